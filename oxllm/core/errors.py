@@ -1,0 +1,64 @@
+"""The error objects that clients get: the OpenAI shape, the only one whose message survives their SDKs.
+
+SDKs read `error.message`, `error.type`, `error.param` and `error.code`; `code` must be a string or null.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    """An answer that the gateway makes itself: HTTP status and the four fields of the error object."""
+
+    status: int
+    type: str
+    code: str | None
+    message: str
+    param: str | None = None
+    retry_after: int | None = None
+    """Whole seconds for the Retry-After header."""
+    should_retry: bool | None = None
+    """False sends `x-should-retry: false`, which stops the SDKs' own retries."""
+
+    def body(self) -> bytes:
+        """The error object as JSON."""
+        return _encoder.encode(
+            {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        )
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers that belong to this answer, Content-Length left to the connection."""
+        headers = [(b"content-type", b"application/json")]
+        if self.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % self.retry_after))
+        if self.should_retry is not None:
+            headers.append((b"x-should-retry", b"true" if self.should_retry else b"false"))
+        return headers
+
+
+_encoder = msgspec.json.Encoder()
+
+TYPE_BY_STATUS = {
+    400: "invalid_request_error",
+    401: "invalid_request_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+    502: "upstream_error",
+    503: "server_error",
+    504: "timeout_error",
+}
+"""Other 4xx are the client's (`invalid_request_error`), other 5xx ours (`server_error`)."""
+
+
+def api_error(
+    status: int,
+    message: str,
+    code: str | None = None,
+    param: str | None = None,
+    retry_after: int | None = None,
+    should_retry: bool | None = None,
+) -> ApiError:
+    """An error of the type that its status has in the OpenAI API."""
+    kind = TYPE_BY_STATUS.get(status) or ("invalid_request_error" if status < 500 else "server_error")
+    return ApiError(status, kind, code, message, param, retry_after, should_retry)
