@@ -26,46 +26,44 @@ class Timer:
 
     def __init__(self, wheel: Wheel, callback: Callable[[], None]) -> None:
         self._wheel = wheel
-        self._callback: Callable[[], None] | None = callback
-        self._slot: int | None = None
+        self._callback = callback
+        self._slot = UNSET
         self.when = inf
         """The deadline in loop time; `inf` when cleared."""
 
     def set(self, when: float) -> None:
-        """Fire at `when` (loop time) instead of at any earlier setting. Cheap when it moves back."""
+        """Fire at `when` (loop time) instead of at any earlier setting. One assignment when it moves back."""
         self.when = when
-        if self._slot is None or when < self._slot * TICK:
-            self._wheel._insert(self)
+        if when < self._slot * TICK:
+            self._wheel._move(self)
 
     def clear(self) -> None:
-        """Do not fire. The timer may be set again."""
+        """Do not fire, and leave the wheel. The timer may be set again."""
         self.when = inf
+        self._wheel._remove(self)
 
-    def close(self) -> None:
-        """Never fire again, and let go of the callback's owner."""
-        self.when = inf
-        self._callback = None
-
-    def _due(self, now: float, slot: int) -> None:
-        if slot != self._slot:
-            return  # it was set to an earlier tick since; this is the entry left behind
-        self._slot = None
+    def _due(self, now: float) -> None:
+        self._slot = UNSET
         if self.when <= now:
             self.when = inf
-            if self._callback is not None:
-                self._callback()
-        elif self.when != inf and self._callback is not None:
-            self._wheel._insert(self)
+            self._callback()
+        elif self.when != inf:
+            self._wheel._move(self)
+
+
+UNSET = 1 << 62
+"""The slot of a timer that is not in the wheel: later than any deadline."""
 
 
 class Wheel:
     """All timers of one event loop."""
 
-    __slots__ = ("_handle", "_loop", "_slots")
+    __slots__ = ("_handle", "_loop", "_next", "_slots")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._slots: dict[int, list[Timer]] = {}
+        self._slots: dict[int, dict[Timer, None]] = {}
+        self._next = 0
         self._handle: asyncio.TimerHandle | None = None
 
     def timer(self, callback: Callable[[], None]) -> Timer:
@@ -73,25 +71,34 @@ class Wheel:
         return Timer(self, callback)
 
     def __len__(self) -> int:
-        """Entries in the wheel, those left behind by timers since cleared included."""
+        """How many timers wait."""
         return sum(map(len, self._slots.values()))
 
-    def _insert(self, timer: Timer) -> None:
-        slot = int(timer.when / TICK) + 1
-        timer._slot = slot
-        self._slots.setdefault(slot, []).append(timer)
+    def _remove(self, timer: Timer) -> None:
+        slot = self._slots.get(timer._slot)
+        if slot is not None:
+            slot.pop(timer, None)
+        timer._slot = UNSET
+
+    def _move(self, timer: Timer) -> None:
+        self._remove(timer)
         if self._handle is None:
+            self._next = int(self._loop.time() / TICK) + 1
             self._arm()
+        timer._slot = max(int(timer.when / TICK) + 1, self._next)
+        self._slots.setdefault(timer._slot, {})[timer] = None
 
     def _arm(self) -> None:
-        self._handle = self._loop.call_at((int(self._loop.time() / TICK) + 1) * TICK, self._turn)
+        self._handle = self._loop.call_at(self._next * TICK, self._turn)
 
     def _turn(self) -> None:
         now = self._loop.time()
-        tick = int(now / TICK)
-        for slot in sorted(slot for slot in self._slots if slot <= tick):
-            for timer in self._slots.pop(slot):
-                timer._due(now, slot)
-        self._handle = None
+        first = self._next
+        self._next = max(int(now / TICK), first) + 1
+        for number in range(first, self._next):
+            for timer in self._slots.pop(number, ()):
+                timer._due(now)
         if self._slots:
             self._arm()
+        else:
+            self._handle = None

@@ -1,0 +1,102 @@
+"""The wheel fires late by at most a tick, never early, and keeps nothing of a timer that was cleared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxllm.gateway.wheel import TICK, Wheel
+
+
+class StepLoop(asyncio.SelectorEventLoop):
+    """The part of a loop that the wheel uses, with a clock that the test moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.calls: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback, *args, context=None):  # type: ignore[no-untyped-def]
+        self.calls.append((when, callback))
+        return asyncio.TimerHandle(when, callback, args, self)
+
+    def advance(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.calls and min(self.calls)[0] <= end:
+            when, callback = self.calls.pop(0)
+            self.now = max(self.now, when)
+            callback()
+        self.now = end
+
+
+def run(test: Callable[[StepLoop, Wheel], None]) -> None:
+    loop = StepLoop()
+    try:
+        test(loop, Wheel(loop))
+    finally:
+        loop.close()
+
+
+@given(st.lists(st.floats(0, 700), min_size=1, max_size=20))
+def test_each_timer_fires_once_within_a_tick_after_its_deadline(delays: list[float]) -> None:
+    def check(loop: StepLoop, wheel: Wheel) -> None:
+        fired: list[tuple[float, float]] = []
+        for delay in delays:
+            when = loop.now + delay
+            wheel.timer(lambda when=when: fired.append((when, loop.now))).set(when)  # type: ignore[misc]
+        loop.advance(701)
+        assert len(fired) == len(delays)
+        assert all(0 <= at - when <= 2 * TICK for when, at in fired)
+        assert len(wheel) == 0
+        assert not loop.calls
+
+    run(check)
+
+
+@given(st.lists(st.floats(0, 30), min_size=1, max_size=8))
+def test_only_the_last_setting_counts(settings: list[float]) -> None:
+    def check(loop: StepLoop, wheel: Wheel) -> None:
+        fired: list[float] = []
+        timer = wheel.timer(lambda: fired.append(loop.now))
+        start = loop.now
+        for delay in settings:
+            timer.set(start + delay)
+        loop.advance(40)
+        assert len(fired) == 1
+        assert 0 <= fired[0] - (start + settings[-1]) <= 2 * TICK
+
+    run(check)
+
+
+def test_a_cleared_timer_never_fires_and_leaves_the_wheel() -> None:
+    def check(loop: StepLoop, wheel: Wheel) -> None:
+        timer = wheel.timer(lambda: (_ for _ in ()).throw(AssertionError))
+        timer.set(loop.now + 600)
+        timer.clear()
+        assert len(wheel) == 0
+        loop.advance(700)
+
+    run(check)
+
+
+def test_a_callback_may_set_its_own_timer_again() -> None:
+    def check(loop: StepLoop, wheel: Wheel) -> None:
+        fired: list[float] = []
+
+        def again() -> None:
+            fired.append(loop.now)
+            if len(fired) < 3:
+                timer.set(loop.now + 1)
+
+        timer = wheel.timer(again)
+        timer.set(loop.now + 1)
+        loop.advance(5)
+        assert len(fired) == 3
+
+    run(check)
