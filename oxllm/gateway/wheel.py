@@ -78,6 +78,8 @@ class Wheel:
         slot = self._slots.get(timer._slot)
         if slot is not None:
             slot.pop(timer, None)
+            if not slot:
+                del self._slots[timer._slot]
         timer._slot = UNSET
 
     def _move(self, timer: Timer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,9 @@ class StepLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, callback, *args, context=None):  # type: ignore[no-untyped-def]
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[[], None], *args: object, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         self.calls.append((when, callback))
         return asyncio.TimerHandle(when, callback, args, self)
 
