@@ -192,15 +192,15 @@ def _prose(body: bytes) -> float | None:
     return float(match[2]) * PROSE_UNITS[match[4].lower()] * (1e-3 if match[3] else 1.0) or None
 
 
-class _Metadata(msgspec.Struct):
+class _Metadata(msgspec.Struct, frozen=True):
     headers: dict[str, msgspec.Raw] = {}
 
 
-class _WithMetadata(msgspec.Struct):
+class _WithMetadata(msgspec.Struct, frozen=True):
     metadata: _Metadata = _Metadata()
 
 
-class _OpenRouter(msgspec.Struct):
+class _OpenRouter(msgspec.Struct, frozen=True):
     """The one body that has headers inside: only this path of it is read, the rest is skipped."""
 
     error: _WithMetadata = _WithMetadata()

@@ -248,7 +248,7 @@ def _hint(kind: Kind, headers: Headers, body: bytes, now_wall: float) -> float |
 _NOTHING = msgspec.Raw(b"")
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, frozen=True):
     """An error object, nested or flat. Raw, since any field may have any type: one oddity must not hide the rest."""
 
     error: msgspec.Raw = _NOTHING
