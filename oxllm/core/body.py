@@ -1,0 +1,326 @@
+"""A client's request body: checked once, sent on byte for byte with another `model`.
+
+The body is cut into its top-level members by msgspec as `dict[str, Raw]`: a Raw is a view of the received
+buffer, so nothing but the names and a few small values is ever copied. msgspec refuses what RFC 8259 has no
+grammar for (NaN, trailing commas, control characters, lone surrogates) also inside a Raw; the rest is
+checked here, in slices of 64 KiB, since a body of 8 MiB must not cost a second one:
+
+- UTF-8: msgspec skips strings without decoding them.
+- Nesting over 500: parsers behind us recurse (V8, Python and Go stop between 500 and 10,000); msgspec's own
+  limit depends on the interpreter and on the caller's stack.
+- Members at the top: each costs some 200 bytes as a dict entry, so a body of nothing else would cost 25 times
+  its size. The OpenAI API knows about 40.
+"""
+
+from __future__ import annotations
+
+import re
+from codecs import utf_8_decode
+from collections.abc import Mapping
+from itertools import accumulate
+
+import msgspec
+from msgspec import Raw
+
+DEPTH_MAX = 500
+"""Containers inside one another, the body itself included."""
+MEMBERS_MAX = 1024
+"""Members of the body."""
+NAME_MAX = 1024
+"""Characters of a member's name and of the model's: names, not storage."""
+SLICE = 64 * 1024
+"""Bytes that are looked at together; also the largest value that is copied into a joined segment."""
+
+Buffer = bytes | bytearray
+Segment = bytes | memoryview
+
+
+class BadBody(ValueError):
+    """The body cannot be a request: a 400 with this message (nothing of the body's content in it) and `param`."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_string = msgspec.json.Decoder(str).decode
+_integer = msgspec.json.Decoder(int).decode
+_stream_options = msgspec.json.Decoder(_StreamOptions).decode
+_encode = msgspec.json.Encoder().encode
+
+_TRUE, _FALSE, _NULL = Raw(b"true"), Raw(b"false"), Raw(b"null")
+
+
+class RequestBody:
+    """One request body, cut into members. Holds the received buffer until it is dropped."""
+
+    __slots__ = ("_members", "_size", "model", "n", "stream", "wants_usage")
+
+    def __init__(self, members: dict[str, Raw], size: int) -> None:
+        self._members = members
+        self._size = size
+        self.model = _model(members)
+        self.stream = _stream(members)
+        self.n = _n(members)
+        """How many choices an answer must have, at least 1."""
+        self.wants_usage = _wants_usage(members)
+        """The client asked for usage in its stream (`stream_options.include_usage`)."""
+
+    @classmethod
+    def parse(cls, data: Buffer) -> RequestBody:
+        """Check `data` and cut it into members. Raises BadBody."""
+        size = len(data)
+        if size > DEPTH_MAX:
+            _check_nesting(data)
+        try:
+            members = _members(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            fault: BadBody | None = _explain(data, error)
+        else:
+            fault = None if data.isascii() else _utf8_fault(data)
+        if fault is not None:
+            raise fault  # outside the handler: its exception would keep a part of the body alive
+        if size > NAME_MAX:
+            _check_names(members)
+        return cls(members, size)
+
+    def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
+        """The body for one provider: its length and its parts, in order.
+
+        `extra_body` maps names to JSON texts, which replace the client's members or are appended. `ask_usage`
+        adds `include_usage` to the stream options of a stream. Values over 64 KiB are views of the buffer.
+        """
+        members = self._members
+        if extra_body or ask_usage:
+            members = dict(members)
+            for name, text in extra_body.items():
+                members[name] = Raw(text.encode())
+            if ask_usage and self.stream:
+                members["stream_options"] = _with_usage(members.get("stream_options"))
+        members["model"] = Raw(_encode(model))
+        if self._size > SLICE:
+            return _segments(members)
+        whole = _encode(members)
+        return len(whole), [whole]
+
+
+# The members that the gateway reads. Absent and null are the same, as they are for the OpenAI API.
+
+
+def _model(members: dict[str, Raw]) -> str:
+    raw = members.get("model")
+    if raw is None:
+        raise BadBody("the request has no `model`", "model")
+    try:
+        model = _string(raw)
+    except msgspec.ValidationError:
+        model = None
+    if model is None:
+        raise BadBody("`model` must be a string", "model")
+    if len(model) > NAME_MAX:
+        raise BadBody(f"`model` is longer than {NAME_MAX} characters", "model")
+    return model
+
+
+def _stream(members: dict[str, Raw]) -> bool:
+    raw = members.get("stream")
+    if raw is None or raw in (_FALSE, _NULL):
+        return False
+    if raw == _TRUE:
+        return True
+    raise BadBody("`stream` must be true or false", "stream")
+
+
+def _n(members: dict[str, Raw]) -> int:
+    raw = members.get("n")
+    if raw is None or raw == _NULL:
+        return 1
+    try:
+        return max(1, _integer(raw))
+    except msgspec.ValidationError:
+        pass
+    raise BadBody("`n` must be an integer", "n")
+
+
+def _wants_usage(members: dict[str, Raw]) -> bool:
+    raw = members.get("stream_options")
+    if raw is None or raw == _NULL:
+        return False
+    try:
+        return _stream_options(raw).include_usage is True
+    except msgspec.ValidationError:
+        pass
+    raise BadBody("`stream_options` must be an object whose `include_usage` is true or false", "stream_options")
+
+
+def _with_usage(raw: Raw | None) -> Raw:
+    """Stream options that ask for usage, the other members as they are."""
+    try:
+        options = _members(raw) if raw is not None else {}
+    except msgspec.ValidationError:
+        options = {}
+    if options.get("include_usage") == _TRUE:
+        assert raw is not None
+        return raw
+    options["include_usage"] = _TRUE
+    return Raw(_encode(options))
+
+
+def _segments(members: dict[str, Raw]) -> tuple[int, list[Segment]]:
+    """A large body in parts: its big values as views, all between them joined."""
+    segments: list[Segment] = []
+    joined = bytearray(b"{")
+    total = 0
+    for name, raw in members.items():
+        joined += _encode(name)
+        joined += b":"
+        view = memoryview(raw)
+        if view.nbytes > SLICE:
+            segments += (bytes(joined), view)
+            total += len(joined) + view.nbytes
+            joined = bytearray()
+        else:
+            joined += view
+        joined += b","
+    joined[-1:] = b"}"
+    segments.append(bytes(joined))
+    return total + len(joined), segments
+
+
+# What is wrong with a body, and where. Everything here is linear in the body's size.
+
+_QUOTE_OR_BRACKET = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
+_HIGH_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+_CUT_ESCAPE = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
+_LEVELS = bytes.maketrans(b"[{]}:", b"\0\0\1\1\2")
+_NO_LEVELS = bytes(set(range(256)) - set(b"[{]}:"))
+_STEP = (1, -1, 0).__getitem__
+"""How the level changes at an opening bracket, a closing one and a colon, as `_LEVELS` numbers them."""
+
+
+def _invalid(what: str, offset: int) -> BadBody:
+    return BadBody(f"the request body is not valid JSON: {what} (byte {offset})")
+
+
+def _explain(data: Buffer, error: Exception) -> BadBody:
+    """Why msgspec refused `data`, with the offset that it leaves out of some messages."""
+    if isinstance(error, msgspec.ValidationError):
+        return BadBody("the request body must be a JSON object")
+    if isinstance(error, RecursionError):  # only if the interpreter's limit is below ours
+        return BadBody("the request body is nested too deep")
+    if isinstance(error, UnicodeDecodeError):  # in a name, and its offset counts from there
+        return _utf8_fault(data) or _invalid("not UTF-8", 0)
+    what, _, place = str(error).removeprefix("JSON is malformed: ").rpartition(" (byte ")
+    if not what:
+        cut = _cut_surrogate(data)
+        return _invalid("it ends too early", len(data)) if cut is None else _invalid("a lone surrogate", cut)
+    if "surrogate" in what or "hex escape" in what:
+        return _invalid("a lone surrogate", _lone_surrogate(data, int(place[:-1])))
+    return _invalid(what, int(place[:-1]))
+
+
+def _lone_surrogate(data: Buffer, stop: int) -> int:
+    """Where the half of a pair is that made msgspec give up at `stop`, behind it or what should be its other half."""
+    last = data.rfind(b"\\u", 0, stop)
+    first = last - 6
+    paired = first >= 0 and _HIGH_SURROGATE.match(data, first) and _is_escape(data, first)
+    return first if paired else last
+
+
+def _cut_surrogate(data: Buffer) -> int | None:
+    """Where a high surrogate is that less than an escape follows: for msgspec such data "was truncated"."""
+    last = data.rfind(b"\\u")
+    rest = len(data) - last - 6
+    if last < 0 or not 0 <= rest < 6 or not _HIGH_SURROGATE.match(data, last) or not _is_escape(data, last):
+        return None
+    return None if _CUT_ESCAPE.fullmatch(data, last + 6) else last
+
+
+def _is_escape(data: Buffer, at: int) -> bool:
+    """Whether the backslash at `at` is not itself escaped: an even number of them stands before it."""
+    before = data[max(0, at - SLICE) : at]
+    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 0
+
+
+def _utf8_fault(data: Buffer) -> BadBody | None:
+    """The first byte that is not UTF-8, if there is one."""
+    start, view = 0, memoryview(data)
+    while start < len(view):
+        stop = start + SLICE
+        try:
+            start += utf_8_decode(view[start:stop], "strict", stop >= len(view))[1]
+        except UnicodeDecodeError as error:
+            offset = start + error.start
+            break
+    else:
+        return None
+    return _invalid("not UTF-8", offset)
+
+
+def _check_nesting(data: Buffer) -> None:
+    """Refuse too deep nesting and far too many members. A body with few brackets and colons has neither."""
+    if data.count(b"[") + data.count(b"{") <= DEPTH_MAX and data.count(b":") <= MEMBERS_MAX:
+        return
+    start = level = at_top = 0
+    inside = False
+    while start < len(data):
+        part = _slice(data, start)
+        tokens, inside_next = _tokens(part, inside)
+        levels = list(accumulate(map(_STEP, tokens), initial=level))
+        if max(levels) > DEPTH_MAX:
+            raise _invalid(f"nested deeper than {DEPTH_MAX}", start + _too_deep(part, inside, level))
+        start, inside, level = start + len(part), inside_next, levels.pop()
+        at_top += levels.count(1)
+        if at_top > 2 * MEMBERS_MAX + 1:  # a colon for each, a closing bracket for some, and the opening one of all
+            raise _too_many()
+
+
+def _slice(data: Buffer, start: int) -> bytes:
+    """Up to SLICE bytes, and one more if they would end inside an escape."""
+    part = bytes(data[start : start + SLICE])
+    if (len(part) - len(part.rstrip(b"\\"))) % 2:
+        part = bytes(data[start : start + SLICE + 1])
+    return part
+
+
+def _tokens(part: bytes, inside: bool) -> tuple[bytes, bool]:
+    """The brackets and colons outside strings, numbered for `_STEP`, and whether `part` ends inside a string.
+
+    A run of backslashes begins an escape, so taking them out in pairs leaves only those that escape something.
+    """
+    if b"\\" in part:
+        part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
+    pieces = part.split(b'"')
+    outside = b"".join(pieces[inside::2])
+    return outside.translate(_LEVELS, _NO_LEVELS), inside ^ (len(pieces) % 2 == 0)
+
+
+def _too_deep(part: bytes, inside: bool, level: int) -> int:
+    """Where in `part` the bracket is that opens one level too many."""
+    for token in _QUOTE_OR_BRACKET.finditer(part):
+        if token[0] == b'"':
+            inside = not inside
+        elif not inside and token[0] in b"[{":
+            level += 1
+            if level > DEPTH_MAX:
+                return token.start()
+        elif not inside and token[0] in b"]}":
+            level -= 1
+    return 0
+
+
+def _too_many() -> BadBody:
+    return BadBody(f"the request body has more than {MEMBERS_MAX} members")
+
+
+def _check_names(members: dict[str, Raw]) -> None:
+    if len(members) > MEMBERS_MAX:
+        raise _too_many()
+    if members and max(map(len, members)) > NAME_MAX:
+        raise BadBody(f"the request body has a member whose name is longer than {NAME_MAX} characters")
