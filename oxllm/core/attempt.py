@@ -1,0 +1,107 @@
+"""One request to one target: its phase, its clocks, and what it has read so far.
+
+The phases, and what moves an attempt from one to the next:
+
+    CONNECTING  a connection is being made or taken from the pool     clock: connect
+    WAITING     the request goes out, nothing usable has come         clock: first_byte (stream) or answer
+    HOLDING     content has come, the client has none of it           clock: idle
+    COMMITTED   the client has content; no other target is used       clock: idle
+    DRAINING    the client has its whole answer; the provider may     clock: 2 s
+                still end its body, so that the connection can be reused
+    ENDED       its ticket is settled; whatever arrives is dropped
+
+DNS, connection and TLS are CONNECTING; a status line alone does not leave WAITING, since a provider that
+sends a head and then nothing has not answered.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import inf
+
+from oxllm.core.answer import PlainReader, StreamReader
+from oxllm.core.effects import Headers
+from oxllm.core.routing import Candidate, Ticket
+
+
+class Phase(Enum):
+    """Where an attempt is."""
+
+    CONNECTING = "connecting"
+    WAITING = "waiting"
+    HOLDING = "holding"
+    COMMITTED = "committed"
+    DRAINING = "draining"
+    ENDED = "ended"
+
+
+TABLE: frozenset[tuple[Phase, Phase]] = frozenset(
+    {
+        (Phase.CONNECTING, Phase.WAITING),
+        (Phase.WAITING, Phase.HOLDING),
+        (Phase.WAITING, Phase.COMMITTED),
+        (Phase.HOLDING, Phase.COMMITTED),
+        (Phase.COMMITTED, Phase.DRAINING),
+        (Phase.CONNECTING, Phase.ENDED),
+        (Phase.WAITING, Phase.ENDED),
+        (Phase.HOLDING, Phase.ENDED),
+        (Phase.COMMITTED, Phase.ENDED),
+        (Phase.DRAINING, Phase.ENDED),
+    }
+)
+"""Every move there is."""
+
+
+class Attempt:
+    """One request to one target. `Exchange` moves it; `relay` hands it back with each thing that arrives."""
+
+    __slots__ = (
+        "candidate",
+        "clock",
+        "content_at",
+        "error",
+        "headers",
+        "hedge_at",
+        "held",
+        "number",
+        "phase",
+        "reader",
+        "share",
+        "started",
+        "status",
+        "ticket",
+        "wall",
+    )
+
+    def __init__(self, number: int, candidate: Candidate, ticket: Ticket, now: float) -> None:
+        self.number = number
+        """1 for the first attempt of a client request."""
+        self.candidate = candidate
+        self.ticket = ticket
+        self.phase = Phase.CONNECTING
+        self.started = now
+        self.clock = now + candidate.timeouts.connect
+        """When this phase has lasted too long, in loop time; `inf` while nobody reads."""
+        self.share = inf
+        """When it has used its part of the client's deadline, while another candidate is left."""
+        self.hedge_at = inf
+        self.content_at: float | None = None
+        self.status = 0
+        self.headers: Headers = ()
+        self.wall = 0.0
+        """Seconds since the epoch when the head came: what a date in it is compared with."""
+        self.reader: StreamReader | PlainReader | None = None
+        self.error: bytearray | None = None
+        """The body of a response that is no success."""
+        self.held: list[bytes] = []
+        """What is ready for the client but not yet committed to."""
+
+    def move(self, phase: Phase) -> None:
+        """Go to `phase`, which must be a move of TABLE."""
+        assert (self.phase, phase) in TABLE, (self.phase, phase)
+        self.phase = phase
+
+    @property
+    def target(self) -> str:
+        """`provider/model`, for messages."""
+        return f"{self.candidate.state.provider.name}/{self.candidate.state.model}"

@@ -1,0 +1,64 @@
+"""What the exchange wants done. It decides; `gateway.relay` does.
+
+Effects are values, performed in the order in which they are returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from oxllm.core.attempt import Attempt
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Try(msgspec.Struct, frozen=True, gc=False):
+    """Send the request to the attempt's target."""
+
+    attempt: Attempt
+
+
+class Cancel(msgspec.Struct, frozen=True, gc=False):
+    """Stop reading the attempt's response and give its connection up. Nothing to do if it has ended."""
+
+    attempt: Attempt
+
+
+class Begin(msgspec.Struct, frozen=True, gc=False):
+    """Send the response head; a body of `length` bytes follows, or of unknown length when None."""
+
+    status: int
+    headers: Headers
+    length: int | None = None
+
+
+class Write(msgspec.Struct, frozen=True, gc=False):
+    """Send a part of the body."""
+
+    data: bytes
+
+
+class End(msgspec.Struct, frozen=True, gc=False):
+    """The body is whole: end the response as the framing wants it."""
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """Send a whole response."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Break(msgspec.Struct, frozen=True, gc=False):
+    """Send `tail`, then close the connection without the end of the framing: the body is not whole."""
+
+    tail: bytes = b""
+
+
+Effect = Try | Cancel | Begin | Write | End | Answer | Break
+END = End()

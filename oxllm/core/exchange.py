@@ -1,0 +1,727 @@
+"""One client request as a state machine: whom to ask, when to give up, what to send (SPEC names in docs/failures.md).
+
+The exchange starts attempts one after another, in the order that `routing` gives, until one is *committed*:
+the first byte of its content goes to the client. Before that a failure costs the client nothing but time;
+after it no other target is used, since two halves of two answers are no answer.
+
+    CHOOSING    between attempts
+    BACKING_OFF the jitter before the second try at one target: the only wait there is
+    TRYING      one attempt is under way, or two side by side (hedging)
+    COMMITTED   an attempt's content is the client's
+    DONE        the client has its whole response, an error, or has gone
+
+It runs to completion without suspending, has no clock and no sockets: each call brings the time and returns
+the effects to perform. `wake_at` says when it wants `tick` called if nothing else happens.
+"""
+
+from __future__ import annotations
+
+import random
+from enum import Enum
+from math import inf
+
+import msgspec
+
+from oxllm import plan
+from oxllm.core import answer, headers, hints, outcome
+from oxllm.core.answer import Endpoint, PlainReader, StreamReader, Usage
+from oxllm.core.attempt import Attempt, Phase
+from oxllm.core.budget import RetryBudget
+from oxllm.core.effects import END, Answer, Begin, Break, Cancel, Effect, Headers, Try, Write
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.outcome import GONE, LOST, RULES, Failure, Kind, Outcome
+from oxllm.core.refusal import Tried, describe, refuse
+from oxllm.core.routing import Candidate, Change, Route, Router, Skip, TargetState, Ticket
+
+PING_S = 10.0
+"""Seconds without content after which, and each as many, a stream's client gets a comment: under the
+shortest read timeout that is common in front of a gateway (20 s in some load balancers)."""
+LINGER_S = 2.0
+"""How long a provider that has sent a whole answer may keep its body open before we stop waiting for its end."""
+JITTER_S = (0.05, 0.15)
+"""Bounds of the wait before the second try at one target."""
+BLAME_AFTER_S = 10.0
+"""An attempt that the client's deadline ended says something about its provider only after this long."""
+ERROR_BODY_MAX = 256 * 1024
+"""Bytes of an error body that are read; the same bound as for a held answer."""
+DONE_EVENT = b"data: [DONE]\n\n"
+PING = b": ping\n"
+STOPPING = Outcome(Kind.LOST, "the gateway is shutting down")
+OUT_OF_TIME = Outcome(Kind.LOST, "the client's time ran out")
+
+
+class State(Enum):
+    """Where a client request is."""
+
+    CHOOSING = "choosing"
+    BACKING_OFF = "backing off"
+    TRYING = "trying"
+    COMMITTED = "committed"
+    DONE = "done"
+
+
+TABLE: frozenset[tuple[State, State]] = frozenset(
+    {
+        (State.CHOOSING, State.TRYING),
+        (State.CHOOSING, State.DONE),  # nothing left to try
+        (State.TRYING, State.CHOOSING),
+        (State.TRYING, State.BACKING_OFF),
+        (State.TRYING, State.COMMITTED),
+        (State.TRYING, State.DONE),  # a whole answer, the client's own error, or the client is gone
+        (State.BACKING_OFF, State.TRYING),
+        (State.BACKING_OFF, State.CHOOSING),  # the target became unusable meanwhile
+        (State.BACKING_OFF, State.DONE),
+        (State.COMMITTED, State.DONE),
+    }
+)
+"""Every move there is."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the exchange needs to know of a client's request."""
+
+    endpoint: Endpoint
+    stream: bool = False
+    n: int = 1
+    """Choices asked for."""
+    wants_usage: bool = False
+    """The client itself asked for usage in the stream."""
+    timeout: float | None = None
+    """Seconds after which the client says it will not wait any more."""
+
+
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """What became of one attempt, for `explain`. Times are seconds since the request's start."""
+
+    number: int
+    target: str
+    started: float
+    ended: float
+    content: float | None
+    result: str
+
+
+def error_event(reply: Answer) -> bytes:
+    """A refusal as an event for a stream whose head has gone out: the error object, on one line.
+
+    What is no error object (an HTML page) would crash the client's parser, so it gets one of ours.
+    """
+    try:
+        parsed = msgspec.json.decode(reply.body, type=dict[str, msgspec.Raw])
+        if bytes(parsed["error"]).lstrip().startswith(b"{"):
+            return b"data: " + msgspec.json.format(reply.body, indent=0) + b"\n\n"
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError):
+        pass
+    error = api_error(reply.status, f"the provider answered HTTP {reply.status}")
+    return b"data: " + error.body() + b"\n\n"
+
+
+class Exchange:
+    """One client request from its first attempt to its end."""
+
+    __slots__ = (
+        "_budget",
+        "_deadline",
+        "_end_by_deadline",
+        "_again",
+        "_again_at",
+        "_facts",
+        "_head_sent",
+        "_last_resort",
+        "_notes",
+        "_ping_at",
+        "_retried",
+        "_retry",
+        "_rng",
+        "_route",
+        "_router",
+        "_running",
+        "_tried",
+        "_tried_states",
+        "attempts",
+        "changes",
+        "error",
+        "skips",
+        "started",
+        "state",
+        "status",
+        "steps",
+        "usage",
+        "wake_at",
+        "winner",
+    )
+
+    def __init__(
+        self,
+        facts: Facts,
+        route: Route,
+        router: Router,
+        budget: RetryBudget,
+        retry: plan.Retry,
+        rng: random.Random,
+        now: float,
+    ) -> None:
+        self._facts = facts
+        self._route = route
+        self._router = router
+        self._budget = budget
+        self._retry = retry
+        self._rng = rng
+        self._deadline = now + min(route.request, facts.timeout or inf)
+        self._ping_at = now + PING_S if facts.stream else inf
+        self._running: list[Attempt] = []
+        self._tried: list[Tried] = []
+        self._tried_states: set[TargetState] = set()
+        self._retried: dict[TargetState, int] = {}
+        self._again: tuple[Candidate, Ticket] | None = None
+        self._again_at = inf
+        self._head_sent = False
+        self._last_resort: Answer | None = None
+        self.state = State.CHOOSING
+        self.started = now
+        self.attempts = 0
+        """Attempts made so far, same-target tries and hedges included."""
+        self.winner: Attempt | None = None
+        """The attempt whose answer the client gets."""
+        self.status = 0
+        """Of the response that the client got, 0 before."""
+        self.error: str | None = None
+        """Why it ended badly, in our own words; None while it has not."""
+        self.usage: Usage | None = None
+        self.steps: list[Step] = []
+        self.skips: dict[str, Skip] = {}
+        """Targets passed over, and why, as of the last choice."""
+        self.changes: list[Change] = []
+        """Breaker and cooldown changes that this request caused and nobody has logged yet."""
+        self.wake_at = inf
+
+    # What happens to a request. Each returns the effects to perform.
+
+    def start(self, now: float) -> list[Effect]:
+        """Begin."""
+        self._budget.request(now)
+        effects: list[Effect] = []
+        self._next(now, effects)
+        return self._sleep(effects)
+
+    def connected(self, attempt: Attempt, now: float) -> None:
+        """The attempt has a connection and its request begins to go out (again, after a dead reused one)."""
+        if attempt.phase is Phase.CONNECTING:
+            attempt.move(Phase.WAITING)
+        self.sent(attempt, now)
+
+    def sent(self, attempt: Attempt, now: float) -> None:
+        """The last byte of the request has gone: the provider's time starts."""
+        if attempt.phase is Phase.WAITING and attempt.reader is None and attempt.error is None:
+            times = attempt.candidate.timeouts
+            attempt.clock = now + (times.first_byte if self._facts.stream else times.answer)
+            self._sleep([])
+
+    def head(self, attempt: Attempt, status: int, fields: Headers, now: float, wall: float) -> list[Effect]:
+        """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""
+        if attempt.phase is not Phase.WAITING:
+            return []
+        attempt.status, attempt.headers, attempt.wall = status, fields, wall
+        if status < 200 or status >= 300:
+            attempt.error = bytearray()
+            attempt.clock = now + attempt.candidate.timeouts.idle
+            return self._sleep([])
+        verdict = answer.check_head(status, fields, self._facts.stream)
+        if verdict is not None:
+            return self._failed(attempt, verdict, now)
+        if self._facts.stream:
+            strip = attempt.candidate.state.provider.plan.usage_in_stream and not self._facts.wants_usage
+            attempt.reader = StreamReader(self._facts.n, strip)
+        else:
+            attempt.reader = PlainReader(self._facts.endpoint)
+            attempt.clock = now + attempt.candidate.timeouts.idle
+        seconds = hints.predictive(fields, wall)
+        if seconds is not None:
+            self._router.predicted(attempt.ticket, seconds, now)
+        return self._sleep([])
+
+    def data(self, attempt: Attempt, data: bytes, now: float) -> list[Effect]:
+        """A part of the response body is there."""
+        reader = attempt.reader
+        if attempt.phase is Phase.COMMITTED:
+            self.wake_at = attempt.clock = now + attempt.candidate.timeouts.idle
+            if not isinstance(reader, StreamReader):
+                return [Write(data)]
+            ready = reader.feed(data)
+            effects: list[Effect] = [Write(ready)] if ready else []
+            if reader.complete or reader.finished or reader.failure is not None:
+                return self._stream_turn(attempt, reader, now, effects)
+            return effects
+        if attempt.phase is Phase.DRAINING or attempt.phase is Phase.ENDED:
+            return []
+        if isinstance(reader, StreamReader):
+            return self._stream_data(attempt, reader, data, now)
+        if reader is not None:
+            return self._plain_data(attempt, reader, data, now)
+        return self._error_data(attempt, data, now)
+
+    def end(self, attempt: Attempt, now: float) -> list[Effect]:
+        """The response is whole as its framing goes."""
+        phase, reader = attempt.phase, attempt.reader
+        if phase is Phase.DRAINING:
+            attempt.move(Phase.ENDED)
+            self._running.clear()
+            return self._sleep([])
+        if phase is Phase.ENDED:
+            return []
+        if reader is None:
+            return self._failed(attempt, self._classify(attempt), now)
+        verdict = reader.eof()
+        if verdict is not None:
+            return self._failed(attempt, verdict, now)
+        effects: list[Effect] = []
+        if isinstance(reader, StreamReader):
+            if phase is not Phase.COMMITTED:
+                self._commit(attempt, now, effects)
+            effects.append(Write(DONE_EVENT))
+        elif phase is not Phase.COMMITTED:
+            return self._whole(attempt, reader, now)
+        return self._succeed(attempt, now, [*effects, END], Phase.ENDED)
+
+    def failed(self, attempt: Attempt, failure: Failure, early: bool, detail: str, now: float) -> list[Effect]:
+        """The connection failed; `early`: before any byte of the response."""
+        if attempt.phase is Phase.DRAINING:
+            attempt.move(Phase.ENDED)
+            self._running.clear()
+            return self._sleep([])
+        if attempt.phase is Phase.ENDED:
+            return []
+        if attempt.error is not None:
+            verdict = self._classify(attempt)
+            if verdict.kind not in (Kind.CLIENT_ERROR, Kind.CONTEXT_LENGTH):
+                return self._failed(attempt, verdict, now)  # its status says enough, a cut 4xx body does not
+        reader = attempt.reader
+        if isinstance(reader, StreamReader) and reader.complete:
+            return self.end(attempt, now)
+        return self._failed(attempt, outcome.network(failure, early, detail), now)
+
+    def gone(self, now: float) -> list[Effect]:
+        """The client went away: cancel, blame nobody."""
+        effects = self._abandon(now, GONE)
+        if self.state is not State.DONE:
+            self._move(State.DONE)
+        return effects
+
+    def expire(self, now: float) -> list[Effect]:
+        """The gateway stops and cannot wait any longer."""
+        if self.state is State.DONE:
+            return self._abandon(now, STOPPING)
+        committed = self.state is State.COMMITTED
+        effects = self._abandon(now, STOPPING)
+        if committed:
+            self._interrupt(STOPPING, effects)
+        else:
+            self._refuse(api_error(503, STOPPING.reason, "overloaded", retry_after=1), effects)
+        return effects
+
+    def paused(self, now: float) -> None:
+        """Nobody reads the provider now: its silence is ours."""
+        for attempt in self._running:
+            attempt.clock = inf
+        self._sleep([])
+
+    def resumed(self, now: float) -> None:
+        """The provider is read again."""
+        for attempt in self._running:
+            attempt.clock = now + attempt.candidate.timeouts.idle
+        self._sleep([])
+
+    def tick(self, now: float) -> list[Effect]:
+        """Look at the clocks."""
+        effects: list[Effect] = []
+        for attempt in tuple(self._running):
+            if attempt.clock <= now:
+                effects += self._late(attempt, now)
+        if self.state is State.TRYING or self.state is State.BACKING_OFF:
+            self._tick_uncommitted(now, effects)
+        return self._sleep(effects)
+
+    # Reading.
+
+    def _stream_data(self, attempt: Attempt, reader: StreamReader, data: bytes, now: float) -> list[Effect]:
+        ready = reader.feed(data)
+        if ready:
+            attempt.held.append(ready)
+        if not reader.content and reader.failure is None and not reader.finished:
+            return []
+        return self._stream_turn(attempt, reader, now, [])
+
+    def _stream_turn(self, attempt: Attempt, reader: StreamReader, now: float, effects: list[Effect]) -> list[Effect]:
+        """Content, the end or a break of the stream has been read: hold, commit, finish or fail."""
+        if attempt.content_at is None and reader.content:
+            attempt.content_at = now
+        if reader.failure is not None and not reader.complete:
+            return effects + self._failed(attempt, reader.failure, now)
+        if attempt.phase is Phase.WAITING:
+            attempt.move(Phase.HOLDING)
+        if attempt.phase is Phase.HOLDING:
+            attempt.clock = now + attempt.candidate.timeouts.idle
+            if not self._held_enough(attempt, reader, now):
+                return self._sleep(effects)
+            self._commit(attempt, now, effects)
+        if reader.complete:
+            if reader.finished or reader.failure is not None:
+                return self._succeed(attempt, now, [*effects, Write(DONE_EVENT), END], Phase.DRAINING)
+            attempt.clock = now + LINGER_S
+        return self._sleep(effects)
+
+    def _held_enough(self, attempt: Attempt, reader: StreamReader, now: float) -> bool:
+        hold = self._route.hold_back
+        if reader.complete:
+            return True
+        if hold.full:
+            return False
+        if hold.seconds:
+            assert attempt.content_at is not None
+            return now >= attempt.content_at + hold.seconds
+        return reader.content >= hold.tokens
+
+    def _plain_data(self, attempt: Attempt, reader: PlainReader, data: bytes, now: float) -> list[Effect]:
+        attempt.clock = now + attempt.candidate.timeouts.idle
+        reader.feed(data)
+        if not reader.overflow:
+            return self._sleep([])
+        verdict = reader.check_start()
+        if verdict is not None:
+            return self._failed(attempt, verdict, now)
+        effects: list[Effect] = []
+        attempt.content_at = now
+        attempt.held.append(bytes(reader.take()))
+        self._commit(attempt, now, effects)
+        return self._sleep(effects)
+
+    def _error_data(self, attempt: Attempt, data: bytes, now: float) -> list[Effect]:
+        assert attempt.error is not None
+        attempt.clock = now + attempt.candidate.timeouts.idle
+        attempt.error += data[: ERROR_BODY_MAX - len(attempt.error)]
+        if len(attempt.error) == ERROR_BODY_MAX:
+            return self._failed(attempt, self._classify(attempt), now)
+        return self._sleep([])
+
+    @staticmethod
+    def _classify(attempt: Attempt) -> Outcome:
+        return outcome.classify(attempt.status, attempt.headers, bytes(attempt.error or b""), attempt.wall)
+
+    # Choosing.
+
+    def _next(self, now: float, effects: list[Effect]) -> None:
+        """Start the next attempt, or answer that there is none."""
+        candidate = self._pick(now)
+        if candidate is not None:
+            self._launch(candidate, now, effects)
+        elif not self._running:
+            self._give_up(now, effects, deadline=now >= self._deadline)
+
+    def _pick(self, now: float) -> Candidate | None:
+        if self.attempts >= self._retry.max_attempts or now >= self._deadline:
+            return None
+        candidate, skips = self._router.choose(self._route, self._tried_states, now)
+        for passed, why in skips:
+            self.skips[f"{passed.state.provider.name}/{passed.state.model}"] = why
+        return candidate
+
+    def _launch(self, candidate: Candidate, now: float, effects: list[Effect]) -> None:
+        self._tried_states.add(candidate.state)
+        self._try(candidate, self._router.begin(candidate, now), now, effects)
+
+    def _try(self, candidate: Candidate, ticket: Ticket, now: float, effects: list[Effect]) -> None:
+        self.attempts += 1
+        attempt = Attempt(self.attempts, candidate, ticket, now)
+        attempt.share = now + (self._deadline - now) / 2
+        if ticket.probe:
+            attempt.hedge_at = now + candidate.state.provider.patience
+        elif self._route.hedge_after is not None:
+            attempt.hedge_at = now + self._route.hedge_after
+        if self.state is not State.TRYING:
+            self._move(State.TRYING)
+        self._running.append(attempt)
+        effects.append(Try(attempt))
+
+    def _give_up(self, now: float, effects: list[Effect], deadline: bool) -> None:
+        if self._last_resort is not None and all(o.kind is Kind.CONTEXT_LENGTH for _, o in self._tried):
+            self._reply(self._last_resort, effects)
+            return
+        recovery = self._router.recovery(self._route, now)
+        self._refuse(refuse(self._route.name, self._tried, recovery, deadline), effects)
+
+    # Ending.
+
+    def _failed(self, attempt: Attempt, result: Outcome, now: float) -> list[Effect]:
+        """An attempt has failed: to the next one, or to the client."""
+        effects: list[Effect] = [Cancel(attempt)]
+        committed = attempt.phase is Phase.COMMITTED
+        if committed:
+            result = Outcome(Kind.BROKEN, result.reason, result.status, result.code)
+        if not committed and self._may_retry(attempt, result, now):
+            self._note(attempt, describe(result), now)
+            self._back_off(attempt, now)
+            return self._sleep(effects)
+        self._settle(attempt, result, now)
+        if committed:
+            self._interrupt(result, effects)
+        elif not RULES[result.kind].failover:
+            self._pass_on(attempt, result, now, effects)
+        else:
+            self._tried.append((attempt.candidate, result))
+            if result.kind is Kind.CONTEXT_LENGTH:
+                self._last_resort = self._as_received(attempt)
+            if not self._running:
+                self._move(State.CHOOSING)
+            self._next(now, effects)
+        return self._sleep(effects)
+
+    def _may_retry(self, attempt: Attempt, result: Outcome, now: float) -> bool:
+        state = attempt.candidate.state
+        return (
+            result.same_target
+            and len(self._running) == 1
+            and self._retried.get(state, 0) < self._retry.same_target
+            and self.attempts < self._retry.max_attempts
+            and now + JITTER_S[1] < self._deadline
+            and self._budget.spend(now)
+        )
+
+    def _back_off(self, attempt: Attempt, now: float) -> None:
+        """Wait a moment and try the same target again, on the same ticket: the pair counts once."""
+        state = attempt.candidate.state
+        self._retried[state] = self._retried.get(state, 0) + 1
+        attempt.move(Phase.ENDED)
+        self._running.remove(attempt)
+        self._again = attempt.candidate, attempt.ticket
+        self._again_at = now + self._rng.uniform(*JITTER_S)
+        self._move(State.BACKING_OFF)
+
+    def _pass_on(self, attempt: Attempt, result: Outcome, now: float, effects: list[Effect]) -> None:
+        """The client's own mistake: the provider's answer is the answer."""
+        self._drop_others(LOST, now, effects)
+        self.winner = attempt
+        self._reply(self._as_received(attempt), effects)
+        self.error = describe(result)
+
+    def _as_received(self, attempt: Attempt) -> Answer:
+        fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt)
+        return Answer(attempt.status, fields, bytes(attempt.error or b""))
+
+    def _interrupt(self, result: Outcome, effects: list[Effect]) -> None:
+        """A break after commit: say so in the stream, never end it as if it were whole."""
+        self.error = describe(result)
+        tail = b""
+        if self._facts.stream:
+            error = ApiError(502, "upstream_error", "stream_interrupted", f"the provider's stream broke: {self.error}")
+            tail = b"data: " + error.body() + b"\n\n"
+        effects.append(Break(tail))
+        self._move(State.DONE)
+
+    def _refuse(self, error: ApiError, effects: list[Effect]) -> None:
+        self.error = error.message
+        fields = error.headers()
+        fields.append((b"x-oxllm-attempts", b"%d" % self.attempts))
+        self._reply(Answer(error.status, fields, error.body()), effects)
+
+    def _reply(self, reply: Answer, effects: list[Effect]) -> None:
+        """Send a response that is no success; as an error event if a head has already gone out."""
+        if self._head_sent:
+            effects.append(Break(error_event(reply)))
+        else:
+            self.status = reply.status
+            effects.append(reply)
+        self._move(State.DONE)
+
+    def _whole(self, attempt: Attempt, reader: PlainReader, now: float) -> list[Effect]:
+        """A plain answer, complete and checked: the usual end of a request without a stream."""
+        effects: list[Effect] = []
+        self._win(attempt, now, effects)
+        attempt.content_at = now
+        fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt)
+        self.status = attempt.status
+        effects.append(Answer(attempt.status, fields, bytes(reader.take())))
+        return self._succeed(attempt, now, effects, Phase.ENDED)
+
+    def _commit(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
+        """Choose this attempt for good, and send what was held."""
+        self._win(attempt, now, effects)
+        attempt.move(Phase.COMMITTED)
+        self._move(State.COMMITTED)
+        self._router.progressed(attempt.ticket, now)
+        if not self._head_sent:
+            fields = headers.downstream(attempt.headers, self._facts.stream) + self._served_by(attempt)
+            length = None if self._facts.stream else headers.content_length(attempt.headers)
+            self.status = attempt.status
+            self._head_sent = True
+            effects.append(Begin(attempt.status, fields, length))
+        effects.append(Write(b"".join(attempt.held)))
+        attempt.held.clear()
+
+    def _win(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
+        self.winner = attempt
+        if len(self._running) > 1:
+            self._drop_others(LOST, now, effects, but=attempt)
+
+    def _succeed(self, attempt: Attempt, now: float, effects: list[Effect], phase: Phase) -> list[Effect]:
+        """The client has it all. DRAINING leaves the provider a moment to end its body."""
+        reader = attempt.reader
+        self.usage = reader.usage if reader is not None else None
+        self._settle(attempt, Outcome(Kind.SUCCESS, "ok", attempt.status), now, phase)
+        if phase is Phase.DRAINING:
+            attempt.clock = now + LINGER_S
+            self._running.append(attempt)
+        self._move(State.DONE)
+        return self._sleep(effects)
+
+    def _settle(self, attempt: Attempt, result: Outcome, now: float, phase: Phase = Phase.ENDED) -> None:
+        """End an attempt's part in the request: its ticket, its record, its place among the running."""
+        self.changes += self._router.end(attempt.ticket, result, now)
+        self._note(attempt, describe(result), now)
+        attempt.move(phase)
+        attempt.held.clear()
+        self._running.remove(attempt)
+
+    def _note(self, attempt: Attempt, result: str, now: float) -> None:
+        content = None if attempt.content_at is None else attempt.content_at - self.started
+        self.steps.append(
+            Step(attempt.number, attempt.target, attempt.started - self.started, now - self.started, content, result)
+        )
+
+    def _drop_others(self, why: Outcome, now: float, effects: list[Effect], but: Attempt | None = None) -> None:
+        for other in tuple(self._running):
+            if other is not but:
+                self._settle(other, why, now)
+                effects.append(Cancel(other))
+
+    def _abandon(self, now: float, why: Outcome) -> list[Effect]:
+        """Stop whatever runs, and settle it as `why`."""
+        effects: list[Effect] = []
+        if self.state is State.DONE:
+            for attempt in self._running:  # draining: its answer is settled
+                attempt.move(Phase.ENDED)
+                effects.append(Cancel(attempt))
+            self._running.clear()
+            return self._sleep(effects)
+        self._drop_others(why, now, effects)
+        self._settle_again(why, now)
+        self.error = why.reason
+        return self._sleep(effects)
+
+    def _settle_again(self, why: Outcome, now: float) -> None:
+        if self._again is not None:
+            self.changes += self._router.end(self._again[1], why, now)
+            self._again, self._again_at = None, inf
+
+    # Clocks.
+
+    def _late(self, attempt: Attempt, now: float) -> list[Effect]:
+        """A phase has lasted too long."""
+        if attempt.phase is Phase.DRAINING:
+            attempt.move(Phase.ENDED)
+            self._running.remove(attempt)
+            return [Cancel(attempt)]
+        reader = attempt.reader
+        if isinstance(reader, StreamReader) and reader.complete:  # held open after its end
+            effects: list[Effect] = [Write(DONE_EVENT), END, Cancel(attempt)]
+            return self._succeed(attempt, now, effects, Phase.ENDED)
+        return self._failed(attempt, Outcome(Kind.TIMEOUT, self._waited(attempt)), now)
+
+    def _waited(self, attempt: Attempt) -> str:
+        times = attempt.candidate.timeouts
+        if attempt.phase is Phase.CONNECTING:
+            return f"no connection within {times.connect:g} s"
+        if attempt.phase is Phase.WAITING and self._facts.stream and attempt.error is None:
+            return f"no content within {times.first_byte:g} s"
+        if attempt.phase is Phase.WAITING and attempt.status == 0:
+            return f"no answer within {times.answer:g} s"
+        return f"silent for {times.idle:g} s"
+
+    def _tick_uncommitted(self, now: float, effects: list[Effect]) -> None:
+        if now >= self._deadline:
+            self._out_of_time(now, effects)
+            return
+        if self._again_at <= now:
+            self._try_again(now, effects)
+        for attempt in tuple(self._running):
+            if attempt.share <= now:
+                self._use_up_share(attempt, now, effects)
+            elif attempt.hedge_at <= now:
+                self._hedge(attempt, now, effects)
+            elif attempt.phase is Phase.HOLDING and isinstance(attempt.reader, StreamReader):
+                effects += self._stream_turn(attempt, attempt.reader, now, [])
+        if self._ping_at <= now and self.state is State.TRYING:
+            self._ping(now, effects)
+
+    def _try_again(self, now: float, effects: list[Effect]) -> None:
+        assert self._again is not None
+        candidate, ticket = self._again
+        self._again, self._again_at = None, inf
+        self._try(candidate, ticket, now, effects)
+
+    def _use_up_share(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
+        """Half of the client's time has gone into one attempt: leave the rest to another, if there is one."""
+        attempt.share = inf
+        candidate = self._pick(now)
+        if candidate is not None:
+            result = self._deadline_outcome(attempt, now)
+            self._tried.append((attempt.candidate, result))
+            self._settle(attempt, result, now)
+            effects.append(Cancel(attempt))
+            self._launch(candidate, now, effects)
+
+    def _out_of_time(self, now: float, effects: list[Effect]) -> None:
+        for attempt in tuple(self._running):
+            result = self._deadline_outcome(attempt, now)
+            self._tried.append((attempt.candidate, result))
+            self._settle(attempt, result, now)
+            effects.append(Cancel(attempt))
+        self._settle_again(OUT_OF_TIME, now)
+        self._give_up(now, effects, deadline=True)
+
+    def _deadline_outcome(self, attempt: Attempt, now: float) -> Outcome:
+        times = attempt.candidate.timeouts
+        own = times.first_byte if self._facts.stream else times.answer
+        blamed = now - attempt.started >= min(BLAME_AFTER_S, own)
+        reason = f"out of time after {now - attempt.started:.1f} s"
+        return Outcome(Kind.DEADLINE, reason, overdue=blamed)
+
+    def _hedge(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
+        """The attempt is slow to have content: start another beside it, and let the faster one win."""
+        attempt.hedge_at = inf
+        if len(self._running) == 1 and attempt.content_at is None:
+            candidate = self._pick(now)
+            if candidate is not None and self._budget.spend(now):
+                self._launch(candidate, now, effects)
+
+    def _ping(self, now: float, effects: list[Effect]) -> None:
+        self._ping_at = now + PING_S
+        if not self._head_sent:
+            self._head_sent = True
+            self.status = 200
+            effects.append(Begin(200, headers.STREAM_HEAD))
+        effects.append(Write(PING))
+
+    def _sleep(self, effects: list[Effect]) -> list[Effect]:
+        """Set `wake_at` to the next clock; returns `effects` for the caller to return."""
+        if self.state is State.DONE or self.state is State.COMMITTED:
+            self.wake_at = self._running[0].clock if self._running else inf
+            return effects
+        wake = min(self._deadline, self._again_at, self._ping_at)
+        hold = self._route.hold_back.seconds
+        for attempt in self._running:
+            wake = min(wake, attempt.clock, attempt.share, attempt.hedge_at)
+            if hold and attempt.content_at is not None:
+                wake = min(wake, attempt.content_at + hold)
+        self.wake_at = wake
+        return effects
+
+    def _served_by(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"x-oxllm-provider", attempt.candidate.state.provider.name.encode("utf-8")),
+            (b"x-oxllm-model", attempt.candidate.state.model.encode("utf-8")),
+            (b"x-oxllm-attempts", b"%d" % self.attempts),
+        ]
+
+    def _move(self, state: State) -> None:
+        assert (self.state, state) in TABLE, (self.state, state)
+        self.state = state

@@ -1,0 +1,62 @@
+"""Which headers pass, and the heads that go out. Names are lower-case bytes."""
+
+from __future__ import annotations
+
+from oxllm import __version__
+from oxllm.core.effects import Headers
+from oxllm.plan import Provider
+
+STREAM_HEAD: list[tuple[bytes, bytes]] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+"""What SSE clients and the proxies between need; the provider's own spelling of these does not pass."""
+
+_CONTENT = frozenset({b"content-type", b"content-language", b"content-disposition", b"retry-after", b"retry-after-ms"})
+_PREFIXES = (b"openai-", b"x-ratelimit-", b"retry-after")
+
+
+def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:
+    """Those of a provider's headers that a client may see: content headers, limits, hints, its request id."""
+    passed = list(STREAM_HEAD) if stream else []
+    for name, value in headers:
+        if name in _CONTENT:
+            if not (stream and name == b"content-type"):
+                passed.append((name, value))
+        elif name == b"x-request-id":
+            passed.append((b"x-upstream-request-id", value))
+        elif name.startswith(_PREFIXES):
+            passed.append((name, value))
+    return passed
+
+
+def content_length(headers: Headers) -> int | None:
+    """The declared length of a body whose framing the parser has already checked."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+    return None
+
+
+def upstream_head(provider: Provider, endpoint: str, stream: bool) -> bytes:
+    """The request head for a provider, all but Content-Length, trace context and the blank line.
+
+    It is the same for each request, so it is made once. Nothing of the client's own head goes along: its
+    credentials are for us. `identity`, since a compressed answer could not be checked before it is passed on.
+    """
+    own = {name.lower() for name, _ in provider.headers}
+    lines = [
+        f"POST {provider.path}{endpoint} HTTP/1.1",
+        f"host: {provider.authority}",
+        "content-type: application/json",
+        "accept-encoding: identity",
+    ]
+    if "accept" not in own:
+        lines.append(f"accept: {'text/event-stream' if stream else 'application/json'}")
+    if provider.api_key:
+        lines.append(f"authorization: Bearer {provider.api_key}")
+    if "user-agent" not in own:
+        lines.append(f"user-agent: {provider.user_agent or f'oxllm/{__version__}'}")
+    lines.extend(f"{name}: {value}" for name, value in provider.headers)
+    return ("\r\n".join(lines) + "\r\n").encode("latin-1")

@@ -1,0 +1,71 @@
+"""The answer when nothing is left to try (docs/failures.md): which status, which words, when to come back.
+
+The status says whose move it is: 429 wait, 504 you gave me too little time, 400 your prompt fits nowhere,
+502 I asked and they failed, 503 there was nobody to ask. First rule that holds wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.outcome import Kind, Outcome
+from oxllm.core.routing import Candidate, Skip
+
+RETRY_AFTER_MAX = 60
+"""Seconds. The Node SDK does not honour a longer hint, so a longer one would be a lie about when it retries."""
+
+Tried = tuple[Candidate, Outcome]
+Recovery = tuple[float | None, list[tuple[Candidate, Skip | None, float | None]]]
+"""Seconds until some target is usable (None: not within reach), and why each one is not usable now."""
+
+_WAITS = (Kind.RATE_LIMITED, Kind.QUOTA)
+
+
+def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: bool) -> ApiError:
+    """The error for a request to `model` whose attempts all failed.
+
+    `deadline`: the client's time ended it. A request whose targets all said that the context is too long
+    does not come here: its last answer goes to the client as it is.
+    """
+    soonest, states = recovery
+    outcomes = {id(candidate): outcome for candidate, outcome in tried}
+    unusable = [(candidate, skip, left) for candidate, skip, left in states if id(candidate) not in outcomes]
+    reasons = [f"{_name(candidate)}: {describe(outcome)}" for candidate, outcome in tried]
+    reasons += [f"{_name(candidate)}: {_why(skip, left)}" for candidate, skip, left in unusable]
+    detail = "; ".join(reasons) or "it has no enabled target"
+    kinds = {outcome.kind for outcome in outcomes.values()}
+    skips = {skip for _, skip, _ in unusable}
+    if (kinds or skips) and kinds.issubset(_WAITS) and skips <= {Skip.COOLING, Skip.QUOTA}:
+        quota = kinds <= {Kind.QUOTA} and skips <= {Skip.QUOTA}
+        code = "insufficient_quota" if quota else "rate_limit_exceeded"
+        return _later(429, f"every target of {model!r} is rate-limited: {detail}", code, soonest)
+    if deadline:
+        return api_error(504, f"the time for {model!r} ran out: {detail}", "deadline_exceeded")
+    if tried:
+        final = kinds == {Kind.TOO_LARGE}
+        error = f"all targets of {model!r} failed: {detail}"
+        return _later(502, error, "all_targets_failed", None if final else soonest)
+    return _later(503, f"no target of {model!r} can be tried now: {detail}", "no_target_available", soonest)
+
+
+def describe(outcome: Outcome) -> str:
+    """An outcome in a few words: our own, with the provider's status and code."""
+    return f"{outcome.reason} ({outcome.code})" if outcome.code else outcome.reason
+
+
+def _later(status: int, message: str, code: str, soonest: float | None) -> ApiError:
+    if soonest is None or soonest > RETRY_AFTER_MAX:
+        return api_error(status, message, code, retry_after=RETRY_AFTER_MAX, should_retry=False)
+    return api_error(status, message, code, retry_after=max(1, ceil(soonest)))
+
+
+def _name(candidate: Candidate) -> str:
+    return f"{candidate.state.provider.name}/{candidate.state.model}"
+
+
+def _why(skip: Skip | None, left: float | None) -> str:
+    if skip is None:
+        return "not reached"
+    return f"{skip.value}, {ceil(left)} s left" if left else skip.value

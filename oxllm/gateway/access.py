@@ -1,0 +1,98 @@
+"""Who may call what: operator routes are local, a web page may not spend the keys.
+
+Local is decided on the socket's peer address. A request that came through something else (a forwarded
+header), that names another host, or that a page of another origin made is not local, however near its
+socket: a reverse proxy on the same host and a browser with a rebound DNS name both connect from loopback.
+A reverse proxy that adds none of these headers cannot be told from a person, so such a set-up needs
+`admin_token` (docs/security.md).
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.networks import Networks, is_loopback, packed
+from oxllm.gateway.downstream import Request
+from oxllm.plan import Server
+
+FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
+
+
+class Access:
+    """The rules of one config."""
+
+    __slots__ = ("_admin_allow", "_admin_hosts", "_health_allow", "_keys", "_origins", "_token")
+
+    def __init__(self, server: Server) -> None:
+        self._admin_allow = Networks(server.admin_allow)
+        self._health_allow = Networks(server.health_allow)
+        self._admin_hosts = frozenset(host.lower() for host in server.admin_hosts)
+        self._origins = frozenset(server.cors_origins)
+        self._keys = tuple(key.encode() for key in server.api_keys)
+        self._token = server.admin_token.encode() if server.admin_token else None
+
+    def operator(self, request: Request, health: bool) -> ApiError | None:
+        """None if the request may use an operator route; `health`: it is GET /health."""
+        if health and request.peer in self._health_allow:
+            return None
+        why = self._not_local(request)
+        if why is not None:
+            return api_error(403, f"operator routes are local only: {why}")
+        if self._token is not None and not health and not self._bears(request, (self._token,)):
+            return api_error(401, "this route needs `Authorization: Bearer` with the admin token", "invalid_api_key")
+        return None
+
+    def client(self, request: Request) -> ApiError | None:
+        """None if the request may use /v1."""
+        origin = request.get(b"origin")
+        if origin is not None and not self._keys and not (self.cors(request) or self._own(request, origin)):
+            return api_error(403, "requests from web pages are refused; list the page's origin in cors_origins")
+        if self._keys and not self._bears(request, self._keys):
+            return api_error(401, "a valid API key is needed as `Authorization: Bearer`", "invalid_api_key")
+        return None
+
+    def cors(self, request: Request) -> bytes | None:
+        """The value for Access-Control-Allow-Origin, if the request's origin is listed."""
+        origin = request.get(b"origin")
+        if origin is None or not self._origins:
+            return None
+        return origin if "*" in self._origins or origin.decode("latin-1") in self._origins else None
+
+    def _not_local(self, request: Request) -> str | None:
+        if request.peer not in self._admin_allow:
+            return f"{request.peer} is not in admin_allow"
+        for name in FORWARDED:
+            if request.get(name) is not None:
+                return f"the request carries {name.decode()}"
+        if not self._host_is_ours(request):
+            return "its Host is not ours; add the name to admin_hosts if it is"
+        origin = request.get(b"origin")
+        if origin is not None and not self._own(request, origin):
+            return "it comes from a web page of another origin"
+        return None
+
+    def _own(self, request: Request, origin: bytes) -> bool:
+        return origin == b"http://" + (request.get(b"host") or b"") and self._host_is_ours(request)
+
+    def _host_is_ours(self, request: Request) -> bool:
+        field = request.get(b"host")
+        if field is None:
+            return request.version == "1.0"  # HTTP/1.0 has no Host; no browser speaks it
+        host = field.decode("latin-1").lower()
+        name = host[1 : host.find("]")] if host.startswith("[") else host.rpartition(":")[0] or host
+        if name == "localhost" or name in self._admin_hosts or host in self._admin_hosts:
+            return True
+        if is_loopback(request.local) and is_loopback(name):
+            return True
+        return packed(name) is not None and packed(name) == packed(request.local)
+
+    @staticmethod
+    def _bears(request: Request, keys: tuple[bytes, ...]) -> bool:
+        scheme, _, token = (request.get(b"authorization") or b"").partition(b" ")
+        if scheme.lower() != b"bearer":
+            return False
+        found = False
+        for key in keys:  # each is compared, so that the time tells nothing
+            found |= compare_digest(token.strip(), key)
+        return found

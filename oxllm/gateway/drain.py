@@ -1,0 +1,90 @@
+"""Stopping: no new work, what runs may finish, and not for ever.
+
+    RUNNING ──signal──► LAME (drain_delay_secs: the listener stays open, /health says 503)
+            ──────────► DRAINING (listener closed, idle connections closed, responses finish)
+            ──drain_timeout_secs or a second signal──► what is left gets an error, DONE
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from oxllm.gateway import systemd
+from oxllm.gateway.admin import Admin
+from oxllm.gateway.downstream import Server
+from oxllm.gateway.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOOK_S = 0.05
+"""How often to look whether all connections have gone."""
+FLUSH_S = 0.5
+"""After the time is over: how long the last error events may take to leave."""
+
+
+class Drain:
+    """One process's way out. `done` is set when nothing is left to do."""
+
+    __slots__ = ("_admin", "_listeners", "_runtime", "_server", "_started", "done")
+
+    def __init__(
+        self, runtime: Runtime, admin: Admin, server: Server, listeners: Sequence[asyncio.AbstractServer]
+    ) -> None:
+        self._runtime = runtime
+        self._admin = admin
+        self._server = server
+        self._listeners = listeners
+        self._started = False
+        self.done: asyncio.Future[None] = runtime.loop.create_future()
+
+    def signal(self) -> None:
+        """SIGTERM or SIGINT: the first drains, the second ends it at once."""
+        if self._started:
+            self._expire()
+            return
+        self._started = True
+        self._admin.draining = True
+        systemd.notify("STOPPING=1")
+        limits = self._runtime.generation.plan.server
+        self._runtime.log.event("drain", f"stopping, {len(self._runtime.relays)} requests under way")
+        self._runtime.loop.call_later(limits.drain_delay, self._close)
+        self._runtime.loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
+
+    def _close(self) -> None:
+        # One more turn of the loop first: what the kernel has accepted for us is taken, not reset.
+        self._runtime.loop.call_soon(self._close_listeners)
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._server.drain()
+        self._look()
+
+    def _look(self) -> None:
+        if self.done.done():
+            return
+        if self._server.connections == 0:
+            self._finish()
+        else:
+            self._runtime.loop.call_later(LOOK_S, self._look)
+
+    def _expire(self) -> None:
+        if self.done.done():
+            return
+        for listener in self._listeners:
+            listener.close()
+        for relay in tuple(self._runtime.relays):
+            relay.expire()
+        self._server.drain()
+        self._look()
+        self._runtime.loop.call_later(FLUSH_S, self._finish)
+
+    def _finish(self) -> None:
+        if self.done.done():
+            return
+        self._server.close_all()
+        self._runtime.pool.close()
+        self._runtime.log.event("drain", "stopped")
+        self.done.set_result(None)

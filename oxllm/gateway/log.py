@@ -1,0 +1,159 @@
+"""The log: one line a request, one a change of state. It never blocks and never holds a secret.
+
+Lines are gathered for one turn of the loop and written together. A reader that is slow (a full pipe, a
+stopped terminal) makes the queue grow to 256 KiB; after that lines are dropped and counted, and the count is
+the first line when there is room again. Text that comes from outside is escaped, so that a model name
+cannot forge a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from oxllm.core.routing import Change
+
+if TYPE_CHECKING:
+    from oxllm.gateway.runtime import Record
+
+QUEUE_MAX = 256 * 1024
+"""Bytes that wait for a slow reader."""
+RETRY_S = 0.1
+"""How long to wait before the next try at a full pipe."""
+
+_json = msgspec.json.Encoder()
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with nothing that a terminal would obey."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def seconds(value: float) -> str:
+    """A duration as a person writes it."""
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+class Log:
+    """Writes lines to a file descriptor that must not make the gateway wait."""
+
+    __slots__ = ("_dropped", "_fd", "_format", "_loop", "_queue", "_scheduled", "_size", "_wall")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, fd: int, wall: Callable[[], float], json: bool = False
+    ) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._wall = wall
+        self._format = self._as_json if json else self._as_text
+        self._queue: list[bytes] = []
+        self._size = 0
+        self._dropped = 0
+        self._scheduled = False
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost since the last one that got through."""
+        return self._dropped
+
+    def request(self, record: Record) -> None:
+        """A request has ended."""
+        self._put(self._format(record))
+
+    def change(self, change: Change) -> None:
+        """A breaker, a cooldown or a mark has changed."""
+        where = change.provider if change.model is None else f"{change.provider}/{change.model}"
+        self.event("change", f"{where}: {change.text}")
+
+    def event(self, kind: str, text: str) -> None:
+        """Anything else worth a line: start, reload, drain, a warning."""
+        if self._format == self._as_json:
+            self._put(_json.encode({"time": self._wall(), "event": kind, "message": text}))
+        else:
+            self._put(f"{self._clock(self._wall())} {kind}: {printable(text)}".encode())
+
+    def flush(self) -> None:
+        """Write what the reader takes now."""
+        self._scheduled = False
+        if self._dropped and self._size < QUEUE_MAX // 2:
+            dropped, self._dropped = self._dropped, 0
+            self.event("log", f"{dropped} lines were dropped, the reader is slow")
+        data = b"".join(self._queue)
+        self._queue.clear()
+        self._size = 0
+        try:
+            written = os.write(self._fd, data) if data else 0
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            return  # nobody reads any more: a log is not worth a gateway
+        if written < len(data):
+            self._queue.append(data[written:])
+            self._size = len(data) - written
+            self._schedule(RETRY_S)
+
+    def _put(self, line: bytes) -> None:
+        if self._size + len(line) >= QUEUE_MAX:
+            self._dropped += 1
+            return
+        self._queue.append(line)
+        self._queue.append(b"\n")
+        self._size += len(line) + 1
+        if not self._scheduled:
+            self._schedule(0.0)
+
+    def _schedule(self, delay: float) -> None:
+        self._scheduled = True
+        if delay:
+            self._loop.call_later(delay, self.flush)
+        else:
+            self._loop.call_soon(self.flush)
+
+    @staticmethod
+    def _clock(wall: float) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))
+
+    def _as_json(self, record: Record) -> bytes:
+        return _json.encode(
+            {
+                "time": record.time,
+                "event": "request",
+                "id": record.id,
+                "model": record.model,
+                "status": record.status,
+                "provider": record.provider,
+                "upstream_model": record.upstream_model,
+                "attempts": record.attempts,
+                "stream": record.stream,
+                "first_content_ms": None if record.first_content is None else round(record.first_content * 1000, 1),
+                "total_ms": round(record.total * 1000, 1),
+                "prompt_tokens": record.prompt_tokens,
+                "completion_tokens": record.completion_tokens,
+                "end": record.error or "ok",
+                "failed": [f"{step.target}: {step.result}" for step in record.steps if step.result != "ok"],
+            }
+        )
+
+    def _as_text(self, record: Record) -> bytes:
+        parts = [f"{self._clock(record.time)} {record.status or '---'} {printable(record.model)}"]
+        if record.provider is not None:
+            parts.append(f"-> {record.provider}/{record.upstream_model}")
+        failed = ", ".join(f"{step.target}: {step.result}" for step in record.steps if step.result != "ok")
+        if failed:
+            parts.append(f"after [{failed}]")
+        if record.first_content is not None and record.stream:
+            parts.append(f"first {seconds(record.first_content)},")
+        parts.append(f"total {seconds(record.total)}")
+        if record.completion_tokens is not None:
+            parts.append(f"({record.prompt_tokens}+{record.completion_tokens} tokens)")
+        if record.error is not None and not failed:
+            parts.append(f"ended: {record.error}")
+        parts.append(record.id)
+        return " ".join(parts).encode()

@@ -1,0 +1,163 @@
+"""The life of the serving process: plan in, sockets bound, signals, drain, exit.
+
+`oxllm serve` has validated the config and replaced itself by this process (`python -P -m oxllm.gateway`),
+which therefore imports nothing but the stdlib, httptools, msgspec and oxllm's own plan, core and gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from oxllm import plan as plans
+from oxllm import runfile
+from oxllm.gateway import systemd
+from oxllm.gateway.admin import Admin
+from oxllm.gateway.downstream import Server
+from oxllm.gateway.drain import Drain
+from oxllm.gateway.log import Log
+from oxllm.gateway.memory import Trimmer
+from oxllm.gateway.names import Names
+from oxllm.gateway.pool import Pool
+from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.service import Service
+from oxllm.gateway.wheel import Wheel
+
+BACKLOG = 1024
+"""Connections that the kernel holds for us (net.core.somaxconn caps it): a burst of 1,000 clients waits, none is refused."""
+FDS_OF_OUR_OWN = 64
+"""Listeners, epoll, log, run file, a reload child's pipes, DNS: what is left is two for each connection."""
+
+
+class BindError(OSError):
+    """A listener could not be made. The message names the address and what to do."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until told to stop. Returns the exit code: 0 after a drain, 1 for a bad plan or an address in use."""
+    options = _options(sys.argv[1:] if argv is None else argv)
+    try:
+        plan = _read_plan(int(options.get("plan-fd", "-1")))
+        loop = asyncio.new_event_loop()
+        sockets = systemd.sockets() or listen(plan.server)
+    except (plans.PlanError, BindError, ValueError) as error:
+        print(f"oxllm: {error}", file=sys.stderr)
+        return 1
+    return _run(loop, plan, sockets, json_log=options.get("log-format") == "json")
+
+
+def _options(argv: Sequence[str]) -> dict[str, str]:
+    """`--name value` pairs: the only caller is `oxllm serve`, whose own options are checked by click."""
+    return {name.removeprefix("--"): value for name, value in zip(argv[::2], argv[1::2], strict=False)}
+
+
+def _read_plan(fd: int) -> plans.Plan:
+    """The Plan behind `fd`, which is closed. Raises PlanError."""
+    try:
+        with open(fd, "rb") as file:
+            file.seek(0)
+            return plans.decode(file.read())
+    except OSError as error:
+        raise plans.PlanError(f"--plan-fd {fd} is not readable ({error.strerror}); start with `oxllm serve`") from None
+
+
+def listen(server: plans.Server) -> list[socket.socket]:
+    """Bound, listening sockets for all of `server.listen`, all on one port. Raises BindError."""
+    sockets: list[socket.socket] = []
+    port = server.port
+    try:
+        for host in server.listen:
+            sockets.append(_bind(host, port, server.bind_family == "dual"))
+            port = sockets[-1].getsockname()[1]  # with port 0 the first one chooses for all
+    except BindError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _bind(host: str, port: int, dual: bool) -> socket.socket:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise BindError(f"cannot bind {where}: {error.strerror}") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not (dual and host == "::"))
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        advice = "; is another oxllm running (`oxllm status`)? Else set server.port" if error.errno == 98 else ""
+        raise BindError(f"cannot bind {where}: {error.strerror}{advice}") from None
+    return sock
+
+
+def raise_file_limit(server: plans.Server) -> tuple[int, str | None]:
+    """Raise the soft limit of open files to the hard one. Returns how many connections fit, and a warning if fewer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):
+            pass  # macOS refuses "unlimited"; what there is decides below
+    fit = server.max_connections if soft == resource.RLIM_INFINITY else (soft - FDS_OF_OUR_OWN) // 2
+    if fit >= server.max_connections:
+        return server.max_connections, None
+    return max(fit, 1), f"max_connections lowered from {server.max_connections} to {fit}: only {soft} open files"
+
+
+def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket.socket], json_log: bool) -> int:
+    asyncio.set_event_loop(loop)
+    rng = random.Random()  # seeded by the system; tests hand in their own
+    wheel = Wheel(loop)
+    log = Log(loop, _log_fd(), time.time, json_log)
+    connections, warning = raise_file_limit(plan.server)
+    runtime = Runtime(loop, plan, Pool(loop, wheel, Names(loop)), wheel, log, rng, time.time)
+    admin = Admin(runtime)
+    service = Service(runtime, admin)
+    server = Server(loop, service, plan.server, wheel, runtime.bodies, rng, connections)
+    listeners = [loop.run_until_complete(loop.create_server(server.protocol, sock=sock, backlog=BACKLOG)) for sock in sockets]
+    drain = Drain(runtime, admin, server, listeners)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain.signal)
+    for text in (*plan.warnings, *([warning] if warning else [])):
+        log.event("warning", text)
+    port = sockets[0].getsockname()[1]
+    trimmer = Trimmer(loop, lambda: bool(runtime.relays))
+    with runfile.claim(plan.server.host, port, plan.server.admin_token, plan.source):
+        log.event("ready", f"listening on {', '.join(map(_url, sockets))}")
+        systemd.notify("READY=1")
+        gc.collect()
+        gc.freeze()  # start-up's objects live for ever: no need to look at them again
+        trimmer.start()
+        loop.run_until_complete(drain.done)
+        log.flush()
+    loop.close()
+    return 0
+
+
+def _log_fd() -> int:
+    """stderr, opened anew so that it can be non-blocking without making the terminal of others so."""
+    try:
+        return os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_NOCTTY)
+    except OSError:
+        return 2  # a socket cannot be opened again; macOS has no /proc
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

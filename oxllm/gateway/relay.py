@@ -1,0 +1,238 @@
+"""Drives one client request: asks `core.exchange`, does what it says, reports back.
+
+Plain callbacks, no task and no queue: what the provider's connection delivers goes through the exchange
+straight into the client's connection. When the client's side is full the provider is not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import TYPE_CHECKING
+
+from oxllm.core import headers
+from oxllm.core.attempt import Attempt
+from oxllm.core.body import RequestBody
+from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Try, Write
+from oxllm.core.exchange import Exchange, Facts, State
+from oxllm.core.outcome import Failure
+from oxllm.core.routing import Route
+from oxllm.gateway.downstream import Request
+from oxllm.gateway.upstream import Call
+
+if TYPE_CHECKING:
+    from oxllm.gateway.runtime import Generation, Runtime
+
+FINE_S = 1.0
+"""Deadlines nearer than this get a timer of their own: the wheel's 100 ms are too coarse for a 50 ms jitter."""
+
+
+class Leg:
+    """One attempt's end at the upstream: what `upstream.Caller` names, handed on to the relay."""
+
+    __slots__ = ("attempt", "call", "relay")
+
+    def __init__(self, relay: Relay, attempt: Attempt) -> None:
+        self.relay = relay
+        self.attempt = attempt
+        self.call: Call | None = None
+
+    def connected(self) -> None:
+        self.relay.exchange.connected(self.attempt, self.relay.now())
+
+    def sent(self) -> None:
+        self.relay.exchange.sent(self.attempt, self.relay.now())
+        self.relay.arm()
+
+    def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        relay = self.relay
+        relay.perform(relay.exchange.head(self.attempt, status, fields, relay.now(), relay.runtime.wall()))
+
+    def data(self, data: bytes) -> None:
+        relay = self.relay
+        relay.perform(relay.exchange.data(self.attempt, data, relay.now()))
+
+    def end(self) -> None:
+        relay = self.relay
+        self.call = None
+        relay.perform(relay.exchange.end(self.attempt, relay.now()))
+
+    def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
+        relay = self.relay
+        self.call = None
+        relay.perform(relay.exchange.failed(self.attempt, failure, before_response, detail, relay.now()))
+
+
+class Relay:
+    """One client request under way. It is the `downstream.Handler` of its request."""
+
+    __slots__ = (
+        "_blocked",
+        "_body",
+        "_extra_headers",
+        "_fine",
+        "_legs",
+        "_over",
+        "_timer",
+        "exchange",
+        "facts",
+        "generation",
+        "model",
+        "now",
+        "request",
+        "runtime",
+    )
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        generation: Generation,
+        request: Request,
+        body: RequestBody,
+        facts: Facts,
+        route: Route,
+        extra_headers: list[tuple[bytes, bytes]],
+    ) -> None:
+        """`extra_headers` go with whatever response the client gets."""
+        self.runtime = runtime
+        self.generation = generation
+        self.request = request
+        self.facts = facts
+        self.model = route.name
+        self.now = runtime.loop.time
+        self._body: RequestBody | None = body
+        self._extra_headers = extra_headers
+        self._legs: list[Leg] = []
+        self._blocked = False
+        self._over = False
+        self._timer = runtime.wheel.timer(self._tick)
+        self._fine: asyncio.TimerHandle | None = None
+        retry = generation.plan.retry
+        self.exchange = Exchange(
+            facts, route, generation.router, generation.retry_budget, retry, runtime.rng, self.now()
+        )
+
+    def start(self) -> None:
+        """Begin the first attempt."""
+        self.runtime.relays.add(self)
+        self.request.watch(self)
+        self.perform(self.exchange.start(self.now()))
+
+    def expire(self) -> None:
+        """The drain's time is over: answer with what can be said, and stop."""
+        self.perform(self.exchange.expire(self.now()))
+
+    # downstream.Handler
+
+    def gone(self) -> None:
+        """The client left."""
+        if not self._over:
+            self.perform(self.exchange.gone(self.now()))
+
+    def blocked(self) -> None:
+        """The client takes less than the provider gives."""
+        self._blocked = True
+        for leg in self._legs:
+            if leg.call is not None:
+                leg.call.pause()
+        self.exchange.paused(self.now())
+
+    def drained(self) -> None:
+        """The client has room again."""
+        self._blocked = False
+        for leg in self._legs:
+            if leg.call is not None:
+                leg.call.resume()
+        self.exchange.resumed(self.now())
+        self.arm()
+
+    # Doing what the exchange says.
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Do each of `effects` in order, then set the timer for the next look at the clocks."""
+        for effect in effects:
+            kind = type(effect)
+            if kind is Write:
+                self.request.write(effect.data)  # type: ignore[union-attr]
+            else:
+                _PERFORM[kind](self, effect)
+        if self.exchange.state is State.DONE and not self._over:
+            self._finish()
+        self.arm()
+
+    def arm(self) -> None:
+        """Have `tick` called at the exchange's next deadline."""
+        wake = self.exchange.wake_at
+        if wake == inf:
+            self._timer.clear()
+            return
+        self._timer.set(wake)
+        now = self.now()
+        if wake - now < FINE_S:
+            if self._fine is not None:
+                self._fine.cancel()
+            self._fine = self.runtime.loop.call_at(wake, self._tick)
+
+    def _tick(self) -> None:
+        if self._fine is not None:
+            self._fine.cancel()
+            self._fine = None
+        self.perform(self.exchange.tick(self.now()))
+
+    def _try(self, effect: Try) -> None:
+        assert self._body is not None
+        attempt = effect.attempt
+        provider = attempt.candidate.state.provider.plan
+        ask_usage = self.facts.stream and provider.usage_in_stream
+        length, segments = self._body.render(attempt.candidate.state.model, provider.extra_body, ask_usage)
+        head = self.generation.upstream_head(provider, self.facts)
+        trace = self.request.get(b"traceparent")
+        tail = b"content-length: %d\r\n\r\n" % length
+        if trace is not None:
+            tail = b"traceparent: %b\r\n%b" % (trace, tail)
+        leg = Leg(self, attempt)
+        self._legs.append(leg)
+        leg.call = self.runtime.pool.request(provider, head + tail, segments, leg)
+
+    def _cancel(self, effect: Cancel) -> None:
+        for leg in self._legs:
+            if leg.attempt is effect.attempt:
+                self._legs.remove(leg)
+                if leg.call is not None:
+                    leg.call.cancel()
+                return
+
+    def _begin(self, effect: Begin) -> None:
+        self._drop_body_if_committed()
+        self.request.begin(effect.status, [*effect.headers, *self._extra_headers], effect.length)
+
+    def _end(self, _effect: End) -> None:
+        self.request.end()
+
+    def _answer(self, effect: Answer) -> None:
+        self.request.respond(effect.status, [*effect.headers, *self._extra_headers], effect.body)
+
+    def _break(self, effect: Break) -> None:
+        self.request.abort(effect.tail)
+
+    def _drop_body_if_committed(self) -> None:
+        if self.exchange.state is State.COMMITTED or self.exchange.state is State.DONE:
+            self._body = None
+            self.request.release_body()
+
+    def _finish(self) -> None:
+        """The client has its response, or has gone; a provider may still be ending its body."""
+        self._over = True
+        self._drop_body_if_committed()
+        self.runtime.relays.discard(self)
+        self.runtime.observe(self)
+
+
+_PERFORM = {
+    Try: Relay._try,
+    Cancel: Relay._cancel,
+    Begin: Relay._begin,
+    End: Relay._end,
+    Answer: Relay._answer,
+    Break: Relay._break,
+}

@@ -1,0 +1,153 @@
+"""What one gateway process holds, and what one config's life adds to it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from oxllm import plan as plans
+from oxllm.core import headers
+from oxllm.core.budget import BodyBudget, RetryBudget
+from oxllm.core.exchange import Facts, Step
+from oxllm.core.routing import Router, Skip
+from oxllm.gateway.log import Log
+from oxllm.gateway.pool import Pool
+from oxllm.gateway.wheel import Wheel
+
+if TYPE_CHECKING:
+    from oxllm.gateway.relay import Relay
+
+RING = 256
+"""Requests that `explain` can still tell of."""
+
+
+class Generation:
+    """One config's run: requests keep the generation that they started with until they end."""
+
+    __slots__ = ("_heads", "plan", "retry_budget", "router")
+
+    def __init__(self, plan: plans.Plan, router: Router) -> None:
+        self.plan = plan
+        self.router = router
+        self.retry_budget = RetryBudget(plan.retry.budget)
+        self._heads: dict[tuple[str, str, bool], bytes] = {}
+
+    def upstream_head(self, provider: plans.Provider, facts: Facts) -> bytes:
+        """The request head for `provider`, made once for each kind of request."""
+        key = (provider.name, facts.endpoint.value, facts.stream)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = headers.upstream_head(provider, facts.endpoint.value, facts.stream)
+        return head
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What is remembered of a request that has ended, for `explain` and the log."""
+
+    id: str
+    time: float
+    """Seconds since the epoch at its end."""
+    model: str
+    stream: bool
+    status: int
+    provider: str | None
+    upstream_model: str | None
+    attempts: int
+    first_content: float | None
+    """Seconds from the request's head to its first content."""
+    total: float
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    error: str | None
+    steps: tuple[Step, ...]
+    skips: dict[str, Skip]
+
+
+class Runtime:
+    """Everything that outlives a request: loop, timers, connections, budgets, the current generation."""
+
+    __slots__ = (
+        "bodies",
+        "created",
+        "generation",
+        "log",
+        "loop",
+        "observers",
+        "pool",
+        "records",
+        "relays",
+        "rng",
+        "started",
+        "wall",
+        "wheel",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        plan: plans.Plan,
+        pool: Pool,
+        wheel: Wheel,
+        log: Log,
+        rng: random.Random,
+        wall: Callable[[], float],
+    ) -> None:
+        self.loop = loop
+        self.wheel = wheel
+        self.pool = pool
+        self.log = log
+        self.rng = rng
+        self.wall = wall
+        """Seconds since the epoch, for dates in headers and log lines; all else runs on the loop's clock."""
+        self.started = loop.time()
+        self.created = int(wall())
+        """Start of the process, seconds since the epoch; /v1/models shows it."""
+        self.bodies = BodyBudget(plan.server.max_buffered_bytes)
+        self.generation = Generation(plan, Router(plan, rng))
+        self.relays: set[Relay] = set()
+        self.records: deque[Record] = deque(maxlen=RING)
+        self.observers: list[Callable[[Record], None]] = [self.records.append, log.request]
+
+    def adopt(self, plan: plans.Plan) -> None:
+        """Go on with another config. What runs keeps the one it has."""
+        self.generation = Generation(plan, Router(plan, self.rng, self.generation.router))
+        self.bodies.limit = plan.server.max_buffered_bytes
+        self.pool.retain(plan.providers)
+
+    def observe(self, relay: Relay) -> None:
+        """A request has ended: remember it and tell whoever counts."""
+        record = self._record(relay)
+        for observer in self.observers:
+            observer(record)
+        for change in relay.exchange.changes:
+            self.log.change(change)
+
+    def _record(self, relay: Relay) -> Record:
+        exchange = relay.exchange
+        winner = exchange.winner
+        now = self.loop.time()
+        started = relay.request.started
+        content = winner.content_at if winner is not None else None
+        usage = exchange.usage
+        return Record(
+            id=relay.request.id,
+            time=self.wall(),
+            model=relay.model,
+            stream=relay.facts.stream,
+            status=exchange.status,
+            provider=winner.candidate.state.provider.name if winner is not None else None,
+            upstream_model=winner.candidate.state.model if winner is not None else None,
+            attempts=exchange.attempts,
+            first_content=None if content is None else content - started,
+            total=now - started,
+            prompt_tokens=usage.prompt_tokens if usage is not None else None,
+            completion_tokens=usage.completion_tokens if usage is not None else None,
+            error=exchange.error,
+            steps=tuple(exchange.steps),
+            skips=exchange.skips,
+        )

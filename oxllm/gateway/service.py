@@ -1,0 +1,202 @@
+"""The gateway as its HTTP server sees it: which path is what, who may, and what is too much."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import isfinite
+
+import msgspec
+
+from oxllm.core.answer import Endpoint
+from oxllm.core.body import BadBody, RequestBody
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.exchange import Facts
+from oxllm.gateway.access import Access
+from oxllm.gateway.admin import Admin
+from oxllm.gateway.downstream import Request
+from oxllm.gateway.relay import Relay
+from oxllm.gateway.runtime import Runtime
+
+Handler = Callable[["Service", Request], None]
+
+DEADLINE_SHARE = 0.95
+"""Of the client's own time limit: the rest is for our answer to reach it before it hangs up."""
+OVERLOADED_RETRY_S = 1
+
+_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
+_json = msgspec.json.Encoder()
+
+
+def unescape(path: bytes) -> str:
+    """A path segment without its percent escapes. Bytes that are no UTF-8 become U+FFFD."""
+    return _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), path).decode("utf-8", "replace")
+
+
+def client_timeout(request: Request) -> float | None:
+    """How long the client says that it will wait, less a little, in seconds.
+
+    The OpenAI SDKs send it with each request (Python `x-stainless-read-timeout`, Node `x-stainless-timeout`).
+    """
+    limits = []
+    for name in (b"x-stainless-read-timeout", b"x-stainless-timeout"):
+        try:
+            seconds = float(request.get(name) or b"nan")
+        except ValueError:
+            continue
+        if isfinite(seconds) and seconds >= 1:
+            limits.append(seconds * DEADLINE_SHARE)
+    return min(limits, default=None)
+
+
+class Service:
+    """Implements `downstream.Service` for one process."""
+
+    __slots__ = ("_access", "_admin", "_plan", "draining", "runtime")
+
+    def __init__(self, runtime: Runtime, admin: Admin) -> None:
+        self.runtime = runtime
+        self._admin = admin
+        self._plan = runtime.generation.plan
+        self._access = Access(self._plan.server)
+
+    @property
+    def access(self) -> Access:
+        """The rules of the running config."""
+        if self.runtime.generation.plan is not self._plan:
+            self._plan = self.runtime.generation.plan
+            self._access = Access(self._plan.server)
+        return self._access
+
+    # downstream.Service
+
+    def operator_route(self, request: Request) -> bool:
+        """Is this one of the routes that are never shed?"""
+        return self._admin.knows(request.path)
+
+    def head(self, request: Request) -> None:
+        """Refuse what needs no body to be refused."""
+        error = self._admin_error(request) if self._admin.knows(request.path) else self._client_error(request)
+        if error is not None:
+            self._refuse(request, error)
+
+    def serve(self, request: Request) -> None:
+        """Head and body are there."""
+        if self._admin.knows(request.path):
+            self._admin.serve(request)
+            return
+        path = _strip_v1(request.path)
+        if path in ENDPOINTS:
+            self._relay(request, ENDPOINTS[path])
+        elif path == b"/models":
+            self._models(request)
+        else:
+            self._model(request, unescape(path[len(b"/models/") :]))
+
+    # Before the body.
+
+    def _admin_error(self, request: Request) -> ApiError | None:
+        error = self.access.operator(request, health=request.path == b"/health")
+        if error is not None:
+            self._admin.refused(request, error)
+            return error
+        return _wrong_method(request, self._admin.methods(request.path))
+
+    def _client_error(self, request: Request) -> ApiError | None:
+        path = _strip_v1(request.path)
+        methods = (b"POST",) if path in ENDPOINTS else (b"GET", b"HEAD") if _is_models(path) else None
+        if methods is None:
+            return api_error(404, f"there is no {unescape(request.path)[:200]!r} here", "not_found")
+        if request.method == "OPTIONS" and self.access.cors(request) is not None:
+            self._preflight(request, methods)
+            return None
+        return _wrong_method(request, methods) or self.access.client(request) or self._too_much(path)
+
+    def _too_much(self, path: bytes) -> ApiError | None:
+        if path in ENDPOINTS and len(self.runtime.relays) >= self._plan.server.max_in_flight:
+            message = f"{len(self.runtime.relays)} requests are being served, the most that max_in_flight allows"
+            return api_error(503, message, "overloaded", retry_after=OVERLOADED_RETRY_S)
+        return None
+
+    def _refuse(self, request: Request, error: ApiError) -> None:
+        request.respond(error.status, error.headers() + self._cors_headers(request), error.body())
+
+    # CORS (https://fetch.spec.whatwg.org/#http-cors-protocol).
+
+    def _cors_headers(self, request: Request) -> list[tuple[bytes, bytes]]:
+        origin = self.access.cors(request)
+        if origin is None or self._admin.knows(request.path):
+            return []
+        exposed = b"x-request-id, x-upstream-request-id, x-oxllm-provider, x-oxllm-model, x-oxllm-attempts, retry-after"
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", exposed),
+            (b"vary", b"origin"),
+        ]
+
+    def _preflight(self, request: Request, methods: tuple[bytes, ...]) -> None:
+        asked = request.get(b"access-control-request-headers") or b"authorization, content-type"
+        allow = [
+            (b"access-control-allow-methods", b", ".join(methods)),
+            (b"access-control-allow-headers", asked),
+            (b"access-control-max-age", b"600"),
+        ]
+        request.respond(204, self._cors_headers(request) + allow, b"")
+
+    # /v1
+
+    def _relay(self, request: Request, endpoint: Endpoint) -> None:
+        generation = self.runtime.generation
+        try:
+            body = RequestBody.parse(request.body)
+        except BadBody as bad:
+            self._refuse(request, api_error(400, str(bad), param=bad.param))
+            return
+        route = generation.router.resolve(body.model)
+        if route is None:
+            self._refuse(request, self._no_model(body.model))
+            return
+        stream = body.stream and endpoint is Endpoint.CHAT
+        facts = Facts(endpoint, stream, body.n, body.wants_usage, client_timeout(request))
+        Relay(self.runtime, generation, request, body, facts, route, self._cors_headers(request)).start()
+
+    def _no_model(self, model: str) -> ApiError:
+        close = self.runtime.generation.router.similar(model)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        return api_error(404, f"the model {model[:200]!r} does not exist here{hint}", "model_not_found", "model")
+
+    def _models(self, request: Request) -> None:
+        everything = b"all=1" in request.query.split(b"&")
+        names = self.runtime.generation.router.models(self.runtime.loop.time(), everything)
+        self._reply(request, {"object": "list", "data": [self._entry(name) for name in names]})
+
+    def _model(self, request: Request, name: str) -> None:
+        if self.runtime.generation.router.resolve(name) is None:
+            self._refuse(request, self._no_model(name))
+        else:
+            self._reply(request, self._entry(name))
+
+    def _entry(self, name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": self.runtime.created, "owned_by": "oxllm"}
+
+    def _reply(self, request: Request, value: object) -> None:
+        fields = [(b"content-type", b"application/json"), *self._cors_headers(request)]
+        request.respond(200, fields, _json.encode(value))
+
+
+ENDPOINTS = {endpoint.value.encode(): endpoint for endpoint in Endpoint}
+
+
+def _strip_v1(path: bytes) -> bytes:
+    return path[3:] if path.startswith(b"/v1/") else path
+
+
+def _is_models(path: bytes) -> bool:
+    return path == b"/models" or (path.startswith(b"/models/") and len(path) > len(b"/models/"))
+
+
+def _wrong_method(request: Request, methods: tuple[bytes, ...]) -> ApiError | None:
+    if request.method.encode() in methods:
+        return None
+    allowed = b", ".join(methods).decode()
+    return api_error(405, f"{request.method} is not allowed here, only {allowed}", "method_not_allowed")

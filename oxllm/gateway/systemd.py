@@ -1,0 +1,34 @@
+"""The service manager's protocols: readiness (sd_notify(3)) and sockets it has bound (sd_listen_fds(3))."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+FIRST_FD = 3
+
+
+def notify(state: str) -> None:
+    """Tell the manager, if there is one: `READY=1`, `STOPPING=1`, … Never fails: nobody may be listening."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.sendto(state.encode(), address)
+    except OSError:
+        pass
+
+
+def sockets() -> list[socket.socket]:
+    """The listening sockets that were handed over at start, if any."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    found = [socket.socket(fileno=fd) for fd in range(FIRST_FD, FIRST_FD + count)]
+    for sock in found:
+        sock.set_inheritable(False)
+        sock.setblocking(False)
+    return found
