@@ -1,0 +1,83 @@
+"""What the fake provider sends, as a pure function of what it was asked: so the load driver knows each byte.
+
+A request says in its prompt what it wants: `play 40 events every 0.5 s after 0.05 s`, `answer 300 bytes`. The
+prompt is the one part of a request that every gateway passes on as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+HEAD_END = b"\r\n\r\n"
+DONE = b"data: [DONE]\n\n"
+
+_PLAY = re.compile(rb"play (\d+) events every ([0-9.]+) s after ([0-9.]+) s")
+_ANSWER = re.compile(rb"answer (\d+) bytes")
+_CHUNK = (
+    b'data: {"id":"chatcmpl-8fWz","object":"chat.completion.chunk","created":1700000000,"model":"big-1",'
+    b'"choices":[{"index":0,"delta":%b,"finish_reason":%b}]}\n\n'
+)
+
+
+def play(events: int, every_s: float, after_s: float = 0.05) -> str:
+    """The prompt that asks for a stream of `events` content events, one each `every_s`, the first after `after_s`."""
+    return f"play {events} events every {every_s:g} s after {after_s:g} s"
+
+
+def answer(size: int) -> str:
+    """The prompt that asks for a plain answer of `size` bytes of content."""
+    return f"answer {size} bytes"
+
+
+def wanted_stream(body: bytes | bytearray) -> tuple[int, float, float]:
+    """What `play` asked for. One event at once if the body does not say."""
+    found = _PLAY.search(body)
+    return (int(found[1]), float(found[2]), float(found[3])) if found else (1, 0.0, 0.0)
+
+
+def wanted_answer(body: bytes | bytearray) -> int:
+    """Bytes of content that a plain answer shall have."""
+    found = _ANSWER.search(body)
+    return int(found[1]) if found else 20
+
+
+@lru_cache(maxsize=4096)
+def content_event(index: int) -> bytes:
+    """The event of content number `index`, counted from 0. Every one differs, so a loss or a swap shows."""
+    delta = b'{"content":"%06d%b"}' % (index, b" lorem" * 4)
+    return _CHUNK % (delta, b"null")
+
+
+FIRST_EVENT = _CHUNK % (b'{"role":"assistant","content":""}', b"null")
+LAST_EVENT = _CHUNK % (b"{}", b'"stop"')
+
+
+@lru_cache(maxsize=16)
+def whole_stream(events: int) -> bytes:
+    """The event stream as a client must receive it, every byte."""
+    return b"".join((FIRST_EVENT, *map(content_event, range(events)), LAST_EVENT, DONE))
+
+
+@lru_cache(maxsize=16)
+def plain_answer(size: int) -> bytes:
+    """A chat completion whose content is `size` bytes."""
+    return (
+        b'{"id":"chatcmpl-8fWz","object":"chat.completion","created":1700000000,"model":"big-1","choices":[{"index":0,'
+        b'"message":{"role":"assistant","content":"%b"},"finish_reason":"stop","logprobs":null}],'
+        b'"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}}' % (b"x" * size)
+    )
+
+
+EMBEDDING = (
+    b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,-0.5,1.0]}],"model":"vec-1",'
+    b'"usage":{"prompt_tokens":2,"total_tokens":2}}'
+)
+
+
+def chat_body(prompt: str, *, model: str, stream: bool, size: int = 0) -> bytes:
+    """A chat request of at least `size` bytes, made so long by a system message."""
+    flag = b'"stream":true,' if stream else b""
+    text = b'{"model":"%b",%b"messages":[{"role":"system","content":"%b"},{"role":"user","content":"%b"}]}'
+    short = text % (model.encode(), flag, b"", prompt.encode())
+    return text % (model.encode(), flag, b"p" * max(0, size - len(short)), prompt.encode())
