@@ -101,7 +101,7 @@ RULES: dict[Kind, Rule] = {
     Kind.CLIENT_ERROR: Rule(False, False, Effect.NONE, Cause.CLIENT),
     Kind.BROKEN: Rule(False, True, Effect.NONE, Cause.NETWORK),
     Kind.GONE: Rule(False, False, Effect.NONE, Cause.CLIENT),
-    Kind.DEADLINE: Rule(True, False, Effect.NONE, Cause.NETWORK),  # counts only if `overdue`
+    Kind.DEADLINE: Rule(True, False, Effect.NONE, Cause.NETWORK),  # counts only if the Outcome says so
     Kind.LOST: Rule(False, False, Effect.NONE, None),
 }
 
@@ -120,8 +120,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """Its hint in seconds from now."""
     same_target: bool = False
     """This very failure may be retried at the same target: 500, 502, reset or EOF before any response byte."""
-    overdue: bool = False
-    """Of DEADLINE: the attempt had 10 s or its own limit, so that it does count for the breaker."""
+    counts: bool = False
+    """Of DEADLINE: the attempt had 10 s or its own limit, so that it counts for the breaker after all."""
 
     @property
     def rule(self) -> Rule:
@@ -131,7 +131,7 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def is_failure(self) -> bool:
         """Counts as a failure of the provider."""
-        return self.overdue or RULES[self.kind].breaker
+        return self.counts or RULES[self.kind].breaker
 
 
 SUCCESS = Outcome(Kind.SUCCESS, "complete")

@@ -1,0 +1,115 @@
+"""Why a target may not be asked for a while: the marks, and how long each lasts.
+
+A breaker is about a host that fails; a mark is about a host that answered and said no. A mark is a reason and a
+moment; until that moment the target is passed over. Later hints never bring that moment forward, since the
+provider may count what comes before it against us. Two owners have marks: a target its own, and a provider those
+that concern its account (`QUOTA`, `AUTH`) and hence every target on it.
+
+| mark | set by | lasts |
+|---|---|---|
+| QUOTA | out of quota or credit | 10 min, provider |
+| AUTH | 401 | 60 s, provider |
+| AUTH | the second 403 in a row | 60 s, target |
+| MISSING | 404 | 60 s |
+| COOLING | 429 | the hint, else 5 s, doubled with each 429 since the last success, at most 60 s |
+| COOLING | a success that used up the limit | until its reset |
+| WAITING | a 5xx with Retry-After | the hint |
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import inf
+
+
+class Skip(Enum):
+    """Why a candidate was passed over."""
+
+    OFFLINE = "offline"
+    COOLING = "rate-limited"
+    WAITING = "asked us to wait"
+    QUOTA = "out of quota"
+    AUTH = "key refused"
+    MISSING = "model not found"
+    OPEN = "breaker open"
+    PROBING = "being probed"
+    FULL = "at its max_in_flight"
+    TRIED = "already tried"
+
+
+LASTS = {Skip.QUOTA: 600.0, Skip.AUTH: 60.0, Skip.MISSING: 60.0}
+"""Seconds."""
+RATE_FIRST = 5.0
+"""Seconds after a 429 without a hint; doubled at each one more."""
+RATE_MAX = 60.0
+"""The longest that limits per minute can need."""
+FORBIDDEN_MAX = 1
+"""403s in a row that are forgiven: one may be about its request alone, such as moderation."""
+MARKS = (Skip.QUOTA, Skip.AUTH, Skip.MISSING, Skip.COOLING, Skip.WAITING)
+"""Of several in force the first is named: those that time alone will hardly cure come first."""
+
+
+class Cooldown:
+    """The marks of one target or one provider. Times are the caller's monotonic seconds."""
+
+    __slots__ = ("_forbidden", "_marks", "_rate_at", "_rates", "until")
+
+    def __init__(self) -> None:
+        self._marks: dict[Skip, float] = {}
+        self._rates = 0
+        self._rate_at = -inf
+        self._forbidden = 0
+        self.until = -inf
+        """When the last mark ends: the one comparison of the usual case."""
+
+    def blocked(self, now: float) -> Skip | None:
+        """The mark in force, None when there is none."""
+        if self.until <= now:
+            return None
+        return next((mark for mark in MARKS if self._marks.get(mark, -inf) > now), None)
+
+    def mark(self, mark: Skip, now: float, seconds: float | None = None) -> bool:
+        """Set a mark, for its usual time if none is given. True if it was not in force before."""
+        until = now + (LASTS[mark] if seconds is None else seconds)
+        before = self._marks.get(mark, -inf)
+        self._marks[mark] = max(before, until)
+        self.until = max(self.until, until)
+        return before <= now < until
+
+    def rate_limited(self, hint: float | None, started: float, now: float) -> bool:
+        """A 429 for an attempt begun at `started`. True if the target was not cooling before.
+
+        Several attempts that were under way when the first 429 came are told of the same limit: only one that
+        began after it makes the next cool-off longer.
+        """
+        seconds = min(RATE_FIRST * 2.0 ** max(0, self._rates - (started < self._rate_at)), RATE_MAX)
+        if started >= self._rate_at:
+            self._rates = min(self._rates + 1, 8)
+            self._rate_at = now
+        return self.mark(Skip.COOLING, now, seconds if hint is None else hint)
+
+    def forbidden(self, now: float) -> bool:
+        """A 403. True if it is one too many in a row and the target was not marked before."""
+        self._forbidden += 1
+        return self._forbidden > FORBIDDEN_MAX and self.mark(Skip.AUTH, now)
+
+    def allowed(self) -> None:
+        """An answer that was no 403: the row of them is over."""
+        self._forbidden = 0
+
+    def succeeded(self) -> None:
+        """The next 429 is a first one again. No mark ends sooner."""
+        self._rates = self._forbidden = 0
+
+    def key_changed(self) -> None:
+        """What was said of the old key (quota, auth) does not hold for the new one."""
+        self._marks.pop(Skip.QUOTA, None)
+        self._marks.pop(Skip.AUTH, None)
+        self._forbidden = 0
+        self.until = max(self._marks.values(), default=-inf)
+
+    def clear(self) -> None:
+        """Operator: forget everything."""
+        self._marks.clear()
+        self._rates = self._forbidden = 0
+        self._rate_at = self.until = -inf

@@ -1,0 +1,541 @@
+"""Which target next: tiers, smooth weighted round robin, and a reason for each one passed over.
+
+A client's `model` names a Route: candidates in tiers, the best tier first. A candidate is one entry of one route
+and holds what is its own there (tier, weight, timeouts); the TargetState behind it is shared by every route
+that lists the same (provider, model), and the ProviderState behind that by all targets of the provider. So a 429
+seen through one virtual model is known to all others.
+
+Inside a tier the choice is nginx's smooth weighted round robin: each usable candidate gains its weight, the
+richest is chosen and pays what all gained. With weights 3 and 1 that is a a b a, never a a a b.
+
+An attempt is a Ticket between `begin` and `end`. `end` does all that SPEC 5 says of its outcome: the breaker (only
+if the ticket's generation is the breaker's), the marks, the counters. The probe of a half-open breaker is such a
+ticket too: it decides at its commit, and goes on as an ordinary attempt of the newly closed breaker.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence, Set
+from itertools import groupby
+from math import inf
+from operator import attrgetter
+
+import msgspec
+
+from oxllm import plan as plans
+from oxllm.core.breaker import Breaker, State
+from oxllm.core.cooldown import Cooldown, Skip
+from oxllm.core.outcome import RULES, Effect, Kind, Outcome
+from oxllm.core.stats import (
+    Counters,
+    ProviderSnapshot,
+    RequestCounters,
+    Snapshot,
+    TargetSnapshot,
+    total,
+)
+
+PATIENCE_S = 2.0
+"""How long a probe's client waits before the next candidate is started beside it; doubled when that one wins."""
+REACH_S = 60.0
+"""What recovers later than this is not worth a client's retry: SDKs honour no longer hint."""
+SOON_S = 1.0
+"""When a place behind a bulkhead, or a probe's verdict, may be expected: nobody knows, so soon."""
+SIMILAR_MAX = 3
+"""Names offered for one that does not exist."""
+HOPELESS = frozenset({Skip.OFFLINE, Skip.QUOTA, Skip.AUTH, Skip.MISSING})
+"""Reasons that somebody has to act upon: waiting a minute does not help."""
+HEALTHY: frozenset[Skip | None] = frozenset({None, Skip.PROBING, Skip.FULL})
+"""What does not take a name out of /v1/models: it is served, only not this moment."""
+SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE})
+"""Ends of our own making: the provider did not get to answer."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Something the log should tell: a breaker moved, or a mark was set."""
+
+    provider: str
+    model: str | None
+    """None when it concerns the whole provider."""
+    text: str
+
+
+class ProviderState:
+    """What is known of a provider while the process lives."""
+
+    __slots__ = ("breaker", "cooldown", "in_flight", "limit", "name", "patience", "plan", "targets")
+
+    def __init__(self, provider: plans.Provider, breaker: plans.Breaker) -> None:
+        self.name = provider.name
+        self.breaker = Breaker(breaker)
+        self.cooldown = Cooldown()
+        """Marks that hold for every target."""
+        self.in_flight = 0
+        self.patience = PATIENCE_S
+        """Seconds that the next probe gets before a hedge is started beside it."""
+        self.targets: dict[str, TargetState] = {}
+        """By model. One that a reload has dropped stays, for its marks and counters."""
+        self.adopt(provider, breaker)
+
+    def adopt(self, provider: plans.Provider, breaker: plans.Breaker) -> None:
+        """Go on under another configuration of the same provider."""
+        self.plan = provider
+        self.limit = inf if provider.max_in_flight is None else provider.max_in_flight
+        self.breaker.settings = breaker
+
+    def target(self, model: str) -> TargetState:
+        """The state of one of its models, made when first named."""
+        state = self.targets.get(model)
+        if state is None:
+            state = self.targets[model] = TargetState(self, model)
+        return state
+
+    def key_changed(self) -> None:
+        """Forget what was said of the old key."""
+        for cooldown in self._cooldowns():
+            cooldown.key_changed()
+
+    def reset(self) -> None:
+        """Operator: forget every failure and mark; stays offline if it is."""
+        self.breaker.reset()
+        self.patience = PATIENCE_S
+        for cooldown in self._cooldowns():
+            cooldown.clear()
+
+    def impatient(self, first_byte: float) -> None:
+        """A hedge beat the probe: give the next one twice the time, up to `first_byte` seconds."""
+        self.patience = max(self.patience, min(self.patience * 2, first_byte))
+
+    def _cooldowns(self) -> list[Cooldown]:
+        return [self.cooldown, *(target.cooldown for target in self.targets.values())]
+
+
+class TargetState:
+    """What is known of one model at one provider, whoever asks for it."""
+
+    __slots__ = ("cooldown", "counters", "model", "provider", "routes")
+
+    def __init__(self, provider: ProviderState, model: str) -> None:
+        self.provider = provider
+        self.model = model
+        self.cooldown = Cooldown()
+        self.counters = Counters()
+        self.routes: tuple[Route, ...] = ()
+        """The virtual models that list it, in the newest configuration."""
+
+
+class Candidate:
+    """One entry of one route."""
+
+    __slots__ = ("_credit", "plan", "state", "tier", "timeouts", "weight")
+
+    def __init__(self, state: TargetState, tier: int, weight: int, timeouts: plans.Timeouts) -> None:
+        self.state = state
+        self.tier = tier
+        self.weight = weight
+        self.timeouts = timeouts
+        self.plan = state.provider.plan
+        """The provider's configuration as of this route; `state.provider.plan` is that of the newest reload."""
+        self._credit = 0
+
+
+class Route:
+    """What serves one `model` name."""
+
+    __slots__ = ("candidates", "counters", "hedge_after", "hold_back", "name", "request", "tiers")
+
+    def __init__(
+        self,
+        name: str,
+        candidates: Iterable[Candidate],
+        request: float,
+        hedge_after: float | None = None,
+        hold_back: plans.HoldBack = plans.HoldBack(),  # noqa: B008  frozen
+        counters: RequestCounters | None = None,
+    ) -> None:
+        self.name = name
+        self.candidates = tuple(sorted(candidates, key=attrgetter("tier")))
+        """In tier order, inside a tier as listed."""
+        self.tiers = tuple(tuple(tier) for _, tier in groupby(self.candidates, attrgetter("tier")))
+        self.request = request
+        self.hedge_after = hedge_after
+        self.hold_back = hold_back
+        self.counters = counters or RequestCounters()
+
+
+class Ticket:
+    """One attempt in progress."""
+
+    __slots__ = ("candidate", "generation", "probe", "started")
+
+    def __init__(self, candidate: Candidate, generation: int, probe: bool, started: float) -> None:
+        self.candidate = candidate
+        self.generation = generation
+        """Of the breaker; -1 once ended."""
+        self.probe = probe
+        """It is the one request that a half-open breaker lets through, and has not decided yet."""
+        self.started = started
+
+
+Skips = Sequence[tuple[Candidate, Skip]]
+Recovery = tuple[float | None, list[tuple[Candidate, Skip | None, float | None]]]
+ENDED = -1
+
+
+class Router:
+    """All routes of one configuration, over the states that outlive it."""
+
+    __slots__ = ("_predictive", "_rng", "_routes", "_virtual", "providers")
+
+    def __init__(self, plan: plans.Plan, rng: random.Random, previous: Router | None = None) -> None:
+        """Routes for `plan`. With `previous`, whose time is over, take on the states of what is still the same."""
+        self._rng = rng
+        self._predictive = plan.server.predictive_cooldown
+        self.providers: dict[str, ProviderState] = {}
+        """Enabled ones, by name, in file order."""
+        for provider in plan.providers:
+            known = previous.providers.get(provider.name) if previous is not None else None
+            self.providers[provider.name] = _continued(known, provider, plan.breaker)
+        counters = {name: route.counters for name, route in previous._routes.items()} if previous is not None else {}
+        self._virtual = {
+            model.name: self._virtual_route(model, counters.get(model.name)) for model in plan.virtual_models
+        }
+        self._routes: dict[str, Route] = self._direct_routes(plan.request, counters) | self._virtual
+        """By the name that clients use; a virtual model goes before a `provider/model` of the same name."""
+        self._tell_targets()
+
+    def _virtual_route(self, model: plans.VirtualModel, counters: RequestCounters | None) -> Route:
+        candidates = [
+            Candidate(self.providers[target.provider].target(target.model), target.tier, target.weight, target.timeouts)
+            for target in model.targets
+        ]
+        return Route(model.name, candidates, model.request, model.hedge_after, model.hold_back, counters)
+
+    def _direct_routes(self, request: float, counters: dict[str, RequestCounters]) -> dict[str, Route]:
+        routes = {}
+        for provider in self.providers.values():
+            for model in provider.plan.models:
+                name = f"{provider.name}/{model}"
+                candidate = Candidate(provider.target(model), 1, 1, provider.plan.timeouts)
+                routes[name] = Route(name, [candidate], request, counters=counters.get(name))
+        return routes
+
+    def _tell_targets(self) -> None:
+        for provider in self.providers.values():
+            for target in provider.targets.values():
+                target.routes = ()
+        for route in self._virtual.values():
+            for target in {candidate.state for candidate in route.candidates}:
+                target.routes += (route,)
+
+    # Names.
+
+    def resolve(self, model: str) -> Route | None:
+        """The route of a virtual model or of a listed `provider/model`; None if there is no such name."""
+        return self._routes.get(model)
+
+    def similar(self, model: str) -> list[str]:
+        """Up to three names that may have been meant, the likeliest first."""
+        wanted = _bigrams(model[:128])
+        likeness = {name: _dice(wanted, _bigrams(name)) for name in self._routes}
+        close = sorted((name for name in likeness if likeness[name] >= 0.4), key=lambda name: (-likeness[name], name))
+        return close[:SIMILAR_MAX]
+
+    def models(self, now: float, all: bool = False) -> list[str]:
+        """The names that /v1/models shows, sorted: those that have a healthy target, or `all`."""
+        return sorted(name for name, route in self._routes.items() if all or self._is_healthy(route, now))
+
+    def _is_healthy(self, route: Route, now: float) -> bool:
+        return any(self.skip(candidate.state, now) in HEALTHY for candidate in route.candidates)
+
+    # Choosing.
+
+    def choose(self, route: Route, tried: Set[TargetState], now: float) -> tuple[Candidate | None, Skips]:
+        """The next candidate, and those passed over for it. None: there is none, and all are passed over."""
+        skips: list[tuple[Candidate, Skip]] | tuple[()] = ()
+        for tier in route.tiers:
+            best = None
+            gained = 0
+            for candidate in tier:
+                state = candidate.state
+                provider = state.provider
+                # The usual case in comparisons; `skip` finds out what is unusual, and whether that matters.
+                if (
+                    state.cooldown.until > now
+                    or provider.cooldown.until > now
+                    or not provider.breaker.closed
+                    or provider.in_flight >= provider.limit
+                    or state in tried
+                ):
+                    why = Skip.TRIED if state in tried else self.skip(state, now)
+                    if why is not None:
+                        skips = [*skips, (candidate, why)]
+                        continue
+                gained += candidate.weight
+                candidate._credit += candidate.weight
+                if best is None or candidate._credit > best._credit:
+                    best = candidate
+            if best is not None:
+                best._credit -= gained
+                return best, skips
+        return None, skips
+
+    def skip(self, target: TargetState, now: float) -> Skip | None:
+        """Why this target cannot be asked now; None if it can."""
+        provider = target.provider
+        state = provider.breaker.state(now)
+        if state is State.OFFLINE:
+            return Skip.OFFLINE
+        mark = provider.cooldown.blocked(now) or target.cooldown.blocked(now)
+        if mark is not None:
+            return mark
+        if state is State.OPEN:
+            return Skip.OPEN
+        if state is State.PROBING:
+            return Skip.PROBING
+        return Skip.FULL if provider.in_flight >= provider.limit else None
+
+    def usable(self, route: Route, now: float, tried: Set[TargetState] = frozenset()) -> bool:
+        """Some candidate that is not in `tried` can be asked now. Chooses nothing."""
+        return any(c.state not in tried and self.skip(c.state, now) is None for c in route.candidates)
+
+    # One attempt.
+
+    def begin(self, candidate: Candidate, now: float) -> Ticket:
+        """Start an attempt at a candidate that `choose` gave. If the breaker is half-open it is the probe."""
+        state = candidate.state
+        provider = state.provider
+        breaker = provider.breaker
+        probe = not breaker.closed
+        if probe:
+            breaker.take(now)
+        provider.in_flight += 1
+        state.counters.attempts += 1
+        return Ticket(candidate, breaker.generation, probe, now)
+
+    def again(self, ticket: Ticket, now: float) -> Skip | None:
+        """A second try at the same target on the same ticket, so that the pair counts once.
+
+        None: go ahead, it is counted as an attempt. Else why that target may not be asked any more; the ticket
+        is still to be ended.
+        """
+        state = ticket.candidate.state
+        breaker = state.provider.breaker
+        mark = state.provider.cooldown.blocked(now) or state.cooldown.blocked(now)
+        if mark is not None:
+            return mark
+        if ticket.generation != breaker.generation and breaker.state(now) is not State.CLOSED:
+            return Skip.OFFLINE if breaker.state(now) is State.OFFLINE else Skip.OPEN
+        state.counters.attempts += 1
+        state.counters.retries += 1
+        return None
+
+    def progressed(self, ticket: Ticket, now: float) -> Sequence[Change]:
+        """The attempt has committed: if it is the probe, it has succeeded."""
+        if not ticket.probe:
+            return ()
+        provider = ticket.candidate.state.provider
+        before = provider.breaker.state(now)
+        current = ticket.generation == provider.breaker.generation
+        provider.breaker.success(ticket.generation, now)
+        ticket.probe = False
+        if not current:
+            return ()
+        provider.patience = PATIENCE_S
+        ticket.generation = provider.breaker.generation
+        return self._moved(provider, before, now)
+
+    def end(self, ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
+        """The attempt is over: do what its outcome means. Exactly once a ticket."""
+        assert ticket.generation != ENDED
+        state = ticket.candidate.state
+        provider = state.provider
+        provider.in_flight -= 1
+        if outcome.kind is _SUCCESS:
+            state.counters.successes += 1
+            state.cooldown.succeeded()
+            breaker = provider.breaker
+            if not ticket.probe and ticket.generation == breaker.generation:
+                if breaker.failures:
+                    breaker.success(ticket.generation, now)
+                ticket.generation = ENDED
+                return ()
+        return self._end(ticket, outcome, now)
+
+    def _end(self, ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
+        rule = RULES[outcome.kind]
+        counters = ticket.candidate.state.counters
+        if rule.cause is not None:
+            counters.failed(rule.cause)
+        elif outcome.kind is Kind.LOST:
+            counters.lost += 1
+        changes = [*self._end_at_breaker(ticket, outcome, now), *self._mark(ticket, rule.effect, outcome, now)]
+        ticket.generation = ENDED
+        return changes
+
+    def _end_at_breaker(self, ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
+        provider = ticket.candidate.state.provider
+        breaker = provider.breaker
+        if outcome.kind is Kind.SUCCESS:
+            return self.progressed(ticket, now)
+        before = breaker.state(now)
+        if outcome.is_failure:
+            breaker.failure(ticket.generation, now, self._rng)
+            return self._moved(provider, before, now)
+        if ticket.probe:
+            if outcome.kind is Kind.LOST and ticket.generation == breaker.generation:
+                provider.impatient(ticket.candidate.timeouts.first_byte)
+            breaker.give_back(ticket.generation)
+        return ()
+
+    def _moved(self, provider: ProviderState, before: State, now: float) -> Sequence[Change]:
+        after = provider.breaker.state(now)
+        if after is before:
+            return ()
+        left = f" for {provider.breaker.opens_until - now:.1f} s" if after is State.OPEN else ""
+        return (Change(provider.name, None, f"breaker {before.value} -> {after.value}{left}"),)
+
+    def _mark(self, ticket: Ticket, effect: Effect, outcome: Outcome, now: float) -> Sequence[Change]:
+        target = ticket.candidate.state
+        own, shared = target.cooldown, target.provider.cooldown
+        if effect is not Effect.FORBIDDEN and outcome.kind not in SAYS_NOTHING:
+            own.allowed()
+        match effect:
+            case Effect.QUOTA:
+                return self._marked(shared.mark(Skip.QUOTA, now), target, Skip.QUOTA, shared, now)
+            case Effect.AUTH:
+                return self._marked(shared.mark(Skip.AUTH, now), target, Skip.AUTH, shared, now)
+            case Effect.MISSING:
+                return self._marked(own.mark(Skip.MISSING, now), target, Skip.MISSING, own, now)
+            case Effect.FORBIDDEN:
+                return self._marked(own.forbidden(now), target, Skip.AUTH, own, now)
+            case Effect.RATE:
+                limited = own.rate_limited(outcome.retry_after, ticket.started, now)
+                return self._marked(limited, target, Skip.COOLING, own, now)
+            case Effect.HINT if outcome.retry_after is not None:
+                waits = own.mark(Skip.WAITING, now, outcome.retry_after)
+                return self._marked(waits, target, Skip.WAITING, own, now)
+        return ()
+
+    def _marked(self, new: bool, target: TargetState, mark: Skip, cooldown: Cooldown, now: float) -> Sequence[Change]:
+        if not new:
+            return ()
+        model = target.model if cooldown is target.cooldown else None
+        return (Change(target.provider.name, model, f"{mark.value}: not asked for {cooldown.until - now:.1f} s"),)
+
+    def predicted(self, ticket: Ticket, seconds: float, now: float) -> Sequence[Change]:
+        """A success has used up its limit: cool its target, unless some virtual model has no other to use.
+
+        A target that no virtual model lists has nobody to take over, and is left alone too.
+        """
+        target = ticket.candidate.state
+        if not self._predictive or not target.routes:
+            return ()
+        if not all(self._has_another(route, target, now) for route in target.routes):
+            return ()
+        new = target.cooldown.mark(Skip.COOLING, now, seconds)
+        return self._marked(new, target, Skip.COOLING, target.cooldown, now)
+
+    def _has_another(self, route: Route, target: TargetState, now: float) -> bool:
+        """Another target of the route takes any number of requests: a half-open one takes only its probe."""
+        return any(
+            c.state is not target and c.state.provider.breaker.closed and self.skip(c.state, now) is None
+            for c in route.candidates
+        )
+
+    # Looking ahead.
+
+    def recovery(self, route: Route, now: float) -> Recovery:
+        """Seconds until some candidate can be asked, None if not within a minute; and each one's reason and seconds.
+
+        Seconds of a candidate are 0 if it can be asked now, None if nobody knows.
+        """
+        states = [(candidate, *self.outlook(candidate.state, now)) for candidate in route.candidates]
+        within = [left for _, skip, left in states if skip not in HOPELESS and left is not None and left <= REACH_S]
+        return min(within, default=None), states
+
+    def outlook(self, target: TargetState, now: float) -> tuple[Skip | None, float | None]:
+        """Why a target cannot be asked now, and the seconds until that is over."""
+        skip = self.skip(target, now)
+        if skip is None:
+            return None, 0.0
+        if skip is Skip.OFFLINE:
+            return skip, None
+        if skip is Skip.PROBING or skip is Skip.FULL:
+            return skip, SOON_S
+        provider = target.provider
+        opens = provider.breaker.opens_until
+        return skip, max(opens, provider.cooldown.until, target.cooldown.until) - now
+
+    # Operator.
+
+    def offline(self, name: str) -> bool:
+        """Send nothing to a provider until `online`, whatever happens. False: no such provider."""
+        provider = self.providers.get(name)
+        if provider is not None:
+            provider.breaker.offline()
+        return provider is not None
+
+    def online(self, name: str) -> bool:
+        """Undo `offline`; its breaker starts afresh. False: no such provider."""
+        provider = self.providers.get(name)
+        if provider is not None:
+            provider.breaker.online()
+        return provider is not None
+
+    def reset(self, name: str) -> bool:
+        """Forget every failure, cool-off and mark of a provider; it stays offline if it is. False: no such provider."""
+        provider = self.providers.get(name)
+        if provider is not None:
+            provider.reset()
+        return provider is not None
+
+    def snapshot(self, now: float) -> Snapshot:
+        """Everything, for status and metrics."""
+        requests = {name: route.counters.snapshot() for name, route in self._routes.items()}
+        return Snapshot(tuple(self._provider(state, now) for state in self.providers.values()), requests)
+
+    def _provider(self, provider: ProviderState, now: float) -> ProviderSnapshot:
+        targets = tuple(self._target(target, now) for target in provider.targets.values())
+        breaker = provider.breaker
+        state = breaker.state(now)
+        return ProviderSnapshot(
+            provider.name,
+            provider.plan.base_url,
+            state.value,
+            breaker.failures,
+            breaker.opens_until - now if state is State.OPEN else 0.0,
+            provider.in_flight,
+            provider.plan.max_in_flight,
+            {(before.value, after.value): count for (before, after), count in breaker.moves.items()},
+            targets,
+            total([target.totals for target in targets]),
+        )
+
+    def _target(self, target: TargetState, now: float) -> TargetSnapshot:
+        skip, seconds = self.outlook(target, now)
+        return TargetSnapshot(target.model, skip.value if skip else None, seconds, target.counters.snapshot())
+
+
+_SUCCESS = Kind.SUCCESS
+
+
+def _continued(known: ProviderState | None, provider: plans.Provider, breaker: plans.Breaker) -> ProviderState:
+    """The state of a provider that was there before at the same place, else a new one."""
+    if known is None or known.plan.base_url != provider.base_url:
+        return ProviderState(provider, breaker)
+    if known.plan.api_key != provider.api_key:
+        known.key_changed()
+    known.adopt(provider, breaker)
+    return known
+
+
+def _bigrams(name: str) -> frozenset[str]:
+    name = name.casefold()
+    return frozenset(name[i : i + 2] for i in range(len(name) - 1)) or frozenset((name,))
+
+
+def _dice(one: frozenset[str], other: frozenset[str]) -> float:
+    """Sørensen-Dice coefficient: 1 for the same pairs of letters, 0 for none in common."""
+    return 2 * len(one & other) / (len(one) + len(other))

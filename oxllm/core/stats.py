@@ -1,0 +1,222 @@
+"""Counters for status and metrics: a few additions while serving, immutable snapshots when somebody asks.
+
+Counters only grow, and they live as long as the process or until their provider is removed, so that a scraper sees
+no jump at a reload. For each target, whatever happened:
+
+    attempts = in flight + successes + failures (all causes) + lost + retries
+
+where a retry is the second try at one target, whose first result is not an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import frexp, inf
+
+import msgspec
+
+from oxllm.core.outcome import Cause
+
+HISTOGRAM_FIRST = 2.0**-10
+"""Seconds: upper bound of the lowest bucket, about 1 ms."""
+HISTOGRAM_BUCKETS = 22
+"""Each twice as wide as the one before: 1 ms, 2 ms … 1,024 s, and one for the rest."""
+BOUNDS = (*(HISTOGRAM_FIRST * 2.0**i for i in range(HISTOGRAM_BUCKETS - 1)), inf)
+"""Upper bounds of the buckets in seconds, exclusive but for floats on a bound, which no clock yields."""
+
+
+class Histogram:
+    """Times in buckets of powers of two: a fixed 22 counters, whatever is observed."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * HISTOGRAM_BUCKETS
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one time."""
+        # The exponent of a float is the power of two above it: no search through the bounds.
+        self.counts[min(max(frexp(seconds)[1] + 10, 0), HISTOGRAM_BUCKETS - 1)] += 1
+        self.sum += seconds
+
+    def snapshot(self) -> Distribution:
+        """Its present contents."""
+        return Distribution(tuple(self.counts), self.sum)
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """What a Histogram held at one moment."""
+
+    counts: tuple[int, ...] = (0,) * HISTOGRAM_BUCKETS
+    sum: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many times were observed."""
+        return sum(self.counts)
+
+    def quantile(self, share: float) -> float | None:
+        """The time, in seconds, that `share` of the observed ones stay under, read off the buckets; None if empty.
+
+        Linear inside a bucket, as Prometheus' histogram_quantile has it. Right within a factor of two.
+        """
+        rank = share * self.count
+        for number, inside in enumerate(self.counts):
+            if inside and rank <= inside:
+                low = BOUNDS[number - 1] if number else 0.0
+                return low if BOUNDS[number] == inf else low + (BOUNDS[number] - low) * rank / inside
+            rank -= inside
+        return None
+
+    def __add__(self, other: Distribution) -> Distribution:
+        counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
+        return Distribution(counts, self.sum + other.sum)
+
+
+class Counters:
+    """What one target did. Plain attributes, to be added to."""
+
+    __slots__ = ("attempts", "completion_tokens", "failures", "lost", "prompt_tokens", "retries", "successes", "ttft")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.retries = 0
+        self.successes = 0
+        self.lost = 0
+        """Hedges that another target beat, and what a shutdown cancelled."""
+        self.failures: dict[Cause, int] = {}
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.ttft = Histogram()
+        """Attempt begun -> first content."""
+
+    def failed(self, cause: Cause) -> None:
+        """Count one failure."""
+        self.failures[cause] = self.failures.get(cause, 0) + 1
+
+    def tokens(self, prompt: int, completion: int) -> None:
+        """Add the usage of one answer."""
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+
+    def snapshot(self) -> Totals:
+        """Its present contents."""
+        return Totals(
+            self.attempts,
+            self.retries,
+            self.successes,
+            self.lost,
+            {cause: self.failures.get(cause, 0) for cause in Cause},
+            self.prompt_tokens,
+            self.completion_tokens,
+            self.ttft.snapshot(),
+        )
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """What Counters held at one moment, or the sum of several."""
+
+    attempts: int = 0
+    retries: int = 0
+    successes: int = 0
+    lost: int = 0
+    failures: dict[Cause, int] = {}
+    """Every cause, also those that never were."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    ttft: Distribution = Distribution()
+
+
+def total(parts: Sequence[Totals]) -> Totals:
+    """The sum of several."""
+    return Totals(
+        sum(part.attempts for part in parts),
+        sum(part.retries for part in parts),
+        sum(part.successes for part in parts),
+        sum(part.lost for part in parts),
+        {cause: sum(part.failures.get(cause, 0) for part in parts) for cause in Cause},
+        sum(part.prompt_tokens for part in parts),
+        sum(part.completion_tokens for part in parts),
+        sum((part.ttft for part in parts), Distribution()),
+    )
+
+
+class RequestCounters:
+    """The client requests for one model name. Plain attributes, to be added to."""
+
+    __slots__ = ("failures", "in_flight", "requests", "rescued", "ttft")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.in_flight = 0
+        self.rescued = 0
+        """Served by another target than the first that was asked."""
+        self.failures: dict[Cause, int] = {}
+        self.ttft = Histogram()
+        """Request received -> first content sent."""
+
+    def begin(self) -> None:
+        """A request has come."""
+        self.requests += 1
+        self.in_flight += 1
+
+    def end(self, cause: Cause | None, rescued: bool = False) -> None:
+        """It is over; `cause` is None when its client got its answer."""
+        self.in_flight -= 1
+        self.rescued += rescued
+        if cause is not None:
+            self.failures[cause] = self.failures.get(cause, 0) + 1
+
+    def snapshot(self) -> RequestTotals:
+        """Its present contents."""
+        failures = {cause: self.failures.get(cause, 0) for cause in Cause}
+        return RequestTotals(self.requests, self.in_flight, self.rescued, failures, self.ttft.snapshot())
+
+
+class RequestTotals(msgspec.Struct, frozen=True):
+    """What RequestCounters held at one moment."""
+
+    requests: int
+    in_flight: int
+    rescued: int
+    failures: dict[Cause, int]
+    ttft: Distribution
+
+
+class TargetSnapshot(msgspec.Struct, frozen=True):
+    """One target at one moment."""
+
+    model: str
+    skip: str | None
+    """Why it would be passed over now, in words; None if it would not."""
+    seconds: float | None
+    """Until that is over; None if nobody knows."""
+    totals: Totals
+
+
+class ProviderSnapshot(msgspec.Struct, frozen=True):
+    """One provider at one moment."""
+
+    name: str
+    base_url: str
+    state: str
+    """Of its breaker: closed, open, half-open, probing, offline."""
+    failures: int
+    """In a row, counted by the breaker."""
+    open_seconds: float
+    """Left of the cool-off, 0 unless open."""
+    in_flight: int
+    max_in_flight: int | None
+    moves: dict[tuple[str, str], int]
+    """Transitions of the breaker: (from, to) -> how often."""
+    targets: tuple[TargetSnapshot, ...]
+    totals: Totals
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Everything that the router knows, at one moment."""
+
+    providers: tuple[ProviderSnapshot, ...]
+    requests: dict[str, RequestTotals]
+    """By virtual model or `provider/model`."""
