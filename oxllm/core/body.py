@@ -249,18 +249,22 @@ def _is_escape(data: Buffer, at: int) -> bool:
 
 
 def _utf8_fault(data: Buffer) -> BadBody | None:
-    """The first byte that is not UTF-8, if there is one."""
+    offset = invalid_utf8(data)
+    return None if offset is None else _invalid("not UTF-8", offset)
+
+
+def invalid_utf8(data: Buffer, final: bool = True) -> int | None:
+    """The offset of the first byte of `data` that is not UTF-8. `final`: a character may not be cut at its end."""
     start, view = 0, memoryview(data)
     while start < len(view):
-        stop = start + SLICE
+        last = start + SLICE >= len(view)
         try:
-            start += utf_8_decode(view[start:stop], "strict", stop >= len(view))[1]
+            start += utf_8_decode(view[start : start + SLICE], "strict", final and last)[1]
         except UnicodeDecodeError as error:
-            offset = start + error.start
+            return start + error.start
+        if last:
             break
-    else:
-        return None
-    return _invalid("not UTF-8", offset)
+    return None
 
 
 def _check_nesting(data: Buffer) -> None:

@@ -1,0 +1,108 @@
+"""Server-sent events, sans I/O: bytes in, the data of whole events out.
+
+The grammar is WHATWG HTML, "Parsing an event stream": UTF-8 with an optional BOM, lines ended by CR, LF or CRLF,
+`field: value` with one optional space, events ended by an empty line. Of an event only its data is kept: names,
+ids, retry times and comments say nothing in the OpenAI API, and break its clients when passed on carelessly. What
+follows the last empty line is no event: an event that was cut must not look whole.
+"""
+
+from __future__ import annotations
+
+EVENT_MAX = 1024 * 1024
+"""Bytes of the data lines of one event, field names included, and of any one line. Audio in base64 comes in events of
+some 100 KB; beyond this a provider is not talking SSE."""
+
+CR, LF = 13, 10
+_BOM = b"\xef\xbb\xbf"
+
+
+class TooLarge(ValueError):
+    """An event over EVENT_MAX. The decoder is of no more use."""
+
+    def __init__(self, events: list[bytes]) -> None:
+        super().__init__(f"an event over {EVENT_MAX} bytes")
+        self.events = events
+        """What `feed` had found before it."""
+
+
+class Decoder:
+    """Cuts a stream into events, however its bytes arrive."""
+
+    __slots__ = ("_after_cr", "_data", "_line", "_started", "_used")
+
+    def __init__(self) -> None:
+        self._line = bytearray()
+        """The line that has not ended yet."""
+        self._data = bytearray()
+        """The values of this event's data lines, each with a line feed behind it."""
+        self._used = 0
+        """Bytes of these lines as they came."""
+        self._after_cr = False
+        """The last byte was a CR, so a LF would belong to it."""
+        self._started = False
+        """The first line has been seen, and no BOM can come."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of an event that is not whole."""
+        return self._used + len(self._line)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of each event that `data` completes, its lines joined by LF. Events without data are left out.
+
+        Raises TooLarge.
+        """
+        between = not self._line and not self._used
+        if between and data.startswith(b"data: ") and data.endswith(b"\n\n") and CR not in data:
+            events = [data[6:-2]] if data.find(LF) == len(data) - 2 else data[6:-2].split(b"\n\ndata: ")
+            whole = len(events) == 1 or data.count(LF) == 2 * len(events)
+            if whole and b"" not in events and len(data) <= EVENT_MAX:
+                self._started = True
+                self._after_cr = False
+                return events  # the usual case: nothing but whole events of one line
+        return self._feed_lines(data)
+
+    def _feed_lines(self, data: bytes) -> list[bytes]:
+        events: list[bytes] = []
+        parts = self._split(data)
+        self._line += parts[0]
+        for part in parts[1:]:
+            self._end_line(events)
+            self._line += part
+        if self.pending > EVENT_MAX:
+            raise TooLarge(events)
+        return events
+
+    def _split(self, data: bytes) -> list[bytes]:
+        """`data` cut at its line ends. A CR at the end is one; a LF that comes for it later is none."""
+        if data and self._after_cr:
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data.split(b"\n")
+
+    def _end_line(self, events: list[bytes]) -> None:
+        line = self._line
+        if self.pending > EVENT_MAX:
+            raise TooLarge(events)
+        if not self._started:
+            self._started = True
+            if line.startswith(_BOM):
+                del line[:3]
+        if not line:
+            self._end_event(events)
+        elif line.startswith(b"data:") or line == b"data":
+            self._used += len(line)
+            del line[: 6 if line.startswith(b"data: ") else 5]
+            self._data += line
+            self._data += b"\n"
+        line.clear()
+
+    def _end_event(self, events: list[bytes]) -> None:
+        del self._data[-1:]
+        if self._data:
+            events.append(bytes(self._data))
+            self._data.clear()
+        self._used = 0
