@@ -1,0 +1,162 @@
+"""Host names to addresses, remembered.
+
+An address is good for `FRESH_S`. After that the next caller asks again, and waits for the answer at most
+`PATIENCE_S`: a resolver that hangs or fails must not take a provider away whose address we know, so the old
+one is used until there is a new one. One lookup runs for a name at a time, whoever waits for it.
+
+Literals and `localhost` need no lookup; without another name no resolver thread is ever started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import socket
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+FRESH_S = 60.0
+"""Seconds. `getaddrinfo` tells no TTL; providers' own are 30-300 s."""
+
+PATIENCE_S = 1.0
+"""Seconds to wait for news of a name whose old address is known: a fifth of the default connect timeout."""
+
+RETRY_S = 5.0
+"""Seconds after a failed lookup during which the old address is used without asking again."""
+
+NAMES_MAX = 256
+"""Names remembered. A config has a dozen; after reloads the oldest go."""
+
+THREADS = 2
+"""Resolver threads: one may hang in a dead name server while the other serves."""
+
+
+class Address(NamedTuple):
+    """What `connect` takes, but for the port."""
+
+    family: int
+    host: str
+    scope: int = 0
+
+    def sockaddr(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+        """The address as the socket module has it for this family."""
+        if self.family == socket.AF_INET6:
+            return (self.host, port, 0, self.scope)
+        return (self.host, port)
+
+
+Lookup = Callable[[str], Awaitable[tuple[Address, ...]]]
+"""Asks for a name's addresses, best first. Raises OSError (socket.gaierror) when there are none."""
+
+LOCALHOST = (Address(socket.AF_INET, "127.0.0.1"), Address(socket.AF_INET6, "::1"))
+"""RFC 6761 section 6.3. IPv4 first, since that is what local model servers bind."""
+
+
+def literal(host: str) -> tuple[Address, ...]:
+    """The address that `host` spells out, or nothing."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return (Address(family, host),)
+    return ()
+
+
+class _Entry:
+    __slots__ = ("addresses", "asked_at", "due_at", "error", "lookup")
+
+    def __init__(self) -> None:
+        self.addresses: tuple[Address, ...] = ()
+        self.asked_at = 0.0
+        self.due_at = 0.0
+        self.error: int | None = None
+        self.lookup: asyncio.Task[None] | None = None
+
+
+class Names:
+    """The names of one event loop. `lookup` is a seam for tests; else it is `getaddrinfo` on two threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, lookup: Lookup | None = None) -> None:
+        self._loop = loop
+        self._resolver = _Resolver(loop)
+        self._lookup = lookup or self._resolver.lookup
+        self._entries: dict[str, _Entry] = {}
+
+    async def resolve(self, host: str) -> tuple[Address, ...]:
+        """The addresses of `host`, best first, never empty. Raises socket.gaierror when none is known."""
+        if host == "localhost":
+            return LOCALHOST
+        return literal(host) or await self._remembered(host)
+
+    def close(self) -> None:
+        """Start no more lookups, and wait for none."""
+        for entry in self._entries.values():
+            if entry.lookup is not None:
+                entry.lookup.cancel()
+        self._resolver.close()
+
+    async def _remembered(self, host: str) -> tuple[Address, ...]:
+        entry = self._entries.get(host) or self._admit(host)
+        now = self._loop.time()
+        if entry.addresses and now < entry.due_at:
+            return entry.addresses
+        if entry.lookup is None:
+            entry.asked_at = now
+            entry.lookup = self._loop.create_task(self._ask(host, entry))
+        patience = entry.asked_at + PATIENCE_S - now if entry.addresses else None
+        if patience is None or patience > 0:
+            await asyncio.wait((entry.lookup,), timeout=patience)
+        if not entry.addresses:
+            raise socket.gaierror(entry.error, "lookup failed")
+        return entry.addresses
+
+    def _admit(self, host: str) -> _Entry:
+        if len(self._entries) >= NAMES_MAX:
+            del self._entries[next(iter(self._entries))]
+        entry = self._entries[host] = _Entry()
+        return entry
+
+    async def _ask(self, host: str, entry: _Entry) -> None:
+        try:
+            entry.addresses = await self._lookup(host)
+            entry.due_at = self._loop.time() + FRESH_S
+        except OSError as error:
+            entry.error = error.errno
+            entry.due_at = self._loop.time() + RETRY_S
+        finally:
+            entry.lookup = None
+
+
+class _Resolver:
+    """`getaddrinfo` on threads that are started by the first name that needs one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._executor: concurrent.futures.ThreadPoolExecutor | None = None
+
+    async def lookup(self, host: str) -> tuple[Address, ...]:
+        if self._executor is None:
+            self._executor = concurrent.futures.ThreadPoolExecutor(THREADS, "names")
+        return await self._loop.run_in_executor(self._executor, _getaddrinfo, host)
+
+    def close(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _getaddrinfo(host: str) -> tuple[Address, ...]:
+    """Blocking. The name goes as bytes: for a `str` CPython loads its IDNA tables, 1 MB of them."""
+    try:
+        name = host.encode("ascii" if host.isascii() else "idna")
+        rows = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except ValueError:  # a label too long, a NUL
+        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
+    found = (
+        Address(family, str(address[0]), int(address[3]) if len(address) == 4 else 0)
+        for family, _, _, _, address in rows
+    )
+    addresses = tuple(dict.fromkeys(found))
+    if not addresses:
+        raise socket.gaierror(socket.EAI_NONAME, "no addresses")
+    return addresses

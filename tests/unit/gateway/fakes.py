@@ -1,0 +1,205 @@
+"""In-memory stand-ins for the outside of the upstream side: caller, transport, network, clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from oxllm.core.outcome import Failure
+from oxllm.gateway.names import Address
+from oxllm.gateway.upstream import Call, Headers
+from tests.support.virtual import VirtualLoop
+
+
+class Recorder:
+    """A `Caller` that writes down what it is told, body bytes joined."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.on: dict[str, Callable[[], object]] = {}
+        """What to do when an event of that name comes."""
+        self.call: Call | None = None
+
+    def _note(self, name: str, *facts: object) -> None:
+        self.events.append((name, *facts) if facts else name)
+        if name in self.on:
+            self.on[name]()
+
+    def connected(self) -> None:
+        self._note("connected")
+
+    def sent(self) -> None:
+        self._note("sent")
+
+    def head(self, status: int, headers: Headers) -> None:
+        self._note("head", status, headers)
+
+    def data(self, data: bytes) -> None:
+        assert data
+        if self.events and self.events[-1][0] == "data":
+            data = self.events.pop()[1] + data
+        self._note("data", data)
+
+    def end(self) -> None:
+        self._note("end")
+
+    def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
+        self._note("failed", failure, before_response, detail)
+
+    @property
+    def names(self) -> list[str]:
+        """The events without their facts."""
+        return [event if isinstance(event, str) else event[0] for event in self.events]
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(event[1] for event in self.events if event[0] == "data")
+
+    @property
+    def over(self) -> bool:
+        return bool({"end", "failed"} & set(self.names))
+
+
+class FakeTransport(asyncio.Transport):
+    """A socket in memory. `room` is what its peer's window still takes; None is without end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BufferedProtocol) -> None:
+        super().__init__()
+        self._loop = loop
+        self._protocol = protocol
+        self.written = bytearray()
+        self.largest_write = 0
+        self.held = bytearray()
+        self.room: int | None = None
+        self.reading = True
+        self.closed = False
+        self.aborted = False
+        self.stuck = False
+
+    def write(self, data: Any) -> None:
+        if self.closed:
+            return
+        self.largest_write = max(self.largest_write, len(data))
+        self.held += data
+        self._flow()
+
+    def take(self, size: int) -> None:
+        """The peer takes `size` bytes more."""
+        assert self.room is not None
+        self.room += size
+        self._flow()
+
+    def _flow(self) -> None:
+        count = len(self.held) if self.room is None else min(self.room, len(self.held))
+        self.written += self.held[:count]
+        del self.held[:count]
+        if self.room is not None:
+            self.room -= count
+        if bool(self.held) != self.stuck:
+            self.stuck = bool(self.held)
+            (self._protocol.pause_writing if self.stuck else self._protocol.resume_writing)()
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.held)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == 0
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, asyncio.BufferedProtocol)
+        self._protocol = protocol
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._loop.call_soon(self._protocol.connection_lost, None)
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.close()
+
+    # The peer's side
+
+    def deliver(self, data: bytes) -> None:
+        """`data` is read from the socket, as the selector loop does it."""
+        while data and not self.closed:
+            buffer = memoryview(self._protocol.get_buffer(-1))
+            piece = data[: len(buffer)]
+            buffer[: len(piece)] = piece
+            self._protocol.buffer_updated(len(piece))
+            data = data[len(piece) :]
+
+    def eof(self) -> None:
+        """The peer has closed its side."""
+        if not self.closed and not self._protocol.eof_received():
+            self.close()
+
+    def lose(self, error: OSError) -> None:
+        """The connection breaks."""
+        if not self.closed:
+            self.closed = True
+            self._protocol.connection_lost(error)
+
+
+def settle(loop: VirtualLoop) -> None:
+    """Run until nothing is left to do at this instant."""
+    for _ in range(20):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+def advance(loop: VirtualLoop, seconds: float) -> None:
+    """Run everything that is due in the next `seconds`."""
+    loop.run_until_complete(asyncio.sleep(seconds))
+    settle(loop)
+
+
+class Network:
+    """A `pool.Dial`: each host's answer is set by the test, and everything made is remembered."""
+
+    def __init__(self, loop: VirtualLoop, after: Mapping[str, float | OSError] | None = None) -> None:
+        self.loop = loop
+        self.after = dict(after or {})
+        """Host -> seconds until it answers, or the error it answers with at once."""
+        self.dialled: list[tuple[float, str]] = []
+        self.made: list[FakeTransport] = []
+        self.cancelled = 0
+
+    async def __call__(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        assert isinstance(protocol, asyncio.BufferedProtocol)
+        self.dialled.append((self.loop.time(), address.host))
+        answer = self.after.get(address.host, 0.0)
+        if isinstance(answer, OSError):
+            raise answer
+        try:
+            await asyncio.sleep(answer)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        transport = FakeTransport(self.loop, protocol)
+        self.made.append(transport)
+        protocol.connection_made(transport)
+        return transport
+
+    @property
+    def open(self) -> list[FakeTransport]:
+        return [transport for transport in self.made if not transport.closed]
+
+
+def lookup_in(table: Mapping[str, tuple[Address, ...]]) -> Callable[[str], Awaitable[tuple[Address, ...]]]:
+    """A `names.Lookup` that knows only `table`."""
+
+    async def lookup(host: str) -> tuple[Address, ...]:
+        return table[host]
+
+    return lookup
