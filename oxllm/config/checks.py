@@ -1,0 +1,282 @@
+"""What the schema cannot say, since it concerns more than one key: errors between sections, and warnings."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+
+from oxllm.config.lines import Path
+from oxllm.config.listen import addresses, is_public
+from oxllm.config.problem import BadValueError, Problems, listed, nearest
+from oxllm.config.schema import Provider, Section, VirtualModel, check_name
+from oxllm.config.sections import Sections, value_at
+from oxllm.config.timeouts import Layers
+
+RESERVED_HEADERS = {
+    "authorization": "the key is sent as Bearer: write api_key",
+    "user-agent": "write user_agent",
+    "proxy-authorization": "write the credentials into the URL of proxy",
+} | dict.fromkeys(
+    [
+        *("accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect"),
+        *("forwarded", "host", "keep-alive", "proxy-connection", "te", "traceparent", "tracestate", "trailer"),
+        *("transfer-encoding", "upgrade", "via"),
+    ],
+    "the gateway sets or forbids it",
+)
+"""Lower-case names that a provider's `headers` cannot have → what to write instead."""
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's name: RFC 9110, 5.6.2."""
+SECRET_HEADER = re.compile(r"key|token|secret|auth|password|cookie", re.IGNORECASE)
+EMBEDDING = re.compile(r"embed|(?<![a-z0-9])(bge|e5|gte)(?![a-z0-9])", re.IGNORECASE)
+"""Names of models that make vectors, as far as a name can tell."""
+INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 63) - 1
+"""What TOML promises of an integer (toml.io v1.0.0)."""
+
+
+def check(document: Mapping[str, object], raw: Mapping[str, object], sections: Sections, problems: Problems) -> None:
+    """All findings beyond the schema. `raw` is the document before expansion."""
+    if not document.get("providers") and isinstance(document.get("providers", []), list):
+        problems.error(("providers",), "there is no provider", 'write [[providers]] with name = "alpha" and a base_url')
+    _server(sections, problems)
+    _breaker(sections, problems)
+    _provider_names(document, problems)
+    for index, provider in sections.providers.items():
+        _provider(provider, ("providers", index), problems)
+    _models(document, problems)
+    for name, model in sections.virtual_models.items():
+        _virtual_model(name, model, raw, sections, problems)
+    _inline_secrets(raw, problems)
+
+
+def _server(sections: Sections, problems: Problems) -> None:
+    server = sections.server
+    limits: tuple[Path, Path] = (("server", "max_body_bytes"), ("server", "max_buffered_bytes"))
+    if problems.is_sound(*limits) and server.max_body_bytes > server.max_buffered_bytes:
+        advice = f"lower it to {server.max_buffered_bytes}, or raise max_buffered_bytes"
+        path = ("server", _written(server, "max_body_bytes", "max_buffered_bytes"))
+        problems.error(path, "max_body_bytes is over max_buffered_bytes, which has to hold a body", advice)
+    if not problems.is_sound(("server", "host"), ("server", "bind_family")):
+        return
+    try:
+        _, listen = addresses(server.host, server.bind_family)
+    except BadValueError as bad:
+        problems.error(("server", "bind_family"), *bad.args)
+        return
+    if is_public(listen) and not server.api_keys and problems.is_sound(("server", "api_keys")):
+        message = f"{listed(listen)} can be reached from outside, and there are no api_keys"
+        problems.warning(("server", "host"), message, "anyone who can connect spends your keys; write api_keys")
+
+
+def _breaker(sections: Sections, problems: Problems) -> None:
+    breaker = sections.breaker
+    both: tuple[Path, Path] = (("breaker", "cooldown"), ("breaker", "cooldown_max"))
+    if problems.is_sound(*both) and breaker.cooldown > breaker.cooldown_max:
+        path = ("breaker", _written(breaker, "cooldown", "cooldown_max"))
+        message = f"cooldown ({breaker.cooldown:g}) is over cooldown_max ({breaker.cooldown_max:g})"
+        problems.error(path, message, "raise cooldown_max, or lower cooldown")
+
+
+def _written(section: Section, *keys: str) -> str:
+    """Which of two keys that disagree is in the file, so that the error has a line."""
+    return next((key for key in keys if key in section.model_fields_set), keys[0])
+
+
+def _provider_names(document: Mapping[str, object], problems: Problems) -> None:
+    first: dict[str, int] = {}
+    for index, name in _named_providers(document):
+        if name in first:
+            line = problems.lines.get(("providers", first[name], "name"))
+            path = ("providers", index, "name")
+            problems.error(path, f"{name!r} is already the name of a provider (line {line})", "names must be unique")
+        first.setdefault(name, index)
+
+
+def _named_providers(document: Mapping[str, object]) -> Iterator[tuple[int, str]]:
+    """Index and name of every provider that has one, sound or not."""
+    providers = document.get("providers")
+    for index, provider in enumerate(providers if isinstance(providers, list) else []):
+        if isinstance(provider, dict) and isinstance(provider.get("name"), str):
+            yield index, provider["name"]
+
+
+def _provider(provider: Provider, path: Path, problems: Problems) -> None:
+    if provider.api_key is not None and provider.api_key_file is not None:
+        problems.error((*path, "api_key_file"), "stands beside api_key", "write one of the two")
+    seen: dict[str, str] = {}
+    for name in provider.headers:
+        _header(name, seen, (*path, "headers", name), problems)
+    for key, value in provider.extra_body.items():
+        _extra_body(key, value, (*path, "extra_body", key), problems)
+
+
+def _header(name: str, seen: dict[str, str], path: Path, problems: Problems) -> None:
+    low = name.lower()
+    if not TOKEN.fullmatch(name):
+        problems.error(path, "is not a header's name", "write letters, digits and - only")
+    elif low in RESERVED_HEADERS:
+        problems.error(path, "is a reserved header", RESERVED_HEADERS[low])
+    elif low in seen:
+        problems.error(path, f"is the same header as {seen[low]!r}", "write it once")
+    seen.setdefault(low, name)
+
+
+def _extra_body(key: str, value: object, path: Path, problems: Problems) -> None:
+    if key in ("model", "stream"):
+        advice = "write it in a target" if key == "model" else "the client decides that"
+        problems.error(path, "cannot be in extra_body", advice)
+    elif not _is_json(value):
+        problems.error(path, "holds a value that JSON cannot have (a date, inf, nan or an integer over 64 bits)")
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_json(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_is_json(item) for item in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return INTEGER_MIN <= value <= INTEGER_MAX
+    return isinstance(value, str)
+
+
+def _models(document: Mapping[str, object], problems: Problems) -> None:
+    """Read from the document, not from the sound models, so that another fault hides none of these."""
+    names = {name for _, name in _named_providers(document)}
+    models = document.get("virtual_models")
+    for name, value in models.items() if isinstance(models, dict) else ():
+        path: Path = ("virtual_models", name)
+        _model_name(name, path, problems)
+        targets = value
+        if isinstance(value, dict):
+            path, targets = (*path, "targets"), value.get("targets")
+        tables = {i: t for i, t in enumerate(targets if isinstance(targets, list) else []) if isinstance(t, dict)}
+        for index, target in tables.items():
+            wanted = target.get("provider")
+            if isinstance(wanted, str) and wanted not in names:
+                problems.error((*path, index, "provider"), f"no provider is named {wanted!r}", nearest(wanted, names))
+        _tiers(tables, path, problems)
+
+
+def _model_name(name: str, path: Path, problems: Problems) -> None:
+    try:
+        check_name(name)
+    except BadValueError as bad:
+        problems.error(path, f"the model's name {bad.args[0]}", *bad.args[1:])
+
+
+def _tiers(targets: Mapping[int, dict[str, object]], path: Path, problems: Problems) -> None:
+    without = [index for index, target in targets.items() if "tier" not in target]
+    if without and len(without) < len(targets):
+        message = "has no tier, while other targets of the list have one"
+        problems.error((*path, without[0]), message, "write a tier for each target, or for none")
+    elif len(without) > 1:
+        for index in without:
+            if targets[index].get("weight", 1) != 1:
+                message = "has no effect: without tier each target is a tier of its own"
+                problems.warning((*path, index, "weight"), message, "write the same tier for those that share")
+
+
+class _Model:
+    """A sound virtual model with its place in the file and its enabled targets."""
+
+    def __init__(self, name: str, model: VirtualModel, raw: object, providers: Mapping[str, Provider]) -> None:
+        self.name = name
+        self.model = model
+        self.path: Path = ("virtual_models", name)
+        self.list_path = self.path if isinstance(raw, list) else (*self.path, "targets")
+        self.enabled = [
+            (index, target, providers[target.provider])
+            for index, target in enumerate(model.targets)
+            if target.provider in providers and providers[target.provider].enabled
+        ]
+        self.known = all(target.provider in providers for target in model.targets)
+
+
+def _virtual_model(
+    name: str, model: VirtualModel, raw: Mapping[str, object], sections: Sections, problems: Problems
+) -> None:
+    providers = {provider.name: provider for provider in sections.providers.values()}
+    place = _Model(name, model, value_at(raw, ("virtual_models", name)), providers)
+    _repeated(place, problems)
+    _unlisted(place, problems)
+    _vectors(place, problems)
+    if place.known:
+        _variety(place, problems)
+        _time(place, sections, problems)
+
+
+def _repeated(place: _Model, problems: Problems) -> None:
+    seen: set[tuple[str, str]] = set()
+    for index, target in enumerate(place.model.targets):
+        pair = (target.provider, target.model)
+        if pair in seen:
+            message = f"{target.provider}/{target.model} is in the list already; only the first counts"
+            problems.warning((*place.list_path, index), message, "remove it")
+        seen.add(pair)
+
+
+def _unlisted(place: _Model, problems: Problems) -> None:
+    for index, target, provider in place.enabled:
+        if provider.models and target.model not in provider.models:
+            message = f"{target.model!r} is not among the models of {provider.name!r}"
+            problems.warning((*place.list_path, index, "model"), message, nearest(target.model, provider.models))
+
+
+def _vectors(place: _Model, problems: Problems) -> None:
+    names = {target.model.rpartition("/")[2] for target in place.model.targets}
+    if len(names) > 1 and any(EMBEDDING.search(name) for name in (place.name, *names)):
+        message = f"an embedding model whose targets differ ({listed(sorted(names))}): their vectors do not compare"
+        problems.warning(place.list_path, message, "name the same model in each target")
+
+
+def _variety(place: _Model, problems: Problems) -> None:
+    if not place.enabled:
+        problems.warning(place.path, "all of its providers are disabled, so it cannot be served")
+    elif len({provider.name for _, _, provider in place.enabled}) == 1:
+        message = f"{place.enabled[0][2].name!r} is its only provider: nothing to fail over to"
+        problems.warning(place.path, message, "add a target of another provider")
+
+
+def _time(place: _Model, sections: Sections, problems: Problems) -> None:
+    """Streams have each attempt's limits added up; a plain answer's is long by nature, so it only must fit in alone."""
+    layers = Layers(sections.server, sections.timeouts)
+    request = layers.request(place.model)
+    tried = place.enabled[: sections.retry.max_attempts]
+    limits = [layers.attempt(provider, place.model) for _, _, provider in tried]
+    total = sum(limit.connect + limit.first_byte for limit in limits)
+    advice = "lower them, or raise request"
+    if total > request:
+        message = f"{len(limits)} attempts may take {total:g} s (connect + first_byte), past request ({request:g} s)"
+        problems.warning(place.path, message, advice)
+    elif limits and (longest := max(limit.answer for limit in limits)) > request:
+        problems.warning(place.path, f"an answer may take {longest:g} s, past request ({request:g} s)", advice)
+
+
+def _inline_secrets(raw: Mapping[str, object], problems: Problems) -> None:
+    for path in _secrets(raw):
+        value = value_at(raw, path)
+        if isinstance(value, str) and value and "${" not in value:
+            problems.warning(path, "a secret is written into the file", "write ${NAME} and set it in the environment")
+
+
+def _secrets(raw: Mapping[str, object]) -> Iterator[Path]:
+    """Where a secret may stand."""
+    yield ("server", "admin_token")
+    keys: Path = ("server", "api_keys")
+    yield from ((*keys, index) for index in range(_length(value_at(raw, keys))))
+    for index in range(_length(raw.get("providers"))):
+        path: Path = ("providers", index)
+        yield (*path, "api_key")
+        headers = value_at(raw, (*path, "headers"))
+        for name in headers if isinstance(headers, dict) else ():
+            if SECRET_HEADER.search(name):
+                yield (*path, "headers", name)
+        if "@" in str(value_at(raw, (*path, "proxy"))):
+            yield (*path, "proxy")
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list) else 0

@@ -1,0 +1,286 @@
+"""TOML file → Plan: read, parse, expand, validate, check, compile; or every problem at once.
+
+`python -P -m oxllm.config.compile FILE` prints the Plan as JSON and exits 0, or prints
+`{"errors": [{"file", "line", "key", "message", "help", "text"}, ...]}` and exits 1. That is what the gateway's
+reload runs, in a child that is gone before the new Plan is used: it keeps pydantic out of the serving process.
+The Plan holds secrets, so its place is a pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+import msgspec
+
+from oxllm import plan
+from oxllm.config import schema
+from oxllm.config.checks import check
+from oxllm.config.expand import expand_document
+from oxllm.config.lines import Path, find_lines
+from oxllm.config.listen import addresses
+from oxllm.config.problem import BadValueError, Problem, Problems
+from oxllm.config.proxies import parse_proxy, proxy_variable
+from oxllm.config.schema import parse_hold_back
+from oxllm.config.sections import Sections, read_sections
+from oxllm.config.timeouts import Layers
+from oxllm.config.urls import Url, parse_base_url, parse_origin
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """What came of a file: a Plan, or the errors that stand in its way; warnings in both cases."""
+
+    plan: plan.Plan | None
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def load(file: str, env: Mapping[str, str]) -> Loaded:
+    """Read and compile `file`. Whatever is in it, this does not raise: it says what is wrong."""
+    try:
+        data = FilePath(file).read_bytes()
+    except OSError as error:
+        return _failed(file, None, f"cannot be read: {_reason(error)}", "give another path with --config")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return _failed(file, data.count(b"\n", 0, error.start) + 1, "is not UTF-8", "save the file as UTF-8")
+    try:
+        document = tomllib.loads(text)
+        lines = find_lines(text)
+    except tomllib.TOMLDecodeError as error:
+        return _failed(file, *_syntax(text, error))
+    except RecursionError:
+        return _failed(file, None, "is nested too deeply to be read")
+    except ValueError:  # an integer of more digits than Python converts
+        return _failed(file, None, "holds a number too long to be read", "write shorter numbers")
+    return compile_document(file, document, lines, env)
+
+
+def compile_document(file: str, raw: dict[str, Any], lines: dict[Path, int], env: Mapping[str, str]) -> Loaded:
+    """A parsed file → Loaded."""
+    problems = Problems(file, lines)
+    document = expand_document(raw, env, problems)
+    sections = read_sections(document, raw, problems)
+    check(document, raw, sections, problems)
+    compiler = _Compiler(file, sections, env, problems)
+    providers = tuple(compiler.provider(i, p) for i, p in sections.providers.items() if p.enabled)
+    errors, warnings = problems.of("error"), problems.of("warning")
+    return Loaded(None if errors else compiler.whole(providers, warnings), errors, warnings)
+
+
+class _Compiler:
+    """The sections of one file → the parts of its Plan."""
+
+    def __init__(self, file: str, sections: Sections, env: Mapping[str, str], problems: Problems) -> None:
+        self.file = os.path.abspath(file)
+        self.sections = sections
+        self.env = env
+        self.problems = problems
+        self.layers = Layers(sections.server, sections.timeouts)
+
+    def whole(self, providers: tuple[plan.Provider, ...], warnings: tuple[Problem, ...]) -> plan.Plan:
+        """The Plan; only when nothing is wrong."""
+        sections = self.sections
+        return plan.Plan(
+            server=_server(sections.server),
+            breaker=plan.Breaker(**sections.breaker.model_dump()),
+            retry=plan.Retry(**sections.retry.model_dump()),
+            request=self.layers.request(),
+            providers=providers,
+            disabled=tuple(provider.name for provider in sections.providers.values() if not provider.enabled),
+            virtual_models=tuple(self.virtual_model(n, model) for n, model in sections.virtual_models.items()),
+            source=self.file,
+            warnings=tuple(str(warning) for warning in warnings),
+        )
+
+    def provider(self, index: int, provider: schema.Provider) -> plan.Provider:
+        """One provider, its files read and its proxy found; what fails there is reported."""
+        path: Path = ("providers", index)
+        url = parse_base_url(provider.base_url)
+        return plan.Provider(
+            name=provider.name,
+            tls=url.tls,
+            host=url.host,
+            port=url.port,
+            path=url.path,
+            api_key=self.read_key(path, provider) or None,
+            models=tuple(dict.fromkeys(provider.models)),
+            headers=tuple(provider.headers.items()),
+            user_agent=provider.user_agent,
+            extra_body=_json_texts(provider.extra_body),
+            usage_in_stream=provider.usage_in_stream,
+            max_in_flight=provider.max_in_flight,
+            ca_file=self.ca_file(path, provider),
+            proxy=self.proxy(path, provider, url),
+            timeouts=self.layers.attempt(provider),
+        )
+
+    def virtual_model(self, name: str, model: schema.VirtualModel) -> plan.VirtualModel:
+        """One virtual model; of a target that is listed twice the first counts."""
+        providers = {provider.name: provider for provider in self.sections.providers.values() if provider.enabled}
+        chosen: dict[tuple[str, str], plan.Target] = {}
+        for position, target in enumerate(model.targets, start=1):
+            pair = (target.provider, target.model)
+            if target.provider in providers and pair not in chosen:
+                tier = position if target.tier is None else target.tier
+                clocks = self.layers.attempt(providers[target.provider], model)
+                chosen[pair] = plan.Target(*pair, tier, target.weight, clocks)
+        return plan.VirtualModel(
+            name=name,
+            targets=tuple(sorted(chosen.values(), key=lambda target: target.tier)),
+            hold_back=parse_hold_back(model.hold_back),
+            hedge_after=model.hedge_after,
+            request=self.layers.request(model),
+        )
+
+    def read_key(self, path: Path, provider: schema.Provider) -> str | None:
+        if provider.api_key_file is None:
+            return provider.api_key
+        key = self.attempt((*path, "api_key_file"), lambda: _read_key(self.beside(str(provider.api_key_file))))
+        return key or None
+
+    def ca_file(self, path: Path, provider: schema.Provider) -> str | None:
+        if provider.ca_file is None:
+            return None
+        file = self.beside(provider.ca_file)
+        self.attempt((*path, "ca_file"), lambda: _check_ca(file))
+        return file
+
+    def proxy(self, path: Path, provider: schema.Provider, url: Url) -> plan.Proxy | None:
+        if provider.proxy is not None:
+            return parse_proxy(provider.proxy) if provider.proxy else None
+        variable = proxy_variable(self.env, url.tls, url.host)
+        if variable is None:
+            return None
+        proxy = self.attempt((*path, "proxy"), lambda: _environment_proxy(variable, self.env[variable]))
+        return proxy or None
+
+    def beside(self, file: str) -> str:
+        """A path of the config file, absolute."""
+        return os.path.join(os.path.dirname(self.file), file)
+
+    def attempt(self, path: Path, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except BadValueError as bad:
+            self.problems.error(path, *bad.args)
+            return None
+
+
+def _server(server: schema.Server) -> plan.Server:
+    family, listen = addresses(server.host, server.bind_family)
+    return plan.Server(
+        host=server.host or listen[0],
+        port=server.port,
+        bind_family=family,
+        listen=listen,
+        otel_endpoint=server.otel_endpoint or None,
+        api_keys=tuple(server.api_keys),
+        admin_token=server.admin_token,
+        admin_allow=tuple(server.admin_allow),
+        admin_hosts=tuple(host.lower().strip("[]") for host in server.admin_hosts),
+        health_allow=tuple(server.health_allow),
+        cors_origins=tuple(parse_origin(origin) for origin in server.cors_origins),
+        predictive_cooldown=server.predictive_cooldown,
+        max_body_bytes=server.max_body_bytes,
+        max_connections=server.max_connections,
+        max_in_flight=server.max_in_flight,
+        max_buffered_bytes=server.max_buffered_bytes,
+        drain_timeout=server.drain_timeout_secs,
+        drain_delay=server.drain_delay_secs,
+    )
+
+
+def _json_texts(values: Mapping[str, object]) -> dict[str, str]:
+    """Each value as JSON; a value that is not JSON's was reported by `check`, and there is no Plan then."""
+    try:
+        return {key: msgspec.json.encode(value).decode() for key, value in values.items()}
+    except (OverflowError, ValueError, TypeError):
+        return {}
+
+
+def _read_key(file: str) -> str:
+    try:
+        key = FilePath(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise BadValueError(f"cannot be read: {_reason(error)}", f"the path means {file}") from None
+    except UnicodeDecodeError:
+        raise BadValueError("does not hold text") from None
+    if not key:
+        raise BadValueError("is an empty file", "write the key into it, or leave the setting out")
+    schema.check_header_value(key)
+    return key
+
+
+def _check_ca(file: str) -> None:
+    import ssl  # noqa: PLC0415 - heavy, and rarely needed
+
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cafile=file)
+    except ssl.SSLError:
+        raise BadValueError("is not a PEM file of certificates", f"the path means {file}") from None
+    except OSError as error:
+        raise BadValueError(f"cannot be read: {_reason(error)}", f"the path means {file}") from None
+
+
+def _environment_proxy(variable: str, value: str) -> plan.Proxy:
+    try:
+        return parse_proxy(value)
+    except BadValueError as bad:
+        advice = f'change {variable}, or write proxy = "" to go without'
+        raise BadValueError(f"the proxy in {variable} {bad.args[0]}", advice) from None
+
+
+def _failed(file: str, line: int | None, message: str, advice: str = "") -> Loaded:
+    return Loaded(None, (Problem(file, line, "", message, advice),))
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "unknown error").lower()
+
+
+_PLACE = re.compile(r" \((?:at line (\d+), column \d+|at end of document)\)$")
+_BARE_VARIABLE = re.compile(r"=\s*(\$\{[^}\s]*\})")
+
+
+def _syntax(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str, str]:
+    """Line, message and advice. tomllib gives its place in words only (attributes come with Python 3.14)."""
+    found = _PLACE.search(str(error))
+    line = int(found[1]) if found and found[1] else len(text.splitlines()) or 1
+    message = str(error)[: found.start()] if found else str(error)
+    lines = text.split("\n")
+    bare = _BARE_VARIABLE.search(lines[line - 1]) if line <= len(lines) else None
+    advice = f'a variable stands inside a string: write "{bare[1]}"' if bare else ""
+    if message.startswith(("Cannot overwrite", "Cannot declare")):
+        advice = "a key or table may be written only once; tables of a list have two brackets: [[providers]]"
+    return line, f"not valid TOML: {message[:1].lower()}{message[1:]}", advice
+
+
+def problem_json(problem: Problem) -> dict[str, object]:
+    """A problem for machines: its fields, and the one-line text of all of them."""
+    return {key: getattr(problem, key) for key in ("file", "line", "key", "message", "help")} | {"text": str(problem)}
+
+
+def main(arguments: list[str]) -> int:
+    """The reload child. Returns the exit code."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -P -m oxllm.config.compile FILE\n")
+        return 2
+    loaded = load(arguments[0], os.environ)
+    if loaded.plan is None:
+        output = msgspec.json.encode({"errors": [problem_json(error) for error in loaded.errors]})
+    else:
+        output = plan.encode(loaded.plan)
+    sys.stdout.buffer.write(output + b"\n")
+    return 0 if loaded.plan else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""Environment variables in the values of a parsed file: `${NAME}`, `${NAME:-default}`, and `$${` for a plain `${`.
+
+Expansion comes after TOML parsing and touches string values only, so what a variable holds can never add a
+key, close a string or start a comment. It is not repeated on its own result. As in a shell, the default
+also stands in for a variable that is empty. Providers that are off expand nothing: their keys need not be set.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from oxllm.config.lines import Path
+from oxllm.config.problem import BadValueError, Problems
+
+_PLACE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\}|\$\{")
+"""An escape, a variable, or, last, an opening that is neither."""
+
+
+def expand(text: str, env: Mapping[str, str]) -> str:
+    """`text` with its variables replaced. Raises BadValueError at the first that cannot be."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match.group() == "$${":
+            return "${"
+        name, default = match.group("name", "default")
+        if name is None:
+            raise BadValueError(
+                "`${` does not begin a variable's name",
+                "write ${NAME} or ${NAME:-default}, or $${ for a plain ${",
+            )
+        value = env.get(name)
+        if value or (value is not None and default is None):
+            return value
+        if default is None:
+            raise BadValueError(f"the environment variable {name} is not set", f"set it, or write ${{{name}:-default}}")
+        return str(default)
+
+    return _PLACE.sub(replace, text)
+
+
+def expand_document(document: dict[str, object], env: Mapping[str, str], problems: Problems) -> dict[str, object]:
+    """The document with every string value expanded; what could not be is reported and left as written."""
+    return {key: _value(value, (key,), env, problems) for key, value in document.items()}
+
+
+def _value(value: object, path: Path, env: Mapping[str, str], problems: Problems) -> object:
+    if isinstance(value, str):
+        return _string(value, path, env, problems)
+    if isinstance(value, list):
+        return [_value(item, (*path, index), env, problems) for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if _is_provider(path) and _is_off(value, env):
+        _mute_variables(value, path, problems)
+        return value | {"enabled": False}
+    return {key: _value(item, (*path, key), env, problems) for key, item in value.items()}
+
+
+def _string(text: str, path: Path, env: Mapping[str, str], problems: Problems) -> str:
+    try:
+        return expand(text, env)
+    except BadValueError as bad:
+        problems.error(path, *bad.args)
+        return text
+
+
+def _is_provider(path: Path) -> bool:
+    return len(path) == 2 and path[0] == "providers"
+
+
+def _is_off(provider: dict[str, object], env: Mapping[str, str]) -> bool:
+    enabled = provider.get("enabled")
+    if not isinstance(enabled, str):
+        return enabled is False
+    try:
+        return expand(enabled, env) == "false"
+    except BadValueError:
+        return False
+
+
+def _mute_variables(value: object, path: Path, problems: Problems) -> None:
+    if isinstance(value, str) and "${" in value:
+        problems.mute(path)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _mute_variables(item, (*path, index), problems)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _mute_variables(item, (*path, key), problems)

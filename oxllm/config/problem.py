@@ -1,0 +1,92 @@
+"""What is wrong with a configuration, said so that it can be put right: where, what, and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Literal
+
+import msgspec
+
+from oxllm.config.lines import Path, line_of, show
+
+Severity = Literal["error", "warning"]
+SECRET_KEYS = frozenset({"api_key", "api_keys", "admin_token", "headers", "proxy", "extra_body", "base_url"})
+"""Keys whose values (and what is below them) are never shown: they hold credentials, or may."""
+
+
+class BadValueError(ValueError):
+    """A value that cannot stand. The arguments: what is wrong with it, and (optional) what to write instead."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One finding. `line` counts from 1; None when the file has no such place (it does not exist, it is empty)."""
+
+    file: str
+    line: int | None
+    key: str
+    """As the file would write it, `providers[0].base_url`; empty when the whole file is meant."""
+    message: str
+    help: str = ""
+    """What to write instead; empty when the message says it all."""
+    severity: Severity = "error"
+
+    @property
+    def place(self) -> str:
+        """`file:line`, as editors and terminals make a link of it."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+    def __str__(self) -> str:
+        said = f"{self.key}: {self.message}" if self.key else self.message
+        return f"{self.place}: {self.severity}: {said}" + (f"; {self.help}" if self.help else "")
+
+
+class Problems:
+    """Collects what is found in one file. The first error at a place is the cause, so later ones there are left out."""
+
+    def __init__(self, file: str, lines: dict[Path, int]) -> None:
+        self.file = file
+        self.lines = lines
+        self.found: list[tuple[Path, Problem]] = []
+        self.muted: set[Path] = set()
+
+    def error(self, path: Path, message: str, help: str = "") -> None:
+        """`path` is wrong. Later errors at it or below it would only repeat that."""
+        if self.is_sound(path):
+            self.mute(path)
+            self._add(path, message, help, "error")
+
+    def warning(self, path: Path, message: str, help: str = "") -> None:
+        self._add(path, message, help, "warning")
+
+    def mute(self, path: Path) -> None:
+        """Nothing true can be said about the value at `path`: its variables are not expanded."""
+        self.muted.add(path)
+
+    def is_sound(self, *paths: Path) -> bool:
+        """Has none of these, nor anything around them, been found wrong?"""
+        return not any(path[:depth] in self.muted for path in paths for depth in range(len(path) + 1))
+
+    def of(self, severity: Severity) -> tuple[Problem, ...]:
+        """In the order of the file."""
+        chosen = [problem for _, problem in self.found if problem.severity == severity]
+        return tuple(sorted(chosen, key=lambda problem: problem.line or 0))
+
+    def _add(self, path: Path, message: str, help: str, severity: Severity) -> None:
+        self.found.append((path, Problem(self.file, line_of(self.lines, path), show(path), message, help, severity)))
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The end of a sentence that rejects `name`: the valid name that was probably meant, or all of them."""
+    names = sorted(valid)
+    if not names:
+        return "there is none"
+    if close := get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5):
+        return f"did you mean {next(n for n in names if n.lower() == close[0])!r}?"
+    return f"there {'is' if len(names) == 1 else 'are'} {listed(names)}"
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names in a sentence, in quotes; a long list is cut."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,214 @@
+"""A parsed document → the models of its sound parts, and a Problem for each thing that is not as the schema has it.
+
+Each table is validated by itself, so that one bad provider does not hide what is wrong elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from oxllm.config.lines import Path
+from oxllm.config.problem import SECRET_KEYS, BadValueError, Problems, nearest
+from oxllm.config.schema import Breaker, File, Provider, Retry, Section, Server, Timeouts, VirtualModel
+
+S = TypeVar("S", bound=Section)
+SHOWN_MAX = 60
+"""Characters of a wrong value that its error shows."""
+
+_KINDS = {
+    "string_type": "text in quotes",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list in [ ]",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+"""pydantic's error type → what the key takes instead."""
+_BOUNDS = {
+    "greater_than": ("gt", "must be over {}"),
+    "greater_than_equal": ("ge", "must be at least {}"),
+    "less_than": ("lt", "must be under {}"),
+    "less_than_equal": ("le", "must be at most {}"),
+}
+_BELONGS = {
+    ("providers", "request"): "`request` is of the whole client request: write it in [timeouts] or a virtual model",
+    ("server", "api_key"): "write a list: api_keys = [...]",
+    ("virtual_models", "api_key"): "the key belongs to the provider",
+}
+"""(section, unknown key) → where it belongs, for keys that are right elsewhere."""
+
+
+_STAND_INS: dict[type[Section], dict[str, object]] = {Provider: {"name": "?", "base_url": "http://127.0.0.1"}}
+"""Required keys of a table that is looked at further although they are missing or wrong."""
+
+
+class Sections:
+    """The tables of a file. Of one that has errors, what is sound in it: no Plan is made of it, but it is checked."""
+
+    def __init__(self) -> None:
+        self.server = Server()
+        self.timeouts = Timeouts()
+        self.breaker = Breaker()
+        self.retry = Retry()
+        self.providers: dict[int, Provider] = {}
+        """By position in the file."""
+        self.virtual_models: dict[str, VirtualModel] = {}
+
+
+def read_sections(document: Mapping[str, object], raw: Mapping[str, object], problems: Problems) -> Sections:
+    """Validate an expanded document. `raw` is the same before expansion: errors show what the file says."""
+    return _Reader(raw, problems).read(document)
+
+
+class _Reader:
+    def __init__(self, raw: Mapping[str, object], problems: Problems) -> None:
+        self.raw = raw
+        self.problems = problems
+
+    def read(self, document: Mapping[str, object]) -> Sections:
+        sections = Sections()
+        for key in document.keys() - File.model_fields.keys():
+            self.unknown((key,), nearest(key, File.model_fields))
+        sections.server = self.section(Server, document.get("server", {}), ("server",)) or sections.server
+        sections.timeouts = self.section(Timeouts, document.get("timeouts", {}), ("timeouts",)) or sections.timeouts
+        sections.breaker = self.section(Breaker, document.get("breaker", {}), ("breaker",)) or sections.breaker
+        sections.retry = self.section(Retry, document.get("retry", {}), ("retry",)) or sections.retry
+        for index, value in enumerate(self.entries(document, "providers", list)):
+            if provider := self.section(Provider, value, ("providers", index)):
+                sections.providers[index] = provider
+        for name, value in dict(self.entries(document, "virtual_models", dict)).items():
+            if model := self.section(VirtualModel, value, ("virtual_models", name)):
+                sections.virtual_models[name] = model
+        return sections
+
+    def entries(self, document: Mapping[str, object], key: str, kind: type) -> Any:
+        value = document.get(key, kind())
+        if isinstance(value, kind):
+            return value
+        header = f"[[{key}]]" if kind is list else f"[{key}]"
+        self.problems.error((key,), f"takes {'tables' if kind is list else 'a table'}", f"write it as {header}")
+        return kind()
+
+    def section(self, model: type[S], value: object, path: Path) -> S | None:
+        """The model of one table; None if nothing of it can be used."""
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            for detail in details:
+                self.report(model, path, self.place(path, detail["loc"]), detail)
+        wrong = {detail["loc"][0] for detail in details if detail["loc"]}
+        if not isinstance(value, dict) or (model is VirtualModel and "targets" in wrong):
+            return None
+        rest = {key: item for key, item in value.items() if key not in wrong}
+        return model.model_validate(_STAND_INS.get(model, {}) | rest)
+
+    def place(self, path: Path, location: Path) -> Path:
+        """The path in the file: the short form of a virtual model has no `targets` there."""
+        if location[:1] == ("targets",) and isinstance(value_at(self.raw, path), list):
+            location = location[1:]
+        return (*path, *location)
+
+    def report(self, model: type[Section], section: Path, path: Path, detail: ErrorDetails) -> None:
+        kind, context = detail["type"], detail.get("ctx", {})
+        example = _example(_field(model, detail["loc"]))
+        shown = self.shown(path)
+        if kind == "extra_forbidden":
+            belongs = _BELONGS.get((str(section[0]), str(path[-1])))
+            self.unknown(path, belongs or nearest(str(path[-1]), _keys(model, detail["loc"][:-1])))
+        elif kind == "missing":
+            self.problems.error(path, "is missing", example)
+        elif kind in _KINDS:
+            self.problems.error(path, f"takes {_KINDS[kind]}{', not ' + shown if shown else ''}", example)
+        elif kind in _BOUNDS:
+            key, words = _BOUNDS[kind]
+            self.problems.error(path, f"{shown} is out of range: {words.format(f'{context[key]:.15g}')}", example)
+        elif kind == "finite_number":
+            self.problems.error(path, "must be finite", example)
+        elif kind == "literal_error":
+            self.problems.error(path, f"{shown} is none of {context['expected']}", example)
+        elif kind == "too_short":
+            self.problems.error(path, "is an empty list", example)
+        else:
+            self.bad_value(path, shown, context.get("error"), example)
+
+    def bad_value(self, path: Path, shown: str, error: object, example: str) -> None:
+        assert isinstance(error, BadValueError), f"no words for {error!r} at {path}"
+        message, *advice = error.args
+        self.problems.error(path, f"{shown} {message}".strip(), advice[0] if advice else example)
+
+    def unknown(self, path: Path, advice: str) -> None:
+        self.problems.error(path, "is not a key that oxllm knows", advice)
+
+    def shown(self, path: Path) -> str:
+        """The value as the file has it, not as it expanded, and nothing of a credential."""
+        if any(part in SECRET_KEYS for part in path):
+            return ""
+        value = value_at(self.raw, path)
+        if isinstance(value, str):
+            text = '"' + "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value) + '"'
+        elif isinstance(value, bool):
+            text = str(value).lower()
+        elif isinstance(value, dict | list):
+            text = "a table" if isinstance(value, dict) else "a list"
+        else:
+            text = _plain(value)
+        return text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 1] + "…"
+
+
+def _plain(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return "a huge number"
+
+
+def value_at(document: object, path: Path) -> object:
+    """What the document has at `path`; None if it has nothing there."""
+    for part in path:
+        if isinstance(document, Mapping) and part in document:
+            document = document[part]
+        elif isinstance(document, list) and isinstance(part, int):
+            document = document[part] if part < len(document) else None
+        else:
+            return None
+    return document
+
+
+def _example(field: FieldInfo | None) -> str:
+    return f"write for example {field.examples[0]}" if field and field.examples else ""
+
+
+def _field(model: type[Section], location: Path) -> FieldInfo | None:
+    """The schema's field that an error is at or in."""
+    keys = [part for part in location if isinstance(part, str)]
+    inner: type[BaseModel] | None = model
+    field = None
+    for key in keys:
+        if inner is None or key not in inner.model_fields:
+            break
+        field = inner.model_fields[key]
+        inner = _model_in(field.annotation)
+    return field
+
+
+def _keys(model: type[Section], location: Path) -> list[str]:
+    """The valid keys of the table at `location`."""
+    field = _field(model, location)
+    inner = _model_in(field.annotation) if field else model
+    return list(inner.model_fields) if inner else []
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model inside `Model`, `list[Model]`, `Annotated[...]` or `Model | None`."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
