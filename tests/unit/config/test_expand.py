@@ -46,10 +46,14 @@ def test_a_missing_variable_names_the_key_that_wanted_it(load_text: Load) -> Non
         base_url = "${URL}"
         """)
     assert [str(error) for error in loaded.errors] == [
-        "config.toml:3: error: server.api_keys[1]: the environment variable TEAM_KEY is not set; "
-        "set it, or write ${TEAM_KEY:-default}",
-        "config.toml:6: error: providers[0].base_url: the environment variable URL is not set; "
-        "set it, or write ${URL:-default}",
+        (
+            "config.toml:3: error: server.api_keys[1]: the environment variable TEAM_KEY is not set; "
+            "set it, or write ${TEAM_KEY:-default}"
+        ),
+        (
+            "config.toml:6: error: providers[0].base_url: the environment variable URL is not set; "
+            "set it, or write ${URL:-default}"
+        ),
     ]
 
 

@@ -1,0 +1,150 @@
+"""Run files: how the command line finds a running gateway.
+
+The gateway writes `oxllm-PID.json` into its runtime directory after it has bound, keeps it locked (flock) as
+long as it lives, and removes it after the drain. The lock tells a live file from one that a crash left
+behind; the start time tells its process from a later one of the same number. The file holds the admin token,
+so it is mode 0600 in a directory that nobody else can write to.
+
+Imported by the gateway: nothing here that asyncio and msgspec do not bring along.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+SYSTEM_DIRECTORY = "/run/oxllm"
+"""Where systemd's `RuntimeDirectory=oxllm` is; the command line looks here too."""
+
+
+class RunFile(msgspec.Struct, frozen=True):
+    """What a gateway says about itself."""
+
+    pid: int
+    start_time: int
+    """Clock ticks from boot to the start of the process (/proc/PID/stat, field 22); 0 where there is no /proc."""
+    started: float
+    """Seconds since the epoch."""
+    host: str
+    """An address that a client on this machine can connect to."""
+    port: int
+    admin_token: str | None = None
+    config: str | None = None
+    """Absolute path of the configuration; None for --demo."""
+
+    def __repr__(self) -> str:
+        return f"RunFile(pid={self.pid}, host={self.host!r}, port={self.port})"
+
+
+class Written:
+    """A run file that this process holds."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    def remove(self) -> None:
+        """Take the file away; a second call does nothing."""
+        if self._fd >= 0:
+            _unlink(self.path)
+            os.close(self._fd)
+            self._fd = -1
+
+
+def directory(env: Mapping[str, str]) -> str:
+    """Where this user's gateways keep their run files: systemd's directory, the session's, or one under /tmp."""
+    if given := env.get("RUNTIME_DIRECTORY"):
+        return given.partition(":")[0]
+    if session := env.get("XDG_RUNTIME_DIR"):
+        return os.path.join(session, "oxllm")
+    return os.path.join(env.get("TMPDIR") or "/tmp", f"oxllm-{os.getuid()}")  # noqa: S108 - checked by _own_directory
+
+
+def write(path: str, run: RunFile) -> Written:
+    """Write `run` into the directory `path`, which is made if it is missing, and lock it. Raises OSError."""
+    import fcntl  # noqa: PLC0415 - not on Windows, where nothing is written
+
+    _own_directory(path)
+    file = os.path.join(path, f"oxllm-{run.pid}.json")
+    _unlink(file)
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(fd, msgspec.json.encode(run) + b"\n")
+    except OSError:
+        os.close(fd)
+        _unlink(file)
+        raise
+    return Written(file, fd)
+
+
+def read_all(path: str) -> list[RunFile]:
+    """The gateways that run now and have their file in the directory `path`, by process number."""
+    return sorted(_live(path), key=lambda run: run.pid)
+
+
+def start_time(pid: int) -> int:
+    """When the process began, in clock ticks since boot (proc(5)); 0 if there is no such process or no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _live(path: str) -> Iterator[RunFile]:
+    try:
+        names = os.listdir(path)
+    except OSError:
+        return
+    for name in names:
+        run = _read(os.path.join(path, name)) if name.startswith("oxllm-") and name.endswith(".json") else None
+        if run is not None and run.start_time == start_time(run.pid):
+            yield run
+
+
+def _read(file: str) -> RunFile | None:
+    """The file's content if a gateway holds its lock; a file of another user is not ours to trust."""
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if os.fstat(fd).st_uid not in (os.getuid(), 0) and not file.startswith(SYSTEM_DIRECTORY + "/"):
+            return None
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _decode(os.read(fd, 64 * 1024))
+    except OSError:
+        return None
+    else:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _decode(data: bytes) -> RunFile | None:
+    try:
+        return msgspec.json.decode(data, type=RunFile)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _own_directory(path: str) -> None:
+    """Make the directory; refuse one that another user owns or can write to (in /tmp anyone can be there first)."""
+    os.makedirs(path, 0o700, exist_ok=True)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(f"{path} is not a directory that only this user can write to")
+
+
+def _unlink(file: str) -> None:
+    try:
+        os.unlink(file)
+    except FileNotFoundError:
+        return

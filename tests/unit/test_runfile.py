@@ -1,0 +1,87 @@
+"""Run files are found while their gateway lives, and hold what a client needs."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oxllm import runfile
+from oxllm.runfile import RunFile
+
+
+@pytest.fixture
+def run() -> RunFile:
+    pid = os.getpid()
+    return RunFile(pid, runfile.start_time(pid), 1.5, "127.0.0.1", 8080, "hush", "/etc/oxllm.toml")
+
+
+def test_a_held_file_is_found_and_a_removed_one_is_not(tmp_path: Path, run: RunFile) -> None:
+    held = runfile.write(str(tmp_path / "oxllm"), run)
+    assert runfile.read_all(str(tmp_path / "oxllm")) == [run]
+    held.remove()
+    held.remove()
+    assert runfile.read_all(str(tmp_path / "oxllm")) == []
+
+
+def test_file_and_directory_are_closed_to_others(tmp_path: Path, run: RunFile) -> None:
+    held = runfile.write(str(tmp_path / "oxllm"), run)
+    assert stat.S_IMODE(os.stat(held.path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(tmp_path / "oxllm").st_mode) == 0o700
+    held.remove()
+
+
+def test_a_file_that_a_crash_left_behind_is_not_a_gateway(tmp_path: Path, run: RunFile) -> None:
+    script = (
+        "import os, sys; from oxllm import runfile\n"
+        f"run = runfile.RunFile(os.getpid(), runfile.start_time(os.getpid()), 0.0, '127.0.0.1', 1)\n"
+        f"runfile.write({str(tmp_path)!r}, run); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert len(os.listdir(tmp_path)) == 1
+    assert runfile.read_all(str(tmp_path)) == []
+
+
+def test_a_file_of_an_earlier_process_of_the_same_number_is_not_a_gateway(tmp_path: Path, run: RunFile) -> None:
+    earlier = RunFile(run.pid, run.start_time + 1, 1.0, "127.0.0.1", 1)
+    held = runfile.write(str(tmp_path), earlier)
+    assert runfile.read_all(str(tmp_path)) == []
+    held.remove()
+
+
+def test_junk_in_the_directory_is_passed_over(tmp_path: Path, run: RunFile) -> None:
+    import fcntl
+
+    held = runfile.write(str(tmp_path), run)
+    with open(tmp_path / "oxllm-1.json", "wb") as junk:
+        junk.write(b"\xff{")
+        junk.flush()
+        fcntl.flock(junk, fcntl.LOCK_EX)
+        (tmp_path / "oxllm-2.json").symlink_to(held.path)
+        (tmp_path / "other.json").touch()
+        assert runfile.read_all(str(tmp_path)) == [run]
+    held.remove()
+
+
+def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path, run: RunFile) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(PermissionError):
+        runfile.write(str(tmp_path), run)
+
+
+def test_the_directory_is_systemds_then_the_sessions_then_a_temporary_one() -> None:
+    env = {"RUNTIME_DIRECTORY": "/run/oxllm:/run/more", "XDG_RUNTIME_DIR": "/run/user/1", "TMPDIR": "/var/tmp"}
+    assert runfile.directory(env) == "/run/oxllm"
+    env.pop("RUNTIME_DIRECTORY")
+    assert runfile.directory(env) == "/run/user/1/oxllm"
+    env.pop("XDG_RUNTIME_DIR")
+    assert runfile.directory(env) == f"/var/tmp/oxllm-{os.getuid()}"
+    assert runfile.directory({}) == f"/tmp/oxllm-{os.getuid()}"
+
+
+def test_a_run_file_does_not_show_its_token(run: RunFile) -> None:
+    assert "hush" not in repr(run)
