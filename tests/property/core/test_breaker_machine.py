@@ -1,0 +1,205 @@
+"""The breaker against a model that remembers whole sentences, with clocks that stop on every boundary."""
+
+from __future__ import annotations
+
+import random
+from math import inf, nextafter
+from typing import ClassVar
+
+from hypothesis import event, settings, target
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from oxllm import plan
+from oxllm.core.breaker import TABLE, Breaker, Event, State
+
+SETTINGS = plan.Breaker(failures=3, cooldown=5.0, cooldown_max=20.0)
+
+
+class Watched(Breaker):
+    """A breaker that notes which row of the table it used."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, settings: plan.Breaker) -> None:
+        super().__init__(settings)
+        self.rows: set[tuple[State, Event]] = set()
+
+    def _step(self, what: Event) -> None:
+        self.rows.add((self._state, what))
+        super()._step(what)
+
+
+class Attempt:
+    """An attempt under way, as the model sees it. `void`: something has happened since that makes its result moot."""
+
+    def __init__(self, generation: int, probe: bool) -> None:
+        self.generation = generation
+        self.probe = probe
+        self.void = False
+
+
+class BreakerMachine(RuleBasedStateMachine):
+    visited: ClassVar[set[tuple[State, Event]]] = set()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.rng = random.Random(0)
+        self.breaker = Watched(SETTINGS)
+        self.under_way: list[Attempt] = []
+        # The model: is it offline; till when is it shut (None: closed); the failures in a row; the doublings.
+        self.offline = False
+        self.shut_until: float | None = None
+        self.row = 0
+        self.doublings = 0
+        self.closed_at = 0.0
+
+    def model(self) -> State:
+        if self.offline:
+            return State.OFFLINE
+        if self.shut_until is None:
+            return State.CLOSED
+        if self.now < self.shut_until:
+            return State.OPEN
+        return State.PROBING if any(a.probe and not a.void for a in self.under_way) else State.HALF_OPEN
+
+    def void_all(self) -> None:
+        for attempt in self.under_way:
+            attempt.void = True
+
+    def model_opens(self) -> None:
+        self.void_all()
+        cool_off = min(5.0 * 2**self.doublings, 20.0)
+        assert 0.9 * cool_off <= self.breaker.opens_until - self.now <= 1.1 * cool_off + 1e-9
+        self.shut_until = self.breaker.opens_until
+        self.row = 0
+        self.doublings = min(self.doublings + 1, 2)
+
+    def model_fails(self, attempt: Attempt) -> None:
+        if attempt.void:
+            return
+        if attempt.probe:
+            self.model_opens()
+            return
+        self.row += 1
+        if self.row == 3:
+            forgotten = int((self.now - self.closed_at) // 300)
+            self.doublings = max(0, self.doublings - forgotten)
+            self.model_opens()
+
+    @rule(seconds=st.sampled_from([0.0, 0.001, 0.1, 4.5, 5.5, 11.0, 22.0, 299.9, 300.0, 601.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.shut_until is not None and self.shut_until > self.now)
+    @rule(side=st.sampled_from([-inf, 0.0, inf]))
+    def wait_for_the_boundary(self, side: float) -> None:
+        assert self.shut_until is not None
+        self.now = max(self.now, nextafter(self.shut_until, side) if side else self.shut_until)
+
+    @precondition(lambda self: self.shut_until is None and self.closed_at > 0 and self.now < self.closed_at + 300)
+    @rule(side=st.sampled_from([-1e-6, 0.0, 1e-6]))
+    def wait_until_a_doubling_is_forgotten(self, side: float) -> None:
+        self.now = max(self.now, self.closed_at + 300 + side)
+
+    @rule()
+    def begin(self) -> None:
+        state = self.breaker.state(self.now)
+        if state is State.CLOSED:
+            self.under_way.append(Attempt(self.breaker.generation, probe=False))
+        elif state is State.HALF_OPEN:
+            self.under_way.append(Attempt(self.breaker.take(self.now), probe=True))
+
+    @precondition(lambda self: not self.offline and self.shut_until is not None)
+    @rule()
+    def send_the_probe(self) -> None:
+        assert self.shut_until is not None
+        self.now = max(self.now, self.shut_until)
+        self.begin()
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, 5))
+    def succeed(self, which: int) -> None:
+        attempt = self.under_way.pop(which % len(self.under_way))
+        self.breaker.success(attempt.generation, self.now)
+        if attempt.void:
+            return
+        self.row = 0
+        if attempt.probe:
+            self.void_all()
+            self.shut_until = None
+            self.closed_at = self.now
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, 5))
+    def fail(self, which: int) -> None:
+        attempt = self.under_way.pop(which % len(self.under_way))
+        self.breaker.failure(attempt.generation, self.now, self.rng)
+        self.model_fails(attempt)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, 5))
+    def say_nothing(self, which: int) -> None:
+        attempt = self.under_way.pop(which % len(self.under_way))
+        if attempt.probe:
+            self.breaker.give_back(attempt.generation)
+
+    @rule(count=st.integers(1, 4))
+    def fail_in_a_row(self, count: int) -> None:
+        for _ in range(count):
+            if self.model() is State.CLOSED:
+                self.under_way.append(Attempt(self.breaker.generation, probe=False))
+                self.fail(len(self.under_way) - 1)
+
+    @rule()
+    def take_offline(self) -> None:
+        self.breaker.offline()
+        if not self.offline:
+            self.void_all()
+        self.offline = True
+
+    @rule()
+    def bring_online(self) -> None:
+        self.breaker.online()
+        if self.offline:
+            self.offline = False
+            self.forget()
+
+    @rule()
+    def reset(self) -> None:
+        self.breaker.reset()
+        self.forget()
+
+    def forget(self) -> None:
+        self.void_all()
+        self.shut_until = None
+        self.row = self.doublings = 0
+
+    @invariant()
+    def agrees_with_the_model(self) -> None:
+        assert self.breaker.state(self.now) is self.model()
+        assert self.breaker.closed == (self.model() is State.CLOSED)
+        if self.model() is State.CLOSED:
+            assert self.breaker.failures == self.row
+        assert sum(a.probe and not a.void for a in self.under_way) <= 1
+
+    @invariant()
+    def holds_a_current_generation_exactly_by_what_still_counts(self) -> None:
+        for attempt in self.under_way:
+            assert attempt.void == (attempt.generation != self.breaker.generation)
+
+    def teardown(self) -> None:
+        type(self).visited |= self.breaker.rows
+        event(f"{len(self.breaker.rows)} rows")
+        target(float(len(self.breaker.rows)), label="rows of the table used")
+
+
+TestBreaker = BreakerMachine.TestCase
+TestBreaker.settings = settings(stateful_step_count=60)
+
+
+def test_the_campaign_uses_every_row_of_the_table() -> None:
+    BreakerMachine.visited = set()
+    run_state_machine_as_test(BreakerMachine, settings=settings(max_examples=200, stateful_step_count=60))
+    assert BreakerMachine.visited == set(TABLE)

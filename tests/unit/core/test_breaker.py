@@ -1,0 +1,233 @@
+"""The breaker: opens at the threshold, cools off longer each time, lets one probe through, obeys its operator."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from oxllm import plan
+from oxllm.core.breaker import TABLE, Breaker, Event, State
+
+
+class Even(random.Random):
+    """Jitter in the middle of its range."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
+class Edge(random.Random):
+    """Jitter at the end of its range."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+RNG = Even()
+
+
+def breaker(failures: int = 3, cooldown: float = 5.0, cooldown_max: float = 20.0) -> Breaker:
+    return Breaker(plan.Breaker(failures, cooldown, cooldown_max))
+
+
+def fail(subject: Breaker, now: float, times: int = 1, rng: random.Random = RNG) -> None:
+    for _ in range(times):
+        subject.failure(subject.generation, now, rng)
+
+
+def probe(subject: Breaker, now: float, succeeds: bool) -> None:
+    generation = subject.take(now)
+    if succeeds:
+        subject.success(generation, now)
+    else:
+        subject.failure(generation, now, RNG)
+
+
+def in_state(state: State) -> Breaker:
+    subject = breaker()
+    if state in {State.OPEN, State.HALF_OPEN, State.PROBING}:
+        fail(subject, 0.0, 3)
+    if state in {State.HALF_OPEN, State.PROBING}:
+        subject.state(5.0)
+    if state is State.PROBING:
+        subject.take(5.0)
+    if state is State.OFFLINE:
+        subject.offline()
+    return subject
+
+
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
+def test_a_transition_is_in_the_table_or_impossible(state: State, event: Event) -> None:
+    subject = in_state(state)
+    generation = subject.generation
+    if (state, event) not in TABLE:
+        with pytest.raises(KeyError):
+            subject._step(event)
+        assert (subject._state, subject.generation) == (state, generation)
+        return
+    subject._step(event)
+    assert subject._state is TABLE[state, event]
+    assert subject.closed == (subject._state is State.CLOSED)
+    assert (subject.generation > generation) == (subject._state is not state)
+
+
+@pytest.mark.parametrize("threshold", [1, 2, 3, 10])
+def test_it_opens_exactly_at_the_threshold(threshold: int) -> None:
+    subject = breaker(threshold)
+    fail(subject, 1.0, threshold - 1)
+    assert subject.state(1.0) is State.CLOSED
+    fail(subject, 1.0)
+    assert subject.state(1.0) is State.OPEN
+
+
+def test_a_success_ends_the_run_of_failures() -> None:
+    subject = breaker()
+    fail(subject, 0.0, 2)
+    subject.success(subject.generation, 0.0)
+    fail(subject, 0.0, 2)
+    assert subject.state(0.0) is State.CLOSED
+
+
+def test_it_is_half_open_at_the_very_end_of_the_cool_off() -> None:
+    subject = in_state(State.OPEN)
+    assert subject.state(4.999) is State.OPEN
+    assert subject.state(5.0) is State.HALF_OPEN
+
+
+def test_each_reopening_doubles_the_cool_off_up_to_the_cap() -> None:
+    subject = breaker()
+    fail(subject, 0.0, 3)
+    lengths, now = [subject.opens_until], subject.opens_until
+    for _ in range(4):
+        probe(subject, now, succeeds=False)
+        lengths.append(subject.opens_until - now)
+        now = subject.opens_until
+    assert lengths == [5.0, 10.0, 20.0, 20.0, 20.0]
+
+
+def test_closing_does_not_forget_the_doublings() -> None:
+    subject = breaker()
+    fail(subject, 0.0, 3)
+    probe(subject, 5.0, succeeds=True)
+    fail(subject, 6.0, 3)
+    assert subject.opens_until == 16.0
+
+
+@pytest.mark.parametrize(
+    ("closed_s", "cool_off"), [(299.9, 20.0), (300.0, 10.0), (599.9, 10.0), (600.0, 5.0), (1e6, 5.0)]
+)
+def test_each_300_s_closed_forget_one_doubling(closed_s: float, cool_off: float) -> None:
+    subject = breaker()
+    fail(subject, 0.0, 3)
+    probe(subject, 5.0, succeeds=False)
+    probe(subject, 16.0, succeeds=True)
+    now = 16.0 + closed_s
+    fail(subject, now, 3)
+    assert subject.opens_until - now == pytest.approx(cool_off)
+
+
+def test_successes_while_closed_do_not_restart_the_forgetting() -> None:
+    subject = breaker()
+    fail(subject, 0.0, 3)
+    probe(subject, 5.0, succeeds=True)
+    subject.success(subject.generation, 304.0)
+    fail(subject, 305.0, 3)
+    assert subject.opens_until == 310.0
+
+
+def test_the_jitter_comes_after_the_cap() -> None:
+    subject = breaker(cooldown=50.0)
+    fail(subject, 0.0, 3, Edge())
+    assert subject.opens_until == pytest.approx(22.0)
+
+
+def test_jitter_is_at_most_a_tenth_either_way() -> None:
+    rng = random.Random(1)
+    lengths = []
+    for _ in range(500):
+        subject = breaker()
+        fail(subject, 0.0, 3, rng)
+        lengths.append(subject.opens_until)
+    assert 4.5 <= min(lengths) < 4.6
+    assert 5.4 < max(lengths) <= 5.5
+
+
+def test_a_probe_given_back_can_be_taken_again() -> None:
+    subject = in_state(State.HALF_OPEN)
+    first = subject.take(5.0)
+    assert subject.state(5.0) is State.PROBING
+    subject.give_back(first)
+    assert subject.state(5.0) is State.HALF_OPEN
+    second = subject.take(5.0)
+    assert second != first
+
+
+def test_a_former_probe_moves_nothing() -> None:
+    subject = in_state(State.HALF_OPEN)
+    first = subject.take(5.0)
+    subject.give_back(first)
+    subject.take(6.0)
+    subject.give_back(first)
+    subject.success(first, 7.0)
+    subject.failure(first, 7.0, RNG)
+    assert subject.state(7.0) is State.PROBING
+
+
+def test_nobody_takes_a_second_probe() -> None:
+    subject = in_state(State.PROBING)
+    with pytest.raises(AssertionError):
+        subject.take(5.0)
+
+
+def test_results_of_an_earlier_generation_move_nothing() -> None:
+    subject = breaker()
+    old = subject.generation
+    fail(subject, 0.0, 3)
+    probe(subject, 5.0, succeeds=True)
+    for _ in range(5):
+        subject.failure(old, 6.0, RNG)
+    assert subject.state(6.0) is State.CLOSED
+    fail(subject, 6.0, 2)
+    subject.success(old, 6.0)
+    assert subject.failures == 2
+
+
+def test_offline_is_undone_by_online_alone() -> None:
+    subject = in_state(State.OFFLINE)
+    subject.reset()
+    subject.offline()
+    assert subject.state(1e9) is State.OFFLINE
+    subject.online()
+    assert subject.state(1e9) is State.CLOSED
+
+
+def test_online_does_nothing_to_what_is_not_offline() -> None:
+    for state in State:
+        subject = in_state(state)
+        before = subject.generation
+        subject.online()
+        assert (subject.generation != before) == (state is State.OFFLINE)
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_reset_forgets_everything_and_outdates_what_is_under_way(state: State) -> None:
+    subject = in_state(state)
+    old = subject.generation
+    subject.reset()
+    subject.failure(old, 10.0, RNG)
+    assert subject.failures == 0
+    assert subject.state(0.0) is (State.OFFLINE if state is State.OFFLINE else State.CLOSED)
+    subject.online()
+    fail(subject, 10.0, 3)
+    assert subject.opens_until == 15.0
+
+
+def test_moves_are_counted() -> None:
+    subject = in_state(State.PROBING)
+    assert subject.moves == {
+        (State.CLOSED, State.OPEN): 1,
+        (State.OPEN, State.HALF_OPEN): 1,
+        (State.HALF_OPEN, State.PROBING): 1,
+    }

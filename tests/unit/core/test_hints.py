@@ -1,0 +1,234 @@
+"""Rate-limit hints: every form is read, junk is none, and nothing is over an hour."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxllm.core.hints import Headers, predictive, retry_after, retry_after_header, seconds
+
+NOW = datetime(2025, 6, 15, 12, 0, 0, tzinfo=UTC).timestamp()
+
+VALUES: list[tuple[bytes, float | None]] = [
+    (b"7", 7.0),
+    (b" 7 ", 7.0),
+    (b"18.642", 18.642),
+    (b".5", 0.5),
+    (b"5.", 5.0),
+    (b"86400", 86400.0),
+    (b"120ms", 0.12),
+    (b"6m0s", 360.0),
+    (b"1h2m3.5s", 3723.5),
+    (b"1d", 86400.0),
+    (b"250us", 0.00025),
+    ("250µs".encode(), 0.00025),
+    (b"%d" % (NOW + 30), 30.0),
+    (b"%d" % ((NOW + 30) * 1000), 30.0),
+    (b"2025-06-15T12:00:30Z", 30.0),
+    (b"2025-06-15t12:00:30.5z", 30.5),
+    (b"2025-06-15 14:00:30+02:00", 30.0),
+    (b"Sun, 15 Jun 2025 12:00:30 GMT", 30.0),
+    (b"Sunday, 15-Jun-25 12:00:30 GMT", 30.0),
+    (b"Sun Jun 15 12:00:30 2025", 30.0),
+    (b"Thu Jul  3 12:00:00 2025", 18 * 86400.0),
+    (b"Sun, 15 Jun 2025 12:00:60 GMT", 59.0),
+    (b"0", None),
+    (b"-1", None),
+    (b"-5.5", None),
+    (b"nan", None),
+    (b"inf", None),
+    (b"Infinity", None),
+    (b"1e5", None),
+    (b"0x10", None),
+    (b"1_000", None),
+    ("٣".encode(), None),
+    (b"", None),
+    (b"soon", None),
+    (b"5 s", None),
+    (b"ms", None),
+    (b"0s", None),
+    (b"%d" % (NOW - 30), None),
+    (b"%d" % ((NOW - 30) * 1000), None),
+    (b"2025-06-15T11:59:30Z", None),
+    (b"2025-06-15T12:00:30", None),
+    (b"2025-13-45T12:00:30Z", None),
+    (b"0001-01-01T00:00:00+23:59", None),
+    (b"Sun, 15 Jun 2025 11:59:30 GMT", None),
+    (b"Sun, 31 Jun 2025 12:00:30 GMT", None),
+    (b"Sun, 15 Jux 2025 12:00:30 GMT", None),
+    (b"Sun, 15 Jun 2025 25:00:30 GMT", None),
+    (b"Sunday, 15-Jun-80 12:00:30 GMT", None),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), VALUES)
+def test_each_form_of_a_moment_is_read_and_junk_is_not(value: bytes, expected: float | None) -> None:
+    found = seconds(value, NOW)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize("value", [b"3601", b"86400", b"9" * 400, b"24h", b"2031-01-01T00:00:00Z", b"9999999999999999"])
+def test_an_absurd_hint_is_an_hour(value: bytes) -> None:
+    assert retry_after([(b"retry-after", value)], b"", NOW) == 3600.0
+
+
+REMAINING = (b"x-ratelimit-remaining-tokens", b"0")
+RESET = (b"x-ratelimit-reset-tokens", b"30s")
+BODY = b'{"error":{"message":"Please try again in 40s."}}'
+
+
+def test_milliseconds_go_before_seconds_before_limit_headers_before_the_body() -> None:
+    everything: list[tuple[bytes, bytes]] = [REMAINING, RESET, (b"retry-after", b"20"), (b"retry-after-ms", b"10000")]
+    assert [retry_after(everything[:count], BODY, NOW) for count in (4, 3, 2, 1)] == [10.0, 20.0, 30.0, 40.0]
+
+
+def test_junk_in_one_place_leaves_the_word_to_the_next() -> None:
+    fields = [(b"retry-after-ms", b"-3"), (b"retry-after", b"soon"), REMAINING, RESET]
+    assert retry_after(fields, BODY, NOW) == 30.0
+    assert retry_after([*fields[:3], (RESET[0], b"0")], BODY, NOW) == 40.0
+
+
+def test_only_a_dimension_that_is_used_up_gives_its_reset() -> None:
+    left = (b"x-ratelimit-remaining-requests", b"5"), (b"x-ratelimit-reset-requests", b"50s")
+    assert retry_after([*left, REMAINING, RESET], b"", NOW) == 30.0
+    assert retry_after(left, b"", NOW) is None
+
+
+def test_of_two_used_up_dimensions_the_later_reset_holds() -> None:
+    other = (b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"50s")
+    assert retry_after([*other, REMAINING, RESET], b"", NOW) == 50.0
+
+
+@pytest.mark.parametrize("remaining", [b"-1", b"", b"none", b"0.5", b"1"])
+def test_azures_odd_remaining_is_not_zero(remaining: bytes) -> None:
+    assert retry_after([(REMAINING[0], remaining), RESET], b"", NOW) is None
+
+
+def test_anthropics_headers_are_read_too() -> None:
+    fields = [
+        (b"anthropic-ratelimit-input-tokens-remaining", b"0"),
+        (b"anthropic-ratelimit-input-tokens-reset", b"2025-06-15T12:00:09Z"),
+        (b"anthropic-ratelimit-requests-remaining", b"9"),
+        (b"anthropic-ratelimit-requests-reset", b"2025-06-15T12:00:59Z"),
+    ]
+    assert retry_after(fields, b"", NOW) == 9.0
+    assert predictive(fields, NOW) == 9.0
+
+
+def test_limit_headers_without_a_dimension_are_read() -> None:
+    fields = [(b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", b"%d" % (NOW + 5))]
+    assert retry_after(fields, b"", NOW) == 5.0
+
+
+PROSE: list[tuple[bytes, float | None]] = [
+    (b"Please try again in 18.642s.", 18.642),
+    (b"Please try again in 6ms. Visit", 0.006),
+    (b"Please try again in 7m12s. Visit", 432.0),
+    (b"Please try again in 1h2m3s", 3600.0),
+    (b"Please retry after 86400 seconds.", 3600.0),
+    (b"Please retry after 1 second.", 1.0),
+    (b"try again in 5 minutes", 300.0),
+    (b"try again in 5min", 300.0),
+    (b"Try Again In 500 milliseconds", 0.5),
+    (b"retry in 2 hours", 3600.0),
+    (b'"retryDelay": "52s"', 52.0),
+    (b'"retryDelay":"0.5s"', 0.5),
+    (b'\\"retryDelay\\": \\"52s\\"', 52.0),
+    (b"try again in 0s", None),
+    (b"try again in a moment", None),
+    (b"try again later", None),
+    (b"try again in 5 apples", None),
+    (b"try again in 5 stones", None),
+    (b"try again in 5small", None),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), PROSE)
+def test_prose_is_read(text: bytes, expected: float | None) -> None:
+    assert retry_after([], text, NOW) == (None if expected is None else pytest.approx(expected))
+
+
+def test_prose_is_looked_for_in_the_start_of_a_body_only() -> None:
+    assert retry_after([], b" " * 65536 + b"try again in 5s", NOW) is None
+
+
+def test_openrouters_headers_in_the_body_go_before_its_prose() -> None:
+    body = (
+        b'{"error":{"message":"try again in 5s","metadata":{"headers":'
+        b'{"X-RateLimit-Remaining":0,"X-RateLimit-Reset":"%d"}}}}' % ((NOW + 30) * 1000)
+    )
+    assert retry_after([], body, NOW) == 30.0
+
+
+def test_a_5xx_is_asked_for_its_retry_after_alone() -> None:
+    assert retry_after_header([REMAINING, RESET, (b"retry-after", b"90000")], NOW) == 3600.0
+    assert retry_after_header([REMAINING, RESET], NOW) is None
+
+
+def test_prediction_needs_a_limit_that_is_used_up() -> None:
+    assert predictive([], NOW) is None
+    assert predictive([(b"content-type", b"text/plain")], NOW) is None
+    assert predictive([(REMAINING[0], b"1"), RESET], NOW) is None
+    assert predictive([REMAINING], NOW) is None
+    assert predictive([REMAINING, (RESET[0], b"soon")], NOW) is None
+    assert predictive([REMAINING, RESET], NOW) == 30.0
+
+
+@pytest.mark.parametrize(("reset", "expected"), [(b"59.9s", 59.9), (b"60s", 60.0), (b"60.001s", None), (b"24h", None)])
+def test_prediction_reaches_sixty_seconds(reset: bytes, expected: float | None) -> None:
+    assert predictive([REMAINING, (RESET[0], reset)], NOW) == expected
+
+
+def test_a_daily_limit_does_not_hide_one_that_resets_soon() -> None:
+    daily = (b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"20h")
+    assert predictive([*daily, REMAINING, RESET], NOW) == 30.0
+
+
+@given(st.integers(1, 3600 * 1000))
+def test_a_go_duration_means_what_go_means(total_ms: int) -> None:
+    hours, rest = divmod(total_ms, 3600_000)
+    minutes, rest = divmod(rest, 60_000)
+    whole, ms = divmod(rest, 1000)
+    for text in (f"{hours}h{minutes}m{whole}.{ms:03}s", f"{hours}h{minutes}m{whole}s{ms}ms", f"{total_ms}ms"):
+        assert seconds(text.encode(), NOW) == pytest.approx(total_ms / 1000)
+
+
+@given(st.integers(1, 40 * 365 * 86400))
+def test_every_spelling_of_a_date_is_the_same_moment(ahead: int) -> None:
+    moment = datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=ahead)
+    spellings = [
+        format_datetime(moment, usegmt=True),
+        moment.strftime("%A, %d-%b-%y %H:%M:%S GMT"),
+        f"{moment:%a %b} {moment.day:2} {moment:%H:%M:%S %Y}",
+        moment.isoformat(),
+        str(int(moment.timestamp())),
+        str(int(moment.timestamp() * 1000)),
+    ]
+    assert {seconds(text.encode(), NOW) for text in spellings} == {float(ahead)}
+
+
+NAMES = st.sampled_from(
+    [
+        b"retry-after",
+        b"retry-after-ms",
+        b"x-ratelimit-remaining",
+        b"x-ratelimit-reset",
+        b"x-ratelimit-remaining-tokens",
+        b"x-ratelimit-reset-tokens",
+        b"anthropic-ratelimit-tokens-remaining",
+        b"anthropic-ratelimit-tokens-reset",
+    ]
+)
+SCRAPS = st.lists(st.sampled_from([value for value, _ in VALUES]) | st.binary(max_size=4), max_size=3).map(b"".join)
+
+
+@given(st.lists(st.tuples(NAMES, SCRAPS), max_size=6), st.lists(SCRAPS | st.sampled_from([t for t, _ in PROSE])))
+def test_a_hint_is_none_or_more_than_nothing_and_at_most_an_hour(headers: Headers, body: list[bytes]) -> None:
+    for hint in (retry_after(headers, b"".join(body), NOW), retry_after_header(headers, NOW)):
+        assert hint is None or 0 < hint <= 3600
+    wait = predictive(headers, NOW)
+    assert wait is None or 0 < wait <= 60
