@@ -152,24 +152,19 @@ class BreakerMachine(RuleBasedStateMachine):
                 self.under_way.append(Attempt(self.breaker.generation, probe=False))
                 self.fail(len(self.under_way) - 1)
 
-    @rule()
-    def take_offline(self) -> None:
-        self.breaker.offline()
-        if not self.offline:
+    @rule(move=st.sampled_from(["offline", "online", "reset"]), unless=st.integers(0, 2))
+    def operate(self, move: str, unless: int) -> None:
+        if unless and move != "online":  # an operator who acts at every turn lets nothing else happen
+            return
+        getattr(self.breaker, move)()
+        if move == "offline":
             self.void_all()
-        self.offline = True
-
-    @rule()
-    def bring_online(self) -> None:
-        self.breaker.online()
-        if self.offline:
+            self.offline = True
+        elif move == "reset":
+            self.forget()
+        elif self.offline:
             self.offline = False
             self.forget()
-
-    @rule()
-    def reset(self) -> None:
-        self.breaker.reset()
-        self.forget()
 
     def forget(self) -> None:
         self.void_all()
@@ -201,5 +196,6 @@ TestBreaker.settings = settings(stateful_step_count=60)
 
 def test_the_campaign_uses_every_row_of_the_table() -> None:
     BreakerMachine.visited = set()
-    run_state_machine_as_test(BreakerMachine, settings=settings(max_examples=200, stateful_step_count=60))
+    many = settings(max_examples=max(300, settings().max_examples), stateful_step_count=100)
+    run_state_machine_as_test(BreakerMachine, settings=many)
     assert BreakerMachine.visited == set(TABLE)
