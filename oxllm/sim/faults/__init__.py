@@ -1,0 +1,56 @@
+"""The faults, one file a kind, imported when used."""
+
+from __future__ import annotations
+
+import importlib
+
+from .base import Fault
+
+KINDS = {
+    "429": "http_429",
+    "429-quota": "http_429_quota",
+    "429-toobig": "http_429_toobig",
+    "500": "http_500",
+    "502-html": "http_502_html",
+    "503": "http_503",
+    "504-html": "http_504_html",
+    "529": "http_529",
+    "401": "http_401",
+    "404": "http_404",
+    "refuse": "refuse",
+    "blackhole": "blackhole",
+    "rst": "rst",
+    "fin": "fin",
+    "garbage": "garbage",
+    "tls-expired": "tls_expired",
+    "tls-abort": "tls_abort",
+    "slow": "slow",
+    "stall": "stall",
+    "trickle": "trickle",
+    "cut": "cut",
+    "silent-cut": "silent_cut",
+    "no-done": "no_done",
+    "hold-open": "hold_open",
+    "garble": "garble",
+    "split-utf8": "split_utf8",
+    "error-event": "error_event",
+    "empty-error": "empty_error",
+    "comments": "comments",
+    "role-only": "role_only",
+    "late-usage": "late_usage",
+    "bad-json": "bad_json",
+    "short-body": "short_body",
+    "wrong-type": "wrong_type",
+    "empty": "empty",
+    "html-200": "html_200",
+    "error-200": "error_200",
+    "lying-headers": "lying_headers",
+    "retry-after": "retry_after",
+}
+"""What the grammar calls a kind -> the module that has it."""
+
+
+def load(kind: str) -> type[Fault]:
+    """The class of a kind, which is one of KINDS."""
+    fault: type[Fault] = importlib.import_module(f"{__name__}.{KINDS[kind]}").FAULT
+    return fault

@@ -1,0 +1,94 @@
+"""What all faults share: where they strike, what parameter they take, and at which layer they are at home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
+
+from oxllm.sim.place import Place
+from oxllm.sim.steps import Gate, Hang, Step, Wait
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class Layer(Enum):
+    """Whose event a fault is. Values are the words of messages."""
+
+    LISTENER = "port"
+    CONNECTION = "connection"
+    HANDSHAKE = "handshake"
+    RESPONSE = "response"
+
+
+class Argument(Enum):
+    """What may stand after the `~`."""
+
+    NONE = "no argument"
+    SECONDS = "a time such as 45s"
+    PAUSE = "a time such as 45s, or gate:NAME"
+    COUNT = "a number"
+
+
+class Fault:
+    """A kind of fault with its place and argument. Subclasses have one method, `play`."""
+
+    kind: ClassVar[str]
+    layer: ClassVar[Layer] = Layer.RESPONSE
+    places: ClassVar[tuple[str, ...]] = ()
+    """Words of `place.WORDS` that may stand after the `@`."""
+    default: ClassVar[Place | None] = None
+    argument: ClassVar[Argument] = Argument.NONE
+    streams_only: ClassVar[bool] = False
+    """Whether the harm can only be done to a stream; any other answer stays healthy."""
+
+    __slots__ = ("arg", "place", "text")
+
+    def __init__(self, place: Place | None, arg: float | str | None, text: str) -> None:
+        self.place = place or self.default
+        self.arg = arg
+        self.text = text
+        """As the grammar writes it, without the dose."""
+
+    def strikes_at(self) -> Layer:
+        """The layer of this very fault: for some kinds the place decides."""
+        return self.layer
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        """What the provider does instead of its healthy answer."""
+        raise NotImplementedError
+
+    def strike(self) -> Iterator[Step]:
+        """What befalls a connection as soon as it is accepted; for kinds of that layer."""
+        raise NotImplementedError
+
+    def seconds(self, default: float) -> float:
+        """The argument as a time."""
+        return self.arg if isinstance(self.arg, float) else default
+
+    def pause(self, until: float) -> Iterator[Step]:
+        """Wait: for the gate that the argument names, else until then. Endless when that is infinite."""
+        if isinstance(self.arg, str):
+            yield Gate(self.arg)
+        elif until == float("inf"):
+            yield Hang()
+        else:
+            yield Wait(until)
+
+    def __repr__(self) -> str:
+        return f"<fault {self.text}>"
+
+
+class ConnectionFault(Fault):
+    """Strikes a connection and knows nothing of requests: with `@connect` as soon as it is accepted, else in place of
+    the response's first byte. Subclasses have one method, `strike`."""
+
+    places: ClassVar[tuple[str, ...]] = ("connect",)
+    __slots__ = ()
+
+    def strikes_at(self) -> Layer:
+        return Layer.RESPONSE if self.place is None else Layer.CONNECTION
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        return self.strike()

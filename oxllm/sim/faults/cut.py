@@ -1,0 +1,28 @@
+"""`cut[@PLACE]`: the connection ends in the middle of the response, which breaks its framing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.place import WORDS, token
+from oxllm.sim.steps import Fin, Step
+
+from .base import Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class Cut(Fault):
+    kind = "cut"
+    places = WORDS
+    default = token(5)
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        assert self.place is not None
+        yield from x.tape().until(self.place)
+        yield Fin()
+
+
+FAULT = Cut

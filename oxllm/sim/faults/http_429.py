@@ -1,0 +1,26 @@
+"""`429[~SECONDS]`: an honest rate limit. Its hint is the argument, else one to two seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.dialects.openai import Error
+from oxllm.sim.steps import Step
+
+from .base import Argument, Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class TooManyRequests(Fault):
+    kind = "429"
+    argument = Argument.SECONDS
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        hint = self.seconds(round(x.chance.between("hint", 1.0, 2.0), 3))
+        yield from x.say(Error("rate", 429, hint, "requests"))
+
+
+FAULT = TooManyRequests

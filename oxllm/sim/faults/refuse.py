@@ -1,0 +1,24 @@
+"""`refuse`: the port is bound and nobody listens. A request on a connection from before is reset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oxllm.sim.steps import Rst, Step
+
+from .base import ConnectionFault, Layer
+
+
+class Refuse(ConnectionFault):
+    kind = "refuse"
+    layer = Layer.LISTENER
+    places = ()
+
+    def strikes_at(self) -> Layer:
+        return self.layer
+
+    def strike(self) -> Iterator[Step]:
+        yield Rst()
+
+
+FAULT = Refuse

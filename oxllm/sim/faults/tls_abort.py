@@ -1,0 +1,16 @@
+"""`tls-abort`: the handshake ends with a fatal alert. Only on a provider with TLS."""
+
+from __future__ import annotations
+
+from .base import Layer
+from .tls_expired import TlsExpired
+
+
+class TlsAbort(TlsExpired):
+    kind = "tls-abort"
+
+    def strikes_at(self) -> Layer:
+        return Layer.HANDSHAKE
+
+
+FAULT = TlsAbort

@@ -1,0 +1,68 @@
+"""What happened at a provider: one record a request, filled in while it is played, and counts of connections."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+KEEP = 100_000
+"""Records kept of each provider; a rehearsal of ten minutes at 100 requests a second fits."""
+
+
+class Record(msgspec.Struct):
+    """One request, or one connection that was struck (ordinal 0). Times are seconds since the simulator began."""
+
+    provider: str
+    ordinal: int
+    key: str
+    """What its draws hang on: its ordinal, or the id it carried."""
+    arrived: float
+    connection: int
+    method: str
+    path: str
+    model: str | None = None
+    stream: bool = False
+    fault: str | None = None
+    """The fault as the grammar writes it; None = a healthy answer."""
+    why: str = ""
+    status: int | None = None
+    hint: float | None = None
+    """Seconds after which it was told to come back."""
+    sent: int = 0
+    """Bytes of the response."""
+    began: float | None = None
+    ended: float | None = None
+    end: str | None = None
+    """complete, fin, rst, gone (the peer left while something was still to come), None = under way."""
+
+
+class Ledger:
+    """All records of one provider."""
+
+    __slots__ = ("connections", "handshakes", "records", "requests")
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.handshakes = 0
+        self.requests = 0
+        self.records: deque[Record] = deque(maxlen=KEEP)
+
+    def connection(self) -> int:
+        """A connection was accepted; its ordinal, from 1."""
+        self.connections += 1
+        return self.connections
+
+    def handshake(self) -> int:
+        """A TLS handshake began; its ordinal, from 1."""
+        self.handshakes += 1
+        return self.handshakes
+
+    def request(self) -> int:
+        """A request has arrived; its ordinal, from 1."""
+        self.requests += 1
+        return self.requests
+
+    def add(self, record: Record) -> Record:
+        self.records.append(record)
+        return record

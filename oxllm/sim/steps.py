@@ -1,0 +1,43 @@
+"""What a provider does on its connection, one step at a time.
+
+The engine yields steps and does nothing itself, so that the same script runs on a real socket and, under a virtual
+clock, on a transport in memory. Times are absolute: a step that comes late does not push back the next one.
+A script that ends without Hang, Fin or Rst leaves the connection open for the next request.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Do nothing until the clock shows `until` (seconds, the clock that was passed in)."""
+
+    until: float
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Write these bytes, which are what goes over the wire: head, chunk sizes and all."""
+
+    data: bytes
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """Do nothing until someone opens the gate of this name."""
+
+    name: str
+
+
+class Hang(msgspec.Struct, frozen=True):
+    """Send nothing more and keep the connection until the peer leaves."""
+
+
+class Fin(msgspec.Struct, frozen=True):
+    """Shut the writing side: the peer reads an EOF."""
+
+
+class Rst(msgspec.Struct, frozen=True):
+    """Reset the connection: the peer reads ECONNRESET."""
+
+
+Step = Wait | Send | Gate | Hang | Fin | Rst
