@@ -63,6 +63,14 @@ def literal(host: str) -> tuple[Address, ...]:
     return ()
 
 
+def wire_name(host: str) -> bytes:
+    """The name as the network has it. Raises ValueError if it cannot be one.
+
+    For a `str` the socket and ssl modules would load the IDNA tables, 1 MB of them, to find it ASCII.
+    """
+    return host.encode("ascii" if host.isascii() else "idna")
+
+
 class _Entry:
     __slots__ = ("addresses", "asked_at", "due_at", "error", "lookup")
 
@@ -146,10 +154,9 @@ class _Resolver:
 
 
 def _getaddrinfo(host: str) -> tuple[Address, ...]:
-    """Blocking. The name goes as bytes: for a `str` CPython loads its IDNA tables, 1 MB of them."""
+    """Blocking."""
     try:
-        name = host.encode("ascii" if host.isascii() else "idna")
-        rows = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        rows = socket.getaddrinfo(wire_name(host), None, type=socket.SOCK_STREAM)
     except ValueError:  # a label too long, a NUL
         raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
     found = (

@@ -26,7 +26,10 @@ from typing import NamedTuple
 
 from oxllm import plan
 from oxllm.core.outcome import Failure
+from oxllm.gateway import proxy
 from oxllm.gateway.names import Address, Names
+from oxllm.gateway.proxy import Tunnel
+from oxllm.gateway.tls import RECORD, Contexts, TlsTransport
 from oxllm.gateway.upstream import SLICE, Broken, Call, Caller, Connection, Segments, broken
 from oxllm.gateway.wheel import Wheel
 
@@ -75,6 +78,11 @@ class Origin(NamedTuple):
     proxy: plan.Proxy | None
     ca_file: str | None
 
+    @property
+    def authority(self) -> str:
+        """Host and port, as CONNECT and absolute-form want it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 def origin_of(provider: plan.Provider) -> Origin:
     """Where the provider's requests go, and how."""
@@ -88,16 +96,23 @@ _Reached = tuple[asyncio.Transport, Connection]
 class _Shelf:
     """The connections of one origin."""
 
-    __slots__ = ("_pool", "_timer", "gone", "idle", "origin", "rewrite")
+    __slots__ = ("_pool", "_timer", "absolute", "gone", "idle", "origin")
 
     def __init__(self, pool: Pool, origin: Origin) -> None:
         self._pool = pool
         self._timer = pool.wheel.timer(self._expire)
         self.origin = origin
+        self.absolute = origin.proxy is not None and not origin.tls
+        """Whether requests go to a proxy in plain HTTP."""
         self.idle: list[Connection] = []
         """Oldest first."""
         self.gone = False
         """Whether the config no longer names it: nothing is put back."""
+
+    def rewrite(self, head: bytes) -> bytes:
+        """The request head as the proxy wants it."""
+        assert self.origin.proxy is not None
+        return proxy.absolute(head, self.origin.authority, self.origin.proxy.authorization)
 
     def take(self) -> Connection | None:
         """The youngest idle connection that is still open."""
@@ -304,7 +319,9 @@ class Pool:
         self.connecting: set[_Lease] = set()
         self._names = names
         self._dial = dial
+        self._contexts = Contexts()
         self._view = memoryview(bytearray(SLICE))
+        self._ciphertext = memoryview(bytearray(RECORD))
         self._shelves: dict[Origin, _Shelf] = {}
         self._by_name: dict[str, tuple[plan.Provider, _Shelf]] = {}
 
@@ -315,6 +332,8 @@ class Pool:
         """
         known = self._by_name.get(provider.name)
         shelf = known[1] if known is not None and known[0] is provider else self._find(provider)
+        if shelf.absolute:
+            head = shelf.rewrite(head)
         lease = _Lease(self, shelf, head, segments, caller)
         lease.begin()
         return lease
@@ -333,6 +352,7 @@ class Pool:
         """Keep only what these providers need: idle connections of other origins are closed, others when idle."""
         kept = {origin_of(provider) for provider in providers}
         self._by_name.clear()
+        self._contexts.clear()
         for origin in self._shelves.keys() - kept:
             shelf = self._shelves.pop(origin)
             shelf.gone = True
@@ -348,12 +368,12 @@ class Pool:
 
     async def connect(self, shelf: _Shelf) -> Connection:
         """A new connection that is ready for a request. Raises Broken; leaves nothing behind when cancelled."""
-        origin = shelf.origin
+        hop = shelf.origin.proxy or shelf.origin
         try:
-            addresses = await self._names.resolve(origin.host)
-            transport, connection = await self._race(shelf, interleave(addresses), origin.port)
+            addresses = await self._names.resolve(hop.host)
+            transport, connection = await self._race(shelf, interleave(addresses), hop.port)
         except OSError as error:
-            raise broken(error) from None
+            raise _blame(broken(error), hop is not shelf.origin) from None
         try:
             await connection.opened()
         except BaseException:
@@ -389,8 +409,17 @@ class Pool:
         raise next((error for error in errors if error.failure is not Failure.UNREACHABLE), errors[0])
 
     async def _reach(self, shelf: _Shelf, address: Address, port: int) -> _Reached:
-        connection = Connection(self._view, shelf.lost)
-        return await self._dial(address, port, connection), connection
+        connection = Connection(self._view, shelf.lost, shelf.absolute)
+        return await self._dial(address, port, self._stack(connection, shelf.origin)), connection
+
+    def _stack(self, connection: Connection, origin: Origin) -> asyncio.BufferedProtocol:
+        """What stands on the transport: `connection`, under it TLS, under that a tunnel, as needed."""
+        if not origin.tls:
+            return connection
+        tls = TlsTransport(connection, self._contexts.get(origin.ca_file), origin.host, self._ciphertext)
+        if origin.proxy is None:
+            return tls
+        return Tunnel(tls, proxy.connect(origin.authority, origin.proxy.authorization), self._ciphertext)
 
     def _find(self, provider: plan.Provider) -> _Shelf:
         origin = origin_of(provider)
@@ -406,6 +435,13 @@ def interleave(addresses: Sequence[Address]) -> list[Address]:
     same = [address for address in addresses if address.family == addresses[0].family]
     other = [address for address in addresses if address.family != addresses[0].family]
     return [address for address in chain.from_iterable(zip_longest(same, other)) if address is not None]
+
+
+def _blame(error: Broken, proxied: bool) -> Broken:
+    """Whatever keeps us from reaching a proxy is the proxy's fault."""
+    if not proxied or error.failure in {Failure.PROXY, Failure.TLS}:
+        return error
+    return Broken(Failure.PROXY, error.detail or error.failure.value)
 
 
 def _discard(task: asyncio.Task[_Reached]) -> None:

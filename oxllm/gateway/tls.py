@@ -1,0 +1,292 @@
+"""TLS between a plain transport and a connection that does not know of it.
+
+asyncio's own TLS allocates a 256 KiB buffer for each connection. This one reads ciphertext of all
+connections into one buffer and decrypts into the one that plain connections read into, so that a
+connection costs what OpenSSL itself needs, 25 KB (DESIGN 1; a test measures it).
+
+    phase      event                          becomes    and then
+    HANDSHAKE  handshake done                 OPEN       the upper protocol gets its `connection_made`
+    HANDSHAKE  refused, cut, not TLS          CLOSED     `connection_lost` with Failure.TLS and why
+    OPEN       close_notify                   CLOSED     `eof_received`: a clean end
+    OPEN       EOF without close_notify       CLOSED     `connection_lost` with Failure.EOF: it may be an attack,
+                                                         so a body that only EOF delimits is cut (RFC 8446 6.1)
+    OPEN       broken record                  CLOSED     `connection_lost` with Failure.TLS
+    any        closed or aborted from above   CLOSED     nothing is reported
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import ssl
+from enum import Enum
+from typing import Any
+
+from oxllm.core.outcome import Failure
+from oxllm.gateway.names import wire_name
+from oxllm.gateway.upstream import Broken
+
+RECORD = 16 * 1024
+"""Bytes of plaintext in a TLS record at most (RFC 8446 section 5.1), read or written at once. OpenSSL's memory
+buffers keep the size that they once had, so this also bounds what an idle connection holds."""
+
+OTHER_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+)
+"""Where Debian, Fedora, Alpine and macOS, SUSE keep theirs, for a Python whose OpenSSL was built elsewhere."""
+
+DETAIL_OF_VERIFY_CODE = {
+    9: "certificate not valid yet",
+    10: "certificate expired",
+    18: "certificate is self-signed",
+    19: "certificate is from an unknown authority",
+    20: "certificate is from an unknown authority",
+    21: "certificate is from an unknown authority",
+    23: "certificate revoked",
+    62: "certificate is for another host",
+    64: "certificate is for another host",
+}
+"""OpenSSL's X509_V_ERR_* (x509_vfy.h)."""
+
+DETAIL_OF_REASON = {
+    "HTTP_REQUEST": "the host does not speak TLS",
+    "NO_PROTOCOLS_AVAILABLE": "no TLS version in common",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the host refused the handshake",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the host wants a client certificate",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "no TLS version in common",
+    "TLSV1_UNRECOGNIZED_NAME": "the host does not know its name",
+    "UNSUPPORTED_PROTOCOL": "no TLS version in common",
+    "WRONG_VERSION_NUMBER": "the host does not speak TLS",
+}
+
+
+def detail_of(error: ssl.SSLError) -> str:
+    """Why, in our words; for the rarer reasons in OpenSSL's constants, which hold nothing of the peer's."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return DETAIL_OF_VERIFY_CODE.get(error.verify_code, "certificate not accepted")
+    reason = error.reason or "handshake failed"
+    return DETAIL_OF_REASON.get(reason, reason.replace("_", " ").lower())
+
+
+class Contexts:
+    """One `SSLContext` for each set of authorities; making one reads files and takes milliseconds."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[str | None, ssl.SSLContext] = {}
+
+    def get(self, ca_file: str | None) -> ssl.SSLContext:
+        """The context that trusts `ca_file`, and nothing else, or the system if None. Raises Broken."""
+        context = self._contexts.get(ca_file)
+        if context is None:
+            try:
+                context = self._contexts[ca_file] = make_context(ca_file)
+            except OSError:
+                raise Broken(Failure.TLS, "CA file cannot be read") from None
+        return context
+
+    def clear(self) -> None:
+        """Read the files again when they are next needed."""
+        self._contexts.clear()
+
+
+def make_context(ca_file: str | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, HTTP/1.1, host name checked. Raises OSError if a CA file cannot be read.
+
+    A provider's `ca_file` replaces the system's authorities, as it does in curl and nginx.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    else:
+        cafile, capath = system_authorities()
+        if cafile is not None or capath is not None:
+            context.load_verify_locations(cafile=cafile, capath=capath)
+    return context
+
+
+def system_authorities() -> tuple[str | None, str | None]:
+    """The bundle and the hashed directory to trust. Raises nothing; both None when the system has neither.
+
+    SSL_CERT_FILE and SSL_CERT_DIR, if set, are all that is trusted. Otherwise the directory is preferred:
+    OpenSSL reads from it what it needs, while a bundle is read whole, which costs 4 MB.
+    """
+    paths = ssl.get_default_verify_paths()
+    named = os.environ.get(paths.openssl_cafile_env), os.environ.get(paths.openssl_capath_env)
+    if any(named):
+        return named
+    if _is_hashed(paths.capath or ""):
+        return None, paths.capath
+    return next((path for path in (paths.cafile, *OTHER_BUNDLES) if path and os.path.isfile(path)), None), None
+
+
+def _is_hashed(directory: str) -> bool:
+    try:
+        with os.scandir(directory) as entries:
+            return any(re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", entry.name) for entry in entries)
+    except OSError:
+        return False
+
+
+class Phase(Enum):
+    """How far the TLS connection is."""
+
+    HANDSHAKE = 1
+    OPEN = 2
+    CLOSED = 3
+
+
+class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
+    """The protocol of a plain transport, and the transport of the `upper` protocol.
+
+    `view` is the ciphertext buffer that all TLS connections of a loop share, of RECORD bytes: what one read
+    brings then decrypts into less than `upper`'s buffer, and is passed on at once.
+    """
+
+    __slots__ = ("_context", "_host", "_incoming", "_lower", "_outgoing", "_phase", "_tls", "_upper", "_view")
+
+    _incoming: ssl.MemoryBIO
+    _outgoing: ssl.MemoryBIO
+    _tls: ssl.SSLObject
+    _lower: asyncio.Transport
+
+    def __init__(self, upper: asyncio.BufferedProtocol, context: ssl.SSLContext, host: str, view: memoryview) -> None:
+        super().__init__()
+        self._upper = upper
+        self._context = context
+        self._host = host
+        self._view = view
+        self._phase = Phase.HANDSHAKE
+
+    # The protocol of the transport below
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._lower = transport
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        # As bytes: for a `str` the ssl module loads the IDNA tables. No trailing dot in SNI (RFC 6066 section 3).
+        name = wire_name(self._host.rstrip("."))
+        self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._shake_hands()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._incoming.write(self._view[:nbytes])
+        if self._phase is Phase.HANDSHAKE:
+            self._shake_hands()
+        if self._phase is Phase.OPEN:
+            self._read()
+
+    def eof_received(self) -> None:
+        if self._phase is Phase.HANDSHAKE:
+            self._break(Broken(Failure.TLS, "connection closed during the handshake"))
+        elif self._phase is Phase.OPEN:
+            self._break(Broken(Failure.EOF, "without TLS close_notify"))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._phase is Phase.HANDSHAKE:
+            self._break(Broken(Failure.TLS, "connection lost during the handshake"))
+        elif self._phase is Phase.OPEN:
+            self._break(exc)
+
+    def pause_writing(self) -> None:
+        self._upper.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._upper.resume_writing()
+
+    # The transport of the protocol above
+
+    def write(self, data: Any) -> None:
+        if self._phase is not Phase.OPEN:
+            return
+        view = memoryview(data)
+        for start in range(0, len(view), RECORD):
+            self._tls.write(view[start : start + RECORD])
+            self._flush()
+
+    def pause_reading(self) -> None:
+        self._lower.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._lower.resume_reading()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._lower.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return self._lower.get_write_buffer_size()
+
+    def is_closing(self) -> bool:
+        return self._phase is Phase.CLOSED or self._lower.is_closing()
+
+    def close(self) -> None:
+        """Say close_notify, and close without waiting for the peer's."""
+        if self._phase is Phase.OPEN:
+            self._phase = Phase.CLOSED
+            with contextlib.suppress(ssl.SSLError):  # SSLWantReadError: the peer has not said it yet
+                self._tls.unwrap()
+            self._flush()
+            self._lower.close()
+
+    def abort(self) -> None:
+        self._phase = Phase.CLOSED
+        self._lower.abort()
+
+    # Between the two
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._lower.write(self._outgoing.read())
+
+    def _break(self, error: BaseException | None) -> None:
+        self.abort()
+        assert error is None or isinstance(error, Exception)
+        self._upper.connection_lost(error)
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError as error:
+            self._flush()  # the alert that says why
+            self._break(Broken(Failure.TLS, detail_of(error)))
+        else:
+            self._flush()
+            self._phase = Phase.OPEN
+            self._upper.connection_made(self)
+
+    def _read(self) -> None:
+        """Decrypt all that is there, and pass it on."""
+        plain = memoryview(self._upper.get_buffer(-1))
+        got = 0
+        ended = False
+        broken: Broken | None = None
+        try:
+            while self._incoming.pending and not ended:
+                count: int = self._tls.read(RECORD, plain[got:])  # type: ignore[assignment]
+                ended = count == 0
+                got += count
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            broken = Broken(Failure.TLS, detail_of(error))
+        self._flush()  # an answer to a key update
+        if got:
+            self._upper.buffer_updated(got)
+        if self._phase is Phase.OPEN and broken is not None:
+            self._break(broken)
+        elif self._phase is Phase.OPEN and ended:
+            self._upper.eof_received()
+            self.close()
