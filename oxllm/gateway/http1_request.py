@@ -1,0 +1,304 @@
+"""Reads one HTTP/1.1 request: bytes in, a checked head and a body out. No I/O, no clock.
+
+llhttp (by way of httptools) parses; what it lets pass and RFC 9112 or SPEC does not, is checked here by hand
+once it has returned, and before anybody acts on the request: exactly one Host, HTTP/1.0 or 1.1, `chunked` as
+the only coding and none in 1.0, no trailers kept.
+
+**llhttp never sees two messages.** It would go on into the next one inside the same call, so that a request
+could not be judged before the one behind it is parsed. A message can only end at the end of its head, after
+Content-Length bytes, or, chunked, at an empty line: so it is fed exactly up to there, and the caller keeps
+the rest. `feed` returns how far it came.
+
+**Upgrade and CONNECT** make llhttp stop behind the head and leave the body unparsed; who then goes on as if
+there was none has the body read as the next request. A fresh parser, primed with a head of the same framing,
+reads it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import httptools
+
+from oxllm.core.errors import ApiError, api_error
+
+HEAD_BYTES_MAX = 32 * 1024
+"""Of request line, headers and the empty line. nginx takes four lines of 8 KiB, node 16 KiB; SPEC 4 says 32 KiB."""
+
+HEADERS_MAX = 100
+"""Apache's default. A browser sends 20, an SDK 15."""
+
+CHUNK_OVERHEAD_MAX = 16 * 1024
+"""Bytes of chunk heads, extensions and trailers beside 16 for each body byte (one-byte chunks need 5). node's limit."""
+
+CRLFCRLF = b"\r\n\r\n"
+
+
+class Refused(Exception):
+    """The request is broken or too large. The connection cannot be read any further."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Stage(IntEnum):
+    """How far a request has been read."""
+
+    HEAD = 0
+    BODY = 1
+    COMPLETE = 2
+
+
+COMMON = {
+    name: name.lower()
+    for name in (
+        *(b"Host", b"Accept", b"Accept-Encoding", b"Accept-Language", b"Authorization", b"Connection"),
+        *(b"Content-Length", b"Content-Type", b"Cookie", b"Expect", b"Forwarded", b"Origin", b"Referer"),
+        *(b"Transfer-Encoding", b"User-Agent", b"X-Forwarded-For", b"X-Request-Id", b"X-Request-ID", b"traceparent"),
+        *(b"X-Stainless-Arch", b"X-Stainless-Lang", b"X-Stainless-OS", b"X-Stainless-Async", b"X-Stainless-Runtime"),
+        *(b"X-Stainless-Package-Version", b"X-Stainless-Runtime-Version", b"x-stainless-retry-count"),
+        *(b"x-stainless-read-timeout", b"X-Stainless-Read-Timeout", b"x-stainless-timeout", b"X-Stainless-Timeout"),
+    )
+}
+COMMON.update({name: name for name in list(COMMON.values())})
+"""Header names as they are sent -> one shared lower-case object, so that a thousand requests do not hold a thousand."""
+
+FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+METHODS = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")}
+
+
+def bad_request(message: str) -> Refused:
+    """400, and the connection closes: where the next request would begin is anybody's guess."""
+    return Refused(api_error(400, message))
+
+
+class RequestReader:
+    """One request. Feed it until `stage` is BODY (the head is whole and sound), then until it is COMPLETE."""
+
+    __slots__ = (
+        "_head_whole",
+        "_parser",
+        "_tail",
+        "_whole",
+        "_wire",
+        "body",
+        "expectation",
+        "headers",
+        "http10",
+        "keep",
+        "keep_alive",
+        "left",
+        "length",
+        "method",
+        "path",
+        "query",
+        "received",
+        "stage",
+        "url",
+    )
+
+    def __init__(self) -> None:
+        self.stage = Stage.HEAD
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        """Names in lower case, values without white space around them, in order."""
+        self.length: int | None = 0
+        """Declared length of the body; None when it is chunked."""
+        self.left = 0
+        """Bytes of a body of declared length still to come."""
+        self.received = 0
+        """Body bytes so far, kept or not."""
+        self.body = bytearray()
+        self.keep = True
+        """Cleared, body bytes are read and dropped."""
+        self.expectation: bytes | None = None
+        """Value of Expect in lower case (HTTP/1.1 only)."""
+        self.http10 = False
+        self.keep_alive: bool
+        """Whether the client would have another request behind this one."""
+        self.method: str
+        self.path: bytes
+        """Undecoded, without the query; `*` or an authority where the method has such a target."""
+        self.query: bytes
+        self._tail = b""
+        self._wire = 0
+        self._head_whole = self._whole = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    def feed(self, buffer: bytearray, start: int, end: int) -> int:
+        """Read `buffer[start:end]` up to the end of the head, of the request, or of the data; returns where that is.
+
+        Raises Refused. Takes nothing when COMPLETE.
+        """
+        if self.stage is Stage.HEAD:
+            return self._feed_head(buffer, start, end)
+        if self.stage is Stage.COMPLETE:
+            return start
+        if self.length is None:
+            return self._feed_chunks(buffer, start, end)
+        at = min(start + self.left, end)
+        self._parse(buffer, start, at)
+        self.left -= at - start
+        self._advance()
+        return at
+
+    def _feed_head(self, buffer: bytearray, start: int, end: int) -> int:
+        if not self._wire and buffer[start] == 0x0A:
+            raise bad_request("a request cannot begin with a bare line feed")
+        at = self._boundary(buffer, start, end)
+        self._wire += at - start
+        if self._wire > HEAD_BYTES_MAX:
+            raise Refused(api_error(431, f"the request's head is over {HEAD_BYTES_MAX} bytes"))
+        upgrade = self._parse(buffer, start, at)
+        if len(self.headers) > HEADERS_MAX:
+            raise Refused(api_error(431, f"the request has over {HEADERS_MAX} headers"))
+        if self._head_whole:
+            self._judge()
+            if upgrade:
+                self._prime()
+            self._wire = 0
+            self._tail = b""
+            self.stage = Stage.BODY
+            self._advance()
+        return at
+
+    def _feed_chunks(self, buffer: bytearray, start: int, end: int) -> int:
+        while start < end and not self._whole:
+            at = self._boundary(buffer, start, end)
+            self._parse(buffer, start, at)
+            self._wire += at - start
+            start = at
+        if self._wire - self.received > CHUNK_OVERHEAD_MAX + 16 * self.received:
+            raise bad_request("the chunked body is nearly all framing")
+        self._advance()
+        return start
+
+    def _boundary(self, buffer: bytearray, start: int, end: int) -> int:
+        """Behind the first empty line, which may have begun in an earlier read; `end` if there is none."""
+        tail, self._tail = self._tail, b""
+        if tail:
+            found = (tail + buffer[start : min(start + 3, end)]).find(CRLFCRLF)
+            if found >= 0:
+                return start + found + 4 - len(tail)
+        found = buffer.find(CRLFCRLF, start, end)
+        if found >= 0:
+            return found + 4
+        self._tail = (tail + buffer[max(start, end - 3) : end])[-3:]
+        return end
+
+    def _parse(self, buffer: bytearray, start: int, end: int) -> bool:
+        """Feed llhttp. True when it stopped because of an Upgrade or a CONNECT."""
+        try:
+            self._parser.feed_data(memoryview(buffer)[start:end])
+        except httptools.HttpParserUpgrade:
+            return True
+        except httptools.HttpParserError as error:
+            raise self._explain(error) from None
+        return False
+
+    def _explain(self, error: httptools.HttpParserError) -> Refused:
+        version = self._parser.get_http_version()
+        if not self._head_whole and version not in ("0.0", "1.0", "1.1"):
+            return bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
+        return bad_request(f"not valid HTTP/1.1: {error}")
+
+    def _advance(self) -> None:
+        if self._whole:
+            self.stage = Stage.COMPLETE
+        elif self.length == 0 or (self.length is not None and not self.left):
+            raise bad_request("the body's length is unclear")
+
+    def _prime(self) -> None:
+        """Have the body read as HTTP/1.1 although the client would like to switch protocols."""
+        url, headers = self.url, self.headers
+        self.headers = []
+        self._head_whole = self._whole = False
+        self._parser = httptools.HttpRequestParser(self)
+        framing = b"Transfer-Encoding: chunked" if self.length is None else b"Content-Length: %d" % self.length
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: primed\r\n%b\r\n\r\n" % framing)
+        self.url, self.headers = url, headers
+
+    # Checks by hand.
+
+    def _judge(self) -> None:
+        parser = self._parser
+        version = parser.get_http_version()
+        if version != "1.1":
+            if version != "1.0":
+                raise bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
+            self.http10 = True
+        self.keep_alive = parser.should_keep_alive()
+        method = parser.get_method()
+        self.method = METHODS.get(method) or method.decode("ascii")
+        hosts = 0
+        codings: list[bytes] = []
+        for name, value in self.headers:
+            if name in FRAMING:
+                if name == b"host":
+                    hosts += 1
+                elif name == b"transfer-encoding":
+                    codings.append(value)
+                elif name == b"content-length":
+                    self.length = self.left = _length(value)
+                elif not self.http10:
+                    self.expectation = value.lower()
+        if hosts != 1 and (hosts or not self.http10):
+            raise bad_request("a request needs exactly one Host header")
+        if codings:
+            self._judge_coding(codings)
+        self._split_target()
+
+    def _judge_coding(self, codings: list[bytes]) -> None:
+        if self.http10:
+            raise bad_request("HTTP/1.0 has no Transfer-Encoding")
+        if len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise bad_request("the only Transfer-Encoding understood is chunked")
+        self.length = None
+
+    def _split_target(self) -> None:
+        """RFC 9112 section 3.2: origin-form, absolute-form, asterisk-form for OPTIONS, authority-form for CONNECT."""
+        url = self.url
+        if not url.startswith(b"/") and self.method != "CONNECT" and url != b"*":
+            url = self._absolute(url)
+        if url == b"*" and self.method != "OPTIONS":
+            raise bad_request("only OPTIONS may ask for *")
+        self.path, _, self.query = url.partition(b"?")
+
+    def _absolute(self, url: bytes) -> bytes:
+        """The origin-form of `http://host/path`, whose host stands in for the Host header (RFC 9112 section 3.2.2)."""
+        scheme, _, rest = url.partition(b"://")
+        cut = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
+        host, path = rest[:cut], rest[cut:]
+        if scheme.lower() not in (b"http", b"https") or not host or b"@" in host:
+            raise bad_request("the request target is neither a path nor an http URL")
+        self.headers = [(name, host if name == b"host" else value) for name, value in self.headers]
+        return path if path.startswith(b"/") else b"/" + path
+
+    # Called by httptools, inside feed_data.
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._head_whole:
+            self.headers.append((COMMON.get(name) or name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        if self._head_whole:
+            raise ValueError("a second message in one")  # then we cut wrongly; httptools makes it an error of its own
+        self._head_whole = True
+
+    def on_body(self, data: bytes) -> None:
+        self.received += len(data)
+        if self.keep:
+            self.body += data
+
+    def on_message_complete(self) -> None:
+        self._whole = True
+
+
+def _length(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 19:
+        raise bad_request("Content-Length is not a number of bytes")
+    return int(value)

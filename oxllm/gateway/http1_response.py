@@ -1,0 +1,56 @@
+"""Renders the head of an HTTP/1.1 response."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+REASONS = {
+    200: "OK",
+    204: "No Content",
+    304: "Not Modified",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    417: "Expectation Failed",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+STATUS_LINES = {status: f"HTTP/1.1 {status} {reason}\r\n".encode() for status, reason in REASONS.items()}
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+BODILESS = (204, 304)
+"""Statuses whose response ends with its head (RFC 9112 section 6.3)."""
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def status_line(status: int) -> bytes:
+    """`HTTP/1.1 200 OK` with its line end; a status that we have no words for has none (RFC 9112 section 4)."""
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+def render(status: int, request_id: str, headers: Sequence[tuple[bytes, bytes]], framing: bytes) -> bytes:
+    """A whole head. `framing` holds the lines that belong to the connection, each with its line end."""
+    fields = b"".join([b"%b: %b\r\n" % field for field in headers])
+    return b"%bx-request-id: %b\r\n%b%b\r\n" % (status_line(status), request_id.encode(), fields, framing)
+
+
+def http_date(wall: float) -> bytes:
+    """Unix time as in a Date header (RFC 9110 section 5.6.7), whatever the locale."""
+    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(wall)
+    return (f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT").encode()

@@ -1,0 +1,63 @@
+"""How fast a client gives and takes, and when that is too slow. Pure: times are arguments."""
+
+from __future__ import annotations
+
+from oxllm.gateway.wheel import Timer
+
+SILENCE_S = 20.0
+"""A body that has no byte for so long is given up (SPEC 4; between Apache's RequestReadTimeout and nginx's 60 s)."""
+
+WINDOW_S = 5.0
+SLOW_BYTES = int(16 * 1024 * WINDOW_S)
+"""SPEC 9: while others wait for room, a body slower than 16 KiB/s over 5 s has to go."""
+
+STALL_S = 60.0
+"""A client that takes nothing for so long is gone (SPEC 4; nginx's send_timeout)."""
+
+LOOK_S = 5.0
+"""How often a client that has output waiting is looked at: so late may its end be noticed."""
+
+
+class Upload:
+    """The pace of a body that did not come in one read."""
+
+    __slots__ = ("_mark", "heard")
+
+    def __init__(self, now: float, received: int) -> None:
+        self.heard = now
+        """When its last byte came."""
+        self._mark = received
+
+    def late(self, now: float, received: int, others_wait: bool) -> str | None:
+        """Why the body has to go, if it has. To be asked each WINDOW_S, and SILENCE_S after the last byte."""
+        if now >= self.heard + SILENCE_S:
+            return f"no byte of the body came for {SILENCE_S:.0f} s"
+        if others_wait and received - self._mark < SLOW_BYTES:
+            return "the body came too slowly while others waited for room"
+        self._mark = received
+        return None
+
+    def look_at(self, now: float) -> float:
+        """When to ask next."""
+        return min(now + WINDOW_S, self.heard + SILENCE_S)
+
+
+class Stall:
+    """Output that waits for the client."""
+
+    __slots__ = ("_since", "_unsent", "added", "timer")
+
+    def __init__(self, timer: Timer, now: float, unsent: int) -> None:
+        self.timer = timer
+        self._since = now
+        self._unsent = unsent
+        self.added = 0
+        """Bytes written since the last look."""
+
+    def over(self, now: float, unsent: int) -> bool:
+        """Whether the client has taken nothing for STALL_S; `unsent` bytes wait."""
+        if unsent < self._unsent + self.added:
+            self._since = now
+        self._unsent = unsent
+        self.added = 0
+        return now >= self._since + STALL_S

@@ -1,0 +1,201 @@
+"""One client request, and the way to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from oxllm.gateway.http1_request import RequestReader
+from oxllm.gateway.http1_response import BODILESS, render
+
+if TYPE_CHECKING:
+    from oxllm.gateway.connection import Connection
+
+JOIN_BYTES_MAX = 16 * 1024
+"""A response body up to this length is copied behind its head to save a system call."""
+
+
+class Handler(Protocol):
+    """Who wants to know how the client is doing."""
+
+    def gone(self) -> None:
+        """The client left, or took nothing for 60 s. Nothing that is written arrives."""
+
+    def blocked(self) -> None:
+        """More than 64 KiB are waiting for the client."""
+
+    def drained(self) -> None:
+        """The client has room again."""
+
+
+class Request:
+    """One request and the way to answer it. Answers after the client has gone go nowhere, without an error."""
+
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_connection",
+        "_handler",
+        "_http10",
+        "_until_close",
+        "body",
+        "finished",
+        "head_sent",
+        "headers",
+        "id",
+        "length",
+        "method",
+        "path",
+        "query",
+        "started",
+    )
+
+    def __init__(self, connection: Connection, started: float, reader: RequestReader | None = None) -> None:
+        self._connection: Connection | None = connection
+        self._handler: Handler | None = None
+        self._bodiless = False
+        self._chunked = False
+        self._until_close = False
+        self._http10 = reader is not None and reader.http10
+        self.method = reader.method if reader else ""
+        self.path = reader.path if reader else b""
+        """Undecoded, without the query."""
+        self.query = reader.query if reader else b""
+        self.headers = reader.headers if reader else []
+        """Names in lower case."""
+        self.body = reader.body if reader else bytearray()
+        """Whole when `serve` is called; empty after `release_body`."""
+        self.length = reader.length if reader else 0
+        """The declared length of the body; None when chunked."""
+        self.started = started
+        """Loop time at which the head was whole."""
+        self.id = ""
+        self.head_sent = False
+        self.finished = False
+        """The response is complete, or ended by `abort`."""
+
+    @property
+    def peer(self) -> str:
+        """The client's IP address; empty when it has gone."""
+        return self._address("peername")
+
+    @property
+    def local(self) -> str:
+        """The IP address on which the connection arrived; empty when the client has gone."""
+        return self._address("sockname")
+
+    def _address(self, end: str) -> str:
+        address = self._connection and self._connection.transport.get_extra_info(end)
+        return str(address[0]) if isinstance(address, tuple) else ""
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of the first header called `name` (lower case)."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def watch(self, handler: Handler) -> None:
+        """Have `handler` told from now on, until the response is complete. Call it inside `head` or `serve`."""
+        self._handler = handler
+
+    def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """The whole response. Content-Length is added; the body of a response to HEAD is left out."""
+        connection = self._connection
+        if connection is not None and not self.head_sent:
+            head = self._head(connection, status, headers, len(body))
+            if self._bodiless or len(body) > JOIN_BYTES_MAX:
+                connection.send(head)
+            if not self._bodiless:
+                connection.send(body if len(body) > JOIN_BYTES_MAX else head + body)
+            self._finish(connection)
+
+    def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
+        """The head of a response whose body is written piece by piece; it goes out with the first piece.
+
+        `length` None means chunked, or until the connection closes for an HTTP/1.0 client.
+        """
+        connection = self._connection
+        if connection is not None and not self.head_sent:
+            connection.hold(self._head(connection, status, headers, length))
+
+    def write(self, data: bytes) -> None:
+        """A piece of the body, after `begin`."""
+        connection = self._connection
+        if connection is not None and data and not self._bodiless:
+            connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end(self) -> None:
+        """The response begun with `begin` is complete."""
+        connection = self._connection
+        if connection is not None:
+            connection.send(b"0\r\n\r\n" if self._chunked else b"")
+            self._finish(connection)
+
+    def abort(self, tail: bytes = b"") -> None:
+        """End a response so that the client can tell it is not whole: `tail`, then close without the final chunk.
+
+        A body that only the close delimits is reset instead, unless `tail` says what is wrong.
+        """
+        connection = self._connection
+        if connection is None:
+            return
+        self.write(tail)
+        connection.keep = False
+        if self.head_sent and (tail or not self._until_close):
+            self._finish(connection)
+        else:
+            self._detach()
+            connection.reset()
+
+    def release_body(self) -> None:
+        """The body is not needed any more; the memory it held may go to others."""
+        self.body = bytearray()
+        if self._connection is not None:
+            self._connection.release_body()
+
+    def _head(
+        self, connection: Connection, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None
+    ) -> bytes:
+        self.head_sent = True
+        framing = connection.date()
+        self._bodiless = status in BODILESS or self.method == "HEAD"
+        if length is not None:
+            if status not in BODILESS:
+                framing += b"content-length: %d\r\n" % length
+        elif self._http10:
+            self._until_close = not self._bodiless
+            connection.keep = False
+        elif status not in BODILESS:
+            self._chunked = not self._bodiless
+            framing += b"transfer-encoding: chunked\r\n"
+        if connection.answering():
+            framing += b"connection: close\r\n"
+        elif self._http10:
+            framing += b"connection: keep-alive\r\n"
+        return render(status, self.id, headers, framing)
+
+    def _finish(self, connection: Connection) -> None:
+        self._detach()
+        connection.answered()
+
+    def _detach(self) -> None:
+        self.finished = True
+        self._connection = self._handler = None
+
+    # Called by the connection.
+
+    def lost(self) -> None:
+        """There is nobody any more to answer."""
+        handler = self._handler
+        self._connection = self._handler = None
+        if handler is not None:
+            handler.gone()
+
+    def pressed(self, full: bool) -> None:
+        """The output went over, or back under, its mark."""
+        if self._handler is not None:
+            if full:
+                self._handler.blocked()
+            else:
+                self._handler.drained()

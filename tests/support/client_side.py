@@ -1,0 +1,257 @@
+"""The client's side of the gateway without sockets and without an event loop: a clock to turn, a transport to inspect.
+
+`Bench` is a `downstream.Server` on them, with a service that writes down what it is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from random import Random
+from typing import Any, cast
+
+from oxllm.core.budget import BodyBudget
+from oxllm.core.errors import ApiError
+from oxllm.gateway.connection import Connection, State
+from oxllm.gateway.downstream import Request, Server
+from oxllm.gateway.wheel import Wheel
+from oxllm.plan import Server as Limits
+
+
+class Clock:
+    """What of an event loop the client's side uses: `time`, `call_soon`, `call_at`."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._soon: deque[Callable[[], object]] = deque()
+        self._later: list[tuple[float, int, Callable[[], object]]] = []
+        self._number = count()
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
+        self._soon.append(lambda: callback(*args))
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: object) -> None:
+        heapq.heappush(self._later, (when, next(self._number), lambda: callback(*args)))
+
+    def settle(self) -> None:
+        """Run what is due now."""
+        while self._soon:
+            self._soon.popleft()()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and run each thing that falls due on the way."""
+        end = self.now + seconds
+        self.settle()
+        while self._later and self._later[0][0] <= end:
+            when, _, callback = heapq.heappop(self._later)
+            self.now = max(self.now, when)
+            callback()
+            self.settle()
+        self.now = end
+
+
+class FakeTransport(asyncio.Transport):
+    """Keeps what is written. `stuck` makes it keep it as unsent, as a client does that takes nothing."""
+
+    def __init__(self, clock: Clock, protocol: Connection) -> None:
+        super().__init__({"peername": ("192.0.2.7", 50000), "sockname": ("127.0.0.1", 8080)})
+        self._clock = clock
+        self._protocol = protocol
+        self.sent = bytearray()
+        """What has reached the client."""
+        self.unsent = bytearray()
+        self.stuck = False
+        self.paused = self.eof = self.closing = self.aborted = self.lost = False
+        self._high = 0
+        self._full = False
+
+    def write(self, data: Any) -> None:
+        assert not self.eof, "write after write_eof"
+        assert not self.closing, "write after close"
+        self.unsent += data
+        if not self.stuck:
+            self.take(len(self.unsent))
+        elif len(self.unsent) > self._high and not self._full:
+            self._full = True
+            self._protocol.pause_writing()
+
+    def take(self, size: int) -> None:
+        """The client reads `size` bytes."""
+        self.sent += self.unsent[:size]
+        del self.unsent[:size]
+        if self._full and len(self.unsent) <= self._high // 4:
+            self._full = False
+            self._protocol.resume_writing()
+        if self.closing and not self.unsent:
+            self._lose()
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.unsent)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high is not None
+        self._high = high
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def write_eof(self) -> None:
+        self.eof = True
+
+    def close(self) -> None:
+        self.closing = True
+        if not self.unsent:
+            self._lose()
+
+    def abort(self) -> None:
+        self.closing = self.aborted = True
+        self.unsent.clear()
+        self._lose()
+
+    def _lose(self) -> None:
+        if not self.lost:
+            self.lost = True
+            self._clock.call_soon(self._protocol.connection_lost, None)
+
+
+class Recorder:
+    """A service that keeps the requests and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.heads: list[Request] = []
+        self.served: list[Request] = []
+        self.errors: list[ApiError] = []
+        self.gone = 0
+        self.pressure: list[str] = []
+        self.on_head: Callable[[Request], object] = lambda request: None
+        self.on_serve: Callable[[Request], object] = lambda request: request.respond(200, [], b"ok")
+
+    def operator_route(self, request: Request) -> bool:
+        return request.path == b"/status"
+
+    def refused(self, request: Request, error: ApiError) -> None:
+        self.errors.append(error)
+
+    def head(self, request: Request) -> None:
+        self.heads.append(request)
+        self.on_head(request)
+
+    def serve(self, request: Request) -> None:
+        self.served.append(request)
+        request.watch(Watcher(self))
+        self.on_serve(request)
+
+    def keep_waiting(self) -> None:
+        """From now on requests stay unanswered until the test answers them."""
+        self.on_serve = lambda request: None
+
+
+class Watcher:
+    """A handler that writes down what it hears."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def gone(self) -> None:
+        self._recorder.gone += 1
+
+    def blocked(self) -> None:
+        self._recorder.pressure.append("blocked")
+
+    def drained(self) -> None:
+        self._recorder.pressure.append("drained")
+
+
+class Client:
+    """One client of a `Bench`."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.connection = bench.server.protocol()
+        self.transport = FakeTransport(bench.clock, self.connection)
+        self.connection.connection_made(self.transport)
+        self._backlog = bytearray()
+        bench.clock.settle()
+
+    def send(self, data: bytes, piece: int = 1 << 30) -> None:
+        """Have `data` arrive, at most `piece` bytes a read; what the server does not read now it reads later."""
+        self._backlog += data
+        self.pump(piece)
+
+    def pump(self, piece: int = 1 << 30) -> None:
+        """Have read what may be read."""
+        while self._backlog and not self.transport.paused and not self.transport.closing:
+            view = self.connection.get_buffer(-1)
+            size = min(len(view), piece, len(self._backlog))
+            view[:size] = self._backlog[:size]
+            del self._backlog[:size]
+            self.connection.buffer_updated(size)
+            self._bench.clock.settle()
+
+    def half_close(self) -> None:
+        """Send EOF."""
+        if not self.transport.closing:
+            self.connection.eof_received()
+        self._bench.clock.settle()
+
+    @property
+    def output(self) -> bytes:
+        """What the client has read so far; reading it forgets it."""
+        data = bytes(self.transport.sent)
+        self.transport.sent.clear()
+        return data
+
+    @property
+    def state(self) -> State:
+        return self.connection.state
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has finished with the connection: closed it, or shut its side for good."""
+        return self.transport.closing or self.transport.eof
+
+
+class Bench:
+    """A server without sockets."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.clock = Clock()
+        self.service = Recorder()
+        self.limits = limits or Limits()
+        loop = cast(asyncio.AbstractEventLoop, self.clock)
+        self.wheel = Wheel(loop)
+        self.bodies = BodyBudget(self.limits.max_buffered_bytes)
+        self.server = Server(loop, self.service, self.limits, self.wheel, self.bodies, Random(1))
+
+    def client(self) -> Client:
+        return Client(self)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.advance(seconds)
+
+
+def get(path: str = "/", *headers: str) -> bytes:
+    """A request without a body."""
+    return "\r\n".join((f"GET {path} HTTP/1.1", "Host: here", *headers, "", "")).encode()
+
+
+def post(body: bytes, *headers: str) -> bytes:
+    """A request with a body of declared length."""
+    head = ("POST /v1/chat/completions HTTP/1.1", "Host: here", f"Content-Length: {len(body)}", *headers, "", "")
+    return "\r\n".join(head).encode() + body
+
+
+def chunked(*parts: bytes) -> bytes:
+    """A request whose body comes in chunks."""
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts if part) + b"0\r\n\r\n"
