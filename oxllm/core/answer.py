@@ -144,7 +144,7 @@ class StreamReader:
         self.finished = False
         """The stream has ended itself: with [DONE], or with what cannot be read behind a complete answer."""
         self.failure: Outcome | None = None
-        """Why the stream is broken. BAD_ANSWER as long as it had no content, else BROKEN."""
+        """Why the stream is broken: a BAD_ANSWER, as only the exchange knows whether any of it was committed to."""
         self.usage: Usage | None = None
         self.dropped = 0
         """Events of JSON that had neither choices nor an error."""
@@ -195,7 +195,8 @@ class StreamReader:
             return self._read_odd(payload)
         if event.error not in _EMPTY:
             return self._stop("an error in the stream", error_word(payload))
-        if event.usage not in _EMPTY:
+        has_usage = event.usage not in _EMPTY
+        if has_usage:
             self.usage = _usage(event.usage) or self.usage
         choices = event.choices
         if choices is None:
@@ -204,7 +205,7 @@ class StreamReader:
         if choices:
             if not self._take(choices):
                 return b""
-        elif self._strip_usage and event.usage not in _EMPTY:
+        elif has_usage and self._strip_usage:
             return b""
         if b"\n" in payload:
             payload = payload.replace(b"\n", b"\ndata: ")
@@ -256,7 +257,7 @@ class StreamReader:
         if self.complete:
             self.finished = True
         else:
-            self.failure = Outcome(Kind.BROKEN if self.content else Kind.BAD_ANSWER, reason, code=code)
+            self.failure = Outcome(Kind.BAD_ANSWER, reason, code=code)
         return b""
 
 
@@ -265,6 +266,8 @@ def _bears_content(delta: _Delta) -> bool:
 
 
 def _usage(raw: Raw) -> Usage | None:
+    if raw in _EMPTY:
+        return None
     try:
         return _decode_usage(raw)
     except msgspec.ValidationError:
@@ -330,7 +333,7 @@ class PlainReader:
         """The response has ended: None if the answer is whole, else why it cannot be used."""
         if not self._taken:
             return self._check()
-        return None if self._last in (b"", b"}") else Outcome(Kind.BROKEN, "cut JSON")
+        return None if self._last in (b"", b"}") else Outcome(Kind.BAD_ANSWER, "cut JSON")
 
     def _check(self) -> Outcome | None:
         held = bytes(self._held)

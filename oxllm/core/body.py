@@ -48,10 +48,10 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-_members = msgspec.json.Decoder(dict[str, Raw]).decode
-_string = msgspec.json.Decoder(str).decode
-_integer = msgspec.json.Decoder(int).decode
-_stream_options = msgspec.json.Decoder(_StreamOptions).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_string = msgspec.json.Decoder(str).decode
+_decode_integer = msgspec.json.Decoder(int).decode
+_decode_stream_options = msgspec.json.Decoder(_StreamOptions).decode
 _encode = msgspec.json.Encoder().encode
 
 _TRUE, _FALSE, _NULL = Raw(b"true"), Raw(b"false"), Raw(b"null")
@@ -79,7 +79,7 @@ class RequestBody:
         if size > DEPTH_MAX:
             _check_nesting(data)
         try:
-            members = _members(data)
+            members = _decode_members(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             fault: BadBody | None = _explain(data, error)
         else:
@@ -118,7 +118,7 @@ def _model(members: dict[str, Raw]) -> str:
     if raw is None:
         raise BadBody("the request has no `model`", "model")
     try:
-        model = _string(raw)
+        model = _decode_string(raw)
     except msgspec.ValidationError:
         model = None
     if model is None:
@@ -142,7 +142,7 @@ def _n(members: dict[str, Raw]) -> int:
     if raw is None or raw == _NULL:
         return 1
     try:
-        return max(1, _integer(raw))
+        return max(1, _decode_integer(raw))
     except msgspec.ValidationError:
         pass
     raise BadBody("`n` must be an integer", "n")
@@ -153,7 +153,7 @@ def _wants_usage(members: dict[str, Raw]) -> bool:
     if raw is None or raw == _NULL:
         return False
     try:
-        return _stream_options(raw).include_usage is True
+        return _decode_stream_options(raw).include_usage is True
     except msgspec.ValidationError:
         pass
     raise BadBody("`stream_options` must be an object whose `include_usage` is true or false", "stream_options")
@@ -162,7 +162,7 @@ def _wants_usage(members: dict[str, Raw]) -> bool:
 def _with_usage(raw: Raw | None) -> Raw:
     """Stream options that ask for usage, the other members as they are."""
     try:
-        options = _members(raw) if raw is not None else {}
+        options = _decode_members(raw) if raw is not None else {}
     except msgspec.ValidationError:
         options = {}
     if options.get("include_usage") == _TRUE:
@@ -198,10 +198,9 @@ def _segments(members: dict[str, Raw]) -> tuple[int, list[Segment]]:
 _QUOTE_OR_BRACKET = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 _HIGH_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
 _CUT_ESCAPE = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
-_LEVELS = bytes.maketrans(b"[{]}:", b"\0\0\1\1\2")
-_NO_LEVELS = bytes(set(range(256)) - set(b"[{]}:"))
-_STEP = (1, -1, 0).__getitem__
-"""How the level changes at an opening bracket, a closing one and a colon, as `_LEVELS` numbers them."""
+_STEPS = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
+"""How the level changes at an opening bracket, a closing one and a colon, as a signed byte."""
+_NO_STEPS = bytes(set(range(256)) - set(b"[{]}:"))
 
 
 def _invalid(what: str, offset: int) -> BadBody:
@@ -275,8 +274,8 @@ def _check_nesting(data: Buffer) -> None:
     inside = False
     while start < len(data):
         part = _slice(data, start)
-        tokens, inside_next = _tokens(part, inside)
-        levels = list(accumulate(map(_STEP, tokens), initial=level))
+        steps, inside_next = _steps(part, inside)
+        levels = list(accumulate(memoryview(steps).cast("b"), initial=level))
         if max(levels) > DEPTH_MAX:
             raise _invalid(f"nested deeper than {DEPTH_MAX}", start + _too_deep(part, inside, level))
         start, inside, level = start + len(part), inside_next, levels.pop()
@@ -293,8 +292,8 @@ def _slice(data: Buffer, start: int) -> bytes:
     return part
 
 
-def _tokens(part: bytes, inside: bool) -> tuple[bytes, bool]:
-    """The brackets and colons outside strings, numbered for `_STEP`, and whether `part` ends inside a string.
+def _steps(part: bytes, inside: bool) -> tuple[bytes, bool]:
+    """The brackets and colons outside strings, as `_STEPS`, and whether `part` ends inside a string.
 
     A run of backslashes begins an escape, so taking them out in pairs leaves only those that escape something.
     """
@@ -302,7 +301,7 @@ def _tokens(part: bytes, inside: bool) -> tuple[bytes, bool]:
         part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
     pieces = part.split(b'"')
     outside = b"".join(pieces[inside::2])
-    return outside.translate(_LEVELS, _NO_LEVELS), inside ^ (len(pieces) % 2 == 0)
+    return outside.translate(_STEPS, _NO_STEPS), inside ^ (len(pieces) % 2 == 0)
 
 
 def _too_deep(part: bytes, inside: bool, level: int) -> int:

@@ -54,9 +54,9 @@ class Decoder:
         """
         between = not self._line and not self._used
         if between and data.startswith(b"data: ") and data.endswith(b"\n\n") and CR not in data:
-            events = [data[6:-2]] if data.find(LF) == len(data) - 2 else data[6:-2].split(b"\n\ndata: ")
-            whole = len(events) == 1 or data.count(LF) == 2 * len(events)
-            if whole and b"" not in events and len(data) <= EVENT_MAX:
+            one = data.find(LF) == len(data) - 2
+            events = [data[6:-2]] if one else data[6:-2].split(b"\n\ndata: ")
+            if (one or data.count(LF) == 2 * len(events)) and b"" not in events and len(data) <= EVENT_MAX:
                 self._started = True
                 self._after_cr = False
                 return events  # the usual case: nothing but whole events of one line

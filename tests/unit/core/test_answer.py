@@ -1,0 +1,428 @@
+"""What makes an answer whole, and what each provider's way of failing reads as."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from oxllm.core.answer import HELD_MAX, Endpoint, PlainReader, StreamReader, Usage, check_head
+from oxllm.core.outcome import Kind, Outcome
+from oxllm.core.sse import EVENT_MAX
+
+
+def sse(*events: object) -> bytes:
+    return b"".join(b"data: " + (e if isinstance(e, bytes) else json.dumps(e).encode()) + b"\n\n" for e in events)
+
+
+def chunk(delta: object = None, finish: object = None, index: int = 0, **more: object) -> dict[str, object]:
+    return {"id": "x", "choices": [{"index": index, "delta": delta or {}, "finish_reason": finish}], **more}
+
+
+ROLE = chunk({"role": "assistant", "content": ""})
+TEXT = chunk({"content": "Hi"})
+STOP = chunk(finish="stop")
+USAGE = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}
+PING = {"type": "ping"}
+ERROR = {"error": {"message": "no", "type": "server_error", "code": "boom"}}
+DONE = b"[DONE]"
+
+
+def read(*events: object, n: int = 1, strip_usage: bool = False) -> tuple[StreamReader, bytes]:
+    reader = StreamReader(n, strip_usage)
+    return reader, reader.feed(sse(*events))
+
+
+def reason(result: Outcome | None) -> str | None:
+    return None if result is None else result.reason
+
+
+# What bears content.
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        TEXT,
+        chunk({"content": " "}),
+        chunk({"content": [{"type": "text", "text": "Hi"}]}),
+        chunk({"reasoning": "hm"}),
+        chunk({"reasoning_content": "hm"}),
+        chunk({"reasoning_details": [{"text": "hm"}]}),
+        chunk({"content": "", "refusal": "no"}),
+        chunk({"content": None, "tool_calls": [{"index": 0, "function": {"name": "f", "arguments": ""}}]}),
+        chunk({"function_call": {"name": "f"}}),
+        chunk({"audio": {"data": "AAAA"}}),
+        STOP,
+        chunk(finish="length"),
+        chunk({"content": ""}, finish="tool_calls"),
+        {"choices": [{"index": 0, "delta": {}}, {"index": 1, "delta": {"content": "Hi"}}]},
+        {"choices": [{"delta": {"content": "Hi"}}]},
+        {"choices": [{"index": None, "delta": {"content": "Hi"}, "finish_reason": None}], "error": None, "usage": None},
+    ],
+    ids=json.dumps,
+)
+def test_an_event_bears_content(event: object) -> None:
+    reader, out = read(event)
+    assert (reader.content, out) == (1, sse(event))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ROLE,
+        chunk({"role": "assistant"}),
+        chunk({"role": "assistant", "content": None, "refusal": None, "tool_calls": []}),
+        chunk({"content": ""}, finish=""),
+        chunk({"audio": {}}),
+        {"choices": [], "prompt_filter_results": [{"prompt_index": 0}]},
+        {"choices": []},
+        {"choices": [{"index": 0, "delta": None}]},
+        {"choices": [{"index": 0, "content_filter_offsets": {"check_offset": 1}}]},
+        USAGE,
+    ],
+    ids=json.dumps,
+)
+def test_an_event_bears_no_content_but_is_passed_on(event: object) -> None:
+    reader, out = read(event)
+    assert (reader.content, out, reader.dropped) == (0, sse(event), 0)
+
+
+@pytest.mark.parametrize(
+    "event", [PING, {}, {"choices": None}, {"error": None}, [], [TEXT], "x", 1, None], ids=json.dumps
+)
+def test_json_without_choices_or_error_is_dropped_and_counted(event: object) -> None:
+    reader, out = read(TEXT, event, STOP)
+    assert (out, reader.dropped, reader.failure, reader.complete) == (sse(TEXT, STOP), 1, None, True)
+
+
+def test_names_ids_retries_and_comments_are_dropped() -> None:
+    reader = StreamReader(1, False)
+    stream = b": OPENROUTER PROCESSING\n\nid: 1\nevent: message\nretry: 3000\ndata: %b\n\nevent: ping\n\n"
+    assert reader.feed(stream % json.dumps(TEXT).encode()) == sse(TEXT)
+    assert reader.dropped == 0
+
+
+def test_the_data_of_an_event_is_unchanged_byte_for_byte() -> None:
+    event = '{ "choices" : [{"delta":{"content":"ä\\u00e4😀 "}, "x": 1.50e+00}], "y":"\u2028"}'.encode()
+    assert read(event)[1] == sse(event)
+
+
+def test_an_event_of_several_lines_stays_one() -> None:
+    stream = b'data: {"choices":\rdata:[{"delta":\r\ndata: {"content":"Hi"}}]}\n\n'
+    assert StreamReader(1, False).feed(stream) == b'data: {"choices":\ndata: [{"delta":\ndata: {"content":"Hi"}}]}\n\n'
+
+
+# Complete, or broken.
+
+
+def test_complete_needs_the_finish_reason_of_every_choice_seen() -> None:
+    events = [TEXT, chunk({"content": "Ho"}, index=1), STOP]
+    assert not read(*events)[0].complete
+    assert read(*events, chunk(finish="stop", index=1))[0].complete
+
+
+def test_complete_needs_as_many_choices_as_were_asked_for() -> None:
+    reader, _ = read(TEXT, STOP, n=2)
+    assert not reader.complete
+    assert reason(reader.eof()) == "the stream ended without a finish_reason"
+
+
+def test_a_choice_that_comes_late_takes_completeness_back() -> None:
+    reader, _ = read(TEXT, STOP, chunk({"content": "Ho"}, index=3))
+    assert not reader.complete
+
+
+def test_done_is_never_passed_on_and_ends_a_complete_stream() -> None:
+    reader, out = read(TEXT, STOP, DONE, TEXT)
+    assert (out, reader.finished, reader.failure) == (sse(TEXT, STOP), True, None)
+    assert reader.feed(sse(TEXT)) == b""
+
+
+def test_usage_behind_the_finish_reason_still_passes() -> None:
+    reader, out = read(TEXT, STOP, USAGE)
+    assert (out, reader.complete, reader.finished) == (sse(TEXT, STOP, USAGE), True, False)
+    assert reader.usage == Usage(5, 7)
+
+
+@pytest.mark.parametrize(
+    ("events", "why", "code"),
+    [
+        pytest.param([DONE], "[DONE] before a finish_reason", None, id="[DONE] at once"),
+        pytest.param([TEXT, DONE], "[DONE] before a finish_reason", None, id="[DONE] after content"),
+        pytest.param([ROLE, b"{garbled", TEXT], "data that is not JSON", None, id="garbage"),
+        pytest.param([b"DONE"], "data that is not JSON", None, id="almost [DONE]"),
+        pytest.param([b'{"choices":[NaN]}'], "data that is not JSON", None, id="NaN"),
+        pytest.param([b"[NaN]"], "data that is not JSON", None, id="garbage that begins as an array"),
+        pytest.param([b'{"choices":[1],'], "data that is not JSON", None, id="cut after odd choices"),
+        pytest.param([b'{"choices":[],"x":"\xff"}'], "data that is not JSON", None, id="not UTF-8"),
+        pytest.param([b'"\xff"'], "data that is not JSON", None, id="a string that is not UTF-8"),
+        pytest.param([b'{"x":' + b"[" * 100_000], "data that is not JSON", None, id="too deep"),
+        pytest.param([ERROR], "an error in the stream", "boom", id="error (OpenAI)"),
+        pytest.param(
+            [{**ERROR, "choices": []}], "an error in the stream", "boom", id="error, choices empty (OpenRouter)"
+        ),
+        pytest.param(
+            [TEXT, {"error": {"code": 502, "message": "x"}, **chunk({"content": ""}, "error")}],
+            "an error in the stream",
+            "502",
+            id="error and finish_reason error (OpenRouter)",
+        ),
+        pytest.param([TEXT, chunk(finish="error")], 'finish_reason "error"', None, id="finish_reason error alone"),
+        pytest.param(
+            [TEXT, {"error": {"object": "error", "type": "BadRequestError", "code": 400}}, DONE],
+            "an error in the stream",
+            "BadRequestError",
+            id="error, then [DONE] (vLLM)",
+        ),
+        pytest.param([TEXT, {"error": "text"}], "an error in the stream", None, id="error that is a string"),
+        pytest.param(
+            [{"error": {"code": "x"}, "choices": 1}], "an error in the stream", "x", id="error and odd choices"
+        ),
+        pytest.param([{"choices": {"0": 1}}], "choices of an unknown shape", None, id="choices that are no list"),
+        pytest.param([chunk(finish=3)], "choices of an unknown shape", None, id="finish_reason that is a number"),
+        pytest.param([chunk(TEXT, index=1024)], "a choice with an impossible index", None, id="index too high"),
+        pytest.param([chunk(TEXT, index=-1)], "a choice with an impossible index", None, id="index negative"),
+    ],
+)
+def test_a_break_stops_the_stream_and_hides_itself(events: list[object], why: str, code: str | None) -> None:
+    reader, out = read(*events)
+    assert reader.failure == Outcome(Kind.BAD_ANSWER, why, code=code)
+    assert out in (b"", sse(events[0]))
+    assert reader.feed(sse(TEXT, STOP)) == b""
+    assert not reader.complete
+    assert reader.eof() is reader.failure
+
+
+def test_anthropic_reports_an_error_with_an_event_name() -> None:
+    reader = StreamReader(1, False)
+    error = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
+    assert reader.feed(sse(ROLE) + b"event: error\ndata: " + error + b"\n\n") == sse(ROLE)
+    assert reader.failure is not None
+    assert reader.failure.code == "overloaded_error"
+
+
+@pytest.mark.parametrize(
+    "event", [DONE, b"garbage", ERROR, {"choices": 1}, b" " * EVENT_MAX], ids=lambda e: str(e)[:20]
+)
+def test_behind_a_complete_answer_nothing_is_a_break(event: object) -> None:
+    reader, out = read(TEXT, STOP, event)
+    assert (out, reader.complete, reader.finished, reader.failure) == (sse(TEXT, STOP), True, True, None)
+    assert reader.eof() is None
+
+
+def test_an_event_over_the_bound_is_a_break_and_those_before_it_are_passed_on() -> None:
+    reader, out = read(ROLE, TEXT, b" " * EVENT_MAX)
+    assert out == sse(ROLE, TEXT)
+    assert reason(reader.failure) == "an event over 1 MiB"
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ([], "the stream was empty"),
+        ([PING], "the stream was empty"),
+        ([ROLE], "the stream ended without content"),
+        ([TEXT], "the stream ended without a finish_reason"),
+        ([TEXT, chunk({"content": ""}, finish="")], "the stream ended without a finish_reason"),
+    ],
+    ids=["nothing", "only a ping", "only a role", "cut", "the error that Ollama turns into an empty event"],
+)
+def test_an_end_without_completion_says_what_is_missing(events: list[object], why: str) -> None:
+    assert reason(read(*events)[0].eof()) == why
+
+
+def test_an_end_inside_an_event_is_a_cut_even_if_the_event_is_all_there() -> None:
+    reader = StreamReader(1, False)
+    reader.feed(sse(TEXT, STOP)[:-1])
+    assert reason(reader.eof()) == "the stream was cut inside an event"
+
+
+# Usage.
+
+
+def test_the_usage_event_is_stripped_when_only_we_asked_for_it() -> None:
+    reader, out = read(TEXT, STOP, USAGE, strip_usage=True)
+    assert (out, reader.usage) == (sse(TEXT, STOP), Usage(5, 7))
+
+
+def test_usage_that_comes_with_choices_is_read_and_never_stripped() -> None:
+    event = chunk(finish="stop", usage={"prompt_tokens": 1, "completion_tokens": 2})
+    reader, out = read(event, strip_usage=True)
+    assert (out, reader.usage) == (sse(event), Usage(1, 2))
+
+
+@pytest.mark.parametrize("usage", [None, {}, [], "x", {"prompt_tokens": None}, {"prompt_tokens": -1}], ids=json.dumps)
+def test_odd_usage_breaks_nothing(usage: object) -> None:
+    reader, out = read({"choices": [], "usage": usage}, TEXT, STOP)
+    assert reader.complete
+    assert out.endswith(sse(TEXT, STOP))
+    assert reader.usage in (None, Usage())
+
+
+def test_an_idle_reader_is_small() -> None:
+    from sys import getsizeof
+
+    reader = StreamReader(1, False)
+    reader.feed(sse(TEXT))
+    decoder = reader._decoder
+    parts = [reader, decoder, *(getattr(decoder, name) for name in decoder.__slots__)]
+    assert sum(map(getsizeof, parts)) < 512
+
+
+# Answers that are no stream.
+
+CHAT = b'{"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}'
+VECTORS = b'{"object":"list","data":[{"embedding":"AAAA","index":0}],"usage":{"prompt_tokens":3,"total_tokens":3}}'
+PAGE = b"\n<!DOCTYPE html><html><title>502</title></html>"
+
+
+def plain(body: bytes, endpoint: Endpoint = Endpoint.CHAT) -> tuple[PlainReader, Outcome | None]:
+    reader = PlainReader(endpoint)
+    for at in range(0, len(body), 7):
+        reader.feed(body[at : at + 7])
+    return reader, reader.eof()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "usage"),
+    [
+        (Endpoint.CHAT, CHAT, Usage(1)),
+        (Endpoint.CHAT, b"\n \n" + CHAT, Usage(1)),
+        (Endpoint.CHAT, CHAT.replace(b"}}", b'},"error":null}'), Usage(1)),
+        (Endpoint.CHAT, b'{"choices":[{"message":{"content":"\xf0\x9f\x98\x80"}}]}', None),
+        (Endpoint.EMBEDDINGS, VECTORS, Usage(3)),
+        (Endpoint.EMBEDDINGS, b'{"data":[{"embedding":[0.1,-2e-3]}]}', None),
+    ],
+    ids=["chat", "white space first", "error null", "emoji", "base64", "numbers"],
+)
+def test_an_answer_that_is_whole_is_handed_out_as_it_came(endpoint: Endpoint, body: bytes, usage: Usage | None) -> None:
+    reader, verdict = plain(body, endpoint)
+    assert (verdict, reader.usage, reader.pending) == (None, usage, len(body))
+    assert (reader.take(), reader.pending) == (body, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "why", "code"),
+    [
+        pytest.param(b"", "an empty body", None, id="empty"),
+        pytest.param(b" \n ", "an empty body", None, id="keep-alive white space and nothing else (OpenRouter)"),
+        pytest.param(PAGE, "HTML instead of an answer", None, id="HTML"),
+        pytest.param(b"data: {}\n\n", "a stream instead of an answer", None, id="SSE"),
+        pytest.param(b": ping\n\ndata: {}\n\n", "a stream instead of an answer", None, id="SSE after a comment"),
+        pytest.param(CHAT[:-1], "invalid or cut JSON", None, id="cut"),
+        pytest.param(CHAT + b"x", "invalid or cut JSON", None, id="more than one value"),
+        pytest.param(CHAT.replace(b"Hi", b"\xff"), "invalid or cut JSON", None, id="not UTF-8"),
+        pytest.param(b"[" * 100_000, "invalid or cut JSON", None, id="too deep"),
+        pytest.param(b"[]", "invalid or cut JSON", None, id="no object"),
+        pytest.param(b'{"choices":[1]}', "invalid or cut JSON", None, id="choices of another shape"),
+        pytest.param(b"{}", "no choices", None, id="no choices"),
+        pytest.param(b'{"choices":[]}', "no choices", None, id="choices empty"),
+        pytest.param(b'{"choices":null}', "no choices", None, id="choices null"),
+        pytest.param(
+            b'{"object":"error","type":"BadRequestError","code":400}', "no choices", "BadRequestError", id="vLLM"
+        ),
+        pytest.param(b'{"error":{"code":"boom"}}', "an error instead of an answer", "boom", id="error"),
+        pytest.param(b'{"error":"no"}', "an error instead of an answer", None, id="error that is a string"),
+        pytest.param(CHAT.replace(b'"stop"', b'"error"'), 'finish_reason "error"', None, id="finish_reason error"),
+    ],
+)
+def test_a_200_that_is_no_answer(body: bytes, why: str, code: str | None) -> None:
+    assert plain(body)[1] == Outcome(Kind.BAD_ANSWER, why, code=code)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (CHAT, "no embeddings"),
+        (b'{"data":[]}', "no embeddings"),
+        (b'{"data":1}', "invalid or cut JSON"),
+        (b'{"error":{}, "data":[]}', "no embeddings"),
+        (b'{"error":{"code":1}, "data":[1]}', "an error instead of an answer"),
+    ],
+)
+def test_a_200_that_holds_no_embeddings(body: bytes, why: str) -> None:
+    assert reason(plain(body, Endpoint.EMBEDDINGS)[1]) == why
+
+
+def long(body: bytes, endpoint: Endpoint = Endpoint.CHAT) -> PlainReader:
+    reader = PlainReader(endpoint)
+    reader.feed(body + b"x" * (HELD_MAX + 1 - len(body)))
+    return reader
+
+
+def test_an_answer_over_the_bound_is_handed_out_by_its_start() -> None:
+    reader = PlainReader(Endpoint.CHAT)
+    reader.feed(b'{"choices":[{"message":{"content":"')
+    reader.feed(b"x" * (HELD_MAX - reader.pending))
+    overflow = [reader.overflow]
+    reader.feed("ä".encode()[:1])
+    overflow.append(reader.overflow)
+    assert reader.check_start() is None
+    assert len(reader.take()) == HELD_MAX + 1
+    reader.feed("ä".encode()[1:] + b'"}}]}\n')
+    assert (overflow, reader.overflow, reader.pending) == ([False, True], False, 0)
+    assert reader.eof() is None
+
+
+def test_a_long_answer_that_ends_inside_is_cut() -> None:
+    reader = long(b'{"choices":[{"message":{"content":"')
+    reader.take()
+    reader.feed(b'more"}')
+    reader.feed(b" ")
+    assert reader.eof() is None
+    reader.feed(b"]")
+    assert reason(reader.eof()) == "cut JSON"
+
+
+@pytest.mark.parametrize(
+    ("body", "endpoint", "why"),
+    [
+        (b'{"error":{"message":"', Endpoint.CHAT, "invalid or cut JSON"),
+        (PAGE, Endpoint.CHAT, "HTML instead of an answer"),
+        (b'{"choices":[{"a":"\xff', Endpoint.CHAT, "invalid or cut JSON"),
+        (b'{"choices":[{"a":', Endpoint.CHAT, "invalid or cut JSON"),
+        (b'{"choices":[{"a":' + b"[" * 200_000, Endpoint.CHAT, "invalid or cut JSON"),
+        (b'{"choices":[{"a":"', Endpoint.EMBEDDINGS, "invalid or cut JSON"),
+    ],
+    ids=["error", "HTML", "not UTF-8", "garbage", "too deep", "the other endpoint's"],
+)
+def test_a_long_body_that_begins_no_answer(body: bytes, endpoint: Endpoint, why: str) -> None:
+    assert reason(long(body, endpoint).check_start()) == why
+
+
+def test_the_start_of_an_answer_that_is_all_there_is_checked_whole() -> None:
+    reader = PlainReader(Endpoint.CHAT)
+    reader.feed(CHAT.replace(b'"stop"', b'"error"'))
+    assert reason(reader.check_start()) == 'finish_reason "error"'
+
+
+# Heads.
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "stream", "why"),
+    [
+        (200, [(b"content-type", b"application/json")], False, None),
+        (200, [(b"content-type", b"text/event-stream")], True, None),
+        (200, [(b"content-type", b"text/event-stream; charset=utf-8")], True, None),
+        (200, [], True, None),
+        (201, [(b"content-type", b"text/plain")], True, None),
+        (200, [(b"content-encoding", b"identity")], False, None),
+        (200, [(b"content-type", b"application/json")], True, "JSON instead of a stream"),
+        (200, [(b"content-type", b"Application/JSON;charset=utf-8")], True, "JSON instead of a stream"),
+        (200, [(b"content-type", b"text/event-stream")], False, "a stream instead of an answer"),
+        (200, [(b"content-type", b"text/html; charset=UTF-8")], False, "HTML instead of an answer"),
+        (200, [(b"content-type", b"text/html")], True, "HTML instead of a stream"),
+        (200, [(b"x", b"y"), (b"content-encoding", b"gzip")], True, "a content-encoding nobody asked for"),
+        (204, [], False, "HTTP 204"),
+        (205, [], False, "HTTP 205"),
+        (206, [], True, "HTTP 206"),
+    ],
+)
+def test_a_head_may_already_say_no(
+    status: int, headers: list[tuple[bytes, bytes]], stream: bool, why: str | None
+) -> None:
+    verdict = check_head(status, headers, stream)
+    assert reason(verdict) == why
+    assert verdict is None or verdict == Outcome(Kind.BAD_ANSWER, verdict.reason, status)
