@@ -25,7 +25,8 @@ import msgspec
 
 from oxllm import plan as plans
 from oxllm.core.breaker import Breaker, State
-from oxllm.core.cooldown import Cooldown, Skip
+from oxllm.core.cooldown import Cooldown
+from oxllm.core.cooldown import Skip as Skip  # noqa: PLC0414  exported: callers get reasons from here
 from oxllm.core.outcome import RULES, Effect, Kind, Outcome
 from oxllm.core.stats import (
     Counters,

@@ -22,7 +22,7 @@ HISTOGRAM_FIRST = 2.0**-10
 HISTOGRAM_BUCKETS = 22
 """Each twice as wide as the one before: 1 ms, 2 ms … 1,024 s, and one for the rest."""
 BOUNDS = (*(HISTOGRAM_FIRST * 2.0**i for i in range(HISTOGRAM_BUCKETS - 1)), inf)
-"""Upper bounds of the buckets in seconds, exclusive but for floats on a bound, which no clock yields."""
+"""Upper bounds of the buckets in seconds. A time on a bound counts as over it, which no clock will notice."""
 
 
 class Histogram:
@@ -37,7 +37,8 @@ class Histogram:
     def observe(self, seconds: float) -> None:
         """Count one time."""
         # The exponent of a float is the power of two above it: no search through the bounds.
-        self.counts[min(max(frexp(seconds)[1] + 10, 0), HISTOGRAM_BUCKETS - 1)] += 1
+        exponent = frexp(seconds)[1] if seconds > HISTOGRAM_FIRST else -10
+        self.counts[min(exponent + 10, HISTOGRAM_BUCKETS - 1)] += 1
         self.sum += seconds
 
     def snapshot(self) -> Distribution:

@@ -1,0 +1,79 @@
+"""Counters: buckets of powers of two, quantiles read off them, snapshots that no longer change."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxllm.core.outcome import Cause
+from oxllm.core.stats import BOUNDS, HISTOGRAM_BUCKETS, Counters, Distribution, Histogram, RequestCounters, total
+
+TIMES = st.floats(0, 5000, allow_subnormal=False)
+
+
+def observed(*times: float) -> Distribution:
+    histogram = Histogram()
+    for time in times:
+        histogram.observe(time)
+    return histogram.snapshot()
+
+
+def test_the_bounds_go_from_a_millisecond_past_the_longest_timeout() -> None:
+    assert BOUNDS[0] == pytest.approx(0.001, rel=0.03)
+    assert BOUNDS[-2] == 1024.0
+    assert len(BOUNDS) == HISTOGRAM_BUCKETS
+
+
+@given(TIMES)
+def test_a_time_is_in_the_bucket_of_its_bounds(time: float) -> None:
+    number = observed(time).counts.index(1)
+    assert time <= BOUNDS[number]
+    assert number == 0 or time >= BOUNDS[number - 1]
+
+
+@given(st.lists(TIMES, min_size=1, max_size=50), st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0]))
+def test_a_quantile_is_right_within_its_bucket(times: list[float], share: float) -> None:
+    found = observed(*times).quantile(share)
+    rank = max(1, -(-share * len(times) // 1))
+    true = sorted(times)[int(rank) - 1]
+    assert found is not None
+    assert found <= max(BOUNDS[0], 2 * true, 0)
+    assert true >= BOUNDS[-2] or true <= max(BOUNDS[0], 2 * found)
+
+
+def test_nothing_observed_has_no_quantile() -> None:
+    assert Distribution().quantile(0.5) is None
+
+
+def test_distributions_add_up() -> None:
+    both = observed(0.5, 3.0) + observed(0.6)
+    assert both == observed(0.5, 0.6, 3.0)
+    assert both.count == 3
+    assert both.sum == pytest.approx(4.1)
+
+
+def test_a_snapshot_does_not_change_with_its_counters() -> None:
+    counters = Counters()
+    counters.failed(Cause.NETWORK)
+    counters.tokens(3, 4)
+    before = counters.snapshot()
+    counters.failed(Cause.NETWORK)
+    counters.tokens(1, 1)
+    counters.ttft.observe(1.0)
+    assert before.failures == {**dict.fromkeys(Cause, 0), Cause.NETWORK: 1}
+    assert (before.prompt_tokens, before.completion_tokens, before.ttft.count) == (3, 4, 0)
+    assert total([before, counters.snapshot()]).failures[Cause.NETWORK] == 3
+    assert total([]).attempts == 0
+
+
+def test_requests_are_counted_from_their_begin_to_their_end() -> None:
+    counters = RequestCounters()
+    for _ in range(3):
+        counters.begin()
+    counters.end(None)
+    counters.end(None, rescued=True)
+    now = counters.snapshot()
+    assert (now.requests, now.in_flight, now.rescued, sum(now.failures.values())) == (3, 1, 1, 0)
+    counters.end(Cause.CLIENT)
+    assert counters.snapshot().failures[Cause.CLIENT] == 1
