@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+import time
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -40,11 +42,17 @@ class RunFile(msgspec.Struct, frozen=True):
 
 
 class Written:
-    """A run file that this process holds."""
+    """A run file that this process holds, until `remove` or the end of a `with`."""
 
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
         self._fd = fd
+
+    def __enter__(self) -> Written:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
 
     def remove(self) -> None:
         """Take the file away; a second call does nothing."""
@@ -79,6 +87,21 @@ def write(path: str, run: RunFile) -> Written:
         _unlink(file)
         raise
     return Written(file, fd)
+
+
+def claim(host: str, port: int, admin_token: str | None, config: str | None) -> Written:
+    """This process's run file, at its place: `with claim(...):` around the time that it serves.
+
+    A gateway that cannot write one serves all the same: the command line then needs `--url`, and stderr says so.
+    """
+    pid = os.getpid()
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to connect to, not to bind
+    run = RunFile(pid, start_time(pid), time.time(), reached, port, admin_token, config)
+    try:
+        return write(directory(os.environ), run)
+    except OSError as error:
+        sys.stderr.write(f"oxllm: no run file, so other commands need --url or --port: {error}\n")
+        return Written("", -1)
 
 
 def read_all(path: str) -> list[RunFile]:

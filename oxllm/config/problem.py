@@ -86,7 +86,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"there {'is' if len(names) == 1 else 'are'} {listed(names)}"
 
 
-def listed(names: Sequence[str], most: int = 12) -> str:
+def listed(names: Sequence[str], most: int = 20) -> str:
     """Names in a sentence, in quotes; a long list is cut."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,47 @@
+"""Talking to a running gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from oxllm.cli.find import Gateway
+from oxllm.cli.options import Failure, NotRunning
+
+TIMEOUT_S = 35.0
+"""The longest answer is that of a reload, which the gateway gives up after 30 s."""
+
+
+def call(gateway: Gateway, method: str, path: str) -> httpx.Response:
+    """One request to an operator route. NotRunning when nothing answers, Failure when we are not let in."""
+    headers = {"authorization": f"Bearer {gateway.token}"} if gateway.token else {}
+    try:
+        response = httpx.request(method, gateway.url + path, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+    except httpx.ConnectError:
+        raise NotRunning(f"not running: nothing answers at {gateway.url}") from None
+    except httpx.HTTPError as error:
+        raise Failure(f"{gateway.url} did not answer: {error}") from None
+    if response.status_code in (401, 403):
+        raise Failure(f"{gateway.url} refused: {error_message(response)}")
+    return response
+
+
+def call_json(gateway: Gateway, method: str, path: str) -> dict[str, Any]:
+    """The JSON object that a route answers. NotRunning when what answers is no oxllm."""
+    response = call(gateway, method, path)
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise NotRunning(f"what answers at {gateway.url} is not oxllm")
+    return answer
+
+
+def error_message(response: httpx.Response) -> str:
+    """The words of an error object, or the status where there is none."""
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code}"

@@ -1,0 +1,131 @@
+"""`oxllm serve --demo`: two simulated providers and a Plan over them."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from typing import IO
+
+import click
+import msgspec
+
+from oxllm.cli.options import Failure
+from oxllm.plan import Plan, Provider, Server, Target, VirtualModel
+
+COMMAND = (sys.executable, "-P", "-m", "oxllm.sim.demo")
+READY_WITHIN_S = 20.0
+MODEL = "demo-1"
+HINT = """\
+{title}
+
+  curl -N {url}/v1/chat/completions \\
+    -H 'content-type: application/json' \\
+    -d '{{"model": "demo", "stream": true,
+         "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+
+{sdk}
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{url}/v1", api_key="none")
+  answer = client.chat.completions.create(
+      model="demo", messages=[{{"role": "user", "content": "Hello!"}}])
+  print(answer.choices[0].message.content)
+
+  watch -n1 curl -s {url}/status
+
+Each request shows below as one line. Ctrl-C stops all of it.
+"""
+
+
+class Ready(msgspec.Struct):
+    """The one line that the simulator prints."""
+
+    ports: dict[str, int]
+
+
+def start_demo() -> Plan:
+    """Start the simulator, say what to paste, and return the Plan to serve. Failure 1 if it does not start."""
+    ports = start_simulator()
+    plan = demo_plan(ports, free_port(Server().port))
+    click.echo(hint(plan))
+    return plan
+
+
+def hint(plan: Plan) -> str:
+    """What to paste next."""
+    title = click.style("Two simulated providers, no key needed: `flaky` fails often, `steady` steps in.", bold=True)
+    return HINT.format(title=title, sdk="or with the openai SDK:", url=f"http://127.0.0.1:{plan.server.port}")
+
+
+def demo_plan(ports: dict[str, int], port: int) -> Plan:
+    """The virtual model `demo` over both, the one that fails first."""
+    names = ("flaky", "steady")
+    return Plan(
+        server=Server(port=port),
+        providers=tuple(
+            Provider(name=name, tls=False, host="127.0.0.1", port=ports[name], path="/v1", models=(MODEL,))
+            for name in names
+        ),
+        virtual_models=(
+            VirtualModel("demo", tuple(Target(name, MODEL, tier) for tier, name in enumerate(names, start=1))),
+        ),
+    )
+
+
+def start_simulator(command: tuple[str, ...] = COMMAND) -> dict[str, int]:
+    """Its ports, once it serves. It ends when its stdin does: the pipe's other end is ours, and survives the exec.
+
+    A session of its own keeps Ctrl-C from it, so that what is in flight can finish against it.
+    """
+    reading, writing = os.pipe()
+    try:
+        simulator = subprocess.Popen(command, stdin=reading, stdout=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own
+    except OSError as error:
+        raise Failure(f"the simulator does not start: {error}") from None
+    finally:
+        os.close(reading)
+    assert simulator.stdout is not None, "it was asked for"
+    try:
+        ports = msgspec.json.decode(_line(simulator.stdout), type=Ready).ports
+        ports["flaky"], ports["steady"]
+    except (msgspec.DecodeError, KeyError, TimeoutError):
+        os.close(writing)
+        simulator.kill()
+        simulator.wait()
+        raise Failure("the simulator does not start: it did not say its ports") from None
+    finally:
+        simulator.stdout.close()
+    os.set_inheritable(writing, True)
+    simulator.returncode = 0  # from here on it is the gateway's, which never waits for it
+    return ports
+
+
+def _line(stdout: IO[bytes]) -> bytes:
+    """The first line, waited for. Raises TimeoutError."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    line = b""
+    while not line.endswith(b"\n"):
+        if not select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise TimeoutError
+        part = os.read(stdout.fileno(), 4096)
+        if not part:
+            return line
+        line += part
+    return line
+
+
+def free_port(wanted: int) -> int:
+    """`wanted` if nothing listens there, else one that the system picks."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise Failure("no port is free on 127.0.0.1")

@@ -1,0 +1,46 @@
+"""The step from this process to the serving one: same process number, same environment, nothing else kept.
+
+The Plan holds keys, so it travels in an anonymous file and never in argv or the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from typing import NoReturn
+
+from oxllm import plan as plans
+from oxllm.cli.precompile import precompile
+
+
+def become_gateway(plan: plans.Plan, log_format: str) -> NoReturn:
+    """Replace this process by the gateway that serves `plan`."""
+    precompile()
+    fd = plan_fd(plan)
+    if hasattr(signal, "SIGHUP"):
+        # The default would end the process, were a reload asked for before the gateway's handler stands.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.environ["MALLOC_ARENA_MAX"] = "1"  # glibc reads it at start: one heap, which can be given back
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-P", "-m", "oxllm.gateway", "--plan-fd", str(fd), "--log-format", log_format]
+    os.execve(sys.executable, command, os.environ)  # noqa: S606 - a shell is what it does without
+
+
+def plan_fd(plan: plans.Plan) -> int:
+    """An inheritable file descriptor of a file without a name that holds the Plan, at its start."""
+    fd = _anonymous()
+    with open(fd, "wb", closefd=False) as file:
+        file.write(plans.encode(plan))
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.set_inheritable(fd, True)
+    return fd
+
+
+def _anonymous() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("oxllm-plan")
+    with tempfile.TemporaryFile() as file:  # unlinked; mode 0600
+        return os.dup(file.fileno())

@@ -1,0 +1,65 @@
+"""`oxllm init`: a configuration to start from."""
+
+from __future__ import annotations
+
+import click
+
+from oxllm.cli.options import Failure
+
+STARTER = """\
+# oxllm configuration. Every key: docs/configuration.md, or `oxllm schema`.
+# Check it with `oxllm validate`, run it with `oxllm serve`.
+
+[server]
+host = "127.0.0.1"
+port = 8080
+
+# Providers: OpenAI-compatible servers. ${NAME} is taken from the environment,
+# so that no key stands in this file.
+
+[[providers]]
+name = "openai"
+base_url = "https://api.openai.com/v1"
+api_key = "${OPENAI_API_KEY}"
+models = ["gpt-4o-mini"]
+
+[[providers]]
+name = "openrouter"
+enabled = false               # true, once OPENROUTER_API_KEY is set
+base_url = "https://openrouter.ai/api/v1"
+api_key = "${OPENROUTER_API_KEY}"
+models = ["openai/gpt-4o-mini"]
+
+[[providers]]
+name = "local"                # for example Ollama; needs no key
+base_url = "http://127.0.0.1:11434/v1"
+models = ["llama3.2"]
+
+# Virtual models: the names that clients send as `model`. The first target is
+# asked first; when it fails, the next one answers and the client sees nothing.
+
+[virtual_models]
+smart = [
+  { provider = "openai", model = "gpt-4o-mini" },
+  { provider = "openrouter", model = "openai/gpt-4o-mini" },
+  { provider = "local", model = "llama3.2" },
+]
+"""
+
+
+@click.command(short_help="Write a configuration to start from.")
+@click.argument("file", default="config.toml")
+@click.option("--force", is_flag=True, help="Write over an existing file.")
+def command(file: str, force: bool) -> None:
+    """Write a configuration to start from to FILE (config.toml), or for - to the terminal."""
+    if file == "-":
+        click.echo(STARTER, nl=False)
+        return
+    try:
+        with open(file, "w" if force else "x", encoding="utf-8") as out:
+            out.write(STARTER)
+    except FileExistsError:
+        raise Failure(f"{file} exists already; write over it with --force") from None
+    except OSError as error:
+        raise Failure(f"{file} cannot be written: {(error.strerror or 'unknown error').lower()}") from None
+    click.echo(f"wrote {file}; next: set OPENAI_API_KEY, then `oxllm validate --probe` and `oxllm serve`")

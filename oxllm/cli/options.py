@@ -1,0 +1,76 @@
+"""Options that several commands share, and the exits that all of them use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import click
+
+from oxllm.cli.report import count, print_problems
+
+if TYPE_CHECKING:
+    from oxllm.config.compile import Loaded
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+config_option = click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    help="Configuration file. Default: $OXLLM_CONFIG, ./config.toml, $XDG_CONFIG_HOME/oxllm/config.toml.",
+)
+
+
+def gateway_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Which running gateway is meant; without one of these its run file tells."""
+    port = click.option("-p", "--port", type=click.IntRange(1, 65535), help="Port of the gateway on this machine.")
+    url = click.option(
+        "--url", metavar="URL", help="URL of the gateway. Default: $OXLLM_URL, $OXLLM_PORT, its run file."
+    )
+    return url(port(command))
+
+
+pid_option = click.option("--pid", type=click.IntRange(1), help="Process number of the gateway.")
+
+
+class Failure(click.ClickException):
+    """Ends a command with a message on stderr and 1."""
+
+    def show(self, file: object = None) -> None:
+        """Print it."""
+        click.echo(f"oxllm: {self.message}", err=True)
+
+
+class NotRunning(Failure):
+    """There is no gateway to talk to: 3."""
+
+    exit_code = 3
+
+
+class Ambiguous(Failure):
+    """There are several, and none was chosen: 2, as for other wrong usage."""
+
+    exit_code = 2
+
+
+def load_config(given: str | None) -> Loaded:
+    """Find and load the configuration; prints warnings. Ends the command with 1 when there is no Plan in it."""
+    loaded = read_config(given)
+    print_problems((*loaded.errors, *loaded.warnings))
+    if loaded.errors:
+        raise Failure(f"{count(len(loaded.errors), 'error')} in the configuration")
+    return loaded
+
+
+def read_config(given: str | None) -> Loaded:
+    """Find and load the configuration, saying nothing. Ends the command with 1 when there is no file."""
+    from oxllm.config.compile import load
+    from oxllm.config.locate import NoConfigError, locate
+
+    try:
+        return load(locate(given, os.environ), os.environ)
+    except NoConfigError as error:
+        raise Failure(str(error)) from None

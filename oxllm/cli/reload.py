@@ -1,0 +1,58 @@
+"""`oxllm reload`: have the gateway read its configuration again, and say what came of it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from oxllm.cli.options import Failure, gateway_options, pid_option
+from oxllm.cli.report import count, indented
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+@click.command(short_help="Read the configuration again.")
+@gateway_options
+@pid_option
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+def command(url: str | None, port: int | None, pid: int | None, dry_run: bool) -> None:
+    """Make the running gateway read its configuration again.
+
+    A configuration with errors is refused, and the one that runs goes on. Exit: 0, 1 when refused, 3 when no
+    gateway is running.
+    """
+    from oxllm.cli.client import call_json
+    from oxllm.cli.signals import choose, send
+
+    gateway = choose(url, port, pid)
+    if not gateway.url:
+        if dry_run:
+            raise Failure(f"process {pid} has no run file to be asked through: give --url or --port")
+        send(int(gateway.pid or 0), signal.SIGHUP)
+        click.echo(f"sent SIGHUP to process {pid}; its log says what came of it")
+        return
+    answer = call_json(gateway, "POST", f"/reload{'?dry_run=1' if dry_run else ''}")
+    if answer.get("ok") is not True:
+        _refused(answer)
+    click.echo("this would change:" if dry_run else "reloaded:")
+    _print_diff(answer.get("diff") or {})
+
+
+def _refused(answer: Mapping[str, Any]) -> None:
+    """Ends the command."""
+    error = answer.get("error")
+    problems = answer.get("errors") or [error.get("message") if isinstance(error, dict) else "no reason given"]
+    for problem in problems:
+        click.echo(problem.get("text") or problem.get("message") if isinstance(problem, dict) else problem, err=True)
+    raise Failure(f"refused, the running configuration stays ({count(len(problems), 'error')})")
+
+
+def _print_diff(diff: Mapping[str, list[str]]) -> None:
+    lines = [f"  {sign} {item}" for key, sign in _SIGNS.items() for item in diff.get(key) or []]
+    for line in lines or ["  nothing"]:
+        click.echo(line)
+    if restart := diff.get("restart"):
+        click.echo(indented(f"needs a restart: {', '.join(restart)}", 2))

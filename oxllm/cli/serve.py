@@ -1,0 +1,42 @@
+"""`oxllm serve`: read, expand, validate, then become the gateway."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from oxllm.cli.options import Failure, config_option, load_config
+
+
+@click.command()
+@config_option
+@click.option("--demo", is_flag=True, help="No configuration: two simulated providers, one of which fails often.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="One line a request, on stderr.",
+)
+def command(config: str | None, demo: bool, log_format: str) -> None:
+    """Run the gateway in the foreground.
+
+    SIGTERM or Ctrl-C lets it finish what is in flight, SIGHUP makes it read its configuration again. Exit: 0
+    after that, 1 when the configuration is bad or its address taken.
+    """
+    if sys.platform == "win32":
+        raise Failure(
+            "the gateway needs Linux or macOS; on Windows run it in WSL: https://learn.microsoft.com/windows/wsl"
+        )
+    if demo and config:
+        raise click.UsageError("--demo has a configuration of its own: leave out --config")
+    from oxllm.cli.handoff import become_gateway
+
+    if demo:
+        from oxllm.cli.demo import start_demo
+
+        become_gateway(start_demo(), log_format)
+    plan = load_config(config).plan
+    assert plan is not None, "load_config ends the command when there is none"
+    become_gateway(plan, log_format)

@@ -1,0 +1,79 @@
+"""`oxllm validate`: everything that is wrong with a configuration, before it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from oxllm.cli.options import config_option, read_config
+from oxllm.cli.report import count, print_problems
+
+if TYPE_CHECKING:
+    from oxllm.cli.probe import Probe
+    from oxllm.config.compile import Loaded
+    from oxllm.plan import Plan
+
+
+@click.command()
+@config_option
+@click.option("--probe", is_flag=True, help="Ask each enabled provider for its models, with its key.")
+@click.option("--strict", is_flag=True, help="Warnings fail, too.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+def command(config: str | None, probe: bool, strict: bool, as_json: bool) -> None:
+    """List all errors and warnings of a configuration.
+
+    Exit: 0 when it can be served, 1 when not.
+    """
+    loaded = read_config(config)
+    probes: list[Probe] = []
+    if probe and loaded.plan:
+        from oxllm.cli.probe import probe_all
+
+        probes = probe_all(loaded.plan)
+    failed = bool(loaded.errors) or any(p.failed for p in probes)
+    warned = bool(loaded.warnings) or any(p.warning for p in probes)
+    good = not failed and not (strict and warned)
+    if as_json:
+        _print_json(loaded, probes, good)
+    else:
+        _print_text(loaded, probes)
+    if not good:
+        raise SystemExit(1)
+
+
+def _print_text(loaded: Loaded, probes: list[Probe]) -> None:
+    print_problems((*loaded.errors, *loaded.warnings))
+    for probe in probes:
+        click.echo(str(probe))
+    found = f"{count(len(loaded.errors), 'error')}, {count(len(loaded.warnings), 'warning')}"
+    if loaded.plan:
+        click.echo(f"{loaded.plan.source}: valid ({count(len(loaded.warnings), 'warning')})")
+        click.echo(summary(loaded.plan))
+    else:
+        click.echo(found, err=True)
+
+
+def summary(plan: Plan) -> str:
+    """What a configuration amounts to, in a line."""
+    off = f" ({len(plan.disabled)} off)" if plan.disabled else ""
+    where = ", ".join(f"[{host}]" if ":" in host else host for host in plan.server.listen)
+    return (
+        f"{count(len(plan.providers), 'provider')}{off}, {count(len(plan.virtual_models), 'virtual model')}, "
+        f"listens on {where} port {plan.server.port}"
+    )
+
+
+def _print_json(loaded: Loaded, probes: list[Probe], good: bool) -> None:
+    import json
+
+    from oxllm.config.compile import problem_json
+
+    answer: dict[str, object] = {
+        "ok": good,
+        "errors": [problem_json(problem) for problem in loaded.errors],
+        "warnings": [problem_json(problem) for problem in loaded.warnings],
+    }
+    if probes:
+        answer["probes"] = [probe.as_json() for probe in probes]
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
