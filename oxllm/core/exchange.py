@@ -27,11 +27,12 @@ from oxllm.core import answer, headers, hints, outcome
 from oxllm.core.answer import Endpoint, PlainReader, StreamReader, Usage
 from oxllm.core.attempt import Attempt, Phase
 from oxllm.core.budget import RetryBudget
+from oxllm.core.cooldown import Skip
 from oxllm.core.effects import END, Answer, Begin, Break, Cancel, Effect, Headers, Try, Write
 from oxllm.core.errors import ApiError, api_error
-from oxllm.core.outcome import GONE, LOST, RULES, Failure, Kind, Outcome
+from oxllm.core.outcome import GONE, LOST, RULES, SUCCESS, Cause, Failure, Kind, Outcome
 from oxllm.core.refusal import Tried, describe, refuse
-from oxllm.core.routing import Candidate, Change, Route, Router, Skip, TargetState, Ticket
+from oxllm.core.routing import Candidate, Change, Route, Router, TargetState, Ticket
 
 PING_S = 10.0
 """Seconds without content after which, and each as many, a stream's client gets a comment: under the
@@ -47,7 +48,6 @@ ERROR_BODY_MAX = 256 * 1024
 DONE_EVENT = b"data: [DONE]\n\n"
 PING = b": ping\n"
 STOPPING = Outcome(Kind.LOST, "the gateway is shutting down")
-OUT_OF_TIME = Outcome(Kind.LOST, "the client's time ran out")
 
 
 class State(Enum):
@@ -120,11 +120,11 @@ class Exchange:
     """One client request from its first attempt to its end."""
 
     __slots__ = (
+        "_again",
+        "_again_at",
         "_budget",
         "_deadline",
         "_end_by_deadline",
-        "_again",
-        "_again_at",
         "_facts",
         "_head_sent",
         "_last_resort",
@@ -139,6 +139,7 @@ class Exchange:
         "_tried",
         "_tried_states",
         "attempts",
+        "cause",
         "changes",
         "error",
         "skips",
@@ -173,7 +174,7 @@ class Exchange:
         self._tried: list[Tried] = []
         self._tried_states: set[TargetState] = set()
         self._retried: dict[TargetState, int] = {}
-        self._again: tuple[Candidate, Ticket] | None = None
+        self._again: tuple[Ticket, Outcome] | None = None
         self._again_at = inf
         self._head_sent = False
         self._last_resort: Answer | None = None
@@ -187,6 +188,8 @@ class Exchange:
         """Of the response that the client got, 0 before."""
         self.error: str | None = None
         """Why it ended badly, in our own words; None while it has not."""
+        self.cause: Cause | None = None
+        """Whom to blame for that."""
         self.usage: Usage | None = None
         self.steps: list[Step] = []
         self.skips: dict[str, Skip] = {}
@@ -230,14 +233,14 @@ class Exchange:
         if verdict is not None:
             return self._failed(attempt, verdict, now)
         if self._facts.stream:
-            strip = attempt.candidate.state.provider.plan.usage_in_stream and not self._facts.wants_usage
+            strip = attempt.candidate.plan.usage_in_stream and not self._facts.wants_usage
             attempt.reader = StreamReader(self._facts.n, strip)
         else:
             attempt.reader = PlainReader(self._facts.endpoint)
             attempt.clock = now + attempt.candidate.timeouts.idle
         seconds = hints.predictive(fields, wall)
         if seconds is not None:
-            self._router.predicted(attempt.ticket, seconds, now)
+            self.changes += self._router.predicted(attempt.ticket, seconds, now)
         return self._sleep([])
 
     def data(self, attempt: Attempt, data: bytes, now: float) -> list[Effect]:
@@ -319,7 +322,7 @@ class Exchange:
             self._refuse(api_error(503, STOPPING.reason, "overloaded", retry_after=1), effects)
         return effects
 
-    def paused(self, now: float) -> None:
+    def paused(self) -> None:
         """Nobody reads the provider now: its silence is ours."""
         for attempt in self._running:
             attempt.clock = inf
@@ -445,6 +448,7 @@ class Exchange:
     def _give_up(self, now: float, effects: list[Effect], deadline: bool) -> None:
         if self._last_resort is not None and all(o.kind is Kind.CONTEXT_LENGTH for _, o in self._tried):
             self._reply(self._last_resort, effects)
+            self.error, self.cause = "the context is too long for every target", Cause.CLIENT
             return
         recovery = self._router.recovery(self._route, now)
         self._refuse(refuse(self._route.name, self._tried, recovery, deadline), effects)
@@ -459,7 +463,7 @@ class Exchange:
             result = Outcome(Kind.BROKEN, result.reason, result.status, result.code)
         if not committed and self._may_retry(attempt, result, now):
             self._note(attempt, describe(result), now)
-            self._back_off(attempt, now)
+            self._back_off(attempt, result, now)
             return self._sleep(effects)
         self._settle(attempt, result, now)
         if committed:
@@ -486,13 +490,13 @@ class Exchange:
             and self._budget.spend(now)
         )
 
-    def _back_off(self, attempt: Attempt, now: float) -> None:
+    def _back_off(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """Wait a moment and try the same target again, on the same ticket: the pair counts once."""
         state = attempt.candidate.state
         self._retried[state] = self._retried.get(state, 0) + 1
         attempt.move(Phase.ENDED)
         self._running.remove(attempt)
-        self._again = attempt.candidate, attempt.ticket
+        self._again = attempt.ticket, result
         self._again_at = now + self._rng.uniform(*JITTER_S)
         self._move(State.BACKING_OFF)
 
@@ -501,7 +505,7 @@ class Exchange:
         self._drop_others(LOST, now, effects)
         self.winner = attempt
         self._reply(self._as_received(attempt), effects)
-        self.error = describe(result)
+        self.error, self.cause = describe(result), RULES[result.kind].cause
 
     def _as_received(self, attempt: Attempt) -> Answer:
         fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt)
@@ -509,7 +513,7 @@ class Exchange:
 
     def _interrupt(self, result: Outcome, effects: list[Effect]) -> None:
         """A break after commit: say so in the stream, never end it as if it were whole."""
-        self.error = describe(result)
+        self.error, self.cause = describe(result), RULES[result.kind].cause or Cause.GATEWAY
         tail = b""
         if self._facts.stream:
             error = ApiError(502, "upstream_error", "stream_interrupted", f"the provider's stream broke: {self.error}")
@@ -519,6 +523,7 @@ class Exchange:
 
     def _refuse(self, error: ApiError, effects: list[Effect]) -> None:
         self.error = error.message
+        self.cause = next((RULES[result.kind].cause for _, result in reversed(self._tried)), Cause.CAPACITY)
         fields = error.headers()
         fields.append((b"x-oxllm-attempts", b"%d" % self.attempts))
         self._reply(Answer(error.status, fields, error.body()), effects)
@@ -547,7 +552,7 @@ class Exchange:
         self._win(attempt, now, effects)
         attempt.move(Phase.COMMITTED)
         self._move(State.COMMITTED)
-        self._router.progressed(attempt.ticket, now)
+        self.changes += self._router.progressed(attempt.ticket, now)
         if not self._head_sent:
             fields = headers.downstream(attempt.headers, self._facts.stream) + self._served_by(attempt)
             length = None if self._facts.stream else headers.content_length(attempt.headers)
@@ -564,14 +569,22 @@ class Exchange:
 
     def _succeed(self, attempt: Attempt, now: float, effects: list[Effect], phase: Phase) -> list[Effect]:
         """The client has it all. DRAINING leaves the provider a moment to end its body."""
-        reader = attempt.reader
-        self.usage = reader.usage if reader is not None else None
-        self._settle(attempt, Outcome(Kind.SUCCESS, "ok", attempt.status), now, phase)
+        self._count(attempt)
+        self._settle(attempt, SUCCESS, now, phase)
         if phase is Phase.DRAINING:
             attempt.clock = now + LINGER_S
             self._running.append(attempt)
         self._move(State.DONE)
         return self._sleep(effects)
+
+    def _count(self, attempt: Attempt) -> None:
+        counters = attempt.candidate.state.counters
+        if attempt.content_at is not None:
+            counters.ttft.observe(attempt.content_at - attempt.started)
+        reader = attempt.reader
+        if reader is not None and reader.usage is not None:
+            self.usage = reader.usage
+            counters.tokens(reader.usage.prompt_tokens, reader.usage.completion_tokens)
 
     def _settle(self, attempt: Attempt, result: Outcome, now: float, phase: Phase = Phase.ENDED) -> None:
         """End an attempt's part in the request: its ticket, its record, its place among the running."""
@@ -604,12 +617,13 @@ class Exchange:
             return self._sleep(effects)
         self._drop_others(why, now, effects)
         self._settle_again(why, now)
-        self.error = why.reason
+        self.error, self.cause = why.reason, RULES[why.kind].cause or Cause.GATEWAY
         return self._sleep(effects)
 
-    def _settle_again(self, why: Outcome, now: float) -> None:
+    def _settle_again(self, result: Outcome, now: float) -> None:
+        """End the ticket of a try that was to be repeated."""
         if self._again is not None:
-            self.changes += self._router.end(self._again[1], why, now)
+            self.changes += self._router.end(self._again[0], result, now)
             self._again, self._again_at = None, inf
 
     # Clocks.
@@ -653,10 +667,17 @@ class Exchange:
             self._ping(now, effects)
 
     def _try_again(self, now: float, effects: list[Effect]) -> None:
+        """The jitter is over: the second try, unless the target has become unusable meanwhile."""
         assert self._again is not None
-        candidate, ticket = self._again
-        self._again, self._again_at = None, inf
-        self._try(candidate, ticket, now, effects)
+        ticket, result = self._again
+        if self._router.again(ticket, now) is None:
+            self._again, self._again_at = None, inf
+            self._try(ticket.candidate, ticket, now, effects)
+        else:
+            self._settle_again(result, now)
+            self._tried.append((ticket.candidate, result))
+            self._move(State.CHOOSING)
+            self._next(now, effects)
 
     def _use_up_share(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
         """Half of the client's time has gone into one attempt: leave the rest to another, if there is one."""
@@ -675,7 +696,9 @@ class Exchange:
             self._tried.append((attempt.candidate, result))
             self._settle(attempt, result, now)
             effects.append(Cancel(attempt))
-        self._settle_again(OUT_OF_TIME, now)
+        if self._again is not None:
+            self._tried.append((self._again[0].candidate, self._again[1]))
+            self._settle_again(self._again[1], now)
         self._give_up(now, effects, deadline=True)
 
     def _deadline_outcome(self, attempt: Attempt, now: float) -> Outcome:
@@ -683,7 +706,7 @@ class Exchange:
         own = times.first_byte if self._facts.stream else times.answer
         blamed = now - attempt.started >= min(BLAME_AFTER_S, own)
         reason = f"out of time after {now - attempt.started:.1f} s"
-        return Outcome(Kind.DEADLINE, reason, overdue=blamed)
+        return Outcome(Kind.DEADLINE, reason, counts=blamed)
 
     def _hedge(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
         """The attempt is slow to have content: start another beside it, and let the faster one win."""

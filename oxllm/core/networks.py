@@ -39,9 +39,7 @@ class Networks:
         if raw is None:
             return False
         value, size = int.from_bytes(raw, "big"), len(raw)
-        return any(
-            size == network_size and value >> shift == prefix for network_size, prefix, shift in self._networks
-        )
+        return any(size == network_size and value >> shift == prefix for network_size, prefix, shift in self._networks)
 
     @staticmethod
     def _parse(network: str) -> tuple[int, int, int]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
+from oxllm.core.cooldown import Skip
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.outcome import Kind, Outcome
-from oxllm.core.routing import Candidate, Skip
+from oxllm.core.routing import Candidate
 
 RETRY_AFTER_MAX = 60
 """Seconds. The Node SDK does not honour a longer hint, so a longer one would be a lie about when it retries."""

@@ -6,7 +6,7 @@ import msgspec
 
 from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway import status
-from oxllm.gateway.downstream import Request
+from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
 
 READ = (b"GET", b"HEAD")
@@ -47,7 +47,9 @@ class Admin:
         if len(self._warned) >= WARNED_MAX:
             self._warned.clear()
         self._warned[request.peer] = now
-        self._runtime.log.event("warning", f"refused {request.path.decode('latin-1')} to {request.peer}: {error.message}")
+        self._runtime.log.event(
+            "warning", f"refused {request.path.decode('latin-1')} to {request.peer}: {error.message}"
+        )
 
     def serve(self, request: Request) -> None:
         """Answer. The path is one that `knows` said yes to."""

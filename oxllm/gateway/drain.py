@@ -1,8 +1,8 @@
 """Stopping: no new work, what runs may finish, and not for ever.
 
-    RUNNING ──signal──► LAME (drain_delay_secs: the listener stays open, /health says 503)
-            ──────────► DRAINING (listener closed, idle connections closed, responses finish)
-            ──drain_timeout_secs or a second signal──► what is left gets an error, DONE
+RUNNING ──signal──► LAME (drain_delay_secs: the listener stays open, /health says 503)
+        ──────────► DRAINING (listener closed, idle connections closed, responses finish)
+        ──drain_timeout_secs or a second signal──► what is left gets an error, DONE
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from oxllm.core.outcome import SUCCESS
 from oxllm.core.routing import Change
+from oxllm.core.words import printable, seconds
 
 if TYPE_CHECKING:
     from oxllm.gateway.runtime import Record
@@ -29,26 +31,12 @@ RETRY_S = 0.1
 _json = msgspec.json.Encoder()
 
 
-def printable(text: str) -> str:
-    """`text` on one line, with nothing that a terminal would obey."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def seconds(value: float) -> str:
-    """A duration as a person writes it."""
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
-
-
 class Log:
     """Writes lines to a file descriptor that must not make the gateway wait."""
 
     __slots__ = ("_dropped", "_fd", "_format", "_loop", "_queue", "_scheduled", "_size", "_wall")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, fd: int, wall: Callable[[], float], json: bool = False
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, wall: Callable[[], float], json: bool = False) -> None:
         self._loop = loop
         self._fd = fd
         self._wall = wall
@@ -137,7 +125,7 @@ class Log:
                 "prompt_tokens": record.prompt_tokens,
                 "completion_tokens": record.completion_tokens,
                 "end": record.error or "ok",
-                "failed": [f"{step.target}: {step.result}" for step in record.steps if step.result != "ok"],
+                "failed": [f"{step.target}: {step.result}" for step in record.steps if step.result != SUCCESS.reason],
             }
         )
 
@@ -145,7 +133,7 @@ class Log:
         parts = [f"{self._clock(record.time)} {record.status or '---'} {printable(record.model)}"]
         if record.provider is not None:
             parts.append(f"-> {record.provider}/{record.upstream_model}")
-        failed = ", ".join(f"{step.target}: {step.result}" for step in record.steps if step.result != "ok")
+        failed = ", ".join(f"{step.target}: {step.result}" for step in record.steps if step.result != SUCCESS.reason)
         if failed:
             parts.append(f"after [{failed}]")
         if record.first_content is not None and record.stream:

@@ -32,7 +32,7 @@ from oxllm.gateway.service import Service
 from oxllm.gateway.wheel import Wheel
 
 BACKLOG = 1024
-"""Connections that the kernel holds for us (net.core.somaxconn caps it): a burst of 1,000 clients waits, none is refused."""
+"""Connections that the kernel holds for us (net.core.somaxconn caps it): of 1,000 clients at once none is refused."""
 FDS_OF_OUR_OWN = 64
 """Listeners, epoll, log, run file, a reload child's pipes, DNS: what is left is two for each connection."""
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         loop = asyncio.new_event_loop()
         sockets = systemd.sockets() or listen(plan.server)
     except (plans.PlanError, BindError, ValueError) as error:
-        print(f"oxllm: {error}", file=sys.stderr)
+        sys.stderr.write(f"oxllm: {error}\n")
         return 1
     return _run(loop, plan, sockets, json_log=options.get("log-format") == "json")
 
@@ -129,25 +129,49 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     runtime = Runtime(loop, plan, Pool(loop, wheel, Names(loop)), wheel, log, rng, time.time)
     admin = Admin(runtime)
     service = Service(runtime, admin)
-    server = Server(loop, service, plan.server, wheel, runtime.bodies, rng, connections)
-    listeners = [loop.run_until_complete(loop.create_server(server.protocol, sock=sock, backlog=BACKLOG)) for sock in sockets]
+    server = Server(loop, service, plan.server, wheel, runtime.bodies, rng, connections, time.time)
+    runtime.server, runtime.addresses = server, tuple(map(_url, sockets))
+    listeners = [
+        loop.run_until_complete(loop.create_server(server.protocol, sock=sock, backlog=BACKLOG)) for sock in sockets
+    ]
     drain = Drain(runtime, admin, server, listeners)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.signal)
     for text in (*plan.warnings, *([warning] if warning else [])):
         log.event("warning", text)
-    port = sockets[0].getsockname()[1]
     trimmer = Trimmer(loop, lambda: bool(runtime.relays))
-    with runfile.claim(plan.server.host, port, plan.server.admin_token, plan.source):
-        log.event("ready", f"listening on {', '.join(map(_url, sockets))}")
-        systemd.notify("READY=1")
-        gc.collect()
-        gc.freeze()  # start-up's objects live for ever: no need to look at them again
-        trimmer.start()
-        loop.run_until_complete(drain.done)
-        log.flush()
+    run = _write_run_file(plan, sockets[0], log)
+    log.event("ready", f"listening on {', '.join(runtime.addresses)}")
+    systemd.notify("READY=1")
+    gc.collect()
+    gc.freeze()  # start-up's objects live for ever: no need to look at them again
+    trimmer.start()
+    loop.run_until_complete(drain.done)
+    log.flush()
+    if run is not None:
+        run.remove()
     loop.close()
     return 0
+
+
+def _write_run_file(plan: plans.Plan, sock: socket.socket, log: Log) -> runfile.Written | None:
+    """Tell the command line where we are. Without a place to write we serve all the same: a URL finds us too."""
+    host, port = sock.getsockname()[:2]
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a client on this machine finds a wildcard
+    run = runfile.RunFile(
+        pid=os.getpid(),
+        start_time=runfile.start_time(os.getpid()),
+        started=time.time(),
+        host=own.get(host, host),
+        port=port,
+        admin_token=plan.server.admin_token,
+        config=plan.source,
+    )
+    try:
+        return runfile.write(runfile.directory(os.environ), run)
+    except OSError as error:
+        log.event("warning", f"no run file, so commands need --url: {error.strerror or error}")
+        return None
 
 
 def _log_fd() -> int:

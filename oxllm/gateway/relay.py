@@ -10,14 +10,13 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING
 
-from oxllm.core import headers
 from oxllm.core.attempt import Attempt
 from oxllm.core.body import RequestBody
 from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Try, Write
 from oxllm.core.exchange import Exchange, Facts, State
 from oxllm.core.outcome import Failure
 from oxllm.core.routing import Route
-from oxllm.gateway.downstream import Request
+from oxllm.gateway.request import Request
 from oxllm.gateway.upstream import Call
 
 if TYPE_CHECKING:
@@ -77,9 +76,9 @@ class Relay:
         "exchange",
         "facts",
         "generation",
-        "model",
         "now",
         "request",
+        "route",
         "runtime",
     )
 
@@ -98,7 +97,7 @@ class Relay:
         self.generation = generation
         self.request = request
         self.facts = facts
-        self.model = route.name
+        self.route = route
         self.now = runtime.loop.time
         self._body: RequestBody | None = body
         self._extra_headers = extra_headers
@@ -115,6 +114,7 @@ class Relay:
     def start(self) -> None:
         """Begin the first attempt."""
         self.runtime.relays.add(self)
+        self.route.counters.begin()
         self.request.watch(self)
         self.perform(self.exchange.start(self.now()))
 
@@ -135,7 +135,7 @@ class Relay:
         for leg in self._legs:
             if leg.call is not None:
                 leg.call.pause()
-        self.exchange.paused(self.now())
+        self.exchange.paused()
 
     def drained(self) -> None:
         """The client has room again."""
@@ -151,11 +151,22 @@ class Relay:
     def perform(self, effects: list[Effect]) -> None:
         """Do each of `effects` in order, then set the timer for the next look at the clocks."""
         for effect in effects:
-            kind = type(effect)
-            if kind is Write:
-                self.request.write(effect.data)  # type: ignore[union-attr]
-            else:
-                _PERFORM[kind](self, effect)
+            match effect:
+                case Write():
+                    self.request.write(effect.data)
+                case Answer():
+                    self.request.respond(effect.status, [*effect.headers, *self._extra_headers], effect.body)
+                case Try():
+                    self._try(effect.attempt)
+                case Cancel():
+                    self._cancel(effect.attempt)
+                case Begin():
+                    self._drop_body_if_committed()
+                    self.request.begin(effect.status, [*effect.headers, *self._extra_headers], effect.length)
+                case End():
+                    self.request.end()
+                case Break():
+                    self.request.abort(effect.tail)
         if self.exchange.state is State.DONE and not self._over:
             self._finish()
         self.arm()
@@ -179,10 +190,9 @@ class Relay:
             self._fine = None
         self.perform(self.exchange.tick(self.now()))
 
-    def _try(self, effect: Try) -> None:
+    def _try(self, attempt: Attempt) -> None:
         assert self._body is not None
-        attempt = effect.attempt
-        provider = attempt.candidate.state.provider.plan
+        provider = attempt.candidate.plan
         ask_usage = self.facts.stream and provider.usage_in_stream
         length, segments = self._body.render(attempt.candidate.state.model, provider.extra_body, ask_usage)
         head = self.generation.upstream_head(provider, self.facts)
@@ -194,26 +204,13 @@ class Relay:
         self._legs.append(leg)
         leg.call = self.runtime.pool.request(provider, head + tail, segments, leg)
 
-    def _cancel(self, effect: Cancel) -> None:
+    def _cancel(self, attempt: Attempt) -> None:
         for leg in self._legs:
-            if leg.attempt is effect.attempt:
+            if leg.attempt is attempt:
                 self._legs.remove(leg)
                 if leg.call is not None:
                     leg.call.cancel()
                 return
-
-    def _begin(self, effect: Begin) -> None:
-        self._drop_body_if_committed()
-        self.request.begin(effect.status, [*effect.headers, *self._extra_headers], effect.length)
-
-    def _end(self, _effect: End) -> None:
-        self.request.end()
-
-    def _answer(self, effect: Answer) -> None:
-        self.request.respond(effect.status, [*effect.headers, *self._extra_headers], effect.body)
-
-    def _break(self, effect: Break) -> None:
-        self.request.abort(effect.tail)
 
     def _drop_body_if_committed(self) -> None:
         if self.exchange.state is State.COMMITTED or self.exchange.state is State.DONE:
@@ -226,13 +223,3 @@ class Relay:
         self._drop_body_if_committed()
         self.runtime.relays.discard(self)
         self.runtime.observe(self)
-
-
-_PERFORM = {
-    Try: Relay._try,
-    Cancel: Relay._cancel,
-    Begin: Relay._begin,
-    End: Relay._end,
-    Answer: Relay._answer,
-    Break: Relay._break,
-}

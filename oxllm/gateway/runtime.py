@@ -13,13 +13,15 @@ import msgspec
 from oxllm import plan as plans
 from oxllm.core import headers
 from oxllm.core.budget import BodyBudget, RetryBudget
+from oxllm.core.cooldown import Skip
 from oxllm.core.exchange import Facts, Step
-from oxllm.core.routing import Router, Skip
+from oxllm.core.routing import Router
 from oxllm.gateway.log import Log
 from oxllm.gateway.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
 if TYPE_CHECKING:
+    from oxllm.gateway.downstream import Server
     from oxllm.gateway.relay import Relay
 
 RING = 256
@@ -72,6 +74,7 @@ class Runtime:
     """Everything that outlives a request: loop, timers, connections, budgets, the current generation."""
 
     __slots__ = (
+        "addresses",
         "bodies",
         "created",
         "generation",
@@ -82,6 +85,7 @@ class Runtime:
         "records",
         "relays",
         "rng",
+        "server",
         "started",
         "wall",
         "wheel",
@@ -110,6 +114,10 @@ class Runtime:
         self.bodies = BodyBudget(plan.server.max_buffered_bytes)
         self.generation = Generation(plan, Router(plan, rng))
         self.relays: set[Relay] = set()
+        self.server: Server | None = None
+        """The HTTP server, once it listens."""
+        self.addresses: tuple[str, ...] = ()
+        """Where it listens, as URLs."""
         self.records: deque[Record] = deque(maxlen=RING)
         self.observers: list[Callable[[Record], None]] = [self.records.append, log.request]
 
@@ -121,6 +129,8 @@ class Runtime:
 
     def observe(self, relay: Relay) -> None:
         """A request has ended: remember it and tell whoever counts."""
+        exchange = relay.exchange
+        relay.route.counters.end(exchange.cause, rescued=exchange.error is None and exchange.attempts > 1)
         record = self._record(relay)
         for observer in self.observers:
             observer(record)
@@ -137,7 +147,7 @@ class Runtime:
         return Record(
             id=relay.request.id,
             time=self.wall(),
-            model=relay.model,
+            model=relay.route.name,
             stream=relay.facts.stream,
             status=exchange.status,
             provider=winner.candidate.state.provider.name if winner is not None else None,

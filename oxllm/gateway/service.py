@@ -14,8 +14,8 @@ from oxllm.core.errors import ApiError, api_error
 from oxllm.core.exchange import Facts
 from oxllm.gateway.access import Access
 from oxllm.gateway.admin import Admin
-from oxllm.gateway.downstream import Request
 from oxllm.gateway.relay import Relay
+from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
 
 Handler = Callable[["Service", Request], None]
@@ -52,7 +52,7 @@ def client_timeout(request: Request) -> float | None:
 class Service:
     """Implements `downstream.Service` for one process."""
 
-    __slots__ = ("_access", "_admin", "_plan", "draining", "runtime")
+    __slots__ = ("_access", "_admin", "_plan", "runtime")
 
     def __init__(self, runtime: Runtime, admin: Admin) -> None:
         self.runtime = runtime
@@ -93,6 +93,10 @@ class Service:
         else:
             self._model(request, unescape(path[len(b"/models/") :]))
 
+    def refused(self, request: Request, error: ApiError) -> None:
+        """The connection answers `error` by itself: what it got was broken, too large or too slow."""
+        self.runtime.log.event("refused", f"{error.status} {error.message}, {request.id}")
+
     # Before the body.
 
     def _admin_error(self, request: Request) -> ApiError | None:
@@ -119,6 +123,8 @@ class Service:
         return None
 
     def _refuse(self, request: Request, error: ApiError) -> None:
+        if not self._admin.knows(request.path):
+            self.refused(request, error)
         request.respond(error.status, error.headers() + self._cors_headers(request), error.body())
 
     # CORS (https://fetch.spec.whatwg.org/#http-cors-protocol).
