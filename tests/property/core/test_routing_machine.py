@@ -1,0 +1,378 @@
+"""Routing against a model that keeps every mark in a list and walks through all candidates each time."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from math import inf, nextafter
+from typing import ClassVar
+
+import msgspec
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from oxllm.core.breaker import TABLE, State
+from oxllm.core.cooldown import MARKS
+from oxllm.core.outcome import RULES, Cause, Kind, Outcome
+from oxllm.core.routing import Candidate, Route, Router, Skip, TargetState, Ticket
+from oxllm.plan import Plan, Provider, Target, VirtualModel
+
+NAMES = ("a", "b", "c")
+LIMITS = {"a": 3, "b": None, "c": 1}
+ROUTES = ("v", "w", "a/m", "b/m", "c/m")
+
+
+def make_plan(keys: dict[str, str], flipped: bool) -> Plan:
+    providers = tuple(
+        Provider(n, True, f"{n}.example", 443, "/v1", keys[n], ("m", "n"), max_in_flight=LIMITS[n]) for n in NAMES
+    )
+    v = [Target("a", "m", 1, 3), Target("b", "m", 1, 1), Target("a", "n", 2, 1), Target("c", "m", 2, 2)]
+    w = [Target("c", "m", 1), Target("a", "m", 2), Target("c", "m", 3)]
+    models = (VirtualModel("v", tuple(v)), VirtualModel("w", tuple(w[:2] if flipped else w)))
+    return Plan(providers=providers, virtual_models=models)
+
+
+OUTCOMES = st.builds(
+    Outcome,
+    st.sampled_from(Kind),
+    st.just("x"),
+    retry_after=st.sampled_from([None, 0.5, 30.0, 61.0]),
+    counts=st.just(False),
+)
+RARE = [State.PROBING, State.HALF_OPEN, State.OPEN, State.OFFLINE, State.CLOSED]
+BROKEN = Outcome(Kind.SERVER_ERROR, "x")
+Place = tuple[str, str]
+
+
+def place(target: TargetState) -> Place:
+    return target.provider.name, target.model
+
+
+class RoutingMachine(RuleBasedStateMachine):
+    seen: ClassVar[set[object]] = set()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 10.0
+        self.keys = dict.fromkeys(NAMES, "k0")
+        self.router = Router(make_plan(self.keys, False), random.Random(5))
+        self.tickets: list[Ticket] = []
+        self.begun: Counter[Place] = Counter()
+        self.kinds: Counter[tuple[Place, Kind]] = Counter()
+        self.retries: Counter[Place] = Counter()
+        # Marks by owner, a provider's name or a place: (reason, end), all there ever were.
+        self.marks: dict[object, list[tuple[Skip, float]]] = {}
+        self.limited: dict[Place, tuple[int, float]] = {}
+        self.forbidden: Counter[Place] = Counter()
+        self.credit: dict[int, int] = {}
+
+    # The model.
+
+    def in_flight(self, provider: str) -> int:
+        return sum(ticket.candidate.state.provider.name == provider for ticket in self.tickets)
+
+    def mark(self, owner: object, why: Skip, seconds: float) -> None:
+        self.marks.setdefault(owner, []).append((why, self.now + seconds))
+
+    def why_not(self, target: TargetState) -> Skip | None:
+        name = target.provider.name
+        breaker = target.provider.breaker.state(self.now)
+        if breaker is State.OFFLINE:
+            return Skip.OFFLINE
+        for owner in (name, place(target)):
+            in_force = {why for why, end in self.marks.get(owner, []) if end > self.now}
+            if in_force:
+                return min(in_force, key=MARKS.index)
+        if breaker in {State.OPEN, State.PROBING}:
+            return Skip.OPEN if breaker is State.OPEN else Skip.PROBING
+        limit = LIMITS[name]
+        return Skip.FULL if limit is not None and self.in_flight(name) >= limit else None
+
+    def model_chooses(self, route: Route, tried: set[TargetState]) -> tuple[Candidate | None, list[Skip]]:
+        skips: list[Skip] = []
+        for tier in sorted({candidate.tier for candidate in route.candidates}):
+            usable = []
+            for candidate in route.candidates:
+                if candidate.tier == tier:
+                    why = Skip.TRIED if candidate.state in tried else self.why_not(candidate.state)
+                    skips += [why] if why else []
+                    usable += [] if why else [candidate]
+            if usable:
+                for candidate in usable:
+                    self.credit[id(candidate)] = self.credit.get(id(candidate), 0) + candidate.weight
+                best = max(usable, key=lambda candidate: self.credit[id(candidate)])
+                self.credit[id(best)] -= sum(candidate.weight for candidate in usable)
+                return best, skips
+        return None, skips
+
+    def model_marks(self, ticket: Ticket, outcome: Outcome) -> None:
+        target = ticket.candidate.state
+        name, where, kind = target.provider.name, place(target), outcome.kind
+        if kind is Kind.SUCCESS:
+            self.limited[where] = 0, self.limited.get(where, (0, -inf))[1]
+        if kind is Kind.FORBIDDEN:
+            self.forbidden[where] += 1
+            if self.forbidden[where] >= 2:
+                self.mark(where, Skip.AUTH, 60.0)
+        elif kind not in {Kind.GONE, Kind.LOST, Kind.DEADLINE}:
+            self.forbidden[where] = 0
+        if kind is Kind.QUOTA:
+            self.mark(name, Skip.QUOTA, 600.0)
+        elif kind is Kind.AUTH:
+            self.mark(name, Skip.AUTH, 60.0)
+        elif kind is Kind.MISSING:
+            self.mark(where, Skip.MISSING, 60.0)
+        elif kind is Kind.SERVER_ERROR and outcome.retry_after is not None:
+            self.mark(where, Skip.WAITING, outcome.retry_after)
+        elif kind is Kind.RATE_LIMITED:
+            row, latest = self.limited.get(where, (0, -inf))
+            if ticket.started >= latest:
+                row, latest = row + 1, self.now
+                self.limited[where] = row, latest
+            seconds = min(5.0 * 2.0 ** max(0, row - 1), 60.0) if outcome.retry_after is None else outcome.retry_after
+            self.mark(where, Skip.COOLING, seconds)
+
+    # What can happen.
+
+    @rule(seconds=st.sampled_from([0.0, 0.001, 0.1, 2.0, 5.0, 22.0, 60.0, 300.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def boundaries(self) -> list[float]:
+        ends = {end for marks in self.marks.values() for _, end in marks}
+        ends |= {provider.breaker.opens_until for provider in self.router.providers.values()}
+        return sorted(end for end in ends if self.now < end < inf)
+
+    @precondition(lambda self: self.boundaries())
+    @rule(which=st.integers(0, 3), side=st.sampled_from([-inf, 0.0, inf]))
+    def wait_for_a_boundary(self, which: int, side: float) -> None:
+        ends = self.boundaries()
+        end = ends[which % len(ends)]
+        self.now = max(self.now, nextafter(end, side) if side else end)
+
+    @rule(name=st.sampled_from(ROUTES), tries=st.integers(1, 3), outcome=OUTCOMES)
+    def request(self, name: str, tries: int, outcome: Outcome) -> None:
+        """One client request: up to three attempts, the first ones ended by `outcome`, the last left open."""
+        route = self.router.resolve(name)
+        assert route is not None
+        tried: set[TargetState] = set()
+        for number in range(tries):
+            expected, why = self.model_chooses(route, tried)
+            usable = self.router.usable(route, self.now, tried)
+            candidate, skips = self.router.choose(route, tried, self.now)
+            assert candidate is expected
+            assert [skip for _, skip in skips] == why
+            assert usable == (candidate is not None)
+            self.seen.update(why)
+            if candidate is None:
+                return
+            assert candidate.state not in tried
+            tried.add(candidate.state)
+            self.begin(candidate)
+            if number < tries - 1:
+                self.end(len(self.tickets) - 1, outcome)
+
+    def begin(self, candidate: Candidate) -> None:
+        state = candidate.state.provider.breaker.state(self.now)
+        assert state in {State.CLOSED, State.HALF_OPEN}
+        ticket = self.router.begin(candidate, self.now)
+        assert ticket.probe == (state is State.HALF_OPEN)
+        self.tickets.append(ticket)
+        self.begun[place(candidate.state)] += 1
+
+    @precondition(lambda self: self.tickets)
+    @rule(which=st.integers(0, 9), outcome=OUTCOMES)
+    def end(self, which: int, outcome: Outcome) -> None:
+        ticket = self.tickets.pop(which % len(self.tickets))
+        provider = ticket.candidate.state.provider
+        before, current = provider.breaker.state(self.now), ticket.generation == provider.breaker.generation
+        self.model_marks(ticket, outcome)
+        self.kinds[place(ticket.candidate.state), outcome.kind] += 1
+        self.router.end(ticket, outcome, self.now)
+        after = provider.breaker.state(self.now)
+        if not current or (before is State.CLOSED and not RULES[outcome.kind].breaker):
+            assert after is before
+        if before is State.PROBING and current:
+            failed = RULES[outcome.kind].breaker
+            verdict = State.OPEN if failed else State.CLOSED if outcome.kind is Kind.SUCCESS else State.HALF_OPEN
+            assert after is verdict
+        self.seen.add(outcome.kind)
+
+    @rule(name=st.sampled_from(ROUTES))
+    def fail_in_a_row(self, name: str) -> None:
+        for _ in range(3):
+            before = len(self.tickets)
+            self.request(name, 1, BROKEN)
+            if len(self.tickets) > before:
+                self.end(before, BROKEN)
+
+    @precondition(lambda self: any(p.breaker.state(self.now) is State.OPEN for p in self.router.providers.values()))
+    @rule(outcome=st.none() | st.just(BROKEN) | OUTCOMES)
+    def send_a_probe(self, outcome: Outcome | None) -> None:
+        """Wait until an open breaker is due, and start its probe; end it too unless `outcome` is None."""
+        providers = self.router.providers.values()
+        name = next(p.name for p in providers if p.breaker.state(self.now) is State.OPEN)
+        self.now = max(self.now, self.router.providers[name].breaker.opens_until)
+        before = len(self.tickets)
+        self.request(f"{name}/m", 1, BROKEN)
+        if outcome is not None and len(self.tickets) > before:
+            self.end(before, outcome)
+
+    @precondition(lambda self: self.tickets)
+    @rule(which=st.integers(0, 9))
+    def commit(self, which: int) -> None:
+        ticket = self.tickets[which % len(self.tickets)]
+        breaker = ticket.candidate.state.provider.breaker
+        before, probe = breaker.state(self.now), ticket.probe and ticket.generation == breaker.generation
+        self.router.progressed(ticket, self.now)
+        assert breaker.state(self.now) is (State.CLOSED if probe else before)
+        assert not ticket.probe
+
+    @precondition(lambda self: self.tickets)
+    @rule(which=st.integers(0, 9))
+    def try_again(self, which: int) -> None:
+        ticket = self.tickets[which % len(self.tickets)]
+        target = ticket.candidate.state
+        why = self.router.again(ticket, self.now)
+        other = self.why_not(target)
+        if why is None:
+            mine = ticket.probe and ticket.generation == target.provider.breaker.generation
+            assert other in {None, Skip.FULL} or (other is Skip.PROBING and mine)
+            self.retries[place(target)] += 1
+        else:
+            assert other is not Skip.FULL
+            assert target.provider.breaker.state(self.now) is not State.CLOSED or other is not None
+
+    @precondition(lambda self: self.tickets)
+    @rule(which=st.integers(0, 9), seconds=st.sampled_from([0.5, 59.0]))
+    def use_up_the_limit(self, which: int, seconds: float) -> None:
+        ticket = self.tickets[which % len(self.tickets)]
+        target = ticket.candidate.state
+        listing = [r for r in map(self.router.resolve, ("v", "w")) if r and target in {c.state for c in r.candidates}]
+        may = bool(listing)
+        for route in listing:
+            others = [c.state for c in route.candidates if c.state is not target]
+            may = may and any(o.provider.breaker.closed and self.why_not(o) is None for o in others)
+        before = target.cooldown.until
+        self.router.predicted(ticket, seconds, self.now)
+        if may:
+            self.mark(place(target), Skip.COOLING, seconds)
+        assert target.cooldown.until == (max(before, self.now + seconds) if may else before)
+
+    @rule(name=st.none() | st.sampled_from(NAMES), move=st.sampled_from(["offline", "online", "reset", "online"]))
+    def operate(self, name: str | None, move: str) -> None:
+        """An operator's move, at a provider whose breaker is busy if no name is given."""
+        if name is None:
+            name = min(NAMES, key=lambda one: RARE.index(self.router.providers[one].breaker.state(self.now)))
+        assert getattr(self.router, move)(name)
+        if move == "reset":
+            self.forget(name)
+
+    def forget(self, name: str) -> None:
+        self.marks.pop(name, None)
+        for model in ("m", "n"):
+            self.marks.pop((name, model), None)
+            self.limited.pop((name, model), None)
+            self.forbidden[name, model] = 0
+
+    @rule(new_key=st.sampled_from([None, *NAMES]), flipped=st.booleans())
+    def reload(self, new_key: str | None, flipped: bool) -> None:
+        if new_key is not None:
+            self.keys[new_key] += "x"
+            for owner in (new_key, (new_key, "m"), (new_key, "n")):
+                kept = [mark for mark in self.marks.get(owner, []) if mark[0] not in {Skip.QUOTA, Skip.AUTH}]
+                self.marks[owner] = kept
+            for model in ("m", "n"):
+                self.forbidden[new_key, model] = 0
+        self.router = Router(make_plan(self.keys, flipped), random.Random(5), self.router)
+        self.credit = {}
+
+    # What always holds.
+
+    @invariant()
+    def agrees_on_every_reason(self) -> None:
+        for provider in self.router.providers.values():
+            for target in provider.targets.values():
+                assert self.router.skip(target, self.now) is self.why_not(target)
+
+    @invariant()
+    def counts_what_is_in_flight(self) -> None:
+        for name, provider in self.router.providers.items():
+            assert provider.in_flight == self.in_flight(name)
+
+    @invariant()
+    def accounts_for_every_attempt(self) -> None:
+        for provider in self.router.snapshot(self.now).providers:
+            for target in provider.targets:
+                where, totals = (provider.name, target.model), target.totals
+                by_cause: Counter[Cause] = Counter()
+                for (other, kind), count in self.kinds.items():
+                    cause = RULES[kind].cause
+                    if other == where and cause is not None:
+                        by_cause[cause] += count
+                running = sum(place(ticket.candidate.state) == where for ticket in self.tickets)
+                assert totals.failures == {cause: by_cause[cause] for cause in Cause}
+                assert totals.successes == self.kinds[where, Kind.SUCCESS]
+                assert totals.lost == self.kinds[where, Kind.LOST]
+                assert totals.attempts == self.begun[where] + self.retries[where]
+                ended = totals.successes + totals.lost + sum(totals.failures.values())
+                assert totals.attempts == ended + running + totals.retries
+
+    @invariant()
+    def has_at_most_one_probe_a_provider(self) -> None:
+        for provider in self.router.providers.values():
+            mine = [t for t in self.tickets if t.candidate.state.provider is provider and t.probe]
+            current = [t for t in mine if t.generation == provider.breaker.generation]
+            assert len(current) == (provider.breaker.state(self.now) is State.PROBING)
+
+    @invariant()
+    def knows_when_the_next_target_recovers(self) -> None:
+        for name in ROUTES:
+            route = self.router.resolve(name)
+            assert route is not None
+            soonest, states = self.router.recovery(route, self.now)
+            assert (soonest == 0.0) == self.router.usable(route, self.now)
+            assert soonest is None or 0 <= soonest <= 60
+            for candidate, skip, left in states:
+                assert skip is self.why_not(candidate.state)
+                if left is None or skip in {None, Skip.PROBING, Skip.FULL}:
+                    continue
+                owners = (candidate.state.provider.name, place(candidate.state))
+                ends = [end for owner in owners for _, end in self.marks.get(owner, [])]
+                opens = candidate.state.provider.breaker.opens_until
+                assert abs(self.now + left - max([*ends, opens])) < 1e-6
+
+    def teardown(self) -> None:
+        for provider in self.router.providers.values():
+            self.seen.update(provider.breaker.moves)
+        event(f"{len(self.tickets)} left open")
+
+
+TestRouting = RoutingMachine.TestCase
+TestRouting.settings = settings(stateful_step_count=50)
+
+
+def test_the_campaign_sees_every_reason_every_outcome_and_every_move_of_the_breaker() -> None:
+    RoutingMachine.seen = set()
+    many = settings(max_examples=max(200, settings().max_examples), stateful_step_count=60)
+    run_state_machine_as_test(RoutingMachine, settings=many)
+    moves = {(before, after) for (before, _), after in TABLE.items() if before is not after}
+    assert {*Skip, *Kind, *moves} - RoutingMachine.seen == set()
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 3))
+def test_over_each_full_turn_every_weight_is_met_exactly(weights: list[int], turns: int) -> None:
+    providers = tuple(Provider(f"p{i}", True, "h", 443, "") for i in range(len(weights)))
+    targets = tuple(Target(f"p{i}", "m", 1, weight) for i, weight in enumerate(weights))
+    router = Router(Plan(providers=providers, virtual_models=(VirtualModel("v", targets),)), random.Random(0))
+    route = router.resolve("v")
+    assert route is not None
+    for _ in range(turns):
+        chosen = Counter(router.choose(route, set(), 0.0)[0] for _ in range(sum(weights)))
+        assert [chosen[candidate] for candidate in route.candidates] == weights
+
+
+def test_plans_of_the_machine_are_real_plans() -> None:
+    plan = make_plan(dict.fromkeys(NAMES, "k"), True)
+    assert msgspec.convert(msgspec.to_builtins(plan), Plan) == plan
