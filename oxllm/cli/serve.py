@@ -37,6 +37,8 @@ def command(config: str | None, demo: bool, log_format: str) -> None:
         from oxllm.cli.demo import start_demo
 
         become_gateway(start_demo(), log_format)
+    import msgspec
+
     plan = load_config(config).plan
     assert plan is not None, "load_config ends the command when there is none"
-    become_gateway(plan, log_format)
+    become_gateway(msgspec.structs.replace(plan, warnings=()), log_format)  # they are on the terminal already

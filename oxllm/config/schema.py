@@ -23,7 +23,8 @@ from oxllm.config.urls import parse_base_url, parse_origin
 T = TypeVar("T")
 MIB = 1024 * 1024
 SECONDS_MAX = 1e9
-"""Some thirty years: more than any timeout means, and far from where adding it to a clock loses precision."""
+"""Some thirty years: more than any timeout means, and far from where adding it to a clock loses precision.
+With both bounds, inf and nan are out of range."""
 COUNT_MAX = 1_000_000
 BYTES_MAX = 1 << 40
 TOKENS_MAX = 100_000
@@ -133,9 +134,9 @@ Port = Annotated[int, _INTEGER, Field(ge=0, le=65535)]
 Count = Annotated[int, _INTEGER, Field(ge=1, le=COUNT_MAX)]
 Amount = Annotated[int, _INTEGER, Field(ge=0, le=COUNT_MAX)]
 Bytes = Annotated[int, _INTEGER, Field(ge=1, le=BYTES_MAX)]
-Share = Annotated[float, _FLOAT, Field(ge=0, le=1, allow_inf_nan=False)]
-Seconds = Annotated[float, _FLOAT, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
-Delay = Annotated[float, _FLOAT, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]
+Share = Annotated[float, _FLOAT, Field(ge=0, le=1)]
+Seconds = Annotated[float, _FLOAT, Field(gt=0, le=SECONDS_MAX)]
+Delay = Annotated[float, _FLOAT, Field(ge=0, le=SECONDS_MAX)]
 Name = Annotated[str, checked(check_name)]
 Network = Annotated[str, checked(_network)]
 HeaderValue = Annotated[str, checked(check_header_value)]
@@ -350,7 +351,7 @@ class Provider(Section):
     timeouts: AttemptTimeouts = setting(
         "Clocks of its own; `request` is not among them.",
         AttemptTimeouts(),
-        "answer = 600",
+        "timeouts = { answer = 600 }",
     )
 
 

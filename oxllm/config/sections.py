@@ -131,8 +131,6 @@ class _Reader:
         elif kind in _BOUNDS:
             key, words = _BOUNDS[kind]
             self.problems.error(path, f"{shown} is out of range: {words.format(f'{context[key]:.15g}')}", example)
-        elif kind == "finite_number":
-            self.problems.error(path, "must be finite", example)
         elif kind == "literal_error":
             self.problems.error(path, f"{shown} is none of {context['expected']}", example)
         elif kind == "too_short":

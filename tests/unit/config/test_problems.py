@@ -1,0 +1,372 @@
+"""Each thing that can be wrong with a configuration, and the words for it."""
+
+# ruff: noqa: E501, ISC004 - a case reads best on a line
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oxllm.config.compile import load
+from tests.unit.config.conftest import Load
+
+GOOD = """\
+[server]
+[[providers]]
+name = "alpha"
+base_url = "http://alpha"
+[[providers]]
+name = "beta"
+base_url = "http://beta"
+[virtual_models]
+smart = [{ provider = "alpha", model = "m" }, { provider = "beta", model = "m" }]
+"""
+PROVIDER = '[[providers]]\nname = "alpha"\nbase_url = "http://alpha"\n'
+
+
+def said(problems: tuple[object, ...]) -> list[str]:
+    return [str(problem).removeprefix("config.toml:") for problem in problems]
+
+
+def test_a_good_file_has_neither_errors_nor_warnings(load_text: Load) -> None:
+    loaded = load_text(GOOD)
+    assert (loaded.errors, loaded.warnings) == ((), ())
+
+
+SERVER_ERRORS = [
+    ("prot = 1", "server.prot: is not a key that oxllm knows; did you mean 'port'?"),
+    ("api_key = 'x'", "server.api_key: is not a key that oxllm knows; write a list: api_keys = [...]"),
+    ("port = 65536", "server.port: 65536 is out of range: must be at most 65535; write for example port = 8080"),
+    ("port = -1", "server.port: -1 is out of range: must be at least 0; write for example port = 8080"),
+    ("port = 80.0", "server.port: takes a whole number, not 80.0; write for example port = 8080"),
+    ("port = true", "server.port: takes a whole number, not true; write for example port = 8080"),
+    (
+        "port = 'x'",
+        'server.port: "x" is a string that does not spell a whole number; write for example port = 8080',
+    ),
+    ("host = 1", 'server.host: takes text in quotes, not 1; write for example host = "127.0.0.1"'),
+    (
+        "host = '127.0.0.1:80'",
+        'server.host: "127.0.0.1:80" is neither an IP address nor a host name; write an address such as '
+        '"127.0.0.1", or "0.0.0.0" for all of them; the port is a key of its own',
+    ),
+    (
+        "bind_family = 'both'",
+        "server.bind_family: \"both\" is none of 'ipv4', 'ipv6' or 'dual'; write for example bind_family = \"dual\"",
+    ),
+    (
+        "bind_family = 'ipv6'\nhost = '127.0.0.1'",
+        'server.bind_family: ipv6 contradicts host, which is an IPv4 address; write "ipv4" or leave it out',
+    ),
+    (
+        "bind_family = 'dual'\nhost = '192.0.2.1'",
+        "server.bind_family: dual contradicts host, which is one IPv4 address; "
+        'leave bind_family out, or write host = "::" to bind all addresses of both families',
+    ),
+    (
+        "upstream_timeout_secs = 0",
+        "server.upstream_timeout_secs: 0 is out of range: must be over 0; write for example upstream_timeout_secs = 30",
+    ),
+    ("api_keys = ['']", "server.api_keys[0]: is empty, so anyone would have it; write a secret, or leave the key out"),
+    (
+        "admin_token = 'a b'",
+        "server.admin_token: holds a character that no Bearer token has; printable ASCII without spaces only",
+    ),
+    (
+        "admin_allow = ['10.0.0.0/99']",
+        'server.admin_allow[0]: "10.0.0.0/99" is not a network; write for example "10.0.0.0/8" or "fd00::/8"',
+    ),
+    (
+        "admin_hosts = ['http://x']",
+        'server.admin_hosts[0]: "http://x" is not a host name; write it without scheme, port and path: '
+        '"gateway.example.com"',
+    ),
+    (
+        "cors_origins = ['*']",
+        'server.cors_origins[0]: "*" is not an origin; write scheme and host, for example "https://chat.example.com"',
+    ),
+    (
+        "predictive_cooldown = 1",
+        "server.predictive_cooldown: takes true or false, not 1; write for example predictive_cooldown = true",
+    ),
+    (
+        "max_body_bytes = 9000000",
+        "server.max_body_bytes: max_body_bytes is over max_buffered_bytes, which has to hold a body; "
+        "lower it to 8388608, or raise max_buffered_bytes",
+    ),
+    (
+        "max_buffered_bytes = 1000000",
+        "server.max_buffered_bytes: max_body_bytes is over max_buffered_bytes, which has to hold a body; "
+        "lower it to 1000000, or raise max_buffered_bytes",
+    ),
+    (
+        "max_connections = 0",
+        "server.max_connections: 0 is out of range: must be at least 1; write for example max_connections = 4096",
+    ),
+    (
+        "otel_endpoint = 'collector:4318'",
+        'server.otel_endpoint: "collector:4318" is not an http or https URL; '
+        'write for example "https://api.example.com/v1"',
+    ),
+    (
+        "drain_timeout_secs = nan",
+        "server.drain_timeout_secs: nan is out of range: must be at least 0; write for example drain_timeout_secs = 30",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), SERVER_ERRORS)
+def test_an_error_in_server_names_line_key_fault_and_remedy(load_text: Load, line: str, message: str) -> None:
+    assert said(load_text(f"[server]\n{line}\n{PROVIDER}").errors) == [f"2: error: {message}"]
+
+
+PROVIDER_ERRORS = [
+    ('base_ur = "x"', "base_ur: is not a key that oxllm knows; did you mean 'base_url'?"),
+    (
+        "timeouts = { connect = 0 }",
+        "timeouts.connect: 0 is out of range: must be over 0; write for example connect = 5",
+    ),
+    (
+        "timeouts = { request = 1 }",
+        "timeouts.request: is not a key that oxllm knows; `request` is of the whole client request: "
+        "write it in [timeouts] or a virtual model",
+    ),
+    ("timeouts = 3", "timeouts: takes a table, not 3; write for example timeouts = { answer = 600 }"),
+    ("models = 'm'", 'models: takes a list in [ ], not "m"; write for example models = ["big-1", "small-1"]'),
+    ("models = ['']", 'models[0]: "" is empty; write for example models = ["big-1", "small-1"]'),
+    (
+        "enabled = 'yes'",
+        'enabled: "yes" is a string that does not spell true or false; write for example enabled = true',
+    ),
+    (
+        'api_key = "a\\nb"',
+        "api_key: holds a character that cannot go into a header; "
+        "printable ASCII only, no line breaks, no white space at its ends",
+    ),
+    (
+        "api_key = '${K}'\napi_key_file = 'key'",
+        "api_key_file: stands beside api_key; write one of the two",
+    ),
+    ("headers = { Host = 'x' }", "headers.Host: is a reserved header; the gateway sets or forbids it"),
+    (
+        "headers = { authorization = 'x' }",
+        "headers.authorization: is a reserved header; the key is sent as Bearer: write api_key",
+    ),
+    ("headers = { User-Agent = 'x' }", "headers.User-Agent: is a reserved header; write user_agent"),
+    ("headers = { 'X Y' = 'x' }", 'headers."X Y": is not a header\'s name; write letters, digits and - only'),
+    ("headers = { X-A = 'x', x-a = 'y' }", "headers.x-a: is the same header as 'X-A'; write it once"),
+    ("headers = { X-A = 1 }", 'headers.X-A: takes text in quotes; write for example headers = { X-Team = "search" }'),
+    ("extra_body = { model = 'x' }", "extra_body.model: cannot be in extra_body; write it in a target"),
+    ("extra_body = { stream = true }", "extra_body.stream: cannot be in extra_body; the client decides that"),
+    (
+        "extra_body = { a = [{ b = 2020-01-01 }] }",
+        "extra_body.a: holds a value that JSON cannot have (a date, inf, nan or an integer over 64 bits)",
+    ),
+    (
+        "extra_body = { a = 9223372036854775808 }",
+        "extra_body.a: holds a value that JSON cannot have (a date, inf, nan or an integer over 64 bits)",
+    ),
+    (
+        "max_in_flight = 0",
+        "max_in_flight: 0 is out of range: must be at least 1; write for example max_in_flight = 200",
+    ),
+    (
+        "proxy = 'socks5://p:1'",
+        "proxy: is not an http proxy: only http:// proxies are spoken to (by CONNECT); "
+        'write for example "http://proxy.example.com:3128"',
+    ),
+    ("ca_file = 'none.pem'", "ca_file: cannot be read: no such file or directory; the path means {cwd}/none.pem"),
+    ("ca_file = 'config.toml'", "ca_file: is not a PEM file of certificates; the path means {cwd}/config.toml"),
+    ("api_key_file = 'none'", "api_key_file: cannot be read: no such file or directory; the path means {cwd}/none"),
+]
+
+
+@pytest.mark.parametrize(("lines", "message"), PROVIDER_ERRORS)
+def test_an_error_in_a_provider_names_line_key_fault_and_remedy(load_text: Load, lines: str, message: str) -> None:
+    errors = said(load_text(PROVIDER + lines, K="k").errors)
+    line = 3 + len(lines.splitlines())
+    assert errors == [f"{line}: error: providers[0].{message.replace('{cwd}', str(Path.cwd()))}"]
+
+
+MODEL_ERRORS = [
+    ("m = []", "virtual_models.m: is an empty list"),
+    ("m = 'alpha'", 'virtual_models.m: takes a table, not "alpha"'),
+    (
+        "m = [{ provider = 'alhpa', model = 'x' }]",
+        "virtual_models.m[0].provider: no provider is named 'alhpa'; did you mean 'alpha'?",
+    ),
+    (
+        "m = [{ provider = 'zzz', model = 'x' }]",
+        "virtual_models.m[0].provider: no provider is named 'zzz'; there is 'alpha'",
+    ),
+    ("m = [{ provider = 'alpha' }]", 'virtual_models.m[0].model: is missing; write for example model = "big-1"'),
+    (
+        "m = [{ provider = 'alpha', model = 'x', weigth = 1 }]",
+        "virtual_models.m[0].weigth: is not a key that oxllm knows; did you mean 'weight'?",
+    ),
+    (
+        "m = [{ provider = 'alpha', model = 'x', weight = 0 }]",
+        "virtual_models.m[0].weight: 0 is out of range: must be at least 1; write for example weight = 3",
+    ),
+    (
+        "m = [{ provider = 'alpha', model = 'x', tier = 1 }, { provider = 'alpha', model = 'y' }]",
+        "virtual_models.m[1]: has no tier, while other targets of the list have one; "
+        "write a tier for each target, or for none",
+    ),
+    ("'' = [{ provider = 'alpha', model = 'x' }]", 'virtual_models."": the model\'s name is empty'),
+    (
+        '"a\\tb" = [{ provider = "alpha", model = "x" }]',
+        'virtual_models."a\\u0009b": the model\'s name holds a control character; remove it',
+    ),
+    (
+        "m = { targets = [{ provider = 'alpha', model = 'x' }], hold_back = 'forever' }",
+        'virtual_models.m.hold_back: "forever" is not a way to hold back; '
+        'write "first_token", "20 tokens", "800ms" or "full"',
+    ),
+    (
+        "m = { targets = [{ provider = 'alpha', model = 'x' }], hedge_after = 0 }",
+        "virtual_models.m.hedge_after: 0 is out of range: must be over 0; write for example hedge_after = 4.0",
+    ),
+    ("m = { hedge_after = 1 }", "virtual_models.m.targets: is missing"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), MODEL_ERRORS)
+def test_an_error_in_a_virtual_model_names_line_key_fault_and_remedy(load_text: Load, line: str, message: str) -> None:
+    (error,) = said(load_text(f"{PROVIDER}[virtual_models]\n{line}\n").errors)
+    assert error.startswith(f"5: error: {message}")
+
+
+FILE_ERRORS = [
+    ("", "config.toml: error: providers: there is no provider; write [[providers]] with name = \"alpha\" and a base_url"),
+    ("providers = []", "config.toml:1: error: providers: there is no provider; write [[providers]] with name = \"alpha\" and a base_url"),
+    ("[providers]\nname = 'a'", "config.toml:1: error: providers: takes tables; write it as [[providers]]"),
+    ("virtual_models = 1\n" + PROVIDER, "config.toml:1: error: virtual_models: takes a table; write it as [virtual_models]"),
+    ("server = 1\n" + PROVIDER, "config.toml:1: error: server: takes a table, not 1"),
+    ("[[provider]]\n" + PROVIDER, "config.toml:1: error: provider: is not a key that oxllm knows; did you mean 'providers'?"),
+    ("[breaker]\ncooldown = 30\n" + PROVIDER, "config.toml:2: error: breaker.cooldown: cooldown (30) is over cooldown_max (20); raise cooldown_max, or lower cooldown"),
+    ("[retry]\nbudget = 1.5\n" + PROVIDER, "config.toml:2: error: retry.budget: 1.5 is out of range: must be at most 1; write for example budget = 0.2"),
+    ("a = 1\na = 2", "config.toml:2: error: not valid TOML: cannot overwrite a value; a key or table may be written only once; tables of a list have two brackets: [[providers]]"),
+    ("[server]\nport = ${PORT}\n", 'config.toml:2: error: not valid TOML: invalid value; a variable stands inside a string: write "${PORT}"'),
+    ('[server]\nhost = "x', "config.toml:2: error: not valid TOML: unterminated string"),
+    ("x = " + "[" * 5000, "config.toml: error: is nested too deeply to be read"),
+    ("x = " + "1" * 5000, "config.toml: error: holds a number too long to be read; write shorter numbers"),
+    (PROVIDER + PROVIDER, "config.toml:5: error: providers[1].name: 'alpha' is already the name of a provider (line 2); names must be unique"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), FILE_ERRORS)
+def test_an_error_of_the_whole_file_says_what_to_write(load_text: Load, text: str, message: str) -> None:
+    assert [str(error) for error in load_text(text).errors] == [message]
+
+
+def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "latin.toml"
+    file.write_bytes(b"# one\nname = '\xfc'\n")
+    assert str(load(str(file), {}).errors[0]) == f"{file}:2: error: is not UTF-8; save the file as UTF-8"
+
+
+def test_a_file_that_is_not_there_is_an_error_not_a_traceback(tmp_path: Path) -> None:
+    (error,) = load(str(tmp_path / "none.toml"), {}).errors
+    assert error.message == "cannot be read: no such file or directory"
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "bom.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert load(str(file), {}).errors == ()
+
+
+def test_all_errors_come_at_once_in_the_order_of_the_file(load_text: Load) -> None:
+    loaded = load_text(
+        """\
+        [server]
+        port = "http"
+        bind_family = "ipv9"
+        max_body_bytes = 99999999
+        [timeouts]
+        connect = 0
+        [[providers]]
+        name = "alpha"
+        base_url = "ftp://alpha"
+        api_key = "${NOPE}"
+        headers = { Host = "x" }
+        extra_body = { model = "x" }
+        [[providers]]
+        name = "alpha"
+        [virtual_models]
+        a = []
+        b = [{ provider = "alpa", model = "m", teir = 1 }, { provider = "alpha", model = "m", tier = 1 }]
+        """
+    )
+    assert [(error.line, error.key) for error in loaded.errors] == [
+        (2, "server.port"),
+        (3, "server.bind_family"),
+        (4, "server.max_body_bytes"),
+        (6, "timeouts.connect"),
+        (9, "providers[0].base_url"),
+        (10, "providers[0].api_key"),
+        (11, "providers[0].headers.Host"),
+        (12, "providers[0].extra_body.model"),
+        (13, "providers[1].base_url"),
+        (14, "providers[1].name"),
+        (16, "virtual_models.a"),
+        (17, "virtual_models.b[0].teir"),
+        (17, "virtual_models.b[0].provider"),
+        (17, "virtual_models.b[0]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'api_key = "sk-hush\\u0000"',
+        'api_key = ["sk-hush"]',
+        'proxy = "socks5://u:sk-hush@p"',
+        'base_url2 = "https://u:sk-hush@a"',
+        'headers = { api-key = ["sk-hush"], X = "sk-hush\\n" }',
+    ],
+)
+def test_no_error_shows_a_secret(load_text: Load, text: str) -> None:
+    loaded = load_text(PROVIDER + text)
+    assert loaded.errors
+    assert "sk-hush" not in repr(loaded)
+
+
+WARNINGS = [
+    (PROVIDER + "api_key = 'sk-hush'", "4: warning: providers[0].api_key: a secret is written into the file; write ${NAME} and set it in the environment"),
+    (PROVIDER + "headers = { x-api-key = 'sk-hush' }", "4: warning: providers[0].headers.x-api-key: a secret is written into the file; write ${NAME} and set it in the environment"),
+    (PROVIDER + "proxy = 'http://u:sk-hush@p:1'", "4: warning: providers[0].proxy: a secret is written into the file; write ${NAME} and set it in the environment"),
+    ("[server]\napi_keys = ['${K}', 'sk-hush']\n" + PROVIDER, "2: warning: server.api_keys[1]: a secret is written into the file; write ${NAME} and set it in the environment"),
+    ("[server]\nadmin_token = 'sk-hush'\n" + PROVIDER, "2: warning: server.admin_token: a secret is written into the file; write ${NAME} and set it in the environment"),
+    ("[server]\nhost = '0.0.0.0'\n" + PROVIDER, "2: warning: server.host: '0.0.0.0' can be reached from outside, and there are no api_keys; anyone who can connect spends your keys; write api_keys"),
+    (PROVIDER + "enabled = false\n[virtual_models]\nm = [{ provider = 'alpha', model = 'x' }]", "6: warning: virtual_models.m: all of its providers are disabled, so it cannot be served"),
+    (PROVIDER + "[virtual_models]\nm = [{ provider = 'alpha', model = 'x' }]", "5: warning: virtual_models.m: 'alpha' is its only provider: nothing to fail over to; add a target of another provider"),
+    (GOOD + "[[providers]]\nname = 'c'\nbase_url = 'http://c'\nmodels = ['big-1']\n[virtual_models.x]\ntargets = [{ provider = 'c', model = 'bg-1' }, { provider = 'alpha', model = 'y' }]", "15: warning: virtual_models.x.targets[0].model: 'bg-1' is not among the models of 'c'; did you mean 'big-1'?"),
+    (GOOD + "vectors = [{ provider = 'alpha', model = 'text-embedding-3-small' }, { provider = 'beta', model = 'bge-m3' }]", "10: warning: virtual_models.vectors: an embedding model whose targets differ ('bge-m3', 'text-embedding-3-small'): their vectors do not compare; name the same model in each target"),
+    (GOOD + "x = [{ provider = 'alpha', model = 'y' }, { provider = 'beta', model = 'y' }, { provider = 'alpha', model = 'y' }]", "10: warning: virtual_models.x[2]: alpha/y is in the list already; only the first counts; remove it"),
+    (GOOD + "x = [{ provider = 'alpha', model = 'y', weight = 2 }, { provider = 'beta', model = 'y' }]", "10: warning: virtual_models.x[0].weight: has no effect: without tier each target is a tier of its own; write the same tier for those that share"),
+    (GOOD + "[timeouts]\nrequest = 100", "9: warning: virtual_models.smart: 2 attempts may take 130 s (connect + first_byte), past request (100 s); lower them, or raise request"),
+    (GOOD + "[timeouts]\nanswer = 900", "9: warning: virtual_models.smart: an answer may take 900 s, past request (600 s); lower them, or raise request"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), WARNINGS)
+def test_what_is_allowed_but_unwise_is_a_warning(load_text: Load, text: str, message: str) -> None:
+    loaded = load_text(text, K="k")
+    assert loaded.errors == ()
+    assert said(loaded.warnings) == [message]
+    assert loaded.plan is not None
+    assert loaded.plan.warnings == (f"config.toml:{message}",)
+    assert "sk-hush" not in repr(loaded)
+
+
+def test_the_same_embedding_model_under_another_prefix_is_no_mixture(load_text: Load) -> None:
+    text = "e = [{ provider = 'alpha', model = 'openai/text-embedding-3' }, { provider = 'beta', model = 'text-embedding-3' }]"
+    assert load_text(GOOD + text).warnings == ()
+
+
+def test_a_loopback_or_a_keyed_bind_is_no_public_one(load_text: Load) -> None:
+    assert load_text("[server]\nbind_family = 'dual'\n" + PROVIDER).warnings == ()
+    assert load_text("[server]\nhost = '::'\napi_keys = ['${K}']\n" + PROVIDER, K="k").warnings == ()
