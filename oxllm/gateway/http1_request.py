@@ -148,9 +148,10 @@ class RequestReader:
             raise bad_request("a request cannot begin with a bare line feed")
         at = self._boundary(buffer, start, end)
         self._wire += at - start
-        if self._wire > HEAD_BYTES_MAX:
+        excess = max(self._wire - HEAD_BYTES_MAX, 0)
+        upgrade = self._parse(buffer, start, at - excess)
+        if excess:
             raise Refused(api_error(431, f"the request's head is over {HEAD_BYTES_MAX} bytes"))
-        upgrade = self._parse(buffer, start, at)
         if len(self.headers) > HEADERS_MAX:
             raise Refused(api_error(431, f"the request has over {HEADERS_MAX} headers"))
         if self._head_whole:
@@ -211,13 +212,13 @@ class RequestReader:
 
     def _prime(self) -> None:
         """Have the body read as HTTP/1.1 although the client would like to switch protocols."""
-        url, headers = self.url, self.headers
+        url, headers, keep_alive = self.url, self.headers, self.keep_alive
         self.headers = []
         self._head_whole = self._whole = False
         self._parser = httptools.HttpRequestParser(self)
         framing = b"Transfer-Encoding: chunked" if self.length is None else b"Content-Length: %d" % self.length
         self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: primed\r\n%b\r\n\r\n" % framing)
-        self.url, self.headers = url, headers
+        self.url, self.headers, self.keep_alive = url, headers, keep_alive
 
     # Checks by hand.
 
@@ -228,7 +229,6 @@ class RequestReader:
             if version != "1.0":
                 raise bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
             self.http10 = True
-        self.keep_alive = parser.should_keep_alive()
         method = parser.get_method()
         self.method = METHODS.get(method) or method.decode("ascii")
         hosts = 0
@@ -288,6 +288,7 @@ class RequestReader:
         if self._head_whole:
             raise ValueError("a second message in one")  # then we cut wrongly; httptools makes it an error of its own
         self._head_whole = True
+        self.keep_alive = self._parser.should_keep_alive()  # llhttp has forgotten it once the message is complete
 
     def on_body(self, data: bytes) -> None:
         self.received += len(data)

@@ -36,8 +36,10 @@ class Clock:
     def call_soon(self, callback: Callable[..., object], *args: object) -> None:
         self._soon.append(lambda: callback(*args))
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: object) -> None:
-        heapq.heappush(self._later, (when, next(self._number), lambda: callback(*args)))
+    def call_at(self, when: float, callback: Callable[..., object], *args: object) -> object:
+        entry = (when, next(self._number), lambda: callback(*args))
+        heapq.heappush(self._later, entry)
+        return entry
 
     def settle(self) -> None:
         """Run what is due now."""
@@ -213,6 +215,14 @@ class Client:
     @property
     def state(self) -> State:
         return self.connection.state
+
+    def paused(self) -> bool:
+        """Whether the server has stopped reading."""
+        return self.transport.paused
+
+    def closed(self) -> bool:
+        """Whether the server has closed the connection."""
+        return self.transport.closing
 
     @property
     def ended(self) -> bool:

@@ -1,0 +1,787 @@
+"""One client connection: answers in order, limits, back-pressure, and an end for every connection."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from oxllm.gateway.connection import (
+    CLOSED,
+    CROWD_MAX,
+    HEAD,
+    IDLE,
+    LINGERING,
+    NEXT,
+    RAW_BYTES_MAX,
+    RAW_BYTES_TOTAL,
+    SERVING,
+    SKIP_BYTES_MAX,
+    SKIPPING,
+    WAITING,
+    State,
+)
+from oxllm.gateway.downstream import Request, Server
+from oxllm.gateway.pace import SLOW_BYTES
+from oxllm.plan import Server as Limits
+from tests.support.client_side import Bench, Client, chunked, get, post
+
+KIB = 1024
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def client(bench: Bench) -> Client:
+    return bench.client()
+
+
+def statuses(output: bytes) -> list[int]:
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", output)]
+
+
+def error_of(output: bytes) -> dict[str, object]:
+    head, _, body = output.rpartition(b"\r\n\r\n")
+    assert b"content-type: application/json" in head
+    assert b"content-length: %d" % len(body) in head
+    error = json.loads(body)["error"]
+    assert isinstance(error, dict)
+    return error
+
+
+# The table.
+
+
+def test_only_transitions_in_the_table_are_possible(client: Client) -> None:
+    for state in State:
+        for other in set(State) - set(NEXT[state]):
+            client.connection.state = state
+            with pytest.raises(AssertionError):
+                client.connection._enter(other)
+
+
+def test_every_state_but_the_last_can_be_left() -> None:
+    assert [state for state in State if not NEXT[state]] == [LINGERING, CLOSED]
+    assert {state for following in NEXT.values() for state in following} == set(State) - {State.NEW, CLOSED}
+
+
+# Requests and responses.
+
+
+def test_a_request_is_served_and_the_connection_stays(bench: Bench, client: Client) -> None:
+    client.send(get("/v1/models?all=1", "X-A: b"))
+    request = bench.service.served[0]
+    assert (request.method, request.path, request.query) == ("GET", b"/v1/models", b"all=1")
+    assert request.get(b"x-a") == b"b"
+    assert request.get(b"x-b") is None
+    assert (request.peer, request.local) == ("", "")
+    assert request.started == bench.clock.now
+    assert client.state is IDLE
+    assert client.output.endswith(b"content-length: 2\r\n\r\nok")
+
+
+def test_a_request_knows_both_ends_while_the_client_is_there(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get())
+    assert (bench.service.served[0].peer, bench.service.served[0].local) == ("192.0.2.7", "127.0.0.1")
+
+
+@pytest.mark.parametrize("piece", [1, 3, 100, 1 << 20])
+@pytest.mark.parametrize("data", [post(b"hello" * 30), chunked(b"hello" * 29, b"hello")])
+def test_a_body_is_whole_when_it_is_served(bench: Bench, client: Client, data: bytes, piece: int) -> None:
+    seen: list[bytes] = []
+    bench.service.on_head = lambda request: seen.append(bytes(request.body))
+    bench.service.on_serve = lambda request: [seen.append(bytes(request.body)), request.respond(200, [], b"")]  # type: ignore[func-returns-value]
+    client.send(data, piece)
+    assert seen == [b"", b"hello" * 30]
+    assert statuses(client.output) == [200]
+
+
+def test_pipelined_requests_are_served_one_at_a_time_and_answered_in_order(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get("/1") + post(b"two") + get("/3"))
+    for number in range(3):
+        assert len(bench.service.served) == number + 1
+        bench.service.served[number].respond(200, [], b"answer %d" % number)
+        bench.clock.settle()
+    assert re.findall(rb"answer \d", client.output) == [b"answer 0", b"answer 1", b"answer 2"]
+    assert bytes(bench.service.served[1].body) == b"two"
+
+
+def test_many_pipelined_requests_answered_at_once_do_not_recurse(bench: Bench, client: Client) -> None:
+    client.send(get() * 5000)
+    assert statuses(client.output) == [200] * 5000
+
+
+def test_a_response_has_the_clients_own_request_id_if_that_is_printable(client: Client) -> None:
+    for own, kept in [
+        ("a b~", True),
+        ("x" * 128, True),
+        ("x" * 129, False),
+        ("", False),
+        ("\xe9", False),
+        ("a\tb", False),
+    ]:
+        client.send(get("/", f"X-Request-Id: {own}").decode().encode("latin-1"))
+        found = re.search(rb"x-request-id: (.*)\r\n", client.output)
+        assert found is not None
+        if kept:
+            assert found[1] == own.encode()
+        else:
+            assert re.fullmatch(rb"oxllm-[0-9a-f]{16}", found[1])
+
+
+def test_head_gets_the_length_and_no_body(bench: Bench, client: Client) -> None:
+    client.send(get().replace(b"GET", b"HEAD"))
+    assert client.output.endswith(b"content-length: 2\r\n\r\n")
+    bench.service.on_serve = stream(b"abc")
+    client.send(get().replace(b"GET", b"HEAD") + get())
+    assert client.output.count(b"abc") == 1
+    assert client.state is IDLE
+
+
+def test_204_has_neither_length_nor_body(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.respond(204, [(b"vary", b"origin")], b"")
+    client.send(get())
+    assert b"content-length" not in client.output
+    assert client.state is IDLE
+
+
+def stream(*parts: bytes, length: int | None = None) -> Callable[[Request], object]:
+    def serve(request: Request) -> None:
+        request.begin(200, [(b"content-type", b"text/event-stream")], length)
+        for part in parts:
+            request.write(part)
+        request.end()
+
+    return serve
+
+
+def test_a_stream_goes_in_chunks_and_ends_with_the_last_one(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = stream(b"one", b"", b"two")
+    client.send(get())
+    head, _, body = client.output.partition(b"\r\n\r\n")
+    assert b"transfer-encoding: chunked" in head
+    assert body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+    assert client.state is IDLE
+
+
+def test_a_stream_of_known_length_goes_as_it_is(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = stream(b"one", b"two", length=6)
+    client.send(get())
+    assert client.output.endswith(b"content-length: 6\r\n\r\nonetwo")
+
+
+def test_a_head_goes_out_by_the_end_of_the_turn_without_a_body(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.begin(200, [], None)
+    client.send(get())
+    assert statuses(client.output) == [200]
+
+
+def test_http_10_is_answered_without_chunks_and_closed(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = stream(b"one", b"two")
+    client.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert client.output.endswith(b"connection: close\r\n\r\nonetwo")
+    assert client.transport.closing
+
+
+def test_http_10_stays_if_it_asks_and_the_length_is_known(bench: Bench, client: Client) -> None:
+    client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert b"connection: keep-alive\r\n" in client.output
+    assert client.state is IDLE
+    bench.service.on_serve = stream(b"one")
+    client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert b"connection: close\r\n" in client.output
+    assert client.ended
+
+
+def test_connection_close_is_heeded_and_said(client: Client) -> None:
+    client.send(get("/", "Connection: close") + get())
+    output = client.output
+    assert statuses(output) == [200]
+    assert b"connection: close\r\n" in output
+    assert client.transport.closing
+
+
+def test_a_large_answer_is_the_same_bytes_as_a_small_one(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 300_000)
+    client.send(get())
+    assert client.output.endswith(b"content-length: 300000\r\n\r\n" + b"x" * 300_000)
+
+
+def test_an_aborted_stream_has_its_tail_but_no_last_chunk(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get())
+    request = bench.service.served[0]
+    request.begin(200, [], None)
+    request.write(b"one")
+    request.abort(b"tail")
+    assert client.output.endswith(b"3\r\none\r\n4\r\ntail\r\n")
+    assert client.ended
+    assert bench.service.gone == 0
+    request.write(b"more")
+    request.end()
+    assert client.output == b""
+
+
+def test_an_aborted_http_10_stream_without_a_tail_is_reset(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(b"GET / HTTP/1.0\r\n\r\n")
+    bench.service.served[0].begin(200, [], None)
+    bench.service.served[0].abort()
+    assert client.transport.aborted
+    assert bench.service.gone == 0
+
+
+def test_a_date_is_made_once_a_second_if_there_is_a_clock(bench: Bench) -> None:
+    asked: list[float] = []
+
+    def wall() -> float:
+        asked.append(bench.clock.now)
+        return 784111777.0
+
+    bench.server = Server(
+        bench.server.loop, bench.service, bench.limits, bench.wheel, bench.bodies, bench.server._rng, wall=wall
+    )
+    client = bench.client()
+    client.send(get() * 3)
+    assert client.output.count(b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n") == 3
+    assert len(asked) == 1
+    bench.advance(1)
+    client.send(get())
+    assert len(asked) == 2
+
+
+# Answers that come before the body has.
+
+
+def early(request: Request) -> None:
+    request.respond(401, [], b"no")
+
+
+def test_a_short_rest_of_an_unwanted_body_is_skipped_and_the_connection_stays(bench: Bench, client: Client) -> None:
+    bench.service.on_head = early
+    data = post(b"x" * SKIP_BYTES_MAX)
+    head = len(data) - SKIP_BYTES_MAX
+    client.send(data[:head])
+    output = client.output
+    assert statuses(output) == [401]
+    assert b"connection: close" not in output
+    assert client.state is SKIPPING
+    client.send(data[head:] + get())
+    assert statuses(client.output) == [401]
+    assert client.state is IDLE
+    assert bench.service.served == []
+
+
+def test_a_long_rest_is_read_and_dropped_for_two_seconds(bench: Bench, client: Client) -> None:
+    bench.service.on_head = early
+    client.send(post(b"x" * (SKIP_BYTES_MAX + 1))[: -SKIP_BYTES_MAX - 1])
+    assert b"connection: close\r\n" in client.output
+    assert (client.state, client.transport.eof, client.transport.closing) == (LINGERING, True, False)
+    client.send(b"x" * 200_000)
+    bench.advance(1.8)
+    assert not client.transport.closing
+    bench.advance(0.4)
+    assert client.transport.closing
+
+
+def test_the_rest_of_a_chunked_body_is_not_waited_for(bench: Bench, client: Client) -> None:
+    bench.service.on_head = early
+    client.send(chunked(b"x" * 100)[:-10])
+    assert client.state is LINGERING
+    client.half_close()
+    assert client.transport.closing
+
+
+def test_a_skipped_body_that_does_not_come_ends_the_connection(bench: Bench, client: Client) -> None:
+    bench.service.on_head = early
+    client.send(post(b"x" * 100)[:-50])
+    bench.advance(20.2)
+    assert statuses(client.output) == [401]
+    assert client.transport.closing
+
+
+def test_a_body_may_still_come_while_an_early_answer_is_streamed(bench: Bench, client: Client) -> None:
+    bench.service.on_head = lambda request: request.begin(200, [], None)
+    data = post(b"x" * 100)
+    client.send(data[:-50])
+    bench.advance(100)
+    client.send(data[-50:])
+    assert client.state is SERVING
+    bench.service.heads[0].end()
+    assert client.state is IDLE
+
+
+def test_a_body_of_another_length_than_allowed_is_refused_at_once(bench: Bench) -> None:
+    bench.server.limits = Limits(max_body_bytes=1000)
+    client = bench.client()
+    client.send(post(b"x" * 1000) + post(b"x" * 1001)[:-1001])
+    output = client.output
+    assert statuses(output) == [200, 413]
+    assert error_of(output)["type"] == "invalid_request_error"
+
+
+def test_a_chunked_body_over_the_limit_is_refused_while_it_comes(bench: Bench) -> None:
+    bench.server.limits = Limits(max_body_bytes=1000)
+    client = bench.client()
+    client.send(chunked(b"x" * 1000))
+    client.send(chunked(b"x" * 1000, b"y")[:-5], 100)
+    assert statuses(client.output) == [200, 413]
+    assert client.state is LINGERING
+
+
+# Expect.
+
+
+def test_100_continue_is_said_once_the_head_is_accepted(bench: Bench, client: Client) -> None:
+    data = post(b"hello", "Expect: 100-Continue")
+    client.send(data[:-5])
+    assert client.output == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(data[-5:])
+    assert statuses(client.output) == [200]
+
+
+def test_100_continue_is_not_said_to_who_did_not_wait(client: Client) -> None:
+    client.send(post(b"hello", "Expect: 100-continue"))
+    assert statuses(client.output) == [200]
+
+
+def test_a_refusal_takes_the_place_of_100_continue_and_closes(bench: Bench, client: Client) -> None:
+    bench.service.on_head = early
+    client.send(post(b"hello", "Expect: 100-continue")[:-5])
+    output = client.output
+    assert statuses(output) == [401]
+    assert b"connection: close" in output
+    assert client.state is LINGERING
+
+
+def test_another_expectation_cannot_be_met(bench: Bench, client: Client) -> None:
+    client.send(get("/", "Expect: a-miracle"))
+    assert statuses(client.output) == [417]
+    assert bench.service.heads == []
+
+
+def test_http_10_expects_nothing(client: Client) -> None:
+    client.send(b"POST / HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert client.output == b""
+    client.send(b"hi")
+    assert statuses(client.output) == [200]
+
+
+# Errors of the connection's own.
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [(b"GET / HTTP/1.1\r\n\r\n", 400), (get("/", "X: " + "y" * 33_000), 431), (chunked(b"x")[:-7] + b"boom\r\n", 400)],
+)
+def test_what_cannot_be_read_is_answered_in_json_and_closed(
+    bench: Bench, client: Client, data: bytes, status: int
+) -> None:
+    client.send(data + get())
+    output = client.output
+    assert statuses(output) == [status]
+    assert error_of(output)["type"] == "invalid_request_error"
+    assert b"x-request-id: oxllm-" in output
+    assert b"connection: close" in output
+    assert client.state is LINGERING
+    assert [error.status for error in bench.service.errors] == [status]
+
+
+def test_garbage_behind_a_request_does_not_touch_its_answer(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get() + b"\x00garbage")
+    assert client.output == b""
+    bench.service.served[0].respond(200, [], b"fine")
+    bench.clock.settle()
+    assert statuses(client.output) == [200, 400]
+
+
+def test_a_service_that_breaks_ends_the_connection_and_is_heard_of(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        client.send(get())
+    assert client.transport.aborted
+
+
+# Time.
+
+
+@pytest.mark.parametrize(("sent", "limit"), [(b"", 20), (get(), 75)])
+def test_a_connection_without_a_request_closes_silently(
+    bench: Bench, client: Client, sent: bytes, limit: float
+) -> None:
+    client.send(sent)
+    assert client.output.count(b"HTTP") == (1 if sent else 0)
+    bench.advance(limit - 0.2)
+    assert not client.closed()
+    bench.advance(0.4)
+    assert client.closed()
+    assert client.output == b""
+
+
+def test_a_head_has_20_seconds_from_its_first_byte_however_busily_it_comes(bench: Bench, client: Client) -> None:
+    for second in range(20):
+        client.send(get("/", "X: y" * 30)[second : second + 1])
+        assert client.state is HEAD
+        bench.advance(1 if second < 19 else 0.9)
+    assert client.output == b""
+    bench.advance(0.3)
+    output = client.output
+    assert statuses(output) == [408]
+    error_of(output)
+
+
+def test_a_body_may_take_its_time_but_not_be_silent_for_20_seconds(bench: Bench, client: Client) -> None:
+    client.send(post(b"x" * 100)[:-100])
+    for _ in range(10):
+        bench.advance(19.8)
+        client.send(b"x")
+    assert client.output == b""
+    bench.advance(19.8)
+    assert client.output == b""
+    bench.advance(0.4)
+    assert statuses(client.output) == [408]
+    assert client.state is LINGERING
+    assert bench.bodies.total == 0
+
+
+def test_a_served_request_has_no_limit_here(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get())
+    bench.advance(3600)
+    bench.service.served[0].respond(200, [], b"at last")
+    assert client.output.endswith(b"at last")
+    bench.advance(74)
+    assert client.state is IDLE
+
+
+def test_a_client_that_takes_nothing_for_60_seconds_is_gone(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.begin(200, [], None)
+    client.send(get())
+    client.transport.stuck = True
+    bench.service.served[0].write(b"x" * 1000)
+    bench.advance(59)
+    assert bench.service.gone == 0
+    bench.advance(7)
+    assert bench.service.gone == 1
+    assert client.transport.aborted
+
+
+def test_a_client_that_takes_a_little_is_not_gone(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.begin(200, [], None)
+    client.send(get())
+    client.transport.stuck = True
+    for _ in range(20):
+        bench.service.served[0].write(b"x" * 100)
+        client.transport.take(1)
+        bench.advance(50)
+    assert bench.service.gone == 0
+    client.transport.take(1 << 20)
+    bench.advance(3600)
+    assert bench.service.gone == 0
+
+
+def test_a_finished_answer_that_nobody_takes_does_not_hold_the_connection(bench: Bench, client: Client) -> None:
+    client.transport.stuck = True
+    client.send(get("/", "Connection: close"))
+    assert bench.server.connections == 1
+    bench.advance(66)
+    assert client.transport.lost
+    assert bench.server.connections == 0
+
+
+# The client leaves.
+
+
+@pytest.mark.parametrize("finish", [Client.half_close, lambda client: client.transport.abort()])
+def test_a_client_that_leaves_is_gone_at_once(bench: Bench, client: Client, finish: Callable[[Client], object]) -> None:
+    bench.service.keep_waiting()
+    client.send(get() + get())
+    finish(client)
+    bench.clock.settle()
+    assert bench.service.gone == 1
+    assert bench.server.connections == 0
+    assert len(bench.wheel) == 0
+    bench.service.served[0].respond(200, [], b"late")
+    bench.service.served[0].release_body()
+    assert client.output == b""
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body_gives_its_room_back(bench: Bench, client: Client) -> None:
+    client.send(post(b"x" * 300_000)[:-100])
+    assert bench.bodies.total > 200_000
+    client.half_close()
+    assert bench.bodies.total == 0
+
+
+def test_an_answer_made_at_once_reaches_a_client_that_has_shut_its_side(client: Client) -> None:
+    client.send(get())
+    client.half_close()
+    assert statuses(client.output) == [200]
+    assert client.transport.closing
+    assert not client.transport.aborted
+
+
+# Back-pressure.
+
+
+def test_the_handler_hears_of_a_full_client_and_of_room(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.begin(200, [], 1 << 20)
+    client.send(get())
+    client.transport.stuck = True
+    bench.service.served[0].write(b"x" * 64 * KIB)
+    assert bench.service.pressure == []
+    bench.service.served[0].write(b"x")
+    assert bench.service.pressure == ["blocked"]
+    client.transport.take(60 * KIB)
+    assert bench.service.pressure == ["blocked", "drained"]
+
+
+def test_a_client_that_does_not_read_gets_no_next_answer(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 50_000)
+    client.transport.stuck = True
+    client.send(get() * 100)
+    assert len(bench.service.served) == 2
+    bench.advance(50)
+    for _ in range(100):
+        client.transport.take(50_000)
+        bench.clock.settle()
+    client.transport.take(1 << 30)
+    assert len(bench.service.served) == 100
+
+
+def test_what_is_kept_behind_a_request_is_bounded(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get() + b"x" * (RAW_BYTES_MAX - 1))
+    assert not client.paused()
+    client.send(b"x")
+    assert client.paused()
+    bench.service.served[0].respond(200, [], b"")
+    bench.clock.settle()
+    assert statuses(client.output) == [200, 400]
+    assert not client.paused()
+    assert bench.server.raw_bytes == 0
+
+
+def test_what_all_connections_keep_is_bounded_together(bench: Bench) -> None:
+    bench.service.keep_waiting()
+    clients = [bench.client() for _ in range(RAW_BYTES_TOTAL // 60_000 + 2)]
+    for client in clients:
+        client.send(get() + get() * (60_000 // len(get())))
+    assert bench.server.raw_bytes < RAW_BYTES_TOTAL + RAW_BYTES_MAX
+    assert clients[-1].transport.paused
+    for client in clients:
+        client.half_close()
+    assert bench.server.raw_bytes == 0
+
+
+# The budget for bodies.
+
+
+def small_budget() -> Bench:
+    """Room for three steps of 64 KiB."""
+    bench = Bench()
+    bench.bodies.limit = 192 * KIB
+    bench.service.keep_waiting()
+    return bench
+
+
+def test_a_body_without_room_waits_and_goes_on_when_there_is_some() -> None:
+    bench = small_budget()
+    first, second = bench.client(), bench.client()
+    first.send(post(b"x" * 64 * KIB))
+    other = bench.client()
+    other.send(post(b"z" * 64 * KIB))
+    third = bench.client()
+    third.send(post(b"z" * 64 * KIB))
+    data = post(b"y" * 50 * KIB)
+    second.send(data)
+    assert (second.state, second.transport.paused) == (WAITING, True)
+    bench.service.served[0].release_body()
+    bench.clock.settle()
+    second.pump()
+    assert bytes(bench.service.served[-1].body) == b"y" * 50 * KIB
+    assert not second.transport.paused
+
+
+def test_a_body_that_waits_for_room_gets_503_after_five_seconds() -> None:
+    bench = small_budget()
+    for _ in range(3):
+        bench.client().send(post(b"x" * 64 * KIB))
+    client = bench.client()
+    client.send(post(b"y" * 50 * KIB, "Expect: 100-continue")[: -50 * KIB])
+    bench.advance(4.9)
+    assert client.output == b""
+    bench.advance(0.3)
+    output = client.output
+    assert statuses(output) == [503]
+    assert b"retry-after: 1\r\n" in output
+    assert error_of(output)["code"] == "overloaded"
+    assert bench.bodies.waiting == 0
+
+
+def test_the_connection_stays_after_a_503_if_the_body_is_short() -> None:
+    bench = small_budget()
+    for _ in range(3):
+        bench.client().send(post(b"x" * 64 * KIB))
+    client = bench.client()
+    client.send(post(b"y" * 50 * KIB))
+    bench.advance(5.2)
+    client.pump()
+    assert statuses(client.output) == [503]
+    assert client.state is IDLE
+
+
+def test_bodies_that_wait_for_each_other_are_untied_at_once() -> None:
+    bench = Bench(Limits(max_buffered_bytes=256 * KIB))
+    bench.service.keep_waiting()
+    clients = [bench.client() for _ in range(3)]
+    for client in clients:
+        client.send(post(b"x" * 250 * KIB)[: 70 * KIB])
+    for client in clients:
+        client.send(b"x" * 200 * KIB)
+    bench.clock.settle()
+    assert bench.bodies.deadlocked() is None
+    bench.advance(30)
+    for client in clients:
+        client.pump()
+    assert sum(len(statuses(client.output)) for client in clients) + len(bench.service.served) >= len(clients)
+
+
+def test_a_slow_body_has_to_go_while_others_wait() -> None:
+    bench = small_budget()
+    slow = bench.client()
+    slow.send(post(b"x" * 64 * KIB)[: -64 * KIB])
+    slow.send(b"x" * 100)
+    for _ in range(2):
+        bench.client().send(post(b"x" * 64 * KIB))
+    bench.advance(4)
+    slow.send(b"x" * 1000)
+    waiting = bench.client()
+    waiting.send(post(b"y" * 50 * KIB))
+    assert waiting.state is WAITING
+    bench.advance(1.2)
+    assert statuses(slow.output) == [408]
+    waiting.pump()
+    assert waiting.state is SERVING
+
+
+def test_a_body_of_16_kib_a_second_is_fast_enough() -> None:
+    bench = Bench()
+    bench.service.keep_waiting()
+    client = bench.client()
+    client.send(post(b"x" * 500_000)[:-500_000])
+    client.send(b"x")
+    for missing in (0, 0, 0, 1):
+        assert client.output == b""
+        client.send(b"x" * (SLOW_BYTES - missing))
+        bench.bodies.waiting = 1
+        bench.advance(5.02)
+    assert statuses(client.output) == [408]
+
+
+def test_a_body_counts_until_it_is_released_or_its_request_ends(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(post(b"x" * 100))
+    assert bench.bodies.total > 0
+    bench.service.served[0].release_body()
+    assert bench.bodies.total == 0
+    assert bench.service.served[0].body == b""
+    bench.service.served[0].respond(200, [], b"")
+    client.send(post(b"x" * 100))
+    assert bench.bodies.total > 0
+    bench.service.served[1].respond(200, [], b"")
+    assert bench.bodies.total == 0
+
+
+# Too many.
+
+
+def test_over_max_connections_only_operators_are_served() -> None:
+    bench = Bench(Limits(max_connections=2))
+    clients = [bench.client() for _ in range(2 + CROWD_MAX)]
+    beyond = bench.client()
+    assert beyond.transport.aborted
+    clients[2].send(get("/v1/models"))
+    output = clients[2].output
+    assert statuses(output) == [503]
+    assert b"retry-after: 1\r\n" in output
+    assert error_of(output)["code"] == "overloaded"
+    assert clients[2].ended
+    clients[3].send(get("/status"))
+    assert statuses(clients[3].output) == [200]
+    assert clients[3].ended
+    clients[0].send(get("/v1/models"))
+    assert statuses(clients[0].output) == [200]
+    assert clients[0].state is IDLE
+
+
+def test_a_connection_too_many_is_served_if_others_have_left_meanwhile() -> None:
+    bench = Bench(Limits(max_connections=1))
+    first, second = bench.client(), bench.client()
+    first.half_close()
+    second.send(get("/v1/models"))
+    assert statuses(second.output) == [200]
+
+
+# The end.
+
+
+def test_a_drain_closes_the_idle_and_lets_the_others_finish(bench: Bench) -> None:
+    idle, busy, half = bench.client(), bench.client(), bench.client()
+    idle.send(get())
+    bench.service.keep_waiting()
+    busy.send(get())
+    half.send(get()[:10])
+    bench.server.drain()
+    bench.clock.settle()
+    assert idle.transport.closing
+    assert bench.server.connections == 2
+    bench.service.served[1].respond(200, [], b"done")
+    assert b"connection: close\r\n" in busy.output
+    assert busy.ended
+    half.send(get()[10:])
+    bench.service.served[2].respond(200, [], b"done")
+    assert half.output.endswith(b"done")
+    assert half.ended
+    bench.advance(2.2)
+    assert bench.server.connections == 0
+
+
+def test_a_connection_that_was_accepted_but_not_heard_gets_a_moment_in_a_drain(bench: Bench) -> None:
+    before = bench.client()
+    bench.server.drain()
+    after = bench.client()
+    before.send(get())
+    assert statuses(before.output) == [200]
+    bench.advance(1.2)
+    assert after.transport.closing
+
+
+def test_a_stream_under_way_in_a_drain_closes_behind_its_end(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.begin(200, [], None)
+    client.send(get())
+    bench.server.drain()
+    bench.service.served[0].write(b"x")
+    bench.service.served[0].end()
+    assert client.output.endswith(b"0\r\n\r\n")
+    assert client.ended
+
+
+def test_close_all_closes_all_and_tells_the_handlers(bench: Bench) -> None:
+    clients = [bench.client() for _ in range(3)]
+    bench.service.keep_waiting()
+    clients[0].send(get())
+    clients[1].send(post(b"xx")[:-1])
+    bench.server.close_all()
+    bench.clock.settle()
+    assert bench.server.connections == 0
+    assert bench.service.gone == 1
+    assert len(bench.wheel) == 0
