@@ -33,7 +33,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _STREAM = re.compile(rb'"stream" *: *true')
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-    b"x-request-id: req_1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"X-Accel-Buffering: no\r\nx-request-id: req_1\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 _JSON_HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nx-request-id: req_1\r\nContent-Length: %d\r\n\r\n"
 
