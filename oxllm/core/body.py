@@ -197,6 +197,8 @@ def _segments(members: dict[str, Raw]) -> tuple[int, list[Segment]]:
 
 _QUOTE_OR_BRACKET = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 _HIGH_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+_SEEN_LATE = {"trailing characters", "invalid escape character in string", "invalid character in unicode escape"}
+"""What msgspec reports one byte behind its place."""
 _CUT_ESCAPE = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
 _STEPS = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
 """How the level changes at an opening bracket, a closing one and a colon, as a signed byte."""
@@ -221,7 +223,7 @@ def _explain(data: Buffer, error: Exception) -> BadBody:
         return _invalid("it ends too early", len(data)) if cut is None else _invalid("a lone surrogate", cut)
     if "surrogate" in what or "hex escape" in what:
         return _invalid("a lone surrogate", _lone_surrogate(data, int(place[:-1])))
-    return _invalid(what, int(place[:-1]))
+    return _invalid(what, int(place[:-1]) - (what in _SEEN_LATE))
 
 
 def _lone_surrogate(data: Buffer, stop: int) -> int:
