@@ -55,7 +55,7 @@ whatever was made until then is closed."""
 async def dial(address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
     """A TCP connection on the running loop."""
     loop = asyncio.get_running_loop()
-    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -65,7 +65,7 @@ async def dial(address: Address, port: int, protocol: asyncio.BaseProtocol) -> a
     except BaseException:
         sock.close()
         raise
-    transport, _ = await loop.create_connection(lambda: protocol, sock=sock)  # sets TCP_NODELAY; owns sock
+    transport, _ = await loop.create_connection(lambda: protocol, sock=sock)  # owns sock; sets TCP_NODELAY
     return transport
 
 
@@ -384,6 +384,8 @@ class Pool:
 
     async def _race(self, shelf: _Shelf, addresses: list[Address], port: int) -> _Reached:
         """Connect to the first address that lets us, as RFC 8305 section 5. Raises OSError."""
+        if len(addresses) == 1:
+            return await self._reach(shelf, addresses[0], port)
         tasks: list[asyncio.Task[_Reached]] = []
         running: set[asyncio.Task[_Reached]] = set()
         errors: list[Broken] = []
@@ -400,6 +402,8 @@ class Pool:
                     if error is None:
                         winner = task
                         return task.result()
+                    if not isinstance(error, OSError):
+                        raise error
                     errors.append(broken(error))
         finally:
             for task in tasks:

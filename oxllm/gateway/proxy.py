@@ -72,7 +72,7 @@ class Tunnel(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         self._refuse("connection closed")
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._refuse("connection lost")
 
     def _decide(self, nothing_behind: bool) -> None:

@@ -193,11 +193,13 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         elif self._phase is Phase.OPEN:
             self._break(Broken(Failure.EOF, "without TLS close_notify"))
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if self._phase is Phase.HANDSHAKE:
-            self._break(Broken(Failure.TLS, "connection lost during the handshake"))
-        elif self._phase is Phase.OPEN:
-            self._break(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._phase is Phase.CLOSED:
+            return
+        if self._phase is Phase.HANDSHAKE and not isinstance(exc, Broken):  # a Broken is a proxy's refusal
+            exc = Broken(Failure.TLS, "connection lost during the handshake")
+        self._phase = Phase.CLOSED
+        self._upper.connection_lost(exc)
 
     def pause_writing(self) -> None:
         self._upper.pause_writing()
@@ -249,9 +251,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self._outgoing.pending:
             self._lower.write(self._outgoing.read())
 
-    def _break(self, error: BaseException | None) -> None:
+    def _break(self, error: Broken) -> None:
         self.abort()
-        assert error is None or isinstance(error, Exception)
         self._upper.connection_lost(error)
 
     def _shake_hands(self) -> None:
@@ -282,6 +283,10 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             pass
         except ssl.SSLError as error:
             broken = Broken(Failure.TLS, detail_of(error))
+        if broken is None:
+            # A session ticket or key update makes OpenSSL set up a 16 KB write buffer, which it would keep until
+            # the next write. An empty write sends nothing and frees it.
+            self._tls.write(b"")
         self._flush()  # an answer to a key update
         if got:
             self._upper.buffer_updated(got)

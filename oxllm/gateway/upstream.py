@@ -132,7 +132,7 @@ DETAIL_OF_LOOKUP = {
 }
 
 
-def broken(error: BaseException | None) -> Broken:
+def broken(error: Exception | None) -> Broken:
     """What an error of the operating system, or None for an EOF, means to a caller."""
     if error is None:
         return Broken(Failure.EOF)
@@ -482,7 +482,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._fail(Broken(Failure.EOF))
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is None:
             self._error = self._error or broken(exc)
             if self._waiter is not None and not self._waiter.done():

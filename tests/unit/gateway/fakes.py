@@ -76,6 +76,8 @@ class FakeTransport(asyncio.Transport):
         self.closed = False
         self.aborted = False
         self.stuck = False
+        self.answers = 0
+        """For the test to count what it delivered."""
 
     def write(self, data: Any) -> None:
         if self.closed:

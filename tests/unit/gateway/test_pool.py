@@ -1,0 +1,505 @@
+"""The pool: which connection a call gets, what happens when it dies, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from oxllm import plan
+from oxllm.core.outcome import Failure
+from oxllm.gateway.names import LOCALHOST, Address, Names
+from oxllm.gateway.pool import IDLE_MAX, IDLE_S, STAGGER_S, Pool, dial, interleave
+from oxllm.gateway.wheel import TICK, Wheel
+from tests.support.virtual import VirtualLoop
+from tests.unit.gateway.fakes import FakeTransport, Network, Recorder, advance, settle
+
+A = plan.Provider("a", False, "192.0.2.1", 80, "/v1")
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "")
+UNREACHABLE = OSError(errno.ENETUNREACH, "")
+
+
+def v4(last: int) -> Address:
+    return Address(socket.AF_INET, f"192.0.2.{last}")
+
+
+def v6(last: int) -> Address:
+    return Address(socket.AF_INET6, f"2001:db8::{last}")
+
+
+class Rig:
+    """A pool on a virtual loop, over a network in memory."""
+
+    def __init__(self) -> None:
+        self.loop = VirtualLoop()
+        self.network = Network(self.loop)
+        self.table: dict[str, tuple[Address, ...]] = {}
+        self.names = Names(self.loop, self.lookup)
+        self.pool = Pool(self.loop, Wheel(self.loop), self.names, self.network)
+
+    async def lookup(self, host: str) -> tuple[Address, ...]:
+        await asyncio.sleep(0.1)
+        if host not in self.table:
+            raise socket.gaierror(socket.EAI_NONAME, "")
+        return self.table[host]
+
+    def request(self, provider: plan.Provider = A, body: bytes = b"{}") -> Recorder:
+        caller = Recorder()
+        caller.call = self.pool.request(provider, b"POST /v1 HTTP/1.1\r\nhost: a\r\n\r\n", [body], caller)
+        assert caller.events == []
+        settle(self.loop)
+        return caller
+
+    def done(self, provider: plan.Provider = A) -> FakeTransport:
+        """One request served, its connection idle."""
+        caller = self.request(provider)
+        transport = self.network.made[-1]
+        transport.deliver(OK)
+        assert caller.names[-1] == "end"
+        return transport
+
+    def is_clean(self) -> bool:
+        """Whether nothing at all is left."""
+        settle(self.loop)
+        return (self.pool.open, len(self.pool.connecting), len(self.network.open)) == (0, 0, 0)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    rig = Rig()
+    yield rig
+    rig.pool.close()
+    assert rig.is_clean()
+    rig.names.close()
+    settle(rig.loop)
+    assert asyncio.all_tasks(rig.loop) == set()
+    rig.loop.close()
+
+
+def test_a_connection_serves_one_request_after_another(rig: Rig) -> None:
+    rig.done()
+    assert (rig.pool.idle, rig.pool.open) == (1, 1)
+    caller = rig.request()
+    assert (rig.pool.idle, rig.pool.open) == (0, 1)
+    assert caller.names == ["connected", "sent"]
+    assert caller.call is not None
+    assert caller.call.reused
+    rig.network.made[0].deliver(OK)
+    assert len(rig.network.made) == 1
+
+
+def test_bytes_go_out_at_once_on_an_idle_connection_but_callbacks_come_later(rig: Rig) -> None:
+    transport = rig.done()
+    transport.written.clear()
+    caller = Recorder()
+    rig.pool.request(A, b"head", [b"body"], caller)
+    assert bytes(transport.written) == b"headbody"
+    assert caller.events == []
+
+
+def test_a_busy_connection_is_not_shared(rig: Rig) -> None:
+    rig.request()
+    rig.request()
+    assert len(rig.network.made) == 2
+
+
+def test_the_youngest_idle_connection_is_taken(rig: Rig) -> None:
+    rig.request()
+    rig.request()
+    first, second = rig.network.made
+    second.deliver(OK)
+    first.deliver(OK)
+    rig.request()
+    assert len(first.written) > len(second.written)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"host": "192.0.2.9"},
+        {"port": 81},
+        {"proxy": plan.Proxy("192.0.2.7", 3128)},
+    ],
+)
+def test_origins_do_not_share_connections(rig: Rig, change: dict[str, object]) -> None:
+    rig.done()
+    rig.request(msgspec.structs.replace(A, **change))
+    assert len(rig.network.made) == 2
+
+
+def test_providers_with_one_origin_share_connections(rig: Rig) -> None:
+    rig.done()
+    rig.request(msgspec.structs.replace(A, name="b", path="/v2", api_key="k"))
+    assert len(rig.network.made) == 1
+
+
+def test_idle_connections_expire_each_in_its_time(rig: Rig) -> None:
+    rig.request()
+    rig.request()
+    first, second = rig.network.made
+    first.deliver(OK)
+    advance(rig.loop, 10)
+    second.deliver(OK)
+    advance(rig.loop, IDLE_S - 10 + 2 * TICK)
+    assert (first.closed, first.aborted, second.closed) == (True, False, False)
+    advance(rig.loop, 10)
+    assert second.closed
+    assert rig.is_clean()
+
+
+def test_a_connection_in_use_does_not_expire(rig: Rig) -> None:
+    rig.done()
+    rig.request()
+    advance(rig.loop, 2 * IDLE_S)
+    assert rig.pool.open == 1
+
+
+def test_no_more_connections_idle_than_the_limit_and_the_oldest_goes(rig: Rig) -> None:
+    for _ in range(IDLE_MAX + 1):
+        rig.request()
+    for transport in rig.network.made:
+        transport.deliver(OK)
+    assert rig.pool.idle == IDLE_MAX
+    assert [transport.closed for transport in rig.network.made[:2]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "response", [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", OK + b"x"]
+)
+def test_what_cannot_be_reused_is_closed(rig: Rig, response: bytes) -> None:
+    caller = rig.request()
+    rig.network.made[0].deliver(response)
+    assert caller.names[-1] == "end"
+    assert rig.is_clean()
+
+
+# The free retry
+
+
+@pytest.mark.parametrize("death", ["eof", "reset"])
+def test_a_reused_connection_that_dies_before_any_byte_is_replaced_unseen(rig: Rig, death: str) -> None:
+    old = rig.done()
+    caller = rig.request(body=b"precious")
+    old.eof() if death == "eof" else old.lose(ConnectionResetError(errno.ECONNRESET, ""))
+    settle(rig.loop)
+    new = rig.network.made[1]
+    assert bytes(new.written).endswith(b"\r\n\r\nprecious")
+    new.deliver(OK)
+    assert caller.names == ["connected", "sent", "head", "data", "end"]
+    assert caller.call is not None
+    assert not caller.call.reused
+
+
+def test_the_free_retry_is_made_once(rig: Rig) -> None:
+    old = rig.done()
+    caller = rig.request()
+    old.eof()
+    settle(rig.loop)
+    rig.network.made[1].eof()
+    assert caller.events[-1] == ("failed", Failure.EOF, True, "")
+    assert len(rig.network.made) == 2
+
+
+def test_a_reused_connection_that_dies_after_a_byte_is_a_failure(rig: Rig) -> None:
+    old = rig.done()
+    caller = rig.request()
+    old.deliver(b"H")
+    old.eof()
+    assert caller.events[-1] == ("failed", Failure.EOF, False, "in the head")
+
+
+def test_a_new_connection_that_dies_before_any_byte_is_a_failure(rig: Rig) -> None:
+    caller = rig.request()
+    rig.network.made[0].eof()
+    assert caller.events == ["connected", "sent", ("failed", Failure.EOF, True, "")]
+
+
+def test_an_answer_older_than_its_request_is_nobodys(rig: Rig) -> None:
+    old = rig.done()
+    caller = Recorder()
+    rig.pool.request(A, b"head", [b"body"], caller)
+    old.deliver(OK)  # read in the same turn of the loop in which the request was written
+    settle(rig.loop)
+    assert caller.names == ["connected", "sent"]
+    assert bytes(rig.network.made[1].written) == b"headbody"
+    assert old.closed
+
+
+def test_the_request_is_let_go_of_when_the_response_begins(rig: Rig) -> None:
+    rig.done()
+    caller = rig.request()
+    lease = caller.call
+    assert lease._segments  # type: ignore[union-attr]
+    rig.network.made[0].deliver(b"H")
+    assert not lease._segments  # type: ignore[union-attr]
+
+
+# Connecting
+
+
+def named(rig: Rig, *addresses: Address) -> plan.Provider:
+    rig.table["a.example"] = addresses
+    return msgspec.structs.replace(A, host="a.example")
+
+
+def test_families_alternate() -> None:
+    assert interleave([v6(1), v6(2), v6(3), v4(1)]) == [v6(1), v4(1), v6(2), v6(3)]
+    assert interleave([v4(1)]) == [v4(1)]
+
+
+def test_a_slow_address_is_overtaken_by_the_next(rig: Rig) -> None:
+    rig.network.after = {v6(1).host: 9.0, v4(1).host: 0.05}
+    provider = named(rig, v6(1), v4(1), v4(2))
+    start = rig.loop.time()
+    caller = rig.request(provider)
+    advance(rig.loop, 1)
+    assert caller.names == ["connected", "sent"]
+    dialled = [(round(at - start, 3), host) for at, host in rig.network.dialled]
+    assert dialled == [(0.1, v6(1).host), (0.1 + STAGGER_S, v4(1).host)]
+    assert rig.network.cancelled == 1
+    assert len(rig.network.open) == 1
+
+
+def test_a_refused_address_is_followed_by_the_next_at_once(rig: Rig) -> None:
+    rig.network.after = {v6(1).host: REFUSED}
+    caller = rig.request(named(rig, v6(1), v4(1)))
+    advance(rig.loop, 0.1)
+    assert caller.names == ["connected", "sent"]
+    assert rig.network.dialled[0][0] == rig.network.dialled[1][0]
+
+
+def test_the_most_telling_error_is_reported_when_all_addresses_fail(rig: Rig) -> None:
+    rig.network.after = {v6(1).host: UNREACHABLE, v4(1).host: REFUSED}
+    caller = rig.request(named(rig, v6(1), v4(1)))
+    advance(rig.loop, 1)
+    assert caller.events == [("failed", Failure.REFUSED, True, "")]
+    assert rig.is_clean()
+
+
+def test_of_two_that_connect_at_the_same_time_one_is_closed(rig: Rig) -> None:
+    rig.network.after = {v6(1).host: STAGGER_S + 0.1, v4(1).host: 0.1}
+    rig.request(named(rig, v6(1), v4(1)))
+    advance(rig.loop, 1)
+    assert len(rig.network.made) == 2
+    assert len(rig.network.open) == rig.pool.open == 1
+
+
+def test_a_name_that_is_not_found_fails(rig: Rig) -> None:
+    caller = rig.request(msgspec.structs.replace(A, host="nobody.example"))
+    advance(rig.loop, 1)
+    assert caller.events == [("failed", Failure.DNS, True, "no such host")]
+
+
+def test_a_connection_that_closes_at_once_fails(rig: Rig) -> None:
+    rig.network.after = {"192.0.2.1": 0.5}
+    caller = Recorder()
+
+    def die() -> None:
+        rig.network.made[0].eof()
+
+    caller.on["connected"] = die
+    rig.pool.request(A, b"", [], caller)
+    advance(rig.loop, 1)
+    assert caller.events[-1] == ("failed", Failure.EOF, True, "")
+
+
+# Cancelling
+
+
+@pytest.mark.parametrize("at", [0.0, 0.05, 0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7])
+@pytest.mark.parametrize("turns", range(8))
+def test_a_call_cancelled_at_any_turn_of_its_connecting_leaves_nothing(rig: Rig, at: float, turns: int) -> None:
+    """0.1 the name is known, 0.35 the second address is tried, 0.5 and 0.6 they answer."""
+    rig.network.after = {v6(1).host: 0.4, v4(1).host: 0.25}
+    provider = named(rig, v6(1), v4(1))
+    caller = Recorder()
+    call = rig.pool.request(provider, b"head", [b"x" * 200_000], caller)
+    if at:
+        rig.loop.run_until_complete(asyncio.sleep(at))
+    for _ in range(turns):
+        rig.loop.call_soon(rig.loop.stop)
+        rig.loop.run_forever()
+    call.cancel()
+    call.cancel()
+    events = list(caller.events)
+    advance(rig.loop, 2)
+    assert caller.events == events
+    assert rig.is_clean()
+
+
+@pytest.mark.parametrize("phase", ["connected", "sent", "head", "data", "end"])
+@pytest.mark.parametrize("reused", [False, True])
+def test_a_call_cancelled_from_any_callback_leaves_nothing_but_a_whole_answers_connection(
+    rig: Rig, phase: str, reused: bool
+) -> None:
+    if reused:
+        rig.done()
+    caller = Recorder()
+    call = caller.call = rig.pool.request(A, b"head", [b"body"], caller)
+    caller.on[phase] = call.cancel
+    settle(rig.loop)
+    rig.network.made[0].deliver(OK)
+    settle(rig.loop)
+    assert caller.names[-1] == phase
+    assert rig.pool.open == rig.pool.idle == len(rig.network.open) == (phase == "end")
+
+
+def test_a_request_made_from_within_end_goes_over_the_same_connection(rig: Rig) -> None:
+    caller, next_caller = Recorder(), Recorder()
+    caller.on["end"] = lambda: rig.pool.request(A, b"again", [], next_caller)
+    rig.pool.request(A, b"head", [], caller)
+    settle(rig.loop)
+    rig.network.made[0].deliver(OK)
+    assert bytes(rig.network.made[0].written) == b"headagain"
+    settle(rig.loop)
+    rig.network.made[0].deliver(OK)
+    assert next_caller.names == ["connected", "sent", "head", "data", "end"]
+
+
+def test_pausing_stops_the_reading_and_the_idle_connection_reads_again(rig: Rig) -> None:
+    caller = rig.request()
+    transport = rig.network.made[0]
+    call = caller.call
+    assert call is not None
+    reading = []
+    for act in (call.pause, call.resume, call.pause, lambda: transport.deliver(OK), call.resume, call.pause):
+        act()
+        reading.append(transport.reading)
+    assert reading == [False, True, False, True, True, True]
+
+
+def test_a_call_paused_while_connecting_does_not_read(rig: Rig) -> None:
+    caller = Recorder()
+    rig.pool.request(A, b"head", [], caller).pause()
+    settle(rig.loop)
+    assert not rig.network.made[0].reading
+
+
+# Reload and close
+
+
+def test_a_reload_closes_what_no_provider_needs_and_keeps_the_rest(rig: Rig) -> None:
+    gone = msgspec.structs.replace(A, name="gone", host="192.0.2.2")
+    kept, idle = rig.done(), rig.done(gone)
+    running = rig.request(gone)
+    old = rig.network.made[-1]
+    assert old is idle
+    rig.request(gone)
+    rig.network.made[-1].deliver(OK)
+    rig.pool.retain([A])
+    assert [transport.closed for transport in rig.network.made] == [False, False, True]
+    old.deliver(OK)
+    assert running.names[-1] == "end"
+    assert old.closed
+    assert not kept.closed
+    assert (rig.pool.idle, rig.pool.open) == (1, 1)
+
+
+def test_closing_the_pool_ends_everything_and_reports_nothing(rig: Rig) -> None:
+    rig.done()
+    rig.done(msgspec.structs.replace(A, port=81))
+    under_way = rig.request()
+    rig.network.after = {"192.0.2.3": 9.0}
+    connecting = rig.request(msgspec.structs.replace(A, host="192.0.2.3"))
+    rig.pool.close()
+    assert rig.is_clean()
+    assert under_way.names == ["connected", "sent"]
+    assert connecting.events == []
+
+
+# Proxies
+
+
+PROXY = plan.Proxy("192.0.2.7", 3128, "Basic dTpw")
+
+
+def test_an_http_provider_is_asked_in_absolute_form_through_its_proxy(rig: Rig) -> None:
+    rig.request(msgspec.structs.replace(A, proxy=PROXY), b"{}")
+    assert rig.network.dialled[0][1] == "192.0.2.7"
+    assert bytes(rig.network.made[0].written) == (
+        b"POST http://192.0.2.1:80/v1 HTTP/1.1\r\nhost: a\r\nproxy-authorization: Basic dTpw\r\n\r\n{}"
+    )
+
+
+def test_what_keeps_us_from_the_proxy_is_the_proxys_fault(rig: Rig) -> None:
+    rig.network.after = {"192.0.2.7": REFUSED}
+    caller = rig.request(msgspec.structs.replace(A, proxy=PROXY))
+    assert caller.events == [("failed", Failure.PROXY, True, "connection refused")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 9\r\n\r\n", "HTTP 407"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\npage", "HTTP 403"),
+        (b"SSH-2.0-x\r\n\r\n", "not an HTTP proxy"),
+        (b"HTTP/1.1 200 OK\r\n\r\nx", "bytes before the tunnel"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 20_000, "answer too large"),
+    ],
+)
+def test_a_tunnel_that_is_not_given_is_the_proxys_fault(rig: Rig, answer: bytes, why: str) -> None:
+    caller = rig.request(msgspec.structs.replace(A, tls=True, host="2001:db8::5", port=443, proxy=PROXY))
+    assert bytes(rig.network.made[0].written).startswith(b"CONNECT [2001:db8::5]:443 HTTP/1.1\r\n")
+    for at in range(0, len(answer), 7):
+        rig.network.made[0].deliver(answer[at : at + 7])
+    if not why.startswith("bytes") or not caller.events:
+        rig.network.made[0].eof()
+    settle(rig.loop)
+    assert caller.events == [("failed", Failure.PROXY, True, why)]
+    assert rig.is_clean()
+
+
+@pytest.mark.parametrize("end", [FakeTransport.eof, lambda transport: transport.lose(UNREACHABLE)])
+def test_a_proxy_that_leaves_is_at_fault(rig: Rig, end: object) -> None:
+    caller = rig.request(msgspec.structs.replace(A, tls=True, proxy=PROXY))
+    end(rig.network.made[0])  # type: ignore[operator]
+    settle(rig.loop)
+    assert caller.events[0][:3] == ("failed", Failure.PROXY, True)
+
+
+def test_a_call_cancelled_in_the_tunnel_leaves_nothing(rig: Rig) -> None:
+    caller = rig.request(msgspec.structs.replace(A, tls=True, proxy=PROXY))
+    assert caller.call is not None
+    caller.call.cancel()
+    assert rig.is_clean()
+
+
+# Sockets
+
+
+async def test_dialling_sets_the_options_of_a_long_lived_connection() -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+    transport = await dial(Address(socket.AF_INET, "127.0.0.1"), server.sockets[0].getsockname()[1], asyncio.Protocol())
+    sock = transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    transport.abort()
+    server.close()
+    await asyncio.sleep(0)
+
+
+async def test_dialling_that_is_refused_or_cancelled_closes_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    connecting: list[socket.socket] = []
+    answers: list[asyncio.Future[None]] = []
+
+    async def sock_connect(sock: socket.socket, address: object) -> None:
+        connecting.append(sock)
+        answers.append(loop.create_future())
+        await answers[-1]
+
+    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+    tasks = [asyncio.ensure_future(dial(LOCALHOST[0], 9, asyncio.Protocol())) for _ in range(2)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    await asyncio.sleep(0)
+    answers[1].set_exception(REFUSED)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError, ConnectionRefusedError]
+    assert [sock.fileno() for sock in connecting] == [-1, -1]

@@ -1,0 +1,396 @@
+"""TLS to a loopback server: who is believed, what is said when not, and what a connection costs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from oxllm import plan
+from oxllm.core.outcome import Failure
+from oxllm.gateway.names import LOCALHOST, Address, Names
+from oxllm.gateway.pool import Pool
+from oxllm.gateway.tls import Contexts, make_context, system_authorities
+from oxllm.gateway.upstream import Broken
+from oxllm.gateway.wheel import Wheel
+from tests.unit.gateway.fakes import Recorder
+
+HOST = "api.alpha.example"
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+
+
+class Side:
+    """An authority, a server certified by it, and the client's pool."""
+
+    def __init__(self, directory: Path) -> None:
+        self.ca = trustme.CA()
+        self.ca_file = str(directory / "ca.pem")
+        self.ca.cert_pem.write_to_path(self.ca_file)
+        loop = asyncio.get_running_loop()
+        self.pool = Pool(loop, Wheel(loop), Names(loop, self._lookup))
+        self.servers: list[asyncio.Server] = []
+        self.handlers: set[asyncio.Task[None]] = set()
+
+    async def _lookup(self, host: str) -> tuple[Address, ...]:
+        return LOCALHOST[:1]
+
+    def certified(self, *names: str, not_after: datetime.datetime | None = None) -> ssl.SSLContext:
+        """A server's context with a certificate for `names`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        not_before = PAST - datetime.timedelta(days=9) if not_after else None
+        self.ca.issue_cert(*names, not_before=not_before, not_after=not_after).configure_cert(context)
+        return context
+
+    async def serve(self, handler: Serve, context: ssl.SSLContext | None) -> int:
+        """Serve on a port of 127.0.0.1."""
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self.handlers.add(task)
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await handler(reader, writer)
+            writer.transport.abort()
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+        self.servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    def provider(
+        self, port: int, host: str = HOST, ca_file: str | None = "", proxy: plan.Proxy | None = None
+    ) -> plan.Provider:
+        return plan.Provider(
+            "alpha", True, host, port, "", ca_file=self.ca_file if ca_file == "" else ca_file, proxy=proxy
+        )
+
+    async def request(self, provider: plan.Provider, body: bytes = b"") -> Recorder:
+        """One request, until its end."""
+        caller = Recorder()
+        over = asyncio.Event()
+        caller.on = {"end": over.set, "failed": over.set}
+        head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+        caller.call = self.pool.request(provider, head, [body], caller)
+        await asyncio.wait_for(over.wait(), 20)
+        return caller
+
+    async def close(self) -> None:
+        self.pool.close()
+        for server in self.servers:
+            server.close()
+        for task in self.handlers:
+            task.cancel()
+        await asyncio.gather(*self.handlers)
+        for _ in range(3):  # for what has been aborted to be closed
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def side(tmp_path: Path) -> AsyncIterator[Side]:
+    side = Side(tmp_path)
+    yield side
+    await side.close()
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers each request with its own body."""
+    while True:
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+        body = await reader.readexactly(size)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        writer.write(body)
+        await writer.drain()
+
+
+async def test_requests_go_over_one_tls_connection_with_sni_and_http_1_1(side: Side) -> None:
+    seen: list[object] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tls = writer.get_extra_info("ssl_object")
+        seen.append((tls.selected_alpn_protocol(), tls.version()))
+        await echo(reader, writer)
+
+    context = side.certified(HOST)
+    context.sni_callback = lambda _socket, name, _context: seen.append(name)
+    provider = side.provider(await side.serve(handler, context))
+    for text in (b"one", b"two"):
+        caller = await side.request(provider, text)
+        assert caller.names == ["connected", "sent", "head", "data", "end"]
+        assert caller.body == text
+    assert caller.call is not None
+    assert caller.call.reused
+    assert (side.pool.idle, side.pool.open) == (1, 1)
+    assert seen == [HOST, ("http/1.1", "TLSv1.3")]
+
+
+async def test_an_address_literal_is_checked_against_the_certificate_and_sends_no_sni(side: Side) -> None:
+    names: list[str | None] = []
+    context = side.certified("127.0.0.1")
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+    port = await side.serve(echo, context)
+    assert (await side.request(side.provider(port, "127.0.0.1"))).names[-1] == "end"
+    assert names == [None]
+    failed = await side.request(side.provider(await side.serve(echo, side.certified("127.0.0.2")), "127.0.0.1"))
+    assert failed.events == [("failed", Failure.TLS, True, "certificate is for another host")]
+
+
+async def test_tls_1_2_is_spoken_and_nothing_older(side: Side) -> None:
+    context = side.certified(HOST)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert (await side.request(side.provider(await side.serve(echo, context)), b"x")).body == b"x"
+    assert make_context(side.ca_file).minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+async def test_a_certificate_for_another_host_is_refused(side: Side) -> None:
+    caller = await side.request(side.provider(await side.serve(echo, side.certified("other.example"))))
+    assert caller.events == [("failed", Failure.TLS, True, "certificate is for another host")]
+    assert side.pool.open == 0
+
+
+async def test_an_expired_certificate_is_refused(side: Side) -> None:
+    caller = await side.request(side.provider(await side.serve(echo, side.certified(HOST, not_after=PAST))))
+    assert caller.events == [("failed", Failure.TLS, True, "certificate expired")]
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(side: Side, tmp_path: Path) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    port = await side.serve(echo, side.certified(HOST))
+    for ca_file in (str(other), None):
+        caller = await side.request(side.provider(port, ca_file=ca_file))
+        assert caller.events[-1][:3] == ("failed", Failure.TLS, True)
+        assert caller.events[-1][3] in {"certificate is from an unknown authority", "certificate is self-signed"}
+
+
+async def test_a_ca_file_that_cannot_be_read_is_a_tls_failure(side: Side, tmp_path: Path) -> None:
+    caller = await side.request(side.provider(1, ca_file=str(tmp_path / "none.pem")))
+    assert caller.events == [("failed", Failure.TLS, True, "CA file cannot be read")]
+
+
+async def test_a_host_that_does_not_speak_tls_is_said_not_to(side: Side) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+
+    caller = await side.request(side.provider(await side.serve(plain, None)))
+    assert caller.events == [("failed", Failure.TLS, True, "the host does not speak TLS")]
+
+
+async def test_a_handshake_that_is_cut_is_a_tls_failure(side: Side) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.close()
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    for handler in (cut, reset):
+        caller = await side.request(side.provider(await side.serve(handler, None)))
+        assert caller.events[-1][:3] == ("failed", Failure.TLS, True)
+        assert caller.events[-1][3].endswith("during the handshake")
+        assert side.pool.open == 0
+
+
+async def test_a_call_cancelled_in_the_handshake_leaves_no_connection(side: Side) -> None:
+    arrived, left = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        arrived.set()
+        await reader.read()
+        left.set()
+
+    caller = Recorder()
+    call = side.pool.request(side.provider(await side.serve(silent, None)), b"", [], caller)
+    await asyncio.wait_for(arrived.wait(), 20)
+    call.cancel()
+    await asyncio.wait_for(left.wait(), 20)
+    assert (caller.events, side.pool.open, len(side.pool.connecting)) == ([], 0, 0)
+
+
+async def test_big_bodies_go_both_ways_while_the_caller_pauses_and_resumes(side: Side) -> None:
+    body = bytes(range(256)) * 16 * 1024
+    caller = Recorder()
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    pauses = 0
+
+    def pause() -> None:
+        nonlocal pauses
+        assert caller.call is not None
+        pauses += 1
+        caller.call.pause()
+        loop.call_soon(caller.call.resume)
+
+    caller.on = {"data": pause, "end": over.set, "failed": over.set}
+    provider = side.provider(await side.serve(echo, side.certified(HOST)))
+    head = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
+    caller.call = side.pool.request(provider, head, [memoryview(body)], caller)
+    await asyncio.wait_for(over.wait(), 20)
+    assert caller.names == ["connected", "sent", "head", "data", "end"]
+    assert caller.body == body
+    assert pauses > 4
+    assert side.pool.idle == 1
+
+
+@pytest.mark.parametrize("polite", [True, False])
+async def test_a_body_that_only_eof_ends_needs_a_close_notify(side: Side, polite: bool) -> None:
+    async def until_eof(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nabc")
+        await writer.drain()
+        if not polite:
+            writer.transport._ssl_protocol._transport.close()  # type: ignore[attr-defined]
+        writer.close()
+        await writer.wait_closed()
+
+    caller = await side.request(side.provider(await side.serve(until_eof, side.certified(HOST))))
+    assert caller.body == b"abc"
+    end = "end" if polite else ("failed", Failure.EOF, False, "without TLS close_notify")
+    assert caller.events[-1] == end
+    assert side.pool.open == 0
+
+
+async def test_an_idle_connection_that_the_server_closes_is_forgotten(side: Side) -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        while side.pool.idle == 0:
+            await asyncio.sleep(0)
+
+    await side.request(side.provider(await side.serve(once, side.certified(HOST))))
+    while side.pool.open:
+        await asyncio.sleep(0)
+    assert side.pool.idle == 0
+
+
+async def test_an_https_provider_is_reached_through_a_tunnel(side: Side) -> None:
+    port = await side.serve(echo, side.certified(HOST))
+    asked: list[bytes] = []
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\nx: y\r\n\r\n")
+
+        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+            sink.close()
+
+        try:
+            await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+        finally:
+            far_writer.transport.abort()
+
+    proxy = plan.Proxy("proxy.corp", await side.serve(tunnel, None), "Basic dTpw")
+    caller = await side.request(side.provider(443, proxy=proxy), b"hello")
+    assert caller.body == b"hello"
+    name = HOST.encode() + b":443"
+    assert asked == [
+        b"CONNECT " + name + b" HTTP/1.1\r\nhost: " + name + b"\r\nproxy-authorization: Basic dTpw\r\n\r\n"
+    ]
+    assert side.pool.idle == 1
+
+
+def test_contexts_are_shared_until_they_are_cleared() -> None:
+    contexts = Contexts()
+    first = contexts.get(None)
+    assert contexts.get(None) is first
+    contexts.clear()
+    assert contexts.get(None) is not first
+    with pytest.raises(Broken):
+        contexts.get("/nonexistent/ca.pem")
+
+
+def test_certificate_variables_are_all_that_is_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", "/some/bundle.pem")
+    assert system_authorities() == ("/some/bundle.pem", None)
+    monkeypatch.setenv("SSL_CERT_DIR", "/some/dir")
+    assert system_authorities() == ("/some/bundle.pem", "/some/dir")
+
+
+def test_a_hashed_directory_is_preferred_to_a_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("")
+    paths = ssl.DefaultVerifyPaths(str(bundle), str(tmp_path), "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    assert system_authorities() == (str(bundle), None)
+    (tmp_path / "0a1b2c3d.0").write_text("")
+    assert system_authorities() == (None, str(tmp_path))
+
+
+MEMORY = """
+import asyncio, ctypes, sys
+from oxllm import plan
+from oxllm.gateway.names import Names
+from oxllm.gateway.pool import Pool
+from oxllm.gateway.wheel import Wheel
+
+class Caller:
+    def connected(self): pass
+    def sent(self): pass
+    def head(self, status, headers): pass
+    def data(self, data): global streaming; streaming += 1
+    def end(self): raise AssertionError
+    def failed(self, *why): raise AssertionError(why)
+
+def rss():
+    ctypes.CDLL(None).malloc_trim(0)  # as the gateway does after a burst
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pss_Anon"))
+
+async def main(port, ca_file):
+    global streaming
+    streaming = 0
+    loop = asyncio.get_running_loop()
+    pool = Pool(loop, Wheel(loop), Names(loop))
+    provider = plan.Provider("a", True, "127.0.0.1", port, "", ca_file=ca_file)
+    body = b"x" * 4096
+    async def grow(count):
+        calls = [pool.request(provider, b"POST / HTTP/1.1\\r\\n\\r\\n", [body], Caller()) for _ in range(count)]
+        wanted = streaming + count
+        while streaming < wanted:
+            await asyncio.sleep(0.01)
+        return calls
+    keep = await grow(20)
+    before = rss()
+    keep += await grow(100)
+    print((rss() - before) / 100)
+    pool.close()
+    await asyncio.sleep(0)
+
+asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, trims glibc")
+async def test_a_tls_connection_costs_less_than_40_kb(side: Side) -> None:
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(4096)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await reader.read()
+
+    port = await side.serve(stream, side.certified("127.0.0.1"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", MEMORY, str(port), side.ca_file, stdout=subprocess.PIPE
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    print(f"{float(out):.1f} KB a TLS connection")
+    assert 5 < float(out) < 40
