@@ -1,0 +1,202 @@
+"""The client's side on real sockets: what another parser could read differently, and the kernel's part in it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from random import Random
+
+import pytest
+import pytest_asyncio
+
+from oxllm.core.budget import BodyBudget
+from oxllm.gateway.downstream import Request, Server
+from oxllm.gateway.wheel import Wheel
+from oxllm.plan import Server as Limits
+from tests.support.client_side import Recorder, chunked, get, post
+
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Site:
+    """A server on a loopback port."""
+
+    def __init__(self, server: Server, service: Recorder, port: int) -> None:
+        self.server = server
+        self.service = service
+        self.port = port
+
+    async def connect(self) -> socket.socket:
+        sock = socket.socket()
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        return sock
+
+    async def ask(self, data: bytes) -> bytes:
+        """Send `data`; all that comes back until the server closes, or has shut its side."""
+        loop = asyncio.get_running_loop()
+        sock = await self.connect()
+        try:
+            await loop.sock_sendall(sock, data)
+            output = b""
+            while part := await asyncio.wait_for(loop.sock_recv(sock, 65536), 10):
+                output += part
+            return output
+        finally:
+            sock.close()
+
+
+@pytest_asyncio.fixture
+async def site() -> AsyncIterator[Site]:
+    loop = asyncio.get_running_loop()
+    service = Recorder()
+    limits = Limits()
+    server = Server(loop, service, limits, Wheel(loop), BodyBudget(limits.max_buffered_bytes), Random(1))
+    listener = await loop.create_server(server.protocol, "127.0.0.1", 0)
+    yield Site(server, service, listener.sockets[0].getsockname()[1])
+    listener.close()
+    server.close_all()
+    while server.connections:
+        await asyncio.sleep(0)
+
+
+def statuses(output: bytes) -> list[int]:
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", output)]
+
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
+SMUGGLING = {
+    "CL.TE": POST + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
+    "TE.CL": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\n",
+    "TE.TE, one of them obscured": POST + b"Transfer-Encoding: chunked\r\nTransfer-encoding: cow\r\n\r\n0\r\n\r\n",
+    "TE obscured by a space": POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "TE obscured by a vertical tab": POST + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+    "TE on a folded line": POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "TE behind a bare line feed": POST + b"X: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "TE behind a bare carriage return": POST + b"X: y\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "TE in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "TE that does not end in chunked": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "CL.CL": POST + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
+    "a list of CL": POST + b"Content-Length: 0, 44\r\n\r\n",
+    "a signed CL": POST + b"Content-Length: +0\r\n\r\n",
+    "a CL of two numbers": POST + b"Content-Length: 0 44\r\n\r\n",
+    "chunk size past 64 bits": POST + b"Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n\r\n",
+    "chunk size with a prefix": POST + b"Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n",
+    "chunk size behind a bare line feed": POST + b"Transfer-Encoding: chunked\r\n\r\n2\nhi\r\n0\r\n\r\n",
+    "chunk without its line end": POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhiX\r0\r\n\r\n",
+    "a line feed in a chunk extension": POST + b"Transfer-Encoding: chunked\r\n\r\n2;\nxx\r\n4c\r\n0\r\n\r\n",
+    "two Hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "no Host": b"GET / HTTP/1.1\r\n\r\n",
+    "HTTP/0.9 in front": b"GET /\r\n",
+    "NUL in a value": b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("case", SMUGGLING)
+async def test_what_two_parsers_could_read_differently_is_one_400_and_a_close(site: Site, case: str) -> None:
+    output = await site.ask(SMUGGLING[case] + HIDDEN)
+    assert statuses(output) == [400]
+    assert b"connection: close" in output
+    assert site.service.served == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        POST + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN,
+        POST + b"Connection: upgrade\r\nUpgrade: websocket\r\n" + chunked(HIDDEN).split(b"here\r\n")[1],
+        b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN,
+        post(HIDDEN),
+        chunked(HIDDEN),
+    ],
+)
+async def test_a_body_that_looks_like_a_request_is_a_body(site: Site, data: bytes) -> None:
+    bodies: list[bytes] = []
+
+    def serve(request: Request) -> None:
+        bodies.append(bytes(request.body))
+        request.respond(200, [], b"")
+
+    site.service.on_serve = serve
+    output = await site.ask(data + get("/next", "Connection: close"))
+    assert statuses(output) == [200, 200]
+    assert [request.path for request in site.service.served[1:]] == [b"/next"]
+    assert bodies == [HIDDEN, b""]
+
+
+async def test_an_early_answer_arrives_although_a_large_body_was_under_way(site: Site) -> None:
+    site.service.on_head = lambda request: request.respond(413, [], b"no")
+    loop = asyncio.get_running_loop()
+    sock = await site.connect()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await loop.sock_sendall(sock, post(b"x" * 6_000_000))
+    output = b""
+    while part := await loop.sock_recv(sock, 65536):
+        output += part
+    sock.close()
+    assert statuses(output) == [413]
+    assert output.endswith(b"no")
+
+
+@pytest.mark.parametrize("how", ["close", "shutdown"])
+async def test_a_client_that_leaves_is_noticed_within_100_ms(site: Site, how: str) -> None:
+    site.service.keep_waiting()
+    sock = await site.connect()
+    await asyncio.get_running_loop().sock_sendall(sock, get())
+    while not site.service.served:
+        await asyncio.sleep(0)
+    if how == "close":
+        sock.close()
+    else:
+        sock.shutdown(socket.SHUT_WR)
+    async with asyncio.timeout(0.1):
+        while not site.service.gone:
+            await asyncio.sleep(0)
+    sock.close()
+
+
+async def test_an_http_10_answer_that_broke_is_reset_not_ended(site: Site) -> None:
+    def serve(request: Request) -> None:
+        request.begin(200, [], None)
+        request.write(b"half")
+        request.abort()
+
+    site.service.on_serve = serve
+    with pytest.raises(ConnectionResetError):
+        await site.ask(b"GET / HTTP/1.0\r\n\r\n")
+
+
+async def test_small_pieces_are_not_held_back_by_nagle(site: Site) -> None:
+    sock = await site.connect()
+    await asyncio.get_running_loop().sock_sendall(sock, get())
+    while not site.service.served:
+        await asyncio.sleep(0)
+    (connection,) = site.server.open
+    inner = connection.transport.get_extra_info("socket")
+    assert inner.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    sock.close()
+
+
+async def test_a_client_that_does_not_read_holds_back_the_writer(site: Site) -> None:
+    site.service.on_serve = lambda request: request.begin(200, [], None)
+    loop = asyncio.get_running_loop()
+    sock = await site.connect()
+    await loop.sock_sendall(sock, get())
+    while not site.service.served:
+        await asyncio.sleep(0)
+    request = site.service.served[0]
+    written = 0
+    while not site.service.pressure:
+        request.write(b"x" * 50_000)
+        written += 50_000
+        await asyncio.sleep(0)
+    assert site.service.pressure == ["blocked"]
+    got = 0
+    while got < written:
+        got += len(await loop.sock_recv(sock, 1 << 20))
+    while site.service.pressure != ["blocked", "drained"]:
+        await asyncio.sleep(0)
+    sock.close()
