@@ -26,14 +26,16 @@ config_option = click.option(
 
 def gateway_options(command: Callable[P, R]) -> Callable[P, R]:
     """Which running gateway is meant; without one of these its run file tells."""
-    port = click.option("-p", "--port", type=click.IntRange(1, 65535), help="Port of the gateway on this machine.")
+    port = click.option(
+        "-p", "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Port of the gateway on this machine."
+    )
     url = click.option(
         "--url", metavar="URL", help="URL of the gateway. Default: $OXLLM_URL, $OXLLM_PORT, its run file."
     )
     return url(port(command))
 
 
-pid_option = click.option("--pid", type=click.IntRange(1), help="Process number of the gateway.")
+pid_option = click.option("--pid", type=click.IntRange(1), metavar="PID", help="Process number of the gateway.")
 
 
 class Failure(click.ClickException):

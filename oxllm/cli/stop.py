@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from urllib.parse import urlsplit
 
 import click
 
@@ -15,7 +16,14 @@ WAIT_S = 35.0
 @click.command(short_help="Finish what is in flight, and end.")
 @gateway_options
 @pid_option
-@click.option("--wait", type=click.FloatRange(0), default=WAIT_S, show_default=True, help="Seconds to wait for it.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=WAIT_S,
+    show_default=True,
+    help="How long to wait for it.",
+)
 def command(url: str | None, port: int | None, pid: int | None, wait: float) -> None:
     """Let the running gateway finish what is in flight, and end.
 
@@ -29,7 +37,7 @@ def command(url: str | None, port: int | None, pid: int | None, wait: float) -> 
     number = gateway.pid
     if number is None:
         number = call_json(gateway, "GET", "/status?format=json").get("pid")
-        if not isinstance(number, int) or not any(host in gateway.url for host in LOCAL_HOSTS):
+        if not isinstance(number, int) or urlsplit(gateway.url).hostname not in LOCAL_HOSTS:
             raise Failure(f"cannot tell the process of {gateway.url}: give --pid")
     send(number, signal.SIGTERM)
     if not wait_for_end(number, wait):

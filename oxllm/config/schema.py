@@ -123,20 +123,18 @@ def parse_hold_back(text: str) -> plan.HoldBack:
     raise BadValueError("is not a way to hold back", 'write "first_token", "20 tokens", "800ms" or "full"')
 
 
-_INTEGER = BeforeValidator(_spelt("a whole number", r"[+-]?\d{1,18}", int), json_schema_input_type=int | str)
-_FLOAT = BeforeValidator(
-    _spelt("a number", r"[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?", float), json_schema_input_type=float | str
-)
-_TRUTH = BeforeValidator(_spelt("true or false", "true|false", _boolean), json_schema_input_type=bool | str)
+_INTEGER = BeforeValidator(_spelt("a whole number", r"[+-]?\d{1,18}", int))
+_FLOAT = BeforeValidator(_spelt("a number", r"[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?", float))
+_TRUTH = BeforeValidator(_spelt("true or false", "true|false", _boolean))
 
 Flag = Annotated[bool, _TRUTH]
-Port = Annotated[int, _INTEGER, Field(ge=0, le=65535)]
-Count = Annotated[int, _INTEGER, Field(ge=1, le=COUNT_MAX)]
-Amount = Annotated[int, _INTEGER, Field(ge=0, le=COUNT_MAX)]
-Bytes = Annotated[int, _INTEGER, Field(ge=1, le=BYTES_MAX)]
-Share = Annotated[float, _FLOAT, Field(ge=0, le=1)]
-Seconds = Annotated[float, _FLOAT, Field(gt=0, le=SECONDS_MAX)]
-Delay = Annotated[float, _FLOAT, Field(ge=0, le=SECONDS_MAX)]
+Port = Annotated[int, Field(ge=0, le=65535), _INTEGER]
+Count = Annotated[int, Field(ge=1, le=COUNT_MAX), _INTEGER]
+Amount = Annotated[int, Field(ge=0, le=COUNT_MAX), _INTEGER]
+Bytes = Annotated[int, Field(ge=1, le=BYTES_MAX), _INTEGER]
+Share = Annotated[float, Field(ge=0, le=1), _FLOAT]
+Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX), _FLOAT]
+Delay = Annotated[float, Field(ge=0, le=SECONDS_MAX), _FLOAT]
 Name = Annotated[str, checked(check_name)]
 Network = Annotated[str, checked(_network)]
 HeaderValue = Annotated[str, checked(check_header_value)]
@@ -412,11 +410,22 @@ class File(Section):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the file, for editors; the short form of a virtual model included."""
-    schema = File.model_json_schema(mode="validation")
+    """JSON Schema (2020-12) of the file, for editors; the short form of a virtual model and `"${PORT}"` included."""
+    schema: dict[str, Any] = _or_text(File.model_json_schema(mode="validation"))
     short = {"type": "array", "items": {"$ref": "#/$defs/Target"}, "minItems": 1}
     entry = schema["properties"]["virtual_models"]
     entry["additionalProperties"] = {"anyOf": [short, entry["additionalProperties"]]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "oxllm configuration"} | {
-        key: value for key, value in schema.items() if key != "title"
-    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema | {"title": "oxllm configuration"}
+
+
+def _or_text(node: Any) -> Any:
+    """The same schema, in which a number or boolean may also be a string with a variable in it."""
+    if isinstance(node, list):
+        return [_or_text(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    inner = {key: _or_text(value) for key, value in node.items()}
+    if inner.get("type") not in ("integer", "number", "boolean"):
+        return inner
+    about = {key: inner.pop(key) for key in ("title", "description", "default", "examples") if key in inner}
+    return about | {"anyOf": [inner, {"type": "string", "pattern": r"\$\{"}]}

@@ -111,7 +111,7 @@ SERVER_ERRORS = [
     ),
     (
         "drain_timeout_secs = nan",
-        "server.drain_timeout_secs: nan is out of range: must be at least 0; write for example drain_timeout_secs = 30",
+        "server.drain_timeout_secs: nan is out of range: must be at most 1000000000; write for example drain_timeout_secs = 30",
     ),
 ]
 

@@ -1,0 +1,87 @@
+"""The command line as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from oxllm import __version__
+from oxllm.cli import COMMANDS, main
+from oxllm.cli.reference import BEGIN, END, render, write
+from oxllm.config.reference import insert
+from tests.unit.cli.conftest import Run
+
+PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
+
+
+def test_the_page_has_the_help_of_every_command() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert insert(text, render(), BEGIN, END) == text, "run: python -m oxllm.cli.reference docs/cli.md"
+
+
+def test_the_command_rewrites_a_page_between_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before {BEGIN} old {END} after", encoding="utf-8")
+    assert write([str(page)]) == 0
+    assert page.read_text(encoding="utf-8") == f"before {BEGIN}\n\n{render()}\n{END} after"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_of_its_own_in_80_columns(run: Run, name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
+def test_the_list_of_commands_cuts_no_summary_short(run: Run) -> None:
+    output = run("--help").output
+    assert all(f"\n  {name} " in output for name in COMMANDS)
+    assert "..." not in output.partition("Commands:")[2]
+
+
+def test_a_wrong_command_or_option_exits_2(run: Run) -> None:
+    assert run("sreve").exit_code == 2
+    assert run("serve", "--nope").exit_code == 2
+    assert run("status", "--port", "0").exit_code == 2
+    assert run("explain").exit_code == 2
+
+
+def test_the_version_is_the_packages(run: Run) -> None:
+    assert run("--version").output == f"oxllm, version {__version__}\n"
+
+
+def test_python_m_oxllm_is_the_same_command() -> None:
+    command = [sys.executable, "-m", "oxllm", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("oxllm, version")
+
+
+def test_the_list_of_commands_loads_neither_pydantic_nor_httpx() -> None:
+    script = (
+        "import sys; from oxllm.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'pydantic', 'httpx', 'asyncio'} & set(sys.modules)), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == "[]\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_the_shells_script(run: Run, shell: str) -> None:
+    result = run("completion", shell)
+    assert result.exit_code == 0
+    assert "_OXLLM_COMPLETE" in result.output
+
+
+def test_completion_offers_the_commands() -> None:
+    context = click.Context(main, info_name="oxllm")
+    assert [item.value for item in main.shell_complete(context, "st")] == ["status", "stop"]
+
+
+def test_schema_prints_json(run: Run) -> None:
+    import json
+
+    assert json.loads(run("schema").output)["title"] == "oxllm configuration"

@@ -1,0 +1,220 @@
+"""oxllm serve, up to the moment when it becomes the gateway."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from oxllm import plan as plans
+from oxllm.cli import demo, handoff, precompile
+from oxllm.cli.options import Failure
+from oxllm.plan import Plan
+from tests.unit.cli.conftest import CONFIG, Run
+
+
+class Executed(BaseException):
+    """What would have replaced the process."""
+
+    def __init__(self, file: str, arguments: list[str], env: dict[str, str]) -> None:
+        self.file, self.arguments, self.env = file, arguments, env
+
+
+@pytest.fixture
+def execve(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Executed]]:
+    """Calls of os.execve, which end the command."""
+    calls: list[Executed] = []
+
+    def replace(file: str, arguments: list[str], env: os._Environ[str]) -> NoReturn:
+        calls.append(Executed(file, arguments, dict(env)))
+        raise SystemExit(0)
+
+    before = signal.getsignal(signal.SIGHUP)
+    monkeypatch.setattr(os, "execve", replace)
+    monkeypatch.setattr(handoff, "precompile", lambda: None)
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "")  # restored after the test
+    yield calls
+    signal.signal(signal.SIGHUP, before)
+
+
+def received(call: Executed) -> Plan:
+    """The Plan as the gateway would read it."""
+    fd = int(call.arguments[call.arguments.index("--plan-fd") + 1])
+    assert os.get_inheritable(fd)
+    with open(fd, "rb") as file:
+        return plans.decode(file.read())
+
+
+def test_it_becomes_the_gateway_with_the_plan_in_a_nameless_file(
+    run: Run, config: Path, execve: list[Executed]
+) -> None:
+    result = run("serve", "--log-format", "json")
+    assert (result.exit_code, result.output) == (0, "")
+    (call,) = execve
+    assert call.file == sys.executable
+    assert call.arguments[:4] == [sys.executable, "-P", "-m", "oxllm.gateway"]
+    assert call.arguments[-2:] == ["--log-format", "json"]
+    assert call.env["MALLOC_ARENA_MAX"] == "1"
+    assert call.env["ALPHA_KEY"] == "sk-hush"
+    assert "sk-hush" not in " ".join(call.arguments)
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    plan = received(call)
+    assert plan.providers[0].api_key == "sk-hush"
+    assert plan.source == str(config)
+
+
+def test_warnings_are_said_once_here_and_not_again_by_the_gateway(
+    run: Run, config: Path, execve: list[Executed]
+) -> None:
+    config.write_text("[server]\nhost = '0.0.0.0'\n" + CONFIG)
+    result = run("serve")
+    assert "config.toml:2: warning: server.host\n" in result.stderr
+    assert received(execve[0]).warnings == ()
+
+
+def test_a_bad_configuration_is_not_served(run: Run, config: Path, execve: list[Executed]) -> None:
+    config.write_text("[server]\nport = 1.5\n" + CONFIG)
+    result = run("serve")
+    assert (result.exit_code, execve) == (1, [])
+    assert "config.toml:2: error: server.port\n" in result.stderr
+    assert result.stderr.endswith("oxllm: 1 error in the configuration\n")
+
+
+def test_a_missing_file_is_not_served(run: Run, execve: list[Executed]) -> None:
+    result = run("serve", "-c", "nowhere.toml")
+    assert (result.exit_code, execve) == (1, [])
+    assert result.stderr == "oxllm: nowhere.toml (from --config) does not exist\n"
+
+
+def test_on_windows_it_says_to_use_wsl(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oxllm.cli.serve.sys.platform", "win32")
+    result = run("serve")
+    assert result.exit_code == 1
+    assert "WSL" in result.stderr
+
+
+def test_where_there_is_no_memfd_an_unlinked_file_holds_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    fd = handoff.plan_fd(Plan(source="here"))
+    found = os.fstat(fd)
+    assert (found.st_nlink, stat.S_IMODE(found.st_mode)) == (0, 0o600)
+    with open(fd, "rb") as file:
+        assert plans.decode(file.read()).source == "here"
+
+
+def test_every_module_that_the_gateway_loads_is_compiled_before() -> None:
+    script = (
+        "import sys, encodings.idna, encodings.latin_1, encodings.ascii, oxllm.gateway.process\n"
+        "for module in list(sys.modules.values()):\n"
+        "    origin = getattr(getattr(module, '__spec__', None), 'origin', None) or ''\n"
+        "    if origin.endswith('.py'): print(origin)"
+    )
+    output = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True).stdout
+    ours = {os.path.realpath(source) for source in precompile.sources()}
+    site = {line for line in output.splitlines() if "site-packages" in line and "msgspec" not in line}
+    assert {os.path.realpath(line) for line in output.splitlines()} - ours - set(map(os.path.realpath, site)) == set()
+
+
+def test_only_missing_byte_code_is_written_and_only_where_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "module.py"
+    source.write_text("x = 1\n")
+    monkeypatch.setattr(precompile, "sources", lambda: iter([source]))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    precompile.precompile()
+    (code,) = (tmp_path / "__pycache__").iterdir()
+    written = code.stat().st_mtime_ns
+    precompile.precompile()
+    assert code.stat().st_mtime_ns == written
+    code.unlink()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    precompile.precompile()
+    assert not code.exists()
+
+
+SIMULATOR = 'import sys; print(\'{"ports":{"steady":1001,"flaky":1002}}\', flush=True); sys.stdin.read()'
+
+
+def test_the_demo_serves_the_failing_provider_first(
+    run: Run, execve: list[Executed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "start_simulator", lambda: {"steady": 1001, "flaky": 1002})
+    monkeypatch.setattr(demo, "free_port", lambda wanted: 8123)
+    result = run("serve", "--demo")
+    assert result.exit_code == 0
+    assert "http://127.0.0.1:8123/v1/chat/completions" in result.stdout
+    assert 'base_url="http://127.0.0.1:8123/v1"' in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    plan = received(execve[0])
+    assert [(target.provider, target.tier) for target in plan.virtual_models[0].targets] == [
+        ("flaky", 1),
+        ("steady", 2),
+    ]
+    assert [provider.base_url for provider in plan.providers] == [
+        "http://127.0.0.1:1002/v1",
+        "http://127.0.0.1:1001/v1",
+    ]
+    assert plan.source is None
+
+
+def test_the_demo_takes_no_configuration(run: Run, config: Path) -> None:
+    assert run("serve", "--demo", "-c", "config.toml").exit_code == 2
+
+
+def test_the_simulator_lives_as_long_as_the_pipe_that_this_process_holds() -> None:
+    script = (
+        "import os, sys\n"
+        "from oxllm.cli import demo\n"
+        f"ports = demo.start_simulator((sys.executable, '-c', {SIMULATOR!r}))\n"
+        "print(sorted(ports.items()), flush=True)\n"
+        "os.execv(sys.executable, [sys.executable, '-c', 'input(); print(1)'])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"[('flaky', 1002), ('steady', 1001)]\n"
+    (child,) = children(process.pid)
+    assert os.getsid(child) == child
+    process.communicate(b"\n")
+    handle = os.pidfd_open(child) if is_alive(child) else -1
+    if handle >= 0:
+        import select
+
+        assert select.select([handle], [], [], 5)[0], "the simulator outlived the gateway"
+        os.close(handle)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("script", ["", "print('junk')", "print('{\"ports\": {}}')", "import sys; sys.exit(3)"])
+def test_a_simulator_that_does_not_say_its_ports_is_an_error(script: str) -> None:
+    with pytest.raises(Failure, match="the simulator does not start"):
+        demo.start_simulator((sys.executable, "-c", script))
+
+
+def test_a_simulator_that_cannot_be_run_is_an_error() -> None:
+    with pytest.raises(Failure, match="the simulator does not start"):
+        demo.start_simulator(("/nowhere/python",))
+
+
+def test_the_wanted_port_is_taken_if_it_is_free_else_another() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert demo.free_port(port) not in (port, 0)
+    assert demo.free_port(port) == port

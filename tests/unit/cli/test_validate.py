@@ -1,0 +1,139 @@
+"""oxllm validate, and what init writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+import respx
+
+from tests.unit.cli.conftest import CONFIG, Run
+
+
+def test_a_valid_file_is_summed_up(run: Run, config: Path) -> None:
+    result = run("validate")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        f"{config}: valid (0 warnings)\n2 providers, 1 virtual model, listens on 127.0.0.1 port 8080\n"
+    )
+    assert result.stderr == ""
+
+
+def test_errors_go_to_stderr_with_place_message_and_help(run: Run, config: Path) -> None:
+    config.write_text("[server]\nprot = 1\n" + CONFIG)
+    result = run("validate", "-c", "config.toml")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        "config.toml:2: error: server.prot\n"
+        "    is not a key that oxllm knows\n"
+        "    help: did you mean 'port'?\n"
+        "1 error, 0 warnings\n"
+    )
+
+
+def test_long_messages_are_wrapped_at_80_columns(run: Run, config: Path) -> None:
+    config.write_text(CONFIG + "x = [{ provider = 'alpha', model = '" + "long " * 20 + "' }]\n")
+    stderr = run("validate").stderr
+    assert len(stderr.splitlines()) > 4
+    assert max(map(len, stderr.splitlines())) <= 80
+
+
+def test_warnings_fail_only_when_strict(run: Run, config: Path) -> None:
+    config.write_text("[server]\nhost = '0.0.0.0'\n" + CONFIG)
+    assert run("validate").exit_code == 0
+    assert run("validate", "--strict").exit_code == 1
+
+
+def test_json_has_all_problems(run: Run, config: Path) -> None:
+    config.write_text("[server]\nprot = 1\nhost = '0.0.0.0'\n" + CONFIG)
+    result = run("validate", "--json")
+    answer = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert answer["ok"] is False
+    assert [(error["line"], error["key"]) for error in answer["errors"]] == [(2, "server.prot")]
+    assert [warning["line"] for warning in answer["warnings"]] == [3]
+
+
+def test_without_a_file_it_says_where_it_looked(run: Run) -> None:
+    result = run("validate")
+    assert result.exit_code == 1
+    assert "there is no configuration: looked for ./config.toml" in result.stderr
+
+
+def test_a_probe_asks_each_provider_with_its_key(run: Run, config: Path, http: respx.MockRouter) -> None:
+    config.write_text(CONFIG.replace('models = ["m"]', 'models = ["m"]\nuser_agent = "acme"\nheaders = { X-T = "1" }'))
+    alpha = http.get("http://alpha.example/v1/models").respond(json={"data": [{"id": "m"}, {"id": "n"}]})
+    beta = http.get("http://beta.example/v1/models").respond(json={"data": [{"id": "other"}]})
+    result = run("validate", "--probe")
+    assert result.exit_code == 0
+    assert "probe ok      alpha: 2 models\n" in result.stdout
+    assert "probe ok      beta: 1 models; it does not list m\n" in result.stdout
+    sent = alpha.calls.last.request.headers
+    assert (sent["authorization"], sent["user-agent"], sent["x-t"]) == ("Bearer sk-hush", "acme", "1")
+    assert "authorization" not in beta.calls.last.request.headers
+    assert run("validate", "--probe", "--strict").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "code"),
+    [
+        (httpx.Response(401, text="bad key sk-hush"), "FAILED  alpha: the key is refused (HTTP 401)", 1),
+        (httpx.Response(403), "FAILED  alpha: the key is refused (HTTP 403)", 1),
+        (httpx.Response(404), "ok      alpha: reached, but it has no list of models (HTTP 404)", 0),
+        (httpx.Response(500), "FAILED  alpha: HTTP 500", 1),
+        (httpx.Response(200, text="<html>"), "FAILED  alpha: what it answers is no list of models", 1),
+        (httpx.Response(200, json=[]), "FAILED  alpha: what it answers is no list of models", 1),
+        (httpx.ConnectError("refused"), "FAILED  alpha: cannot be reached (ConnectError: refused)", 1),
+        (httpx.ReadTimeout("slow"), "FAILED  alpha: no answer within 10 s", 1),
+    ],
+)
+def test_a_probe_says_what_came_of_it(
+    run: Run, config: Path, http: respx.MockRouter, answer: httpx.Response | Exception, words: str, code: int
+) -> None:
+    http.get("http://beta.example/v1/models").respond(json={"data": []})
+    route = http.get("http://alpha.example/v1/models")
+    if isinstance(answer, Exception):
+        route.mock(side_effect=answer)
+    else:
+        route.mock(return_value=answer)
+    result = run("validate", "--probe")
+    assert f"probe {words}" in result.stdout
+    assert result.exit_code == code
+    assert "sk-hush" not in result.output
+
+
+def test_probes_are_in_the_json(run: Run, config: Path, http: respx.MockRouter) -> None:
+    http.get(host="alpha.example").respond(401)
+    http.get(host="beta.example").respond(json={"data": [{"id": "m"}]})
+    probes = json.loads(run("validate", "--probe", "--json").stdout)["probes"]
+    assert probes[0] == {
+        "provider": "alpha",
+        "ok": False,
+        "answer": "the key is refused (HTTP 401)",
+        "unknown_models": [],
+    }
+    assert probes[1]["ok"] is True
+
+
+def test_what_init_writes_is_valid(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("init").exit_code == 0
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    result = run("validate", "--strict")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "2 providers (1 off), 1 virtual model" in result.stdout
+
+
+def test_init_writes_over_nothing_unasked(run: Run, config: Path) -> None:
+    result = run("init")
+    assert (result.exit_code, result.stderr) == (1, "oxllm: config.toml exists already; write over it with --force\n")
+    assert config.read_text() == CONFIG
+    assert run("init", "--force").exit_code == 0
+    assert config.read_text() != CONFIG
+
+
+def test_init_can_print(run: Run) -> None:
+    assert run("init", "-").stdout.startswith("# oxllm configuration.")
+    assert run("init", "no/such/directory.toml").exit_code == 1
