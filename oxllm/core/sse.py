@@ -58,7 +58,6 @@ class Decoder:
             events = [data[6:-2]] if one else data[6:-2].split(b"\n\ndata: ")
             if (one or data.count(LF) == 2 * len(events)) and b"" not in events and len(data) <= EVENT_MAX:
                 self._started = True
-                self._after_cr = False
                 return events  # the usual case: nothing but whole events of one line
         return self._feed_lines(data)
 

@@ -133,6 +133,11 @@ def test_a_choice_that_comes_late_takes_completeness_back() -> None:
     assert not reader.complete
 
 
+def test_a_choice_that_comes_late_and_failed_is_a_break() -> None:
+    reader, out = read(TEXT, STOP, chunk(finish="error", index=1))
+    assert (out, reader.complete, reason(reader.failure)) == (sse(TEXT, STOP), False, 'finish_reason "error"')
+
+
 def test_done_is_never_passed_on_and_ends_a_complete_stream() -> None:
     reader, out = read(TEXT, STOP, DONE, TEXT)
     assert (out, reader.finished, reader.failure) == (sse(TEXT, STOP), True, None)
@@ -244,6 +249,11 @@ def test_an_end_inside_an_event_is_a_cut_even_if_the_event_is_all_there() -> Non
 def test_the_usage_event_is_stripped_when_only_we_asked_for_it() -> None:
     reader, out = read(TEXT, STOP, USAGE, strip_usage=True)
     assert (out, reader.usage) == (sse(TEXT, STOP), Usage(5, 7))
+
+
+def test_an_event_without_choices_that_is_not_about_usage_is_not_stripped() -> None:
+    events = [{"choices": [], "prompt_filter_results": [{}]}, {"choices": [], "usage": None}]
+    assert read(*events, strip_usage=True)[1] == sse(*events)
 
 
 def test_usage_that_comes_with_choices_is_read_and_never_stripped() -> None:

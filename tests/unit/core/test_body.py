@@ -187,6 +187,7 @@ AT = "the request body is not valid JSON: %s (byte %d)"
         (b'{"a":"\\ud800', "it ends too early", 12),
         (b'{"a":"\\ud800\\ud', "it ends too early", 15),
         (b'{"a":"\\\\ud800', "it ends too early", 13),
+        (b'{"a":"\\\\ud800"', "it ends too early", 14),
         (b'{"a":NaN}', "invalid character", 5),
         (b'{"a":[1,-Infinity]}', "invalid character", 9),
         (b'{"a":1,}', "trailing comma in object", 7),
@@ -234,6 +235,13 @@ def test_nesting_up_to_the_bound_passes_and_one_level_more_is_refused(before: by
     place = len(b'{"model":"m",' + before + b'"x":') + DEPTH_MAX - 1
     error = refused(b'{"model":"m",' + before + b'"x":' + b"[" * DEPTH_MAX + b"]" * DEPTH_MAX + b"}")
     assert error.message == AT % ("nested deeper than 500", place)
+
+
+def test_nesting_is_seen_behind_an_escape_that_lies_on_a_border_of_slices() -> None:
+    for filler in range(SLICE - 20, SLICE):
+        before = b'{"model":"m","y":"%b\\"","x":' % (b"x" * filler)
+        error = refused(before + b"[" * DEPTH_MAX + b"]" * DEPTH_MAX + b"}")
+        assert error.message == AT % ("nested deeper than 500", len(before) + DEPTH_MAX - 1)
 
 
 def test_brackets_in_strings_are_no_nesting() -> None:
