@@ -318,6 +318,19 @@ def test_a_body_may_still_come_while_an_early_answer_is_streamed(bench: Bench, c
     assert client.state is IDLE
 
 
+def test_a_body_that_is_missing_when_a_long_early_answer_ends_gets_20_seconds_more(
+    bench: Bench, client: Client
+) -> None:
+    bench.service.on_head = lambda request: request.begin(200, [], None)
+    client.send(post(b"x" * 100)[:-50])
+    bench.advance(100)
+    bench.service.heads[0].end()
+    bench.advance(19.8)
+    assert not client.closed()
+    bench.advance(0.4)
+    assert client.closed()
+
+
 def test_a_body_of_another_length_than_allowed_is_refused_at_once(bench: Bench) -> None:
     bench.server.limits = Limits(max_body_bytes=1000)
     client = bench.client()
@@ -514,6 +527,15 @@ def test_a_client_that_leaves_is_gone_at_once(bench: Bench, client: Client, fini
     assert client.output == b""
 
 
+def test_output_that_waits_does_not_delay_the_news_that_the_client_left(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.begin(200, [], None)
+    client.send(get())
+    client.transport.stuck = True
+    bench.service.served[0].write(b"x")
+    client.half_close()
+    assert bench.service.gone == 1
+
+
 def test_a_client_that_leaves_in_the_middle_of_a_body_gives_its_room_back(bench: Bench, client: Client) -> None:
     client.send(post(b"x" * 300_000)[:-100])
     assert bench.bodies.total > 200_000
@@ -555,6 +577,33 @@ def test_a_client_that_does_not_read_gets_no_next_answer(bench: Bench, client: C
         bench.clock.settle()
     client.transport.take(1 << 30)
     assert len(bench.service.served) == 100
+
+
+def test_requests_behind_an_answer_that_is_not_taken_outlive_the_idle_limit_and_a_drain(
+    bench: Bench, client: Client
+) -> None:
+    bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 70_000)
+    client.transport.stuck = True
+    client.send(get() * 2)
+    for _ in range(10):
+        bench.advance(20)
+        client.transport.take(10)
+    bench.server.drain()
+    assert not client.closed()
+    client.transport.take(1 << 20)
+    bench.clock.settle()
+    client.transport.take(1 << 20)
+    assert len(bench.service.served) == 2
+    assert client.ended
+
+
+def test_what_is_kept_behind_a_last_answer_is_dropped_and_more_is_read(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get() + b"x" * RAW_BYTES_MAX)
+    assert client.paused()
+    bench.server.drain()
+    bench.service.served[0].respond(200, [], b"")
+    assert (client.state, client.paused(), bench.server.raw_bytes) == (LINGERING, False, 0)
 
 
 def test_what_is_kept_behind_a_request_is_bounded(bench: Bench, client: Client) -> None:
@@ -673,6 +722,24 @@ def test_a_slow_body_has_to_go_while_others_wait() -> None:
     assert waiting.state is SERVING
 
 
+def test_the_time_that_a_body_waited_for_room_does_not_make_it_slow() -> None:
+    bench = small_budget()
+    for _ in range(2):
+        bench.client().send(post(b"x" * 64 * KIB))
+    client = bench.client()
+    client.send(post(b"y" * 130 * KIB)[: 70 * KIB])
+    assert client.state is WAITING
+    bench.advance(4.8)
+    bench.bodies.limit += 192 * KIB
+    bench.service.served[0].release_body()
+    bench.clock.settle()
+    bench.bodies.waiting = 1
+    bench.advance(4.8)
+    assert client.output == b""
+    bench.advance(0.4)
+    assert statuses(client.output) == [408]
+
+
 def test_a_body_of_16_kib_a_second_is_fast_enough() -> None:
     bench = Bench()
     bench.service.keep_waiting()
@@ -753,6 +820,18 @@ def test_a_drain_closes_the_idle_and_lets_the_others_finish(bench: Bench) -> Non
     assert half.ended
     bench.advance(2.2)
     assert bench.server.connections == 0
+
+
+def test_a_client_that_did_not_ask_for_the_end_gets_time_to_notice_it(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get())
+    bench.server.drain()
+    bench.service.served[0].respond(200, [], b"")
+    assert (client.transport.eof, client.closed()) == (True, False)
+    client.send(get())
+    client.half_close()
+    assert client.closed()
+    assert len(bench.service.served) == 1
 
 
 def test_a_connection_that_was_accepted_but_not_heard_gets_a_moment_in_a_drain(bench: Bench) -> None:
