@@ -138,7 +138,7 @@ def test_an_override_is_asked_for_by_its_name(run: Run, http: respx.MockRouter, 
     route = http.post(f"{URL}/admin/providers/a%2Fb%20%C3%BC/{verb}").respond(json={})
     result = run("provider", verb, "a/b ü", "-p", "9001")
     assert (result.exit_code, result.stdout) == (0, f"a/b ü is {verb}\n")
-    assert route.called
+    assert route.calls.last.request.url.raw_path == f"/admin/providers/a%2Fb%20%C3%BC/{verb}".encode()
 
 
 def test_an_unknown_provider_exits_1(run: Run, http: respx.MockRouter) -> None:

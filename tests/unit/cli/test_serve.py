@@ -15,7 +15,7 @@ from typing import NoReturn
 import pytest
 
 from oxllm import plan as plans
-from oxllm.cli import demo, handoff, precompile
+from oxllm.cli import demo, handoff, precompile, signals
 from oxllm.cli.options import Failure
 from oxllm.plan import Plan
 from tests.unit.cli.conftest import CONFIG, Run
@@ -176,28 +176,27 @@ def test_the_simulator_lives_as_long_as_the_pipe_that_this_process_holds() -> No
         "from oxllm.cli import demo\n"
         f"ports = demo.start_simulator((sys.executable, '-c', {SIMULATOR!r}))\n"
         "print(sorted(ports.items()), flush=True)\n"
-        "os.execv(sys.executable, [sys.executable, '-c', 'input(); print(1)'])"
+        "os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    gateway = (
+        "import os, stat\n"
+        "open_ = [path for fd in range(3, 64) if os.path.exists(path := f'/proc/self/fd/{fd}')]\n"
+        "print(sum(stat.S_ISFIFO(os.stat(path).st_mode) for path in open_), flush=True)\n"
+        "input()"
+    )
+    command = [sys.executable, "-c", script, gateway]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"[('flaky', 1002), ('steady', 1001)]\n"
+    assert process.stdout.readline() == b"1\n", "the pipe did not survive the exec"
     (child,) = children(process.pid)
     assert os.getsid(child) == child
     process.communicate(b"\n")
-    handle = os.pidfd_open(child) if is_alive(child) else -1
-    if handle >= 0:
-        import select
-
-        assert select.select([handle], [], [], 5)[0], "the simulator outlived the gateway"
-        os.close(handle)
+    assert signals.wait_for_end(child, 5.0), "the simulator outlived the gateway"
 
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 @pytest.mark.parametrize("script", ["", "print('junk')", "print('{\"ports\": {}}')", "import sys; sys.exit(3)"])
