@@ -18,10 +18,10 @@ from oxllm import plan
 from oxllm.core.outcome import Failure
 from oxllm.gateway.names import LOCALHOST, Address, Names
 from oxllm.gateway.pool import Pool
-from oxllm.gateway.tls import Contexts, make_context, system_authorities
-from oxllm.gateway.upstream import Broken
+from oxllm.gateway.tls import RECORD, Contexts, TlsTransport, make_context, system_authorities
+from oxllm.gateway.upstream import SLICE, Broken, Connection
 from oxllm.gateway.wheel import Wheel
-from tests.unit.gateway.fakes import Recorder
+from tests.unit.gateway.fakes import FakeTransport, Recorder
 
 HOST = "api.alpha.example"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -170,6 +170,28 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(side: Side, tmp_
         caller = await side.request(side.provider(port, ca_file=ca_file))
         assert caller.events[-1][:3] == ("failed", Failure.TLS, True)
         assert caller.events[-1][3] in {"certificate is from an unknown authority", "certificate is self-signed"}
+
+
+async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    loop = asyncio.get_running_loop()
+    upper = Connection(memoryview(bytearray(SLICE)), lambda _: None)
+    tls = TlsTransport(upper, make_context(str(other)), HOST, memoryview(bytearray(RECORD)))
+    transport = FakeTransport(loop, tls)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
+    tls.connection_made(transport)
+    incoming.write(transport.written)
+    with pytest.raises(ssl.SSLWantReadError):
+        server.do_handshake()
+    transport.written.clear()
+    transport.deliver(outgoing.read())
+    incoming.write(transport.written)
+    with pytest.raises(ssl.SSLError, match="alert unknown ca"):
+        server.do_handshake()
+    with pytest.raises(Broken):
+        await upper.opened()
 
 
 async def test_a_ca_file_that_cannot_be_read_is_a_tls_failure(side: Side, tmp_path: Path) -> None:

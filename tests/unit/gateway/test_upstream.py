@@ -160,6 +160,7 @@ def test_bytes_after_a_response_are_not_its_body_and_end_the_connection(whole: b
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\n", False),
         (b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\n", False),
         (b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\n", False),
         (b"HTTP/1.1 200 OK\r\nConnection: closed\r\n", True),
         (b"HTTP/1.0 200 OK\r\n", False),
         (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", True),
@@ -265,6 +266,14 @@ def test_a_response_before_the_request_is_sent_stops_the_sending_and_the_connect
     assert rig.caller.names == ["head", "data", "end"]
     assert rig.borrower.reusable is False
     assert rig.transport.aborted
+
+
+def test_a_request_that_is_still_in_our_buffer_when_its_answer_is_whole_ends_the_connection(rig: Rig) -> None:
+    rig.transport.room = 10
+    rig.start(b"POST / HTTP/1.1\r\n\r\n", b"{}")
+    rig.transport.deliver(OK + b"content-length: 0\r\n\r\n")
+    assert rig.caller.names == ["head", "end"]
+    assert (rig.borrower.reusable, rig.transport.aborted) == (False, True)
 
 
 @pytest.mark.parametrize("phase", ["head", "data", "end"])
