@@ -35,21 +35,19 @@ class Phase(Enum):
     ENDED = "ended"
 
 
-TABLE: frozenset[tuple[Phase, Phase]] = frozenset(
-    {
-        (Phase.CONNECTING, Phase.WAITING),
-        (Phase.WAITING, Phase.HOLDING),
-        (Phase.WAITING, Phase.COMMITTED),
-        (Phase.HOLDING, Phase.COMMITTED),
-        (Phase.COMMITTED, Phase.DRAINING),
-        (Phase.CONNECTING, Phase.ENDED),
-        (Phase.WAITING, Phase.ENDED),
-        (Phase.HOLDING, Phase.ENDED),
-        (Phase.COMMITTED, Phase.ENDED),
-        (Phase.DRAINING, Phase.ENDED),
-    }
+TABLE: tuple[tuple[Phase, Phase], ...] = (
+    (Phase.CONNECTING, Phase.WAITING),
+    (Phase.WAITING, Phase.HOLDING),
+    (Phase.WAITING, Phase.COMMITTED),
+    (Phase.HOLDING, Phase.COMMITTED),
+    (Phase.COMMITTED, Phase.DRAINING),
+    (Phase.CONNECTING, Phase.ENDED),
+    (Phase.WAITING, Phase.ENDED),
+    (Phase.HOLDING, Phase.ENDED),
+    (Phase.COMMITTED, Phase.ENDED),
+    (Phase.DRAINING, Phase.ENDED),
 )
-"""Every move there is."""
+"""Every move there is. (No set: it would hash an Enum in Python at each move.)"""
 
 
 class Attempt:

@@ -11,7 +11,8 @@ after it no other target is used, since two halves of two answers are no answer.
     DONE        the client has its whole response, an error, or has gone
 
 It runs to completion without suspending, has no clock and no sockets: each call brings the time and returns
-the effects to perform. `wake_at` says when it wants `tick` called if nothing else happens.
+the effects to perform. `wake_at` says when it wants `tick` called if nothing else happens: at its earliest clock or
+before. Clocks nearly always move back, so only a tick that finds nothing to do looks for the earliest again.
 """
 
 from __future__ import annotations
@@ -60,21 +61,19 @@ class State(Enum):
     DONE = "done"
 
 
-TABLE: frozenset[tuple[State, State]] = frozenset(
-    {
-        (State.CHOOSING, State.TRYING),
-        (State.CHOOSING, State.DONE),  # nothing left to try
-        (State.TRYING, State.CHOOSING),
-        (State.TRYING, State.BACKING_OFF),
-        (State.TRYING, State.COMMITTED),
-        (State.TRYING, State.DONE),  # a whole answer, the client's own error, or the client is gone
-        (State.BACKING_OFF, State.TRYING),
-        (State.BACKING_OFF, State.CHOOSING),  # the target became unusable meanwhile
-        (State.BACKING_OFF, State.DONE),
-        (State.COMMITTED, State.DONE),
-    }
+TABLE: tuple[tuple[State, State], ...] = (
+    (State.CHOOSING, State.TRYING),
+    (State.CHOOSING, State.DONE),  # nothing left to try
+    (State.TRYING, State.CHOOSING),
+    (State.TRYING, State.BACKING_OFF),
+    (State.TRYING, State.COMMITTED),
+    (State.TRYING, State.DONE),  # a whole answer, the client's own error, or the client is gone
+    (State.BACKING_OFF, State.TRYING),
+    (State.BACKING_OFF, State.CHOOSING),  # the target became unusable meanwhile
+    (State.BACKING_OFF, State.DONE),
+    (State.COMMITTED, State.DONE),
 )
-"""Every move there is."""
+"""Every move there is. (No set: it would hash an Enum in Python at each move.)"""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -204,8 +203,9 @@ class Exchange:
         """Begin."""
         self._budget.request(now)
         effects: list[Effect] = []
+        self._by(min(self._deadline, self._ping_at))
         self._next(now, effects)
-        return self._sleep(effects)
+        return effects
 
     def connected(self, attempt: Attempt, now: float) -> None:
         """The attempt has a connection and its request begins to go out (again, after a dead reused one)."""
@@ -218,7 +218,7 @@ class Exchange:
         if attempt.phase is Phase.WAITING and attempt.reader is None and attempt.error is None:
             times = attempt.candidate.timeouts
             attempt.clock = now + (times.first_byte if self._facts.stream else times.answer)
-            self._sleep([])
+            self._by(attempt.clock)
 
     def head(self, attempt: Attempt, status: int, fields: Headers, now: float, wall: float) -> list[Effect]:
         """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""
@@ -227,8 +227,8 @@ class Exchange:
         attempt.status, attempt.headers, attempt.wall = status, fields, wall
         if status < 200 or status >= 300:
             attempt.error = bytearray()
-            attempt.clock = now + attempt.candidate.timeouts.idle
-            return self._sleep([])
+            self._idle_from(attempt, now)
+            return []
         verdict = answer.check_head(status, fields, self._facts.stream)
         if verdict is not None:
             return self._failed(attempt, verdict, now)
@@ -237,17 +237,17 @@ class Exchange:
             attempt.reader = StreamReader(self._facts.n, strip)
         else:
             attempt.reader = PlainReader(self._facts.endpoint)
-            attempt.clock = now + attempt.candidate.timeouts.idle
+            self._idle_from(attempt, now)
         seconds = hints.predictive(fields, wall)
         if seconds is not None:
             self.changes += self._router.predicted(attempt.ticket, seconds, now)
-        return self._sleep([])
+        return []
 
     def data(self, attempt: Attempt, data: bytes, now: float) -> list[Effect]:
         """A part of the response body is there."""
         reader = attempt.reader
         if attempt.phase is Phase.COMMITTED:
-            self.wake_at = attempt.clock = now + attempt.candidate.timeouts.idle
+            attempt.clock = now + attempt.candidate.timeouts.idle
             if not isinstance(reader, StreamReader):
                 return [Write(data)]
             ready = reader.feed(data)
@@ -269,7 +269,7 @@ class Exchange:
         if phase is Phase.DRAINING:
             attempt.move(Phase.ENDED)
             self._running.clear()
-            return self._sleep([])
+            return []
         if phase is Phase.ENDED:
             return []
         if reader is None:
@@ -291,7 +291,7 @@ class Exchange:
         if attempt.phase is Phase.DRAINING:
             attempt.move(Phase.ENDED)
             self._running.clear()
-            return self._sleep([])
+            return []
         if attempt.phase is Phase.ENDED:
             return []
         if attempt.error is not None:
@@ -326,13 +326,11 @@ class Exchange:
         """Nobody reads the provider now: its silence is ours."""
         for attempt in self._running:
             attempt.clock = inf
-        self._sleep([])
 
     def resumed(self, now: float) -> None:
         """The provider is read again."""
         for attempt in self._running:
-            attempt.clock = now + attempt.candidate.timeouts.idle
-        self._sleep([])
+            self._idle_from(attempt, now)
 
     def tick(self, now: float) -> list[Effect]:
         """Look at the clocks."""
@@ -342,7 +340,8 @@ class Exchange:
                 effects += self._late(attempt, now)
         if self.state is State.TRYING or self.state is State.BACKING_OFF:
             self._tick_uncommitted(now, effects)
-        return self._sleep(effects)
+        self.wake_at = self._earliest()
+        return effects
 
     # Reading.
 
@@ -363,15 +362,19 @@ class Exchange:
         if attempt.phase is Phase.WAITING:
             attempt.move(Phase.HOLDING)
         if attempt.phase is Phase.HOLDING:
-            attempt.clock = now + attempt.candidate.timeouts.idle
+            self._idle_from(attempt, now)
             if not self._held_enough(attempt, reader, now):
-                return self._sleep(effects)
+                if self._route.hold_back.seconds:
+                    assert attempt.content_at is not None
+                    self._by(attempt.content_at + self._route.hold_back.seconds)
+                return effects
             self._commit(attempt, now, effects)
         if reader.complete:
             if reader.finished or reader.failure is not None:
                 return self._succeed(attempt, now, [*effects, Write(DONE_EVENT), END], Phase.DRAINING)
             attempt.clock = now + LINGER_S
-        return self._sleep(effects)
+            self._by(attempt.clock)
+        return effects
 
     def _held_enough(self, attempt: Attempt, reader: StreamReader, now: float) -> bool:
         hold = self._route.hold_back
@@ -385,10 +388,10 @@ class Exchange:
         return reader.content >= hold.tokens
 
     def _plain_data(self, attempt: Attempt, reader: PlainReader, data: bytes, now: float) -> list[Effect]:
-        attempt.clock = now + attempt.candidate.timeouts.idle
+        self._idle_from(attempt, now)
         reader.feed(data)
         if not reader.overflow:
-            return self._sleep([])
+            return []
         verdict = reader.check_start()
         if verdict is not None:
             return self._failed(attempt, verdict, now)
@@ -396,15 +399,15 @@ class Exchange:
         attempt.content_at = now
         attempt.held.append(bytes(reader.take()))
         self._commit(attempt, now, effects)
-        return self._sleep(effects)
+        return effects
 
     def _error_data(self, attempt: Attempt, data: bytes, now: float) -> list[Effect]:
         assert attempt.error is not None
-        attempt.clock = now + attempt.candidate.timeouts.idle
+        self._idle_from(attempt, now)
         attempt.error += data[: ERROR_BODY_MAX - len(attempt.error)]
         if len(attempt.error) == ERROR_BODY_MAX:
             return self._failed(attempt, self._classify(attempt), now)
-        return self._sleep([])
+        return []
 
     @staticmethod
     def _classify(attempt: Attempt) -> Outcome:
@@ -442,6 +445,7 @@ class Exchange:
             attempt.hedge_at = now + self._route.hedge_after
         if self.state is not State.TRYING:
             self._move(State.TRYING)
+        self._by(min(attempt.clock, attempt.share, attempt.hedge_at))
         self._running.append(attempt)
         effects.append(Try(attempt))
 
@@ -464,7 +468,7 @@ class Exchange:
         if not committed and self._may_retry(attempt, result, now):
             self._note(attempt, describe(result), now)
             self._back_off(attempt, result, now)
-            return self._sleep(effects)
+            return effects
         self._settle(attempt, result, now)
         if committed:
             self._interrupt(result, effects)
@@ -477,7 +481,7 @@ class Exchange:
             if not self._running:
                 self._move(State.CHOOSING)
             self._next(now, effects)
-        return self._sleep(effects)
+        return effects
 
     def _may_retry(self, attempt: Attempt, result: Outcome, now: float) -> bool:
         state = attempt.candidate.state
@@ -498,6 +502,7 @@ class Exchange:
         self._running.remove(attempt)
         self._again = attempt.ticket, result
         self._again_at = now + self._rng.uniform(*JITTER_S)
+        self._by(self._again_at)
         self._move(State.BACKING_OFF)
 
     def _pass_on(self, attempt: Attempt, result: Outcome, now: float, effects: list[Effect]) -> None:
@@ -573,9 +578,10 @@ class Exchange:
         self._settle(attempt, SUCCESS, now, phase)
         if phase is Phase.DRAINING:
             attempt.clock = now + LINGER_S
+            self._by(attempt.clock)
             self._running.append(attempt)
         self._move(State.DONE)
-        return self._sleep(effects)
+        return effects
 
     def _count(self, attempt: Attempt) -> None:
         counters = attempt.candidate.state.counters
@@ -614,11 +620,11 @@ class Exchange:
                 attempt.move(Phase.ENDED)
                 effects.append(Cancel(attempt))
             self._running.clear()
-            return self._sleep(effects)
+            return effects
         self._drop_others(why, now, effects)
         self._settle_again(why, now)
         self.error, self.cause = why.reason, RULES[why.kind].cause or Cause.GATEWAY
-        return self._sleep(effects)
+        return effects
 
     def _settle_again(self, result: Outcome, now: float) -> None:
         """End the ticket of a try that was to be repeated."""
@@ -724,19 +730,31 @@ class Exchange:
             effects.append(Begin(200, headers.STREAM_HEAD))
         effects.append(Write(PING))
 
-    def _sleep(self, effects: list[Effect]) -> list[Effect]:
-        """Set `wake_at` to the next clock; returns `effects` for the caller to return."""
+    def _idle_from(self, attempt: Attempt, now: float) -> None:
+        """Something was read: the provider may now be silent for so long."""
+        attempt.clock = now + attempt.candidate.timeouts.idle
+        self._by(attempt.clock)
+
+    def _by(self, when: float) -> None:
+        """A clock has been set to `when`."""
+        self.wake_at = min(self.wake_at, when)
+
+    def _earliest(self) -> float:
+        """The next moment at which a tick has something to do."""
         if self.state is State.DONE or self.state is State.COMMITTED:
-            self.wake_at = self._running[0].clock if self._running else inf
-            return effects
+            return self._running[0].clock if self._running else inf
         wake = min(self._deadline, self._again_at, self._ping_at)
         hold = self._route.hold_back.seconds
         for attempt in self._running:
             wake = min(wake, attempt.clock, attempt.share, attempt.hedge_at)
             if hold and attempt.content_at is not None:
                 wake = min(wake, attempt.content_at + hold)
-        self.wake_at = wake
-        return effects
+        return wake
+
+    @property
+    def settled(self) -> bool:
+        """The client's part is over, and no provider's response is still being read to its end."""
+        return self.state is State.DONE and not self._running
 
     def _served_by(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
         return [

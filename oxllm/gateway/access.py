@@ -54,8 +54,8 @@ class Access:
 
     def cors(self, request: Request) -> bytes | None:
         """The value for Access-Control-Allow-Origin, if the request's origin is listed."""
-        origin = request.get(b"origin")
-        if origin is None or not self._origins:
+        origin = request.get(b"origin") if self._origins else None
+        if origin is None:
             return None
         return origin if "*" in self._origins or origin.decode("latin-1") in self._origins else None
 

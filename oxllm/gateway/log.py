@@ -1,6 +1,6 @@
 """The log: one line a request, one a change of state. It never blocks and never holds a secret.
 
-Lines are gathered for one turn of the loop and written together. A reader that is slow (a full pipe, a
+Lines are gathered for a moment and written together. A reader that is slow (a full pipe, a
 stopped terminal) makes the queue grow to 256 KiB; after that lines are dropped and counted, and the count is
 the first line when there is room again. Text that comes from outside is escaped, so that a model name
 cannot forge a line.
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 QUEUE_MAX = 256 * 1024
 """Bytes that wait for a slow reader."""
+FLUSH_S = 0.05
+"""How long lines are gathered: one system call for all of them."""
 RETRY_S = 0.1
 """How long to wait before the next try at a full pipe."""
 
@@ -34,7 +36,7 @@ _json = msgspec.json.Encoder()
 class Log:
     """Writes lines to a file descriptor that must not make the gateway wait."""
 
-    __slots__ = ("_dropped", "_fd", "_format", "_loop", "_queue", "_scheduled", "_size", "_wall")
+    __slots__ = ("_dropped", "_fd", "_format", "_loop", "_queue", "_scheduled", "_second", "_size", "_stamp", "_wall")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, wall: Callable[[], float], json: bool = False) -> None:
         self._loop = loop
@@ -45,6 +47,8 @@ class Log:
         self._size = 0
         self._dropped = 0
         self._scheduled = False
+        self._second = -1
+        self._stamp = ""
 
     @property
     def dropped(self) -> int:
@@ -95,18 +99,18 @@ class Log:
         self._queue.append(b"\n")
         self._size += len(line) + 1
         if not self._scheduled:
-            self._schedule(0.0)
+            self._schedule(FLUSH_S)
 
     def _schedule(self, delay: float) -> None:
         self._scheduled = True
-        if delay:
-            self._loop.call_later(delay, self.flush)
-        else:
-            self._loop.call_soon(self.flush)
+        self._loop.call_later(delay, self.flush)
 
-    @staticmethod
-    def _clock(wall: float) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))
+    def _clock(self, wall: float) -> str:
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+        return self._stamp
 
     def _as_json(self, record: Record) -> bytes:
         return _json.encode(
@@ -133,7 +137,9 @@ class Log:
         parts = [f"{self._clock(record.time)} {record.status or '---'} {printable(record.model)}"]
         if record.provider is not None:
             parts.append(f"-> {record.provider}/{record.upstream_model}")
-        failed = ", ".join(f"{step.target}: {step.result}" for step in record.steps if step.result != SUCCESS.reason)
+        failed = ""
+        if len(record.steps) > 1 or record.error is not None:
+            failed = ", ".join(f"{s.target}: {s.result}" for s in record.steps if s.result != SUCCESS.reason)
         if failed:
             parts.append(f"after [{failed}]")
         if record.first_content is not None and record.stream:

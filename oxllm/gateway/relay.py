@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from oxllm.core.attempt import Attempt
 from oxllm.core.body import RequestBody
-from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Try, Write
+from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Headers, Try, Write
 from oxllm.core.exchange import Exchange, Facts, State
 from oxllm.core.outcome import Failure
 from oxllm.core.routing import Route
@@ -21,9 +21,6 @@ from oxllm.gateway.upstream import Call
 
 if TYPE_CHECKING:
     from oxllm.gateway.runtime import Generation, Runtime
-
-FINE_S = 1.0
-"""Deadlines nearer than this get a timer of their own: the wheel's 100 ms are too coarse for a 50 ms jitter."""
 
 
 class Leg:
@@ -41,7 +38,6 @@ class Leg:
 
     def sent(self) -> None:
         self.relay.exchange.sent(self.attempt, self.relay.now())
-        self.relay.arm()
 
     def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         relay = self.relay
@@ -66,13 +62,13 @@ class Relay:
     """One client request under way. It is the `downstream.Handler` of its request."""
 
     __slots__ = (
+        "_alarm",
+        "_alarm_at",
         "_blocked",
         "_body",
         "_extra_headers",
-        "_fine",
         "_legs",
         "_over",
-        "_timer",
         "exchange",
         "facts",
         "generation",
@@ -98,14 +94,14 @@ class Relay:
         self.request = request
         self.facts = facts
         self.route = route
-        self.now = runtime.loop.time
+        self.now = runtime.now
         self._body: RequestBody | None = body
         self._extra_headers = extra_headers
         self._legs: list[Leg] = []
         self._blocked = False
         self._over = False
-        self._timer = runtime.wheel.timer(self._tick)
-        self._fine: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = inf
         retry = generation.plan.retry
         self.exchange = Exchange(
             facts, route, generation.router, generation.retry_budget, retry, runtime.rng, self.now()
@@ -113,7 +109,7 @@ class Relay:
 
     def start(self) -> None:
         """Begin the first attempt."""
-        self.runtime.relays.add(self)
+        self.runtime.watch(self)
         self.route.counters.begin()
         self.request.watch(self)
         self.perform(self.exchange.start(self.now()))
@@ -144,7 +140,6 @@ class Relay:
             if leg.call is not None:
                 leg.call.resume()
         self.exchange.resumed(self.now())
-        self.arm()
 
     # Doing what the exchange says.
 
@@ -155,39 +150,38 @@ class Relay:
                 case Write():
                     self.request.write(effect.data)
                 case Answer():
-                    self.request.respond(effect.status, [*effect.headers, *self._extra_headers], effect.body)
+                    self.request.respond(effect.status, self._with_extra(effect.headers), effect.body)
                 case Try():
                     self._try(effect.attempt)
                 case Cancel():
                     self._cancel(effect.attempt)
                 case Begin():
                     self._drop_body_if_committed()
-                    self.request.begin(effect.status, [*effect.headers, *self._extra_headers], effect.length)
+                    self.request.begin(effect.status, self._with_extra(effect.headers), effect.length)
                 case End():
                     self.request.end()
                 case Break():
                     self.request.abort(effect.tail)
-        if self.exchange.state is State.DONE and not self._over:
+        exchange = self.exchange
+        if exchange.state is State.DONE:
             self._finish()
-        self.arm()
+        elif exchange.wake_at < self.runtime.next_sweep:
+            self.arm()
+
+    def _with_extra(self, fields: Headers) -> Headers:
+        return [*fields, *self._extra_headers] if self._extra_headers else fields
 
     def arm(self) -> None:
-        """Have `tick` called at the exchange's next deadline."""
+        """Have the exchange's clocks looked at exactly at the next one: it is due before the next sweep."""
         wake = self.exchange.wake_at
-        if wake == inf:
-            self._timer.clear()
-            return
-        self._timer.set(wake)
-        now = self.now()
-        if wake - now < FINE_S:
-            if self._fine is not None:
-                self._fine.cancel()
-            self._fine = self.runtime.loop.call_at(wake, self._tick)
+        if wake < self._alarm_at:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_at = wake
+            self._alarm = self.runtime.loop.call_at(wake, self._tick)
 
     def _tick(self) -> None:
-        if self._fine is not None:
-            self._fine.cancel()
-            self._fine = None
+        self._alarm, self._alarm_at = None, inf
         self.perform(self.exchange.tick(self.now()))
 
     def _try(self, attempt: Attempt) -> None:
@@ -219,7 +213,12 @@ class Relay:
 
     def _finish(self) -> None:
         """The client has its response, or has gone; a provider may still be ending its body."""
-        self._over = True
-        self._drop_body_if_committed()
-        self.runtime.relays.discard(self)
-        self.runtime.observe(self)
+        if not self._over:
+            self._over = True
+            self._drop_body_if_committed()
+            self.runtime.observe(self)
+        if self.exchange.settled:
+            self.runtime.relays.discard(self)
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None

@@ -35,6 +35,7 @@ class Request:
         "_bodiless",
         "_chunked",
         "_connection",
+        "_fields",
         "_handler",
         "_http10",
         "_until_close",
@@ -43,6 +44,7 @@ class Request:
         "head_sent",
         "headers",
         "id",
+        "last",
         "length",
         "method",
         "path",
@@ -53,6 +55,7 @@ class Request:
     def __init__(self, connection: Connection, started: float, reader: RequestReader | None = None) -> None:
         self._connection: Connection | None = connection
         self._handler: Handler | None = None
+        self._fields: dict[bytes, bytes] | None = None
         self._bodiless = False
         self._chunked = False
         self._until_close = False
@@ -67,6 +70,8 @@ class Request:
         """Whole when `serve` is called; empty after `release_body`."""
         self.length = reader.length if reader else 0
         """The declared length of the body; None when chunked."""
+        self.last = reader is not None and not reader.keep_alive
+        """The client will send no request behind this one."""
         self.started = started
         """Loop time at which the head was whole."""
         self.id = ""
@@ -90,10 +95,10 @@ class Request:
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first header called `name` (lower case)."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = dict(reversed(self.headers))  # so that of two the first counts
+        return fields.get(name)
 
     def watch(self, handler: Handler) -> None:
         """Have `handler` told from now on, until the response is complete. Call it inside `head` or `serve`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,8 +26,15 @@ if TYPE_CHECKING:
     from oxllm.gateway.downstream import Server
     from oxllm.gateway.relay import Relay
 
+SWEEP_S = 0.1
+"""Seconds between two looks at the clocks of all requests under way."""
 RING = 256
 """Requests that `explain` can still tell of."""
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's clock without the Python around it, if it is the usual one (a test's loop has its own)."""
+    return time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
 
 
 class Generation:
@@ -80,6 +89,8 @@ class Runtime:
         "generation",
         "log",
         "loop",
+        "next_sweep",
+        "now",
         "observers",
         "pool",
         "records",
@@ -108,6 +119,9 @@ class Runtime:
         self.rng = rng
         self.wall = wall
         """Seconds since the epoch, for dates in headers and log lines; all else runs on the loop's clock."""
+        self.now = clock_of(loop)
+        self.next_sweep = inf
+        """When the clocks of all relays are looked at next, in loop time."""
         self.started = loop.time()
         self.created = int(wall())
         """Start of the process, seconds since the epoch; /v1/models shows it."""
@@ -120,6 +134,29 @@ class Runtime:
         """Where it listens, as URLs."""
         self.records: deque[Record] = deque(maxlen=RING)
         self.observers: list[Callable[[Record], None]] = [self.records.append, log.request]
+
+    def watch(self, relay: Relay) -> None:
+        """Have the relay's clocks looked at until it is taken out of `relays`."""
+        self.relays.add(relay)
+        if self.next_sweep == inf:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self.next_sweep = self.now() + SWEEP_S
+        self.loop.call_at(self.next_sweep, self._sweep)
+
+    def _sweep(self) -> None:
+        """Set an alarm for each relay that wants one before the next sweep.
+
+        A timer a request would cost more than this: nearly all requests end before any of their clocks.
+        """
+        if not self.relays:
+            self.next_sweep = inf
+            return
+        self._sweep_later()
+        for relay in self.relays:
+            if relay.exchange.wake_at < self.next_sweep:
+                relay.arm()
 
     def adopt(self, plan: plans.Plan) -> None:
         """Go on with another config. What runs keeps the one it has."""

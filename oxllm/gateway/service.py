@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from math import isfinite
+from math import inf
 
 import msgspec
 
@@ -22,7 +22,9 @@ Handler = Callable[["Service", Request], None]
 
 DEADLINE_SHARE = 0.95
 """Of the client's own time limit: the rest is for our answer to reach it before it hangs up."""
+TIMEOUT_HEADERS = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout"))
 OVERLOADED_RETRY_S = 1
+NO_HEADERS: list[tuple[bytes, bytes]] = []
 
 _ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
 _json = msgspec.json.Encoder()
@@ -38,15 +40,16 @@ def client_timeout(request: Request) -> float | None:
 
     The OpenAI SDKs send it with each request (Python `x-stainless-read-timeout`, Node `x-stainless-timeout`).
     """
-    limits = []
-    for name in (b"x-stainless-read-timeout", b"x-stainless-timeout"):
-        try:
-            seconds = float(request.get(name) or b"nan")
-        except ValueError:
-            continue
-        if isfinite(seconds) and seconds >= 1:
-            limits.append(seconds * DEADLINE_SHARE)
-    return min(limits, default=None)
+    limit = None
+    for name, value in request.headers:
+        if name in TIMEOUT_HEADERS:
+            try:
+                seconds = float(value) * DEADLINE_SHARE
+            except ValueError:
+                continue
+            if DEADLINE_SHARE <= seconds < inf and (limit is None or seconds < limit):
+                limit = seconds
+    return limit
 
 
 class Service:
@@ -82,12 +85,12 @@ class Service:
 
     def serve(self, request: Request) -> None:
         """Head and body are there."""
-        if self._admin.knows(request.path):
-            self._admin.serve(request)
-            return
         path = _strip_v1(request.path)
-        if path in ENDPOINTS:
-            self._relay(request, ENDPOINTS[path])
+        endpoint = ENDPOINTS.get(path)
+        if endpoint is not None:
+            self._relay(request, endpoint)
+        elif self._admin.knows(request.path):
+            self._admin.serve(request)
         elif path == b"/models":
             self._models(request)
         else:
@@ -132,7 +135,7 @@ class Service:
     def _cors_headers(self, request: Request) -> list[tuple[bytes, bytes]]:
         origin = self.access.cors(request)
         if origin is None or self._admin.knows(request.path):
-            return []
+            return NO_HEADERS
         exposed = b"x-request-id, x-upstream-request-id, x-oxllm-provider, x-oxllm-model, x-oxllm-attempts, retry-after"
         return [
             (b"access-control-allow-origin", origin),
