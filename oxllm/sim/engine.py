@@ -13,10 +13,10 @@ import msgspec
 
 from . import dialects, grammar
 from .chance import Chance
-from .dialects.openai import Error
+from .dialects.openai import CREATED, Error
 from .exchange import Exchange
 from .fate import CLEAN, Fate, Judge
-from .faults.base import Fault
+from .faults.base import ConnectionFault, Fault
 from .grammar import Dosed
 from .ledger import Ledger, Record
 from .limits import Limits, Meter, Verdict
@@ -47,9 +47,9 @@ class Script:
 
 
 class Provider:
-    """One simulated provider. `start` is the time from which the scenes count."""
+    """One simulated provider. `start` is the time from which the scenes count, `epoch` the date at that time."""
 
-    def __init__(self, scenario: Scenario, name: str, start: float) -> None:
+    def __init__(self, scenario: Scenario, name: str, start: float, epoch: float = CREATED) -> None:
         self._own = next(upstream for upstream in scenario.upstreams if upstream.name == name)
         self._own_judge = Judge(scenario.seed, name, scenario.scenes)
         self._patched_until = FOREVER
@@ -60,6 +60,7 @@ class Provider:
         self.dialect = dialects.load(self._own.dialect)
         self.ledger = Ledger()
         self.start = start
+        self._epoch = epoch
         self.meter = Meter(self._own.limit)
 
     def patch(
@@ -99,6 +100,7 @@ class Provider:
         fate = self.judge.connection(ordinal, elapsed)
         if fate.fault is None:
             return ordinal, None
+        assert isinstance(fate.fault, ConnectionFault), "only these are of that layer"
         record = self._struck(fate, f"connection {ordinal}", elapsed, ordinal)
         return ordinal, Script(fate.fault.strike(), record)
 
@@ -120,6 +122,10 @@ class Provider:
         """When `listener` may next answer otherwise; infinite if never."""
         elapsed = self._at(now)
         return min(self.start + self.judge.next_change(elapsed), self._patched_until)
+
+    def wall(self, now: float) -> float:
+        """The date at `now`, in seconds since 1970."""
+        return self._epoch + now - self.start
 
     def _struck(self, fate: Fate, key: str, elapsed: float, connection: int) -> Record:
         record = Record(self.upstream.name, 0, key, elapsed, connection, "", "")
@@ -205,6 +211,6 @@ def _over(verdict: Verdict) -> Error:
     return Error("rate", 429, verdict.retry_after, verdict.dimension)
 
 
-def providers(scenario: Scenario, start: float) -> dict[str, Provider]:
+def providers(scenario: Scenario, start: float, epoch: float = CREATED) -> dict[str, Provider]:
     """All providers of a scenario, by name."""
-    return {upstream.name: Provider(scenario, upstream.name, start) for upstream in scenario.upstreams}
+    return {upstream.name: Provider(scenario, upstream.name, start, epoch) for upstream in scenario.upstreams}

@@ -19,6 +19,8 @@ from .steps import Step
 if TYPE_CHECKING:
     from .engine import Provider
 
+DONE = b"data: [DONE]\n\n"
+
 HEAD_SHARE = 0.5
 """A stream's head and its first event, the role, come after this share of the time to the first token."""
 
@@ -26,7 +28,7 @@ HEAD_SHARE = 0.5
 class Exchange:
     """All that is known about one request when its answer begins. `now` is when it had arrived."""
 
-    __slots__ = ("ask", "chance", "dialect", "hint", "levels", "now", "request", "seed", "upstream")
+    __slots__ = ("ask", "chance", "dialect", "hint", "levels", "now", "request", "seed", "upstream", "wall")
 
     def __init__(self, provider: Provider, request: SimRequest, ask: Ask, chance: Chance, now: float) -> None:
         self.seed = provider.seed
@@ -37,8 +39,13 @@ class Exchange:
         self.chance = chance
         self.levels = provider.meter.levels(now)
         self.now = now
+        self.wall = provider.wall(now)
         self.hint: float | None = None
         """The wait that a refusal asked for, for the ledger."""
+
+    @property
+    def limit_headers(self) -> list[tuple[str, str]]:
+        return self.dialect.limit_headers(self.levels, self.wall)
 
     @property
     def id(self) -> str:
@@ -61,8 +68,9 @@ class Exchange:
     def say(self, error: Error) -> Iterator[Step]:
         """A refusal in this provider's dialect."""
         self.hint = error.hint
-        headers = [*self.dialect.limit_headers(self.levels), *self.dialect.hint_headers(error.hint)]
-        yield from self.raw(error.status, "application/json", self.dialect.error(error), headers)
+        hint = self.dialect.hint_headers(error.hint)
+        body, status = self.dialect.error(error, self.wall), self.dialect.status(error)
+        yield from self.raw(status, "application/json", body, [*self.limit_headers, *hint])
 
     def raw(
         self, status: int, content_type: str, body: bytes, headers: list[tuple[str, str]] | None = None
@@ -109,7 +117,7 @@ class Exchange:
 
     def _headers(self, content_type: str) -> list[tuple[str, str]]:
         head = [("content-type", content_type), *self.dialect.headers(self.id)]
-        return [*head, *self.dialect.limit_headers(self.levels)]
+        return [*head, *self.limit_headers]
 
     def _deadlines(self) -> Iterator[float]:
         return self.upstream.pace.deadlines(self.chance.series("pace"), self.now)
@@ -146,7 +154,7 @@ class Exchange:
         if self.ask.wants_usage:
             yield Part(due, dialect.usage(base, self.usage), "usage")
         if dialect.done:
-            yield Part(due, b"data: [DONE]\n\n", "done")
+            yield Part(due, DONE, "done")
 
     def _opening_delta(self) -> Json:
         if self.ask.tool is None:

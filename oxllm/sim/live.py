@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 
 from .engine import Provider, providers
@@ -34,7 +35,7 @@ class Live:
         self.gates = Gates()
         self.ports: dict[str, Port] = {}
         self._loop = asyncio.get_running_loop()
-        self.providers = providers(scenario, self._loop.time())
+        self.providers = providers(scenario, self._loop.time(), time.time())
         self._wanted = ports or {}
         self._control = control(self) if control is not None else None
         self._connections: set[asyncio.BaseTransport] = set()

@@ -21,7 +21,8 @@ class Place(msgspec.Struct, frozen=True):
         return f"{self.word}:{self.n}" if self.word in COUNTED else self.word
 
 
-CONNECT = Place("connect")
+HALF = Place("half")
+"""Half of the body of an answer in one piece; not a word of the grammar."""
 HEADERS = Place("headers")
 END = Place("end")
 

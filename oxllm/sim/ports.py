@@ -35,6 +35,7 @@ class Port:
     ) -> None:
         self._make = make
         self._context = context
+        self._turning = asyncio.Lock()
         self._held: list[socket.socket] = []
         self._server: asyncio.Server | None = None
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -48,8 +49,13 @@ class Port:
 
     async def turn(self, state: State) -> None:
         """Become `state`."""
-        if state is self.state:
-            return
+        async with self._turning:
+            if state is not self.state:
+                await self._turn(state)
+
+    async def _turn(self, state: State) -> None:
+        if self._server is not None:
+            await self._stop_accepting()
         self._release()
         self.state = state
         if state is State.CLOSED:
@@ -62,6 +68,13 @@ class Port:
             self._server = await loop.create_server(self._make, sock=self._bound, ssl=self._context, backlog=BACKLOG)
         elif state is State.BLACKHOLE:
             self._fill()
+
+    async def _stop_accepting(self) -> None:
+        """Let what was just accepted get its transport: asyncio drops such a connection, open and unanswered, when the
+        server is closed in between."""
+        asyncio.get_running_loop().remove_reader(self._bound.fileno())
+        for _ in range(2):
+            await asyncio.sleep(0)
 
     def _fill(self) -> None:
         self._bound.listen(0)

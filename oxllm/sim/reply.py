@@ -60,6 +60,8 @@ class Reply(msgspec.Struct):
         due = self.at
         for part in self.parts:
             due = part.at
+            if not part.data:  # a chunk of size 0 would be the last
+                continue
             yield Piece(due, b"%x\r\n%b\r\n" % (len(part.data), part.data), tokens=part.tokens)
         yield Piece(due, LAST_CHUNK, keep=len(LAST_CHUNK))
 
@@ -130,6 +132,8 @@ class Tape:
         match place.word:
             case "connect":
                 return 0
+            case "half":
+                return size if piece.head else len(piece.data) // 2
             case "headers":
                 return size // 2 if piece.head else 0
             case "byte":
@@ -140,3 +144,32 @@ class Tape:
                     return 0
                 return size * missing // piece.tokens if piece.tokens > missing else size
         return size
+
+
+def before(parts: Iterator[Part], tokens: int, last: bytes = b"") -> Iterator[Part]:
+    """The parts up to `tokens` tokens of content (at most all but the finish), and then `last`. A body in one part is
+    cut to that share."""
+    for part in parts:
+        if part.role == "finish":
+            yield Part(part.at, last, part.role)
+            return
+        if part.tokens > tokens:
+            size = len(part.data) * tokens // part.tokens if part.role == "body" else 0
+            yield Part(part.at, part.data[:size] + last, part.role)
+            return
+        tokens -= part.tokens
+        yield part
+        if part.tokens and not tokens:
+            yield Part(part.at, last, part.role)
+            return
+
+
+def insert(parts: Iterator[Part], tokens: int, data: bytes) -> Iterator[Part]:
+    """The parts, and `data` after so many tokens of content (at the end, when there are fewer)."""
+    waiting = True
+    for part in parts:
+        if waiting and part.role in ("token", "finish") and tokens <= 0:
+            waiting = False
+            yield Part(part.at, data, "token")
+        tokens -= part.tokens
+        yield part

@@ -43,8 +43,8 @@ class OpenAI:
         """Head of every response."""
         return [("x-request-id", request_id), ("openai-version", "2020-10-01"), ("openai-processing-ms", "87")]
 
-    def limit_headers(self, levels: Mapping[str, Level]) -> list[tuple[str, str]]:
-        """The windows as headers, resets as Go durations."""
+    def limit_headers(self, levels: Mapping[str, Level], wall: float) -> list[tuple[str, str]]:
+        """The windows as headers, resets as Go durations. `wall`: the date, for dialects that tell it."""
         pairs = []
         for word, level in levels.items():
             pairs.append((f"x-ratelimit-limit-{word}", str(level.limit)))
@@ -58,7 +58,11 @@ class OpenAI:
             return []
         return [("retry-after-ms", str(round(hint * 1000))), ("retry-after", str(max(1, -int(-hint // 1))))]
 
-    def error(self, error: Error) -> bytes:
+    def status(self, error: Error) -> int:
+        """The status with which this provider says it."""
+        return error.status
+
+    def error(self, error: Error, wall: float) -> bytes:
         """The body of a refusal."""
         kind, code = self.names(error)
         return encode({"error": {"message": self.message(error), "type": kind, "param": error.param, "code": code}})

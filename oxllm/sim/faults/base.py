@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 from oxllm.sim.place import Place
-from oxllm.sim.steps import Gate, Hang, Step, Wait
+from oxllm.sim.steps import Step
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
@@ -59,22 +59,9 @@ class Fault:
         """What the provider does instead of its healthy answer."""
         raise NotImplementedError
 
-    def strike(self) -> Iterator[Step]:
-        """What befalls a connection as soon as it is accepted; for kinds of that layer."""
-        raise NotImplementedError
-
     def seconds(self, default: float) -> float:
         """The argument as a time."""
         return self.arg if isinstance(self.arg, float) else default
-
-    def pause(self, until: float) -> Iterator[Step]:
-        """Wait: for the gate that the argument names, else until then. Endless when that is infinite."""
-        if isinstance(self.arg, str):
-            yield Gate(self.arg)
-        elif until == float("inf"):
-            yield Hang()
-        else:
-            yield Wait(until)
 
     def __repr__(self) -> str:
         return f"<fault {self.text}>"
@@ -89,6 +76,10 @@ class ConnectionFault(Fault):
 
     def strikes_at(self) -> Layer:
         return Layer.RESPONSE if self.place is None else Layer.CONNECTION
+
+    def strike(self) -> Iterator[Step]:
+        """What befalls the connection."""
+        raise NotImplementedError
 
     def play(self, x: Exchange) -> Iterator[Step]:
         return self.strike()

@@ -20,7 +20,7 @@ class TooManyRequests(Fault):
 
     def play(self, x: Exchange) -> Iterator[Step]:
         hint = self.seconds(round(x.chance.between("hint", 1.0, 2.0), 3))
-        yield from x.say(Error("rate", 429, hint, "requests"))
+        return x.say(Error("rate", 429, hint, "requests"))
 
 
 FAULT = TooManyRequests

@@ -18,7 +18,7 @@ class ServerError(Fault):
     kind = "500"
 
     def play(self, x: Exchange) -> Iterator[Step]:
-        yield from x.say(Error("server", 500))
+        return x.say(Error("server", 500))
 
 
 FAULT = ServerError

@@ -1,4 +1,4 @@
-"""`tls-abort`: the handshake ends with a fatal alert. Only on a provider with TLS."""
+"""`tls-abort`: the handshake is broken off half-way. Only on a provider with TLS."""
 
 from __future__ import annotations
 

@@ -1,0 +1,60 @@
+"""`python -m oxllm.sim.demo`: two providers for a gateway to show itself with, `steady` and `flaky`.
+
+`steady` is healthy, `flaky` fails four requests in ten before any content. When both listen, one line of JSON goes
+to standard output: `{"ports":{"steady":N,"flaky":N}}`. At EOF on standard input it ends, so that it lives no longer
+than the gateway that holds the pipe. It loads no web framework: its memory counts beside the gateway's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+
+import msgspec
+
+from . import grammar, pace
+from .live import Live
+from .scenario import Scenario, Scene, Upstream
+
+FAULTS = ("429~2s 12%", "500 10%", "cut@connect 6%", "502-html 6%", "role-only 6%")
+"""Forty requests in a hundred; all of them fail before commit."""
+PACE = "ttft 250ms lognormal 0.4, itl 15ms bursty 0.6, out 20..80"
+
+
+def scenario(seed: int) -> Scenario:
+    """The demo's providers."""
+    upstreams = tuple(Upstream(name, models=("demo-1",), pace=pace.parse(PACE)) for name in ("steady", "flaky"))
+    flaky = Scene("flaky fails", ("flaky",), tuple(grammar.parse(text) for text in FAULTS))
+    return Scenario(seed, upstreams, (flaky,))
+
+
+async def serve(seed: int) -> None:
+    """Run until standard input ends."""
+    live = Live(scenario(seed))
+    await live.start()
+    ended = asyncio.Event()
+    standard_input = sys.stdin.fileno()
+    asyncio.get_running_loop().add_reader(standard_input, _read, standard_input, ended)
+    line = {"ports": {name: port.number for name, port in live.ports.items()}}
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.flush()
+    await ended.wait()
+    asyncio.get_running_loop().remove_reader(standard_input)
+    await live.stop()
+
+
+def _read(standard_input: int, ended: asyncio.Event) -> None:
+    if not os.read(standard_input, 4096):
+        ended.set()
+
+
+def main() -> None:
+    """`python -m oxllm.sim.demo [SEED]`; without a seed each run is another."""
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else random.randrange(10_000)
+    asyncio.run(serve(seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Ollama's /v1: busy is a 503 `api_error`, and an error inside a stream vanishes.
+
+Facts: ollama/openai/openai.go and server/sched.go. When generation fails after it began, the error becomes an event
+with empty content and the stream ends in order: no error, no `finish_reason`, no `[DONE]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from oxllm.sim.limits import Level
+
+from .openai import CREATED, Error, Json, OpenAI, event
+
+
+class Ollama(OpenAI):
+    name = "ollama"
+
+    def headers(self, request_id: str) -> list[tuple[str, str]]:
+        return []
+
+    def limit_headers(self, levels: Mapping[str, Level], wall: float) -> list[tuple[str, str]]:
+        return []
+
+    def hint_headers(self, hint: float | None) -> list[tuple[str, str]]:
+        return []
+
+    def names(self, error: Error) -> tuple[str | None, str | int | None]:
+        kinds = {"missing": "not_found_error", "invalid": "invalid_request_error"}
+        return kinds.get(error.word, "api_error"), None
+
+    def message(self, error: Error) -> str:
+        if error.message is not None:
+            return error.message
+        return {
+            "overloaded": "server busy, please try again.  maximum pending requests exceeded",
+            "missing": "model not found, try pulling it first",
+        }.get(error.word) or super().message(error)
+
+    def chunk(self, base: Json, index: int, delta: Json, finish: str | None = None) -> bytes:
+        choice = {"index": index, "delta": {"role": "assistant", **delta}, "finish_reason": finish}
+        return event({**base, "system_fingerprint": "fp_ollama", "choices": [choice]})
+
+    def stream_error(self, error: Error) -> bytes:
+        base = {"id": "chatcmpl-0", "object": "chat.completion.chunk", "created": CREATED, "model": ""}
+        return self.chunk(base, 0, {"content": ""})
+
+
+DIALECT = Ollama()

@@ -1,0 +1,29 @@
+"""`hold-open`: the whole answer, no `[DONE]`, and then the connection is held open for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.place import END
+from oxllm.sim.reply import Tape
+from oxllm.sim.steps import Hang, Step
+
+from .base import Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class HoldOpen(Fault):
+    kind = "hold-open"
+    streams_only = True
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        reply = x.reply()
+        reply.parts = (part for part in reply.parts if part.role != "done")
+        yield from Tape(reply).until(END)
+        yield Hang()
+
+
+FAULT = HoldOpen

@@ -1,0 +1,24 @@
+"""`503`: overloaded, in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.dialects.openai import Error
+from oxllm.sim.steps import Step
+
+from .base import Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class Overloaded(Fault):
+    kind = "503"
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        return x.say(Error("overloaded", 503))
+
+
+FAULT = Overloaded

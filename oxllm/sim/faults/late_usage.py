@@ -1,0 +1,38 @@
+"""`late-usage[~SECONDS]`: the usage, asked for or not, and `[DONE]` come so long after the answer (1 s)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.exchange import DONE
+from oxllm.sim.reply import Part, Tape
+from oxllm.sim.steps import Step
+
+from .base import Argument, Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class LateUsage(Fault):
+    kind = "late-usage"
+    argument = Argument.SECONDS
+    streams_only = True
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        reply = x.reply()
+        reply.parts = self._late(x, reply.parts)
+        return Tape(reply).rest()
+
+    def _late(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
+        due = x.now
+        for part in parts:
+            if part.role not in ("usage", "done"):
+                due = part.at + self.seconds(1.0)
+                yield part
+        yield Part(due, x.dialect.usage(x.base, x.usage), "usage")
+        yield Part(due, DONE, "done")
+
+
+FAULT = LateUsage

@@ -1,0 +1,32 @@
+"""`lying-headers[~SECONDS]`: a good answer whose limit headers say that nothing is left until an absurd reset, or until
+the argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.limits import Level
+from oxllm.sim.reply import Tape
+from oxllm.sim.steps import Step
+
+from .base import Argument, Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class LyingHeaders(Fault):
+    kind = "lying-headers"
+    argument = Argument.SECONDS
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        reply = x.reply()
+        lies = {word: Level(1000, 0, self.seconds(86400.0)) for word in ("requests", "tokens")}
+        truth = {name for name, _ in x.limit_headers}
+        honest = [(name, value) for name, value in reply.headers if name not in truth]
+        reply.headers = [*honest, *x.dialect.limit_headers(lies, x.wall)]
+        return Tape(reply).rest()
+
+
+FAULT = LyingHeaders

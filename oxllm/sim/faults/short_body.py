@@ -1,0 +1,29 @@
+"""`short-body`: Content-Length promises the whole answer, half of it comes, then EOF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.place import HALF
+from oxllm.sim.reply import Tape
+from oxllm.sim.steps import Fin, Step
+
+from .base import Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class ShortBody(Fault):
+    kind = "short-body"
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        reply = x.reply()
+        reply.stream = False
+        tape = Tape(reply)
+        yield from tape.until(HALF)
+        yield Fin()
+
+
+FAULT = ShortBody

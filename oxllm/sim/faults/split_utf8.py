@@ -1,0 +1,38 @@
+"""`split-utf8`: a correct answer, whose characters of several bytes are torn apart by chunks. Nothing is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.reply import Part, Tape
+from oxllm.sim.steps import Step
+
+from .base import Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+GAP_S = 0.002
+"""Between the two halves, so that they are two reads."""
+
+
+class SplitUtf8(Fault):
+    kind = "split-utf8"
+    streams_only = True
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        reply = x.reply()
+        reply.parts = _torn(reply.parts)
+        return Tape(reply).rest()
+
+
+def _torn(parts: Iterator[Part]) -> Iterator[Part]:
+    """Each event in two chunks, cut inside its first character that is not ASCII, if it has one."""
+    for part in parts:
+        at = next((place for place, byte in enumerate(part.data) if byte > 127), len(part.data) // 2) + 1
+        yield Part(part.at, part.data[:at], part.role)
+        yield Part(part.at + GAP_S, part.data[at:], part.role, part.tokens)
+
+
+FAULT = SplitUtf8

@@ -1,0 +1,34 @@
+"""`stall[@PLACE][~SECONDS|~gate:NAME]`: the response stops for so long, until the gate opens, or for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.place import WORDS, token
+from oxllm.sim.steps import Gate, Hang, Step
+
+from .base import Argument, Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class Stall(Fault):
+    kind = "stall"
+    places = WORDS
+    default = token(3)
+    argument = Argument.PAUSE
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        assert self.place is not None
+        tape = x.tape()
+        yield from tape.until(self.place)
+        if isinstance(self.arg, str):
+            yield Gate(self.arg)
+        elif self.arg is None:
+            yield Hang()
+        yield from tape.rest(self.seconds(0.0))
+
+
+FAULT = Stall

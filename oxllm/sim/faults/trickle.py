@@ -1,0 +1,36 @@
+"""`trickle[@PLACE][~SECONDS]`: from the place on one byte at a time, each so much after the one before (10 ms)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.place import HEADERS, WORDS
+from oxllm.sim.steps import Send, Step, Wait
+
+from .base import Argument, Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class Trickle(Fault):
+    kind = "trickle"
+    places = WORDS
+    default = HEADERS
+    argument = Argument.SECONDS
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        assert self.place is not None
+        tape = x.tape()
+        yield from tape.until(self.place)
+        gap, due = self.seconds(0.01), 0.0
+        for piece in tape.remaining():
+            due = max(due, piece.at)
+            for offset in range(len(piece.data)):
+                yield Wait(due)
+                yield Send(piece.data[offset : offset + 1])
+                due += gap
+
+
+FAULT = Trickle

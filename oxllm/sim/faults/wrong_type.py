@@ -1,0 +1,27 @@
+"""`wrong-type`: the right body under the wrong label: JSON as an event stream, events as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.reply import Tape
+from oxllm.sim.steps import Step
+
+from .base import Fault
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+class WrongType(Fault):
+    kind = "wrong-type"
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        reply = x.reply()
+        label = "application/json" if reply.stream else "text/event-stream"
+        reply.headers = [(name, label if name == "content-type" else value) for name, value in reply.headers]
+        return Tape(reply).rest()
+
+
+FAULT = WrongType

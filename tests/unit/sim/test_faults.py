@@ -1,0 +1,490 @@
+"""Every kind of fault, on a real socket: what arrives on the wire, byte by byte, and how the connection ends."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from oxllm.sim import faults, text
+from oxllm.sim.pace import parse
+from oxllm.sim.request import fingerprint
+from oxllm.sim.scenario import Upstream
+from oxllm.sim.testing import Sim
+
+MESSAGES = [{"role": "user", "content": "Say something."}]
+LENGTH = 20
+ANSWER = text.text(7, "alpha", fingerprint(MESSAGES), LENGTH)
+
+
+class Seen:
+    """What a client saw of one response: its bytes, and how it ended: whole, eof, reset or silence."""
+
+    def __init__(self, data: bytes, end: str) -> None:
+        self.data = data
+        self.end = end
+        self.head, self.blank, self.payload = data.partition(b"\r\n\r\n")
+        self.chunks, self.framed = dechunk(self.payload) if b"chunked" in self.head else ([self.payload], False)
+        self.body = b"".join(self.chunks)
+
+    @property
+    def status(self) -> int:
+        return int(self.head[9:12])
+
+    @property
+    def events(self) -> list[bytes]:
+        blocks = [block for block in self.body.split(b"\n\n") if block.startswith(b"data: ")]
+        return [block.removeprefix(b"data: ") for block in blocks]
+
+    @property
+    def content(self) -> str:
+        """The text of all events that are JSON."""
+        found = ""
+        for event in self.events:
+            if event != b"[DONE]" and event.endswith(b"}"):
+                for choice in json.loads(event).get("choices", []):
+                    found += choice["delta"].get("content") or ""
+        return found
+
+    @property
+    def tokens(self) -> int | None:
+        return text.whole_tokens(self.content, 7, "alpha", fingerprint(MESSAGES))
+
+    @property
+    def finished(self) -> bool:
+        return b'"finish_reason":"stop"' in self.body or b'"finish_reason":"length"' in self.body
+
+
+def dechunk(payload: bytes) -> tuple[list[bytes], bool]:
+    """The chunks that are there, and whether the last one, of size 0, is among them."""
+    chunks: list[bytes] = []
+    while b"\r\n" in payload:
+        size, _, payload = payload.partition(b"\r\n")
+        length = int(size, 16)
+        if length == 0:
+            return chunks, payload == b"\r\n"
+        chunks.append(payload[:length])
+        payload = payload[length + 2 :]
+    return chunks, False
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[Sim]:
+    with Sim(Upstream("alpha", pace=parse(f"ttft 0ms, itl 0ms, out {LENGTH}"))) as sim:
+        yield sim
+
+
+def request(fault: str, stream: bool) -> bytes:
+    body = json.dumps({"model": "m", "stream": stream, "messages": MESSAGES}).encode()
+    lines = f"POST /v1/chat/completions HTTP/1.1\r\nhost: sim\r\nx-oxllm-sim: {fault}\r\ncontent-length: {len(body)}"
+    return lines.encode() + b"\r\n\r\n" + body
+
+
+def exchange(sim: Sim, fault: str, stream: bool = True, silence: float = 0.3) -> Seen:
+    """Ask with the fault ordered, and read until the response is whole, the connection ends or nothing comes."""
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=silence) as client:
+        client.sendall(request(fault, stream))
+        return read(client)
+
+
+def read(client: socket.socket) -> Seen:
+    data = b""
+    while not whole(data):
+        try:
+            more = client.recv(65536)
+        except TimeoutError:
+            return Seen(data, "silence")
+        except ConnectionResetError:
+            return Seen(data, "reset")
+        if not more:
+            return Seen(data, "eof")
+        data += more
+    return Seen(data, "whole")
+
+
+def whole(data: bytes) -> bool:
+    head, blank, payload = data.partition(b"\r\n\r\n")
+    if not blank:
+        return False
+    if b"chunked" in head:
+        return dechunk(payload)[1]
+    length = next(int(line.split(b": ")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+    return len(payload) >= length
+
+
+def error(seen: Seen) -> dict[str, object]:
+    found = json.loads(seen.body)["error"]
+    assert isinstance(found, dict)
+    return found
+
+
+CASES: dict[str, Callable[[Sim], None]] = {}
+
+
+def case(kind: str) -> Callable[[Callable[[Sim], None]], Callable[[Sim], None]]:
+    def enter(check: Callable[[Sim], None]) -> Callable[[Sim], None]:
+        CASES[kind] = check
+        return check
+
+    return enter
+
+
+@pytest.mark.parametrize("kind", faults.KINDS)
+def test_each_kind_is_on_the_wire_what_its_name_says(kind: str, sim: Sim) -> None:
+    CASES[kind](sim)
+
+
+@case("429")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "429~1500ms")
+    assert (seen.status, seen.end, error(seen)["code"]) == (429, "whole", "rate_limit_exceeded")
+    assert b"\r\nretry-after: 2\r\n" in seen.head
+    assert b"\r\nretry-after-ms: 1500\r\n" in seen.head
+    assert "try again in 1.5s" in str(error(seen)["message"])
+
+
+@case("429-quota")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "429-quota")
+    assert (seen.status, error(seen)["code"]) == (429, "insufficient_quota")
+    assert b"retry-after" not in seen.head
+
+
+@case("429-toobig")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "429-toobig")
+    assert (seen.status, error(seen)["code"]) == (429, "rate_limit_exceeded")
+    assert str(error(seen)["message"]).startswith("Request too large")
+
+
+@case("500")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "500")
+    assert (seen.status, error(seen)["type"]) == (500, "server_error")
+
+
+@case("502-html")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "502-html")
+    assert (seen.status, seen.body[:15]) == (502, b"<!DOCTYPE html>")
+    assert b"content-type: text/html" in seen.head
+    assert exchange(sim, "502-html~520").status == 520
+
+
+@case("503")
+def _(sim: Sim) -> None:
+    assert exchange(sim, "503").status == 503
+
+
+@case("504-html")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "504-html")
+    assert (seen.status, seen.body[:15]) == (504, b"<!DOCTYPE html>")
+
+
+@case("529")
+def _(sim: Sim) -> None:
+    assert exchange(sim, "529").head.startswith(b"HTTP/1.1 529 Site is overloaded\r\n")
+
+
+@case("401")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "401")
+    assert (seen.status, error(seen)["code"]) == (401, "invalid_api_key")
+
+
+@case("404")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "404")
+    assert (seen.status, error(seen)["code"]) == (404, "model_not_found")
+
+
+@case("refuse")
+def _(sim: Sim) -> None:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as kept:
+        sim.patch("alpha", ["refuse"])
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5)
+        kept.sendall(request("none", True).replace(b"x-oxllm-sim: none\r\n", b""))
+        assert read(kept).end == "reset"
+    sim.patch("alpha")
+    assert exchange(sim, "none").end == "whole"
+
+
+@case("blackhole")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "blackhole")
+    assert (seen.data, seen.end) == (b"", "silence")
+    sim.patch("alpha", ["blackhole@connect"])
+    with pytest.raises(TimeoutError):
+        socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=0.3)
+    sim.patch("alpha")
+    assert exchange(sim, "none").end == "whole"
+
+
+@case("rst")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "rst")
+    assert (seen.data, seen.end) == (b"", "reset")
+    sim.patch("alpha", ["rst@connect x1"])
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+        assert read(client).end == "reset"
+    sim.patch("alpha")
+
+
+@case("fin")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "fin")
+    assert (seen.data, seen.end) == (b"", "eof")
+    sim.patch("alpha", ["fin@connect x1"])
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+        assert read(client).end == "eof"
+    sim.patch("alpha")
+
+
+@case("garbage")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "garbage")
+    assert not seen.data.startswith(b"HTTP/")
+    assert (len(seen.data) > 10, seen.end) == (True, "eof")
+
+
+@case("slow")
+def _(sim: Sim) -> None:
+    began = time.monotonic()
+    seen = exchange(sim, "slow~200ms", silence=5)
+    assert (seen.tokens, seen.end) == (LENGTH, "whole")
+    assert time.monotonic() - began >= 0.2
+
+
+@case("stall")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "stall@token:3")
+    assert (seen.tokens, seen.end) == (3, "silence")
+    assert exchange(sim, "stall@token:0").content == ""
+    assert exchange(sim, "stall@connect").data == b""
+    half = exchange(sim, "stall@headers").data
+    assert (half.startswith(b"HTTP/1.1 200"), b"\r\n\r\n" in half) == (True, False)
+    began = time.monotonic()
+    seen = exchange(sim, "stall@token:3~200ms", silence=5)
+    assert (seen.tokens, seen.end) == (LENGTH, "whole")
+    assert time.monotonic() - began >= 0.2
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+        client.sendall(request("stall@token:3~gate:go", True))
+        while not client.recv(65536, socket.MSG_PEEK).count(b"content") >= 4:
+            pass
+        assert sim.gate("go") == 1
+        assert read(client).tokens == LENGTH
+
+
+@case("trickle")
+def _(sim: Sim) -> None:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+        client.sendall(request("trickle@connect~5ms", True))
+        reads = [client.recv(65536) for _ in range(8)]
+    assert b"".join(reads).startswith(b"HTTP/1.1"[: len(b"".join(reads))])
+    assert len(b"".join(reads)) < 16
+
+
+@case("cut")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "cut@token:12")
+    assert (seen.tokens, seen.framed, seen.end) == (12, False, "eof")
+    assert len(exchange(sim, "cut@byte:100").data) == 100
+    assert exchange(sim, "cut@connect").data == b""
+    assert exchange(sim, "cut@headers").blank == b""
+    seen = exchange(sim, "cut@end")
+    assert (seen.tokens, seen.events[-1], seen.framed, seen.end) == (LENGTH, b"[DONE]", False, "eof")
+    assert exchange(sim, "cut@token:500").events[-1] == b"[DONE]"
+    healthy, cut = exchange(sim, "none", stream=False), exchange(sim, "cut@token:10", stream=False)
+    assert len(cut.body) == pytest.approx(len(healthy.body) / 2, abs=2)
+    assert cut.end == "eof"
+    assert len(exchange(sim, "cut@end", stream=False).data) == len(healthy.data) - 1
+
+
+@case("silent-cut")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "silent-cut@token:12")
+    assert (seen.tokens, seen.framed, seen.finished, seen.end) == (12, True, False, "whole")
+    assert seen.events[-1] != b"[DONE]"
+    plain = exchange(sim, "silent-cut", stream=False)
+    assert plain.end == "whole"
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(plain.body)
+
+
+@case("no-done")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "no-done")
+    assert (seen.tokens, seen.finished, seen.framed) == (LENGTH, True, True)
+    assert b"[DONE]" not in seen.body
+
+
+@case("hold-open")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "hold-open")
+    assert (seen.tokens, seen.finished, seen.framed, seen.end) == (LENGTH, True, False, "silence")
+    assert b"[DONE]" not in seen.body
+
+
+@case("garble")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "garble@token:4")
+    broken = [at for at, event in enumerate(seen.events) if event != b"[DONE]" and not event.endswith(b"}")]
+    assert broken == [5], "after the role and four tokens"
+    assert (seen.tokens, seen.end) == (LENGTH, "whole")
+
+
+@case("split-utf8")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "split-utf8")
+    assert (seen.content, seen.end) == (ANSWER, "whole")
+    torn = 0
+    for chunk in seen.chunks:
+        try:
+            chunk.decode()
+        except UnicodeDecodeError:
+            torn += 1
+    assert torn >= 2
+
+
+@case("error-event")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "error-event@token:2")
+    last = json.loads(seen.events[-1])
+    assert (seen.tokens, seen.framed, list(last), last["error"]["type"]) == (2, True, ["error"], "server_error")
+    assert exchange(sim, "error-event@token:0").content == ""
+    assert json.loads(exchange(sim, "error-event@token:500").events[-1])["error"]
+
+
+@case("empty-error")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "empty-error@token:2")
+    assert json.loads(seen.events[-1])["choices"][0] == {
+        "index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None,
+    }  # fmt: skip
+    assert (seen.tokens, seen.finished, seen.framed) == (2, False, True)
+
+
+@case("comments")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "comments")
+    assert seen.body.startswith(b": PROCESSING\n\ndata: {")
+    assert (seen.content, seen.events[-1]) == (ANSWER, b"[DONE]")
+
+
+@case("role-only")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "role-only")
+    assert (len(seen.events), seen.events[-1], seen.content) == (2, b"[DONE]", "")
+
+
+@case("late-usage")
+def _(sim: Sim) -> None:
+    began = time.monotonic()
+    seen = exchange(sim, "late-usage~200ms", silence=5)
+    assert time.monotonic() - began >= 0.2
+    usage = json.loads(seen.events[-2])
+    assert (usage["choices"], usage["usage"]["completion_tokens"]) == ([], LENGTH)
+    assert (b'"finish_reason":"stop"' in seen.events[-3], seen.events[-1]) == (True, b"[DONE]")
+
+
+@case("bad-json")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "bad-json", stream=False)
+    assert (seen.status, seen.end) == (200, "whole")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(seen.body)
+
+
+@case("short-body")
+def _(sim: Sim) -> None:
+    for stream in (True, False):
+        seen = exchange(sim, "short-body", stream)
+        length = int(seen.head.partition(b"content-length: ")[2].split(b"\r")[0])
+        assert (seen.end, len(seen.body)) == ("eof", length // 2)
+
+
+@case("wrong-type")
+def _(sim: Sim) -> None:
+    stream, plain = exchange(sim, "wrong-type"), exchange(sim, "wrong-type", stream=False)
+    assert (b"content-type: application/json" in stream.head, stream.content) == (True, ANSWER)
+    assert b"content-type: text/event-stream" in plain.head
+    assert json.loads(plain.body)["choices"][0]["message"]["content"] == ANSWER
+
+
+@case("empty")
+def _(sim: Sim) -> None:
+    for stream in (True, False):
+        seen = exchange(sim, "empty", stream)
+        assert (seen.status, seen.body, seen.end) == (200, b"", "whole")
+
+
+@case("html-200")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "html-200")
+    assert (seen.status, b"text/html" in seen.head, seen.body[:9]) == (200, True, b"<!DOCTYPE")
+
+
+@case("error-200")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "error-200")
+    assert (seen.status, error(seen)["code"]) == (200, 502)
+
+
+@case("lying-headers")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "lying-headers")
+    assert b"\r\nx-ratelimit-remaining-requests: 0\r\n" in seen.head
+    assert b"\r\nx-ratelimit-reset-requests: 24h0m0s\r\n" in seen.head
+    assert (seen.content, seen.end) == (ANSWER, "whole")
+
+
+@case("retry-after")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "retry-after~86400")
+    assert (seen.status, b"\r\nretry-after: 86400\r\n" in seen.head) == (429, True)
+
+
+def handshake(sim: Sim) -> None:
+    context = ssl.create_default_context(cafile=sim.ca)
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as plain:
+        context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+
+
+@case("tls-expired")
+def _(_sim: Sim) -> None:
+    with Sim("alpha", tls=True, faults={"alpha": ["tls-expired x1"]}) as secure:
+        with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+            handshake(secure)
+        handshake(secure)
+
+
+@case("tls-abort")
+def _(_sim: Sim) -> None:
+    with Sim("alpha", tls=True, faults={"alpha": ["tls-abort x1"]}) as secure:
+        with pytest.raises(ssl.SSLError, match=r"(?i)EOF|handshake.failure"):
+            handshake(secure)
+        handshake(secure)
+
+
+def test_a_reset_under_tls_is_a_reset_too() -> None:
+    """Read below TLS: OpenSSL would tell a reset as an unexpected EOF."""
+    with Sim("alpha", tls=True) as secure:
+        context = ssl.create_default_context(cafile=secure.ca)
+        plain = socket.create_connection(("127.0.0.1", secure.port("alpha")), timeout=5)
+        client = context.wrap_socket(plain, server_hostname="127.0.0.1")
+        client.sendall(request("rst", True))
+        with socket.socket(fileno=client.detach()) as below:
+            below.settimeout(5)
+            with pytest.raises(ConnectionResetError):
+                drain(below)
+
+
+def drain(client: socket.socket) -> None:
+    while client.recv(65536):
+        pass
