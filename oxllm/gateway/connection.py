@@ -137,7 +137,7 @@ class Connection(asyncio.BufferedProtocol):
         self._request: Request | None = None
         """What is being answered."""
         self._reader: RequestReader | None = None
-        """What is being read; None between requests, and once nothing more is going to be understood."""
+        """What is being read; None when it is complete, and once nothing more is going to be understood."""
         self._upload: Upload | None = None
         self._stall: Stall | None = None
         self._raw: bytearray | None = None
@@ -247,11 +247,13 @@ class Connection(asyncio.BufferedProtocol):
                 return end
             reader = self._reader = RequestReader()
         at = reader.feed(buffer, at, end)
+        if reader.stage is Stage.COMPLETE:
+            self._reader = None
         if self.state is BODY:
             self._body_grew(reader)
         elif self.state is SKIPPING:
-            if reader.stage is Stage.COMPLETE:
-                self._skipped()
+            if self._reader is None:
+                self._enter(IDLE if self._request is None else SERVING)
         elif reader.stage is not Stage.HEAD:
             self._head_whole(reader, at < end)
         elif self.state is not HEAD:
@@ -262,7 +264,7 @@ class Connection(asyncio.BufferedProtocol):
         server = self._server
         request = self._request = Request(self, server.now(), reader)
         request.id = server.request_id(request)
-        if not reader.keep_alive:
+        if request.last:
             self.keep = False
         self._enter(SERVING if reader.stage is Stage.COMPLETE else BODY)
         error = self._objection(reader, request)
@@ -440,10 +442,6 @@ class Connection(asyncio.BufferedProtocol):
         if waited:
             self._server.loop.call_soon(self._go_on)
 
-    def _skipped(self) -> None:
-        self._reader = None
-        self._enter(IDLE if self._request is None else SERVING)
-
     def hold(self, head: bytes) -> None:
         """Send `head` with what follows it, at the latest when this turn of the loop is over."""
         self._held = head
@@ -479,13 +477,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def answered(self) -> None:
         """The response is complete."""
+        last = self._request is not None and self._request.last
         self._end_request()
         if self.state is CLOSED:
             return
         if not self.keep or self._server.draining:
-            self._part()
+            self._part(last)
         elif self.state is SERVING:
-            self._reader = None
             self._enter(IDLE)
             if self._raw is not None and not self._consuming:
                 self._server.loop.call_soon(self._go_on)
@@ -537,10 +535,9 @@ class Connection(asyncio.BufferedProtocol):
 
     # The end.
 
-    def _part(self) -> None:
-        """Close so that the answer arrives. Who asked for it sends nothing more; others get time to notice."""
-        asked = self._reader is not None and not self._reader.keep_alive
-        if self.state is SERVING and asked and self._raw is None:
+    def _part(self, last: bool) -> None:
+        """Close so that the answer arrives. A client whose `last` request it was sends nothing more; others may."""
+        if self.state is SERVING and last and self._raw is None:
             self.close()
             return
         self._enter(LINGERING)

@@ -207,6 +207,7 @@ class RequestReader:
     def _advance(self) -> None:
         if self._whole:
             self.stage = Stage.COMPLETE
+            del self._parser  # its callbacks refer to us: without the cycle both go at once
         elif self.length == 0 or (self.length is not None and not self.left):
             raise bad_request("the body's length is unclear")
 

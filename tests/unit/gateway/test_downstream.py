@@ -724,13 +724,12 @@ def test_a_slow_body_has_to_go_while_others_wait() -> None:
 
 def test_the_time_that_a_body_waited_for_room_does_not_make_it_slow() -> None:
     bench = small_budget()
-    for _ in range(2):
-        bench.client().send(post(b"x" * 64 * KIB))
     client = bench.client()
-    client.send(post(b"y" * 130 * KIB)[: 70 * KIB])
+    client.send(post(b"y" * 130 * KIB)[: 10 * KIB])
+    bench.client().send(post(b"x" * 64 * KIB))
+    client.send(b"y" * 60 * KIB)
     assert client.state is WAITING
     bench.advance(4.8)
-    bench.bodies.limit += 192 * KIB
     bench.service.served[0].release_body()
     bench.clock.settle()
     bench.bodies.waiting = 1
