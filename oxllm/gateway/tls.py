@@ -26,7 +26,7 @@ from typing import Any
 
 from oxllm.core.outcome import Failure
 from oxllm.gateway.names import wire_name
-from oxllm.gateway.upstream import Broken
+from oxllm.gateway.upstream import Broken, read_last
 
 RECORD = 16 * 1024
 """Bytes of plaintext in a TLS record at most (RFC 8446 section 5.1), read or written at once. OpenSSL's memory
@@ -194,6 +194,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._break(Broken(Failure.EOF, "without TLS close_notify"))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._phase is Phase.OPEN and isinstance(exc, OSError):
+            read_last(self._lower, self)
         if self._phase is Phase.CLOSED:
             return
         if self._phase is Phase.HANDSHAKE and not isinstance(exc, Broken):  # a Broken is a proxy's refusal

@@ -24,7 +24,9 @@ connection. Nothing is reported from inside the parser, so a callback may cancel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
@@ -483,6 +485,8 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(Broken(Failure.EOF))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None and isinstance(exc, OSError):
+            read_last(self._transport, self)
         if self._transport is None:
             self._error = self._error or broken(exc)
             if self._waiter is not None and not self._waiter.done():
@@ -560,6 +564,20 @@ class Connection(asyncio.BufferedProtocol):
         self.drop()
         where = "in the head" if response.phase is Phase.HEAD else "in the body"
         owner.broken(error.failure, not response.started, error.detail or (where if response.started else ""))
+
+
+def read_last(transport: asyncio.Transport, protocol: asyncio.BufferedProtocol) -> None:
+    """Read once what the peer had sent before it broke the connection, from within `connection_lost`.
+
+    A server that answers 413 or 401 without reading the body and closes resets the connection. The next write
+    then fails, and asyncio gives up without looking at the answer, which the kernel still has.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            count = os.readv(sock.fileno(), [protocol.get_buffer(-1)])
+            if count:
+                protocol.buffer_updated(count)
 
 
 def _slices(head: bytes, segments: Segments) -> Iterator[bytes | memoryview]:

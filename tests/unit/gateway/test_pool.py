@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -503,3 +504,23 @@ async def test_dialling_that_is_refused_or_cancelled_closes_its_socket(monkeypat
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError, ConnectionRefusedError]
     assert [sock.fileno() for sock in connecting] == [-1, -1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels drop what was received before a reset")
+async def test_an_answer_is_read_although_the_server_reset_the_connection_while_we_wrote() -> None:
+    loop = asyncio.get_running_loop()
+    pool = Pool(loop, Wheel(loop), Names(loop))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        caller, over, connected = Recorder(), asyncio.Event(), asyncio.Event()
+        caller.on = {"connected": connected.set, "end": over.set, "failed": over.set}
+        provider = msgspec.structs.replace(A, host="127.0.0.1", port=listener.getsockname()[1])
+        call = pool.request(provider, b"head", [b"x" * 20_000_000], caller)
+        await connected.wait()
+        call.pause()  # so that the failing write is what we notice first
+        peer, _ = listener.accept()
+        peer.recv(100)
+        peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        peer.close()  # with unread bytes: a reset
+        await asyncio.wait_for(over.wait(), 20)
+    assert caller.names == ["connected", "head", "data", "end"]
+    assert pool.open == 0

@@ -265,6 +265,25 @@ async def test_big_bodies_go_both_ways_while_the_caller_pauses_and_resumes(side:
     assert side.pool.idle == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels drop what was received before a reset")
+async def test_an_answer_is_read_although_the_server_reset_the_connection_while_we_wrote(side: Side) -> None:
+    caller, over = Recorder(), asyncio.Event()
+    caller.on = {
+        "connected": lambda: caller.call.pause(),  # type: ignore[union-attr]  # noqa: PLW0108
+        "end": over.set,
+        "failed": over.set,
+    }
+
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await asyncio.sleep(0)
+
+    provider = side.provider(await side.serve(rude, side.certified(HOST)))
+    caller.call = side.pool.request(provider, b"head", [b"x" * 20_000_000], caller)
+    await asyncio.wait_for(over.wait(), 20)
+    assert caller.names == ["connected", "head", "data", "end"]
+
+
 @pytest.mark.parametrize("polite", [True, False])
 async def test_a_body_that_only_eof_ends_needs_a_close_notify(side: Side, polite: bool) -> None:
     async def until_eof(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
