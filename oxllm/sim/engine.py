@@ -87,6 +87,14 @@ class Provider:
             self.meter = Meter(self._own.limit)
         self.upstream, self.judge, self._patched_until = self._own, self._own_judge, FOREVER
 
+    @property
+    def patched(self) -> bool:
+        return self.upstream is not self._own or self.judge is not self._own_judge
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since the start."""
+        return self._at(now)
+
     def _at(self, now: float) -> float:
         """Seconds since the start, all that is due by then done."""
         if now >= self._patched_until:

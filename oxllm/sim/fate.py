@@ -55,6 +55,10 @@ class Judge:
         """What the port itself suffers now."""
         return self._other(Layer.LISTENER, 0, elapsed)
 
+    def playing(self, elapsed: float) -> list[Scene]:
+        """The scenes whose time it is; those that count requests always are."""
+        return [scene for _, scene in self._scenes if scene.when.first is not None or scene.when.has(elapsed, 0)]
+
     def next_change(self, elapsed: float) -> float:
         """When, after `elapsed`, a scene next begins or ends; infinite if none does."""
         edges = (edge for _, scene in self._scenes for edge in (scene.when.start, scene.when.end))

@@ -29,7 +29,7 @@ NAMED = {
     "slow": "ttft 2s lognormal 0.8, itl 60ms bursty 0.5, out 20..200",
 }
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?$")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+_PER_SECOND = {"ms": 1000, "s": 1, "m": 1 / 60, None: 1}
 
 
 class BadPace(ValueError):
@@ -76,7 +76,7 @@ def seconds(text: str) -> float:
     match = _DURATION.match(text)
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write 400ms, 2s or 1m")
-    return float(match[1]) * _UNITS[match[2]]
+    return float(match[1]) / _PER_SECOND[match[2]]
 
 
 def parse(text: str) -> Pace:

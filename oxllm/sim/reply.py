@@ -17,6 +17,7 @@ from .steps import Send, Step, Wait
 
 LAST_CHUNK = b"0\r\n\r\n"
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",  # Python 3.12 and older have it by its old name
     498: "Custom",
     499: "Custom",
     520: "Web Server Returned an Unknown Error",

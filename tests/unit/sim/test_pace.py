@@ -1,0 +1,81 @@
+"""Pace: read, drawn, and kept under load."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+
+import pytest
+
+from oxllm.sim import pace
+from oxllm.sim.chance import Chance
+from oxllm.sim.pace import BadPace, Spread
+from oxllm.sim.scenario import Upstream
+from oxllm.sim.testing import Sim
+
+BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"%d"}]}'
+
+
+def test_a_pace_is_read_and_what_it_leaves_out_is_normal() -> None:
+    read = pace.parse("ttft 400ms lognormal 0.6, itl 18ms bursty 0.7, out 20..200")
+    assert (read.ttft, read.itl, read.out) == (Spread(0.4, "lognormal", 0.6), Spread(0.018, "bursty", 0.7), (20, 200))
+    assert pace.parse("out 5").out == (5, 5)
+    assert pace.parse("out 5").ttft == pace.parse("normal").ttft
+    assert pace.parse("slow").ttft.mean == 2.0
+
+
+@pytest.mark.parametrize(
+    "text", ["ttfb 3s", "ttft soon", "ttft 1s gamma 2", "itl 1s bursty 1", "out 9..3", "out x", "itl 1s bursty", ""]
+)
+def test_what_is_no_pace_is_refused(text: str) -> None:
+    with pytest.raises(BadPace):
+        pace.parse(text)
+
+
+@pytest.mark.parametrize("shape", ["", " lognormal 0.6", " bursty 0.7"])
+def test_the_figure_is_the_mean_whatever_the_shape(shape: str) -> None:
+    spread = pace.parse(f"itl 20ms{shape}").itl
+    series = Chance(7, "alpha", 1).series("pace")
+    assert statistics.fmean(spread.sample(series) for _ in range(40_000)) == pytest.approx(0.02, rel=0.03)
+
+
+async def timed(port: int, number: int) -> tuple[float, float]:
+    """Seconds to the first token, and the mean gap after it, of one stream."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = BODY % number
+    began = time.monotonic()
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: sim\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+    seen, data = list[float](), b""
+    while b'"finish_reason":"stop"' not in data:
+        data += await reader.read(65536)
+        while len(seen) < data.count(b'"delta":{"content":" '):
+            seen.append(time.monotonic())
+    writer.close()
+    return seen[0] - began, (seen[-1] - seen[0]) / (len(seen) - 1)
+
+
+async def test_two_hundred_streams_at_once_keep_the_pace_within_five_per_cent() -> None:
+    speed = pace.parse("ttft 500ms, itl 50ms, out 21")
+    with Sim(Upstream("alpha", pace=speed)) as sim:
+        port = sim.port("alpha")
+        times = await asyncio.gather(*(timed(port, number) for number in range(200)))
+    assert statistics.fmean(first for first, _ in times) == pytest.approx(0.5, rel=0.05)
+    assert statistics.fmean(gap for _, gap in times) == pytest.approx(0.05, rel=0.05)
+
+
+async def test_a_thousand_healthy_streams_at_once_all_come_whole() -> None:
+    with Sim(Upstream("alpha", pace=pace.parse("ttft 1500ms, itl 100ms, out 8"))) as sim:
+        answers = await asyncio.gather(*(whole(sim.port("alpha"), number) for number in range(1000)))
+        assert sim.connections("alpha") == 1000
+    assert all(answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") for answer in answers)
+
+
+async def whole(port: int, number: int) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = BODY % number
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n"
+    writer.write(head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+    answer = await reader.read()
+    writer.close()
+    return answer

@@ -1,0 +1,130 @@
+"""Scene files: what is read, and what is refused with words that help."""
+
+from __future__ import annotations
+
+import pytest
+
+from oxllm.sim import exhibits, presets, scenes
+from oxllm.sim.limits import Limit
+from oxllm.sim.scenario import FOREVER, When
+
+GOOD = """
+seed = 7
+[upstream.alpha]
+dialect = "openai"; models = ["gpt-4o-mini"]; pace = "ttft 400ms lognormal 0.6, out 20..200"
+limit = "60 rpm, 40k tpm"
+[upstream.beta]
+dialect = "openrouter"; pace = "slow"
+[[scene]]
+name = "alpha browns out"; on = "alpha"; when = "10s..40s"
+faults = ["429 x8", "502-html 30%", "cut@token:12 10%", "stall@token:3~45s 5%"]
+expect = ["client_errors == 0"]
+[[scene]]
+name = "beta too"; on = ["beta"]; when = "requests 5..12"
+faults = ["500"]
+""".replace("; ", "\n")
+
+
+def test_a_scene_file_says_who_when_and_what() -> None:
+    scenario = scenes.load(GOOD, seed=1)
+    alpha, beta = scenario.upstreams
+    browns, too = scenario.scenes
+    assert (scenario.seed, alpha.models, alpha.limit.tokens, beta.dialect) == (
+        7,
+        ("gpt-4o-mini",),
+        Limit(40000, 60.0),
+        "openrouter",
+    )
+    assert (browns.when, too.when, too.on) == (When(10.0, 40.0), When(first=5, last=12), ("beta",))
+    assert [str(fault) for fault in browns.faults] == [
+        "429 x8",
+        "502-html 30%",
+        "cut@token:12 10%",
+        "stall@token:3~45s 5%",
+    ]
+
+
+HEAD = "[upstream.alpha]\n[upstream.beta]\n"
+
+
+def scene(body: str) -> str:
+    return f'{HEAD}[[scene]]\nname = "s"\non = "alpha"\n{body}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "write [upstream.alpha]"),
+        ("seed = ", "not TOML"),
+        (HEAD + "sede = 7\n", "unknown key 'sede'"),
+        ("[upstream.alpha]\ndialect = 'grok'\n", "unknown dialect 'grok'; write one of openai, azure"),
+        ("[upstream.alpha]\npace = 'ttfb 3s'\n", "write ttft, itl or out"),
+        ("[upstream.alpha]\nlimit = '60 rpx'\n", "write 60 rpm, 5 rps or 40k tpm"),
+        (scene("faults = ['cutt 3%']"), "did you mean 'cut'?"),
+        (scene("when = '40s..10s'"), "the window must end after it begins"),
+        (scene("when = '40'"), "write 10s..40s, 10s.. or requests 5..12"),
+        (scene("when = 'requests 5..2'"), "the range must rise"),
+        (scene("faults = ['429 60%', '500 50%']"), "add up to 110%"),
+        (scene("faults = ['429', '500 50%']"), "'429' always strikes, so nothing after it can"),
+        (scene("faults = ['refuse']\nwhen = 'requests 1..5'"), "a closed port gets no requests to count"),
+        (f"{HEAD}[[scene]]\non = 'gamma'\n", "unknown provider 'gamma'; there are alpha, beta"),
+        (f"{HEAD}[[scene]]\nfaults = ['429']\n", "on which provider?"),
+        (scene("faults = ['429']") + scene("").removeprefix(HEAD), "two scenes named 's'"),
+        (
+            scene("faults = ['429 10%']\nwhen = '0s..20s'")
+            + "[[scene]]\nname = 't'\non = 'alpha'\nwhen = '10s..'\nfaults = ['refuse']\n",
+            "scene 't' gives alpha 'refuse' always (10s..), which leaves nothing for scene 's' (0s..20s)",
+        ),
+    ],
+)
+def test_what_cannot_be_played_is_refused_with_what_to_write_instead(text: str, message: str) -> None:
+    with pytest.raises(scenes.SceneError) as caught:
+        scenes.load(text, 7)
+    assert message in str(caught.value)
+
+
+def test_all_errors_of_a_file_are_told_at_once() -> None:
+    with pytest.raises(scenes.SceneError) as caught:
+        scenes.load("[upstream.alpha]\ndialect = 'x'\npace = 'y'\nlimit = 'z'\n", 7)
+    assert len(caught.value.errors) == 3
+
+
+def test_scenes_that_do_not_meet_do_not_contradict() -> None:
+    first = "[[scene]]\nname = 'a'\non = 'alpha'\nwhen = '0s..10s'\nfaults = ['refuse']\n"
+    second = "[[scene]]\nname = 'b'\non = 'alpha'\nwhen = '10s..20s'\nfaults = ['429 5%']\n"
+    assert len(scenes.load(HEAD + first + second, 7).scenes) == 2
+
+
+@pytest.mark.parametrize("name", exhibits.EXHIBITS)
+def test_every_exhibit_can_be_played_and_names_its_source(name: str) -> None:
+    scenario = exhibits.scenario(name, 7)
+    assert scenario.scenes[0].faults
+    assert exhibits.EXHIBITS[name].source
+    assert [upstream.name for upstream in scenario.upstreams] == ["alpha", "steady"]
+
+
+@pytest.mark.parametrize(("name", "share"), [("mild", 3), ("rough", 12), ("hell", 45)])
+def test_a_preset_strikes_the_share_that_it_is_known_for(name: str, share: int) -> None:
+    table = presets.timetable(name, 7, [["alpha", "beta"]], 120.0)
+    longest = max(table, key=lambda scene: len(scene.faults))
+    assert sum(fault.dose.value for fault in longest.faults) * 100 == pytest.approx(share)
+
+
+def test_a_blackout_is_not_survivable() -> None:
+    groups = [["alpha", "beta"]]
+    assert presets.unsurvivable(presets.timetable("rough", 7, groups, 60.0, blackout=True), groups, 60.0)
+    assert presets.unsurvivable(presets.timetable("rough", 7, groups, 60.0), groups, 60.0) is None
+
+
+def test_a_handover_that_is_too_short_is_found() -> None:
+    alpha = "[[scene]]\nname = 'a'\non = 'alpha'\nwhen = '0s..30s'\nfaults = ['500']\n"
+    beta = "[[scene]]\nname = 'b'\non = 'beta'\nwhen = '%ds..90s'\nfaults = ['500']\n"
+    for later, survivable in ((51, False), (53, True)):
+        table = scenes.load(HEAD + alpha + beta % later, 7).scenes
+        assert (presets.unsurvivable(table, [["alpha", "beta"]], 90.0) is None) is survivable
+
+
+def test_windows_are_told_as_they_are_written() -> None:
+    for text in ("10s..40s", "10s..", "requests 5..12"):
+        assert str(scenes.parse_when(text)) == text
+    assert str(When(0.0, FOREVER)) == "always"
