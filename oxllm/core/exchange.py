@@ -249,6 +249,8 @@ class Exchange:
         if attempt.phase is Phase.COMMITTED:
             attempt.clock = now + attempt.candidate.timeouts.idle
             if not isinstance(reader, StreamReader):
+                assert reader is not None
+                reader.feed(data)  # keeps none of it, but its last byte
                 return [Write(data)]
             ready = reader.feed(data)
             effects: list[Effect] = [Write(ready)] if ready else []
@@ -325,12 +327,18 @@ class Exchange:
     def paused(self) -> None:
         """Nobody reads the provider now: its silence is ours."""
         for attempt in self._running:
-            attempt.clock = inf
+            if attempt.phase is not Phase.DRAINING:  # nobody is going to resume that
+                attempt.clock = inf
 
     def resumed(self, now: float) -> None:
         """The provider is read again."""
         for attempt in self._running:
-            self._idle_from(attempt, now)
+            reader = attempt.reader
+            if isinstance(reader, StreamReader) and reader.complete:
+                attempt.clock = now + LINGER_S
+                self._by(attempt.clock)
+            else:
+                self._idle_from(attempt, now)
 
     def tick(self, now: float) -> list[Effect]:
         """Look at the clocks."""
@@ -351,6 +359,7 @@ class Exchange:
             attempt.held.append(ready)
         if not reader.content and reader.failure is None and not reader.finished:
             return []
+        self._idle_from(attempt, now)
         return self._stream_turn(attempt, reader, now, [])
 
     def _stream_turn(self, attempt: Attempt, reader: StreamReader, now: float, effects: list[Effect]) -> list[Effect]:
@@ -362,8 +371,7 @@ class Exchange:
         if attempt.phase is Phase.WAITING:
             attempt.move(Phase.HOLDING)
         if attempt.phase is Phase.HOLDING:
-            self._idle_from(attempt, now)
-            if not self._held_enough(attempt, reader, now):
+            if not self._held_enough(attempt, now):
                 if self._route.hold_back.seconds:
                     assert attempt.content_at is not None
                     self._by(attempt.content_at + self._route.hold_back.seconds)
@@ -376,8 +384,9 @@ class Exchange:
             self._by(attempt.clock)
         return effects
 
-    def _held_enough(self, attempt: Attempt, reader: StreamReader, now: float) -> bool:
-        hold = self._route.hold_back
+    def _held_enough(self, attempt: Attempt, now: float) -> bool:
+        hold, reader = self._route.hold_back, attempt.reader
+        assert isinstance(reader, StreamReader)
         if reader.complete:
             return True
         if hold.full:
@@ -667,9 +676,10 @@ class Exchange:
                 self._use_up_share(attempt, now, effects)
             elif attempt.hedge_at <= now:
                 self._hedge(attempt, now, effects)
-            elif attempt.phase is Phase.HOLDING and isinstance(attempt.reader, StreamReader):
-                effects += self._stream_turn(attempt, attempt.reader, now, [])
-        if self._ping_at <= now and self.state is State.TRYING:
+            elif attempt.phase is Phase.HOLDING and self._held_enough(attempt, now):
+                self._commit(attempt, now, effects)
+                return  # the others are cancelled, whatever else is due
+        if self._ping_at <= now and self.state is not State.DONE:
             self._ping(now, effects)
 
     def _try_again(self, now: float, effects: list[Effect]) -> None:

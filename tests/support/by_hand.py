@@ -1,0 +1,288 @@
+"""An exchange driven by hand: a real Router and real readers, a clock to turn, and what the client has got so far.
+
+    drive = Drive("alpha", "beta")
+    drive.start()
+    drive.stream("alpha", ROLE, token("hi"))
+    drive.pass_time(60)
+    assert drive.client.over == "break"
+
+Effects are performed as `gateway.relay` does, on a `Client` that fails the test if they make no sense: a body
+without a head, two ends, anything behind an end.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from oxllm import plan as plans
+from oxllm.core.answer import Endpoint
+from oxllm.core.attempt import Attempt, Phase
+from oxllm.core.budget import RetryBudget
+from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Headers, Try, Write
+from oxllm.core.exchange import Exchange, Facts, State
+from oxllm.core.outcome import Failure
+from oxllm.core.routing import Router
+
+EVENT_STREAM: Headers = [(b"content-type", b"text/event-stream")]
+JSON: Headers = [(b"content-type", b"application/json")]
+ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+WHOLE = b'{"choices":[{"index":0,"message":{"content":"hello"},"finish_reason":"stop"}]}'
+WALL = 1_700_000_000.0
+
+
+def token(text: str, index: int = 0) -> bytes:
+    """An event with content."""
+    return b'data: {"choices":[{"index":%d,"delta":{"content":"%b"}}]}\n\n' % (index, text.encode())
+
+
+def finish(index: int) -> bytes:
+    """The last event of one choice."""
+    return FINISH.replace(b'"index":0', b'"index":%d' % index)
+
+
+def error_body(code: str | None, message: str = "no", kind: str = "error") -> bytes:
+    """An error object as OpenAI has it."""
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+def make_plan(
+    *targets: str | plans.Target,
+    route: str = "smart",
+    hold_back: plans.HoldBack | None = None,
+    hedge_after: float | None = None,
+    request: float = 600.0,
+    breaker: plans.Breaker | None = None,
+    retry: plans.Retry | None = None,
+    predictive: bool = True,
+    usage_in_stream: bool = False,
+) -> plans.Plan:
+    """A plan with one virtual model. A target is `provider` or `provider/model`; each is a tier of its own."""
+    chosen = tuple(_target(target, tier) for tier, target in enumerate(targets, 1))
+    names = dict.fromkeys(target.provider for target in chosen)
+    providers = tuple(
+        plans.Provider(
+            name,
+            tls=False,
+            host="127.0.0.1",
+            port=9000 + number,
+            path="/v1",
+            api_key=f"sk-secret-{name}",
+            models=tuple(dict.fromkeys(target.model for target in chosen if target.provider == name)),
+            usage_in_stream=usage_in_stream,
+        )
+        for number, name in enumerate(names, 1)
+    )
+    model = plans.VirtualModel(route, chosen, hold_back or plans.HoldBack(), hedge_after, request)
+    return plans.Plan(
+        server=plans.Server(predictive_cooldown=predictive),
+        breaker=breaker or plans.Breaker(),
+        retry=retry or plans.Retry(),
+        providers=providers,
+        virtual_models=(model,),
+    )
+
+
+def _target(target: str | plans.Target, tier: int) -> plans.Target:
+    if isinstance(target, plans.Target):
+        return target
+    provider, _, model = target.partition("/")
+    return plans.Target(provider, model or "big-1", tier)
+
+
+class Client:
+    """What the client has got. `over`: how its response ended, None while it has not."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.length: int | None = None
+        self.body = b""
+        self.over: str | None = None
+
+    def do(self, effect: Begin | Write | End | Answer | Break) -> None:
+        assert self.over is None, (self.over, effect)
+        match effect:
+            case Begin():
+                self._head(effect.status, effect.headers)
+                self.length = effect.length
+            case Write():
+                assert self.status, "a body without a head"
+                self.body += effect.data
+            case End():
+                assert self.status, "an end without a head"
+                self.over = "end"
+            case Answer():
+                self._head(effect.status, effect.headers)
+                self.body = effect.body
+                self.over = "answer"
+            case Break():
+                assert self.status, "a break without a head"
+                self.body += effect.tail
+                self.over = "break"
+
+    def _head(self, status: int, fields: Headers) -> None:
+        assert not self.status, "two heads"
+        self.status = status
+        self.headers = dict(fields)
+
+    @property
+    def error(self) -> dict[str, object]:
+        """The error object of an answer, or of the last event of a stream."""
+        text = self.body if self.over == "answer" else self.body.rstrip(b"\n").rpartition(b"data: ")[2]
+        return msgspec.json.decode(text, type=dict[str, dict[str, object]])["error"]
+
+    @property
+    def message(self) -> str:
+        return str(self.error["message"])
+
+
+class Drive:
+    """One exchange, its clock and its client."""
+
+    def __init__(
+        self,
+        *targets: str | plans.Target,
+        plan: plans.Plan | None = None,
+        router: Router | None = None,
+        budget: RetryBudget | None = None,
+        stream: bool = True,
+        n: int = 1,
+        timeout: float | None = None,
+        endpoint: Endpoint = Endpoint.CHAT,
+        wants_usage: bool = False,
+        now: float = 1000.0,
+        seed: int = 1,
+    ) -> None:
+        self.plan = plan or make_plan(*targets)
+        self.router = router or Router(self.plan, random.Random(seed))
+        self.budget = budget or RetryBudget(self.plan.retry.budget)
+        self.now = now
+        self.client = Client()
+        self.attempts: list[Attempt] = []
+        self.cancelled: list[Attempt] = []
+        self.effects: list[Effect] = []
+        route = self.router.resolve(self.plan.virtual_models[0].name)
+        assert route is not None
+        facts = Facts(endpoint, stream, n, wants_usage, timeout)
+        self.exchange = Exchange(facts, route, self.router, self.budget, self.plan.retry, random.Random(seed), self.now)
+
+    def next(self, **changes: object) -> Drive:
+        """Another request, now, to the same gateway."""
+        return Drive(plan=self.plan, router=self.router, budget=self.budget, now=self.now, **changes)  # type: ignore[arg-type]
+
+    # What happens.
+
+    def start(self) -> Drive:
+        self.perform(self.exchange.start(self.now))
+        return self
+
+    def pass_time(self, seconds: float) -> Drive:
+        """Let time pass, with a tick at each moment that the exchange wants one."""
+        until = self.now + seconds
+        ticks = 0
+        while (wake := self.exchange.wake_at) <= until:
+            ticks += 1
+            assert ticks < 1000, "the exchange wants to be woken without end"
+            self.now = max(self.now, wake)
+            self.perform(self.exchange.tick(self.now))
+        self.now = until
+        return self
+
+    def connect(self, name: str) -> Drive:
+        """The connection is made and the request goes out."""
+        attempt = self[name]
+        self.exchange.connected(attempt, self.now)
+        self.exchange.sent(attempt, self.now)
+        return self
+
+    def head(self, name: str, status: int = 200, fields: Headers = EVENT_STREAM) -> Drive:
+        if self[name].phase is Phase.CONNECTING:
+            self.connect(name)
+        self.perform(self.exchange.head(self[name], status, fields, self.now, WALL))
+        return self
+
+    def data(self, name: str, *parts: bytes) -> Drive:
+        for part in parts:
+            self.perform(self.exchange.data(self[name], part, self.now))
+        return self
+
+    def end(self, name: str) -> Drive:
+        self.perform(self.exchange.end(self[name], self.now))
+        return self
+
+    def fail(self, name: str, failure: Failure = Failure.REFUSED, early: bool = True, detail: str = "") -> Drive:
+        self.perform(self.exchange.failed(self[name], failure, early, detail, self.now))
+        return self
+
+    def gone(self) -> Drive:
+        self.perform(self.exchange.gone(self.now))
+        return self
+
+    def expire(self) -> Drive:
+        self.perform(self.exchange.expire(self.now))
+        return self
+
+    # In one go.
+
+    def stream(self, name: str, *parts: bytes) -> Drive:
+        """A head and events."""
+        return self.head(name).data(name, *parts)
+
+    def answer(self, name: str, body: bytes = WHOLE, status: int = 200, fields: Headers = JSON) -> Drive:
+        """A whole response that is no stream."""
+        self.head(name, status, fields)
+        if body:
+            self.data(name, body)
+        return self.end(name)
+
+    # What came of it.
+
+    def __getitem__(self, name: str) -> Attempt:
+        """The latest attempt at a provider, or at a target if a model is named."""
+        return next(a for a in reversed(self.attempts) if name in (a.candidate.state.provider.name, a.target))
+
+    @property
+    def tried(self) -> list[str]:
+        """The providers asked, in order."""
+        return [attempt.candidate.state.provider.name for attempt in self.attempts]
+
+    @property
+    def running(self) -> list[str]:
+        """Providers whose response somebody still reads."""
+        alive = [a for a in self.attempts if a.phase is not Phase.ENDED and a not in self.cancelled]
+        return [attempt.candidate.state.provider.name for attempt in alive]
+
+    @property
+    def over(self) -> bool:
+        return self.exchange.state is State.DONE
+
+    def failures(self, name: str) -> int:
+        """In a row, as the provider's breaker counts."""
+        return self.router.providers[name].breaker.failures
+
+    def in_flight(self) -> int:
+        return sum(provider.in_flight for provider in self.router.providers.values())
+
+    def perform(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            self.effects.append(effect)
+            match effect:
+                case Try():
+                    assert self.exchange.state is not State.COMMITTED, "a second provider after commit"
+                    self.attempts.append(effect.attempt)
+                case Cancel():
+                    self.cancelled.append(effect.attempt)
+                case _:
+                    self.client.do(effect)
+        self._check()
+
+    def _check(self) -> None:
+        """What holds at every moment."""
+        if self.exchange.state is State.DONE:
+            assert all(attempt.ticket.generation == -1 for attempt in self.attempts), "a ticket is never given back"
+        assert len(self.running) <= 2

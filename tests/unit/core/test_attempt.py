@@ -1,0 +1,44 @@
+"""One attempt's phases: the table, and what each phase allows."""
+
+from __future__ import annotations
+
+import pytest
+
+from oxllm.core.attempt import TABLE, Attempt, Phase
+from tests.support.by_hand import Drive
+
+
+def attempt_in(phase: Phase) -> Attempt:
+    attempt = Drive("alpha").start()["alpha"]
+    attempt.phase = phase
+    return attempt
+
+
+@pytest.mark.parametrize("before", Phase)
+@pytest.mark.parametrize("after", Phase)
+def test_only_the_moves_of_the_table_are_possible(before: Phase, after: Phase) -> None:
+    attempt = attempt_in(before)
+    if (before, after) in TABLE:
+        attempt.move(after)
+        assert attempt.phase is after
+    else:
+        with pytest.raises(AssertionError):
+            attempt.move(after)
+
+
+def test_every_phase_but_the_last_can_end() -> None:
+    assert {before for before, after in TABLE if after is Phase.ENDED} == set(Phase) - {Phase.ENDED}
+
+
+def test_nothing_leads_back() -> None:
+    order = list(Phase)
+    assert all(order.index(before) < order.index(after) for before, after in TABLE)
+
+
+def test_a_new_attempt_has_the_time_to_connect() -> None:
+    drive = Drive("alpha").start()
+    assert (drive["alpha"].phase, drive["alpha"].clock) == (Phase.CONNECTING, drive.now + 5.0)
+
+
+def test_its_target_is_named_as_clients_name_it() -> None:
+    assert Drive("alpha/vendor/model").start()["alpha"].target == "alpha/vendor/model"

@@ -1,0 +1,878 @@
+"""The exchange, driven by hand: what is tried in which order, when the client gets what, and how each request ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from oxllm import plan as plans
+from oxllm.core.answer import HELD_MAX, Endpoint
+from oxllm.core.breaker import State as BreakerState
+from oxllm.core.effects import Begin, Try
+from oxllm.core.exchange import PING, State
+from oxllm.core.outcome import Cause, Failure
+from oxllm.core.routing import Skip
+from tests.support.by_hand import (
+    DONE,
+    EVENT_STREAM,
+    FINISH,
+    JSON,
+    ROLE,
+    WHOLE,
+    Drive,
+    error_body,
+    finish,
+    make_plan,
+    token,
+)
+
+HTML = [(b"content-type", b"text/html")]
+
+
+def drive(*targets: str, **changes: object) -> Drive:
+    return Drive(*(targets or ("alpha", "beta")), **changes).start()  # type: ignore[arg-type]
+
+
+def opened(plan: plans.Plan, name: str = "alpha") -> Drive:
+    """A drive, not started, over a gateway whose breaker for `name` is half-open."""
+    first = Drive(plan=plan)
+    breaker = first.router.providers[name].breaker
+    for _ in range(plan.breaker.failures):
+        breaker.failure(breaker.generation, first.now, first.exchange._rng)
+    first.now += plan.breaker.cooldown * 1.1
+    assert breaker.state(first.now) is BreakerState.HALF_OPEN
+    return first.next()
+
+
+# Streams: commit.
+
+
+def test_a_stream_is_passed_on_and_ends_as_its_provider_ended_it() -> None:
+    client = drive().stream("alpha", ROLE, token("a"), token("b"), FINISH, DONE).end("alpha").client
+    assert client.over == "end"
+    assert client.body == ROLE + token("a") + token("b") + FINISH + DONE
+    assert client.headers[b"x-oxllm-provider"] == b"alpha"
+    assert client.headers[b"x-oxllm-model"] == b"big-1"
+    assert client.headers[b"x-oxllm-attempts"] == b"1"
+
+
+def test_nothing_goes_out_before_content_does() -> None:
+    d = drive().stream("alpha", b": comment\n\n", b'data: {"choices":[]}\n\n', ROLE)
+    assert d.client.status == 0
+    d.data("alpha", token("a"))
+    assert d.client.body == b'data: {"choices":[]}\n\n' + ROLE + token("a")
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        b'"delta":{"reasoning_content":"hm"}',
+        b'"delta":{"refusal":"no"}',
+        b'"delta":{"tool_calls":[{"index":0}]}',
+        b'"delta":{"audio":{"id":"x"}}',
+        b'"delta":{},"finish_reason":"stop"',
+    ],
+)
+def test_whatever_bears_content_commits(delta: bytes) -> None:
+    assert drive().stream("alpha", b'data: {"choices":[{"index":0,%b}]}\n\n' % delta).exchange.state in {
+        State.COMMITTED,
+        State.DONE,
+    }
+
+
+@pytest.mark.parametrize("event", [ROLE, b'data: {"choices":[]}\n\n', b": hello\n\n", b'data: {"type":"ping"}\n\n'])
+def test_what_bears_no_content_does_not_commit_and_its_end_is_a_failure(event: bytes) -> None:
+    d = drive().stream("alpha", event).end("alpha")
+    assert d.tried == ["alpha", "beta"]
+    assert d.failures("alpha") == 1
+
+
+def test_a_finish_reason_of_error_is_a_failure_before_commit() -> None:
+    d = drive().stream("alpha", b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"error"}]}\n\n')
+    assert d.tried == ["alpha", "beta"]
+
+
+def test_an_event_without_choices_is_dropped_and_counted() -> None:
+    d = drive().stream("alpha", token("a"), b'data: {"type":"ping"}\n\n', FINISH, DONE)
+    assert d.client.body == token("a") + FINISH + DONE
+
+
+# Streams: the end.
+
+
+def test_done_is_added_to_a_complete_stream_that_lacks_it() -> None:
+    client = drive().stream("alpha", token("a"), FINISH).end("alpha").client
+    assert (client.over, client.body) == ("end", token("a") + FINISH + DONE)
+
+
+def test_a_complete_stream_that_is_held_open_ends_after_two_seconds() -> None:
+    d = drive().stream("alpha", token("a"), FINISH).pass_time(1.9)
+    assert d.client.over is None
+    assert (d.pass_time(0.2).client.over, d.running) == ("end", [])
+    assert d.client.body.endswith(FINISH + DONE)
+    assert d.failures("alpha") == 0
+
+
+def test_a_usage_event_behind_the_finish_reason_starts_the_two_seconds_anew() -> None:
+    d = drive().stream("alpha", token("a"), FINISH).pass_time(1.5)
+    d.data("alpha", b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n').pass_time(1.5)
+    assert d.client.over is None
+    assert d.pass_time(0.6).client.over == "end"
+    assert d.exchange.usage is not None
+    assert d.exchange.usage.prompt_tokens == 3
+
+
+def test_a_cut_behind_a_complete_answer_is_no_break() -> None:
+    d = drive().stream("alpha", token("a"), FINISH).fail("alpha", Failure.RESET, early=False)
+    assert (d.client.over, d.client.body) == ("end", token("a") + FINISH + DONE)
+    assert d.exchange.error is None
+
+
+def test_after_done_the_provider_has_two_seconds_to_end_its_body() -> None:
+    d = drive().stream("alpha", token("a"), FINISH, DONE)
+    assert d.client.over == "end"
+    assert d.running == ["alpha"]
+    assert d.pass_time(2.1).running == []
+
+
+def test_an_end_or_a_failure_while_draining_changes_nothing() -> None:
+    lasts: list[Callable[[Drive], Drive]] = [
+        lambda d: d.end("alpha"),
+        lambda d: d.fail("alpha", Failure.EOF, early=False),
+    ]
+    for last in lasts:
+        d = drive().stream("alpha", token("a"), FINISH, DONE)
+        last(d)
+        assert (d.running, d.failures("alpha"), d.cancelled) == ([], 0, [])
+
+
+def test_every_choice_needs_its_finish_reason() -> None:
+    d = drive(n=2).stream("alpha", token("a", 0), token("b", 1), finish(0)).end("alpha")
+    assert d.client.over == "break"
+    d = drive(n=2).stream("alpha", token("a", 0), token("b", 1), finish(0), finish(1)).end("alpha")
+    assert d.client.over == "end"
+
+
+def test_fewer_choices_than_asked_for_are_not_complete() -> None:
+    assert drive(n=2).stream("alpha", token("a"), FINISH).end("alpha").client.over == "break"
+
+
+BREAKS: dict[str, Callable[[Drive], Drive]] = {
+    "cut": lambda d: d.fail("alpha", Failure.EOF, early=False),
+    "reset": lambda d: d.fail("alpha", Failure.RESET, early=False),
+    "silent cut": lambda d: d.end("alpha"),
+    "stall": lambda d: d.pass_time(60.1),
+    "garbage": lambda d: d.data("alpha", b"data: {garbage\n\n"),
+    "error event": lambda d: d.data("alpha", b'data: {"error":{"message":"x"}}\n\n'),
+    "early done": lambda d: d.data("alpha", DONE),
+    "too large": lambda d: d.data("alpha", b"data: " + b"x" * 1_100_000),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked(name: str) -> None:
+    d = BREAKS[name](drive().stream("alpha", ROLE, token("a")))
+    assert (d.client.over, d.tried) == ("break", ["alpha"])
+    assert DONE not in d.client.body
+    assert d.client.body.startswith(ROLE + token("a"))
+    assert (d.client.error["type"], d.client.error["code"]) == ("upstream_error", "stream_interrupted")
+    assert (d.failures("alpha"), d.running) == (1, [])
+
+
+@pytest.mark.parametrize("name", set(BREAKS) - {"stall"})
+def test_the_same_before_commit_is_invisible(name: str) -> None:
+    d = BREAKS[name](drive().stream("alpha", ROLE))
+    assert d.client.status == 0
+    assert d.stream("beta", token("b"), FINISH, DONE).client.body == token("b") + FINISH + DONE
+    assert d.client.headers[b"x-oxllm-attempts"] == b"2"
+
+
+def test_what_comes_behind_a_break_is_dropped() -> None:
+    d = drive().stream("alpha", token("a")).data("alpha", b"data: {garbage\n\n" + token("b"))
+    assert token("b") not in d.client.body
+    body = d.client.body
+    d.data("alpha", token("c")).end("alpha")
+    assert d.client.body == body
+
+
+# Pings.
+
+
+def test_after_ten_seconds_of_waiting_the_client_gets_a_head_and_a_comment_and_another_each_ten() -> None:
+    d = drive().connect("alpha").pass_time(9.9)
+    assert d.client.status == 0
+    d.pass_time(0.2)
+    assert (d.client.status, d.client.body) == (200, PING)
+    assert b"x-oxllm-provider" not in d.client.headers
+    assert d.pass_time(10).client.body == PING * 2
+
+
+def test_failing_over_stays_possible_after_a_ping() -> None:
+    d = drive().connect("alpha").pass_time(10.1).fail("alpha").stream("beta", token("b"), FINISH, DONE)
+    assert (d.client.over, d.client.body) == ("end", PING + token("b") + FINISH + DONE)
+
+
+def test_if_all_fails_after_a_ping_the_error_goes_out_as_an_event() -> None:
+    d = drive().connect("alpha").pass_time(10.1).fail("alpha").fail("beta")
+    assert (d.client.over, d.client.error["code"]) == ("break", "all_targets_failed")
+
+
+def test_a_4xx_after_a_ping_goes_out_as_an_event() -> None:
+    body = error_body("invalid_value", "no such\nthing").replace(b",", b",\n")
+    d = drive().connect("alpha").pass_time(10.1).answer("alpha", body, 422)
+    assert (d.client.over, d.client.message) == ("break", "no such\nthing")
+    assert d.client.body.count(b"\n") == PING.count(b"\n") + 2
+
+
+def test_a_4xx_page_after_a_ping_becomes_an_error_object() -> None:
+    d = drive().connect("alpha").pass_time(10.1).answer("alpha", b"<html>", 422, HTML)
+    assert d.client.message == "the provider answered HTTP 422"
+
+
+def test_there_is_no_ping_after_commit_nor_for_a_plain_answer() -> None:
+    assert PING not in drive().stream("alpha", token("a")).pass_time(30).client.body
+    assert drive(stream=False).connect("alpha").pass_time(30).client.status == 0
+
+
+def test_a_ping_that_falls_due_during_the_jitter_is_sent() -> None:
+    d = drive().connect("alpha").pass_time(9.99).fail("alpha", Failure.RESET).pass_time(0.02)
+    assert (d.exchange.state, d.client.body) == (State.BACKING_OFF, PING)
+
+
+# hold_back.
+
+
+def held(**kind: object) -> plans.Plan:
+    return make_plan("alpha", "beta", hold_back=plans.HoldBack(**kind))  # type: ignore[arg-type]
+
+
+def test_hold_back_of_tokens_commits_at_the_last_of_them() -> None:
+    d = drive(plan=held(tokens=3)).stream("alpha", token("a"), token("b"))
+    assert d.client.status == 0
+    assert d.data("alpha", token("c")).client.body == token("a") + token("b") + token("c")
+
+
+def test_hold_back_of_time_commits_when_it_has_passed_without_another_event() -> None:
+    d = drive(plan=held(seconds=0.8)).stream("alpha", token("a")).pass_time(0.79)
+    assert d.client.status == 0
+    assert d.pass_time(0.02).client.body == token("a")
+
+
+def test_full_hold_back_commits_only_a_complete_answer() -> None:
+    d = drive(plan=held(full=True)).stream("alpha", *map(token, "abcdefgh"))
+    assert d.client.status == 0
+    d.data("alpha", FINISH)
+    assert d.client.body == b"".join(map(token, "abcdefgh")) + FINISH
+
+
+@pytest.mark.parametrize("kind", [{"tokens": 20}, {"seconds": 5.0}, {"full": True}])
+def test_a_break_inside_the_hold_back_is_rescued(kind: dict[str, object]) -> None:
+    d = drive(plan=held(**kind)).stream("alpha", token("a"), token("b")).fail("alpha", Failure.RESET, early=False)
+    d.stream("beta", token("x"), FINISH, DONE)
+    assert d.client.body == token("x") + FINISH + DONE
+
+
+def test_an_answer_shorter_than_the_hold_back_is_sent_at_its_end() -> None:
+    d = drive(plan=held(tokens=20)).stream("alpha", token("a"), FINISH, DONE)
+    assert (d.client.over, d.client.body) == ("end", token("a") + FINISH + DONE)
+
+
+@pytest.mark.parametrize("kind", [{"tokens": 20}, {"full": True}])
+def test_a_provider_that_stalls_inside_the_hold_back_is_given_up_after_its_idle_time(kind: dict[str, object]) -> None:
+    d = drive(plan=held(**kind)).stream("alpha", token("a")).pass_time(60.5)
+    assert d.tried == ["alpha", "beta"]
+    assert d.failures("alpha") == 1
+
+
+# Plain answers.
+
+
+def test_a_plain_answer_goes_out_whole_once_it_is_checked() -> None:
+    d = drive(stream=False).head("alpha", fields=JSON).data("alpha", WHOLE[:20])
+    assert d.client.status == 0
+    d.data("alpha", WHOLE[20:]).end("alpha")
+    assert (d.client.over, d.client.body) == ("answer", WHOLE)
+    assert d.client.headers[b"x-oxllm-provider"] == b"alpha"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", WHOLE[:-3], b'{"choices":[]}', b'{"error":{"message":"x"}}'])
+def test_a_200_that_is_no_answer_fails_over(body: bytes) -> None:
+    d = drive(stream=False).answer("alpha", body)
+    assert d.tried == ["alpha", "beta"]
+    assert d.answer("beta").client.body == WHOLE
+
+
+@pytest.mark.parametrize("status", [101, 204, 206, 301, 307])
+def test_a_status_that_can_hold_no_answer_fails_over_and_counts(status: int) -> None:
+    d = drive(stream=False).answer("alpha", b"", status)
+    assert (d.tried, d.failures("alpha")) == (["alpha", "beta"], 1)
+
+
+def test_the_wrong_kind_of_body_fails_over() -> None:
+    assert drive().head("alpha", fields=JSON).tried == ["alpha", "beta"]
+    assert drive(stream=False).head("alpha").tried == ["alpha", "beta"]
+    assert drive().head("alpha", fields=[*EVENT_STREAM, (b"content-encoding", b"gzip")]).tried == ["alpha", "beta"]
+
+
+def test_embeddings_are_checked_as_embeddings() -> None:
+    vectors = b'{"data":[{"embedding":[1.0]}],"usage":{"prompt_tokens":2}}'
+    d = drive(stream=False, endpoint=Endpoint.EMBEDDINGS).answer("alpha", WHOLE).answer("beta", vectors)
+    assert (d.tried, d.client.body) == (["alpha", "beta"], vectors)
+
+
+LONG = b'{"choices":[{"index":0,"message":{"content":"' + b"x" * HELD_MAX + b'"},"finish_reason":"stop"}]}'
+
+
+def test_a_long_answer_is_committed_by_its_start_and_relayed() -> None:
+    d = drive(stream=False).head("alpha", fields=[*JSON, (b"content-length", b"%d" % len(LONG))])
+    d.data("alpha", LONG[:-1])
+    assert (d.exchange.state, d.client.length) == (State.COMMITTED, len(LONG))
+    d.data("alpha", LONG[-1:]).end("alpha")
+    assert (d.client.over, d.client.body) == ("end", LONG)
+
+
+def test_a_long_answer_that_starts_wrong_fails_over() -> None:
+    assert drive(stream=False).head("alpha", fields=JSON).data("alpha", b"<" * (HELD_MAX + 1)).tried == [
+        "alpha",
+        "beta",
+    ]
+
+
+def test_a_long_answer_that_is_cut_is_broken_off_without_a_word() -> None:
+    d = drive(stream=False).head("alpha", fields=JSON).data("alpha", LONG[:-9])
+    body = d.client.body
+    d.fail("alpha", Failure.EOF, early=False)
+    assert (d.client.over, d.client.body, d.failures("alpha")) == ("break", body, 1)
+
+
+def test_a_long_answer_that_only_the_close_delimits_is_not_whole_without_its_last_brace() -> None:
+    d = drive(stream=False).head("alpha", fields=JSON).data("alpha", LONG[:-9]).data("alpha", b'"').end("alpha")
+    assert (d.client.over, d.failures("alpha")) == ("break", 1)
+
+
+# Failing over.
+
+
+def test_each_candidate_is_tried_once_in_tier_order() -> None:
+    d = drive("alpha", "beta", "gamma")
+    for name in ("alpha", "beta", "gamma"):
+        d.fail(name)
+    assert d.tried == ["alpha", "beta", "gamma"]
+    assert (d.client.over, d.client.status) == ("answer", 502)
+
+
+def test_max_attempts_is_the_end_whatever_is_left() -> None:
+    plan = make_plan("alpha", "beta", "gamma", retry=plans.Retry(max_attempts=2))
+    d = drive(plan=plan).fail("alpha").fail("beta")
+    assert (d.tried, d.client.status) == (["alpha", "beta"], 502)
+    assert "gamma/big-1: not reached" in d.client.message
+
+
+def test_two_targets_of_one_provider_are_both_reached() -> None:
+    d = drive("alpha/one", "alpha/two").answer("alpha", error_body(None), 429)
+    assert [attempt.target for attempt in d.attempts] == ["alpha/one", "alpha/two"]
+
+
+def test_out_of_quota_passes_over_every_target_of_the_provider() -> None:
+    d = drive("alpha/one", "alpha/two", "beta").answer("alpha", error_body("insufficient_quota"), 429)
+    assert d.tried == ["alpha", "beta"]
+    assert d.exchange.skips["alpha/two"] is Skip.QUOTA
+
+
+def test_too_large_moves_no_mark_and_no_breaker() -> None:
+    d = drive().answer("alpha", error_body(None), 413)
+    assert d.tried == ["alpha", "beta"]
+    assert d.router.usable(d.exchange._route, d.now)
+    assert d.failures("alpha") == 0
+
+
+@pytest.mark.parametrize("status", [400, 409, 415, 422])
+def test_a_clients_own_fault_is_passed_on_as_it_is_at_once(status: int) -> None:
+    body = error_body("bad_value", "because")
+    d = drive().answer("alpha", body, status, [*JSON, (b"x-request-id", b"up-1"), (b"set-cookie", b"no")])
+    assert (d.client.over, d.client.status, d.client.body, d.tried) == ("answer", status, body, ["alpha"])
+    assert d.client.headers[b"x-upstream-request-id"] == b"up-1"
+    assert b"set-cookie" not in d.client.headers
+    assert (d.failures("alpha"), d.exchange.cause) == (0, Cause.CLIENT)
+
+
+def test_a_4xx_whose_body_is_cut_fails_over() -> None:
+    d = drive().head("alpha", 422, JSON).data("alpha", b'{"err').fail("alpha", Failure.EOF, early=False)
+    assert d.tried == ["alpha", "beta"]
+
+
+def test_a_5xx_whose_body_is_cut_is_known_by_its_status() -> None:
+    d = drive().head("alpha", 503, HTML).data("alpha", b"<ht").fail("alpha", Failure.EOF, early=False).fail("beta")
+    assert "alpha/big-1: HTTP 503" in d.client.message
+
+
+def test_an_error_body_without_end_is_read_up_to_its_bound() -> None:
+    d = drive().head("alpha", 503, HTML)
+    for _ in range(5):
+        d.data("alpha", b"x" * 60_000)
+    assert d.tried == ["alpha", "beta"]
+
+
+def test_an_error_body_that_stalls_is_given_up_after_the_idle_time() -> None:
+    assert drive().head("alpha", 503, HTML).pass_time(60.1).tried == ["alpha", "beta"]
+
+
+# Its own clocks.
+
+
+@pytest.mark.parametrize(
+    ("stream", "prepare", "limit", "words"),
+    [
+        (True, lambda d: d, 5, "no connection within 5 s"),
+        (True, lambda d: d.connect("alpha"), 60, "no content within 60 s"),
+        (True, lambda d: d.stream("alpha", ROLE), 60, "no content within 60 s"),
+        (False, lambda d: d.connect("alpha"), 300, "no answer within 300 s"),
+        (False, lambda d: d.head("alpha", fields=JSON), 60, "silent for 60 s"),
+    ],
+)
+def test_each_phase_has_its_limit(stream: bool, prepare: Callable[[Drive], Drive], limit: float, words: str) -> None:
+    plan = make_plan("alpha", "beta", request=3600)
+    d = prepare(drive(plan=plan, stream=stream)).pass_time(limit - 0.1)
+    assert d.tried == ["alpha"]
+    assert d.pass_time(0.2).tried == ["alpha", "beta"]
+    d.fail("beta")
+    assert f"alpha/big-1: {words}" in d.client.message
+    assert d.failures("alpha") == 1
+
+
+def test_the_providers_time_starts_when_the_last_byte_of_the_request_has_gone() -> None:
+    d = drive()
+    d.exchange.connected(d["alpha"], d.now)
+    d.pass_time(50)
+    d.exchange.sent(d["alpha"], d.now)
+    assert d.pass_time(59).tried == ["alpha"]
+
+
+def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:
+    d = drive().stream("alpha", token("a"))
+    d.exchange.paused()
+    d.pass_time(500)
+    assert d.client.over is None
+    d.exchange.resumed(d.now)
+    assert d.pass_time(59).client.over is None
+    assert d.pass_time(2).client.over == "break"
+
+
+def test_a_slow_clients_pause_behind_a_complete_answer_leaves_the_two_seconds() -> None:
+    d = drive().stream("alpha", token("a"), FINISH)
+    d.exchange.paused()
+    d.pass_time(100)
+    d.exchange.resumed(d.now)
+    assert d.pass_time(2.1).client.over == "end"
+
+
+def test_a_slow_client_does_not_keep_a_provider_that_has_said_it_all() -> None:
+    d = drive().stream("alpha", token("a"), FINISH, DONE)
+    d.exchange.paused()
+    assert d.pass_time(2.1).running == []
+
+
+# A second try at the same target.
+
+
+@pytest.mark.parametrize("status", [500, 502])
+def test_a_500_or_502_is_tried_again_at_the_same_target_after_a_jitter(status: int) -> None:
+    d = drive().answer("alpha", error_body(None), status)
+    assert (d.exchange.state, d.tried) == (State.BACKING_OFF, ["alpha"])
+    assert d.pass_time(0.049).tried == ["alpha"]
+    assert d.pass_time(0.102).tried == ["alpha", "alpha"]
+    d.stream("alpha", token("a"), FINISH, DONE)
+    assert d.client.headers[b"x-oxllm-attempts"] == b"2"
+
+
+@pytest.mark.parametrize("failure", [Failure.RESET, Failure.EOF])
+def test_so_is_a_reset_or_eof_before_any_byte_but_not_after(failure: Failure) -> None:
+    assert drive().connect("alpha").fail("alpha", failure, early=True).pass_time(0.2).tried == ["alpha", "alpha"]
+    assert drive().head("alpha").fail("alpha", failure, early=False).tried == ["alpha", "beta"]
+
+
+@pytest.mark.parametrize("status", [503, 504, 520, 529, 408, 498, 429, 401, 404])
+def test_nothing_else_is(status: int) -> None:
+    assert drive().answer("alpha", error_body(None), status).tried == ["alpha", "beta"]
+
+
+def test_the_second_try_is_on_the_same_ticket_and_the_pair_counts_once() -> None:
+    d = drive().answer("alpha", b"", 500).pass_time(0.2)
+    assert d.attempts[0].ticket is d.attempts[1].ticket
+    assert d.failures("alpha") == 0
+    d.answer("alpha", b"", 500)
+    assert d.failures("alpha") == 1
+    assert d.tried == ["alpha", "alpha", "beta"]
+
+
+def test_each_target_has_a_second_try_of_its_own() -> None:
+    d = drive().answer("alpha", b"", 500).pass_time(0.2).answer("alpha", b"", 500)
+    d.answer("beta", b"", 500).pass_time(0.2)
+    assert d.tried == ["alpha", "alpha", "beta", "beta"]
+
+
+def test_the_budget_can_refuse_the_second_try_but_never_the_next_target() -> None:
+    d = Drive("alpha", "beta")
+    while d.budget.spend(d.now):
+        pass
+    assert d.start().answer("alpha", b"", 500).tried == ["alpha", "beta"]
+
+
+def test_max_attempts_can_refuse_the_second_try() -> None:
+    plan = make_plan("alpha", "beta", retry=plans.Retry(max_attempts=1))
+    assert drive(plan=plan).answer("alpha", b"", 500).client.status == 502
+
+
+def test_same_target_zero_means_none() -> None:
+    plan = make_plan("alpha", "beta", retry=plans.Retry(same_target=0))
+    assert drive(plan=plan).answer("alpha", b"", 500).tried == ["alpha", "beta"]
+
+
+def test_there_is_no_jitter_past_the_deadline() -> None:
+    d = drive(timeout=10.0).connect("alpha").pass_time(4.9).answer("alpha", b"", 500).pass_time(0.2)
+    d.connect("alpha").pass_time(4.8).answer("alpha", b"", 500)
+    assert d.tried == ["alpha", "alpha", "beta"]
+    d = drive(plan=make_plan("alpha"), timeout=10.0).connect("alpha").pass_time(9.9).answer("alpha", b"", 500)
+    assert (d.client.over, d.exchange.attempts) == ("answer", 1)
+
+
+def test_a_target_marked_during_the_jitter_is_not_asked_again() -> None:
+    d = drive().answer("alpha", b"", 500)
+    d["alpha"].candidate.state.cooldown.mark(Skip.COOLING, d.now, 30.0)
+    d.pass_time(0.2)
+    assert d.tried == ["alpha", "beta"]
+    assert d.failures("alpha") == 1
+
+
+def test_a_target_marked_during_the_jitter_that_was_the_last_is_the_end() -> None:
+    d = drive("alpha").answer("alpha", b"", 500)
+    d.router.offline("alpha")
+    assert d.pass_time(0.2).client.status == 502
+
+
+# Deadlines.
+
+
+def test_the_request_deadline_holds_over_all_attempts() -> None:
+    d = drive(plan=make_plan("alpha", "beta", "gamma", request=40.0), stream=False).connect("alpha")
+    d.pass_time(20).connect("beta").pass_time(10).connect("gamma").pass_time(9.9)
+    assert (d.tried, d.client.over) == (["alpha", "beta", "gamma"], None)
+    d.pass_time(0.2)
+    assert (d.client.status, d.client.error["code"]) == (504, "deadline_exceeded")
+
+
+def test_a_clients_own_time_shortens_the_deadline() -> None:
+    d = drive("alpha", timeout=9.5).connect("alpha").pass_time(9.4)
+    assert d.client.over is None
+    assert d.pass_time(0.2).client.status == 504
+
+
+def test_a_clients_own_time_does_not_lengthen_it() -> None:
+    d = drive(plan=make_plan("alpha", request=20.0), stream=False, timeout=3600.0).connect("alpha").pass_time(20.1)
+    assert d.client.status == 504
+
+
+def test_while_another_candidate_is_left_an_attempt_gets_half_of_the_time_left() -> None:
+    d = drive("alpha", "beta", "gamma", timeout=8.0)
+    d.connect("alpha").pass_time(3.9)
+    assert d.tried == ["alpha"]
+    d.pass_time(0.2)
+    assert (d.tried, d.running) == (["alpha", "beta"], ["beta"])
+    d.connect("beta").pass_time(1.8)
+    assert d.tried == ["alpha", "beta"]
+    d.pass_time(0.2)
+    assert d.tried == ["alpha", "beta", "gamma"]
+    d.connect("gamma").pass_time(1.7)
+    assert d.client.over is None  # the last has all that is left
+    assert d.pass_time(0.3).client.status == 504
+
+
+def test_the_last_candidate_has_all_the_time() -> None:
+    d = drive("alpha", timeout=8.0).connect("alpha").pass_time(7.9)
+    assert d.stream("alpha", token("a"), FINISH, DONE).client.over == "end"
+
+
+def test_an_attempt_that_a_deadline_ended_counts_only_after_ten_seconds() -> None:
+    assert drive("alpha", timeout=9.0).connect("alpha").pass_time(9.1).failures("alpha") == 0
+    assert drive("alpha", timeout=11.0).connect("alpha").pass_time(11.1).failures("alpha") == 1
+
+
+def test_or_its_own_limit_if_that_is_shorter() -> None:
+    targets = [plans.Target("alpha", "big-1", 1, 1, plans.Timeouts(first_byte=4.0))]
+    d = Drive(*targets, timeout=4.1).start()
+    d.exchange.connected(d["alpha"], d.now)
+    d.pass_time(1)
+    d.exchange.sent(d["alpha"], d.now)
+    assert d.pass_time(4).failures("alpha") == 1
+
+
+def test_the_deadline_during_the_jitter_ends_the_request() -> None:
+    d = drive("alpha", timeout=10.0).connect("alpha").pass_time(9.8).answer("alpha", b"", 500)
+    assert d.exchange.state is State.BACKING_OFF
+    d.exchange._deadline = d.now + 0.01
+    d.exchange.wake_at = d.exchange._deadline
+    assert d.pass_time(0.02).client.status == 504
+    assert d.failures("alpha") == 1
+
+
+def test_after_commit_no_deadline_counts() -> None:
+    d = drive(timeout=5.0).stream("alpha", token("a"))
+    for _ in range(20):
+        d.pass_time(50).data("alpha", token("b"))
+    assert d.client.over is None
+
+
+# Hedging.
+
+
+def test_a_probe_without_content_after_two_seconds_gets_the_next_candidate_beside_it() -> None:
+    d = opened(make_plan("alpha", "beta")).start().connect("alpha").pass_time(1.9)
+    assert d.tried == ["alpha"]
+    assert d.pass_time(0.2).running == ["alpha", "beta"]
+
+
+def test_the_first_to_have_content_wins_and_the_other_is_cancelled() -> None:
+    d = opened(make_plan("alpha", "beta")).start().connect("alpha").pass_time(2.1)
+    d.stream("beta", token("b"))
+    assert d.running == ["beta"]
+    assert d.cancelled == [d["alpha"]]
+    assert d.router.providers["alpha"].breaker.state(d.now) is BreakerState.HALF_OPEN
+    assert d.router.providers["alpha"].patience == 4.0
+
+
+def test_a_probe_that_wins_closes_its_breaker_at_its_commit() -> None:
+    d = opened(make_plan("alpha", "beta")).start().connect("alpha").pass_time(2.1)
+    d.router.providers["alpha"].patience = 8.0
+    d.stream("alpha", token("a"))
+    assert (d.running, d.cancelled) == (["alpha"], [d["beta"]])
+    assert d.router.providers["alpha"].breaker.state(d.now) is BreakerState.CLOSED
+    assert d.router.providers["alpha"].patience == 2.0
+    assert d.failures("beta") == 0
+
+
+def test_a_probe_that_fails_beside_its_hedge_still_counts() -> None:
+    d = opened(make_plan("alpha", "beta")).start().connect("alpha").pass_time(2.1).connect("beta")
+    d.answer("alpha", b"", 503)
+    assert d.router.providers["alpha"].breaker.state(d.now) is BreakerState.OPEN
+    assert d.stream("beta", token("b"), FINISH, DONE).client.over == "end"
+
+
+def test_a_probe_with_content_that_is_held_back_gets_no_hedge() -> None:
+    plan = make_plan("alpha", "beta", hold_back=plans.HoldBack(full=True))
+    d = opened(plan).start().stream("alpha", token("a")).pass_time(5)
+    assert d.tried == ["alpha"]
+
+
+def test_at_most_two_run_side_by_side() -> None:
+    plan = make_plan("alpha", "beta", "gamma", hedge_after=1.0)
+    d = drive(plan=plan).connect("alpha").pass_time(1.1).connect("beta").pass_time(20)
+    assert d.tried == ["alpha", "beta"]
+
+
+def test_when_one_of_two_fails_the_next_takes_its_place() -> None:
+    plan = make_plan("alpha", "beta", "gamma", hedge_after=1.0)
+    d = drive(plan=plan).connect("alpha").pass_time(1.1).fail("beta")
+    assert d.running == ["alpha", "gamma"]
+
+
+def test_hedge_after_applies_to_every_request_of_its_model() -> None:
+    plan = make_plan("alpha", "beta", hedge_after=4.0)
+    d = drive(plan=plan).connect("alpha").pass_time(3.9)
+    assert d.tried == ["alpha"]
+    assert d.pass_time(0.2).tried == ["alpha", "beta"]
+
+
+def test_a_hedge_counts_against_the_budget() -> None:
+    d = Drive(plan=make_plan("alpha", "beta", hedge_after=1.0))
+    while d.budget.spend(d.now):
+        pass
+    assert d.start().connect("alpha").pass_time(5).tried == ["alpha"]
+
+
+def test_a_plain_answer_is_hedged_too() -> None:
+    d = drive(plan=make_plan("alpha", "beta", hedge_after=1.0), stream=False).connect("alpha").pass_time(1.1)
+    d.answer("beta")
+    assert (d.client.over, d.client.headers[b"x-oxllm-provider"], d.running) == ("answer", b"beta", [])
+
+
+def test_a_clients_own_fault_from_one_of_two_ends_both() -> None:
+    d = drive(plan=make_plan("alpha", "beta", hedge_after=1.0)).connect("alpha").pass_time(1.1)
+    d.answer("beta", error_body("bad"), 400)
+    assert (d.client.status, d.running) == (400, [])
+
+
+def test_the_other_of_two_is_not_touched_again_once_one_is_committed_by_the_clock() -> None:
+    plan = make_plan("alpha", "beta", "gamma", hold_back=plans.HoldBack(seconds=0.8), hedge_after=4.0)
+    d = drive(plan=plan).connect("alpha").pass_time(4.0).connect("beta").pass_time(3.2)
+    d.stream("alpha", token("a")).pass_time(0.8)  # beta's own hedge falls due at the moment of the commit
+    assert (d.exchange.state, d.tried, d.running) == (State.COMMITTED, ["alpha", "beta"], ["alpha"])
+
+
+# The client leaves, the gateway stops.
+
+PHASES: dict[str, Callable[[], Drive]] = {
+    "connecting": drive,
+    "waiting": lambda: drive().connect("alpha"),
+    "role only": lambda: drive().stream("alpha", ROLE),
+    "pinged": lambda: drive().connect("alpha").pass_time(11),
+    "holding": lambda: drive(plan=held(tokens=9)).stream("alpha", token("a")),
+    "backing off": lambda: drive().answer("alpha", b"", 500),
+    "hedged": lambda: drive(plan=make_plan("alpha", "beta", hedge_after=1.0)).connect("alpha").pass_time(1.1),
+    "committed": lambda: drive().stream("alpha", token("a")),
+    "complete": lambda: drive().stream("alpha", token("a"), FINISH),
+    "reading an error": lambda: drive().head("alpha", 500, HTML),
+    "plain": lambda: drive(stream=False).head("alpha", fields=JSON).data("alpha", WHOLE[:9]),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_client_that_leaves_cancels_everything_and_moves_no_breaker(phase: str) -> None:
+    d = PHASES[phase]()
+    written = d.client.body
+    d.gone()
+    assert d.over
+    assert d.running == []
+    assert d.in_flight() == 0
+    assert (d.failures("alpha"), d.client.body, d.client.over) == (0, written, None)
+    assert d.pass_time(1000).tried.count("alpha") == 1
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_drain_that_cannot_wait_answers_in_every_phase(phase: str) -> None:
+    d = PHASES[phase]().expire()
+    assert d.over
+    assert d.running == []
+    assert d.in_flight() == 0
+    assert d.failures("alpha") == 0
+    if phase in {"committed", "complete"}:
+        assert (d.client.over, d.client.error["code"]) == ("break", "stream_interrupted")
+    elif phase == "pinged":
+        assert (d.client.over, d.client.error["code"]) == ("break", "overloaded")
+    else:
+        assert (d.client.over, d.client.status, d.client.error["code"]) == ("answer", 503, "overloaded")
+        assert d.client.headers[b"retry-after"] == b"1"
+
+
+@pytest.mark.parametrize("end", [Drive.gone, Drive.expire])
+def test_what_still_drains_is_cancelled_when_the_gateway_stops(end: Callable[[Drive], Drive]) -> None:
+    d = drive().stream("alpha", token("a"), FINISH, DONE)
+    end(d)
+    assert (d.running, d.client.over, d.failures("alpha")) == ([], "end", 0)
+
+
+def test_a_client_that_leaves_gives_the_probe_back() -> None:
+    d = opened(make_plan("alpha")).start().connect("alpha").gone()
+    assert d.router.providers["alpha"].breaker.state(d.now) is BreakerState.HALF_OPEN
+    assert d.router.providers["alpha"].patience == 2.0
+
+
+def test_a_client_that_leaves_after_commit_does_not_undo_the_probes_success() -> None:
+    d = opened(make_plan("alpha")).start().stream("alpha", token("a")).gone()
+    assert d.router.providers["alpha"].breaker.state(d.now) is BreakerState.CLOSED
+
+
+# Nothing left.
+
+
+def test_all_that_were_tried_say_the_context_is_too_long_passes_the_last_of_them_on_as_it_is() -> None:
+    d = drive().answer("alpha", error_body("context_length_exceeded", "from alpha"), 400)
+    body = error_body("context_length_exceeded", "from beta")
+    d.answer("beta", body, 400)
+    assert (d.client.status, d.client.body) == (400, body)
+    assert d.client.headers[b"x-oxllm-attempts"] == b"2"
+
+
+def test_one_that_failed_otherwise_makes_it_a_502() -> None:
+    d = drive().answer("alpha", error_body("context_length_exceeded"), 400).fail("beta")
+    assert d.client.status == 502
+    assert "alpha/big-1: HTTP 400: context length exceeded (context_length_exceeded)" in d.client.message
+
+
+def test_every_target_rate_limited_is_429_with_the_soonest_recovery() -> None:
+    d = drive().answer("alpha", b"", 429, [(b"retry-after", b"30")])
+    d.answer("beta", b"", 429, [(b"retry-after-ms", b"12500")])
+    assert (d.client.status, d.client.error["code"]) == (429, "rate_limit_exceeded")
+    assert d.client.headers[b"retry-after"] == b"13"
+    assert b"x-should-retry" not in d.client.headers
+
+
+def test_out_of_quota_everywhere_is_insufficient_quota_and_not_worth_a_retry() -> None:
+    d = drive("alpha").answer("alpha", error_body("insufficient_quota"), 429)
+    assert (d.client.status, d.client.error["code"]) == (429, "insufficient_quota")
+    assert (d.client.headers[b"retry-after"], d.client.headers[b"x-should-retry"]) == (b"60", b"false")
+
+
+def test_a_target_that_cools_already_counts_as_rate_limited() -> None:
+    d = drive().answer("alpha", b"", 429, [(b"retry-after", b"30")]).fail("beta")
+    again = d.next().start().answer("beta", b"", 429, [(b"retry-after", b"30")])
+    assert again.client.status == 429
+    assert again.tried == ["beta"]
+
+
+def test_nobody_to_ask_is_503_at_once_with_the_reasons() -> None:
+    d = Drive("alpha", "beta")
+    d.router.offline("alpha")
+    d.router.providers["beta"].target("big-1").cooldown.mark(Skip.MISSING, d.now)
+    d.start()
+    assert (d.client.over, d.client.status, d.client.error["code"]) == ("answer", 503, "no_target_available")
+    assert "alpha/big-1: offline" in d.client.message
+    assert "beta/big-1: model not found, 60 s left" in d.client.message
+    assert (d.client.headers[b"x-should-retry"], d.client.headers[b"x-oxllm-attempts"]) == (b"false", b"0")
+
+
+def test_an_open_breaker_says_when_to_come_back() -> None:
+    d = opened(make_plan("alpha"))
+    d.now -= 2
+    d = d.next()
+    d.router.providers["alpha"].breaker._state = BreakerState.OPEN
+    d.start()
+    assert d.client.status == 503
+    assert 1 <= int(d.client.headers[b"retry-after"]) <= 6
+
+
+def test_the_message_names_statuses_and_codes_but_no_text_and_no_key() -> None:
+    d = drive("alpha", "beta").answer("alpha", error_body("invalid_api_key", "bad key sk-secret-alpha"), 401)
+    d.answer("beta", error_body("server_busy", "text of beta"), 503)
+    assert "alpha/big-1: HTTP 401: key refused (invalid_api_key)" in d.client.message
+    assert "beta/big-1: HTTP 503 (server_busy)" in d.client.message
+    assert b"sk-secret" not in d.client.body
+    assert b"text of" not in d.client.body
+
+
+# What is written down.
+
+
+def test_each_attempt_leaves_a_step() -> None:
+    d = drive().answer("alpha", b"", 500).pass_time(0.2).answer("alpha", b"", 500)
+    d.stream("beta", token("b"), FINISH, DONE)
+    assert [(step.number, step.target, step.result) for step in d.exchange.steps] == [
+        (1, "alpha/big-1", "HTTP 500"),
+        (2, "alpha/big-1", "HTTP 500"),
+        (3, "beta/big-1", "complete"),
+    ]
+    assert [step.content is not None for step in d.exchange.steps] == [False, False, True]
+
+
+def test_usage_that_only_we_asked_for_is_read_and_stripped() -> None:
+    plan = make_plan("alpha", usage_in_stream=True)
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
+    d = drive(plan=plan).stream("alpha", token("a"), FINISH, usage, DONE)
+    assert d.client.body == token("a") + FINISH + DONE
+    assert d.exchange.usage is not None
+    assert d.exchange.usage.prompt_tokens == 7
+    d = drive(plan=plan, wants_usage=True).stream("alpha", token("a"), FINISH, usage, DONE)
+    assert usage in d.client.body
+
+
+def test_a_success_that_used_up_its_limit_cools_the_target() -> None:
+    spent = [*JSON, (b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"20s")]
+    d = drive(stream=False).answer("alpha", fields=spent)
+    assert d.client.status == 200
+    assert d.next(stream=False).start().tried == ["beta"]
+
+
+def test_an_attempt_is_begun_before_its_end_can_be_known() -> None:
+    d = drive()
+    assert isinstance(d.effects[0], Try)
+    assert not any(isinstance(effect, Begin) for effect in d.effects)
