@@ -57,18 +57,10 @@ def literal(host: str) -> tuple[Address, ...]:
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)
-        except OSError:
+        except (OSError, ValueError):
             continue
         return (Address(family, host),)
     return ()
-
-
-def wire_name(host: str) -> bytes:
-    """The name as the network has it. Raises ValueError if it cannot be one.
-
-    For a `str` the socket and ssl modules would load the IDNA tables, 1 MB of them, to find it ASCII.
-    """
-    return host.encode("ascii" if host.isascii() else "idna")
 
 
 class _Entry:
@@ -154,10 +146,10 @@ class _Resolver:
 
 
 def _getaddrinfo(host: str) -> tuple[Address, ...]:
-    """Blocking."""
+    """Blocking. The name goes as bytes: for a `str` CPython loads its IDNA tables, 1 MB of them."""
     try:
-        rows = socket.getaddrinfo(wire_name(host), None, type=socket.SOCK_STREAM)
-    except ValueError:  # a label too long, a NUL
+        rows = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
+    except ValueError:  # not ASCII, a NUL
         raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
     found = (
         Address(family, str(address[0]), int(address[3]) if len(address) == 4 else 0)

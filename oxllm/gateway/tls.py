@@ -25,7 +25,6 @@ from enum import Enum
 from typing import Any
 
 from oxllm.core.outcome import Failure
-from oxllm.gateway.names import wire_name
 from oxllm.gateway.upstream import Broken, read_last
 
 RECORD = 16 * 1024
@@ -173,9 +172,13 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         # As bytes: for a `str` the ssl module loads the IDNA tables. No trailing dot in SNI (RFC 6066 section 3).
-        name = wire_name(self._host.rstrip("."))
-        self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
-        self._shake_hands()
+        name = self._host.rstrip(".").encode()
+        try:
+            self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        except (TypeError, ValueError):  # a leading dot, nothing, a NUL
+            self._break(Broken(Failure.TLS, "not a host name"))
+        else:
+            self._shake_hands()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._view

@@ -156,6 +156,8 @@ class Phase(Enum):
     UNTIL_EOF = 4
 
 
+HEAD, LENGTH, CHUNKS, UNTIL_EOF = Phase  # on 3.11 each look at an Enum's member takes 0.1 µs
+
 _FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 
 
@@ -221,7 +223,7 @@ class Response:
         """Why this is not HTTP, in our own words. Nothing fed after it is looked at."""
         self.reusable = False
         """Whether, once complete, the connection is ready for another request."""
-        self.phase = Phase.HEAD
+        self.phase = HEAD
         self._barren = 0  # bytes since the last that bore fruit: a head's, or a chunk's framing
         self._left = 0
         self._tail = b""
@@ -248,18 +250,18 @@ class Response:
     def feed(self, data: bytes | memoryview) -> None:
         """Read on. `data` is not kept."""
         self.started = True
-        if self.phase is Phase.HEAD:
+        if self.phase is HEAD:
             data = self._read_head(bytes(data))
         if data and not self.error:
             self._read_body(data)
 
     def eof(self) -> None:
         """The peer has cleanly said that there is no more."""
-        if self.phase is Phase.UNTIL_EOF:
+        if self.phase is UNTIL_EOF:
             self.complete = True
 
     def _read_head(self, data: bytes) -> bytes:
-        while data and self.phase is Phase.HEAD and not self.error and not self.complete:
+        while data and self.phase is HEAD and not self.error and not self.complete:
             data = self._read_some_head(data)
         return data
 
@@ -297,32 +299,32 @@ class Response:
             self._frame(message.framing, version == "1.1")
 
     def _frame(self, framing: Headers, keep_alive: bool) -> None:
-        phase, left = Phase.UNTIL_EOF, 0
+        phase, left = UNTIL_EOF, 0
         closes = False
         for name, value in framing:
             if name == b"content-length":
-                phase, left = Phase.LENGTH, int(value)
+                phase, left = LENGTH, int(value)
             elif name == b"transfer-encoding":
-                if phase is Phase.CHUNKS or value.strip().lower() != b"chunked":
+                if phase is CHUNKS or value.strip().lower() != b"chunked":
                     self.error = "transfer coding that was not asked for"
-                phase = Phase.CHUNKS
+                phase = CHUNKS
             else:
-                tokens = [token.strip() for token in value.lower().split(b",")]
+                tokens = value.lower().replace(b" ", b"").split(b",")
                 closes = closes or b"close" in tokens
                 keep_alive = keep_alive or b"keep-alive" in tokens
         if self.status in {101, 204, 304}:
-            phase, left = Phase.LENGTH, 0
+            phase, left = LENGTH, 0
         self.phase = phase
         self._left = left
-        self.complete = phase is Phase.LENGTH and left == 0
-        self.reusable = keep_alive and not closes and self.status != 101 and phase is not Phase.UNTIL_EOF
+        self.complete = phase is LENGTH and left == 0
+        self.reusable = keep_alive and not closes and self.status != 101 and phase is not UNTIL_EOF
 
     def _read_body(self, data: bytes | memoryview) -> None:
         if self.complete:
             self.reusable = False
-        elif self.phase is Phase.CHUNKS:
+        elif self.phase is CHUNKS:
             self._read_chunks(data)
-        elif self.phase is Phase.UNTIL_EOF or len(data) < self._left:
+        elif self.phase is UNTIL_EOF or len(data) < self._left:
             self._left -= len(data)
             self._message.pieces.append(bytes(data))
         else:
@@ -562,7 +564,7 @@ class Connection(asyncio.BufferedProtocol):
         assert owner is not None
         assert response is not None
         self.drop()
-        where = "in the head" if response.phase is Phase.HEAD else "in the body"
+        where = "in the head" if response.phase is HEAD else "in the body"
         owner.broken(error.failure, not response.started, error.detail or (where if response.started else ""))
 
 

@@ -195,7 +195,7 @@ async def test_the_system_resolver_runs_on_its_own_threads(monkeypatch: pytest.M
     names.close()
 
 
-@pytest.mark.parametrize("host", ["x" * 64 + "é", "a..é"])
+@pytest.mark.parametrize("host", ["é.example", "a\0.example"])
 async def test_what_cannot_be_a_host_name_is_not_found(host: str) -> None:
     names = Names(asyncio.get_running_loop())
     with pytest.raises(socket.gaierror):

@@ -194,6 +194,15 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
         await upper.opened()
 
 
+@pytest.mark.parametrize("host", [".example", "a\0b", ""])
+async def test_what_cannot_be_a_host_name_is_a_tls_failure(side: Side, host: str) -> None:
+    upper = Connection(memoryview(bytearray(SLICE)), lambda _: None)
+    tls = TlsTransport(upper, make_context(side.ca_file), host, memoryview(bytearray(RECORD)))
+    tls.connection_made(FakeTransport(asyncio.get_running_loop(), tls))
+    with pytest.raises(Broken, match="not a host name"):
+        await upper.opened()
+
+
 async def test_a_ca_file_that_cannot_be_read_is_a_tls_failure(side: Side, tmp_path: Path) -> None:
     caller = await side.request(side.provider(1, ca_file=str(tmp_path / "none.pem")))
     assert caller.events == [("failed", Failure.TLS, True, "CA file cannot be read")]
