@@ -1,0 +1,223 @@
+"""`oxllm sim`: fake providers with real faults, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from . import exhibits, pace, presets, scenes, show, strip
+from .control import control
+from .live import Live
+from .scenario import Scenario, Upstream
+from .tls import Authority, NoTls
+
+ENDLESS_S = 4 * 3600.0
+"""How far ahead the chaos of an endless run is laid out; after it everyone is healthy."""
+REDRAW_S = 0.25
+
+
+class Duration(click.ParamType[float]):
+    """`60s`, `500ms`, `2m`."""
+
+    name = "duration"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else pace.seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command("sim")
+@click.option(
+    "--chaos",
+    type=click.Choice(presets.NAMES),
+    is_flag=False,
+    flag_value="rough",
+    help="Faults by the clock; rough if not said.",
+)
+@click.option("--scene", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Play a scene file.")
+@click.option("--exhibit", type=click.Choice(list(exhibits.EXHIBITS)), help="Play a real incident.")
+@click.option("--blackout", is_flag=True, help="Let chaos leave no provider clean.")
+@click.option("--seed", type=click.IntRange(min=0), help="Have a run again; random if not given.")
+@click.option("--explain", is_flag=True, help="Print the timetable of faults and run nothing.")
+@click.option("--fate", metavar="SEED:PROVIDER:REQUEST", help="What one request gets, and why; nothing runs.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port of the first provider, the others follow; 0 = any."
+)
+@click.option("--tls", is_flag=True, help="Serve TLS under a CA made for this run.")
+@click.option("--for", "duration", type=Duration(), help="End after this time.")
+@click.option(
+    "--write-config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a gateway config that uses these providers.",
+)
+def sim_command(
+    chaos: str | None,
+    scene: Path | None,
+    exhibit: str | None,
+    blackout: bool,
+    seed: int | None,
+    explain: bool,
+    fate: str | None,
+    host: str,
+    port: int,
+    tls: bool,
+    duration: float | None,
+    write_config: Path | None,
+) -> None:
+    """Fake OpenAI-compatible providers that break on purpose.
+
+    Without options: two healthy providers on loopback ports, and a gateway config to paste.
+    """
+    if sum(given is not None for given in (chaos, scene, exhibit)) > 1:
+        raise click.UsageError("--chaos, --scene and --exhibit are three different runs; give one of them")
+    if blackout and chaos is None:
+        raise click.UsageError("--blackout lifts a rule of --chaos; give --chaos too")
+    provider, ordinal = "", 0
+    if fate is not None:
+        with _usage():
+            seed, provider, ordinal = show.coordinate(fate)
+    seed = random.randrange(10_000) if seed is None else seed
+    with _usage():
+        scenario = _scenario(chaos, scene, exhibit, blackout, seed, duration or ENDLESS_S)
+    if fate is not None:
+        _tell_fate(scenario, provider, ordinal)
+    elif explain:
+        click.echo(f"seed {scenario.seed}")
+        click.echo("\n".join(show.timetable(scenario, duration or 600.0)))
+    else:
+        runner = Runner(scenario, host, port, _authority(tls, scenario), duration, write_config)
+        asyncio.run(runner.run())
+
+
+@contextlib.contextmanager
+def _usage() -> Iterator[None]:
+    """Errors of what was written become usage errors, exit 2."""
+    try:
+        yield
+    except (scenes.SceneError, show.BadCoordinate) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _scenario(
+    chaos: str | None, scene: Path | None, exhibit: str | None, blackout: bool, seed: int, horizon: float
+) -> Scenario:
+    if scene is not None:
+        return scenes.load(scene.read_text(encoding="utf-8"), seed)
+    if exhibit is not None:
+        return exhibits.scenario(exhibit, seed)
+    upstreams = (Upstream("alpha"), Upstream("beta"))
+    table = presets.timetable(chaos, seed, [["alpha", "beta"]], horizon, blackout) if chaos is not None else ()
+    return Scenario(seed, upstreams, table)
+
+
+def _tell_fate(scenario: Scenario, provider: str, ordinal: int) -> None:
+    names = [upstream.name for upstream in scenario.upstreams]
+    if provider not in names:
+        raise click.UsageError(f"unknown provider {provider!r}; there are {', '.join(names)}")
+    click.echo("\n".join(show.fate(scenario, provider, ordinal)))
+
+
+def _authority(tls: bool, scenario: Scenario) -> Authority | None:
+    kinds = {dosed.fault.kind for scene in scenario.scenes for dosed in scene.faults}
+    if not tls and kinds & {"tls-expired", "tls-abort"}:
+        raise click.UsageError("the scenes have TLS faults; give --tls")
+    try:
+        return Authority() if tls else None
+    except NoTls as error:
+        raise click.ClickException(str(error)) from None
+
+
+class Runner:
+    """One run in the foreground."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        host: str,
+        port: int,
+        authority: Authority | None,
+        duration: float | None,
+        write_config: Path | None,
+    ) -> None:
+        self._scenario = scenario
+        self._host = host
+        self._port = port
+        self._authority = authority
+        self._duration = duration
+        self._write_config = write_config
+
+    async def run(self) -> None:
+        """Serve until the time is up or a signal comes, and tell how it was."""
+        names = [upstream.name for upstream in self._scenario.upstreams]
+        ports = {name: self._port + place for place, name in enumerate(names)} if self._port else {}
+        live = Live(self._scenario, self._host, ports, self._authority, control)
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        try:
+            await live.start()
+        except OSError as error:
+            await live.stop()
+            where = f"{self._host}, port {', '.join(map(str, ports.values())) or 'any'}"
+            raise click.ClickException(f"cannot listen on {where}: {error.strerror}; try --port 0") from None
+        self._introduce(live)
+        await self._watch(live, ended)
+        await live.stop()
+        click.echo("\n".join(strip.rows(live, 120, colour=False)))
+        click.echo(f"seed {self._scenario.seed}")
+
+    def _introduce(self, live: Live) -> None:
+        click.echo(f"seed {self._scenario.seed}")
+        if self._authority is not None:
+            click.echo(f"CA certificate: {self._authority.path}")
+        urls = {name: live.url(name) for name in live.providers}
+        text = show.config(self._scenario, urls, str(self._authority.path) if self._authority else None)
+        if self._write_config is not None:
+            self._write_config.write_text(text, encoding="utf-8")
+            click.echo(f"gateway config written to {self._write_config}: oxllm serve -c {self._write_config}")
+        else:
+            click.echo(f"\n{text}")
+        if sys.stdout.isatty():
+            click.echo(strip.LEGEND)
+
+    async def _watch(self, live: Live, ended: asyncio.Event) -> None:
+        """Redraw until the end."""
+        deadline = None if self._duration is None else live.now + self._duration
+        tell = _terminal(live) if sys.stdout.isatty() else _plain(live)
+        tell()
+        while not ended.is_set() and (deadline is None or live.now < deadline):
+            pause = REDRAW_S if deadline is None else min(REDRAW_S, deadline - live.now)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), pause)
+            tell()
+
+
+def _terminal(live: Live) -> Callable[[], None]:
+    first = True
+
+    def tell() -> None:
+        nonlocal first
+        click.echo(strip.draw(live, first), nl=False)
+        first = False
+
+    return tell
+
+
+def _plain(live: Live) -> Callable[[], None]:
+    plain = strip.Plain()
+
+    def tell() -> None:
+        for line in plain.lines(live):
+            click.echo(line)
+
+    return tell
