@@ -295,10 +295,9 @@ class Response:
         elif status < 200 and status != 101:
             self._renew()
         else:
-            self.status = status
-            self._frame(message.framing, version == "1.1")
+            self._frame(status, message.framing, version == "1.1")
 
-    def _frame(self, framing: Headers, keep_alive: bool) -> None:
+    def _frame(self, status: int, framing: Headers, keep_alive: bool) -> None:
         phase, left = UNTIL_EOF, 0
         closes = False
         for name, value in framing:
@@ -307,17 +306,19 @@ class Response:
             elif name == b"transfer-encoding":
                 if phase is CHUNKS or value.strip().lower() != b"chunked":
                     self.error = "transfer coding that was not asked for"
+                    return
                 phase = CHUNKS
             else:
-                tokens = value.lower().replace(b" ", b"").split(b",")
+                tokens = [token.strip() for token in value.lower().split(b",")]
                 closes = closes or b"close" in tokens
                 keep_alive = keep_alive or b"keep-alive" in tokens
-        if self.status in {101, 204, 304}:
+        if status in {101, 204, 304}:
             phase, left = LENGTH, 0
+        self.status = status
         self.phase = phase
         self._left = left
         self.complete = phase is LENGTH and left == 0
-        self.reusable = keep_alive and not closes and self.status != 101 and phase is not UNTIL_EOF
+        self.reusable = keep_alive and not closes and status != 101 and phase is not UNTIL_EOF
 
     def _read_body(self, data: bytes | memoryview) -> None:
         if self.complete:

@@ -159,6 +159,7 @@ def test_bytes_after_a_response_are_not_its_body_and_end_the_connection(whole: b
         (b"HTTP/1.1 200 OK\r\n", True),
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\n", False),
         (b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nConnection:\tclose\t,x\r\n", False),
         (b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\n", False),
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\n", False),
         (b"HTTP/1.1 200 OK\r\nConnection: closed\r\n", True),
@@ -202,6 +203,7 @@ def test_what_is_not_http_is_an_error_whole_or_byte_by_byte(garbage: bytes) -> N
     whole = read(garbage)
     assert whole.error
     assert not whole.complete
+    assert (whole.status == 200) == ("chunk" in whole.error)
     assert read(*(bytes((byte,)) for byte in garbage)).error == whole.error
 
 
