@@ -63,7 +63,9 @@ class RetryBudget:
 
 
 STEP = 64 * 1024
-"""Bytes by which a body is counted; a body of one step is a small one."""
+"""Bytes by which a large body is counted; a body of up to one step is a small one."""
+GRAIN = 1024
+"""Bytes by which a small body is counted: by whole steps, 128 chat requests of 4 KB would fill the bound."""
 RESERVE = 1024 * 1024
 """Bytes kept for small bodies: a chat request is a few KB, and must not wait behind uploads."""
 
@@ -100,11 +102,21 @@ class BodyBudget:
 
     def take(self, holder: BodyHolder, size: int) -> bool:
         """May `holder`'s body grow to `size` bytes in all? If not, it stands in line until a `release` names it."""
-        size = -(-size // STEP) * STEP
+        grain = GRAIN if size <= STEP else STEP
+        size = -(-size // grain) * grain
         if size <= self._held.setdefault(holder, 0):
+            return True
+        if not self._asks and self._fits(holder, size):
+            self._resize(holder, size)
             return True
         self._asks[holder] = size
         return holder in self._serve()
+
+    def settle(self, holder: BodyHolder, size: int) -> Sequence[BodyHolder]:
+        """`holder`'s body is whole and has `size` bytes: what it was granted beyond that goes to who waits."""
+        grain = GRAIN if size <= STEP else STEP
+        self._resize(holder, min(self._held.get(holder, 0), -(-size // grain) * grain))
+        return self._serve()
 
     def release(self, holder: BodyHolder) -> Sequence[BodyHolder]:
         """Take back all that `holder` has, and its place in line. Returns those who now have what they asked for."""

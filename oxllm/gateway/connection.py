@@ -41,6 +41,9 @@ from oxllm.gateway.pace import LOOK_S, WINDOW_S, Stall, Upload
 from oxllm.gateway.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oxllm.core.budget import BodyHolder
     from oxllm.gateway.downstream import Server
 
 
@@ -344,6 +347,8 @@ class Connection(asyncio.BufferedProtocol):
             self._decline(request, self._too_large())
         elif reader.stage is Stage.COMPLETE:
             self._upload = None
+            if reader.length is None:
+                self._let_in(self._server.bodies.settle(self, reader.received))
             self._enter(SERVING)
             self._server.service.serve(request)
         else:
@@ -373,8 +378,11 @@ class Connection(asyncio.BufferedProtocol):
         """The body is held no more, or not wanted."""
         if self._budgeted:
             self._budgeted = False
-            for holder in self._server.bodies.release(self):
-                self._server.loop.call_soon(holder.room)
+            self._let_in(self._server.bodies.release(self))
+
+    def _let_in(self, holders: Sequence[BodyHolder]) -> None:
+        for holder in holders:
+            self._server.loop.call_soon(holder.room)
 
     # Bytes whose turn has not come.
 

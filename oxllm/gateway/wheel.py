@@ -99,8 +99,15 @@ class Wheel:
         self._next = max(int(now / TICK), first) + 1
         for number in range(first, self._next):
             for timer in self._slots.pop(number, ()):
-                timer._due(now)
+                self._fire(timer, now)
         if self._slots:
             self._arm()
         else:
             self._handle = None
+
+    def _fire(self, timer: Timer, now: float) -> None:
+        """Let the timer act. A fault in what it does is reported and stops no other timer."""
+        try:
+            timer._due(now)
+        except Exception as error:  # noqa: BLE001  whatever it is, the other timers must go on
+            self._loop.call_exception_handler({"message": "a timer's callback failed", "exception": error})

@@ -103,14 +103,25 @@ class BodyMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 20), steps=st.integers(0, 8), odd=st.booleans())
     def grow(self, which: int, steps: int, odd: bool) -> None:
         entry = self.line[which % len(self.line)]
-        if entry[2]:
-            return
+        if entry[2] or entry[1] % STEP:
+            return  # it waits, or it is whole
         size = min(entry[1] + steps * STEP, self.limit)
         granted = self.budget.take(self.bodies[entry[0]], max(size - odd, 0))
         if size > entry[1]:
             entry[2] = size
             self.model_serves()
         assert granted == (entry[2] == 0)
+
+    @precondition(lambda self: self.line)
+    @rule(which=st.integers(0, 20), size=st.integers(0, 4 * STEP))
+    def settle(self, which: int, size: int) -> None:
+        entry = self.line[which % len(self.line)]
+        if entry[2]:
+            return  # it waits for more, so it is not whole
+        granted = self.numbers(list(self.budget.settle(self.bodies[entry[0]], size)))
+        grain = 1024 if size <= STEP else STEP
+        entry[1] = min(entry[1], (size + grain - 1) // grain * grain)
+        assert granted == self.model_serves()
 
     @precondition(lambda self: self.line)
     @rule(which=st.integers(0, 20))

@@ -68,14 +68,28 @@ def test_a_clock_that_stands_or_steps_back_forgets_nothing() -> None:
     assert spent(budget, 49.0) == 0
 
 
-def test_a_body_is_counted_in_steps_of_64_kib_as_it_grows() -> None:
+def test_a_body_is_counted_by_kib_up_to_64_and_in_steps_of_64_beyond() -> None:
     budget = BodyBudget(8 * MIB)
     (body,) = bodies(1)
     counted = []
-    for size in (1, STEP, STEP + 1, 3 * STEP, 2 * STEP):
+    for size in (1, 4000, STEP, STEP + 1, 3 * STEP, 2 * STEP):
         assert budget.take(body, size)
-        counted.append(budget.total // STEP)
-    assert counted == [1, 1, 2, 3, 3]
+        counted.append(budget.total // 1024)
+    assert counted == [1, 4, 64, 128, 192, 192]
+
+
+def test_a_thousand_chat_requests_of_4_kb_fit_at_once() -> None:
+    budget = BodyBudget(8 * MIB)
+    assert all(budget.take(body, 4000) for body in bodies(1000))
+
+
+def test_a_whole_body_gives_back_what_it_was_granted_and_does_not_need() -> None:
+    budget = BodyBudget(STEP)
+    first, second = bodies(2)
+    assert budget.take(first, STEP)
+    assert not budget.take(second, 2000)
+    assert budget.settle(first, 3000) == [second]
+    assert budget.total == 3 * 1024 + 2 * 1024
 
 
 def test_a_body_that_would_pass_the_bound_waits_until_another_is_dropped() -> None:

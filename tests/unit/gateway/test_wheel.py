@@ -88,6 +88,22 @@ def test_a_cleared_timer_never_fires_and_leaves_the_wheel() -> None:
     run(check)
 
 
+def test_a_callback_that_fails_is_reported_and_stops_no_other_timer() -> None:
+    def check(loop: StepLoop, wheel: Wheel) -> None:
+        reported: list[str] = []
+        fired: list[float] = []
+        loop.set_exception_handler(lambda _, context: reported.append(str(context["exception"])))
+        nothing: list[int] = []
+        wheel.timer(lambda: nothing[0]).set(loop.now + 1)  # type: ignore[arg-type]
+        wheel.timer(lambda: fired.append(loop.now)).set(loop.now + 1)
+        wheel.timer(lambda: fired.append(loop.now)).set(loop.now + 3)
+        loop.advance(5)
+        assert reported == ["list index out of range"]
+        assert len(fired) == 2
+
+    run(check)
+
+
 def test_a_callback_may_set_its_own_timer_again() -> None:
     def check(loop: StepLoop, wheel: Wheel) -> None:
         fired: list[float] = []
