@@ -1,0 +1,98 @@
+"""A gateway as its user runs it: a config file, `oxllm serve -c FILE`, and what /status says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.gateway import CLEAN, serve_command
+from tests.support.processes import Running
+
+MODEL = "m"
+"""What each provider of `config` calls its model; a second one is `m2`."""
+_PORT = re.compile(r"ready: listening on http://\S+:(\d+)")
+
+
+def config(
+    urls: Mapping[str, str],
+    models: Mapping[str, Sequence[str]],
+    *,
+    settings: str = "",
+    of_provider: Mapping[str, str] | None = None,
+    of_model: Mapping[str, str] | None = None,
+) -> str:
+    """TOML: providers by name, virtual models over them by name, more settings in front, behind a provider, a model."""
+    text = f"{settings}\n" if "[server]" in settings else f"[server]\nport = 0\n{settings}\n"
+    for name, url in urls.items():
+        text += f'[[providers]]\nname = "{name}"\nbase_url = "{url}"\napi_key = "sk-{name}"\nmodels = ["m", "m2"]\n'
+        text += (of_provider or {}).get(name, "") + "\n"
+    for model, names in models.items():
+        targets = ", ".join(f'{{ provider = "{name}", model = "m" }}' for name in names)
+        text += f'[virtual_models."{model}"]\ntargets = [{targets}]\n{(of_model or {}).get(model, "")}\n'
+    return text
+
+
+class Gateway:
+    """A running one. `log()` is all that it has written so far; `http` asks it, and no proxy."""
+
+    def __init__(self, process: Running) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.port = int(self._found()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.http = httpx.Client(base_url=self.url, timeout=15, trust_env=False)
+
+    def _found(self) -> re.Match[str]:
+        found = _PORT.search(self.log())
+        assert found is not None, "only made when it is ready"
+        return found
+
+    def log(self) -> str:
+        return self.process.output.read_text(encoding="utf-8", errors="replace")
+
+    def status(self) -> dict[str, Any]:
+        """`/status?format=json`."""
+        found: dict[str, Any] = self.http.get("/status?format=json").json()
+        return found
+
+    def provider(self, name: str) -> dict[str, Any]:
+        """What /status says of a provider."""
+        found: dict[str, Any] = next(p for p in self.status()["providers"] if p["name"] == name)
+        return found
+
+    def target(self, model: str, provider: str) -> tuple[str, float]:
+        """State of the target at `provider` of a virtual model, and how many seconds it lasts (0 when ready)."""
+        targets = next(m for m in self.status()["models"] if m["name"] == model)["targets"]
+        found = next(t for t in targets if t["target"].startswith(f"{provider}/"))
+        return found["state"], found["seconds_left"] or 0.0
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 5.0) -> bool:
+    """Whether `holds()` becomes true: for what another process does without telling us."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+@contextlib.contextmanager
+def gateway(directory: Path, text: str, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Gateway]:
+    """`oxllm serve` on a config of this text, with a runtime directory of its own."""
+    file = directory / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    runtime = directory / "run"
+    runtime.mkdir(exist_ok=True)
+    surroundings = {**CLEAN, "XDG_RUNTIME_DIR": str(runtime), **(env or {})}
+    with Running([*serve_command(file), *options], output=directory / "log", env=surroundings) as process:
+        process.wait_until(lambda: _PORT.search(process.tail()) is not None)
+        running = Gateway(process)
+        with running.http:
+            yield running
