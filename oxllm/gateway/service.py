@@ -79,19 +79,23 @@ class Service:
 
     def head(self, request: Request) -> None:
         """Refuse what needs no body to be refused."""
-        error = self._admin_error(request) if self._admin.knows(request.path) else self._client_error(request)
+        if request.path in RELAYED and request.method == "POST":
+            error = self.access.client(request) or self._too_much()
+        elif self._admin.knows(request.path):
+            error = self._admin_error(request)
+        else:
+            error = self._client_error(request)
         if error is not None:
             self._refuse(request, error)
 
     def serve(self, request: Request) -> None:
         """Head and body are there."""
-        path = _strip_v1(request.path)
-        endpoint = ENDPOINTS.get(path)
+        endpoint = RELAYED.get(request.path)
         if endpoint is not None:
             self._relay(request, endpoint)
         elif self._admin.knows(request.path):
             self._admin.serve(request)
-        elif path == b"/models":
+        elif (path := _strip_v1(request.path)) == b"/models":
             self._models(request)
         else:
             self._model(request, unescape(path[len(b"/models/") :]))
@@ -110,17 +114,16 @@ class Service:
         return _wrong_method(request, self._admin.methods(request.path))
 
     def _client_error(self, request: Request) -> ApiError | None:
-        path = _strip_v1(request.path)
-        methods = (b"POST",) if path in ENDPOINTS else (b"GET", b"HEAD") if _is_models(path) else None
+        methods = (b"POST",) if request.path in RELAYED else (b"GET", b"HEAD") if _is_models(request.path) else None
         if methods is None:
             return api_error(404, f"there is no {unescape(request.path)[:200]!r} here", "not_found")
         if request.method == "OPTIONS" and self.access.cors(request) is not None:
             self._preflight(request, methods)
             return None
-        return _wrong_method(request, methods) or self.access.client(request) or self._too_much(path)
+        return _wrong_method(request, methods) or self.access.client(request)
 
-    def _too_much(self, path: bytes) -> ApiError | None:
-        if path in ENDPOINTS and len(self.runtime.relays) >= self._plan.server.max_in_flight:
+    def _too_much(self) -> ApiError | None:
+        if len(self.runtime.relays) >= self._plan.server.max_in_flight:
             message = f"{len(self.runtime.relays)} requests are being served, the most that max_in_flight allows"
             return api_error(503, message, "overloaded", retry_after=OVERLOADED_RETRY_S)
         return None
@@ -193,7 +196,8 @@ class Service:
         request.respond(200, fields, _json.encode(value))
 
 
-ENDPOINTS = {endpoint.value.encode(): endpoint for endpoint in Endpoint}
+RELAYED = {prefix + endpoint.value.encode(): endpoint for endpoint in Endpoint for prefix in (b"/v1", b"")}
+"""The paths whose requests go to a provider."""
 
 
 def _strip_v1(path: bytes) -> bytes:
@@ -201,6 +205,7 @@ def _strip_v1(path: bytes) -> bytes:
 
 
 def _is_models(path: bytes) -> bool:
+    path = _strip_v1(path)
     return path == b"/models" or (path.startswith(b"/models/") and len(path) > len(b"/models/"))
 
 
