@@ -1,0 +1,580 @@
+"""The whole gateway in one process without a socket: real code, jumping clock, simulated providers, strict clients.
+
+    with World(Setup(...)) as world:
+        visit = world.ask(stream=True)
+        world.run()
+        assert visit.kind == "whole"
+
+Between `Server` and `Pool` everything is what `oxllm serve` runs: connections, service, relay, exchange, router, HTTP
+client. The providers are the simulator's engine and protocol, which keep a ledger. A `Visit` is one client request: it
+parses what it gets to the letter of RFC 9112 and of SSE, and says how it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import msgspec
+
+from oxllm import plan as plans
+from oxllm.core.outcome import Outcome
+from oxllm.core.routing import Candidate, Change, Route, Router, Skips, TargetState, Ticket
+from oxllm.gateway.admin import Admin
+from oxllm.gateway.downstream import Server
+from oxllm.gateway.log import Log
+from oxllm.gateway.names import Address, Names
+from oxllm.gateway.pool import Pool
+from oxllm.gateway.runtime import Generation, Runtime
+from oxllm.gateway.service import Service
+from oxllm.gateway.wheel import Wheel
+from oxllm.sim import engine, testing, text
+from oxllm.sim import exchange as sim_exchange
+from oxllm.sim.chance import Chance
+from oxllm.sim.ledger import Record
+from oxllm.sim.player import Gates
+from oxllm.sim.protocol import ProviderProtocol
+from oxllm.sim.request import SimRequest, read
+from oxllm.sim.scenario import Scenario, Upstream
+from tests.support.virtual import CHUNK, VirtualLoop, connect
+
+WALL = 1_750_000_000.0
+"""The date when a world begins."""
+ENDLESS_S = 3600.0
+"""No visit lasts longer; one that does is a hang."""
+
+
+class Asked(msgspec.Struct):
+    """One request that arrived at a provider, with the ledger's record of it."""
+
+    provider: str
+    visit: str
+    """Which visit it is for."""
+    model: str
+    at: float
+    """Loop time."""
+    key: bytes | None
+    record: Record
+    fresh: bool
+    """It is the first on its connection. One that is not may be repeated for free (SPEC 5, reused idle connection)."""
+
+    @property
+    def free(self) -> bool:
+        """Lost on a reused connection before any byte of its answer: repeated on a new one, and not counted."""
+        return not self.fresh and self.record.sent == 0 and self.record.end in ("fin", "rst")
+
+
+class Recorded(engine.Provider):
+    """A provider that also remembers who asked."""
+
+    def __init__(self, scenario: Scenario, name: str, start: float) -> None:
+        super().__init__(scenario, name, start, WALL)
+        self.asked: list[Asked] = []
+        self._connections: set[int] = set()
+
+    def respond(self, request: SimRequest, now: float, connection: int = 0) -> engine.Script:
+        script = super().respond(request, now, connection)
+        body = msgspec.json.decode(request.body)
+        key = dict(request.headers).get(b"authorization")
+        fresh = connection not in self._connections
+        self._connections.add(connection)
+        self.asked.append(Asked(self.upstream.name, body["user"], body["model"], now, key, script.record, fresh))
+        return script
+
+    def whole(self, messages: list[dict[str, str]], limit: int | None) -> int:
+        """How many tokens its whole answer to these messages has."""
+        body = msgspec.json.encode({"model": "m", "messages": messages, "max_tokens": limit or 10**6})
+        request = SimRequest("POST", "/v1/chat/completions", [], body, 0)
+        chance = Chance(self.seed, self.upstream.name, "length")
+        return sim_exchange.Exchange(self, request, read(body, embeddings=False), chance, 0.0).length
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """A decision of the router, and what a naive one would have had to choose from."""
+
+    at: float
+    route: str
+    tried: frozenset[str]
+    chosen: Candidate | None
+    usable: tuple[Candidate, ...]
+    """All candidates not tried that could have been asked then."""
+
+
+class Begun(msgspec.Struct):
+    """An attempt's ticket."""
+
+    at: float
+    provider: str
+    model: str
+    probe: bool
+    state: str
+    """Of the breaker, before."""
+    generation: int
+    result: Outcome | None = None
+    ended: float | None = None
+    stale: bool = False
+    """At its end the breaker was of another generation."""
+    failures: tuple[int, int] = (0, 0)
+    """In a row, before and after its end."""
+    after: str = ""
+    """The breaker's state after its end."""
+    before: str = ""
+
+
+class WatchedRouter(Router):
+    """The router, with minutes of what it decided."""
+
+    def __init__(self, plan: plans.Plan, rng: random.Random, previous: Router | None = None) -> None:
+        super().__init__(plan, rng, previous)
+        self.choices: list[Choice] = []
+        self.begun: list[Begun] = []
+        self._open: dict[Ticket, Begun] = {}
+
+    def choose(self, route: Route, tried: Any, now: float) -> tuple[Candidate | None, Skips]:
+        usable = tuple(c for c in route.candidates if c.state not in tried and self.skip(c.state, now) is None)
+        chosen, skips = super().choose(route, tried, now)
+        self.choices.append(Choice(now, route.name, frozenset(map(_name, tried)), chosen, usable))
+        return chosen, skips
+
+    def begin(self, candidate: Candidate, now: float) -> Ticket:
+        provider = candidate.state.provider
+        state = provider.breaker.state(now).value
+        ticket = super().begin(candidate, now)
+        begun = Begun(now, provider.name, candidate.state.model, ticket.probe, state, ticket.generation)
+        self.begun.append(begun)
+        self._open[ticket] = begun
+        return ticket
+
+    def end(self, ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
+        breaker = ticket.candidate.state.provider.breaker
+        begun = self._open.pop(ticket)
+        begun.result, begun.ended = outcome, now
+        begun.stale = ticket.generation != breaker.generation
+        begun.before, before = breaker.state(now).value, breaker.failures
+        changes = super().end(ticket, outcome, now)
+        begun.after, begun.failures = breaker.state(now).value, (before, breaker.failures)
+        return changes
+
+
+def _name(state: TargetState) -> str:
+    return f"{state.provider.name}/{state.model}"
+
+
+class ResponseReader:
+    """A response to the letter: AssertionError for whatever a strict client would not take."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._state = "head"
+        self._left = 0
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = b""
+
+    @property
+    def complete(self) -> bool:
+        return self._state == "done"
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+        while getattr(self, "_" + self._state)():
+            pass
+
+    def _done(self) -> bool:
+        assert not self._buffer, f"bytes behind the response: {self._buffer[:80]!r}"
+        return False
+
+    def _head(self) -> bool:
+        head, end, rest = self._buffer.partition(b"\r\n\r\n")
+        if not end:
+            return False
+        first, *lines = head.decode("latin-1").split("\r\n")
+        assert re.fullmatch(r"HTTP/1\.1 \d{3} [ -~]*", first), first
+        self.status = int(first[9:12])
+        for line in lines:
+            assert re.fullmatch(r"[a-z0-9-]+: [\x21-\x7e\x80-\xff]?[\t\x20-\x7e\x80-\xff]*", line), line
+            name, value = line.split(": ", 1)
+            assert name not in self.headers, f"two of {name}"
+            self.headers[name] = value
+        assert ("content-length" in self.headers) != ("transfer-encoding" in self.headers)
+        self._buffer = rest
+        self._left = int(self.headers.get("content-length", "0"))
+        self._state = "length" if "content-length" in self.headers else "size"
+        return True
+
+    def _length(self) -> bool:
+        self._take()
+        if self._left == 0:
+            self._state = "done"
+        return self._left == 0
+
+    def _size(self) -> bool:
+        line, end, rest = self._buffer.partition(b"\r\n")
+        if not end:
+            assert len(line) < 20
+            return False
+        assert re.fullmatch(rb"[0-9a-f]+", line), line
+        self._buffer, self._left = rest, int(line, 16)
+        self._state = "chunk" if self._left else "last"
+        return True
+
+    def _chunk(self) -> bool:
+        self._take()
+        if self._left or len(self._buffer) < 2:
+            return False
+        return self._line_end("size")
+
+    def _last(self) -> bool:
+        return len(self._buffer) >= 2 and self._line_end("done")
+
+    def _take(self) -> None:
+        data, self._buffer = self._buffer[: self._left], self._buffer[self._left :]
+        self._left -= len(data)
+        self.body += data
+
+    def _line_end(self, state: str) -> bool:
+        assert self._buffer[:2] == b"\r\n", self._buffer[:20]
+        self._buffer, self._state = self._buffer[2:], state
+        return True
+
+
+def events(body: bytes) -> list[bytes]:
+    """The data of each event of a stream; nothing but `data:` lines, comments between events, and blank lines."""
+    found: list[bytes] = []
+    open_event = False
+    assert not body or body.endswith(b"\n"), "the stream ends inside a line"
+    for line in body.split(b"\n")[:-1]:
+        if line.startswith(b"data: "):
+            assert not open_event, "an event of two lines"
+            open_event = True
+            found.append(line[6:])
+        elif line == b"":
+            open_event = False
+        else:
+            assert line.startswith(b":"), line
+            assert not open_event, "a comment inside an event"
+    assert not open_event, "the last event is not ended"
+    return found
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What one client asks for and how it behaves. Times in seconds."""
+
+    at: float = 0.0
+    stream: bool = True
+    n: int = 1
+    tokens: int = 8
+    timeout: float | None = None
+    """Sent as x-stainless-timeout."""
+    leaves_after: float | None = None
+    leaves_by_reset: bool = False
+    dawdles: float = 0.0
+    """Reads nothing for so long after each read."""
+    model: str = "smart"
+    embeddings: bool = False
+    usage: bool = False
+    sane: bool = True
+    """False: without messages, which a provider answers with a 400."""
+
+
+class Visit(asyncio.Protocol):
+    """One client request on a connection of its own."""
+
+    def __init__(self, world: World, name: str, wish: Wish) -> None:
+        self.world = world
+        self.name = name
+        self.wish = wish
+        self.reader = ResponseReader()
+        self.left = False
+        self.lost = False
+        self.ends = 0
+        """How often it ended; must be once."""
+        self.began = self.ended = 0.0
+        self.first_content: float | None = None
+        self._transport: Any
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self.began = self.world.loop.time()
+        self._transport.write(self.request())
+        if self.wish.leaves_after is not None:
+            self.world.loop.call_later(self.wish.leaves_after, self._leave)
+
+    def request(self) -> bytes:
+        wish = self.wish
+        body: dict[str, object] = {"model": wish.model, "user": self.name}
+        if wish.embeddings:
+            path, body["input"] = "embeddings", self.name
+        else:
+            path, body["messages"] = "chat/completions", self.messages
+            body |= {"stream": wish.stream, "max_tokens": wish.tokens, "n": wish.n}
+            if wish.usage:
+                body["stream_options"] = {"include_usage": True}
+        data = msgspec.json.encode(body)
+        lines = [f"POST /v1/{path} HTTP/1.1", "host: 127.0.0.1:8080", "content-type: application/json"]
+        lines += [f"content-length: {len(data)}", f"x-request-id: {self.name}", "authorization: Bearer sk-client"]
+        if wish.timeout is not None:
+            lines.append(f"x-stainless-timeout: {wish.timeout}")
+        return "\r\n".join([*lines, "", ""]).encode() + data
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        return [{"role": "user", "content": self.name}] if self.wish.sane else []
+
+    def data_received(self, data: bytes) -> None:
+        assert not self.left
+        self.reader.feed(data)
+        if self.first_content is None and b'"delta"' in self.reader.body:
+            self.first_content = self.world.loop.time()
+        if self.reader.complete and not self.ends:
+            self._end()
+            if self.reader.headers.get("connection") != "close":
+                self._transport.close()
+        elif self.wish.dawdles:
+            self._transport.pause_reading()
+            self.world.loop.call_later(self.wish.dawdles, self._transport.resume_reading)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        if not self.ends:
+            self._end()
+
+    def _leave(self) -> None:
+        if not self.ends:
+            self.left = True
+            self._end()
+            if self.wish.leaves_by_reset:
+                self._transport.reset()
+            else:
+                self._transport.close()
+
+    def _end(self) -> None:
+        self.ends += 1
+        self.ended = self.world.loop.time()
+        self.world.visit_ended()
+
+    # What it got.
+
+    @property
+    def status(self) -> int:
+        return self.reader.status
+
+    @property
+    def kind(self) -> str:
+        """left; whole; error (an error response); broken (an error event, or a body that is cut)."""
+        if self.left:
+            return "left"
+        if not self.reader.complete:
+            return "broken"
+        return "whole" if self.reader.status == 200 else "error"
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """The data of the events of a stream."""
+        return events(self.reader.body)
+
+    @property
+    def provider(self) -> str | None:
+        return self.reader.headers.get("x-oxllm-provider")
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error object of an error response, or of the last event of a broken stream."""
+        if self.status != 200:
+            return msgspec.json.decode(self.reader.body, type=dict[str, dict[str, Any]])["error"]
+        return msgspec.json.decode(self.payloads[-1], type=dict[str, dict[str, Any]])["error"]
+
+    def content(self) -> dict[int, str]:
+        """Text of each choice."""
+        texts: dict[int, str] = {}
+        for choice in self._choices():
+            said = choice.get("delta") or choice.get("message") or {}
+            texts[choice["index"]] = texts.get(choice["index"], "") + (said.get("content") or "")
+        return texts
+
+    def finished(self) -> set[int]:
+        """Choices with a finish_reason."""
+        return {choice["index"] for choice in self._choices() if choice.get("finish_reason")}
+
+    def _choices(self) -> list[dict[str, Any]]:
+        if self.status != 200:
+            return []
+        if not self.wish.stream:
+            return list(msgspec.json.decode(self.reader.body)["choices"]) if self.reader.complete else []
+        found: list[dict[str, Any]] = []
+        for payload in self.payloads:
+            if payload != b"[DONE]":
+                found += msgspec.json.decode(payload).get("choices", ())
+        return found
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """A world to make."""
+
+    plan: plans.Plan
+    faults: Mapping[str, Sequence[str]] = {}
+    """Provider -> faults in the simulator's grammar, in play from the start."""
+    pace: str = "ttft 20ms, itl 5ms, out 20..60"
+    seed: int = 7
+    cut: Callable[[random.Random], int] | None = None
+    """How many bytes the next read may bring."""
+
+
+class World:
+    """Gateway, providers and clients on one virtual clock."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.loop = VirtualLoop()
+        asyncio.set_event_loop(self.loop)
+        self._chance = random.Random(setup.seed)
+        self.rng = random.Random(setup.seed + 1)
+        plan = self.plan = setup.plan
+        start = self.start = self.loop.time()
+        names = [provider.name for provider in plan.providers]
+        scenario = testing.scenario(
+            *(Upstream(name, pace=_pace(setup.pace)) for name in names), faults=setup.faults, seed=setup.seed
+        )
+        self.providers = {name: Recorded(scenario, name, start) for name in names}
+        self._by_port = {provider.port: self.providers[provider.name] for provider in plan.providers}
+        self.gates = Gates()
+        self.accepted: set[asyncio.BaseTransport] = set()
+        """Connections that are open at the providers."""
+        self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
+        wheel = Wheel(self.loop)
+        self.pool = Pool(self.loop, wheel, Names(self.loop), self._dial)
+        log = Log(self.loop, self._log_file.fileno(), self.wall)
+        self.runtime = Runtime(self.loop, plan, self.pool, wheel, log, self.rng, self.wall)
+        self.router = WatchedRouter(plan, self.rng)
+        self.runtime.generation = Generation(plan, self.router)
+        admin = Admin(self.runtime)
+        self.service = Service(self.runtime, admin)
+        self.server = Server(self.loop, self.service, plan.server, wheel, self.runtime.bodies, self.rng, wall=self.wall)
+        self.runtime.server = self.server
+        self.written = b""
+        """The log, once closed."""
+        self.visits: list[Visit] = []
+        self.errors: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda loop, context: self.errors.append(context))
+
+    def __repr__(self) -> str:
+        return f"World({self.setup}, {[visit.wish for visit in self.visits]})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wall(self) -> float:
+        return WALL + self.loop.time() - self.start
+
+    def close(self) -> None:
+        """Let all callbacks run out, and see that nothing is left behind."""
+        self.pool.close()
+        self.server.close_all()
+        self.sleep(70.0)
+        self.runtime.log.flush()
+        self.written = os.pread(self._log_file.fileno(), 10_000_000, 0)
+        self._log_file.close()
+        asyncio.set_event_loop(None)
+        self.loop.close()
+
+    async def _dial(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        provider = self._by_port[port]
+        fault = provider.listener(self.loop.time())
+        await asyncio.sleep(0.001)
+        if fault is not None:
+            if fault.kind == "blackhole":
+                await self.loop.create_future()
+            raise ConnectionRefusedError(111, "Connection refused")
+        near, _ = connect(
+            self.loop,
+            protocol,
+            ProviderProtocol(provider, self.loop, self.gates, connections=self.accepted),
+            server_address=(address.host, port),
+            cut=self._cut,
+        )
+        return near
+
+    def _cut(self) -> int:
+        return CHUNK if self.setup.cut is None else max(1, self.setup.cut(self._chance))
+
+    # Acting.
+
+    def ask(self, wish: Wish | None = None, **changes: Any) -> Visit:
+        """One more client, at its time."""
+        wish = msgspec.structs.replace(wish or Wish(), **changes)
+        visit = Visit(self, f"request {len(self.visits)}", wish)
+        self.visits.append(visit)
+        if wish.at:
+            self.loop.call_at(self.start + wish.at, self._arrive, visit)
+        else:
+            self._arrive(visit)
+        return visit
+
+    def _arrive(self, visit: Visit) -> None:
+        connect(self.loop, visit, self.server.protocol(), ("127.0.0.1", 50000 + len(self.visits)), cut=self._cut)
+
+    def visit_ended(self) -> None:
+        if all(visit.ends for visit in self.visits):
+            self.loop.stop()
+
+    def run(self) -> Self:
+        """Until every visit has ended, and what is due at once behind it."""
+        if not all(visit.ends for visit in self.visits):
+            guard = self.loop.call_later(ENDLESS_S, self.loop.stop)
+            self.loop.run_forever()
+            guard.cancel()
+        return self.sleep(0.001)
+
+    def sleep(self, seconds: float) -> Self:
+        """Let time pass."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+        return self
+
+    def at(self, when: float, act: Callable[[], object]) -> None:
+        """Do something at a time counted from the start."""
+        self.loop.call_at(self.start + when, act)
+
+    def patch(self, name: str, *faults: str) -> None:
+        """Other faults from now on; none = healthy."""
+        from oxllm.sim import grammar
+
+        self.providers[name].patch(self.loop.time(), [grammar.parse(fault) for fault in faults])
+
+    # Looking.
+
+    @property
+    def asked(self) -> list[Asked]:
+        """All requests that arrived at providers, in order."""
+        return sorted((asked for p in self.providers.values() for asked in p.asked), key=lambda asked: asked.at)
+
+    def asked_for(self, visit: Visit) -> list[Asked]:
+        """Those of one visit, the free repetitions left out."""
+        return [asked for asked in self.asked if asked.visit == visit.name and not asked.free]
+
+    def state(self, name: str) -> str:
+        return self.router.providers[name].breaker.state(self.loop.time()).value
+
+    def truth(self, visit: Visit, name: str, index: int) -> str:
+        """The whole text that a provider has for a visit's choice."""
+        provider = self.providers[name]
+        body = msgspec.json.encode({"model": "m", "messages": visit.messages})
+        fingerprint = read(body, embeddings=False).inputs[0]
+        count = provider.whole(visit.messages, visit.wish.tokens)
+        return text.text(provider.seed, name, fingerprint, count, index)
+
+
+def _pace(words: str) -> Any:
+    from oxllm.sim import pace
+
+    return pace.parse(words)
