@@ -9,6 +9,7 @@ A reverse proxy that adds none of these headers cannot be told from a person, so
 
 from __future__ import annotations
 
+import re
 from _operator import _compare_digest as compare_digest  # hmac's own, without the 0.6 MB of hashlib
 
 from oxllm.core.errors import ApiError, api_error
@@ -17,6 +18,8 @@ from oxllm.gateway.request import Request
 from oxllm.plan import Server
 
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
+"""A Host field (RFC 9110 section 7.2): an IPv6 literal in brackets, or a name, or an IPv4 literal; then a port."""
 
 
 class Access:
@@ -79,9 +82,11 @@ class Access:
         field = request.get(b"host")
         if field is None:
             return True  # HTTP/1.0, which no browser speaks; 1.1 without a Host is refused before
-        host = field.decode("latin-1").lower()
-        name = host[1 : host.find("]")] if host.startswith("[") else host.rpartition(":")[0] or host
-        if name == "localhost" or name in self._admin_hosts or host in self._admin_hosts:
+        parts = _HOST.fullmatch(field.decode("latin-1").lower())
+        if parts is None:
+            return False
+        name: str = parts[1] or parts[2]
+        if name == "localhost" or name in self._admin_hosts:
             return True
         if is_loopback(request.local) and is_loopback(name):
             return True

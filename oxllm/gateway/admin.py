@@ -10,6 +10,7 @@ from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
 
 READ = (b"GET", b"HEAD")
+WRITE = (b"POST",)
 WARN_EVERY_S = 60.0
 """One warning a peer and minute: a scanner must not fill the log."""
 WARNED_MAX = 256

@@ -36,7 +36,19 @@ _json = msgspec.json.Encoder()
 class Log:
     """Writes lines to a file descriptor that must not make the gateway wait."""
 
-    __slots__ = ("_dropped", "_fd", "_format", "_loop", "_queue", "_scheduled", "_second", "_size", "_stamp", "_wall")
+    __slots__ = (
+        "_dropped",
+        "_fd",
+        "_format",
+        "_loop",
+        "_queue",
+        "_scheduled",
+        "_second",
+        "_size",
+        "_stamp",
+        "_wall",
+        "dropped_in_all",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, wall: Callable[[], float], json: bool = False) -> None:
         self._loop = loop
@@ -46,6 +58,8 @@ class Log:
         self._queue: list[bytes] = []
         self._size = 0
         self._dropped = 0
+        self.dropped_in_all = 0
+        """Lines lost since the start."""
         self._scheduled = False
         self._second = -1
         self._stamp = ""
@@ -73,13 +87,14 @@ class Log:
 
     def flush(self) -> None:
         """Write what the reader takes now."""
-        self._scheduled = False
+        self._scheduled = True  # so that what follows schedules nothing
         if self._dropped and self._size < QUEUE_MAX // 2:
             dropped, self._dropped = self._dropped, 0
             self.event("log", f"{dropped} lines were dropped, the reader is slow")
         data = b"".join(self._queue)
         self._queue.clear()
         self._size = 0
+        self._scheduled = False
         try:
             written = os.write(self._fd, data) if data else 0
         except BlockingIOError:
@@ -94,6 +109,7 @@ class Log:
     def _put(self, line: bytes) -> None:
         if self._size + len(line) >= QUEUE_MAX:
             self._dropped += 1
+            self.dropped_in_all += 1
             return
         self._queue.append(line)
         self._queue.append(b"\n")
@@ -134,7 +150,7 @@ class Log:
         )
 
     def _as_text(self, record: Record) -> bytes:
-        parts = [f"{self._clock(record.time)} {record.status or '---'} {printable(record.model)}"]
+        parts = [f"{self._clock(record.time)} {record.status or '---'} {record.model}"]
         if record.provider is not None:
             parts.append(f"-> {record.provider}/{record.upstream_model}")
         failed = ""
@@ -150,4 +166,4 @@ class Log:
         if record.error is not None and not failed:
             parts.append(f"ended: {record.error}")
         parts.append(record.id)
-        return " ".join(parts).encode()
+        return printable(" ".join(parts)).encode()

@@ -13,7 +13,7 @@ from oxllm.core.body import BadBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.exchange import Facts
 from oxllm.gateway.access import Access
-from oxllm.gateway.admin import Admin
+from oxllm.gateway.admin import READ, WRITE, Admin
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
@@ -113,9 +113,12 @@ class Service:
             return error
         return _wrong_method(request, self._admin.methods(request.path))
 
+    def _methods(self, path: bytes) -> tuple[bytes, ...]:
+        return self._admin.methods(path) if self._admin.knows(path) else _methods(path)
+
     def _client_error(self, request: Request) -> ApiError | None:
-        methods = (b"POST",) if request.path in RELAYED else (b"GET", b"HEAD") if _is_models(request.path) else None
-        if methods is None:
+        methods = _methods(request.path)
+        if not methods:
             return api_error(404, f"there is no {unescape(request.path)[:200]!r} here", "not_found")
         if request.method == "OPTIONS" and self.access.cors(request) is not None:
             self._preflight(request, methods)
@@ -131,7 +134,10 @@ class Service:
     def _refuse(self, request: Request, error: ApiError) -> None:
         if not self._admin.knows(request.path):
             self.refused(request, error)
-        request.respond(error.status, error.headers() + self._cors_headers(request), error.body())
+        fields = error.headers() + self._cors_headers(request)
+        if error.status == 405:
+            fields.append((b"allow", b", ".join(self._methods(request.path))))
+        request.respond(error.status, fields, error.body())
 
     # CORS (https://fetch.spec.whatwg.org/#http-cors-protocol).
 
@@ -204,9 +210,12 @@ def _strip_v1(path: bytes) -> bytes:
     return path[3:] if path.startswith(b"/v1/") else path
 
 
-def _is_models(path: bytes) -> bool:
+def _methods(path: bytes) -> tuple[bytes, ...]:
+    """What a path that is not the operator's can be asked with; nothing if it does not exist."""
+    if path in RELAYED:
+        return WRITE
     path = _strip_v1(path)
-    return path == b"/models" or (path.startswith(b"/models/") and len(path) > len(b"/models/"))
+    return READ if path == b"/models" or (path.startswith(b"/models/") and len(path) > len(b"/models/")) else ()
 
 
 def _wrong_method(request: Request, methods: tuple[bytes, ...]) -> ApiError | None:

@@ -17,6 +17,7 @@ def notify(state: str) -> None:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.setblocking(False)  # a manager that does not read must not make clients wait
             sock.sendto(state.encode(), address)
     except OSError:
         pass

@@ -1,0 +1,295 @@
+"""A whole gateway in one process, without sockets: the real server, service, relay and pool on a virtual clock.
+
+    with House(make_plan("alpha")) as house:
+        house.providers["alpha"].reply = answer(b"{}")
+        assert house.get("/health").status == 200
+
+Providers are scripts: what to send, when to wait, how to end. What the log wrote is in `house.log_text()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import tempfile
+from collections.abc import Sequence
+from typing import Any, Self
+
+import msgspec
+
+from oxllm import plan as plans
+from oxllm.gateway.admin import Admin
+from oxllm.gateway.downstream import Server
+from oxllm.gateway.log import Log
+from oxllm.gateway.names import Address, Names
+from oxllm.gateway.pool import Pool
+from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.service import Service
+from oxllm.gateway.wheel import Wheel
+from tests.support.virtual import MemoryTransport, VirtualLoop, connect
+
+WALL = 1_700_000_000.0
+MESSAGES = b'"messages":[{"role":"user","content":"a secret prompt"}]'
+Step = bytes | float | str
+"""Bytes to send, seconds to wait, `close` or `reset`; without an end the provider hangs."""
+
+
+class Provider(asyncio.Protocol):
+    """One connection to a scripted provider."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._buffer = b""
+        self._task: asyncio.Task[None] | None = None
+        self.transport: MemoryTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, MemoryTransport)
+        self.transport = transport
+        self._script.connections += 1
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, body = self._buffer.partition(b"\r\n\r\n")
+        length = next((int(x[15:]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length:")), 0)
+        if found and len(body) >= length:
+            self._script.asked.append(self._buffer)
+            self._buffer = b""
+            self._task = self.transport.loop.create_task(self._play(self._script.next()))
+
+    async def _play(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            match step:
+                case bytes():
+                    self.transport.write(step)
+                case float():
+                    await asyncio.sleep(step)
+                case "close":
+                    self.transport.close()
+                case "reset":
+                    self.transport.reset()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._script.connections -= 1
+        if self._task is not None:
+            self._task.cancel()
+
+
+class Script:
+    """What one provider does: `replies` one after another, the last again and again."""
+
+    def __init__(self) -> None:
+        self.replies: list[Sequence[Step]] = [answer(WHOLE)]
+        self.asked: list[bytes] = []
+        self.connections = 0
+        """Open ones."""
+
+    def next(self) -> Sequence[Step]:
+        return self.replies[min(len(self.asked), len(self.replies)) - 1]
+
+
+WHOLE = (
+    b'{"choices":[{"index":0,"message":{"content":"a secret answer"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":7,"completion_tokens":3}}'
+)
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+EVENT_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def answer(body: bytes, status: int = 200, *fields: str) -> list[Step]:
+    """A whole response."""
+    lines = [f"HTTP/1.1 {status} X", "content-type: application/json", f"content-length: {len(body)}", *fields]
+    return ["\r\n".join([*lines, "", ""]).encode() + body]
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def token(text: str) -> bytes:
+    """A chunk with one event of content."""
+    return chunk(b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % text.encode())
+
+
+def stream(*parts: Step) -> list[Step]:
+    """A stream of these parts (chunks, pauses) and its proper end."""
+    return [EVENT_STREAM, *parts, chunk(FINISH), chunk(DONE), b"0\r\n\r\n"]
+
+
+class Response(msgspec.Struct):
+    """A parsed response; the body of a chunked one is joined."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    whole: bool
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class Client(asyncio.Protocol):
+    """One client connection."""
+
+    def __init__(self, house: House, peer: str, local: str) -> None:
+        self.house = house
+        self.received = bytearray()
+        self.closed = False
+        self.transport: MemoryTransport
+        connect(house.loop, self, house.server.protocol(), (peer, 50000), (local, 8080), house.cut)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, MemoryTransport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+
+    def send(self, data: bytes) -> Self:
+        self.transport.write(data)
+        self.house.settle()
+        return self
+
+    @property
+    def response(self) -> Response:
+        """What has come since the last response that was asked for whole."""
+        head, found, body = bytes(self.received).partition(b"\r\n\r\n")
+        assert found, bytes(self.received)
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if "transfer-encoding" in headers:
+            whole = body.endswith(b"0\r\n\r\n")
+            body = _joined(body)
+        else:
+            whole = len(body) >= int(headers.get("content-length", 0))
+        return Response(int(first.split()[1]), headers, body, whole)
+
+
+def _joined(body: bytes) -> bytes:
+    joined = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        joined += body[: int(size, 16)]
+        body = body[int(size, 16) + 2 :]
+    return joined
+
+
+def plan_of(*names: str, **server: Any) -> plans.Plan:
+    """A plan with one provider for each name, all behind the virtual model `smart`, a tier each."""
+    providers = tuple(
+        plans.Provider(name, False, "127.0.0.1", 9000 + i, "/v1", f"sk-secret-{name}", models=("m",))
+        for i, name in enumerate(names)
+    )
+    targets = tuple(plans.Target(name, "m", tier) for tier, name in enumerate(names, 1))
+    return plans.Plan(
+        plans.Server(**server), providers=providers, virtual_models=(plans.VirtualModel("smart", targets),)
+    )
+
+
+class House:
+    """A gateway. Leave the block to end it; whatever is still scheduled then is dropped."""
+
+    def __init__(self, plan: plans.Plan | None = None, json_log: bool = False, seed: int = 1) -> None:
+        plan = plan or plan_of("alpha", "beta")
+        self.loop = VirtualLoop()
+        self.cut = lambda: 64 * 1024
+        self.providers = {provider.name: Script() for provider in plan.providers}
+        self._ports = {provider.port: provider.name for provider in plan.providers}
+        self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the house
+        rng = random.Random(seed)
+        self.wheel = Wheel(self.loop)
+        self.log = Log(self.loop, self._log_file.fileno(), self.wall, json_log)
+        self.pool = Pool(self.loop, self.wheel, Names(self.loop), self._dial)
+        self.runtime = Runtime(self.loop, plan, self.pool, self.wheel, self.log, rng, self.wall)
+        self.admin = Admin(self.runtime)
+        self.service = Service(self.runtime, self.admin)
+        bodies = self.runtime.bodies
+        self.server = Server(self.loop, self.service, plan.server, self.wheel, bodies, rng, None, self.wall)
+        self.runtime.server = self.server
+        self.runtime.addresses = ("http://127.0.0.1:8080",)
+
+    def wall(self) -> float:
+        return WALL + self.loop.time() - 1000.0
+
+    async def _dial(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        name = self._ports.get(port)
+        if name is None:
+            raise ConnectionRefusedError(111, "Connection refused")
+        near, _ = connect(self.loop, protocol, Provider(self.providers[name]), server_address=(address.host, port))
+        return near
+
+    def __enter__(self) -> Self:
+        asyncio.set_event_loop(self.loop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.pool.close()
+        self.settle()
+        self._log_file.close()
+        asyncio.set_event_loop(None)
+        self.loop.close()
+
+    # Time.
+
+    def settle(self) -> None:
+        """Run until nothing is left to do at this instant."""
+        for _ in range(40):
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+
+    def advance(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+        self.settle()
+
+    # A client's view.
+
+    def client(self, peer: str = "127.0.0.1", local: str = "127.0.0.1") -> Client:
+        return Client(self, peer, local)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *fields: str,
+        body: bytes = b"",
+        host: str | None = "localhost:8080",
+        peer: str = "127.0.0.1",
+        local: str = "127.0.0.1",
+    ) -> Response:
+        """One request on a connection of its own, and what has come back by now."""
+        lines = [f"{method} {path} HTTP/1.{0 if host is None else 1}", *([f"host: {host}"] if host is not None else [])]
+        if body:
+            lines.append(f"content-length: {len(body)}")
+        return self.client(peer, local).send("\r\n".join([*lines, *fields, "", ""]).encode() + body).response
+
+    def get(self, path: str, *fields: str, **more: Any) -> Response:
+        return self.ask("GET", path, *fields, **more)
+
+    def chat(self, *fields: str, model: str = "smart", stream: bool = False) -> Client:
+        """A chat request that has been sent; its response comes as time passes."""
+        return self.client().send(chat_request(*fields, model=model, stream=stream))
+
+    def log_text(self) -> str:
+        """What the log has written."""
+        self.log.flush()
+        return os.pread(self._log_file.fileno(), 1 << 20, 0).decode()
+
+
+def chat_request(*fields: str, model: str = "smart", stream: bool = False) -> bytes:
+    """A chat completion request."""
+    body = b'{"model":"%b","stream":%b,%b}' % (model.encode(), b"true" if stream else b"false", MESSAGES)
+    lines = ["POST /v1/chat/completions HTTP/1.1", "host: localhost:8080", f"content-length: {len(body)}", *fields]
+    return "\r\n".join([*lines, "", ""]).encode() + body

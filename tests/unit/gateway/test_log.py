@@ -1,0 +1,181 @@
+"""The log: never blocks, loses what it must and says so, is not forged, tells no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from oxllm.gateway.log import QUEUE_MAX, Log
+from tests.support.house import WALL, House, answer, plan_of, stream, token
+from tests.support.virtual import VirtualLoop
+
+
+class Pipe:
+    """A log into a pipe of which the test reads the other end."""
+
+    def __init__(self, json: bool = False) -> None:
+        self.loop = VirtualLoop()
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.reading, False)
+        os.set_blocking(self.writing, False)
+        self.log = Log(self.loop, self.writing, lambda: WALL, json)
+
+    def read(self) -> str:
+        data = b""
+        while True:
+            try:
+                part = os.read(self.reading, 1 << 16)
+            except BlockingIOError:
+                return data.decode()
+            if not part:
+                return data.decode()
+            data += part
+
+    def later(self, seconds: float = 1.0) -> None:
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe()
+    yield pipe
+    pipe.loop.close()
+    os.close(pipe.reading)
+    os.close(pipe.writing)
+
+
+def test_lines_are_gathered_and_written_in_order(pipe: Pipe) -> None:
+    pipe.log.event("one", "first")
+    pipe.log.event("two", "second")
+    assert pipe.read() == ""
+    pipe.later()
+    assert pipe.read() == "2023-11-14T22:13:20Z one: first\n2023-11-14T22:13:20Z two: second\n"
+
+
+def test_a_full_pipe_does_not_block_and_loses_nothing_that_fits(pipe: Pipe) -> None:
+    lines = [f"{i} {'x' * 1000}" for i in range(150)]  # more than a pipe takes, less than the queue
+    for line in lines:
+        pipe.log.event("e", line)
+    pipe.later()
+    text = ""
+    for _ in range(20):
+        text += pipe.read()
+        pipe.later()
+    assert [line.partition(": ")[2] for line in text.splitlines()] == lines
+    assert pipe.log.dropped == 0
+
+
+def test_what_does_not_fit_is_dropped_and_counted(pipe: Pipe) -> None:
+    sent = 500
+    for i in range(sent):
+        pipe.log.event("e", f"{i} {'x' * 1000}")
+    pipe.later()
+    assert pipe.log.dropped > 0
+    text = ""
+    for _ in range(30):
+        text += pipe.read()
+        pipe.later()
+    pipe.log.event("e", "after")
+    pipe.later()
+    lines = (text + pipe.read()).splitlines()
+    told = [line for line in lines if "lines were dropped" in line]
+    assert len(told) == 1
+    dropped = int(told[0].split()[2])
+    assert dropped == sent - (len(lines) - 2)
+    assert pipe.log.dropped_in_all == dropped
+    assert lines.index(told[0]) == len(lines) - 2, "in the place of what was dropped"
+
+
+def test_the_queue_is_bounded(pipe: Pipe) -> None:
+    for _ in range(1000):
+        pipe.log.event("e", "x" * 1000)
+    assert pipe.log.dropped * 1000 > 1000 * 1000 - QUEUE_MAX
+
+
+def test_a_blocked_log_keeps_one_timer(pipe: Pipe) -> None:
+    for _ in range(400):
+        pipe.log.event("e", "x" * 1000)
+    pipe.later(10)
+    assert len(pipe.loop._scheduled) <= 1  # type: ignore[attr-defined]
+
+
+def test_a_reader_that_left_costs_nothing(pipe: Pipe) -> None:
+    os.close(pipe.reading)
+    pipe.log.event("e", "to nobody")
+    pipe.later()
+    pipe.log.event("e", "to nobody")
+    pipe.log.flush()
+    pipe.reading = os.dup(pipe.writing)
+
+
+def test_outside_text_cannot_forge_a_line_or_steer_a_terminal(pipe: Pipe) -> None:
+    pipe.log.event("warning", "x\n2023 200 forged\x1b[2J\u202e")
+    pipe.later()
+    assert pipe.read() == "2023-11-14T22:13:20Z warning: x\\n2023 200 forged\\x1b[2J\\u202e\n"
+
+
+def test_a_request_is_one_line() -> None:
+    with House() as house:
+        house.chat("x-request-id: my-id")
+        house.advance(0.5)
+        assert house.log_text() == "2023-11-14T22:13:20Z 200 smart -> alpha/m total 0 ms (7+3 tokens) my-id\n"
+
+
+def test_a_rescued_stream_says_what_failed_and_when_content_came() -> None:
+    with House() as house:
+        house.providers["alpha"].replies = [answer(b"{}", 503)]
+        house.providers["beta"].replies = [stream(2.0, token("a"), 1.0)]
+        house.chat("x-request-id: my-id", stream=True)
+        house.advance(5)
+        line = "200 smart -> beta/m after [alpha/m: HTTP 503] first 2.0 s, total 3.0 s my-id\n"
+        assert line in house.log_text()
+
+
+def test_json_lines_hold_all_fields() -> None:
+    with House(json_log=True) as house:
+        house.providers["alpha"].replies = [answer(b"{}", 503)]
+        house.chat("x-request-id: my-id")
+        house.advance(1)
+        line = msgspec.json.decode(house.log_text().splitlines()[0])
+        assert line == {
+            "time": line["time"],
+            "event": "request",
+            "id": "my-id",
+            "model": "smart",
+            "status": 200,
+            "provider": "beta",
+            "upstream_model": "m",
+            "attempts": 2,
+            "stream": False,
+            "first_content_ms": 0.0,
+            "total_ms": 0.0,
+            "prompt_tokens": 7,
+            "completion_tokens": 3,
+            "end": "ok",
+            "failed": ["alpha/m: HTTP 503"],
+        }
+
+
+def test_a_change_of_a_breaker_is_a_line() -> None:
+    with House(plan_of("alpha")) as house:
+        house.providers["alpha"].replies = [answer(b"{}", 503)]
+        for _ in range(3):
+            house.chat()
+            house.advance(0.5)
+        assert "change: alpha: breaker closed -> open for " in house.log_text()
+
+
+@pytest.mark.parametrize("json_log", [False, True])
+def test_no_prompt_answer_or_key_is_logged(json_log: bool) -> None:
+    with House(plan_of("alpha", "beta", api_keys=("client-secret",)), json_log=json_log) as house:
+        house.providers["alpha"].replies = [answer(b'{"error":{"message":"bad secret key sk-secret-alpha"}}', 400)]
+        house.chat("Authorization: Bearer client-secret")
+        house.chat("Authorization: Bearer wrong-secret")
+        house.chat("Authorization: Bearer client-secret", model="beta/m")
+        house.advance(1)
+        assert house.log_text().count("\n") == 3
+        assert "secret" not in house.log_text()

@@ -1,0 +1,97 @@
+"""Which pages may be given back."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from pathlib import Path
+
+import pytest
+
+from oxllm.gateway.memory import MADV_DONTNEED, QUIET_S, Trimmer, unchanged_mappings
+from tests.support.virtual import VirtualLoop
+
+SMAPS = """\
+55d000000000-55d000001000 r--p 00000000 08:01 131 /usr/bin/python3.11
+Size:                  4 kB
+Rss:                   4 kB
+Anonymous:             0 kB
+VmFlags: rd mr mw me sd
+55d000001000-55d000004000 r-xp 00001000 08:01 131 /usr/bin/python3.11
+Size:                 12 kB
+Anonymous:             0 kB
+55d000004000-55d000006000 r--p 00004000 08:01 131 /usr/bin/python3.11
+Anonymous:             8 kB
+55d000006000-55d000008000 rw-p 00006000 08:01 131 /usr/bin/python3.11
+Anonymous:             0 kB
+55d100000000-55d100021000 rw-p 00000000 00:00 0                          [heap]
+Anonymous:           132 kB
+7f0000000000-7f0000003000 r-xp 00000000 08:01 99 /opt/with space/lib.so (deleted)
+Anonymous:             0 kB
+7f0000004000-7f0000005000 r--p 00000000 00:00 0
+Anonymous:             0 kB
+7fff00000000-7fff00002000 r-xp 00000000 00:00 0                          [vdso]
+Anonymous:             0 kB
+"""
+
+
+def test_only_read_only_file_pages_without_a_change_are_given_back() -> None:
+    assert list(unchanged_mappings(SMAPS.splitlines(keepends=True))) == [
+        (0x55D000000000, 0x1000),
+        (0x55D000001000, 0x3000),
+        (0x7F0000000000, 0x3000),
+    ]
+
+
+def test_this_very_process_can_be_read() -> None:
+    with open("/proc/self/smaps", encoding="ascii", errors="replace") as smaps:
+        found = list(unchanged_mappings(smaps))
+    assert found
+    assert all(start % mmap.PAGESIZE == 0 == length % mmap.PAGESIZE for start, length in found)
+
+
+def test_a_page_that_was_given_back_still_holds_what_its_file_does(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 8192)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 8192, mmap.MAP_PRIVATE, mmap.PROT_READ) as area:
+        assert area[5000:5001] == b"x"
+        area.madvise(MADV_DONTNEED)
+        assert area[5000:5001] == b"x"
+
+
+class Libc:
+    def __init__(self) -> None:
+        self.trims = 0
+
+    def malloc_trim(self, _: int) -> None:
+        self.trims += 1
+
+    def madvise(self, start: int, length: int, advice: int) -> None:
+        assert advice == MADV_DONTNEED
+
+
+def test_it_gives_back_at_start_and_after_each_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    libc = Libc()
+    monkeypatch.setattr("oxllm.gateway.memory._libc", lambda: libc)
+    loop, busy = VirtualLoop(), [False]
+
+    def look(now_busy: bool) -> int:
+        busy[0] = now_busy
+        loop.call_later(QUIET_S, loop.stop)
+        loop.run_forever()
+        return libc.trims
+
+    Trimmer(loop, lambda: busy[0]).start()
+    assert [look(state) for state in (False, True, True, False, False, True, False)] == [1, 1, 1, 2, 2, 2, 3]
+    loop.close()
+
+
+def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: None) -> ctypes.CDLL:
+        raise OSError
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    loop = VirtualLoop()
+    Trimmer(loop, lambda: False).start()
+    assert not loop._scheduled  # type: ignore[attr-defined]
+    loop.close()

@@ -1,0 +1,135 @@
+"""Which path is what, and what is refused before a body is read (SPEC 4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from oxllm.gateway.service import unescape
+from tests.support.house import House, plan_of, stream, token
+
+ORIGIN = "Origin: https://app.example"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions"])
+def test_chat_is_served_with_and_without_v1(path: str) -> None:
+    with House() as house:
+        body = b'{"model":"smart","messages":[]}'
+        client = house.client()
+        client.send(b"POST %b HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n\r\n" % (path.encode(), len(body)) + body)
+        house.advance(0.1)
+        assert (client.response.status, client.response.headers["x-oxllm-provider"]) == (200, "alpha")
+
+
+def test_models_are_listed_sorted_with_what_openai_clients_read() -> None:
+    with House() as house:
+        listed = house.get("/v1/models").json()
+        assert listed["object"] == "list"
+        assert [entry["id"] for entry in listed["data"]] == ["alpha/m", "beta/m", "smart"]
+        assert listed["data"][0] == {"id": "alpha/m", "object": "model", "created": 1_700_000_000, "owned_by": "oxllm"}
+
+
+def test_models_that_nobody_can_serve_are_listed_only_when_all_are_asked_for() -> None:
+    with House() as house:
+        house.runtime.generation.router.offline("alpha")
+        assert [entry["id"] for entry in house.get("/models").json()["data"]] == ["beta/m", "smart"]
+        everything = house.get("/v1/models?x=1&all=1").json()["data"]
+        assert [entry["id"] for entry in everything] == ["alpha/m", "beta/m", "smart"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models/alpha/m", "/v1/models/alpha%2Fm", "/models/%61lpha%2fm"])
+def test_a_model_id_may_be_escaped_or_not(path: str) -> None:
+    with House() as house:
+        assert house.get(path).json()["id"] == "alpha/m"
+
+
+def test_an_unknown_model_names_what_may_have_been_meant() -> None:
+    with House() as house:
+        for reply in (house.get("/v1/models/alpha/n"), house.chat(model="alpha/n").response):
+            error = reply.json()["error"]
+            assert (reply.status, error["code"], error["param"]) == (404, "model_not_found", "model")
+            assert "did you mean 'alpha/m'" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "/v1/chat/completions", "POST"),
+        ("HEAD", "/v1/embeddings", "POST"),
+        ("POST", "/v1/models", "GET, HEAD"),
+        ("DELETE", "/v1/models/smart", "GET, HEAD"),
+        ("OPTIONS", "/v1/chat/completions", "POST"),
+        ("POST", "/status", "GET, HEAD"),
+        ("PUT", "/health", "GET, HEAD"),
+    ],
+)
+def test_the_wrong_method_is_told_the_right_ones(method: str, path: str, allow: str) -> None:
+    with House() as house:
+        reply = house.ask(method, path)
+        assert (reply.status, reply.headers["allow"]) == (405, allow)
+        if method != "HEAD":
+            assert reply.json()["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("path", ["/", "/v2/models", "/v1", "/v1/models/", "/v1/health", "/statusx", "/v1/completions"])
+def test_a_path_that_is_not_there_is_404_in_json(path: str) -> None:
+    with House() as house:
+        error = house.get(path).json()["error"]
+        assert (error["code"], error["type"]) == ("not_found", "invalid_request_error")
+
+
+def test_head_has_the_head_of_get_and_no_body() -> None:
+    with House() as house:
+        for path in ("/v1/models", "/health", "/status"):
+            client = house.client()
+            client.send(f"HEAD {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+            assert bytes(client.received).endswith(b"\r\n\r\n")
+            assert int(client.response.headers["content-length"]) > 2
+
+
+def test_a_preflight_of_a_listed_origin_is_answered_before_any_key_is_asked_for() -> None:
+    with House(plan_of("alpha", cors_origins=("https://app.example",), api_keys=("k",))) as house:
+        asked = "Access-Control-Request-Headers: authorization, x-team"
+        reply = house.ask("OPTIONS", "/v1/chat/completions", ORIGIN, "Access-Control-Request-Method: POST", asked)
+        assert reply.status == 204
+        assert reply.headers["access-control-allow-origin"] == "https://app.example"
+        assert reply.headers["access-control-allow-methods"] == "POST"
+        assert reply.headers["access-control-allow-headers"] == "authorization, x-team"
+        assert house.ask("OPTIONS", "/v1/models", "Origin: https://x.example").status == 405
+
+
+def test_errors_and_streams_can_be_read_by_a_listed_origin_too() -> None:
+    with House(plan_of("alpha", cors_origins=("https://app.example",))) as house:
+        house.providers["alpha"].replies = [stream(token("a"))]
+        assert house.get("/v1/none", ORIGIN).headers["access-control-allow-origin"] == "https://app.example"
+        client = house.chat(ORIGIN, stream=True)
+        house.advance(1)
+        assert client.response.headers["access-control-allow-origin"] == "https://app.example"
+        assert "x-oxllm-provider" in client.response.headers["access-control-expose-headers"]
+
+
+def test_over_max_in_flight_chat_is_shed_and_the_operator_is_not() -> None:
+    with House(plan_of("alpha", max_in_flight=1)) as house:
+        house.providers["alpha"].replies = [[]]
+        waiting = house.chat()
+        shed = house.chat().response
+        assert (shed.status, shed.headers["retry-after"]) == (503, "1")
+        assert shed.json()["error"]["code"] == "overloaded"
+        assert house.get("/status").status == house.get("/v1/models").status == 200
+        waiting.transport.close()
+        house.settle()
+        assert not house.runtime.relays
+
+
+def test_invalid_json_and_a_missing_model_are_400() -> None:
+    with House() as house:
+        bad = house.ask("POST", "/v1/chat/completions", body=b'{"model":"smart",}')
+        assert (bad.status, bad.json()["error"]["type"]) == (400, "invalid_request_error")
+        missing = house.ask("POST", "/v1/chat/completions", body=b'{"messages":[]}')
+        assert (missing.status, missing.json()["error"]["param"]) == (400, "model")
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text"), [(b"a%2Fb", "a/b"), (b"%C3%BC", "ü"), (b"%ff", "�"), (b"%zz%4", "%zz%4"), (b"", "")]
+)
+def test_percent_escapes(escaped: bytes, text: str) -> None:
+    assert unescape(escaped) == text

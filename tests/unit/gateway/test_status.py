@@ -1,0 +1,78 @@
+"""What /status shows."""
+
+from __future__ import annotations
+
+from tests.support.house import House, answer, plan_of, stream, token
+
+
+def test_the_table_fits_a_terminal_and_names_everything() -> None:
+    with House(plan_of("alpha", "beta", "gamma")) as house:
+        house.providers["beta"].replies = [answer(b"{}", 401)]
+        house.chat(model="beta/m")
+        house.chat()
+        house.advance(0.1)
+        house.runtime.generation.router.offline("gamma")
+        table = house.get("/status").text
+        lines = table.splitlines()
+        assert max(map(len, lines)) <= 100
+        assert lines[0].startswith("oxllm ")
+        assert lines[0].endswith(" on http://127.0.0.1:8080")
+        states = {line.split()[0]: line for line in lines if line.split()[:1] and line.split()[0] in house.providers}
+        assert " ok " in states["alpha"]
+        assert "100.0 %" in states["alpha"]
+        assert "key refused" in states["beta"]
+        assert " offline " in states["gamma"]
+        assert "smart         1" in table
+
+
+def test_json_is_for_programs() -> None:
+    with House() as house:
+        house.chat()
+        house.advance(0.1)
+        for reply in (house.get("/status?format=json"), house.get("/status", "Accept: application/json")):
+            status = reply.json()
+            assert status["in_flight"] == 0
+            assert status["memory_bytes"] > 1_000_000
+            assert status["listen"] == ["http://127.0.0.1:8080"]
+            assert (status["draining"], status["config"]) == (False, None)
+            alpha = status["providers"][0]
+            assert (alpha["name"], alpha["state"], alpha["attempts"], alpha["successes"]) == ("alpha", "closed", 1, 1)
+            assert (alpha["prompt_tokens"], alpha["completion_tokens"]) == (7, 3)
+            assert status["models"][0]["targets"][0] == {
+                "target": "alpha/m",
+                "tier": 1,
+                "weight": 1,
+                "state": "ready",
+                "seconds_left": None,
+            }
+
+
+def test_a_marked_target_says_why_and_for_how_long() -> None:
+    with House() as house:
+        house.providers["alpha"].replies = [answer(b"{}", 429, "retry-after: 30")]
+        house.chat()
+        house.advance(0.5)
+        status = house.get("/status?format=json").json()
+        target = status["models"][0]["targets"][0]
+        assert target["state"] == "rate-limited"
+        assert 29 < target["seconds_left"] <= 30
+        assert status["models"][0]["rescued"] == 1
+        assert status["providers"][0]["failures"] == {"capacity": 1}
+        assert "rate-limited, 30 s left" in house.get("/status").text
+
+
+def test_what_is_under_way_is_counted() -> None:
+    with House() as house:
+        house.providers["alpha"].replies = [stream(token("a"), 60.0)]
+        house.chat(stream=True)
+        house.advance(1)
+        status = house.get("/status?format=json").json()
+        assert (status["in_flight"], status["models"][0]["in_flight"], status["providers"][0]["in_flight"]) == (1, 1, 1)
+        assert status["upstream_connections"] == 1
+
+
+def test_nothing_secret_is_shown() -> None:
+    with House(plan_of("alpha", admin_token="admin-secret", api_keys=("client-secret",))) as house:
+        bearer = "Authorization: Bearer admin-secret"
+        shown = house.get("/status", bearer).text + house.get("/status?format=json", bearer).text
+        assert "secret" not in shown
