@@ -37,6 +37,7 @@ class Phase(Enum):
 
 TABLE: tuple[tuple[Phase, Phase], ...] = (
     (Phase.CONNECTING, Phase.WAITING),
+    (Phase.WAITING, Phase.CONNECTING),  # the connection from the pool was dead: once, over a new one
     (Phase.WAITING, Phase.HOLDING),
     (Phase.WAITING, Phase.COMMITTED),
     (Phase.HOLDING, Phase.COMMITTED),

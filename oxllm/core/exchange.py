@@ -208,10 +208,17 @@ class Exchange:
         return effects
 
     def connected(self, attempt: Attempt, now: float) -> None:
-        """The attempt has a connection and its request begins to go out (again, after a dead reused one)."""
+        """The attempt has a connection and its request begins to go out."""
         if attempt.phase is Phase.CONNECTING:
             attempt.move(Phase.WAITING)
         self.sent(attempt, now)
+
+    def reconnecting(self, attempt: Attempt, now: float) -> None:
+        """The connection had been idle and was dead. A new one has the same time to be made as any other."""
+        if attempt.phase is Phase.WAITING:
+            attempt.move(Phase.CONNECTING)
+        attempt.clock = now + attempt.candidate.timeouts.connect
+        self._by(attempt.clock)
 
     def sent(self, attempt: Attempt, now: float) -> None:
         """The last byte of the request has gone: the provider's time starts."""

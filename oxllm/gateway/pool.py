@@ -279,7 +279,9 @@ class _Lease:
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self._connection = None
         if self.reused and before_response:
-            self.reused = False
+            self.reused = self._told_connected = self._told_sent = False
+            assert self._caller is not None
+            self._caller.reconnecting()
             self._connect()
         else:
             self._fail(failure, before_response, detail)

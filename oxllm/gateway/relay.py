@@ -36,6 +36,9 @@ class Leg:
     def connected(self) -> None:
         self.relay.exchange.connected(self.attempt, self.relay.now())
 
+    def reconnecting(self) -> None:
+        self.relay.exchange.reconnecting(self.attempt, self.relay.now())
+
     def sent(self) -> None:
         self.relay.exchange.sent(self.attempt, self.relay.now())
 
@@ -156,13 +159,15 @@ class Relay:
                 case Cancel():
                     self._cancel(effect.attempt)
                 case Begin():
-                    self._drop_body_if_committed()
                     self.request.begin(effect.status, self._with_extra(effect.headers), effect.length)
                 case End():
                     self.request.end()
                 case Break():
                     self.request.abort(effect.tail)
         exchange = self.exchange
+        if self._body is not None and (exchange.state is State.COMMITTED or exchange.state is State.DONE):
+            self._body = None
+            self.request.release_body()
         if exchange.state is State.DONE:
             self._finish()
         elif exchange.wake_at < self.runtime.next_sweep:
@@ -206,16 +211,10 @@ class Relay:
                     leg.call.cancel()
                 return
 
-    def _drop_body_if_committed(self) -> None:
-        if self.exchange.state is State.COMMITTED or self.exchange.state is State.DONE:
-            self._body = None
-            self.request.release_body()
-
     def _finish(self) -> None:
         """The client has its response, or has gone; a provider may still be ending its body."""
         if not self._over:
             self._over = True
-            self._drop_body_if_committed()
             self.runtime.observe(self)
         if self.exchange.settled:
             self.runtime.relays.discard(self)

@@ -51,11 +51,14 @@ Segments = Sequence[bytes | memoryview]
 
 
 class Caller(Protocol):
-    """Who made a request. Each of `connected`, `sent` and `head` comes at most once; exactly one of `end` and
-    `failed` comes last, unless the call is cancelled, after which nothing comes."""
+    """Who made a request. Each of `connected`, `sent` and `head` comes at most once, but for `reconnecting`; exactly
+    one of `end` and `failed` comes last, unless the call is cancelled, after which nothing comes."""
 
     def connected(self) -> None:
         """A connection is there and the request goes out on it."""
+
+    def reconnecting(self) -> None:
+        """The connection, which had been idle, was dead: a new one is made, once. `connected` and `sent` come again."""
 
     def sent(self) -> None:
         """The last byte of the request was handed over. Not called when the response began before that."""

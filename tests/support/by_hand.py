@@ -200,6 +200,11 @@ class Drive:
         self.exchange.sent(attempt, self.now)
         return self
 
+    def reconnect(self, name: str) -> Drive:
+        """The connection from the pool was dead."""
+        self.exchange.reconnecting(self[name], self.now)
+        return self
+
     def head(self, name: str, status: int = 200, fields: Headers = EVENT_STREAM) -> Drive:
         if self[name].phase is Phase.CONNECTING:
             self.connect(name)

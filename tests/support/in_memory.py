@@ -446,6 +446,8 @@ class World:
         self.providers = {name: Recorded(scenario, name, start) for name in names}
         self._by_port = {provider.port: self.providers[provider.name] for provider in plan.providers}
         self.gates = Gates()
+        self.unreachable: set[str] = set()
+        """Providers to which no new connection can be made, whatever becomes of those that are open."""
         self.accepted: set[asyncio.BaseTransport] = set()
         """Connections that are open at the providers."""
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
@@ -461,6 +463,7 @@ class World:
         self.runtime.server = self.server
         self.written = b""
         """The log, once closed."""
+        self._running = False
         self.visits: list[Visit] = []
         self.errors: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda loop, context: self.errors.append(context))
@@ -478,20 +481,24 @@ class World:
         return WALL + self.loop.time() - self.start
 
     def close(self) -> None:
-        """Let all callbacks run out, and see that nothing is left behind."""
-        self.pool.close()
-        self.server.close_all()
-        self.sleep(70.0)
-        self.runtime.log.flush()
-        self.written = os.pread(self._log_file.fileno(), 10_000_000, 0)
-        self._log_file.close()
-        asyncio.set_event_loop(None)
-        self.loop.close()
+        """Let all callbacks run out, so that whatever they would do wrong is seen."""
+        try:
+            self.pool.close()
+            self.server.close_all()
+            self.sleep(70.0)
+            self.runtime.log.flush()
+            self.written = os.pread(self._log_file.fileno(), 10_000_000, 0)
+        finally:
+            self._log_file.close()
+            asyncio.set_event_loop(None)
+            self.loop.close()
 
     async def _dial(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
         provider = self._by_port[port]
         fault = provider.listener(self.loop.time())
         await asyncio.sleep(0.001)
+        if provider.upstream.name in self.unreachable:
+            await self.loop.create_future()
         if fault is not None:
             if fault.kind == "blackhole":
                 await self.loop.create_future()
@@ -525,14 +532,16 @@ class World:
         connect(self.loop, visit, self.server.protocol(), ("127.0.0.1", 50000 + len(self.visits)), cut=self._cut)
 
     def visit_ended(self) -> None:
-        if all(visit.ends for visit in self.visits):
+        if self._running and all(visit.ends for visit in self.visits):
             self.loop.stop()
 
     def run(self) -> Self:
         """Until every visit has ended, and what is due at once behind it."""
         if not all(visit.ends for visit in self.visits):
             guard = self.loop.call_later(ENDLESS_S, self.loop.stop)
+            self._running = True
             self.loop.run_forever()
+            self._running = False
             guard.cancel()
         return self.sleep(0.001)
 

@@ -449,6 +449,17 @@ def test_the_providers_time_starts_when_the_last_byte_of_the_request_has_gone() 
     assert d.pass_time(59).tried == ["alpha"]
 
 
+def test_a_dead_connection_from_the_pool_is_replaced_within_the_time_to_connect() -> None:
+    for connected in (True, False):
+        d = drive(stream=False)
+        if connected:
+            d.connect("alpha")
+        d.pass_time(2).reconnect("alpha").pass_time(4.9)
+        assert d.tried == ["alpha"]
+        assert d.pass_time(0.2).tried == ["alpha", "beta"]
+        assert "no connection within 5 s" in d.exchange.steps[0].result
+
+
 def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:
     d = drive().stream("alpha", token("a"))
     d.exchange.paused()

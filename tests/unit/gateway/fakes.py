@@ -29,6 +29,9 @@ class Recorder:
     def connected(self) -> None:
         self._note("connected")
 
+    def reconnecting(self) -> None:
+        self._note("reconnecting")
+
     def sent(self) -> None:
         self._note("sent")
 
