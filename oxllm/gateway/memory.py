@@ -14,7 +14,7 @@ import gc
 from collections.abc import Callable, Iterable, Iterator
 
 QUIET_S = 5.0
-"""Seconds between two looks; a look that finds the gateway at rest, after work, trims."""
+"""Seconds between two looks; one that finds half of the load gone, or all of it, gives back."""
 MADV_DONTNEED = 4
 
 
@@ -47,14 +47,16 @@ def unchanged_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 class Trimmer:
-    """Gives back once at ready, then after each burst."""
+    """Gives back once at ready, then whenever the load has fallen: after a burst, and as its connections expire."""
 
-    __slots__ = ("_busy", "_libc", "_loop", "_was_busy")
+    __slots__ = ("_libc", "_load", "_loop", "_peak")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, busy: Callable[[], bool]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, load: Callable[[], int]) -> None:
+        """`load`: how many requests and connections there are now."""
         self._loop = loop
-        self._busy = busy
-        self._was_busy = False
+        self._load = load
+        self._peak = 0
+        """The highest load since the last time."""
         self._libc = _libc()
 
     def start(self) -> None:
@@ -64,11 +66,12 @@ class Trimmer:
             self._loop.call_later(QUIET_S, self._look, self._libc)
 
     def _look(self, libc: ctypes.CDLL) -> None:
-        busy = self._busy()
-        if self._was_busy and not busy:
+        load = self._load()
+        if load <= self._peak // 2 and self._peak:
             gc.collect()
             self._give_back(libc)
-        self._was_busy = busy
+            self._peak = load
+        self._peak = max(self._peak, load)
         self._loop.call_later(QUIET_S, self._look, libc)
 
     @staticmethod

@@ -139,7 +139,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
         loop.add_signal_handler(number, drain.signal)
     for text in (*plan.warnings, *([warning] if warning else [])):
         log.event("warning", text)
-    trimmer = Trimmer(loop, lambda: bool(runtime.relays))
+    trimmer = Trimmer(loop, lambda: len(runtime.relays) + server.connections + runtime.pool.open)
     run = _write_run_file(plan, sockets[0], log)
     log.event("ready", f"listening on {', '.join(runtime.addresses)}")
     systemd.notify("READY=1")

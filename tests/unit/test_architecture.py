@@ -1,0 +1,89 @@
+"""The rooms keep their doors: who imports whom, what the serving process loads, what the core may not touch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "oxllm"
+ROOMS = {
+    "plan": set[str](),
+    "__main__": {"cli"},
+    "runfile": set[str](),
+    "core": {"plan"},
+    "gateway": {"core", "plan", "runfile"},
+    "config": {"plan"},
+    "sim": {"plan", "config"},
+    "cli": {"plan", "config", "sim", "runfile"},
+}
+"""Room -> the other rooms that it may import."""
+
+THIRD_PARTY = {"httptools", "msgspec", "cython_runtime"}
+"""What the serving process may load beside the standard library; httptools is written in Cython."""
+HEAVY = {
+    "json",
+    "http",
+    "urllib",
+    "email",
+    "hmac",
+    "hashlib",
+    "argparse",
+    "dataclasses",
+    "ipaddress",
+    "pydantic",
+    "click",
+}
+"""Of what others bring along, or of the standard library: each would cost memory that nobody counted."""
+
+
+def imports(file: Path) -> set[str]:
+    """Dotted names that a file imports, whether at once or later."""
+    names: set[str] = set()
+    package = ("oxllm", *file.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            names.update(f"{module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def room_of(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[1] if parts[0] == "oxllm" and len(parts) > 1 else None
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_room_imports_only_rooms_below_it(file: Path) -> None:
+    room = file.relative_to(ROOT).parts[0].removesuffix(".py")
+    others = {other for name in imports(file) if (other := room_of(name)) in ROOMS and other != room}
+    assert others <= ROOMS.get(room, set()), f"{room} may not import {others - ROOMS.get(room, set())}"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "core").glob("*.py")), ids=lambda file: file.name)
+def test_the_core_has_no_clock_no_sockets_and_no_loop(file: Path) -> None:
+    banned = {"asyncio", "time", "logging", "threading", "signal", "os", "selectors", "ssl"}
+    assert not {name.split(".")[0] for name in imports(file)} & banned
+
+
+def test_the_serving_process_loads_the_standard_library_httptools_and_msgspec_only() -> None:
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['gateway', '--plan-fd', '999']\n"
+        "try: runpy.run_module('oxllm.gateway', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules if sys.modules[name] is not None}))\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    foreign = loaded - set(sys.stdlib_module_names) - {"__main__", "oxllm"} - THIRD_PARTY
+    # Of the test's own environment: runpy brings these, and an editable install its finder.
+    foreign = {name for name in foreign if not name.startswith(("_", "sitecustomize", "distutils-precedence"))}
+    assert not foreign
+    assert not loaded & HEAVY
