@@ -60,6 +60,27 @@ class Duration(click.ParamType[float]):
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a gateway config that uses these providers.",
 )
+@click.option(
+    "--rehearse",
+    "config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="CONFIG",
+    help="Rehearse a gateway config: its providers simulated, the real gateway, a load, a report card.",
+)
+@click.option("--rps", type=click.FloatRange(0.1, 1000), default=10.0, show_default=True, help="Requests a second.")
+@click.option(
+    "--streams",
+    type=click.IntRange(0, 100),
+    default=80,
+    show_default=True,
+    help="Of a hundred requests, how many stream.",
+)
+@click.option("--pace", "speed", default="fast", show_default=True, help="How fast rehearsed providers answer.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report card as JSON.")
+@click.option(
+    "--grade", multiple=True, metavar="RULE", help="What to reach, such as 'amplification < 1.2'; else exit 1."
+)
 def sim_command(
     chaos: str | None,
     scene: Path | None,
@@ -73,6 +94,13 @@ def sim_command(
     tls: bool,
     duration: float | None,
     write_config: Path | None,
+    config: Path | None,
+    rps: float,
+    streams: int,
+    speed: str,
+    report: Path | None,
+    as_json: bool,
+    grade: tuple[str, ...],
 ) -> None:
     """Fake OpenAI-compatible providers that break on purpose.
 
@@ -82,11 +110,22 @@ def sim_command(
         raise click.UsageError("--chaos, --scene and --exhibit are three different runs; give one of them")
     if blackout and chaos is None:
         raise click.UsageError("--blackout lifts a rule of --chaos; give --chaos too")
+    if config is not None and (exhibit is not None or tls or write_config is not None):
+        raise click.UsageError("--rehearse plays --chaos or --scene; leave out --exhibit, --tls and --write-config")
+    if config is None and (report is not None or as_json or grade):
+        raise click.UsageError("--report, --json and --grade tell of a rehearsal; give --rehearse CONFIG too")
     provider, ordinal = "", 0
     if fate is not None:
         with _usage():
             seed, provider, ordinal = show.coordinate(fate)
     seed = random.randrange(10_000) if seed is None else seed
+    if config is not None:
+        from .rehearsal import Request, rehearsal
+
+        asked = Request(
+            config, chaos or "rough", scene, blackout, seed, duration or 60.0, rps, streams / 100, speed, grade
+        )
+        sys.exit(rehearsal(asked, explain, report, as_json))
     with _usage():
         scenario = _scenario(chaos, scene, exhibit, blackout, seed, duration or ENDLESS_S)
     if fate is not None:

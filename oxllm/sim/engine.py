@@ -175,6 +175,7 @@ class Provider:
         except BadAsk as error:
             return self._refuse(request, chance, now, error)
         record.model, record.stream = ask.model or None, ask.stream
+        record.asked = ask.inputs[0] if ask.inputs else None
         exchange = Exchange(self, request, ask, chance, now)
         verdict = self.meter.admit(ask.prompt_tokens + exchange.tokens, now) if ask.inputs else Verdict()
         exchange.levels = self.meter.levels(now)

@@ -18,6 +18,7 @@ from .steps import Step
 
 if TYPE_CHECKING:
     from .engine import Provider
+    from .scenario import Upstream
 
 DONE = b"data: [DONE]\n\n"
 
@@ -92,7 +93,7 @@ class Exchange:
     @property
     def length(self) -> int:
         """Tokens of each choice."""
-        wanted = self.upstream.pace.length(self._text_chance.draw("length"))
+        wanted = answer_length(self.seed, self.upstream, self.ask.inputs[0])
         return min(wanted, self.ask.max_tokens or wanted)
 
     @property
@@ -109,11 +110,6 @@ class Exchange:
 
     def words(self, choice: int) -> Iterator[str]:
         return text.tokens(self.seed, self.upstream.name, self.ask.inputs[0], choice)
-
-    @property
-    def _text_chance(self) -> Chance:
-        """Chance that hangs on what was asked, not on when: the same request has the same answer."""
-        return Chance(self.seed, self.upstream.name, self.ask.inputs[0])
 
     def _headers(self, content_type: str) -> list[tuple[str, str]]:
         head = [("content-type", content_type), *self.dialect.headers(self.id)]
@@ -218,6 +214,11 @@ class Exchange:
     def _vector(self, fingerprint: str) -> list[float] | str:
         vector = text.vector(self.seed, self.upstream.name, fingerprint, self.ask.dimensions)
         return text.packed(vector) if self.ask.base64 else vector
+
+
+def answer_length(seed: int, upstream: Upstream, fingerprint: str) -> int:
+    """Tokens of an answer that nothing limits. It hangs on what was asked, not on when."""
+    return upstream.pace.length(Chance(seed, upstream.name, fingerprint).draw("length"))
 
 
 def _chain(first: Part, rest: Iterator[Part]) -> Iterator[Part]:

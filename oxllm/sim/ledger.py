@@ -22,6 +22,8 @@ class Record(msgspec.Struct):
     method: str
     path: str
     model: str | None = None
+    asked: str | None = None
+    """Fingerprint of what was asked, which tells the attempts of one client request from others."""
     stream: bool = False
     fault: str | None = None
     """The fault as the grammar writes it; None = a healthy answer."""

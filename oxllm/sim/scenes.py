@@ -6,7 +6,7 @@ import difflib
 import itertools
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from . import dialects, grammar, limits, pace
@@ -31,19 +31,25 @@ class SceneError(ValueError):
 
 def load(text: str, seed: int) -> Scenario:
     """The scenario of a scene file; its own `seed` is used before `seed`. Raises SceneError with all errors."""
+    return over((), text, seed)
+
+
+def over(providers: Sequence[Upstream], text: str, seed: int) -> Scenario:
+    """As `load`, with these providers beside those of the file, which may describe them anew. Raises SceneError."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SceneError([f"not TOML: {error}"]) from None
-    reader = _Reader()
+    reader, own = _Reader(), data.get("seed", seed)
     reader.keys("the file", data, ("seed", "upstream", "scene"))
-    upstreams = [reader.upstream(name, table) for name, table in _tables(data.get("upstream")).items()]
-    scenes = [reader.scene(number, table) for number, table in enumerate(data.get("scene", []), 1)]
-    standing = [reader.standing(name, table) for name, table in _tables(data.get("upstream")).items()]
-    own = data.get("seed", seed)
     if not isinstance(own, int):
         reader.errors.append("seed: write a whole number")
-    scenario = Scenario(own, tuple(upstreams), (*scenes, *filter(None, standing)))
+    tables = _tables(data.get("upstream"))
+    upstreams = {upstream.name: upstream for upstream in providers}
+    upstreams |= {name: reader.upstream(name, table) for name, table in tables.items()}
+    played = [reader.scene(number, table) for number, table in enumerate(data.get("scene", []), 1)]
+    played += filter(None, [reader.standing(name, table) for name, table in tables.items()])
+    scenario = Scenario(own, tuple(upstreams.values()), tuple(played))
     errors = reader.errors or problems(scenario)
     if errors:
         raise SceneError(errors)

@@ -1,0 +1,224 @@
+"""Rehearsals, short ones: the real gateway passes, a naive one is caught, and the report says so."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from oxllm.sim import gateway, grade, pace, report, scenes
+from oxllm.sim.cli import sim_command
+from oxllm.sim.gateway import Gateway
+from oxllm.sim.grade import Card, Sample
+from oxllm.sim.ledger import Record
+from oxllm.sim.load import Answer, Transcript
+from oxllm.sim.rehearse import Run, rehearse
+from oxllm.sim.scenario import Scenario, Upstream
+
+CONFIG = """
+[[providers]]
+name = "alpha"
+base_url = "https://api.openai.com/v1"
+api_key = "sk-never-sent"
+[[providers]]
+name = "beta"
+base_url = "https://api.groq.com/openai/v1"
+[virtual_models]
+smart = [{ provider = "alpha", model = "big-1" }, { provider = "beta", model = "big-2" }]
+"""
+SCENE = """
+[[scene]]
+name = "alpha is bad"
+on = "alpha"
+faults = ["429~2s 20%", "500 15%", "cut@token:6 15%", "rst 10%"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "config.toml"
+    file.write_text(CONFIG, encoding="utf-8")
+    return file
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(sim_command, arguments)
+    return result.exit_code, result.output
+
+
+def test_the_real_gateway_behind_a_users_config_passes(config: Path, tmp_path: Path) -> None:
+    scene, page = tmp_path / "scene.toml", tmp_path / "report.html"
+    scene.write_text(SCENE, encoding="utf-8")
+    options = ["--scene", str(scene), "--seed", "7", "--for", "3s", "--rps", "20", "--report", str(page)]
+    code, said = invoke(
+        "--rehearse", str(config), *options, "--grade", "survivable_errors == 0", "--grade", "truncated == 0"
+    )
+    assert code == 0, said
+    assert said.splitlines()[0] == said.splitlines()[-1] == "seed 7"
+    assert "passed" in said
+    assert re.search(r"rescued +([1-9]\d*) of", said), said
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
+    run = await naive()
+    rules = ("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0")
+    assert [grade.met(rule, run.card, run.samples) for rule in rules] == [False] * 4
+    assert run.card.failed == rules
+    coordinates = {finding.coordinate for finding in run.card.findings}
+    assert any(coordinate.startswith("7:alpha:") for coordinate in coordinates)
+    assert_draws(report.page(run))
+    assert "FAILED: truncated == 0" in report.text(run.card)
+    assert json.loads(report.as_json(run.card))["truncated"] == run.card.truncated
+
+
+async def naive() -> Run:
+    """A naive proxy before alpha, where a good gateway would have gone to beta."""
+    speed = pace.parse("ttft 10ms, itl 2ms, out 20..40")
+    scenario = scenes.over((Upstream("alpha", pace=speed), Upstream("beta", pace=speed)), SCENE, 7)
+    port = gateway.free_port()
+
+    def front(urls: Mapping[str, str]) -> Gateway:
+        return Gateway([sys.executable, str(Path(__file__).parent / "naive_proxy.py"), str(port), urls["alpha"]], port)
+
+    return await rehearse(
+        scenario,
+        {"smart": ["alpha", "beta"]},
+        front,
+        duration=3.0,
+        rps=20,
+        streams=0.9,
+        expectations=("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0"),
+        progress=lambda _at, _transcripts: None,
+    )
+
+
+def assert_draws(page: str) -> None:
+    """Every picture is well-formed and has something in it; nothing is loaded from elsewhere."""
+    pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(pictures) == 5
+    for picture in (ET.fromstring(picture) for picture in pictures):
+        assert len(picture) > 1, "a title and what it is the title of"
+    assert not re.search(r"(src|href)=", page)
+
+
+def test_no_key_of_the_user_reaches_the_rehearsed_gateway(config: Path) -> None:
+    plan = gateway.compiled(config)
+    rewired = gateway.rewired(plan, {"alpha": "http://127.0.0.1:1/v1", "beta": "http://127.0.0.1:2/v1"}, 3)
+    assert plan.providers[0].api_key == "sk-never-sent"
+    assert [(provider.api_key, provider.host, provider.tls) for provider in rewired.providers] == [
+        (None, "127.0.0.1", False)
+    ] * 2
+    assert (rewired.server.port, rewired.source) == (3, None)
+
+
+def test_a_provider_speaks_the_dialect_of_its_address(config: Path) -> None:
+    simulated = gateway.upstreams(gateway.compiled(config), pace.Pace())
+    assert [(each.name, each.dialect, each.models) for each in simulated] == [
+        ("alpha", "openai", ("big-1",)),
+        ("beta", "groq", ("big-2",)),
+    ]
+
+
+def test_a_config_that_does_not_validate_is_a_usage_error(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("[[providers]]\nname = 3\n", encoding="utf-8")
+    code, said = invoke("--rehearse", str(file))
+    assert (code, "bad.toml" in said) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--grade", "client_errors = 0"), "write 'client_errors == 0'"),
+        (("--grade", "errors == 0"), "write one of"),
+        (("--grade", "gamma closed by 45s"), "'alpha closed by 45s'"),
+        (("--grade", "alpha closed by soon"), "is not a duration"),
+        (("--pace", "quick"), "write ttft, itl or out"),
+        (("--tls",), "leave out"),
+    ],
+)
+def test_a_wrong_option_of_a_rehearsal_is_a_usage_error(config: Path, arguments: tuple[str, ...], words: str) -> None:
+    code, said = invoke("--rehearse", str(config), *arguments)
+    assert (code, words in said) == (2, True), said
+
+
+def test_a_report_without_a_rehearsal_is_a_usage_error() -> None:
+    assert invoke("--json")[0] == 2
+
+
+def card(records: Sequence[Record] = (), samples: Sequence[Sample] = ()) -> Card:
+    scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")))
+    return grade.grade(scenario, {"smart": ["alpha", "beta"]}, [], records, samples, 60.0, ())
+
+
+def attempt(ordinal: int, at: float, hint: float | None = None, ended: float | None = None) -> Record:
+    record = Record("alpha", ordinal, str(ordinal), at, 1, "POST", "/v1/chat/completions", "m", "asked")
+    record.hint, record.ended = hint, ended
+    return record
+
+
+def test_an_attempt_before_the_wait_is_over_is_a_violation_and_one_on_its_way_is_none() -> None:
+    refused = attempt(1, 10.0, hint=5.0, ended=10.1)
+    assert [card([refused, attempt(2, at)]).retry_after_violations for at in (10.2, 12.0, 15.0)] == [0, 1, 0]
+    assert card([refused, attempt(2, 12.0)]).findings[0].coordinate == "7:alpha:2"
+
+
+def test_a_later_shorter_wait_does_not_end_an_earlier_longer_one() -> None:
+    records = [attempt(1, 10.0, hint=20.0, ended=10.0), attempt(2, 10.1, hint=1.0, ended=10.1), attempt(3, 20.0)]
+    assert card(records).retry_after_violations == 1
+
+
+def test_an_attempt_between_two_samples_of_an_open_breaker_is_a_violation() -> None:
+    samples = [
+        Sample(at, {"alpha": "open"}, {"alpha": left}, None) for at, left in ((1.0, 2.0), (2.0, 1.0), (4.0, 5.0))
+    ]
+    assert card([attempt(1, 1.5)], samples).open_violations == 1
+    assert card([attempt(1, 3.5)], samples).open_violations == 0, "it may have been half-open between"
+
+
+def test_a_breaker_is_closed_by_a_time_if_the_first_sample_after_it_says_so() -> None:
+    samples = [
+        Sample(at, {"alpha": state}, {}, None) for at, state in ((1.0, "closed"), (2.0, "open"), (3.0, "closed"))
+    ]
+    assert [grade.met(f"alpha closed by {at}s", card(), samples) for at in (1, 2, 3, 4)] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "content", "finished"),
+    [
+        (
+            [
+                'data: {"choices":[{"delta":{"content":"a"}}]}',
+                'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}',
+            ],
+            None,
+            "a",
+            True,
+        ),
+        (['data: {"choices":[{"delta":{"content":"a"}}]}', "data: [DONE]"], None, "a", False),
+        (['data: {"error":{"code":"x"}}'], "error event x", "", False),
+        (["data: nonsense"], "an event that is no JSON", "", False),
+        ([": ping", "", 'data: {"choices":[],"usage":{}}'], None, "", False),
+    ],
+)
+def test_a_client_reads_a_stream_as_an_sdk_does(
+    lines: list[str], error: str | None, content: str, finished: bool
+) -> None:
+    answer = Answer()
+    for line in lines:
+        answer.line(line, events=True)
+    answer.end(stream=True, status=200)
+    assert (answer.error, answer.content, answer.finished) == (error, content, finished)
+
+
+def test_what_never_ended_counts_as_unfinished() -> None:
+    scenario = Scenario(7, (Upstream("alpha"),))
+    waiting = Transcript(0, "smart", True, "asked", 0.0)
+    assert grade.grade(scenario, {"smart": ["alpha"]}, [waiting], [], [], 60.0, ()).unfinished == 1
