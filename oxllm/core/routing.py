@@ -238,10 +238,11 @@ class Router:
 
     def similar(self, model: str) -> list[str]:
         """Up to three names that may have been meant, the likeliest first."""
-        wanted = _bigrams(model[:128])
-        likeness = {name: _dice(wanted, _bigrams(name)) for name in self._routes}
-        close = sorted((name for name in likeness if likeness[name] >= 0.4), key=lambda name: (-likeness[name], name))
-        return close[:SIMILAR_MAX]
+        return _similar(model, self._routes)
+
+    def similar_providers(self, name: str) -> list[str]:
+        """Up to three providers that may have been meant, the likeliest first."""
+        return _similar(name, self.providers)
 
     def models(self, now: float, all: bool = False) -> list[str]:
         """The names that /v1/models shows, sorted: those that have a healthy target, or `all`."""
@@ -530,6 +531,13 @@ def _continued(known: ProviderState | None, provider: plans.Provider, breaker: p
         known.key_changed()
     known.adopt(provider, breaker)
     return known
+
+
+def _similar(wanted: str, names: Iterable[str]) -> list[str]:
+    pairs = _bigrams(wanted[:128])
+    likeness = {name: _dice(pairs, _bigrams(name)) for name in names}
+    close = sorted((name for name in likeness if likeness[name] >= 0.4), key=lambda name: (-likeness[name], name))
+    return close[:SIMILAR_MAX]
 
 
 def _bigrams(name: str) -> frozenset[str]:

@@ -1,11 +1,12 @@
-"""The operator's routes: /health, /status, and what acts on the gateway. `access` has decided that the caller may."""
+"""The operator's routes: what shows the gateway and what acts on it. `access` has decided that the caller may."""
 
 from __future__ import annotations
 
 import msgspec
 
 from oxllm.core.errors import ApiError, api_error
-from oxllm.gateway import status
+from oxllm.gateway import explain, status
+from oxllm.gateway.paths import unescape, wants_json
 from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
 
@@ -18,6 +19,9 @@ WARNED_MAX = 256
 
 TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 JSON = [(b"content-type", b"application/json")]
+
+EXPLAIN = b"/explain/"
+PROVIDERS = b"/admin/providers/"
 
 _json = msgspec.json.Encoder(enc_hook=str)
 
@@ -34,11 +38,11 @@ class Admin:
 
     def knows(self, path: bytes) -> bool:
         """Is `path` one of these routes?"""
-        return path in _ROUTES
+        return path in _ROUTES or path.startswith(_PREFIXES)
 
     def methods(self, path: bytes) -> tuple[bytes, ...]:
         """What `path` can be asked with."""
-        return READ
+        return WRITE if path.startswith(PROVIDERS) else READ
 
     def refused(self, request: Request, error: ApiError) -> None:
         """Somebody was turned away: worth a line, but not many."""
@@ -54,7 +58,14 @@ class Admin:
 
     def serve(self, request: Request) -> None:
         """Answer. The path is one that `knows` said yes to."""
-        _ROUTES[request.path](self, request)
+        path = request.path
+        if path.startswith(EXPLAIN):
+            self._explain(request, unescape(path[len(EXPLAIN) :]))
+        elif path.startswith(PROVIDERS):
+            name, _, verb = path[len(PROVIDERS) :].rpartition(b"/")
+            self._override(request, unescape(name), verb.decode("latin-1"))
+        else:
+            _ROUTES[path](self, request)
 
     def _health(self, request: Request) -> None:
         if self.draining:
@@ -64,15 +75,42 @@ class Admin:
 
     def _status(self, request: Request) -> None:
         snapshot = status.snapshot(self._runtime, self.draining)
-        if b"format=json" in request.query.split(b"&") or b"application/json" in (request.get(b"accept") or b""):
+        if wants_json(request):
             request.respond(200, JSON, _json.encode(snapshot))
         else:
             request.respond(200, TEXT, status.table(snapshot).encode())
 
+    def _explain(self, request: Request, wanted: str) -> None:
+        runtime = self._runtime
+        record = next((record for record in reversed(runtime.records) if record.id == wanted), None)
+        if record is not None and wants_json(request):
+            request.respond(200, JSON, _json.encode(record))
+        elif record is not None:
+            request.respond(200, TEXT, explain.text(record).encode())
+        elif any(relay.request.id == wanted for relay in runtime.relays):
+            _not_found(request, f"request {wanted[:200]!r} is still under way")
+        else:
+            _not_found(request, f"no request {wanted[:200]!r} among the last {runtime.records.maxlen}")
+
+    def _override(self, request: Request, name: str, verb: str) -> None:
+        router = self._runtime.generation.router
+        act = {"offline": router.offline, "online": router.online, "reset": router.reset}.get(verb)
+        if act is None:
+            _not_found(request, f"a provider can be set offline, online or reset, not {verb[:200]!r}")
+        elif act(name):
+            state = router.providers[name].breaker.state(self._runtime.loop.time())
+            self._runtime.log.event("operator", f"{name} {verb}")
+            request.respond(200, JSON, _json.encode({"name": name, "state": state.value}))
+        else:
+            close = router.similar_providers(name)
+            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            _not_found(request, f"there is no provider {name[:200]!r}{hint}")
+
 
 _ROUTES = {b"/health": Admin._health, b"/status": Admin._status}
+_PREFIXES = (EXPLAIN, PROVIDERS)
 
 
-def not_found(what: str) -> ApiError:
-    """The thing that a path names is not there."""
-    return api_error(404, what, "not_found")
+def _not_found(request: Request, what: str) -> None:
+    error = api_error(404, what, "not_found")
+    request.respond(error.status, error.headers(), error.body())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from math import inf
 
@@ -14,6 +13,7 @@ from oxllm.core.errors import ApiError, api_error
 from oxllm.core.exchange import Facts
 from oxllm.gateway.access import Access
 from oxllm.gateway.admin import READ, WRITE, Admin
+from oxllm.gateway.paths import asks, unescape
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
@@ -26,13 +26,7 @@ TIMEOUT_HEADERS = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout"
 OVERLOADED_RETRY_S = 1
 NO_HEADERS: list[tuple[bytes, bytes]] = []
 
-_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
 _json = msgspec.json.Encoder()
-
-
-def unescape(path: bytes) -> str:
-    """A path segment without its percent escapes. Bytes that are no UTF-8 become U+FFFD."""
-    return _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), path).decode("utf-8", "replace")
 
 
 def client_timeout(request: Request) -> float | None:
@@ -184,8 +178,7 @@ class Service:
         return api_error(404, f"the model {model[:200]!r} does not exist here{hint}", "model_not_found", "model")
 
     def _models(self, request: Request) -> None:
-        everything = b"all=1" in request.query.split(b"&")
-        names = self.runtime.generation.router.models(self.runtime.loop.time(), everything)
+        names = self.runtime.generation.router.models(self.runtime.loop.time(), asks(request, b"all=1"))
         self._reply(request, {"object": "list", "data": [self._entry(name) for name in names]})
 
     def _model(self, request: Request, name: str) -> None:

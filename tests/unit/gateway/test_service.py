@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.gateway.service import unescape
+from oxllm.gateway.paths import unescape
 from tests.support.house import House, plan_of, stream, token
 
 ORIGIN = "Origin: https://app.example"

@@ -1,0 +1,50 @@
+"""What became of one request, in the few lines that a person reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oxllm.core.exchange import Step
+from oxllm.core.words import printable, seconds
+
+if TYPE_CHECKING:
+    from oxllm.gateway.runtime import Record
+
+
+def text(record: Record) -> str:
+    """A line for the outcome, one an attempt, one for what was skipped, one for the times."""
+    width = max((len(step.target) for step in record.steps), default=0)
+    lines = [f"{record.id}: {_outcome(record)}", *(_step(step, width) for step in record.steps)]
+    if record.skips:
+        lines.append("skipped: " + ", ".join(f"{target} ({why.value})" for target, why in record.skips.items()))
+    lines.append(_times(record))
+    return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _outcome(record: Record) -> str:
+    kind = f"{record.model}, stream" if record.stream else record.model
+    status = record.status or "no response"
+    target = f"{record.provider}/{record.upstream_model}"
+    if record.provider is None:
+        return f"{kind}, {status}, failed"
+    if record.error is None:
+        return f"{kind}, {status}, served by {target}, attempt {record.attempts}"
+    if record.status < 400:
+        return f"{kind}, {status}, {target} began it on attempt {record.attempts}, then it broke"
+    return f"{kind}, {status}, as {target} answered on attempt {record.attempts}"
+
+
+def _step(step: Step, width: int) -> str:
+    took = f"at {seconds(step.started)}, took {seconds(step.ended - step.started)}"
+    content = "" if step.content is None else f", content after {seconds(step.content - step.started)}"
+    return f"{step.number}. {step.target:<{width}}  {took}: {step.result}{content}"
+
+
+def _times(record: Record) -> str:
+    parts = [record.error] if record.error is not None else []
+    if record.first_content is not None:
+        parts.append(f"first content after {seconds(record.first_content)}")
+    parts.append(f"ended after {seconds(record.total)}")
+    if record.completion_tokens is not None:
+        parts.append(f"{record.prompt_tokens}+{record.completion_tokens} tokens")
+    return ", ".join(parts)
