@@ -180,6 +180,12 @@ class Plan(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
 
+class _Mark(msgspec.Struct, frozen=True):
+    """What tells a Plan from other JSON. All of a Plan has defaults, so `{}` would be one."""
+
+    format: int
+
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -191,11 +197,11 @@ def encode(plan: Plan) -> bytes:
 def decode(data: bytes) -> Plan:
     """The Plan in `data`. Raises PlanError, whose message holds nothing of the data."""
     try:
-        plan = msgspec.json.decode(data, type=Plan)
+        found = msgspec.json.decode(data, type=_Mark).format
+        if found != FORMAT:
+            raise PlanError(f"a plan of format {found}; this oxllm reads {FORMAT}")
+        return msgspec.json.decode(data, type=Plan)
     except msgspec.ValidationError as error:
         raise PlanError(f"not a plan: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise PlanError(f"not a plan: {len(data)} bytes that are not JSON") from None
-    if plan.format != FORMAT:
-        raise PlanError(f"a plan of format {plan.format}; this oxllm reads {FORMAT}")
-    return plan
