@@ -54,6 +54,14 @@ class Written:
     def __exit__(self, *_: object) -> None:
         self.remove()
 
+    def replace(self, run: RunFile) -> None:
+        """Have the file say something else; whoever reads meanwhile sees the old or the new. Raises OSError."""
+        if self._fd >= 0:
+            fd = _write_locked(f"{self.path}.new", run)
+            os.replace(f"{self.path}.new", self.path)
+            os.close(self._fd)
+            self._fd = fd
+
     def remove(self) -> None:
         """Take the file away; a second call does nothing."""
         if self._fd >= 0:
@@ -73,10 +81,15 @@ def directory(env: Mapping[str, str]) -> str:
 
 def write(path: str, run: RunFile) -> Written:
     """Write `run` into the directory `path`, which is made if it is missing, and lock it. Raises OSError."""
-    import fcntl  # noqa: PLC0415 - not on Windows, where nothing is written
-
     _own_directory(path)
     file = os.path.join(path, f"oxllm-{run.pid}.json")
+    return Written(file, _write_locked(file, run))
+
+
+def _write_locked(file: str, run: RunFile) -> int:
+    """A new file in the place of any old one, and the descriptor that holds its lock."""
+    import fcntl  # noqa: PLC0415 - not on Windows, where nothing is written
+
     _unlink(file)
     fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -86,7 +99,7 @@ def write(path: str, run: RunFile) -> Written:
         os.close(fd)
         _unlink(file)
         raise
-    return Written(file, fd)
+    return fd
 
 
 def claim(host: str, port: int, admin_token: str | None, config: str | None) -> Written:

@@ -6,7 +6,8 @@ import msgspec
 
 from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway import explain, status
-from oxllm.gateway.paths import unescape, wants_json
+from oxllm.gateway.paths import asks, unescape, wants_json
+from oxllm.gateway.reload import Reloader, Result
 from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
 
@@ -20,6 +21,7 @@ WARNED_MAX = 256
 TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 JSON = [(b"content-type", b"application/json")]
 
+RELOAD = b"/reload"
 EXPLAIN = b"/explain/"
 PROVIDERS = b"/admin/providers/"
 
@@ -29,12 +31,14 @@ _json = msgspec.json.Encoder(enc_hook=str)
 class Admin:
     """Serves the operator routes of one process."""
 
-    __slots__ = ("_runtime", "_warned", "draining")
+    __slots__ = ("_runtime", "_warned", "draining", "reloader")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._warned: dict[str, float] = {}
         self.draining = False
+        self.reloader: Reloader | None = None
+        """Set once the process can reload."""
 
     def knows(self, path: bytes) -> bool:
         """Is `path` one of these routes?"""
@@ -42,7 +46,7 @@ class Admin:
 
     def methods(self, path: bytes) -> tuple[bytes, ...]:
         """What `path` can be asked with."""
-        return WRITE if path.startswith(PROVIDERS) else READ
+        return WRITE if path == RELOAD or path.startswith(PROVIDERS) else READ
 
     def refused(self, request: Request, error: ApiError) -> None:
         """Somebody was turned away: worth a line, but not many."""
@@ -80,6 +84,22 @@ class Admin:
         else:
             request.respond(200, TEXT, status.table(snapshot).encode())
 
+    def _reload(self, request: Request) -> None:
+        if self.reloader is None or self.draining:
+            error = api_error(503, "the gateway is starting or stopping", "overloaded")
+            request.respond(error.status, error.headers(), error.body())
+            return
+
+        def done(result: Result) -> None:
+            if result.ok:
+                request.respond(200, JSON, _json.encode(result))
+                return
+            why = f"refused, the running config stays: {result.errors[0].text}"
+            error = {"message": why, "type": "invalid_request_error", "param": None, "code": "config_refused"}
+            request.respond(400, JSON, _json.encode({"ok": False, "errors": result.errors, "error": error}))
+
+        self.reloader.start(asks(request, b"dry_run=1"), done)
+
     def _explain(self, request: Request, wanted: str) -> None:
         runtime = self._runtime
         record = next((record for record in reversed(runtime.records) if record.id == wanted), None)
@@ -107,7 +127,7 @@ class Admin:
             _not_found(request, f"there is no provider {name[:200]!r}{hint}")
 
 
-_ROUTES = {b"/health": Admin._health, b"/status": Admin._status}
+_ROUTES = {b"/health": Admin._health, b"/status": Admin._status, RELOAD: Admin._reload}
 _PREFIXES = (EXPLAIN, PROVIDERS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from oxllm.core.cooldown import Skip
 from oxllm.core.exchange import Step
 from oxllm.core.words import printable, seconds
 
@@ -15,8 +16,9 @@ def text(record: Record) -> str:
     """A line for the outcome, one an attempt, one for what was skipped, one for the times."""
     width = max((len(step.target) for step in record.steps), default=0)
     lines = [f"{record.id}: {_outcome(record)}", *(_step(step, width) for step in record.steps)]
-    if record.skips:
-        lines.append("skipped: " + ", ".join(f"{target} ({why.value})" for target, why in record.skips.items()))
+    skipped = [f"{target} ({why.value})" for target, why in record.skips.items() if why is not Skip.TRIED]
+    if skipped:
+        lines.append(f"skipped: {', '.join(skipped)}")
     lines.append(_times(record))
     return "".join(f"{printable(line)}\n" for line in lines)
 

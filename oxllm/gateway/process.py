@@ -13,6 +13,7 @@ import random
 import resource
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from oxllm.gateway.log import Log
 from oxllm.gateway.memory import Trimmer
 from oxllm.gateway.names import Names
 from oxllm.gateway.pool import Pool
+from oxllm.gateway.reload import Reloader
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.service import Service
 from oxllm.gateway.wheel import Wheel
@@ -135,51 +137,84 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
         loop.run_until_complete(loop.create_server(server.protocol, sock=sock, backlog=BACKLOG)) for sock in sockets
     ]
     drain = Drain(runtime, admin, server, listeners)
+    run = _RunFile(sockets[0], log)
+
+    def adopted(plan: plans.Plan) -> None:
+        server.limits = plan.server
+        server.max_connections, warning = raise_file_limit(plan.server)
+        if warning:
+            log.event("warning", warning)
+        run.write(plan)
+
+    admin.reloader = Reloader(runtime, os.environ, adopted)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.signal)
+    loop.add_signal_handler(signal.SIGHUP, admin.reloader.signal)
     for text in (*plan.warnings, *([warning] if warning else [])):
         log.event("warning", text)
-    trimmer = Trimmer(loop, lambda: len(runtime.relays) + server.connections + runtime.pool.open)
-    run = _write_run_file(plan, sockets[0], log)
+    trimmer = Trimmer(loop, runtime.load, runtime.compact)
+    run.write(plan)
     log.event("ready", f"listening on {', '.join(runtime.addresses)}")
     systemd.notify("READY=1")
     gc.collect()
     gc.freeze()  # start-up's objects live for ever: no need to look at them again
     trimmer.start()
     loop.run_until_complete(drain.done)
+    admin.reloader.close()
     log.flush()
-    if run is not None:
-        run.remove()
+    run.remove()
     loop.close()
     return 0
 
 
-def _write_run_file(plan: plans.Plan, sock: socket.socket, log: Log) -> runfile.Written | None:
-    """Tell the command line where we are. Without a place to write we serve all the same: a URL finds us too."""
-    host, port = sock.getsockname()[:2]
-    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a client on this machine finds a wildcard
-    run = runfile.RunFile(
-        pid=os.getpid(),
-        start_time=runfile.start_time(os.getpid()),
-        started=time.time(),
-        host=own.get(host, host),
-        port=port,
-        admin_token=plan.server.admin_token,
-        config=plan.source,
-    )
-    try:
-        return runfile.write(runfile.directory(os.environ), run)
-    except OSError as error:
-        log.event("warning", f"no run file, so commands need --url: {error.strerror or error}")
-        return None
+class _RunFile:
+    """Tells the command line where we are. Without a place to write we serve all the same: a URL finds us too."""
+
+    def __init__(self, sock: socket.socket, log: Log) -> None:
+        self._address = sock.getsockname()[:2]
+        self._log = log
+        self._started = time.time()
+        self._written: runfile.Written | None = None
+
+    def write(self, plan: plans.Plan) -> None:
+        """Write it, or bring it up to date with another config's token."""
+        host, port = self._address
+        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a client on this machine finds a wildcard
+        run = runfile.RunFile(
+            pid=os.getpid(),
+            start_time=runfile.start_time(os.getpid()),
+            started=self._started,
+            host=own.get(host, host),
+            port=port,
+            admin_token=plan.server.admin_token,
+            config=plan.source,
+        )
+        try:
+            if self._written is None:
+                self._written = runfile.write(runfile.directory(os.environ), run)
+            else:
+                self._written.replace(run)
+        except OSError as error:
+            self._log.event("warning", f"no run file, so commands need --url: {error.strerror or error}")
+
+    def remove(self) -> None:
+        """The process ends."""
+        if self._written is not None:
+            self._written.remove()
 
 
 def _log_fd() -> int:
-    """stderr, opened anew so that it can be non-blocking without making the terminal of others so."""
+    """stderr, opened anew so that it can be non-blocking without making the terminal of others so.
+
+    A socket cannot be opened again, but systemd makes one for each service: that one is ours alone.
+    """
+    if stat.S_ISSOCK(os.fstat(2).st_mode):
+        os.set_blocking(2, False)
+        return 2
     try:
         return os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_NOCTTY)
     except OSError:
-        return 2  # a socket cannot be opened again; macOS has no /proc
+        return 2  # macOS has no /proc
 
 
 def _url(sock: socket.socket) -> str:

@@ -104,3 +104,17 @@ def test_a_gateway_that_cannot_write_its_file_serves_all_the_same(
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "file"))
     with runfile.claim("127.0.0.1", 8080, None, None):
         assert "no run file, so other commands need --url or --port" in capsys.readouterr().err
+
+
+def test_a_file_that_is_replaced_is_found_with_its_new_content_and_goes_at_the_end(
+    tmp_path: Path, run: RunFile
+) -> None:
+    held = runfile.write(str(tmp_path), run)
+    other = RunFile(run.pid, run.start_time, 2.0, "127.0.0.1", 8080, "another token")
+    held.replace(other)
+    assert runfile.read_all(str(tmp_path)) == [other]
+    assert stat.S_IMODE(os.stat(held.path).st_mode) == 0o600
+    held.remove()
+    assert os.listdir(tmp_path) == []
+    held.replace(run)
+    assert os.listdir(tmp_path) == []

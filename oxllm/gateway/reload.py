@@ -1,0 +1,273 @@
+"""Another config without a restart: compile it in a short child process, compare, swap.
+
+    SIGHUP, POST /reload ──► child: python -P -m oxllm.config.compile FILE ──► Plan JSON or errors on its stdout
+                             errors, death, 30 s, garbage ──► refused: what runs stays, and the log says why
+                             a Plan ──► diff ──► `Runtime.adopt` (not with dry_run)
+
+The child has the environment that `serve` was started with. It brings pydantic along, and takes it away again: no
+memory of it stays here. Reloads go one after another. What needs a restart is compared with what is bound, so that
+it is said at each reload until somebody restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from oxllm import plan as plans
+from oxllm.gateway import systemd
+
+if TYPE_CHECKING:
+    from oxllm.gateway.runtime import Runtime
+
+LIMIT_S = 30.0
+"""SPEC 10."""
+OUTPUT_MAX = 16 * 1024 * 1024
+"""Bytes of a Plan; a config of a thousand providers has one."""
+READ_BYTES = 64 * 1024
+COMPILE = (sys.executable, "-P", "-m", "oxllm.config.compile")
+RESTART = ("host", "port", "bind_family")
+"""What only a restart changes."""
+PLACE = frozenset(("tls", "host", "port", "path"))
+"""Fields of a provider that are one setting in the file: `base_url`."""
+
+
+class Error(msgspec.Struct, frozen=True):
+    """One reason why a config was refused. `text` is all of it on one line."""
+
+    text: str
+    file: str | None = None
+    line: int | None = None
+    key: str = ""
+    message: str = ""
+    help: str = ""
+
+
+class Diff(msgspec.Struct, frozen=True):
+    """What a reload changes, in words; no values, which may be secret."""
+
+    added: list[str] = []
+    removed: list[str] = []
+    changed: list[str] = []
+    restart: list[str] = []
+    """Settings that differ from what is bound."""
+
+    def __str__(self) -> str:
+        parts = {"added": self.added, "removed": self.removed, "changed": self.changed, "needs a restart": self.restart}
+        return "; ".join(f"{kind} {', '.join(items)}" for kind, items in parts.items() if items) or "nothing changed"
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of one reload."""
+
+    ok: bool
+    dry_run: bool
+    errors: list[Error] = []
+    diff: Diff = Diff()
+    warnings: tuple[str, ...] = ()
+
+
+class _Compiled(msgspec.Struct):
+    errors: list[Error]
+
+
+class Refused(Exception):
+    """There is no new Plan, for these reasons."""
+
+    def __init__(self, errors: Sequence[Error]) -> None:
+        super().__init__(errors)
+        self.errors = list(errors)
+
+
+class Reloader:
+    """Reloads of one process, one at a time. `adopted` is called after each swap, with the new Plan."""
+
+    __slots__ = ("_adopted", "_bound", "_command", "_env", "_lock", "_process", "_runtime", "_tasks", "counts")
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        env: Mapping[str, str],
+        adopted: Callable[[plans.Plan], None],
+        command: Sequence[str] = COMPILE,
+    ) -> None:
+        self._runtime = runtime
+        self._env = dict(env)
+        self._adopted = adopted
+        self._command = tuple(command)
+        self._bound = runtime.generation.plan.server
+        self._lock = asyncio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.counts = {"success": 0, "refused": 0}
+        """Reloads so far, by how they ended; dry runs left out."""
+
+    def signal(self) -> None:
+        """SIGHUP."""
+        self.start(False, lambda result: None)
+
+    def start(self, dry_run: bool, done: Callable[[Result], None]) -> None:
+        """Begin one; `done` is told what came of it."""
+        task = self._runtime.loop.create_task(self._run(dry_run, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """The process ends: no more reloads, and no child is left behind."""
+        for task in self._tasks:
+            task.cancel()
+        if self._process is not None:
+            self._process.kill()
+
+    async def _run(self, dry_run: bool, done: Callable[[Result], None]) -> None:
+        async with self._lock:
+            if not dry_run:
+                usec = int(self._runtime.loop.time() * 1_000_000)
+                systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={usec}")
+            try:
+                result = await self._attempt(dry_run)
+            except Refused as refused:
+                result = Result(False, dry_run, refused.errors)
+            finally:
+                if not dry_run:
+                    systemd.notify("READY=1")
+            if not dry_run:
+                self._tell(result)
+        done(result)
+
+    async def _attempt(self, dry_run: bool) -> Result:
+        running = self._runtime.generation.plan
+        if running.source is None:
+            raise Refused([Error("this gateway runs without a config file (--demo), so there is none to read again")])
+        plan = _understand(*await self._compile(running.source))
+        difference = diff(running, plan, self._bound)
+        if not dry_run:
+            self._runtime.adopt(plan)
+            self._adopted(plan)
+        return Result(True, dry_run, diff=difference, warnings=plan.warnings)
+
+    def _tell(self, result: Result) -> None:
+        log = self._runtime.log
+        self.counts["success" if result.ok else "refused"] += 1
+        if result.ok:
+            log.event("reload", str(result.diff))
+        else:
+            log.event("reload", f"refused, the running config stays: {len(result.errors)} error(s)")
+        for text in (*(error.text for error in result.errors), *result.warnings):
+            log.event("reload", text)
+
+    # The child.
+
+    async def _compile(self, file: str) -> tuple[bytes, int]:
+        """What the child writes, and its exit status. Raises Refused."""
+        try:
+            process = self._process = subprocess.Popen(  # noqa: S603, ASYNC220  our own; vfork and exec take a millisecond
+                [*self._command, file],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # a traceback may quote what the file holds
+                env=self._env,
+            )
+        except OSError as error:
+            raise Refused([Error(f"the process that checks the config does not start: {error.strerror}")]) from None
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                output = await self._output(process)
+        except TimeoutError:
+            raise Refused([Error(f"checking the config took over {LIMIT_S:.0f} s")]) from None
+        finally:
+            self._process = None
+            process.kill()  # does nothing to one that has ended
+            status = process.wait()
+        return output, status
+
+    async def _output(self, process: subprocess.Popen[bytes]) -> bytes:
+        assert process.stdout is not None
+        loop, output = self._runtime.loop, bytearray()
+        ended: asyncio.Future[None] = loop.create_future()
+        fd = process.stdout.fileno()
+
+        def read() -> None:
+            data = os.read(fd, READ_BYTES)
+            output.extend(data)
+            if (not data or len(output) > OUTPUT_MAX) and not ended.done():
+                ended.set_result(None)
+
+        with process.stdout:
+            loop.add_reader(fd, read)
+            try:
+                await ended
+            finally:
+                loop.remove_reader(fd)
+        return bytes(output)
+
+
+def _understand(output: bytes, status: int) -> plans.Plan:
+    """The Plan that the child wrote. Raises Refused."""
+    try:
+        if status == 0:
+            return plans.decode(output)
+        if status == 1:
+            raise Refused(msgspec.json.decode(output, type=_Compiled).errors)
+    except (plans.PlanError, msgspec.DecodeError, UnicodeDecodeError):
+        raise Refused([Error("what the check of the config said cannot be read")]) from None
+    how = f"signal {-status}" if status < 0 else f"exit status {status}"
+    raise Refused([Error(f"the process that checks the config died ({how})")])
+
+
+# What is different.
+
+
+def diff(old: plans.Plan, new: plans.Plan, bound: plans.Server) -> Diff:
+    """What of `old` is another in `new`. `bound` is the server that the process was started with."""
+    parts = (
+        _named("provider", old.providers, new.providers),
+        _named("virtual model", old.virtual_models, new.virtual_models),
+    )
+    changed = [
+        *_settings("server", old.server, new.server),
+        *_settings("breaker", old.breaker, new.breaker),
+        *_settings("retry", old.retry, new.retry),
+        *([] if old.request == new.request else ["timeouts.request"]),
+    ]
+    return Diff(
+        added=[name for added, _, _ in parts for name in added],
+        removed=[name for _, removed, _ in parts for name in removed],
+        changed=[name for _, _, names in parts for name in names] + changed,
+        restart=[key for key in RESTART if getattr(bound, key) != getattr(new.server, key)],
+    )
+
+
+Named = plans.Provider | plans.VirtualModel
+
+
+def _named(kind: str, old: Iterable[Named], new: Iterable[Named]) -> tuple[list[str], list[str], list[str]]:
+    """Names added, removed, changed. A disabled provider is one that is not there."""
+    before, after = {part.name: part for part in old}, {part.name: part for part in new}
+    changed = [
+        f"{kind} {name} ({', '.join(_fields(before[name], part))})"
+        for name, part in after.items()
+        if name in before and before[name] != part
+    ]
+    return (
+        [f"{kind} {name}" for name in after if name not in before],
+        [f"{kind} {name}" for name in before if name not in after],
+        changed,
+    )
+
+
+def _settings(section: str, old: msgspec.Struct, new: msgspec.Struct) -> list[str]:
+    return [f"{section}.{field}" for field in _fields(old, new) if field not in (*RESTART, "listen")]
+
+
+def _fields(old: msgspec.Struct, new: msgspec.Struct) -> list[str]:
+    names = [name for name in old.__struct_fields__ if getattr(old, name) != getattr(new, name)]
+    if isinstance(old, plans.Provider):
+        names = ["base_url" if name in PLACE else name for name in names]
+    return list(dict.fromkeys(names))

@@ -1,0 +1,278 @@
+"""Reload (SPEC 10): with the real compiler, or a child that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from oxllm import plan as plans
+from oxllm.gateway import reload, systemd
+from oxllm.gateway.reload import COMPILE, Diff, Reloader, Result, diff
+from tests.support.house import House, plan_of
+
+CONFIG = """\
+[[providers]]
+name = "alpha"
+base_url = "http://127.0.0.1:9000/v1"
+api_key = "${ALPHA_KEY}"
+models = ["m"]
+[virtual_models]
+smart = [{ provider = "alpha", model = "m" }]
+"""
+ENV = {"ALPHA_KEY": "sk-secret-alpha"}
+
+
+def script(text: str) -> tuple[str, ...]:
+    """A child of this text in the place of the compiler."""
+    return (sys.executable, "-c", text)
+
+
+class Scene:
+    """A house whose plan came from a file, on a loop with a real clock, since the child has one too."""
+
+    def __init__(self, house: House, tmp_path: Path, command: tuple[str, ...] = COMPILE) -> None:
+        self.file = tmp_path / "config.toml"
+        self.file.write_text(CONFIG)
+        self.house = house
+        self.adopted: list[plans.Plan] = []
+        house.runtime.adopt(msgspec.structs.replace(house.runtime.generation.plan, source=str(self.file)))
+        self.loop = asyncio.new_event_loop()
+        house.runtime.loop = self.loop
+        self.reloader = Reloader(house.runtime, ENV, self.adopted.append, command)
+        self.results: list[Result] = []
+
+    def run(self, *dry_runs: bool) -> list[Result]:
+        """Ask for that many at once, and wait for all."""
+
+        async def wait() -> None:
+            for dry_run in dry_runs:
+                self.reloader.start(dry_run, self.results.append)
+            while len(self.results) < len(dry_runs):
+                await asyncio.sleep(0.005)
+
+        self.results = []
+        try:
+            self.loop.run_until_complete(asyncio.wait_for(wait(), 20))
+        finally:
+            self.reloader.close()
+        return self.results
+
+    def close(self) -> None:
+        self.house.runtime.loop = self.house.loop
+        self.loop.close()
+
+
+@pytest.fixture
+def scene(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    with House(plan_of("alpha")) as house:
+        scene = Scene(house, tmp_path, getattr(request, "param", COMPILE))
+        yield scene
+        scene.close()
+
+
+def test_a_changed_config_is_taken_on_and_the_diff_says_what(scene: Scene) -> None:
+    scene.file.write_text(CONFIG + 'fast = [{ provider = "alpha", model = "m" }]\n[retry]\nmax_attempts = 2\n')
+    (result,) = scene.run(False)
+    assert result.ok
+    assert "virtual model fast" in result.diff.added
+    assert "retry.max_attempts" in result.diff.changed
+    assert scene.house.runtime.generation.plan.retry.max_attempts == 2
+    assert scene.adopted == [scene.house.runtime.generation.plan]
+    assert scene.reloader.counts == {"success": 1, "refused": 0}
+    assert "reload: added virtual model fast; changed" in scene.house.log_text()
+
+
+def test_the_environment_is_the_one_of_the_start(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHA_KEY", "sk-of-another-time")
+    assert scene.run(False)[0].ok
+    assert scene.house.runtime.generation.plan.providers[0].api_key == "sk-secret-alpha"
+
+
+def test_a_dry_run_changes_nothing(scene: Scene) -> None:
+    before = scene.house.runtime.generation
+    scene.file.write_text(CONFIG + "[retry]\nmax_attempts = 2\n")
+    (result,) = scene.run(True)
+    assert (result.ok, result.dry_run) == (True, True)
+    assert "retry.max_attempts" in result.diff.changed
+    assert scene.house.runtime.generation is before
+    assert scene.adopted == []
+    assert scene.house.log_text() == ""
+
+
+def test_a_refused_config_keeps_the_running_one_and_lists_every_error_with_its_line(scene: Scene) -> None:
+    before = scene.house.runtime.generation
+    scene.file.write_text(CONFIG + "[server]\nprot = 1\n[retry]\nmax_attempts = 0\n")
+    (result,) = scene.run(False)
+    assert not result.ok
+    assert [error.line for error in result.errors] == [9, 11]
+    assert result.errors[0].text.startswith(f"{scene.file}:9: ")
+    assert scene.house.runtime.generation is before
+    assert scene.reloader.counts == {"success": 0, "refused": 1}
+    assert "refused, the running config stays: 2 error(s)" in scene.house.log_text()
+    assert "server.prot" in scene.house.log_text()
+
+
+def test_a_missing_file_is_refused(scene: Scene) -> None:
+    scene.file.unlink()
+    assert "cannot be read" in scene.run(False)[0].errors[0].text
+
+
+@pytest.mark.parametrize(
+    ("scene", "why"),
+    [
+        (script("import os; os.kill(os.getpid(), 9)"), "died (signal 9)"),
+        (script("raise SystemExit(7)"), "died (exit status 7)"),
+        (script("print('{}x')"), "cannot be read"),
+        (script("print('[]'); raise SystemExit(1)"), "cannot be read"),
+        (script(""), "cannot be read"),
+        (("/nowhere/python",), "does not start: No such file"),
+    ],
+    indirect=["scene"],
+)
+def test_a_child_that_dies_or_babbles_is_refused(scene: Scene, why: str) -> None:
+    (result,) = scene.run(False)
+    assert why in result.errors[0].text
+    assert scene.adopted == []
+
+
+@pytest.mark.parametrize("scene", [script("import time; time.sleep(60)")], indirect=True)
+def test_a_child_that_hangs_is_killed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "LIMIT_S", 0.2)
+    assert scene.run(False)[0].errors[0].text == "checking the config took over 0 s"
+
+
+COUNTING = """
+import os, sys, time
+busy = sys.argv[1] + ".busy"
+os.close(os.open(busy, os.O_CREAT | os.O_EXCL))
+time.sleep(0.1)
+os.unlink(busy)
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("scene", [script(COUNTING)], indirect=True)
+def test_of_two_reloads_at_once_the_second_waits(scene: Scene) -> None:
+    # A child that finds another one at work exits 1 with a traceback instead of 7.
+    assert ["exit status 7" in result.errors[0].text for result in scene.run(False, True, False)] == [True] * 3
+
+
+@pytest.mark.parametrize("scene", [script("import time; time.sleep(60)")], indirect=True)
+def test_no_child_is_left_when_the_process_ends(scene: Scene) -> None:
+    async def begin_and_close() -> None:
+        scene.reloader.start(False, scene.results.append)
+        await asyncio.sleep(0.1)
+        process = scene.reloader._process
+        assert process is not None
+        scene.reloader.close()
+        await asyncio.sleep(0.05)
+        assert process.returncode is not None
+
+    scene.loop.run_until_complete(begin_and_close())
+
+
+def test_the_demo_has_no_file_to_read(scene: Scene) -> None:
+    scene.house.runtime.adopt(plan_of("alpha"))
+    assert "--demo" in scene.run(False)[0].errors[0].text
+
+
+def test_systemd_is_told_that_it_reloads_and_that_it_is_ready_also_when_refused(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(1)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        scene.file.write_text("garbage")
+        scene.run(False)
+        told = [manager.recv(200).decode() for _ in range(2)]
+    first, usec = told[0].split("\nMONOTONIC_USEC=")
+    assert (first, told[1]) == ("RELOADING=1", "READY=1")
+    assert 0 <= scene.loop.time() * 1e6 - int(usec) < 20e6
+    assert systemd.notify.__doc__
+
+
+def test_state_of_what_is_still_the_same_survives(scene: Scene) -> None:
+    router = scene.house.runtime.generation.router
+    state = router.providers["alpha"]
+    router.offline("alpha")
+    scene.file.write_text(CONFIG + "[breaker]\nfailures = 9\n")
+    assert scene.run(False)[0].ok
+    new = scene.house.runtime.generation.router
+    assert new is not router
+    assert new.providers["alpha"] is state
+    assert not state.breaker.closed
+    assert state.breaker.settings.failures == 9
+
+
+# Over HTTP.
+
+
+def test_over_http_the_diff_or_the_errors_are_json(scene: Scene) -> None:
+    house = scene.house
+
+    def over_http(result: Result) -> Any:
+        class Canned:
+            def start(self, dry_run: bool, done: Any) -> None:
+                assert dry_run
+                done(result)
+
+        house.admin.reloader = Canned()  # type: ignore[assignment]
+        return house.ask("POST", "/reload?dry_run=1")
+
+    good = over_http(Result(True, True, diff=Diff(added=["provider x"])))
+    assert good.status == 200
+    assert good.json()["diff"] == {"added": ["provider x"], "removed": [], "changed": [], "restart": []}
+    bad = over_http(Result(False, True, [reload.Error("c.toml:2: error: a"), reload.Error("c.toml:3: error: b")]))
+    assert (bad.status, bad.json()["ok"]) == (400, False)
+    assert [error["text"] for error in bad.json()["errors"]] == ["c.toml:2: error: a", "c.toml:3: error: b"]
+    assert bad.json()["error"]["code"] == "config_refused"
+    assert house.get("/reload").status == 405
+
+
+# The diff.
+
+
+def test_nothing_changed() -> None:
+    plan = plan_of("alpha", "beta")
+    assert diff(plan, plan, plan.server) == Diff()
+    assert str(Diff()) == "nothing changed"
+
+
+def test_a_diff_names_settings_and_never_values() -> None:
+    old, new = plan_of("alpha", "beta"), plan_of("alpha", "gamma", port=1, api_keys=("client-secret",), max_in_flight=3)
+    alpha = msgspec.structs.replace(
+        new.providers[0], api_key="sk-new-secret", host="h", port=1, timeouts=plans.Timeouts(1)
+    )
+    new = msgspec.structs.replace(new, providers=(alpha, new.providers[1]), request=5.0)
+    found = diff(old, new, old.server)
+    assert found == Diff(
+        added=["provider gamma"],
+        removed=["provider beta"],
+        changed=[
+            "provider alpha (base_url, api_key, timeouts)",
+            "virtual model smart (targets)",
+            "server.api_keys",
+            "server.max_in_flight",
+            "timeouts.request",
+        ],
+        restart=["port"],
+    )
+    assert "secret" not in str(found)
+
+
+def test_what_needs_a_restart_is_said_again_until_it_happens() -> None:
+    bound, second = plan_of("alpha"), plan_of("alpha", port=9, host="::1", bind_family="ipv6", listen=("::1",))
+    assert diff(second, second, bound.server) == Diff(restart=["host", "port", "bind_family"])
+
+
+def test_the_child_is_run_isolated() -> None:
+    assert COMPILE[1:] == ("-P", "-m", "oxllm.config.compile")
+    assert os.path.isabs(COMPILE[0])
