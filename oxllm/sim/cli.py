@@ -120,12 +120,18 @@ def sim_command(
             seed, provider, ordinal = show.coordinate(fate)
     seed = random.randrange(10_000) if seed is None else seed
     if config is not None:
-        from .rehearsal import Request, rehearsal
+        from . import rehearsal
 
-        asked = Request(
+        asked = rehearsal.Request(
             config, chaos or "rough", scene, blackout, seed, duration or 60.0, rps, streams / 100, speed, grade
         )
-        sys.exit(rehearsal(asked, explain, report, as_json))
+        if provider:
+            click.echo(rehearsal.fate(asked, provider, ordinal))
+        elif explain:
+            click.echo(rehearsal.timetable(asked))
+        else:
+            sys.exit(rehearsal.rehearsal(asked, report, as_json))
+        return
     with _usage():
         scenario = _scenario(chaos, scene, exhibit, blackout, seed, duration or ENDLESS_S)
     if fate is not None:

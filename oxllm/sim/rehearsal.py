@@ -34,17 +34,34 @@ class Request(msgspec.Struct, frozen=True):
     grade: tuple[str, ...]
 
 
-def rehearsal(asked: Request, explain: bool, report: Path | None, as_json: bool) -> int:
-    """Rehearse, tell the card, and return the exit code: 1 if an expectation was not met."""
+def timetable(asked: Request) -> str:
+    """The faults that a rehearsal would play; nothing runs."""
+    scenario = _prepared(asked)[1]
+    return "\n".join([f"seed {scenario.seed}", *show.timetable(scenario, asked.duration)])
+
+
+def fate(asked: Request, provider: str, ordinal: int) -> str:
+    """What one request of a rehearsal gets, and why."""
+    scenario = _prepared(asked)[1]
+    names = [upstream.name for upstream in scenario.upstreams]
+    if provider not in names:
+        raise click.UsageError(f"unknown provider {provider!r}; there are {', '.join(names)}")
+    return "\n".join(show.fate(scenario, provider, ordinal))
+
+
+def _prepared(asked: Request) -> tuple[Plan, Scenario, tuple[str, ...]]:
+    """Config, scenario and expectations, or a usage error."""
     try:
         plan = gateway.compiled(asked.config)
         scenario = _scenario(asked, plan)
-        expectations = _expectations(asked, scenario)
+        return plan, scenario, _expectations(asked, scenario)
     except (ConfigError, scenes.SceneError, pace.BadPace) as error:
         raise click.UsageError(str(error)) from None
-    if explain:
-        click.echo("\n".join([f"seed {scenario.seed}", *show.timetable(scenario, asked.duration)]))
-        return 0
+
+
+def rehearsal(asked: Request, report: Path | None, as_json: bool) -> int:
+    """Rehearse, tell the card, and return the exit code: 1 if an expectation was not met."""
+    plan, scenario, expectations = _prepared(asked)
     click.echo(f"seed {scenario.seed}", err=as_json)
     try:
         run = asyncio.run(_run(asked, plan, scenario, expectations))

@@ -149,6 +149,14 @@ def test_a_wrong_option_of_a_rehearsal_is_a_usage_error(config: Path, arguments:
     assert (code, words in said) == (2, True), said
 
 
+def test_a_findings_coordinate_is_explained_under_the_same_config(config: Path) -> None:
+    code, said = invoke("--rehearse", str(config), "--chaos", "rough", "--fate", "7:alpha:12")
+    assert (code, said.startswith("request 12 of alpha under seed 7:")) == (0, True)
+    code, said = invoke("--rehearse", str(config), "--chaos", "rough", "--seed", "7", "--explain")
+    assert (code, "alpha" in said) == (0, True)
+    assert invoke("--rehearse", str(config), "--fate", "7:gamma:12")[0] == 2
+
+
 def test_a_report_without_a_rehearsal_is_a_usage_error() -> None:
     assert invoke("--json")[0] == 2
 
