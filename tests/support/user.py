@@ -83,6 +83,11 @@ def eventually(holds: Callable[[], bool], within_s: float = 5.0) -> bool:
     return True
 
 
+def ready(process: Running) -> bool:
+    """It has said where it listens."""
+    return _PORT.search(process.tail()) is not None
+
+
 @contextlib.contextmanager
 def gateway(directory: Path, text: str, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Gateway]:
     """`oxllm serve` on a config of this text, with a runtime directory of its own."""
@@ -92,7 +97,7 @@ def gateway(directory: Path, text: str, *options: str, env: Mapping[str, str] | 
     runtime.mkdir(exist_ok=True)
     surroundings = {**CLEAN, "XDG_RUNTIME_DIR": str(runtime), **(env or {})}
     with Running([*serve_command(file), *options], output=directory / "log", env=surroundings) as process:
-        process.wait_until(lambda: _PORT.search(process.tail()) is not None)
+        process.wait_until(lambda: ready(process))
         running = Gateway(process)
         with running.http:
             yield running

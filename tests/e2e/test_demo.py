@@ -1,0 +1,143 @@
+"""`oxllm serve --demo`, as a newcomer has it: read the terminal, paste, watch, stop."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.gateway import CLEAN, serve_command
+from tests.support.processes import Running, accepts
+from tests.support.user import Gateway, eventually, ready
+
+FAILOVER = re.compile(
+    r" 200 demo -> steady/demo-1 after \[flaky/demo-1: .+\] .*total .*oxllm-[0-9a-f]{16}$", re.MULTILINE
+)
+BODY = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "Hello!"}]}
+
+
+class Demo:
+    """A running demo: its gateway, all its processes, and its runtime directory."""
+
+    def __init__(self, process: Running, runtime: Path) -> None:
+        self.process = process
+        self.gateway = Gateway(process)
+        self.runtime = runtime
+        own = psutil.Process(process.pid)
+        self.processes = [own, *own.children(recursive=True)]
+
+    def gone(self) -> bool:
+        """Every process has ended. (A container without an init may keep a dead one in its table.)"""
+        return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in self.processes)
+
+    def log(self) -> str:
+        return self.gateway.log()
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    command = [*serve_command(Path())[:-2], "--demo"]
+    env = {**CLEAN, "XDG_RUNTIME_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with Running(command, output=tmp_path / "log", env=env) as process:
+        process.wait_until(lambda: ready(process))
+        started = Demo(process, tmp_path)
+        with started.gateway.http:
+            yield started
+    assert eventually(started.gone)
+
+
+def pasted(demo: Demo, pattern: str) -> str:
+    """The part of what is on the terminal that matches, without its indentation."""
+    found = re.search(pattern, demo.log(), re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return "\n".join(line.removeprefix("  ") for line in found[0].splitlines())
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_printed_curl_works_word_for_word(demo: Demo) -> None:
+    command = pasted(demo, r"^  curl -N .*?\}'$")
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=True)
+    assert done.stdout.startswith(b"data: {")
+    assert done.stdout.endswith(b"data: [DONE]\n\n")
+    status = pasted(demo, r"curl -s \S+/status$")
+    assert b"flaky" in subprocess.run(["sh", "-c", status], capture_output=True, timeout=30, check=True).stdout
+
+
+def test_the_printed_python_works_word_for_word(demo: Demo) -> None:
+    script = pasted(demo, r"^  from openai import .*?print\(.*?\)$")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(done.stdout.split()) >= 20
+
+
+def test_failover_shows_in_the_log_and_never_at_the_client(demo: Demo) -> None:
+    def ask(_: int) -> str:
+        return demo.gateway.http.post("/v1/chat/completions", json=BODY).text
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(8):
+            for answer in pool.map(ask, range(8)):
+                assert answer.endswith("data: [DONE]\n\n")
+            if FAILOVER.search(demo.log()):
+                break
+    assert eventually(lambda: FAILOVER.search(demo.log()) is not None)
+    model = demo.gateway.status()["models"][0]
+    assert model["rescued"] > 0
+    assert model["failed"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_ends_both_processes_and_leaves_nothing_behind(demo: Demo, number: signal.Signals) -> None:
+    assert len(demo.processes) == 2
+    assert list(demo.runtime.rglob("*.json"))
+    ports = [
+        demo.gateway.port,
+        *(int(p["base_url"].split(":")[2].split("/")[0]) for p in demo.gateway.status()["providers"]),
+    ]
+    assert all(map(accepts, ports))
+    demo.processes[0].send_signal(number)
+    assert eventually(demo.gone)
+    assert demo.process.stop() == 0
+    assert not any(map(accepts, ports))
+    assert not list(demo.runtime.rglob("*.json"))
+    assert "Traceback" not in demo.log()
+    assert demo.log().rstrip().endswith("drain: stopped")
+
+
+def test_a_stream_under_way_is_finished_before_the_end(demo: Demo) -> None:
+    seen = b""
+    with demo.gateway.http.stream("POST", "/v1/chat/completions", json=BODY) as response:
+        parts = response.iter_raw()
+        seen += next(parts)
+        demo.processes[0].terminate()
+        assert eventually(lambda: not accepts(demo.gateway.port)), "nobody new is let in"
+        seen += b"".join(parts)
+    assert seen.endswith(b"data: [DONE]\n\n")
+    assert eventually(demo.gone)
+    assert demo.process.stop() == 0
+
+
+def test_a_killed_gateway_takes_its_simulator_along(demo: Demo) -> None:
+    demo.processes[0].kill()
+    assert eventually(demo.gone)
+
+
+def test_two_demos_do_not_quarrel_about_a_port(demo: Demo, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    command = [*serve_command(Path())[:-2], "--demo"]
+    with Running(command, output=other / "log", env={**CLEAN, "XDG_RUNTIME_DIR": str(other)}) as process:
+        process.wait_until(lambda: ready(process))
+        second = Gateway(process)
+        assert second.port != demo.gateway.port
+        assert f"{second.url}/v1/chat/completions" in second.log()
+        assert httpx.get(f"{second.url}/health", trust_env=False).text == "ok\n"
