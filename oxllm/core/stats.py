@@ -146,7 +146,7 @@ def total(parts: Sequence[Totals]) -> Totals:
 class RequestCounters:
     """The client requests for one model name. Plain attributes, to be added to."""
 
-    __slots__ = ("failures", "in_flight", "requests", "rescued", "ttft")
+    __slots__ = ("failures", "gap", "in_flight", "requests", "rescued", "ttft")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -156,6 +156,8 @@ class RequestCounters:
         self.failures: dict[Cause, int] = {}
         self.ttft = Histogram()
         """Request received -> first content sent."""
+        self.gap = Histogram()
+        """Between the content events of a stream: the mean, one time a complete stream."""
 
     def begin(self) -> None:
         """A request has come."""
@@ -172,7 +174,9 @@ class RequestCounters:
     def snapshot(self) -> RequestTotals:
         """Its present contents."""
         failures = {cause: self.failures.get(cause, 0) for cause in Cause}
-        return RequestTotals(self.requests, self.in_flight, self.rescued, failures, self.ttft.snapshot())
+        return RequestTotals(
+            self.requests, self.in_flight, self.rescued, failures, self.ttft.snapshot(), self.gap.snapshot()
+        )
 
 
 class RequestTotals(msgspec.Struct, frozen=True):
@@ -183,6 +187,7 @@ class RequestTotals(msgspec.Struct, frozen=True):
     rescued: int
     failures: dict[Cause, int]
     ttft: Distribution
+    gap: Distribution
 
 
 class TargetSnapshot(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from oxllm.core.errors import ApiError, api_error
-from oxllm.gateway import explain, status
+from oxllm.gateway import explain, metrics, status
 from oxllm.gateway.paths import asks, unescape, wants_json
 from oxllm.gateway.reload import Reloader, Result
 from oxllm.gateway.request import Request
@@ -84,6 +84,10 @@ class Admin:
         else:
             request.respond(200, TEXT, status.table(snapshot).encode())
 
+    def _metrics(self, request: Request) -> None:
+        page = metrics.render(self._runtime, self.draining, self.reloader)
+        request.respond(200, [(b"content-type", metrics.CONTENT_TYPE)], page)
+
     def _reload(self, request: Request) -> None:
         if self.reloader is None or self.draining:
             error = api_error(503, "the gateway is starting or stopping", "overloaded")
@@ -127,7 +131,12 @@ class Admin:
             _not_found(request, f"there is no provider {name[:200]!r}{hint}")
 
 
-_ROUTES = {b"/health": Admin._health, b"/status": Admin._status, RELOAD: Admin._reload}
+_ROUTES = {
+    b"/health": Admin._health,
+    b"/status": Admin._status,
+    b"/metrics": Admin._metrics,
+    RELOAD: Admin._reload,
+}
 _PREFIXES = (EXPLAIN, PROVIDERS)
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from oxllm import plan as plans
 from oxllm.core import headers
+from oxllm.core.answer import StreamReader
 from oxllm.core.budget import BodyBudget, RetryBudget
 from oxllm.core.cooldown import Skip
 from oxllm.core.exchange import Facts, Step
@@ -94,6 +95,7 @@ class Runtime:
         "observers",
         "pool",
         "records",
+        "refusals",
         "relays",
         "rng",
         "server",
@@ -133,6 +135,8 @@ class Runtime:
         self.addresses: tuple[str, ...] = ()
         """Where it listens, as URLs."""
         self.records: deque[Record] = deque(maxlen=RING)
+        self.refusals: dict[int, int] = {}
+        """Answers made without asking a provider, by status."""
         self.observers: list[Callable[[Record], None]] = [self.records.append, log.request]
 
     def watch(self, relay: Relay) -> None:
@@ -169,10 +173,22 @@ class Runtime:
         exchange = relay.exchange
         relay.route.counters.end(exchange.cause, rescued=exchange.error is None and exchange.attempts > 1)
         record = self._record(relay)
+        self._time(relay, record)
         for observer in self.observers:
             observer(record)
         for change in relay.exchange.changes:
             self.log.change(change)
+
+    @staticmethod
+    def _time(relay: Relay, record: Record) -> None:
+        if record.first_content is None:
+            return
+        counters, winner = relay.route.counters, relay.exchange.winner
+        counters.ttft.observe(record.first_content)
+        if record.error is None and winner is not None and isinstance(winner.reader, StreamReader):
+            gaps = winner.reader.content - 1
+            if gaps > 0:
+                counters.gap.observe((record.total - record.first_content) / gaps)
 
     def _record(self, relay: Relay) -> Record:
         exchange = relay.exchange

@@ -1,0 +1,163 @@
+"""GET /metrics: Prometheus text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/).
+
+Made when it is asked for, from counters that serving keeps anyway. Labels are names from the running config, and
+words of our own: nothing that a client sends can make a new series. docs/metrics.md is held to FAMILIES by a test.
+"""
+
+from __future__ import annotations
+
+import os
+from math import inf
+from typing import TYPE_CHECKING
+
+from oxllm import __version__
+from oxllm.core.breaker import State
+from oxllm.core.routing import ProviderState, TargetState
+from oxllm.core.stats import BOUNDS, Distribution, Totals
+from oxllm.gateway import status
+
+if TYPE_CHECKING:
+    from oxllm.gateway.reload import Reloader
+    from oxllm.gateway.runtime import Runtime
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+FAMILIES: dict[str, tuple[str, str]] = {
+    "oxllm_info": ("gauge", "Always 1; the version is a label."),
+    "oxllm_draining": ("gauge", "1 while the gateway finishes what is in flight, else 0."),
+    "oxllm_requests_total": ("counter", "Client requests begun, by model name."),
+    "oxllm_requests_in_flight": ("gauge", "Client requests being served."),
+    "oxllm_requests_rescued_total": ("counter", "Requests served after a first attempt had failed."),
+    "oxllm_request_failures_total": ("counter", "Requests that ended badly, by whom to blame."),
+    "oxllm_request_first_content_seconds": ("histogram", "Request received to first content."),
+    "oxllm_stream_event_gap_seconds": ("histogram", "Mean gap between content events, one value a complete stream."),
+    "oxllm_refusals_total": ("counter", "Answers made without asking a provider, by HTTP status."),
+    "oxllm_attempts_total": ("counter", "Attempts begun at a target."),
+    "oxllm_attempt_successes_total": ("counter", "Attempts with a complete answer."),
+    "oxllm_attempt_failures_total": ("counter", "Attempts that failed, by whom to blame."),
+    "oxllm_attempt_retries_total": ("counter", "Second tries at the same target."),
+    "oxllm_attempt_lost_total": ("counter", "Attempts cancelled: a hedge was faster, or the gateway stopped."),
+    "oxllm_attempt_first_content_seconds": ("histogram", "Attempt begun to first content."),
+    "oxllm_tokens_total": ("counter", "Tokens, as providers report them."),
+    "oxllm_cooldown_seconds": ("gauge", "Seconds until the target may be asked again after a limit or mark, else 0."),
+    "oxllm_provider_in_flight": ("gauge", "Attempts under way at a provider."),
+    "oxllm_breaker_state": ("gauge", "1 for the state that the provider's breaker is in, 0 for the others."),
+    "oxllm_breaker_transitions_total": ("counter", "Moves of the provider's breaker."),
+    "oxllm_breaker_open_seconds": ("gauge", "Seconds left of the cool-off, 0 unless open."),
+    "oxllm_client_connections": ("gauge", "Open connections of clients."),
+    "oxllm_upstream_connections": ("gauge", "Open connections to providers, idle or in use."),
+    "oxllm_buffered_bytes": ("gauge", "Request bodies held for replay."),
+    "oxllm_log_dropped_total": ("counter", "Log lines lost because the reader was slow."),
+    "oxllm_reloads_total": ("counter", "Reloads, by how they ended."),
+    "process_resident_memory_bytes": ("gauge", "Resident set size."),
+    "process_cpu_seconds_total": ("counter", "User and system time."),
+    "process_start_time_seconds": ("gauge", "Start, in seconds since the epoch."),
+}
+"""Name -> type and help, in the order of the page."""
+
+
+class _Page:
+    """The samples of each family."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[str]] = {name: [] for name in FAMILIES}
+
+    def add(self, name: str, value: float, **labels: str) -> None:
+        self._lines[name].append(f"{name}{_labels(labels)} {_number(value)}")
+
+    def histogram(self, name: str, distribution: Distribution, **labels: str) -> None:
+        lines, below = self._lines[name], 0
+        for bound, count in zip(BOUNDS, distribution.counts, strict=True):
+            below += count
+            le = "+Inf" if bound == inf else _number(bound)
+            lines.append(f"{name}_bucket{_labels({**labels, 'le': le})} {below}")
+        lines.append(f"{name}_sum{_labels(labels)} {_number(distribution.sum)}")
+        lines.append(f"{name}_count{_labels(labels)} {below}")
+
+    def __bytes__(self) -> bytes:
+        parts = []
+        for name, (kind, text) in FAMILIES.items():
+            if self._lines[name]:
+                parts += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", *self._lines[name]]
+        return ("\n".join(parts) + "\n").encode()
+
+
+def render(runtime: Runtime, draining: bool, reloader: Reloader | None) -> bytes:
+    """The page, as of now."""
+    page = _Page()
+    now = runtime.loop.time()
+    _process(page, runtime, draining, reloader)
+    router = runtime.generation.router
+    snapshot = router.snapshot(now)
+    for model, requests in snapshot.requests.items():
+        page.add("oxllm_requests_total", requests.requests, model=model)
+        page.add("oxllm_requests_in_flight", requests.in_flight, model=model)
+        page.add("oxllm_requests_rescued_total", requests.rescued, model=model)
+        for cause, count in requests.failures.items():
+            page.add("oxllm_request_failures_total", count, model=model, cause=cause.value)
+        page.histogram("oxllm_request_first_content_seconds", requests.ttft, model=model)
+        page.histogram("oxllm_stream_event_gap_seconds", requests.gap, model=model)
+    for provider in router.providers.values():
+        _provider(page, provider, now)
+        for target in provider.targets.values():
+            if target.routes or target.model in provider.plan.models:
+                _target(page, target, now)
+    return bytes(page)
+
+
+def _process(page: _Page, runtime: Runtime, draining: bool, reloader: Reloader | None) -> None:
+    page.add("oxllm_info", 1, version=__version__)
+    page.add("oxllm_draining", draining)
+    for code, count in sorted(runtime.refusals.items()):
+        page.add("oxllm_refusals_total", count, status=str(code))
+    page.add("oxllm_client_connections", runtime.server.connections if runtime.server is not None else 0)
+    page.add("oxllm_upstream_connections", runtime.pool.idle, state="idle")
+    page.add("oxllm_upstream_connections", runtime.pool.open - runtime.pool.idle, state="in use")
+    page.add("oxllm_buffered_bytes", runtime.bodies.total)
+    page.add("oxllm_log_dropped_total", runtime.log.dropped_in_all)
+    for result, count in (reloader.counts if reloader is not None else {}).items():
+        page.add("oxllm_reloads_total", count, result=result)
+    page.add("process_resident_memory_bytes", status.memory() or 0)
+    page.add("process_cpu_seconds_total", sum(os.times()[:2]))
+    page.add("process_start_time_seconds", runtime.created)
+
+
+def _provider(page: _Page, provider: ProviderState, now: float) -> None:
+    breaker, name = provider.breaker, provider.name
+    state = breaker.state(now)
+    page.add("oxllm_provider_in_flight", provider.in_flight, provider=name)
+    for other in State:
+        page.add("oxllm_breaker_state", other is state, provider=name, state=other.value)
+    for (before, after), count in breaker.moves.items():
+        page.add("oxllm_breaker_transitions_total", count, provider=name, **{"from": before.value, "to": after.value})
+    page.add("oxllm_breaker_open_seconds", breaker.opens_until - now if state is State.OPEN else 0, provider=name)
+
+
+def _target(page: _Page, target: TargetState, now: float) -> None:
+    totals: Totals = target.counters.snapshot()
+    labels = {"provider": target.provider.name, "model": target.model}
+    page.add("oxllm_attempts_total", totals.attempts, **labels)
+    page.add("oxllm_attempt_successes_total", totals.successes, **labels)
+    for cause, count in totals.failures.items():
+        page.add("oxllm_attempt_failures_total", count, **labels, cause=cause.value)
+    page.add("oxllm_attempt_retries_total", totals.retries, **labels)
+    page.add("oxllm_attempt_lost_total", totals.lost, **labels)
+    page.histogram("oxllm_attempt_first_content_seconds", totals.ttft, **labels)
+    page.add("oxllm_tokens_total", totals.prompt_tokens, **labels, type="prompt")
+    page.add("oxllm_tokens_total", totals.completion_tokens, **labels, type="completion")
+    until = max(target.cooldown.until, target.provider.cooldown.until)
+    page.add("oxllm_cooldown_seconds", max(0.0, until - now), **labels)
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items()) + "}" if labels else ""
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(float(value))

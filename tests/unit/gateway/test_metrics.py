@@ -1,0 +1,195 @@
+"""GET /metrics, read back by a parser that takes nothing but the format."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from oxllm.gateway.metrics import FAMILIES
+from tests.support.house import House, answer, plan_of, stream, token
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"'
+SAMPLE = re.compile(rf"({NAME})(?:\{{({LABEL}(?:,{LABEL})*)\}})? (-?[0-9.e+-]+)")
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def parse(page: str) -> Series:
+    """Every sample. Fails on whatever promtool would not like."""
+    series: Series = {}
+    types: dict[str, str] = {}
+    family = ""
+    assert page.endswith("\n")
+    lines = iter(page.splitlines())
+    for line in lines:
+        if help_ := re.fullmatch(rf"# HELP ({NAME}) (.+)", line):
+            family = help_[1]
+            assert family not in types, "a family comes once"
+            type_ = re.fullmatch(rf"# TYPE {family} (counter|gauge|histogram)", next(lines))
+            assert type_ is not None
+            types[family] = type_[1]
+            assert (type_[1] == "counter") == family.endswith("_total")
+            continue
+        sample = SAMPLE.fullmatch(line)
+        assert sample is not None, line
+        suffixes = ("_bucket", "_sum", "_count") if types[family] == "histogram" else ("",)
+        assert sample[1] in [family + suffix for suffix in suffixes], line
+        found = re.findall(LABEL, sample[2] or "")
+        labels = frozenset(
+            (name, re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], value)) for name, value in found
+        )
+        assert len(labels) == len({name for name, _ in labels}) == len(found)
+        assert (sample[1], labels) not in series, line
+        series[sample[1], labels] = float(sample[7])
+        assert series[sample[1], labels] >= 0
+    for family in (name for name, kind in types.items() if kind == "histogram"):
+        check_histogram(family, series)
+    return series
+
+
+def unescaped(value: str) -> str:
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], value)
+
+
+def check_histogram(family: str, series: Series) -> None:
+    groups: dict[frozenset[tuple[str, str]], list[tuple[float, float]]] = {}
+    for (name, labels), value in series.items():
+        if name == f"{family}_bucket":
+            le = dict(labels)["le"]
+            groups.setdefault(labels - {("le", le)}, []).append((float(le.replace("+Inf", "inf")), value))
+    for labels, buckets in groups.items():
+        assert buckets == sorted(buckets), "bounds rise, and counts never fall"
+        assert [count for _, count in buckets] == sorted(count for _, count in buckets)
+        assert buckets[-1] == (float("inf"), series[f"{family}_count", labels])
+        assert (f"{family}_sum", labels) in series
+
+
+def value(series: Series, name: str, **labels: str) -> float:
+    return series[name, frozenset((key.rstrip("_"), text) for key, text in labels.items())]
+
+
+def scrape(house: House) -> Series:
+    reply = house.get("/metrics")
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    return parse(reply.text)
+
+
+def test_a_gateway_that_has_done_nothing_has_all_its_series_at_zero() -> None:
+    with House() as house:
+        series = scrape(house)
+        assert value(series, "oxllm_requests_total", model="smart") == 0
+        assert value(series, "oxllm_request_failures_total", model="smart", cause="network") == 0
+        assert value(series, "oxllm_breaker_state", provider="alpha", state="closed") == 1
+        assert value(series, "oxllm_breaker_state", provider="alpha", state="open") == 0
+        assert value(series, "process_resident_memory_bytes") > 1_000_000
+        assert value(series, "oxllm_draining") == 0
+
+
+def test_a_rescued_request_is_counted_on_both_sides() -> None:
+    with House() as house:
+        house.providers["alpha"].replies = [answer(b"{}", 429, "retry-after: 30")]
+        house.chat()
+        house.advance(10)
+        series = scrape(house)
+        assert value(series, "oxllm_requests_total", model="smart") == 1
+        assert value(series, "oxllm_requests_rescued_total", model="smart") == 1
+        assert value(series, "oxllm_requests_in_flight", model="smart") == 0
+        assert value(series, "oxllm_request_first_content_seconds_count", model="smart") == 1
+        assert value(series, "oxllm_attempts_total", provider="alpha", model="m") == 1
+        assert value(series, "oxllm_attempt_failures_total", provider="alpha", model="m", cause="capacity") == 1
+        assert value(series, "oxllm_attempt_successes_total", provider="beta", model="m") == 1
+        assert value(series, "oxllm_tokens_total", provider="beta", model="m", type="prompt") == 7
+        assert 19 < value(series, "oxllm_cooldown_seconds", provider="alpha", model="m") <= 20
+        assert value(series, "oxllm_upstream_connections", state="idle") == 2
+
+
+def test_a_stream_is_timed_to_its_first_content_and_between_its_events() -> None:
+    with House(plan_of("alpha")) as house:
+        house.providers["alpha"].replies = [stream(3.0, token("a"), 0.5, token("b"), 0.5, token("c"))]
+        house.chat(stream=True)
+        house.advance(2)
+        assert value(scrape(house), "oxllm_requests_in_flight", model="smart") == 1
+        assert value(scrape(house), "oxllm_provider_in_flight", provider="alpha") == 1
+        house.advance(10)
+        series = scrape(house)
+        assert value(series, "oxllm_request_first_content_seconds_sum", model="smart") == pytest.approx(3.0)
+        assert value(series, "oxllm_request_first_content_seconds_bucket", model="smart", le="2") == 0
+        assert value(series, "oxllm_request_first_content_seconds_bucket", model="smart", le="4") == 1
+        assert value(series, "oxllm_stream_event_gap_seconds_count", model="smart") == 1
+        assert value(series, "oxllm_stream_event_gap_seconds_sum", model="smart") == pytest.approx(1 / 3)
+
+
+def test_a_broken_stream_has_no_mean_gap() -> None:
+    with House(plan_of("alpha")) as house:
+        house.providers["alpha"].replies = [[stream()[0], token("a"), 0.5, token("b"), "reset"]]
+        house.chat(stream=True)
+        house.advance(2)
+        series = scrape(house)
+        assert value(series, "oxllm_stream_event_gap_seconds_count", model="smart") == 0
+        assert value(series, "oxllm_request_failures_total", model="smart", cause="network") == 1
+
+
+def test_a_breaker_that_opens_shows_its_move_and_the_time_left() -> None:
+    with House(plan_of("alpha")) as house:
+        house.providers["alpha"].replies = [answer(b"{}", 503)]
+        for _ in range(3):
+            house.chat()
+            house.advance(0.1)
+        series = scrape(house)
+        assert value(series, "oxllm_breaker_state", provider="alpha", state="open") == 1
+        assert value(series, "oxllm_breaker_transitions_total", provider="alpha", from_="closed", to="open") == 1
+        assert 4 < value(series, "oxllm_breaker_open_seconds", provider="alpha") < 6
+
+
+def test_what_clients_send_makes_no_series() -> None:
+    with House() as house:
+        before = scrape(house).keys()
+        for _ in range(3):
+            house.chat(model="made-up")
+            house.get("/v1/models/made-up")
+        series = scrape(house)
+        assert {name for name, _ in series.keys() - before} == {"oxllm_refusals_total"}
+        assert value(series, "oxllm_refusals_total", status="404") == 6
+        assert "made-up" not in house.get("/metrics").text
+
+
+def test_a_model_that_a_reload_dropped_is_no_label_any_more() -> None:
+    with House(plan_of("alpha", "beta")) as house:
+        house.chat(model="beta/m")
+        house.advance(1)
+        house.runtime.adopt(plan_of("alpha"))
+        assert "beta" not in house.get("/metrics").text
+
+
+def test_names_are_escaped() -> None:
+    name = 'a"b\\c\nd'
+    with House(plan_of(name)) as house:
+        assert value(scrape(house), "oxllm_attempts_total", provider=name, model="m") == 0
+
+
+def test_counters_survive_a_reload() -> None:
+    with House() as house:
+        house.chat()
+        house.advance(1)
+        house.runtime.adopt(plan_of("alpha", "beta", max_in_flight=5))
+        series = scrape(house)
+        assert value(series, "oxllm_requests_total", model="smart") == 1
+        assert value(series, "oxllm_attempts_total", provider="alpha", model="m") == 1
+
+
+def test_metrics_are_local_only_and_tell_no_secret() -> None:
+    with House() as house:
+        assert house.get("/metrics", peer="192.0.2.7").status == 403
+        house.chat()
+        house.advance(1)
+        assert "secret" not in house.get("/metrics").text
+
+
+def test_the_document_lists_each_metric_with_its_type_and_meaning() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    listed = {
+        row[0]: (row[1], row[2]) for row in re.findall(r"^\| `(\w+)`[^|]*\| (\w+) \| (.+?) \|$", page, re.MULTILINE)
+    }
+    assert listed == FAMILIES
