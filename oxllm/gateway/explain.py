@@ -9,7 +9,7 @@ from oxllm.core.exchange import Step
 from oxllm.core.words import printable, seconds
 
 if TYPE_CHECKING:
-    from oxllm.gateway.runtime import Record
+    from oxllm.gateway.records import Record
 
 
 def text(record: Record) -> str:

@@ -21,7 +21,7 @@ from oxllm.core.routing import Change
 from oxllm.core.words import printable, seconds
 
 if TYPE_CHECKING:
-    from oxllm.gateway.runtime import Record
+    from oxllm.gateway.records import Record
 
 QUEUE_MAX = 256 * 1024
 """Bytes that wait for a slow reader."""

@@ -49,11 +49,16 @@ def unchanged_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
 class Trimmer:
     """Gives back once at ready, then whenever the load has fallen: after a burst, and as its connections expire."""
 
-    __slots__ = ("_libc", "_load", "_loop", "_peak")
+    __slots__ = ("_compact", "_libc", "_load", "_loop", "_peak")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, load: Callable[[], int]) -> None:
-        """`load`: how many requests and connections there are now."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, load: Callable[[], int], compact: Callable[[], None]) -> None:
+        """`load`: how many requests and connections there are now. `compact`: copies what outlives a burst.
+
+        Python returns an arena (1 MiB) when nothing is left in it, and one small object that was made in the
+        middle of a burst is enough to keep it: 256 remembered requests held 11 MB.
+        """
         self._loop = loop
+        self._compact = compact
         self._load = load
         self._peak = 0
         """The highest load since the last time."""
@@ -68,6 +73,7 @@ class Trimmer:
     def _look(self, libc: ctypes.CDLL) -> None:
         load = self._load()
         if load <= self._peak // 2 and self._peak:
+            self._compact()
             gc.collect()
             self._give_back(libc)
             self._peak = load

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from oxllm import plan as plans
 from oxllm.core import headers
 from oxllm.core.answer import StreamReader
 from oxllm.core.budget import BodyBudget, RetryBudget
-from oxllm.core.cooldown import Skip
-from oxllm.core.exchange import Facts, Step
+from oxllm.core.exchange import Facts
 from oxllm.core.routing import Router
 from oxllm.gateway.log import Log
 from oxllm.gateway.pool import Pool
+from oxllm.gateway.records import Record, Records
 from oxllm.gateway.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -29,8 +26,7 @@ if TYPE_CHECKING:
 
 SWEEP_S = 0.1
 """Seconds between two looks at the clocks of all requests under way."""
-RING = 256
-"""Requests that `explain` can still tell of."""
+FUTURE_ITERATORS = 255
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
@@ -58,32 +54,11 @@ class Generation:
         return head
 
 
-class Record(msgspec.Struct, frozen=True):
-    """What is remembered of a request that has ended, for `explain` and the log."""
-
-    id: str
-    time: float
-    """Seconds since the epoch at its end."""
-    model: str
-    stream: bool
-    status: int
-    provider: str | None
-    upstream_model: str | None
-    attempts: int
-    first_content: float | None
-    """Seconds from the request's head to its first content."""
-    total: float
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    error: str | None
-    steps: tuple[Step, ...]
-    skips: dict[str, Skip]
-
-
 class Runtime:
     """Everything that outlives a request: loop, timers, connections, budgets, the current generation."""
 
     __slots__ = (
+        "_iterators",
         "addresses",
         "bodies",
         "created",
@@ -129,12 +104,13 @@ class Runtime:
         """Start of the process, seconds since the epoch; /v1/models shows it."""
         self.bodies = BodyBudget(plan.server.max_buffered_bytes)
         self.generation = Generation(plan, Router(plan, rng))
+        self._iterators = self._future_iterators()
         self.relays: set[Relay] = set()
         self.server: Server | None = None
         """The HTTP server, once it listens."""
         self.addresses: tuple[str, ...] = ()
         """Where it listens, as URLs."""
-        self.records: deque[Record] = deque(maxlen=RING)
+        self.records = Records()
         self.refusals: dict[int, int] = {}
         """Answers made without asking a provider, by status."""
         self.observers: list[Callable[[Record], None]] = [self.records.append, log.request]
@@ -161,6 +137,27 @@ class Runtime:
         for relay in self.relays:
             if relay.exchange.wake_at < self.next_sweep:
                 relay.arm()
+
+    def load(self) -> int:
+        """How many requests and connections there are now."""
+        connections = self.server.connections if self.server is not None else 0
+        return len(self.relays) + connections + self.pool.open
+
+    def compact(self) -> None:
+        """Make what is remembered anew, so that it does not keep the memory around it (see `memory.Trimmer`)."""
+        self.records.pack()
+        burst = self._future_iterators()
+        self._iterators.clear()  # asyncio keeps these ...
+        burst.clear()  # ... and so has no room for those
+        self._iterators = self._future_iterators()
+
+    def _future_iterators(self) -> list[Iterator[None]]:
+        """All that asyncio keeps of them for the next `await` (_asynciomodule.c, FI_FREELIST_MAXLEN).
+
+        Small objects from the middle of a burst, kept for good: unless those of start-up take their place.
+        """
+        future: asyncio.Future[None] = self.loop.create_future()
+        return [iter(future) for _ in range(FUTURE_ITERATORS)]
 
     def adopt(self, plan: plans.Plan) -> None:
         """Go on with another config. What runs keeps the one it has."""

@@ -70,19 +70,23 @@ class Libc:
         assert advice == MADV_DONTNEED
 
 
-def test_it_gives_back_at_start_and_after_each_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_gives_back_at_start_and_each_time_half_of_the_load_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     libc = Libc()
     monkeypatch.setattr("oxllm.gateway.memory._libc", lambda: libc)
-    loop, busy = VirtualLoop(), [False]
+    loop, load, compacted = VirtualLoop(), [0], [0]
 
-    def look(now_busy: bool) -> int:
-        busy[0] = now_busy
+    def look(now: int) -> int:
+        load[0] = now
         loop.call_later(QUIET_S, loop.stop)
         loop.run_forever()
         return libc.trims
 
-    Trimmer(loop, lambda: busy[0]).start()
-    assert [look(state) for state in (False, True, True, False, False, True, False)] == [1, 1, 1, 2, 2, 2, 3]
+    def compact() -> None:
+        compacted[0] += 1
+
+    Trimmer(loop, lambda: load[0], compact).start()
+    assert [look(now) for now in (0, 100, 60, 50, 40, 20, 0, 0, 9, 0)] == [1, 1, 1, 2, 2, 3, 4, 4, 4, 5]
+    assert compacted[0] == 4
     loop.close()
 
 
@@ -92,6 +96,6 @@ def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
     loop = VirtualLoop()
-    Trimmer(loop, lambda: False).start()
+    Trimmer(loop, lambda: 0, lambda: None).start()
     assert not loop._scheduled  # type: ignore[attr-defined]
     loop.close()
