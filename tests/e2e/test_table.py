@@ -7,9 +7,11 @@ whether it counted.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -38,6 +40,8 @@ from tests.e2e.rows import (
 )
 from tests.support import scripted
 from tests.support.scripted import (
+    DONE,
+    FINISH,
     GATE,
     HANG,
     KEEP,
@@ -59,11 +63,18 @@ cooldown_max = {OPEN_S}
 [retry]
 budget = 1.0
 [timeouts]
-request = 12
+request = 30
 """
 RESCUE = "from the second"
 
 OTHERS = ("commit", "reused", "forbidden", "forbidden-reset", "later", "gone", "gone-waiting", "context-last", "slow")
+
+
+def after_gate(reply: Reply) -> Reply:
+    def gated(asked: scripted.Asked) -> Sequence[bytes | scripted.Word]:
+        return [GATE, *(reply(asked) if callable(reply) else reply)]
+
+    return gated
 
 
 def pairs() -> Iterator[tuple[str, Sequence[Reply], Row | None]]:
@@ -79,17 +90,47 @@ def pairs() -> Iterator[tuple[str, Sequence[Reply], Row | None]]:
         yield f"odd-{key}", [reply, healthy(RESCUE)], None
     for key, left in NOTHING_LEFT.items():
         yield f"left-{key}", left.replies, None
+    for key, (reply, _) in PINGED.items():
+        yield key, [after_gate(reply), healthy(RESCUE)], None
     for key in OTHERS:
         yield key, [healthy("from the first"), healthy(RESCUE)], None
+
+
+PING_AFTER_S = 10
+PINGED: dict[str, tuple[Reply, bytes]] = {
+    "ping-then-content": (healthy("late"), ROLE + token("late") + FINISH + DONE),
+    "ping-then-failover": ([GARBAGE], ROLE + token(RESCUE) + FINISH + DONE),
+    "ping-then-400": (answer(400, error("your fault", "invalid_request_error")), b""),
+}
+"""What the first provider does after it has been silent for longer than a ping, and what the client gets behind it."""
 
 
 class Stage:
     """The gateway, its providers, and a client."""
 
-    def __init__(self, running: Gateway, cast: Scripted) -> None:
+    def __init__(self, running: Gateway, cast: Scripted, waiting: ThreadPoolExecutor) -> None:
         self.gateway = running
         self.client = running.http
         self.cast = cast
+        self.pinged = {key: waiting.submit(self._stream_of, key) for key in PINGED}
+        """Streams that are silent for 10 s at first: they wait while the other tests run."""
+
+    def _stream_of(self, model: str) -> tuple[httpx.Headers, bytes, float]:
+        """Headers, body, and when the first byte came; the gate is opened then."""
+        start = time.monotonic()
+        data = b""
+        with (
+            httpx.Client(base_url=self.gateway.url, timeout=20, trust_env=False) as client,
+            client.stream("POST", path(STREAM), json=body(model, STREAM)) as response,
+            contextlib.suppress(httpx.RemoteProtocolError),
+        ):
+            parts = response.iter_raw()
+            data += next(parts)
+            waited = time.monotonic() - start
+            self.first(model).open_gate()
+            for part in parts:
+                data += part
+        return response.headers, data, waited
 
     def asked(self, model: str) -> list[int]:
         """How often each provider of a virtual model was asked."""
@@ -140,8 +181,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             models[key] = [f"{key}-{end}" for end in "ab"]
         assert len(models) == len(list(pairs())), "two rows of one name"
         text = config(urls, models, settings=SETTINGS, of_provider=settings)
-        with gateway(tmp_path_factory.mktemp("table"), text) as running:
-            yield Stage(running, cast)
+        with gateway(tmp_path_factory.mktemp("table"), text) as running, ThreadPoolExecutor(len(PINGED)) as waiting:
+            yield Stage(running, cast, waiting)
 
 
 def content(response: httpx.Response, mode: str) -> str:
@@ -363,6 +404,23 @@ def test_a_client_that_leaves_is_gone_at_the_provider_within_100_ms(stage: Stage
     assert first.left_at - left < 0.1
     assert stage.asked(model) == [1, 0]
     assert effect_on(stage, f"{model}-a") == NOTHING
+
+
+@pytest.mark.parametrize("key", PINGED)
+def test_after_ten_seconds_a_ping_keeps_the_client_and_gives_nothing_up(stage: Stage, key: str) -> None:
+    fields, data, waited = stage.pinged[key].result(timeout=20)
+    assert PING_AFTER_S - 0.1 < waited < PING_AFTER_S + 1
+    assert fields["content-type"].startswith("text/event-stream")
+    assert "x-oxllm-provider" not in fields
+    assert data.startswith(b": ping\n")
+    rest = data.removeprefix(b": ping\n")
+    if key == "ping-then-400":
+        assert events(rest) == [
+            {"error": {"message": "your fault", "type": "invalid_request_error", "param": None, "code": None}}
+        ]
+        assert b"data: [DONE]" not in rest
+    else:
+        assert rest == PINGED[key][1]
 
 
 def test_nothing_that_was_said_has_a_key_in_it(stage: Stage) -> None:
