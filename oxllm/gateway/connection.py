@@ -564,6 +564,13 @@ class Connection(asyncio.BufferedProtocol):
         elif self.state is IDLE and self._raw is None:
             self.close()
 
+    def expire(self) -> None:
+        """The process ends, and cannot wait for an answer or for the rest of a request."""
+        request = self._request
+        self.keep = False
+        if request is not None and not request.head_sent:
+            self._decline(request, api_error(503, "the gateway is shutting down", "overloaded", retry_after=1))
+
     def close(self) -> None:
         """Close once what was written has been taken."""
         self.state = CLOSED

@@ -92,6 +92,11 @@ class Server:
         for connection in list(self.open):
             connection.drain()
 
+    def expire(self) -> None:
+        """Whoever has no answer yet gets a 503."""
+        for connection in list(self.open):
+            connection.expire()
+
     def close_all(self) -> None:
         """Close every connection, answered or not. What was written is still sent while the loop runs."""
         for connection in list(self.open):

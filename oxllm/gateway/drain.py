@@ -3,6 +3,9 @@
 RUNNING ──signal──► LAME (drain_delay_secs: the listener stays open, /health says 503)
         ──────────► DRAINING (listener closed, idle connections closed, responses finish)
         ──drain_timeout_secs or a second signal──► what is left gets an error, DONE
+
+A request that is still being read, or waits for a reload, gets a 503 at the end; a stream gets the error event and a
+connection that closes without the final chunk, so that nobody takes a part for the whole.
 """
 
 from __future__ import annotations
@@ -53,14 +56,16 @@ class Drain:
         self._runtime.loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
 
     def _close(self) -> None:
-        # One more turn of the loop first: what the kernel has accepted for us is taken, not reset.
-        self._runtime.loop.call_soon(self._close_listeners)
+        # What the kernel has accepted for us is taken, not reset: the next turn of the loop takes all of it, but
+        # only behind what is scheduled now, so the listeners go in the turn after that.
+        loop = self._runtime.loop
+        loop.call_soon(loop.call_soon, self._close_listeners)
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
         self._server.drain()
-        self._look()
+        self._runtime.loop.call_later(LOOK_S, self._look)  # what was just accepted is not counted yet
 
     def _look(self) -> None:
         if self.done.done():
@@ -77,6 +82,7 @@ class Drain:
             listener.close()
         for relay in tuple(self._runtime.relays):
             relay.expire()
+        self._server.expire()
         self._server.drain()
         self._look()
         self._runtime.loop.call_later(FLUSH_S, self._finish)

@@ -1,0 +1,151 @@
+"""Stopping a running `oxllm serve`: signals, exit status, run file, and what the kernel had queued."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oxllm import runfile
+from tests.support.gateway import CLEAN, serve_command
+from tests.support.processes import Running, accepts
+from tests.support.scripted import DONE, FINISH, GATE, HANG, ROLE, Scripted, healthy, stream, token
+from tests.support.user import Gateway, config, eventually, gateway
+
+BODY = b'{"model":"smart","messages":[]}'
+CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY
+
+
+class Scene:
+    def __init__(self, directory: Path, cast: Scripted, running: Gateway) -> None:
+        self.directory = directory
+        self.alpha = cast.providers["alpha"]
+        self.gateway = running
+
+    def kill(self, number: int) -> None:
+        os.kill(self.gateway.pid, number)
+
+    def connect(self, request: bytes = CHAT) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self.gateway.port), timeout=10)
+        sock.sendall(request)
+        return sock
+
+    def exit_status(self) -> int:
+        return self.gateway.process._process.wait(10)
+
+    def run_files(self) -> list[str]:
+        return os.listdir(self.directory / "run" / "oxllm")
+
+
+def everything(sock: socket.socket) -> bytes:
+    """Until the other side closes."""
+    data = b""
+    with sock:
+        while part := sock.recv(65536):
+            data += part
+    return data
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with Scripted() as cast:
+        alpha = cast.add("alpha")
+        alpha.replies = [healthy("a")]
+        text = config({"alpha": alpha.url}, {"smart": ["alpha"]})
+        with gateway(tmp_path, text) as running:
+            yield Scene(tmp_path, cast, running)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_gateway_ends_with_0_and_takes_its_run_file_along(scene: Scene, number: int) -> None:
+    assert scene.run_files() == [f"oxllm-{scene.gateway.pid}.json"]
+    scene.kill(number)
+    assert scene.exit_status() == 0
+    assert scene.run_files() == []
+    assert "drain: stopped" in scene.gateway.log()
+
+
+def test_what_the_kernel_had_queued_is_served(scene: Scene) -> None:
+    everything(scene.connect(CHAT.replace(b"host: x", b"host: x\r\nconnection: close")))
+    scene.kill(signal.SIGSTOP)
+    queued = [scene.connect() for _ in range(30)]
+    scene.kill(signal.SIGTERM)
+    scene.kill(signal.SIGCONT)
+    answers = [everything(sock) for sock in queued]
+    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 30
+    assert all(b"connection: close" in answer for answer in answers)
+    assert scene.exit_status() == 0
+
+
+def test_stop_waits_for_a_stream_and_the_stream_is_whole(scene: Scene) -> None:
+    scene.alpha.replies = [stream(ROLE, token("a"), GATE, token("b"), FINISH, DONE)]
+    sock = scene.connect(CHAT.replace(b'"messages"', b'"stream":true,"messages"').replace(b": 31", b": 45"))
+    assert b"200 OK" in sock.recv(4096)
+    env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(scene.directory / "run")}
+    command = [str(Path(sys.executable).with_name("oxllm")), "stop"]
+    stop = subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True)
+    assert eventually(lambda: "drain: stopping, 1 requests under way" in scene.gateway.log())
+    assert eventually(lambda: not accepts(scene.gateway.port))
+    threading.Timer(0.1, scene.alpha.open_gate).start()
+    assert everything(sock).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert stop.communicate(timeout=10)[0] == f"stopped (process {scene.gateway.pid})\n"
+    assert scene.exit_status() == 0
+
+
+def test_a_second_signal_ends_it_at_once_and_the_client_is_told(scene: Scene) -> None:
+    scene.alpha.replies = [[HANG]]
+    sock = scene.connect()
+    assert eventually(lambda: len(scene.alpha.asked) == 1)
+    scene.kill(signal.SIGTERM)
+    assert eventually(lambda: "drain: stopping" in scene.gateway.log())
+    scene.kill(signal.SIGTERM)
+    assert everything(sock).startswith(b"HTTP/1.1 503 ")
+    assert scene.exit_status() == 0
+    assert scene.alpha.left.wait(5), "the provider is not left hanging"
+    assert scene.run_files() == []
+
+
+def test_a_restart_under_socket_activation_drops_nothing(tmp_path: Path) -> None:
+    with Scripted() as cast, socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        alpha = cast.add("alpha")
+        alpha.replies = [healthy("a")]
+        file = tmp_path / "config.toml"
+        file.write_text(config({"alpha": alpha.url}, {"smart": ["alpha"]}))
+        port = listener.getsockname()[1]
+
+        def start(number: int) -> Running:
+            # As systemd does it: the socket is descriptor 3, and LISTEN_PID is who gets it.
+            activate = f"import os; os.dup2({listener.fileno()}, 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
+            activate += f"os.execv({serve_command(file)[0]!r}, {serve_command(file)!r})"
+            env = {**CLEAN, "LISTEN_FDS": "1", "XDG_RUNTIME_DIR": str(tmp_path)}
+            log = tmp_path / f"log{number}"
+            return Running([sys.executable, "-c", activate], output=log, env=env, pass_fds=[listener.fileno()])
+
+        def ask() -> socket.socket:
+            sock = socket.create_connection(("127.0.0.1", port), timeout=20)
+            sock.sendall(CHAT.replace(b"host: x", b"host: x\r\nconnection: close"))
+            return sock
+
+        with start(1) as first:
+            assert everything(ask()).startswith(b"HTTP/1.1 200")
+            assert eventually(lambda: f"http://127.0.0.1:{port}" in first.tail())
+            assert first.stop() == 0
+        between = [ask() for _ in range(5)]
+        with start(2):
+            assert all(everything(sock).startswith(b"HTTP/1.1 200") for sock in between)
+
+
+def test_the_run_file_is_only_for_its_user(scene: Scene) -> None:
+    (run,) = runfile.read_all(str(scene.directory / "run" / "oxllm"))
+    assert (run.pid, run.port, run.config) == (
+        scene.gateway.pid,
+        scene.gateway.port,
+        str(scene.directory / "config.toml"),
+    )
