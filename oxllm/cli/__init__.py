@@ -8,7 +8,10 @@ import click
 
 from oxllm import __version__
 
-COMMANDS = ("serve", "validate", "status", "reload", "stop", "provider", "explain", "init", "schema", "completion")
+COMMANDS = (
+    *("serve", "validate", "status", "reload", "stop", "provider", "explain", "sim"),
+    *("init", "schema", "completion"),
+)
 """In the order that the help shows: a module of this package each, whose `command` it is."""
 
 

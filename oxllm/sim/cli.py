@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from . import exhibits, pace, presets, scenes, show, strip
-from .control import control
-from .live import Live
+from . import exhibits, pace, presets, scenes, show
 from .scenario import Scenario, Upstream
-from .tls import Authority, NoTls
 
 ENDLESS_S = 4 * 3600.0
 """How far ahead the chaos of an endless run is laid out; after it everyone is healthy."""
-REDRAW_S = 0.25
 
 
 class Duration(click.ParamType[float]):
@@ -44,7 +38,12 @@ class Duration(click.ParamType[float]):
     help="Faults by the clock; rough if not said.",
 )
 @click.option("--scene", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Play a scene file.")
-@click.option("--exhibit", type=click.Choice(list(exhibits.EXHIBITS)), help="Play a real incident.")
+@click.option(
+    "--exhibit",
+    type=click.Choice(list(exhibits.EXHIBITS)),
+    metavar="NAME",
+    help=f"Play a real incident: {', '.join(exhibits.EXHIBITS)}.",
+)
 @click.option("--blackout", is_flag=True, help="Let chaos leave no provider clean.")
 @click.option("--seed", type=click.IntRange(min=0), help="Have a run again; random if not given.")
 @click.option("--explain", is_flag=True, help="Print the timetable of faults and run nothing.")
@@ -140,8 +139,10 @@ def sim_command(
         click.echo(f"seed {scenario.seed}")
         click.echo("\n".join(show.timetable(scenario, duration or 600.0)))
     else:
-        runner = Runner(scenario, host, port, _authority(tls, scenario), duration, write_config)
-        asyncio.run(runner.run())
+        from .runner import Runner, authority
+
+        runner = Runner(scenario, host, port, authority(tls, scenario), duration, write_config)
+        runner.run_until_done()
 
 
 @contextlib.contextmanager
@@ -170,99 +171,3 @@ def _tell_fate(scenario: Scenario, provider: str, ordinal: int) -> None:
     if provider not in names:
         raise click.UsageError(f"unknown provider {provider!r}; there are {', '.join(names)}")
     click.echo("\n".join(show.fate(scenario, provider, ordinal)))
-
-
-def _authority(tls: bool, scenario: Scenario) -> Authority | None:
-    kinds = {dosed.fault.kind for scene in scenario.scenes for dosed in scene.faults}
-    if not tls and kinds & {"tls-expired", "tls-abort"}:
-        raise click.UsageError("the scenes have TLS faults; give --tls")
-    try:
-        return Authority() if tls else None
-    except NoTls as error:
-        raise click.ClickException(str(error)) from None
-
-
-class Runner:
-    """One run in the foreground."""
-
-    def __init__(
-        self,
-        scenario: Scenario,
-        host: str,
-        port: int,
-        authority: Authority | None,
-        duration: float | None,
-        write_config: Path | None,
-    ) -> None:
-        self._scenario = scenario
-        self._host = host
-        self._port = port
-        self._authority = authority
-        self._duration = duration
-        self._write_config = write_config
-
-    async def run(self) -> None:
-        """Serve until the time is up or a signal comes, and tell how it was."""
-        names = [upstream.name for upstream in self._scenario.upstreams]
-        ports = {name: self._port + place for place, name in enumerate(names)} if self._port else {}
-        live = Live(self._scenario, self._host, ports, self._authority, control)
-        ended = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        try:
-            await live.start()
-        except OSError as error:
-            await live.stop()
-            where = f"{self._host}, port {', '.join(map(str, ports.values())) or 'any'}"
-            raise click.ClickException(f"cannot listen on {where}: {error.strerror}; try --port 0") from None
-        self._introduce(live)
-        await self._watch(live, ended)
-        await live.stop()
-        click.echo("\n".join(strip.rows(live, 120, colour=False)))
-        click.echo(f"seed {self._scenario.seed}")
-
-    def _introduce(self, live: Live) -> None:
-        click.echo(f"seed {self._scenario.seed}")
-        if self._authority is not None:
-            click.echo(f"CA certificate: {self._authority.path}")
-        urls = {name: live.url(name) for name in live.providers}
-        text = show.config(self._scenario, urls, str(self._authority.path) if self._authority else None)
-        if self._write_config is not None:
-            self._write_config.write_text(text, encoding="utf-8")
-            click.echo(f"gateway config written to {self._write_config}: oxllm serve -c {self._write_config}")
-        else:
-            click.echo(f"\n{text}")
-        if sys.stdout.isatty():
-            click.echo(strip.LEGEND)
-
-    async def _watch(self, live: Live, ended: asyncio.Event) -> None:
-        """Redraw until the end."""
-        deadline = None if self._duration is None else live.now + self._duration
-        tell = _terminal(live) if sys.stdout.isatty() else _plain(live)
-        tell()
-        while not ended.is_set() and (deadline is None or live.now < deadline):
-            pause = REDRAW_S if deadline is None else min(REDRAW_S, deadline - live.now)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), pause)
-            tell()
-
-
-def _terminal(live: Live) -> Callable[[], None]:
-    first = True
-
-    def tell() -> None:
-        nonlocal first
-        click.echo(strip.draw(live, first), nl=False)
-        first = False
-
-    return tell
-
-
-def _plain(live: Live) -> Callable[[], None]:
-    plain = strip.Plain()
-
-    def tell() -> None:
-        for line in plain.lines(live):
-            click.echo(line)
-
-    return tell

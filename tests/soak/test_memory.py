@@ -23,7 +23,7 @@ IDLE_WATCH_MB = 24.0
 """From here on somebody should look, before it is too late."""
 LOADED_MB = 40.0
 BACK_MB = 4.0
-"""What may be left of a load 60 s later, above the idle figure."""
+"""What may be left of a load 60 s later, above the figure for idle."""
 IDLE_AFTER_S = 3.0
 EVERY_S = 0.5
 """A stream has about two events a second."""
@@ -50,7 +50,7 @@ class Subject:
         return seen
 
     def gives_back(self, name: str, within_s: float) -> None:
-        limit = self.idle_mb + BACK_MB
+        limit = IDLE_MB + BACK_MB
         now, took_s = settled_mb(self.pid, limit, within_s)
         self._figures.take(f"  after {name}", now, limit, f"after {took_s:.0f} s; idle was {self.idle_mb:.1f}")
         assert now < limit
