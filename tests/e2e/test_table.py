@@ -90,8 +90,8 @@ def pairs() -> Iterator[tuple[str, Sequence[Reply], Row | None]]:
         yield f"odd-{key}", [reply, healthy(RESCUE)], None
     for key, left in NOTHING_LEFT.items():
         yield f"left-{key}", left.replies, None
-    for key, (reply, _) in PINGED.items():
-        yield key, [after_gate(reply), healthy(RESCUE)], None
+    for key, (later, _) in PINGED.items():
+        yield key, [after_gate(later), healthy(RESCUE)], None
     for key in OTHERS:
         yield key, [healthy("from the first"), healthy(RESCUE)], None
 
