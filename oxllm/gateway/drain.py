@@ -30,7 +30,7 @@ FLUSH_S = 0.5
 class Drain:
     """One process's way out. `done` is set when nothing is left to do."""
 
-    __slots__ = ("_admin", "_listeners", "_runtime", "_server", "_started", "done")
+    __slots__ = ("_admin", "_finishing", "_listeners", "_runtime", "_server", "_started", "done")
 
     def __init__(
         self, runtime: Runtime, admin: Admin, server: Server, listeners: Sequence[asyncio.AbstractServer]
@@ -39,7 +39,7 @@ class Drain:
         self._admin = admin
         self._server = server
         self._listeners = listeners
-        self._started = False
+        self._started = self._finishing = False
         self.done: asyncio.Future[None] = runtime.loop.create_future()
 
     def signal(self) -> None:
@@ -68,7 +68,7 @@ class Drain:
         self._runtime.loop.call_later(LOOK_S, self._look)  # what was just accepted is not counted yet
 
     def _look(self) -> None:
-        if self.done.done():
+        if self._finishing:
             return
         if self._server.connections == 0:
             self._finish()
@@ -76,7 +76,7 @@ class Drain:
             self._runtime.loop.call_later(LOOK_S, self._look)
 
     def _expire(self) -> None:
-        if self.done.done():
+        if self._finishing:
             return
         for listener in self._listeners:
             listener.close()
@@ -88,9 +88,17 @@ class Drain:
         self._runtime.loop.call_later(FLUSH_S, self._finish)
 
     def _finish(self) -> None:
-        if self.done.done():
+        if self._finishing:
             return
+        self._finishing = True
         self._server.close_all()
+        telemetry = self._runtime.telemetry
+        if telemetry is None:
+            self._end()
+        else:
+            telemetry.close(self._end)
+
+    def _end(self) -> None:
         self._runtime.pool.close()
         self._runtime.log.event("drain", "stopped")
         self.done.set_result(None)

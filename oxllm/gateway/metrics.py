@@ -48,6 +48,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_upstream_connections": ("gauge", "Open connections to providers, idle or in use."),
     "oxllm_buffered_bytes": ("gauge", "Request bodies held for replay."),
     "oxllm_log_dropped_total": ("counter", "Log lines lost because the reader was slow."),
+    "oxllm_telemetry_dropped_total": ("counter", "Requests whose spans did not get to the collector."),
     "oxllm_reloads_total": ("counter", "Reloads, by how they ended."),
     "process_resident_memory_bytes": ("gauge", "Resident set size."),
     "process_cpu_seconds_total": ("counter", "User and system time."),
@@ -117,6 +118,8 @@ def _process(page: _Page, runtime: Runtime, draining: bool, reloader: Reloader |
     page.add("oxllm_upstream_connections", runtime.pool.open - runtime.pool.idle, state="in use")
     page.add("oxllm_buffered_bytes", runtime.bodies.total)
     page.add("oxllm_log_dropped_total", runtime.log.dropped_in_all)
+    if runtime.telemetry is not None:
+        page.add("oxllm_telemetry_dropped_total", runtime.telemetry.dropped)
     for result, count in (reloader.counts if reloader is not None else {}).items():
         page.add("oxllm_reloads_total", count, result=result)
     page.add("process_resident_memory_bytes", status.memory() or 0)

@@ -145,6 +145,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
         if warning:
             log.event("warning", warning)
         run.write(plan)
+        _point_telemetry(runtime)
 
     admin.reloader = Reloader(runtime, os.environ, adopted)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -154,6 +155,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
         log.event("warning", text)
     trimmer = Trimmer(loop, runtime.load, runtime.compact)
     run.write(plan)
+    _point_telemetry(runtime)
     log.event("ready", f"listening on {', '.join(runtime.addresses)}")
     systemd.notify("READY=1")
     gc.collect()
@@ -165,6 +167,19 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     run.remove()
     loop.close()
     return 0
+
+
+def _point_telemetry(runtime: Runtime) -> None:
+    """Export to the collector that the config names, if any. Its code is only loaded for that."""
+    endpoint = runtime.generation.plan.server.otel_endpoint
+    if endpoint == (runtime.telemetry.endpoint if runtime.telemetry is not None else None):
+        return
+    if endpoint is None:
+        runtime.telemetry = None
+        return
+    from oxllm.gateway.telemetry import Telemetry  # noqa: PLC0415
+
+    runtime.telemetry = Telemetry(runtime, endpoint)
 
 
 class _RunFile:

@@ -79,6 +79,7 @@ class Relay:
         "request",
         "route",
         "runtime",
+        "trace",
     )
 
     def __init__(
@@ -98,6 +99,8 @@ class Relay:
         self.facts = facts
         self.route = route
         self.now = runtime.now
+        telemetry = runtime.telemetry
+        self.trace = telemetry.trace(request.get(b"traceparent")) if telemetry is not None else None
         self._body: RequestBody | None = body
         self._extra_headers = extra_headers
         self._legs: list[Leg] = []
@@ -195,7 +198,7 @@ class Relay:
         ask_usage = self.facts.stream and provider.usage_in_stream
         length, segments = self._body.render(attempt.candidate.state.model, provider.extra_body, ask_usage)
         head = self.generation.upstream_head(provider, self.facts)
-        trace = self.request.get(b"traceparent")
+        trace = self.request.get(b"traceparent") if self.trace is None else self.trace.header(attempt.number)
         tail = b"content-length: %d\r\n\r\n" % length
         if trace is not None:
             tail = b"traceparent: %b\r\n%b" % (trace, tail)

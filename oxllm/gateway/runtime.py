@@ -23,6 +23,7 @@ from oxllm.gateway.wheel import Wheel
 if TYPE_CHECKING:
     from oxllm.gateway.downstream import Server
     from oxllm.gateway.relay import Relay
+    from oxllm.gateway.telemetry import Telemetry
 
 SWEEP_S = 0.1
 """Seconds between two looks at the clocks of all requests under way."""
@@ -75,6 +76,7 @@ class Runtime:
         "rng",
         "server",
         "started",
+        "telemetry",
         "wall",
         "wheel",
     )
@@ -111,6 +113,8 @@ class Runtime:
         self.addresses: tuple[str, ...] = ()
         """Where it listens, as URLs."""
         self.records = Records()
+        self.telemetry: Telemetry | None = None
+        """Set while there is a collector."""
         self.refusals: dict[int, int] = {}
         """Answers made without asking a provider, by status."""
         self.observers: list[Callable[[Record], None]] = [self.records.append, log.request]
@@ -173,6 +177,8 @@ class Runtime:
         self._time(relay, record)
         for observer in self.observers:
             observer(record)
+        if self.telemetry is not None:
+            self.telemetry.request(relay.trace, record)
         for change in relay.exchange.changes:
             self.log.change(change)
 

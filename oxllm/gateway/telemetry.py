@@ -1,0 +1,319 @@
+"""Spans and metrics for an OpenTelemetry collector: OTLP/HTTP with JSON (https://opentelemetry.io/docs/specs/otlp/).
+
+Only made when `otel_endpoint` is set; without it a request costs one comparison. The JSON is written by hand and goes
+over the pool's own connections: the SDK alone would weigh more than the gateway.
+
+A request's span has one child for each attempt. The id of attempt n is the request's span id plus n, so nothing has
+to be remembered between the attempt, whose id goes to the provider in `traceparent`
+(https://www.w3.org/TR/trace-context/), and the export. A trace that the client does not sample is passed on, not kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from oxllm import __version__
+from oxllm import plan as plans
+from oxllm.core.breaker import State
+from oxllm.core.outcome import SUCCESS, Failure
+from oxllm.core.stats import BOUNDS, Histogram
+
+if TYPE_CHECKING:
+    from oxllm.gateway.records import Record
+    from oxllm.gateway.runtime import Runtime
+    from oxllm.gateway.upstream import Call
+
+EXPORT_S = 10.0
+"""Between two exports; the SDKs' defaults are 5 s for spans and 60 s for metrics."""
+LIMIT_S = 10.0
+"""For one export (the default of OTEL_EXPORTER_OTLP_TIMEOUT)."""
+FLUSH_S = 2.0
+"""SPEC 11: what the last export may take."""
+QUEUE_MAX = 1024
+"""Requests that wait for the next export; more are dropped and counted. Each is about 1 KB of JSON."""
+WARN_EVERY_S = 60.0
+SPAN_MASK = (1 << 64) - 1
+CUMULATIVE = 2
+SERVER, CLIENT = 2, 3
+ERROR = {"code": 2}
+
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_json = msgspec.json.Encoder()
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """Where a request's span is in its trace."""
+
+    id: str
+    span: int
+    parent: str | None
+    sampled: bool
+
+    def span_id(self, attempt: int = 0) -> str:
+        """Of the request, or of its attempt number `attempt`."""
+        return f"{(self.span + attempt) & SPAN_MASK:016x}"
+
+    def header(self, attempt: int) -> bytes:
+        """The `traceparent` that goes to the provider."""
+        return f"00-{self.id}-{self.span_id(attempt)}-{'01' if self.sampled else '00'}".encode()
+
+
+class Telemetry:
+    """What is exported to one collector."""
+
+    __slots__ = (
+        "_closing",
+        "_collector",
+        "_durations",
+        "_queue",
+        "_runtime",
+        "_sending",
+        "_warned",
+        "dropped",
+        "endpoint",
+    )
+
+    def __init__(self, runtime: Runtime, endpoint: str) -> None:
+        self._runtime = runtime
+        self._collector = collector(endpoint)
+        self.endpoint = endpoint
+        self._queue: deque[tuple[Trace, Record]] = deque()
+        self._durations: dict[tuple[str, bool], Histogram] = {}
+        self._sending: dict[str, _Export] = {}
+        """Path -> the export under way."""
+        self._warned = -WARN_EVERY_S
+        self._closing: Callable[[], None] | None = None
+        self.dropped = 0
+        """Requests whose spans did not get to the collector."""
+        runtime.loop.call_later(EXPORT_S, self._tick)
+
+    def trace(self, traceparent: bytes | None) -> Trace:
+        """The place of a new request in its client's trace, or in one of its own."""
+        rng = self._runtime.rng
+        span = rng.getrandbits(64)
+        found = _TRACEPARENT.fullmatch(traceparent) if traceparent is not None else None
+        if found is None:
+            return Trace(f"{rng.getrandbits(128) | 1:032x}", span, None, True)
+        return Trace(found[1].decode(), span, found[2].decode(), bool(int(found[3], 16) & 1))
+
+    def request(self, trace: Trace | None, record: Record) -> None:
+        """A request has ended. `trace` is None for one that began before there was telemetry."""
+        key = (record.model, record.error is None)
+        self._durations.setdefault(key, Histogram()).observe(record.total)
+        if trace is None or not trace.sampled:
+            return
+        if len(self._queue) >= QUEUE_MAX:
+            self.dropped += 1
+        else:
+            self._queue.append((trace, record))
+
+    def close(self, done: Callable[[], None]) -> None:
+        """Export what there is, and call `done` when it has arrived, or after two seconds."""
+        self._closing = done
+        self._export()
+        if self._sending:
+            self._runtime.loop.call_later(FLUSH_S, self._closed)
+        else:
+            self._closed()
+
+    def _closed(self) -> None:
+        done, self._closing = self._closing, None
+        if done is not None:
+            done()
+
+    def _tick(self) -> None:
+        if self._runtime.telemetry is self and self._closing is None:
+            self._export()
+            self._runtime.loop.call_later(EXPORT_S, self._tick)
+
+    def _export(self) -> None:
+        if self._queue and "/v1/traces" not in self._sending:
+            batch = tuple(self._queue)
+            self._queue.clear()
+            spans = [span for trace, record in batch for span in _spans(trace, record)]
+            scope = {"scope": SCOPE, "spans": spans}
+            self._send("/v1/traces", {"resourceSpans": [{"resource": RESOURCE, "scopeSpans": [scope]}]}, len(batch))
+        if "/v1/metrics" not in self._sending:
+            scope = {"scope": SCOPE, "metrics": self._metrics()}
+            self._send("/v1/metrics", {"resourceMetrics": [{"resource": RESOURCE, "scopeMetrics": [scope]}]}, 0)
+
+    def _send(self, path: str, value: object, requests: int) -> None:
+        body = _json.encode(value)
+        head = (
+            f"POST {self._collector.path}{path} HTTP/1.1\r\nhost: {self._collector.authority}\r\n"
+            f"content-type: application/json\r\nuser-agent: oxllm/{__version__}\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        export = self._sending[path] = _Export(self, path, requests)
+        export.call = self._runtime.pool.request(self._collector, head.encode("latin-1"), [body], export)
+        self._runtime.loop.call_later(LIMIT_S, export.late)
+
+    def exported(self, export: _Export, why: str | None) -> None:
+        """An export is over; `why` it failed."""
+        del self._sending[export.path]
+        if why is not None:
+            self.dropped += export.requests
+            now = self._runtime.loop.time()
+            if now - self._warned >= WARN_EVERY_S:
+                self._warned = now
+                where = f"{self._collector.base_url}{export.path}"
+                self._runtime.log.event("warning", f"telemetry: {where}: {why}; {self.dropped} requests lost so far")
+        if self._closing is not None and not self._sending:
+            self._closed()
+
+    def _metrics(self) -> list[dict[str, Any]]:
+        now, began = _nanoseconds(self._runtime.wall()), _nanoseconds(self._runtime.created)
+        times = {"startTimeUnixNano": began, "timeUnixNano": now}
+        router = self._runtime.generation.router
+        status, tokens = [], []
+        for provider in router.providers.values():
+            state = provider.breaker.state(self._runtime.loop.time())
+            usable = state not in (State.OPEN, State.OFFLINE)
+            attributes = _attributes(provider=provider.name, state=state.value)
+            status.append({"attributes": attributes, "timeUnixNano": now, "asInt": str(int(usable))})
+            for target in provider.targets.values():
+                counters = target.counters
+                for kind, count in (("prompt", counters.prompt_tokens), ("completion", counters.completion_tokens)):
+                    attributes = _attributes(provider=provider.name, model=target.model, type=kind)
+                    tokens.append({"attributes": attributes, **times, "asInt": str(count)})
+        durations = [
+            {
+                "attributes": _attributes(model=model, ok=ok),
+                **times,
+                "count": str(sum(histogram.counts)),
+                "sum": histogram.sum,
+                "bucketCounts": [str(count) for count in histogram.counts],
+                "explicitBounds": BOUNDS[:-1],
+            }
+            for (model, ok), histogram in self._durations.items()
+        ]
+        total = {"aggregationTemporality": CUMULATIVE, "isMonotonic": True, "dataPoints": tokens}
+        spread = {"aggregationTemporality": CUMULATIVE, "dataPoints": durations}
+        return [
+            {"name": "llm_proxy.provider.status", "unit": "1", "gauge": {"dataPoints": status}},
+            {"name": "llm_proxy.request.duration", "unit": "s", "histogram": spread},
+            {"name": "llm_proxy.tokens.consumed", "unit": "{token}", "sum": total},
+        ]
+
+
+class _Export:
+    """One request to the collector: an `upstream.Caller`."""
+
+    __slots__ = ("_over", "_status", "_telemetry", "call", "path", "requests")
+
+    def __init__(self, telemetry: Telemetry, path: str, requests: int) -> None:
+        self._telemetry = telemetry
+        self._status = 0
+        self._over = False
+        self.path = path
+        self.requests = requests
+        self.call: Call | None = None
+
+    def connected(self) -> None:
+        pass
+
+    def reconnecting(self) -> None:
+        pass
+
+    def sent(self) -> None:
+        pass
+
+    def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        self._status = status
+
+    def data(self, data: bytes) -> None:
+        pass
+
+    def end(self) -> None:
+        self._finish(None if 200 <= self._status < 300 else f"HTTP {self._status}")
+
+    def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
+        self._finish(detail or failure.value)
+
+    def late(self) -> None:
+        """Its time is over, if it is not."""
+        if not self._over and self.call is not None:
+            self.call.cancel()
+            self._finish(f"no answer within {LIMIT_S:.0f} s")
+
+    def _finish(self, why: str | None) -> None:
+        self._over = True
+        self._telemetry.exported(self, why)
+
+
+# The JSON.
+
+
+def _attributes(**values: str | int | bool | None) -> list[dict[str, Any]]:
+    """Those that are there. Names are as in the code: `a__b` stands for `a.b`."""
+    return [
+        {"key": key.replace("__", "."), "value": _value(value)} for key, value in values.items() if value is not None
+    ]
+
+
+def _value(value: str | int | bool) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
+
+
+RESOURCE = {"attributes": _attributes(service__name="oxllm", service__version=__version__)}
+SCOPE = {"name": "oxllm", "version": __version__}
+
+
+def _spans(trace: Trace, record: Record) -> Iterable[dict[str, Any]]:
+    began = record.time - record.total
+    attributes = _attributes(
+        gen_ai__request__model=record.model,
+        http__response__status_code=record.status,
+        oxllm__request_id=record.id,
+        oxllm__provider=record.provider,
+        oxllm__attempts=record.attempts,
+        gen_ai__usage__input_tokens=record.prompt_tokens,
+        gen_ai__usage__output_tokens=record.completion_tokens,
+    )
+    parent = {} if trace.parent is None else {"parentSpanId": trace.parent}
+    yield {
+        **_span(trace, 0, f"chat {record.model}", SERVER, began, record.time),
+        **parent,
+        "attributes": attributes,
+        "status": {} if record.error is None else {**ERROR, "message": record.error},
+    }
+    for step in record.steps:
+        yield {
+            **_span(trace, step.number, f"attempt {step.target}", CLIENT, began + step.started, began + step.ended),
+            "parentSpanId": trace.span_id(),
+            "attributes": _attributes(oxllm__target=step.target, oxllm__result=step.result),
+            "status": {} if step.result == SUCCESS.reason else {**ERROR, "message": step.result},
+        }
+
+
+def _span(trace: Trace, attempt: int, name: str, kind: int, began: float, ended: float) -> dict[str, Any]:
+    return {
+        "traceId": trace.id,
+        "spanId": trace.span_id(attempt),
+        "name": name,
+        "kind": kind,
+        "startTimeUnixNano": _nanoseconds(began),
+        "endTimeUnixNano": _nanoseconds(ended),
+    }
+
+
+def _nanoseconds(seconds: float) -> str:
+    return str(int(seconds * 1_000_000_000))
+
+
+def collector(endpoint: str) -> plans.Provider:
+    """The base URL, which the config has checked, as the pool wants it."""
+    scheme, _, rest = endpoint.partition("://")
+    authority, _, path = rest.partition("/")
+    host, colon, port = authority.rpartition(":")
+    tls = scheme.lower() == "https"
+    if not colon or port.endswith("]"):
+        host, port = authority, "443" if tls else "80"
+    path = f"/{path}".rstrip("/")
+    return plans.Provider("(telemetry)", tls, host.strip("[]"), int(port), path)

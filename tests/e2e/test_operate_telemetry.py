@@ -1,0 +1,41 @@
+"""Telemetry of a running `oxllm serve`, as its collector gets it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.support.scripted import HANG, Scripted, answer, healthy
+from tests.support.user import config, eventually, gateway
+
+BODY = {"model": "smart", "messages": []}
+
+
+def test_the_last_spans_are_flushed_when_it_stops(tmp_path: Path) -> None:
+    with Scripted() as cast:
+        alpha, collector = cast.add("alpha"), cast.add("collector")
+        alpha.replies, collector.replies = [healthy("a")], [answer(200, b"{}")]
+        settings = f'[server]\nport = 0\notel_endpoint = "http://127.0.0.1:{collector.port}"\n'
+        with gateway(tmp_path, config({"alpha": alpha.url}, {"smart": ["alpha"]}, settings=settings)) as running:
+            httpx.post(f"{running.url}/v1/chat/completions", json=BODY, trust_env=False).raise_for_status()
+            assert running.process.stop() == 0
+        paths = {asked.head.split(b" ")[1] for asked in collector.asked}
+        assert paths == {b"/v1/traces", b"/v1/metrics"}
+        (traces,) = (asked for asked in collector.asked if b"/v1/traces" in asked.head)
+        spans = json.loads(traces.body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        assert [span["name"] for span in spans] == ["chat smart", "attempt alpha/m"]
+
+
+def test_a_collector_that_hangs_holds_the_end_up_for_two_seconds_at_most(tmp_path: Path) -> None:
+    with Scripted() as cast:
+        alpha, collector = cast.add("alpha"), cast.add("collector")
+        collector.replies = [[HANG]]
+        settings = f'[server]\nport = 0\notel_endpoint = "http://127.0.0.1:{collector.port}"\n'
+        with gateway(tmp_path, config({"alpha": alpha.url}, {"smart": ["alpha"]}, settings=settings)) as running:
+            began = time.monotonic()
+            assert running.process.stop() == 0
+            assert time.monotonic() - began < 4
+        assert eventually(collector.left.is_set)

@@ -1,0 +1,218 @@
+"""Spans and metrics, as a collector gets them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from oxllm.gateway.telemetry import EXPORT_S, QUEUE_MAX, Telemetry, Trace, collector
+from tests.support.house import House, Script, answer, plan_of, stream, token
+
+PARENT = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
+
+
+class Scene:
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.collector = house.providers["(collector)"] = Script()
+        self.collector.replies = [answer(b"{}")]
+        house._ports[4318] = "(collector)"
+        self.telemetry = Telemetry(house.runtime, "http://127.0.0.1:4318/base/")
+        house.runtime.telemetry = self.telemetry
+
+    def posted(self, path: str) -> list[Any]:
+        """The bodies of what came to `path`."""
+        found = []
+        for request in self.collector.asked:
+            head, _, body = request.partition(b"\r\n\r\n")
+            assert b"\r\ncontent-type: application/json\r\n" in head
+            if head.startswith(f"POST /base{path} HTTP/1.1\r\n".encode()):
+                found.append(msgspec.json.decode(body))
+        return found
+
+    def spans(self) -> list[dict[str, Any]]:
+        return [
+            span
+            for body in self.posted("/v1/traces")
+            for resource in body["resourceSpans"]
+            for scope in resource["scopeSpans"]
+            for span in scope["spans"]
+        ]
+
+    def metric(self, name: str) -> Any:
+        """The last that came."""
+        metrics = self.posted("/v1/metrics")[-1]["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+        return next(metric for metric in metrics if metric["name"] == name)
+
+
+def attributes(part: dict[str, Any]) -> dict[str, Any]:
+    return {entry["key"]: next(iter(entry["value"].values())) for entry in part["attributes"]}
+
+
+def test_a_request_is_a_span_with_a_child_for_each_attempt() -> None:
+    with House() as house:
+        it = Scene(house)
+        house.providers["alpha"].replies = [[1.0, *answer(b"{}", 503)]]
+        house.chat("x-request-id: my-id", PARENT + "01")
+        house.advance(EXPORT_S + 1)
+        request, first, second = it.spans()
+        assert request["traceId"] == first["traceId"] == second["traceId"] == "0af7651916cd43dd8448eb211c80319c"
+        assert request["parentSpanId"] == "b7ad6b7169203331"
+        assert first["parentSpanId"] == second["parentSpanId"] == request["spanId"]
+        assert len({span["spanId"] for span in (request, first, second)}) == 3
+        assert (request["name"], request["kind"]) == ("chat smart", 2)
+        assert [first["name"], second["name"]] == ["attempt alpha/m", "attempt beta/m"]
+        assert (request["status"], first["status"], second["status"]) == ({}, {"code": 2, "message": "HTTP 503"}, {})
+        assert attributes(request)["oxllm.request_id"] == "my-id"
+        assert attributes(request)["http.response.status_code"] == "200"
+        assert attributes(request)["gen_ai.usage.input_tokens"] == "7"
+        took = int(first["endTimeUnixNano"]) - int(first["startTimeUnixNano"])
+        assert took == pytest.approx(1e9, rel=0.01)
+        assert request["startTimeUnixNano"] == first["startTimeUnixNano"]
+
+
+def test_the_provider_gets_the_attempts_own_span_as_its_parent() -> None:
+    with House() as house:
+        it = Scene(house)
+        house.chat(PARENT + "01")
+        house.advance(EXPORT_S + 1)
+        sent = re.search(rb"\r\ntraceparent: (.+?)\r\n", house.providers["alpha"].asked[0])
+        assert sent is not None
+        attempt = it.spans()[1]
+        assert sent[1].decode() == f"00-{attempt['traceId']}-{attempt['spanId']}-01"
+
+
+def test_without_telemetry_the_clients_own_traceparent_is_passed_on() -> None:
+    with House() as house:
+        house.chat(PARENT + "01")
+        house.advance(1)
+        assert PARENT.encode() + b"01\r\n" in house.providers["alpha"].asked[0]
+
+
+def test_a_trace_that_the_client_does_not_sample_is_passed_on_and_not_kept() -> None:
+    with House() as house:
+        it = Scene(house)
+        house.chat(PARENT + "00")
+        house.advance(EXPORT_S + 1)
+        assert it.spans() == []
+        sent = house.providers["alpha"].asked[0]
+        assert re.search(rb"traceparent: 00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-00\r\n", sent)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "",
+        "x",
+        PARENT[13:] + "1",
+        "00-" + "0" * 32 + "-b7ad6b7169203331-01",
+        "ff" + PARENT[15:] + "01",
+        PARENT[13:] + "0G",
+    ],
+)
+def test_a_traceparent_that_is_none_begins_a_new_trace(junk: str) -> None:
+    with House() as house:
+        trace = Scene(house).telemetry.trace(junk.encode())
+        assert (trace.parent, trace.sampled) == (None, True)
+        assert int(trace.id, 16) != 0
+
+
+def test_span_ids_wrap_around() -> None:
+    assert Trace("0" * 32, (1 << 64) - 1, None, True).span_id(2) == "0000000000000001"
+
+
+def test_the_three_metrics() -> None:
+    with House() as house:
+        it = Scene(house)
+        house.providers["alpha"].replies = [stream(1.5, token("a"))]
+        house.chat(stream=True)
+        house.chat(model="beta/m")
+        house.runtime.generation.router.offline("beta")
+        house.advance(EXPORT_S + 1)
+        points = it.metric("llm_proxy.provider.status")["gauge"]["dataPoints"]
+        assert {attributes(p)["provider"]: (p["asInt"], attributes(p)["state"]) for p in points} == {
+            "alpha": ("1", "closed"),
+            "beta": ("0", "offline"),
+        }
+        duration = it.metric("llm_proxy.request.duration")
+        assert (duration["unit"], duration["histogram"]["aggregationTemporality"]) == ("s", 2)
+        point = next(p for p in duration["histogram"]["dataPoints"] if attributes(p)["model"] == "smart")
+        assert (point["count"], point["sum"]) == ("1", pytest.approx(1.5))
+        assert len(point["bucketCounts"]) == len(point["explicitBounds"]) + 1
+        assert attributes(point)["ok"] is True
+        tokens = it.metric("llm_proxy.tokens.consumed")["sum"]
+        assert tokens["isMonotonic"]
+        of_beta = [p for p in tokens["dataPoints"] if attributes(p)["provider"] == "beta"]
+        assert {attributes(p)["type"]: p["asInt"] for p in of_beta} == {"prompt": "7", "completion": "3"}
+
+
+def test_the_queue_is_bounded_and_what_does_not_fit_is_counted() -> None:
+    with House() as house:
+        it = Scene(house)
+        house.chat()
+        house.advance(1)
+        record = next(iter(house.runtime.records))
+        for _ in range(QUEUE_MAX + 5):
+            it.telemetry.request(it.telemetry.trace(None), record)
+        assert it.telemetry.dropped == 6  # the one of the chat is in there too
+
+
+@pytest.mark.parametrize("reply", [answer(b"", 503), ["reset"], []])
+def test_a_collector_that_fails_loses_its_batch_and_is_logged_once_a_minute(reply: Any) -> None:
+    with House() as house:
+        it = Scene(house)
+        it.collector.replies = [reply]
+        house.chat()
+        house.advance(3 * EXPORT_S + 1)
+        assert it.telemetry.dropped == 1
+        assert house.log_text().count("warning: telemetry: http://127.0.0.1:4318/base/v1/") == 1
+
+
+def test_closing_sends_what_there_is_and_says_when_it_has_arrived() -> None:
+    with House() as house:
+        it, done = Scene(house), []
+        it.collector.replies = [[0.5, *answer(b"{}")]]
+        house.chat()
+        house.advance(0.1)
+        it.telemetry.close(lambda: done.append(house.loop.time()))
+        began = house.loop.time()
+        house.advance(5)
+        assert len(it.spans()) == 2
+        assert done == [pytest.approx(began + 0.5, abs=0.01)]
+
+
+def test_closing_takes_two_seconds_at_most() -> None:
+    with House() as house:
+        it, done = Scene(house), []
+        it.collector.replies = [[]]
+        it.telemetry.close(lambda: done.append(house.loop.time()))
+        began = house.loop.time()
+        house.advance(30)
+        assert done == [pytest.approx(began + 2, abs=0.01)]
+
+
+def test_nothing_secret_is_exported() -> None:
+    with House(plan_of("alpha", "beta", api_keys=("client-secret",))) as house:
+        it = Scene(house)
+        house.providers["alpha"].replies = [answer(b'{"error":{"message":"secret"}}', 400)]
+        house.chat("Authorization: Bearer client-secret")
+        house.advance(EXPORT_S + 1)
+        assert len(it.spans()) == 2
+        assert b"secret" not in b"".join(it.collector.asked)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "tls", "host", "port", "path"),
+    [
+        ("http://127.0.0.1:4318", False, "127.0.0.1", 4318, ""),
+        ("https://otel.example/", True, "otel.example", 443, ""),
+        ("HTTP://[::1]:4318/a/b/", False, "::1", 4318, "/a/b"),
+        ("http://[::1]", False, "::1", 80, ""),
+    ],
+)
+def test_endpoints(endpoint: str, tls: bool, host: str, port: int, path: str) -> None:
+    found = collector(endpoint)
+    assert (found.tls, found.host, found.port, found.path) == (tls, host, port, path)
