@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
@@ -52,7 +53,11 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
         started = Demo(process, tmp_path)
         with started.gateway.http:
             yield started
-    assert eventually(started.gone)
+    ended = eventually(started.gone)
+    for one in started.processes if not ended else ():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    assert ended, "a test that fails leaves nothing behind either"
 
 
 def pasted(demo: Demo, pattern: str) -> str:
