@@ -1,0 +1,65 @@
+"""The files to deploy with say what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from pathlib import Path
+
+from oxllm.config.compile import load
+from oxllm.gateway.metrics import FAMILIES
+from oxllm.gateway.telemetry import FLUSH_S
+from oxllm.plan import Server
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = (ROOT / "contrib" / "kubernetes.yaml").read_text(encoding="utf-8")
+UNIT = (ROOT / "contrib" / "systemd" / "oxllm.service").read_text(encoding="utf-8")
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_the_dashboard_shows_only_metrics_that_there_are() -> None:
+    board = json.loads((ROOT / "contrib" / "grafana" / "oxllm.json").read_text(encoding="utf-8"))
+    used: set[str] = set()
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            found = re.findall(r"\b(?:oxllm|process)_\w+", target["expr"])
+            assert found, target
+            used.update(re.sub(r"_bucket$", "", name) for name in found)
+    assert used <= set(FAMILIES)
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_the_document_asks_only_for_metrics_that_there_are() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    found = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\boxllm_[a-z_]+[a-z]\b", page)}
+    assert found <= {*FAMILIES, "oxllm_request"}
+
+
+def test_the_kubernetes_config_is_a_good_one(tmp_path: Path) -> None:
+    text = re.search(r"config\.toml: \|\n(.*?)\n---", KUBERNETES, re.DOTALL)
+    assert text is not None
+    file = tmp_path / "config.toml"
+    file.write_text(textwrap.dedent(text[1]))
+    secrets = dict.fromkeys(("CLIENT_KEY", "ADMIN_TOKEN", "ALPHA_KEY"), "x")
+    loaded = load(str(file), secrets)
+    assert loaded.plan is not None, loaded.errors
+    assert all(name in KUBERNETES.split("stringData:")[1] for name in secrets)
+    grace = re.search(r"terminationGracePeriodSeconds: (\d+)", KUBERNETES)
+    assert grace is not None
+    assert int(grace[1]) > loaded.plan.server.drain_delay + loaded.plan.server.drain_timeout + FLUSH_S
+
+
+def test_systemd_waits_longer_than_a_drain_takes() -> None:
+    found = re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) > Server().drain_delay + Server().drain_timeout + FLUSH_S
+
+
+def test_no_example_opens_the_operators_routes() -> None:
+    for text in (KUBERNETES, UNIT, DOCKERFILE):
+        assert "admin_allow" not in text
+
+
+def test_the_container_compiles_all_and_runs_as_nobody_in_particular() -> None:
+    assert DOCKERFILE.index("compileall") < DOCKERFILE.index("USER 10001") < DOCKERFILE.index("ENTRYPOINT")
