@@ -56,10 +56,8 @@ class Drain:
         self._runtime.loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
 
     def _close(self) -> None:
-        # What the kernel has accepted for us is taken, not reset: the next turn of the loop takes all of it, but
-        # only behind what is scheduled now, so the listeners go in the turn after that.
-        loop = self._runtime.loop
-        loop.call_soon(loop.call_soon, self._close_listeners)
+        # This turn of the loop takes what the kernel has accepted for us; the listeners go in the next one.
+        self._runtime.loop.call_soon(self._close_listeners)
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:

@@ -111,7 +111,9 @@ def test_a_file_that_is_replaced_is_found_with_its_new_content_and_goes_at_the_e
 ) -> None:
     held = runfile.write(str(tmp_path), run)
     other = RunFile(run.pid, run.start_time, 2.0, "127.0.0.1", 8080, "another token")
+    before = os.listdir("/proc/self/fd")
     held.replace(other)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
     assert runfile.read_all(str(tmp_path)) == [other]
     assert stat.S_IMODE(os.stat(held.path).st_mode) == 0o600
     held.remove()

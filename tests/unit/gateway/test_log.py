@@ -125,6 +125,13 @@ def test_a_request_is_one_line() -> None:
         assert house.log_text() == "2023-11-14T22:13:20Z 200 smart -> alpha/m total 0 ms (7+3 tokens) my-id\n"
 
 
+def test_all_of_a_line_is_escaped() -> None:
+    with House(plan_of("al\x1bpha")) as house:
+        house.chat()
+        house.advance(0.5)
+        assert "-> al\\x1bpha/m" in house.log_text()
+
+
 def test_a_rescued_stream_says_what_failed_and_when_content_came() -> None:
     with House() as house:
         house.providers["alpha"].replies = [answer(b"{}", 503)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from oxllm.gateway.metrics import FAMILIES
@@ -161,6 +162,14 @@ def test_a_model_that_a_reload_dropped_is_no_label_any_more() -> None:
         house.advance(1)
         house.runtime.adopt(plan_of("alpha"))
         assert "beta" not in house.get("/metrics").text
+
+
+def test_a_model_that_its_provider_lost_is_no_label_either() -> None:
+    with House(plan_of("alpha")) as house:
+        plan = plan_of("alpha")
+        provider = msgspec.structs.replace(plan.providers[0], models=("other",))
+        house.runtime.adopt(msgspec.structs.replace(plan, providers=(provider,), virtual_models=()))
+        assert 'model="m"' not in house.get("/metrics").text
 
 
 def test_names_are_escaped() -> None:
