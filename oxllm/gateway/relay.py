@@ -220,7 +220,7 @@ class Relay:
             self._over = True
             self.runtime.observe(self)
         if self.exchange.settled:
-            self.runtime.relays.discard(self)
+            self.runtime.relays.pop(self, None)
             if self._alarm is not None:
                 self._alarm.cancel()
                 self._alarm = None

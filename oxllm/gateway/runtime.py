@@ -107,7 +107,8 @@ class Runtime:
         self.bodies = BodyBudget(plan.server.max_buffered_bytes)
         self.generation = Generation(plan, Router(plan, rng))
         self._iterators = self._future_iterators()
-        self.relays: set[Relay] = set()
+        self.relays: dict[Relay, None] = {}
+        """Requests under way, the oldest first: the order of a set would differ from run to run."""
         self.server: Server | None = None
         """The HTTP server, once it listens."""
         self.addresses: tuple[str, ...] = ()
@@ -121,7 +122,7 @@ class Runtime:
 
     def watch(self, relay: Relay) -> None:
         """Have the relay's clocks looked at until it is taken out of `relays`."""
-        self.relays.add(relay)
+        self.relays[relay] = None
         if self.next_sweep == inf:
             self._sweep_later()
 

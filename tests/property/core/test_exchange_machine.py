@@ -360,6 +360,11 @@ class ExchangeMachine(RuleBasedStateMachine):
             self.agrees()
         self.drive.pass_time(until - self.drive.now)
 
+    @precondition(lambda self: any(one.content_at and one is not self.committed for one in self.running))
+    @rule()
+    def is_silent_behind_held_content(self) -> None:
+        self.time_passes(15.5)
+
     @precondition(lambda self: self.again is not None)
     @rule()
     def the_jitter_passes(self) -> None:

@@ -243,7 +243,7 @@ def assert_clean(house: House) -> None:
     house.settle()
     assert house.runtime.pool.open == 0
     assert house.server.connections == 0
-    assert house.runtime.relays == set()
+    assert not house.runtime.relays
     provider = house.runtime.generation.router.providers["alpha"]
     assert provider.in_flight == 0
 

@@ -112,3 +112,11 @@ def test_nothing_is_left_when_all_is_over() -> None:
         assert not w.pool.connections
         assert w.server.connections == 0
         assert w.runtime.bodies.total == 0
+
+
+def test_the_loser_of_a_hedge_is_let_go_at_once() -> None:
+    with world("slow~30s", plan=make_plan("alpha", "beta", hedge_after=1.0)) as w:
+        visit = w.ask()
+        w.run().sleep(0.1)
+        assert (visit.kind, visit.provider) == ("whole", "beta")
+        assert [asked.record.end for asked in w.asked] == ["gone", "complete"]

@@ -1,0 +1,1 @@
+"""Planted bugs, each of which the tests named beside it must find: `python -m tests.mutants`."""

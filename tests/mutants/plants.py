@@ -1,0 +1,325 @@
+"""The bugs to plant: a place in the package, what stands there, what is put in its stead, and who must notice.
+
+`old` must be in its file exactly once, so that a plant that the code has outgrown is a red test and not a bug that
+nobody plants any more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+RULES = "tests/unit/core/test_exchange.py::test_"
+ALWAYS = "tests/property/test_invariants.py::test_"
+RELAY = "tests/unit/gateway/test_relay.py::test_"
+MACHINE = (
+    "tests/property/core/test_exchange_machine.py::"
+    "test_the_exchange_does_what_the_model_says_and_the_campaign_uses_every_row_of_both_tables"
+)
+
+
+class Plant(NamedTuple):
+    """One bug. `killers`: pytest node ids without parameters; every one of them must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    killers: tuple[str, ...]
+
+
+EXCHANGE, ROUTING, BREAKER = "oxllm/core/exchange.py", "oxllm/core/routing.py", "oxllm/core/breaker.py"
+ANSWER, RELAYING = "oxllm/core/answer.py", "oxllm/gateway/relay.py"
+
+PLANTS = (
+    Plant(
+        "a probe is not given back",
+        BREAKER,
+        "            self._step(Event.GIVE_BACK)",
+        "            pass",
+        (
+            RULES + "a_client_that_leaves_gives_the_probe_back",
+            "tests/unit/core/test_routing.py::test_a_probe_that_says_nothing_of_the_host_is_given_back",
+        ),
+    ),
+    Plant(
+        "a hint is shortened",
+        ROUTING,
+        "own.rate_limited(outcome.retry_after, ",
+        "own.rate_limited(outcome.retry_after and outcome.retry_after / 2, ",
+        (
+            RULES + "every_target_rate_limited_is_429_with_the_soonest_recovery",
+            ALWAYS + "10_nothing_goes_to_a_target_before_its_hint_has_passed",
+        ),
+    ),
+    Plant(
+        "a role event commits",
+        ANSWER,
+        "        self.content += bears",
+        "        self.content += 1",
+        (
+            RULES + "nothing_goes_out_before_content_does",
+            RULES + "what_bears_no_content_does_not_commit_and_its_end_is_a_failure",
+            MACHINE,
+        ),
+    ),
+    Plant(
+        "failing over after commit",
+        EXCHANGE,
+        "        committed = attempt.phase is Phase.COMMITTED\n",
+        "        committed = False\n",
+        (
+            RULES + "a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked",
+            ALWAYS + "04_a_stream_succeeds_exactly_if_every_choice_has_its_finish_reason",
+            MACHINE,
+        ),
+    ),
+    Plant(
+        "the breaker counts a client's faults",
+        "oxllm/core/outcome.py",
+        "Kind.CLIENT_ERROR: Rule(False, False,",
+        "Kind.CLIENT_ERROR: Rule(False, True,",
+        (
+            RULES + "a_clients_own_fault_is_passed_on_as_it_is_at_once",
+            ALWAYS + "09_a_clients_fault_costs_one_attempt_and_no_penalty",
+        ),
+    ),
+    Plant(
+        "[DONE] after a cut",
+        EXCHANGE,
+        '            tail = b"data: " + error.body() + b"\\n\\n"\n',
+        '            tail = b"data: " + error.body() + b"\\n\\n" + DONE_EVENT\n',
+        (
+            RULES + "a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked",
+            ALWAYS + "04_a_stream_succeeds_exactly_if_every_choice_has_its_finish_reason",
+        ),
+    ),
+    Plant(
+        "the deadline is each attempt's own",
+        EXCHANGE,
+        "        self._tried_states.add(candidate.state)\n",
+        "        self._tried_states.add(candidate.state)\n"
+        "        self._deadline = now + min(self._route.request, self._facts.timeout or inf)\n",
+        (
+            RULES + "the_request_deadline_holds_over_all_attempts",
+            ALWAYS + "11_the_deadline_holds_over_all_attempts_until_commit",
+        ),
+    ),
+    Plant(
+        "tiers in reverse",
+        ROUTING,
+        'sorted(candidates, key=attrgetter("tier"))',
+        'sorted(candidates, key=attrgetter("tier"), reverse=True)',
+        (
+            RULES + "each_candidate_is_tried_once_in_tier_order",
+            ALWAYS + "06_attempts_follow_the_policys_order",
+        ),
+    ),
+    Plant(
+        "the budget is ignored",
+        "oxllm/core/budget.py",
+        "        if self._extras_in_window + 1 > max(",
+        "        if self._extras_in_window + 1 > 1000 + max(",
+        (
+            "tests/unit/core/test_budget.py",
+            ALWAYS + "08_extra_attempts_stay_within_the_retry_budget_in_every_window",
+        ),
+    ),
+    Plant(
+        "results of an older generation count",
+        BREAKER,
+        "        if generation != self.generation:\n            return\n",
+        "",
+        (
+            ALWAYS + "18_a_result_of_an_older_generation_moves_nothing",
+            ALWAYS + "18_a_slow_failure_from_before_the_outage_does_not_open_what_has_closed",
+        ),
+    ),
+    Plant(
+        "the usage that only we asked for leaks",
+        ANSWER,
+        "        elif has_usage and self._strip_usage:",
+        "        elif has_usage and not self._strip_usage:",
+        (RULES + "usage_that_only_we_asked_for_is_read_and_stripped",),
+    ),
+    Plant(
+        "a ping opens an event",
+        EXCHANGE,
+        'PING = b": ping\\n"',
+        'PING = b"data: {}\\n"',
+        (
+            RELAY + "the_requests_body_is_let_go_at_commit_also_when_the_head_went_out_before",
+            ALWAYS + "05_all_output_parses_and_says_the_same_however_input_is_cut",
+        ),
+    ),
+    Plant(
+        "weights are ignored",
+        ROUTING,
+        "                candidate._credit += candidate.weight\n",
+        "                candidate._credit += 1\n",
+        (ALWAYS + "06_weights_share_a_tier_to_the_request",),
+    ),
+    Plant(
+        "a target's cooldown holds for its provider",
+        ROUTING,
+        "        own, shared = target.cooldown, target.provider.cooldown\n",
+        "        own, shared = target.provider.cooldown, target.provider.cooldown\n",
+        (RULES + "two_targets_of_one_provider_are_both_reached",),
+    ),
+    Plant(
+        "the loser of a hedge is not cancelled",
+        EXCHANGE,
+        "                self._settle(other, why, now)\n                effects.append(Cancel(other))\n",
+        "                self._settle(other, why, now)\n",
+        (
+            RULES + "the_first_to_have_content_wins_and_the_other_is_cancelled",
+            RELAY + "the_loser_of_a_hedge_is_let_go_at_once",
+        ),
+    ),
+    Plant(
+        "the breaker opens one failure late",
+        BREAKER,
+        "        if self.failures < self.settings.failures:",
+        "        if self.failures <= self.settings.failures:",
+        (ALWAYS + "15_a_breaker_opens_exactly_at_its_threshold",),
+    ),
+    Plant(
+        "a half-open breaker lets everybody through",
+        ROUTING,
+        "        if probe:\n            breaker.take(now)\n",
+        "",
+        (RULES + "a_probe_that_wins_closes_its_breaker_at_its_commit",),
+    ),
+    Plant(
+        "the cool-off has no cap",
+        BREAKER,
+        "min(seconds, self.settings.cooldown_max)",
+        "seconds * 2",
+        (ALWAYS + "16_after_healing_one_probe_closes_and_traffic_is_back_on_the_preferred_tier",),
+    ),
+    Plant(
+        "a hang-up does not reach the provider",
+        RELAYING,
+        "                    leg.call.cancel()\n",
+        "                    pass\n",
+        (
+            RELAY + "a_hang_up_closes_the_providers_connection_within_100_ms",
+            ALWAYS + "12_a_hang_up_cancels_upstream_at_once_and_moves_no_breaker",
+        ),
+    ),
+    Plant(
+        "a stream with a choice missing is complete",
+        ANSWER,
+        "self._seen == self._done and self._done.bit_count() >= self._n",
+        "self._seen == self._done",
+        (RULES + "fewer_choices_than_asked_for_are_not_complete",),
+    ),
+    Plant(
+        "any finish_reason completes",
+        ANSWER,
+        "self._seen == self._done and self._done.bit_count() >= self._n",
+        "self._done > 0",
+        (RULES + "every_choice_needs_its_finish_reason",),
+    ),
+    Plant(
+        "Retry-After names the last recovery",
+        ROUTING,
+        "        return min(within, default=None), states",
+        "        return max(within, default=None), states",
+        (
+            RULES + "every_target_rate_limited_is_429_with_the_soonest_recovery",
+            ALWAYS + "17_when_all_are_down_there_is_an_answer_at_once_with_the_soonest_recovery",
+        ),
+    ),
+    Plant(
+        "an error names the key",
+        "oxllm/core/refusal.py",
+        '    return f"{candidate.state.provider.name}/{candidate.state.model}"',
+        '    return f"{candidate.state.provider.name}/{candidate.plan.api_key}"',
+        (
+            RULES + "the_message_names_statuses_and_codes_but_no_text_and_no_key",
+            ALWAYS + "21_no_key_is_in_any_output",
+        ),
+    ),
+    Plant(
+        "second tries are not counted",
+        ROUTING,
+        "        state.counters.attempts += 1\n        state.counters.retries += 1\n",
+        "        state.counters.retries += 1\n",
+        (ALWAYS + "19_the_counters_are_what_the_providers_ledgers_say",),
+    ),
+    Plant(
+        "a second try has no jitter",
+        EXCHANGE,
+        "        self._again_at = now + self._rng.uniform(*JITTER_S)",
+        "        self._again_at = now",
+        (
+            RULES + "a_500_or_502_is_tried_again_at_the_same_target_after_a_jitter",
+            ALWAYS + "07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows",
+            MACHINE,
+        ),
+    ),
+    Plant(
+        "max_attempts is one too many",
+        EXCHANGE,
+        "        if self.attempts >= self._retry.max_attempts or",
+        "        if self.attempts > self._retry.max_attempts or",
+        (
+            RULES + "max_attempts_is_the_end_whatever_is_left",
+            ALWAYS + "07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows",
+            MACHINE,
+        ),
+    ),
+    Plant(
+        "held-back events are sent twice",
+        EXCHANGE,
+        '        effects.append(Write(b"".join(attempt.held)))\n        attempt.held.clear()\n',
+        '        effects.append(Write(b"".join(attempt.held) * 2))\n        attempt.held.clear()\n',
+        (
+            RULES + "a_stream_is_passed_on_and_ends_as_its_provider_ended_it",
+            ALWAYS + "02_a_success_is_one_providers_text_with_no_splice_gap_or_duplicate",
+            MACHINE,
+        ),
+    ),
+    Plant(
+        "a stall inside the hold-back goes unnoticed",
+        EXCHANGE,
+        "    def _tick_uncommitted(self, now: float, effects: list[Effect]) -> None:\n",
+        "    def _tick_uncommitted(self, now: float, effects: list[Effect]) -> None:\n"
+        "        for held in self._running:\n"
+        "            if held.phase is Phase.HOLDING:\n"
+        "                self._idle_from(held, now)\n",
+        (RULES + "a_provider_that_stalls_inside_the_hold_back_is_given_up_after_its_idle_time", MACHINE),
+    ),
+    Plant(
+        "the first failure is the client's",
+        EXCHANGE,
+        "        if self.attempts >= self._retry.max_attempts or now",
+        "        if self.attempts >= self._retry.max_attempts or self._tried or now",
+        (
+            RULES + "each_candidate_is_tried_once_in_tier_order",
+            ALWAYS
+            + "03_before_commit_a_failure_is_invisible_while_a_candidate_remains_and_after_it_nobody_else_is_asked",
+        ),
+    ),
+    Plant(
+        "an illegal transition",
+        BREAKER,
+        "    (State.PROBING, Event.FAILURE): State.OPEN,\n",
+        "    (State.PROBING, Event.FAILURE): State.HALF_OPEN,\n",
+        (ALWAYS + "14_a_dead_provider_is_asked_once_a_cool_off",),
+    ),
+    Plant(
+        "a dead idle connection costs an attempt",
+        "oxllm/gateway/pool.py",
+        "        if self.reused and before_response:\n",
+        "        if False:\n",
+        (RELAY + "a_connection_that_was_idle_and_is_dead_is_replaced_for_free",),
+    ),
+    Plant(
+        "the body is kept after commit",
+        RELAYING,
+        "        if self._body is not None and (",
+        "        if self._over and (",
+        (RELAY + "the_requests_body_is_let_go_at_commit_also_when_the_head_went_out_before",),
+    ),
+)
