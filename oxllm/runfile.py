@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
-import time
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -100,21 +98,6 @@ def _write_locked(file: str, run: RunFile) -> int:
         _unlink(file)
         raise
     return fd
-
-
-def claim(host: str, port: int, admin_token: str | None, config: str | None) -> Written:
-    """This process's run file, at its place: `with claim(...):` around the time that it serves.
-
-    A gateway that cannot write one serves all the same: the command line then needs `--url`, and stderr says so.
-    """
-    pid = os.getpid()
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to connect to, not to bind
-    run = RunFile(pid, start_time(pid), time.time(), reached, port, admin_token, config)
-    try:
-        return write(directory(os.environ), run)
-    except OSError as error:
-        sys.stderr.write(f"oxllm: no run file, so other commands need --url or --port: {error}\n")
-        return Written("", -1)
 
 
 def read_all(path: str) -> list[RunFile]:

@@ -7,6 +7,7 @@ which therefore imports nothing but the stdlib, httptools, msgspec and oxllm's o
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import random
@@ -48,12 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(sys.argv[1:] if argv is None else argv)
     try:
         plan = _read_plan(int(options.get("plan-fd", "-1")))
-        loop = asyncio.new_event_loop()
         sockets = systemd.sockets() or listen(plan.server)
     except (plans.PlanError, BindError, ValueError) as error:
         sys.stderr.write(f"oxllm: {error}\n")
         return 1
-    return _run(loop, plan, sockets, json_log=options.get("log-format") == "json")
+    return _run(asyncio.new_event_loop(), plan, sockets, json_log=options.get("log-format") == "json")
 
 
 def _options(argv: Sequence[str]) -> dict[str, str]:
@@ -102,7 +102,11 @@ def _bind(host: str, port: int, dual: bool) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        advice = "; is another oxllm running (`oxllm status`)? Else set server.port" if error.errno == 98 else ""
+        advice = (
+            "; is another oxllm running (`oxllm status`)? Else set server.port"
+            if error.errno == errno.EADDRINUSE
+            else ""
+        )
         raise BindError(f"cannot bind {where}: {error.strerror}{advice}") from None
     return sock
 

@@ -87,25 +87,6 @@ def test_a_run_file_does_not_show_its_token(run: RunFile) -> None:
     assert "hush" not in repr(run)
 
 
-def test_a_serving_process_claims_a_file_with_an_address_to_connect_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    with runfile.claim("0.0.0.0", 8080, "hush", None):
-        (found,) = runfile.read_all(str(tmp_path))
-        assert (found.pid, found.host, found.port, found.admin_token) == (os.getpid(), "127.0.0.1", 8080, "hush")
-    assert runfile.read_all(str(tmp_path)) == []
-
-
-def test_a_gateway_that_cannot_write_its_file_serves_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "file"))
-    with runfile.claim("127.0.0.1", 8080, None, None):
-        assert "no run file, so other commands need --url or --port" in capsys.readouterr().err
-
-
 def test_a_file_that_is_replaced_is_found_with_its_new_content_and_goes_at_the_end(
     tmp_path: Path, run: RunFile
 ) -> None:

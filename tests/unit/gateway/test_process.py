@@ -1,0 +1,111 @@
+"""A serving process begins with a plan and an address, or says in one line why it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+from pathlib import Path
+
+import pytest
+
+from oxllm import plan as plans
+from oxllm import runfile
+from oxllm.gateway import process
+from oxllm.gateway.log import Log
+from oxllm.gateway.process import BindError, listen, main, raise_file_limit
+from oxllm.plan import Plan, Server
+
+
+def handed_over(data: bytes) -> int:
+    fd = os.memfd_create("plan") if hasattr(os, "memfd_create") else os.open("/tmp", os.O_TMPFILE | os.O_RDWR)
+    os.write(fd, data)
+    return fd
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"not JSON", b"[1, 2]"])
+def test_what_is_no_plan_ends_with_1_and_a_line_that_holds_nothing_of_it(
+    data: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--plan-fd", str(handed_over(data))]) == 1
+    error = capfd.readouterr().err
+    assert error.startswith("oxllm: not a plan")
+    assert error.count("\n") == 1
+
+
+def test_a_descriptor_that_is_not_open_says_how_to_start(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--plan-fd", "987"]) == 1
+    assert "start with `oxllm serve`" in capfd.readouterr().err
+
+
+def test_an_address_in_use_is_named_with_what_to_do(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--plan-fd", str(handed_over(plans.encode(Plan(server=Server(port=port)))))]) == 1
+    error = capfd.readouterr().err
+    assert f"cannot bind 127.0.0.1:{port}" in error
+    assert "`oxllm status`" in error
+
+
+def test_a_host_that_does_not_exist_is_named() -> None:
+    with pytest.raises(BindError, match=r"cannot bind no-such-host\.invalid:0"):
+        listen(Server(port=0, listen=("no-such-host.invalid",)))
+
+
+def test_of_several_addresses_all_get_the_port_that_the_first_chose() -> None:
+    sockets = listen(Server(port=0, bind_family="dual", listen=("127.0.0.1", "127.0.0.2")))
+    try:
+        ports = {sock.getsockname()[1] for sock in sockets}
+        assert len(sockets) == 2
+        assert len(ports) == 1
+        assert 0 not in ports
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_a_short_limit_of_open_files_lowers_max_connections_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1024))
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+    connections, warning = raise_file_limit(Server(max_connections=4096))
+    assert raised == [(1024, 1024)]
+    assert connections == (1024 - process.FDS_OF_OUR_OWN) // 2
+    assert warning is not None
+    assert "from 4096 to 480" in warning
+
+
+def test_enough_open_files_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_000_000, 1_000_000))
+    assert raise_file_limit(Server(max_connections=4096)) == (4096, None)
+
+
+def test_the_run_file_of_a_wildcard_names_an_address_to_connect_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    with socket.create_server(("0.0.0.0", 0)) as sock:
+        written = process._RunFile(sock, None)  # type: ignore[arg-type]
+        written.write(Plan(server=Server(admin_token="hush")))
+        (found,) = runfile.read_all(str(tmp_path))
+        assert (found.host, found.port, found.admin_token) == ("127.0.0.1", sock.getsockname()[1], "hush")
+        written.remove()
+    assert runfile.read_all(str(tmp_path)) == []
+
+
+def test_without_a_place_for_the_run_file_it_serves_and_logs_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "file"))
+    loop = asyncio.new_event_loop()
+    reader, writer = os.pipe()
+    log = Log(loop, writer, lambda: 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        process._RunFile(sock, log).write(Plan())
+    log.flush()
+    assert b"no run file, so commands need --url" in os.read(reader, 4096)
+    os.close(reader)
+    os.close(writer)
+    loop.close()
