@@ -33,7 +33,8 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if node is None or npm is None:
         pytest.skip("node and npm are not installed")
     directory = tmp_path_factory.mktemp("node")
-    install = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(directory), PACKAGE]
+    quick = ["--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1", "--fetch-timeout=15000"]
+    install = [npm, "install", *quick, "--prefix", str(directory), PACKAGE]
     try:
         done = subprocess.run(install, capture_output=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:
