@@ -478,6 +478,7 @@ class Exchange:
     def _failed(self, attempt: Attempt, result: Outcome, now: float) -> list[Effect]:
         """An attempt has failed: to the next one, or to the client."""
         effects: list[Effect] = [Cancel(attempt)]
+        result = self._without_key(attempt, result)
         committed = attempt.phase is Phase.COMMITTED
         if committed:
             result = Outcome(Kind.BROKEN, result.reason, result.status, result.code)
@@ -498,6 +499,14 @@ class Exchange:
                 self._move(State.CHOOSING)
             self._next(now, effects)
         return effects
+
+    @staticmethod
+    def _without_key(attempt: Attempt, result: Outcome) -> Outcome:
+        """A provider's code goes into messages and logs, whatever it is: but never when it repeats our key."""
+        key = attempt.candidate.plan.api_key
+        if key and result.code and key in result.code:
+            return msgspec.structs.replace(result, code=None)
+        return result
 
     def _may_retry(self, attempt: Attempt, result: Outcome, now: float) -> bool:
         state = attempt.candidate.state

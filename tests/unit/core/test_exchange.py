@@ -887,3 +887,14 @@ def test_an_attempt_is_begun_before_its_end_can_be_known() -> None:
     d = drive()
     assert isinstance(d.effects[0], Try)
     assert not any(isinstance(effect, Begin) for effect in d.effects)
+
+
+def test_a_code_that_repeats_our_key_is_not_repeated() -> None:
+    plan = make_plan("alpha")
+    key = plan.providers[0].api_key
+    assert key is not None
+    d = Drive(plan=plan).start().answer("alpha", error_body(f"bad_{key}"), 503)
+    assert d.client.status == 502
+    assert "HTTP 503" in d.client.message
+    assert key not in d.client.message
+    assert all(key not in step.result for step in d.exchange.steps)
