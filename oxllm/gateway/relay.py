@@ -67,7 +67,6 @@ class Relay:
     __slots__ = (
         "_alarm",
         "_alarm_at",
-        "_blocked",
         "_body",
         "_extra_headers",
         "_legs",
@@ -104,7 +103,6 @@ class Relay:
         self._body: RequestBody | None = body
         self._extra_headers = extra_headers
         self._legs: list[Leg] = []
-        self._blocked = False
         self._over = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
@@ -133,7 +131,6 @@ class Relay:
 
     def blocked(self) -> None:
         """The client takes less than the provider gives."""
-        self._blocked = True
         for leg in self._legs:
             if leg.call is not None:
                 leg.call.pause()
@@ -141,7 +138,6 @@ class Relay:
 
     def drained(self) -> None:
         """The client has room again."""
-        self._blocked = False
         for leg in self._legs:
             if leg.call is not None:
                 leg.call.resume()
