@@ -137,9 +137,9 @@ def grade(
         failover=spread(_failovers(by_question.values())),
         recovery=spread(_recoveries(scenario, attempts, duration)),
         ttft=spread([seen.first - seen.started for seen in transcripts if seen.first is not None and seen.stream]),
-        ttft_perfect=spread(_perfect(scenario, transcripts, groups, first=True)),
+        ttft_perfect=spread(perfect(scenario, transcripts, groups, first=True)),
         total=spread([seen.ended - seen.started for seen in transcripts if seen.ended and seen.verdict == "whole"]),
-        total_perfect=spread(_perfect(scenario, transcripts, groups, first=False)),
+        total_perfect=spread(perfect(scenario, transcripts, groups, first=False)),
         rss_max=max((sample.rss for sample in samples if sample.rss is not None), default=None),
         kinds=kinds,
         untouched=tuple(kind for kind in faults.KINDS if kind not in kinds),
@@ -261,7 +261,7 @@ def _recoveries(scenario: Scenario, attempts: Sequence[Record], duration: float)
     return found
 
 
-def _perfect(
+def perfect(
     scenario: Scenario, transcripts: Sequence[Transcript], groups: Mapping[str, Sequence[str]], first: bool
 ) -> list[float]:
     """The times of a gateway that always knew whom to ask and cost nothing: those of the healthy answer of the most

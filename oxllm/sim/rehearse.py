@@ -23,6 +23,8 @@ class Run(msgspec.Struct, frozen=True):
     """Everything that a rehearsal left behind, for the report."""
 
     scenario: Scenario
+    groups: Mapping[str, Sequence[str]]
+    """Virtual model -> its providers in order of preference."""
     duration: float
     card: Card
     transcripts: list[Transcript]
@@ -68,7 +70,7 @@ async def rehearse(
         await live.stop()
     records = [record for provider in live.providers.values() for record in provider.ledger.records]
     card = grade(scenario, groups, load.transcripts, records, samples, duration, expectations)
-    return Run(scenario, duration, card, load.transcripts, records, samples)
+    return Run(scenario, groups, duration, card, load.transcripts, records, samples)
 
 
 async def _watch(
