@@ -47,10 +47,10 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A violation and the coordinate of the fate that led to it, for `--fate`."""
+    """A violation and the coordinates of the fates that led to it, for `--fate`; none if no attempt was made."""
 
     what: str
-    coordinate: str
+    coordinates: tuple[str, ...]
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -204,8 +204,7 @@ def _findings(
 ) -> Iterable[Finding]:
     for seen in transcripts:
         if seen.verdict == "truncated" or (seen.verdict == "refused" and reasons[seen.model] is None):
-            attempts = by_question.get(seen.asked, [])
-            where = ", ".join(_coordinate(seed, record) for record in attempts) or "no attempt was made"
+            where = tuple(_coordinate(seed, record) for record in by_question.get(seen.asked, []))
             yield Finding(f"request {seen.number} of {seen.model} {seen.verdict}: {seen.detail}", where)
 
 
@@ -218,7 +217,7 @@ def _retry_after(seed: int, attempts: Iterable[Record]) -> list[Finding]:
         said, over = until.get(target, (0.0, 0.0))
         if said + MARGIN_S < record.arrived < over - MARGIN_S:
             early = f"{record.provider}/{record.model} was asked {over - record.arrived:.1f}s before its wait was over"
-            found.append(Finding(early, _coordinate(seed, record)))
+            found.append(Finding(early, (_coordinate(seed, record),)))
         if record.hint is not None and record.ended is not None:
             over = max(over, record.ended + min(record.hint, HINT_MAX_S))
             until[target] = (record.ended, over)
@@ -234,7 +233,7 @@ def _into_open(seed: int, attempts: Iterable[Record], samples: Sequence[Sample])
         if state == "open" and other.states.get(name) == "open" and one.at + one.left.get(name, 0.0) > other.at
     ]
     return [
-        Finding(f"{record.provider} was asked while its breaker was open", _coordinate(seed, record))
+        Finding(f"{record.provider} was asked while its breaker was open", (_coordinate(seed, record),))
         for record in attempts
         if any(name == record.provider and begin < record.arrived < end for name, begin, end in spans)
     ]

@@ -16,6 +16,7 @@ from . import report as reports
 from .gateway import ConfigError, Gateway
 from .load import Transcript
 from .rehearse import Run, rehearse
+from .replay import Replay
 from .scenario import Scenario
 
 
@@ -32,6 +33,14 @@ class Request(msgspec.Struct, frozen=True):
     streams: float
     pace: str
     grade: tuple[str, ...]
+
+    def replay(self, seed: int) -> Replay:
+        """The commands that have it again; `seed` is the one that it had."""
+        chaos = ("--chaos", self.chaos, *(["--blackout"] if self.blackout else []))
+        play = chaos if self.scene is None else ("--scene", str(self.scene))
+        load = ("--rps", f"{self.rps:g}", "--streams", f"{self.streams * 100:g}", "--pace", self.pace)
+        rules = (word for rule in self.grade for word in ("--grade", rule))
+        return Replay(str(self.config), (*play, "--for", f"{self.duration:g}s"), ("--seed", str(seed), *load, *rules))
 
 
 def timetable(asked: Request) -> str:
@@ -67,9 +76,10 @@ def rehearsal(asked: Request, report: Path | None, as_json: bool) -> int:
         run = asyncio.run(_run(asked, plan, scenario, expectations))
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from None
+    replay = asked.replay(scenario.seed)
     if report is not None:
         report.write_text(reports.page(run), encoding="utf-8")
-    click.echo(reports.as_json(run.card) if as_json else reports.text(run.card))
+    click.echo(reports.as_json(run.card) if as_json else reports.text(run.card, replay))
     return 1 if run.card.failed else 0
 
 

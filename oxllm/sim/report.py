@@ -13,6 +13,7 @@ from .chance import Chance
 from .grade import Card, Spread
 from .ledger import Record
 from .rehearse import Run
+from .replay import Replay
 
 VERDICTS = ("whole", "refused", "broken", "truncated", "unfinished")
 _COLOURS = {
@@ -24,13 +25,13 @@ _WIDTH, _HEIGHT = 900, 160
 FINDINGS_MAX = 20
 
 
-def text(card: Card) -> str:
-    """The card as lines for a terminal."""
+def text(card: Card, replay: Replay) -> str:
+    """The card as lines for a terminal. `replay`: how to have the run again."""
     rows = list(_rows(card))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
     for finding in card.findings[:FINDINGS_MAX]:
-        lines += [f"! {finding.what}", f"    replay: {finding.coordinate}"]
+        lines += [f"! {finding.what}", *(f"    {replay.fate(at)}" for at in finding.coordinates)]
     if len(card.findings) > FINDINGS_MAX:
         lines.append(f"! and {len(card.findings) - FINDINGS_MAX} more")
     lines += [f"FAILED: {expectation}" for expectation in card.failed] or ["passed"]
@@ -78,7 +79,7 @@ def page(run: Run) -> str:
     card = run.card
     rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in _rows(card))
     findings = "".join(
-        f"<li>{html.escape(finding.what)} <code>{html.escape(finding.coordinate)}</code></li>"
+        f"<li>{html.escape(finding.what)} <code>{html.escape(' '.join(finding.coordinates))}</code></li>"
         for finding in card.findings
     )
     verdict = "failed: " + ", ".join(card.failed) if card.failed else "passed"

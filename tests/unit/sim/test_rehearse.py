@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -18,7 +19,9 @@ from oxllm.sim.gateway import Gateway
 from oxllm.sim.grade import Card, Sample
 from oxllm.sim.ledger import Record
 from oxllm.sim.load import Answer, Transcript
+from oxllm.sim.rehearsal import Request
 from oxllm.sim.rehearse import Run, rehearse
+from oxllm.sim.replay import Replay
 from oxllm.sim.scenario import Scenario, Upstream
 
 CONFIG = """
@@ -71,10 +74,12 @@ async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     rules = ("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0")
     assert [grade.met(rule, run.card, run.samples) for rule in rules] == [False] * 4
     assert run.card.failed == rules
-    coordinates = {finding.coordinate for finding in run.card.findings}
+    coordinates = [coordinate for finding in run.card.findings for coordinate in finding.coordinates]
     assert any(coordinate.startswith("7:alpha:") for coordinate in coordinates)
     assert_draws(report.page(run))
-    assert "FAILED: truncated == 0" in report.text(run.card)
+    said = report.text(run.card, Replay("my config.toml"))
+    assert "FAILED: truncated == 0" in said
+    assert f"    oxllm sim --rehearse 'my config.toml' --fate {coordinates[0]}\n" in said
     assert json.loads(report.as_json(run.card))["truncated"] == run.card.truncated
 
 
@@ -175,7 +180,7 @@ def attempt(ordinal: int, at: float, hint: float | None = None, ended: float | N
 def test_an_attempt_before_the_wait_is_over_is_a_violation_and_one_on_its_way_is_none() -> None:
     refused = attempt(1, 10.0, hint=5.0, ended=10.1)
     assert [card([refused, attempt(2, at)]).retry_after_violations for at in (10.2, 12.0, 15.0)] == [0, 1, 0]
-    assert card([refused, attempt(2, 12.0)]).findings[0].coordinate == "7:alpha:2"
+    assert card([refused, attempt(2, 12.0)]).findings[0].coordinates == ("7:alpha:2",)
 
 
 def test_a_later_shorter_wait_does_not_end_an_earlier_longer_one() -> None:
@@ -230,3 +235,15 @@ def test_what_never_ended_counts_as_unfinished() -> None:
     scenario = Scenario(7, (Upstream("alpha"),))
     waiting = Transcript(0, "smart", True, "asked", 0.0)
     assert grade.grade(scenario, {"smart": ["alpha"]}, [waiting], [], [], 60.0, ()).unfinished == 1
+
+
+def test_the_command_of_a_run_says_all_that_it_hangs_on(config: Path) -> None:
+    asked = Request(config, "hell", None, True, 7, 90.0, 2.5, 0.8, "fast", ("broken < 9",))
+    again = asked.replay(8)
+    assert again.run == (
+        f"oxllm sim --rehearse {config} --chaos hell --blackout --for 90s "
+        "--seed 8 --rps 2.5 --streams 80 --pace fast --grade 'broken < 9'"
+    )
+    assert again.fate("8:it's:3").endswith("--blackout --for 90s --fate '8:it'\"'\"'s:3'")
+    scened = msgspec.structs.replace(asked, scene=Path("s.toml")).replay(8)
+    assert scened.fate("8:alpha:3") == f"oxllm sim --rehearse {config} --scene s.toml --for 90s --fate 8:alpha:3"
