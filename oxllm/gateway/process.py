@@ -38,6 +38,10 @@ BACKLOG = 1024
 """Connections that the kernel holds for us (net.core.somaxconn caps it): of 1,000 clients at once none is refused."""
 FDS_OF_OUR_OWN = 64
 """Listeners, epoll, log, run file, a reload child's pipes, DNS: what is left is two for each connection."""
+FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+"""`dual` is both."""
+Address = tuple[str | int, ...]
+"""As getaddrinfo has it: host, port, and for IPv6 flow and scope."""
 
 
 class BindError(OSError):
@@ -77,8 +81,9 @@ def listen(server: plans.Server) -> list[socket.socket]:
     port = server.port
     try:
         for host in server.listen:
-            sockets.append(_bind(host, port, server.bind_family == "dual"))
-            port = sockets[-1].getsockname()[1]  # with port 0 the first one chooses for all
+            for family, address in _addresses(host, server.bind_family):
+                sockets.append(_bind(family, address, port, server.bind_family == "dual"))
+                port = sockets[-1].getsockname()[1]  # with port 0 the first one chooses for all
     except BindError:
         for sock in sockets:
             sock.close()
@@ -86,29 +91,43 @@ def listen(server: plans.Server) -> list[socket.socket]:
     return sockets
 
 
-def _bind(host: str, port: int, dual: bool) -> socket.socket:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _addresses(host: str, bind_family: str) -> list[tuple[socket.AddressFamily, Address]]:
+    """All of `bind_family` that `host` means, each once: a name may have several. Raises BindError."""
+    family = FAMILIES.get(bind_family, socket.AF_UNSPEC)
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, kind, proto)
+        found = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
     except OSError as error:
-        raise BindError(f"cannot bind {where}: {error.strerror}") from None
+        raise BindError(f"cannot bind {host}: {error.strerror}") from None
+    return list(dict.fromkeys((entry[0], entry[4]) for entry in found))
+
+
+def _bind(family: socket.AddressFamily, address: Address, port: int, dual: bool) -> socket.socket:
+    host = str(address[0])
+    where = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise BindError(f"cannot bind {where}: {error.strerror}{_advice(error)}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not (dual and host == "::"))
-        sock.bind(address)
+        sock.bind((host, port, *address[2:]))
         sock.listen(BACKLOG)
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        advice = (
-            "; is another oxllm running (`oxllm status`)? Else set server.port"
-            if error.errno == errno.EADDRINUSE
-            else ""
-        )
-        raise BindError(f"cannot bind {where}: {error.strerror}{advice}") from None
+        raise BindError(f"cannot bind {where}: {error.strerror}{_advice(error)}") from None
     return sock
+
+
+def _advice(error: OSError) -> str:
+    """What an operator may do about it."""
+    if error.errno == errno.EADDRINUSE:
+        return "; is another oxllm running (`oxllm status`)? Else set server.port"
+    if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+        return "; this machine has no such address: look at server.host and server.bind_family"
+    return ""
 
 
 def raise_file_limit(server: plans.Server) -> tuple[int, str | None]:

@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from oxllm.gateway import process
 from oxllm.gateway.log import Log
 from oxllm.gateway.process import BindError, listen, main, raise_file_limit
 from oxllm.plan import Plan, Server
+from tests.support.processes import accepts
 
 
 def handed_over(data: bytes) -> int:
@@ -49,7 +51,7 @@ def test_an_address_in_use_is_named_with_what_to_do(capfd: pytest.CaptureFixture
 
 
 def test_a_host_that_does_not_exist_is_named() -> None:
-    with pytest.raises(BindError, match=r"cannot bind no-such-host\.invalid:0"):
+    with pytest.raises(BindError, match=r"cannot bind no-such-host\.invalid: "):
         listen(Server(port=0, listen=("no-such-host.invalid",)))
 
 
@@ -63,6 +65,58 @@ def test_of_several_addresses_all_get_the_port_that_the_first_chose() -> None:
     finally:
         for sock in sockets:
             sock.close()
+
+
+NAME = {
+    socket.AF_INET: [("127.0.0.1", 0), ("127.0.0.2", 0), ("127.0.0.1", 0)],
+    socket.AF_INET6: [("::1", 0, 0, 0)],
+}
+"""What a name means that has addresses of both families, one of them twice, as in some hosts files."""
+
+
+@pytest.mark.parametrize(
+    ("family", "bound"),
+    [
+        ("dual", ["127.0.0.1", "127.0.0.2", "::1"]),
+        ("ipv4", ["127.0.0.1", "127.0.0.2"]),
+        ("ipv6", ["::1"]),
+    ],
+)
+def test_all_addresses_of_a_name_are_bound_each_once(
+    family: str, bound: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lookup(host: str, port: None, family: int, kind: int) -> list[Any]:
+        return [
+            (family_, kind, 6, "", address)
+            for family_, addresses in NAME.items()
+            for address in addresses
+            if family in (0, family_)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    sockets = listen(Server(port=0, bind_family=family, listen=("gateway.lan",)))
+    try:
+        assert [sock.getsockname()[0] for sock in sockets] == bound
+        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+@pytest.mark.parametrize(
+    ("family", "reaches"), [("dual", ["127.0.0.1", "::1"]), ("ipv6", ["::1"]), ("ipv4", ["127.0.0.1"])]
+)
+def test_a_wildcard_takes_the_families_that_it_names(family: str, reaches: list[str]) -> None:
+    wildcard = "0.0.0.0" if family == "ipv4" else "::"
+    (sock,) = listen(Server(port=0, bind_family=family, listen=(wildcard,)))
+    with sock:
+        port = sock.getsockname()[1]
+        assert [host for host in ("127.0.0.1", "::1") if accepts(port, host)] == reaches
+
+
+def test_an_address_of_no_interface_says_what_to_look_at() -> None:
+    with pytest.raises(BindError, match=r"cannot bind 192\.0\.2\.1:0: .*server\.host"):
+        listen(Server(port=0, listen=("192.0.2.1",)))
 
 
 def test_a_short_limit_of_open_files_lowers_max_connections_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
