@@ -48,7 +48,7 @@ ERROR_BODY_MAX = 256 * 1024
 """Bytes of an error body that are read; the same bound as for a held answer."""
 DONE_EVENT = b"data: [DONE]\n\n"
 PING = b": ping\n"
-STOPPING = Outcome(Kind.LOST, "the gateway is shutting down")
+STOPPING = Outcome(Kind.STOPPED, "the gateway is shutting down")
 
 
 class State(Enum):
@@ -328,7 +328,7 @@ class Exchange:
         if committed:
             self._interrupt(STOPPING, effects)
         else:
-            self._refuse(api_error(503, STOPPING.reason, "overloaded", retry_after=1), effects)
+            self._refuse(api_error(503, STOPPING.reason, "overloaded", retry_after=1), Cause.GATEWAY, effects)
         return effects
 
     def paused(self) -> None:
@@ -471,7 +471,8 @@ class Exchange:
             self.error, self.cause = "the context is too long for every target", Cause.CLIENT
             return
         recovery = self._router.recovery(self._route, now)
-        self._refuse(refuse(self._route.name, self._tried, recovery, deadline), effects)
+        cause = next((RULES[result.kind].cause for _, result in reversed(self._tried)), Cause.CAPACITY)
+        self._refuse(refuse(self._route.name, self._tried, recovery, deadline), cause, effects)
 
     # Ending.
 
@@ -551,9 +552,8 @@ class Exchange:
         effects.append(Break(tail))
         self._move(State.DONE)
 
-    def _refuse(self, error: ApiError, effects: list[Effect]) -> None:
-        self.error = error.message
-        self.cause = next((RULES[result.kind].cause for _, result in reversed(self._tried)), Cause.CAPACITY)
+    def _refuse(self, error: ApiError, cause: Cause | None, effects: list[Effect]) -> None:
+        self.error, self.cause = error.message, cause
         fields = error.headers()
         fields.append((b"x-oxllm-attempts", b"%d" % self.attempts))
         self._reply(Answer(error.status, fields, error.body()), effects)

@@ -47,6 +47,8 @@ class Kind(Enum):
     """The time of the whole request, or this attempt's share of it, was over."""
     LOST = "lost"
     """Cancelled, since the other of two attempts side by side was faster."""
+    STOPPED = "stopped"
+    """Broken off, since the gateway ends."""
 
 
 class Cause(Enum):
@@ -103,6 +105,7 @@ RULES: dict[Kind, Rule] = {
     Kind.GONE: Rule(False, False, Effect.NONE, Cause.CLIENT),
     Kind.DEADLINE: Rule(True, False, Effect.NONE, Cause.NETWORK),  # counts only if the Outcome says so
     Kind.LOST: Rule(False, False, Effect.NONE, None),
+    Kind.STOPPED: Rule(False, False, Effect.NONE, Cause.GATEWAY),
 }
 
 

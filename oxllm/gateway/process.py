@@ -18,6 +18,7 @@ import stat
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from oxllm import plan as plans
 from oxllm import runfile
@@ -40,7 +41,7 @@ FDS_OF_OUR_OWN = 64
 """Listeners, epoll, log, run file, a reload child's pipes, DNS: what is left is two for each connection."""
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 """`dual` is both."""
-Address = tuple[str | int, ...]
+Address = tuple[Any, ...]
 """As getaddrinfo has it: host, port, and for IPv6 flow and scope."""
 
 

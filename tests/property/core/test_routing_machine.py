@@ -115,7 +115,7 @@ class RoutingMachine(RuleBasedStateMachine):
             self.forbidden[where] += 1
             if self.forbidden[where] >= 2:
                 self.mark(where, Skip.AUTH, 60.0)
-        elif kind not in {Kind.GONE, Kind.LOST, Kind.DEADLINE}:
+        elif kind not in {Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED}:
             self.forbidden[where] = 0
         if kind is Kind.QUOTA:
             self.mark(name, Skip.QUOTA, 600.0)

@@ -753,6 +753,7 @@ def test_a_client_that_leaves_cancels_everything_and_moves_no_breaker(phase: str
 def test_a_drain_that_cannot_wait_answers_in_every_phase(phase: str) -> None:
     d = PHASES[phase]().expire()
     assert d.over
+    assert d.exchange.cause is Cause.GATEWAY, "nobody else is to blame"
     assert d.running == []
     assert d.in_flight() == 0
     assert d.failures("alpha") == 0
@@ -772,8 +773,9 @@ def test_what_still_drains_is_cancelled_when_the_gateway_stops(end: Callable[[Dr
     assert (d.running, d.client.over, d.failures("alpha")) == ([], "end", 0)
 
 
-def test_a_client_that_leaves_gives_the_probe_back() -> None:
-    d = opened(make_plan("alpha")).start().connect("alpha").gone()
+@pytest.mark.parametrize("end", [Drive.gone, Drive.expire])
+def test_a_client_or_a_gateway_that_leaves_gives_the_probe_back(end: Callable[[Drive], Drive]) -> None:
+    d = end(opened(make_plan("alpha")).start().connect("alpha"))
     assert d.router.providers["alpha"].breaker.state(d.now) is BreakerState.HALF_OPEN
     assert d.router.providers["alpha"].patience == 2.0
 

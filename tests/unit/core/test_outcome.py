@@ -236,6 +236,7 @@ def test_the_rows_say_what_the_specified_table_says() -> None:
         Kind.GONE: (False, False, Effect.NONE),
         Kind.DEADLINE: (True, False, Effect.NONE),
         Kind.LOST: (False, False, Effect.NONE),
+        Kind.STOPPED: (False, False, Effect.NONE),
     }
     assert set(rows) == set(Kind)
 

@@ -160,6 +160,7 @@ QUIET = {
     Kind.GONE,
     Kind.DEADLINE,
     Kind.LOST,
+    Kind.STOPPED,
 }
 
 
@@ -189,7 +190,7 @@ def test_a_deadline_counts_only_when_the_outcome_says_so() -> None:
     assert skips(subject) == {"a/m": Skip.OPEN}
 
 
-@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.CLIENT_ERROR, Kind.GONE, Kind.LOST, Kind.AUTH])
+@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.CLIENT_ERROR, Kind.GONE, Kind.LOST, Kind.STOPPED, Kind.AUTH])
 def test_what_does_not_count_does_not_end_a_row_of_failures_either(kind: Kind) -> None:
     subject = router(virtual("v", *AB))
     run(subject, "a/m", BROKEN, times=2)

@@ -67,7 +67,7 @@ def test_of_several_addresses_all_get_the_port_that_the_first_chose() -> None:
             sock.close()
 
 
-NAME = {
+NAME: dict[int, list[tuple[Any, ...]]] = {
     socket.AF_INET: [("127.0.0.1", 0), ("127.0.0.2", 0), ("127.0.0.1", 0)],
     socket.AF_INET6: [("::1", 0, 0, 0)],
 }
