@@ -115,11 +115,13 @@ class _Shelf:
         return proxy.absolute(head, self.origin.authority, self.origin.proxy.authorization)
 
     def take(self) -> Connection | None:
-        """The youngest idle connection that is still open."""
+        """The youngest idle connection that is still open, and has been silent."""
         while self.idle:
             connection = self.idle.pop()
             if connection.usable:
-                return connection
+                if connection.quiet:
+                    return connection
+                connection.close()
         return None
 
     def put(self, connection: Connection) -> None:
@@ -167,7 +169,6 @@ class _Lease:
         "_segments",
         "_shelf",
         "_task",
-        "_told_connected",
         "_told_sent",
         "reused",
     )
@@ -182,10 +183,9 @@ class _Lease:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._paused = False
-        self._told_connected = False
-        self._told_sent = False
+        self._told_sent = True
+        """Whether nobody waits to hear that the request is sent."""
         self.reused = False
-        """Whether it goes over a connection that had been idle."""
 
     # Call
 
@@ -217,7 +217,7 @@ class _Lease:
             return
         self.reused = True
         self._start(connection)
-        self._pool.loop.call_soon(self._announce)
+        self._told_sent = connection.sent
 
     def _connect(self) -> None:
         self._task = self._pool.loop.create_task(self._make())
@@ -232,7 +232,7 @@ class _Lease:
         self._task = None
         self._pool.connecting.discard(self)
         self._start(connection)
-        self._announce()
+        self._announce(connection)
 
     def _start(self, connection: Connection) -> None:
         assert self._caller is not None
@@ -243,15 +243,11 @@ class _Lease:
         if not self.reused:
             self._forget_request()
 
-    def _announce(self) -> None:
-        connection = self._connection
-        if connection is None or self._caller is None:
-            return
-        connection.announced = True
-        if not self._told_connected:
-            self._told_connected = True
-            self._caller.connected()
-        if self._connection is connection and connection.sent:
+    def _announce(self, connection: Connection) -> None:
+        assert self._caller is not None
+        self._told_sent = False
+        self._caller.connected()
+        if connection.sent:
             self.sent()
 
     # Owner
@@ -279,7 +275,8 @@ class _Lease:
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self._connection = None
         if self.reused and before_response:
-            self.reused = self._told_connected = self._told_sent = False
+            self.reused = False
+            self._told_sent = True
             assert self._caller is not None
             self._caller.reconnecting()
             self._connect()
@@ -330,7 +327,7 @@ class Pool:
     def request(self, provider: plan.Provider, head: bytes, segments: Segments, caller: Caller) -> Call:
         """Send `head` (whole, with its blank line) and `segments` to `provider`, and its response to `caller`.
 
-        No callback comes before this has returned.
+        No callback comes before this has returned, and no `connected` if the call that it returns is `reused`.
         """
         known = self._by_name.get(provider.name)
         shelf = known[1] if known is not None and known[0] is provider else self._find(provider)
@@ -381,6 +378,7 @@ class Pool:
         except BaseException:
             transport.abort()
             raise
+        connection.socket = transport.get_extra_info("socket")
         self.connections.add(connection)
         return connection
 

@@ -201,6 +201,8 @@ class Relay:
         leg = Leg(self, attempt)
         self._legs.append(leg)
         leg.call = self.runtime.pool.request(provider, head + tail, segments, leg)
+        if leg.call.reused:
+            leg.connected()
 
     def _cancel(self, attempt: Attempt) -> None:
         for leg in self._legs:

@@ -27,6 +27,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import select
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
@@ -47,6 +48,7 @@ HEADERS_MAX = 200
 """Fields in one head. Envoy and Apache stop at 100; a provider behind two CDNs sends 50."""
 
 Headers = list[tuple[bytes, bytes]]
+Socket = socket.socket
 Segments = Sequence[bytes | memoryview]
 
 
@@ -55,7 +57,7 @@ class Caller(Protocol):
     one of `end` and `failed` comes last, unless the call is cancelled, after which nothing comes."""
 
     def connected(self) -> None:
-        """A connection is there and the request goes out on it."""
+        """A connection is there and the request goes out on it. Not called for one that was there before (`reused`)."""
 
     def reconnecting(self) -> None:
         """The connection, which had been idle, was dead: a new one is made, once. `connected` and `sent` come again."""
@@ -80,6 +82,7 @@ class Call(Protocol):
     """One request under way, as its caller sees it."""
 
     reused: bool
+    """Whether it goes over a connection that had been idle: then it is connected from the start."""
 
     def cancel(self) -> None:
         """Stop; the connection is closed unless the response was whole. No callback follows."""
@@ -375,9 +378,9 @@ class Connection(asyncio.BufferedProtocol):
         "_transport",
         "_view",
         "_waiter",
-        "announced",
         "idle_since",
         "proxied",
+        "socket",
     )
 
     def __init__(self, view: memoryview, lost: Callable[[Connection], None], proxied: bool = False) -> None:
@@ -394,9 +397,9 @@ class Connection(asyncio.BufferedProtocol):
         self._rest: Iterator[bytes | memoryview] | None = None
         self._stuck = False
         self._headed = False
-        self.announced = False
-        """Whether the caller of the present request has been told `connected`."""
         self.idle_since = 0.0
+        self.socket: Socket | None = None
+        """What it all goes over, under whatever layers of TLS, if there is such a thing."""
 
     async def opened(self) -> None:
         """Wait until requests can go out, through proxy and handshake. Raises Broken."""
@@ -412,6 +415,11 @@ class Connection(asyncio.BufferedProtocol):
         return self._transport is not None and not self._transport.is_closing()
 
     @property
+    def quiet(self) -> bool:
+        """Nothing has come while it was idle: no end, and no bytes that would pass for the next request's answer."""
+        return self.socket is None or not readable(self.socket)
+
+    @property
     def sent(self) -> bool:
         """Whether the whole request has been handed over."""
         return self._rest is None
@@ -424,7 +432,6 @@ class Connection(asyncio.BufferedProtocol):
         self._owner = owner
         self._response = Response()
         self._headed = False
-        self.announced = False
         if len(head) + sum(map(len, segments)) <= SLICE:
             self._transport.write(b"".join((head, *segments)))
         else:
@@ -471,8 +478,6 @@ class Connection(asyncio.BufferedProtocol):
         response = self._response
         if response is None:
             self.drop()  # bytes that nobody asked for
-        elif not self.announced:
-            self._fail(Broken(Failure.EOF))  # they were there before the request was: this connection is out of step
         else:
             if not response.started and self._owner is not None:
                 self._owner.answered()
@@ -519,7 +524,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.write(piece)
                 continue
             self._rest = None
-            if self._owner is not None and self.announced:
+            if self._owner is not None:
                 self._owner.sent()
 
     def _report(self, response: Response) -> None:
@@ -570,6 +575,13 @@ class Connection(asyncio.BufferedProtocol):
         self.drop()
         where = "in the head" if response.phase is HEAD else "in the body"
         owner.broken(error.failure, not response.started, error.detail or (where if response.started else ""))
+
+
+def readable(sock: Socket) -> bool:
+    """Whether the peer has sent something, or its end, that nobody has read yet. (`select.select` stops at 1,024.)"""
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def read_last(transport: asyncio.Transport, protocol: asyncio.BufferedProtocol) -> None:

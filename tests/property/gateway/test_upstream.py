@@ -45,7 +45,6 @@ def told(pieces: list[bytes], eof: bool) -> tuple[list[Any], bool | None]:
         transport = FakeTransport(loop, connection)
         connection.connection_made(transport)
         connection.start(b"head", [], caller, borrower)
-        connection.announced = True
         for piece in pieces:
             transport.deliver(piece)
         still_open = not transport.closed

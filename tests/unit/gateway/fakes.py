@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -67,8 +68,10 @@ class Recorder:
 class FakeTransport(asyncio.Transport):
     """A socket in memory. `room` is what its peer's window still takes; None is without end."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BufferedProtocol) -> None:
-        super().__init__()
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BufferedProtocol, sock: socket.socket | None = None
+    ) -> None:
+        super().__init__({"socket": sock})
         self._loop = loop
         self._protocol = protocol
         self.written = bytearray()
@@ -178,6 +181,8 @@ class Network:
         """Host -> seconds until it answers, or the error it answers with at once."""
         self.dialled: list[tuple[float, str]] = []
         self.made: list[FakeTransport] = []
+        self.sock: socket.socket | None = None
+        """What connections say that they go over."""
         self.cancelled = 0
 
     async def __call__(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
@@ -191,7 +196,7 @@ class Network:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        transport = FakeTransport(self.loop, protocol)
+        transport = FakeTransport(self.loop, protocol, self.sock)
         self.made.append(transport)
         protocol.connection_made(transport)
         return transport

@@ -52,7 +52,6 @@ class Rig:
 
     def start(self, head: bytes = b"POST / HTTP/1.1\r\n\r\n", *segments: bytes | memoryview) -> None:
         self.connection.start(head, segments, self.caller, self.borrower)
-        self.connection.announced = True
 
 
 @pytest.fixture
