@@ -238,7 +238,7 @@ class StreamReader:
     def _read_odd(self, payload: bytes) -> bytes:
         """What is no event of ours: the end mark, JSON of another shape, or no JSON."""
         if payload == b"[DONE]":
-            return self._stop("[DONE] before a finish_reason")
+            return self._stop("its end mark came before a finish_reason")
         try:
             payload.decode()
             _decode_raw(payload)

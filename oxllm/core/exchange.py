@@ -374,6 +374,8 @@ class Exchange:
         if attempt.content_at is None and reader.content:
             attempt.content_at = now
         if reader.failure is not None and not reader.complete:
+            if attempt.phase is not Phase.COMMITTED and reader.content and self._held_enough(attempt, now):
+                self._commit(attempt, now, effects)  # the same events mean the same, however reads cut them
             return effects + self._failed(attempt, reader.failure, now)
         if attempt.phase is Phase.WAITING:
             attempt.move(Phase.HOLDING)

@@ -171,6 +171,8 @@ class ExchangeMachine(RuleBasedStateMachine):
         if one.tokens and one.content_at is None:
             one.content_at = now
         if broken:
+            if one is not self.committed and one.tokens and self.held_enough(one, now):
+                self.commit(one)
             self.lose(one, now)
             return
         if one is not self.committed and one.tokens:

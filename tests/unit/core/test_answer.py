@@ -153,8 +153,8 @@ def test_usage_behind_the_finish_reason_still_passes() -> None:
 @pytest.mark.parametrize(
     ("events", "why", "code"),
     [
-        pytest.param([DONE], "[DONE] before a finish_reason", None, id="[DONE] at once"),
-        pytest.param([TEXT, DONE], "[DONE] before a finish_reason", None, id="[DONE] after content"),
+        pytest.param([DONE], "its end mark came before a finish_reason", None, id="[DONE] at once"),
+        pytest.param([TEXT, DONE], "its end mark came before a finish_reason", None, id="[DONE] after content"),
         pytest.param([ROLE, b"{garbled", TEXT], "data that is not JSON", None, id="garbage"),
         pytest.param([b"DONE"], "data that is not JSON", None, id="almost [DONE]"),
         pytest.param([b'{"choices":[NaN]}'], "data that is not JSON", None, id="NaN"),

@@ -174,7 +174,7 @@ BREAKS: dict[str, Callable[[Drive], Drive]] = {
 def test_a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked(name: str) -> None:
     d = BREAKS[name](drive().stream("alpha", ROLE, token("a")))
     assert (d.client.over, d.tried) == ("break", ["alpha"])
-    assert DONE not in d.client.body
+    assert b"[DONE]" not in d.client.body
     assert d.client.body.startswith(ROLE + token("a"))
     assert (d.client.error["type"], d.client.error["code"]) == ("upstream_error", "stream_interrupted")
     assert (d.failures("alpha"), d.running) == (1, [])
@@ -186,6 +186,14 @@ def test_the_same_before_commit_is_invisible(name: str) -> None:
     assert d.client.status == 0
     assert d.stream("beta", token("b"), FINISH, DONE).client.body == token("b") + FINISH + DONE
     assert d.client.headers[b"x-oxllm-attempts"] == b"2"
+
+
+@pytest.mark.parametrize("last", [b"data: {garbage\n\n", b'data: {"error":{"message":"x"}}\n\n', DONE])
+def test_a_break_means_the_same_in_one_read_with_the_content_as_in_the_next(last: bytes) -> None:
+    whole = drive().stream("alpha", ROLE + token("a") + last)
+    split = drive().stream("alpha", ROLE, token("a"), last)
+    assert (whole.client.over, whole.tried, whole.client.body) == ("break", ["alpha"], split.client.body)
+    assert drive(plan=held(tokens=2)).stream("alpha", token("a") + last).tried == ["alpha", "beta"]
 
 
 def test_what_comes_behind_a_break_is_dropped() -> None:
