@@ -6,7 +6,9 @@ words of our own: nothing that a client sends can make a new series. docs/metric
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,9 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_client_connections": ("gauge", "Open connections of clients."),
     "oxllm_upstream_connections": ("gauge", "Open connections to providers, idle or in use."),
     "oxllm_buffered_bytes": ("gauge", "Request bodies held for replay."),
+    "oxllm_timers": ("gauge", "Timeouts that wait: of clients, requests and idle connections."),
+    "oxllm_tasks": ("gauge", "Work beside the requests: connecting, name look-ups, reloads, telemetry."),
+    "oxllm_memory_blocks": ("gauge", "Small objects that Python holds. At rest always the same, or there is a leak."),
     "oxllm_log_dropped_total": ("counter", "Log lines lost because the reader was slow."),
     "oxllm_telemetry_dropped_total": ("counter", "Requests whose spans did not get to the collector."),
     "oxllm_reloads_total": ("counter", "Reloads, by how they ended."),
@@ -117,6 +122,9 @@ def _process(page: _Page, runtime: Runtime, draining: bool, reloader: Reloader |
     page.add("oxllm_upstream_connections", runtime.pool.idle, state="idle")
     page.add("oxllm_upstream_connections", runtime.pool.open - runtime.pool.idle, state="in use")
     page.add("oxllm_buffered_bytes", runtime.bodies.total)
+    page.add("oxllm_timers", len(runtime.wheel))
+    page.add("oxllm_tasks", len(asyncio.all_tasks(runtime.loop)))
+    page.add("oxllm_memory_blocks", sys.getallocatedblocks())
     page.add("oxllm_log_dropped_total", runtime.log.dropped_in_all)
     if runtime.telemetry is not None:
         page.add("oxllm_telemetry_dropped_total", runtime.telemetry.dropped)

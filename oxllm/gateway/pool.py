@@ -142,6 +142,8 @@ class _Shelf:
         self._pool.connections.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
+            if not self.idle:
+                self._timer.clear()
 
     def clear(self) -> None:
         """Close what is idle."""

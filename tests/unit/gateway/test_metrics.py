@@ -188,6 +188,24 @@ def test_counters_survive_a_reload() -> None:
         assert value(series, "oxllm_attempts_total", provider="alpha", model="m") == 1
 
 
+def test_timers_tasks_and_blocks_rise_with_what_is_under_way_and_fall_with_it() -> None:
+    with House(plan_of("alpha")) as house:
+        at_rest = parse(house.get("/metrics", "connection: close").text)
+        house.providers["alpha"].replies = [stream(0.5, token("a"), 60.0, token("b"))]
+        clients = [house.chat(stream=True) for _ in range(20)]
+        house.advance(1)
+        busy = parse(house.get("/metrics", "connection: close").text)
+        for client in clients:
+            client.transport.abort()
+        house.advance(1)
+        after = parse(house.get("/metrics", "connection: close").text)
+    assert value(busy, "oxllm_timers") >= value(at_rest, "oxllm_timers") + 20
+    assert value(busy, "oxllm_memory_blocks") > value(at_rest, "oxllm_memory_blocks")
+    assert value(busy, "oxllm_tasks") == 20  # those of the scripted providers, which are on the same loop
+    assert value(after, "oxllm_timers") == value(at_rest, "oxllm_timers")
+    assert value(after, "oxllm_tasks") == value(at_rest, "oxllm_tasks") == 0
+
+
 def test_metrics_are_local_only_and_tell_no_secret() -> None:
     with House() as house:
         assert house.get("/metrics", peer="192.0.2.7").status == 403

@@ -160,6 +160,13 @@ def test_idle_connections_expire_each_in_its_time(rig: Rig) -> None:
     assert rig.is_clean()
 
 
+def test_the_last_idle_connection_takes_its_timer_along(rig: Rig) -> None:
+    rig.done()
+    assert len(rig.pool.wheel) == 1
+    rig.network.made[0].eof()
+    assert (rig.pool.open, len(rig.pool.wheel)) == (0, 0)
+
+
 def test_a_connection_in_use_does_not_expire(rig: Rig) -> None:
     rig.done()
     rig.request()
