@@ -21,6 +21,9 @@ FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
 """A Host field (RFC 9110 section 7.2): an IPv6 literal in brackets, or a name, or an IPv4 literal; then a port."""
 
+_POSSIBLE_HOST = re.compile(rb"(?:\[[\w:.%]+\]|[-\w.~!$&'()*+,;=%]*)(?::[0-9]*)?", re.ASCII)
+"""The same with RFC 3986's other names, the empty one too: what is none of these is a bad request."""
+
 
 class Access:
     """The rules of one config."""
@@ -48,6 +51,8 @@ class Access:
 
     def client(self, request: Request) -> ApiError | None:
         """None if the request may use /v1."""
+        if _POSSIBLE_HOST.fullmatch(request.get(b"host") or b"") is None:
+            return api_error(400, "the Host header names no host")  # RFC 9112 section 3.2
         origin = request.get(b"origin")
         if origin is not None and not self._keys and not (self.cors(request) or self._own(request, origin)):
             return api_error(403, "requests from web pages are refused; list the page's origin in cors_origins")

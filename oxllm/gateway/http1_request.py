@@ -202,7 +202,7 @@ class RequestReader:
         version = self._parser.get_http_version()
         if not self._head_whole and version not in ("0.0", "1.0", "1.1"):
             return bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
-        return bad_request(f"not valid HTTP/1.1: {error}")
+        return bad_request(f"not valid HTTP: {error}")
 
     def _advance(self) -> None:
         if self._whole:

@@ -130,6 +130,20 @@ def test_a_stranger_is_logged_once_a_minute() -> None:
         assert house.log_text().count("refused /status to 192.0.2.7") == 2
 
 
+@pytest.mark.parametrize("host", ["a b", "a/b", "user@a", "a:b", "a:80:b", "[::1", "[::1]a", '"a"', "a\\b"])
+def test_a_host_that_can_be_none_is_a_bad_request(host: str) -> None:
+    with House() as house:
+        assert house.get("/v1/models", host=host).status == 400
+        assert house.get("/v1/nothing", host=host).status == 404
+        assert house.get("/status", host=host).status == NO
+
+
+@pytest.mark.parametrize("host", ["a", "a:80", "a:", "my_pod-1.svc.:80", "[fe80::1%25eth0]:8080", "192.0.2.1", ""])
+def test_v1_is_served_under_any_possible_host(host: str) -> None:
+    with House() as house:
+        assert house.get("/v1/models", host=host).status == OK
+
+
 def test_without_keys_a_web_page_cannot_spend_them() -> None:
     with House() as house:
         assert house.get("/v1/models", "Origin: https://evil.example").status == NO
