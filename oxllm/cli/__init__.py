@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import click
@@ -33,5 +34,8 @@ class Commands(click.Group):
     name="oxllm", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
 )
 @click.version_option(__version__, prog_name="oxllm")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """One OpenAI-compatible address in front of a failing-over pool of providers."""
+    if os.environ.get("NO_COLOR"):
+        context.color = False

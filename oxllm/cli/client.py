@@ -13,11 +13,11 @@ TIMEOUT_S = 35.0
 """The longest answer is that of a reload, which the gateway gives up after 30 s."""
 
 
-def call(gateway: Gateway, method: str, path: str) -> httpx.Response:
+def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S) -> httpx.Response:
     """One request to an operator route. NotRunning when nothing answers, Failure when we are not let in."""
     headers = {"authorization": f"Bearer {gateway.token}"} if gateway.token else {}
     try:
-        response = httpx.request(method, gateway.url + path, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        response = httpx.request(method, gateway.url + path, headers=headers, timeout=timeout_s, trust_env=False)
     except httpx.ConnectError:
         raise NotRunning(f"not running: nothing answers at {gateway.url}") from None
     except httpx.HTTPError as error:
@@ -35,8 +35,13 @@ def call_json(gateway: Gateway, method: str, path: str) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise NotRunning(f"what answers at {gateway.url} is not oxllm")
+        raise not_oxllm(gateway)
     return answer
+
+
+def not_oxllm(gateway: Gateway) -> NotRunning:
+    """Somebody else is at its place."""
+    return NotRunning(f"what answers at {gateway.url} is not oxllm")
 
 
 def error_message(response: httpx.Response) -> str:

@@ -22,7 +22,7 @@ MODEL = "demo-1"
 HINT = """\
 {title}
 
-  curl -N {url}/v1/chat/completions \\
+  curl -N http://127.0.0.1:{port}/v1/chat/completions \\
     -H 'content-type: application/json' \\
     -d '{{"model": "demo", "stream": true,
          "messages": [{{"role": "user", "content": "Hello!"}}]}}'
@@ -30,12 +30,12 @@ HINT = """\
 {sdk}
 
   from openai import OpenAI
-  client = OpenAI(base_url="{url}/v1", api_key="none")
+  client = OpenAI(base_url="http://127.0.0.1:{port}/v1", api_key="none")
   answer = client.chat.completions.create(
       model="demo", messages=[{{"role": "user", "content": "Hello!"}}])
   print(answer.choices[0].message.content)
 
-  watch -n1 curl -s {url}/status
+  oxllm status --watch -p {port}
 
 Each request shows below as one line. Ctrl-C stops all of it.
 """
@@ -58,7 +58,7 @@ def start_demo() -> Plan:
 def hint(plan: Plan) -> str:
     """What to paste next."""
     title = click.style("Two simulated providers, no key needed: `flaky` fails often, `steady` steps in.", bold=True)
-    return HINT.format(title=title, sdk="or with the openai SDK:", url=f"http://127.0.0.1:{plan.server.port}")
+    return HINT.format(title=title, sdk="or with the openai SDK:", port=plan.server.port)
 
 
 def demo_plan(ports: dict[str, int], port: int) -> Plan:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from oxllm.cli.report import count, print_problems
+from oxllm.cli.report import print_problems
+from oxllm.words import count
 
 if TYPE_CHECKING:
     from oxllm.config.compile import Loaded

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from oxllm.cli.options import Failure, gateway_options, pid_option
-from oxllm.cli.report import count, indented
+from oxllm.cli.report import indented
+from oxllm.words import count
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 

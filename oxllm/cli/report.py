@@ -35,8 +35,3 @@ def indented(text: str, by: int = 4) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def count(number: int, noun: str) -> str:
-    """`1 error`, `2 errors`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -3,36 +3,111 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
-from oxllm.cli.options import gateway_options
+from oxllm.cli.options import Failure, gateway_options
+
+if TYPE_CHECKING:
+    from oxllm.cli.find import Gateway
+    from oxllm.status import Status
+
+    Seen = tuple[str, Status]
+    """A status as it came, with all that a later release may have put into it, and as we understand it."""
 
 EVERY_S = 2.0
+TIMEOUT_S = 5.0
+"""The gateway answers this from memory: one that takes longer hangs."""
+JSON = "/status?format=json"
 
 
 @click.command(short_help="Show providers, models and targets.")
 @gateway_options
-@click.option("--watch", is_flag=True, help=f"Again every {EVERY_S:g} s, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help=f"Draw it again every {EVERY_S:g} s, with rates, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 def command(url: str | None, port: int | None, watch: bool, as_json: bool) -> None:
     """Show providers, models and targets of the running gateway.
 
-    Exit: 0, or 3 when none is running.
+    Exit: 0, or 3 when none is running. --watch waits for one that is gone to come back.
     """
-    from oxllm.cli.client import call
     from oxllm.cli.find import find
+    from oxllm.cli.screen import columns, paint, show
+    from oxllm.table import table
 
     gateway = find(url, port)
-    path = "/status?format=json" if as_json else "/status"
+    first = _ask(gateway)
+    if watch:
+        statuses = _again(first, gateway, url, port)
+        _watch_json(statuses) if as_json else _watch(statuses)
+    elif as_json:
+        show(f"{first[0]}\n")
+    else:
+        show(table(first[1], columns(), paint))
+
+
+def _ask(gateway: Gateway) -> Seen:
+    """Its status. NotRunning when nothing or something else answers, Failure when we are not let in."""
+    import msgspec
+
+    from oxllm.cli.client import call, not_oxllm
+    from oxllm.status import Status
+
+    text = call(gateway, "GET", JSON, TIMEOUT_S).text
+    try:
+        return text, msgspec.json.decode(text, type=Status)
+    except msgspec.DecodeError:
+        raise not_oxllm(gateway) from None
+
+
+def _again(first: Seen, gateway: Gateway, url: str | None, port: int | None) -> Iterator[Seen | Failure]:
+    """Its status every two seconds, or why there is none. One that comes back may be at another port."""
+    from oxllm.cli.find import find
+
+    answer: Seen | Failure = first
     while True:
-        text = call(gateway, "GET", path).text.rstrip("\n")
-        if watch and not as_json:
-            click.clear()
-        click.echo(text)
-        if not watch:
-            return
+        yield answer
+        time.sleep(EVERY_S)
         try:
-            time.sleep(EVERY_S)
+            if isinstance(answer, Failure):
+                gateway = find(url, port)
+            answer = _ask(gateway)
+        except Failure as failure:
+            answer = failure
+
+
+def _watch(statuses: Iterator[Seen | Failure]) -> None:
+    """Until Ctrl-C."""
+    from oxllm.cli.screen import Screen, columns, paint
+    from oxllm.table import BAD, OFF, table
+    from oxllm.words import duration
+
+    earlier: Status | None = None
+    gone_at = 0.0
+    with Screen() as screen:
+        try:
+            for answer in statuses:
+                if not isinstance(answer, Failure):
+                    page = table(answer[1], columns(), paint, earlier)
+                    earlier, gone_at = answer[1], 0.0
+                else:
+                    gone_at = gone_at or time.monotonic() - EVERY_S
+                    since = duration(time.monotonic() - gone_at)
+                    page = paint(f"{answer.message}, for {since} now; the last that was seen:", BAD) + "\n"
+                    page += "" if earlier is None else table(earlier, columns(), lambda text, _: paint(text, OFF))
+                screen.draw(page)
         except KeyboardInterrupt:
             return
+
+
+def _watch_json(statuses: Iterator[Seen | Failure]) -> None:
+    """A line each; none while there is no gateway."""
+    from oxllm.cli.screen import show
+
+    try:
+        for answer in statuses:
+            if not isinstance(answer, Failure):
+                show(f"{answer[0]}\n")
+    except KeyboardInterrupt:
+        return

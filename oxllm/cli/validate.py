@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from oxllm.cli.options import config_option, read_config
-from oxllm.cli.report import count, print_problems
+from oxllm.cli.report import print_problems
+from oxllm.words import count
 
 if TYPE_CHECKING:
     from oxllm.cli.probe import Probe

@@ -10,6 +10,7 @@ from oxllm.gateway.paths import asks, unescape, wants_json
 from oxllm.gateway.reload import Reloader, Result
 from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
+from oxllm.table import table
 
 READ = (b"GET", b"HEAD")
 WRITE = (b"POST",)
@@ -82,7 +83,7 @@ class Admin:
         if wants_json(request):
             request.respond(200, JSON, _json.encode(snapshot))
         else:
-            request.respond(200, TEXT, status.table(snapshot).encode())
+            request.respond(200, TEXT, table(snapshot).encode())
 
     def _metrics(self, request: Request) -> None:
         page = metrics.render(self._runtime, self.draining, self.reloader)

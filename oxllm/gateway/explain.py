@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from oxllm.core.cooldown import Skip
 from oxllm.core.exchange import Step
-from oxllm.core.words import printable, seconds
+from oxllm.words import printable, seconds
 
 if TYPE_CHECKING:
     from oxllm.gateway.records import Record

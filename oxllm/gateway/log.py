@@ -18,7 +18,7 @@ import msgspec
 
 from oxllm.core.outcome import SUCCESS
 from oxllm.core.routing import Change
-from oxllm.core.words import printable, seconds
+from oxllm.words import printable, seconds
 
 if TYPE_CHECKING:
     from oxllm.gateway.records import Record

@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.gateway import CLEAN, serve_command
 from tests.support.processes import Running, accepts
+from tests.support.terminal import CTRL_C, OnTerminal
 from tests.support.user import Gateway, eventually, ready
 
 FAILOVER = re.compile(
@@ -73,8 +74,22 @@ def test_the_printed_curl_works_word_for_word(demo: Demo) -> None:
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=True)
     assert done.stdout.startswith(b"data: {")
     assert done.stdout.endswith(b"data: [DONE]\n\n")
-    status = pasted(demo, r"curl -s \S+/status$")
-    assert b"flaky" in subprocess.run(["sh", "-c", status], capture_output=True, timeout=30, check=True).stdout
+
+
+def test_the_printed_status_watches_until_ctrl_c(demo: Demo) -> None:
+    command = pasted(demo, r"^  oxllm status --watch -p \d+$").split()
+    command[0] = serve_command(Path())[0]
+    with OnTerminal(command, {"XDG_RUNTIME_DIR": str(demo.runtime)}) as terminal:
+        terminal.until("\x1b[H", times=2)
+        page = terminal.seen.split("\x1b[H")[1]
+        assert "flaky" in page
+        assert all(len(re.sub(r"\x1b\[[0-9;?]*\w", "", line)) <= 80 for line in page.split("\r\n"))
+        terminal.press(CTRL_C)
+        assert terminal.end() == 0
+    assert terminal.seen.count("\x1b[?25l") == terminal.seen.count("\x1b[?25h") == 1, "the cursor is back"
+    left = terminal.seen.split("\x1b[?1049l")[1]
+    assert "flaky" in left, "the last page stays on the terminal"
+    assert "Aborted" not in left
 
 
 def test_the_printed_python_works_word_for_word(demo: Demo) -> None:
@@ -98,6 +113,41 @@ def test_failover_shows_in_the_log_and_never_at_the_client(demo: Demo) -> None:
     model = demo.gateway.status()["models"][0]
     assert model["rescued"] > 0
     assert model["failed"] == 0
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+NUMBER = re.compile(r"-(?= |$)|\b[\d.,]+(?: (?:k|M|ms|s|min|%))*(?: \d+ s)?(?=\W|$)")
+WAITS = r"(?:breaker open|rate-limited|asked us to wait)(?:, \d+ s left)?"
+STATE = re.compile(rf" (?:ok|ready|half-open|being probed|{WAITS})(?= |$)")
+
+
+def shape(text: str) -> list[str]:
+    """Lines as they are whatever the hour, the port, the load and the luck: numbers and states made alike."""
+    text = re.sub(r"oxllm-[0-9a-f]{16}|\d{4}-\d\d-\d\dT[\d:]+Z", "#", text)
+    return [" ".join(NUMBER.sub("#", STATE.sub(" STATE", line)).split()) for line in text.strip().splitlines()]
+
+
+def test_the_demo_prints_what_the_readme_shows(demo: Demo) -> None:
+    shown = re.search(r"\$ oxllm serve --demo\n(.*?)  \.\.\.\n(.*?)\n\n\$ oxllm status\n(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    hint, log, table = map(shape, shown.groups())
+
+    def rescued() -> bool:
+        body = {**BODY, "stream": False}
+        list(pool.map(lambda _: demo.gateway.http.post("/v1/chat/completions", json=body), range(8)))
+        return FAILOVER.search(demo.log()) is not None and " 200 demo -> flaky" in demo.log()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert eventually(rescued, 30)
+    demo.gateway.http.close()
+    printed = shape(demo.log())
+    assert printed[: len(hint)] == hint
+    for line in log:
+        pattern = re.escape(line).replace(r"HTTP\ \#", ".*") + "$"
+        assert any(re.match(pattern, other) for other in printed), line
+    command = [serve_command(Path())[0], "status", "-p", str(demo.gateway.port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert shape(done.stdout) == table
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

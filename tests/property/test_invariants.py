@@ -20,6 +20,7 @@ from oxllm import plan as plans
 from oxllm.core.breaker import TABLE as BREAKER_TABLE
 from oxllm.core.outcome import Kind
 from oxllm.gateway import status
+from oxllm.table import table
 from tests.property.worlds import (
     CUTS,
     EARLY,
@@ -538,7 +539,7 @@ def test_20_faults_at_some_providers_leave_the_answers_of_others_untouched(
 def test_21_no_key_is_in_any_output(world: World) -> None:
     output = [visit.reader.body + repr(visit.reader.headers).encode() for visit in world.visits]
     snapshot = status.snapshot(world.runtime, False)
-    output += [status.table(snapshot).encode(), msgspec.json.encode(snapshot, enc_hook=str)]
+    output += [table(snapshot).encode(), msgspec.json.encode(snapshot, enc_hook=str)]
     output += [repr(record).encode() for record in world.runtime.records]
     output.append(world.written)
     for said in output:

@@ -14,11 +14,14 @@ ROOMS = {
     "plan": set[str](),
     "__main__": {"cli"},
     "runfile": set[str](),
+    "words": set[str](),
+    "status": set[str](),
+    "table": {"status", "words"},
     "core": {"plan"},
-    "gateway": {"core", "plan", "runfile"},
+    "gateway": {"core", "plan", "runfile", "status", "table", "words"},
     "config": {"plan"},
     "sim": {"plan", "config"},
-    "cli": {"plan", "config", "sim", "runfile"},
+    "cli": {"plan", "config", "sim", "runfile", "status", "table", "words"},
 }
 """Room -> the other rooms that it may import."""
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -59,29 +58,8 @@ def test_another_failure_of_the_connection_is_not_taken_for_not_running(run: Run
     assert run("status", "-p", "9001").exit_code == 1
 
 
-def test_status_shows_the_table_or_json(run: Run, http: respx.MockRouter) -> None:
-    http.get(f"{URL}/status", params={"format": "json"}).respond(json={"pid": 1})
-    http.get(f"{URL}/status").respond(text="the table\n")
-    assert run("status", "-p", "9001").stdout == "the table\n"
-    assert json.loads(run("status", "-p", "9001", "--json").stdout) == {"pid": 1}
-
-
-def test_status_watches_until_ctrl_c(run: Run, http: respx.MockRouter, monkeypatch: pytest.MonkeyPatch) -> None:
-    http.get(f"{URL}/status").respond(text="the table\n")
-    naps: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        naps.append(seconds)
-        if len(naps) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    result = run("status", "-p", "9001", "--watch")
-    assert (result.exit_code, result.stdout.count("the table\n"), naps) == (0, 3, [2.0, 2.0, 2.0])
-
-
 def test_the_token_of_the_run_file_goes_along(run: Run, http: respx.MockRouter, tmp_path: Path) -> None:
-    route = http.get(f"{URL}/status").respond(text="")
+    route = http.get(f"{URL}/status").respond(json={"version": "0", "pid": 1, "uptime": 1})
     pid = os.getpid()
     me = RunFile(pid, runfile.start_time(pid), 0.0, "127.0.0.1", 9001, "tok")
     with runfile.write(str(tmp_path / "run" / "oxllm"), me):

@@ -22,7 +22,7 @@ def test_the_table_fits_a_terminal_and_names_everything() -> None:
         assert "100.0 %" in states["alpha"]
         assert "key refused" in states["beta"]
         assert " offline " in states["gamma"]
-        assert "smart         1" in table
+        assert "smart     1  alpha/m  ready " in table
 
 
 def test_json_is_for_programs() -> None:

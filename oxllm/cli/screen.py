@@ -1,0 +1,86 @@
+"""A terminal that is drawn over and over, and what a terminal is told to show colours.
+
+What is no terminal (a pipe, TERM=dumb) gets neither an escape code nor a shortened line.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from types import FrameType, TracebackType
+from typing import Self
+
+import click
+
+from oxllm.table import BAD, GOOD, HEAD, OFF, WAIT
+
+ENTER = "\x1b[?1049h\x1b[?7l\x1b[?25l"
+"""The alternate screen, so that what was there before is there afterwards; no wrapping, no cursor (xterm, ctlseqs)."""
+LEAVE = "\x1b[?25h\x1b[?7h\x1b[?1049l"
+HOME, CLEAR_LINE, CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
+_COLOURS = {GOOD: "green", WAIT: "yellow", BAD: "red", OFF: "cyan"}
+
+
+def is_terminal() -> bool:
+    """Can stdout be drawn on?"""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def columns() -> int | None:
+    """The terminal's width; None where lines may be as long as they like."""
+    return shutil.get_terminal_size().columns if is_terminal() else None
+
+
+def paint(text: str, mood: str) -> str:
+    """The colour of a mood, where colours are wanted: on a terminal, and without NO_COLOR (https://no-color.org)."""
+    context = click.get_current_context(silent=True)
+    if not is_terminal() or (context is not None and context.color is False):
+        return text
+    return click.style(text, bold=True) if mood == HEAD else click.style(text, fg=_COLOURS[mood])
+
+
+def show(text: str) -> None:
+    """Print; a character that the terminal's encoding lacks is escaped."""
+    encoding = sys.stdout.encoding or "ascii"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, color=True)
+
+
+class Screen:
+    """Pages, each drawn over the one before. At the end the last one stays on the terminal."""
+
+    def __init__(self) -> None:
+        self._live = is_terminal()
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        if self._live:
+            signal.signal(signal.SIGTERM, _leave)
+            show(ENTER)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._live:
+            show(LEAVE + self._last)
+
+    def draw(self, page: str) -> None:
+        """Show a page of whole lines. All of it in one write, over what is there: nothing flickers."""
+        if not self._live:
+            show(page if not self._last else f"\n{page}")
+        else:
+            lines = _that_fit(page.splitlines(), shutil.get_terminal_size().lines)
+            show(HOME + f"{CLEAR_LINE}\r\n".join(lines) + CLEAR_LINE + CLEAR_REST)
+        self._last = page
+
+
+def _that_fit(lines: list[str], height: int) -> list[str]:
+    """The first of them, and how many there would be more."""
+    if len(lines) <= height:
+        return lines
+    return [*lines[: height - 1], f"... {len(lines) - height + 1} more lines"]
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """A signal ends the command by way of `__exit__`, which puts the terminal right."""
+    raise SystemExit(128 + number)

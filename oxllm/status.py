@@ -1,0 +1,83 @@
+"""What a gateway says of itself: the JSON of GET /status, which the command line reads to draw its table.
+
+Every field has a default, so that a command of one release understands a gateway of another. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class TargetStatus(msgspec.Struct, frozen=True):
+    """One target of a virtual model."""
+
+    target: str
+    tier: int = 1
+    weight: int = 1
+    state: str = "ready"
+    """`ready`, or why it is passed over."""
+    seconds_left: float | None = None
+    """Until that is over; None if nobody knows."""
+
+
+class ModelStatus(msgspec.Struct, frozen=True):
+    """One virtual model."""
+
+    name: str
+    requests: int = 0
+    in_flight: int = 0
+    rescued: int = 0
+    failed: int = 0
+    targets: tuple[TargetStatus, ...] = ()
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Why one model of a provider is passed over."""
+
+    state: str
+    seconds_left: float | None = None
+
+
+class ProviderStatus(msgspec.Struct, frozen=True):
+    """One provider."""
+
+    name: str
+    base_url: str = ""
+    state: str = "closed"
+    """Of its breaker: closed, open, half-open, probing, offline."""
+    seconds_left: float = 0.0
+    """Of the breaker's cool-off, 0 unless open."""
+    in_flight: int = 0
+    max_in_flight: int | None = None
+    attempts: int = 0
+    successes: int = 0
+    failures: dict[str, int] = {}
+    """By whom to blame."""
+    ttft_p50: float | None = None
+    ttft_p99: float | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    targets: int = 0
+    """How many of its models are known."""
+    marks: dict[str, Mark] = {}
+    """Model -> why it is passed over."""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The whole gateway."""
+
+    version: str
+    pid: int
+    uptime: float
+    draining: bool = False
+    listen: tuple[str, ...] = ()
+    config: str | None = None
+    memory_bytes: int | None = None
+    connections: int = 0
+    upstream_connections: int = 0
+    in_flight: int = 0
+    buffered_bytes: int = 0
+    providers: tuple[ProviderStatus, ...] = ()
+    disabled: tuple[str, ...] = ()
+    """Providers that the configuration has switched off."""
+    models: tuple[ModelStatus, ...] = ()

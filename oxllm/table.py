@@ -1,0 +1,304 @@
+"""A Status as a person reads it: how it is, and why, on as many columns as there are.
+
+Drawn by the gateway for `curl …/status` and by `oxllm status`, which knows its terminal's width, has colours, and can
+say what has changed since it last looked. What does not fit is left out in an order: first whole columns, those that
+say least about how things are, then the middle of long names. Plain ASCII but for the names themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from math import ceil
+
+import msgspec
+
+from oxllm.status import ModelStatus, ProviderStatus, Status, TargetStatus
+from oxllm.words import compact, count, duration, printable, seconds, text_width
+
+WIDTH = 100
+"""Columns where nobody says how many there are."""
+TEXT_MIN = 8
+"""What a text is never shortened below."""
+GAP = "  "
+
+GOOD, WAIT, BAD, OFF, HEAD = "good", "wait", "bad", "off", "head"
+"""Moods: works; comes back by itself, soon; does not work; nobody wants it to; a heading."""
+Paint = Callable[[str, str], str]
+"""(text, mood) -> the text as it is to be printed, as wide as before."""
+
+_BREAKER = {
+    "open": ("breaker open", BAD),
+    "half-open": ("half-open", WAIT),
+    "probing": ("being probed", WAIT),
+    "offline": ("offline", OFF),
+}
+_MOODS = {
+    "ready": GOOD,
+    "offline": OFF,
+    "rate-limited": WAIT,
+    "asked us to wait": WAIT,
+    "being probed": WAIT,
+    "at its max_in_flight": WAIT,
+}
+"""Of a target's state; every other one is BAD."""
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column of a table."""
+
+    title: str
+    number: bool = True
+    """Set right, and never shortened."""
+    leaves: int = 0
+    """Which columns are left out first where there is no room: those with the highest number. 0 = none."""
+    fair: int = 24
+    """What a text keeps as long as there are whole columns to leave out."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of a table: its cells, and the moods of some of them by their column's title."""
+
+    cells: tuple[str, ...]
+    moods: dict[str, str] = {}
+
+
+PROVIDERS = (
+    Column("PROVIDER", number=False),
+    Column("STATE", number=False, fair=32),
+    Column("IN FLIGHT"),
+    Column("ATTEMPTS", leaves=4),
+    Column("OK"),
+    Column("TTFT p50"),
+    Column("p99"),
+    Column("TOKENS", leaves=3),
+)
+MODELS = (
+    Column("MODEL", number=False),
+    Column("TIER"),
+    Column("TARGET", number=False),
+    Column("STATE", number=False, fair=32),
+    Column("IN FLIGHT", leaves=2),
+    Column("REQUESTS", leaves=1),
+    Column("RESCUED"),
+    Column("FAILED"),
+)
+RATES = (Column("ATT/S", leaves=2), Column("FAIL/S", leaves=1), Column("TOK/S", leaves=5))
+"""Further columns of PROVIDERS, where an earlier Status is known."""
+
+
+def plain(text: str, mood: str) -> str:
+    """Paint for what has no colours."""
+    return text
+
+
+def table(status: Status, width: int | None = WIDTH, paint: Paint = plain, earlier: Status | None = None) -> str:
+    """The lines, each with its end. `width` None: as many columns as they take; `earlier`: rates since then."""
+    elapsed = _elapsed(status, earlier)
+    rates = None if elapsed is None or earlier is None else (earlier, elapsed)
+    lines = _head(status, width, paint, rates)
+    lines += ["", *grid(*_providers(status, rates), width, paint)]
+    if status.models:
+        rows = [row for model in status.models for row in _model_rows(model)]
+        lines += ["", *grid(MODELS, rows, width, paint)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _elapsed(status: Status, earlier: Status | None) -> float | None:
+    """Seconds from one to the other; None if they are not of one process, or none have passed."""
+    if earlier is None or earlier.pid != status.pid or earlier.uptime >= status.uptime:
+        return None
+    return status.uptime - earlier.uptime
+
+
+Rates = tuple[Status, float] | None
+"""An earlier status of the same process, and the seconds since."""
+
+
+def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list[str]:
+    memory = f"{status.memory_bytes / 2**20:.1f} MB" if status.memory_bytes else "unknown"
+    bodies = f" ({status.buffered_bytes / 2**20:.1f} MB of bodies)" if status.buffered_bytes >= 2**19 else ""
+    load = f"memory {memory}{bodies}, {status.in_flight} in flight"
+    if rates is not None:
+        load += f", {_rate(_requests(status), _requests(rates[0]), rates[1])} requests/s"
+    load += f", {count(status.connections, 'client connection')}, {status.upstream_connections} upstream"
+    draining = " (draining)" if status.draining else ""
+    lines = [
+        f"oxllm {status.version}{draining} on {', '.join(status.listen)}",
+        f"up {duration(status.uptime)}, pid {status.pid}, config {status.config or 'built in'}",
+        load,
+    ]
+    lines = [_shortened(printable(line), width) for line in lines]
+    return [paint(lines[0], BAD if status.draining else HEAD), *lines[1:]]
+
+
+def _requests(status: Status) -> int:
+    return sum(model.requests for model in status.models)
+
+
+def _rate(now: int, before: int, elapsed: float) -> str:
+    """Per second; `-` when the counter was set back (the provider was removed and came again)."""
+    if now < before:
+        return "-"
+    rate = (now - before) / elapsed
+    return compact(round(rate)) if rate >= 9.95 or now == before else f"{rate:.1f}"
+
+
+# Providers.
+
+
+def _providers(status: Status, rates: Rates) -> tuple[tuple[Column, ...], list[Row]]:
+    before = {provider.name: provider for provider in rates[0].providers} if rates is not None else {}
+    columns: tuple[Column, ...] = PROVIDERS if rates is None else (*PROVIDERS, *RATES)
+    rows = []
+    for provider in status.providers:
+        state, mood = provider_state(provider)
+        cells = _provider_cells(provider, state)
+        if rates is not None:
+            cells += _provider_rates(provider, before.get(provider.name), rates[1])
+        rows.append(Row(cells, {"STATE": mood}))
+    for name in status.disabled:
+        rows.append(Row((printable(name), "disabled", *[""] * (len(columns) - 2)), {"STATE": OFF}))
+    return columns, rows
+
+
+def _provider_cells(provider: ProviderStatus, state: str) -> tuple[str, ...]:
+    ended = provider.successes + sum(provider.failures.values())
+    limit = f"/{provider.max_in_flight}" if provider.max_in_flight else ""
+    return (
+        printable(provider.name),
+        state,
+        f"{provider.in_flight}{limit}",
+        compact(provider.attempts),
+        f"{100 * provider.successes / ended:.1f} %" if ended else "-",
+        seconds(provider.ttft_p50) if provider.ttft_p50 is not None else "-",
+        seconds(provider.ttft_p99) if provider.ttft_p99 is not None else "-",
+        compact(_tokens(provider)),
+    )
+
+
+def _provider_rates(provider: ProviderStatus, before: ProviderStatus | None, elapsed: float) -> tuple[str, ...]:
+    if before is None:
+        return ("-", "-", "-")
+    return (
+        _rate(provider.attempts, before.attempts, elapsed),
+        _rate(sum(provider.failures.values()), sum(before.failures.values()), elapsed),
+        _rate(_tokens(provider), _tokens(before), elapsed),
+    )
+
+
+def _tokens(provider: ProviderStatus) -> int:
+    return provider.prompt_tokens + provider.completion_tokens
+
+
+def provider_state(provider: ProviderStatus) -> tuple[str, str]:
+    """How a provider is, in words, and the mood of it: its breaker, else what most concerns its models."""
+    if provider.state != "closed":
+        word, mood = _BREAKER.get(provider.state, (printable(provider.state), BAD))
+        return _left(word, provider.seconds_left), mood
+    if provider.marks:
+        return _marked(provider)
+    if provider.max_in_flight and provider.in_flight >= provider.max_in_flight:
+        return "at its max_in_flight", WAIT
+    return "ok", GOOD
+
+
+def _marked(provider: ProviderStatus) -> tuple[str, str]:
+    """The mark that lasts longest, and how many of the models are marked if not all are."""
+    longest = max(provider.marks.values(), key=lambda mark: mark.seconds_left or 0.0)
+    mood = _MOODS.get(longest.state, BAD)
+    text = _left(printable(longest.state), longest.seconds_left)
+    if len(provider.marks) < provider.targets:
+        return f"{len(provider.marks)}/{provider.targets} {text}", WAIT
+    return text, mood
+
+
+def _left(state: str, left: float | None) -> str:
+    if not left:
+        return state
+    return f"{state}, {ceil(left)} s left" if left <= 120 else f"{state}, {ceil(left / 60)} min left"
+
+
+# Virtual models.
+
+
+def _model_rows(model: ModelStatus) -> list[Row]:
+    rows: list[Row] = []
+    name, mood = printable(model.name), {} if any(map(_serves, model.targets)) else {"MODEL": BAD}
+    counts = (str(model.in_flight), compact(model.requests), compact(model.rescued), compact(model.failed))
+    for target in model.targets:
+        state = _left(printable(target.state), target.seconds_left)
+        weight = f" x{target.weight}" if target.weight != 1 else ""
+        cells = (name, str(target.tier), printable(target.target) + weight, state, *counts)
+        rows.append(Row(cells, {"STATE": _MOODS.get(target.state, BAD), **mood}))
+        name, counts, mood = "", ("", "", "", ""), {}
+    return rows or [Row((name, "-", "none enabled", "-", *counts), mood)]
+
+
+def _serves(target: TargetStatus) -> bool:
+    return target.state in ("ready", "being probed", "at its max_in_flight")
+
+
+# Lines.
+
+
+def grid(columns: Sequence[Column], rows: Sequence[Row], width: int | None, paint: Paint = plain) -> list[str]:
+    """A heading and the rows, in columns, no line longer than `width` where that can be had."""
+    places = range(len(columns))
+    heading = Row(tuple(column.title for column in columns), {column.title: HEAD for column in columns})
+    needs = [max(text_width(row.cells[i]) for row in (heading, *rows)) for i in places]
+    fair = _squeezed(columns, needs, places, width, [column.fair for column in columns])
+    shown = _that_fit(columns, fair, places, width)
+    widths = _squeezed(columns, needs, shown, width, [TEXT_MIN] * len(columns))
+    return [_line(columns, row, shown, widths, paint) for row in (heading, *rows)]
+
+
+def _that_fit(columns: Sequence[Column], needs: Sequence[int], shown: Iterable[int], width: int | None) -> list[int]:
+    """The columns that stay: those that may leave do, one by one, as long as the line is too long."""
+    shown = list(shown)
+    while width is not None and _length(needs, shown) > width:
+        last = max(shown, key=lambda i: columns[i].leaves)
+        if not columns[last].leaves:
+            break
+        shown.remove(last)
+    return shown
+
+
+def _squeezed(
+    columns: Sequence[Column], needs: Sequence[int], shown: Sequence[int], width: int | None, least: Sequence[int]
+) -> list[int]:
+    """How wide each column gets: texts give way, the widest first, down to `least`."""
+    widths = list(needs)
+    while width is not None and _length(widths, shown) > width:
+        texts = [i for i in shown if not columns[i].number and widths[i] > least[i]]
+        if not texts:
+            break
+        widths[max(texts, key=lambda i: widths[i])] -= 1
+    return widths
+
+
+def _length(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[i] for i in shown) + len(GAP) * (len(shown) - 1)
+
+
+def _line(columns: Sequence[Column], row: Row, shown: Sequence[int], widths: Sequence[int], paint: Paint) -> str:
+    parts = []
+    for i in shown:
+        text = _shortened(row.cells[i], widths[i])
+        mood = row.moods.get(columns[i].title)
+        blank = " " * (widths[i] - text_width(text))
+        text = paint(text, mood) if mood is not None and text else text
+        parts.append(blank + text if columns[i].number else text + blank)
+    return GAP.join(parts).rstrip()
+
+
+def _shortened(text: str, width: int | None) -> str:
+    """With `..` in the middle if it is too long: names differ in their ends."""
+    if width is None or text_width(text) <= width:
+        return text
+    tail = (width - 2) // 2
+    head = width - 2 - tail
+    while (
+        head + tail and text_width(text[:head]) + text_width(text[-tail:] if tail else "") + 2 > width
+    ):  # wide characters
+        head, tail = (head - 1, tail) if head >= tail else (head, tail - 1)
+    return f"{text[:head]}..{text[-tail:] if tail else ''}"

@@ -1,0 +1,52 @@
+"""Numbers and foreign text as a person wants to read them, in the log, in the status and on a terminal."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with nothing in it that a terminal would obey."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def text_width(text: str) -> int:
+    """Columns that `text` takes on a terminal: East Asian wide characters two, combining ones none (UAX #11)."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width  # noqa: PLC0415 - few need it, and it is no small one
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def seconds(value: float) -> str:
+    """A short time: `230 ms`, `4.2 s`."""
+    return f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:.1f} s"
+
+
+def duration(value: float) -> str:
+    """A long time by its two largest units: `3 d 4 h`, `2 min 3 s`."""
+    rest = int(value)
+    parts: list[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        number, rest = divmod(rest, size)
+        if number or (unit == "s" and not parts):
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2])
+
+
+def compact(number: int) -> str:
+    """A count in at most six characters: `9,999`, `12.3 k`, `456 k`, `7.89 M`."""
+    if number < 10_000:
+        return f"{number:,}"
+    value = float(number)
+    for unit in "kMGT":
+        value /= 1000
+        if value < 999.5:
+            return f"{value:#.3g}".rstrip(".") + f" {unit}"
+    return f"{value:,.0f} T"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

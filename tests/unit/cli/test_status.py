@@ -1,0 +1,177 @@
+"""`oxllm status`: what it prints, and where."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import httpx
+import msgspec
+import pytest
+import respx
+from click.testing import Result
+
+from oxllm.cli import screen
+from oxllm.status import ProviderStatus, Status
+from oxllm.table import BAD, GOOD, HEAD, table
+from tests.unit.cli.conftest import Run
+
+URL = "http://127.0.0.1:9001"
+STATUS = Status(
+    "0.1.0",
+    42,
+    100.0,
+    listen=(URL,),
+    providers=(ProviderStatus("alpha", attempts=10, successes=10), ProviderStatus("日本", state="open")),
+)
+
+
+def respond(status: Status, **more: object) -> httpx.Response:
+    return httpx.Response(200, json=msgspec.to_builtins(status) | more)
+
+
+def test_the_table_goes_to_a_pipe_whole_and_without_escape_codes(run: Run, http: respx.MockRouter) -> None:
+    http.get(f"{URL}/status").mock(return_value=respond(STATUS))
+    result = run("status", "-p", "9001")
+    assert (result.exit_code, result.stdout) == (0, table(STATUS, None))
+
+
+def test_json_is_what_the_gateway_said_unknown_keys_too(run: Run, http: respx.MockRouter) -> None:
+    http.get(f"{URL}/status", params={"format": "json"}).mock(return_value=respond(STATUS, new=1))
+    printed = run("status", "-p", "9001", "--json").stdout
+    assert printed.endswith("}\n")
+    assert json.loads(printed)["new"] == 1
+
+
+def test_what_answers_but_is_no_status_is_not_oxllm(run: Run, http: respx.MockRouter) -> None:
+    for text in ("<html>", "[]", '{"ok":true}'):
+        http.get(f"{URL}/status").respond(text=text)
+        result = run("status", "-p", "9001")
+        assert (result.exit_code, result.stderr) == (3, f"oxllm: what answers at {URL} is not oxllm\n")
+
+
+Watch = Callable[..., tuple[Result, list[float]]]
+
+
+@pytest.fixture
+def watch(run: Run, http: respx.MockRouter, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """`status --watch` where the gateway says these things; Ctrl-C after the last."""
+
+    def watch(answers: list[httpx.Response | Exception], *options: str) -> tuple[Result, list[float]]:
+        http.get(f"{URL}/status").mock(side_effect=answers)
+        naps: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            naps.append(seconds)
+            if len(naps) == len(answers):
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        return run("status", "-p", "9001", "--watch", *options), naps
+
+    return watch
+
+
+LATER = msgspec.structs.replace(STATUS, uptime=102.0, providers=(ProviderStatus("alpha", attempts=16, successes=16),))
+
+
+def test_watching_shows_rates_since_the_last_page_until_ctrl_c(watch: Watch) -> None:
+    result, naps = watch([respond(STATUS), respond(LATER)])
+    assert (result.exit_code, naps) == (0, [2.0, 2.0])
+    assert result.stdout == table(STATUS, None) + "\n" + table(LATER, None, earlier=STATUS)
+    assert "3.0" in result.stdout
+
+
+def test_watching_outlives_a_gateway_that_goes_and_comes_back(watch: Watch) -> None:
+    back = msgspec.structs.replace(STATUS, pid=43, uptime=1.0)
+    result, _ = watch([respond(STATUS), httpx.ConnectError("gone"), httpx.ReadTimeout("slow"), respond(back)])
+    pages = result.stdout.split("\n\noxllm: ")[0]
+    assert result.exit_code == 0
+    assert f"not running: nothing answers at {URL}, for 2 s now; the last that was seen:\noxllm 0.1.0" in pages
+    assert result.stdout.endswith(table(back, None)), "and no rates over the restart"
+
+
+def test_watching_begins_only_where_there_is_one(watch: Watch) -> None:
+    result, naps = watch([httpx.ConnectError("gone")])
+    assert (result.exit_code, naps) == (3, [])
+
+
+def test_watching_as_json_is_a_line_a_status(watch: Watch) -> None:
+    result, _ = watch([respond(STATUS), httpx.ConnectError("gone"), respond(LATER)], "--json")
+    assert [json.loads(line)["uptime"] for line in result.stdout.splitlines()] == [100.0, 102.0]
+
+
+class Terminal(io.TextIOWrapper):
+    """A terminal of 24 lines of 80 columns, as far as a program can see."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def written(self) -> str:
+        self.flush()
+        buffer = self.buffer
+        assert isinstance(buffer, io.BytesIO)
+        return buffer.getvalue().decode(self.encoding)
+
+
+def stdout(monkeypatch: pytest.MonkeyPatch, encoding: str = "utf-8") -> Terminal:
+    """The test's stdout from here on. (No fixture: pytest sets its own between a test's fixtures and the test.)"""
+    out = Terminal(io.BytesIO(), encoding, write_through=True)
+    monkeypatch.setattr(sys, "stdout", out)
+    for name, value in (("TERM", "xterm"), ("COLUMNS", "80"), ("LINES", "24")):
+        monkeypatch.setenv(name, value)
+    return out
+
+
+def test_a_page_is_drawn_in_one_write_over_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = stdout(monkeypatch)
+    with screen.Screen() as drawn:
+        drawn.draw("one\ntwo\n")
+        before = len(terminal.written())
+        drawn.draw("three\n")
+        assert terminal.written()[before:] == "\x1b[Hthree\x1b[K\x1b[J"
+    assert terminal.written().startswith("\x1b[?1049h\x1b[?7l\x1b[?25l\x1b[Hone\x1b[K\r\ntwo\x1b[K\x1b[J")
+    assert terminal.written().endswith("\x1b[?25h\x1b[?7h\x1b[?1049lthree\n")
+
+
+def test_a_page_longer_than_the_terminal_says_how_much_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = stdout(monkeypatch)
+    with screen.Screen() as drawn:
+        drawn.draw("line\n" * 30)
+        page = terminal.written().split("\x1b[H")[1]
+    assert page.count("\r\n") == 23
+    assert "... 7 more lines\x1b[K" in page
+
+
+def test_the_terminal_is_put_right_when_it_is_terminated(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = stdout(monkeypatch)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended, screen.Screen():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert ended.value.code == 128 + signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert terminal.written().endswith("\x1b[?1049l")
+
+
+def test_moods_have_colours_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout(monkeypatch)
+    assert screen.paint("ok", GOOD) == "\x1b[32mok\x1b[0m"
+    assert screen.paint("no", BAD) == "\x1b[31mno\x1b[0m"
+    assert screen.paint("TITLE", HEAD) == "\x1b[1mTITLE\x1b[0m"
+    assert screen.columns() == 80
+    monkeypatch.setenv("TERM", "dumb")
+    assert screen.paint("ok", GOOD) == "ok"
+    assert screen.columns() is None
+
+
+def test_what_the_terminal_cannot_spell_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = stdout(monkeypatch, "ascii")
+    screen.show("日 ok\n")
+    assert out.written() == "\\u65e5 ok\n"
