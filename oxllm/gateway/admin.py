@@ -72,6 +72,13 @@ class Admin:
         else:
             _ROUTES[path](self, request)
 
+    def hang_up(self) -> None:
+        """SIGHUP."""
+        if self.draining:
+            self._runtime.log.event("reload", "not read again, since the gateway is stopping")
+        elif self.reloader is not None:
+            self.reloader.signal()
+
     def _health(self, request: Request) -> None:
         if self.draining:
             request.respond(503, TEXT, b"draining\n")

@@ -174,7 +174,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     admin.reloader = Reloader(runtime, os.environ, adopted)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.signal)
-    loop.add_signal_handler(signal.SIGHUP, admin.reloader.signal)
+    loop.add_signal_handler(signal.SIGHUP, admin.hang_up)
     for text in (*plan.warnings, *([warning] if warning else [])):
         log.event("warning", text)
     trimmer = Trimmer(loop, runtime.load, runtime.compact)

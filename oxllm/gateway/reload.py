@@ -5,8 +5,8 @@
                              a Plan ──► diff ──► `Runtime.adopt` (not with dry_run)
 
 The child has the environment that `serve` was started with. It brings pydantic along, and takes it away again: no
-memory of it stays here. Reloads go one after another. What needs a restart is compared with what is bound, so that
-it is said at each reload until somebody restarts.
+memory of it stays here. Reloads go one after another; those that wait have not read the file yet, so they are one.
+What needs a restart is compared with what is bound, so that it is said at each reload until somebody restarts.
 """
 
 from __future__ import annotations
@@ -88,7 +88,18 @@ class Refused(Exception):
 class Reloader:
     """Reloads of one process, one at a time. `adopted` is called after each swap, with the new Plan."""
 
-    __slots__ = ("_adopted", "_bound", "_command", "_env", "_lock", "_process", "_runtime", "_tasks", "counts")
+    __slots__ = (
+        "_adopted",
+        "_bound",
+        "_command",
+        "_env",
+        "_lock",
+        "_process",
+        "_runtime",
+        "_tasks",
+        "_waiting",
+        "counts",
+    )
 
     def __init__(
         self,
@@ -105,6 +116,8 @@ class Reloader:
         self._lock = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._waiting: dict[bool, list[Callable[[Result], None]]] = {}
+        """By `dry_run`: who is told of the one that has not begun."""
         self.counts = {"success": 0, "refused": 0}
         """Reloads so far, by how they ended; dry runs left out."""
 
@@ -113,8 +126,13 @@ class Reloader:
         self.start(False, lambda result: None)
 
     def start(self, dry_run: bool, done: Callable[[Result], None]) -> None:
-        """Begin one; `done` is told what came of it."""
-        task = self._runtime.loop.create_task(self._run(dry_run, done))
+        """Begin one, or join the one that waits; `done` is told what came of it."""
+        waiting = self._waiting.get(dry_run)
+        if waiting is not None:
+            waiting.append(done)
+            return
+        self._waiting[dry_run] = [done]
+        task = self._runtime.loop.create_task(self._run(dry_run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -125,8 +143,9 @@ class Reloader:
         if self._process is not None:
             self._process.kill()
 
-    async def _run(self, dry_run: bool, done: Callable[[Result], None]) -> None:
+    async def _run(self, dry_run: bool) -> None:
         async with self._lock:
+            waiting = self._waiting.pop(dry_run)
             if not dry_run:
                 usec = int(self._runtime.loop.time() * 1_000_000)
                 systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={usec}")
@@ -139,7 +158,8 @@ class Reloader:
                     systemd.notify("READY=1")
             if not dry_run:
                 self._tell(result)
-        done(result)
+        for done in waiting:
+            done(result)
 
     async def _attempt(self, dry_run: bool) -> Result:
         running = self._runtime.generation.plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -15,7 +16,8 @@ import pytest
 from oxllm import plan as plans
 from oxllm.gateway import reload, systemd
 from oxllm.gateway.reload import COMPILE, Diff, Reloader, Result, diff
-from tests.support.house import House, plan_of
+from oxllm.gateway.runtime import Generation
+from tests.support.house import WHOLE, House, answer, plan_of, stream, token
 
 CONFIG = """\
 [[providers]]
@@ -49,11 +51,13 @@ class Scene:
         self.results: list[Result] = []
 
     def run(self, *dry_runs: bool) -> list[Result]:
-        """Ask for that many at once, and wait for all."""
+        """Ask for that many, all but the first while that one is under way, and wait for all."""
 
         async def wait() -> None:
-            for dry_run in dry_runs:
+            for number, dry_run in enumerate(dry_runs):
                 self.reloader.start(dry_run, self.results.append)
+                while number == 0 and self.reloader._process is None and not self.results:
+                    await asyncio.sleep(0)
             while len(self.results) < len(dry_runs):
                 await asyncio.sleep(0.005)
 
@@ -164,6 +168,41 @@ def test_of_two_reloads_at_once_the_second_waits(scene: Scene) -> None:
     assert ["exit status 7" in result.errors[0].text for result in scene.run(False, True, False)] == [True] * 3
 
 
+TALLY = """
+import sys, time
+with open(sys.argv[1] + ".tally", "a") as tally:
+    tally.write("x")
+time.sleep(0.1)
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("scene", [script(TALLY)], indirect=True)
+def test_a_storm_of_reloads_reads_the_file_twice_and_tells_everybody(scene: Scene) -> None:
+    """Those that wait for the first have not read the file yet: for all of them one reading is enough."""
+    assert len(scene.run(*[False] * 200)) == 200
+    assert scene.file.with_suffix(".toml.tally").read_text() == "xx"
+    assert scene.reloader.counts == {"success": 0, "refused": 2}
+
+
+@pytest.mark.parametrize("scene", [script(TALLY)], indirect=True)
+def test_a_dry_run_does_not_stand_in_for_a_reload(scene: Scene) -> None:
+    results = scene.run(False, True, False, True)
+    assert sorted(result.dry_run for result in results) == [False, False, True, True]
+    assert scene.file.with_suffix(".toml.tally").read_text() == "xxx"
+
+
+def test_a_gateway_that_stops_reads_no_other_config(scene: Scene) -> None:
+    class Never:
+        def signal(self) -> None:
+            raise AssertionError
+
+    scene.house.admin.reloader = Never()  # type: ignore[assignment]
+    scene.house.admin.draining = True
+    scene.house.admin.hang_up()
+    assert "reload: not read again, since the gateway is stopping" in scene.house.log_text()
+
+
 @pytest.mark.parametrize("scene", [script("import time; time.sleep(60)")], indirect=True)
 def test_no_child_is_left_when_the_process_ends(scene: Scene) -> None:
     async def begin_and_close() -> None:
@@ -210,6 +249,43 @@ def test_state_of_what_is_still_the_same_survives(scene: Scene) -> None:
     assert new.providers["alpha"] is state
     assert not state.breaker.closed
     assert state.breaker.settings.failures == 9
+
+
+# Generations.
+
+
+def generations() -> list[Generation]:
+    gc.collect()
+    return [thing for thing in gc.get_objects() if isinstance(thing, Generation)]
+
+
+def test_a_generation_lives_as_long_as_its_last_request() -> None:
+    before = len(generations())
+    with House(plan_of("alpha")) as house:
+        house.providers["alpha"].replies = [stream(token("a"), 5.0, token("b")), answer(WHOLE)]
+        under_way = house.chat(stream=True)
+        for number in range(5):
+            house.runtime.adopt(plan_of("alpha", max_in_flight=10 + number))
+            assert house.chat().response.status == 200
+        assert len(generations()) - before == 2, "the stream's and the present one"
+        house.advance(6)
+        assert under_way.response.whole
+        assert len(generations()) - before == 1
+
+
+def test_a_provider_that_is_removed_while_in_use_finishes_and_its_connection_closes() -> None:
+    plan = plan_of("alpha", "beta")
+    (smart,) = plan.virtual_models
+    smart = msgspec.structs.replace(smart, targets=smart.targets[1:])
+    with House(plan) as house:
+        house.providers["alpha"].replies = [stream(token("a"), 5.0, token("b"))]
+        under_way = house.chat(stream=True)
+        house.runtime.adopt(msgspec.structs.replace(plan, providers=plan.providers[1:], virtual_models=(smart,)))
+        assert house.chat().response.headers["x-oxllm-provider"] == "beta"
+        house.advance(6)
+        assert under_way.response.whole
+        assert house.providers["alpha"].connections == 0
+        assert house.providers["beta"].connections == 1
 
 
 # Over HTTP.

@@ -1,0 +1,40 @@
+"""What tests/e2e shows in seconds, in full: only with `--profile=long`."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.soak.conftest import Profile
+from tests.support.reloads import Stage
+
+
+@pytest.fixture(autouse=True)
+def in_full(profile: Profile) -> None:
+    if profile.name != "long":
+        pytest.skip("in full only with --profile=long; the short ones are in tests/e2e")
+
+
+def test_50_reloads_under_32_clients_and_100_streams_fail_nobody(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        asked, streamed = stage.under_load(clients=32, streams=100, reloads=50, seconds=45)
+        assert (asked.failed, asked.refused) == ({}, 0)
+        assert (streamed.failed, streamed.refused, streamed.done) == ({}, 0, 100)
+        assert stage.rss_mb() < 40
+        assert "Traceback" not in stage.gateway.log()
+
+
+def test_a_child_that_hangs_is_killed_after_30_seconds_and_clients_are_served(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        os.unlink(stage.file)
+        os.mkfifo(stage.file)  # the child waits for somebody to write into it
+        start = time.monotonic()
+        stage.by_signal()
+        while stage.outcomes()["refused"] == 0 and time.monotonic() < start + 35:
+            assert stage.chat() == 200
+            time.sleep(0.1)
+        assert 29 < time.monotonic() - start < 32
+        assert "checking the config took over 30 s" in stage.gateway.log()
