@@ -171,7 +171,7 @@ class Exchange:
         self._ping_at = now + PING_S if facts.stream else inf
         self._running: list[Attempt] = []
         self._tried: list[Tried] = []
-        self._tried_states: set[TargetState] = set()
+        self._tried_states: tuple[TargetState, ...] = ()
         self._retried: dict[TargetState, int] = {}
         self._again: tuple[Ticket, Outcome] | None = None
         self._again_at = inf
@@ -450,7 +450,7 @@ class Exchange:
         return candidate
 
     def _launch(self, candidate: Candidate, now: float, effects: list[Effect]) -> None:
-        self._tried_states.add(candidate.state)
+        self._tried_states += (candidate.state,)
         self._try(candidate, self._router.begin(candidate, now), now, effects)
 
     def _try(self, candidate: Candidate, ticket: Ticket, now: float, effects: list[Effect]) -> None:
@@ -591,6 +591,7 @@ class Exchange:
             self.status = attempt.status
             self._head_sent = True
             effects.append(Begin(attempt.status, fields, length))
+        attempt.headers = ()
         effects.append(Write(b"".join(attempt.held)))
         attempt.held.clear()
 

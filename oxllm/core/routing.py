@@ -16,7 +16,7 @@ ticket too: it decides at its commit, and goes on as an ordinary attempt of the 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Container, Iterable, Sequence
 from itertools import groupby
 from math import inf
 from operator import attrgetter
@@ -253,7 +253,7 @@ class Router:
 
     # Choosing.
 
-    def choose(self, route: Route, tried: Set[TargetState], now: float) -> tuple[Candidate | None, Skips]:
+    def choose(self, route: Route, tried: Container[TargetState], now: float) -> tuple[Candidate | None, Skips]:
         """The next candidate, and those passed over for it. None: there is none, and all are passed over."""
         skips: list[tuple[Candidate, Skip]] | tuple[()] = ()
         for tier in route.tiers:
@@ -298,7 +298,7 @@ class Router:
             return Skip.PROBING
         return Skip.FULL if provider.in_flight >= provider.limit else None
 
-    def usable(self, route: Route, now: float, tried: Set[TargetState] = frozenset()) -> bool:
+    def usable(self, route: Route, now: float, tried: Container[TargetState] = ()) -> bool:
         """Some candidate that is not in `tried` can be asked now. Chooses nothing."""
         return any(c.state not in tried and self.skip(c.state, now) is None for c in route.candidates)
 

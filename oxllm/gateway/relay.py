@@ -166,7 +166,7 @@ class Relay:
         exchange = self.exchange
         if self._body is not None and (exchange.state is State.COMMITTED or exchange.state is State.DONE):
             self._body = None
-            self.request.release_body()
+            self.request.release()
         if exchange.state is State.DONE:
             self._finish()
         elif exchange.wake_at < self.runtime.next_sweep:

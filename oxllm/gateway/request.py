@@ -67,7 +67,7 @@ class Request:
         self.headers = reader.headers if reader else []
         """Names in lower case."""
         self.body = reader.body if reader else bytearray()
-        """Whole when `serve` is called; empty after `release_body`."""
+        """Whole when `serve` is called; empty after `release`."""
         self.length = reader.length if reader else 0
         """The declared length of the body; None when chunked."""
         self.last = reader is not None and not reader.keep_alive
@@ -153,8 +153,10 @@ class Request:
             self._detach()
             connection.reset()
 
-    def release_body(self) -> None:
-        """The body is not needed any more; the memory it held may go to others."""
+    def release(self) -> None:
+        """Head and body are not needed any more; the memory they held may go to others."""
+        self.headers = []
+        self._fields = None
         self.body = bytearray()
         if self._connection is not None:
             self._connection.release_body()

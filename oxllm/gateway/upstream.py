@@ -244,6 +244,12 @@ class Response:
         """The final head's fields, names lower-case."""
         return self._message.headers
 
+    def take_headers(self) -> Headers:
+        """The final head's fields. They are not kept: a stream lasts long, and its head is as large as all else."""
+        headers, self._message.headers = self._message.headers, []
+        self._message.framing = []
+        return headers
+
     def take(self) -> bytes:
         """The body bytes that came since the last call."""
         pieces = self._message.pieces
@@ -554,7 +560,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._rest is not None:
             self._rest = None
             response.reusable = False
-        caller.head(response.status, response.headers)
+        caller.head(response.status, response.take_headers())
         return self._response is response
 
     def _finish(self, reusable: bool) -> None:

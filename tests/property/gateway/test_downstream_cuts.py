@@ -185,7 +185,7 @@ class OneConnection(RuleBasedStateMachine):
     def stream(self, length: int | None, whole: bool) -> None:
         request = self.waiting.pop(0)
         request.begin(200, [], length)
-        request.release_body()
+        request.release()
         request.write(b"piece")
         if whole:
             request.end()

@@ -523,7 +523,7 @@ def test_a_client_that_leaves_is_gone_at_once(bench: Bench, client: Client, fini
     assert bench.server.connections == 0
     assert len(bench.wheel) == 0
     bench.service.served[0].respond(200, [], b"late")
-    bench.service.served[0].release_body()
+    bench.service.served[0].release()
     assert client.output == b""
 
 
@@ -653,7 +653,7 @@ def test_a_body_without_room_waits_and_goes_on_when_there_is_some() -> None:
     data = post(b"y" * 50 * KIB)
     second.send(data)
     assert (second.state, second.transport.paused) == (WAITING, True)
-    bench.service.served[0].release_body()
+    bench.service.served[0].release()
     bench.clock.settle()
     second.pump()
     assert bytes(bench.service.served[-1].body) == b"y" * 50 * KIB
@@ -730,7 +730,7 @@ def test_the_time_that_a_body_waited_for_room_does_not_make_it_slow() -> None:
     client.send(b"y" * 60 * KIB)
     assert client.state is WAITING
     bench.advance(4.8)
-    bench.service.served[0].release_body()
+    bench.service.served[0].release()
     bench.clock.settle()
     bench.bodies.waiting = 1
     bench.advance(4.8)
@@ -757,7 +757,7 @@ def test_a_body_counts_until_it_is_released_or_its_request_ends(bench: Bench, cl
     bench.service.keep_waiting()
     client.send(post(b"x" * 100))
     assert bench.bodies.total > 0
-    bench.service.served[0].release_body()
+    bench.service.served[0].release()
     assert bench.bodies.total == 0
     assert bench.service.served[0].body == b""
     bench.service.served[0].respond(200, [], b"")

@@ -33,6 +33,20 @@ def test_the_requests_body_is_let_go_at_commit_also_when_the_head_went_out_befor
         assert w.runtime.bodies.total == 0
 
 
+def test_the_heads_of_request_and_response_are_let_go_at_commit() -> None:
+    with world(pace="ttft 20ms, itl 5s, out 20..60") as w:
+        visit = w.ask()
+        w.sleep(0.01)
+        relay = next(iter(w.runtime.relays))
+        assert relay.request.headers
+        w.sleep(1)
+        assert visit.content()
+        assert relay.request.headers == []
+        winner = relay.exchange.winner
+        assert winner is not None
+        assert winner.headers == ()
+
+
 def test_a_connection_that_was_idle_and_is_dead_is_replaced_for_free() -> None:
     with world() as w:
         w.ask()
