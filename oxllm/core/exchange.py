@@ -371,22 +371,19 @@ class Exchange:
 
     def _stream_turn(self, attempt: Attempt, reader: StreamReader, now: float, effects: list[Effect]) -> list[Effect]:
         """Content, the end or a break of the stream has been read: hold, commit, finish or fail."""
-        if attempt.content_at is None and reader.content:
+        if attempt.phase is Phase.WAITING and reader.content:
             attempt.content_at = now
-        if reader.failure is not None and not reader.complete:
-            if attempt.phase is not Phase.COMMITTED and reader.content and self._held_enough(attempt, now):
-                self._commit(attempt, now, effects)  # the same events mean the same, however reads cut them
-            return effects + self._failed(attempt, reader.failure, now)
-        if attempt.phase is Phase.WAITING:
             attempt.move(Phase.HOLDING)
-        if attempt.phase is Phase.HOLDING:
-            if not self._held_enough(attempt, now):
-                if self._route.hold_back.seconds:
-                    assert attempt.content_at is not None
-                    self._by(attempt.content_at + self._route.hold_back.seconds)
-                return effects
+        # Also if the next event is a break: the same events mean the same, however reads cut them.
+        if attempt.phase is Phase.HOLDING and self._held_enough(attempt, now):
             self._commit(attempt, now, effects)
-        if reader.complete:
+        if reader.failure is not None and not reader.complete:
+            return effects + self._failed(attempt, reader.failure, now)
+        if attempt.phase is Phase.HOLDING:
+            if self._route.hold_back.seconds:
+                assert attempt.content_at is not None
+                self._by(attempt.content_at + self._route.hold_back.seconds)
+        elif reader.complete:
             if reader.finished or reader.failure is not None:
                 return self._succeed(attempt, now, [*effects, Write(DONE_EVENT), END], Phase.DRAINING)
             attempt.clock = now + LINGER_S
