@@ -85,7 +85,10 @@ class RequestBody:
         else:
             fault = None if data.isascii() else _utf8_fault(data)
         if fault is not None:
-            raise fault  # outside the handler: its exception would keep a part of the body alive
+            try:
+                raise fault  # outside the handler: its exception would keep a part of the body alive
+            finally:
+                del fault  # and so would it itself, which leads to this frame and back
         if size > NAME_MAX:
             _check_names(members)
         return cls(members, size)

@@ -176,7 +176,7 @@ class Connection(asyncio.BufferedProtocol):
             self._stall = None
         self._take_raw()
         self._server.open.discard(self)
-        self._reader = self._upload = None
+        self._drop_reader()
         self._end_request()
 
     def eof_received(self) -> None:
@@ -427,6 +427,12 @@ class Connection(asyncio.BufferedProtocol):
             self._paused = False
             self.transport.resume_reading()
 
+    def _drop_reader(self) -> None:
+        """Nothing more is going to be understood of what is being read."""
+        reader, self._reader, self._upload = self._reader, None, None
+        if reader is not None:
+            reader.drop()
+
     # Answering.
 
     def answering(self) -> bool:
@@ -444,7 +450,7 @@ class Connection(asyncio.BufferedProtocol):
         self._upload = None
         if reader.length is None or reader.left > SKIP_BYTES_MAX or reader.expectation is not None:
             self.keep = False
-            self._reader = None
+            self._drop_reader()
         self.release_body()
         self._enter(SKIPPING)
         if waited:
@@ -514,7 +520,7 @@ class Connection(asyncio.BufferedProtocol):
     def _refuse(self, error: ApiError) -> None:
         """Answer what cannot be understood, and read no further."""
         self.keep = False
-        self._reader = self._upload = None
+        self._drop_reader()
         request = self._request
         if request is None:
             request = self._request = Request(self, self._server.now())
@@ -549,7 +555,7 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
             return
         self._enter(LINGERING)
-        self._reader = None
+        self._drop_reader()
         self._take_raw()
         self._resume()
         try:

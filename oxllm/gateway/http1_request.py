@@ -126,6 +126,10 @@ class RequestReader:
         self._head_whole = self._whole = False
         self._parser = httptools.HttpRequestParser(self)
 
+    def drop(self) -> None:
+        """Nothing more will be fed: the parser's callbacks refer to us, and a cycle would keep the body for long."""
+        del self._parser
+
     def feed(self, buffer: bytearray, start: int, end: int) -> int:
         """Read `buffer[start:end]` up to the end of the head, of the request, or of the data; returns where that is.
 
@@ -207,7 +211,7 @@ class RequestReader:
     def _advance(self) -> None:
         if self._whole:
             self.stage = Stage.COMPLETE
-            del self._parser  # its callbacks refer to us: without the cycle both go at once
+            self.drop()
         elif self.length == 0 or (self.length is not None and not self.left):
             raise bad_request("the body's length is unclear")
 

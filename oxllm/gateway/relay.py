@@ -219,6 +219,7 @@ class Relay:
             self.runtime.observe(self)
         if self.exchange.settled:
             self.runtime.relays.pop(self, None)
+            self._legs.clear()  # they refer back to us: without the cycle all goes at once
             if self._alarm is not None:
                 self._alarm.cancel()
                 self._alarm = None
