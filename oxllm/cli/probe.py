@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from oxllm.plan import Plan, Provider
+from oxllm.words import count
 
 TIMEOUT_S = 10.0
 
@@ -96,7 +97,7 @@ def _judge(provider: Provider, wanted: set[str], response: httpx.Response) -> Pr
     listed = _listed(response)
     if listed is None:
         return Probe(provider.name, "what it answers is no list of models: is base_url right?", failed=True)
-    return Probe(provider.name, f"{len(listed)} models", unknown=tuple(sorted(wanted - listed)) if listed else ())
+    return Probe(provider.name, count(len(listed), "model"), unknown=tuple(sorted(wanted - listed)) if listed else ())
 
 
 def _listed(response: httpx.Response) -> set[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -27,15 +28,30 @@ def list_(url: str | None, port: int | None, as_json: bool) -> None:
     from oxllm.cli.find import find
 
     answer = call_json(find(url, port), "GET", "/status?format=json")
-    providers = answer.get("providers") or []
     if as_json:
         import json
 
-        click.echo(json.dumps(providers, indent=2))
-        return
-    width = max((len(provider["name"]) for provider in providers), default=0)
-    for provider in providers:
-        click.echo(f"{provider['name']:<{width}}  {provider['state']:<9}  {provider.get('base_url', '')}".rstrip())
+        click.echo(json.dumps(answer.get("providers") or [], indent=2))
+    else:
+        _print(answer)
+
+
+def _print(answer: dict[str, Any]) -> None:
+    import msgspec
+
+    from oxllm.cli.screen import columns, paint, show
+    from oxllm.status import Status
+    from oxllm.table import OFF, Column, Row, grid, provider_state
+    from oxllm.words import printable
+
+    status = msgspec.convert(answer, Status)
+    rows = []
+    for provider in status.providers:
+        state, mood = provider_state(provider)
+        rows.append(Row((printable(provider.name), state, printable(provider.base_url)), {"STATE": mood}))
+    rows += [Row((printable(name), "disabled", ""), {"STATE": OFF}) for name in status.disabled]
+    titles = [Column(title, number=False) for title in ("PROVIDER", "STATE", "BASE URL")]
+    show("".join(f"{line}\n" for line in grid(titles, rows, columns(), paint)))
 
 
 def _verb(verb: str, summary: str, done: str) -> Callable[..., None]:

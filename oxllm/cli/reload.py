@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from oxllm.cli.options import Failure, gateway_options, pid_option
-from oxllm.cli.report import indented
 from oxllm.words import count
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
@@ -38,8 +37,9 @@ def command(url: str | None, port: int | None, pid: int | None, dry_run: bool) -
     answer = call_json(gateway, "POST", f"/reload{'?dry_run=1' if dry_run else ''}")
     if answer.get("ok") is not True:
         _refused(answer)
-    click.echo("this would change:" if dry_run else "reloaded:")
-    _print_diff(answer.get("diff") or {})
+    _print_diff(answer.get("diff") or {}, dry_run)
+    for warning in answer.get("warnings") or []:
+        click.echo(warning, err=True)
 
 
 def _refused(answer: Mapping[str, Any]) -> None:
@@ -51,9 +51,12 @@ def _refused(answer: Mapping[str, Any]) -> None:
     raise Failure(f"refused, the running configuration stays ({count(len(problems), 'error')})")
 
 
-def _print_diff(diff: Mapping[str, list[str]]) -> None:
+def _print_diff(diff: Mapping[str, list[str]], dry_run: bool) -> None:
     lines = [f"  {sign} {item}" for key, sign in _SIGNS.items() for item in diff.get(key) or []]
-    for line in lines or ["  nothing"]:
+    restart = [f"  needs a restart: {item}" for item in diff.get("restart") or []]
+    if not lines and not restart:
+        click.echo("nothing would change" if dry_run else "reloaded, nothing changed")
+        return
+    click.echo("this would change:" if dry_run else "reloaded:")
+    for line in lines + restart:
         click.echo(line)
-    if restart := diff.get("restart"):
-        click.echo(indented(f"needs a restart: {', '.join(restart)}", 2))

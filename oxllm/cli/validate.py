@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oxllm.cli.options import config_option, read_config
+from oxllm.cli.options import Failure, config_option, read_config
 from oxllm.cli.report import print_problems
 from oxllm.words import count
 
@@ -40,7 +40,7 @@ def command(config: str | None, probe: bool, strict: bool, as_json: bool) -> Non
     else:
         _print_text(loaded, probes)
     if not good:
-        raise SystemExit(1)
+        raise SystemExit(1) if as_json or loaded.errors else Failure(_why_not(probes))
 
 
 def _print_text(loaded: Loaded, probes: list[Probe]) -> None:
@@ -53,6 +53,13 @@ def _print_text(loaded: Loaded, probes: list[Probe]) -> None:
         click.echo(summary(loaded.plan))
     else:
         click.echo(found, err=True)
+
+
+def _why_not(probes: list[Probe]) -> str:
+    """What fails a configuration that has no errors."""
+    if failed := sum(probe.failed for probe in probes):
+        return f"{failed} of {count(len(probes), 'provider')} cannot be used"
+    return "with --strict a warning fails"
 
 
 def summary(plan: Plan) -> str:

@@ -34,6 +34,8 @@ READ_BYTES = 64 * 1024
 COMPILE = (sys.executable, "-P", "-m", "oxllm.config.compile")
 RESTART = ("host", "port", "bind_family")
 """What only a restart changes."""
+FILE = {"drain_timeout": "drain_timeout_secs", "drain_delay": "drain_delay_secs", "request": "timeouts.request"}
+"""What the file calls a setting that the Plan calls otherwise."""
 PLACE = frozenset(("tls", "host", "port", "path"))
 """Fields of a provider that are one setting in the file: `base_url`."""
 
@@ -50,7 +52,7 @@ class Error(msgspec.Struct, frozen=True):
 
 
 class Diff(msgspec.Struct, frozen=True):
-    """What a reload changes, in words; no values, which may be secret."""
+    """What a reload changes, in words: numbers with their values, of texts the names, since they may be secret."""
 
     added: list[str] = []
     removed: list[str] = []
@@ -254,13 +256,17 @@ def diff(old: plans.Plan, new: plans.Plan, bound: plans.Server) -> Diff:
         *_settings("server", old.server, new.server),
         *_settings("breaker", old.breaker, new.breaker),
         *_settings("retry", old.retry, new.retry),
-        *([] if old.request == new.request else ["timeouts.request"]),
+        *_change("timeouts.request", old.request, new.request),
     ]
     return Diff(
         added=[name for added, _, _ in parts for name in added],
         removed=[name for _, removed, _ in parts for name in removed],
         changed=[name for _, _, names in parts for name in names] + changed,
-        restart=[key for key in RESTART if getattr(bound, key) != getattr(new.server, key)],
+        restart=[
+            f"{key} {getattr(bound, key)} -> {getattr(new.server, key)}"
+            for key in RESTART
+            if getattr(bound, key) != getattr(new.server, key)
+        ],
     )
 
 
@@ -283,11 +289,56 @@ def _named(kind: str, old: Iterable[Named], new: Iterable[Named]) -> tuple[list[
 
 
 def _settings(section: str, old: msgspec.Struct, new: msgspec.Struct) -> list[str]:
-    return [f"{section}.{field}" for field in _fields(old, new) if field not in (*RESTART, "listen")]
+    """What a section of the file has that is different and takes effect at once."""
+    skipped = (*RESTART, "listen")
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in old.__struct_fields__ if name not in skipped)
+    return [
+        word for name, before, after in pairs for word in _change(f"{section}.{FILE.get(name, name)}", before, after)
+    ]
 
 
-def _fields(old: msgspec.Struct, new: msgspec.Struct) -> list[str]:
-    names = [name for name in old.__struct_fields__ if getattr(old, name) != getattr(new, name)]
-    if isinstance(old, plans.Provider):
-        names = ["base_url" if name in PLACE else name for name in names]
-    return list(dict.fromkeys(names))
+def _fields(old: Named, new: Named) -> list[str]:
+    """The settings of a provider or a virtual model that are different."""
+    words: list[str] = []
+    for name in old.__struct_fields__:
+        before, after = getattr(old, name), getattr(new, name)
+        if name == "targets":
+            words += _targets(before, after)
+        elif isinstance(old, plans.Provider) and name in PLACE:
+            words += ["base_url"] if before != after else []
+        else:
+            words += _change(FILE.get(name, name), before, after)
+    return list(dict.fromkeys(words))
+
+
+def _targets(old: tuple[plans.Target, ...], new: tuple[plans.Target, ...]) -> list[str]:
+    """Which came, which went, and what is different of the others."""
+    before, after = ({f"{target.provider}/{target.model}": target for target in targets} for targets in (old, new))
+    words = [f"+ {name}" for name in after if name not in before] + [
+        f"- {name}" for name in before if name not in after
+    ]
+    for name, target in before.items():
+        if name in after:
+            for field in ("tier", "weight", "timeouts"):
+                words += _change(f"{name} {field}", getattr(target, field), getattr(after[name], field))
+    return words or (["targets"] if old != new else [])
+
+
+def _change(name: str, old: object, new: object) -> list[str]:
+    """`name old -> new` for numbers and switches, the name alone for texts; of a group its members."""
+    if old == new:
+        return []
+    if isinstance(old, msgspec.Struct) and isinstance(new, type(old)):
+        fields = old.__struct_fields__
+        return [
+            word for field in fields for word in _change(f"{name}.{field}", getattr(old, field), getattr(new, field))
+        ]
+    if all(value is None or isinstance(value, int | float) for value in (old, new)):
+        return [f"{name} {_shown(old)} -> {_shown(new)}"]
+    return [name]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.12g}" if isinstance(value, float) else "none" if value is None else str(value)

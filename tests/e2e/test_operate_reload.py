@@ -56,9 +56,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_the_command_line_reloads_dry_runs_and_is_refused(scene: Scene) -> None:
     scene.file.write_text(scene.good + "[retry]\nmax_attempts = 2\n")
     dry = scene.oxllm("reload", "--dry-run")
-    assert (dry.returncode, dry.stdout) == (0, "this would change:\n  ~ retry.max_attempts\n"), dry.stderr
+    assert (dry.returncode, dry.stdout) == (0, "this would change:\n  ~ retry.max_attempts 6 -> 2\n"), dry.stderr
     done = scene.oxllm("reload")
-    assert (done.returncode, done.stdout) == (0, "reloaded:\n  ~ retry.max_attempts\n")
+    assert (done.returncode, done.stdout) == (0, "reloaded:\n  ~ retry.max_attempts 6 -> 2\n")
     scene.file.write_text(scene.good + "[retry]\nmax_attempts = 0\nfoo = 1\n")
     refused = scene.oxllm("reload")
     assert refused.returncode == 1
@@ -85,7 +85,7 @@ def test_a_stream_under_way_is_not_disturbed_and_limits_change_at_once(scene: Sc
         lines = response.iter_lines()
         next(lines)
         scene.file.write_text(scene.good.replace("port = 0", "port = 0\nmax_body_bytes = 65536"))
-        assert scene.oxllm("reload").stdout == "reloaded:\n  ~ server.max_body_bytes\n"
+        assert scene.oxllm("reload").stdout == "reloaded:\n  ~ server.max_body_bytes 8388608 -> 65536\n"
         big = httpx.post(url, content=b" " * 70000, trust_env=False)
         assert big.status_code == 413
         scene.alpha.open_gate()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +76,21 @@ def test_completion_prints_the_shells_script(run: Run, shell: str) -> None:
     result = run("completion", shell)
     assert result.exit_code == 0
     assert "_OXLLM_COMPLETE" in result.output
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("oxllm st", "status stop"), ("oxllm provider o", "offline online"), ("oxllm completion f", "fish")],
+)
+def test_completion_completes_in_a_bash_that_sources_it(words: str, offered: str) -> None:
+    script = (
+        'eval "$(oxllm completion bash)"; complete -p oxllm >/dev/null || exit 9; '
+        f'COMP_WORDS=({words}); COMP_CWORD={words.count(" ")}; _oxllm_completion oxllm; echo "${{COMPREPLY[@]}}"'
+    )
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.strip() == offered
 
 
 def test_completion_offers_the_commands() -> None:

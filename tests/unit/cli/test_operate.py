@@ -78,8 +78,16 @@ def test_reload_shows_the_difference(run: Run, http: respx.MockRouter) -> None:
 def test_a_dry_run_says_what_would_change(run: Run, http: respx.MockRouter) -> None:
     route = http.post(f"{URL}/reload", params={"dry_run": "1"}).respond(json={"ok": True, "diff": {}})
     result = run("reload", "-p", "9001", "--dry-run")
-    assert (result.exit_code, result.stdout) == (0, "this would change:\n  nothing\n")
+    assert (result.exit_code, result.stdout) == (0, "nothing would change\n")
     assert route.called
+
+
+def test_a_reload_tells_warnings_too(run: Run, http: respx.MockRouter) -> None:
+    answer = {"ok": True, "diff": {}, "warnings": ["c.toml:3: warning: server.host: can be reached from outside"]}
+    http.post(f"{URL}/reload").respond(json=answer)
+    result = run("reload", "-p", "9001")
+    assert (result.exit_code, result.stdout) == (0, "reloaded, nothing changed\n")
+    assert result.stderr == "c.toml:3: warning: server.host: can be reached from outside\n"
 
 
 def test_a_refused_reload_lists_the_errors_and_exits_1(run: Run, http: respx.MockRouter) -> None:
@@ -101,13 +109,21 @@ def test_a_reload_that_is_answered_with_an_error_object_is_refused_too(run: Run,
     assert result.stderr.startswith("there is no '/reload' here\n")
 
 
-def test_providers_are_listed_with_their_state(run: Run, http: respx.MockRouter) -> None:
+def test_providers_are_listed_with_their_state_and_its_reason(run: Run, http: respx.MockRouter) -> None:
     providers = [
         {"name": "a", "state": "closed", "base_url": "http://a"},
-        {"name": "longer", "state": "open", "base_url": "http://b"},
+        {"name": "longer", "state": "open", "seconds_left": 3.5, "base_url": "http://b"},
+        {"name": "b", "base_url": "http://c", "targets": 1, "marks": {"m": {"state": "key refused"}}},
     ]
-    http.get(f"{URL}/status", params={"format": "json"}).respond(json={"providers": providers})
-    assert run("provider", "list", "-p", "9001").stdout == "a       closed     http://a\nlonger  open       http://b\n"
+    answer = {"version": "1", "pid": 1, "uptime": 1, "providers": providers, "disabled": ["spare"]}
+    http.get(f"{URL}/status", params={"format": "json"}).respond(json=answer)
+    assert run("provider", "list", "-p", "9001").stdout.splitlines() == [
+        "PROVIDER  STATE                   BASE URL",
+        "a         ok                      http://a",
+        "longer    breaker open, 4 s left  http://b",
+        "b         key refused             http://c",
+        "spare     disabled",
+    ]
     assert json.loads(run("provider", "list", "-p", "9001", "--json").stdout) == providers
 
 

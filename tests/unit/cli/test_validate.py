@@ -70,11 +70,12 @@ def test_a_probe_asks_each_provider_with_its_key(run: Run, config: Path, http: r
     result = run("validate", "--probe")
     assert result.exit_code == 0
     assert "probe ok      alpha: 2 models\n" in result.stdout
-    assert "probe ok      beta: 1 models; it does not list m\n" in result.stdout
+    assert "probe ok      beta: 1 model; it does not list m\n" in result.stdout
     sent = alpha.calls.last.request.headers
     assert (sent["authorization"], sent["user-agent"], sent["x-t"]) == ("Bearer sk-hush", "acme", "1")
     assert "authorization" not in beta.calls.last.request.headers
-    assert run("validate", "--probe", "--strict").exit_code == 1
+    strict = run("validate", "--probe", "--strict")
+    assert (strict.exit_code, strict.stderr) == (1, "oxllm: with --strict a warning fails\n")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_a_probe_says_what_came_of_it(
         route.mock(return_value=answer)
     result = run("validate", "--probe")
     assert f"probe {words}" in result.stdout
+    assert ("1 of 2 providers cannot be used" in result.stderr) == (code == 1)
     assert result.exit_code == code
     assert "sk-hush" not in result.output
 

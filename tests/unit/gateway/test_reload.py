@@ -86,7 +86,7 @@ def test_a_changed_config_is_taken_on_and_the_diff_says_what(scene: Scene) -> No
     (result,) = scene.run(False)
     assert result.ok
     assert "virtual model fast" in result.diff.added
-    assert "retry.max_attempts" in result.diff.changed
+    assert "retry.max_attempts 6 -> 2" in result.diff.changed
     assert scene.house.runtime.generation.plan.retry.max_attempts == 2
     assert scene.adopted == [scene.house.runtime.generation.plan]
     assert scene.reloader.counts == {"success": 1, "refused": 0}
@@ -104,7 +104,7 @@ def test_a_dry_run_changes_nothing(scene: Scene) -> None:
     scene.file.write_text(CONFIG + "[retry]\nmax_attempts = 2\n")
     (result,) = scene.run(True)
     assert (result.ok, result.dry_run) == (True, True)
-    assert "retry.max_attempts" in result.diff.changed
+    assert "retry.max_attempts 6 -> 2" in result.diff.changed
     assert scene.house.runtime.generation is before
     assert scene.adopted == []
     assert scene.house.log_text() == ""
@@ -322,7 +322,7 @@ def test_nothing_changed() -> None:
     assert str(Diff()) == "nothing changed"
 
 
-def test_a_diff_names_settings_and_never_values() -> None:
+def test_a_diff_shows_numbers_and_of_texts_only_the_names() -> None:
     old, new = plan_of("alpha", "beta"), plan_of("alpha", "gamma", port=1, api_keys=("client-secret",), max_in_flight=3)
     alpha = msgspec.structs.replace(
         new.providers[0], api_key="sk-new-secret", host="h", port=1, timeouts=plans.Timeouts(1)
@@ -333,20 +333,57 @@ def test_a_diff_names_settings_and_never_values() -> None:
         added=["provider gamma"],
         removed=["provider beta"],
         changed=[
-            "provider alpha (base_url, api_key, timeouts)",
-            "virtual model smart (targets)",
+            "provider alpha (base_url, api_key, timeouts.connect 5 -> 1)",
+            "virtual model smart (+ gamma/m, - beta/m)",
             "server.api_keys",
-            "server.max_in_flight",
-            "timeouts.request",
+            "server.max_in_flight 2048 -> 3",
+            "timeouts.request 600 -> 5",
         ],
-        restart=["port"],
+        restart=["port 8080 -> 1"],
     )
     assert "secret" not in str(found)
 
 
+def targets(*made: plans.Target) -> plans.Plan:
+    return msgspec.structs.replace(plan_of("alpha", "beta"), virtual_models=(plans.VirtualModel("smart", made),))
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ((plans.Target("beta", "m", 1), plans.Target("alpha", "m", 2)), "alpha/m tier 1 -> 2, beta/m tier 2 -> 1"),
+        ((plans.Target("alpha", "m", 1, 3), plans.Target("beta", "m", 2)), "alpha/m weight 1 -> 3"),
+        (
+            (plans.Target("alpha", "m", 1, 1, plans.Timeouts(idle=9.5)), plans.Target("beta", "m", 2)),
+            "alpha/m timeouts.idle 60 -> 9.5",
+        ),
+        ((plans.Target("alpha", "m", 1),), "- beta/m"),
+        ((plans.Target("alpha", "m", 1), *[plans.Target("beta", "m", 2)] * 2), "targets"),
+    ],
+)
+def test_of_targets_a_diff_says_which(after: tuple[plans.Target, ...], words: str) -> None:
+    old = targets(plans.Target("alpha", "m", 1), plans.Target("beta", "m", 2))
+    assert diff(old, targets(*after), old.server).changed == [f"virtual model smart ({words})"]
+
+
+def test_a_diff_speaks_of_settings_as_the_file_does() -> None:
+    old, new = plan_of("alpha"), plan_of("alpha", drain_timeout=5.0, drain_delay=1.5)
+    model = msgspec.structs.replace(new.virtual_models[0], request=9.0, hedge_after=2.5)
+    alpha = msgspec.structs.replace(new.providers[0], max_in_flight=4, extra_body={"a": "1"}, usage_in_stream=True)
+    found = diff(old, msgspec.structs.replace(new, virtual_models=(model,), providers=(alpha,)), old.server)
+    assert found.changed == [
+        "provider alpha (extra_body, usage_in_stream off -> on, max_in_flight none -> 4)",
+        "virtual model smart (hedge_after none -> 2.5, timeouts.request 600 -> 9)",
+        "server.drain_timeout_secs 30 -> 5",
+        "server.drain_delay_secs 0 -> 1.5",
+    ]
+
+
 def test_what_needs_a_restart_is_said_again_until_it_happens() -> None:
     bound, second = plan_of("alpha"), plan_of("alpha", port=9, host="::1", bind_family="ipv6", listen=("::1",))
-    assert diff(second, second, bound.server) == Diff(restart=["host", "port", "bind_family"])
+    assert diff(second, second, bound.server) == Diff(
+        restart=["host 127.0.0.1 -> ::1", "port 8080 -> 9", "bind_family ipv4 -> ipv6"]
+    )
 
 
 def test_the_child_is_run_isolated() -> None:
