@@ -106,7 +106,7 @@ def _bind(family: socket.AddressFamily, address: Address, port: int, dual: bool)
     host = str(address[0])
     where = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # TCP: asyncio sets TCP_NODELAY
     except OSError as error:
         raise BindError(f"cannot bind {where}: {error.strerror}{_advice(error)}") from None
     try:

@@ -55,6 +55,25 @@ def test_a_host_that_does_not_exist_is_named() -> None:
         listen(Server(port=0, listen=("no-such-host.invalid",)))
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_what_a_listener_accepts_holds_no_small_event_back(host: str) -> None:
+    """asyncio turns Nagle's algorithm off only for a socket that says it is TCP: 40 ms at the end of each stream."""
+    nodelay: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    class Accepted(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            sock = transport.get_extra_info("socket")
+            nodelay.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    sockets = listen(Server(port=0, listen=(host,)))
+    server = await asyncio.get_running_loop().create_server(Accepted, sock=sockets[0])
+    with socket.create_connection(sockets[0].getsockname()[:2], timeout=5):
+        assert await nodelay
+    server.close()
+    for sock in sockets:
+        sock.close()
+
+
 def test_of_several_addresses_all_get_the_port_that_the_first_chose() -> None:
     sockets = listen(Server(port=0, bind_family="dual", listen=("127.0.0.1", "127.0.0.2")))
     try:
