@@ -47,7 +47,8 @@ class Script:
 
 
 class Provider:
-    """One simulated provider. `start` is the time from which the scenes count, `epoch` the date at that time."""
+    """One simulated provider. `start` is the time from which the scenes count, and may be set anew when they begin;
+    `epoch` is the date at the first `start`."""
 
     def __init__(self, scenario: Scenario, name: str, start: float, epoch: float = CREATED) -> None:
         self._own = next(upstream for upstream in scenario.upstreams if upstream.name == name)
@@ -60,7 +61,7 @@ class Provider:
         self.dialect = dialects.load(self._own.dialect)
         self.ledger = Ledger()
         self.start = start
-        self._epoch = epoch
+        self._date = epoch - start
         self.meter = Meter(self._own.limit)
 
     def patch(
@@ -133,7 +134,7 @@ class Provider:
 
     def wall(self, now: float) -> float:
         """The date at `now`, in seconds since 1970."""
-        return self._epoch + now - self.start
+        return self._date + now
 
     def _struck(self, fate: Fate, key: str, elapsed: float, connection: int) -> Record:
         record = Record(self.upstream.name, 0, key, elapsed, connection, "", "")

@@ -153,3 +153,10 @@ def test_a_patch_is_in_force_until_its_time_is_up() -> None:
     target.patch(10.0, faults=scenario(faults={"alpha": ["500"]}).scenes[0].faults, ttl=5.0)
     statuses = [play(target.accept("POST", "/v1/chat/completions", [], body, now))[0][9:12] for now in (14.9, 15.0)]
     assert statuses == [b"500", b"200"]
+
+
+def test_the_date_stays_right_when_the_scenes_begin_later() -> None:
+    provider = Provider(scenario("alpha"), "alpha", start=100.0, epoch=2e9)
+    provider.start = 105.0
+    assert [provider.wall(now) for now in (100.0, 110.0)] == [2e9, 2e9 + 10]
+    assert provider.elapsed(110.0) == 5.0
