@@ -136,9 +136,9 @@ def grade(
         open_violations=len(opened),
         failover=spread(_failovers(by_question.values())),
         recovery=spread(_recoveries(scenario, attempts, duration)),
-        ttft=spread([seen.first - seen.started for seen in transcripts if seen.first is not None and seen.stream]),
+        ttft=spread(first_tokens(transcripts)),
         ttft_perfect=spread(perfect(scenario, transcripts, groups, first=True)),
-        total=spread([seen.ended - seen.started for seen in transcripts if seen.ended and seen.verdict == "whole"]),
+        total=spread(totals(transcripts)),
         total_perfect=spread(perfect(scenario, transcripts, groups, first=False)),
         rss_max=max((sample.rss for sample in samples if sample.rss is not None), default=None),
         kinds=kinds,
@@ -258,6 +258,16 @@ def _recoveries(scenario: Scenario, attempts: Sequence[Record], duration: float)
             after = [at - scene.when.end for at in back if at >= scene.when.end]
             found += [min(after)] if after else []
     return found
+
+
+def first_tokens(transcripts: Iterable[Transcript]) -> list[float]:
+    """How long the clients of streams waited for content."""
+    return [seen.first - seen.started for seen in transcripts if seen.first is not None and seen.stream]
+
+
+def totals(transcripts: Iterable[Transcript]) -> list[float]:
+    """How long whole answers took."""
+    return [seen.ended - seen.started for seen in transcripts if seen.ended and seen.verdict == "whole"]
 
 
 def perfect(

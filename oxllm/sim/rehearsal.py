@@ -11,7 +11,7 @@ import msgspec
 
 from oxllm.plan import Plan
 
-from . import gateway, grade, pace, presets, scenes, show
+from . import gateway, grade, pace, page, presets, scenes, show
 from . import report as reports
 from .gateway import ConfigError, Gateway
 from .load import Transcript
@@ -78,7 +78,7 @@ def rehearsal(asked: Request, report: Path | None, as_json: bool) -> int:
         raise click.ClickException(str(error)) from None
     replay = asked.replay(scenario.seed)
     if report is not None:
-        report.write_text(reports.page(run), encoding="utf-8")
+        report.write_text(page.page(run, replay), encoding="utf-8")
     click.echo(reports.as_json(run.card) if as_json else reports.text(run.card, replay))
     return 1 if run.card.failed else 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -76,7 +75,6 @@ async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     assert run.card.failed == rules
     coordinates = [coordinate for finding in run.card.findings for coordinate in finding.coordinates]
     assert any(coordinate.startswith("7:alpha:") for coordinate in coordinates)
-    assert_draws(report.page(run))
     said = report.text(run.card, Replay("my config.toml"))
     assert "FAILED: truncated == 0" in said
     assert f"    oxllm sim --rehearse 'my config.toml' --fate {coordinates[0]}\n" in said
@@ -102,15 +100,6 @@ async def naive() -> Run:
         expectations=("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0"),
         progress=lambda _at, _transcripts: None,
     )
-
-
-def assert_draws(page: str) -> None:
-    """Every picture is well-formed and has something in it; nothing is loaded from elsewhere."""
-    pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(pictures) == 5
-    for picture in (ET.fromstring(picture) for picture in pictures):
-        assert len(picture) > 1, "a title and what it is the title of"
-    assert not re.search(r"(src|href)=", page)
 
 
 def test_no_key_of_the_user_reaches_the_rehearsed_gateway(config: Path) -> None:
