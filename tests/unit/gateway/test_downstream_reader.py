@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from oxllm.gateway.http1_request import HEAD_BYTES_MAX, HEADERS_MAX, Refused, RequestReader, Stage
+from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST
 
-POST = b"POST /x HTTP/1.1\r\nHost: a\r\n"
-CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -27,31 +26,6 @@ def refusal(data: bytes, piece: int = 1 << 20) -> tuple[int, str]:
     return caught.value.error.status, caught.value.error.message
 
 
-ODD_BUT_VALID = {
-    "one empty line in front": (b"\r\n" + GET, b""),
-    "white space around a length": (POST + b"Content-Length: \t5 \r\n\r\nhello", b"hello"),
-    "leading zeros in a length": (POST + b"Content-Length: 0005\r\n\r\nhello", b"hello"),
-    "an empty Host": (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", b""),
-    "HTTP/1.0 without a Host": (b"GET / HTTP/1.0\r\n\r\n", b""),
-    "a coding in capitals": (POST + b"Transfer-Encoding: CHUNKED\r\n\r\n5\r\nhello\r\n0\r\n\r\n", b"hello"),
-    "a chunk extension": (CHUNKED + b'5;a=b;c="d"\r\nhello\r\n0\r\n\r\n', b"hello"),
-    "leading zeros in a chunk size": (CHUNKED + b"0005\r\nhello\r\n000\r\n\r\n", b"hello"),
-    "a trailer": (CHUNKED + b"5\r\nhello\r\n0\r\nHost: other\r\n\r\n", b"hello"),
-    "an empty line inside a chunk": (CHUNKED + b"9\r\na\r\n\r\n\r\n\r\n\r\n0\r\n\r\n", b"a\r\n\r\n\r\n\r\n"),
-    "a chunk that looks like the end": (CHUNKED + b"5\r\n0\r\n\r\n\r\n0\r\n\r\n", b"0\r\n\r\n"),
-    "bytes over 0x7f in a value": (b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n", b""),
-    "Upgrade with a body": (POST + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
-    "Upgrade without a body": (POST + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n", b""),
-    "Upgrade with chunks": (
-        POST + b"Connection: Upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
-        b"hi",
-    ),
-    "CONNECT": (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", b""),
-    "CONNECT with a body": (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
-    "OPTIONS *": (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", b""),
-}
-
-
 @pytest.mark.parametrize("case", ODD_BUT_VALID)
 @pytest.mark.parametrize("piece", [1, 2, 3, 5, 1 << 20])
 def test_what_is_odd_but_valid_is_read_exactly_to_its_end_however_it_is_cut(case: str, piece: int) -> None:
@@ -60,78 +34,6 @@ def test_what_is_odd_but_valid_is_read_exactly_to_its_end_however_it_is_cut(case
     assert reader.stage is Stage.COMPLETE
     assert bytes(reader.body) == body
     assert taken == len(data)
-
-
-NOT_VALID = {
-    "a signed length": POST + b"Content-Length: +5\r\n\r\nhello",
-    "a negative length": POST + b"Content-Length: -5\r\n\r\nhello",
-    "a hexadecimal length": POST + b"Content-Length: 0x5\r\n\r\nhello",
-    "a list of lengths": POST + b"Content-Length: 5, 5\r\n\r\nhello",
-    "a length with an underscore": POST + b"Content-Length: 1_0\r\n\r\nhello",
-    "no length in the header": POST + b"Content-Length:\r\n\r\nhello",
-    "a length past 64 bits": POST + b"Content-Length: 99999999999999999999999\r\n\r\nhello",
-    "a length of 20 digits": POST + b"Content-Length: 18446744073709551615\r\n\r\nhello",
-    "two lengths, the same": POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-    "two lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-    "length before coding": POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "coding before length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-    "length, coding and Upgrade": POST
-    + b"Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "xchunked": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "gzip, chunked": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "chunked, gzip": POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
-    "gzip and chunked in two headers": POST + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked twice": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "identity": POST + b"Transfer-Encoding: identity\r\n\r\nhello",
-    "an empty coding": POST + b"Transfer-Encoding:\r\n\r\n0\r\n\r\n",
-    "a quoted coding": POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
-    "a coding with a comma in front": POST + b"Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n",
-    "a coding with a parameter": POST + b"Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n",
-    "a vertical tab behind the coding": POST + b"Transfer-Encoding: chunked\x0b\r\n\r\n0\r\n\r\n",
-    "a space before the colon": POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-    "a coding in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "xchunked and Upgrade": POST + b"Connection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: xchunked\r\n\r\n",
-    "a chunk size past 64 bits": CHUNKED + b"FFFFFFFFFFFFFFFFF\r\nhello",
-    "a hexadecimal prefix": CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n",
-    "a signed chunk size": CHUNKED + b"+5\r\nhello\r\n0\r\n\r\n",
-    "a space behind the chunk size": CHUNKED + b"5 \r\nhello\r\n0\r\n\r\n",
-    "a bare line feed behind the chunk size": CHUNKED + b"5\nhello\r\n0\r\n\r\n",
-    "a chunk longer than its size": CHUNKED + b"5\r\nhello!\r\n0\r\n\r\n",
-    "no line end behind a chunk": CHUNKED + b"5\r\nhello0\r\n\r\n",
-    "a line feed in an extension": CHUNKED + b'5;a="\nb"\r\nhello\r\n0\r\n\r\n',
-    "a length in the trailer": CHUNKED + b"0\r\nContent-Length: 5\r\n\r\n",
-    "a coding in the trailer": CHUNKED + b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "a bare line feed in the trailer": CHUNKED + b"0\r\nA: b\n\r\n",
-    "a bare line feed behind the last chunk": CHUNKED + b"0\r\n\n",
-    "a bare line feed in front": b"\n" + GET,
-    "bare line feeds": b"GET / HTTP/1.1\nHost: a\n\n",
-    "a bare line feed behind the request line": b"GET / HTTP/1.1\nHost: a\r\n\r\n",
-    "a bare line feed behind a header": b"GET / HTTP/1.1\r\nHost: a\n\r\n",
-    "a bare line feed at the end": b"GET / HTTP/1.1\r\nHost: a\r\n\n",
-    "a bare carriage return": b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n",
-    "a folded header": b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
-    "a header folded by a tab": b"GET / HTTP/1.1\r\nHost: a\r\n\tX: b\r\n\r\n",
-    "a space before the first header": b"GET / HTTP/1.1\r\n Host: a\r\n\r\n",
-    "no Host": b"GET / HTTP/1.1\r\n\r\n",
-    "two Hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
-    "two Hosts in HTTP/1.0": b"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
-    "NUL in a value": b"GET / HTTP/1.1\r\nHost: a\x00\r\n\r\n",
-    "NUL in a name": b"GET / HTTP/1.1\r\nHost: a\r\nX\x00: b\r\n\r\n",
-    "NUL in the target": b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a control character in a value": b"GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n",
-    "no name": b"GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n",
-    "no colon": b"GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n",
-    "a method in lower case": b"get / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a method that nobody knows": b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a space in front": b" GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a space behind the version": b"GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
-    "* for GET": b"GET * HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a relative target": b"GET x HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a target of another scheme": b"GET ftp://b/x HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a target without a host": b"GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a target with a password": b"GET http://u:p@b/x HTTP/1.1\r\nHost: a\r\n\r\n",
-    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-}
 
 
 @pytest.mark.parametrize("case", NOT_VALID)

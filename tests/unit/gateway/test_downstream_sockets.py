@@ -16,6 +16,7 @@ from oxllm.gateway.downstream import Request, Server
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Recorder, chunked, get, post
+from tests.support.odd_http import SMUGGLING
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -67,32 +68,6 @@ def statuses(output: bytes) -> list[int]:
 
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
-SMUGGLING = {
-    "CL.TE": POST + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
-    "TE.CL": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\n",
-    "TE.TE, one of them obscured": POST + b"Transfer-Encoding: chunked\r\nTransfer-encoding: cow\r\n\r\n0\r\n\r\n",
-    "TE obscured by a space": POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-    "TE obscured by a vertical tab": POST + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
-    "TE on a folded line": POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
-    "TE behind a bare line feed": POST + b"X: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "TE behind a bare carriage return": POST + b"X: y\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "TE in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "TE that does not end in chunked": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-    "CL.CL": POST + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
-    "a list of CL": POST + b"Content-Length: 0, 44\r\n\r\n",
-    "a signed CL": POST + b"Content-Length: +0\r\n\r\n",
-    "a CL of two numbers": POST + b"Content-Length: 0 44\r\n\r\n",
-    "chunk size past 64 bits": POST + b"Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n\r\n",
-    "chunk size with a prefix": POST + b"Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n",
-    "chunk size behind a bare line feed": POST + b"Transfer-Encoding: chunked\r\n\r\n2\nhi\r\n0\r\n\r\n",
-    "chunk without its line end": POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhiX\r0\r\n\r\n",
-    "a line feed in a chunk extension": POST + b"Transfer-Encoding: chunked\r\n\r\n2;\nxx\r\n4c\r\n0\r\n\r\n",
-    "two Hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-    "no Host": b"GET / HTTP/1.1\r\n\r\n",
-    "HTTP/0.9 in front": b"GET /\r\n",
-    "NUL in a value": b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",
-    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-}
 
 
 @pytest.mark.parametrize("case", SMUGGLING)
