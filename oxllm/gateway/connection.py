@@ -304,9 +304,8 @@ class Connection(asyncio.BufferedProtocol):
     def _admit(self, reader: RequestReader) -> None:
         """Let the next part of the body in, if the budget has room for it."""
         self._budgeted = True
-        size = reader.received + READ_BYTES
-        if reader.length is not None and reader.length < size:
-            size = reader.length
+        whole = self._server.limits.max_body_bytes if reader.length is None else reader.length
+        size = min(reader.received + READ_BYTES, whole)
         if self._server.bodies.take(self, size):
             self._welcome(reader)
         else:
@@ -344,6 +343,9 @@ class Connection(asyncio.BufferedProtocol):
         request = self._request
         assert request is not None
         if reader.received > self._server.limits.max_body_bytes:
+            if reader.stage is Stage.COMPLETE:  # its end came with the byte too many
+                self._upload = None
+                self._enter(SERVING)
             self._decline(request, self._too_large())
         elif reader.stage is Stage.COMPLETE:
             self._upload = None

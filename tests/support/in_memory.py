@@ -166,9 +166,13 @@ def _name(state: TargetState) -> str:
 
 
 class ResponseReader:
-    """A response to the letter: AssertionError for whatever a strict client would not take."""
+    """A response to the letter: AssertionError for whatever a strict client would not take.
 
-    def __init__(self) -> None:
+    `alone`: nothing may come behind it; else that is in `rest`.
+    """
+
+    def __init__(self, alone: bool = True) -> None:
+        self._alone = alone
         self._buffer = b""
         self._state = "head"
         self._left = 0
@@ -185,8 +189,13 @@ class ResponseReader:
         while getattr(self, "_" + self._state)():
             pass
 
+    @property
+    def rest(self) -> bytes:
+        """What came behind it."""
+        return self._buffer
+
     def _done(self) -> bool:
-        assert not self._buffer, f"bytes behind the response: {self._buffer[:80]!r}"
+        assert not self._buffer or not self._alone, f"bytes behind the response: {self._buffer[:80]!r}"
         return False
 
     def _head(self) -> bool:

@@ -349,7 +349,34 @@ def test_a_chunked_body_over_the_limit_is_refused_while_it_comes(bench: Bench) -
     assert client.state is LINGERING
 
 
+def test_a_chunked_body_whose_end_comes_with_the_byte_too_many_is_refused_and_the_connection_stays(
+    bench: Bench,
+) -> None:
+    bench.server.limits = Limits(max_body_bytes=1000)
+    client = bench.client()
+    client.send(chunked(b"x" * 1000, b"y") + get())
+    assert statuses(client.output) == [413, 200]
+    data = chunked(b"x" * 1000, b"y")
+    client.send(data[:-11])
+    client.send(data[-11:])
+    client.send(data[:-15])
+    assert statuses(client.output) == [413]
+    bench.advance(21)
+    assert statuses(client.output) == [408], "the next body has its own time"
+
+
 # Expect.
+
+
+def test_a_chunked_body_may_be_as_large_as_the_limit_though_that_is_all_the_memory_there_is() -> None:
+    size = 2 * 1024 * 1024
+    bench = Bench(Limits(max_body_bytes=size, max_buffered_bytes=size))
+    client = bench.client()
+    client.send(chunked(*[b"x" * 2**16] * 32))
+    assert client.output.startswith(b"HTTP/1.1 200 ")
+    client.send(chunked(*[b"x" * 2**16] * 32, b"x"))
+    assert client.output.startswith(b"HTTP/1.1 413 ")
+    assert bench.bodies.total == 0
 
 
 def test_100_continue_is_said_once_the_head_is_accepted(bench: Bench, client: Client) -> None:
