@@ -763,7 +763,8 @@ class Exchange:
 
     def _by(self, when: float) -> None:
         """A clock has been set to `when`."""
-        self.wake_at = min(self.wake_at, when)
+        if when < self.wake_at:
+            self.wake_at = when
 
     def _earliest(self) -> float:
         """The next moment at which a tick has something to do."""

@@ -282,6 +282,8 @@ class RequestReader:
 
     # Called by httptools, inside feed_data.
 
+    on_message_begin = on_status = on_chunk_header = on_chunk_complete = None  # it looks for each: a miss takes longer
+
     def on_url(self, url: bytes) -> None:
         self.url += url
 

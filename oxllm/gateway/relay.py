@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from oxllm.gateway.runtime import Generation, Runtime
 
 
+COMMITTED, DONE = State.COMMITTED, State.DONE  # on 3.11 each look at an Enum's member takes 0.1 µs
+
+
 class Leg:
     """One attempt's end at the upstream: what `upstream.Caller` names, handed on to the relay."""
 
@@ -164,10 +167,10 @@ class Relay:
                 case Break():
                     self.request.abort(effect.tail)
         exchange = self.exchange
-        if self._body is not None and (exchange.state is State.COMMITTED or exchange.state is State.DONE):
+        if self._body is not None and (exchange.state is COMMITTED or exchange.state is DONE):
             self._body = None
             self.request.release()
-        if exchange.state is State.DONE:
+        if exchange.state is DONE:
             self._finish()
         elif exchange.wake_at < self.runtime.next_sweep:
             self.arm()

@@ -180,6 +180,8 @@ class _Message:
         self.ended = False
         self.extra = False
 
+    on_status = on_chunk_header = on_chunk_complete = None  # httptools looks for each, and a miss takes longer
+
     def on_message_begin(self) -> None:
         self.extra = self.ended
 
