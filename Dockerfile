@@ -16,6 +16,10 @@ RUN python -m compileall -q "$(python -c 'import os; print(os.path.dirname(os.__
 ENV PATH=/opt/oxllm/bin:$PATH RUNTIME_DIRECTORY=/run/oxllm
 USER 10001
 EXPOSE 8080
+STOPSIGNAL SIGTERM
+# Asked from inside, so it is local, on whatever port the run file names. Anything but 503 (draining) is an answer: a
+# config that binds one address only refuses us, and serves. No curl here, and `oxllm status` would need 35 MB.
+HEALTHCHECK --interval=30s --timeout=4s --start-period=10s CMD ["python", "-ISc", "import glob, json, http.client as c; run = json.load(open(glob.glob('/run/oxllm/oxllm-*.json')[0])); to = c.HTTPConnection(run['host'], run['port'], timeout=3); to.request('GET', '/health'); raise SystemExit(to.getresponse().status == 503)"]
 # exec form: `serve` is process 1 and gets the signals itself.
 ENTRYPOINT ["oxllm"]
 CMD ["serve", "--config", "/etc/oxllm/config.toml"]

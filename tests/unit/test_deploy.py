@@ -47,7 +47,16 @@ def test_the_kubernetes_config_is_a_good_one(tmp_path: Path) -> None:
     assert all(name in KUBERNETES.split("stringData:")[1] for name in secrets)
     grace = re.search(r"terminationGracePeriodSeconds: (\d+)", KUBERNETES)
     assert grace is not None
-    assert int(grace[1]) > loaded.plan.server.drain_delay + loaded.plan.server.drain_timeout + FLUSH_S
+    before = re.search(r"preStop: .*sleep, \"(\d+)\"", KUBERNETES)
+    assert before is not None
+    server = loaded.plan.server
+    assert int(grace[1]) > int(before[1]) + server.drain_delay + server.drain_timeout + FLUSH_S
+    assert server.health_allow, "the probes do not come from this machine"
+
+
+def test_the_kubernetes_example_keeps_one_replica_and_its_memory() -> None:
+    for words in ("replicas: 2", "kind: PodDisruptionBudget", "minAvailable: 1", "limits: { memory: 96Mi }"):
+        assert words in KUBERNETES
 
 
 def test_systemd_waits_longer_than_a_drain_takes() -> None:
@@ -62,4 +71,5 @@ def test_no_example_opens_the_operators_routes() -> None:
 
 
 def test_the_container_compiles_all_and_runs_as_nobody_in_particular() -> None:
+    assert "STOPSIGNAL SIGTERM" in DOCKERFILE
     assert DOCKERFILE.index("compileall") < DOCKERFILE.index("USER 10001") < DOCKERFILE.index("ENTRYPOINT")
