@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from oxllm.config.lines import Path
 from oxllm.config.listen import addresses, is_public
 from oxllm.config.problem import BadValueError, Problems, listed, nearest
-from oxllm.config.schema import Provider, Section, VirtualModel, check_name
+from oxllm.config.schema import Provider, VirtualModel, check_name
 from oxllm.config.sections import Sections, value_at
 from oxllm.config.timeouts import Layers
 
@@ -53,10 +53,9 @@ def check(document: Mapping[str, object], raw: Mapping[str, object], sections: S
 def _server(sections: Sections, problems: Problems) -> None:
     server = sections.server
     limits: tuple[Path, Path] = (("server", "max_body_bytes"), ("server", "max_buffered_bytes"))
-    if problems.is_sound(*limits) and server.max_body_bytes > server.max_buffered_bytes:
+    if problems.is_sound(*limits) and server.body_max > server.max_buffered_bytes:
         advice = f"lower it to {server.max_buffered_bytes}, or raise max_buffered_bytes"
-        path = ("server", _written(server, "max_body_bytes", "max_buffered_bytes"))
-        problems.error(path, "max_body_bytes is over max_buffered_bytes, which has to hold a body", advice)
+        problems.error(limits[0], "max_body_bytes is over max_buffered_bytes, which has to hold a body", advice)
     if not problems.is_sound(("server", "host"), ("server", "bind_family")):
         return
     try:
@@ -70,17 +69,11 @@ def _server(sections: Sections, problems: Problems) -> None:
 
 
 def _breaker(sections: Sections, problems: Problems) -> None:
-    breaker = sections.breaker
+    cooldown, cooldown_max = sections.breaker.bounds
     both: tuple[Path, Path] = (("breaker", "cooldown"), ("breaker", "cooldown_max"))
-    if problems.is_sound(*both) and breaker.cooldown > breaker.cooldown_max:
-        path = ("breaker", _written(breaker, "cooldown", "cooldown_max"))
-        message = f"cooldown ({breaker.cooldown:g}) is over cooldown_max ({breaker.cooldown_max:g})"
-        problems.error(path, message, "raise cooldown_max, or lower cooldown")
-
-
-def _written(section: Section, *keys: str) -> str:
-    """Which of two keys that disagree is in the file, so that the error has a line."""
-    return next((key for key in keys if key in section.model_fields_set), keys[0])
+    if problems.is_sound(*both) and cooldown > cooldown_max:
+        message = f"cooldown ({cooldown:g}) is over cooldown_max ({cooldown_max:g})"
+        problems.error(both[0], message, "raise cooldown_max, or lower cooldown")
 
 
 def _provider_names(document: Mapping[str, object], problems: Problems) -> None:

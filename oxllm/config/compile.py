@@ -89,7 +89,7 @@ class _Compiler:
         sections = self.sections
         return plan.Plan(
             server=_server(sections.server),
-            breaker=plan.Breaker(**sections.breaker.model_dump()),
+            breaker=plan.Breaker(sections.breaker.failures, *sections.breaker.bounds),
             retry=plan.Retry(**sections.retry.model_dump()),
             request=self.layers.request(),
             providers=providers,
@@ -188,7 +188,7 @@ def _server(server: schema.Server) -> plan.Server:
         health_allow=tuple(server.health_allow),
         cors_origins=tuple(parse_origin(origin) for origin in server.cors_origins),
         predictive_cooldown=server.predictive_cooldown,
-        max_body_bytes=server.max_body_bytes,
+        max_body_bytes=server.body_max,
         max_connections=server.max_connections,
         max_in_flight=server.max_in_flight,
         max_buffered_bytes=server.max_buffered_bytes,

@@ -206,7 +206,7 @@ class Server(Section):
         "predictive_cooldown = true",
     )
     max_body_bytes: Bytes = setting(
-        "A larger request body is refused with 413; at most `max_buffered_bytes`.",
+        "A larger request body is refused with 413; at most `max_buffered_bytes`, its default if that is less.",
         DEFAULT.max_body_bytes,
         "max_body_bytes = 8388608",
     )
@@ -231,6 +231,12 @@ class Server(Section):
         DEFAULT.drain_delay,
         "drain_delay_secs = 0",
     )
+
+    @property
+    def body_max(self) -> int:
+        """`max_body_bytes`; its default gives way to a smaller `max_buffered_bytes`."""
+        written = "max_body_bytes" in self.model_fields_set
+        return self.max_body_bytes if written else min(self.max_body_bytes, self.max_buffered_bytes)
 
 
 class AttemptTimeouts(Section):
@@ -278,8 +284,18 @@ class Breaker(Section):
         "cooldown = 5",
     )
     cooldown_max: Seconds = setting(
-        "Where the doubling ends; at least `cooldown`.", plan.Breaker().cooldown_max, "cooldown_max = 20"
+        "Where the doubling ends; at least `cooldown`, its default if that is more.",
+        plan.Breaker().cooldown_max,
+        "cooldown_max = 20",
     )
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """`cooldown` and `cooldown_max`; where the file has one, the default of the other gives way."""
+        if "cooldown_max" in self.model_fields_set:
+            written = "cooldown" in self.model_fields_set
+            return self.cooldown if written else min(self.cooldown, self.cooldown_max), self.cooldown_max
+        return self.cooldown, max(self.cooldown, self.cooldown_max)
 
 
 class Retry(Section):

@@ -136,6 +136,24 @@ def test_every_setting_reaches_the_plan(load_text: Load) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("breaker", "bounds"),
+    [
+        ("cooldown = 30", (30.0, 30.0)),
+        ("cooldown_max = 2", (2.0, 2.0)),
+        ("cooldown = 1", (1.0, 20.0)),
+        ("cooldown_max = 60", (5.0, 60.0)),
+    ],
+)
+def test_a_default_gives_way_to_what_is_written(load_text: Load, breaker: str, bounds: tuple[float, float]) -> None:
+    text = (
+        f'[server]\nmax_buffered_bytes = 1000000\n[breaker]\n{breaker}\n[[providers]]\nname="a"\nbase_url="http://a"\n'
+    )
+    plan = plan_of(load_text, text)
+    assert (plan.breaker.cooldown, plan.breaker.cooldown_max) == bounds
+    assert plan.server.max_body_bytes == 1_000_000
+
+
 def test_timeouts_are_the_models_over_the_providers_over_the_files(load_text: Load) -> None:
     plan = plan_of(
         load_text,

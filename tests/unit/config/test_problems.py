@@ -96,8 +96,8 @@ SERVER_ERRORS = [
         "lower it to 8388608, or raise max_buffered_bytes",
     ),
     (
-        "max_buffered_bytes = 1000000",
-        "server.max_buffered_bytes: max_body_bytes is over max_buffered_bytes, which has to hold a body; "
+        "max_body_bytes = 2000000\nmax_buffered_bytes = 1000000",
+        "server.max_body_bytes: max_body_bytes is over max_buffered_bytes, which has to hold a body; "
         "lower it to 1000000, or raise max_buffered_bytes",
     ),
     (
@@ -245,7 +245,7 @@ FILE_ERRORS = [
     ("virtual_models = 1\n" + PROVIDER, "config.toml:1: error: virtual_models: takes a table; write it as [virtual_models]"),
     ("server = 1\n" + PROVIDER, "config.toml:1: error: server: takes a table, not 1"),
     ("[[provider]]\n" + PROVIDER, "config.toml:1: error: provider: is not a key that oxllm knows; did you mean 'providers'?"),
-    ("[breaker]\ncooldown = 30\n" + PROVIDER, "config.toml:2: error: breaker.cooldown: cooldown (30) is over cooldown_max (20); raise cooldown_max, or lower cooldown"),
+    ("[breaker]\ncooldown = 30\ncooldown_max = 20\n" + PROVIDER, "config.toml:2: error: breaker.cooldown: cooldown (30) is over cooldown_max (20); raise cooldown_max, or lower cooldown"),
     ("[retry]\nbudget = 1.5\n" + PROVIDER, "config.toml:2: error: retry.budget: 1.5 is out of range: must be at most 1; write for example budget = 0.2"),
     ("a = 1\na = 2", "config.toml:2: error: not valid TOML: cannot overwrite a value; a key or table may be written only once; tables of a list have two brackets: [[providers]]"),
     ("[server]\nport = ${PORT}\n", 'config.toml:2: error: not valid TOML: invalid value; a variable stands inside a string: write "${PORT}"'),
