@@ -13,11 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from oxllm.sim import gateway, grade, pace, report, scenes
+from oxllm.sim.answer import Answer
 from oxllm.sim.cli import sim_command
 from oxllm.sim.gateway import Gateway
 from oxllm.sim.grade import Card, Sample
 from oxllm.sim.ledger import Record
-from oxllm.sim.load import Answer, Transcript
+from oxllm.sim.load import Transcript
+from oxllm.sim.question import Questions
 from oxllm.sim.rehearsal import Request
 from oxllm.sim.rehearse import Run, rehearse
 from oxllm.sim.replay import Replay
@@ -94,16 +96,16 @@ async def naive() -> Run:
         scenario,
         {"smart": ["alpha", "beta"]},
         front,
+        Questions(7, {"smart": ["big-1"]}, streams=0.9),
         duration=3.0,
         rps=20,
-        streams=0.9,
         expectations=("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0"),
-        progress=lambda _at, _transcripts: None,
+        progress=lambda _at, _load: None,
     )
 
 
 def test_no_key_of_the_user_reaches_the_rehearsed_gateway(config: Path) -> None:
-    plan = gateway.compiled(config)
+    plan, _ = gateway.compiled(config)
     rewired = gateway.rewired(plan, {"alpha": "http://127.0.0.1:1/v1", "beta": "http://127.0.0.1:2/v1"}, 3)
     assert plan.providers[0].api_key == "sk-never-sent"
     assert [(provider.api_key, provider.host, provider.tls) for provider in rewired.providers] == [
@@ -113,7 +115,7 @@ def test_no_key_of_the_user_reaches_the_rehearsed_gateway(config: Path) -> None:
 
 
 def test_a_provider_speaks_the_dialect_of_its_address(config: Path) -> None:
-    simulated = gateway.upstreams(gateway.compiled(config), pace.Pace())
+    simulated = gateway.upstreams(gateway.compiled(config)[0], pace.Pace())
     assert [(each.name, each.dialect, each.models) for each in simulated] == [
         ("alpha", "openai", ("big-1",)),
         ("beta", "groq", ("big-2",)),
