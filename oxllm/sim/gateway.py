@@ -31,7 +31,7 @@ from .scenario import Upstream
 
 STAND_IN = "rehearsal"
 """Value of a variable that is not set."""
-_VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_MISSING = re.compile(r"the environment variable (\w+) is not set")
 READY_S = 20.0
 STOP_S = 10.0
 _DIALECTS = {"azure": "azure", "anthropic": "anthropic", "groq": "groq", "openrouter": "openrouter", "11434": "ollama"}
@@ -44,22 +44,15 @@ class ConfigError(ValueError):
 def compiled(file: Path) -> tuple[Plan, list[str]]:
     """The plan of the user's config, and the variables that stand-ins were put in for: a rehearsal needs no key, so
     that it can run where there is none. Raises ConfigError with all that is wrong."""
-    found = _compile(file, {})
-    if isinstance(found, Plan):
-        return found, []
-    missing = sorted(_variables(file) - os.environ.keys())
-    again = _compile(file, dict.fromkeys(missing, STAND_IN))
-    if isinstance(again, Plan):
-        return again, missing
-    raise found
-
-
-def _variables(file: Path) -> set[str]:
-    """All that the file names as `${NAME}`."""
-    try:
-        return set(_VARIABLE.findall(file.read_text(encoding="utf-8-sig")))
-    except (OSError, UnicodeDecodeError):
-        return set()
+    found = first = _compile(file, {})
+    stand_ins: dict[str, str] = {}
+    while isinstance(found, ConfigError):
+        missing = [name for name in _MISSING.findall(str(found)) if name not in stand_ins]
+        if not missing:
+            raise first if isinstance(first, ConfigError) else found
+        stand_ins |= dict.fromkeys(missing, STAND_IN)
+        found = _compile(file, stand_ins)
+    return found, list(stand_ins)
 
 
 def _compile(file: Path, stand_ins: Mapping[str, str]) -> Plan | ConfigError:

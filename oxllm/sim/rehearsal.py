@@ -162,11 +162,11 @@ def _expectations(asked: Request, scenario: Scenario) -> tuple[str, ...]:
 
 
 class _Progress:
-    """A line every five seconds, and one when the run is being ended, on standard error."""
+    """A line at once and every five seconds, and one when the run is being ended, on standard error."""
 
     def __init__(self, duration: float) -> None:
         self._duration = duration
-        self._next = 5.0
+        self._next = 0.0
         self._ending = False
 
     def __call__(self, at: float, load: Load) -> None:
