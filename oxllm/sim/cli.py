@@ -17,6 +17,10 @@ ENDLESS_S = 4 * 3600.0
 """How far ahead the chaos of an endless run is laid out; after it everyone is healthy."""
 
 
+EXPLAINED_S = 600.0
+"""How far ahead --explain and --fate look when --for says nothing."""
+
+
 class Duration(click.ParamType[float]):
     """`60s`, `500ms`, `2m`."""
 
@@ -142,14 +146,15 @@ def sim_command(
     with _usage():
         scenario = _scenario(chaos, scene, exhibit, blackout, seed, duration or ENDLESS_S)
     if fate is not None:
-        _tell_fate(scenario, provider, ordinal)
+        _tell_fate(scenario, provider, ordinal, duration or EXPLAINED_S)
     elif explain:
         click.echo(f"seed {scenario.seed}")
-        click.echo("\n".join(show.timetable(scenario, duration or 600.0)))
+        click.echo("\n".join(show.timetable(scenario, duration or EXPLAINED_S)))
     else:
         from .runner import Runner, authority
 
-        runner = Runner(scenario, host, port, authority(tls, scenario), duration, write_config)
+        about = _about(chaos, scene, exhibit)
+        runner = Runner(scenario, host, port, authority(tls, scenario), duration, write_config, about)
         runner.run_until_done()
 
 
@@ -174,8 +179,16 @@ def _scenario(
     return Scenario(seed, upstreams, table)
 
 
-def _tell_fate(scenario: Scenario, provider: str, ordinal: int) -> None:
+def _about(chaos: str | None, scene: Path | None, exhibit: str | None) -> list[str]:
+    """What is played, for who started it."""
+    if exhibit is not None:
+        told = exhibits.EXHIBITS[exhibit]
+        return [f"exhibit {exhibit}: {told.story}", f"source: {told.source}"]
+    return [f"chaos {chaos}"] if chaos is not None else [f"scenes of {scene}"] if scene is not None else []
+
+
+def _tell_fate(scenario: Scenario, provider: str, ordinal: int, horizon: float) -> None:
     names = [upstream.name for upstream in scenario.upstreams]
     if provider not in names:
         raise click.UsageError(f"unknown provider {provider!r}; there are {', '.join(names)}")
-    click.echo("\n".join(show.fate(scenario, provider, ordinal)))
+    click.echo("\n".join(show.fate(scenario, provider, ordinal, horizon)))

@@ -30,6 +30,9 @@ FAULT_HEADER = b"x-oxllm-sim"
 ID_HEADER = b"x-request-id"
 """A request that carries it has its draws keyed by it, so that its fate does not hang on the order of arrival."""
 
+OVER_LIMIT = "over the limit of"
+"""Why a request was refused that no scene struck, in its record."""
+
 _CHAT, _EMBEDDINGS, _MODELS = "/chat/completions", "/embeddings", "/models"
 
 
@@ -181,7 +184,7 @@ class Provider:
         verdict = self.meter.admit(ask.prompt_tokens + exchange.tokens, now) if ask.inputs else Verdict()
         exchange.levels = self.meter.levels(now)
         if verdict.dimension is not None:
-            record.why = f"over the limit of {verdict.dimension}"
+            record.why = f"{OVER_LIMIT} {verdict.dimension}"
             return self._noted(exchange, exchange.say(_over(verdict)), record)
         record.fault, record.why = fate.fault.text if fate.fault else None, fate.why
         return self._noted(exchange, self._steps(exchange, fate.fault), record)

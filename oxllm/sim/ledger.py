@@ -42,12 +42,14 @@ class Record(msgspec.Struct):
 class Ledger:
     """All records of one provider."""
 
-    __slots__ = ("connections", "handshakes", "records", "requests")
+    __slots__ = ("added", "connections", "handshakes", "records", "requests")
 
     def __init__(self) -> None:
         self.connections = 0
         self.handshakes = 0
         self.requests = 0
+        self.added = 0
+        """Records ever; the oldest may be forgotten."""
         self.records: deque[Record] = deque(maxlen=KEEP)
 
     def connection(self) -> int:
@@ -66,5 +68,6 @@ class Ledger:
         return self.requests
 
     def add(self, record: Record) -> Record:
+        self.added += 1
         self.records.append(record)
         return record

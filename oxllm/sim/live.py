@@ -51,13 +51,23 @@ class Live:
             await self._follow(name)
             self._watchers[name] = asyncio.create_task(self._watch(name))
 
-    async def stop(self) -> None:
-        """Close every port and connection."""
+    async def leave(self) -> None:
+        """Accept no more connections. The open ones go on."""
         for watcher in self._watchers.values():
             watcher.cancel()
         await asyncio.gather(*self._watchers.values(), return_exceptions=True)
         for port in self.ports.values():
             await port.turn(State.CLOSED)
+
+    @property
+    def under_way(self) -> int:
+        """Answers that have not ended; those that hang never do."""
+        ledgers = (provider.ledger for provider in self.providers.values())
+        return sum(record.end is None for ledger in ledgers for record in ledger.records)
+
+    async def stop(self) -> None:
+        """Close every port and connection."""
+        await self.leave()
         for transport in list(self._connections):
             transport.close()
         if self.authority is not None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -14,10 +14,12 @@ import click
 from . import show, strip
 from .control import control
 from .live import Live
-from .scenario import Scenario
+from .scenario import FOREVER, Scenario
 from .tls import Authority, NoTls
 
 REDRAW_S = 0.25
+DRAIN_S = 5.0
+"""For answers that are under way at the end. A stalled one would take for ever."""
 
 
 def authority(tls: bool, scenario: Scenario) -> Authority | None:
@@ -41,8 +43,11 @@ class Runner:
         authority: Authority | None,
         duration: float | None,
         write_config: Path | None,
+        about: Sequence[str] = (),
     ) -> None:
+        """`about`: what is played, in lines for who started it."""
         self._scenario = scenario
+        self._about = about
         self._host = host
         self._port = port
         self._authority = authority
@@ -68,13 +73,26 @@ class Runner:
             where = f"{self._host}, port {', '.join(map(str, ports.values())) or 'any'}"
             raise click.ClickException(f"cannot listen on {where}: {error.strerror}; try --port 0") from None
         self._introduce(live)
-        await self._watch(live, ended)
+        await self._serve(live, ended)
+        click.echo("\n".join(strip.summary(live)))
         await live.stop()
-        click.echo("\n".join(strip.rows(live, 120, colour=False)))
         click.echo(f"seed {self._scenario.seed}")
 
+    async def _serve(self, live: Live, ended: asyncio.Event) -> None:
+        """Until the time is up or a signal comes; then the answers under way may end, unless another one comes."""
+        plain, terminal = _plain(live), sys.stdout.isatty()
+        deadline = FOREVER if self._duration is None else live.now + self._duration
+        await _show(live, ended, _terminal(live) if terminal else plain, lambda: live.now >= deadline, deadline)
+        ended.clear()
+        await live.leave()
+        if live.under_way:
+            click.echo(f"{live.under_way} under way: they have {DRAIN_S:g} s to end; Ctrl-C again cuts them")
+            deadline = live.now + DRAIN_S
+            ends = _terminal(live) if terminal else plain
+            await _show(live, ended, ends, lambda: not live.under_way or live.now >= deadline, deadline)
+
     def _introduce(self, live: Live) -> None:
-        click.echo(f"seed {self._scenario.seed}")
+        click.echo("\n".join([f"seed {self._scenario.seed}", *self._about]))
         if self._authority is not None:
             click.echo(f"CA certificate: {self._authority.path}")
         urls = {name: live.url(name) for name in live.providers}
@@ -83,20 +101,20 @@ class Runner:
             self._write_config.write_text(text, encoding="utf-8")
             click.echo(f"gateway config written to {self._write_config}: oxllm serve -c {self._write_config}")
         else:
-            click.echo(f"\n{text}")
+            click.echo(f"A gateway config for these providers (--write-config FILE writes it):\n\n{text}")
         if sys.stdout.isatty():
             click.echo(strip.LEGEND)
 
-    async def _watch(self, live: Live, ended: asyncio.Event) -> None:
-        """Redraw until the end."""
-        deadline = None if self._duration is None else live.now + self._duration
-        tell = _terminal(live) if sys.stdout.isatty() else _plain(live)
+
+async def _show(
+    live: Live, ended: asyncio.Event, tell: Callable[[], None], done: Callable[[], bool], deadline: float
+) -> None:
+    """Tell how it goes until a signal comes or `done`, which is so at `deadline` at the latest."""
+    tell()
+    while not ended.is_set() and not done():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), min(REDRAW_S, max(0.0, deadline - live.now)))
         tell()
-        while not ended.is_set() and (deadline is None or live.now < deadline):
-            pause = REDRAW_S if deadline is None else min(REDRAW_S, deadline - live.now)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), pause)
-            tell()
 
 
 def _terminal(live: Live) -> Callable[[], None]:

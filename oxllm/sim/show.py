@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import string
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from .fate import Judge
 from .grammar import Measure
-from .scenario import FOREVER, Scenario, Scene
+from .scenario import ALWAYS, FOREVER, Scenario, Scene
 
 
 class BadCoordinate(ValueError):
     """The text is not SEED:PROVIDER:REQUEST."""
 
 
-def timetable(scenario: Scenario, horizon: float = FOREVER) -> Iterator[str]:
-    """The faults by the time at which they begin, one line each; nothing runs."""
-    width = max((len(name) for scene in scenario.scenes for name in scene.on), default=0)
+def timetable(scenario: Scenario, horizon: float = FOREVER, width: int = 80) -> Iterator[str]:
+    """The faults by the time at which they begin, a line each; nothing runs. A long set of faults that comes again and
+    again has a letter, told first."""
     playing = [scene for scene in scenario.scenes if scene.when.first is not None or scene.when.start < horizon]
-    for scene in sorted(playing, key=lambda scene: scene.when.start):
-        faults = ", ".join(map(str, scene.faults))
-        for name in scene.on:
-            yield f"{scene.when!s:>18}  {name:<{width}}  {faults}"
     if not playing:
         yield "no faults: every provider is healthy"
+    letters = _letters(playing)
+    for faults, letter in letters.items():
+        yield from textwrap.wrap(f"{letter} = {faults}", width, break_on_hyphens=False, subsequent_indent="    ")
+    longest = max((len(name) for scene in playing for name in scene.on), default=0)
+    for scene in sorted(playing, key=lambda scene: scene.when.start):
+        told = letters.get(_faults(scene), _faults(scene))
+        for name in scene.on:
+            yield f"{scene.when!s:>18}  {name:<{longest}}  {told}"
+
+
+def _faults(scene: Scene) -> str:
+    return ", ".join(map(str, scene.faults))
+
+
+def _letters(scenes: Iterable[Scene]) -> dict[str, str]:
+    """Sets of more than three faults that play more than once -> A, B, ..."""
+    counted = Counter(_faults(scene) for scene in scenes if len(scene.faults) > 3)
+    return dict(zip((faults for faults, count in counted.items() if count > 1), string.ascii_uppercase, strict=False))
 
 
 def coordinate(text: str) -> tuple[int, str, int]:
@@ -34,20 +51,24 @@ def coordinate(text: str) -> tuple[int, str, int]:
     return int(seed), provider, int(ordinal)
 
 
-def fate(scenario: Scenario, provider: str, ordinal: int) -> Iterator[str]:
-    """What a request gets, scene by scene, since a scene on the clock asks when it arrives."""
+def fate(scenario: Scenario, provider: str, ordinal: int, horizon: float = FOREVER) -> Iterator[str]:
+    """What a request gets, scene by scene up to `horizon`, since a scene on the clock asks when it arrives."""
     yield f"request {ordinal} of {provider} under seed {scenario.seed}:"
-    concerned = [scene for scene in scenario.scenes if provider in scene.on]
-    for scene in concerned:
-        if scene.when.first is not None and not scene.when.has(0.0, ordinal):
-            continue
+    told = [scene for scene in scenario.scenes if provider in scene.on and _concerns(scene, ordinal, horizon)]
+    for scene in sorted(told, key=lambda scene: scene.when.start):
         judge = Judge(scenario.seed, provider, [scene])
         port = judge.listener(scene.when.start)
         decided = port if port.fault is not None else judge.request(ordinal, ordinal, scene.when.start)
         counted = " (if it is the first that its counted doses see)" if _counts(scene) else ""
-        told = decided.why if decided.fault is not None else "a healthy answer"
-        yield f"  {scene.when!s:>18}  {told}{counted}"
-    yield "  at any other time  a healthy answer" if concerned else "  a healthy answer, always"
+        why = decided.why.removeprefix(f"scene {scene.name!r} ({scene.when}): ")
+        yield f"{scene.when!s:>18}  {why if decided.fault is not None else 'a healthy answer'}{counted}"
+    if not any(scene.when == ALWAYS for scene in told):
+        yield f"{'at any other time' if told else 'always':>18}  a healthy answer"
+
+
+def _concerns(scene: Scene, ordinal: int, horizon: float) -> bool:
+    when = scene.when
+    return when.start < horizon if when.first is None else when.has(0.0, ordinal)
 
 
 def _counts(scene: Scene) -> bool:

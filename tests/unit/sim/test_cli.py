@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from oxllm.sim.cli import sim_command
+from oxllm.sim.exhibits import EXHIBITS
 
 PROGRAM = [sys.executable, "-c", "from oxllm.sim.cli import sim_command; sim_command()"]
 
@@ -44,7 +47,54 @@ def test_it_serves_what_its_config_says_until_a_signal_and_ends_with_the_seed(tm
     assert process.returncode == 0
     assert "request 2: 500" in rest
     assert rest.endswith("seed 7\n")
-    assert "alpha      2 requests 50.0% failed" in rest
+    assert "alpha: 2 requests, 1 struck: 500 1\n" in rest
+
+
+SLOW = '[upstream.alpha]\npace = "ttft 100ms, itl 10ms, out 60"\n'
+ASK = {"model": "sim-1", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+
+
+@contextlib.contextmanager
+def asked(tmp_path: Path, headers: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], httpx.Response]]:
+    """A simulator in the midst of an answer."""
+    scene, config = tmp_path / "scene.toml", tmp_path / "sim.toml"
+    scene.write_text(SLOW, encoding="utf-8")
+    command = [*PROGRAM, "--scene", str(scene), "--write-config", str(config)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        while "gateway config written" not in process.stdout.readline():
+            pass
+        base = tomllib.loads(config.read_text(encoding="utf-8"))["providers"][0]["base_url"]
+        with httpx.stream("POST", base + "/chat/completions", json=ASK, headers=headers) as response:
+            yield process, response
+
+
+def test_a_signal_lets_the_answers_under_way_end(tmp_path: Path) -> None:
+    with asked(tmp_path, {}) as (process, response):
+        lines = response.iter_lines()
+        next(lines)
+        process.send_signal(signal.SIGINT)
+        assert list(lines)[-2:] == ["data: [DONE]", ""]
+        rest, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "1 under way: they have 5 s to end" in rest
+    assert "alpha: 1 requests, 0 struck\nseed " in rest
+
+
+def test_a_second_signal_cuts_an_answer_that_hangs(tmp_path: Path) -> None:
+    with asked(tmp_path, {"x-oxllm-sim": "stall@token:1"}) as (process, response):
+        lines = response.iter_lines()
+        next(lines)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        while "Ctrl-C again" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=4)
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(lines)
+    assert "alpha: 1 requests, 1 struck: stall@token:1 1\nseed " in rest
 
 
 def test_a_run_ends_when_its_time_is_up() -> None:
@@ -68,6 +118,27 @@ def test_fate_tells_what_one_request_gets_and_why() -> None:
     said = "".join(run("--exhibit", "anthropic-529", "--fate", f"7:alpha:{n}")[1] for n in range(1, 9))
     assert "529 50%, draw 0." in said
     assert "a healthy answer\n" in said
+
+
+def test_a_fate_is_told_in_the_order_of_time_and_no_further_than_asked() -> None:
+    said = run("--chaos", "hell", "--fate", "7:alpha:412", "--for", "2m")[1].splitlines()
+    starts = [float(line.split("s..")[0]) for line in said[1:-1]]
+    assert starts == sorted(starts)
+    assert max(starts) < 120
+    assert said[-1].split() == ["at", "any", "other", "time", "a", "healthy", "answer"]
+    assert len(run("--exhibit", "anthropic-529", "--fate", "7:alpha:1")[1].splitlines()) == 2, "there is no other time"
+
+
+def test_a_set_of_faults_that_comes_again_is_told_once() -> None:
+    said = run("--chaos", "hell", "--seed", "7", "--explain")[1].splitlines()
+    assert sum("split-utf8" in line for line in said) == 1
+    assert max(map(len, said)) <= 80
+
+
+def test_an_exhibit_tells_its_story_and_its_source() -> None:
+    said = run("--exhibit", "anthropic-529", "--for", "1ms")[1]
+    assert EXHIBITS["anthropic-529"].story in said
+    assert EXHIBITS["anthropic-529"].source in said
 
 
 @pytest.mark.parametrize(
