@@ -276,10 +276,11 @@ class _Lease:
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self._connection = None
-        assert self._caller is not None
-        if self.reused and before_response and self._caller.reconnecting():
+        if self.reused and before_response:
             self.reused = False
             self._told_sent = True
+            assert self._caller is not None
+            self._caller.reconnecting()
             self._connect()
         else:
             self._fail(failure, before_response, detail)

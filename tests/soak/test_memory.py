@@ -129,7 +129,10 @@ def test_64_bodies_of_1_mib_at_once_are_served_or_told_503_under_40_mb_and_given
 def test_the_meter_sees_a_waste_of_40_kb_a_connection(tmp_path: Path) -> None:
     with (
         provider.running(tmp_path) as upstream,
-        gateway.run_script(SCRIPT, tmp_path, [f"http://127.0.0.1:{upstream}/v1"]) as (process, port),
+        gateway.run_script(SCRIPT, tmp_path, [f"http://127.0.0.1:{upstream}/v1"], "--waste", "connection") as (
+            process,
+            port,
+        ),
     ):
         wasteful = Subject(process.pid, port, Figures())
         with pytest.raises(AssertionError, match=r"< 40\.0"):

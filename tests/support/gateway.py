@@ -40,6 +40,13 @@ def serve_command(file: Path) -> list[str]:
     return [str(Path(sys.executable).with_name("oxllm")), "serve", "-c", str(file)]
 
 
+def _written(directory: Path, urls: Sequence[str], ca_file: Path | None) -> tuple[Path, int]:
+    port = free_port()
+    file = directory / f"oxllm-{port}.toml"
+    file.write_text(config(port, urls, ca_file=ca_file), encoding="utf-8")
+    return file, port
+
+
 @contextlib.contextmanager
 def serving(
     directory: Path,
@@ -49,29 +56,37 @@ def serving(
     cpus: set[int] | None = None,
 ) -> Iterator[tuple[Running, int]]:
     """A gateway in front of the providers at `urls`, and its port. Its process id is that of the serving process."""
-    port = free_port()
-    file = directory / f"oxllm-{port}.toml"
-    file.write_text(config(port, urls, ca_file=ca_file), encoding="utf-8")
-    with Running(serve_command(file), output=file.with_suffix(".log"), env=CLEAN, cpus=cpus) as process:
-        process.wait_until(lambda: answers(port, "/health"))
+    file, port = _written(directory, urls, ca_file)
+    with serving_file(file, port, cpus=cpus) as process:
         yield process, port
 
 
 @contextlib.contextmanager
-def run_script(script: Path, directory: Path, urls: Sequence[str]) -> Iterator[tuple[Running, int]]:
-    """A Python file in the place of `-m oxllm.gateway`, on the Plan that `serving` would have; and its port."""
-    port = free_port()
-    file = directory / f"{script.stem}-{port}.toml"
-    file.write_text(config(port, urls), encoding="utf-8")
+def serving_file(file: Path, port: int, *, cpus: set[int] | None = None) -> Iterator[Running]:
+    """A gateway with this config, which names the port."""
+    with Running(serve_command(file), output=file.with_suffix(".log"), env=CLEAN, cpus=cpus) as process:
+        yield process.wait_until(lambda: answers(port, "/health"))
+
+
+@contextlib.contextmanager
+def run_script(script: Path, directory: Path, urls: Sequence[str], *arguments: str) -> Iterator[tuple[Running, int]]:
+    """A Python file in the place of `-m oxllm.gateway`, with the config that `serving` would have; and its port."""
+    file, port = _written(directory, urls, None)
+    with run_script_on(script, file, port, *arguments) as process:
+        yield process, port
+
+
+@contextlib.contextmanager
+def run_script_on(script: Path, file: Path, port: int, *arguments: str) -> Iterator[Running]:
+    """A Python file in the place of `-m oxllm.gateway`, with the Plan of this config, which names the port."""
     command = module("oxllm.config.compile", str(file))
     compiled = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **CLEAN}).stdout
     fd = os.memfd_create("plan")
     try:
         os.write(fd, compiled)
-        command = [sys.executable, "-P", str(script), "--plan-fd", str(fd)]
+        command = [sys.executable, "-P", str(script), "--plan-fd", str(fd), *arguments]
         env = {**CLEAN, "MALLOC_ARENA_MAX": "1"}
         with Running(command, output=file.with_suffix(".log"), env=env, pass_fds=[fd]) as process:
-            process.wait_until(lambda: answers(port, "/health"))
-            yield process, port
+            yield process.wait_until(lambda: answers(port, "/health"))
     finally:
         os.close(fd)

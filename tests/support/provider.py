@@ -1,8 +1,10 @@
 """A fake provider that costs next to nothing: `python -m tests.support.provider --port P`.
 
 A bare asyncio Protocol, so that one core can play a thousand streams while it also drives the load. It is no
-simulator (`oxllm.sim` is): it never fails, and it speaks just enough HTTP/1.1 for the gateways under test, which
-all send Content-Length. Every event is due at an absolute time, so a late one does not delay the rest.
+simulator (`oxllm.sim` is): it speaks just enough HTTP/1.1 for the gateways under test, which all send Content-Length,
+and fails only where the path says so: under `/limited` all is answered 429, under `/cut` a stream ends by EOF after
+its content, under `/close` each answer ends its connection. `POST /hang-up` closes all other connections. Every event
+is due at an absolute time, so a late one does not delay the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import asyncio
 import contextlib
 import re
 import signal
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,14 +39,19 @@ _STREAM_HEAD = (
     b"X-Accel-Buffering: no\r\nx-request-id: req_1\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 _JSON_HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nx-request-id: req_1\r\nContent-Length: %d\r\n\r\n"
+_LIMITED = b"429 Too Many Requests\r\nretry-after-ms: 1"
+"""So short that the next request is refused by us again, and not by a cooldown."""
+_ERROR = b'{"error":{"message":"no","type":"x","param":null,"code":null}}'
 
 
 class Provider(asyncio.Protocol):
     """One connection. Requests are answered in order; the next is read only after the last answer."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, others: set[Provider]) -> None:
         self._loop = loop
+        self._others = others
         self._buffer = bytearray()
+        self._cut = False
         self._busy = False
         self._due: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
@@ -51,8 +59,10 @@ class Provider(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._others.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._others.discard(self)
         if self._due is not None:
             self._due.cancel()
 
@@ -75,15 +85,27 @@ class Provider(asyncio.Protocol):
         path = head.split(b" ", 2)[1]
         if path.endswith(b"/embeddings"):
             self._answer(b"200 OK", EMBEDDING)
+        elif path == b"/hang-up":
+            self._hang_up()
         elif not path.endswith(b"/chat/completions"):
-            self._answer(b"404 Not Found", b'{"error":{"message":"no such path","type":"x","param":null,"code":null}}')
+            self._answer(b"404 Not Found", _ERROR)
+        elif path.startswith(b"/limited"):
+            self._answer(_LIMITED, _ERROR)
         elif _STREAM.search(body):
             self._busy = True
+            self._cut = path.startswith(b"/cut")
             self._transport.write(_STREAM_HEAD + _chunk(FIRST_EVENT))
             events, every_s, after_s = wanted_stream(body)
             self._play(0, events, every_s, self._loop.time() + after_s)
         else:
             self._answer(b"200 OK", plain_answer(wanted_answer(body)))
+        if path.startswith(b"/close"):
+            self._transport.close()
+
+    def _hang_up(self) -> None:
+        for other in self._others - {self}:
+            other._transport.close()
+        self._answer(b"200 OK", b"{}")
 
     def _answer(self, status: bytes, body: bytes) -> None:
         self._transport.write(_JSON_HEAD % (status, len(body)) + body)
@@ -93,6 +115,9 @@ class Provider(asyncio.Protocol):
             self._transport.write(_chunk(content_event(index - 1)))
         if index < events:
             self._due = self._loop.call_at(due, self._play, index + 1, events, every_s, due + every_s)
+            return
+        if self._cut:
+            self._transport.close()
             return
         self._transport.write(_chunk(LAST_EVENT) + _chunk(DONE) + b"0\r\n\r\n")
         self._busy = False
@@ -108,7 +133,8 @@ async def _main(port: int, context: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    await loop.create_server(lambda: Provider(loop), "127.0.0.1", port, backlog=4096, ssl=context)
+    connections: set[Provider] = set()
+    await loop.create_server(lambda: Provider(loop, connections), "127.0.0.1", port, backlog=4096, ssl=context)
     await stopped.wait()
 
 
@@ -129,6 +155,15 @@ def running(directory: Path, *, tls: bool = False, cpus: set[int] | None = None)
     with Running(command, output=directory / f"provider-{port}.log", cpus=cpus) as process:
         process.wait_until(lambda: accepts(port))
         yield port
+
+
+def hang_up(port: int, *, tls: bool = False) -> None:
+    """Has the provider close all its connections, as providers do with idle ones."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain, contextlib.ExitStack() as stack:
+        context = ssl._create_unverified_context()
+        connection = stack.enter_context(context.wrap_socket(plain)) if tls else plain
+        connection.sendall(b"POST /hang-up HTTP/1.1\r\n\r\n")
+        assert connection.recv(64).startswith(b"HTTP/1.1 200")
 
 
 def make_certificates(directory: Path) -> Path:

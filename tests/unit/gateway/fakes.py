@@ -21,8 +21,6 @@ class Recorder:
         self.on: dict[str, Callable[[], object]] = {}
         """What to do when an event of that name comes."""
         self.call: Call | None = None
-        self.reconnects = True
-        """Whether a dead connection may be replaced."""
 
     def _note(self, name: str, *facts: object) -> None:
         self.events.append((name, *facts) if facts else name)
@@ -32,9 +30,8 @@ class Recorder:
     def connected(self) -> None:
         self._note("connected")
 
-    def reconnecting(self) -> bool:
+    def reconnecting(self) -> None:
         self._note("reconnecting")
-        return self.reconnects
 
     def sent(self) -> None:
         self._note("sent")
