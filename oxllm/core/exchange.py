@@ -254,11 +254,13 @@ class Exchange:
         """A part of the response body is there."""
         reader = attempt.reader
         if attempt.phase is Phase.COMMITTED:
-            attempt.clock = now + attempt.candidate.timeouts.idle
             if not isinstance(reader, StreamReader):
                 assert reader is not None
+                attempt.clock = now + attempt.candidate.timeouts.idle
                 reader.feed(data)  # keeps none of it, but its last byte
                 return [Write(data)]
+            if not reader.complete:
+                attempt.clock = now + attempt.candidate.timeouts.idle
             ready = reader.feed(data)
             effects: list[Effect] = [Write(ready)] if ready else []
             if reader.complete or reader.finished or reader.failure is not None:
@@ -386,8 +388,9 @@ class Exchange:
         elif reader.complete:
             if reader.finished or reader.failure is not None:
                 return self._succeed(attempt, now, [*effects, Write(DONE_EVENT), END], Phase.DRAINING)
-            attempt.clock = now + LINGER_S
-            self._by(attempt.clock)
+            if effects:  # a heartbeat behind the answer is no news: a provider could hold its client with them for ever
+                attempt.clock = now + LINGER_S
+                self._by(attempt.clock)
         return effects
 
     def _held_enough(self, attempt: Attempt, now: float) -> bool:

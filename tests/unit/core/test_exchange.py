@@ -123,6 +123,12 @@ def test_a_usage_event_behind_the_finish_reason_starts_the_two_seconds_anew() ->
     assert d.exchange.usage.prompt_tokens == 3
 
 
+@pytest.mark.parametrize("heartbeat", [b": still here\n\n", b'data: {"type":"ping"}\n\n'])
+def test_heartbeats_behind_the_finish_reason_do_not_start_the_two_seconds_anew(heartbeat: bytes) -> None:
+    d = drive().stream("alpha", token("a"), FINISH).pass_time(1.2).data("alpha", heartbeat).pass_time(0.81)
+    assert (d.client.over, d.client.body) == ("end", token("a") + FINISH + DONE)
+
+
 def test_a_cut_behind_a_complete_answer_is_no_break() -> None:
     d = drive().stream("alpha", token("a"), FINISH).fail("alpha", Failure.RESET, early=False)
     assert (d.client.over, d.client.body) == ("end", token("a") + FINISH + DONE)
