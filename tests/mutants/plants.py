@@ -37,7 +37,7 @@ PLANTS = (
         "            self._step(Event.GIVE_BACK)",
         "            pass",
         (
-            RULES + "a_client_that_leaves_gives_the_probe_back",
+            RULES + "a_client_or_a_gateway_that_leaves_gives_the_probe_back",
             "tests/unit/core/test_routing.py::test_a_probe_that_says_nothing_of_the_host_is_given_back",
         ),
     ),
@@ -96,8 +96,8 @@ PLANTS = (
     Plant(
         "the deadline is each attempt's own",
         EXCHANGE,
-        "        self._tried_states.add(candidate.state)\n",
-        "        self._tried_states.add(candidate.state)\n"
+        "        self._tried_states += (candidate.state,)\n",
+        "        self._tried_states += (candidate.state,)\n"
         "        self._deadline = now + min(self._route.request, self._facts.timeout or inf)\n",
         (
             RULES + "the_request_deadline_holds_over_all_attempts",
