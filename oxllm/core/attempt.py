@@ -60,6 +60,7 @@ class Attempt:
         "content_at",
         "error",
         "headers",
+        "heard",
         "hedge_at",
         "held",
         "number",
@@ -85,6 +86,8 @@ class Attempt:
         """When it has used its part of the client's deadline, while another candidate is left."""
         self.hedge_at = inf
         self.content_at: float | None = None
+        self.heard = 0.0
+        """When its client was last sent content, or its provider was read again; 0 before the commit."""
         self.status = 0
         self.headers: Headers = ()
         self.wall = 0.0

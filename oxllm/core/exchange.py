@@ -261,7 +261,11 @@ class Exchange:
                 return [Write(data)]
             if not reader.complete:
                 attempt.clock = now + attempt.candidate.timeouts.idle
+            before = reader.content
             ready = reader.feed(data)
+            if reader.content != before:
+                self._route.counters.gap.observe(now - attempt.heard, reader.content - before - 1)
+                attempt.heard = now
             effects: list[Effect] = [Write(ready)] if ready else []
             if reader.complete or reader.finished or reader.failure is not None:
                 return self._stream_turn(attempt, reader, now, effects)
@@ -343,6 +347,7 @@ class Exchange:
         """The provider is read again."""
         for attempt in self._running:
             reader = attempt.reader
+            attempt.heard = now
             if isinstance(reader, StreamReader) and reader.complete:
                 attempt.clock = now + LINGER_S
                 self._by(attempt.clock)
@@ -583,6 +588,7 @@ class Exchange:
         """Choose this attempt for good, and send what was held."""
         self._win(attempt, now, effects)
         attempt.move(Phase.COMMITTED)
+        attempt.heard = now
         self._move(State.COMMITTED)
         self.changes += self._router.progressed(attempt.ticket, now)
         if not self._head_sent:

@@ -34,12 +34,14 @@ class Histogram:
         self.counts = [0] * HISTOGRAM_BUCKETS
         self.sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one time."""
+    def observe(self, seconds: float, zeros: int = 0) -> None:
+        """Count one time, and that many of no length."""
         # The exponent of a float is the power of two above it: no search through the bounds.
-        exponent = frexp(seconds)[1] if seconds > HISTOGRAM_FIRST else -10
-        self.counts[min(exponent + 10, HISTOGRAM_BUCKETS - 1)] += 1
+        bucket = frexp(seconds)[1] + 10 if seconds > HISTOGRAM_FIRST else 0
+        self.counts[bucket if bucket < HISTOGRAM_BUCKETS else -1] += 1
         self.sum += seconds
+        if zeros:
+            self.counts[0] += zeros
 
     def snapshot(self) -> Distribution:
         """Its present contents."""
@@ -157,7 +159,7 @@ class RequestCounters:
         self.ttft = Histogram()
         """Request received -> first content sent."""
         self.gap = Histogram()
-        """Between the content events of a stream: the mean, one time a complete stream."""
+        """Between the content events of a stream, from its commit on; 0 for those that came in one read."""
 
     def begin(self) -> None:
         """A request has come."""

@@ -32,7 +32,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_requests_rescued_total": ("counter", "Requests served after a first attempt had failed."),
     "oxllm_request_failures_total": ("counter", "Requests that ended badly, by whom to blame."),
     "oxllm_request_first_content_seconds": ("histogram", "Request received to first content."),
-    "oxllm_stream_event_gap_seconds": ("histogram", "Mean gap between content events, one value a complete stream."),
+    "oxllm_stream_event_gap_seconds": ("histogram", "Time before each content event since the one before it."),
     "oxllm_refusals_total": ("counter", "Answers made without asking a provider, by HTTP status."),
     "oxllm_attempts_total": ("counter", "Attempts begun at a target."),
     "oxllm_attempt_successes_total": ("counter", "Attempts with a complete answer."),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from oxllm import plan as plans
 from oxllm.core import headers
-from oxllm.core.answer import StreamReader
 from oxllm.core.budget import BodyBudget, RetryBudget
 from oxllm.core.exchange import Facts
 from oxllm.core.routing import Router
@@ -175,24 +174,14 @@ class Runtime:
         exchange = relay.exchange
         relay.route.counters.end(exchange.cause, rescued=exchange.error is None and exchange.attempts > 1)
         record = self._record(relay)
-        self._time(relay, record)
+        if record.first_content is not None:
+            relay.route.counters.ttft.observe(record.first_content)
         for observer in self.observers:
             observer(record)
         if self.telemetry is not None:
             self.telemetry.request(relay.trace, record)
         for change in relay.exchange.changes:
             self.log.change(change)
-
-    @staticmethod
-    def _time(relay: Relay, record: Record) -> None:
-        if record.first_content is None:
-            return
-        counters, winner = relay.route.counters, relay.exchange.winner
-        counters.ttft.observe(record.first_content)
-        if record.error is None and winner is not None and isinstance(winner.reader, StreamReader):
-            gaps = winner.reader.content - 1
-            if gaps > 0:
-                counters.gap.observe((record.total - record.first_content) / gaps)
 
     def _record(self, relay: Relay) -> Record:
         exchange = relay.exchange

@@ -98,6 +98,49 @@ def test_an_event_without_choices_is_dropped_and_counted() -> None:
     assert d.client.body == token("a") + FINISH + DONE
 
 
+# Streams: the gaps between their events.
+
+
+def gaps(d: Drive) -> tuple[int, float]:
+    """How many have been counted, and their sum."""
+    counted = d.exchange._route.counters.gap.snapshot()
+    return counted.count, counted.sum
+
+
+def test_the_gap_before_each_event_is_counted_and_is_none_between_those_that_come_together() -> None:
+    d = drive().stream("alpha", token("a"))
+    assert gaps(d) == (0, 0.0)
+    d.pass_time(0.5).data("alpha", token("b") + token("c") + token("d"))
+    assert gaps(d) == (3, pytest.approx(0.5))
+    d.pass_time(0.25).data("alpha", FINISH)
+    assert gaps(d) == (4, pytest.approx(0.75))
+
+
+def test_what_is_no_whole_event_of_content_ends_no_gap() -> None:
+    d = drive().stream("alpha", token("a"))
+    d.pass_time(1).data("alpha", b": comment\n\n").pass_time(1).data("alpha", token("b")[:9])
+    assert gaps(d)[0] == 0
+    d.pass_time(1).data("alpha", token("b")[9:])
+    assert gaps(d) == (1, pytest.approx(3.0))
+
+
+def test_a_gap_in_which_the_client_did_not_read_is_no_gap_of_the_providers() -> None:
+    d = drive().stream("alpha", token("a")).pass_time(1)
+    d.exchange.paused()
+    d.pass_time(30)
+    d.exchange.resumed(d.now)
+    d.pass_time(0.5).data("alpha", token("b"))
+    assert gaps(d) == (1, pytest.approx(0.5))
+
+
+def test_of_events_held_back_no_gaps_are_counted_but_that_after_the_last() -> None:
+    plan = make_plan("alpha", hold_back=plans.HoldBack(tokens=2))
+    d = drive(plan=plan).stream("alpha", token("a")).pass_time(1).data("alpha", token("b"))
+    assert gaps(d)[0] == 0
+    d.pass_time(0.5).data("alpha", token("c"))
+    assert gaps(d) == (1, pytest.approx(0.5))
+
+
 # Streams: the end.
 
 

@@ -42,6 +42,14 @@ def test_a_quantile_is_right_within_its_bucket(times: list[float], share: float)
     assert true >= BOUNDS[-2] or true <= max(BOUNDS[0], 2 * found)
 
 
+def test_times_of_no_length_are_counted_along() -> None:
+    histogram = Histogram()
+    histogram.observe(0.5, 3)
+    histogram.observe(1e9, 0)
+    counts = histogram.snapshot().counts
+    assert (counts[0], counts[-1], sum(counts), histogram.sum) == (3, 1, 5, 0.5 + 1e9)
+
+
 def test_nothing_observed_has_no_quantile() -> None:
     assert Distribution().quantile(0.5) is None
 

@@ -119,17 +119,20 @@ def test_a_stream_is_timed_to_its_first_content_and_between_its_events() -> None
         assert value(series, "oxllm_request_first_content_seconds_sum", model="smart") == pytest.approx(3.0)
         assert value(series, "oxllm_request_first_content_seconds_bucket", model="smart", le="2") == 0
         assert value(series, "oxllm_request_first_content_seconds_bucket", model="smart", le="4") == 1
-        assert value(series, "oxllm_stream_event_gap_seconds_count", model="smart") == 1
-        assert value(series, "oxllm_stream_event_gap_seconds_sum", model="smart") == pytest.approx(1 / 3)
+        assert value(series, "oxllm_stream_event_gap_seconds_count", model="smart") == 3
+        assert value(series, "oxllm_stream_event_gap_seconds_sum", model="smart") == pytest.approx(1.0)
+        assert value(series, "oxllm_stream_event_gap_seconds_bucket", model="smart", le="0.25") == 1
+        assert value(series, "oxllm_stream_event_gap_seconds_bucket", model="smart", le="1") == 3
 
 
-def test_a_broken_stream_has_no_mean_gap() -> None:
+def test_a_stall_shows_among_the_gaps_of_a_stream_that_breaks() -> None:
     with House(plan_of("alpha")) as house:
-        house.providers["alpha"].replies = [[stream()[0], token("a"), 0.5, token("b"), "reset"]]
+        house.providers["alpha"].replies = [[stream()[0], token("a"), 20.0, token("b"), 1.0, "reset"]]
         house.chat(stream=True)
-        house.advance(2)
+        house.advance(30)
         series = scrape(house)
-        assert value(series, "oxllm_stream_event_gap_seconds_count", model="smart") == 0
+        assert value(series, "oxllm_stream_event_gap_seconds_bucket", model="smart", le="16") == 0
+        assert value(series, "oxllm_stream_event_gap_seconds_bucket", model="smart", le="32") == 1
         assert value(series, "oxllm_request_failures_total", model="smart", cause="network") == 1
 
 
