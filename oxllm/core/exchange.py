@@ -176,7 +176,7 @@ class Exchange:
         self._again: tuple[Ticket, Outcome] | None = None
         self._again_at = inf
         self._head_sent = False
-        self._last_resort: Answer | None = None
+        self._last_resort: Attempt | None = None
         self.state = State.CHOOSING
         self.started = now
         self.attempts = 0
@@ -474,7 +474,8 @@ class Exchange:
 
     def _give_up(self, now: float, effects: list[Effect], deadline: bool) -> None:
         if self._last_resort is not None and all(o.kind is Kind.CONTEXT_LENGTH for _, o in self._tried):
-            self._reply(self._last_resort, effects)
+            self.winner = self._last_resort
+            self._reply(self._as_received(self._last_resort), effects)
             self.error, self.cause = "the context is too long for every target", Cause.CLIENT
             return
         recovery = self._router.recovery(self._route, now)
@@ -502,7 +503,7 @@ class Exchange:
         else:
             self._tried.append((attempt.candidate, result))
             if result.kind is Kind.CONTEXT_LENGTH:
-                self._last_resort = self._as_received(attempt)
+                self._last_resort = attempt
             if not self._running:
                 self._move(State.CHOOSING)
             self._next(now, effects)

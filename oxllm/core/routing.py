@@ -534,15 +534,17 @@ def _continued(known: ProviderState | None, provider: plans.Provider, breaker: p
 
 
 def _similar(wanted: str, names: Iterable[str]) -> list[str]:
-    pairs = _bigrams(wanted[:128])
-    likeness = {name: _dice(pairs, _bigrams(name)) for name in names}
+    pairs = _pairs(wanted[:128])
+    likeness = {name: _dice(pairs, _pairs(name)) for name in names}
     close = sorted((name for name in likeness if likeness[name] >= 0.4), key=lambda name: (-likeness[name], name))
     return close[:SIMILAR_MAX]
 
 
-def _bigrams(name: str) -> frozenset[str]:
+def _pairs(name: str) -> frozenset[str]:
+    """Letters that are neighbours or next but one, whichever comes first: `gtp4` has all of `gpt4` so."""
     name = name.casefold()
-    return frozenset(name[i : i + 2] for i in range(len(name) - 1)) or frozenset((name,))
+    near = (name[i] + name[j] for i in range(len(name)) for j in range(i + 1, min(i + 3, len(name))))
+    return frozenset(min(pair, pair[::-1]) for pair in near) or frozenset((name,))
 
 
 def _dice(one: frozenset[str], other: frozenset[str]) -> float:

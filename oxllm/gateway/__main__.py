@@ -1,10 +1,16 @@
 """`python -P -m oxllm.gateway --plan-fd N`: what `oxllm serve` turns itself into."""
 
+import os
 import sys
+import threading
 
 # msgspec takes from it what Python 3.11 has in typing anyway, and it costs the process 0.4 MB.
 sys.modules["typing_extensions"] = None  # type: ignore[assignment]
 
 from oxllm.gateway.process import main  # noqa: E402
 
-sys.exit(main())
+code = main()
+if threading.active_count() > 1:
+    # A resolver's thread. In a getaddrinfo that hangs it would be waited for, for as long as that takes.
+    os._exit(code)
+sys.exit(code)

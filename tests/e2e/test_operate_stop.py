@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from oxllm import runfile
-from tests.support.gateway import CLEAN, serve_command
+from tests.support.gateway import CLEAN, run_script, serve_command
 from tests.support.processes import Running, accepts
 from tests.support.scripted import DONE, FINISH, GATE, HANG, ROLE, Scripted, healthy, stream, token
 from tests.support.user import Gateway, config, eventually, gateway
@@ -140,6 +141,32 @@ def test_a_restart_under_socket_activation_drops_nothing(tmp_path: Path) -> None
         between = [ask() for _ in range(5)]
         with start(2):
             assert all(everything(sock).startswith(b"HTTP/1.1 200") for sock in between)
+
+
+HANGING = """\
+import runpy, socket, time
+resolve = socket.getaddrinfo
+def hang(host, *rest, **more):
+    if isinstance(host, bytes):  # as oxllm asks for a provider
+        print("asked", flush=True)
+        time.sleep(60)
+    return resolve(host, *rest, **more)
+socket.getaddrinfo = hang
+runpy.run_module("oxllm.gateway", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_name_server_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    script = tmp_path / "hanging.py"
+    script.write_text(HANGING)
+    with run_script(script, tmp_path, ()) as (process, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(CHAT)
+            process.wait_until(lambda: "asked" in process.tail())
+        began = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - began < 5
+        assert "Traceback" not in process.tail()
 
 
 def test_the_run_file_is_only_for_its_user(scene: Scene) -> None:

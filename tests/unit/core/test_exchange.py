@@ -851,6 +851,8 @@ def test_all_that_were_tried_say_the_context_is_too_long_passes_the_last_of_them
     d.answer("beta", body, 400)
     assert (d.client.status, d.client.body) == (400, body)
     assert d.client.headers[b"x-oxllm-attempts"] == b"2"
+    assert d.client.headers[b"x-oxllm-provider"] == b"beta"
+    assert d.exchange.winner is d.attempts[1], "the log names who said it"
 
 
 def test_one_that_failed_otherwise_makes_it_a_502() -> None:

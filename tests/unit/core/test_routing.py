@@ -441,6 +441,17 @@ def test_close_names_are_offered_for_one_that_does_not_exist() -> None:
     assert subject.similar("s" * 10_000_000) == []
 
 
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [("gtp4", "gpt4"), ("gp4", "gpt4"), ("gpt", "gpt4"), ("cluade", "claude"), ("smatr", "smart"), ("gpt5", "gpt4")],
+)
+def test_letters_that_changed_places_are_close_even_in_a_short_name(wanted: str, meant: str) -> None:
+    subject = router(
+        virtual("gpt4", "a/m"), virtual("claude", "a/m"), virtual("smart", "a/m"), providers=[provider("a")]
+    )
+    assert subject.similar(wanted) == [meant]
+
+
 def test_models_lists_names_with_a_healthy_target_sorted() -> None:
     subject = router(virtual("v", *AB), virtual("alone", "b/m"))
     assert subject.models(0.0) == ["a/m", "alone", "b/m", "v"]
