@@ -165,9 +165,13 @@ class OneConnection(RuleBasedStateMachine):
     def request(self, request: tuple[bytes, str, bytes], cut: int) -> None:
         self.client.send(request[0][: len(request[0]) - cut] if cut < 5 else request[0])
 
-    @rule(size=st.sampled_from([1000, 70_000, 150_000]), missing=st.sampled_from([0, 1, 60_000]))
-    def upload(self, size: int, missing: int) -> None:
-        data = post(b"x" * size)
+    @rule(
+        size=st.sampled_from([1000, 70_000, 150_000, 200_000, 200_001, 250_000]),
+        missing=st.sampled_from([0, 1, 7, 60_000]),
+        in_chunks=st.booleans(),
+    )
+    def upload(self, size: int, missing: int, in_chunks: bool) -> None:
+        data = chunked(b"x" * (size - 1), b"x") if in_chunks else post(b"x" * size)
         self.client.send(data[: max(len(data) - missing, 50)])
 
     @rule(data=st.binary(max_size=20))
