@@ -18,17 +18,17 @@ _PREFIXES = (b"openai-", b"x-ratelimit-", b"retry-after")
 
 
 def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:
-    """Those of a provider's headers that a client may see: content headers, limits, hints, its request id."""
-    passed = list(STREAM_HEAD) if stream else []
+    """Those of a provider's headers that a client may see: content headers, limits, hints, its request id.
+
+    Of two of one name the first passes: all of these stand once in a head.
+    """
+    passed = dict(STREAM_HEAD) if stream else {}
     for name, value in headers:
-        if name in _CONTENT:
-            if not (stream and name == b"content-type"):
-                passed.append((name, value))
-        elif name == b"x-request-id":
-            passed.append((b"x-upstream-request-id", value))
-        elif name.startswith(_PREFIXES):
-            passed.append((name, value))
-    return passed
+        if name == b"x-request-id":
+            passed.setdefault(b"x-upstream-request-id", value)
+        elif name in _CONTENT or name.startswith(_PREFIXES):
+            passed.setdefault(name, value)
+    return list(passed.items())
 
 
 def content_length(headers: Headers) -> int | None:

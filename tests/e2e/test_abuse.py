@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.abuse import Caller, Rest, answers
+from tests.support.mutated import MODELS, SETTINGS, Believers, Campaign, Liar
 from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST, SMUGGLING
 from tests.support.scripted import HANG, Provider, Scripted, healthy, stream, token
 from tests.support.user import Gateway, config, eventually, gateway
@@ -51,7 +53,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         cast.add("hanging").replies = [[HANG]]
         cast.add("stalling").replies = [stream(token("a"), HANG)]
         cast.add("flowing").replies = [stream(token("a"), *[token("b" * 1000)] * 3000)]
-        text = config({p.name: p.url for p in cast.providers.values()}, {name: [name] for name in cast.providers})
+        cast.add("liar")
+        models = {name: [name] for name in cast.providers} | MODELS
+        text = config({p.name: p.url for p in cast.providers.values()}, models, settings=SETTINGS)
         with gateway(tmp_path_factory.mktemp("abuse"), text) as running:
             site = Site(running, cast, Rest(running))
             assert answers(site.ask(chat() + LAST))[0][0].status == 200
@@ -180,3 +184,23 @@ def test_a_client_may_leave_at_any_moment_in_any_way(site: Site, when: str, how:
     caller.leave(how)
     if len(site.hanging.asked) > asked:
         assert left.wait(1), "the provider still works for nobody"
+
+
+# By the thousand. The long ones are in tests/soak.
+
+
+def test_2_000_mutated_requests_leave_it_as_it_was(site: Site) -> None:
+    statuses = asyncio.run(Campaign(site.gateway.port, seed=1).run(2_000))
+    assert statuses[400] > 200
+    assert statuses[200] > 80
+    assert 500 not in statuses
+
+
+def test_500_mutated_answers_are_passed_over_or_passed_on_but_a_part_is_never_taken_for_the_whole(site: Site) -> None:
+    liar = site.cast.providers["liar"]
+    liar.replies = [Liar(seed=1)]
+    kinds = asyncio.run(Believers(site.gateway.port, seed=1).run(500))
+    liar.hang_up()
+    assert kinds["whole"] > 300
+    assert kinds["broken"] > 5
+    assert len(liar.asked) > 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -9,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.soak.conftest import Profile
+from tests.support.abuse import RSS_MB_MAX, Rest
+from tests.support.meter import Peak
+from tests.support.mutated import MODELS, SETTINGS, Believers, Campaign, Liar
 from tests.support.reloads import Stage
+from tests.support.scripted import Scripted, healthy
+from tests.support.user import config, gateway
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +44,21 @@ def test_a_child_that_hangs_is_killed_after_30_seconds_and_clients_are_served(tm
             time.sleep(0.1)
         assert 29 < time.monotonic() - start < 32
         assert "checking the config took over 30 s" in stage.gateway.log()
+
+
+def test_20_000_mutated_requests_and_5_000_mutated_answers_leave_it_as_it_was(tmp_path: Path) -> None:
+    with Scripted() as cast:
+        fine, liar = cast.add("fine"), cast.add("liar")
+        fine.replies, liar.replies = [healthy("fine")], [Liar(seed=2)]
+        urls = {provider.name: provider.url for provider in cast.providers.values()}
+        with gateway(tmp_path, config(urls, MODELS, settings=SETTINGS)) as running:
+            rest = Rest(running)
+            with Peak(running.pid) as peak:
+                statuses = asyncio.run(Campaign(running.port, seed=2).run(20_000))
+                kinds = asyncio.run(Believers(running.port, seed=2).run(5_000))
+            liar.hang_up()
+            rest.restored()
+    assert statuses[400] > 5_000
+    assert statuses[200] > 500
+    assert kinds["whole"] > 3_000
+    assert peak.mb < RSS_MB_MAX

@@ -206,7 +206,7 @@ class ResponseReader:
         assert re.fullmatch(r"HTTP/1\.1 \d{3} [ -~]*", first), first
         self.status = int(first[9:12])
         for line in lines:
-            assert re.fullmatch(r"[a-z0-9-]+: [\x21-\x7e\x80-\xff]?[\t\x20-\x7e\x80-\xff]*", line), line
+            assert re.fullmatch(r"[a-z0-9!#$%&'*+.^_`|~-]+: [\x21-\x7e\x80-\xff]?[\t\x20-\x7e\x80-\xff]*", line), line
             name, value = line.split(": ", 1)
             assert name not in self.headers, f"two of {name}"
             self.headers[name] = value

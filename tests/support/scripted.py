@@ -112,6 +112,7 @@ class Provider:
         """The gateway has closed a connection on which HANG was being played."""
         self.left_at = 0.0
         self._cast = cast
+        self._writers: set[asyncio.StreamWriter] = set()
         self._gate = asyncio.Event()
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
@@ -125,6 +126,11 @@ class Provider:
     def open_gate(self) -> None:
         """Let every reply that waits at GATE, now or later, go on."""
         self._cast.loop.call_soon_threadsafe(self._gate.set)
+
+    def hang_up(self) -> None:
+        """Close every connection."""
+        for writer in tuple(self._writers):
+            self._cast.loop.call_soon_threadsafe(writer.close)
 
     async def listen(self) -> None:
         self.server = await asyncio.start_server(self._serve, sock=self._socket)
@@ -150,6 +156,7 @@ class Provider:
         task = asyncio.current_task()
         assert task is not None
         self._cast.tasks.add(task)
+        self._writers.add(writer)
         try:
             if self.greeting:
                 writer.write(self.greeting)
@@ -160,6 +167,7 @@ class Provider:
             pass
         finally:
             self._cast.tasks.discard(task)
+            self._writers.discard(writer)
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

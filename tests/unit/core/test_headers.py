@@ -58,6 +58,12 @@ def test_the_providers_request_id_gets_a_name_of_its_own() -> None:
     assert headers.downstream([(b"x-request-id", b"r")], stream=False) == [(b"x-upstream-request-id", b"r")]
 
 
+def test_of_two_fields_of_one_name_the_first_passes() -> None:
+    """No client should have to choose: two parsers could choose differently."""
+    twice = [(b"content-type", b"a/b"), (b"x-request-id", b"1"), (b"content-type", b"c/d"), (b"x-request-id", b"2")]
+    assert headers.downstream(twice, stream=False) == [(b"content-type", b"a/b"), (b"x-upstream-request-id", b"1")]
+
+
 def test_a_stream_has_our_spelling_of_its_type_once() -> None:
     passed = headers.downstream([(b"content-type", b"text/event-stream;charset=UTF-8")], stream=True)
     assert passed == headers.STREAM_HEAD
