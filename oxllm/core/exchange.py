@@ -213,12 +213,16 @@ class Exchange:
             attempt.move(Phase.WAITING)
         self.sent(attempt, now)
 
-    def reconnecting(self, attempt: Attempt, now: float) -> None:
-        """The connection had been idle and was dead. A new one has the same time to be made as any other."""
+    def reconnecting(self, attempt: Attempt, now: float) -> bool:
+        """The connection had been idle and was dead. A new one has the same time to be made as any other. False: its
+        target may not be asked any more, so none is to be made."""
+        if self._router.barred(attempt.ticket, now) is not None:
+            return False
         if attempt.phase is Phase.WAITING:
             attempt.move(Phase.CONNECTING)
         attempt.clock = now + attempt.candidate.timeouts.connect
         self._by(attempt.clock)
+        return True
 
     def sent(self, attempt: Attempt, now: float) -> None:
         """The last byte of the request has gone: the provider's time starts."""
@@ -525,6 +529,7 @@ class Exchange:
             and self._retried.get(state, 0) < self._retry.same_target
             and self.attempts < self._retry.max_attempts
             and now + JITTER_S[1] < self._deadline
+            and self._router.barred(attempt.ticket, now) is None
             and self._budget.spend(now)
         )
 

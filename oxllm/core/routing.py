@@ -322,6 +322,16 @@ class Router:
         None: go ahead, it is counted as an attempt. Else why that target may not be asked any more; the ticket
         is still to be ended.
         """
+        why = self.barred(ticket, now)
+        if why is None:
+            counters = ticket.candidate.state.counters
+            counters.attempts += 1
+            counters.retries += 1
+        return why
+
+    def barred(self, ticket: Ticket, now: float) -> Skip | None:
+        """Why a target that is being asked may not be sent the same request once more; None if it may. Much can have
+        been learned of it since this attempt began."""
         state = ticket.candidate.state
         breaker = state.provider.breaker
         mark = state.provider.cooldown.blocked(now) or state.cooldown.blocked(now)
@@ -329,8 +339,6 @@ class Router:
             return mark
         if ticket.generation != breaker.generation and breaker.state(now) is not State.CLOSED:
             return Skip.OFFLINE if breaker.state(now) is State.OFFLINE else Skip.OPEN
-        state.counters.attempts += 1
-        state.counters.retries += 1
         return None
 
     def progressed(self, ticket: Ticket, now: float) -> Sequence[Change]:

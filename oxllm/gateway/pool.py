@@ -276,11 +276,10 @@ class _Lease:
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self._connection = None
-        if self.reused and before_response:
+        assert self._caller is not None
+        if self.reused and before_response and self._caller.reconnecting():
             self.reused = False
             self._told_sent = True
-            assert self._caller is not None
-            self._caller.reconnecting()
             self._connect()
         else:
             self._fail(failure, before_response, detail)

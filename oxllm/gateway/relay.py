@@ -39,8 +39,8 @@ class Leg:
     def connected(self) -> None:
         self.relay.exchange.connected(self.attempt, self.relay.now())
 
-    def reconnecting(self) -> None:
-        self.relay.exchange.reconnecting(self.attempt, self.relay.now())
+    def reconnecting(self) -> bool:
+        return self.relay.exchange.reconnecting(self.attempt, self.relay.now())
 
     def sent(self) -> None:
         self.relay.exchange.sent(self.attempt, self.relay.now())

@@ -216,8 +216,8 @@ class _Export:
     def connected(self) -> None:
         pass
 
-    def reconnecting(self) -> None:
-        pass
+    def reconnecting(self) -> bool:
+        return True
 
     def sent(self) -> None:
         pass

@@ -59,8 +59,9 @@ class Caller(Protocol):
     def connected(self) -> None:
         """A connection is there and the request goes out on it. Not called for one that was there before (`reused`)."""
 
-    def reconnecting(self) -> None:
-        """The connection, which had been idle, was dead: a new one is made, once. `connected` and `sent` come again."""
+    def reconnecting(self) -> bool:
+        """The connection, which had been idle, was dead: a new one is made, once. `connected` and `sent` come again.
+        False: it is not to be made, and `failed` comes."""
 
     def sent(self) -> None:
         """The last byte of the request was handed over. Not called when the response began before that."""

@@ -70,6 +70,13 @@ class Duration(click.ParamType[float]):
     metavar="CONFIG",
     help="Rehearse a gateway config: its providers simulated, the real gateway, a load, a report card.",
 )
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="What clients ask for, a virtual model or provider/model; if not said, every virtual model.",
+)
 @click.option("--rps", type=click.FloatRange(0.1, 1000), default=10.0, show_default=True, help="Requests a second.")
 @click.option(
     "--streams",
@@ -98,6 +105,7 @@ def sim_command(
     duration: float | None,
     write_config: Path | None,
     config: Path | None,
+    models: tuple[str, ...],
     rps: float,
     streams: int,
     speed: str,
@@ -115,8 +123,8 @@ def sim_command(
         raise click.UsageError("--blackout lifts a rule of --chaos; give --chaos too")
     if config is not None and (exhibit is not None or tls or write_config is not None):
         raise click.UsageError("--rehearse plays --chaos or --scene; leave out --exhibit, --tls and --write-config")
-    if config is None and (report is not None or as_json or grade):
-        raise click.UsageError("--report, --json and --grade tell of a rehearsal; give --rehearse CONFIG too")
+    if config is None and (report is not None or as_json or grade or models):
+        raise click.UsageError("--model, --report, --json and --grade are for a rehearsal; give --rehearse CONFIG too")
     provider, ordinal = "", 0
     if fate is not None:
         with _usage():
@@ -126,7 +134,7 @@ def sim_command(
         from . import rehearsal
 
         asked = rehearsal.Request(
-            config, chaos or "rough", scene, blackout, seed, duration or 60.0, rps, streams / 100, speed, grade
+            config, chaos or "rough", scene, blackout, seed, duration or 60.0, rps, streams / 100, speed, grade, models
         )
         if provider:
             click.echo(rehearsal.fate(asked, provider, ordinal))

@@ -29,9 +29,10 @@ HEAD_SHARE = 0.5
 class Exchange:
     """All that is known about one request when its answer begins. `now` is when it had arrived."""
 
-    __slots__ = ("ask", "chance", "dialect", "hint", "levels", "now", "request", "seed", "upstream", "wall")
+    __slots__ = ("ask", "chance", "dialect", "hint", "levels", "now", "provider", "request", "seed", "upstream", "wall")
 
     def __init__(self, provider: Provider, request: SimRequest, ask: Ask, chance: Chance, now: float) -> None:
+        self.provider = provider
         self.seed = provider.seed
         self.upstream = provider.upstream
         self.dialect = provider.dialect

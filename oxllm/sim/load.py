@@ -1,30 +1,24 @@
 """The load of a rehearsal: clients that come when they come, and can tell a whole answer from a part of one.
 
-Open loop: request i starts at i / rps, however the ones before it fare, as users do. Every request asks something of
-its own, so that its attempts can be found in the ledgers and its answer compared with what each provider would say.
+Open loop: request i starts at i / rps, however the ones before it fare, as users do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
 import msgspec
 
-from . import text
-from .chance import Chance
-from .exchange import answer_length
-from .request import fingerprint
+from .answer import Answer
+from .question import Question, Questions
 from .scenario import Upstream
 
-GRACE_S = 75.0
-"""After the last request has started, how long those under way have to finish: a stream that a black hole swallowed is
-rescued when `first_byte` (60 s) is over."""
-CLIENT_TIMEOUT_S = 600.0
-"""What the SDKs wait."""
+PATIENCE_S = 600.0
+"""How long a client waits for the end of its answer, and so how long a rehearsal may go on after its last request: what
+the SDKs wait. With limits such as 300 s for an answer, a gateway may well rescue a request after minutes."""
 
 
 class Transcript(msgspec.Struct):
@@ -41,136 +35,97 @@ class Transcript(msgspec.Struct):
     status: int | None = None
     verdict: str = "unfinished"
     """whole; refused (an error and no content); broken (an error after content); truncated (no error, and yet not a
-    whole answer of any provider); unfinished (the run ended before)."""
+    whole answer of any provider); unfinished (the run was ended before)."""
     detail: str = ""
     provider: str | None = None
+    embeddings: bool = False
 
 
 class Load:
-    """Drives one run. `models`: the virtual models; `streams`: share of requests that stream."""
+    """Drives one run. `end` stops it early: once, no more requests start; twice, nobody waits for those under way."""
 
     def __init__(
         self,
         base_url: str,
         seed: int,
         upstreams: Sequence[Upstream],
-        models: Sequence[str],
+        questions: Questions,
         rps: float,
-        streams: float,
         clock: Callable[[], float],
     ) -> None:
         self.transcripts: list[Transcript] = []
         self._base_url = base_url
         self._seed = seed
         self._upstreams = upstreams
-        self._models = models
+        self._questions = questions
         self._rps = rps
-        self._streams = streams
         self._clock = clock
+        self._no_more = asyncio.Event()
+        self._no_wait = asyncio.Event()
+
+    @property
+    def ending(self) -> bool:
+        """No more requests start."""
+        return self._no_more.is_set()
+
+    def end(self) -> None:
+        (self._no_wait if self._no_more.is_set() else self._no_more).set()
 
     async def run(self, duration: float) -> None:
         """Start requests for `duration` seconds and wait for their ends."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        async with httpx.AsyncClient(timeout=CLIENT_TIMEOUT_S, limits=limits, trust_env=False) as client:
-            tasks = []
+        began = asyncio.get_running_loop().time()
+        async with httpx.AsyncClient(timeout=None, limits=limits, trust_env=False) as client:  # noqa: S113
+            tasks: list[asyncio.Task[None]] = []
             for number in range(max(1, int(duration * self._rps))):
-                await asyncio.sleep(began + number / self._rps - loop.time())
-                tasks.append(asyncio.create_task(self._one(client, number)))
-            _, late = await asyncio.wait(tasks, timeout=GRACE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                if await self._until(began + number / self._rps):
+                    break
+                tasks.append(asyncio.create_task(self._one(client, self._questions[number])))
+            await self._all(tasks)
 
-    async def _one(self, client: httpx.AsyncClient, number: int) -> None:
-        messages = [{"role": "user", "content": f"Rehearsal {self._seed}, question {number}."}]
-        stream = Chance(self._seed, "load", number).draw("stream") < self._streams
-        model = self._models[number % len(self._models)]
-        seen = Transcript(number, model, stream, fingerprint(messages), self._clock())
+    async def _until(self, when: float) -> bool:
+        """Wait until then; True as soon as no more requests are to start."""
+        try:
+            async with asyncio.timeout_at(when):
+                return await self._no_more.wait()
+        except TimeoutError:
+            return False
+
+    async def _all(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for the ends of all, unless nobody is to wait for them."""
+        hurry = asyncio.create_task(self._no_wait.wait())
+        ends: set[asyncio.Future[Any]] = {asyncio.gather(*tasks, return_exceptions=True), hurry}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _one(self, client: httpx.AsyncClient, question: Question) -> None:
+        seen = begun(question, self._clock())
         self.transcripts.append(seen)
-        body = {"model": model, "messages": messages, "stream": stream}
         answer = Answer()
         try:
-            async with client.stream("POST", f"{self._base_url}/chat/completions", json=body) as response:
-                seen.status, seen.provider = response.status_code, response.headers.get("x-oxllm-provider")
-                async for line in response.aiter_lines():
-                    answer.line(line, stream and response.status_code == 200)
-                    if answer.content and seen.first is None:
-                        seen.first = self._clock()
+            async with asyncio.timeout(PATIENCE_S):
+                await self._read(client, question, seen, answer)
+        except TimeoutError:
+            answer.error = f"no end of it within {PATIENCE_S:g}s"
         except httpx.HTTPError as error:
             answer.error = answer.error or type(error).__name__
-        answer.end(stream, seen.status)
+        answer.end(question.stream, seen.status)
         seen.ended = self._clock()
-        seen.verdict, seen.detail = self._judge(seen, answer)
+        seen.verdict, seen.detail = answer.verdict(question, self._seed, self._upstreams)
 
-    def _judge(self, seen: Transcript, answer: Answer) -> tuple[str, str]:
-        if answer.error is not None:
-            return ("broken" if answer.content else "refused"), answer.error
-        if answer.finished and self._whole(seen.asked, answer.content):
-            return "whole", ""
-        return "truncated", f"{len(answer.content)} characters, finish_reason {answer.finished}"
-
-    def _whole(self, asked: str, content: str) -> bool:
-        """Whether it is what one of the providers says, from its first token to its last."""
-        return any(
-            text.whole_tokens(content, self._seed, upstream.name, asked) == answer_length(self._seed, upstream, asked)
-            for upstream in self._upstreams
-        )
+    async def _read(self, client: httpx.AsyncClient, question: Question, seen: Transcript, answer: Answer) -> None:
+        async with client.stream("POST", self._base_url + question.path, json=question.body) as response:
+            seen.status, seen.provider = response.status_code, response.headers.get("x-oxllm-provider")
+            async for line in response.aiter_lines():
+                answer.line(line, question.stream and response.status_code == 200)
+                if answer.content and seen.first is None:
+                    seen.first = self._clock()
 
 
-class Answer:
-    """An answer as an SDK reads it."""
-
-    __slots__ = ("_plain", "content", "error", "finished")
-
-    def __init__(self) -> None:
-        self.content = ""
-        self.error: str | None = None
-        self.finished = False
-        self._plain: list[str] = []
-
-    def line(self, line: str, events: bool) -> None:
-        """One more line; `events`: of a stream."""
-        if not events:
-            self._plain.append(line)
-        elif line.startswith("data:") and (data := line.removeprefix("data:").strip()) != "[DONE]":
-            self._event(_parsed(data))
-
-    def end(self, stream: bool, status: int | None) -> None:
-        """Nothing more comes."""
-        if status is None or self.error is not None or (stream and status == 200):
-            return
-        body = _parsed("\n".join(self._plain))
-        if status != 200:
-            self.error = f"HTTP {status} {_code(body)}"
-        elif body is None or not body.get("choices"):
-            self.error = "200 without choices"
-        else:
-            self._choices(body["choices"], "message")
-
-    def _event(self, event: dict[str, Any] | None) -> None:
-        if event is None:
-            self.error = "an event that is no JSON"
-        elif "error" in event:
-            self.error = f"error event {_code(event)}"
-        else:
-            self._choices(event.get("choices") or [], "delta")
-
-    def _choices(self, choices: Iterable[dict[str, Any]], part: str) -> None:
-        for choice in choices:
-            self.content += choice.get(part, {}).get("content") or ""
-            self.finished = self.finished or bool(choice.get("finish_reason"))
-
-
-def _parsed(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _code(body: dict[str, Any] | None) -> str:
-    error = (body or {}).get("error")
-    return str(error.get("code")) if isinstance(error, dict) else "unreadable"
+def begun(question: Question, now: float) -> Transcript:
+    """The transcript of a client that has just asked."""
+    return Transcript(
+        question.number, question.model, question.stream, question.asked, now, embeddings=question.embeddings
+    )

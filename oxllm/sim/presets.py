@@ -41,11 +41,17 @@ _DARK = ("refuse", "blackhole@connect")
 
 
 def timetable(
-    name: str, seed: int, groups: Sequence[Sequence[str]], horizon: float, blackout: bool = False
+    name: str,
+    seed: int,
+    groups: Sequence[Sequence[str]],
+    horizon: float,
+    blackout: bool = False,
+    others: Iterable[str] = (),
 ) -> tuple[Scene, ...]:
     """The scenes of a preset for the first `horizon` seconds. `groups`: of each virtual model, its providers in order
-    of preference. `blackout`: no refuge, so that whole virtual models go down."""
-    table = _Timetable(name, seed, groups, blackout)
+    of preference. `blackout`: no refuge, so that whole virtual models go down. `others`: providers that play along, in
+    a group or not."""
+    table = _Timetable(name, seed, groups, blackout, others)
     number = 0
     while number * EPOCH_S < horizon:
         table.epoch(number)
@@ -56,13 +62,15 @@ def timetable(
 class _Timetable:
     """A timetable being written, epoch by epoch."""
 
-    def __init__(self, name: str, seed: int, groups: Sequence[Sequence[str]], blackout: bool) -> None:
+    def __init__(
+        self, name: str, seed: int, groups: Sequence[Sequence[str]], blackout: bool, others: Iterable[str]
+    ) -> None:
         self.scenes: list[Scene] = []
         self._name = name
         self._seed = seed
         self._groups = groups
         self._blackout = blackout
-        self._providers = sorted({provider for group in groups for provider in group})
+        self._providers = sorted({*others, *(provider for group in groups for provider in group)})
         self._marked: dict[str, float] = {}
         self._refuge: frozenset[str] = frozenset()
 

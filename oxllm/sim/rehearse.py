@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import httpx
 import msgspec
@@ -14,6 +15,7 @@ from .grade import Card, Sample, grade
 from .ledger import Record
 from .live import Live
 from .load import Load, Transcript
+from .question import Questions
 from .scenario import Scenario
 
 SAMPLE_S = 0.25
@@ -24,7 +26,7 @@ class Run(msgspec.Struct, frozen=True):
 
     scenario: Scenario
     groups: Mapping[str, Sequence[str]]
-    """Virtual model -> its providers in order of preference."""
+    """The names that were asked -> providers in order of preference."""
     duration: float
     card: Card
     transcripts: list[Transcript]
@@ -36,20 +38,23 @@ async def rehearse(
     scenario: Scenario,
     groups: Mapping[str, Sequence[str]],
     gateway: Callable[[Mapping[str, str]], Gateway],
+    questions: Questions,
     *,
     duration: float,
     rps: float,
-    streams: float,
     expectations: Sequence[str],
-    progress: Callable[[float, Sequence[Transcript]], None],
+    progress: Callable[[float, Load], None],
 ) -> Run:
-    """Play `scenario` for `duration` seconds. `gateway` is given the providers' base URLs by name; `groups` are the
-    virtual models with their providers; `progress` hears of it every second. Raises ConfigError, OSError."""
+    """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` is given the
+    providers' base URLs by name; `groups` are the names that `questions` use with their providers; `progress` hears of
+    it four times a second. SIGINT or SIGTERM ends it earlier: the first starts no more requests, the second waits for
+    none. Raises ConfigError, OSError."""
     live = Live(scenario)
-    await live.start()
-    front = gateway({name: live.url(name) for name in live.providers})
     samples: list[Sample] = []
+    front: Gateway | None = None
     try:
+        await live.start()
+        front = gateway({name: live.url(name) for name in live.providers})
         await front.start()
         start = live.now
         for provider in live.providers.values():
@@ -59,18 +64,33 @@ async def rehearse(
         def clock() -> float:
             return live.now - start
 
-        load = Load(front.base_url, scenario.seed, scenario.upstreams, list(groups), rps, streams, clock)
+        load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock)
         watch = asyncio.create_task(_watch(front, clock, samples, load, progress))
-        await load.run(duration)
+        with _ended_by_signals(load):
+            await load.run(duration)
+        duration = min(duration, clock())
         watch.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watch
     finally:
-        await asyncio.to_thread(front.stop)
+        if front is not None:
+            await asyncio.to_thread(front.stop)
         await live.stop()
     records = [record for provider in live.providers.values() for record in provider.ledger.records]
     card = grade(scenario, groups, load.transcripts, records, samples, duration, expectations)
     return Run(scenario, groups, duration, card, load.transcripts, records, samples)
+
+
+@contextlib.contextmanager
+def _ended_by_signals(load: Load) -> Iterator[None]:
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, load.end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 async def _watch(
@@ -78,7 +98,7 @@ async def _watch(
     clock: Callable[[], float],
     samples: list[Sample],
     load: Load,
-    progress: Callable[[float, Sequence[Transcript]], None],
+    progress: Callable[[float, Load], None],
 ) -> None:
     """Sample the gateway's state, and tell how far the run is."""
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -86,5 +106,5 @@ async def _watch(
             sample = await front.sample(client, clock())
             if sample is not None:
                 samples.append(sample)
-            progress(clock(), load.transcripts)
+            progress(clock(), load)
             await asyncio.sleep(SAMPLE_S)

@@ -243,8 +243,8 @@ PLANTS = (
     Plant(
         "second tries are not counted",
         ROUTING,
-        "        state.counters.attempts += 1\n        state.counters.retries += 1\n",
-        "        state.counters.retries += 1\n",
+        "            counters.attempts += 1\n            counters.retries += 1\n",
+        "            counters.retries += 1\n",
         (ALWAYS + "19_the_counters_are_what_the_providers_ledgers_say",),
     ),
     Plant(
@@ -311,9 +311,18 @@ PLANTS = (
     Plant(
         "a dead idle connection costs an attempt",
         "oxllm/gateway/pool.py",
-        "        if self.reused and before_response:\n",
+        "        if self.reused and before_response and self._caller.reconnecting():\n",
         "        if False:\n",
         (RELAY + "a_connection_that_was_idle_and_is_dead_is_replaced_for_free",),
+    ),
+    Plant(
+        "a dead idle connection is replaced whatever its provider's breaker says",
+        EXCHANGE,
+        "        if self._router.barred(attempt.ticket, now) is not None:\n            return False\n",
+        "",
+        (
+            "tests/unit/sim/test_survival.py::test_clients_of_the_shipped_config_see_no_error_of_a_preset_before_content",
+        ),
     ),
     Plant(
         "the body is kept after commit",

@@ -83,7 +83,9 @@ class Recorded(engine.Provider):
         key = dict(request.headers).get(b"authorization")
         fresh = connection not in self._connections
         self._connections.add(connection)
-        self.asked.append(Asked(self.upstream.name, body["user"], body["model"], now, key, script.record, fresh))
+        self.asked.append(
+            Asked(self.upstream.name, body.get("user", ""), body["model"], now, key, script.record, fresh)
+        )
         return script
 
     def whole(self, messages: list[dict[str, str]], limit: int | None) -> int:
@@ -435,6 +437,8 @@ class Setup(msgspec.Struct, frozen=True):
     seed: int = 7
     cut: Callable[[random.Random], int] | None = None
     """How many bytes the next read may bring."""
+    scenario: Scenario | None = None
+    """In place of faults, pace and seed of the providers."""
 
 
 class World:
@@ -449,7 +453,7 @@ class World:
         plan = self.plan = setup.plan
         start = self.start = self.loop.time()
         names = [provider.name for provider in plan.providers]
-        scenario = testing.scenario(
+        scenario = setup.scenario or testing.scenario(
             *(Upstream(name, pace=_pace(setup.pace)) for name in names), faults=setup.faults, seed=setup.seed
         )
         self.providers = {name: Recorded(scenario, name, start) for name in names}
@@ -530,12 +534,16 @@ class World:
         """One more client, at its time."""
         wish = msgspec.structs.replace(wish or Wish(), **changes)
         visit = Visit(self, f"request {len(self.visits)}", wish)
+        self.join(visit)
+        return visit
+
+    def join(self, visit: Visit) -> None:
+        """A client, at its time."""
         self.visits.append(visit)
-        if wish.at:
-            self.loop.call_at(self.start + wish.at, self._arrive, visit)
+        if visit.wish.at:
+            self.loop.call_at(self.start + visit.wish.at, self._arrive, visit)
         else:
             self._arrive(visit)
-        return visit
 
     def _arrive(self, visit: Visit) -> None:
         connect(self.loop, visit, self.server.protocol(), ("127.0.0.1", 50000 + len(self.visits)), cut=self._cut)
@@ -544,10 +552,10 @@ class World:
         if self._running and all(visit.ends for visit in self.visits):
             self.loop.stop()
 
-    def run(self) -> Self:
+    def run(self, within: float = ENDLESS_S) -> Self:
         """Until every visit has ended, and what is due at once behind it."""
         if not all(visit.ends for visit in self.visits):
-            guard = self.loop.call_later(ENDLESS_S, self.loop.stop)
+            guard = self.loop.call_later(within, self.loop.stop)
             self._running = True
             self.loop.run_forever()
             self._running = False

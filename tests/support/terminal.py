@@ -51,6 +51,10 @@ class OnTerminal:
         self._process.wait()
         os.close(self._master)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def until(self, text: str, times: int = 1) -> str:
         """Read until `text` has been written so often. Raises TimeoutError."""
         deadline = time.monotonic() + WITHIN_S

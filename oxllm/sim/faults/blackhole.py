@@ -1,15 +1,25 @@
 """`blackhole[@connect]`: the request is swallowed and nothing ever comes.
 
-`@connect` is the whole port, whose handshakes are never completed; a request on a connection from before is swallowed.
+`@connect` is the whole port, whose handshakes are never completed; a request on a connection from before is swallowed,
+and once the port is back the next retransmission of it is answered with a reset, as by a host that knows nothing of the
+connection (RFC 9293 section 3.5.2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from oxllm.sim.steps import Hang, Step
+from oxllm.sim.scenario import FOREVER
+from oxllm.sim.steps import Hang, Rst, Step, Wait
 
 from .base import ConnectionFault, Layer
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+RETRANSMISSION_S = 0.2
+"""How long after a port is back its peer tries again."""
 
 
 class Blackhole(ConnectionFault):
@@ -20,6 +30,16 @@ class Blackhole(ConnectionFault):
 
     def strike(self) -> Iterator[Step]:
         yield Hang()
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        now, port = x.now, x.provider
+        while self.strikes_at() is Layer.LISTENER and (edge := port.next_change(now)) < FOREVER:
+            now = edge + RETRANSMISSION_S
+            yield Wait(now)
+            if port.listener(now) is None:
+                yield Rst()
+                return
+        yield from self.strike()
 
 
 FAULT = Blackhole

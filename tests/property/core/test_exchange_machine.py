@@ -138,6 +138,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             and self.repeats.get(one.name, 0) < self.same
             and len(self.asked) < self.most
             and now + 0.15 < self.deadline
+            and not self.marked(one.name)
             and self.affordable()
         ):
             self.extras.append(now)
@@ -288,7 +289,11 @@ class ExchangeMachine(RuleBasedStateMachine):
     @rule()
     def connects_anew(self) -> None:
         one = next(one for one in self.running if one.connected and not one.headed)
+        marked = self.marked(one.name)
         self.drive.reconnect(one.name)
+        if marked:
+            self.lose(one, self.drive.now)
+            return
         one.connected = False
         one.clock = self.drive.now + TIMES.connect
 

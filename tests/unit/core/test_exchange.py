@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -515,6 +516,20 @@ def test_a_dead_connection_from_the_pool_is_replaced_within_the_time_to_connect(
         assert d.tried == ["alpha"]
         assert d.pass_time(0.2).tried == ["alpha", "beta"]
         assert "no connection within 5 s" in d.exchange.steps[0].result
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["from the pool", "new"])
+def test_a_request_whose_connection_died_is_not_repeated_at_a_provider_whose_breaker_has_opened(fresh: bool) -> None:
+    d = drive().connect("alpha")
+    d.pass_time(15)
+    breaker = d.router.providers["alpha"].breaker
+    for _ in range(3):
+        breaker.failure(breaker.generation, d.now, random.Random(7))
+    if fresh:
+        d.fail("alpha", Failure.RESET)
+    else:
+        d.reconnect("alpha")
+    assert d.tried == ["alpha", "beta"], "and without a wait"
 
 
 def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:

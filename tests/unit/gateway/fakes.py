@@ -21,6 +21,8 @@ class Recorder:
         self.on: dict[str, Callable[[], object]] = {}
         """What to do when an event of that name comes."""
         self.call: Call | None = None
+        self.reconnects = True
+        """Whether a dead connection may be replaced."""
 
     def _note(self, name: str, *facts: object) -> None:
         self.events.append((name, *facts) if facts else name)
@@ -30,8 +32,9 @@ class Recorder:
     def connected(self) -> None:
         self._note("connected")
 
-    def reconnecting(self) -> None:
+    def reconnecting(self) -> bool:
         self._note("reconnecting")
+        return self.reconnects
 
     def sent(self) -> None:
         self._note("sent")

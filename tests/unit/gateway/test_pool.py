@@ -221,6 +221,17 @@ def test_the_free_retry_is_made_once(rig: Rig) -> None:
     assert len(rig.network.made) == 2
 
 
+def test_the_free_retry_is_not_made_when_the_caller_wants_none(rig: Rig) -> None:
+    old = rig.done()
+    caller = rig.request()
+    caller.reconnects = False
+    old.eof()
+    settle(rig.loop)
+    assert caller.events == ["reconnecting", ("failed", Failure.EOF, True, "")]
+    assert len(rig.network.made) == 1
+    assert rig.is_clean()
+
+
 def test_a_reused_connection_that_dies_after_a_byte_is_a_failure(rig: Rig) -> None:
     old = rig.done()
     caller = rig.request()

@@ -8,10 +8,11 @@ import struct
 
 import msgspec
 
-from oxllm.sim import text
+from oxllm.sim import grammar, text
 from oxllm.sim.engine import Provider
 from oxllm.sim.request import fingerprint
-from oxllm.sim.scenario import Scenario, Upstream
+from oxllm.sim.scenario import Scenario, Scene, Upstream, When
+from oxllm.sim.steps import Hang, Rst, Wait
 from oxllm.sim.testing import play, scenario
 
 MESSAGES = [{"role": "user", "content": "Say something."}]
@@ -145,6 +146,21 @@ def test_everything_is_recorded() -> None:
     assert (refused.fault, refused.hint, refused.ordinal) == ("429~3s", 3.0, 1)
     assert (served.fault, served.stream, served.model, served.ordinal) == (None, True, "m", 2)
     assert "x1" in refused.why
+
+
+def test_what_a_dark_port_swallowed_is_reset_when_the_port_is_back() -> None:
+    dark = (Scene("dark", ("alpha",), (grammar.parse("blackhole@connect"),), When(1.0, 5.0)),)
+    body = msgspec.json.encode({"model": "m", "messages": MESSAGES})
+    script = provider(scenario("alpha", scenes=dark)).accept("POST", "/v1/chat/completions", [], body, 2.0)
+    sent, ((_, waited), (at, reset)) = play(script)
+    assert (sent, isinstance(waited, Wait), isinstance(reset, Rst)) == (b"", True, True)
+    assert 5.0 < at < 6.0
+
+
+def test_a_port_that_is_dark_for_good_swallows_for_good() -> None:
+    target = provider(scenario("alpha", faults={"alpha": ["blackhole@connect"]}))
+    body = msgspec.json.encode({"model": "m", "messages": MESSAGES})
+    assert play(target.accept("POST", "/v1/chat/completions", [], body, 2.0))[1] == [(0.0, Hang())]
 
 
 def test_a_patch_is_in_force_until_its_time_is_up() -> None:

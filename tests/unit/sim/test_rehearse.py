@@ -12,12 +12,15 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from oxllm.sim import gateway, grade, pace, report, scenes
+from oxllm.config import checks
+from oxllm.sim import gateway, grade, pace, question, report, scenes, text
+from oxllm.sim.answer import Answer
 from oxllm.sim.cli import sim_command
 from oxllm.sim.gateway import Gateway
 from oxllm.sim.grade import Card, Sample
 from oxllm.sim.ledger import Record
-from oxllm.sim.load import Answer, Transcript
+from oxllm.sim.load import Transcript
+from oxllm.sim.question import Questions
 from oxllm.sim.rehearsal import Request
 from oxllm.sim.rehearse import Run, rehearse
 from oxllm.sim.replay import Replay
@@ -34,6 +37,7 @@ base_url = "https://api.groq.com/openai/v1"
 [virtual_models]
 smart = [{ provider = "alpha", model = "big-1" }, { provider = "beta", model = "big-2" }]
 """
+ASKED = Questions(7, {"text-embed": ["text-embed"]}, 1.0)[3]
 SCENE = """
 [[scene]]
 name = "alpha is bad"
@@ -94,16 +98,16 @@ async def naive() -> Run:
         scenario,
         {"smart": ["alpha", "beta"]},
         front,
+        Questions(7, {"smart": ["big-1"]}, streams=0.9),
         duration=3.0,
         rps=20,
-        streams=0.9,
         expectations=("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0"),
-        progress=lambda _at, _transcripts: None,
+        progress=lambda _at, _load: None,
     )
 
 
 def test_no_key_of_the_user_reaches_the_rehearsed_gateway(config: Path) -> None:
-    plan = gateway.compiled(config)
+    plan, _ = gateway.compiled(config)
     rewired = gateway.rewired(plan, {"alpha": "http://127.0.0.1:1/v1", "beta": "http://127.0.0.1:2/v1"}, 3)
     assert plan.providers[0].api_key == "sk-never-sent"
     assert [(provider.api_key, provider.host, provider.tls) for provider in rewired.providers] == [
@@ -113,11 +117,62 @@ def test_no_key_of_the_user_reaches_the_rehearsed_gateway(config: Path) -> None:
 
 
 def test_a_provider_speaks_the_dialect_of_its_address(config: Path) -> None:
-    simulated = gateway.upstreams(gateway.compiled(config), pace.Pace())
+    simulated = gateway.upstreams(gateway.compiled(config)[0], pace.Pace())
     assert [(each.name, each.dialect, each.models) for each in simulated] == [
         ("alpha", "openai", ("big-1",)),
         ("beta", "groq", ("big-2",)),
     ]
+
+
+def test_a_variable_that_is_not_set_has_a_stand_in(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KEY_A", raising=False)
+    monkeypatch.delenv("KEY_B", raising=False)
+    config.write_text(CONFIG.replace("sk-never-sent", "${KEY_A}/${KEY_B}"), encoding="utf-8")
+    assert gateway.compiled(config)[1] == ["KEY_A", "KEY_B"]
+    config.write_text(CONFIG.replace("https://api.openai.com", "${KEY_A}"), encoding="utf-8")
+    with pytest.raises(gateway.ConfigError, match="KEY_A is not set"):
+        gateway.compiled(config)
+
+
+def test_what_clients_ask_is_every_virtual_model_or_what_is_named(config: Path) -> None:
+    routes = {route.name: route.providers for route in gateway.virtual(gateway.compiled(config)[0])}
+    assert routes == {"smart": ("alpha", "beta")}
+    config.write_text(CONFIG.partition("[virtual_models]")[0] + 'models = ["big-1"]\n', encoding="utf-8")
+    assert [route.name for route in gateway.direct(gateway.compiled(config)[0])] == ["beta/big-1"]
+    code, said = invoke("--rehearse", str(config), "--model", "beta/big-2", "--explain")
+    assert (code, "did you mean 'beta/big-1'?" in said) == (2, True), said
+    code, said = invoke("--rehearse", str(config), "--model", "beta/big-1", "--chaos", "hell", "--explain")
+    assert (code, "alpha" in said, "beta" in said) == (0, True, True), "chaos has no virtual model to spare anyone for"
+
+
+def test_a_config_without_any_model_cannot_be_rehearsed(config: Path) -> None:
+    config.write_text(CONFIG.partition("[virtual_models]")[0], encoding="utf-8")
+    code, said = invoke("--rehearse", str(config))
+    assert (code, "add one under [virtual_models]" in said) == (2, True), said
+
+
+def test_a_virtual_model_of_one_provider_is_spared_and_the_user_is_told(config: Path) -> None:
+    config.write_text(CONFIG.replace(', { provider = "beta", model = "big-2" }', ""), encoding="utf-8")
+    code, said = invoke("--rehearse", str(config), "--for", "500ms")
+    assert (code, "note: smart has one provider, which chaos spares" in said) == (0, True), said
+
+
+def test_names_of_models_that_make_vectors_are_those_that_validate_knows() -> None:
+    assert question.EMBEDDING == checks.EMBEDDING
+    assert [question.makes_vectors(name) for name in ("text-embedding-3-small", "org/bge-m3", "gpt-4o")] == [
+        True, True, False
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("vector", "verdict"),
+    [([text.vector(7, "alpha", ASKED.asked, 8)], "whole"), ([[0.0]], "truncated"), ([], "refused")],
+)
+def test_an_embedding_is_whole_if_it_is_a_providers_to_the_last_number(vector: list[object], verdict: str) -> None:
+    answer = Answer()
+    answer.line(json.dumps({"data": [{"embedding": one} for one in vector]}), events=False)
+    answer.end(stream=False, status=200)
+    assert answer.verdict(ASKED, 7, (Upstream("beta"), Upstream("alpha")))[0] == verdict
 
 
 def test_a_config_that_does_not_validate_is_a_usage_error(tmp_path: Path) -> None:

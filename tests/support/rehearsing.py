@@ -1,0 +1,48 @@
+"""`oxllm sim --rehearse` as a user runs it: processes, sockets, real time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from oxllm.sim.grade import Card
+
+PROGRAM = (sys.executable, "-m", "oxllm", "sim")
+BARE = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+"""The environment of somebody who has no keys."""
+
+
+class Rehearsal:
+    """One that is under way. `env` is added to BARE."""
+
+    def __init__(self, config: Path, *options: str, env: Mapping[str, str] | None = None) -> None:
+        command = [*PROGRAM, "--rehearse", str(config), *options]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**BARE, **(env or {})}
+        )
+        self.said = ""
+        self.told = ""
+
+    def end(self, within: float = 120.0) -> int:
+        """Its exit code. `said` is then its standard output, `told` its standard error."""
+        try:
+            self.said, self.told = self.process.communicate(timeout=within)
+        finally:
+            self.process.kill()
+            self.process.wait()
+        return self.process.returncode
+
+    @property
+    def card(self) -> Card:
+        """What it printed under --json."""
+        return msgspec.json.decode(self.said, type=Card)
+
+
+def graded(*demands: str) -> list[str]:
+    """As options."""
+    return [word for demand in demands for word in ("--grade", demand)]

@@ -1,0 +1,137 @@
+"""A rehearsal on the virtual clock: the real gateway, the real simulator and the real report card, without a socket.
+
+What `oxllm sim --rehearse` does in a minute of real time takes half a second here, and is the same each time.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from oxllm.plan import Plan
+from oxllm.sim import gateway, grade, pace, presets
+from oxllm.sim.answer import Answer
+from oxllm.sim.grade import Card, Sample
+from oxllm.sim.load import PATIENCE_S, Transcript, begun
+from oxllm.sim.question import Question, Questions
+from oxllm.sim.rehearse import SAMPLE_S, Run
+from oxllm.sim.scenario import Scenario
+from tests.support.in_memory import Setup, Visit, Wish, World
+
+PACE = "ttft 50ms lognormal 0.3, itl 5ms bursty 0.5, out 14..30"
+"""As `fast`, but shorter: an answer's middle tells nothing new, and every token costs a test its time."""
+
+ATTEMPTS = {"mild": 1.1, "rough": 1.3, "hell": 1.8}
+"""Preset -> what its attempts for each request stay under."""
+SEEDS = range(1, 11)
+
+
+def demands(chaos: str) -> tuple[str, ...]:
+    """What a rehearsal under a preset must reach, in words of `--grade`."""
+    none = ("client_errors", "truncated", "unfinished", "retry_after_violations", "open_violations")
+    return (*(f"{name} == 0" for name in none), f"amplification < {ATTEMPTS[chaos]}")
+
+
+class Client(Visit):
+    """A client of the load, on a connection of its own."""
+
+    def __init__(self, world: World, question: Question, at: float) -> None:
+        super().__init__(world, f"question {question.number}", Wish(at=at, stream=question.stream))
+        self.question = question
+        self.seen: Transcript
+
+    def request(self) -> bytes:
+        self.seen = begun(self.question, self.world.loop.time() - self.world.start)
+        data = msgspec.json.encode(self.question.body)
+        lines = [f"POST /v1{self.question.path} HTTP/1.1", "host: 127.0.0.1:8080", f"content-length: {len(data)}"]
+        return "\r\n".join([*lines, "content-type: application/json", "", ""]).encode() + data
+
+    def transcript(self, scenario: Scenario) -> Transcript:
+        """What it saw, judged as the load of a real rehearsal judges."""
+        seen, reader = self.seen, self.reader
+        seen.status, seen.provider = reader.status, self.provider
+        if self.first_content is not None:
+            seen.first = self.first_content - self.world.start
+        seen.ended = self.ended - self.world.start if self.ends else None
+        if self.ends:
+            answer = Answer()
+            for line in reader.body.decode().splitlines():
+                answer.line(line, seen.stream and seen.status == 200)
+            if not reader.complete:
+                answer.error = answer.error or "cut off"
+            answer.end(seen.stream, seen.status)
+            seen.verdict, seen.detail = answer.verdict(self.question, scenario.seed, scenario.upstreams)
+        return seen
+
+
+def rehearsed(
+    plan: Plan,
+    chaos: str,
+    seed: int,
+    *,
+    duration: float,
+    rps: float,
+    streams: float = 0.8,
+) -> Run:
+    """A whole rehearsal of `plan` under a preset, graded by its demands."""
+    routes = gateway.virtual(plan)
+    groups = {route.name: route.providers for route in routes}
+    upstreams = gateway.upstreams(plan, pace.parse(PACE))
+    scenes = presets.timetable(chaos, seed, list(groups.values()), duration)
+    questions = Questions(seed, {route.name: route.models for route in routes}, streams)
+    return played(Scenario(seed, upstreams, scenes), plan, groups, questions, duration, rps, demands(chaos))
+
+
+def played(
+    scenario: Scenario,
+    plan: Plan,
+    groups: Mapping[str, Sequence[str]],
+    questions: Questions,
+    duration: float,
+    rps: float,
+    expectations: Sequence[str] = (),
+) -> Run:
+    """The run of a scenario against a plan."""
+    urls = {provider.name: f"http://127.0.0.1:{9001 + n}/v1" for n, provider in enumerate(plan.providers)}
+    samples: list[Sample] = []
+    with World(Setup(gateway.rewired(plan, urls, 8080), seed=scenario.seed, scenario=scenario)) as world:
+        clients = [Client(world, questions[n], n / rps) for n in range(int(duration * rps))]
+        for client in clients:
+            world.join(client)
+        _watch(world, samples)
+        world.run(duration + PATIENCE_S)
+        assert world.errors == []
+        transcripts = [client.transcript(scenario) for client in clients]
+        records = [record for provider in world.providers.values() for record in provider.ledger.records]
+        card = grade.grade(scenario, groups, transcripts, records, samples, duration, expectations)
+    return Run(scenario, groups, duration, card, transcripts, records, samples)
+
+
+def _watch(world: World, samples: list[Sample]) -> None:
+    """Sample the breakers as a rehearsal does, over and over."""
+    now = world.loop.time()
+    breakers = {name: provider.breaker for name, provider in world.router.providers.items()}
+    states = {name: breaker.state(now).value for name, breaker in breakers.items()}
+    left = {name: breaker.opens_until - now for name, breaker in breakers.items()}
+    samples.append(Sample(now - world.start, states, left, None))
+    world.loop.call_later(SAMPLE_S, _watch, world, samples)
+
+
+@functools.cache
+def shipped() -> Plan:
+    """The plan of what `oxllm init` writes."""
+    from oxllm.cli.init import STARTER
+
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory, "config.toml")
+        file.write_text(STARTER, encoding="utf-8")
+        return gateway.compiled(file)[0]
+
+
+def summary(card: Card) -> str:
+    """What a failing test should show."""
+    return f"seed {card.seed}, {card.amplification} attempts a request\n" + "\n".join(map(str, card.findings))

@@ -1,0 +1,52 @@
+"""What is promised of a rehearsal, on the virtual clock: 90 s of each preset under ten seeds, and some odd configs.
+
+`tests/e2e/test_rehearsal.py` has it on real sockets for one seed, `tests/soak/test_rehearsals.py` for all."""
+
+from __future__ import annotations
+
+import pytest
+
+from oxllm import plan as plans
+from oxllm.plan import Plan, Target
+from oxllm.sim import presets
+from tests.support.by_hand import make_plan
+from tests.support.virtual_rehearsal import SEEDS, rehearsed, shipped, summary
+
+THREE = ("alpha", "beta", "gamma")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("chaos", presets.NAMES)
+def test_clients_of_the_shipped_config_see_no_error_of_a_preset_before_content(chaos: str, seed: int) -> None:
+    card = rehearsed(shipped(), chaos, seed, duration=90.0, rps=2.5).card
+    assert card.failed == (), summary(card)
+    assert card.survivable == {"smart": None}
+    assert card.whole + card.broken == card.requests
+    assert 0 < card.rescued <= card.rescuable
+
+
+def many() -> Plan:
+    """Tiers, embeddings, and a model with limits of its own, all over the same providers."""
+    tiers = tuple(Target(name, "big-1", tier) for name, tier in zip(THREE, (1, 1, 2), strict=True))
+    models = (
+        plans.VirtualModel("tiered", tiers),
+        plans.VirtualModel("vectors", tuple(Target(name, "text-embed", tier) for tier, name in enumerate(THREE, 1))),
+        plans.VirtualModel("back", tuple(reversed(tiers)), hold_back=plans.HoldBack(tokens=20), hedge_after=1.0),
+    )
+    return plans.Plan(providers=make_plan(*THREE).providers, virtual_models=models)
+
+
+CONFIGS = {
+    "two": make_plan("alpha", "beta"),
+    "three": make_plan(*THREE),
+    "five": make_plan(*THREE, "delta", "epsilon"),
+    "many models": many(),
+    "no second tries": make_plan("alpha", "beta", retry=plans.Retry(same_target=0, budget=0.0)),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_so_do_clients_of_other_configs_in_hell_for_four_minutes(config: str) -> None:
+    card = rehearsed(CONFIGS[config], "hell", 5, duration=240.0, rps=1.0).card
+    assert card.failed == (), summary(card)
+    assert set(card.survivable.values()) == {None}
