@@ -89,7 +89,10 @@ class Duration(click.ParamType[float]):
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report card as JSON.")
 @click.option(
-    "--grade", multiple=True, metavar="RULE", help="What to reach, such as 'amplification < 1.2'; else exit 1."
+    "--grade",
+    multiple=True,
+    metavar="RULE",
+    help="What to reach, as 'amplification < 1.2' or 'failover.p99 < 1s'; else exit 1.",
 )
 def sim_command(
     chaos: str | None,

@@ -23,7 +23,7 @@ MARGIN_S = 0.25
 """A request that was on its way when a refusal was said is no violation of it."""
 HINT_MAX_S = 3600.0
 """Longer waits are clamped (SPEC 6)."""
-_EXPECT = re.compile(r"(\w+) *(==|<=|>=|<|>) *(\d+(?:\.\d+)?)$")
+_EXPECT = re.compile(r"(\w+)(?:\.(p50|p99))? *(==|<=|>=|<|>) *(\d+(?:\.\d+)?(?:ms|s|m)?)$")
 _CLOSED = re.compile(r"(\S+) closed by (\S+)$")
 _OPERATORS = {"==": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -81,7 +81,8 @@ class Card(msgspec.Struct, frozen=True):
     failover: Spread
     """From the end of a failed attempt to the arrival of the next."""
     recovery: Spread
-    """From the end of an outage to the next request at that provider."""
+    """From the end of an outage of the provider that somebody prefers to the next request there; if none came, for as
+    long as one could have come."""
     ttft: Spread
     ttft_perfect: Spread
     total: Spread
@@ -135,7 +136,7 @@ def grade(
         retry_after_violations=len(early),
         open_violations=len(opened),
         failover=spread(_failovers(by_question.values())),
-        recovery=spread(_recoveries(scenario, attempts, duration)),
+        recovery=spread(_recoveries(scenario, groups.values(), attempts, duration)),
         ttft=spread(first_tokens(transcripts)),
         ttft_perfect=spread(perfect(scenario, transcripts, groups, first=True)),
         total=spread(totals(transcripts)),
@@ -157,23 +158,37 @@ DEFAULT = ("survivable_errors == 0", "truncated == 0")
 def check(text: str, providers: Iterable[str]) -> str | None:
     """Why `text` is no expectation, and what to write instead; None if it is one."""
     compared, closed = _EXPECT.match(text), _CLOSED.match(text)
-    names = [field.name for field in msgspec.structs.fields(Card) if field.type in (int, float)]
     if compared:
-        return None if compared[1] in names else f"{text!r}: write one of {', '.join(names)}"
+        return _unknown(text, compared)
     if closed and closed[1] in providers:
         try:
             pace.seconds(closed[2])
         except ValueError as error:
             return f"{text!r}: {error}"
         return None
-    return f"{text!r}: write 'client_errors == 0', 'amplification < 1.2' or 'alpha closed by 45s'"
+    return f"{text!r}: write 'client_errors == 0', 'failover.p99 < 500ms' or 'alpha closed by 45s'"
+
+
+def _unknown(text: str, compared: re.Match[str]) -> str | None:
+    """Why a comparison is none of a number with a number, or of a time with a time."""
+    name, quantile, _, value = compared.groups()
+    fields = {field.name: field.type for field in msgspec.structs.fields(Card)}
+    numbers = [name for name, kind in fields.items() if kind in (int, float)]
+    times = [name for name, kind in fields.items() if kind is Spread]
+    if name in times:
+        return None if quantile else f"{text!r}: write {name}.p50 or {name}.p99"
+    if name not in numbers or quantile:
+        return f"{text!r}: write one of {', '.join(numbers)}, or .p50 or .p99 of {', '.join(times)}"
+    return f"{text!r}: {name} is a number; leave out the unit" if value[-1].isalpha() else None
 
 
 def met(text: str, card: Card, samples: Sequence[Sample]) -> bool:
-    """Whether an expectation that `check` let pass was met."""
+    """Whether an expectation that `check` let pass was met. A time that was never measured is never too long."""
     compared = _EXPECT.match(text)
     if compared:
-        return bool(_OPERATORS[compared[2]](getattr(card, compared[1]), float(compared[3])))
+        name, quantile, sign, value = compared.groups()
+        measured = getattr(getattr(card, name), quantile) if quantile else getattr(card, name)
+        return measured is None or bool(_OPERATORS[sign](measured, pace.seconds(value)))
     closed = _CLOSED.match(text)
     assert closed is not None, "check() has let it pass"
     after = [sample for sample in samples if sample.at >= pace.seconds(closed[2])]
@@ -248,15 +263,21 @@ def _failovers(questions: Iterable[list[Record]]) -> list[float]:
     ]
 
 
-def _recoveries(scenario: Scenario, attempts: Sequence[Record], duration: float) -> list[float]:
-    """From the end of each outage of a port to the next request there."""
+def _recoveries(
+    scenario: Scenario, groups: Iterable[Sequence[str]], attempts: Sequence[Record], duration: float
+) -> list[float]:
+    """From the end of each outage of a port that is somebody's first choice to the next request there, or to when it
+    went dark again or the run ended."""
+    outages = [scene for scene in scenario.scenes if scene.closes and scene.when.first is None]
     found = []
-    for scene in scenario.scenes:
-        dark = any(dosed.fault.kind in ("refuse", "blackhole") for dosed in scene.faults)
-        for name in scene.on if dark and scene.when.end < duration else ():
-            back = [record.arrived for record in attempts if record.provider == name]
-            after = [at - scene.when.end for at in back if at >= scene.when.end]
-            found += [min(after)] if after else []
+    for name in sorted({group[0] for group in groups}):
+        dark = sorted((scene.when for scene in outages if name in scene.on), key=lambda when: when.start)
+        arrivals = [record.arrived for record in attempts if record.provider == name]
+        again = [*(later.start for later in dark[1:]), duration]
+        for when, then in zip(dark, again, strict=False):
+            until = min(then, duration)
+            if when.end < until:
+                found.append(min((at for at in arrivals if when.end <= at < until), default=until) - when.end)
     return found
 
 
@@ -284,7 +305,7 @@ def perfect(
         upstream = upstreams[clean[0]]
         length = upstream.pace.length(Chance(scenario.seed, upstream.name, seen.asked).draw("length"))
         deadlines = upstream.pace.deadlines(Chance(scenario.seed, "perfect", seen.number).series("pace"), 0.0)
-        times = [next(deadlines) for _ in range(length)]
+        times = [next(deadlines) for _ in range(1 if seen.embeddings else length)]
         found.append(times[0] if first else times[-1])
     return found
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .faults.base import Layer
 from .grammar import Dosed
 from .limits import Limits
 from .pace import Pace
@@ -53,6 +54,11 @@ class Scene(msgspec.Struct, frozen=True):
     faults: tuple[Dosed, ...]
     when: When = ALWAYS
     expect: tuple[str, ...] = ()
+
+    @property
+    def closes(self) -> bool:
+        """It takes the whole port: there is no connecting while it plays."""
+        return any(dosed.fault.strikes_at() is Layer.LISTENER for dosed in self.faults)
 
 
 class Upstream(msgspec.Struct, frozen=True):

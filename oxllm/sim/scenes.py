@@ -174,7 +174,7 @@ def _in_itself(scene: Scene, known: set[str]) -> Iterable[str]:
             if dosed.dose.measure is Measure.ALWAYS:
                 text = dosed.fault.text
                 yield f"{where}: {text!r} always strikes, so nothing after it can; give it a dose or put it last"
-    if scene.when.first is not None and any(dosed.fault.strikes_at() is Layer.LISTENER for dosed in scene.faults):
+    if scene.when.first is not None and scene.closes:
         yield f"{where}: a closed port gets no requests to count; write a time such as when = '10s..40s'"
 
 
@@ -184,8 +184,8 @@ def _between(first: Scene, second: Scene) -> Iterable[str]:
     if not shared or not _meet(first.when, second.when):
         return
     for total, other in ((first, second), (second, first)):
-        hidden = total is first or _closes(total)
-        if hidden and other.faults and (_closes(total) or _takes_all(total)):
+        hidden = total is first or total.closes
+        if hidden and other.faults and (total.closes or _takes_all(total)):
             strong = next(dosed for dosed in total.faults if dosed.dose.measure is Measure.ALWAYS)
             yield (
                 f"scene {total.name!r} gives {shared[0]} {strong.fault.text!r} always ({total.when}), "
@@ -193,10 +193,6 @@ def _between(first: Scene, second: Scene) -> Iterable[str]:
                 "let their times not overlap, or give it a dose"
             )
             return
-
-
-def _closes(scene: Scene) -> bool:
-    return any(dosed.fault.strikes_at() is Layer.LISTENER for dosed in scene.faults)
 
 
 def _takes_all(scene: Scene) -> bool:

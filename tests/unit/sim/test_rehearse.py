@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from oxllm.config import checks
-from oxllm.sim import gateway, grade, pace, question, report, scenes, text
+from oxllm.sim import gateway, grade, grammar, pace, question, report, scenes, text
 from oxllm.sim.answer import Answer
 from oxllm.sim.cli import sim_command
 from oxllm.sim.gateway import Gateway
@@ -24,7 +24,7 @@ from oxllm.sim.question import Questions
 from oxllm.sim.rehearsal import Request
 from oxllm.sim.rehearse import Run, rehearse
 from oxllm.sim.replay import Replay
-from oxllm.sim.scenario import Scenario, Upstream
+from oxllm.sim.scenario import Scenario, Scene, Upstream, When
 
 CONFIG = """
 [[providers]]
@@ -187,6 +187,10 @@ def test_a_config_that_does_not_validate_is_a_usage_error(tmp_path: Path) -> Non
     [
         (("--grade", "client_errors = 0"), "write 'client_errors == 0'"),
         (("--grade", "errors == 0"), "write one of"),
+        (("--grade", "failover < 1s"), "write failover.p50 or failover.p99"),
+        (("--grade", "broken.p50 < 1"), "write one of"),
+        (("--grade", "broken < 1s"), "broken is a number; leave out the unit"),
+        (("--grade", "failover.p99 < 1h"), "'failover.p99 < 500ms'"),
         (("--grade", "gamma closed by 45s"), "'alpha closed by 45s'"),
         (("--grade", "alpha closed by soon"), "is not a duration"),
         (("--pace", "quick"), "write ttft, itl or out"),
@@ -230,6 +234,38 @@ def test_an_attempt_before_the_wait_is_over_is_a_violation_and_one_on_its_way_is
 def test_a_later_shorter_wait_does_not_end_an_earlier_longer_one() -> None:
     records = [attempt(1, 10.0, hint=20.0, ended=10.0), attempt(2, 10.1, hint=1.0, ended=10.1), attempt(3, 20.0)]
     assert card(records).retry_after_violations == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "met"),
+    [
+        ("failover.p99 < 500ms", False),
+        ("failover.p99 < 1.5s", True),
+        ("failover.p50 >= 1", True),
+        ("recovery.p50 < 1ms", True),
+    ],
+)
+def test_a_grade_compares_times_and_one_that_was_never_measured_is_short_enough(rule: str, met: bool) -> None:
+    first, second = attempt(1, 1.0, ended=2.0), attempt(1, 3.0)
+    second.provider = "beta"
+    assert grade.met(rule, card([first, second]), []) is met
+
+
+def recovery(*arrivals: float, on: str = "alpha") -> float | None:
+    """As the card says after outages of 10s..20s and 40s..50s, of a run of 60 s."""
+    dark = tuple(
+        Scene(f"dark {when}", (on,), (grammar.parse("refuse"),), when) for when in (When(10, 20), When(40, 50))
+    )
+    scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")), dark)
+    records = [attempt(number, at) for number, at in enumerate(arrivals, 1)]
+    return grade.grade(scenario, {"smart": ["alpha", "beta"]}, [], records, [], 60.0, ()).recovery.p99
+
+
+def test_the_time_back_after_an_outage_is_that_of_the_next_request_there_or_as_long_as_none_came() -> None:
+    assert recovery(5.0, 21.0, 22.0, 53.0) == 3.0
+    assert recovery(5.0, 21.0) == 10.0, "not since the second one, until the end"
+    assert recovery(5.0) == 20.0, "not between the two"
+    assert recovery(5.0, on="beta") is None, "nobody prefers it"
 
 
 def test_an_attempt_between_two_samples_of_an_open_breaker_is_a_violation() -> None:
