@@ -56,7 +56,7 @@ class Duration(click.ParamType[float]):
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Port of the first provider, the others follow; 0 = any."
 )
-@click.option("--tls", is_flag=True, help="Serve TLS under a CA made for this run.")
+@click.option("--tls", is_flag=True, help="Serve TLS under a CA made for this run. Needs oxllm[sim].")
 @click.option("--for", "duration", type=Duration(), help="End after this time.")
 @click.option(
     "--write-config",
@@ -157,7 +157,7 @@ def sim_command(
         from .runner import Runner, authority
 
         about = _about(chaos, scene, exhibit)
-        runner = Runner(scenario, host, port, authority(tls, scenario), duration, write_config, about)
+        runner = Runner(scenario, host, port, authority(tls, scenario, host), duration, write_config, about)
         runner.run_until_done()
 
 

@@ -165,6 +165,11 @@ def before(parts: Iterator[Part], tokens: int, last: bytes = b"") -> Iterator[Pa
             return
 
 
+def without(parts: Iterator[Part], role: str) -> Iterator[Part]:
+    """The parts but those of one role."""
+    return (part for part in parts if part.role != role)
+
+
 def insert(parts: Iterator[Part], tokens: int, data: bytes) -> Iterator[Part]:
     """The parts, and `data` after so many tokens of content (at the end, when there are fewer)."""
     waiting = True

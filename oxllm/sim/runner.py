@@ -22,12 +22,12 @@ DRAIN_S = 5.0
 """For answers that are under way at the end. A stalled one would take for ever."""
 
 
-def authority(tls: bool, scenario: Scenario) -> Authority | None:
+def authority(tls: bool, scenario: Scenario, host: str) -> Authority | None:
     kinds = {dosed.fault.kind for scene in scenario.scenes for dosed in scene.faults}
     if not tls and kinds & {"tls-expired", "tls-abort"}:
         raise click.UsageError("the scenes have TLS faults; give --tls")
     try:
-        return Authority() if tls else None
+        return Authority(host) if tls else None
     except NoTls as error:
         raise click.ClickException(str(error)) from None
 

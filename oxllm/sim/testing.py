@@ -79,7 +79,7 @@ class Sim:
     ) -> None:
         self._scenario = scenario(*upstreams, faults=faults, scenes=scenes, seed=seed, pace=pace)
         self._host = host
-        self._authority = Authority() if tls else None
+        self._authority = Authority(host) if tls else None
         self._control = control
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="oxllm-sim", daemon=True)

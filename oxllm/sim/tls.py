@@ -1,6 +1,7 @@
 """A certificate authority of one's own for `--tls`, and TLS faults chosen handshake by handshake.
 
-Certificates are made by trustme, which is not among the packages that oxllm needs; without it `--tls` says so.
+Certificates are made by trustme, which comes with `pip install 'oxllm[sim]'`: nothing else of oxllm makes any, and it
+brings a large library for it. Without it `--tls` says so.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ class NoTls(RuntimeError):
 class Authority:
     """A CA that nobody trusts yet; `path` is its certificate, for `ca_file` or SSL_CERT_FILE."""
 
-    def __init__(self, hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         try:
             import trustme
         except ImportError:
-            raise NoTls("--tls needs the package trustme: pip install trustme") from None
-        ca = trustme.CA()
+            raise NoTls("--tls makes its certificates with trustme: pip install 'oxllm[sim]'") from None
+        ca, hosts = trustme.CA(), {"localhost", "127.0.0.1", "::1", host}
         yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
         self._directory = tempfile.TemporaryDirectory(prefix="oxllm-sim-")
         self.path = Path(self._directory.name) / "ca.pem"

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-from oxllm.sim.steps import Step
-
-from .base import Fault
-
-if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
-
-BODY = (
-    b'{"id":"chatcmpl-0","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"wo'
-)
+from .base import FixedBody
 
 
-class BadJson(Fault):
+class BadJson(FixedBody):
     kind = "bad-json"
-
-    def play(self, x: Exchange) -> Iterator[Step]:
-        return x.raw(200, "application/json", BODY)
+    content_type = "application/json"
+    body = b'{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"wo'
 
 
 FAULT = BadJson

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
+from oxllm.sim.dialects.openai import Error
 from oxllm.sim.place import Place
+from oxllm.sim.reply import Part, Tape
 from oxllm.sim.steps import Step
 
 if TYPE_CHECKING:
@@ -63,6 +65,12 @@ class Fault:
         """The argument as a time."""
         return self.arg if isinstance(self.arg, float) else default
 
+    @property
+    def tokens(self) -> int:
+        """N of the place `token:N`. For kinds that have one by default."""
+        assert self.place is not None
+        return self.place.n
+
     def __repr__(self) -> str:
         return f"<fault {self.text}>"
 
@@ -83,3 +91,39 @@ class ConnectionFault(Fault):
 
     def play(self, x: Exchange) -> Iterator[Step]:
         return self.strike()
+
+
+class Refusal(Fault):
+    """An error in the dialect's own words instead of the answer. Subclasses have one `error`."""
+
+    error: ClassVar[Error]
+    __slots__ = ()
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        return x.say(self.error)
+
+
+class FixedBody(Fault):
+    """A 200 with a body that is no answer. Subclasses have its bytes and their type."""
+
+    content_type: ClassVar[str]
+    body: ClassVar[bytes]
+    __slots__ = ()
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        return x.raw(200, self.content_type, self.body)
+
+
+class SpoiledParts(Fault):
+    """The healthy answer in correct framing, but made of other parts. Subclasses have one method, `spoil`."""
+
+    __slots__ = ()
+
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
+        """What is sent instead of `parts`."""
+        raise NotImplementedError
+
+    def play(self, x: Exchange) -> Iterator[Step]:
+        reply = x.reply()
+        reply.parts = self.spoil(x, reply.parts)
+        return Tape(reply).rest()

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from oxllm.sim.reply import Tape
-from oxllm.sim.steps import Step
+from oxllm.sim.reply import Part
 
-from .base import Fault
+from .base import SpoiledParts
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
 
 
-class Empty(Fault):
+class Empty(SpoiledParts):
     kind = "empty"
 
-    def play(self, x: Exchange) -> Iterator[Step]:
-        reply = x.reply()
-        reply.parts = iter(())
-        return Tape(reply).rest()
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
+        return iter(())
 
 
 FAULT = Empty

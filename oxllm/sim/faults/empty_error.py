@@ -6,27 +6,23 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from oxllm.sim.place import token
-from oxllm.sim.reply import Tape, before
-from oxllm.sim.steps import Step
+from oxllm.sim.reply import Part, before
 
-from .base import Fault
+from .base import SpoiledParts
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
 
 
-class EmptyError(Fault):
+class EmptyError(SpoiledParts):
     kind = "empty-error"
     places = ("token",)
     default = token(5)
     streams_only = True
 
-    def play(self, x: Exchange) -> Iterator[Step]:
-        assert self.place is not None
-        reply = x.reply()
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
         empty = x.dialect.chunk(x.base, 0, {"role": "assistant", "content": ""})
-        reply.parts = before(reply.parts, self.place.n, empty)
-        return Tape(reply).rest()
+        return before(parts, self.tokens, empty)
 
 
 FAULT = EmptyError

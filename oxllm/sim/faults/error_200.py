@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-from oxllm.sim.steps import Step
-
-from .base import Fault
-
-if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
-
-BODY = b'{"error":{"message":"Provider returned error","code":502}}'
+from .base import FixedBody
 
 
-class ErrorOk(Fault):
+class ErrorOk(FixedBody):
     kind = "error-200"
-
-    def play(self, x: Exchange) -> Iterator[Step]:
-        return x.raw(200, "application/json", BODY)
+    content_type = "application/json"
+    body = b'{"error":{"message":"Provider returned error","code":502}}'
 
 
 FAULT = ErrorOk

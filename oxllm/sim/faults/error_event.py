@@ -7,27 +7,23 @@ from typing import TYPE_CHECKING
 
 from oxllm.sim.dialects.openai import Error
 from oxllm.sim.place import token
-from oxllm.sim.reply import Tape, before
-from oxllm.sim.steps import Step
+from oxllm.sim.reply import Part, before
 
-from .base import Fault
+from .base import SpoiledParts
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
 
 
-class ErrorEvent(Fault):
+class ErrorEvent(SpoiledParts):
     kind = "error-event"
     places = ("token",)
     default = token(5)
     streams_only = True
 
-    def play(self, x: Exchange) -> Iterator[Step]:
-        assert self.place is not None
-        reply = x.reply()
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
         error = x.dialect.stream_error(Error("server", 500)) + x.dialect.after_error()
-        reply.parts = before(reply.parts, self.place.n, error)
-        return Tape(reply).rest()
+        return before(parts, self.tokens, error)
 
 
 FAULT = ErrorEvent

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from oxllm.sim.place import token
-from oxllm.sim.reply import Tape, insert
-from oxllm.sim.steps import Step
+from oxllm.sim.reply import Part, insert
 
-from .base import Fault
+from .base import SpoiledParts
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
@@ -17,17 +16,14 @@ if TYPE_CHECKING:
 BROKEN = b'data: {"id":"chatcmpl-0","choices":[{"index":0,"delta":{"content":" wo\n\n'
 
 
-class Garble(Fault):
+class Garble(SpoiledParts):
     kind = "garble"
     places = ("token",)
     default = token(3)
     streams_only = True
 
-    def play(self, x: Exchange) -> Iterator[Step]:
-        assert self.place is not None
-        reply = x.reply()
-        reply.parts = insert(reply.parts, self.place.n, BROKEN)
-        return Tape(reply).rest()
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
+        return insert(parts, self.tokens, BROKEN)
 
 
 FAULT = Garble

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from oxllm.sim.place import END
-from oxllm.sim.reply import Tape
+from oxllm.sim.reply import Tape, without
 from oxllm.sim.steps import Hang, Step
 
 from .base import Fault
@@ -21,7 +21,7 @@ class HoldOpen(Fault):
 
     def play(self, x: Exchange) -> Iterator[Step]:
         reply = x.reply()
-        reply.parts = (part for part in reply.parts if part.role != "done")
+        reply.parts = without(reply.parts, "done")
         yield from Tape(reply).until(END)
         yield Hang()
 

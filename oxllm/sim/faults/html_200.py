@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-from oxllm.sim.steps import Step
-
-from .base import Fault
-
-if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
-
-BODY = b"<!DOCTYPE html><html><body>Please sign in to continue.</body></html>"
+from .base import FixedBody
 
 
-class HtmlOk(Fault):
+class HtmlOk(FixedBody):
     kind = "html-200"
-
-    def play(self, x: Exchange) -> Iterator[Step]:
-        return x.raw(200, "text/html", BODY)
+    content_type = "text/html"
+    body = b"<!DOCTYPE html><html><body>Please sign in to continue.</body></html>"
 
 
 FAULT = HtmlOk

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from oxllm.sim.dialects.openai import Error
-from oxllm.sim.steps import Step
 
-from .base import Fault
-
-if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+from .base import Refusal
 
 
-class Missing(Fault):
+class Missing(Refusal):
     kind = "404"
-
-    def play(self, x: Exchange) -> Iterator[Step]:
-        return x.say(Error("missing", 404))
+    error = Error("missing", 404)
 
 
 FAULT = Missing

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from oxllm.sim.dialects.openai import Error
-from oxllm.sim.steps import Step
 
-from .base import Fault
-
-if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+from .base import Refusal
 
 
-class OutOfQuota(Fault):
+class OutOfQuota(Refusal):
     kind = "429-quota"
-
-    def play(self, x: Exchange) -> Iterator[Step]:
-        return x.say(Error("quota", 429))
+    error = Error("quota", 429)
 
 
 FAULT = OutOfQuota

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from oxllm.sim.dialects.openai import Error
-from oxllm.sim.steps import Step
 
-from .base import Fault
-
-if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+from .base import Refusal
 
 
-class TooBig(Fault):
+class TooBig(Refusal):
     kind = "429-toobig"
-
-    def play(self, x: Exchange) -> Iterator[Step]:
-        return x.say(Error("toobig", 429))
+    error = Error("toobig", 429)
 
 
 FAULT = TooBig

@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING
 from oxllm.sim.steps import Step
 
 from .base import Argument, Fault
+from .pages import cloudflare
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
-
-PAGE = (
-    b"<!DOCTYPE html>\n<html><head><title>api.example | 502: Bad gateway</title></head>\n"
-    b"<body><h1>Bad gateway <span>Error code 502</span></h1><p>Visit cloudflare.com</p></body></html>\n"
-)
 
 
 class BadGatewayPage(Fault):
@@ -23,8 +19,7 @@ class BadGatewayPage(Fault):
     argument = Argument.COUNT
 
     def play(self, x: Exchange) -> Iterator[Step]:
-        headers = [("server", "cloudflare"), ("cf-ray", x.chance.hexadecimal("ray", 16) + "-FRA")]
-        return x.raw(int(self.seconds(502)), "text/html; charset=UTF-8", PAGE, headers)
+        return cloudflare(x, int(self.seconds(502)), "Bad gateway")
 
 
 FAULT = BadGatewayPage

@@ -6,26 +6,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from oxllm.sim.exchange import DONE
-from oxllm.sim.reply import Part, Tape
-from oxllm.sim.steps import Step
+from oxllm.sim.reply import Part
 
-from .base import Argument, Fault
+from .base import Argument, SpoiledParts
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
 
 
-class LateUsage(Fault):
+class LateUsage(SpoiledParts):
     kind = "late-usage"
     argument = Argument.SECONDS
     streams_only = True
 
-    def play(self, x: Exchange) -> Iterator[Step]:
-        reply = x.reply()
-        reply.parts = self._late(x, reply.parts)
-        return Tape(reply).rest()
-
-    def _late(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
         due = x.now
         for part in parts:
             if part.role not in ("usage", "done"):

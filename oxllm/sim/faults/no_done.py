@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from oxllm.sim.reply import Tape
-from oxllm.sim.steps import Step
+from oxllm.sim.reply import Part, without
 
-from .base import Fault
+from .base import SpoiledParts
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
 
 
-class NoDone(Fault):
+class NoDone(SpoiledParts):
     kind = "no-done"
     streams_only = True
 
-    def play(self, x: Exchange) -> Iterator[Step]:
-        reply = x.reply()
-        reply.parts = (part for part in reply.parts if part.role != "done")
-        return Tape(reply).rest()
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
+        return without(parts, "done")
 
 
 FAULT = NoDone

@@ -6,23 +6,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from oxllm.sim.exchange import DONE
-from oxllm.sim.reply import Tape, before
-from oxllm.sim.steps import Step
+from oxllm.sim.reply import Part, before
 
-from .base import Fault
+from .base import SpoiledParts
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
 
 
-class RoleOnly(Fault):
+class RoleOnly(SpoiledParts):
     kind = "role-only"
     streams_only = True
 
-    def play(self, x: Exchange) -> Iterator[Step]:
-        reply = x.reply()
-        reply.parts = before(reply.parts, 0, DONE)
-        return Tape(reply).rest()
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
+        return before(parts, 0, DONE)
 
 
 FAULT = RoleOnly

@@ -6,25 +6,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from oxllm.sim.place import token
-from oxllm.sim.reply import Tape, before
-from oxllm.sim.steps import Step
+from oxllm.sim.reply import Part, before
 
-from .base import Fault
+from .base import SpoiledParts
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
 
 
-class SilentCut(Fault):
+class SilentCut(SpoiledParts):
     kind = "silent-cut"
     places = ("token",)
     default = token(5)
 
-    def play(self, x: Exchange) -> Iterator[Step]:
-        assert self.place is not None
-        reply = x.reply()
-        reply.parts = before(reply.parts, self.place.n)
-        return Tape(reply).rest()
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
+        return before(parts, self.tokens)
 
 
 FAULT = SilentCut

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from oxllm.sim.reply import Part, Tape
-from oxllm.sim.steps import Step
+from oxllm.sim.reply import Part
 
-from .base import Fault
+from .base import SpoiledParts
 
 if TYPE_CHECKING:
     from oxllm.sim.exchange import Exchange
@@ -17,22 +16,16 @@ GAP_S = 0.002
 """Between the two halves, so that they are two reads."""
 
 
-class SplitUtf8(Fault):
+class SplitUtf8(SpoiledParts):
     kind = "split-utf8"
     streams_only = True
 
-    def play(self, x: Exchange) -> Iterator[Step]:
-        reply = x.reply()
-        reply.parts = _torn(reply.parts)
-        return Tape(reply).rest()
-
-
-def _torn(parts: Iterator[Part]) -> Iterator[Part]:
-    """Each event in two chunks, cut inside its first character that is not ASCII, if it has one."""
-    for part in parts:
-        at = next((place for place, byte in enumerate(part.data) if byte > 127), len(part.data) // 2) + 1
-        yield Part(part.at, part.data[:at], part.role)
-        yield Part(part.at + GAP_S, part.data[at:], part.role, part.tokens)
+    def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
+        """Each event in two chunks, cut inside its first character that is not ASCII, if it has one."""
+        for part in parts:
+            at = next((place for place, byte in enumerate(part.data) if byte > 127), len(part.data) // 2) + 1
+            yield Part(part.at, part.data[:at], part.role)
+            yield Part(part.at + GAP_S, part.data[at:], part.role, part.tokens)
 
 
 FAULT = SplitUtf8

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tomllib
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 from oxllm.sim.cli import sim_command
 from oxllm.sim.exhibits import EXHIBITS
 
+ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-c", "from oxllm.sim.cli import sim_command; sim_command()"]
 
 
@@ -171,3 +173,32 @@ def test_a_taken_port_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, said = run("--port", str(taken.getsockname()[1]), "--for", "1ms")
     assert (code, "try --port 0" in said) == (1, True)
+
+
+def test_tls_without_trustme_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    code, said = run("--tls", "--for", "1ms")
+    assert (code, "pip install 'oxllm[sim]'" in said) == (1, True), said
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert any(need.startswith("trustme") for need in project["optional-dependencies"]["sim"])
+
+
+def test_tls_prints_the_path_of_its_ca_and_a_config_that_trusts_it(tmp_path: Path) -> None:
+    config = tmp_path / "sim.toml"
+    command = [*PROGRAM, "--tls", "--host", "127.0.0.2", "--write-config", str(config)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("seed ")
+        ca = process.stdout.readline().removeprefix("CA certificate: ").strip()
+        process.stdout.readline()
+        provider = tomllib.loads(config.read_text(encoding="utf-8"))["providers"][0]
+        trusting = ssl.create_default_context(cafile=ca)
+        try:
+            status = httpx.get(provider["base_url"] + "/models", verify=trusting).status_code
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=10)
+    assert (provider["ca_file"], provider["base_url"][:18], status) == (ca, "https://127.0.0.2:", 200)
+    assert not Path(ca).exists()

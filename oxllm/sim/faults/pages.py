@@ -1,0 +1,21 @@
+"""The pages of those who stand in front of a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oxllm.sim.steps import Step
+
+if TYPE_CHECKING:
+    from oxllm.sim.exchange import Exchange
+
+
+def cloudflare(x: Exchange, status: int, words: str) -> Iterator[Step]:
+    """A CDN's page for a provider that is down, in Cloudflare's wording and with its headers."""
+    page = (
+        f"<!DOCTYPE html>\n<html><head><title>api.example | {status}: {words}</title></head>\n"
+        f"<body><h1>{words} <span>Error code {status}</span></h1><p>Visit cloudflare.com</p></body></html>\n"
+    )
+    headers = [("server", "cloudflare"), ("cf-ray", x.chance.hexadecimal("ray", 16) + "-FRA")]
+    return x.raw(status, "text/html; charset=UTF-8", page.encode(), headers)
