@@ -34,6 +34,8 @@ class Record(msgspec.Struct, frozen=True):
     error: str | None
     steps: tuple[Step, ...]
     skips: dict[str, Skip]
+    operation: str = "chat"
+    """Or `embeddings`."""
 
 
 class Records:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from oxllm import plan as plans
 from oxllm.core import headers
+from oxllm.core.answer import Endpoint
 from oxllm.core.budget import BodyBudget, RetryBudget
 from oxllm.core.exchange import Facts
 from oxllm.core.routing import Router
@@ -206,4 +207,5 @@ class Runtime:
             error=exchange.error,
             steps=tuple(exchange.steps),
             skips=exchange.skips,
+            operation="chat" if relay.facts.endpoint is Endpoint.CHAT else "embeddings",
         )

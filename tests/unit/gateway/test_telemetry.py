@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from oxllm.gateway.telemetry import EXPORT_S, QUEUE_MAX, Telemetry, Trace, collector
+from tests.support import otlp
 from tests.support.house import House, Script, answer, plan_of, stream, token
 
 PARENT = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
@@ -30,6 +31,7 @@ class Scene:
             head, _, body = request.partition(b"\r\n\r\n")
             assert b"\r\ncontent-type: application/json\r\n" in head
             if head.startswith(f"POST /base{path} HTTP/1.1\r\n".encode()):
+                otlp.check(path, body)
                 found.append(msgspec.json.decode(body))
         return found
 
@@ -72,6 +74,17 @@ def test_a_request_is_a_span_with_a_child_for_each_attempt() -> None:
         took = int(first["endTimeUnixNano"]) - int(first["startTimeUnixNano"])
         assert took == pytest.approx(1e9, rel=0.01)
         assert request["startTimeUnixNano"] == first["startTimeUnixNano"]
+
+
+def test_embeddings_are_called_what_they_are() -> None:
+    with House() as house:
+        it = Scene(house)
+        house.providers["alpha"].replies = [answer(b'{"data":[{"embedding":[1]}]}')]
+        assert house.ask("POST", "/v1/embeddings", body=b'{"model":"smart","input":"a"}').status == 200
+        house.advance(EXPORT_S + 1)
+        request, _ = it.spans()
+        assert request["name"] == "embeddings smart"
+        assert attributes(request)["gen_ai.operation.name"] == "embeddings"
 
 
 def test_the_provider_gets_the_attempts_own_span_as_its_parent() -> None:
