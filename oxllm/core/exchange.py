@@ -45,7 +45,7 @@ JITTER_S = (0.05, 0.15)
 BLAME_AFTER_S = 10.0
 """An attempt that the client's deadline ended says something about its provider only after this long."""
 ERROR_BODY_MAX = 256 * 1024
-"""Bytes of an error body that are read; the same bound as for a held answer."""
+"""Bytes of an error body that are held; the same bound as for a held answer."""
 DONE_EVENT = b"data: [DONE]\n\n"
 PING = b": ping\n"
 STOPPING = Outcome(Kind.STOPPED, "the gateway is shutting down")
@@ -259,9 +259,9 @@ class Exchange:
         reader = attempt.reader
         if attempt.phase is Phase.COMMITTED:
             if not isinstance(reader, StreamReader):
-                assert reader is not None
                 attempt.clock = now + attempt.candidate.timeouts.idle
-                reader.feed(data)  # keeps none of it, but its last byte
+                if reader is not None:  # else a long error is passed on
+                    reader.feed(data)  # keeps none of it, but its last byte
                 return [Write(data)]
             if not reader.complete:
                 attempt.clock = now + attempt.candidate.timeouts.idle
@@ -292,7 +292,13 @@ class Exchange:
         if phase is Phase.ENDED:
             return []
         if reader is None:
-            return self._failed(attempt, self._classify(attempt), now)
+            result = self._classify(attempt)
+            if phase is not Phase.COMMITTED:
+                return self._failed(attempt, result, now)
+            self._settle(attempt, result, now)
+            self.error, self.cause = describe(result), RULES[result.kind].cause
+            self._move(State.DONE)
+            return [END]
         verdict = reader.eof()
         if verdict is not None:
             return self._failed(attempt, verdict, now)
@@ -431,10 +437,27 @@ class Exchange:
     def _error_data(self, attempt: Attempt, data: bytes, now: float) -> list[Effect]:
         assert attempt.error is not None
         self._idle_from(attempt, now)
-        attempt.error += data[: ERROR_BODY_MAX - len(attempt.error)]
-        if len(attempt.error) == ERROR_BODY_MAX:
-            return self._failed(attempt, self._classify(attempt), now)
-        return []
+        attempt.error += data
+        if len(attempt.error) <= ERROR_BODY_MAX:
+            return []
+        result = self._classify(attempt)
+        if RULES[result.kind].failover or self._head_sent:
+            return self._failed(attempt, result, now)
+        return self._pass_on_long(attempt, now)
+
+    def _pass_on_long(self, attempt: Attempt, now: float) -> list[Effect]:
+        """The client's own mistake, in more words than we hold: a validation error may repeat the whole request."""
+        effects: list[Effect] = []
+        self._win(attempt, now, effects)
+        attempt.move(Phase.COMMITTED)
+        self._move(State.COMMITTED)
+        reply = self._as_received(attempt)
+        attempt.error = bytearray()  # the status says enough
+        self.status = reply.status
+        self._head_sent = True
+        effects.append(Begin(reply.status, reply.headers, headers.content_length(attempt.headers)))
+        effects.append(Write(reply.body))
+        return effects
 
     @staticmethod
     def _classify(attempt: Attempt) -> Outcome:
@@ -553,13 +576,14 @@ class Exchange:
 
     def _as_received(self, attempt: Attempt) -> Answer:
         fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt)
+        fields += [field for field in attempt.headers if field[0] == b"content-encoding"]  # nobody decoded it
         return Answer(attempt.status, fields, bytes(attempt.error or b""))
 
     def _interrupt(self, result: Outcome, effects: list[Effect]) -> None:
         """A break after commit: say so in the stream, never end it as if it were whole."""
         self.error, self.cause = describe(result), RULES[result.kind].cause or Cause.GATEWAY
         tail = b""
-        if self._facts.stream:
+        if self.winner is not None and isinstance(self.winner.reader, StreamReader):
             error = ApiError(502, "upstream_error", "stream_interrupted", f"the provider's stream broke: {self.error}")
             tail = b"data: " + error.body() + b"\n\n"
         effects.append(Break(tail))

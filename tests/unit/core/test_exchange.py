@@ -472,6 +472,35 @@ def test_an_error_body_without_end_is_read_up_to_its_bound() -> None:
     assert d.tried == ["alpha", "beta"]
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_4xx_too_long_to_hold_is_relayed_whole(stream: bool) -> None:
+    d = drive(stream=stream).head("alpha", 422, JSON)
+    for _ in range(10):
+        d.data("alpha", b"x" * 60_000)
+    assert (d.client.over, d.client.status, len(d.client.body)) == (None, 422, 600_000)
+    assert d.client.headers[b"x-oxllm-provider"] == b"alpha"
+    d.end("alpha")
+    assert (d.client.over, d.tried, d.running, d.failures("alpha")) == ("end", ["alpha"], [], 0)
+    assert d.exchange.cause is Cause.CLIENT
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_long_4xx_that_is_cut_is_broken_off_without_a_word(stream: bool) -> None:
+    d = drive(stream=stream).head("alpha", 422, JSON).data("alpha", b"x" * 300_000)
+    d.fail("alpha", Failure.EOF, early=False)
+    assert (d.client.over, d.client.body) == ("break", b"x" * 300_000)
+
+
+def test_a_long_4xx_after_a_ping_becomes_an_error_object() -> None:
+    d = drive().connect("alpha").pass_time(10.1).head("alpha", 422, JSON).data("alpha", b"x" * 300_000)
+    assert (d.client.over, d.client.error["message"]) == ("break", "the provider answered HTTP 422")
+
+
+def test_a_4xx_in_a_coding_that_nobody_asked_for_keeps_its_name() -> None:
+    d = drive().answer("alpha", b"\x1f\x8b", 400, [*JSON, (b"content-encoding", b"gzip")])
+    assert (d.client.body, d.client.headers[b"content-encoding"]) == (b"\x1f\x8b", b"gzip")
+
+
 def test_an_error_body_that_stalls_is_given_up_after_the_idle_time() -> None:
     assert drive().head("alpha", 503, HTML).pass_time(60.1).tried == ["alpha", "beta"]
 
