@@ -11,6 +11,7 @@ import pytest
 
 from tests.soak.conftest import Profile
 from tests.support.abuse import RSS_MB_MAX, Rest
+from tests.support.marked import mixed_up
 from tests.support.meter import Peak
 from tests.support.mutated import MODELS, SETTINGS, Believers, Campaign, Liar
 from tests.support.reloads import Stage
@@ -62,3 +63,8 @@ def test_20_000_mutated_requests_and_5_000_mutated_answers_leave_it_as_it_was(tm
     assert statuses[200] > 500
     assert kinds["whole"] > 3_000
     assert peak.mb < RSS_MB_MAX
+
+
+def test_20_000_marked_requests_never_get_the_answer_of_another(tmp_path: Path) -> None:
+    tally = mixed_up(tmp_path, count=20_000, seed=2)
+    assert tally["right"] > 10_000
