@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.support.gateway import CLEAN, serve_command
+from tests.support.printed import shape
 from tests.support.processes import Running, accepts
 from tests.support.terminal import CTRL_C, OnTerminal
 from tests.support.user import Gateway, eventually, ready
@@ -116,15 +117,6 @@ def test_failover_shows_in_the_log_and_never_at_the_client(demo: Demo) -> None:
 
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-NUMBER = re.compile(r"-(?= |$)|\b[\d.,]+(?: (?:k|M|ms|s|min|%))*(?: \d+ s)?(?=\W|$)")
-WAITS = r"(?:breaker open|rate-limited|asked us to wait)(?:, \d+ s left)?"
-STATE = re.compile(rf" (?:ok|ready|half-open|being probed|{WAITS})(?= |$)")
-
-
-def shape(text: str) -> list[str]:
-    """Lines as they are whatever the hour, the port, the load and the luck: numbers and states made alike."""
-    text = re.sub(r"oxllm-[0-9a-f]{16}|\d{4}-\d\d-\d\dT[\d:]+Z", "#", text)
-    return [" ".join(NUMBER.sub("#", STATE.sub(" STATE", line)).split()) for line in text.strip().splitlines()]
 
 
 def test_the_demo_prints_what_the_readme_shows(demo: Demo) -> None:

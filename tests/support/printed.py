@@ -1,0 +1,15 @@
+"""What a document shows of a terminal, compared with what a terminal shows."""
+
+from __future__ import annotations
+
+import re
+
+NUMBER = re.compile(r"-(?= |$)|\b[\d.,]+(?: (?:k|M|ms|s|min|%))*(?: \d+ s)?(?=\W|$)")
+WAITS = r"(?:breaker open|rate-limited|asked us to wait)(?:, \d+ s left)?"
+STATE = re.compile(rf" (?:ok|ready|half-open|being probed|{WAITS})(?= |$)")
+
+
+def shape(text: str) -> list[str]:
+    """Lines as they are whatever the hour, the port, the load and the luck: numbers and states made alike."""
+    text = re.sub(r"oxllm-[0-9a-f]{16}|\d{4}-\d\d-\d\dT[\d:]+Z", "#", text)
+    return [" ".join(NUMBER.sub("#", STATE.sub(" STATE", line)).split()) for line in text.strip().splitlines()]
