@@ -465,7 +465,7 @@ class World:
         """Connections that are open at the providers."""
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
         wheel = Wheel(self.loop)
-        self.pool = Pool(self.loop, wheel, Names(self.loop), self._dial)
+        self.pool = Pool(self.loop, wheel, Names(self.loop), self.dial)
         log = Log(self.loop, self._log_file.fileno(), self.wall)
         self.runtime = Runtime(self.loop, plan, self.pool, wheel, log, self.rng, self.wall)
         self.router = WatchedRouter(plan, self.rng)
@@ -506,7 +506,7 @@ class World:
             asyncio.set_event_loop(None)
             self.loop.close()
 
-    async def _dial(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+    async def dial(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
         provider = self._by_port[port]
         fault = provider.listener(self.loop.time())
         await asyncio.sleep(0.001)
@@ -546,7 +546,11 @@ class World:
             self._arrive(visit)
 
     def _arrive(self, visit: Visit) -> None:
-        connect(self.loop, visit, self.server.protocol(), ("127.0.0.1", 50000 + len(self.visits)), cut=self._cut)
+        connect(self.loop, visit, self.front(), ("127.0.0.1", 50000 + len(self.visits)), cut=self._cut)
+
+    def front(self) -> asyncio.BaseProtocol:
+        """The server's side of a client's connection."""
+        return self.server.protocol()
 
     def visit_ended(self) -> None:
         if self._running and all(visit.ends for visit in self.visits):
@@ -587,6 +591,12 @@ class World:
     def asked_for(self, visit: Visit) -> list[Asked]:
         """Those of one visit, the free repetitions left out."""
         return [asked for asked in self.asked if asked.visit == visit.name and not asked.free]
+
+    def breakers(self) -> dict[str, tuple[str, float]]:
+        """Of each provider: its breaker's state, and the seconds left of it if it is open."""
+        now = self.loop.time()
+        breakers = {name: provider.breaker for name, provider in self.router.providers.items()}
+        return {name: (breaker.state(now).value, breaker.opens_until - now) for name, breaker in breakers.items()}
 
     def state(self, name: str) -> str:
         return self.router.providers[name].breaker.state(self.loop.time()).value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -94,11 +94,12 @@ def played(
     duration: float,
     rps: float,
     expectations: Sequence[str] = (),
+    make: Callable[[Setup], World] = World,
 ) -> Run:
-    """The run of a scenario against a plan."""
+    """The run of a scenario against a plan, or against the gateway of another world that `make` makes."""
     urls = {provider.name: f"http://127.0.0.1:{9001 + n}/v1" for n, provider in enumerate(plan.providers)}
     samples: list[Sample] = []
-    with World(Setup(gateway.rewired(plan, urls, 8080), seed=scenario.seed, scenario=scenario)) as world:
+    with make(Setup(gateway.rewired(plan, urls, 8080), seed=scenario.seed, scenario=scenario)) as world:
         clients = [Client(world, questions[n], n / rps) for n in range(int(duration * rps))]
         for client in clients:
             world.join(client)
@@ -113,11 +114,10 @@ def played(
 
 def _watch(world: World, samples: list[Sample]) -> None:
     """Sample the breakers as a rehearsal does, over and over."""
-    now = world.loop.time()
-    breakers = {name: provider.breaker for name, provider in world.router.providers.items()}
-    states = {name: breaker.state(now).value for name, breaker in breakers.items()}
-    left = {name: breaker.opens_until - now for name, breaker in breakers.items()}
-    samples.append(Sample(now - world.start, states, left, None))
+    breakers = world.breakers()
+    states = {name: state for name, (state, _) in breakers.items()}
+    left = {name: seconds for name, (_, seconds) in breakers.items()}
+    samples.append(Sample(world.loop.time() - world.start, states, left, None))
     world.loop.call_later(SAMPLE_S, _watch, world, samples)
 
 
