@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import click
 
@@ -53,25 +53,42 @@ class Screen:
     def __init__(self) -> None:
         self._live = is_terminal()
         self._last = ""
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if self._live:
-            signal.signal(signal.SIGTERM, _leave)
+            handlers = {signal.SIGTERM: _leave, signal.SIGTSTP: self._suspend}
+            self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
             show(ENTER)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._live:
             show(LEAVE + self._last)
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def draw(self, page: str) -> None:
         """Show a page of whole lines. All of it in one write, over what is there: nothing flickers."""
         if not self._live:
             show(page if not self._last else f"\n{page}")
         else:
-            lines = _that_fit(page.splitlines(), shutil.get_terminal_size().lines)
-            show(HOME + f"{CLEAR_LINE}\r\n".join(lines) + CLEAR_LINE + CLEAR_REST)
+            show(_drawn(page))
         self._last = page
+
+    def _suspend(self, number: int, frame: FrameType | None) -> None:
+        """Ctrl-Z: give the terminal back until `fg`."""
+        show(LEAVE)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._suspend)
+        show(ENTER + _drawn(self._last))
+
+
+def _drawn(page: str) -> str:
+    """A page over the one before, and nothing left of that."""
+    lines = _that_fit(page.splitlines(), shutil.get_terminal_size().lines)
+    return HOME + f"{CLEAR_LINE}\r\n".join(lines) + CLEAR_LINE + CLEAR_REST
 
 
 def _that_fit(lines: list[str], height: int) -> list[str]:

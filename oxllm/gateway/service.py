@@ -98,7 +98,7 @@ class Service:
         """The connection answers `error` by itself: what it got was broken, too large or too slow."""
         refusals = self.runtime.refusals
         refusals[error.status] = refusals.get(error.status, 0) + 1
-        self.runtime.log.event("refused", f"{error.status} {error.message}, {request.id}")
+        self.runtime.log.refused(error.status, error.message, request.id)
 
     # Before the body.
 

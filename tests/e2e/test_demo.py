@@ -19,7 +19,7 @@ import pytest
 from tests.support.gateway import CLEAN, serve_command
 from tests.support.printed import shape
 from tests.support.processes import Running, accepts
-from tests.support.terminal import CTRL_C, OnTerminal
+from tests.support.terminal import CTRL_C, CTRL_Z, OnTerminal
 from tests.support.user import Gateway, eventually, ready
 
 FAILOVER = re.compile(
@@ -85,10 +85,13 @@ def test_the_printed_status_watches_until_ctrl_c(demo: Demo) -> None:
         page = terminal.seen.split("\x1b[H")[1]
         assert "flaky" in page
         assert all(len(re.sub(r"\x1b\[[0-9;?]*\w", "", line)) <= 80 for line in page.split("\r\n"))
+        terminal.press(CTRL_Z)  # nobody has a shell here to go back to, so it goes on at once
+        terminal.until("\x1b[?25l", times=2)
+        assert "\x1b[?1049l\x1b[?1049h" in terminal.seen
         terminal.press(CTRL_C)
         assert terminal.end() == 0
-    assert terminal.seen.count("\x1b[?25l") == terminal.seen.count("\x1b[?25h") == 1, "the cursor is back"
-    left = terminal.seen.split("\x1b[?1049l")[1]
+    assert terminal.seen.count("\x1b[?25l") == terminal.seen.count("\x1b[?25h") == 2, "the cursor is back"
+    left = terminal.seen.split("\x1b[?1049l")[2]
     assert "flaky" in left, "the last page stays on the terminal"
     assert "Aborted" not in left
 

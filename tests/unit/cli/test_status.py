@@ -151,12 +151,10 @@ def test_a_page_longer_than_the_terminal_says_how_much_is_missing(monkeypatch: p
 def test_the_terminal_is_put_right_when_it_is_terminated(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = stdout(monkeypatch)
     before = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as ended, screen.Screen():
-            os.kill(os.getpid(), signal.SIGTERM)
-        assert ended.value.code == 128 + signal.SIGTERM
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(SystemExit) as ended, screen.Screen():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
     assert terminal.written().endswith("\x1b[?1049l")
 
 

@@ -176,6 +176,18 @@ def test_a_change_of_a_breaker_is_a_line() -> None:
         assert "change: alpha: breaker closed -> open for " in house.log_text()
 
 
+def test_a_refusal_has_its_line_too_with_its_status_and_id() -> None:
+    with House(json_log=True) as house:
+        assert house.get("/v1/models/none", "x-request-id: my-id").status == 404
+        line = msgspec.json.decode(house.log_text())
+        assert (line["event"], line["status"], line["id"]) == ("refused", 404, "my-id")
+        assert "'none'" in line["message"]
+    with House() as house:
+        house.get("/v1/models/none", "x-request-id: my-id")
+        assert " refused: 404 " in house.log_text()
+        assert house.log_text().endswith(", my-id\n")
+
+
 @pytest.mark.parametrize("json_log", [False, True])
 def test_no_prompt_answer_or_key_is_logged(json_log: bool) -> None:
     with House(plan_of("alpha", "beta", api_keys=("client-secret",)), json_log=json_log) as house:
