@@ -107,9 +107,13 @@ def grade(
     samples: Sequence[Sample],
     duration: float,
     expectations: Sequence[str],
+    cooldown_max: float = presets.COOLDOWN_MAX_S,
 ) -> Card:
-    """The card of a run. `groups`: virtual model -> its providers in order of preference."""
-    reasons = {vm: presets.unsurvivable(scenario.scenes, [group], duration) for vm, group in groups.items()}
+    """The card of a run. `groups`: virtual model -> its providers in order of preference; `cooldown_max`: of the
+    gateway's breakers."""
+    reasons = {
+        model: presets.unsurvivable(scenario.scenes, [group], duration, cooldown_max) for model, group in groups.items()
+    }
     attempts = [record for record in records if record.ordinal and record.asked is not None]
     by_question = defaultdict(list)
     for record in sorted(attempts, key=lambda record: record.arrived):

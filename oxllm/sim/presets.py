@@ -9,6 +9,7 @@ no gateway has a reason to avoid; `unsurvivable` proves it for any timetable.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 from . import grammar
@@ -16,10 +17,12 @@ from .chance import Chance
 from .grammar import Dosed
 from .scenario import Scene, When
 
-EPOCH_S = 120.0
-QUIET_S = 26.0
-OVERLAP_S = 22.0
-"""`cooldown_max` (20 s) and a tenth: how long a breaker may take to close after its provider has recovered."""
+TROUBLE_S = 94.0
+"""Of an epoch; the rest of it is quiet."""
+COOLDOWN_MAX_S = 20.0
+"""Of a gateway that is not known."""
+MARGIN_S = 4.0
+"""By how much a quiet is longer than a handover takes."""
 
 MILD = ("429 2%", "slow~2s 1%")
 ROUGH = (
@@ -47,16 +50,23 @@ def timetable(
     horizon: float,
     blackout: bool = False,
     others: Iterable[str] = (),
+    cooldown_max: float = COOLDOWN_MAX_S,
 ) -> tuple[Scene, ...]:
     """The scenes of a preset for the first `horizon` seconds. `groups`: of each virtual model, its providers in order
     of preference. `blackout`: no refuge, so that whole virtual models go down. `others`: providers that play along, in
-    a group or not."""
+    a group or not. `cooldown_max`: the gateway's."""
+    quiet = handover(cooldown_max) + MARGIN_S
     table = _Timetable(name, seed, groups, blackout, others)
-    number = 0
-    while number * EPOCH_S < horizon:
-        table.epoch(number)
-        number += 1
+    begins = itertools.takewhile(lambda begin: begin < horizon, itertools.count(0.0, TROUBLE_S + quiet))
+    for number, begin in enumerate(begins):
+        table.epoch(number, begin, quiet)
     return tuple(table.scenes)
+
+
+def handover(cooldown_max: float) -> float:
+    """Seconds for which the old refuge and the new one must be clean at the same time: that long, and a tenth, may a
+    breaker take to try a provider that has recovered."""
+    return cooldown_max * 1.1
 
 
 class _Timetable:
@@ -74,10 +84,11 @@ class _Timetable:
         self._marked: dict[str, float] = {}
         self._refuge: frozenset[str] = frozenset()
 
-    def epoch(self, number: int) -> None:
-        begin, end = number * EPOCH_S, (number + 1) * EPOCH_S - QUIET_S
+    def epoch(self, number: int, begin: float, quiet: float) -> None:
+        """Write down what happens from `begin` on, when there have been `quiet` seconds without trouble."""
+        end = begin + TROUBLE_S
         chance = Chance(self._seed, self._name, f"epoch {number}")
-        self._refuge = frozenset() if self._blackout else self._choose(number, begin - QUIET_S, chance)
+        self._refuge = frozenset() if self._blackout else self._choose(number, begin - quiet, chance)
         troubled = [provider for provider in self._providers if provider not in self._refuge]
         outages = self._outages(begin, troubled, chance)
         marked = self._mark(begin, troubled, chance) if self._name == "hell" and troubled else None
@@ -144,22 +155,25 @@ def _between(begin: float, end: float, holes: list[When]) -> list[When]:
     return [*left, When(at, end)] if at < end else left
 
 
-def unsurvivable(scenes: Sequence[Scene], groups: Sequence[Sequence[str]], horizon: float) -> str | None:
+def unsurvivable(
+    scenes: Sequence[Scene], groups: Sequence[Sequence[str]], horizon: float, cooldown_max: float = COOLDOWN_MAX_S
+) -> str | None:
     """Why a gateway that honours SPEC 5-7 could not survive these scenes, or None if it can: each group has at every
-    time a clean provider, and hands over to the next while both have been clean for more than OVERLAP_S."""
+    time a clean provider, and hands over to the next while both have been clean for longer than a `handover`."""
+    overlap = handover(cooldown_max)
     for group in groups:
         clean = [span for name in group for span in _clean(name, scenes, horizon)]
-        reached = _reach(clean, horizon)
+        reached = _reach(clean, horizon, overlap)
         if reached < horizon:
             return f"{' and '.join(group)} have no clean provider to go to after {reached:g}s"
     return None
 
 
-def _reach(clean: list[tuple[float, float]], horizon: float) -> float:
+def _reach(clean: list[tuple[float, float]], horizon: float, overlap: float) -> float:
     """Up to when there is a chain of clean spans from 0 on."""
     reached = max((end for begin, end in clean if begin <= 0), default=0.0)
     while reached < horizon:
-        further = max((end for begin, end in clean if begin < reached - OVERLAP_S), default=0.0)
+        further = max((end for begin, end in clean if begin < reached - overlap), default=0.0)
         if further <= reached:
             return reached
         reached = further

@@ -137,6 +137,7 @@ async def _run(asked: Request, prepared: Prepared) -> Run:
         rps=asked.rps,
         expectations=prepared.expectations,
         progress=_Progress(asked.duration),
+        cooldown_max=plan.breaker.cooldown_max,
     )
 
 
@@ -147,7 +148,8 @@ def _scenario(asked: Request, plan: Plan) -> Scenario:
         return scenes.over(upstreams, asked.scene.read_text(encoding="utf-8"), asked.seed)
     groups = [route.providers for route in gateway.virtual(plan)]
     names = [upstream.name for upstream in upstreams]
-    table = presets.timetable(asked.chaos, asked.seed, groups, asked.duration, asked.blackout, names)
+    patience = plan.breaker.cooldown_max
+    table = presets.timetable(asked.chaos, asked.seed, groups, asked.duration, asked.blackout, names, patience)
     return Scenario(asked.seed, upstreams, table)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import httpx
 import msgspec
 
+from . import presets
 from .gateway import Gateway
 from .grade import Card, Sample, grade
 from .ledger import Record
@@ -44,11 +45,12 @@ async def rehearse(
     rps: float,
     expectations: Sequence[str],
     progress: Callable[[float, Load], None],
+    cooldown_max: float = presets.COOLDOWN_MAX_S,
 ) -> Run:
     """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` is given the
     providers' base URLs by name; `groups` are the names that `questions` use with their providers; `progress` hears of
-    it four times a second. SIGINT or SIGTERM ends it earlier: the first starts no more requests, the second waits for
-    none. Raises ConfigError, OSError."""
+    it four times a second; `cooldown_max` is that of the gateway's breakers. SIGINT or SIGTERM ends it earlier: the
+    first starts no more requests, the second waits for none. Raises ConfigError, OSError."""
     live = Live(scenario)
     samples: list[Sample] = []
     front: Gateway | None = None
@@ -77,7 +79,7 @@ async def rehearse(
             await asyncio.to_thread(front.stop)
         await live.stop()
     records = [record for provider in live.providers.values() for record in provider.ledger.records]
-    card = grade(scenario, groups, load.transcripts, records, samples, duration, expectations)
+    card = grade(scenario, groups, load.transcripts, records, samples, duration, expectations, cooldown_max)
     return Run(scenario, groups, duration, card, load.transcripts, records, samples)
 
 

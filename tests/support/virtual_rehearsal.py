@@ -81,7 +81,7 @@ def rehearsed(
     routes = gateway.virtual(plan)
     groups = {route.name: route.providers for route in routes}
     upstreams = gateway.upstreams(plan, pace.parse(PACE))
-    scenes = presets.timetable(chaos, seed, list(groups.values()), duration)
+    scenes = presets.timetable(chaos, seed, list(groups.values()), duration, cooldown_max=plan.breaker.cooldown_max)
     questions = Questions(seed, {route.name: route.models for route in routes}, streams)
     return played(Scenario(seed, upstreams, scenes), plan, groups, questions, duration, rps, demands(chaos))
 
@@ -108,7 +108,9 @@ def played(
         assert world.errors == []
         transcripts = [client.transcript(scenario) for client in clients]
         records = [record for provider in world.providers.values() for record in provider.ledger.records]
-        card = grade.grade(scenario, groups, transcripts, records, samples, duration, expectations)
+        card = grade.grade(
+            scenario, groups, transcripts, records, samples, duration, expectations, plan.breaker.cooldown_max
+        )
     return Run(scenario, groups, duration, card, transcripts, records, samples)
 
 

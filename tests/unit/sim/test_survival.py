@@ -41,6 +41,7 @@ CONFIGS = {
     "three": make_plan(*THREE),
     "five": make_plan(*THREE, "delta", "epsilon"),
     "many models": many(),
+    "slow breakers": make_plan(*THREE, breaker=plans.Breaker(failures=1, cooldown=30.0, cooldown_max=60.0)),
     "no second tries": make_plan("alpha", "beta", retry=plans.Retry(same_target=0, budget=0.0)),
 }
 
