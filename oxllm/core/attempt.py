@@ -55,6 +55,7 @@ class Attempt:
     """One request to one target. `Exchange` moves it; `relay` hands it back with each thing that arrives."""
 
     __slots__ = (
+        "_left",
         "candidate",
         "clock",
         "content_at",
@@ -63,6 +64,7 @@ class Attempt:
         "heard",
         "hedge_at",
         "held",
+        "held_bytes",
         "number",
         "phase",
         "reader",
@@ -97,11 +99,46 @@ class Attempt:
         """The body of a response that is no success."""
         self.held: list[bytes] = []
         """What is ready for the client but not yet committed to."""
+        self.held_bytes = 0
+        """Of `held`."""
+        self._left = inf
+        """Seconds that `clock` had left when nobody read any more."""
 
     def move(self, phase: Phase) -> None:
         """Go to `phase`, which must be a move of TABLE."""
         assert (self.phase, phase) in TABLE, (self.phase, phase)
         self.phase = phase
+
+    def hold(self, ready: bytes) -> None:
+        """Keep this for the client."""
+        self.held.append(ready)
+        self.held_bytes += len(ready)
+
+    def take(self) -> bytes:
+        """All that was kept."""
+        data = b"".join(self.held)
+        self.held.clear()
+        self.held_bytes = 0
+        return data
+
+    @property
+    def pending(self) -> int:
+        """Bytes read that the client has none of yet: what is held, and what is not whole."""
+        if self.phase is Phase.DRAINING or self.phase is Phase.ENDED:
+            return 0
+        if self.reader is None:
+            return len(self.error or b"")
+        return self.held_bytes + self.reader.pending
+
+    def stop(self, now: float) -> None:
+        """Nobody reads the provider now: its time stands still."""
+        self._left = self.clock - now
+        self.clock = inf
+
+    def go_on(self, now: float) -> None:
+        """The provider is read again."""
+        self.clock = now + self._left
+        self.heard = now
 
     @property
     def target(self) -> str:

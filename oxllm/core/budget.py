@@ -1,13 +1,13 @@
 """What may be spent: extra attempts as a share of traffic, and memory for bodies and for what is held of answers.
 
-Three budgets, each a ledger that says yes or no and never waits itself. Who is told no by a memory budget stands in
-line, and is named by the call that makes room for it.
+Three budgets, none of which waits itself. Two say yes or no; who is told no for a body stands in line, and is named by
+the call that makes room for it. The third counts what is there already, and stops and wakes those who read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 
 WINDOW_S = 10
 """Seconds of traffic that a retry budget looks back on, as finagle and linkerd do."""
@@ -167,77 +167,159 @@ class BodyBudget:
 
 
 HELD_LIMIT = 2 * 1024 * 1024
-"""Bytes of answers that all streams and held answers share."""
+"""Bytes of answers that all streams, held answers and slow clients share."""
 HELD_FREE = 1024
 """Bytes that each may hold whatever the others do: most events are shorter, so most streams never wait."""
+HELD_READ = 64 * 1024
+"""The most that one read brings while there is plenty."""
+HELD_TURN = 1024 * 1024 + 2 * HELD_READ
+"""Kept for whose turn it is: the largest event, what stands before it, and a read behind it. So one can always finish.
+"""
 
-Holder = TypeVar("Holder", bound=Hashable)
+
+class HeldHolder:
+    """Whoever holds a part of an answer; what a subclass does not override, it is never asked for."""
+
+    __slots__ = ()
+
+    def measure(self) -> int:
+        """Bytes that it holds now."""
+        raise NotImplementedError
+
+    def commit_early(self) -> None:
+        """Pass on to the client what there is, if that is possible."""
+
+    def stop(self) -> None:
+        """Read no more from the provider until `go_on`."""
+
+    def go_on(self) -> None:
+        """Read on."""
 
 
-class HeldBudget(Generic[Holder]):
+class HeldBudget:
     """The bound on what is held of answers: partial events, hold-back, whole answers being checked, unsent output.
 
-    It never ends a request. When it is full, whoever is told no asks `largest` to commit early, and reads on when
-    a `give` names it.
+    It never ends a request. Only holders of more than HELD_FREE count. While it is `full`
+
+    - a read brings no more than what its stream lacks to HELD_FREE (`room`), so who holds little goes on as ever;
+    - the largest of those that can commit early do (`grew`), until it is full no more;
+    - who still needs more than HELD_FREE is stopped and stands in line, the oldest need first, and goes on when
+      there is plenty again, or when it is its turn. There is one turn at a time, with memory of its own: else a
+      hundred partial events could wait for each other.
+
+    It is full before the limit is reached: what lies between is one read, and the turn's memory.
     """
 
-    __slots__ = ("_asks", "_held", "limit", "total")
+    __slots__ = ("_early", "_held", "_line", "_turn", "_turn_had", "_turn_size", "full", "limit", "mark", "total")
 
-    def __init__(self, limit: int = HELD_LIMIT) -> None:
+    def __init__(self, limit: int = HELD_LIMIT, turn: int = HELD_TURN, read: int = HELD_READ) -> None:
         self.limit = limit
+        self.mark = limit - turn - read
+        """Bytes; it is full past them."""
         self.total = 0
-        """Bytes held now."""
-        self._held: dict[Holder, int] = {}
-        self._asks: dict[Holder, int] = {}
+        """Bytes held now by those who hold more than HELD_FREE."""
+        self.full = False
+        self._turn_size = turn
+        self._held: dict[HeldHolder, int] = {}
+        self._early: dict[HeldHolder, None] = {}
+        """Those that may be able to commit early."""
+        self._line: dict[HeldHolder, bool] = {}
+        """Those that were stopped at some time and still hold more than HELD_FREE -> whether they are stopped now."""
+        self._turn: HeldHolder | None = None
+        self._turn_had = 0
 
-    def take(self, holder: Holder, size: int) -> bool:
-        """Let `holder` hold `size` bytes more. If not, it has none of them and stands in line for them."""
-        assert size > 0
-        # Whoever fits before those in line would keep the large ones there for ever.
-        if (not self._asks or self.held(holder) + size <= HELD_FREE) and self._grant(holder, size):
-            return True
-        self._asks[holder] = size
-        return False
-
-    def give(self, holder: Holder, size: int) -> Sequence[Holder]:
-        """Take `size` bytes back. Returns those in line who now have what they asked for."""
-        left = self._held[holder] - size
-        assert left >= 0
-        self.total -= size
-        if left:
-            self._held[holder] = left
+    def hold(self, holder: HeldHolder, size: int) -> None:
+        """`holder` has `size` bytes now, all of which it has already."""
+        before = self._held.get(holder, 0)
+        if size > HELD_FREE:
+            self._held[holder] = size
+        elif before:
+            size = 0
+            self._forget(holder)
         else:
-            del self._held[holder]
-        return self._serve() if self._asks else ()
+            return
+        self.total += size - before
+        self.full = self.total > self.mark
+        if not self.full:
+            self._turn = None
+        if size < before and self._line:
+            self._serve()
 
-    def drop(self, holder: Holder) -> Sequence[Holder]:
-        """Take back all that `holder` has, and its place in the line. Returns as `give` does."""
-        self._asks.pop(holder, None)
-        self.total -= self._held.pop(holder, 0)
-        return self._serve() if self._asks else ()
+    def grew(self, reader: HeldHolder, size: int, early: bool) -> None:
+        """As `hold`, for bytes that were read. `early`: it might be able to commit. It may be stopped."""
+        self.hold(reader, size)
+        if early and size > HELD_FREE:
+            self._early[reader] = None
+        else:
+            self._early.pop(reader, None)
+        if self.full and size > HELD_FREE:
+            self._relieve()
+            self._line_up(reader)
 
-    def largest(self) -> Holder | None:
-        """Who holds most; None if nobody holds anything."""
-        return max(self._held, key=self._held.__getitem__, default=None)
+    def _line_up(self, reader: HeldHolder) -> None:
+        if self.full and reader in self._held and reader is not self._turn:
+            self._line[reader] = True
+            reader.stop()
+            self._serve()
 
-    def held(self, holder: Holder) -> int:
-        """Bytes that `holder` has."""
-        return self._held.get(holder, 0)
+    def drop(self, holder: HeldHolder) -> None:
+        """`holder` has come to its end."""
+        if holder in self._held:
+            self._line.pop(holder, None)
+            self.hold(holder, 0)
 
-    def _grant(self, holder: Holder, size: int) -> bool:
-        has = self.held(holder) + size
-        if self.total + size > self.limit and has > HELD_FREE:
+    def room(self, reader: HeldHolder, size: int) -> int:
+        """The most that a read may bring now to a stream that has `size` bytes; at least one."""
+        return HELD_READ if not self.full or reader is self._turn else max(1, HELD_FREE - size)
+
+    @property
+    def contended(self) -> bool:
+        """Whether somebody waits, or did and may again: then `look` from time to time."""
+        return bool(self._line)
+
+    def look(self) -> None:
+        """Find out what has become less without a word: a client takes what waits for it.
+
+        Who has the turn and has not used it between two looks keeps what it has, and leaves it to the next,
+        unless it has used the memory that goes with it: its provider may be silent for a minute.
+        """
+        for holder in tuple(self._held):
+            if holder in self._held:
+                self.hold(holder, holder.measure())
+        if self._turn is not None:
+            has = self._held[self._turn]
+            if has == self._turn_had and self.total + self._turn_size <= self.limit:
+                self._turn = None
+            self._turn_had = has
+        self._serve()
+
+    def _forget(self, holder: HeldHolder) -> None:
+        del self._held[holder]
+        self._early.pop(holder, None)
+        if self._line.pop(holder, False):
+            holder.go_on()
+        if holder is self._turn:
+            self._turn = None
+
+    def _relieve(self) -> None:
+        while self.full and self._early:
+            largest = max(self._early, key=self._held.__getitem__)
+            del self._early[largest]
+            largest.commit_early()
+
+    def _serve(self) -> None:
+        for reader, stopped in tuple(self._line.items()):
+            if stopped and self._line.get(reader):
+                if self.full and not self._take_turn(reader):
+                    return
+                self._line[reader] = False
+                reader.go_on()
+
+    def _take_turn(self, reader: HeldHolder) -> bool:
+        if self._turn is not None:
             return False
-        self._held[holder] = has
-        self.total += size
+        fits = self.total - self._held[reader] + self._turn_size <= self.limit
+        if not fits and not all(self._line.get(holder) for holder in self._held):
+            return False  # who is not stopped will get done, or be gone
+        self._turn, self._turn_had = reader, 0
         return True
-
-    def _serve(self) -> list[Holder]:
-        """First come, first served; who does not fit stops those behind, or a large one would never be served."""
-        granted = []
-        for holder, size in tuple(self._asks.items()):
-            if not self._grant(holder, size):
-                break
-            del self._asks[holder]
-            granted.append(holder)
-        return granted

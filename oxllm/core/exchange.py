@@ -34,6 +34,7 @@ from oxllm.core.errors import ApiError, api_error
 from oxllm.core.outcome import GONE, LOST, RULES, SUCCESS, Cause, Failure, Kind, Outcome
 from oxllm.core.refusal import Tried, describe, refuse
 from oxllm.core.routing import Candidate, Change, Route, Router, TargetState, Ticket
+from oxllm.core.sse import EVENT_MAX
 
 PING_S = 10.0
 """Seconds without content after which, and each as many, a stream's client gets a comment: under the
@@ -46,6 +47,8 @@ BLAME_AFTER_S = 10.0
 """An attempt that the client's deadline ended says something about its provider only after this long."""
 ERROR_BODY_MAX = 256 * 1024
 """Bytes of an error body that are held; the same bound as for a held answer."""
+PREAMBLE_MAX = EVENT_MAX + 64 * 1024
+"""Bytes of a stream without content: role events, filter results, and the event behind them that is not whole."""
 DONE_EVENT = b"data: [DONE]\n\n"
 PING = b": ping\n"
 STOPPING = Outcome(Kind.STOPPED, "the gateway is shutting down")
@@ -347,22 +350,27 @@ class Exchange:
             self._refuse(api_error(503, STOPPING.reason, "overloaded", retry_after=1), Cause.GATEWAY, effects)
         return effects
 
-    def paused(self) -> None:
-        """Nobody reads the provider now: its silence is ours."""
-        for attempt in self._running:
-            if attempt.phase is not Phase.DRAINING:  # nobody is going to resume that
-                attempt.clock = inf
+    def stop(self, attempt: Attempt, now: float) -> None:
+        """Nobody reads this provider now: its silence is ours."""
+        if attempt.phase is not Phase.DRAINING and attempt.phase is not Phase.ENDED:  # nobody goes on with those
+            attempt.stop(now)
 
-    def resumed(self, now: float) -> None:
+    def go_on(self, attempt: Attempt, now: float) -> None:
         """The provider is read again."""
-        for attempt in self._running:
-            reader = attempt.reader
-            attempt.heard = now
-            if isinstance(reader, StreamReader) and reader.complete:
-                attempt.clock = now + LINGER_S
-                self._by(attempt.clock)
-            else:
-                self._idle_from(attempt, now)
+        if attempt.phase is not Phase.DRAINING and attempt.phase is not Phase.ENDED:
+            attempt.go_on(now)
+            self._by(attempt.clock)
+
+    def commit_early(self, attempt: Attempt, now: float) -> list[Effect]:
+        """There is no memory to hold more of this answer: pass on what there is, if that is the beginning of one."""
+        effects: list[Effect] = []
+        if attempt.phase is Phase.HOLDING:
+            self._commit(attempt, now, effects)
+            return effects
+        reader = attempt.reader
+        if attempt.phase is Phase.WAITING and isinstance(reader, PlainReader) and reader.check_start() is None:
+            self._commit_start(attempt, reader, now, effects)
+        return effects
 
     def tick(self, now: float) -> list[Effect]:
         """Look at the clocks."""
@@ -380,7 +388,9 @@ class Exchange:
     def _stream_data(self, attempt: Attempt, reader: StreamReader, data: bytes, now: float) -> list[Effect]:
         ready = reader.feed(data)
         if ready:
-            attempt.held.append(ready)
+            attempt.hold(ready)
+            if not reader.content and attempt.pending > PREAMBLE_MAX:
+                return self._failed(attempt, Outcome(Kind.BAD_ANSWER, "over 1 MiB without content"), now)
         if not reader.content and reader.failure is None and not reader.finished:
             return []
         self._idle_from(attempt, now)
@@ -429,10 +439,13 @@ class Exchange:
         if verdict is not None:
             return self._failed(attempt, verdict, now)
         effects: list[Effect] = []
-        attempt.content_at = now
-        attempt.held.append(bytes(reader.take()))
-        self._commit(attempt, now, effects)
+        self._commit_start(attempt, reader, now, effects)
         return effects
+
+    def _commit_start(self, attempt: Attempt, reader: PlainReader, now: float, effects: list[Effect]) -> None:
+        attempt.content_at = now
+        attempt.hold(reader.take())
+        self._commit(attempt, now, effects)
 
     def _error_data(self, attempt: Attempt, data: bytes, now: float) -> list[Effect]:
         assert attempt.error is not None
@@ -628,8 +641,7 @@ class Exchange:
             self._head_sent = True
             effects.append(Begin(attempt.status, fields, length))
         attempt.headers = ()
-        effects.append(Write(b"".join(attempt.held)))
-        attempt.held.clear()
+        effects.append(Write(attempt.take()))
 
     def _win(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
         self.winner = attempt
@@ -661,7 +673,7 @@ class Exchange:
         self.changes += self._router.end(attempt.ticket, result, now)
         self._note(attempt, describe(result), now)
         attempt.move(phase)
-        attempt.held.clear()
+        attempt.take()
         self._running.remove(attempt)
 
     def _note(self, attempt: Attempt, result: str, now: float) -> None:

@@ -34,6 +34,7 @@ import struct
 from enum import IntEnum
 from typing import TYPE_CHECKING, cast
 
+from oxllm.core.budget import HELD_FREE, HeldHolder
 from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway.http1_request import Refused, RequestReader, Stage
 from oxllm.gateway.http1_response import CONTINUE
@@ -112,7 +113,7 @@ RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, with no time: close() sends RST instead of FIN."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.BufferedProtocol, HeldHolder):
     """One client connection."""
 
     __slots__ = (
@@ -127,6 +128,7 @@ class Connection(asyncio.BufferedProtocol):
         "_request",
         "_server",
         "_stall",
+        "_tight",
         "_timer",
         "_upload",
         "keep",
@@ -147,7 +149,7 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes behind the request being served; of its body while that waits for room."""
         self._held = b""
         """A response head that goes out with the first piece of its body."""
-        self._blocked = self._budgeted = self._consuming = self._crowded = self._paused = False
+        self._blocked = self._budgeted = self._consuming = self._crowded = self._paused = self._tight = False
         self.keep = True
         """Whether there may be another request on this connection."""
         self.state = NEW
@@ -176,6 +178,7 @@ class Connection(asyncio.BufferedProtocol):
             self._stall = None
         self._take_raw()
         self._server.open.discard(self)
+        self._server.held.drop(self)
         self._drop_reader()
         self._end_request()
 
@@ -204,6 +207,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._blocked = False
+        self._weigh(self.measure())
+        if self._blocked:
+            return  # by a lower limit
         if self._request is not None:
             self._request.pressed(False)
         elif self._raw is not None:
@@ -470,20 +476,43 @@ class Connection(asyncio.BufferedProtocol):
             self._held = b""
         if not data or self.state is CLOSED:
             return
-        self.transport.write(data)
+        self._write(data)
         if self._stall is not None:
             self._stall.added += len(data)
+            self._weigh(self.measure())
         else:
-            unsent = self.transport.get_write_buffer_size()
+            unsent = self.measure()
             if unsent:
                 now = self._server.now()
                 self._stall = Stall(self._server.wheel.timer(self._look_at_output), now, unsent)
                 self._stall.timer.set(now + LOOK_S)
+                self._weigh(unsent)
+
+    def _write(self, data: bytes) -> None:
+        """In pieces: of what waits, a transport keeps the whole piece until its last byte is taken."""
+        if len(data) <= UNSENT_BYTES_HIGH:
+            self.transport.write(data)
+            return
+        for start in range(0, len(data), UNSENT_BYTES_HIGH):
+            self.transport.write(data[start : start + UNSENT_BYTES_HIGH])
+
+    def measure(self) -> int:
+        """Bytes that wait for the client."""
+        return self.transport.get_write_buffer_size()
+
+    def _weigh(self, unsent: int) -> None:
+        """Count what waits; while memory for that is short, have the provider stopped earlier."""
+        held = self._server.held
+        held.hold(self, unsent)
+        if self._tight != held.full and (unsent > HELD_FREE or self._tight):
+            self._tight = held.full
+            self.transport.set_write_buffer_limits(HELD_FREE if self._tight else UNSENT_BYTES_HIGH)
 
     def _look_at_output(self) -> None:
         stall, now = self._stall, self._server.now()
         assert stall is not None
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self.measure()
+        self._weigh(unsent)
         if not unsent:
             self._stall = None
         elif stall.over(now, unsent):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from oxllm.core.budget import BodyBudget
+from oxllm.core.budget import BodyBudget, HeldBudget
 from oxllm.core.errors import ApiError
 from oxllm.gateway.connection import HEAD_READ_BYTES, READ_BYTES, Connection
 from oxllm.gateway.http1_response import http_date
@@ -53,6 +53,7 @@ class Server:
         rng: Random,
         max_connections: int | None = None,
         wall: Callable[[], float] | None = None,
+        held: HeldBudget | None = None,
     ) -> None:
         """`max_connections` stands in for the one in `limits` where fewer files may be open.
 
@@ -65,6 +66,8 @@ class Server:
         self.max_connections = limits.max_connections if max_connections is None else max_connections
         self.wheel = wheel
         self.bodies = bodies
+        self.held = held or HeldBudget()
+        """Counts what waits for clients."""
         self.buffer = bytearray(READ_BYTES)
         self.body_view = memoryview(self.buffer)
         self.head_view = self.body_view[:HEAD_READ_BYTES]

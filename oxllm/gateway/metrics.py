@@ -49,6 +49,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_client_connections": ("gauge", "Open connections of clients."),
     "oxllm_upstream_connections": ("gauge", "Open connections to providers, idle or in use."),
     "oxllm_buffered_bytes": ("gauge", "Request bodies held for replay."),
+    "oxllm_held_bytes": ("gauge", "Of answers: partial events, what is held back, output that waits for clients."),
     "oxllm_timers": ("gauge", "Timeouts that wait: of clients, requests and idle connections."),
     "oxllm_tasks": ("gauge", "Work beside the requests: connecting, name look-ups, reloads, telemetry."),
     "oxllm_memory_blocks": ("gauge", "Small objects that Python holds. At rest always the same, or there is a leak."),
@@ -122,6 +123,7 @@ def _process(page: _Page, runtime: Runtime, draining: bool, reloader: Reloader |
     page.add("oxllm_upstream_connections", runtime.pool.idle, state="idle")
     page.add("oxllm_upstream_connections", runtime.pool.open - runtime.pool.idle, state="in use")
     page.add("oxllm_buffered_bytes", runtime.bodies.total)
+    page.add("oxllm_held_bytes", runtime.held.total)
     page.add("oxllm_timers", len(runtime.wheel))
     page.add("oxllm_tasks", len(asyncio.all_tasks(runtime.loop)))
     page.add("oxllm_memory_blocks", sys.getallocatedblocks())

@@ -25,6 +25,7 @@ from itertools import chain, zip_longest
 from typing import NamedTuple
 
 from oxllm import plan
+from oxllm.core.budget import HeldBudget
 from oxllm.core.outcome import Failure
 from oxllm.gateway import proxy
 from oxllm.gateway.names import Address, Names
@@ -320,6 +321,8 @@ class Pool:
         self._names = names
         self._dial = dial
         self._contexts = Contexts()
+        self.held = HeldBudget()
+        """For what is held of answers."""
         self._view = memoryview(bytearray(SLICE))
         self._ciphertext = memoryview(bytearray(RECORD))
         self._shelves: dict[Origin, _Shelf] = {}
@@ -414,7 +417,7 @@ class Pool:
         raise next((error for error in errors if error.failure is not Failure.UNREACHABLE), errors[0])
 
     async def _reach(self, shelf: _Shelf, address: Address, port: int) -> _Reached:
-        connection = Connection(self._view, shelf.lost, shelf.absolute)
+        connection = Connection(self._view, shelf.lost, shelf.absolute, self.held)
         return await self._dial(address, port, self._stack(connection, shelf.origin)), connection
 
     def _stack(self, connection: Connection, origin: Origin) -> asyncio.BufferedProtocol:

@@ -155,7 +155,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     runtime = Runtime(loop, plan, Pool(loop, wheel, Names(loop)), wheel, log, rng, time.time)
     admin = Admin(runtime)
     service = Service(runtime, admin)
-    server = Server(loop, service, plan.server, wheel, runtime.bodies, rng, connections, time.time)
+    server = Server(loop, service, plan.server, wheel, runtime.bodies, rng, connections, time.time, runtime.held)
     runtime.server, runtime.addresses = server, tuple(map(_url, sockets))
     listeners = [
         loop.run_until_complete(loop.create_server(server.protocol, sock=sock, backlog=BACKLOG)) for sock in sockets

@@ -10,8 +10,9 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING
 
-from oxllm.core.attempt import Attempt
+from oxllm.core.attempt import Attempt, Phase
 from oxllm.core.body import RequestBody
+from oxllm.core.budget import HELD_FREE, HeldHolder
 from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Headers, Try, Write
 from oxllm.core.exchange import Exchange, Facts, State
 from oxllm.core.outcome import Failure
@@ -24,17 +25,26 @@ if TYPE_CHECKING:
 
 
 COMMITTED, DONE = State.COMMITTED, State.DONE  # on 3.11 each look at an Enum's member takes 0.1 µs
+PASSED_ON = Phase.COMMITTED
 
 
-class Leg:
-    """One attempt's end at the upstream: what `upstream.Caller` names, handed on to the relay."""
+class Leg(HeldHolder):
+    """One attempt's end at the upstream: what `upstream.Caller` names, handed on to the relay.
 
-    __slots__ = ("attempt", "call", "relay")
+    What it holds is counted only while that is more than HELD_FREE: most events come whole, and cost nothing here.
+    """
+
+    __slots__ = ("_counted", "_stopped", "_waits", "attempt", "call", "relay")
 
     def __init__(self, relay: Relay, attempt: Attempt) -> None:
         self.relay = relay
         self.attempt = attempt
         self.call: Call | None = None
+        self._counted = False
+        """Whether the budget for what is held knows of it."""
+        self._waits = self._stopped = False
+
+    # upstream.Caller
 
     def connected(self) -> None:
         self.relay.exchange.connected(self.attempt, self.relay.now())
@@ -45,23 +55,73 @@ class Leg:
     def sent(self) -> None:
         self.relay.exchange.sent(self.attempt, self.relay.now())
 
+    def room(self) -> int:
+        return self.relay.runtime.held.room(self, self.attempt.pending + self.relay.request.unsent)
+
     def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         relay = self.relay
         relay.perform(relay.exchange.head(self.attempt, status, fields, relay.now(), relay.runtime.wall()))
 
     def data(self, data: bytes) -> None:
-        relay = self.relay
-        relay.perform(relay.exchange.data(self.attempt, data, relay.now()))
+        relay, attempt = self.relay, self.attempt
+        relay.perform(relay.exchange.data(attempt, data, relay.now()))
+        committed = attempt.phase is PASSED_ON
+        if self._counted or not committed or not data.endswith(b"\n\n"):  # else: nothing but whole events
+            size = attempt.pending
+            if size > HELD_FREE:
+                self._counted = True
+                relay.runtime.held.grew(self, size, not committed)
+            else:
+                self.recount()
 
     def end(self) -> None:
         relay = self.relay
         self.call = None
         relay.perform(relay.exchange.end(self.attempt, relay.now()))
+        self.recount()
 
     def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
         relay = self.relay
         self.call = None
         relay.perform(relay.exchange.failed(self.attempt, failure, before_response, detail, relay.now()))
+
+    # HeldHolder
+
+    def measure(self) -> int:
+        return self.attempt.pending
+
+    def commit_early(self) -> None:
+        relay = self.relay
+        relay.perform(relay.exchange.commit_early(self.attempt, relay.now()))
+        self.recount()
+
+    def stop(self) -> None:
+        self._waits = True
+        self.steer()
+
+    def go_on(self) -> None:
+        self._waits = False
+        self.steer()
+
+    def recount(self) -> None:
+        """Something was passed on: it may hold less."""
+        if self._counted:
+            size = self.attempt.pending
+            self._counted = size > HELD_FREE
+            self.relay.runtime.held.hold(self, size)
+
+    def steer(self) -> None:
+        """Have the provider read or not: not while the client is full, nor while there is no memory for more."""
+        stopped = self._waits or self.relay.full
+        if stopped == self._stopped or self.call is None:
+            return
+        self._stopped = stopped
+        if stopped:
+            self.call.pause()
+            self.relay.exchange.stop(self.attempt, self.relay.now())
+        else:
+            self.call.resume()
+            self.relay.exchange.go_on(self.attempt, self.relay.now())
 
 
 class Relay:
@@ -76,6 +136,7 @@ class Relay:
         "_over",
         "exchange",
         "facts",
+        "full",
         "generation",
         "now",
         "request",
@@ -107,6 +168,8 @@ class Relay:
         self._extra_headers = extra_headers
         self._legs: list[Leg] = []
         self._over = False
+        self.full = False
+        """The client takes less than the provider gives."""
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
         retry = generation.plan.retry
@@ -134,17 +197,15 @@ class Relay:
 
     def blocked(self) -> None:
         """The client takes less than the provider gives."""
+        self.full = True
         for leg in self._legs:
-            if leg.call is not None:
-                leg.call.pause()
-        self.exchange.paused()
+            leg.steer()
 
     def drained(self) -> None:
         """The client has room again."""
+        self.full = False
         for leg in self._legs:
-            if leg.call is not None:
-                leg.call.resume()
-        self.exchange.resumed(self.now())
+            leg.steer()
 
     # Doing what the exchange says.
 
@@ -190,6 +251,8 @@ class Relay:
     def _tick(self) -> None:
         self._alarm, self._alarm_at = None, inf
         self.perform(self.exchange.tick(self.now()))
+        for leg in self._legs:
+            leg.recount()
 
     def _try(self, attempt: Attempt) -> None:
         assert self._body is not None
@@ -211,6 +274,7 @@ class Relay:
         for leg in self._legs:
             if leg.attempt is attempt:
                 self._legs.remove(leg)
+                self.runtime.held.drop(leg)
                 if leg.call is not None:
                     leg.call.cancel()
                 return

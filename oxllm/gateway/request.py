@@ -89,6 +89,11 @@ class Request:
         """The IP address on which the connection arrived; empty when the client has gone."""
         return self._address("sockname")
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the client."""
+        return self._connection.transport.get_write_buffer_size() if self._connection is not None else 0
+
     def _address(self, end: str) -> str:
         address = self._connection and self._connection.transport.get_extra_info(end)
         return str(address[0]) if isinstance(address, tuple) else ""

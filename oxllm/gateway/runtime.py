@@ -64,6 +64,7 @@ class Runtime:
         "bodies",
         "created",
         "generation",
+        "held",
         "log",
         "loop",
         "next_sweep",
@@ -105,6 +106,7 @@ class Runtime:
         self.created = int(wall())
         """Start of the process, seconds since the epoch; /v1/models shows it."""
         self.bodies = BodyBudget(plan.server.max_buffered_bytes)
+        self.held = pool.held
         self.generation = Generation(plan, Router(plan, rng))
         self._iterators = self._future_iterators()
         self.relays: dict[Relay, None] = {}
@@ -139,6 +141,8 @@ class Runtime:
             self.next_sweep = inf
             return
         self._sweep_later()
+        if self.held.contended:
+            self.held.look()
         for relay in self.relays:
             if relay.exchange.wake_at < self.next_sweep:
                 relay.arm()

@@ -149,7 +149,18 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     brings then decrypts into less than `upper`'s buffer, and is passed on at once.
     """
 
-    __slots__ = ("_context", "_host", "_incoming", "_lower", "_outgoing", "_phase", "_tls", "_upper", "_view")
+    __slots__ = (
+        "_context",
+        "_host",
+        "_incoming",
+        "_lower",
+        "_outgoing",
+        "_paused",
+        "_phase",
+        "_tls",
+        "_upper",
+        "_view",
+    )
 
     _incoming: ssl.MemoryBIO
     _outgoing: ssl.MemoryBIO
@@ -163,6 +174,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._host = host
         self._view = view
         self._phase = Phase.HANDSHAKE
+        self._paused = False
 
     # The protocol of the transport below
 
@@ -198,6 +210,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._phase is Phase.OPEN and isinstance(exc, OSError):
+            self._paused = False
             read_last(self._lower, self)
         if self._phase is Phase.CLOSED:
             return
@@ -223,10 +236,14 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._flush()
 
     def pause_reading(self) -> None:
+        self._paused = True
         self._lower.pause_reading()
 
     def resume_reading(self) -> None:
+        self._paused = False
         self._lower.resume_reading()
+        if self._phase is Phase.OPEN and (self._incoming.pending or self._tls.pending()):
+            asyncio.get_running_loop().call_soon(self._read)  # what came before the pause
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._lower.set_write_buffer_limits(high, low)
@@ -274,13 +291,18 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._upper.connection_made(self)
 
     def _read(self) -> None:
-        """Decrypt all that is there, and pass it on."""
+        """Decrypt all that is there, and pass it on: as much at a time as `upper` has room for, and while it reads."""
+        while self._phase is Phase.OPEN and not self._paused and self._read_some():
+            pass
+
+    def _read_some(self) -> bool:
+        """One buffer full. Whether there may be more."""
         plain = memoryview(self._upper.get_buffer(-1))
         got = 0
         ended = False
         broken: Broken | None = None
         try:
-            while self._incoming.pending and not ended:
+            while (self._incoming.pending or self._tls.pending()) and got < len(plain) and not ended:
                 count: int = self._tls.read(RECORD, plain[got:])  # type: ignore[assignment]
                 ended = count == 0
                 got += count
@@ -300,3 +322,4 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         elif self._phase is Phase.OPEN and ended:
             self._upper.eof_received()
             self.close()
+        return got == len(plain)

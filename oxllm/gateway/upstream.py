@@ -35,6 +35,7 @@ from typing import Protocol
 
 import httptools
 
+from oxllm.core.budget import HeldBudget
 from oxllm.core.outcome import Failure
 
 SLICE = 64 * 1024
@@ -68,6 +69,9 @@ class Caller(Protocol):
 
     def head(self, status: int, headers: Headers) -> None:
         """The response's head, field names lower-case. Interim 1xx are not reported; 101 is."""
+
+    def room(self) -> int:
+        """The most bytes that the next read may bring. Asked only while memory for answers is short."""
 
     def data(self, data: bytes) -> None:
         """The next bytes of the body, never empty, without framing."""
@@ -373,12 +377,14 @@ class Connection(asyncio.BufferedProtocol):
 
     `view` is the read buffer that all connections of a loop share: `get_buffer` and `buffer_updated` come
     in pairs, with nothing between them. `lost` is called once, when the connection is closed for any reason.
+    While `held` is full the caller says how much a read may bring.
     """
 
     __slots__ = (
         "_caller",
         "_error",
         "_headed",
+        "_held",
         "_lost",
         "_owner",
         "_response",
@@ -392,8 +398,15 @@ class Connection(asyncio.BufferedProtocol):
         "socket",
     )
 
-    def __init__(self, view: memoryview, lost: Callable[[Connection], None], proxied: bool = False) -> None:
+    def __init__(
+        self,
+        view: memoryview,
+        lost: Callable[[Connection], None],
+        proxied: bool = False,
+        held: HeldBudget | None = None,
+    ) -> None:
         self._view = view
+        self._held = held or HeldBudget()
         self._lost = lost
         self.proxied = proxied
         """Whether requests go in plain HTTP to a proxy: a 407 is then the proxy's."""
@@ -481,6 +494,8 @@ class Connection(asyncio.BufferedProtocol):
             self._waiter.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        if self._held.full and self._caller is not None:
+            return self._view[: self._caller.room()]
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:

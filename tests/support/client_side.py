@@ -99,6 +99,9 @@ class FakeTransport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert high is not None
         self._high = high
+        if len(self.unsent) > high and not self._full:
+            self._full = True
+            self._protocol.pause_writing()
 
     def pause_reading(self) -> None:
         self.paused = True

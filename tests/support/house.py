@@ -214,7 +214,9 @@ class House:
         self.admin = Admin(self.runtime)
         self.service = Service(self.runtime, self.admin)
         bodies = self.runtime.bodies
-        self.server = Server(self.loop, self.service, plan.server, self.wheel, bodies, rng, None, self.wall)
+        self.server = Server(
+            self.loop, self.service, plan.server, self.wheel, bodies, rng, None, self.wall, self.runtime.held
+        )
         self.runtime.server = self.server
         self.runtime.addresses = ("http://127.0.0.1:8080",)
 

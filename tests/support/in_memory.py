@@ -472,7 +472,8 @@ class World:
         self.runtime.generation = Generation(plan, self.router)
         admin = Admin(self.runtime)
         self.service = Service(self.runtime, admin)
-        self.server = Server(self.loop, self.service, plan.server, wheel, self.runtime.bodies, self.rng, wall=self.wall)
+        bodies, held = self.runtime.bodies, self.runtime.held
+        self.server = Server(self.loop, self.service, plan.server, wheel, bodies, self.rng, wall=self.wall, held=held)
         self.runtime.server = self.server
         self.written = b""
         """The log, once closed."""

@@ -90,6 +90,9 @@ class MemoryTransport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = 64 * 1024 if high is None else high
         self._low = self._high // 4 if low is None else low
+        if not self._write_paused and self.get_write_buffer_size() > self._high:
+            self._write_paused = True
+            self.protocol.pause_writing()
 
     def write_eof(self) -> None:
         if not self._eof_sent:
@@ -142,26 +145,26 @@ class MemoryTransport(asyncio.Transport):
         if self._paused or self._closing or self._closed:
             return
         if self._inbox:
-            size = max(1, min(len(self._inbox), CHUNK, self._cut()))
-            data = bytes(self._inbox[:size])
-            del self._inbox[:size]
-            self.peer._relieve()
-            self._hand_over(data)
+            self._read(max(1, min(len(self._inbox), CHUNK, self._cut())))
             self._schedule()
         elif self._eof_due:
             self._eof_due = False
             if not self.protocol.eof_received() and not self._closing:  # type: ignore[attr-defined]
                 self.close()
 
-    def _hand_over(self, data: bytes) -> None:
+    def _read(self, size: int) -> None:
+        """One read, of no more than the protocol's buffer has room for."""
         if isinstance(self.protocol, asyncio.BufferedProtocol):
-            while data:
-                buffer = self.protocol.get_buffer(len(data))
-                size = min(len(buffer), len(data))  # type: ignore[arg-type]
-                memoryview(buffer)[:size] = data[:size]
-                self.protocol.buffer_updated(size)
-                data = data[size:]
+            buffer = memoryview(self.protocol.get_buffer(size))
+            size = min(size, len(buffer))
+            buffer[:size] = self._inbox[:size]
+            del self._inbox[:size]
+            self.peer._relieve()
+            self.protocol.buffer_updated(size)
         else:
+            data = bytes(self._inbox[:size])
+            del self._inbox[:size]
+            self.peer._relieve()
             self.protocol.data_received(data)  # type: ignore[attr-defined]
 
     def _relieve(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from oxllm.core.budget import HELD_FREE, RESERVE, STEP, BodyBudget, BodyHolder, HeldBudget, RetryBudget
+from oxllm.core.budget import HELD_FREE, RESERVE, STEP, BodyBudget, BodyHolder, HeldBudget, HeldHolder, RetryBudget
 
 
 class RetryMachine(RuleBasedStateMachine):
@@ -154,58 +154,152 @@ TestBodyBudget = BodyMachine.TestCase
 TestBodyBudget.settings = settings(stateful_step_count=50)
 
 
+class Stream(HeldHolder):
+    """A stream: events of any size, a client that takes them now or later."""
+
+    def __init__(self, machine: HeldMachine) -> None:
+        self.machine = machine
+        self.partial = self.ready = 0
+        self.event = 0
+        """Size of the event that comes."""
+        self.holds_back = False
+        self.stopped = False
+        self.client = Waiting()
+
+    def measure(self) -> int:
+        return self.partial + self.ready
+
+    def commit_early(self) -> None:
+        self.holds_back = False
+        self.pass_on()
+        self.machine.budget.hold(self, self.measure())
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def go_on(self) -> None:
+        self.stopped = False
+
+    def pass_on(self) -> None:
+        self.client.unsent += self.ready
+        self.ready = 0
+        self.machine.budget.hold(self.client, self.client.unsent)
+
+    def read(self, most: int) -> int:
+        """One read. Returns how much it brought."""
+        budget = self.machine.budget
+        if self.stopped or (self.client.unsent > HELD_FREE and budget.full):
+            return 0
+        room = budget.room(self, self.measure() + self.client.unsent) if budget.full else READ
+        size = min(room, most, self.event - self.partial)
+        self.partial += size
+        if self.partial == self.event:
+            self.ready, self.partial, self.event = self.ready + self.event, 0, 0
+        if not self.holds_back:
+            self.pass_on()
+        budget.grew(self, self.measure(), self.holds_back and self.ready > 0)
+        return size
+
+
+class Waiting(HeldHolder):
+    """What waits for a client."""
+
+    def __init__(self) -> None:
+        self.unsent = 0
+
+    def measure(self) -> int:
+        return self.unsent
+
+
+READ = 2000
+EVENT = 9000
+
+
 class HeldMachine(RuleBasedStateMachine):
-    limit = 10_000
+    """Streams over a budget: whatever they do, the sum stays in its bound, and all of them come to their end."""
+
+    limit = 23_000
 
     def __init__(self) -> None:
         super().__init__()
-        self.budget: HeldBudget[int] = HeldBudget(self.limit)
-        self.held: dict[int, int] = {}
-        self.line: list[tuple[int, int]] = []
+        self.budget = HeldBudget(self.limit, EVENT + 2 * READ, READ)
+        self.streams: list[Stream] = []
 
-    def fits(self, holder: int, size: int) -> bool:
-        return sum(self.held.values()) + size <= self.limit or self.held.get(holder, 0) + size <= HELD_FREE
+    @precondition(lambda self: len(self.streams) < 20)
+    @rule(
+        count=st.sampled_from([1, 3, 6]),
+        size=st.sampled_from([1, 500, HELD_FREE, HELD_FREE + 1, 3000, EVENT, EVENT]),
+        holds_back=st.booleans(),
+    )
+    def begin(self, count: int, size: int, holds_back: bool) -> None:
+        for _ in range(count):
+            stream = Stream(self)
+            stream.event, stream.holds_back = size, holds_back
+            self.streams.append(stream)
 
-    def model_serves(self) -> list[int]:
-        granted = []
-        while self.line and self.fits(*self.line[0]):
-            holder, size = self.line.pop(0)
-            self.held[holder] = self.held.get(holder, 0) + size
-            granted.append(holder)
-        return granted
+    @precondition(lambda self: self.streams)
+    @rule(which=st.integers(0, 50), most=st.sampled_from([1, 700, READ, READ, READ]), times=st.integers(1, 4))
+    def read(self, which: int, most: int, times: int) -> None:
+        stream = self.streams[which % len(self.streams)]
+        for _ in range(times):
+            if not stream.event and stream.measure() < EVENT:
+                stream.event = 1 + which * 400
+            stream.read(most)
 
-    @rule(holder=st.integers(0, 7), size=st.sampled_from([1, 500, 1024, 1025, 3000, 9000]))
-    def take(self, holder: int, size: int) -> None:
-        if any(waiting == holder for waiting, _ in self.line):
-            return
-        may = (not self.line or self.held.get(holder, 0) + size <= HELD_FREE) and self.fits(holder, size)
-        assert self.budget.take(holder, size) == may
-        if may:
-            self.held[holder] = self.held.get(holder, 0) + size
-        else:
-            self.line.append((holder, size))
+    @rule(most=st.sampled_from([100, HELD_FREE, READ, READ]), times=st.integers(1, 3))
+    def all_read(self, most: int, times: int) -> None:
+        for stream in self.streams * times:
+            stream.read(most)
 
-    @precondition(lambda self: any(self.held.values()))
-    @rule(which=st.integers(0, 7), share=st.sampled_from([0.0, 0.5, 1.0]))
-    def give(self, which: int, share: float) -> None:
-        holders = sorted(holder for holder in self.held if self.held[holder])
-        holder = holders[which % len(holders)]
-        size = max(1, int(self.held[holder] * share))
-        self.held[holder] -= size
-        assert list(self.budget.give(holder, size)) == self.model_serves()
+    @precondition(lambda self: self.streams)
+    @rule(which=st.integers(0, 50), size=st.sampled_from([1, 1000, EVENT]), told=st.booleans())
+    def client_takes(self, which: int, size: int, told: bool) -> None:
+        client = self.streams[which % len(self.streams)].client
+        client.unsent -= min(size, client.unsent)
+        if told:
+            self.budget.hold(client, client.unsent)
 
-    @rule(holder=st.integers(0, 7))
-    def drop(self, holder: int) -> None:
-        self.held.pop(holder, None)
-        self.line = [entry for entry in self.line if entry[0] != holder]
-        assert list(self.budget.drop(holder)) == self.model_serves()
+    @precondition(lambda self: self.streams)
+    @rule(which=st.integers(0, 50))
+    def leave(self, which: int) -> None:
+        stream = self.streams.pop(which % len(self.streams))
+        self.budget.drop(stream)
+        self.budget.drop(stream.client)
+
+    @rule()
+    def look(self) -> None:
+        self.budget.look()
 
     @invariant()
-    def adds_up(self) -> None:
-        assert self.budget.total == sum(self.held.values())
-        assert self.budget.total <= self.limit + HELD_FREE * 8
-        largest = self.budget.largest()
-        assert (self.held[largest] if largest is not None else 0) == max(self.held.values(), default=0)
+    def adds_up_within_the_bound(self) -> None:
+        sizes = [size for stream in self.streams for size in (stream.measure(), stream.client.unsent)]
+        assert sum(sizes) <= self.limit + HELD_FREE * len(self.streams)
+        assert self.budget.full == (self.budget.total > self.budget.mark)
+
+    @invariant()
+    def nobody_waits_for_nobody(self) -> None:
+        if any(stream.stopped for stream in self.streams):
+            assert any(s.client.unsent or (s.measure() > HELD_FREE and not s.stopped) for s in self.streams)
+
+    def teardown(self) -> None:
+        event(f"somebody waited: {any(stream.stopped for stream in self.streams)}")
+        self.come_to_an_end()
+
+    def come_to_an_end(self) -> None:
+        """Once the clients take what there is, every event comes through."""
+        rounds = 0
+        while any(stream.event or stream.stopped for stream in self.streams):
+            rounds += 1
+            assert rounds < 1000
+            for stream in self.streams:
+                stream.holds_back = stream.holds_back and stream.event > 0
+                stream.client.unsent = 0
+                stream.read(READ)
+            self.budget.look()
+        for stream in self.streams:
+            self.budget.drop(stream)
+            self.budget.drop(stream.client)
+        assert (self.budget.total, self.budget.full, self.budget.contended) == (0, False, False)
 
 
 TestHeldBudget = HeldMachine.TestCase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.budget import HELD_FREE, RESERVE, STEP, BodyBudget, BodyHolder, HeldBudget, RetryBudget
+from oxllm.core.budget import HELD_FREE, RESERVE, STEP, BodyBudget, BodyHolder, HeldBudget, HeldHolder, RetryBudget
 
 MIB = 1024 * 1024
 
@@ -216,45 +216,145 @@ def test_of_many_uploads_at_once_each_is_served_or_gives_way(uploads: int) -> No
     assert (budget.total, budget.waiting) == (0, 0)
 
 
-def test_held_bytes_are_shared_until_the_bound() -> None:
-    budget: HeldBudget[str] = HeldBudget(10_000)
-    assert budget.take("a", 6000)
-    assert budget.take("b", 4000)
-    assert not budget.take("a", 1)
-    assert (budget.total, budget.held("a"), budget.largest()) == (10_000, 6000, "a")
+class Reader(HeldHolder):
+    """One that reads an answer: `early` is what it passes on when asked to."""
+
+    def __init__(self, budget: HeldBudget, early: bool = False) -> None:
+        self.budget = budget
+        self.size = 0
+        self.early = early
+        self.stopped = False
+        self.asked = 0
+
+    def has(self, size: int) -> None:
+        self.size = size
+        self.budget.grew(self, size, self.early)
+
+    def measure(self) -> int:
+        return self.size
+
+    def commit_early(self) -> None:
+        self.asked += 1
+        self.size = 0
+        self.budget.hold(self, 0)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def go_on(self) -> None:
+        self.stopped = False
 
 
-def test_each_may_hold_a_kib_however_full_it_is() -> None:
-    budget: HeldBudget[str] = HeldBudget(10_000)
-    budget.take("a", 10_000)
-    assert budget.take("b", HELD_FREE)
-    assert not budget.take("b", 1)
+def held_budget() -> HeldBudget:
+    """Full past 10,000 bytes of 30,000, of which a turn has 18,000."""
+    return HeldBudget(30_000, 18_000, 2_000)
 
 
-def test_who_was_told_no_is_named_when_it_has_what_it_asked_for() -> None:
-    budget: HeldBudget[str] = HeldBudget(10_000)
-    budget.take("a", 9000)
-    assert not budget.take("b", 3000)
-    assert not budget.take("c", 2000)
-    assert budget.give("a", 1000) == []
-    assert budget.give("a", 8000) == ["b", "c"]
-    assert (budget.held("b"), budget.held("c"), budget.total) == (3000, 2000, 5000)
+def readers(budget: HeldBudget, *sizes: int) -> list[Reader]:
+    made = [Reader(budget) for _ in sizes]
+    for reader, size in zip(made, sizes, strict=True):
+        reader.has(size)
+    return made
 
 
-def test_nobody_passes_those_in_line_with_more_than_a_kib() -> None:
-    budget: HeldBudget[str] = HeldBudget(10_000)
-    budget.take("a", 8000)
-    assert not budget.take("b", 5000)
-    assert not budget.take("c", 2000)
-    assert budget.take("d", HELD_FREE)
+def stopped(*readers: Reader) -> list[bool]:
+    return [reader.stopped for reader in readers]
+
+
+def test_what_is_held_counts_from_a_kib_on() -> None:
+    budget = held_budget()
+    small, large = readers(budget, HELD_FREE, HELD_FREE + 1)
+    assert budget.total == HELD_FREE + 1
+    large.has(HELD_FREE)
+    small.has(0)
+    assert budget.total == 0
+
+
+def test_a_read_brings_what_it_likes_until_it_is_full_and_then_what_is_lacking_to_a_kib() -> None:
+    budget = held_budget()
+    first, small = readers(budget, 10_000, 100)
+    assert budget.room(small, 100) == 64 * 1024
+    first.has(10_001)
+    assert budget.full
+    assert budget.room(small, 100) == HELD_FREE - 100
+    assert budget.room(small, HELD_FREE) == 1
+
+
+def test_the_largest_that_can_commits_early_and_only_as_many_as_are_needed() -> None:
+    budget = held_budget()
+    hopeless, larger, large = readers(budget, 5000, 3000, 2000)
+    larger.early = large.early = True
+    larger.has(3000)
+    large.has(2500)
+    assert (hopeless.asked, larger.asked, large.asked) == (0, 1, 0)
+    assert stopped(hopeless, larger, large) == [False] * 3
+
+
+def test_one_gets_the_turn_and_the_others_wait_until_it_is_done() -> None:
+    budget = held_budget()
+    first, second, third = readers(budget, 9000, 1500, 1500)
+    assert stopped(first, second, third) == [False, False, True]
+    assert budget.room(second, 1500) == 64 * 1024
+    second.has(17_000)
+    assert stopped(second) == [False]
+    second.has(0)
+    assert stopped(third) == [False]
+    third.has(2000)
+    first.has(9001)
+    assert stopped(first, third) == [True, False]
+    third.has(0)
+    assert stopped(first) == [False]
+
+
+def test_who_waited_first_goes_first_however_often_it_was_stopped() -> None:
+    budget = held_budget()
+    readers(budget, 9000)
+    turn, first, second = readers(budget, 1100, 1200, 1300)
+    assert stopped(turn, first, second) == [False, True, True]
+    budget.drop(turn)
+    assert stopped(first, second) == [False, True]
+
+
+def test_the_turn_waits_until_clients_have_taken_what_leaves_no_room_for_it() -> None:
+    budget = held_budget()
+    client = Reader(budget)
+    budget.hold(client, 15_000)
+    (reader,) = readers(budget, 2000)
+    assert stopped(reader) == [True]
+    client.size = 12_000
+    budget.look()
+    assert stopped(reader) == [False]
+
+
+def test_when_all_that_is_held_waits_for_room_one_goes_on_all_the_same() -> None:
+    budget = held_budget()
+    first, second = readers(budget, 9000, 9000)
+    assert stopped(first) == [False]
+    assert stopped(second) == [False]
+    first.has(9500)
+    assert stopped(first) == [True]
+    second.has(0)
+    assert stopped(first) == [False]
+
+
+def test_a_turn_that_is_not_used_goes_to_the_next() -> None:
+    budget = held_budget()
+    _, silent, second = readers(budget, 8000, 2500, 1300)
+    budget.look()
+    assert stopped(second) == [True]
+    budget.look()
+    assert stopped(second) == [False]
+    assert budget.contended
+    silent.has(2501)
+    assert stopped(silent) == [True]
+    second.has(0)
+    assert stopped(silent) == [False]
 
 
 def test_who_leaves_gives_all_back_and_loses_its_place() -> None:
-    budget: HeldBudget[str] = HeldBudget(10_000)
-    budget.take("a", 9000)
-    budget.take("b", 3000)
-    budget.take("c", 3000)
-    assert budget.drop("b") == []
-    assert budget.drop("a") == ["c"]
-    assert budget.drop("c") == ()
-    assert (budget.total, budget.largest()) == (0, None)
+    budget = held_budget()
+    first, second, third = readers(budget, 9000, 9000, 9000)
+    assert stopped(third) == [True]
+    for reader in (third, second, first, first):
+        budget.drop(reader)
+    assert (budget.total, budget.full, budget.contended) == (0, False, False)

@@ -127,9 +127,9 @@ def test_what_is_no_whole_event_of_content_ends_no_gap() -> None:
 
 def test_a_gap_in_which_the_client_did_not_read_is_no_gap_of_the_providers() -> None:
     d = drive().stream("alpha", token("a")).pass_time(1)
-    d.exchange.paused()
+    d.exchange.stop(d["alpha"], d.now)
     d.pass_time(30)
-    d.exchange.resumed(d.now)
+    d.exchange.go_on(d["alpha"], d.now)
     d.pass_time(0.5).data("alpha", token("b"))
     assert gaps(d) == (1, 0.5)
 
@@ -563,25 +563,25 @@ def test_a_request_whose_connection_died_is_not_repeated_at_a_provider_whose_bre
 
 def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:
     d = drive().stream("alpha", token("a"))
-    d.exchange.paused()
+    d.exchange.stop(d["alpha"], d.now)
     d.pass_time(500)
     assert d.client.over is None
-    d.exchange.resumed(d.now)
+    d.exchange.go_on(d["alpha"], d.now)
     assert d.pass_time(59).client.over is None
     assert d.pass_time(2).client.over == "break"
 
 
 def test_a_slow_clients_pause_behind_a_complete_answer_leaves_the_two_seconds() -> None:
     d = drive().stream("alpha", token("a"), FINISH)
-    d.exchange.paused()
+    d.exchange.stop(d["alpha"], d.now)
     d.pass_time(100)
-    d.exchange.resumed(d.now)
+    d.exchange.go_on(d["alpha"], d.now)
     assert d.pass_time(2.1).client.over == "end"
 
 
 def test_a_slow_client_does_not_keep_a_provider_that_has_said_it_all() -> None:
     d = drive().stream("alpha", token("a"), FINISH, DONE)
-    d.exchange.paused()
+    d.exchange.stop(d["alpha"], d.now)
     assert d.pass_time(2.1).running == []
 
 

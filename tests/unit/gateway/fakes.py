@@ -18,6 +18,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[Any] = []
+        self.rooms = 1
         self.on: dict[str, Callable[[], object]] = {}
         """What to do when an event of that name comes."""
         self.call: Call | None = None
@@ -38,6 +39,9 @@ class Recorder:
 
     def sent(self) -> None:
         self._note("sent")
+
+    def room(self) -> int:
+        return self.rooms
 
     def head(self, status: int, headers: Headers) -> None:
         self._note("head", status, headers)

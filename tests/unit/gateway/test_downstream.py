@@ -593,6 +593,42 @@ def test_the_handler_hears_of_a_full_client_and_of_room(bench: Bench, client: Cl
     assert bench.service.pressure == ["blocked", "drained"]
 
 
+def test_what_waits_for_a_client_is_counted_until_it_is_taken_or_the_client_gone(bench: Bench) -> None:
+    bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 200 * KIB)
+    takes, leaves = bench.client(), bench.client()
+    for client in (takes, leaves):
+        client.transport.stuck = True
+        client.send(get())
+    assert bench.server.held.total >= 400 * KIB
+    takes.transport.take(190 * KIB)
+    assert 200 * KIB < bench.server.held.total < 220 * KIB
+    takes.transport.take(20 * KIB)
+    leaves.connection.lose()
+    bench.advance(5.1)
+    assert bench.server.held.total == 0
+
+
+def test_while_memory_for_answers_is_full_a_writer_is_held_back_from_a_kib_on(bench: Bench, client: Client) -> None:
+    full = bench.client()
+    full.transport.stuck = client.transport.stuck = True
+    bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 1024 * KIB)
+    full.send(get())
+    assert bench.server.held.full
+    bench.service.on_serve = lambda request: request.begin(200, [], None)
+    client.send(get())
+    request = bench.service.served[-1]
+    for _ in range(20):
+        request.write(b"y" * 100)
+    assert bench.service.pressure == ["blocked", "blocked"]
+    full.connection.lose()
+    bench.clock.settle()
+    client.transport.take(3000)
+    assert bench.service.pressure[-1] == "drained"
+    bench.service.pressure.clear()
+    request.write(b"y" * 60 * KIB)
+    assert bench.service.pressure == []
+
+
 def test_a_client_that_does_not_read_gets_no_next_answer(bench: Bench, client: Client) -> None:
     bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 50_000)
     client.transport.stuck = True

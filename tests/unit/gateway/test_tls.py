@@ -444,3 +444,23 @@ async def test_a_tls_connection_costs_less_than_40_kb(side: Side) -> None:
     assert process.returncode == 0
     print(f"{float(out):.1f} KB a TLS connection")
     assert 5 < float(out) < 40
+
+
+@pytest.mark.parametrize("room", [1, 700])
+async def test_narrow_reads_and_pauses_lose_nothing(side: Side, room: int) -> None:
+    side.pool.held.full = True
+    caller, over = Recorder(), asyncio.Event()
+    caller.rooms = room
+    body = bytes(range(256)) * (4 * room)
+
+    def pause() -> None:
+        assert caller.call is not None
+        caller.call.pause()
+        asyncio.get_running_loop().call_soon(caller.call.resume)
+
+    caller.on = {"data": pause, "end": over.set, "failed": over.set}
+    provider = side.provider(await side.serve(echo, side.certified(HOST)))
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    caller.call = side.pool.request(provider, head, [body], caller)
+    await asyncio.wait_for(over.wait(), 20)
+    assert caller.body == body
