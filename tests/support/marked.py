@@ -69,15 +69,16 @@ class Misused(asyncio.Protocol):
         head, end, body = self._buffer.partition(b"\r\n\r\n")
         found = _LENGTH.search(head)
         if end and found and len(body) >= int(found[1]):
-            self._flaky.pipelined += len(body) > int(found[1])
+            if self._unasked:
+                self._flaky.excused.update(_MARK.findall(body))
+            elif len(body) > int(found[1]):
+                self._flaky.pipelined += 1
             self._buffer = b""
             self._serve(body[: int(found[1])])
 
     def _serve(self, body: bytes) -> None:
         (mark,) = _MARK.findall(body)
         flaky = self._flaky
-        if self._unasked:
-            flaky.excused.add(mark)
         self._busy += 1
         flaky.asked += 1
         how = flaky.rng.choices(WAYS, WEIGHTS)[0]
