@@ -6,6 +6,7 @@ import os
 import socket
 
 FIRST_FD = 3
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def notify(state: str) -> None:
@@ -24,12 +25,28 @@ def notify(state: str) -> None:
 
 
 def sockets() -> list[socket.socket]:
-    """The listening sockets that were handed over at start, if any."""
+    """The listening sockets that were handed over at start, if any. Raises ValueError for what is not TCP."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = int(os.environ.get("LISTEN_FDS", "0"))
     found = [socket.socket(fileno=fd) for fd in range(FIRST_FD, FIRST_FD + count)]
+    if not all(map(_can_be_served, found)):
+        for sock in found:
+            sock.close()
+        raise ValueError(
+            "the service manager hands over a socket that cannot be served: "
+            "in its .socket unit write ListenStream= with a port, or an address and a port, and no Accept=yes"
+        )
     for sock in found:
         sock.set_inheritable(False)
         sock.setblocking(False)
     return found
+
+
+def _can_be_served(sock: socket.socket) -> bool:
+    """A TCP socket that listens."""
+    return (
+        sock.family in FAMILIES
+        and sock.type == socket.SOCK_STREAM
+        and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+    )

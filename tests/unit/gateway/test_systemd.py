@@ -56,3 +56,25 @@ def test_sockets_that_were_handed_over_are_taken(monkeypatch: pytest.MonkeyPatch
             assert taken.getsockname() == listener.getsockname()
             assert not taken.getblocking()
             assert not taken.get_inheritable()
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "listens"),
+    [
+        (socket.AF_UNIX, socket.SOCK_STREAM, True),
+        (socket.AF_INET, socket.SOCK_DGRAM, False),
+        (socket.AF_INET, socket.SOCK_STREAM, False),
+    ],
+)
+def test_what_cannot_be_served_says_what_to_write(
+    family: int, kind: int, listens: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(family, kind) as sock:
+        sock.bind(str(tmp_path / "s") if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        if listens:
+            sock.listen()
+        monkeypatch.setattr(systemd, "FIRST_FD", os.dup(sock.fileno()))
+        monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+        monkeypatch.setenv("LISTEN_FDS", "1")
+        with pytest.raises(ValueError, match="write ListenStream= with a port"):
+            systemd.sockets()
