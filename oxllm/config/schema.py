@@ -358,7 +358,7 @@ class Provider(Section):
         'ca_file = "corp.pem"',
     )
     proxy: Annotated[str, checked(_optional_proxy)] | None = setting(
-        "HTTP proxy to CONNECT through; empty means none. If absent, HTTPS_PROXY and NO_PROXY decide, as for curl.",
+        "HTTP proxy, for https by CONNECT; empty means none. If absent, HTTPS_PROXY and NO_PROXY decide, as for curl.",
         None,
         'proxy = "http://proxy.example.com:3128"',
     )

@@ -9,7 +9,8 @@ do. What each means here:
     choices with a role, empty deltas, none    yes          nothing yet (Azure's filter results, Ollama's lost errors)
     a finish_reason                            yes          that choice is done; all are: the answer is complete
     no choices but usage                       unless       counted; dropped if only we asked for it
-    JSON without choices or error (a ping)     no           nothing; counted
+    JSON without choices or error (a ping),    no           nothing; counted
+      or nothing but white space
     error, or finish_reason "error"            no           a break
     what is no JSON, or choices of no          no           a break: it may have been content
       known shape, an event over 1 MiB
@@ -239,6 +240,9 @@ class StreamReader:
         """What is no event of ours: the end mark, JSON of another shape, or no JSON."""
         if payload == b"[DONE]":
             return self._stop("its end mark came before a finish_reason")
+        if not payload.strip():
+            self.dropped += 1
+            return b""
         try:
             payload.decode()
             _decode_raw(payload)

@@ -670,6 +670,8 @@ class Exchange:
 
     def _settle(self, attempt: Attempt, result: Outcome, now: float, phase: Phase = Phase.ENDED) -> None:
         """End an attempt's part in the request: its ticket, its record, its place among the running."""
+        if isinstance(attempt.reader, StreamReader):
+            attempt.candidate.state.counters.dropped += attempt.reader.dropped
         self.changes += self._router.end(attempt.ticket, result, now)
         self._note(attempt, describe(result), now)
         attempt.move(phase)

@@ -80,7 +80,17 @@ class Distribution(msgspec.Struct, frozen=True):
 class Counters:
     """What one target did. Plain attributes, to be added to."""
 
-    __slots__ = ("attempts", "completion_tokens", "failures", "lost", "prompt_tokens", "retries", "successes", "ttft")
+    __slots__ = (
+        "attempts",
+        "completion_tokens",
+        "dropped",
+        "failures",
+        "lost",
+        "prompt_tokens",
+        "retries",
+        "successes",
+        "ttft",
+    )
 
     def __init__(self) -> None:
         self.attempts = 0
@@ -91,6 +101,8 @@ class Counters:
         self.failures: dict[Cause, int] = {}
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self.dropped = 0
+        """Events of streams that had neither choices nor an error."""
         self.ttft = Histogram()
         """Attempt begun -> first content."""
 

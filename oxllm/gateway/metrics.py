@@ -40,6 +40,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_attempt_retries_total": ("counter", "Second tries at the same target."),
     "oxllm_attempt_lost_total": ("counter", "Attempts cancelled: a hedge was faster, or the gateway stopped."),
     "oxllm_attempt_first_content_seconds": ("histogram", "Attempt begun to first content."),
+    "oxllm_stream_events_dropped_total": ("counter", "Stream events with neither choices nor an error, not passed on."),
     "oxllm_tokens_total": ("counter", "Tokens, as providers report them."),
     "oxllm_cooldown_seconds": ("gauge", "Seconds until the target may be asked again after a limit or mark, else 0."),
     "oxllm_provider_in_flight": ("gauge", "Attempts under way at a provider."),
@@ -158,6 +159,7 @@ def _target(page: _Page, target: TargetState, now: float) -> None:
     page.add("oxllm_attempt_retries_total", totals.retries, **labels)
     page.add("oxllm_attempt_lost_total", totals.lost, **labels)
     page.histogram("oxllm_attempt_first_content_seconds", totals.ttft, **labels)
+    page.add("oxllm_stream_events_dropped_total", target.counters.dropped, **labels)
     page.add("oxllm_tokens_total", totals.prompt_tokens, **labels, type="prompt")
     page.add("oxllm_tokens_total", totals.completion_tokens, **labels, type="completion")
     until = max(target.cooldown.until, target.provider.cooldown.until)

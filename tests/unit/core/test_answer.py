@@ -96,6 +96,12 @@ def test_json_without_choices_or_error_is_dropped_and_counted(event: object) -> 
     assert (out, reader.dropped, reader.failure, reader.complete) == (sse(TEXT, STOP), 1, None, True)
 
 
+@pytest.mark.parametrize("event", [b"  ", b"\t", b"\ndata:"])
+def test_data_of_white_space_is_dropped_and_counted_as_it_cannot_have_been_content(event: bytes) -> None:
+    reader, out = read(TEXT, event, STOP)
+    assert (out, reader.dropped, reader.complete) == (sse(TEXT, STOP), 1, True)
+
+
 def test_names_ids_retries_and_comments_are_dropped() -> None:
     reader = StreamReader(1, False)
     stream = b": OPENROUTER PROCESSING\n\nid: 1\nevent: message\nretry: 3000\ndata: %b\n\nevent: ping\n\n"

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from oxllm.gateway.metrics import FAMILIES
-from tests.support.house import House, answer, plan_of, stream, token
+from tests.support.house import House, answer, chunk, plan_of, stream, token
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"'
@@ -134,6 +134,18 @@ def test_a_stall_shows_among_the_gaps_of_a_stream_that_breaks() -> None:
         assert value(series, "oxllm_stream_event_gap_seconds_bucket", model="smart", le="16") == 0
         assert value(series, "oxllm_stream_event_gap_seconds_bucket", model="smart", le="32") == 1
         assert value(series, "oxllm_request_failures_total", model="smart", cause="network") == 1
+
+
+def test_events_that_are_not_passed_on_are_counted_also_of_a_stream_that_fails() -> None:
+    with House() as house:
+        ping = chunk(b'data: {"type":"ping"}\n\n')
+        house.providers["alpha"].replies = [[stream()[0], ping, ping, 0.1, "reset"]]
+        house.providers["beta"].replies = [stream(ping, token("a"))]
+        house.chat(stream=True)
+        house.advance(10)
+        series = scrape(house)
+        assert value(series, "oxllm_stream_events_dropped_total", provider="alpha", model="m") == 2
+        assert value(series, "oxllm_stream_events_dropped_total", provider="beta", model="m") == 1
 
 
 def test_a_breaker_that_opens_shows_its_move_and_the_time_left() -> None:
