@@ -81,7 +81,7 @@ def test_the_printed_status_watches_until_ctrl_c(demo: Demo) -> None:
     command = pasted(demo, r"^  oxllm status --watch -p \d+$").split()
     command[0] = serve_command(Path())[0]
     with OnTerminal(command, {"XDG_RUNTIME_DIR": str(demo.runtime)}) as terminal:
-        terminal.until("\x1b[H", times=2)
+        terminal.until("\x1b[J")
         page = terminal.seen.split("\x1b[H")[1]
         assert "flaky" in page
         assert all(len(re.sub(r"\x1b\[[0-9;?]*\w", "", line)) <= 80 for line in page.split("\r\n"))

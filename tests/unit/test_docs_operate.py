@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from oxllm import plan
 from oxllm.cli import COMMANDS
 from oxllm.config.compile import load
 from oxllm.gateway import admin, log, records, reload, telemetry
+from tests.support.house import House
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,6 +37,23 @@ SECURITY = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").
 )
 def test_a_figure_of_operations_is_the_codes(words: str) -> None:
     assert words in OPERATIONS
+
+
+def test_every_field_of_a_logged_request_is_explained() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    told = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", page.split("| field |")[1], re.MULTILINE)))
+    with House(json_log=True) as house:
+        house.chat()
+        house.advance(1)
+        assert {"event", *told} == set(msgspec.json.decode(house.log_text()))
+
+
+def test_the_events_of_the_log_are_those_of_the_code() -> None:
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "oxllm" / "gateway").glob("*.py"))
+    used = set(re.findall(r"(?:log|self)\.event\(\s*\"(\w+)\"", source)) | {"request"}
+    told = re.search(r"`event` is (.*?)\. Of a request", OPERATIONS)
+    assert told is not None
+    assert set(re.findall(r"`(\w+)`", told[1])) == used
 
 
 def test_the_networks_of_security_are_the_defaults() -> None:
