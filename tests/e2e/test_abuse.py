@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import pytest
 from tests.support.abuse import Caller, Rest, answers
 from tests.support.mutated import MODELS, SETTINGS, Believers, Campaign, Liar
 from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST, SMUGGLING
-from tests.support.scripted import HANG, Provider, Scripted, healthy, stream, token
+from tests.support.scripted import HANG, PAUSE, Provider, Scripted, Steps, healthy, stream, token
 from tests.support.user import Gateway, config, eventually, gateway
 
 
@@ -54,7 +55,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         cast.add("stalling").replies = [stream(token("a"), HANG)]
         cast.add("flowing").replies = [stream(token("a"), *[token("b" * 1000)] * 3000)]
         cast.add("liar")
-        models = {name: [name] for name in cast.providers} | MODELS
+        cast.add("dribbler")
+        models = {name: [name] for name in cast.providers} | MODELS | {"dribbled": ["dribbler", "fine"]}
         text = config({p.name: p.url for p in cast.providers.values()}, models, settings=SETTINGS)
         with gateway(tmp_path_factory.mktemp("abuse"), text) as running:
             site = Site(running, cast, Rest(running))
@@ -184,6 +186,32 @@ def test_a_client_may_leave_at_any_moment_in_any_way(site: Site, when: str, how:
     caller.leave(how)
     if len(site.hanging.asked) > asked:
         assert left.wait(1), "the provider still works for nobody"
+
+
+# A provider that dribbles.
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"HTTP/1.1 200 OK\r\nx: ",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: ping\n\n",
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n1;x=",
+    ],
+    ids=["head", "interim", "comments", "extension"],
+)
+def test_a_provider_that_is_busy_saying_nothing_is_passed_over_in_time(site: Site, start: bytes) -> None:
+    dribbler = site.cast.providers["dribbler"]
+    piece = start[-9:] if b"ping" in start else start if b"100" in start else b"y"
+    steps: Steps = [start]
+    for _ in range(200):
+        steps += [PAUSE, piece]
+    dribbler.replies = [steps]
+    begun = time.monotonic()
+    (reply,), _ = answers(site.ask(chat("dribbled", "Connection: close", more='"stream":true,')))
+    assert (reply.status, reply.headers["x-oxllm-provider"]) == (200, "fine")
+    assert 0.25 < time.monotonic() - begun < 2
 
 
 # By the thousand. The long ones are in tests/soak.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,19 @@ import psutil
 import pytest
 
 from tests.support.gateway import CLEAN, serve_command
-from tests.support.scripted import HANG, Reply, Scripted, answer, completion, healthy, stream, token
+from tests.support.scripted import (
+    HANG,
+    RESET,
+    Asked,
+    Reply,
+    Scripted,
+    Steps,
+    answer,
+    completion,
+    healthy,
+    stream,
+    token,
+)
 from tests.support.user import Gateway, config, gateway
 
 MB = 2**20
@@ -176,7 +189,40 @@ GARBAGE: dict[str, Reply] = {
     "huge-event": stream(b"data: " + b"x" * 2**21),
     "lines-without-end": stream(b"x" * 2**20, b"y" * 2**20),
     "answer-and-more": [*answer(200, completion("right")), NOISE],
+    "length-past-its-end": [HEAD + b"content-length: 9999\r\n\r\n" + completion("x")],
+    "switching": [b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n" + NOISE],
+    "204-with-a-body": answer(204, completion("x")),
+    "205": answer(205, completion("x")),
+    "304-with-a-body": answer(304, completion("x")),
+    "gzip": answer(200, b"\x1f\x8b" + NOISE, "content-encoding: gzip"),
+    "gzip-in-transfer": [HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n", *stream(NOISE)[1:]],
+    "bare-line-feeds": [HEAD.replace(b"\r\n", b"\n") + b"content-length: 2\n\n{}"],
+    "folded": [HEAD + b"x: a\r\n b\r\ncontent-length: 2\r\n\r\n{}"],
+    "nul": [HEAD + b"x: \0\r\ncontent-length: 2\r\n\r\n{}"],
+    "a-request": [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"],
+    "chunk-without-end": [HEAD + b"transfer-encoding: chunked\r\n\r\n1;" + b"e" * 2**20],
+    "trailers-without-end": [HEAD + b"transfer-encoding: chunked\r\n\r\n0\r\n" + b"x: y\r\n" * 2**17],
 }
+ODD: dict[str, Callable[[bytes], Steps]] = {
+    "twice": lambda whole: [whole + whole],
+    "twice-but-the-second-is-another": lambda whole: [whole + whole.replace(b"right", b"wrong")],
+    "then-garbage": lambda whole: [whole + NOISE],
+    "then-a-reset": lambda whole: [whole, RESET],
+    "news-first": lambda whole: [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 E\r\nlink: <x>\r\n\r\n" + whole],
+    "byte-by-byte": lambda whole: [whole[at : at + 1] for at in range(len(whole))],
+    "http-1.0": lambda whole: [whole.replace(b"HTTP/1.1", b"HTTP/1.0")],
+    "until-its-end": lambda whole: [re.sub(rb"(?i)content-length: \d+\r\n", b"", whole)],
+    "no-reason": lambda whole: [re.sub(rb"200 \w+", b"200 ", whole)],
+    "64-fields": lambda whole: [whole.replace(b"\r\n", b"\r\n" + b"x-a: b\r\n" * 64, 1)],
+    "zeros-in-front": lambda whole: [whole.replace(b"content-length: ", b"content-length: 000")],
+    "capitals": lambda whole: [re.sub(rb"(?m)^[a-z-]+:", lambda name: name[0].upper(), whole, count=3)],
+}
+"""What a provider makes of its right answer, which is one all the same."""
+
+
+def oddly(make: Callable[[bytes], Steps]) -> Callable[[Asked], Steps]:
+    """A reply that is the right one, but for what `make` does to it."""
+    return lambda asked: make(b"".join(step for step in healthy("right")(asked) if isinstance(step, bytes)))
 
 
 class Site(NamedTuple):
@@ -194,6 +240,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 garbled, right = cast.add(f"{key}-{mode}"), cast.add(f"{key}-{mode}-right")
                 garbled.replies, right.replies = [reply], [healthy("right")]
                 models[f"{key}-{mode}"] = [garbled.name, right.name]
+        for key, make in ODD.items():
+            odd, spare = cast.add(f"odd-{key}"), cast.add(f"odd-{key}-spare")
+            odd.replies, spare.replies = [oddly(make)], [healthy("wrong")]
+            models[odd.name] = [odd.name, spare.name]
         written = config({p.name: p.url for p in cast.providers.values()}, models)
         with gateway(tmp_path_factory.mktemp("bad"), written) as running:
             yield Site(running, cast)
@@ -229,6 +279,12 @@ def ask(site: Site, model: str, stream: bool = False) -> str:
 @pytest.mark.parametrize("key", GARBAGE)
 def test_a_provider_that_speaks_garbage_is_passed_over(site: Site, key: str, mode: str) -> None:
     assert ask(site, f"{key}-{mode}", mode == "stream") == "right"
+
+
+@pytest.mark.parametrize("mode", ["plain", "stream"])
+@pytest.mark.parametrize("key", ODD)
+def test_an_answer_that_is_only_odd_is_taken(site: Site, key: str, mode: str) -> None:
+    assert ask(site, f"odd-{key}", mode == "stream") == "right"
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from oxllm import runfile
-from tests.support.gateway import CLEAN, run_script, serve_command
-from tests.support.processes import Running, accepts
+from tests.support.gateway import CLEAN, run_script
+from tests.support.processes import accepts
 from tests.support.scripted import DONE, FINISH, GATE, HANG, ROLE, Scripted, healthy, stream, token
 from tests.support.user import Gateway, config, eventually, gateway
 
@@ -111,36 +111,6 @@ def test_a_second_signal_ends_it_at_once_and_the_client_is_told(scene: Scene) ->
     assert scene.exit_status() == 0
     assert scene.alpha.left.wait(5), "the provider is not left hanging"
     assert scene.run_files() == []
-
-
-def test_a_restart_under_socket_activation_drops_nothing(tmp_path: Path) -> None:
-    with Scripted() as cast, socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        alpha = cast.add("alpha")
-        alpha.replies = [healthy("a")]
-        file = tmp_path / "config.toml"
-        file.write_text(config({"alpha": alpha.url}, {"smart": ["alpha"]}))
-        port = listener.getsockname()[1]
-
-        def start(number: int) -> Running:
-            # As systemd does it: the socket is descriptor 3, and LISTEN_PID is who gets it.
-            activate = f"import os; os.dup2({listener.fileno()}, 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
-            activate += f"os.execv({serve_command(file)[0]!r}, {serve_command(file)!r})"
-            env = {**CLEAN, "LISTEN_FDS": "1", "XDG_RUNTIME_DIR": str(tmp_path)}
-            log = tmp_path / f"log{number}"
-            return Running([sys.executable, "-c", activate], output=log, env=env, pass_fds=[listener.fileno()])
-
-        def ask() -> socket.socket:
-            sock = socket.create_connection(("127.0.0.1", port), timeout=20)
-            sock.sendall(CHAT.replace(b"host: x", b"host: x\r\nconnection: close"))
-            return sock
-
-        with start(1) as first:
-            assert everything(ask()).startswith(b"HTTP/1.1 200")
-            assert eventually(lambda: f"http://127.0.0.1:{port}" in first.tail())
-            assert first.stop() == 0
-        between = [ask() for _ in range(5)]
-        with start(2):
-            assert all(everything(sock).startswith(b"HTTP/1.1 200") for sock in between)
 
 
 HANGING = """\

@@ -33,11 +33,12 @@ class Word(Enum):
 
     GATE = "wait until the test opens the gate"
     HANG = "say nothing more until the peer leaves"
+    PAUSE = "say nothing for 20 ms"
     RESET = "end with a TCP reset"
     KEEP = "leave the connection open for another request"
 
 
-GATE, HANG, RESET, KEEP = Word.GATE, Word.HANG, Word.RESET, Word.KEEP
+GATE, HANG, PAUSE, RESET, KEEP = Word.GATE, Word.HANG, Word.PAUSE, Word.RESET, Word.KEEP
 Steps = list[bytes | Word]
 
 
@@ -190,6 +191,8 @@ class Provider:
                     await self._gate.wait()
                 case Word.HANG:
                     await self._until_left(reader)
+                case Word.PAUSE:
+                    await asyncio.sleep(0.02)
                 case Word.RESET:
                     writer.get_extra_info("socket").setsockopt(
                         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)

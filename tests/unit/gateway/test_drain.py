@@ -10,6 +10,7 @@ import pytest
 from oxllm.gateway.drain import Drain
 from tests.support.house import DONE, EVENT_STREAM, Client, House, answer, chat_request, plan_of, stream, token
 
+MB = 2**20
 BROKEN = b'"code":"stream_interrupted"'
 
 
@@ -193,11 +194,33 @@ def half_sent(house: House) -> Client:
     return house.client().send(chat_request()[:-10])
 
 
+def waiting_for_room(house: House) -> Client:
+    for _ in range(2):
+        house.client().send(upload(4 * MB)[: 3 * MB])
+    client = house.client().send(upload(4 * MB))
+    assert house.runtime.bodies.waiting
+    return client
+
+
+def not_yet_told_to_go_on(house: House) -> Client:
+    client = house.client().send(upload(1000, "expect: 100-continue")[:-1000])
+    assert bytes(client.received) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.received.clear()
+    return client
+
+
+def upload(size: int, *fields: str) -> bytes:
+    head = ["POST /v1/chat/completions HTTP/1.1", "host: localhost:8080", f"content-length: {size}", *fields, "", ""]
+    return "\r\n".join(head).encode() + b"x" * size
+
+
 def half_a_head(house: House) -> Client:
     return house.client().send(b"POST /v1/chat/completions HT")
 
 
-ANSWERED: list[Callable[[House], Client]] = [waiting, waiting_for_a_token, retry_wait, probe, half_sent]
+ANSWERED: list[Callable[[House], Client]] = [
+    *(waiting, waiting_for_a_token, retry_wait, probe, half_sent, waiting_for_room, not_yet_told_to_go_on),
+]
 BROKEN_OFF: list[Callable[[House], Client]] = [pinged, mid_stream, slow_reader]
 
 
