@@ -30,6 +30,14 @@ def test_the_dashboard_shows_only_metrics_that_there_are() -> None:
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
+def test_the_dashboard_groups_by_labels_that_there_are() -> None:
+    board = (ROOT / "contrib" / "grafana" / "oxllm.json").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    labels = dict(re.findall(r"^\| `(\w+)`(?: \{(.*?)\})? \|", page, re.MULTILINE))
+    for grouped, name in re.findall(r"by \(([\w, ]+)\) \((?:rate|increase)\((\w+?)(?:_bucket)?\[", board):
+        assert set(grouped.split(", ")) - {"le"} <= set(labels[name].split(", ")), (name, grouped)
+
+
 def test_the_document_asks_only_for_metrics_that_there_are() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     found = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\boxllm_[a-z_]+[a-z]\b", page)}
