@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from . import exhibits, pace, presets, scenes, show
 from .scenario import Scenario, Upstream
@@ -20,6 +21,10 @@ ENDLESS_S = 4 * 3600.0
 EXPLAINED_S = 600.0
 """How far ahead --explain and --fate look when --for says nothing."""
 
+_REHEARSING = ("models", "rps", "streams", "speed", "report", "as_json", "grade")
+_SERVING = ("exhibit", "tls", "write_config", "host", "port")
+"""Parameters that are for one kind of run only."""
+
 
 class Duration(click.ParamType[float]):
     """`60s`, `500ms`, `2m`."""
@@ -28,9 +33,12 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return value if isinstance(value, float) else pace.seconds(value)
+            seconds = value if isinstance(value, float) else pace.seconds(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if seconds == 0:
+            self.fail("nothing happens in no time; write 60s or 500ms", param, ctx)
+        return seconds
 
 
 @click.command("sim")
@@ -120,15 +128,8 @@ def sim_command(
 
     Without options: two healthy providers on loopback ports, and a gateway config to paste.
     """
-    if sum(given is not None for given in (chaos, scene, exhibit)) > 1:
-        raise click.UsageError("--chaos, --scene and --exhibit are three different runs; give one of them")
-    if blackout and chaos is None:
-        raise click.UsageError("--blackout lifts a rule of --chaos; give --chaos too")
-    if config is not None and (exhibit is not None or tls or write_config is not None):
-        raise click.UsageError("--rehearse plays --chaos or --scene; leave out --exhibit, --tls and --write-config")
-    if config is None and (report is not None or as_json or grade or models):
-        raise click.UsageError("--model, --report, --json and --grade are for a rehearsal; give --rehearse CONFIG too")
-    provider, ordinal = "", 0
+    _check(click.get_current_context())
+    provider, ordinal, chosen = "", 0, seed is not None or fate is not None
     if fate is not None:
         with _usage():
             seed, provider, ordinal = show.coordinate(fate)
@@ -137,8 +138,9 @@ def sim_command(
         from . import rehearsal
 
         asked = rehearsal.Request(
-            config, chaos or "rough", scene, blackout, seed, duration or 60.0, rps, streams / 100, speed, grade, models
-        )
+            config, chaos or "rough", scene, blackout, seed, chosen, duration or 60.0, rps, streams / 100, speed,
+            grade, models,
+        )  # fmt: skip
         if provider:
             click.echo(rehearsal.fate(asked, provider, ordinal))
         elif explain:
@@ -147,7 +149,7 @@ def sim_command(
             sys.exit(rehearsal.rehearsal(asked, report, as_json))
         return
     with _usage():
-        scenario = _scenario(chaos, scene, exhibit, blackout, seed, duration or ENDLESS_S)
+        scenario = _scenario(chaos, scene, exhibit, blackout, seed, chosen, duration or ENDLESS_S)
     if fate is not None:
         _tell_fate(scenario, provider, ordinal, duration or EXPLAINED_S)
     elif explain:
@@ -156,9 +158,40 @@ def sim_command(
     else:
         from .runner import Runner, authority
 
+        if port + len(scenario.upstreams) > 65536:
+            raise click.UsageError(f"--port {port}: the last provider's would lie above 65535; try --port 0")
         about = _about(chaos, scene, exhibit)
         runner = Runner(scenario, host, port, authority(tls, scenario, host), duration, write_config, about)
         runner.run_until_done()
+
+
+def _check(context: click.Context) -> None:
+    """Options that contradict each other or would do nothing, and files that cannot be written. Raises UsageError."""
+    asked = context.params
+    if sum(asked[name] is not None for name in ("chaos", "scene", "exhibit")) > 1:
+        raise click.UsageError("--chaos, --scene and --exhibit are three different runs; give one of them")
+    if asked["blackout"] and asked["chaos"] is None and (asked["config"] is None or asked["scene"] is not None):
+        raise click.UsageError("--blackout lifts a rule of --chaos; give --chaos too")
+    if asked["fate"] is not None and asked["seed"] is not None:
+        raise click.UsageError("--fate names a seed itself; leave out --seed")
+    useless = _REHEARSING if asked["config"] is None else _SERVING
+    given = [name for name in useless if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        options = ", ".join(param.opts[0] for param in context.command.params if param.name in given)
+        if asked["config"] is None:
+            raise click.UsageError(f"{options}: only for a rehearsal; give --rehearse CONFIG too")
+        raise click.UsageError(f"--rehearse plays --chaos or --scene on ports of its own; leave out {options}")
+    if asked["fate"] is None and not asked["explain"]:
+        for file in filter(None, (asked["report"], asked["write_config"])):
+            _check_writable(file)
+
+
+def _check_writable(file: Path) -> None:
+    """Find out now that a file cannot be written, and not when a run has ended. Raises UsageError."""
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {(error.strerror or 'unknown error').lower()}") from None
 
 
 @contextlib.contextmanager
@@ -171,10 +204,10 @@ def _usage() -> Iterator[None]:
 
 
 def _scenario(
-    chaos: str | None, scene: Path | None, exhibit: str | None, blackout: bool, seed: int, horizon: float
+    chaos: str | None, scene: Path | None, exhibit: str | None, blackout: bool, seed: int, chosen: bool, horizon: float
 ) -> Scenario:
     if scene is not None:
-        return scenes.load(scene.read_text(encoding="utf-8"), seed)
+        return scenes.load(scenes.read(scene), seed, chosen)
     if exhibit is not None:
         return exhibits.scenario(exhibit, seed)
     upstreams = (Upstream("alpha"), Upstream("beta"))

@@ -30,6 +30,8 @@ class Request(msgspec.Struct, frozen=True):
     scene: Path | None
     blackout: bool
     seed: int
+    chosen: bool
+    """The seed was given, so that it goes before that of a scene file."""
     duration: float
     rps: float
     streams: float
@@ -145,7 +147,7 @@ def _scenario(asked: Request, plan: Plan) -> Scenario:
     """Chaos over the config's providers, or the scenes of a file, which name them. Raises BadPace, SceneError."""
     upstreams = gateway.upstreams(plan, pace.parse(asked.pace))
     if asked.scene is not None:
-        return scenes.over(upstreams, asked.scene.read_text(encoding="utf-8"), asked.seed)
+        return scenes.over(upstreams, scenes.read(asked.scene), asked.seed, asked.chosen)
     groups = [route.providers for route in gateway.virtual(plan)]
     names = [upstream.name for upstream in upstreams]
     patience = plan.breaker.cooldown_max

@@ -7,6 +7,7 @@ import itertools
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from . import dialects, grammar, limits, pace
@@ -29,12 +30,23 @@ class SceneError(ValueError):
         self.errors = errors
 
 
-def load(text: str, seed: int) -> Scenario:
-    """The scenario of a scene file; its own `seed` is used before `seed`. Raises SceneError with all errors."""
-    return over((), text, seed)
+def read(file: Path) -> str:
+    """The text of a scene file. Raises SceneError."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SceneError([f"{file}: cannot be read: {(error.strerror or 'unknown error').lower()}"]) from None
+    except UnicodeDecodeError:
+        raise SceneError([f"{file}: is not UTF-8; save it as UTF-8"]) from None
 
 
-def over(providers: Sequence[Upstream], text: str, seed: int) -> Scenario:
+def load(text: str, seed: int, chosen: bool = False) -> Scenario:
+    """The scenario of a scene file; its own `seed` is used before `seed`, unless that was `chosen` for this run. Raises
+    SceneError with all errors."""
+    return over((), text, seed, chosen)
+
+
+def over(providers: Sequence[Upstream], text: str, seed: int, chosen: bool = False) -> Scenario:
     """As `load`, with these providers beside those of the file, which may describe them anew. Raises SceneError."""
     try:
         data = tomllib.loads(text)
@@ -42,22 +54,18 @@ def over(providers: Sequence[Upstream], text: str, seed: int) -> Scenario:
         raise SceneError([f"not TOML: {error}"]) from None
     reader, own = _Reader(), data.get("seed", seed)
     reader.keys("the file", data, ("seed", "upstream", "scene"))
-    if not isinstance(own, int):
-        reader.errors.append("seed: write a whole number")
-    tables = _tables(data.get("upstream"))
+    if not isinstance(own, int) or isinstance(own, bool) or own < 0:
+        reader.errors.append("seed: write a whole number from 0 up, such as seed = 7")
+    tables = reader.tables(data.get("upstream", {}))
     upstreams = {upstream.name: upstream for upstream in providers}
     upstreams |= {name: reader.upstream(name, table) for name, table in tables.items()}
-    played = [reader.scene(number, table) for number, table in enumerate(data.get("scene", []), 1)]
+    played = [reader.scene(number, table) for number, table in enumerate(reader.array(data.get("scene", [])), 1)]
     played += filter(None, [reader.standing(name, table) for name, table in tables.items()])
-    scenario = Scenario(own, tuple(upstreams.values()), tuple(played))
+    scenario = Scenario(seed if chosen else own, tuple(upstreams.values()), tuple(played))
     errors = reader.errors or problems(scenario)
     if errors:
         raise SceneError(errors)
     return scenario
-
-
-def _tables(value: object) -> dict[str, dict[str, Any]]:
-    return {str(name): table for name, table in value.items()} if isinstance(value, dict) else {}
 
 
 class _Reader:
@@ -65,6 +73,20 @@ class _Reader:
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+
+    def tables(self, value: object) -> dict[str, dict[str, Any]]:
+        """The `[upstream.NAME]`s."""
+        if isinstance(value, dict) and all(isinstance(table, dict) for table in value.values()):
+            return value
+        self.errors.append("upstream: write a table for each provider, such as [upstream.alpha]")
+        return {}
+
+    def array(self, value: object) -> list[dict[str, Any]]:
+        """The `[[scene]]`s."""
+        if isinstance(value, list) and all(isinstance(table, dict) for table in value):
+            return value
+        self.errors.append("scene: write [[scene]] above each scene")
+        return []
 
     def keys(self, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key in table:
@@ -187,10 +209,11 @@ def _between(first: Scene, second: Scene) -> Iterable[str]:
         hidden = total is first or total.closes
         if hidden and other.faults and (total.closes or _takes_all(total)):
             strong = next(dosed for dosed in total.faults if dosed.dose.measure is Measure.ALWAYS)
+            instead = "" if total.closes else ", or give it a dose"
             yield (
                 f"scene {total.name!r} gives {shared[0]} {strong.fault.text!r} always ({total.when}), "
                 f"which leaves nothing for scene {other.name!r} ({other.when}); "
-                "let their times not overlap, or give it a dose"
+                f"let their times not overlap{instead}"
             )
             return
 

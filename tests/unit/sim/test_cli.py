@@ -151,6 +151,12 @@ def test_an_exhibit_tells_its_story_and_its_source() -> None:
         (("--blackout",), "give --chaos too"),
         (("--fate", "7:alpha"), "write SEED:PROVIDER:REQUEST"),
         (("--fate", "7:gamma:1"), "there are alpha, beta"),
+        (("--fate", "7:alpha:1", "--seed", "8"), "leave out --seed"),
+        (("--for", "0s"), "write 60s or 500ms"),
+        (("--rps", "5"), "--rps: only for a rehearsal; give --rehearse CONFIG"),
+        (("--report", "r.html", "--streams", "5"), "--streams, --report: only for a rehearsal"),
+        (("--write-config", "/nonexistent/x.toml"), "/nonexistent/x.toml cannot be written: no such file"),
+        (("--port", "65535"), "would lie above 65535"),
         (("--for", "soon"), "write 400ms, 2s or 1m"),
         (("--scene", "/nonexistent.toml"), "does not exist"),
     ],
@@ -158,6 +164,28 @@ def test_an_exhibit_tells_its_story_and_its_source() -> None:
 def test_a_wrong_option_is_a_usage_error_that_says_what_to_write(arguments: tuple[str, ...], words: str) -> None:
     code, said = run(*arguments)
     assert (code, words in said) == (2, True), said
+
+
+def test_a_seed_that_is_given_goes_before_that_of_the_scene_file(tmp_path: Path) -> None:
+    file = tmp_path / "scene.toml"
+    file.write_text('seed = 3\n[upstream.alpha]\nfaults = ["500 50%"]\n', encoding="utf-8")
+    assert run("--scene", str(file), "--explain")[1].startswith("seed 3\n")
+    assert run("--scene", str(file), "--seed", "9", "--explain")[1].startswith("seed 9\n")
+    assert "request 2 of alpha under seed 8" in run("--scene", str(file), "--fate", "8:alpha:2")[1]
+
+
+def test_a_scene_file_that_is_no_text_is_a_usage_error(tmp_path: Path) -> None:
+    file = tmp_path / "scene.toml"
+    file.write_bytes(b"\xff\xfe")
+    code, said = run("--scene", str(file), "--explain")
+    assert (code, "is not UTF-8; save it as UTF-8" in said) == (2, True), said
+
+
+def test_a_taken_port_is_an_error_that_names_it_and_says_what_to_write() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        code, said = run("--port", str(number), "--for", "1s")
+    assert (code, f"port {number}" in said, "try --port 0" in said) == (1, True, True), said
 
 
 def test_a_bad_scene_file_is_a_usage_error_that_points(tmp_path: Path) -> None:

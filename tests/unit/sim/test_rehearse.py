@@ -194,7 +194,11 @@ def test_a_config_that_does_not_validate_is_a_usage_error(tmp_path: Path) -> Non
         (("--grade", "gamma closed by 45s"), "'alpha closed by 45s'"),
         (("--grade", "alpha closed by soon"), "is not a duration"),
         (("--pace", "quick"), "write ttft, itl or out"),
-        (("--tls",), "leave out"),
+        (("--tls",), "on ports of its own; leave out --tls"),
+        (("--port", "9000", "--host", "::1"), "leave out --host, --port"),
+        (("--report", "/nonexistent/r.html"), "/nonexistent/r.html cannot be written"),
+        (("--scene", "/nonexistent.toml"), "does not exist"),
+        (("--for", "0s"), "write 60s or 500ms"),
     ],
 )
 def test_a_wrong_option_of_a_rehearsal_is_a_usage_error(config: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -318,7 +322,7 @@ def test_what_never_ended_counts_as_unfinished() -> None:
 
 
 def test_the_command_of_a_run_says_all_that_it_hangs_on(config: Path) -> None:
-    asked = Request(config, "hell", None, True, 7, 90.0, 2.5, 0.8, "fast", ("broken < 9",))
+    asked = Request(config, "hell", None, True, 7, True, 90.0, 2.5, 0.8, "fast", ("broken < 9",))
     again = asked.replay(8)
     assert again.run == (
         f"oxllm sim --rehearse {config} --chaos hell --blackout --for 90s "

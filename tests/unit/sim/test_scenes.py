@@ -56,6 +56,12 @@ def scene(body: str) -> str:
     [
         ("", "write [upstream.alpha]"),
         ("seed = ", "not TOML"),
+        ("seed = true\n" + HEAD, "seed: write a whole number from 0 up"),
+        ("upstream = 4\n", "upstream: write a table for each provider, such as [upstream.alpha]"),
+        ("[upstream]\nalpha = 4\n", "upstream: write a table for each provider"),
+        ("[[upstream]]\n", "upstream: write a table for each provider"),
+        ("scene = 3\n", "scene: write [[scene]] above each scene"),
+        ("[scene]\non = 'alpha'\n", "scene: write [[scene]] above each scene"),
         (HEAD + "sede = 7\n", "unknown key 'sede'"),
         ("[upstream.alpha]\ndialect = 'grok'\n", "unknown dialect 'grok'; write one of openai, azure"),
         ("[upstream.alpha]\npace = 'ttfb 3s'\n", "write ttft, itl or out"),
@@ -73,7 +79,10 @@ def scene(body: str) -> str:
         (
             scene("faults = ['429 10%']\nwhen = '0s..20s'")
             + "[[scene]]\nname = 't'\non = 'alpha'\nwhen = '10s..'\nfaults = ['refuse']\n",
-            "scene 't' gives alpha 'refuse' always (10s..), which leaves nothing for scene 's' (0s..20s)",
+            (
+                "scene 't' gives alpha 'refuse' always (10s..), which leaves nothing for scene 's' (0s..20s); "
+                "let their times not overlap"
+            ),
         ),
     ],
 )
