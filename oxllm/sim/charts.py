@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from . import figures, plot
-from .elements import counted, duration, legend, listed, numbers, section
+from .elements import legend, listed, numbers, section
 from .figures import Curve, Lane, Spell, Timeline
 from .grade import Card
 from .markup import Markup, join, tag
 from .rehearse import Run
+from .words import counted, duration
 
 VERDICTS = {
     "whole": "answered whole",

@@ -1,4 +1,4 @@
-"""The parts that a page is made of, and its words for times and counts."""
+"""The parts that a page is made of."""
 
 from __future__ import annotations
 
@@ -31,18 +31,3 @@ def numbers(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -
     return tag(
         "details", tag("summary", "As a table"), tag("div", table, class_="scroll", tabindex=0), class_="numbers"
     )
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that fits: 57 ms, 1.25 s, 2 min."""
-    if seconds < 1 and seconds:
-        return f"{seconds * 1000:.3g} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun, which takes an s."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -20,7 +20,7 @@ class Exhibit(msgspec.Struct, frozen=True):
 EXHIBITS = {
     "azure-86400": Exhibit(
         "A 429 asks for a wait of a day. A gateway that believes it has lost the deployment until tomorrow.",
-        "Azure OpenAI: 'Please retry after 86400 seconds', Microsoft Q&A and issue reports",
+        "Azure OpenAI: 'Please retry after 86400 seconds', github.com/jasonacox/TinyLLM/issues/17",
         "azure",
         ("retry-after~86400 x3",),
     ),
@@ -32,7 +32,7 @@ EXHIBITS = {
     ),
     "openrouter-empty-200": Exhibit(
         "A stream of nothing but comments and a role, with status 200.",
-        "OpenRouter: 'No content generated', openrouter.ai/docs on errors and streaming",
+        "OpenRouter: 'No content generated', openrouter.ai/docs on errors; github.com/cline/cline/pull/5432",
         "openrouter",
         ("role-only 30%", "empty 10%"),
     ),
@@ -44,13 +44,13 @@ EXHIBITS = {
     ),
     "held-open-no-done": Exhibit(
         "The answer is whole, `[DONE]` never comes and the connection stays open: clients wait for ever.",
-        "Issue reports of several OpenAI-compatible servers",
+        "vllm-mlx: github.com/waybarrios/vllm-mlx/issues/101",
         "openai",
         ("hold-open 50%",),
     ),
     "error-then-done": Exhibit(
         "An error inside the stream, then `[DONE]` as if all were well.",
-        "vLLM: entrypoints/openai/serving_chat.py",
+        "vLLM: entrypoints/openai/serving_chat.py, an exception while streaming",
         "vllm",
         ("error-event@token:6 30%",),
     ),
@@ -74,7 +74,7 @@ EXHIBITS = {
     ),
     "silent-cut": Exhibit(
         "A stream stops early and ends its chunks correctly: a clean 200 to every HTTP client.",
-        "Issue reports of proxies that close a stream at their own time limit",
+        "vLLM: no finish_reason and no [DONE], github.com/vllm-project/vllm/issues/52852",
         "openai",
         ("silent-cut@token:12 30%",),
     ),

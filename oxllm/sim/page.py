@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from importlib import resources
 
 from . import charts, figures
-from .elements import counted, duration, listed, section
+from .elements import listed, section
 from .grade import Card, Finding
 from .ledger import Record
 from .markup import Markup, tag
 from .rehearse import Run
 from .replay import Replay
 from .report import rows
+from .words import counted, duration
 
 FINDINGS_MAX = 50
 """Told one by one; `--json` has all of them."""

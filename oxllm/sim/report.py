@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
 import msgspec
 
 from .grade import Card, Spread
 from .replay import Replay
+from .words import duration
 
 FINDINGS_MAX = 20
+WIDTH = 80
 
 
 def text(card: Card, replay: Replay) -> str:
     """The card as lines for a terminal. `replay`: how to have the run again."""
     told = list(rows(card))
     width = max(len(name) for name, _ in told)
-    lines = [f"{name:<{width}}  {value}" for name, value in told]
+    lines = [line for name, value in told for line in _wrapped(name, value, width)]
     for finding in card.findings[:FINDINGS_MAX]:
         lines += [f"! {finding.what}", *(f"    {replay.fate(at)}" for at in finding.coordinates)]
     if len(card.findings) > FINDINGS_MAX:
         lines.append(f"! and {len(card.findings) - FINDINGS_MAX} more")
     lines += [f"FAILED: {expectation}" for expectation in card.failed] or ["passed"]
     return "\n".join([*lines, f"seed {card.seed}"])
+
+
+def _wrapped(name: str, value: str, width: int) -> list[str]:
+    """A row of the card in as many lines as WIDTH makes of it."""
+    blank = " " * (width + 2)
+    return textwrap.wrap(
+        value, WIDTH, initial_indent=f"{name:<{width}}  ", subsequent_indent=blank,
+        break_on_hyphens=False, break_long_words=False,
+    )  # fmt: skip
 
 
 def rows(card: Card) -> Iterable[tuple[str, str]]:
@@ -54,7 +66,7 @@ def rows(card: Card) -> Iterable[tuple[str, str]]:
 def _spread(spread: Spread) -> str:
     if spread.p50 is None or spread.p99 is None:
         return "never"
-    return f"{spread.p50 * 1000:.0f} ms (p99 {spread.p99 * 1000:.0f} ms)"
+    return f"{duration(spread.p50)} (p99 {duration(spread.p99)})"
 
 
 def as_json(card: Card) -> str:

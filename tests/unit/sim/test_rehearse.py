@@ -80,6 +80,7 @@ async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     coordinates = [coordinate for finding in run.card.findings for coordinate in finding.coordinates]
     assert any(coordinate.startswith("7:alpha:") for coordinate in coordinates)
     said = report.text(run.card, Replay("my config.toml"))
+    assert max(len(line) for line in said.splitlines() if not line.startswith(("!", "    oxllm"))) <= 80
     assert "FAILED: truncated == 0" in said
     assert f"    oxllm sim --rehearse 'my config.toml' --fate {coordinates[0]}\n" in said
     assert json.loads(report.as_json(run.card))["truncated"] == run.card.truncated

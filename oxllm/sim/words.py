@@ -1,0 +1,18 @@
+"""Times and counts in words, for reports."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that fits: 57 ms, 1.25 s, 2 min."""
+    if 0 < seconds < 0.9995:  # what is rounded up to 1000 ms is a second
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, which takes an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
