@@ -41,7 +41,7 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-@click.command("sim")
+@click.command("sim", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--chaos",
     type=click.Choice(presets.NAMES),

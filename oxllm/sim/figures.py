@@ -16,8 +16,8 @@ from .ledger import Record
 from .rehearse import Run
 from .scenario import Scene
 
-BINS_MAX = 60
-"""Bars in a picture: on a phone 360 pixels wide each of them is still 5 wide."""
+BINS_MAX = 75
+"""Bars in a picture: on a phone 360 pixels wide each of them is still 4 wide."""
 POINTS_MAX = 200
 _STEPS_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 

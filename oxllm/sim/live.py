@@ -74,8 +74,9 @@ class Live:
             self.authority.close()
 
     def url(self, name: str) -> str:
-        """Base URL of a provider, with `/v1`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """Base URL of a provider, with `/v1`. Who listens everywhere is called on loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - no binding here
+        host = f"[{host}]" if ":" in host else host
         return f"http{'s' if self.authority else ''}://{host}:{self.ports[name].number}/v1"
 
     async def changed(self, name: str) -> None:

@@ -39,7 +39,7 @@ HELL = (
 MARKS = {"429-quota": 600.0, "401": 60.0, "404": 60.0, "retry-after": 3600.0}
 """Kind -> seconds for which a gateway that honours SPEC 5 and 6 stays away."""
 NAMES = ("mild", "rough", "hell")
-_FAULTS = {"mild": MILD, "rough": ROUGH, "hell": HELL}
+FAULTS = {"mild": MILD, "rough": ROUGH, "hell": HELL}
 _DARK = ("refuse", "blackhole@connect")
 
 
@@ -97,7 +97,7 @@ class _Timetable:
             if provider == marked:
                 holes.append(When(begin + 50, begin + 58))
             for when in _between(begin, end, holes):
-                self._add(provider, when, _FAULTS[self._name])
+                self._add(provider, when, FAULTS[self._name])
             for when, fault in outages.get(provider, []):
                 self._add(provider, when, (fault,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable
 
@@ -13,6 +14,8 @@ from .words import duration
 
 FINDINGS_MAX = 20
 WIDTH = 80
+_GLUE = "\0"
+"""Stands for a blank at which no line is broken."""
 
 
 def text(card: Card, replay: Replay) -> str:
@@ -29,12 +32,12 @@ def text(card: Card, replay: Replay) -> str:
 
 
 def _wrapped(name: str, value: str, width: int) -> list[str]:
-    """A row of the card in as many lines as WIDTH makes of it."""
-    blank = " " * (width + 2)
-    return textwrap.wrap(
-        value, WIDTH, initial_indent=f"{name:<{width}}  ", subsequent_indent=blank,
-        break_on_hyphens=False, break_long_words=False,
-    )  # fmt: skip
+    """A row of the card in as many lines as WIDTH makes of it, broken after its commas where that is enough."""
+    first, room = f"{name:<{width}}  ", WIDTH - width - 2
+    parts = re.split(r"(?<=[,;]) ", value)
+    glued = " ".join(part.replace(" ", _GLUE) for part in parts) if max(map(len, parts)) <= room else value
+    lines = textwrap.wrap(glued, room, break_on_hyphens=False, break_long_words=False)
+    return [f"{first if at == 0 else ' ' * len(first)}{line}".replace(_GLUE, " ") for at, line in enumerate(lines)]
 
 
 def rows(card: Card) -> Iterable[tuple[str, str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -70,8 +71,7 @@ class Runner:
             await live.start()
         except OSError as error:
             await live.stop()
-            where = f"{self._host}, port {', '.join(map(str, ports.values())) or 'any'}"
-            raise click.ClickException(f"cannot listen on {where}: {error.strerror}; try --port 0") from None
+            raise click.ClickException(f"cannot listen on {self._host}: {_advice(error, ports.values())}") from None
         self._introduce(live)
         await self._serve(live, ended)
         click.echo("\n".join(strip.summary(live)))
@@ -104,6 +104,12 @@ class Runner:
             click.echo(f"A gateway config for these providers (--write-config FILE writes it):\n\n{text}")
         if sys.stdout.isatty():
             click.echo(strip.LEGEND)
+
+
+def _advice(error: OSError, ports: Iterable[int]) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {' or '.join(map(str, ports))} is taken; try --port 0"
+    return f"{error.strerror}; write an address of this machine after --host"
 
 
 async def _show(

@@ -197,6 +197,15 @@ def test_a_bad_scene_file_is_a_usage_error_that_points(tmp_path: Path) -> None:
     assert "give --tls" in run("--scene", str(file))[1]
 
 
+def test_an_address_that_is_not_here_is_told() -> None:
+    code, said = run("--host", "192.0.2.1", "--for", "1ms")
+    assert (code, "write an address of this machine" in said) == (1, True), said
+
+
+def test_who_listens_everywhere_is_called_on_loopback() -> None:
+    assert 'base_url = "http://127.0.0.1:' in run("--host", "0.0.0.0", "--for", "1ms")[1]
+
+
 def test_a_taken_port_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, said = run("--port", str(taken.getsockname()[1]), "--for", "1ms")

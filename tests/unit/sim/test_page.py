@@ -136,7 +136,7 @@ def test_a_run_that_saw_nothing_has_a_page_that_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "bins", "step"), [(0.5, 1, 1), (60, 60, 1), (61, 31, 2), (600, 60, 10), (86400, 48, 1800)]
+    ("seconds", "bins", "step"), [(0.5, 1, 1), (60, 60, 1), (75.5, 38, 2), (600, 60, 10), (86400, 72, 1200)]
 )
 def test_a_timeline_has_no_more_bars_than_a_phone_can_show(seconds: float, bins: int, step: float) -> None:
     run = msgspec.structs.replace(rehearsed(), transcripts=[], duration=seconds)

@@ -1,0 +1,105 @@
+"""The tables of docs/simulator.md, made from the code: kinds, places, dialects, exhibits, presets.
+
+`python -m oxllm.sim.reference docs/simulator.md` writes them anew between their marks; a test holds them there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from oxllm.config.reference import insert
+
+from . import dialects, exhibits, faults, pace, place, presets
+
+
+def kinds() -> str:
+    """Every kind: how it is written, what it does, and where it strikes if nothing is said."""
+    found = ((*_told(faults.load(kind).__module__), faults.load(kind).default or "") for kind in faults.KINDS)
+    return _table(
+        ("kind", "what arrives", "`@` if not said"), ((kind, what, _code(where)) for kind, what, where in found)
+    )
+
+
+def places() -> str:
+    """What may stand after the `@`: the words of `Place`'s own docstring."""
+    told = re.findall(r"`([^`]+)`: (.+?)\.(?= `|$| An N)", " ".join((place.Place.__doc__ or "").split()))
+    return _table(("place", "where"), ((_code(word), where) for word, where in told))
+
+
+def speech() -> str:
+    """How each dialect differs."""
+    rows = ((_code(name), _paragraph(f"{dialects.__name__}.{name}").partition(": ")[2]) for name in dialects.NAMES)
+    return _table(("dialect", "what is its own"), rows)
+
+
+def incidents() -> str:
+    """The exhibits."""
+    rows = (
+        (_code(name), told.story, ", ".join(map(_code, told.faults)), told.source)
+        for name, told in exhibits.EXHIBITS.items()
+    )
+    return _table(("exhibit", "what happened", "faults", "source"), rows)
+
+
+def chaos() -> str:
+    """The faults of each preset."""
+    return _table(("preset", "faults"), ((_code(name), ", ".join(presets.FAULTS[name])) for name in presets.NAMES))
+
+
+def paces() -> str:
+    """The paces that have a name."""
+    return _table(("pace", "which is"), ((_code(name), _code(text)) for name, text in pace.NAMED.items()))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "kinds": kinds,
+    "places": places,
+    "dialects": speech,
+    "exhibits": incidents,
+    "presets": chaos,
+    "paces": paces,
+}
+
+
+def render(text: str) -> str:
+    """A page with all its tables made anew. ValueError if it has no place for one."""
+    for name, table in TABLES.items():
+        begin = f"<!-- {name}: made by `python -m oxllm.sim.reference`, do not edit -->"
+        text = insert(text, table(), begin, f"<!-- end of {name} -->")
+    return text
+
+
+def _told(module: str) -> tuple[str, str]:
+    """Syntax and meaning, from the first paragraph of a fault's docstring."""
+    syntax, _, meaning = _paragraph(module).partition(": ")
+    return syntax, meaning
+
+
+def _paragraph(module: str) -> str:
+    return " ".join((importlib.import_module(module).__doc__ or "").split("\n\n")[0].split())
+
+
+def _code(word: object) -> str:
+    return f"`{word}`" if str(word) else ""
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def write(arguments: list[str]) -> int:
+    """Write the tables into the files given."""
+    for name in arguments:
+        file = Path(name)
+        file.write_text(render(file.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(write(sys.argv[1:]))
