@@ -80,48 +80,68 @@ class BodyHolder(Protocol):
 class BodyBudget:
     """The bound on all request bodies held, counted as they arrive.
 
-    The oldest body goes first, so that bodies get done one after another instead of all getting half way. A body
-    that is larger than what the reserve leaves gets the reserve too while it is the only large one: every body
-    that `max_body_bytes` lets in can be served.
+    First come, first finished: a large body whose length is declared begins when there is room for all of it beside
+    what was promised to the others, so that bodies get done one after another instead of all getting half way. Who
+    does not come on at a good pace loses the promise (`lapse`): it goes on step by step, while there is room beside
+    the promises, and only as long as there stays an order in which all those without one can finish (Dijkstra's
+    banker). Of a chunked body nobody knows the length; it has no promise from the start, and chunked ones can wait for
+    each other (`deadlocked`).
+
+    RESERVE is kept for small bodies. A body that is larger than what that leaves gets the reserve too while it is the
+    only large one: every body that `max_body_bytes` lets in can be served.
     """
 
-    __slots__ = ("_asks", "_held", "_large", "limit", "total", "waiting")
+    __slots__ = ("_asks", "_held", "_promised", "_whole", "limit", "total", "waiting")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         """Bytes."""
         self.total = 0
         """Bytes held now, in whole steps."""
-        self._large = 0
         self._held: dict[BodyHolder, int] = {}
         """In order of age."""
+        self._whole: dict[BodyHolder, int] = {}
+        """Declared lengths of the large ones, 0 if unknown."""
+        self._promised: dict[BodyHolder, int] = {}
         self._asks: dict[BodyHolder, int] = {}
         """Those in line: the size that each wants to grow to."""
         self.waiting = 0
         """How many stand in line."""
 
-    def take(self, holder: BodyHolder, size: int) -> bool:
-        """May `holder`'s body grow to `size` bytes in all? If not, it stands in line until a `release` names it."""
-        grain = GRAIN if size <= STEP else STEP
-        size = -(-size // grain) * grain
+    def take(self, holder: BodyHolder, size: int, length: int | None = None) -> bool:
+        """May `holder`'s body, of `length` bytes if that is declared, grow to `size` bytes?
+
+        If not, it stands in line until a `release` names it.
+        """
+        size = _counted(size)
         if size <= self._held.setdefault(holder, 0):
             return True
-        if not self._asks and self._fits(holder, size):
-            self._resize(holder, size)
-            return True
-        self._asks[holder] = size
-        return holder in self._serve()
+        if size > STEP or (length or 0) > STEP:
+            self._whole[holder] = _counted(length or 0)
+        if self._asks or not self._grant(holder, size, begin=True):
+            self._asks[holder] = size
+            return holder in self._serve()
+        return True
 
     def settle(self, holder: BodyHolder, size: int) -> Sequence[BodyHolder]:
         """`holder`'s body is whole and has `size` bytes: what it was granted beyond that goes to who waits."""
-        grain = GRAIN if size <= STEP else STEP
-        self._resize(holder, min(self._held.get(holder, 0), -(-size // grain) * grain))
+        size = min(self._held.get(holder, 0), _counted(size))
+        self._resize(holder, size)
+        if holder in self._whole:
+            self._whole[holder] = size
+        return self._serve()
+
+    def lapse(self, holder: BodyHolder) -> Sequence[BodyHolder]:
+        """`holder`'s body comes slowly: what it was promised and has not got goes to who waits."""
+        self._promised.pop(holder, None)
         return self._serve()
 
     def release(self, holder: BodyHolder) -> Sequence[BodyHolder]:
         """Take back all that `holder` has, and its place in line. Returns those who now have what they asked for."""
         self._resize(holder, 0)
         self._held.pop(holder, None)
+        self._whole.pop(holder, None)
+        self._promised.pop(holder, None)
         if self._asks.pop(holder, None) is not None:
             self.waiting = len(self._asks)
         return self._serve()
@@ -136,34 +156,65 @@ class BodyBudget:
         return next((holder for holder, size in reversed(self._held.items()) if size and holder in self._asks), None)
 
     def _serve(self) -> list[BodyHolder]:
-        """Grant what can be granted, the oldest first. Behind a large one that has to wait only small ones pass."""
+        """Grant what can be granted, the oldest first. No large one begins before an older one that has to wait."""
         if not self._asks:
             return []
         granted = []
-        stopped = False
+        begin = True
         for holder in [holder for holder in self._held if holder in self._asks]:
-            size = self._asks[holder]
-            if (stopped and size > STEP) or not self._fits(holder, size):
-                stopped = stopped or size > STEP
-                continue
-            del self._asks[holder]
-            self._resize(holder, size)
-            granted.append(holder)
+            if self._grant(holder, self._asks[holder], begin):
+                del self._asks[holder]
+                granted.append(holder)
+            elif holder in self._whole:
+                begin = False
         self.waiting = len(self._asks)
         return granted
 
-    def _fits(self, holder: BodyHolder, size: int) -> bool:
+    def _grant(self, holder: BodyHolder, size: int, begin: bool) -> bool:
         has = self._held[holder]
         if self.total - has + size > self.limit:
             return False
-        others = self._large - (has if has > STEP else 0)
-        return size <= STEP or others == 0 or others + size <= self.limit - RESERVE
+        if holder in self._whole and size > self._promised.get(holder, 0):
+            whole = self._whole[holder]
+            if whole and (not self._asks if has else begin) and self._beside(holder, whole):
+                self._promised[holder] = whole
+            elif (not has and (whole or not begin)) or not self._beside(holder, size) or not self._safe(holder, size):
+                return False
+        self._resize(holder, size)
+        return True
+
+    def _beside(self, holder: BodyHolder, size: int) -> bool:
+        """Whether there is room for so large a body beside what the other large ones have and were promised."""
+        others = [
+            other for other in self._whole if other is not holder and (self._held[other] or other in self._promised)
+        ]
+        claims = sum(max(self._held[other], self._promised.get(other, 0)) for other in others)
+        return not others or claims + size <= self.limit - RESERVE
+
+    def _safe(self, holder: BodyHolder, size: int) -> bool:
+        """Whether, if `holder` grows to `size`, those without a promise can still finish one after another.
+
+        As far as one knows: what a chunked body needs counts as nothing.
+        """
+        held = {other: self._held[other] for other in self._whole if other not in self._promised and self._held[other]}
+        held[holder] = size
+        free = self.limit - RESERVE - sum(held.values())
+        needs = sorted((max(self._whole[other] - has, 0), has) for other, has in held.items())
+        for need, has in needs[:-1]:  # the last one has the reserve too
+            if need > free:
+                return False
+            free += has
+        return True
 
     def _resize(self, holder: BodyHolder, size: int) -> None:
-        has = self._held.get(holder, 0)
+        self.total += size - self._held.get(holder, 0)
         self._held[holder] = size
-        self.total += size - has
-        self._large += (size if size > STEP else 0) - (has if has > STEP else 0)
+
+
+def _counted(size: int) -> int:
+    """`size` in whole steps."""
+    grain = GRAIN if size <= STEP else STEP
+    return -(-size // grain) * grain
 
 
 HELD_LIMIT = 2 * 1024 * 1024

@@ -38,7 +38,7 @@ from oxllm.core.budget import HELD_FREE, HeldHolder
 from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway.http1_request import Refused, RequestReader, Stage
 from oxllm.gateway.http1_response import CONTINUE
-from oxllm.gateway.pace import LOOK_S, WINDOW_S, Stall, Upload
+from oxllm.gateway.pace import LOOK_S, Stall, Upload
 from oxllm.gateway.request import Request
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         self._budgeted = True
         whole = self._server.limits.max_body_bytes if reader.length is None else reader.length
         size = min(reader.received + READ_BYTES, whole)
-        if self._server.bodies.take(self, size):
+        if self._server.bodies.take(self, size, reader.length):
             self._welcome(reader)
         else:
             self._enter(WAITING)
@@ -368,7 +368,7 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         if self._upload is None:
             assert self._reader is not None
             self._upload = Upload(now, self._reader.received)
-            self._timer.set(now + WINDOW_S)
+            self._timer.set(self._upload.look_at(now))
         else:
             self._upload.heard = now
 
@@ -379,8 +379,10 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         why = upload.late(now, reader.received, self._server.bodies.waiting > 0)
         if why is not None:
             self._refuse(api_error(408, why))
-        else:
-            self._timer.set(upload.look_at(now))
+            return
+        if not upload.quick:
+            self._let_in(self._server.bodies.lapse(self))
+        self._timer.set(upload.look_at(now))
 
     def release_body(self) -> None:
         """The body is held no more, or not wanted."""

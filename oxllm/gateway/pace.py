@@ -11,6 +11,11 @@ WINDOW_S = 5.0
 SLOW_BYTES = int(16 * 1024 * WINDOW_S)
 """SPEC 9: while others wait for room, a body slower than 16 KiB/s over 5 s has to go."""
 
+STRIDE_S = 0.25
+STRIDE_BYTES = 64 * 1024
+"""A body that was promised room keeps the promise at this pace, 256 KiB/s: else one slow upload would keep all others
+out. Memory takes in steps of 64 KiB, and a client anywhere on earth answers in 0.25 s."""
+
 STALL_S = 60.0
 """A client that takes nothing for so long is gone (SPEC 4; nginx's send_timeout)."""
 
@@ -21,25 +26,31 @@ LOOK_S = 5.0
 class Upload:
     """The pace of a body that did not come in one read."""
 
-    __slots__ = ("_mark", "heard")
+    __slots__ = ("_mark", "_stride", "_window", "heard", "quick")
 
     def __init__(self, now: float, received: int) -> None:
         self.heard = now
         """When its last byte came."""
-        self._mark = received
+        self.quick = True
+        """It has come on by STRIDE_BYTES in each STRIDE_S so far."""
+        self._stride = self._mark = received
+        self._window = now + WINDOW_S
 
     def late(self, now: float, received: int, others_wait: bool) -> str | None:
-        """Why the body has to go, if it has. To be asked each WINDOW_S, and SILENCE_S after the last byte."""
+        """Why the body has to go, if it has. To be asked at `look_at`."""
         if now >= self.heard + SILENCE_S:
             return f"no byte of the body came for {SILENCE_S:.0f} s"
-        if others_wait and received - self._mark < SLOW_BYTES:
-            return "the body came too slowly while others waited for room"
-        self._mark = received
+        if now >= self._window:
+            if others_wait and received - self._mark < SLOW_BYTES:
+                return "the body came too slowly while others waited for room"
+            self._mark, self._window = received, now + WINDOW_S
+        self.quick = self.quick and received - self._stride >= STRIDE_BYTES
+        self._stride = received
         return None
 
     def look_at(self, now: float) -> float:
         """When to ask next."""
-        return min(now + WINDOW_S, self.heard + SILENCE_S)
+        return min(now + STRIDE_S if self.quick else self._window, self.heard + SILENCE_S)
 
 
 class Stall:

@@ -114,15 +114,18 @@ def test_300_streams_over_tls_stay_under_40_mb_and_give_it_back(
         gateway_.gives_back("300 TLS streams", profile.settle_s)
 
 
-@pytest.mark.parametrize(("slow_s", "name"), [(0.05, "64 bodies of 1 MiB"), (2.0, "64 bodies, slow provider")])
+@pytest.mark.parametrize(
+    ("slow_s", "name", "served"),
+    [(0.05, "64 bodies of 1 MiB", 40), (2.0, "64 bodies, slow provider", 14)],  # of 64 and 21 on an idle machine
+)
 def test_64_bodies_of_1_mib_at_once_are_served_or_told_503_under_40_mb_and_given_back(
-    tmp_path: Path, figures: Figures, profile: Profile, slow_s: float, name: str
+    tmp_path: Path, figures: Figures, profile: Profile, slow_s: float, name: str, served: int
 ) -> None:
     with subject(tmp_path, figures) as gateway_:
         job = Job(kind="bodies", port=gateway_.port, count=64, size=2**20, events=4, every_s=EVERY_S, after_s=slow_s)
         seen = gateway_.under(job, tmp_path, name)
         assert (seen.done + seen.refused, seen.failed) == (64, {})
-        assert seen.done > 0
+        assert seen.done >= served
         gateway_.gives_back("64 bodies", profile.settle_s)
 
 

@@ -121,10 +121,10 @@ def test_a_single_large_body_may_have_the_whole_bound() -> None:
 
 def test_even_a_bound_under_the_reserve_serves_a_body() -> None:
     budget = BodyBudget(4 * STEP)
-    first, second = bodies(2)
+    first, second, third = bodies(3)
     assert budget.take(first, 3 * STEP)
     assert not budget.take(second, 2 * STEP)
-    assert budget.take(second, STEP)
+    assert budget.take(third, STEP)
 
 
 def test_small_bodies_pass_a_large_one_that_waits() -> None:
@@ -185,6 +185,43 @@ def test_the_youngest_gives_way_when_everybody_waits_for_everybody() -> None:
     assert budget.deadlocked() is second
     assert budget.release(second) == [first]
     assert budget.deadlocked() is None
+
+
+def test_a_body_of_declared_length_begins_when_there_is_room_for_all_of_it() -> None:
+    budget = BodyBudget(8 * MIB)
+    *begun, eighth = bodies(8)
+    assert [budget.take(body, STEP, MIB) for body in begun] == [True] * 7
+    assert not budget.take(eighth, STEP, MIB)
+    assert budget.total == 7 * STEP
+    assert all(budget.take(body, MIB, MIB) for body in begun)
+    assert budget.release(begun[3]) == [eighth]
+
+
+def test_who_comes_slowly_keeps_no_room_that_it_has_not_filled() -> None:
+    budget = BodyBudget(8 * MIB)
+    slow, second, third = bodies(3)
+    assert budget.take(slow, STEP, 7 * MIB)
+    assert not budget.take(second, STEP, MIB)
+    assert not budget.take(third, STEP, 6 * MIB)
+    assert budget.lapse(slow) == [second]
+    assert budget.take(second, MIB, MIB)
+    assert budget.release(second) == [third]
+    assert not budget.take(slow, 2 * MIB, 7 * MIB)
+    assert budget.release(third) == [slow]
+
+
+def test_a_slow_body_goes_on_only_while_all_slow_ones_can_still_finish() -> None:
+    budget = BodyBudget(RESERVE + 16 * STEP)
+    first, second, third = bodies(3)
+    for body in (first, second):
+        assert budget.take(body, STEP, 14 * STEP)
+        budget.lapse(body)
+    assert not budget.take(third, STEP, 16 * STEP)
+    assert budget.take(first, 8 * STEP, 14 * STEP)
+    assert budget.take(second, 2 * STEP, 14 * STEP)
+    assert not budget.take(second, 3 * STEP, 14 * STEP)
+    assert budget.take(first, 14 * STEP, 14 * STEP)
+    assert budget.release(first) == [second]
 
 
 @pytest.mark.parametrize("uploads", [8, 64])
