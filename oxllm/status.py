@@ -75,6 +75,8 @@ class Status(msgspec.Struct, frozen=True):
     memory_bytes: int | None = None
     connections: int = 0
     upstream_connections: int = 0
+    requests: int = 0
+    """Since the start, by whatever model name."""
     in_flight: int = 0
     buffered_bytes: int = 0
     providers: tuple[ProviderStatus, ...] = ()

@@ -17,8 +17,8 @@ from oxllm.words import compact, count, duration, printable, seconds, text_width
 
 WIDTH = 100
 """Columns where nobody says how many there are."""
-TEXT_MIN = 8
-"""What a text is never shortened below."""
+TEXT_FAIR, TEXT_MIN = 24, 8
+"""Columns that a text keeps while there are whole columns to leave out, and those that it keeps in any case."""
 GAP = "  "
 
 GOOD, WAIT, BAD, OFF, HEAD = "good", "wait", "bad", "off", "head"
@@ -51,8 +51,8 @@ class Column(msgspec.Struct, frozen=True):
     """Set right, and never shortened."""
     leaves: int = 0
     """Which columns are left out first where there is no room: those with the highest number. 0 = none."""
-    fair: int = 24
-    """What a text keeps as long as there are whole columns to leave out."""
+    firm: bool = False
+    """Shortened only when all other texts are as short as they get."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ class Row(msgspec.Struct, frozen=True):
 
 PROVIDERS = (
     Column("PROVIDER", number=False),
-    Column("STATE", number=False, fair=32),
+    Column("STATE", number=False, firm=True),
     Column("IN FLIGHT"),
     Column("ATTEMPTS", leaves=4),
     Column("OK"),
@@ -76,7 +76,7 @@ MODELS = (
     Column("MODEL", number=False),
     Column("TIER"),
     Column("TARGET", number=False),
-    Column("STATE", number=False, fair=32),
+    Column("STATE", number=False, firm=True),
     Column("IN FLIGHT", leaves=2),
     Column("REQUESTS", leaves=1),
     Column("RESCUED"),
@@ -119,7 +119,7 @@ def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list
     bodies = f" ({status.buffered_bytes / 2**20:.1f} MB of bodies)" if status.buffered_bytes >= 2**19 else ""
     load = f"memory {memory}{bodies}, {status.in_flight} in flight"
     if rates is not None:
-        load += f", {_rate(_requests(status), _requests(rates[0]), rates[1])} requests/s"
+        load += f", {_rate(status.requests, rates[0].requests, rates[1])} requests/s"
     load += f", {count(status.connections, 'client connection')}, {status.upstream_connections} upstream"
     draining = " (draining)" if status.draining else ""
     lines = [
@@ -129,10 +129,6 @@ def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list
     ]
     lines = [_shortened(printable(line), width) for line in lines]
     return [paint(lines[0], BAD if status.draining else HEAD), *lines[1:]]
-
-
-def _requests(status: Status) -> int:
-    return sum(model.requests for model in status.models)
 
 
 def _rate(now: int, before: int, elapsed: float) -> str:
@@ -246,9 +242,11 @@ def grid(columns: Sequence[Column], rows: Sequence[Row], width: int | None, pain
     places = range(len(columns))
     heading = Row(tuple(column.title for column in columns), {column.title: HEAD for column in columns})
     needs = [max(text_width(row.cells[i]) for row in (heading, *rows)) for i in places]
-    fair = _squeezed(columns, needs, places, width, [column.fair for column in columns])
-    shown = _that_fit(columns, fair, places, width)
-    widths = _squeezed(columns, needs, shown, width, [TEXT_MIN] * len(columns))
+    fair = [need if column.firm else TEXT_FAIR for column, need in zip(columns, needs, strict=True)]
+    shown = _that_fit(columns, _squeezed(columns, needs, places, width, fair), places, width)
+    firm = [need if column.firm else TEXT_MIN for column, need in zip(columns, needs, strict=True)]
+    widths = _squeezed(columns, needs, shown, width, firm)
+    widths = _squeezed(columns, widths, shown, width, [TEXT_MIN] * len(columns))
     return [_line(columns, row, shown, widths, paint) for row in (heading, *rows)]
 
 

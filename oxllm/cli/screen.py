@@ -33,6 +33,11 @@ def columns() -> int | None:
     return shutil.get_terminal_size().columns if is_terminal() else None
 
 
+def lines() -> int | None:
+    """The terminal's height; None where there may be as many lines as there are."""
+    return shutil.get_terminal_size().lines if is_terminal() else None
+
+
 def paint(text: str, mood: str) -> str:
     """The colour of a mood, where colours are wanted: on a terminal, and without NO_COLOR (https://no-color.org)."""
     context = click.get_current_context(silent=True)
@@ -87,15 +92,15 @@ class Screen:
 
 def _drawn(page: str) -> str:
     """A page over the one before, and nothing left of that."""
-    lines = _that_fit(page.splitlines(), shutil.get_terminal_size().lines)
-    return HOME + f"{CLEAR_LINE}\r\n".join(lines) + CLEAR_LINE + CLEAR_REST
+    shown = _that_fit(page.splitlines(), shutil.get_terminal_size().lines)
+    return HOME + f"{CLEAR_LINE}\r\n".join(shown) + CLEAR_LINE + CLEAR_REST
 
 
-def _that_fit(lines: list[str], height: int) -> list[str]:
-    """The first of them, and how many there would be more."""
-    if len(lines) <= height:
-        return lines
-    return [*lines[: height - 1], f"... {len(lines) - height + 1} more lines"]
+def _that_fit(page: list[str], height: int) -> list[str]:
+    """The first of its lines, and how many there would be more."""
+    if len(page) <= height:
+        return page
+    return [*page[: height - 1], f"... {len(page) - height + 1} more lines"]
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

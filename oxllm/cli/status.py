@@ -79,7 +79,8 @@ def _again(first: Seen, gateway: Gateway, url: str | None, port: int | None) -> 
 
 def _watch(statuses: Iterator[Seen | Failure]) -> None:
     """Until Ctrl-C."""
-    from oxllm.cli.screen import Screen, columns, paint
+    from oxllm.cli.fitting import fitting
+    from oxllm.cli.screen import Screen, columns, lines, paint
     from oxllm.table import BAD, OFF, table
     from oxllm.words import duration
 
@@ -89,7 +90,8 @@ def _watch(statuses: Iterator[Seen | Failure]) -> None:
         try:
             for answer in statuses:
                 if not isinstance(answer, Failure):
-                    page = table(answer[1], columns(), paint, earlier)
+                    shown, note = fitting(answer[1], lines())
+                    page = table(shown, columns(), paint, earlier) + note
                     earlier, gone_at = answer[1], 0.0
                 else:
                     gone_at = gone_at or time.monotonic() - EVERY_S

@@ -37,6 +37,7 @@ def snapshot(runtime: Runtime, draining: bool) -> Status:
         memory_bytes=memory(),
         connections=runtime.server.connections if runtime.server is not None else 0,
         upstream_connections=runtime.pool.open,
+        requests=sum(requests.requests for requests in shot.requests.values()),
         in_flight=len(runtime.relays),
         buffered_bytes=runtime.bodies.total,
         providers=tuple(map(_provider, shot.providers)),

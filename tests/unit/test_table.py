@@ -147,6 +147,13 @@ def test_long_names_give_way_in_their_middle_before_a_column_does() -> None:
     assert name in table(long, None), "a pipe has as many columns as it takes"
 
 
+def test_a_state_gives_way_only_after_every_name() -> None:
+    names = tuple(msgspec.structs.replace(p, name=f"{p.name}-{'x' * 40}") for p in FULL.providers)
+    text = table(msgspec.structs.replace(FULL, providers=names), 74)
+    assert "1/3 rate-limited, 12 s left" in text
+    assert max(map(len, text.splitlines())) <= 74
+
+
 def test_wide_characters_keep_the_columns_straight() -> None:
     wide = msgspec.structs.replace(BUSY, name="日本語")
     lines = table(msgspec.structs.replace(FULL, providers=(wide, BUSY), models=()), 80).splitlines()[4:7]
@@ -186,6 +193,7 @@ def test_paint_changes_no_width() -> None:
 LATER = msgspec.structs.replace(
     FULL,
     uptime=FULL.uptime + 2,
+    requests=FULL.requests + 5,
     providers=(
         msgspec.structs.replace(
             BUSY,
@@ -195,7 +203,7 @@ LATER = msgspec.structs.replace(
         ),
         *STATES,
     ),
-    models=(msgspec.structs.replace(SMART, requests=SMART.requests + 5),),
+    models=(SMART,),
 )
 
 

@@ -31,7 +31,7 @@ def test_json_is_for_programs() -> None:
         house.advance(0.1)
         for reply in (house.get("/status?format=json"), house.get("/status", "Accept: application/json")):
             status = reply.json()
-            assert status["in_flight"] == 0
+            assert (status["in_flight"], status["requests"]) == (0, 1)
             assert status["memory_bytes"] > 1_000_000
             assert status["listen"] == ["http://127.0.0.1:8080"]
             assert (status["draining"], status["config"]) == (False, None)
