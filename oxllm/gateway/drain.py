@@ -11,6 +11,7 @@ connection that closes without the final chunk, so that nobody takes a part for 
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING
 
 from oxllm.gateway import systemd
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.05
 """How often to look whether all connections have gone."""
+TURNS_MAX = 64
+"""For how many turns of the loop the queue is emptied at most: clients that keep coming must not keep us."""
 FLUSH_S = 0.5
 """After the time is over: how long the last error events may take to leave."""
 
@@ -30,16 +33,15 @@ FLUSH_S = 0.5
 class Drain:
     """One process's way out. `done` is set when nothing is left to do."""
 
-    __slots__ = ("_admin", "_finishing", "_listeners", "_runtime", "_server", "_started", "done")
+    __slots__ = ("_admin", "_finishing", "_listeners", "_runtime", "_server", "_started", "_turns", "done")
 
-    def __init__(
-        self, runtime: Runtime, admin: Admin, server: Server, listeners: Sequence[asyncio.AbstractServer]
-    ) -> None:
+    def __init__(self, runtime: Runtime, admin: Admin, server: Server, listeners: Sequence[asyncio.Server]) -> None:
         self._runtime = runtime
         self._admin = admin
         self._server = server
         self._listeners = listeners
         self._started = self._finishing = False
+        self._turns = 0
         self.done: asyncio.Future[None] = runtime.loop.create_future()
 
     def signal(self) -> None:
@@ -56,8 +58,18 @@ class Drain:
         self._runtime.loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
 
     def _close(self) -> None:
-        # This turn of the loop takes what the kernel has accepted for us; the listeners go in the next one.
-        self._runtime.loop.call_soon(self._close_listeners)
+        # Each turn of the loop takes some of what the kernel has accepted for us; the listeners go behind the last.
+        self._turns += 1
+        again = self._turns < TURNS_MAX and self._queued()
+        self._runtime.loop.call_soon(self._close if again else self._close_listeners)
+
+    def _queued(self) -> bool:
+        """Whether the kernel holds connections that nobody has taken yet."""
+        poll = select.poll()
+        for listener in self._listeners:
+            for sock in listener.sockets:
+                poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:

@@ -24,6 +24,7 @@ from oxllm import plan as plans
 from oxllm import runfile
 from oxllm.gateway import systemd
 from oxllm.gateway.admin import Admin
+from oxllm.gateway.connection import CROWD_MAX
 from oxllm.gateway.downstream import Server
 from oxllm.gateway.drain import Drain
 from oxllm.gateway.log import Log
@@ -37,8 +38,13 @@ from oxllm.gateway.wheel import Wheel
 
 BACKLOG = 1024
 """Connections that the kernel holds for us (net.core.somaxconn caps it): of 1,000 clients at once none is refused."""
-FDS_OF_OUR_OWN = 64
-"""Listeners, epoll, log, run file, a reload child's pipes, DNS: what is left is two for each connection."""
+ACCEPTED_AT_ONCE = 64
+"""Connections taken in one turn of the loop: those that are too many are closed before more are taken."""
+FDS_OF_OUR_OWN = 64 + CROWD_MAX + ACCEPTED_AT_ONCE
+"""64 for listeners, epoll, log, run file, a reload child's pipes, DNS. What is left is two for each connection."""
+SHORTAGES = (errno.EMFILE, errno.ENFILE)
+SHORTAGE_EVERY_S = 60.0
+"""asyncio tries again each second; one line a minute is enough to read."""
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 """`dual` is both."""
 Address = tuple[Any, ...]
@@ -143,7 +149,8 @@ def raise_file_limit(server: plans.Server) -> tuple[int, str | None]:
     fit = server.max_connections if soft == resource.RLIM_INFINITY else (soft - FDS_OF_OUR_OWN) // 2
     if fit >= server.max_connections:
         return server.max_connections, None
-    return max(fit, 1), f"max_connections lowered from {server.max_connections} to {fit}: only {soft} open files"
+    fit = max(fit, 1)
+    return fit, f"max_connections lowered from {server.max_connections} to {fit}: only {soft} open files"
 
 
 def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket.socket], json_log: bool) -> int:
@@ -157,9 +164,8 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     service = Service(runtime, admin)
     server = Server(loop, service, plan.server, wheel, runtime.bodies, rng, connections, time.time, runtime.held)
     runtime.server, runtime.addresses = server, tuple(map(_url, sockets))
-    listeners = [
-        loop.run_until_complete(loop.create_server(server.protocol, sock=sock, backlog=BACKLOG)) for sock in sockets
-    ]
+    loop.set_exception_handler(_Complaints(log))
+    listeners = [loop.run_until_complete(_accept(loop, server, sock)) for sock in sockets]
     drain = Drain(runtime, admin, server, listeners)
     run = _RunFile(sockets[0], log)
 
@@ -191,6 +197,29 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     run.remove()
     loop.close()
     return 0
+
+
+async def _accept(loop: asyncio.AbstractEventLoop, server: Server, sock: socket.socket) -> asyncio.Server:
+    """Serve what comes in at `sock`."""
+    listener = await loop.create_server(server.protocol, sock=sock, backlog=ACCEPTED_AT_ONCE)
+    sock.listen(BACKLOG)  # to asyncio both are one number
+    return listener
+
+
+class _Complaints:
+    """What asyncio has to say: of a lack of descriptors a line, of a bug of ours all of it."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._quiet_until = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in SHORTAGES:
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._quiet_until:
+            self._quiet_until = loop.time() + SHORTAGE_EVERY_S
+            self._log.event("warning", "out of file descriptors, new clients wait: raise the limit (ulimit -n)")
 
 
 def _point_telemetry(runtime: Runtime) -> None:

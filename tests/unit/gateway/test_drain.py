@@ -15,6 +15,8 @@ BROKEN = b'"code":"stream_interrupted"'
 
 
 class Listener:
+    sockets = ()
+
     def __init__(self) -> None:
         self.closed: bool = False
 

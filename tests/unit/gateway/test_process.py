@@ -146,7 +146,7 @@ def test_a_short_limit_of_open_files_lowers_max_connections_and_says_so(monkeypa
     assert raised == [(1024, 1024)]
     assert connections == (1024 - process.FDS_OF_OUR_OWN) // 2
     assert warning is not None
-    assert "from 4096 to 480" in warning
+    assert "from 4096 to 416" in warning
 
 
 def test_enough_open_files_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
