@@ -29,5 +29,8 @@ def numbers(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -
     body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in line)) for line in lines))
     table = tag("table", tag("caption", caption), heads, body)
     return tag(
-        "details", tag("summary", "As a table"), tag("div", table, class_="scroll", tabindex=0), class_="numbers"
+        "details",
+        tag("summary", "As a table"),
+        tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=caption),
+        class_="numbers",
     )

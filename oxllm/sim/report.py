@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from . import changes
 from .grade import Card, Spread
 from .replay import Replay
 from .words import duration
@@ -63,6 +64,7 @@ def rows(card: Card) -> Iterable[tuple[str, str]]:
             yield f"{model} cannot survive this", reason
     yield "faults that struck", ", ".join(f"{kind} {count}" for kind, count in card.kinds.items()) or "none"
     yield "kinds never met", ", ".join(card.untouched) or "none"
+    yield "breaker changes never met", ", ".join(changes.never_met(card.states)) or "none"
     yield "breakers seen", ", ".join(card.states) or "no state was told"
 
 

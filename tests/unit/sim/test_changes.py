@@ -1,0 +1,38 @@
+"""Changes of a breaker that a run never had."""
+
+from __future__ import annotations
+
+import pytest
+
+from oxllm.core.breaker import TABLE, Event, State
+from oxllm.sim.changes import NEXT, never_met
+
+ALL = [
+    "closed -> open", "open -> half-open", "half-open -> probing", "probing -> closed", "probing -> open",
+    "probing -> half-open",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seen", "never"),
+    [
+        ([], ALL),
+        (["closed", "open"], ALL),
+        (["closed -> open"], ALL[1:]),
+        (["open -> closed"], [ALL[0], *ALL[4:]]),
+        (["closed -> probing", "probing -> half-open"], [*ALL[3:5]]),
+        (["closed -> offline", "offline -> closed", "unknown -> open"], ALL),
+        (ALL, []),
+    ],
+)
+def test_what_lies_between_two_samples_counts_as_met(seen: list[str], never: list[str]) -> None:
+    assert never_met(seen) == never
+
+
+def test_the_changes_are_those_of_the_breaker_when_nobody_interferes() -> None:
+    hands = {Event.RESET, Event.OFFLINE, Event.ONLINE}
+    moves = {(one.value, other.value) for (one, event), other in TABLE.items() if event not in hands}
+    assert {(one, other) for one, other in moves if one != other} == {
+        (one, other) for one, others in NEXT.items() for other in others
+    }
+    assert {state.value for state in State} - set(NEXT) == {"offline"}
