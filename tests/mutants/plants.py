@@ -272,8 +272,8 @@ PLANTS = (
     Plant(
         "held-back events are sent twice",
         EXCHANGE,
-        '        effects.append(Write(b"".join(attempt.held)))\n        attempt.held.clear()\n',
-        '        effects.append(Write(b"".join(attempt.held) * 2))\n        attempt.held.clear()\n',
+        "        effects.append(Write(attempt.take()))\n",
+        "        effects.append(Write(attempt.take() * 2))\n",
         (
             RULES + "a_stream_is_passed_on_and_ends_as_its_provider_ended_it",
             ALWAYS + "02_a_success_is_one_providers_text_with_no_splice_gap_or_duplicate",
