@@ -15,6 +15,7 @@ from oxllm.sim.markup import tag
 from oxllm.sim.page import FINDINGS_MAX, page
 from oxllm.sim.rehearse import Run
 from oxllm.sim.replay import Replay
+from oxllm.sim.scenario import When
 from tests.support.rehearsed import BREAKER, rehearsed
 
 REPLAY = Replay("my config.toml", ("--chaos", "rough", "--for", "60s"), ("--seed", "7"))
@@ -96,6 +97,16 @@ def test_a_lane_shows_the_outage_and_the_faults_apart(run: Run) -> None:
     lane, other = figures.lanes(run, figures.timeline(run))
     assert [(spell.state, spell.start, spell.end) for spell in lane.scenes] == [("faults", 0, 20), ("outage", 20, 30)]
     assert other.scenes == []
+
+
+def test_a_scene_that_counts_requests_is_drawn_from_the_first_to_the_last_that_it_counted(run: Run) -> None:
+    scenes = (
+        msgspec.structs.replace(run.scenario.scenes[0], when=When(first=1, last=11)),
+        msgspec.structs.replace(run.scenario.scenes[1], name="never", when=When(first=900, last=950)),
+    )
+    counted = msgspec.structs.replace(run, scenario=msgspec.structs.replace(run.scenario, scenes=scenes))
+    lane, _ = figures.lanes(counted, figures.timeline(counted))
+    assert [(spell.state, spell.start, spell.end) for spell in lane.scenes] == [("faults", 0.0, 2.0)]
 
 
 def test_no_name_breaks_out_of_its_place() -> None:
