@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from oxllm.sim.page import page
 from oxllm.sim.replay import Replay
-from tests.support.browser import Browser, chromium
+from tests.support.browser import chromium, show
 from tests.support.rehearsed import rehearsed
 
 PROGRAM = chromium()
@@ -18,12 +19,6 @@ MARKS = ("whole", "refused", "broken", "truncated", "healthy", "struck", "closed
          "outage", "first", "further", "gateway", "perfect")  # fmt: skip
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no chromium here; Debian: apt install chromium")
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Browser:
-    assert PROGRAM is not None
-    return Browser(PROGRAM, tmp_path)
 
 
 @pytest.fixture
@@ -43,23 +38,24 @@ def colour(name: str, dark: bool) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def test_the_browser_finds_the_marks_and_nothing_to_complain_of(browser: Browser, report: Path) -> None:
-    dom, complaints = browser.dom(report)
+@pytest.mark.parametrize(("width", "height", "dark"), [(1000, 3600, False), (380, 4200, True)])
+def test_a_browser_draws_every_mark_in_its_colour_and_complains_of_nothing(
+    report: Path, width: int, height: int, dark: bool
+) -> None:
+    assert PROGRAM is not None
+    dom, complaints, pixels = show(PROGRAM, report, width, height, dark)
     assert complaints == []
     assert "<title>Rehearsal of config.toml, seed 7</title>" in dom
     assert (dom.count("<script"), dom.count("<img")) == (0, 0)
-    counted = re.findall(r'<rect[^>]*class="(\w+)" data-count="(\d+)"', dom)
-    outcomes = [(name, int(count)) for name, count in counted if name in ("whole", "refused", "broken", "truncated")]
-    assert sum(count for _, count in outcomes) == 300
-    assert sum(count for name, count in outcomes if name == "whole") == 210
-    assert sum(int(count) for name, count in counted if name in ("first", "further")) == 360
-
-
-@pytest.mark.parametrize(("width", "dark"), [(1000, False), (380, True)])
-def test_every_kind_of_mark_is_seen_in_its_colour(browser: Browser, report: Path, width: int, dark: bool) -> None:
-    pixels = browser.pixels(report, width, 4200 if width < 600 else 3600, dark)
-    missing = [name for name in MARKS if pixels[colour(name, dark)] < 20]
-    assert not missing
-    paper, ink = pixels[colour("paper", dark)], pixels[colour("ink", dark)]
-    assert paper > sum(pixels.values()) / 2
-    assert ink > 100
+    counts: Counter[str] = Counter()
+    for name, count in re.findall(r'<(?:rect|path)[^>]*class="(?:curve )?(\w+)" data-count="(\d+)"', dom):
+        counts[name] += int(count)
+    assert counts["whole"] + counts["refused"] + counts["broken"] + counts["truncated"] == 300
+    assert (counts["whole"], counts["healthy"] + counts["struck"], counts["first"] + counts["further"]) == (
+        210,
+        360,
+        360,
+    )
+    assert [name for name in MARKS if pixels[colour(name, dark)] < 20] == []
+    assert pixels[colour("paper", dark)] > pixels.total() / 2
+    assert pixels[colour("ink", dark)] > 100

@@ -8,6 +8,7 @@ import subprocess
 import zlib
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 TIMEOUT_S = 60
 QUIET = (
@@ -20,35 +21,34 @@ Pixels = Counter[tuple[int, int, int]]
 
 
 def chromium() -> str | None:
-    """The browser's path, if this machine has one."""
-    return next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-    )
+    """The browser's path, if this machine has one that starts; Ubuntu has a stub of that name which only says no."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        path = shutil.which(name)
+        if path is not None and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
+            return path
+    return None
 
 
-class Browser:
-    """One that starts anew for each question; `home` is its own directory, and empty."""
+class Shown(NamedTuple):
+    """What a browser made of a page."""
 
-    def __init__(self, program: str, home: Path) -> None:
-        self._program = program
-        self._home = home
+    dom: str
+    complaints: list[str]
+    """Of its console."""
+    pixels: Pixels
+    """How many there are of each colour, at half the size: reading them is what takes the time."""
 
-    def dom(self, page: Path) -> tuple[str, list[str]]:
-        """The page as the browser understood it, and what it said on its console."""
-        done = self._run(page, "--dump-dom")
-        return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
-    def pixels(self, page: Path, width: int, height: int, dark: bool = False) -> Pixels:
-        """How many pixels of each colour it shows, at half its size: reading them is what takes the time."""
-        shot = self._home / "shot.png"
-        scheme = ("--force-dark-mode", "--blink-settings=preferredColorScheme=0") if dark else ()
-        size = ("--force-device-scale-factor=0.5", f"--window-size={width},{height}")
-        self._run(page, *size, f"--screenshot={shot}", *scheme)
-        return colours(shot.read_bytes())
-
-    def _run(self, page: Path, *options: str) -> subprocess.CompletedProcess[str]:
-        command = [self._program, *QUIET, f"--user-data-dir={self._home / 'profile'}", *options, page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S)
+def show(program: str, page: Path, width: int, height: int, dark: bool = False) -> Shown:
+    """Open a page in a window. A profile and the picture are left beside it."""
+    home = page.parent
+    scheme = ("--force-dark-mode", "--blink-settings=preferredColorScheme=0") if dark else ()
+    size = ("--force-device-scale-factor=0.5", f"--window-size={width},{height}")
+    command = [program, *QUIET, f"--user-data-dir={home / 'profile'}", *size, *scheme, "--dump-dom"]
+    command += [f"--screenshot={home / 'shot.png'}", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S)
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return Shown(done.stdout, complaints, colours((home / "shot.png").read_bytes()))
 
 
 def colours(png: bytes) -> Pixels:
