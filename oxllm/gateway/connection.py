@@ -87,6 +87,9 @@ HEAD_READ_BYTES = 16 * 1024
 """The most that a read takes while no body is due. A request of usual size fits; and so little of a body whose
 budget is not granted yet can come along with its head, and stay raw outside the budget."""
 
+NARROW_READ_BYTES = 1024
+"""The same while too much is held unparsed: 4,096 connections may each bring one such read more."""
+
 RAW_BYTES_MAX = 64 * 1024
 """Unparsed bytes that one connection may have waiting behind the request being served; then it is not read."""
 
@@ -177,6 +180,8 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
             self._stall.timer.clear()
             self._stall = None
         self._take_raw()
+        if self._paused:
+            self._unwatch()
         self._server.open.discard(self)
         self._server.held.drop(self)
         self._drop_reader()
@@ -243,6 +248,17 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
             self._keep_raw(buffer, at, end)
         if self.state is BODY:
             self._pace()
+        elif self.state is HEAD:
+            self._weigh_head()
+
+    def _weigh_head(self) -> None:
+        """Count a head that is not whole. When there are too many of those, some have to go."""
+        heads, now = self._server.heads, self._server.now()
+        if self._reader is not None:
+            heads.grew(self, self._reader.weight, now)
+        while (victim := heads.excess(now)) is not None:
+            busy = "too many requests whose heads are not whole"
+            victim._refuse(api_error(503, busy, "overloaded", retry_after=OVERLOAD_RETRY_S))
 
     def _hungry(self) -> bool:
         """Whether the next byte can be understood now: not behind an answer that the client does not take."""
@@ -275,6 +291,8 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         request.id = server.request_id(request)
         if request.last:
             self.keep = False
+        if self.state is HEAD:
+            server.heads.drop(self)
         self._enter(SERVING if reader.stage is Stage.COMPLETE else BODY)
         error = self._objection(reader, request)
         if error is not None:
@@ -404,7 +422,7 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         else:
             del buffer[:at]
             self._raw = buffer
-        self._server.raw_bytes += end - at
+        self._server.keep_raw(end - at)
         if len(self._raw) >= RAW_BYTES_MAX or self._server.raw_bytes >= RAW_BYTES_TOTAL:
             self._pause()
 
@@ -412,7 +430,7 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         raw = self._raw
         if raw is not None:
             self._raw = None
-            self._server.raw_bytes -= len(raw)
+            self._server.keep_raw(-len(raw))
         return raw
 
     def _go_on(self) -> None:
@@ -431,17 +449,27 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         if not self._paused:
             self._paused = True
             self.transport.pause_reading()
+            sock = self.transport.get_extra_info("socket")
+            if sock is not None:
+                self._server.hangups.watch(sock.fileno(), self.lose)
 
     def _resume(self) -> None:
         if self._paused:
             self._paused = False
+            self._unwatch()
             self.transport.resume_reading()
+
+    def _unwatch(self) -> None:
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            self._server.hangups.forget(sock.fileno())
 
     def _drop_reader(self) -> None:
         """Nothing more is going to be understood of what is being read."""
         reader, self._reader, self._upload = self._reader, None, None
         if reader is not None:
             reader.drop()
+            self._server.heads.drop(self)
 
     # Answering.
 

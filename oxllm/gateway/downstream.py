@@ -10,9 +10,16 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from oxllm.core.budget import BodyBudget, HeldBudget
+from oxllm.core.budget import BodyBudget, HeadBudget, HeldBudget
 from oxllm.core.errors import ApiError
-from oxllm.gateway.connection import HEAD_READ_BYTES, READ_BYTES, Connection
+from oxllm.gateway.connection import (
+    HEAD_READ_BYTES,
+    NARROW_READ_BYTES,
+    RAW_BYTES_TOTAL,
+    READ_BYTES,
+    Connection,
+)
+from oxllm.gateway.hangup import Hangups
 from oxllm.gateway.http1_response import http_date
 from oxllm.gateway.request import Handler, Request
 from oxllm.gateway.wheel import Wheel
@@ -71,9 +78,12 @@ class Server:
         self.buffer = bytearray(READ_BYTES)
         self.body_view = memoryview(self.buffer)
         self.head_view = self.body_view[:HEAD_READ_BYTES]
+        """For reads while no body is due."""
         self.open: set[Connection] = set()
         self.raw_bytes = 0
         """Held unparsed, by all connections."""
+        self.heads: HeadBudget[Connection] = HeadBudget()
+        self.hangups = Hangups(loop)
         self.draining = False
         self._rng = rng
         self._wall = wall
@@ -104,6 +114,13 @@ class Server:
         """Close every connection, answered or not. What was written is still sent while the loop runs."""
         for connection in list(self.open):
             connection.close()
+
+    def keep_raw(self, change: int) -> None:
+        """So many bytes more, or less, are held unparsed. When they are too many, a read brings little."""
+        self.raw_bytes += change
+        size = HEAD_READ_BYTES if self.raw_bytes < RAW_BYTES_TOTAL else NARROW_READ_BYTES
+        if size != len(self.head_view):
+            self.head_view = self.body_view[:size]
 
     def request_id(self, request: Request) -> str:
         """The client's own if it can stand in a header and a log, else a new one (SPEC 4)."""

@@ -28,6 +28,9 @@ HEAD_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100
 """Apache's default. A browser sends 20, an SDK 15."""
 
+HEADER_OVERHEAD = 128
+"""Bytes that Python needs for a header beside its own: a tuple and two objects."""
+
 CHUNK_OVERHEAD_MAX = 16 * 1024
 """Bytes of chunk heads, extensions and trailers beside 16 for each body byte (one-byte chunks need 5). node's limit."""
 
@@ -146,6 +149,11 @@ class RequestReader:
         self.left -= at - start
         self._advance()
         return at
+
+    @property
+    def weight(self) -> int:
+        """Bytes that a head takes which is not whole yet: its own, and those of the objects that it becomes."""
+        return self._wire + HEADER_OVERHEAD * len(self.headers)
 
     def _feed_head(self, buffer: bytearray, start: int, end: int) -> int:
         if not self._wire and buffer[start] == 0x0A:

@@ -8,12 +8,16 @@ from collections.abc import Callable
 
 import pytest
 
+from oxllm.core.budget import HEADS_LIMIT
 from oxllm.gateway.connection import (
+    BODY,
     CLOSED,
     CROWD_MAX,
     HEAD,
+    HEAD_READ_BYTES,
     IDLE,
     LINGERING,
+    NARROW_READ_BYTES,
     NEXT,
     RAW_BYTES_MAX,
     RAW_BYTES_TOTAL,
@@ -694,6 +698,65 @@ def test_what_all_connections_keep_is_bounded_together(bench: Bench) -> None:
     assert bench.server.raw_bytes == 0
 
 
+def test_when_too_much_is_kept_a_read_brings_little(bench: Bench) -> None:
+    bench.service.keep_waiting()
+    clients = [bench.client() for _ in range(300)]
+    for client in clients:
+        client.send(get())
+    for client in clients:
+        client.send(b"x" * 20_000)
+    assert bench.server.raw_bytes < RAW_BYTES_TOTAL + RAW_BYTES_MAX + 300 * NARROW_READ_BYTES
+    for client in clients:
+        client.connection.lose()
+    bench.clock.settle()
+    assert (bench.server.raw_bytes, len(bench.server.head_view)) == (0, HEAD_READ_BYTES)
+
+
+# Heads that are not whole.
+
+
+def dribble(bench: Bench, size: int) -> Client:
+    client = bench.client()
+    client.send(get("/", f"X-Long: {'x' * size}")[:-4])
+    return client
+
+
+def test_heads_that_come_in_part_share_a_bound(bench: Bench) -> None:
+    clients = [dribble(bench, 30_000) for _ in range(100)]
+    assert bench.server.heads.total <= HEADS_LIMIT
+    assert {status for client in clients for status in statuses(client.output)} == {503}
+    left = [client for client in clients if not client.ended]
+    assert 30 < len(left) < 40
+    for client in left:
+        client.send(b"\r\n\r\n")
+        assert statuses(client.output) == [200]
+    assert bench.server.heads.total == 0
+
+
+def test_who_has_held_most_for_longest_has_to_go_first(bench: Bench) -> None:
+    small = dribble(bench, 500)
+    bench.advance(5)
+    large = [dribble(bench, 30_000) for _ in range(34)]
+    bench.advance(5)
+    fresh = dribble(bench, 30_000)
+    assert not small.ended
+    assert not fresh.ended
+    assert sum(client.ended for client in large) == 1
+
+
+@pytest.mark.parametrize("end", ["whole", "refused", "gone", "late"])
+def test_a_head_counts_until_its_end(bench: Bench, end: str) -> None:
+    client = dribble(bench, 20_000)
+    assert bench.server.heads.total > 20_000
+    if end == "gone":
+        client.half_close()
+    elif end == "late":
+        bench.advance(21)
+    else:
+        client.send(b"\r\n\r\n" if end == "whole" else b"\r\nno header\r\n\r\n")
+    assert bench.server.heads.total == 0
+
+
 # The budget for bodies.
 
 
@@ -783,6 +846,20 @@ def test_a_slow_body_has_to_go_while_others_wait() -> None:
     assert statuses(slow.output) == [408]
     waiting.pump()
     assert waiting.state is SERVING
+
+
+def test_a_slow_upload_of_a_large_body_keeps_nobody_out() -> None:
+    bench = Bench(Limits())
+    bench.service.keep_waiting()
+    slow = bench.client()
+    slow.send(post(b"x" * 7000 * KIB)[: 100 * KIB])
+    other = bench.client()
+    other.send(post(b"y" * 1000 * KIB))
+    assert other.state is WAITING
+    bench.advance(0.7)
+    other.pump()
+    assert other.state is SERVING
+    assert slow.state is BODY
 
 
 def test_the_time_that_a_body_waited_for_room_does_not_make_it_slow() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
+import sys
 from collections.abc import AsyncIterator
 from random import Random
 
@@ -12,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from oxllm.core.budget import BodyBudget
+from oxllm.gateway.connection import RAW_BYTES_MAX, RESET
 from oxllm.gateway.downstream import Request, Server
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
@@ -130,6 +133,56 @@ async def test_a_client_that_leaves_is_noticed_within_100_ms(site: Site, how: st
     async with asyncio.timeout(0.1):
         while not site.service.gone:
             await asyncio.sleep(0)
+    sock.close()
+
+
+def leave(sock: socket.socket, how: str) -> None:
+    if how == "reset":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    if how == "shutdown":
+        sock.shutdown(socket.SHUT_WR)
+    else:
+        sock.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="without epoll it is noticed when the socket is read again")
+@pytest.mark.parametrize("how", ["close", "shutdown", "reset"])
+@pytest.mark.parametrize("while_", ["its body waits", "much is pipelined"])
+async def test_a_client_that_leaves_while_it_is_not_read_is_noticed_within_100_ms(
+    site: Site, how: str, while_: str
+) -> None:
+    site.service.keep_waiting()
+    site.server.bodies.limit = 1000
+    request = post(b"x" * 100_000) if while_ == "its body waits" else get() + b"x" * 90_000
+    before = len(os.listdir("/proc/self/fd"))
+    sock = await site.connect()
+    await asyncio.get_running_loop().sock_sendall(sock, request)
+    while not any(connection._paused for connection in site.server.open):
+        await asyncio.sleep(0)
+    leave(sock, how)
+    async with asyncio.timeout(0.1):
+        while site.server.connections:
+            await asyncio.sleep(0)
+    sock.close()
+    assert (site.server.raw_bytes, site.server.bodies.total, site.server.bodies.waiting) == (0, 0, 0)
+    await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_who_is_read_again_is_watched_no_more(site: Site) -> None:
+    site.service.keep_waiting()
+    sock = await site.connect()
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(sock, get() + get() * (2 * RAW_BYTES_MAX // len(get())))
+    while not any(connection._paused for connection in site.server.open):
+        await asyncio.sleep(0)
+    site.service.on_serve = lambda request: request.respond(200, [], b"")
+    site.service.served[0].respond(200, [], b"")
+    async with asyncio.timeout(10):
+        while any(connection._paused for connection in site.server.open):
+            await asyncio.sleep(0)
+    assert site.server.connections == 1
+    assert site.server.hangups._epoll is None
     sock.close()
 
 
