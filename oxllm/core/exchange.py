@@ -248,7 +248,8 @@ class Exchange:
             return self._failed(attempt, verdict, now)
         if self._facts.stream:
             strip = attempt.candidate.plan.usage_in_stream and not self._facts.wants_usage
-            attempt.reader = StreamReader(self._facts.n, strip)
+            own = attempt.candidate.plan.extra_body.get("n", "")  # replaces what the client asked for
+            attempt.reader = StreamReader(int(own) if own.isdigit() else self._facts.n, strip)
         else:
             attempt.reader = PlainReader(self._facts.endpoint)
             self._idle_from(attempt, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from oxllm import plan as plans
@@ -202,6 +203,14 @@ def test_every_choice_needs_its_finish_reason() -> None:
     assert d.client.over == "break"
     d = drive(n=2).stream("alpha", token("a", 0), token("b", 1), finish(0), finish(1)).end("alpha")
     assert d.client.over == "end"
+
+
+@pytest.mark.parametrize(("own", "over"), [("1", "end"), ("2", "break"), ('"x"', "break")])
+def test_a_provider_whose_extra_body_asks_for_choices_owes_as_many(own: str, over: str) -> None:
+    plan = make_plan("alpha")
+    providers = (msgspec.structs.replace(plan.providers[0], extra_body={"n": own}),)
+    d = drive(plan=msgspec.structs.replace(plan, providers=providers), n=2)
+    assert d.stream("alpha", token("a"), FINISH).end("alpha").client.over == over
 
 
 def test_fewer_choices_than_asked_for_are_not_complete() -> None:
