@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.marked import mixed_up
 
 
-def test_nobody_ever_gets_the_answer_of_another(tmp_path: Path) -> None:
-    tally = mixed_up(tmp_path, count=2_000, seed=1)
-    assert tally["right"] > 1_000
-    assert tally["broken"] > 5
-    assert tally["left"] > 200
+@pytest.mark.parametrize(("tls", "count"), [(False, 1_500), (True, 500)], ids=["http", "https"])
+def test_nobody_ever_gets_the_answer_of_another(tmp_path: Path, tls: bool, count: int) -> None:
+    tally = mixed_up(tmp_path, count, seed=1, tls=tls)
+    assert tally["right"] > count / 2
+    assert tally["left"] > count / 20

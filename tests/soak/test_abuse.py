@@ -65,6 +65,7 @@ def test_20_000_mutated_requests_and_5_000_mutated_answers_leave_it_as_it_was(tm
     assert peak.mb < RSS_MB_MAX
 
 
-def test_20_000_marked_requests_never_get_the_answer_of_another(tmp_path: Path) -> None:
-    tally = mixed_up(tmp_path, count=20_000, seed=2)
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_20_000_marked_requests_never_get_the_answer_of_another(tmp_path: Path, tls: bool) -> None:
+    tally = mixed_up(tmp_path, count=20_000, seed=2, tls=tls)
     assert tally["right"] > 10_000

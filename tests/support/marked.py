@@ -16,12 +16,14 @@ import asyncio
 import contextlib
 import re
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from tests.support.abuse import RESET, Answer, Rest, answers
+from tests.support.provider import make_certificates
 from tests.support.scripted import DONE, FINISH, ROLE, Scripted, Steps, answer, completion, stream, token
 from tests.support.user import config, gateway
 
@@ -176,7 +178,8 @@ WEIGHTS = [*USUAL.values(), *MISUSE.values()]
 class Flaky:
     """The provider. It lives in the thread of `cast`."""
 
-    def __init__(self, cast: Scripted, seed: int, excused: set[bytes]) -> None:
+    def __init__(self, cast: Scripted, seed: int, excused: set[bytes], tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.loop = cast.loop
         self.rng = Random(seed)
         self.asked = 0
@@ -186,11 +189,11 @@ class Flaky:
         self.excused = excused
         self.open: set[asyncio.Transport] = set()
         self._server: asyncio.Server = cast.run(self._listen())
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
         self._cast = cast
 
     async def _listen(self) -> asyncio.Server:
-        return await self.loop.create_server(lambda: Misused(self), "127.0.0.1", 0, backlog=512)
+        return await self.loop.create_server(lambda: Misused(self), "127.0.0.1", 0, backlog=512, ssl=self._tls)
 
     def close(self) -> None:
         """No more connections, and none open."""
@@ -212,12 +215,16 @@ class Crowd:
         self._clients = clients
         self._next = 0
         self._count = 0
+        self._strays: list[tuple[bytes, object]] = []
+        """Marks with an answer that is not theirs."""
         self.tally: Counter[str] = Counter()
 
     async def run(self, count: int) -> Counter[str]:
         """So many requests; returns how they ended. AssertionError for an answer that is another's."""
         self._count = count
         await asyncio.gather(*(self._client() for _ in range(self._clients)))
+        await asyncio.sleep(0.2)  # a provider that excuses a mark may hear of it later than the client
+        assert not [stray for stray in self._strays if stray[0] not in self._excused]
         return self.tally
 
     async def _client(self) -> None:
@@ -230,7 +237,8 @@ class Crowd:
 
     def _request(self, mark: bytes) -> bytes:
         flag = b'"stream":true,' if self._rng.random() < 0.5 else b""
-        body = b'{"model":"smart",%b"messages":[{"role":"user","content":"mark%bend"}]}' % (flag, mark)
+        model = self._rng.choice((b"smart", b"smart", b"hedged", b"held"))
+        body = b'{"model":"%b",%b"messages":[{"role":"user","content":"mark%bend"}]}' % (model, flag, mark)
         lines = (b"POST /v1/chat/completions HTTP/1.1", b"host: localhost", b"x-request-id: r-%b" % mark)
         return b"\r\n".join((*lines, b"content-length: %d" % len(body), b"", body))
 
@@ -258,7 +266,8 @@ class Crowd:
             self.tally[self._kind(mark, one)] += 1
         if rest:
             mark = mine[len(found)]
-            assert mark in self._excused or marks(rest) <= {mark}, (mark, rest)
+            if not marks(rest) <= {mark}:
+                self._strays.append((mark, rest))
         broken = bool(rest) and b"stream_interrupted" in rest
         self.tally["broken"] += broken
         assert impatient or broken or len(found) == len(mine), (mine, output)
@@ -266,27 +275,32 @@ class Crowd:
 
     def _kind(self, mark: bytes, one: Answer) -> str:
         assert one.headers["x-request-id"] == f"r-{mark.decode()}"
-        if mark in self._excused:
-            return "excused"
-        seen = marks(one.body)
-        if one.status == 200:
-            assert seen == {mark}, (mark, one)
-            return "right"
-        assert seen == set(), (mark, one)
-        assert one.code is None or one.code, one
-        return "an error"
+        right = one.status == 200
+        if marks(one.body) != ({mark} if right else set()):
+            self._strays.append((mark, one))
+            return "another's"
+        assert right or one.code is None or one.code, one
+        return "right" if right else "an error"
 
 
-SETTINGS = "[breaker]\nfailures = 1000\n[timeouts]\nfirst_byte = 0.3\nanswer = 0.3\nidle = 0.3\n"
+MODELS = {"smart": ["one", "two"], "hedged": ["one", "two"], "held": ["one", "two"]}
+OF_MODEL = {"hedged": "hedge_after = 0.01", "held": 'hold_back = "full"'}
+SETTINGS = "[breaker]\nfailures = 1000\n[retry]\nbudget = 1.0\n[timeouts]\nfirst_byte = 0.3\nanswer = 0.3\nidle = 0.3\n"
 
 
-def mixed_up(directory: Path, count: int, seed: int) -> Counter[str]:
+def mixed_up(directory: Path, count: int, seed: int, *, tls: bool = False) -> Counter[str]:
     """The whole: so many requests through a gateway of their own over two such providers; how they ended."""
     excused: set[bytes] = set()
+    context, of_provider = None, {}
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(make_certificates(directory))
+        of_provider = dict.fromkeys(("one", "two"), 'ca_file = "ca.pem"\n')
     with Scripted() as cast:
-        flaky = [Flaky(cast, seed, excused), Flaky(cast, seed + 1, excused)]
+        flaky = [Flaky(cast, seed + number, excused, context) for number in range(2)]
         urls = {"one": flaky[0].url, "two": flaky[1].url}
-        with gateway(directory, config(urls, {"smart": ["one", "two"]}, settings=SETTINGS)) as running:
+        text = config(urls, MODELS, settings=SETTINGS, of_model=OF_MODEL, of_provider=of_provider)
+        with gateway(directory, text) as running:
             rest = Rest(running)
             tally = asyncio.run(Crowd(running.port, seed, excused).run(count))
             for one in flaky:
@@ -294,5 +308,5 @@ def mixed_up(directory: Path, count: int, seed: int) -> Counter[str]:
             rest.restored()
     assert [one.pipelined for one in flaky] == [0, 0]
     assert set().union(*(one.ways for one in flaky)) == {way.__name__ for way in WAYS}, "each misuse has happened"
-    assert len(excused) <= count / 100
+    assert len(excused) <= count / 40
     return tally
