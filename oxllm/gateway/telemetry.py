@@ -42,7 +42,10 @@ CUMULATIVE = 2
 SERVER, CLIENT = 2, 3
 ERROR = {"code": 2}
 
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_TRACEPARENT = re.compile(
+    rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+)
+"""Version 00 is 55 characters long; a later one may have more behind them."""
 _json = msgspec.json.Encoder()
 
 

@@ -124,6 +124,7 @@ def test_a_trace_that_the_client_does_not_sample_is_passed_on_and_not_kept() -> 
         "00-" + "0" * 32 + "-b7ad6b7169203331-01",
         "ff" + PARENT[15:] + "01",
         PARENT[13:] + "0G",
+        PARENT[13:] + "01-more",
     ],
 )
 def test_a_traceparent_that_is_none_begins_a_new_trace(junk: str) -> None:
@@ -131,6 +132,14 @@ def test_a_traceparent_that_is_none_begins_a_new_trace(junk: str) -> None:
         trace = Scene(house).telemetry.trace(junk.encode())
         assert (trace.parent, trace.sampled) == (None, True)
         assert int(trace.id, 16) != 0
+
+
+@pytest.mark.parametrize("version", ["01", "cc"])
+@pytest.mark.parametrize("more", ["", "-more"])
+def test_a_later_version_may_have_more_behind_what_we_know(version: str, more: str) -> None:
+    with House() as house:
+        trace = Scene(house).telemetry.trace(f"{version}{PARENT[15:]}01{more}".encode())
+        assert (trace.id, trace.parent) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 
 
 def test_span_ids_wrap_around() -> None:
