@@ -34,6 +34,8 @@ def outcomes(run: Run, axis: Timeline) -> Markup:
     top = max((sum(counts.values()) for counts in bins), default=0) or 1
     totals = {verdict: sum(counts[verdict] for counts in bins) for verdict in VERDICTS}
     ended = ", ".join(f"{count} {VERDICTS[verdict]}" for verdict, count in totals.items() if count)
+    found = [(verdict, f"{VERDICTS[verdict]} ({count})") for verdict, count in totals.items() if count]
+    after = _after(run, axis)
     bars = [_outcome(axis, place, counts, top) for place, counts in enumerate(bins) if counts]
     ys = [(1.0, f"{top}"), *([(0.5, f"{top // 2}")] if top % 2 == 0 else []), (0.0, "0")]
     rows = ([duration(place * axis.step), *(f"{counts[verdict]}" for verdict in VERDICTS)]
@@ -42,8 +44,8 @@ def outcomes(run: Run, axis: Timeline) -> Markup:
         "outcomes",
         "Outcomes over time",
         tag("p", f"How the requests that began in each {duration(axis.step)} ended."),
-        legend((verdict, f"{VERDICTS[verdict]} ({count})") for verdict, count in totals.items() if count),
-        plot.picture(f"Outcomes over {duration(axis.end)}: {ended}.", [*_after(run, axis), *bars], _clock(axis), ys),
+        legend([*found, *([("after", "no new requests, answers waited for")] if after else [])]),
+        plot.picture(f"Outcomes over {duration(axis.end)}: {ended}.", [*after, *bars], _clock(axis), ys),
         numbers("Outcomes over time", ["from", *VERDICTS.values()], rows),
     )
 
