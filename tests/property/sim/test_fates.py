@@ -11,11 +11,14 @@ import threading
 from pathlib import Path
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oxllm.sim import presets
 from oxllm.sim.engine import Provider
 from oxllm.sim.presets import HELL
+from oxllm.sim.question import Questions
 from oxllm.sim.testing import Sim, play, scenario
 
 FAULTS = {"alpha": [fault for fault in HELL if not fault.startswith(("stall", "hold-open", "trickle", "slow", "late"))]}
@@ -49,8 +52,8 @@ def test_other_seeds_are_other_runs() -> None:
     assert outcomes(IDS, 1) != outcomes(IDS, 2)
 
 
-def fates(clients: int) -> dict[str, str | None]:
-    """The fates of all requests, sent by so many clients at once."""
+def fates(clients: int, named: bool) -> dict[str, str | None]:
+    """The fates of all requests, sent by so many clients at once; by the ids that they carry, or by their ordinals."""
     waiting = list(IDS)
     with Sim("alpha", faults=FAULTS) as sim:
 
@@ -62,7 +65,9 @@ def fates(clients: int) -> dict[str, str | None]:
                     except IndexError:
                         return
                     try:
-                        http.post("/chat/completions", content=body(name), headers={"x-request-id": name})
+                        http.post(
+                            "/chat/completions", content=body(name), headers={"x-request-id": name} if named else {}
+                        )
                     except httpx.HTTPError:
                         continue
 
@@ -74,17 +79,25 @@ def fates(clients: int) -> dict[str, str | None]:
         return {record.key: record.fault for record in sim.ledger("alpha")}
 
 
-def test_one_client_and_fifty_meet_the_same_fates() -> None:
-    alone, crowd = fates(1), fates(50)
+@pytest.mark.parametrize("named", [True, False], ids=["by id", "by ordinal"])
+def test_one_client_and_fifty_meet_the_same_fates(named: bool) -> None:
+    alone, crowd = fates(1, named), fates(50, named)
     assert len(alone) == len(IDS)
     assert alone == crowd
     assert len(set(alone.values())) > 10
 
 
+def a_run(seed: int) -> list[object]:
+    """All that a rehearsal draws: fates and answers, the timetable of a preset, the questions."""
+    table = presets.timetable("hell", seed, [["alpha", "beta", "gamma"], ["delta", "beta"]], 300.0)
+    questions = Questions(seed, {"smart": ["big-1"], "vectors": ["text-embed"]}, 0.5)
+    return [sorted(outcomes(IDS[:60], seed).items()), table, [questions[number] for number in range(60)]]
+
+
 def test_the_hash_seed_of_python_changes_nothing() -> None:
     program = (
         "import hashlib, tests.property.sim.test_fates as t;"
-        "print(hashlib.sha256(repr(sorted(t.outcomes(t.IDS[:60], 7).items())).encode()).hexdigest())"
+        "print(hashlib.sha256(repr(t.a_run(7)).encode()).hexdigest())"
     )
     seen = set()
     for hash_seed in ("0", "1", "4711"):
