@@ -16,6 +16,7 @@ import msgspec
 from . import faults, pace, presets
 from .chance import Chance
 from .ledger import Record
+from .limits import Limits
 from .load import Transcript
 from .scenario import Scenario
 
@@ -111,9 +112,7 @@ def grade(
 ) -> Card:
     """The card of a run. `groups`: virtual model -> its providers in order of preference; `cooldown_max`: of the
     gateway's breakers."""
-    reasons = {
-        model: presets.unsurvivable(scenario.scenes, [group], duration, cooldown_max) for model, group in groups.items()
-    }
+    reasons = {model: _lost(scenario, group, duration, cooldown_max) for model, group in groups.items()}
     attempts = [record for record in records if record.ordinal and record.asked is not None]
     by_question = defaultdict(list)
     for record in sorted(attempts, key=lambda record: record.arrived):
@@ -153,6 +152,16 @@ def grade(
     )
     failed = tuple(text for text in expectations if not met(text, card, samples))
     return msgspec.structs.replace(card, failed=failed)
+
+
+def _lost(scenario: Scenario, group: Sequence[str], duration: float, cooldown_max: float) -> str | None:
+    """Why no gateway could have answered all that was asked of these providers; None if one could. What a limit refuses
+    hangs on the load, so a provider that has one is nobody's way out."""
+    limited = {upstream.name for upstream in scenario.upstreams if upstream.limit != Limits()}
+    free = [name for name in group if name not in limited]
+    if not free:
+        return f"{' and '.join(group)} refuse what passes their limits"
+    return presets.unsurvivable(scenario.scenes, [free], duration, cooldown_max)
 
 
 DEFAULT = ("survivable_errors == 0", "truncated == 0")

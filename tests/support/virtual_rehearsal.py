@@ -75,14 +75,15 @@ def rehearsed(
     *,
     duration: float,
     rps: float,
-    streams: float = 0.8,
+    blackout: bool = False,
 ) -> Run:
     """A whole rehearsal of `plan` under a preset, graded by its demands."""
     routes = gateway.virtual(plan)
     groups = {route.name: route.providers for route in routes}
     upstreams = gateway.upstreams(plan, pace.parse(PACE))
-    scenes = presets.timetable(chaos, seed, list(groups.values()), duration, cooldown_max=plan.breaker.cooldown_max)
-    questions = Questions(seed, {route.name: route.models for route in routes}, streams)
+    patience = plan.breaker.cooldown_max
+    scenes = presets.timetable(chaos, seed, list(groups.values()), duration, blackout, cooldown_max=patience)
+    questions = Questions(seed, {route.name: route.models for route in routes}, streams=0.8)
     return played(Scenario(seed, upstreams, scenes), plan, groups, questions, duration, rps, demands(chaos))
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from oxllm.config import checks
-from oxllm.sim import gateway, grade, grammar, pace, question, report, scenes, text
+from oxllm.sim import gateway, grade, grammar, limits, pace, question, report, scenes, text
 from oxllm.sim.answer import Answer
 from oxllm.sim.cli import sim_command
 from oxllm.sim.gateway import Gateway
@@ -38,6 +38,7 @@ base_url = "https://api.groq.com/openai/v1"
 smart = [{ provider = "alpha", model = "big-1" }, { provider = "beta", model = "big-2" }]
 """
 ASKED = Questions(7, {"text-embed": ["text-embed"]}, 1.0)[3]
+NAMES = ("alpha", "beta")
 SCENE = """
 [[scene]]
 name = "alpha is bad"
@@ -254,6 +255,15 @@ def test_a_grade_compares_times_and_one_that_was_never_measured_is_short_enough(
     first, second = attempt(1, 1.0, ended=2.0), attempt(1, 3.0)
     second.provider = "beta"
     assert grade.met(rule, card([first, second]), []) is met
+
+
+def test_an_error_is_no_gateways_fault_where_every_provider_has_a_limit() -> None:
+    refused = Transcript(0, "smart", True, "asked", 1.0, verdict="refused")
+    for limited, avoidable in ((("alpha", "beta"), 0), (("alpha",), 1)):
+        some = {name: limits.parse("5 rpm") for name in limited}
+        upstreams = tuple(Upstream(name, limit=some.get(name, limits.Limits())) for name in NAMES)
+        found = grade.grade(Scenario(7, upstreams), {"smart": NAMES}, [refused], [], [], 60.0, ())
+        assert (found.client_errors, found.survivable_errors) == (1, avoidable)
 
 
 def recovery(*arrivals: float, on: str = "alpha") -> float | None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from oxllm import plan as plans
@@ -18,7 +19,7 @@ THREE = ("alpha", "beta", "gamma")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("chaos", presets.NAMES)
 def test_clients_of_the_shipped_config_see_no_error_of_a_preset_before_content(chaos: str, seed: int) -> None:
-    card = rehearsed(shipped(), chaos, seed, duration=90.0, rps=2.5).card
+    card = rehearsed(shipped(), chaos, seed, duration=90.0, rps=1.5).card
     assert card.failed == (), summary(card)
     assert card.survivable == {"smart": None}
     assert card.whole + card.broken == card.requests
@@ -36,11 +37,19 @@ def many() -> Plan:
     return plans.Plan(providers=make_plan(*THREE).providers, virtual_models=models)
 
 
+def speaking(**hosts: str) -> Plan:
+    """Providers at these addresses, which their dialects follow from."""
+    plan = make_plan(*hosts)
+    moved = tuple(msgspec.structs.replace(one, host=hosts[one.name], port=443) for one in plan.providers)
+    return msgspec.structs.replace(plan, providers=moved)
+
+
 CONFIGS = {
     "two": make_plan("alpha", "beta"),
     "three": make_plan(*THREE),
     "five": make_plan(*THREE, "delta", "epsilon"),
     "many models": many(),
+    "dialects": speaking(a="x.openai.azure.com", b="api.anthropic.com", c="api.groq.com", d="openrouter.ai"),
     "slow breakers": make_plan(*THREE, breaker=plans.Breaker(failures=1, cooldown=30.0, cooldown_max=60.0)),
     "no second tries": make_plan("alpha", "beta", retry=plans.Retry(same_target=0, budget=0.0)),
 }
@@ -48,6 +57,14 @@ CONFIGS = {
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_so_do_clients_of_other_configs_in_hell_for_four_minutes(config: str) -> None:
-    card = rehearsed(CONFIGS[config], "hell", 5, duration=240.0, rps=1.0).card
+    card = rehearsed(CONFIGS[config], "hell", 5, duration=240.0, rps=0.8).card
     assert card.failed == (), summary(card)
     assert set(card.survivable.values()) == {None}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_in_a_blackout_no_provider_is_pressed_and_no_answer_is_cut_short_unsaid(seed: int) -> None:
+    card = rehearsed(make_plan("alpha", "beta"), "hell", seed, duration=60.0, rps=4.0, blackout=True).card
+    assert card.failed == ("client_errors == 0",), summary(card)
+    assert card.survivable_errors == 0
+    assert card.whole + card.broken + card.client_errors == card.requests
