@@ -182,6 +182,17 @@ def test_stop_does_not_wait_for_ever(run: Run) -> None:
         process.wait()
 
 
+@pytest.mark.parametrize("wait", ["nan", "inf", "-1", "soon"])
+def test_stop_sends_nothing_when_the_wait_is_no_time(run: Run, wait: str) -> None:
+    process = start(OBEDIENT)
+    try:
+        assert run("stop", "--pid", str(process.pid), "--wait", wait).exit_code == 2
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_stop_finds_the_process_by_the_gateways_status(run: Run, http: respx.MockRouter) -> None:
     process = start(OBEDIENT)
     http.get(f"{URL}/status").respond(json={"pid": process.pid})
