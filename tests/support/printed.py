@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from oxllm.core.cooldown import Skip
+
 NUMBER = re.compile(r"-(?= |$)|\b[\d.,]+(?: (?:k|M|ms|s|min|%))*(?: \d+ s)?(?=\W|$)")
-WAITS = r"(?:breaker open|rate-limited|asked us to wait)(?:, \d+ s left)?"
-STATE = re.compile(rf" (?:ok|ready|half-open|being probed|{WAITS})(?= |$)")
+WORDS = "|".join(re.escape(word) for word in ("ok", "ready", "half-open", *(skip.value for skip in Skip)))
+STATE = re.compile(rf" (?:{WORDS})(?:, \d+ (?:s|min) left)?(?= |$)")
 
 
 def shape(text: str) -> list[str]:
