@@ -13,7 +13,20 @@ import pytest
 from tests.support.abuse import Caller, Rest, answers
 from tests.support.mutated import MODELS, SETTINGS, Believers, Campaign, Liar
 from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST, SMUGGLING
-from tests.support.scripted import HANG, PAUSE, Provider, Scripted, Steps, healthy, stream, token
+from tests.support.scripted import (
+    HANG,
+    PAUSE,
+    RESET,
+    Provider,
+    Scripted,
+    Steps,
+    Word,
+    answer,
+    completion,
+    healthy,
+    stream,
+    token,
+)
 from tests.support.user import Gateway, config, eventually, gateway
 
 
@@ -56,7 +69,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         cast.add("flowing").replies = [stream(token("a"), *[token("b" * 1000)] * 3000)]
         cast.add("liar")
         cast.add("dribbler")
-        models = {name: [name] for name in cast.providers} | MODELS | {"dribbled": ["dribbler", "fine"]}
+        cast.add("hasty").hasty = True
+        models = (
+            {name: [name] for name in cast.providers}
+            | MODELS
+            | {"dribbled": ["dribbler", "fine"], "hurried": ["hasty", "fine"]}
+        )
         text = config({p.name: p.url for p in cast.providers.values()}, models, settings=SETTINGS)
         with gateway(tmp_path_factory.mktemp("abuse"), text) as running:
             site = Site(running, cast, Rest(running))
@@ -212,6 +230,26 @@ def test_a_provider_that_is_busy_saying_nothing_is_passed_over_in_time(site: Sit
     (reply,), _ = answers(site.ask(chat("dribbled", "Connection: close", more='"stream":true,')))
     assert (reply.status, reply.headers["x-oxllm-provider"]) == (200, "fine")
     assert 0.25 < time.monotonic() - begun < 2
+
+
+# A provider that does not listen.
+
+
+@pytest.mark.parametrize("size", [100, 100_000, 4_000_000])
+@pytest.mark.parametrize(
+    ("status", "end", "served_by"),
+    [(200, HANG, "hasty"), (200, None, "hasty"), (200, RESET, "hasty"), (413, None, "fine"), (503, RESET, "fine")],
+    ids=["kept", "closed", "reset", "413", "503"],
+)
+def test_an_answer_before_the_request_is_sent_counts(
+    site: Site, size: int, status: int, end: Word | None, served_by: str
+) -> None:
+    hasty = site.cast.providers["hasty"]
+    hasty.replies = [[*answer(status, completion("early")), *([end] if end else [])]]
+    more = f'"x":"{"y" * size}",'
+    (reply,), _ = answers(site.ask(chat("hurried", "Connection: close", more=more)))
+    hasty.hang_up()
+    assert (reply.status, reply.headers["x-oxllm-provider"]) == (200, served_by)
 
 
 # By the thousand. The long ones are in tests/soak.

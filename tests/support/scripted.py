@@ -108,6 +108,8 @@ class Provider:
         self.asked: list[Asked] = []
         self.greeting = b""
         """Sent as soon as a connection is accepted, which is then closed: a port that speaks something else."""
+        self.hasty = False
+        """It answers as soon as it has a head, and never reads the body."""
         self.connections = 0
         self.left = threading.Event()
         """The gateway has closed a connection on which HANG was being played."""
@@ -173,7 +175,7 @@ class Provider:
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
-        length = _LENGTH.search(head)
+        length = None if self.hasty else _LENGTH.search(head)
         body = await reader.readexactly(int(length[1])) if length else b""
         self.asked.append(Asked(head, body))
         reply = self.replies[min(len(self.asked), len(self.replies)) - 1]
