@@ -117,7 +117,7 @@ def test_restarts_under_load_drop_nobody_where_the_manager_holds_the_socket(tmp_
         unit = Unit(tmp_path, alpha, listener)
         callers = Callers(listener.getsockname()[1], 8)
         try:
-            for number in range(3):
+            for number in range(2):
                 with unit.start(str(number)) as service:
                     assert eventually(lambda: "ready: listening on" in service.output.read_text())
                     before = sum(callers.answers.values())
