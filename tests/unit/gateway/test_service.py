@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oxllm.gateway.paths import unescape
-from tests.support.house import House, plan_of, stream, token
+from tests.support.house import House, Step, answer, chunk, plan_of, stream, token
 
 ORIGIN = "Origin: https://app.example"
 
@@ -133,3 +133,23 @@ def test_invalid_json_and_a_missing_model_are_400() -> None:
 )
 def test_percent_escapes(escaped: bytes, text: str) -> None:
     assert unescape(escaped) == text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("framing", ["length", "chunks", "close"])
+def test_a_client_error_too_long_to_hold_arrives_whole_in_each_framing(stream: bool, framing: str) -> None:
+    body = b'{"detail":"%b"}' % (b"x" * 600_000)
+    head = b"HTTP/1.1 422 X\r\ncontent-type: application/json\r\n"
+    with House() as house:
+        replies: dict[str, list[Step]] = {
+            "length": answer(body, 422),
+            "chunks": [head + b"transfer-encoding: chunked\r\n\r\n" + chunk(body) + b"0\r\n\r\n"],
+            "close": [head + b"\r\n" + body, "close"],
+        }
+        house.providers["alpha"].replies = [replies[framing]]
+        client = house.chat(stream=stream)
+        house.advance(1)
+        assert (client.response.status, client.response.body == body, client.response.whole) == (422, True, True)
+        assert client.response.headers["x-oxllm-provider"] == "alpha"
+        assert "422" in house.log_text()
+        assert house.runtime.relays == {}
