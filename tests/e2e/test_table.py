@@ -205,12 +205,11 @@ def events(data: bytes) -> list[dict[str, Any]]:
 def effect_on(stage: Stage, name: str) -> Effect:
     """What /status says of a provider after a row."""
     provider = stage.gateway.provider(name)
-    marks: dict[str, str] = provider["marks"]
-    assert (provider["state"] == "open") == any("breaker open" in mark for mark in marks.values())
-    if not marks:
-        return NOTHING
-    mark, _, left = marks["m"].partition(", ")
-    return Effect(mark, float(left.split()[0]), marks.get("m2") == marks["m"])
+    marks: dict[str, dict[str, Any]] = provider["marks"]
+    if "m" not in marks:
+        return Effect("breaker open", provider["seconds_left"], True) if provider["state"] == "open" else NOTHING
+    mark, other = marks["m"], marks.get("m2", {})
+    return Effect(mark["state"], mark["seconds_left"], other.get("state") == mark["state"])
 
 
 def assert_about(found: Effect, expected: Effect) -> None:
