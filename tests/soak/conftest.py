@@ -16,6 +16,8 @@ class Profile(NamedTuple):
     name: str
     load_s: float
     settle_s: float
+    hurry: bool
+    """Whether to wait no longer than until it has come back far enough."""
     requests: int
     """Plain ones, and as many with a connection each."""
     others: int
@@ -26,8 +28,8 @@ class Profile(NamedTuple):
 
 
 PROFILES = {
-    "short": Profile("short", 8.0, 60.0, 3_000, 3_000, 12, 200.0),
-    "long": Profile("long", 60.0, 60.0, 200_000, 50_000, 100, 100.0),
+    "short": Profile("short", 8.0, 60.0, True, 3_000, 3_000, 12, 200.0),
+    "long": Profile("long", 60.0, 60.0, False, 200_000, 50_000, 100, 100.0),
 }
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from oxllm.core.body import RequestBody
 from oxllm.core.exchange import Exchange
+from oxllm.core.routing import Router
 from oxllm.gateway.http1_request import RequestReader
 from oxllm.gateway.relay import Leg, Relay
 from oxllm.gateway.request import Request
+from oxllm.gateway.runtime import Generation
 from tests.support.house import House, answer, plan_of, stream, token
 
 KINDS = (Request, RequestReader, RequestBody, Relay, Leg, Exchange)
@@ -27,8 +29,12 @@ def _no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def alive() -> Counter[str]:
-    return Counter(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, KINDS))
+def alive(*kinds: type) -> Counter[str]:
+    return Counter(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, kinds))
+
+
+def generations() -> Counter[str]:
+    return alive(Generation, Router)
 
 
 def whole(house: House) -> None:
@@ -105,11 +111,24 @@ def refused_early(house: House) -> None:
     ],
 )
 def test_nothing_of_a_request_waits_for_the_collector(traffic: Callable[[House], None]) -> None:
-    before = alive()
+    before = alive(*KINDS)
     with House(plan_of("alpha", "beta")) as house:
         traffic(house)
         house.advance(3)
         for connection in tuple(house.server.open):
             connection.lose()
         house.settle()
-        assert alive() - before == {}
+        assert alive(*KINDS) - before == {}
+
+
+def test_a_config_that_was_replaced_goes_with_its_last_request() -> None:
+    with House(plan_of("alpha", "beta")) as house:
+        before = generations()
+        house.providers["alpha"].replies = [stream(token("a"), 60.0, token("b"))]
+        house.chat(stream=True)
+        house.advance(1)
+        for _ in range(5):
+            house.runtime.adopt(plan_of("alpha", "beta"))
+        assert generations() - before == {"Generation": 1, "Router": 1}
+        house.advance(60)
+        assert generations() - before == {}
