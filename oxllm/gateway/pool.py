@@ -41,6 +41,10 @@ of the 60 s in which SPEC 9 wants the memory of a burst given back."""
 IDLE_MAX = 64
 """Idle connections of one origin; nginx's documentation suggests 16-32 a worker. A TLS one is 25 KB."""
 
+DISTRUST_S = 60.0
+"""Seconds for which an origin that has sent bytes unasked gets each request on a new connection: such bytes, if they
+came a moment later, would be taken for the answer to the next request, which may be another client's."""
+
 STAGGER_S = 0.25
 """Seconds between two connection attempts (RFC 8305 section 8, Connection Attempt Delay)."""
 
@@ -97,7 +101,7 @@ _Reached = tuple[asyncio.Transport, Connection]
 class _Shelf:
     """The connections of one origin."""
 
-    __slots__ = ("_pool", "_timer", "absolute", "gone", "idle", "origin")
+    __slots__ = ("_pool", "_timer", "absolute", "gone", "idle", "origin", "trusted_from")
 
     def __init__(self, pool: Pool, origin: Origin) -> None:
         self._pool = pool
@@ -109,6 +113,8 @@ class _Shelf:
         """Oldest first."""
         self.gone = False
         """Whether the config no longer names it: nothing is put back."""
+        self.trusted_from = 0.0
+        """Loop time before which nothing is put back either."""
 
     def rewrite(self, head: bytes) -> bytes:
         """The request head as the proxy wants it."""
@@ -127,12 +133,12 @@ class _Shelf:
 
     def put(self, connection: Connection) -> None:
         """Keep a connection whose response is whole."""
-        if self.gone:
+        now = self._pool.loop.time()
+        if self.gone or now < self.trusted_from:
             connection.close()
             return
         if len(self.idle) == IDLE_MAX:
             self.idle[0].close()
-        now = self._pool.loop.time()
         connection.idle_since = now
         self.idle.append(connection)
         if len(self.idle) == 1:
@@ -145,6 +151,9 @@ class _Shelf:
             self.idle.remove(connection)
             if not self.idle:
                 self._timer.clear()
+        if connection.babbled:
+            self.trusted_from = self._pool.loop.time() + DISTRUST_S
+            self.clear()
 
     def clear(self) -> None:
         """Close what is idle."""

@@ -393,6 +393,7 @@ class Connection(asyncio.BufferedProtocol):
         "_transport",
         "_view",
         "_waiter",
+        "babbled",
         "idle_since",
         "proxied",
         "socket",
@@ -419,6 +420,8 @@ class Connection(asyncio.BufferedProtocol):
         self._rest: Iterator[bytes | memoryview] | None = None
         self._stuck = False
         self._headed = False
+        self.babbled = False
+        """Whether bytes came that nobody had asked for."""
         self.idle_since = 0.0
         self.socket: Socket | None = None
         """What it all goes over, under whatever layers of TLS, if there is such a thing."""
@@ -501,7 +504,8 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         response = self._response
         if response is None:
-            self.drop()  # bytes that nobody asked for
+            self.babbled = True
+            self.drop()
         else:
             if not response.started and self._owner is not None:
                 self._owner.answered()

@@ -14,7 +14,7 @@ import pytest
 from oxllm import plan
 from oxllm.core.outcome import Failure
 from oxllm.gateway.names import LOCALHOST, Address, Names
-from oxllm.gateway.pool import IDLE_MAX, IDLE_S, STAGGER_S, Pool, dial, interleave
+from oxllm.gateway.pool import DISTRUST_S, IDLE_MAX, IDLE_S, STAGGER_S, Pool, dial, interleave
 from oxllm.gateway.wheel import TICK, Wheel
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Network, Recorder, advance, settle
@@ -92,6 +92,27 @@ def test_a_connection_serves_one_request_after_another(rig: Rig) -> None:
     assert caller.call.reused
     rig.network.made[0].deliver(OK)
     assert len(rig.network.made) == 1
+
+
+def test_an_origin_that_answered_unasked_gets_no_second_request_on_a_connection_for_a_minute(rig: Rig) -> None:
+    """What it sends next could be taken for the answer to whatever is asked on that connection then."""
+    first, second = rig.request(), rig.request()
+    for transport in rig.network.made:
+        transport.deliver(OK)
+    assert (first.names[-1], second.names[-1], rig.pool.idle) == ("end", "end", 2)
+    rig.network.made[0].deliver(OK)
+    assert rig.pool.idle == 0, "the other connection is no better"
+    rig.done()
+    assert rig.pool.idle == 0
+    advance(rig.loop, DISTRUST_S + 0.1)
+    rig.done()
+    assert rig.pool.idle == 1
+
+
+def test_an_origin_that_closes_what_is_idle_is_trusted(rig: Rig) -> None:
+    rig.done().eof()
+    rig.done()
+    assert rig.pool.idle == 1
 
 
 def test_bytes_go_out_at_once_on_an_idle_connection(rig: Rig) -> None:
