@@ -111,6 +111,8 @@ def rehearsal(asked: Request, report: Path | None, as_json: bool) -> int:
         run = asyncio.run(_run(asked, prepared))
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from None
+    except asyncio.CancelledError:
+        raise click.Abort from None
     replay = asked.replay(prepared.scenario.seed)
     if report is not None:
         report.write_text(page.page(run, replay), encoding="utf-8")

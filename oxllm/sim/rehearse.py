@@ -50,44 +50,48 @@ async def rehearse(
     """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` is given the
     providers' base URLs by name; `groups` are the names that `questions` use with their providers; `progress` hears of
     it four times a second; `cooldown_max` is that of the gateway's breakers. SIGINT or SIGTERM ends it earlier: the
-    first starts no more requests, the second waits for none. Raises ConfigError, OSError."""
+    first starts no more requests, the second waits for none. Raises ConfigError, OSError, and CancelledError when the
+    signal comes before there is a request."""
     live = Live(scenario)
     samples: list[Sample] = []
     front: Gateway | None = None
-    try:
-        await live.start()
-        front = gateway({name: live.url(name) for name in live.providers})
-        await front.start()
-        start = live.now
-        for provider in live.providers.values():
-            provider.start = start
-        await asyncio.gather(*(live.changed(name) for name in live.providers))
+    load: Load | None = None
+    task = asyncio.current_task()
+    assert task is not None, "it is awaited"
+    with _on_signals(lambda: load.end() if load is not None else task.cancel()):
+        try:
+            await live.start()
+            front = gateway({name: live.url(name) for name in live.providers})
+            await front.start()
+            start = live.now
+            for provider in live.providers.values():
+                provider.start = start
+            await asyncio.gather(*(live.changed(name) for name in live.providers))
 
-        def clock() -> float:
-            return live.now - start
+            def clock() -> float:
+                return live.now - start
 
-        load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock)
-        watch = asyncio.create_task(_watch(front, clock, samples, load, progress))
-        with _ended_by_signals(load):
+            load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock)
+            watch = asyncio.create_task(_watch(front, clock, samples, load, progress))
             await load.run(duration)
-        duration = min(duration, clock())
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
-    finally:
-        if front is not None:
-            await asyncio.to_thread(front.stop)
-        await live.stop()
+            duration = min(duration, clock())
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+        finally:
+            if front is not None:
+                await asyncio.to_thread(front.stop)
+            await live.stop()
     records = [record for provider in live.providers.values() for record in provider.ledger.records]
     card = grade(scenario, groups, load.transcripts, records, samples, duration, expectations, cooldown_max)
     return Run(scenario, groups, duration, card, load.transcripts, records, samples)
 
 
 @contextlib.contextmanager
-def _ended_by_signals(load: Load) -> Iterator[None]:
+def _on_signals(act: Callable[[], object]) -> Iterator[None]:
     loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in numbers:
-        loop.add_signal_handler(number, load.end)
+        loop.add_signal_handler(number, act)
     try:
         yield
     finally:
