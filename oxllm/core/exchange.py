@@ -217,15 +217,25 @@ class Exchange:
         self.sent(attempt, now)
 
     def reconnecting(self, attempt: Attempt, now: float) -> bool:
-        """The connection had been idle and was dead. A new one has the same time to be made as any other. False: its
-        target may not be asked any more, so none is to be made."""
-        if self._router.barred(attempt.ticket, now) is not None:
+        """The connection had been idle and was dead. A new one has the same time to be made as any other. False: none
+        is to be made."""
+        if not self.may_send(attempt, now):
             return False
         if attempt.phase is Phase.WAITING:
             attempt.move(Phase.CONNECTING)
         attempt.clock = now + attempt.candidate.timeouts.connect
         self._by(attempt.clock)
         return True
+
+    def may_send(self, attempt: Attempt, now: float) -> bool:
+        """A new connection is there, or could be made: whether the request is to go out on it. Not when its target may
+        not be asked any more (its breaker has opened, it cools down), unless there is no other one to go to."""
+        if self._router.barred(attempt.ticket, now) is None:
+            return True
+        if self._exhausted(now):
+            return True
+        states = (candidate.state for candidate in self._route.candidates)
+        return all(state in self._tried_states or self._router.skip(state, now) is not None for state in states)
 
     def sent(self, attempt: Attempt, now: float) -> None:
         """The last byte of the request has gone: the provider's time starts."""
@@ -487,8 +497,12 @@ class Exchange:
         elif not self._running:
             self._give_up(now, effects, deadline=now >= self._deadline)
 
+    def _exhausted(self, now: float) -> bool:
+        """No attempt is left, whatever targets are."""
+        return self.attempts >= self._retry.max_attempts or now >= self._deadline
+
     def _pick(self, now: float) -> Candidate | None:
-        if self.attempts >= self._retry.max_attempts or now >= self._deadline:
+        if self._exhausted(now):
             return None
         candidate, skips = self._router.choose(self._route, self._tried_states, now)
         for passed, why in skips:

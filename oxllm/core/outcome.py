@@ -49,6 +49,8 @@ class Kind(Enum):
     """Cancelled, since the other of two attempts side by side was faster."""
     STOPPED = "stopped"
     """Broken off, since the gateway ends."""
+    WITHHELD = "withheld"
+    """Not sent: by the time there was a connection, its target was not to be asked, and another one could be."""
 
 
 class Cause(Enum):
@@ -106,6 +108,7 @@ RULES: dict[Kind, Rule] = {
     Kind.DEADLINE: Rule(True, False, Effect.NONE, Cause.NETWORK),  # counts only if the Outcome says so
     Kind.LOST: Rule(False, False, Effect.NONE, None),
     Kind.STOPPED: Rule(False, False, Effect.NONE, Cause.GATEWAY),
+    Kind.WITHHELD: Rule(True, False, Effect.NONE, Cause.GATEWAY),
 }
 
 
@@ -153,11 +156,15 @@ class Failure(Enum):
     RESET = "connection reset"
     EOF = "connection closed"
     PROTOCOL = "not HTTP"
+    WITHHELD = "not to be asked any more when there was a connection"
+    """It did not fail: the exchange has told the connection's owner not to send."""
 
 
 def network(failure: Failure, before_response: bool, detail: str = "") -> Outcome:
     """A connection that failed. `before_response`: not one byte of an answer had come."""
     reason = f"{failure.value}: {_printable(detail)}" if detail else failure.value
+    if failure is Failure.WITHHELD:
+        return Outcome(Kind.WITHHELD, reason)
     may_repeat = before_response and failure in {Failure.RESET, Failure.EOF}
     return Outcome(Kind.NETWORK, reason, same_target=may_repeat)
 

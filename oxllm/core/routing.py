@@ -49,7 +49,7 @@ HOPELESS = frozenset({Skip.OFFLINE, Skip.QUOTA, Skip.AUTH, Skip.MISSING})
 """Reasons that somebody has to act upon: waiting a minute does not help."""
 HEALTHY: frozenset[Skip | None] = frozenset({None, Skip.PROBING, Skip.FULL})
 """What does not take a name out of /v1/models: it is served, only not this moment."""
-SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED})
+SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.WITHHELD})
 """Ends of our own making: the provider did not get to answer."""
 
 

@@ -243,8 +243,13 @@ class _Lease:
             return
         self._task = None
         self._pool.connecting.discard(self)
-        self._start(connection)
-        self._announce(connection)
+        assert self._caller is not None
+        if self._caller.may_send():
+            self._start(connection)
+            self._announce(connection)
+        else:
+            self._shelf.put(connection)
+            self._fail(Failure.WITHHELD, True, "")
 
     def _start(self, connection: Connection) -> None:
         assert self._caller is not None
@@ -287,12 +292,14 @@ class _Lease:
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self._connection = None
         assert self._caller is not None
-        if self.reused and before_response and self._caller.reconnecting():
+        if not self.reused or not before_response:
+            self._fail(failure, before_response, detail)
+        elif self._caller.reconnecting():
             self.reused = False
             self._told_sent = True
             self._connect()
         else:
-            self._fail(failure, before_response, detail)
+            self._fail(Failure.WITHHELD, True, "")
 
     # The end
 

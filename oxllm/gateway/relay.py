@@ -49,6 +49,9 @@ class Leg(HeldHolder):
     def connected(self) -> None:
         self.relay.exchange.connected(self.attempt, self.relay.now())
 
+    def may_send(self) -> bool:
+        return self.relay.exchange.may_send(self.attempt, self.relay.now())
+
     def reconnecting(self) -> bool:
         return self.relay.exchange.reconnecting(self.attempt, self.relay.now())
 

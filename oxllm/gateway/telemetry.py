@@ -219,6 +219,9 @@ class _Export:
     def connected(self) -> None:
         pass
 
+    def may_send(self) -> bool:
+        return True
+
     def reconnecting(self) -> bool:
         return True
 

@@ -60,9 +60,12 @@ class Caller(Protocol):
     def connected(self) -> None:
         """A connection is there and the request goes out on it. Not called for one that was there before (`reused`)."""
 
+    def may_send(self) -> bool:
+        """A new connection is there. False: the request is not to go out, and `failed` comes (Failure.WITHHELD)."""
+
     def reconnecting(self) -> bool:
         """The connection, which had been idle, was dead: a new one is made, once. `connected` and `sent` come again.
-        False: it is not to be made, and `failed` comes."""
+        False: it is not to be made, and `failed` comes (Failure.WITHHELD)."""
 
     def sent(self) -> None:
         """The last byte of the request was handed over. Not called when the response began before that."""

@@ -261,8 +261,8 @@ PLANTS = (
     Plant(
         "max_attempts is one too many",
         EXCHANGE,
-        "        if self.attempts >= self._retry.max_attempts or",
-        "        if self.attempts > self._retry.max_attempts or",
+        "        return self.attempts >= self._retry.max_attempts or now",
+        "        return self.attempts > self._retry.max_attempts or now",
         (
             RULES + "max_attempts_is_the_end_whatever_is_left",
             ALWAYS + "07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows",
@@ -293,8 +293,8 @@ PLANTS = (
     Plant(
         "the first failure is the client's",
         EXCHANGE,
-        "        if self.attempts >= self._retry.max_attempts or now",
-        "        if self.attempts >= self._retry.max_attempts or self._tried or now",
+        "        return self.attempts >= self._retry.max_attempts or now",
+        "        return self.attempts >= self._retry.max_attempts or bool(self._tried) or now",
         (
             RULES + "each_candidate_is_tried_once_in_tier_order",
             ALWAYS
@@ -311,15 +311,15 @@ PLANTS = (
     Plant(
         "a dead idle connection costs an attempt",
         "oxllm/gateway/pool.py",
-        "        if self.reused and before_response and self._caller.reconnecting():\n",
-        "        if False:\n",
+        "        if not self.reused or not before_response:\n",
+        "        if True:\n",
         (RELAY + "a_connection_that_was_idle_and_is_dead_is_replaced_for_free",),
     ),
     Plant(
-        "a dead idle connection is replaced whatever its provider's breaker says",
+        "a request goes out on a new connection whatever its provider's breaker says by then",
         EXCHANGE,
-        "        if self._router.barred(attempt.ticket, now) is not None:\n            return False\n",
-        "",
+        "        if self._router.barred(attempt.ticket, now) is None:\n            return True\n",
+        "        return True\n",
         (
             "tests/unit/sim/test_survival.py::test_clients_of_the_shipped_config_see_no_error_of_a_preset_before_content",
         ),

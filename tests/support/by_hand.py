@@ -200,11 +200,11 @@ class Drive:
         self.exchange.sent(attempt, self.now)
         return self
 
-    def reconnect(self, name: str, failure: Failure = Failure.EOF) -> Drive:
+    def reconnect(self, name: str) -> Drive:
         """The connection from the pool was dead."""
         if self.exchange.reconnecting(self[name], self.now):
             return self
-        return self.fail(name, failure, early=True)
+        return self.fail(name, Failure.WITHHELD, early=True)
 
     def head(self, name: str, status: int = 200, fields: Headers = EVENT_STREAM) -> Drive:
         if self[name].phase is Phase.CONNECTING:

@@ -45,6 +45,8 @@ from tests.support.virtual import CHUNK, VirtualLoop, connect
 
 WALL = 1_750_000_000.0
 """The date when a world begins."""
+SYN_AGAIN_S = 0.5
+"""How often a kernel knocks at a port that does not answer."""
 ENDLESS_S = 700.0
 """No visit lasts longer; one that does is a hang."""
 
@@ -513,9 +515,10 @@ class World:
         await asyncio.sleep(0.001)
         if provider.upstream.name in self.unreachable:
             await self.loop.create_future()
+        while fault is not None and fault.kind == "blackhole":
+            await asyncio.sleep(SYN_AGAIN_S)
+            fault = provider.listener(self.loop.time())
         if fault is not None:
-            if fault.kind == "blackhole":
-                await self.loop.create_future()
             raise ConnectionRefusedError(111, "Connection refused")
         near, _ = connect(
             self.loop,

@@ -289,9 +289,9 @@ class ExchangeMachine(RuleBasedStateMachine):
     @rule()
     def connects_anew(self) -> None:
         one = next(one for one in self.running if one.connected and not one.headed)
-        marked = self.marked(one.name)
+        withheld = self.marked(one.name) and self.usable() is not None
         self.drive.reconnect(one.name)
-        if marked:
+        if withheld:
             self.lose(one, self.drive.now)
             return
         one.connected = False

@@ -570,6 +570,18 @@ def test_a_request_whose_connection_died_is_not_repeated_at_a_provider_whose_bre
     assert d.tried == ["alpha", "beta"], "and without a wait"
 
 
+def test_a_request_does_not_go_out_on_a_connection_that_came_after_its_breaker_opened() -> None:
+    d = drive()
+    assert d.exchange.may_send(d["alpha"], d.now)
+    d.router.offline("alpha")
+    assert not d.exchange.may_send(d["alpha"], d.now)
+    d.fail("alpha", Failure.WITHHELD)
+    assert d.tried == ["alpha", "beta"]
+    assert d.failures("alpha") == 0
+    d.router.offline("beta")
+    assert d.exchange.may_send(d["beta"], d.now), "there is nobody else to go to"
+
+
 def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:
     d = drive().stream("alpha", token("a"))
     d.exchange.stop(d["alpha"], d.now)

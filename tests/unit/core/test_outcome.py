@@ -237,6 +237,7 @@ def test_the_rows_say_what_the_specified_table_says() -> None:
         Kind.DEADLINE: (True, False, Effect.NONE),
         Kind.LOST: (False, False, Effect.NONE),
         Kind.STOPPED: (False, False, Effect.NONE),
+        Kind.WITHHELD: (True, False, Effect.NONE),
     }
     assert set(rows) == set(Kind)
 
@@ -252,7 +253,11 @@ def test_only_500_and_502_may_be_tried_again_at_the_same_target() -> None:
     assert again == [500, 502]
 
 
-@pytest.mark.parametrize("failure", Failure)
+def test_a_request_that_was_withheld_says_nothing_of_its_provider() -> None:
+    assert network(Failure.WITHHELD, True).kind is Kind.WITHHELD
+
+
+@pytest.mark.parametrize("failure", [failure for failure in Failure if failure is not Failure.WITHHELD])
 @pytest.mark.parametrize("before_response", [True, False])
 def test_a_reset_or_eof_may_be_tried_again_only_before_any_response_byte(
     failure: Failure, before_response: bool

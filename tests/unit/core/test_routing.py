@@ -161,6 +161,7 @@ QUIET = {
     Kind.DEADLINE,
     Kind.LOST,
     Kind.STOPPED,
+    Kind.WITHHELD,
 }
 
 

@@ -22,6 +22,8 @@ class Recorder:
         self.on: dict[str, Callable[[], object]] = {}
         """What to do when an event of that name comes."""
         self.call: Call | None = None
+        self.sends = True
+        """Whether the request may go out on a new connection."""
         self.reconnects = True
         """Whether a dead connection may be replaced."""
 
@@ -32,6 +34,9 @@ class Recorder:
 
     def connected(self) -> None:
         self._note("connected")
+
+    def may_send(self) -> bool:
+        return self.sends
 
     def reconnecting(self) -> bool:
         self._note("reconnecting")

@@ -248,9 +248,22 @@ def test_the_free_retry_is_not_made_when_the_caller_wants_none(rig: Rig) -> None
     caller.reconnects = False
     old.eof()
     settle(rig.loop)
-    assert caller.events == ["reconnecting", ("failed", Failure.EOF, True, "")]
+    assert caller.events == ["reconnecting", ("failed", Failure.WITHHELD, True, "")]
     assert len(rig.network.made) == 1
     assert rig.is_clean()
+
+
+def test_a_request_that_is_not_to_go_out_on_its_new_connection_leaves_it_for_the_next(rig: Rig) -> None:
+    caller = Recorder()
+    caller.sends = False
+    caller.call = rig.pool.request(A, b"POST /v1 HTTP/1.1\r\nhost: a\r\n\r\n", [b"{}"], caller)
+    settle(rig.loop)
+    assert caller.events == [("failed", Failure.WITHHELD, True, "")]
+    assert not rig.network.made[0].written
+    again = rig.request().call
+    assert again is not None
+    assert again.reused
+    assert rig.network.made[0].written
 
 
 def test_a_reused_connection_that_dies_after_a_byte_is_a_failure(rig: Rig) -> None:
