@@ -506,12 +506,15 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
             self._held = b""
         if not data or self.state is CLOSED:
             return
-        self._write(data)
+        if len(data) <= UNSENT_BYTES_HIGH:
+            self.transport.write(data)
+        else:
+            self._write(data)
         if self._stall is not None:
             self._stall.added += len(data)
             self._weigh(self.measure())
         else:
-            unsent = self.measure()
+            unsent = self.transport.get_write_buffer_size()
             if unsent:
                 now = self._server.now()
                 self._stall = Stall(self._server.wheel.timer(self._look_at_output), now, unsent)
@@ -520,9 +523,6 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
 
     def _write(self, data: bytes) -> None:
         """In pieces: of what waits, a transport keeps the whole piece until its last byte is taken."""
-        if len(data) <= UNSENT_BYTES_HIGH:
-            self.transport.write(data)
-            return
         for start in range(0, len(data), UNSENT_BYTES_HIGH):
             self.transport.write(data[start : start + UNSENT_BYTES_HIGH])
 

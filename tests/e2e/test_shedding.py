@@ -1,0 +1,56 @@
+"""More than is allowed at once: who is shed and how, who is never, and that the others notice nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.abuse import Caller, answers
+from tests.support.scripted import HANG, ROLE, Scripted, healthy, stream, token
+from tests.support.user import config, eventually, gateway
+
+STREAM = b'{"model":"smart","stream":true,"messages":[]}'
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+CHAT = HEAD % len(STREAM) + STREAM
+STATUS = b"GET /status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+
+
+def test_over_max_in_flight_chat_is_told_503_and_a_moment_later_served_again(tmp_path: Path) -> None:
+    with Scripted() as cast:
+        alpha = cast.add("alpha")
+        alpha.replies = [
+            stream(ROLE, token("x"), HANG, end=False),
+            stream(ROLE, token("x"), HANG, end=False),
+            healthy("a"),
+        ]
+        text = config({"alpha": alpha.url}, {"smart": ["alpha"]}, settings="max_in_flight = 2")
+        with gateway(tmp_path, text) as running:
+            busy = [Caller(running.port).send(CHAT) for _ in range(2)]
+            for caller in busy:
+                caller.until(b'"x"')
+            shed = running.http.post("/v1/chat/completions", content=STREAM)
+            assert (shed.status_code, shed.headers["retry-after"]) == (503, "1")
+            assert shed.json()["error"]["code"] == "overloaded"
+            assert running.http.get("/status").status_code == 200
+            busy[0].leave("reset")
+            assert eventually(lambda: running.http.post("/v1/chat/completions", content=STREAM).status_code == 200)
+            busy[1].leave("close")
+
+
+def test_over_max_connections_64_more_have_their_head_read_and_the_operator_gets_in(tmp_path: Path) -> None:
+    with Scripted() as cast:
+        alpha = cast.add("alpha")
+        alpha.replies = [healthy("a")]
+        text = config({"alpha": alpha.url}, {"smart": ["alpha"]}, settings="max_connections = 5")
+        with gateway(tmp_path, text) as running:
+            running.http.close()
+            members = [Caller(running.port) for _ in range(5)]
+            members[0].send(CHAT).until(b"[DONE]")
+            crowd = [Caller(running.port) for _ in range(64)]
+            assert Caller(running.port).everything() == b""
+            (shed,), _ = answers(crowd[0].send(CHAT).everything())
+            assert (shed.status, shed.headers["retry-after"]) == (503, "1")
+            (page,), _ = answers(crowd[1].send(STATUS).everything())
+            assert page.status == 200
+            members[0].send(CHAT).until(b"[DONE]")
+            for caller in (*members, *crowd):
+                caller.leave("close")
