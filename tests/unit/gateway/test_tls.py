@@ -393,7 +393,7 @@ from oxllm.gateway.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
 class Caller:
-    def connected(self): pass
+    def connected(self): return True
     def sent(self): pass
     def head(self, status, headers): pass
     def data(self, data): global streaming; streaming += 1
