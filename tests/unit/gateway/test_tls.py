@@ -393,7 +393,8 @@ from oxllm.gateway.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
 class Caller:
-    def connected(self): return True
+    def may_send(self): return True
+    def connected(self): pass
     def sent(self): pass
     def head(self, status, headers): pass
     def data(self, data): global streaming; streaming += 1
