@@ -19,7 +19,7 @@ CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nc
 SHORT = "out of file descriptors"
 
 
-@pytest.mark.parametrize(("limit", "clients", "exhausted"), [(80, 90, True), (256, 300, False)])
+@pytest.mark.parametrize(("limit", "clients", "exhausted"), [(80, 90, True), (512, 340, False)])
 def test_a_crowd_over_few_descriptors_costs_neither_time_nor_log_and_leaves_nothing(
     tmp_path: Path, limit: int, clients: int, exhausted: bool
 ) -> None:
