@@ -11,6 +11,7 @@ import sys
 import tempfile
 from typing import NoReturn
 
+from oxllm import heap
 from oxllm import plan as plans
 from oxllm.cli.precompile import precompile
 
@@ -22,7 +23,7 @@ def become_gateway(plan: plans.Plan, log_format: str) -> NoReturn:
     if hasattr(signal, "SIGHUP"):
         # The default would end the process, were a reload asked for before the gateway's handler stands.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    os.environ["MALLOC_ARENA_MAX"] = "1"  # glibc reads it at start: one heap, which can be given back
+    os.environ.update(heap.environment(dict(os.environ)))
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-P", "-m", "oxllm.gateway", "--plan-fd", str(fd), "--log-format", log_format]

@@ -18,6 +18,27 @@ QUIET_S = 5.0
 MADV_DONTNEED = 4
 
 
+class _Mallinfo(ctypes.Structure):
+    """`struct mallinfo2` (mallinfo(3))."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in "abcdefghij")
+
+    def in_use(self) -> int:
+        uordblks, hblkhd = self.h, self.e  # from the heap, and by mmap
+        return int(uordblks + hblkhd)
+
+
+def heap_bytes() -> int:
+    """What malloc has given out and not got back; 0 where libc does not say (before glibc 2.33, and elsewhere)."""
+    try:
+        mallinfo = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):
+        return 0
+    mallinfo.restype = _Mallinfo
+    found: _Mallinfo = mallinfo()
+    return found.in_use()
+
+
 def _libc() -> ctypes.CDLL | None:
     try:
         libc = ctypes.CDLL(None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from oxllm.core.breaker import State
 from oxllm.core.routing import ProviderState, TargetState
 from oxllm.core.stats import BOUNDS, Distribution, Totals
 from oxllm.gateway import status
+from oxllm.gateway.memory import heap_bytes
 
 if TYPE_CHECKING:
     from oxllm.gateway.reload import Reloader
@@ -53,7 +53,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_held_bytes": ("gauge", "Of answers: partial events, what is held back, output that waits for clients."),
     "oxllm_timers": ("gauge", "Timeouts that wait: of clients, requests and idle connections."),
     "oxllm_tasks": ("gauge", "Work beside the requests: connecting, name look-ups, reloads, telemetry."),
-    "oxllm_memory_blocks": ("gauge", "Small objects that Python holds. At rest always the same, or there is a leak."),
+    "oxllm_heap_bytes": ("gauge", "What malloc has given out. At rest always about the same, or there is a leak."),
     "oxllm_log_dropped_total": ("counter", "Log lines lost because the reader was slow."),
     "oxllm_telemetry_dropped_total": ("counter", "Requests whose spans did not get to the collector."),
     "oxllm_reloads_total": ("counter", "Reloads, by how they ended."),
@@ -127,7 +127,7 @@ def _process(page: _Page, runtime: Runtime, draining: bool, reloader: Reloader |
     page.add("oxllm_held_bytes", runtime.held.total)
     page.add("oxllm_timers", len(runtime.wheel))
     page.add("oxllm_tasks", len(asyncio.all_tasks(runtime.loop)))
-    page.add("oxllm_memory_blocks", sys.getallocatedblocks())
+    page.add("oxllm_heap_bytes", heap_bytes())
     page.add("oxllm_log_dropped_total", runtime.log.dropped_in_all)
     if runtime.telemetry is not None:
         page.add("oxllm_telemetry_dropped_total", runtime.telemetry.dropped)

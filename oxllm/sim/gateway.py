@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from oxllm import heap
 from oxllm import plan as plans
 from oxllm.plan import Plan, Provider, Server, Target
 
@@ -177,7 +178,8 @@ class Gateway:
     def _spawn(self, command: Sequence[str], passed: tuple[int, ...]) -> None:
         """In a process group of its own, since Ctrl-C is for the rehearsal; its run file where `oxllm status` and
         `oxllm stop` do not find it."""
-        environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "RUNTIME_DIRECTORY": self._directory.name}
+        environment = {**os.environ, "RUNTIME_DIRECTORY": self._directory.name}
+        environment |= heap.environment(environment)
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
             command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, pass_fds=passed, env=environment,
             process_group=0,

@@ -55,7 +55,7 @@ class Growth(NamedTuple):
     what: str
     requests: int
     bytes: float
-    blocks: float
+    heap: float
 
 
 class Growths(list[Growth]):
@@ -100,8 +100,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _tell_growths(terminalreporter: pytest.TerminalReporter, growths: Growths) -> None:
     terminalreporter.section(f"Growth a request, CPython {platform.python_version()}")
-    for what, count, grown, blocks in growths:
-        terminalreporter.write_line(f"{what:<22} {count:>7,} {grown:9.1f} bytes {blocks:9.3f} blocks")
+    for what, count, grown, heap in growths:
+        terminalreporter.write_line(f"{what:<22} {count:>7,} {grown:9.1f} bytes of pages {heap:9.1f} of heap")
 
 
 def _tell_figures(terminalreporter: pytest.TerminalReporter, figures: Figures) -> None:

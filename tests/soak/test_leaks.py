@@ -1,7 +1,7 @@
 """Nothing is left behind: memory, descriptors, timers, tasks, connections after each kind of traffic.
 
 One gateway lives through all of it. Each kind comes in rounds, and after each round, at rest, the gateway is weighed:
-its anonymous pages as the kernel has them, and the memory blocks that its Python holds, which is exact to the object.
+its anonymous pages as the kernel has them, and the bytes that malloc has given out, which is exact.
 The slope of both over requests (over reloads) must be flat, and whatever a phase opened must be gone at its end.
 """
 
@@ -27,10 +27,10 @@ from tests.support.rounds import Ask, Driver
 from tests.support.slope import theil_sen
 from tests.support.wire import answer, chat_body, plain_answer, play, whole_stream
 
-TIDE_BLOCKS = 1_000
-"""Blocks by which two weights may differ all the same: what is remembered of the last 256 requests, free lists."""
-RELOAD_BLOCKS_MAX = 100.0
-"""A reload. A config of this size has some 2,000."""
+TIDE_BYTES = 200_000
+"""By which the heap may differ between two weights all the same: the last 256 requests, tables that have grown."""
+RELOAD_HEAP_MAX = 2_000.0
+"""Bytes a reload. A config of this size has some 150,000."""
 RELOAD_BYTES_MAX = 20_000.0
 REST_S = 10.0
 SCRIPT = Path(__file__).with_name("wasteful.py")
@@ -45,14 +45,14 @@ class Weight(NamedTuple):
     """What a gateway holds at rest."""
 
     bytes: float
-    blocks: float
+    heap: float
 
 
 class Slope(NamedTuple):
     """Growth for each request, and the weights that show it."""
 
     bytes: float
-    blocks: float
+    heap: float
     curve: Sequence[Weight]
 
 
@@ -212,7 +212,7 @@ class Subject:
             assert time.monotonic() - start < REST_S, "something is under way that nobody waits for"
             time.sleep(0.01)
         pages = rollup_mb(self._process.pid).get("Anonymous") or rss_mb(self._process.pid)
-        return Weight(pages * MB, now["oxllm_memory_blocks"])
+        return Weight(pages * MB, now["oxllm_heap_bytes"])
 
     def left(self) -> Left:
         now = self.metrics()
@@ -243,7 +243,7 @@ def slope(weights: Sequence[Weight], step: int) -> Slope:
     """Growth by request; there are `step` between two weights."""
     return Slope(
         theil_sen([(index * step, weight.bytes) for index, weight in enumerate(weights)]),
-        theil_sen([(index * step, weight.blocks) for index, weight in enumerate(weights)]),
+        theil_sen([(index * step, weight.heap) for index, weight in enumerate(weights)]),
         weights,
     )
 
@@ -275,9 +275,9 @@ def test_no_kind_of_traffic_leaves_anything_behind(
     count = profile.requests if kind in COMMON else profile.others // (2 if kind == TLS else 1)
     before = subject.rest()
     grown = subject.grow(ask, count)
-    growths.append(Growth(kind, count, grown.bytes, grown.blocks))
+    growths.append(Growth(kind, count, grown.bytes, grown.heap))
     assert subject.rest(before) == before
-    assert grown.blocks < TIDE_BLOCKS / count
+    assert grown.heap < TIDE_BYTES / count
     assert grown.bytes < profile.bytes_max
 
 
@@ -289,18 +289,18 @@ def test_a_config_that_was_replaced_is_gone(subject: Subject, profile: Profile, 
         subject.reload(subject.place.config())
         weights.append(subject.weigh())
     grown = slope(weights[1:], 2)
-    growths.append(Growth("reload", profile.reloads, grown.bytes, grown.blocks))
+    growths.append(Growth("reload", profile.reloads, grown.bytes, grown.heap))
     assert subject.rest(before) == before
-    assert grown.blocks < RELOAD_BLOCKS_MAX
+    assert grown.heap < RELOAD_HEAP_MAX
     assert grown.bytes < RELOAD_BYTES_MAX
 
 
 def test_a_leak_of_256_bytes_a_request_is_found(tmp_path: Path, profile: Profile, growths: Growths) -> None:
     with serving(tmp_path, "request") as wasteful:
         grown = wasteful.grow(KINDS["requests"](wasteful.place.port), profile.requests)
-    growths.append(Growth("planted 256 bytes", profile.requests, grown.bytes, grown.blocks))
+    growths.append(Growth("planted 256 bytes", profile.requests, grown.bytes, grown.heap))
     assert grown.bytes > profile.bytes_max
-    assert grown.blocks > TIDE_BLOCKS / profile.requests
+    assert grown.heap > TIDE_BYTES / profile.requests
 
 
 def test_a_timer_that_is_left_behind_is_found(tmp_path: Path) -> None:

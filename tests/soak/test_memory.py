@@ -50,7 +50,8 @@ class Subject:
         return seen
 
     def gives_back(self, name: str, profile: Profile) -> None:
-        limit = IDLE_MB + BACK_MB
+        """Under what it was at rest and 4 MB, after a minute; who is in a hurry waits only for 25 and 4."""
+        limit = BACK_MB + (IDLE_MB if profile.hurry else self.idle_mb)
         now, took_s = settled_mb(self.pid, limit if profile.hurry else 0.0, profile.settle_s)
         self._figures.take(f"  after {name}", now, limit, f"after {took_s:.0f} s; idle was {self.idle_mb:.1f}")
         assert now < limit

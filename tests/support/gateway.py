@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from oxllm import heap
 from tests.support.processes import Running, answers, free_port, module
 
 CLEAN = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "")
@@ -85,7 +86,7 @@ def run_script_on(script: Path, file: Path, port: int, *arguments: str) -> Itera
     try:
         os.write(fd, compiled)
         command = [sys.executable, "-P", str(script), "--plan-fd", str(fd), *arguments]
-        env = {**CLEAN, "MALLOC_ARENA_MAX": "1"}
+        env = {**CLEAN, **heap.environment(dict(os.environ))}
         with Running(command, output=file.with_suffix(".log"), env=env, pass_fds=[fd]) as process:
             yield process.wait_until(lambda: answers(port, "/health"))
     finally:

@@ -41,6 +41,8 @@ def execve(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Executed]]:
     monkeypatch.setattr(os, "execve", replace)
     monkeypatch.setattr(handoff, "precompile", lambda: None)
     monkeypatch.setenv("MALLOC_ARENA_MAX", "")  # restored after the test
+    monkeypatch.setenv("PYTHONMALLOC", "")
+    monkeypatch.delenv("PYTHONMALLOC")
     yield calls
     signal.signal(signal.SIGHUP, before)
 
@@ -63,6 +65,7 @@ def test_it_becomes_the_gateway_with_the_plan_in_a_nameless_file(
     assert call.arguments[:4] == [sys.executable, "-P", "-m", "oxllm.gateway"]
     assert call.arguments[-2:] == ["--log-format", "json"]
     assert call.env["MALLOC_ARENA_MAX"] == "1"
+    assert call.env["PYTHONMALLOC"] == "malloc"
     assert call.env["ALPHA_KEY"] == "sk-hush"
     assert "sk-hush" not in " ".join(call.arguments)
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oxllm.gateway.memory import MADV_DONTNEED, QUIET_S, Trimmer, unchanged_mappings
+from oxllm.gateway.memory import MADV_DONTNEED, QUIET_S, Trimmer, heap_bytes, unchanged_mappings
 from tests.support.virtual import VirtualLoop
 
 SMAPS = """\
@@ -99,3 +99,20 @@ def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     Trimmer(loop, lambda: 0, lambda: None).start()
     assert not loop._scheduled  # type: ignore[attr-defined]
     loop.close()
+
+
+@pytest.mark.skipif(not heap_bytes(), reason="this libc does not say what it has given out")
+def test_the_heap_grows_by_what_is_taken_from_it_and_shrinks_again() -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.argtypes, libc.malloc.restype, libc.free.argtypes = (
+        [ctypes.c_size_t],
+        ctypes.c_void_p,
+        [ctypes.c_void_p],
+    )
+    before = heap_bytes()
+    taken = [libc.malloc(size) for size in (1_000_000, 100_000, 10_000)]
+    grown = heap_bytes() - before
+    for address in taken:
+        libc.free(address)
+    assert 1_100_000 < grown < 1_300_000
+    assert abs(heap_bytes() - before) < 100_000
