@@ -35,18 +35,20 @@ class Phase(Enum):
     ENDED = "ended"
 
 
+CONNECTING, WAITING, HOLDING, COMMITTED, DRAINING, ENDED = Phase  # on 3.11 each look at an Enum's member takes 0.1 µs
+
 TABLE: tuple[tuple[Phase, Phase], ...] = (
-    (Phase.CONNECTING, Phase.WAITING),
-    (Phase.WAITING, Phase.CONNECTING),  # the connection from the pool was dead: once, over a new one
-    (Phase.WAITING, Phase.HOLDING),
-    (Phase.WAITING, Phase.COMMITTED),
-    (Phase.HOLDING, Phase.COMMITTED),
-    (Phase.COMMITTED, Phase.DRAINING),
-    (Phase.CONNECTING, Phase.ENDED),
-    (Phase.WAITING, Phase.ENDED),
-    (Phase.HOLDING, Phase.ENDED),
-    (Phase.COMMITTED, Phase.ENDED),
-    (Phase.DRAINING, Phase.ENDED),
+    (CONNECTING, WAITING),
+    (WAITING, CONNECTING),  # the connection from the pool was dead: once, over a new one
+    (WAITING, HOLDING),
+    (WAITING, COMMITTED),
+    (HOLDING, COMMITTED),
+    (COMMITTED, DRAINING),
+    (CONNECTING, ENDED),
+    (WAITING, ENDED),
+    (HOLDING, ENDED),
+    (COMMITTED, ENDED),
+    (DRAINING, ENDED),
 )
 """Every move there is. (No set: it would hash an Enum in Python at each move.)"""
 
@@ -80,7 +82,7 @@ class Attempt:
         """1 for the first attempt of a client request."""
         self.candidate = candidate
         self.ticket = ticket
-        self.phase = Phase.CONNECTING
+        self.phase = CONNECTING
         self.started = now
         self.clock = now + candidate.timeouts.connect
         """When this phase has lasted too long, in loop time; `inf` while nobody reads."""
@@ -124,7 +126,7 @@ class Attempt:
     @property
     def pending(self) -> int:
         """Bytes read that the client has none of yet: what is held, and what is not whole."""
-        if self.phase is Phase.DRAINING or self.phase is Phase.ENDED:
+        if self.phase is DRAINING or self.phase is ENDED:
             return 0
         if self.reader is None:
             return len(self.error or b"")

@@ -26,7 +26,7 @@ import msgspec
 from oxllm import plan
 from oxllm.core import answer, headers, hints, outcome
 from oxllm.core.answer import Endpoint, PlainReader, StreamReader, Usage
-from oxllm.core.attempt import Attempt, Phase
+from oxllm.core.attempt import COMMITTED, CONNECTING, DRAINING, ENDED, HOLDING, WAITING, Attempt, Phase
 from oxllm.core.budget import RetryBudget
 from oxllm.core.cooldown import Skip
 from oxllm.core.effects import END, Answer, Begin, Break, Cancel, Effect, Headers, Try, Write
@@ -64,17 +64,19 @@ class State(Enum):
     DONE = "done"
 
 
+CHOOSING, BACKING_OFF, TRYING, _, DONE = State  # COMMITTED is an attempt's phase here; see attempt.py for why
+
 TABLE: tuple[tuple[State, State], ...] = (
-    (State.CHOOSING, State.TRYING),
-    (State.CHOOSING, State.DONE),  # nothing left to try
-    (State.TRYING, State.CHOOSING),
-    (State.TRYING, State.BACKING_OFF),
-    (State.TRYING, State.COMMITTED),
-    (State.TRYING, State.DONE),  # a whole answer, the client's own error, or the client is gone
-    (State.BACKING_OFF, State.TRYING),
-    (State.BACKING_OFF, State.CHOOSING),  # the target became unusable meanwhile
-    (State.BACKING_OFF, State.DONE),
-    (State.COMMITTED, State.DONE),
+    (CHOOSING, TRYING),
+    (CHOOSING, DONE),  # nothing left to try
+    (TRYING, CHOOSING),
+    (TRYING, BACKING_OFF),
+    (TRYING, State.COMMITTED),
+    (TRYING, DONE),  # a whole answer, the client's own error, or the client is gone
+    (BACKING_OFF, TRYING),
+    (BACKING_OFF, CHOOSING),  # the target became unusable meanwhile
+    (BACKING_OFF, DONE),
+    (State.COMMITTED, DONE),
 )
 """Every move there is. (No set: it would hash an Enum in Python at each move.)"""
 
@@ -180,7 +182,7 @@ class Exchange:
         self._again_at = inf
         self._head_sent = False
         self._last_resort: Attempt | None = None
-        self.state = State.CHOOSING
+        self.state = CHOOSING
         self.started = now
         self.attempts = 0
         """Attempts made so far, same-target tries and hedges included."""
@@ -212,8 +214,8 @@ class Exchange:
 
     def connected(self, attempt: Attempt, now: float) -> None:
         """The attempt has a connection and its request begins to go out."""
-        if attempt.phase is Phase.CONNECTING:
-            attempt.move(Phase.WAITING)
+        if attempt.phase is CONNECTING:
+            attempt.move(WAITING)
         self.sent(attempt, now)
 
     def reconnecting(self, attempt: Attempt, now: float) -> bool:
@@ -221,8 +223,8 @@ class Exchange:
         is to be made."""
         if not self.may_send(attempt, now):
             return False
-        if attempt.phase is Phase.WAITING:
-            attempt.move(Phase.CONNECTING)
+        if attempt.phase is WAITING:
+            attempt.move(CONNECTING)
         attempt.clock = now + attempt.candidate.timeouts.connect
         self._by(attempt.clock)
         return True
@@ -239,14 +241,14 @@ class Exchange:
 
     def sent(self, attempt: Attempt, now: float) -> None:
         """The last byte of the request has gone: the provider's time starts."""
-        if attempt.phase is Phase.WAITING and attempt.reader is None and attempt.error is None:
+        if attempt.phase is WAITING and attempt.reader is None and attempt.error is None:
             times = attempt.candidate.timeouts
             attempt.clock = now + (times.first_byte if self._facts.stream else times.answer)
             self._by(attempt.clock)
 
     def head(self, attempt: Attempt, status: int, fields: Headers, now: float, wall: float) -> list[Effect]:
         """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""
-        if attempt.phase is not Phase.WAITING:
+        if attempt.phase is not WAITING:
             return []
         attempt.status, attempt.headers, attempt.wall = status, fields, wall
         if status < 200 or status >= 300:
@@ -271,7 +273,7 @@ class Exchange:
     def data(self, attempt: Attempt, data: bytes, now: float) -> list[Effect]:
         """A part of the response body is there."""
         reader = attempt.reader
-        if attempt.phase is Phase.COMMITTED:
+        if attempt.phase is COMMITTED:
             if not isinstance(reader, StreamReader):
                 attempt.clock = now + attempt.candidate.timeouts.idle
                 if reader is not None:  # else a long error is passed on
@@ -288,7 +290,7 @@ class Exchange:
             if reader.complete or reader.finished or reader.failure is not None:
                 return self._stream_turn(attempt, reader, now, effects)
             return effects
-        if attempt.phase is Phase.DRAINING or attempt.phase is Phase.ENDED:
+        if attempt.phase is DRAINING or attempt.phase is ENDED:
             return []
         if isinstance(reader, StreamReader):
             return self._stream_data(attempt, reader, data, now)
@@ -299,39 +301,39 @@ class Exchange:
     def end(self, attempt: Attempt, now: float) -> list[Effect]:
         """The response is whole as its framing goes."""
         phase, reader = attempt.phase, attempt.reader
-        if phase is Phase.DRAINING:
-            attempt.move(Phase.ENDED)
+        if phase is DRAINING:
+            attempt.move(ENDED)
             self._running.clear()
             return []
-        if phase is Phase.ENDED:
+        if phase is ENDED:
             return []
         if reader is None:
             result = self._classify(attempt)
-            if phase is not Phase.COMMITTED:
+            if phase is not COMMITTED:
                 return self._failed(attempt, result, now)
             self._settle(attempt, result, now)
             self.error, self.cause = describe(result), RULES[result.kind].cause
-            self._move(State.DONE)
+            self._move(DONE)
             return [END]
         verdict = reader.eof()
         if verdict is not None:
             return self._failed(attempt, verdict, now)
         effects: list[Effect] = []
         if isinstance(reader, StreamReader):
-            if phase is not Phase.COMMITTED:
+            if phase is not COMMITTED:
                 self._commit(attempt, now, effects)
             effects.append(Write(DONE_EVENT))
-        elif phase is not Phase.COMMITTED:
+        elif phase is not COMMITTED:
             return self._whole(attempt, reader, now)
-        return self._succeed(attempt, now, [*effects, END], Phase.ENDED)
+        return self._succeed(attempt, now, [*effects, END], ENDED)
 
     def failed(self, attempt: Attempt, failure: Failure, early: bool, detail: str, now: float) -> list[Effect]:
         """The connection failed; `early`: before any byte of the response."""
-        if attempt.phase is Phase.DRAINING:
-            attempt.move(Phase.ENDED)
+        if attempt.phase is DRAINING:
+            attempt.move(ENDED)
             self._running.clear()
             return []
-        if attempt.phase is Phase.ENDED:
+        if attempt.phase is ENDED:
             return []
         if attempt.error is not None:
             verdict = self._classify(attempt)
@@ -345,13 +347,13 @@ class Exchange:
     def gone(self, now: float) -> list[Effect]:
         """The client went away: cancel, blame nobody."""
         effects = self._abandon(now, GONE)
-        if self.state is not State.DONE:
-            self._move(State.DONE)
+        if self.state is not DONE:
+            self._move(DONE)
         return effects
 
     def expire(self, now: float) -> list[Effect]:
         """The gateway stops and cannot wait any longer."""
-        if self.state is State.DONE:
+        if self.state is DONE:
             return self._abandon(now, STOPPING)
         committed = self.state is State.COMMITTED
         effects = self._abandon(now, STOPPING)
@@ -363,23 +365,23 @@ class Exchange:
 
     def stop(self, attempt: Attempt, now: float) -> None:
         """Nobody reads this provider now: its silence is ours."""
-        if attempt.phase is not Phase.DRAINING and attempt.phase is not Phase.ENDED:  # nobody goes on with those
+        if attempt.phase is not DRAINING and attempt.phase is not ENDED:  # nobody goes on with those
             attempt.stop(now)
 
     def go_on(self, attempt: Attempt, now: float) -> None:
         """The provider is read again."""
-        if attempt.phase is not Phase.DRAINING and attempt.phase is not Phase.ENDED:
+        if attempt.phase is not DRAINING and attempt.phase is not ENDED:
             attempt.go_on(now)
             self._by(attempt.clock)
 
     def commit_early(self, attempt: Attempt, now: float) -> list[Effect]:
         """There is no memory to hold more of this answer: pass on what there is, if that is the beginning of one."""
         effects: list[Effect] = []
-        if attempt.phase is Phase.HOLDING:
+        if attempt.phase is HOLDING:
             self._commit(attempt, now, effects)
             return effects
         reader = attempt.reader
-        if attempt.phase is Phase.WAITING and isinstance(reader, PlainReader) and reader.check_start() is None:
+        if attempt.phase is WAITING and isinstance(reader, PlainReader) and reader.check_start() is None:
             self._commit_start(attempt, reader, now, effects)
         return effects
 
@@ -389,7 +391,7 @@ class Exchange:
         for attempt in tuple(self._running):
             if attempt.clock <= now:
                 effects += self._late(attempt, now)
-        if self.state is State.TRYING or self.state is State.BACKING_OFF:
+        if self.state is TRYING or self.state is BACKING_OFF:
             self._tick_uncommitted(now, effects)
         self.wake_at = self._earliest()
         return effects
@@ -409,21 +411,21 @@ class Exchange:
 
     def _stream_turn(self, attempt: Attempt, reader: StreamReader, now: float, effects: list[Effect]) -> list[Effect]:
         """Content, the end or a break of the stream has been read: hold, commit, finish or fail."""
-        if attempt.phase is Phase.WAITING and reader.content:
+        if attempt.phase is WAITING and reader.content:
             attempt.content_at = now
-            attempt.move(Phase.HOLDING)
+            attempt.move(HOLDING)
         # Also if the next event is a break: the same events mean the same, however reads cut them.
-        if attempt.phase is Phase.HOLDING and self._held_enough(attempt, now):
+        if attempt.phase is HOLDING and self._held_enough(attempt, now):
             self._commit(attempt, now, effects)
         if reader.failure is not None and not reader.complete:
             return effects + self._failed(attempt, reader.failure, now)
-        if attempt.phase is Phase.HOLDING:
+        if attempt.phase is HOLDING:
             if self._route.hold_back.seconds:
                 assert attempt.content_at is not None
                 self._by(attempt.content_at + self._route.hold_back.seconds)
         elif reader.complete:
             if reader.finished or reader.failure is not None:
-                return self._succeed(attempt, now, [*effects, Write(DONE_EVENT), END], Phase.DRAINING)
+                return self._succeed(attempt, now, [*effects, Write(DONE_EVENT), END], DRAINING)
             if effects:  # a heartbeat behind the answer is no news: a provider could hold its client with them for ever
                 attempt.clock = now + LINGER_S
                 self._by(attempt.clock)
@@ -473,7 +475,7 @@ class Exchange:
         """The client's own mistake, in more words than we hold: a validation error may repeat the whole request."""
         effects: list[Effect] = []
         self._win(attempt, now, effects)
-        attempt.move(Phase.COMMITTED)
+        attempt.move(COMMITTED)
         self._move(State.COMMITTED)
         reply = self._as_received(attempt)
         attempt.error = bytearray()  # the status says enough
@@ -521,8 +523,8 @@ class Exchange:
             attempt.hedge_at = now + candidate.state.provider.patience
         elif self._route.hedge_after is not None:
             attempt.hedge_at = now + self._route.hedge_after
-        if self.state is not State.TRYING:
-            self._move(State.TRYING)
+        if self.state is not TRYING:
+            self._move(TRYING)
         self._by(min(attempt.clock, attempt.share, attempt.hedge_at))
         self._running.append(attempt)
         effects.append(Try(attempt))
@@ -543,7 +545,7 @@ class Exchange:
         """An attempt has failed: to the next one, or to the client."""
         effects: list[Effect] = [Cancel(attempt)]
         result = self._without_key(attempt, result)
-        committed = attempt.phase is Phase.COMMITTED
+        committed = attempt.phase is COMMITTED
         if committed:
             result = Outcome(Kind.BROKEN, result.reason, result.status, result.code)
         if not committed and self._may_retry(attempt, result, now):
@@ -560,7 +562,7 @@ class Exchange:
             if result.kind is Kind.CONTEXT_LENGTH:
                 self._last_resort = attempt
             if not self._running:
-                self._move(State.CHOOSING)
+                self._move(CHOOSING)
             self._next(now, effects)
         return effects
 
@@ -588,12 +590,12 @@ class Exchange:
         """Wait a moment and try the same target again, on the same ticket: the pair counts once."""
         state = attempt.candidate.state
         self._retried[state] = self._retried.get(state, 0) + 1
-        attempt.move(Phase.ENDED)
+        attempt.move(ENDED)
         self._running.remove(attempt)
         self._again = attempt.ticket, result
         self._again_at = now + self._rng.uniform(*JITTER_S)
         self._by(self._again_at)
-        self._move(State.BACKING_OFF)
+        self._move(BACKING_OFF)
 
     def _pass_on(self, attempt: Attempt, result: Outcome, now: float, effects: list[Effect]) -> None:
         """The client's own mistake: the provider's answer is the answer."""
@@ -615,7 +617,7 @@ class Exchange:
             error = ApiError(502, "upstream_error", "stream_interrupted", f"the provider's stream broke: {self.error}")
             tail = b"data: " + error.body() + b"\n\n"
         effects.append(Break(tail))
-        self._move(State.DONE)
+        self._move(DONE)
 
     def _refuse(self, error: ApiError, cause: Cause | None, effects: list[Effect]) -> None:
         self.error, self.cause = error.message, cause
@@ -630,7 +632,7 @@ class Exchange:
         else:
             self.status = reply.status
             effects.append(reply)
-        self._move(State.DONE)
+        self._move(DONE)
 
     def _whole(self, attempt: Attempt, reader: PlainReader, now: float) -> list[Effect]:
         """A plain answer, complete and checked: the usual end of a request without a stream."""
@@ -640,12 +642,12 @@ class Exchange:
         fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt)
         self.status = attempt.status
         effects.append(Answer(attempt.status, fields, bytes(reader.take())))
-        return self._succeed(attempt, now, effects, Phase.ENDED)
+        return self._succeed(attempt, now, effects, ENDED)
 
     def _commit(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
         """Choose this attempt for good, and send what was held."""
         self._win(attempt, now, effects)
-        attempt.move(Phase.COMMITTED)
+        attempt.move(COMMITTED)
         attempt.heard = now
         self._move(State.COMMITTED)
         self.changes += self._router.progressed(attempt.ticket, now)
@@ -667,11 +669,11 @@ class Exchange:
         """The client has it all. DRAINING leaves the provider a moment to end its body."""
         self._count(attempt)
         self._settle(attempt, SUCCESS, now, phase)
-        if phase is Phase.DRAINING:
+        if phase is DRAINING:
             attempt.clock = now + LINGER_S
             self._by(attempt.clock)
             self._running.append(attempt)
-        self._move(State.DONE)
+        self._move(DONE)
         return effects
 
     def _count(self, attempt: Attempt) -> None:
@@ -683,7 +685,7 @@ class Exchange:
             self.usage = reader.usage
             counters.tokens(reader.usage.prompt_tokens, reader.usage.completion_tokens)
 
-    def _settle(self, attempt: Attempt, result: Outcome, now: float, phase: Phase = Phase.ENDED) -> None:
+    def _settle(self, attempt: Attempt, result: Outcome, now: float, phase: Phase = ENDED) -> None:
         """End an attempt's part in the request: its ticket, its record, its place among the running."""
         if isinstance(attempt.reader, StreamReader):
             attempt.candidate.state.counters.dropped += attempt.reader.dropped
@@ -708,9 +710,9 @@ class Exchange:
     def _abandon(self, now: float, why: Outcome) -> list[Effect]:
         """Stop whatever runs, and settle it as `why`."""
         effects: list[Effect] = []
-        if self.state is State.DONE:
+        if self.state is DONE:
             for attempt in self._running:  # draining: its answer is settled
-                attempt.move(Phase.ENDED)
+                attempt.move(ENDED)
                 effects.append(Cancel(attempt))
             self._running.clear()
             return effects
@@ -729,23 +731,23 @@ class Exchange:
 
     def _late(self, attempt: Attempt, now: float) -> list[Effect]:
         """A phase has lasted too long."""
-        if attempt.phase is Phase.DRAINING:
-            attempt.move(Phase.ENDED)
+        if attempt.phase is DRAINING:
+            attempt.move(ENDED)
             self._running.remove(attempt)
             return [Cancel(attempt)]
         reader = attempt.reader
         if isinstance(reader, StreamReader) and reader.complete:  # held open after its end
             effects: list[Effect] = [Write(DONE_EVENT), END, Cancel(attempt)]
-            return self._succeed(attempt, now, effects, Phase.ENDED)
+            return self._succeed(attempt, now, effects, ENDED)
         return self._failed(attempt, Outcome(Kind.TIMEOUT, self._waited(attempt)), now)
 
     def _waited(self, attempt: Attempt) -> str:
         times = attempt.candidate.timeouts
-        if attempt.phase is Phase.CONNECTING:
+        if attempt.phase is CONNECTING:
             return f"no connection within {times.connect:g} s"
-        if attempt.phase is Phase.WAITING and self._facts.stream and attempt.error is None:
+        if attempt.phase is WAITING and self._facts.stream and attempt.error is None:
             return f"no content within {times.first_byte:g} s"
-        if attempt.phase is Phase.WAITING and attempt.status == 0:
+        if attempt.phase is WAITING and attempt.status == 0:
             return f"no answer within {times.answer:g} s"
         return f"silent for {times.idle:g} s"
 
@@ -760,10 +762,10 @@ class Exchange:
                 self._use_up_share(attempt, now, effects)
             elif attempt.hedge_at <= now:
                 self._hedge(attempt, now, effects)
-            elif attempt.phase is Phase.HOLDING and self._held_enough(attempt, now):
+            elif attempt.phase is HOLDING and self._held_enough(attempt, now):
                 self._commit(attempt, now, effects)
                 return  # the others are cancelled, whatever else is due
-        if self._ping_at <= now and self.state is not State.DONE:
+        if self._ping_at <= now and self.state is not DONE:
             self._ping(now, effects)
 
     def _try_again(self, now: float, effects: list[Effect]) -> None:
@@ -776,7 +778,7 @@ class Exchange:
         else:
             self._settle_again(result, now)
             self._tried.append((ticket.candidate, result))
-            self._move(State.CHOOSING)
+            self._move(CHOOSING)
             self._next(now, effects)
 
     def _use_up_share(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
@@ -836,7 +838,7 @@ class Exchange:
 
     def _earliest(self) -> float:
         """The next moment at which a tick has something to do."""
-        if self.state is State.DONE or self.state is State.COMMITTED:
+        if self.state is DONE or self.state is State.COMMITTED:
             return self._running[0].clock if self._running else inf
         wake = min(self._deadline, self._again_at, self._ping_at)
         hold = self._route.hold_back.seconds
@@ -849,7 +851,7 @@ class Exchange:
     @property
     def settled(self) -> bool:
         """The client's part is over, and no provider's response is still being read to its end."""
-        return self.state is State.DONE and not self._running
+        return self.state is DONE and not self._running
 
     def _served_by(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
         return [

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, cast
 
 from oxllm.core.budget import HELD_FREE, HeldHolder
 from oxllm.core.errors import ApiError, api_error
-from oxllm.gateway.http1_request import Refused, RequestReader, Stage
+from oxllm.gateway.http1_request import COMPLETE, Refused, RequestReader, Stage
 from oxllm.gateway.http1_response import CONTINUE
 from oxllm.gateway.pace import LOOK_S, Stall, Upload
 from oxllm.gateway.request import Request
@@ -272,7 +272,7 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
                 return end
             reader = self._reader = RequestReader()
         at = reader.feed(buffer, at, end)
-        if reader.stage is Stage.COMPLETE:
+        if reader.stage is COMPLETE:
             self._reader = None
         if self.state is BODY:
             self._body_grew(reader)
@@ -293,7 +293,7 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
             self.keep = False
         if self.state is HEAD:
             server.heads.drop(self)
-        self._enter(SERVING if reader.stage is Stage.COMPLETE else BODY)
+        self._enter(SERVING if reader.stage is COMPLETE else BODY)
         error = self._objection(reader, request)
         if error is not None:
             self._decline(request, error)
@@ -301,7 +301,7 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         server.service.head(request)
         if request.head_sent or self.state is CLOSED:
             return
-        if reader.stage is Stage.COMPLETE:
+        if reader.stage is COMPLETE:
             server.service.serve(request)
         elif reader.length is not None and reader.length > server.limits.max_body_bytes:
             self._decline(request, self._too_large())
@@ -367,11 +367,11 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         request = self._request
         assert request is not None
         if reader.received > self._server.limits.max_body_bytes:
-            if reader.stage is Stage.COMPLETE:  # its end came with the byte too many
+            if reader.stage is COMPLETE:  # its end came with the byte too many
                 self._upload = None
                 self._enter(SERVING)
             self._decline(request, self._too_large())
-        elif reader.stage is Stage.COMPLETE:
+        elif reader.stage is COMPLETE:
             self._upload = None
             if reader.length is None:
                 self._let_in(self._server.bodies.settle(self, reader.received))

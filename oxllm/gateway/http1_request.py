@@ -53,6 +53,8 @@ class Stage(IntEnum):
     COMPLETE = 2
 
 
+HEAD, BODY, COMPLETE = Stage  # on 3.11 each look at an Enum's member takes 0.1 µs
+
 COMMON = {
     name: name.lower()
     for name in (
@@ -102,7 +104,7 @@ class RequestReader:
     )
 
     def __init__(self) -> None:
-        self.stage = Stage.HEAD
+        self.stage = HEAD
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         """Names in lower case, values without white space around them, in order."""
@@ -138,9 +140,9 @@ class RequestReader:
 
         Raises Refused. Takes nothing when COMPLETE.
         """
-        if self.stage is Stage.HEAD:
+        if self.stage is HEAD:
             return self._feed_head(buffer, start, end)
-        if self.stage is Stage.COMPLETE:
+        if self.stage is COMPLETE:
             return start
         if self.length is None:
             return self._feed_chunks(buffer, start, end)
@@ -172,7 +174,7 @@ class RequestReader:
                 self._prime()
             self._wire = 0
             self._tail = b""
-            self.stage = Stage.BODY
+            self.stage = BODY
             self._advance()
         return at
 
@@ -218,7 +220,7 @@ class RequestReader:
 
     def _advance(self) -> None:
         if self._whole:
-            self.stage = Stage.COMPLETE
+            self.stage = COMPLETE
             self.drop()
         elif self.length == 0 or (self.length is not None and not self.left):
             raise bad_request("the body's length is unclear")

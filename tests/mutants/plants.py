@@ -65,7 +65,7 @@ PLANTS = (
     Plant(
         "failing over after commit",
         EXCHANGE,
-        "        committed = attempt.phase is Phase.COMMITTED\n",
+        "        committed = attempt.phase is COMMITTED\n",
         "        committed = False\n",
         (
             RULES + "a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked",
@@ -286,7 +286,7 @@ PLANTS = (
         "    def _tick_uncommitted(self, now: float, effects: list[Effect]) -> None:\n",
         "    def _tick_uncommitted(self, now: float, effects: list[Effect]) -> None:\n"
         "        for held in self._running:\n"
-        "            if held.phase is Phase.HOLDING:\n"
+        "            if held.phase is HOLDING:\n"
         "                self._idle_from(held, now)\n",
         (RULES + "a_provider_that_stalls_inside_the_hold_back_is_given_up_after_its_idle_time", MACHINE),
     ),
