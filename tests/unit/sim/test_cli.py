@@ -154,6 +154,7 @@ def test_an_exhibit_tells_its_story_and_its_source() -> None:
         (("--fate", "7:alpha:1", "--seed", "8"), "leave out --seed"),
         (("--for", "0s"), "write 60s or 500ms"),
         (("--rps", "5"), "--rps: only for a rehearsal; give --rehearse CONFIG"),
+        (("--rps", "nan"), "nan is not in the range"),
         (("--report", "r.html", "--streams", "5"), "--streams, --report: only for a rehearsal"),
         (("--write-config", "/nonexistent/x.toml"), "/nonexistent/x.toml cannot be written: no such file"),
         (("--port", "65535"), "would lie above 65535"),
