@@ -5,10 +5,12 @@ What is no terminal (a pipe, TERM=dumb) gets neither an escape code nor a shorte
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -64,12 +66,14 @@ class Screen:
         if self._live:
             handlers = {signal.SIGTERM: _leave, signal.SIGTSTP: self._suspend}
             self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-            show(ENTER)
+            with _undisturbed():
+                show(ENTER)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._live:
-            show(LEAVE + self._last)
+            with _undisturbed():
+                show(LEAVE + self._last)
             for number, handler in self._before.items():
                 signal.signal(number, handler)
 
@@ -78,7 +82,8 @@ class Screen:
         if not self._live:
             show(page if not self._last else f"\n{page}")
         else:
-            show(_drawn(page))
+            with _undisturbed():
+                show(_drawn(page))
         self._last = page
 
     def _suspend(self, number: int, frame: FrameType | None) -> None:
@@ -88,6 +93,16 @@ class Screen:
         os.kill(os.getpid(), signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, self._suspend)
         show(ENTER + _drawn(self._last))
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-Z wait: its handler writes too, and a write inside a write is an error."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _drawn(page: str) -> str:
