@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -18,7 +17,7 @@ def test_a_suspension_waits_until_the_page_is_written(monkeypatch: pytest.Monkey
     def show(text: str) -> None:
         seen.append("begun")
         if "page" in text:
-            os.kill(os.getpid(), signal.SIGTSTP)
+            signal.raise_signal(signal.SIGTSTP)  # for this thread: pytest may have others
         seen.append("ended")
 
     monkeypatch.setattr(screen, "is_terminal", lambda: True)
