@@ -234,10 +234,7 @@ class Exchange:
         not be asked any more (its breaker has opened, it cools down), unless there is no other one to go to."""
         if self._router.barred(attempt.ticket, now) is None:
             return True
-        if self._exhausted(now):
-            return True
-        states = (candidate.state for candidate in self._route.candidates)
-        return all(state in self._tried_states or self._router.skip(state, now) is not None for state in states)
+        return self._exhausted(now) or not self._router.usable(self._route, now, self._tried_states)
 
     def sent(self, attempt: Attempt, now: float) -> None:
         """The last byte of the request has gone: the provider's time starts."""

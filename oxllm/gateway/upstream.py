@@ -249,13 +249,9 @@ class Response:
         self._message = _Message()
         self._parser = httptools.HttpResponseParser(self._message)
 
-    @property
-    def headers(self) -> Headers:
-        """The final head's fields, names lower-case."""
-        return self._message.headers
-
     def take_headers(self) -> Headers:
-        """The final head's fields. They are not kept: a stream lasts long, and its head is as large as all else."""
+        """The final head's fields, names lower-case. They are not kept: a stream lasts long, and its head is as large
+        as all else."""
         headers, self._message.headers = self._message.headers, []
         self._message.framing = []
         return headers

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from oxllm.words import count
+
 from . import figures, plot
 from .elements import legend, listed, numbers, section
 from .figures import Curve, Lane, Spell, Timeline
 from .grade import Card
 from .markup import Markup, join, tag
 from .rehearse import Run
-from .words import counted, duration
+from .words import duration
 
 VERDICTS = {
     "whole": "answered whole",
@@ -82,7 +84,7 @@ def _lane(run: Run, lane: Lane, axis: Timeline, top: int, last: bool) -> Markup:
     healthy, struck = (sum(counts[kind] for counts in lane.attempts) for kind in (0, 1))
     opened = sum(spell.end - spell.start for spell in lane.breaker if spell.state == "open")
     breaker = f"breaker open for {duration(opened)}" if opened else "breaker never open"
-    words = f"{counted(healthy + struck, 'attempt')}, {struck} struck, {breaker}"
+    words = f"{count(healthy + struck, 'attempt')}, {struck} struck, {breaker}"
     marks = [
         *_after(run, axis),
         *(_attempts(axis, place, *counts, top) for place, counts in enumerate(lane.attempts) if any(counts)),
@@ -130,17 +132,17 @@ def amplification(run: Run, axis: Timeline) -> Markup:
 
 def _work(axis: Timeline, place: int, requests: int, attempts: int, top: float) -> Markup:
     parts = [("first", min(attempts, requests)), ("further", max(0, attempts - requests))]
-    words = f"{counted(attempts, 'attempt')} for {counted(requests, 'request')}"
+    words = f"{count(attempts, 'attempt')} for {count(requests, 'request')}"
     return plot.told(_moment(axis, place, [words]), _stack(axis, place, parts, 1 / requests / top))
 
 
 def _stack(axis: Timeline, place: int, parts: Iterable[tuple[str, int]], unit: float, base: float = 0.0) -> Markup:
     """One bar from `base` up: class and count of each part, each count `unit` high."""
     left, y, marks = (place + (1 - _BAR) / 2) / axis.bins, base, []
-    for class_, count in parts:
-        if count:
-            marks.append(plot.box(left, y, _BAR / axis.bins, count * unit, class_, count))
-        y += count * unit
+    for class_, number in parts:
+        if number:
+            marks.append(plot.box(left, y, _BAR / axis.bins, number * unit, class_, number))
+        y += number * unit
     return join(marks)
 
 

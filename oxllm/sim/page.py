@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from importlib import resources
 
+from oxllm.words import count
+
 from . import charts, figures
 from .elements import listed, section
 from .grade import Card, Finding
@@ -14,7 +16,7 @@ from .markup import Markup, tag
 from .rehearse import Run
 from .replay import Replay
 from .report import rows
-from .words import counted, duration
+from .words import duration
 
 FINDINGS_MAX = 50
 """Told one by one; `--json` has all of them."""
@@ -49,7 +51,7 @@ def _header(run: Run, replay: Replay) -> Markup:
     models, providers = len(run.groups), len(run.scenario.upstreams)
     facts = [
         f"seed {card.seed}", " ".join(replay.play[:2]).removeprefix("--"), f"{duration(run.duration)} of load",
-        counted(models, "model"), counted(providers, "provider"),
+        count(models, "model"), count(providers, "provider"),
     ]  # fmt: skip
     return tag(
         "header", tag("p", "oxllm rehearsal", class_="kicker"), tag("h1", replay.config, " ", verdict),
@@ -59,7 +61,7 @@ def _header(run: Run, replay: Replay) -> Markup:
 
 
 def _lead(card: Card) -> str:
-    said = f"{card.whole} of {counted(card.requests, 'request')} were answered whole. "
+    said = f"{card.whole} of {count(card.requests, 'request')} were answered whole. "
     if card.rescuable:
         said += f"{card.rescued} of {card.rescuable} that met a failing provider were rescued by another attempt. "
     if not card.client_errors:
@@ -67,7 +69,7 @@ def _lead(card: Card) -> str:
     could = "a perfect gateway would have avoided none of them" if not card.survivable_errors else (
         f"a perfect gateway would have avoided {card.survivable_errors}"
     )  # fmt: skip
-    return said + f"{counted(card.client_errors, 'client')} got an error instead of an answer; {could}."
+    return said + f"{count(card.client_errors, 'client')} got an error instead of an answer; {could}."
 
 
 def _failed(card: Card) -> list[str]:

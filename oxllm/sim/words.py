@@ -1,4 +1,4 @@
-"""Times and counts in words, for reports."""
+"""Times in words, for reports."""
 
 from __future__ import annotations
 
@@ -11,8 +11,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun, which takes an s."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

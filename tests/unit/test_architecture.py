@@ -15,13 +15,14 @@ ROOMS = {
     "__main__": {"cli"},
     "runfile": set[str](),
     "words": set[str](),
+    "heap": set[str](),
     "status": set[str](),
     "table": {"status", "words"},
     "core": {"plan"},
     "gateway": {"core", "plan", "runfile", "status", "table", "words"},
     "config": {"plan"},
-    "sim": {"plan", "config"},
-    "cli": {"plan", "config", "sim", "runfile", "status", "table", "words"},
+    "sim": {"plan", "config", "heap", "words"},
+    "cli": {"plan", "config", "sim", "runfile", "heap", "status", "table", "words"},
 }
 """Room -> the other rooms that it may import."""
 
