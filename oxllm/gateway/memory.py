@@ -75,8 +75,8 @@ class Trimmer:
     def __init__(self, loop: asyncio.AbstractEventLoop, load: Callable[[], int], compact: Callable[[], None]) -> None:
         """`load`: how many requests and connections there are now. `compact`: copies what outlives a burst.
 
-        Python returns an arena (1 MiB) when nothing is left in it, and one small object that was made in the
-        middle of a burst is enough to keep it: 256 remembered requests held 11 MB.
+        A page is returned when nothing is left in it, and one small object that was made in the middle of a burst is
+        enough to keep it: without `compact`, 5 MB stay after 1,000 streams.
         """
         self._loop = loop
         self._compact = compact
