@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import signal
 from urllib.parse import urlsplit
 
 import click
 
 from oxllm.cli.options import Failure, gateway_options, pid_option
+from oxllm.params import Finite
 
 WAIT_S = 35.0
 """The gateway's own default limit of a drain, and some."""
-
-
-class Seconds(click.FloatRange):
-    """A time from 0 up that ends: neither nan nor inf, which FloatRange lets pass."""
-
-    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number; a usage error if it is none."""
-        seconds = float(super().convert(value, param, ctx))
-        if not math.isfinite(seconds):
-            self.fail(f"{value} is not a number of seconds", param, ctx)
-        return seconds
 
 
 @click.command(short_help="Finish what is in flight, and end.")
@@ -30,7 +19,7 @@ class Seconds(click.FloatRange):
 @pid_option
 @click.option(
     "--wait",
-    type=Seconds(0),
+    type=Finite(0),
     metavar="SECONDS",
     default=WAIT_S,
     show_default=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import random
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import click
 from click.core import ParameterSource
+
+from oxllm.params import Finite
 
 from . import exhibits, pace, presets, scenes, show
 from .scenario import Scenario, Upstream
@@ -40,16 +41,6 @@ class Duration(click.ParamType[float]):
         if seconds == 0:
             self.fail("nothing happens in no time; write 60s or 500ms", param, ctx)
         return seconds
-
-
-class Rate(click.FloatRange):
-    """Requests a second; FloatRange alone lets nan pass."""
-
-    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        rate = float(super().convert(value, param, ctx))
-        if math.isnan(rate):
-            self.fail(f"nan is not in the range {self._describe_range()}.", param, ctx)
-        return rate
 
 
 @click.command("sim", context_settings={"help_option_names": ["-h", "--help"]})
@@ -96,7 +87,7 @@ class Rate(click.FloatRange):
     metavar="NAME",
     help="What clients ask for, a virtual model or provider/model; if not said, every virtual model.",
 )
-@click.option("--rps", type=Rate(0.1, 1000), default=10.0, show_default=True, help="Requests a second.")
+@click.option("--rps", type=Finite(0.1, 1000), default=10.0, show_default=True, help="Requests a second.")
 @click.option(
     "--streams",
     type=click.IntRange(0, 100),

@@ -93,35 +93,45 @@ def request(rng: Random) -> bytes:
     return rng.choice((_post, _chunked))(path, mutate(body, rng))
 
 
-class Campaign:
-    """So many mutated requests, from several clients at once, to a gateway on a loopback port."""
+class Crowd:
+    """Several clients at once, at a gateway on a loopback port."""
 
     def __init__(self, port: int, seed: int, clients: int = 24) -> None:
         self._port = port
         self._rng = Random(seed)
         self._clients = clients
         self._left = 0
-        self.statuses: Counter[int] = Counter()
+        self.ends: Counter[str] = Counter()
 
-    async def run(self, count: int) -> Counter[int]:
-        """Send them all; returns how often each status came."""
+    async def run(self, count: int) -> Counter[str]:
+        """So many requests; returns how often each end came: a status, `whole`, or `broken` (and it says so)."""
         self._left = count
         await asyncio.gather(*(self._client() for _ in range(self._clients)))
-        return self.statuses
+        return self.ends
 
     async def _client(self) -> None:
         while self._left > 0:
             self._left -= 1
-            data = request(self._rng)
-            async with asyncio.timeout(10):
-                output = await self._exchange(data, self._rng.choice(("half", "half", "wait", "reset")))
-            try:
-                found, _ = answers(output)
-            except AssertionError as error:
-                raise AssertionError(f"{data!r} was answered {output!r}") from error
-            self.statuses.update(one.status for one in found)
-            for one in found:
-                assert one.status < 400 or one.code is None or one.code, data
+            await self._one()
+
+    async def _one(self) -> None:
+        raise NotImplementedError
+
+
+class Campaign(Crowd):
+    """Each of its requests is mutated."""
+
+    async def _one(self) -> None:
+        data = request(self._rng)
+        async with asyncio.timeout(10):
+            output = await self._exchange(data, self._rng.choice(("half", "half", "wait", "reset")))
+        try:
+            found, _ = answers(output)
+        except AssertionError as error:
+            raise AssertionError(f"{data!r} was answered {output!r}") from error
+        self.ends.update(str(one.status) for one in found)
+        for one in found:
+            assert one.status < 400 or one.code is None or one.code, data
 
     async def _exchange(self, data: bytes, how: str) -> bytes:
         """Send in up to three pieces, and read what comes: to its end, or for a moment."""
@@ -191,34 +201,19 @@ class Liar:
         return [data[:at], data[at:], *end] if data else [Word.RESET]
 
 
-class Believers:
+class Believers(Crowd):
     """Clients that ask the model `doubtful`, which is such a provider `liar` and an honest one behind it.
 
     What a lie does to the provider's marks is forgotten now and then, so that it is asked.
     """
 
-    def __init__(self, port: int, seed: int, clients: int = 24) -> None:
-        self._port = port
-        self._rng = Random(seed)
-        self._clients = clients
-        self._left = 0
-        self.kinds: Counter[str] = Counter()
-
-    async def run(self, count: int) -> Counter[str]:
-        """So many requests; returns how they ended: `whole`, `broken` (and it says so), or a status."""
-        self._left = count
-        await asyncio.gather(*(self._client() for _ in range(self._clients)))
-        return self.kinds
-
-    async def _client(self) -> None:
-        while self._left > 0:
-            self._left -= 1
-            if self._left % 20 == 0:
-                await self._ask(b"/admin/providers/liar/reset", b"")
-            streams = self._rng.random() < 0.5
-            async with asyncio.timeout(10):
-                output = await self._ask(CHAT, (STREAM if streams else BODY).replace(b"fine", b"doubtful"))
-            self.kinds[self._kind(output, streams)] += 1
+    async def _one(self) -> None:
+        if self._left % 20 == 0:
+            await self._ask(b"/admin/providers/liar/reset", b"")
+        streams = self._rng.random() < 0.5
+        async with asyncio.timeout(10):
+            output = await self._ask(CHAT, (STREAM if streams else BODY).replace(b"fine", b"doubtful"))
+        self.ends[self._kind(output, streams)] += 1
 
     async def _ask(self, path: bytes, body: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)

@@ -16,13 +16,14 @@ ROOMS = {
     "runfile": set[str](),
     "words": set[str](),
     "heap": set[str](),
+    "params": set[str](),
     "status": set[str](),
     "table": {"status", "words"},
     "core": {"plan"},
     "gateway": {"core", "plan", "runfile", "status", "table", "words"},
     "config": {"plan"},
-    "sim": {"plan", "config", "heap", "words"},
-    "cli": {"plan", "config", "sim", "runfile", "heap", "status", "table", "words"},
+    "sim": {"plan", "config", "heap", "params", "words"},
+    "cli": {"plan", "config", "sim", "runfile", "heap", "params", "status", "table", "words"},
 }
 """Room -> the other rooms that it may import."""
 
