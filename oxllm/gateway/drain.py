@@ -15,8 +15,8 @@ import select
 from typing import TYPE_CHECKING
 
 from oxllm.gateway import systemd
-from oxllm.gateway.admin import Admin
-from oxllm.gateway.downstream import Server
+from oxllm.gateway.client.server import Server
+from oxllm.gateway.operator.admin import Admin
 from oxllm.gateway.runtime import Runtime
 
 if TYPE_CHECKING:

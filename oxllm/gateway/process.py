@@ -23,17 +23,17 @@ from typing import Any
 from oxllm import plan as plans
 from oxllm import runfile
 from oxllm.gateway import systemd
-from oxllm.gateway.admin import Admin
-from oxllm.gateway.connection import CROWD_MAX
-from oxllm.gateway.downstream import Server
+from oxllm.gateway.client.connection import CROWD_MAX
+from oxllm.gateway.client.server import Server
 from oxllm.gateway.drain import Drain
-from oxllm.gateway.log import Log
 from oxllm.gateway.memory import Trimmer
-from oxllm.gateway.names import Names
-from oxllm.gateway.pool import Pool
+from oxllm.gateway.observe.log import Log
+from oxllm.gateway.operator.admin import Admin
 from oxllm.gateway.reload import Reloader
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.service import Service
+from oxllm.gateway.upstream.pool import Pool
+from oxllm.gateway.upstream.resolver import Names
 from oxllm.gateway.wheel import Wheel
 
 BACKLOG = 1024
@@ -230,7 +230,7 @@ def _point_telemetry(runtime: Runtime) -> None:
     if endpoint is None:
         runtime.telemetry = None
         return
-    from oxllm.gateway.telemetry import Telemetry  # noqa: PLC0415
+    from oxllm.gateway.observe.telemetry import Telemetry  # noqa: PLC0415
 
     runtime.telemetry = Telemetry(runtime, endpoint)
 

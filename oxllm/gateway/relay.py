@@ -17,8 +17,8 @@ from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Header
 from oxllm.core.exchange import Exchange, Facts, State
 from oxllm.core.outcome import Failure
 from oxllm.core.routing import Route
-from oxllm.gateway.request import Request
-from oxllm.gateway.upstream import Call
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.upstream.connection import Call
 
 if TYPE_CHECKING:
     from oxllm.gateway.runtime import Generation, Runtime

@@ -15,15 +15,15 @@ from oxllm.core.answer import Endpoint
 from oxllm.core.budget import BodyBudget, RetryBudget
 from oxllm.core.exchange import Facts
 from oxllm.core.routing import Router
-from oxllm.gateway.log import Log
-from oxllm.gateway.pool import Pool
-from oxllm.gateway.records import Record, Records
+from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.records import Record, Records
+from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
 if TYPE_CHECKING:
-    from oxllm.gateway.downstream import Server
+    from oxllm.gateway.client.server import Server
+    from oxllm.gateway.observe.telemetry import Telemetry
     from oxllm.gateway.relay import Relay
-    from oxllm.gateway.telemetry import Telemetry
 
 SWEEP_S = 0.1
 """Seconds between two looks at the clocks of all requests under way."""

@@ -11,11 +11,11 @@ from oxllm.core.answer import Endpoint
 from oxllm.core.body import BadBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.exchange import Facts
-from oxllm.gateway.access import Access
-from oxllm.gateway.admin import READ, WRITE, Admin
-from oxllm.gateway.paths import asks, unescape
+from oxllm.gateway.client.paths import asks, unescape
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.operator.access import Access
+from oxllm.gateway.operator.admin import READ, WRITE, Admin
 from oxllm.gateway.relay import Relay
-from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
 
 Handler = Callable[["Service", Request], None]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from oxllm import plan as plans
 from oxllm.core.breaker import TABLE as BREAKER_TABLE
 from oxllm.core.outcome import Kind
-from oxllm.gateway import status
+from oxllm.gateway.operator import status
 from oxllm.table import table
 from tests.property.worlds import (
     CUTS,

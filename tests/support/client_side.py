@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from oxllm.core.budget import BodyBudget
 from oxllm.core.errors import ApiError
-from oxllm.gateway.connection import Connection, State
-from oxllm.gateway.downstream import Request, Server
+from oxllm.gateway.client.connection import Connection, State
+from oxllm.gateway.client.server import Request, Server
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 

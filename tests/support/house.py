@@ -19,13 +19,13 @@ from typing import Any, Self
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.gateway.admin import Admin
-from oxllm.gateway.downstream import Server
-from oxllm.gateway.log import Log
-from oxllm.gateway.names import Address, Names
-from oxllm.gateway.pool import Pool
+from oxllm.gateway.client.server import Server
+from oxllm.gateway.observe.log import Log
+from oxllm.gateway.operator.admin import Admin
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.service import Service
+from oxllm.gateway.upstream.pool import Pool
+from oxllm.gateway.upstream.resolver import Address, Names
 from oxllm.gateway.wheel import Wheel
 from tests.support.virtual import MemoryTransport, VirtualLoop, connect
 

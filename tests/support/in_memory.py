@@ -25,13 +25,13 @@ import msgspec
 from oxllm import plan as plans
 from oxllm.core.outcome import Outcome
 from oxllm.core.routing import Candidate, Change, Route, Router, Skips, TargetState, Ticket
-from oxllm.gateway.admin import Admin
-from oxllm.gateway.downstream import Server
-from oxllm.gateway.log import Log
-from oxllm.gateway.names import Address, Names
-from oxllm.gateway.pool import Pool
+from oxllm.gateway.client.server import Server
+from oxllm.gateway.observe.log import Log
+from oxllm.gateway.operator.admin import Admin
 from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.service import Service
+from oxllm.gateway.upstream.pool import Pool
+from oxllm.gateway.upstream.resolver import Address, Names
 from oxllm.gateway.wheel import Wheel
 from oxllm.sim import engine, testing, text
 from oxllm.sim import exchange as sim_exchange

@@ -14,7 +14,7 @@ import asyncio
 import re
 from enum import Enum
 
-from oxllm.gateway.names import Address
+from oxllm.gateway.upstream.resolver import Address
 from tests.support.in_memory import Setup, World
 
 THINKS_S = 1.5

@@ -71,7 +71,7 @@ def test_a_room_imports_only_rooms_below_it(file: Path) -> None:
     assert others <= ROOMS.get(room, set()), f"{room} may not import {others - ROOMS.get(room, set())}"
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "core").glob("*.py")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted((ROOT / "core").rglob("*.py")), ids=lambda file: file.name)
 def test_the_core_has_no_clock_no_sockets_and_no_loop(file: Path) -> None:
     banned = {"asyncio", "time", "logging", "threading", "signal", "os", "selectors", "ssl"}
     assert not {name.split(".")[0] for name in imports(file)} & banned

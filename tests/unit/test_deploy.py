@@ -8,8 +8,8 @@ import textwrap
 from pathlib import Path
 
 from oxllm.config.compile import load
-from oxllm.gateway.metrics import FAMILIES
-from oxllm.gateway.telemetry import FLUSH_S
+from oxllm.gateway.observe.metrics import FAMILIES
+from oxllm.gateway.observe.telemetry import FLUSH_S
 from oxllm.plan import Server
 
 ROOT = Path(__file__).parents[2]

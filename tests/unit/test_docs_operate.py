@@ -11,7 +11,9 @@ import pytest
 from oxllm import plan
 from oxllm.cli import COMMANDS
 from oxllm.config.compile import load
-from oxllm.gateway import admin, log, records, reload, telemetry
+from oxllm.gateway import reload
+from oxllm.gateway.observe import log, records, telemetry
+from oxllm.gateway.operator import admin
 from tests.support.house import House
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +51,7 @@ def test_every_field_of_a_logged_request_is_explained() -> None:
 
 
 def test_the_events_of_the_log_are_those_of_the_code() -> None:
-    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "oxllm" / "gateway").glob("*.py"))
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "oxllm" / "gateway").rglob("*.py"))
     used = set(re.findall(r"(?:log|self)\.event\(\s*\"(\w+)\"", source)) | {"request"}
     told = re.search(r"`event` is (.*?)\. Of a request", OPERATIONS)
     assert told is not None

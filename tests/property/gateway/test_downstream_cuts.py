@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from oxllm.gateway.connection import CLOSED, RAW_BYTES_MAX, SERVING, SKIPPING
-from oxllm.gateway.downstream import Request
-from oxllm.gateway.pace import STALL_S
+from oxllm.gateway.client.connection import CLOSED, RAW_BYTES_MAX, SERVING, SKIPPING
+from oxllm.gateway.client.pace import STALL_S
+from oxllm.gateway.client.server import Request
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Bench, chunked, get, post
 

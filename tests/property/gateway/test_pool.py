@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from oxllm import plan
-from oxllm.gateway.names import Address, Names
-from oxllm.gateway.pool import IDLE_S, Pool
-from oxllm.gateway.upstream import Call
+from oxllm.gateway.upstream.connection import Call
+from oxllm.gateway.upstream.pool import IDLE_S, Pool
+from oxllm.gateway.upstream.resolver import Address, Names
 from oxllm.gateway.wheel import Wheel
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Network, Recorder, advance, lookup_in, settle

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream import SLICE, Connection
+from oxllm.gateway.upstream.connection import SLICE, Connection
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Recorder
 

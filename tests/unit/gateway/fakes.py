@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from oxllm.core.outcome import Failure
-from oxllm.gateway.names import Address
-from oxllm.gateway.upstream import Call, Headers
+from oxllm.gateway.upstream.connection import Call, Headers
+from oxllm.gateway.upstream.resolver import Address
 from tests.support.virtual import VirtualLoop
 
 

@@ -14,7 +14,7 @@ import pytest
 from oxllm import plan as plans
 from oxllm import runfile
 from oxllm.gateway import process
-from oxllm.gateway.log import Log
+from oxllm.gateway.observe.log import Log
 from oxllm.gateway.process import BindError, listen, main, raise_file_limit
 from oxllm.plan import Plan, Server
 from tests.support.processes import accepts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.gateway.paths import unescape
+from oxllm.gateway.client.paths import unescape
 from tests.support.house import House, Step, answer, chunk, plan_of, stream, token
 
 ORIGIN = "Origin: https://app.example"

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from oxllm.gateway.memory import heap_bytes
-from oxllm.gateway.metrics import FAMILIES
+from oxllm.gateway.observe.metrics import FAMILIES
 from tests.support.house import House, answer, chunk, plan_of, stream, token
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
@@ -231,7 +231,7 @@ def test_metrics_are_local_only_and_tell_no_secret() -> None:
 
 
 def test_the_document_lists_each_metric_with_its_type_and_meaning() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "metrics.md").read_text()
     listed = {
         row[0]: (row[1], row[2]) for row in re.findall(r"^\| `(\w+)`[^|]*\| (\w+) \| (.+?) \|$", page, re.MULTILINE)
     }

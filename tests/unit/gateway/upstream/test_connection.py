@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream import HEAD_MAX, HEADERS_MAX, SLICE, Broken, Connection, Response, broken
+from oxllm.gateway.upstream.connection import HEAD_MAX, HEADERS_MAX, SLICE, Broken, Connection, Response, broken
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Recorder, settle
 

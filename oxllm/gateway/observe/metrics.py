@@ -15,8 +15,8 @@ from oxllm import __version__
 from oxllm.core.breaker import State
 from oxllm.core.routing import ProviderState, TargetState
 from oxllm.core.stats import BOUNDS, Distribution, Totals
-from oxllm.gateway import status
 from oxllm.gateway.memory import heap_bytes
+from oxllm.gateway.operator import status
 
 if TYPE_CHECKING:
     from oxllm.gateway.reload import Reloader

@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from oxllm.core.budget import BodyBudget
-from oxllm.gateway.connection import RAW_BYTES_MAX, RESET
-from oxllm.gateway.downstream import Request, Server
+from oxllm.gateway.client.connection import RAW_BYTES_MAX, RESET
+from oxllm.gateway.client.server import Request, Server
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Recorder, chunked, get, post

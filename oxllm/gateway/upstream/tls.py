@@ -25,7 +25,7 @@ from enum import Enum
 from typing import Any
 
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream import Broken, read_last
+from oxllm.gateway.upstream.connection import Broken, read_last
 
 RECORD = 16 * 1024
 """Bytes of plaintext in a TLS record at most (RFC 8446 section 5.1), read or written at once. OpenSSL's memory

@@ -13,8 +13,8 @@ import pytest
 
 from oxllm import plan
 from oxllm.core.outcome import Failure
-from oxllm.gateway.names import LOCALHOST, Address, Names
-from oxllm.gateway.pool import DISTRUST_S, IDLE_MAX, IDLE_S, STAGGER_S, Pool, dial, interleave
+from oxllm.gateway.upstream.pool import DISTRUST_S, IDLE_MAX, IDLE_S, STAGGER_S, Pool, dial, interleave
+from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Names
 from oxllm.gateway.wheel import TICK, Wheel
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Network, Recorder, advance, settle

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from oxllm.core.errors import ApiError, api_error
-from oxllm.gateway import explain, metrics, status
-from oxllm.gateway.paths import asks, unescape, wants_json
+from oxllm.gateway.client.paths import asks, unescape, wants_json
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.observe import metrics
+from oxllm.gateway.operator import explain, status
 from oxllm.gateway.reload import Reloader, Result
-from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Runtime
 from oxllm.table import table
 

@@ -14,7 +14,7 @@ from _operator import _compare_digest as compare_digest  # hmac's own, without t
 
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.networks import Networks, is_loopback, packed
-from oxllm.gateway.request import Request
+from oxllm.gateway.client.request import Request
 from oxllm.plan import Server
 
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from oxllm.core.budget import HEADS_LIMIT
-from oxllm.gateway.connection import (
+from oxllm.gateway.client.connection import (
     BODY,
     CLOSED,
     CROWD_MAX,
@@ -27,8 +27,8 @@ from oxllm.gateway.connection import (
     WAITING,
     State,
 )
-from oxllm.gateway.downstream import Request, Server
-from oxllm.gateway.pace import SLOW_BYTES
+from oxllm.gateway.client.pace import SLOW_BYTES
+from oxllm.gateway.client.server import Request, Server
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Bench, Client, chunked, get, post
 

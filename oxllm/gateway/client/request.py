@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from oxllm.gateway.http1_request import RequestReader
-from oxllm.gateway.http1_response import BODILESS, render
+from oxllm.gateway.client.request_reader import RequestReader
+from oxllm.gateway.client.response_head import BODILESS, render
 
 if TYPE_CHECKING:
-    from oxllm.gateway.connection import Connection
+    from oxllm.gateway.client.connection import Connection
 
 JOIN_BYTES_MAX = 16 * 1024
 """A response body up to this length is copied behind its head to save a system call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.gateway.http1_request import HEAD_BYTES_MAX, HEADERS_MAX, Refused, RequestReader, Stage
+from oxllm.gateway.client.request_reader import HEAD_BYTES_MAX, HEADERS_MAX, Refused, RequestReader, Stage
 from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -9,7 +9,7 @@ from oxllm.core.exchange import Step
 from oxllm.words import printable, seconds
 
 if TYPE_CHECKING:
-    from oxllm.gateway.records import Record
+    from oxllm.gateway.observe.records import Record
 
 
 def text(record: Record) -> str:

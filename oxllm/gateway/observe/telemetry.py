@@ -24,9 +24,9 @@ from oxllm.core.outcome import SUCCESS, Failure
 from oxllm.core.stats import BOUNDS, Histogram
 
 if TYPE_CHECKING:
-    from oxllm.gateway.records import Record
+    from oxllm.gateway.observe.records import Record
     from oxllm.gateway.runtime import Runtime
-    from oxllm.gateway.upstream import Call
+    from oxllm.gateway.upstream.connection import Call
 
 EXPORT_S = 10.0
 """Between two exports; the SDKs' defaults are 5 s for spans and 60 s for metrics."""

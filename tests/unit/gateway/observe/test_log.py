@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from oxllm.gateway.log import QUEUE_MAX, Log
+from oxllm.gateway.observe.log import QUEUE_MAX, Log
 from tests.support.house import WALL, House, answer, plan_of, stream, token
 from tests.support.virtual import VirtualLoop
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Iterator
 
 import pytest
 
-from oxllm.gateway.names import FRESH_S, LOCALHOST, NAMES_MAX, PATIENCE_S, RETRY_S, Address, Names, literal
+from oxllm.gateway.upstream.resolver import FRESH_S, LOCALHOST, NAMES_MAX, PATIENCE_S, RETRY_S, Address, Names, literal
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import advance, settle
 

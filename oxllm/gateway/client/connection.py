@@ -36,16 +36,16 @@ from typing import TYPE_CHECKING, cast
 
 from oxllm.core.budget import HELD_FREE, HeldHolder
 from oxllm.core.errors import ApiError, api_error
-from oxllm.gateway.http1_request import COMPLETE, Refused, RequestReader, Stage
-from oxllm.gateway.http1_response import CONTINUE
-from oxllm.gateway.pace import LOOK_S, Stall, Upload
-from oxllm.gateway.request import Request
+from oxllm.gateway.client.pace import LOOK_S, Stall, Upload
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.request_reader import COMPLETE, Refused, RequestReader, Stage
+from oxllm.gateway.client.response_head import CONTINUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from oxllm.core.budget import BodyHolder
-    from oxllm.gateway.downstream import Server
+    from oxllm.gateway.client.server import Server
 
 
 class State(IntEnum):

@@ -16,10 +16,10 @@ import trustme
 
 from oxllm import plan
 from oxllm.core.outcome import Failure
-from oxllm.gateway.names import LOCALHOST, Address, Names
-from oxllm.gateway.pool import Pool
-from oxllm.gateway.tls import RECORD, Contexts, TlsTransport, make_context, system_authorities
-from oxllm.gateway.upstream import SLICE, Broken, Connection
+from oxllm.gateway.upstream.connection import SLICE, Broken, Connection
+from oxllm.gateway.upstream.pool import Pool
+from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Names
+from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport, make_context, system_authorities
 from oxllm.gateway.wheel import Wheel
 from tests.unit.gateway.fakes import FakeTransport, Recorder
 
@@ -388,8 +388,8 @@ def test_a_hashed_directory_is_preferred_to_a_bundle(monkeypatch: pytest.MonkeyP
 MEMORY = """
 import asyncio, ctypes, sys
 from oxllm import plan
-from oxllm.gateway.names import Names
-from oxllm.gateway.pool import Pool
+from oxllm.gateway.upstream.resolver import Names
+from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
 class Caller:

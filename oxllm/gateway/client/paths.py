@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from oxllm.gateway.request import Request
+from oxllm.gateway.client.request import Request
 
 _ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from oxllm.gateway.telemetry import EXPORT_S, QUEUE_MAX, Telemetry, Trace, collector
+from oxllm.gateway.observe.telemetry import EXPORT_S, QUEUE_MAX, Telemetry, Trace, collector
 from tests.support import otlp
 from tests.support.house import House, Script, answer, plan_of, stream, token
 

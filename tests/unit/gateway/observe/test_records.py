@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from oxllm.core.cooldown import Skip
 from oxllm.core.exchange import Step
-from oxllm.gateway.records import Record, Records
+from oxllm.gateway.observe.records import Record, Records
 
 
 def record(number: int) -> Record:

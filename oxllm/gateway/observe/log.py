@@ -21,7 +21,7 @@ from oxllm.core.routing import Change
 from oxllm.words import printable, seconds
 
 if TYPE_CHECKING:
-    from oxllm.gateway.records import Record
+    from oxllm.gateway.observe.records import Record
 
 QUEUE_MAX = 256 * 1024
 """Bytes that wait for a slow reader."""

@@ -12,16 +12,16 @@ from typing import Protocol
 
 from oxllm.core.budget import BodyBudget, HeadBudget, HeldBudget
 from oxllm.core.errors import ApiError
-from oxllm.gateway.connection import (
+from oxllm.gateway.client.connection import (
     HEAD_READ_BYTES,
     NARROW_READ_BYTES,
     RAW_BYTES_TOTAL,
     READ_BYTES,
     Connection,
 )
-from oxllm.gateway.hangup import Hangups
-from oxllm.gateway.http1_response import http_date
-from oxllm.gateway.request import Handler, Request
+from oxllm.gateway.client.hangup import Hangups
+from oxllm.gateway.client.request import Handler, Request
+from oxllm.gateway.client.response_head import http_date
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 

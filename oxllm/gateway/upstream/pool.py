@@ -27,11 +27,11 @@ from typing import NamedTuple
 from oxllm import plan
 from oxllm.core.budget import HeldBudget
 from oxllm.core.outcome import Failure
-from oxllm.gateway import proxy
-from oxllm.gateway.names import Address, Names
-from oxllm.gateway.proxy import Tunnel
-from oxllm.gateway.tls import RECORD, Contexts, TlsTransport
-from oxllm.gateway.upstream import SLICE, Broken, Call, Caller, Connection, Segments, broken
+from oxllm.gateway.upstream import proxy
+from oxllm.gateway.upstream.connection import SLICE, Broken, Call, Caller, Connection, Segments, broken
+from oxllm.gateway.upstream.proxy import Tunnel
+from oxllm.gateway.upstream.resolver import Address, Names
+from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport
 from oxllm.gateway.wheel import Wheel
 
 IDLE_S = 30.0

@@ -11,9 +11,9 @@ import pytest
 from oxllm.core.body import RequestBody
 from oxllm.core.exchange import Exchange
 from oxllm.core.routing import Router
-from oxllm.gateway.http1_request import RequestReader
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.request_reader import RequestReader
 from oxllm.gateway.relay import Leg, Relay
-from oxllm.gateway.request import Request
 from oxllm.gateway.runtime import Generation
 from tests.support.house import House, answer, plan_of, stream, token
 
