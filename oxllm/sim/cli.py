@@ -12,9 +12,9 @@ import click
 from click.core import ParameterSource
 
 from oxllm.params import Finite
-
-from . import exhibits, pace, presets, scenes, show
-from .scenario import Scenario, Upstream
+from oxllm.sim.provider import pace
+from oxllm.sim.script import exhibits, presets, scenes, show
+from oxllm.sim.script.scenario import Scenario, Upstream
 
 ENDLESS_S = 4 * 3600.0
 """How far ahead the chaos of an endless run is laid out; after it everyone is healthy."""
@@ -137,7 +137,7 @@ def sim_command(
             seed, provider, ordinal = show.coordinate(fate)
     seed = random.randrange(10_000) if seed is None else seed
     if config is not None:
-        from . import rehearsal
+        from oxllm.sim.rehearsal import command as rehearsal
 
         asked = rehearsal.Request(
             config, chaos or "rough", scene, blackout, seed, chosen, duration or 60.0, rps, streams / 100, speed,
@@ -158,7 +158,7 @@ def sim_command(
         click.echo(f"seed {scenario.seed}")
         click.echo("\n".join(show.timetable(scenario, duration or EXPLAINED_S)))
     else:
-        from .runner import Runner, authority
+        from oxllm.sim.serve.runner import Runner, authority
 
         if port + len(scenario.upstreams) > 65536:
             raise click.UsageError(f"--port {port}: the last provider's would lie above 65535; try --port 0")

@@ -14,9 +14,10 @@ import sys
 
 import msgspec
 
-from . import grammar, pace
-from .live import Live
-from .scenario import Scenario, Scene, Upstream
+from oxllm.sim.provider import pace
+from oxllm.sim.script import grammar
+from oxllm.sim.script.scenario import Scenario, Scene, Upstream
+from oxllm.sim.serve.live import Live
 
 FAULTS = ("429~2s 12%", "500 10%", "cut@connect 6%", "502-html 6%", "role-only 6%")
 """Forty requests in a hundred; all of them fail before commit."""

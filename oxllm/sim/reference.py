@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from oxllm.config.reference import insert
-
-from . import dialects, exhibits, faults, pace, place, presets
+from oxllm.sim import dialects, faults
+from oxllm.sim.provider import pace, place
+from oxllm.sim.script import exhibits, presets
 
 
 def kinds() -> str:

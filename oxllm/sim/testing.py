@@ -16,14 +16,15 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from . import grammar, limits, pace
-from .engine import Script
-from .ledger import Record
-from .live import Control, Live
-from .ports import State
-from .scenario import FOREVER, Scenario, Scene, Upstream
-from .steps import Send, Step, Wait
-from .tls import Authority
+from oxllm.sim.provider import limits, pace
+from oxllm.sim.provider.ledger import Record
+from oxllm.sim.provider.steps import Send, Step, Wait
+from oxllm.sim.script import grammar
+from oxllm.sim.script.scenario import FOREVER, Scenario, Scene, Upstream
+from oxllm.sim.serve.engine import Script
+from oxllm.sim.serve.live import Control, Live
+from oxllm.sim.serve.ports import State
+from oxllm.sim.serve.tls import Authority
 
 T = TypeVar("T")
 

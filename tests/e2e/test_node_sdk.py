@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from oxllm.sim import text
-from oxllm.sim.request import fingerprint
+from oxllm.sim.provider import text
+from oxllm.sim.provider.request import fingerprint
 from oxllm.sim.testing import Sim
 from tests.support.user import config, eventually, gateway
 

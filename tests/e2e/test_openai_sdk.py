@@ -19,8 +19,8 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionChunk
 
-from oxllm.sim import text
-from oxllm.sim.request import fingerprint
+from oxllm.sim.provider import text
+from oxllm.sim.provider.request import fingerprint
 from oxllm.sim.testing import Sim
 from tests.support.user import Gateway, config, eventually, gateway
 

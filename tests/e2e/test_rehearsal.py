@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from oxllm.cli.init import STARTER
-from oxllm.sim import presets
+from oxllm.sim.script import presets
 from tests.support.rehearsing import PROGRAM, Rehearsal, graded
 from tests.support.terminal import CTRL_C, OnTerminal
 from tests.support.user import eventually

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from oxllm.sim.page import page
-from oxllm.sim.replay import Replay
+from oxllm.sim.page.page import page
+from oxllm.sim.rehearsal.replay import Replay
 from tests.support.browser import chromium, show
 from tests.support.rehearsed import rehearsed
 
 PROGRAM = chromium()
-CSS = (Path(__file__).parents[2] / "oxllm" / "sim" / "page.css").read_text(encoding="utf-8")
+CSS = (Path(__file__).parents[2] / "oxllm" / "sim" / "page" / "page.css").read_text(encoding="utf-8")
 MARKS = ("whole", "refused", "broken", "truncated", "healthy", "struck", "closed", "half-open", "open", "faults",
          "outage", "first", "further", "gateway", "perfect")  # fmt: skip
 

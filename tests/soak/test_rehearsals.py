@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oxllm.cli.init import STARTER
-from oxllm.sim import presets
+from oxllm.sim.script import presets
 from tests.soak.conftest import Profile
 from tests.support.rehearsing import Rehearsal, graded
 from tests.support.virtual_rehearsal import SEEDS, demands

@@ -33,14 +33,16 @@ from oxllm.gateway.service import Service
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import Address, Names
 from oxllm.gateway.wheel import Wheel
-from oxllm.sim import engine, testing, text
-from oxllm.sim import exchange as sim_exchange
-from oxllm.sim.chance import Chance
-from oxllm.sim.ledger import Record
-from oxllm.sim.player import Gates
-from oxllm.sim.protocol import ProviderProtocol
-from oxllm.sim.request import SimRequest, read
-from oxllm.sim.scenario import Scenario, Upstream
+from oxllm.sim import testing
+from oxllm.sim.provider import exchange as sim_exchange
+from oxllm.sim.provider import text
+from oxllm.sim.provider.chance import Chance
+from oxllm.sim.provider.ledger import Record
+from oxllm.sim.provider.request import SimRequest, read
+from oxllm.sim.script.scenario import Scenario, Upstream
+from oxllm.sim.serve import engine
+from oxllm.sim.serve.connection import ProviderProtocol
+from oxllm.sim.serve.player import Gates
 from tests.support.virtual import CHUNK, VirtualLoop, connect
 
 WALL = 1_750_000_000.0
@@ -581,7 +583,7 @@ class World:
 
     def patch(self, name: str, *faults: str) -> None:
         """Other faults from now on; none = healthy."""
-        from oxllm.sim import grammar
+        from oxllm.sim.script import grammar
 
         self.providers[name].patch(self.loop.time(), [grammar.parse(fault) for fault in faults])
 
@@ -615,6 +617,6 @@ class World:
 
 
 def _pace(words: str) -> Any:
-    from oxllm.sim import pace
+    from oxllm.sim.provider import pace
 
     return pace.parse(words)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from oxllm.sim import grade, scenes
-from oxllm.sim.grade import Sample
-from oxllm.sim.ledger import Record
-from oxllm.sim.load import Transcript
-from oxllm.sim.rehearse import Run
-from oxllm.sim.scenario import Upstream
+from oxllm.sim.provider.ledger import Record
+from oxllm.sim.rehearsal import grade
+from oxllm.sim.rehearsal.grade import Sample
+from oxllm.sim.rehearsal.load import Transcript
+from oxllm.sim.rehearsal.run import Run
+from oxllm.sim.script import scenes
+from oxllm.sim.script.scenario import Upstream
 
 DURATION_S = 60.0
 VERDICTS = ("whole",) * 7 + ("refused", "broken", "truncated")

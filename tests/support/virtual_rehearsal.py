@@ -13,13 +13,15 @@ from pathlib import Path
 import msgspec
 
 from oxllm.plan import Plan
-from oxllm.sim import gateway, grade, pace, presets
-from oxllm.sim.answer import Answer
-from oxllm.sim.grade import Card, Sample
-from oxllm.sim.load import PATIENCE_S, Transcript, begun
-from oxllm.sim.question import Question, Questions
-from oxllm.sim.rehearse import SAMPLE_S, Run
-from oxllm.sim.scenario import Scenario
+from oxllm.sim.provider import pace
+from oxllm.sim.rehearsal import gateway, grade
+from oxllm.sim.rehearsal.answer import Answer
+from oxllm.sim.rehearsal.grade import Card, Sample
+from oxllm.sim.rehearsal.load import PATIENCE_S, Transcript, begun
+from oxllm.sim.rehearsal.question import Question, Questions
+from oxllm.sim.rehearsal.run import SAMPLE_S, Run
+from oxllm.sim.script import presets
+from oxllm.sim.script.scenario import Scenario
 from tests.support.in_memory import Setup, Visit, Wish, World
 
 PACE = "ttft 50ms lognormal 0.3, itl 5ms bursty 0.5, out 14..30"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from .openai import OpenAI
+from oxllm.sim.dialects.openai import OpenAI
 
 NAMES = ("openai", "azure", "anthropic", "groq", "openrouter", "vllm", "ollama")
 

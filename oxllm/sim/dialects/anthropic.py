@@ -9,9 +9,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 
-from oxllm.sim.limits import Level
-
-from .openai import Error, OpenAI, encode
+from oxllm.sim.dialects.openai import Error, OpenAI, encode
+from oxllm.sim.provider.limits import Level
 
 
 class Anthropic(OpenAI):

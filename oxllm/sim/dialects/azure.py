@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from oxllm.sim.limits import Level
-
-from .openai import Error, Json, OpenAI, encode, event
+from oxllm.sim.dialects.openai import Error, Json, OpenAI, encode, event
+from oxllm.sim.provider.limits import Level
 
 SAFE = {word: {"filtered": False, "severity": "safe"} for word in ("hate", "self_harm", "sexual", "violence")}
 

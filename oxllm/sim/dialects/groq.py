@@ -5,7 +5,7 @@ Facts: console.groq.com/docs (rate limits, errors). `retry-after` is set on 429 
 
 from __future__ import annotations
 
-from .openai import Error, OpenAI, encode
+from oxllm.sim.dialects.openai import Error, OpenAI, encode
 
 
 class Groq(OpenAI):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from oxllm.sim.limits import Level
+from oxllm.sim.provider.limits import Level
 
 Json = dict[str, Any]
 _encode = msgspec.json.Encoder().encode

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oxllm.sim.limits import Level
-
-from .openai import Error, OpenAI, encode, event
+from oxllm.sim.dialects.openai import Error, OpenAI, encode, event
+from oxllm.sim.provider.limits import Level
 
 
 class Vllm(OpenAI):

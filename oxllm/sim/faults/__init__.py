@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from .base import Fault
+from oxllm.sim.faults.base import Fault
 
 KINDS = {
     "429": "http_429",

@@ -7,12 +7,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 from oxllm.sim.dialects.openai import Error
-from oxllm.sim.place import Place
-from oxllm.sim.reply import Part, Tape
-from oxllm.sim.steps import Step
+from oxllm.sim.provider.place import Place
+from oxllm.sim.provider.reply import Part, Tape
+from oxllm.sim.provider.steps import Step
 
 if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+    from oxllm.sim.provider.exchange import Exchange
 
 
 class Layer(Enum):

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from oxllm.sim.scenario import FOREVER
-from oxllm.sim.steps import Hang, Rst, Step, Wait
-
-from .base import ConnectionFault, Layer
+from oxllm.sim.faults.base import ConnectionFault, Layer
+from oxllm.sim.provider.steps import Hang, Rst, Step, Wait
+from oxllm.sim.script.scenario import FOREVER
 
 if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+    from oxllm.sim.provider.exchange import Exchange
 
 RETRANSMISSION_S = 0.2
 """How long after a port is back its peer tries again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import FixedBody
+from oxllm.sim.faults.base import FixedBody
 
 
 class ErrorOk(FixedBody):

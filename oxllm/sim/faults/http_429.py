@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from oxllm.sim.dialects.openai import Error
-from oxllm.sim.steps import Step
-
-from .base import Argument, Fault
+from oxllm.sim.faults.base import Argument, Fault
+from oxllm.sim.provider.steps import Step
 
 if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+    from oxllm.sim.provider.exchange import Exchange
 
 
 class TooManyRequests(Fault):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from oxllm.sim.steps import Step
-
-from .base import Argument, Fault
-from .pages import cloudflare
+from oxllm.sim.faults.base import Argument, Fault
+from oxllm.sim.faults.pages import cloudflare
+from oxllm.sim.provider.steps import Step
 
 if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+    from oxllm.sim.provider.exchange import Exchange
 
 
 class BadGatewayPage(Fault):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from oxllm.sim.dialects.openai import Error
-
-from .base import Refusal
+from oxllm.sim.faults.base import Refusal
 
 
 class Overloaded(Refusal):

@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from oxllm.sim.limits import Level
-from oxllm.sim.reply import Tape
-from oxllm.sim.steps import Step
-
-from .base import Argument, Fault
+from oxllm.sim.faults.base import Argument, Fault
+from oxllm.sim.provider.limits import Level
+from oxllm.sim.provider.reply import Tape
+from oxllm.sim.provider.steps import Step
 
 if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+    from oxllm.sim.provider.exchange import Exchange
 
 
 class LyingHeaders(Fault):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from oxllm.sim.steps import Rst, Step
-
-from .base import ConnectionFault
+from oxllm.sim.faults.base import ConnectionFault
+from oxllm.sim.provider.steps import Rst, Step
 
 
 class RstFault(ConnectionFault):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from oxllm.sim.place import token
-from oxllm.sim.reply import Part, before
-
-from .base import SpoiledParts
+from oxllm.sim.faults.base import SpoiledParts
+from oxllm.sim.provider.place import token
+from oxllm.sim.provider.reply import Part, before
 
 if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+    from oxllm.sim.provider.exchange import Exchange
 
 
 class SilentCut(SpoiledParts):

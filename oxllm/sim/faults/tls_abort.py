@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .base import Layer
-from .tls_expired import TlsExpired
+from oxllm.sim.faults.base import Layer
+from oxllm.sim.faults.tls_expired import TlsExpired
 
 
 class TlsAbort(TlsExpired):

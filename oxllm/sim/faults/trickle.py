@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from oxllm.sim.place import HEADERS, WORDS
-from oxllm.sim.steps import Send, Step, Wait
-
-from .base import Argument, Fault
+from oxllm.sim.faults.base import Argument, Fault
+from oxllm.sim.provider.place import HEADERS, WORDS
+from oxllm.sim.provider.steps import Send, Step, Wait
 
 if TYPE_CHECKING:
-    from oxllm.sim.exchange import Exchange
+    from oxllm.sim.provider.exchange import Exchange
 
 
 class Trickle(Fault):

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.sim import presets
-from oxllm.sim.engine import Provider
-from oxllm.sim.presets import HELL
-from oxllm.sim.question import Questions
+from oxllm.sim.rehearsal.question import Questions
+from oxllm.sim.script import presets
+from oxllm.sim.script.presets import HELL
+from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import Sim, play, scenario
 
 FAULTS = {"alpha": [fault for fault in HELL if not fault.startswith(("stall", "hold-open", "trickle", "slow", "late"))]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.sim.limits import Limit, Window
+from oxllm.sim.provider.limits import Limit, Window
 
 STEPS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 10)), max_size=60)
 

@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.sim import figures, report
-from oxllm.sim.figures import Timeline
-from oxllm.sim.grade import Sample
-from oxllm.sim.markup import tag
+from oxllm.sim.page import figures
+from oxllm.sim.page.figures import Timeline
+from oxllm.sim.page.markup import tag
+from oxllm.sim.rehearsal import report
+from oxllm.sim.rehearsal.grade import Sample
 
 TIMES = st.floats(0.0, 7200.0, allow_subnormal=False)
 TEXT = st.text(st.characters(exclude_characters="\r\0", exclude_categories=["Cs"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oxllm.core.breaker import TABLE, Event, State
-from oxllm.sim.changes import NEXT, never_met
+from oxllm.sim.rehearsal.changes import NEXT, never_met
 
 ALL = [
     "closed -> open", "open -> half-open", "half-open -> probing", "probing -> closed", "probing -> open",

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from oxllm.sim.cli import sim_command
-from oxllm.sim.exhibits import EXHIBITS
+from oxllm.sim.script.exhibits import EXHIBITS
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-c", "from oxllm.sim.cli import sim_command; sim_command()"]

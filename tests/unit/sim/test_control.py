@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from oxllm.sim.control import control
+from oxllm.sim.serve.control import control
 from oxllm.sim.testing import Sim
 
 CHAT = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}

@@ -10,7 +10,7 @@ from collections import Counter
 import psutil
 
 from oxllm.sim import demo
-from oxllm.sim.engine import Provider
+from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import play
 
 BODY = b'{"model":"demo-1","stream":true,"messages":[{"role":"user","content":"hi"}]}'

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from oxllm.sim import dialects, limits, pace
+from oxllm.sim import dialects
 from oxllm.sim.dialects.openai import CREATED, go_duration, short
-from oxllm.sim.engine import Provider
-from oxllm.sim.scenario import Scenario, Upstream
+from oxllm.sim.provider import limits, pace
+from oxllm.sim.script.scenario import Scenario, Upstream
+from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import play
 
 GOLDEN = Path(__file__).parent / "golden"

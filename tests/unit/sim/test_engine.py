@@ -8,11 +8,12 @@ import struct
 
 import msgspec
 
-from oxllm.sim import grammar, text
-from oxllm.sim.engine import Provider
-from oxllm.sim.request import fingerprint
-from oxllm.sim.scenario import Scenario, Scene, Upstream, When
-from oxllm.sim.steps import Hang, Rst, Wait
+from oxllm.sim.provider import text
+from oxllm.sim.provider.request import fingerprint
+from oxllm.sim.provider.steps import Hang, Rst, Wait
+from oxllm.sim.script import grammar
+from oxllm.sim.script.scenario import Scenario, Scene, Upstream, When
+from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import play, scenario
 
 MESSAGES = [{"role": "user", "content": "Say something."}]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from oxllm.sim import exhibits
-from oxllm.sim.engine import Provider
-from oxllm.sim.pace import parse
-from oxllm.sim.scenario import Scenario
-from oxllm.sim.steps import Hang, Step
+from oxllm.sim.provider.pace import parse
+from oxllm.sim.provider.steps import Hang, Step
+from oxllm.sim.script import exhibits
+from oxllm.sim.script.scenario import Scenario
+from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import play
 
 ASK = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}).encode()

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from oxllm.sim import faults, text
-from oxllm.sim.pace import parse
-from oxllm.sim.request import fingerprint
-from oxllm.sim.scenario import Upstream
+from oxllm.sim import faults
+from oxllm.sim.provider import text
+from oxllm.sim.provider.pace import parse
+from oxllm.sim.provider.request import fingerprint
+from oxllm.sim.script.scenario import Upstream
 from oxllm.sim.testing import Sim
 
 MESSAGES = [{"role": "user", "content": "Say something."}]

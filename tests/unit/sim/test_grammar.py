@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.sim import faults, grammar
-from oxllm.sim.grammar import Dose, GrammarError, Measure
-from oxllm.sim.place import Place
+from oxllm.sim import faults
+from oxllm.sim.provider.place import Place
+from oxllm.sim.script import grammar
+from oxllm.sim.script.grammar import Dose, GrammarError, Measure
 
 
 @pytest.mark.parametrize(

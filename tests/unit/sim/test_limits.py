@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.sim import limits
-from oxllm.sim.limits import BadLimit, Limit, Limits, Meter, Verdict
+from oxllm.sim.provider import limits
+from oxllm.sim.provider.limits import BadLimit, Limit, Limits, Meter, Verdict
 
 
 def test_limits_are_read() -> None:

@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from oxllm.sim.ports import State
+from oxllm.sim.serve.ports import State
 from oxllm.sim.testing import Sim
 
 BODY = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}).encode()

@@ -7,10 +7,12 @@ import functools
 import pytest
 
 from oxllm import plan as plans
-from oxllm.sim import grade, pace, scenes
-from oxllm.sim.question import Questions
-from oxllm.sim.rehearse import Run
-from oxllm.sim.scenario import Upstream
+from oxllm.sim.provider import pace
+from oxllm.sim.rehearsal import grade
+from oxllm.sim.rehearsal.question import Questions
+from oxllm.sim.rehearsal.run import Run
+from oxllm.sim.script import scenes
+from oxllm.sim.script.scenario import Upstream
 from tests.support.by_hand import make_plan
 from tests.support.in_memory import World
 from tests.support.naive_gateways import Habit, NaiveWorld

@@ -9,10 +9,10 @@ from math import inf
 
 import pytest
 
-from oxllm.sim import pace
-from oxllm.sim.chance import Chance
-from oxllm.sim.pace import BadPace, Spread
-from oxllm.sim.scenario import Upstream
+from oxllm.sim.provider import pace
+from oxllm.sim.provider.chance import Chance
+from oxllm.sim.provider.pace import BadPace, Spread
+from oxllm.sim.script.scenario import Upstream
 from oxllm.sim.testing import Sim
 
 BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"%d"}]}'

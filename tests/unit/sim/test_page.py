@@ -10,12 +10,12 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from oxllm.sim import figures
-from oxllm.sim.markup import tag
-from oxllm.sim.page import FINDINGS_MAX, page
-from oxllm.sim.rehearse import Run
-from oxllm.sim.replay import Replay
-from oxllm.sim.scenario import When
+from oxllm.sim.page import figures
+from oxllm.sim.page.markup import tag
+from oxllm.sim.page.page import FINDINGS_MAX, page
+from oxllm.sim.rehearsal.replay import Replay
+from oxllm.sim.rehearsal.run import Run
+from oxllm.sim.script.scenario import When
 from tests.support.rehearsed import BREAKER, rehearsed
 
 REPLAY = Replay("my config.toml", ("--chaos", "rough", "--for", "60s"), ("--seed", "7"))

@@ -13,18 +13,20 @@ import pytest
 from click.testing import CliRunner
 
 from oxllm.config import checks
-from oxllm.sim import gateway, grade, grammar, limits, pace, question, report, scenes, text
-from oxllm.sim.answer import Answer
 from oxllm.sim.cli import sim_command
-from oxllm.sim.gateway import Gateway
-from oxllm.sim.grade import Card, Sample
-from oxllm.sim.ledger import Record
-from oxllm.sim.load import Transcript
-from oxllm.sim.question import Questions
-from oxllm.sim.rehearsal import Request
-from oxllm.sim.rehearse import Run, rehearse
-from oxllm.sim.replay import Replay
-from oxllm.sim.scenario import Scenario, Scene, Upstream, When
+from oxllm.sim.provider import limits, pace, text
+from oxllm.sim.provider.ledger import Record
+from oxllm.sim.rehearsal import gateway, grade, question, report
+from oxllm.sim.rehearsal.answer import Answer
+from oxllm.sim.rehearsal.command import Request
+from oxllm.sim.rehearsal.gateway import Gateway
+from oxllm.sim.rehearsal.grade import Card, Sample
+from oxllm.sim.rehearsal.load import Transcript
+from oxllm.sim.rehearsal.question import Questions
+from oxllm.sim.rehearsal.replay import Replay
+from oxllm.sim.rehearsal.run import Run, rehearse
+from oxllm.sim.script import grammar, scenes
+from oxllm.sim.script.scenario import Scenario, Scene, Upstream, When
 
 CONFIG = """
 [[providers]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.sim import exhibits, presets, scenes
-from oxllm.sim.limits import Limit
-from oxllm.sim.scenario import FOREVER, When
+from oxllm.sim.provider.limits import Limit
+from oxllm.sim.script import exhibits, presets, scenes
+from oxllm.sim.script.scenario import FOREVER, When
 
 GOOD = """
 seed = 7

@@ -12,9 +12,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from oxllm.sim import control, faults, reference, scenes
+from oxllm.sim import faults, reference
 from oxllm.sim.cli import sim_command
-from oxllm.sim.report import rows
+from oxllm.sim.rehearsal.report import rows
+from oxllm.sim.script import scenes
+from oxllm.sim.serve import control
 from tests.support.rehearsed import rehearsed
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from oxllm.sim import strip
-from oxllm.sim.ledger import Ledger, Record
-from oxllm.sim.live import Live
-from oxllm.sim.ports import State
+from oxllm.sim.provider.ledger import Ledger, Record
+from oxllm.sim.serve import strip
+from oxllm.sim.serve.live import Live
+from oxllm.sim.serve.ports import State
 from oxllm.sim.testing import scenario
 
 
@@ -93,7 +93,7 @@ async def test_the_summary_counts_what_struck_the_most_frequent_first() -> None:
 async def test_plain_lines_tell_each_fault_once_also_when_old_records_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("oxllm.sim.ledger.KEEP", 3)
+    monkeypatch.setattr("oxllm.sim.provider.ledger.KEEP", 3)
     live = Live(scenario("alpha"))
     live.ports["alpha"] = type("Port", (), {"state": State.OPEN})()
     ledger = live.providers["alpha"].ledger = Ledger()

@@ -9,7 +9,7 @@ import pytest
 
 from oxllm import plan as plans
 from oxllm.plan import Plan, Target
-from oxllm.sim import presets
+from oxllm.sim.script import presets
 from tests.support.by_hand import make_plan
 from tests.support.virtual_rehearsal import SEEDS, rehearsed, shipped, summary
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.sim.words import duration
+from oxllm.sim.rehearsal.words import duration
 
 
 @pytest.mark.parametrize(

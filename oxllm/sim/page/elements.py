@@ -1,0 +1,36 @@
+"""The parts that a page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from oxllm.sim.page.markup import Markup, join, tag
+
+
+def section(name: str, title: str, *children: str) -> Markup:
+    """A part of the page with its heading."""
+    return tag("section", tag("h2", title, id=f"{name}-title"), *children, id=name, aria_labelledby=f"{name}-title")
+
+
+def legend(entries: Iterable[tuple[str, str]]) -> Markup:
+    """What the colours mean: class and words of each."""
+    return tag("ul", *(tag("li", tag("i", class_=class_), words) for class_, words in entries), class_="legend")
+
+
+def listed(class_: str, items: Iterable[str]) -> Markup:
+    """A list, or nothing when there is nothing in it."""
+    found = [tag("li", item) for item in items]
+    return tag("ul", *found, class_=class_) if found else join(())
+
+
+def numbers(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> Markup:
+    """A picture's numbers, for who would rather read them."""
+    heads = tag("thead", tag("tr", *(tag("th", word, scope="col") for word in head)))
+    body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in line)) for line in lines))
+    table = tag("table", tag("caption", caption), heads, body)
+    return tag(
+        "details",
+        tag("summary", "As a table"),
+        tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=caption),
+        class_="numbers",
+    )

@@ -1,0 +1,203 @@
+"""What the report's pictures show, as numbers: bins of time, spells of a state, curves. Pure: it reads a run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from oxllm.sim.faults.base import Layer
+from oxllm.sim.provider.ledger import Record
+from oxllm.sim.rehearsal import grade
+from oxllm.sim.rehearsal.grade import Sample
+from oxllm.sim.rehearsal.run import Run
+from oxllm.sim.script.scenario import Scene
+
+BINS_MAX = 75
+"""Bars in a picture: on a phone 360 pixels wide each of them is still 4 wide."""
+POINTS_MAX = 200
+_STEPS_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """From 0 to `end` seconds, in bins of `step` seconds."""
+
+    end: float
+    step: float
+
+    @property
+    def bins(self) -> int:
+        return round(self.end / self.step)
+
+    def bin(self, at: float) -> int:
+        """The bin of a moment; what is outside belongs to the nearest one."""
+        return max(0, min(int(at / self.step), self.bins - 1))
+
+    def ticks(self, most: int = 6) -> list[float]:
+        """At most so many round moments, from 0 on."""
+        step = next((step for step in _STEPS_S if self.end / step < most), self.end)
+        return [step * number for number in range(int(self.end / step) + 1)]
+
+
+def timeline(run: Run) -> Timeline:
+    """The time that the run took, the last answers included."""
+    last = max([run.duration, *(seen.ended or seen.started for seen in run.transcripts)])
+    step = next((step for step in _STEPS_S if last / step <= BINS_MAX), last / BINS_MAX)
+    return Timeline(math.ceil(last / step) * step, step)
+
+
+def outcomes(run: Run, axis: Timeline) -> list[Counter[str]]:
+    """How the requests that began in each bin ended: verdict -> count."""
+    bins: list[Counter[str]] = [Counter() for _ in range(axis.bins)]
+    for seen in run.transcripts:
+        bins[axis.bin(seen.started)][seen.verdict] += 1
+    return bins
+
+
+def work(run: Run, axis: Timeline) -> list[tuple[int, int]]:
+    """Requests that began in each bin, and the attempts that they took, whenever those came."""
+    asked = {seen.asked: axis.bin(seen.started) for seen in run.transcripts}
+    requests = Counter(asked.values())
+    attempts = Counter(asked[record.asked] for record in attempts_of(run) if record.asked in asked)
+    return [(requests[place], attempts[place]) for place in range(axis.bins)]
+
+
+def attempts_of(run: Run, provider: str | None = None) -> list[Record]:
+    """The requests that reached the simulator (or one provider of it), as the card counts them."""
+    of = (record for record in run.records if record.ordinal and record.asked is not None)
+    return [record for record in of if provider in (None, record.provider)]
+
+
+def struck(record: Record) -> bool:
+    """Whether the simulator gave it anything but its healthy answer."""
+    return record.fault is not None or record.status not in (200, None)
+
+
+class Spell(msgspec.Struct, frozen=True):
+    """A state, and from when to when it lasted."""
+
+    state: str
+    start: float
+    end: float
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """One provider's part in a run."""
+
+    name: str
+    dialect: str
+    attempts: list[tuple[int, int]]
+    """For each bin, those that got a healthy answer, and those that got a fault."""
+    breaker: list[Spell]
+    """States in the gateway's words."""
+    scenes: list[Spell]
+    """`outage`: the port answered nobody; `faults`: some requests were struck."""
+
+
+def lanes(run: Run, axis: Timeline) -> list[Lane]:
+    """All providers, in the order of the config."""
+    return [
+        Lane(
+            upstream.name,
+            upstream.dialect,
+            _split(attempts_of(run, upstream.name), axis),
+            spells(run.samples, upstream.name),
+            _scenes(run, upstream.name, axis),
+        )
+        for upstream in run.scenario.upstreams
+    ]
+
+
+def _split(records: Iterable[Record], axis: Timeline) -> list[tuple[int, int]]:
+    counts = Counter((axis.bin(record.arrived), struck(record)) for record in records)
+    return [(counts[place, False], counts[place, True]) for place in range(axis.bins)]
+
+
+def spells(samples: Sequence[Sample], provider: str) -> list[Spell]:
+    """A breaker's states from sample to sample, as long as each lasted."""
+    told = [(sample.at, sample.states.get(provider, "unknown")) for sample in samples]
+    begun = [next(same) for _, same in itertools.groupby(told, key=lambda moment: moment[1])]
+    ends = [*(at for at, _ in begun[1:]), *(at for at, _ in told[-1:])]
+    return [Spell(state, at, end) for (at, state), end in zip(begun, ends, strict=True)]
+
+
+def _scenes(run: Run, provider: str, axis: Timeline) -> list[Spell]:
+    playing = [scene for scene in run.scenario.scenes if provider in scene.on and scene.faults]
+    found = (_played(scene, attempts_of(run, provider), axis.end) for scene in playing)
+    return [spell for spell in found if spell is not None and spell.start < axis.end]
+
+
+def _played(scene: Scene, records: Sequence[Record], end: float) -> Spell | None:
+    """When a scene played; one that counts requests, from the first to the last that it counted."""
+    dark = any(dosed.fault.strikes_at() is Layer.LISTENER for dosed in scene.faults)
+    kind = "outage" if dark else "faults"
+    if scene.when.first is None:
+        return Spell(kind, scene.when.start, min(scene.when.end, end))
+    met = [record.arrived for record in records if scene.when.has(0.0, record.ordinal)]
+    return Spell(kind, min(met), max(met)) if met else None
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """A cumulative distribution of `count` values, at POINTS_MAX points at most."""
+
+    count: int
+    points: list[tuple[float, float]]
+    """Seconds, and the share that took no longer, both rising; the last share is 1."""
+    p50: float
+    p99: float
+    longest: float
+
+
+def curve(values: Sequence[float]) -> Curve | None:
+    """The distribution of `values`; None if there are none."""
+    ordered, drawn, spread = sorted(values), min(len(values), POINTS_MAX), grade.spread(values)
+    if spread.p50 is None or spread.p99 is None:
+        return None
+    points = [(ordered[math.ceil(place * len(ordered) / drawn) - 1], place / drawn) for place in range(1, drawn + 1)]
+    return Curve(len(ordered), points, spread.p50, spread.p99, ordered[-1])
+
+
+def first_tokens(run: Run) -> tuple[Curve | None, Curve | None]:
+    """Times to first token of the streams: the clients', and those behind a perfect gateway."""
+    measured = grade.first_tokens(run.transcripts)
+    return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, first=True))
+
+
+def totals(run: Run) -> tuple[Curve | None, Curve | None]:
+    """Times of whole answers: the clients', and those behind a perfect gateway."""
+    measured = grade.totals(run.transcripts)
+    return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, first=False))
+
+
+def decades(values: Iterable[float]) -> tuple[float, float]:
+    """Round bounds (1, 2 or 5 times a power of ten) around some times, for a logarithmic axis. At least 1 ms apart."""
+    found = [max(value, 0.001) for value in values] or [0.001]
+    low, high = _round(min(found), up=False), _round(max(found), up=True)
+    return low, max(high, low * 2)
+
+
+def place(seconds: float, low: float, high: float) -> float:
+    """Where a time stands between the bounds of a logarithmic axis, as a share; those outside stand at the edge."""
+    return math.log(min(max(seconds, low), high) / low) / math.log(high / low)
+
+
+def _round(value: float, up: bool) -> float:
+    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    steps = [1.0, 2.0, 5.0, 10.0]
+    share = value / power
+    if up:
+        return power * next(step for step in steps if share <= step * (1 + 1e-9))
+    return power * max(step for step in steps if step <= share * (1 + 1e-9))
+
+
+def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round times between the bounds: 1, 2 and 5 of each power of ten, or fewer if those are more than `most`."""
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [power * step for power in powers for step in steps if low * 0.999 <= power * step <= high * 1.001]
+        if len(ticks) <= most:
+            return ticks
+    return ticks[:: math.ceil(len(ticks) / most)]

@@ -1,0 +1,118 @@
+"""When tokens come: `ttft 400ms lognormal 0.6, itl 18ms bursty 0.7, out 20..200`.
+
+`ttft` is the time to the first token, `itl` the gap between two tokens, `out` the number of tokens. The figure is
+always the mean; the shape says how the values lie around it:
+
+    lognormal S     log-normal with sigma S: a long tail of slow ones
+    bursty P        with chance P a token comes together with the one before, the others wait the longer for it
+    (nothing)       always exactly the figure
+
+A schedule is made of absolute deadlines. Sleeping the gaps one after the other would add up every lateness of the
+event loop: 17 % at 200 streams.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from oxllm.sim.provider.chance import normal
+
+NAMED = {
+    "instant": "ttft 0ms, itl 0ms, out 20..60",
+    "fast": "ttft 50ms lognormal 0.3, itl 5ms bursty 0.5, out 20..100",
+    "normal": "ttft 400ms lognormal 0.6, itl 18ms bursty 0.7, out 20..200",
+    "slow": "ttft 2s lognormal 0.8, itl 60ms bursty 0.5, out 20..200",
+}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?$")
+_PER_SECOND = {"ms": 1000, "s": 1, "m": 1 / 60, None: 1}
+
+
+class BadPace(ValueError):
+    """The text is not a pace."""
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """A mean in seconds and the shape around it."""
+
+    mean: float
+    shape: str = "fixed"
+    parameter: float = 0.0
+
+    def sample(self, series: random.Random) -> float:
+        if self.shape == "lognormal":
+            sigma = self.parameter
+            return self.mean * math.exp(sigma * normal(series) - sigma * sigma / 2)
+        if self.shape == "bursty":
+            return 0.0 if series.random() < self.parameter else self.mean / (1 - self.parameter)
+        return self.mean
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast one provider answers, and how much."""
+
+    ttft: Spread = Spread(0.4, "lognormal", 0.6)
+    itl: Spread = Spread(0.018, "bursty", 0.7)
+    out: tuple[int, int] = (20, 200)
+
+    def length(self, draw: float) -> int:
+        low, high = self.out
+        return low + int(draw * (high - low + 1))
+
+    def deadlines(self, series: random.Random, start: float) -> Iterator[float]:
+        """When each token is due: the first after the TTFT, each other one a gap after the one before."""
+        due = start + self.ttft.sample(series)
+        while True:
+            yield due
+            due += self.itl.sample(series)
+
+
+def seconds(text: str) -> float:
+    """`400ms`, `18`, `2s`, `1.5m` in seconds. Raises ValueError."""
+    match = _DURATION.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration; write 400ms, 2s or 1m")
+    return float(match[1]) / _PER_SECOND[match[2]]
+
+
+def parse(text: str) -> Pace:
+    """The pace that `text` describes, or one of NAMED. What it leaves out is as in `normal`. Raises BadPace."""
+    fields = {}
+    for part in NAMED.get(text.strip(), text).split(","):
+        word, _, rest = part.strip().partition(" ")
+        if word not in ("ttft", "itl", "out"):
+            raise BadPace(f"{part.strip()!r} in pace {text!r}: write ttft, itl or out, or one of {', '.join(NAMED)}")
+        try:
+            fields[word] = _range(rest) if word == "out" else _spread(rest)
+        except ValueError as error:
+            raise BadPace(f"{part.strip()!r} in pace {text!r}: {error}") from None
+    return msgspec.convert({**msgspec.to_builtins(Pace()), **msgspec.to_builtins(fields)}, Pace)
+
+
+def _range(text: str) -> tuple[int, int]:
+    low, dots, high = text.strip().partition("..")
+    if not low.isdigit() or (dots and not high.isdigit()):
+        raise ValueError("write a range of tokens such as 20..200")
+    first, last = int(low), int(high or low)
+    if not 1 <= first <= last:
+        raise ValueError("the range must rise and begin at 1 or more")
+    return first, last
+
+
+def _spread(text: str) -> Spread:
+    words = text.split()
+    if len(words) not in (1, 3):
+        raise ValueError("write a duration, and a shape if you like: 400ms lognormal 0.6")
+    mean = seconds(words[0])
+    if len(words) == 1:
+        return Spread(mean)
+    shape, parameter = words[1], float(words[2])
+    if shape not in ("lognormal", "bursty"):
+        raise ValueError(f"unknown shape {shape!r}; write lognormal or bursty")
+    if parameter < 0 or (shape == "bursty" and parameter >= 1):
+        raise ValueError("bursty takes a chance below 1, lognormal a sigma of 0 or more")
+    return Spread(mean, shape, parameter)

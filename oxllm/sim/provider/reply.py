@@ -1,0 +1,181 @@
+"""An HTTP response, its bytes on the wire, and the tape that plays them up to any place.
+
+A `Reply` is what a provider means to say: head, and parts with the time at which each is due. `Tape` turns it into
+steps, chunk sizes included. A fault plays the tape up to a place, does its harm, and may play the rest. Parts are
+made as they are needed: a thousand streams hold a thousand iterators, not their answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import msgspec
+
+from oxllm.sim.provider.place import Place
+from oxllm.sim.provider.steps import Send, Step, Wait
+
+LAST_CHUNK = b"0\r\n\r\n"
+_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",  # Python 3.12 and older have it by its old name
+    498: "Custom",
+    499: "Custom",
+    520: "Web Server Returned an Unknown Error",
+    529: "Site is overloaded",
+}
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A piece of body, due at `at`. `role` says what it is: head, role, token, finish, usage, done, comment, error,
+    body."""
+
+    at: float
+    data: bytes
+    role: str
+    tokens: int = 0
+
+
+class Reply(msgspec.Struct):
+    """A response: chunked when `stream`, else one body with its length."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    parts: Iterator[Part]
+    stream: bool
+    at: float
+    """When the head is due."""
+
+    def head(self, *framing: tuple[str, str]) -> bytes:
+        lines = [f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}"]
+        lines += [f"{name}: {value}" for name, value in (*self.headers, *framing)]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def pieces(self) -> Iterator[Piece]:
+        """The response as bytes on the wire."""
+        if self.stream:
+            return self._chunks()
+        return self._whole()
+
+    def _chunks(self) -> Iterator[Piece]:
+        yield Piece(self.at, self.head(("transfer-encoding", "chunked")), head=True)
+        due = self.at
+        for part in self.parts:
+            due = part.at
+            if not part.data:  # a chunk of size 0 would be the last
+                continue
+            yield Piece(due, b"%x\r\n%b\r\n" % (len(part.data), part.data), tokens=part.tokens)
+        yield Piece(due, LAST_CHUNK, keep=len(LAST_CHUNK))
+
+    def _whole(self) -> Iterator[Piece]:
+        parts = list(self.parts)
+        body = b"".join(part.data for part in parts)
+        yield Piece(self.at, self.head(("content-length", str(len(body)))), head=True, keep=0 if body else 1)
+        if body:
+            yield Piece(parts[-1].at, body, tokens=sum(part.tokens for part in parts), keep=1)
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """Bytes of the wire, due at `at`. `keep` is set on the last: how much of its tail `end` leaves unsent."""
+
+    at: float
+    data: bytes
+    tokens: int = 0
+    head: bool = False
+    keep: int = 0
+
+
+class Tape:
+    """A reply being played. `sent` counts bytes, `tokens` tokens of content."""
+
+    __slots__ = ("_pieces", "_rest", "sent", "tokens")
+
+    def __init__(self, reply: Reply) -> None:
+        self._pieces = reply.pieces()
+        self._rest: Piece | None = None
+        self.sent = 0
+        self.tokens = 0
+
+    def until(self, place: Place) -> Iterator[Step]:
+        """Play up to `place`; if that lies beyond the answer, up to its end."""
+        while (piece := self._next()) is not None:
+            size = self._reach(piece, place)
+            if size:
+                yield Wait(piece.at)
+                yield Send(piece.data[:size])
+                self.sent += size
+            if size < len(piece.data):
+                share = piece.tokens * size // len(piece.data)
+                self._rest = Piece(piece.at, piece.data[size:], piece.tokens - share, keep=piece.keep)
+                self.tokens += share
+                return
+            self.tokens += piece.tokens
+
+    def rest(self, delay: float = 0.0) -> Iterator[Step]:
+        """Play what is left, everything `delay` seconds later than it was due."""
+        while (piece := self._next()) is not None:
+            yield Wait(piece.at + delay)
+            yield Send(piece.data)
+            self.sent += len(piece.data)
+            self.tokens += piece.tokens
+
+    def remaining(self) -> Iterator[Piece]:
+        """What is left, for faults that slice it in their own way."""
+        while (piece := self._next()) is not None:
+            yield piece
+
+    def _next(self) -> Piece | None:
+        piece, self._rest = self._rest, None
+        return piece or next(self._pieces, None)
+
+    def _reach(self, piece: Piece, place: Place) -> int:
+        """How many bytes of the piece come before the place."""
+        size = len(piece.data) - piece.keep
+        match place.word:
+            case "connect":
+                return 0
+            case "half":
+                return size if piece.head else len(piece.data) // 2
+            case "headers":
+                return size // 2 if piece.head else 0
+            case "byte":
+                return min(size, place.n - self.sent)
+            case "token":
+                missing = place.n - self.tokens
+                if missing <= 0 and place.n:
+                    return 0
+                return size * missing // piece.tokens if piece.tokens > missing else size
+        return size
+
+
+def before(parts: Iterator[Part], tokens: int, last: bytes = b"") -> Iterator[Part]:
+    """The parts up to `tokens` tokens of content (at most all but the finish), and then `last`. A body in one part is
+    cut to that share."""
+    for part in parts:
+        if part.role == "finish":
+            yield Part(part.at, last, part.role)
+            return
+        if part.tokens > tokens:
+            size = len(part.data) * tokens // part.tokens if part.role == "body" else 0
+            yield Part(part.at, part.data[:size] + last, part.role)
+            return
+        tokens -= part.tokens
+        yield part
+        if part.tokens and not tokens:
+            yield Part(part.at, last, part.role)
+            return
+
+
+def without(parts: Iterator[Part], role: str) -> Iterator[Part]:
+    """The parts but those of one role."""
+    return (part for part in parts if part.role != role)
+
+
+def insert(parts: Iterator[Part], tokens: int, data: bytes) -> Iterator[Part]:
+    """The parts, and `data` after so many tokens of content (at the end, when there are fewer)."""
+    waiting = True
+    for part in parts:
+        if waiting and part.role in ("token", "finish") and tokens <= 0:
+            waiting = False
+            yield Part(part.at, data, "token")
+        tokens -= part.tokens
+        yield part

@@ -1,0 +1,62 @@
+"""Answers as a pure function of (seed, provider, request), so that a splice or a gap in one is provable.
+
+Each token is one of 256 words, chosen by a hash of seed, provider, the request's fingerprint, the choice and the
+token's place. Whoever knows the request can write down the whole answer of each provider and compare: two providers
+agree on a token once in 256.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Iterator
+
+from oxllm.sim.provider.chance import digest
+
+_ONSETS = ("b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z")
+_RIMES = ("a", "e", "i", "o", "u", "an", "en", "in", "on", "un", "ar", "er", "é", "ö", "ai", "ou")
+WORDS = tuple(f" {onset}{rime}" for onset in _ONSETS for rime in _RIMES)
+
+
+def tokens(seed: int, provider: str, fingerprint: str, choice: int = 0) -> Iterator[str]:
+    """The endless answer, token by token; an answer of n tokens is its first n."""
+    block = 0
+    while True:
+        for byte in digest(seed, provider, fingerprint, choice, "text", block, size=64):
+            yield WORDS[byte]
+        block += 1
+
+
+def text(seed: int, provider: str, fingerprint: str, count: int, choice: int = 0) -> str:
+    """The first `count` tokens as one string."""
+    source = tokens(seed, provider, fingerprint, choice)
+    return "".join(next(source) for _ in range(count))
+
+
+def whole_tokens(answer: str, seed: int, provider: str, fingerprint: str, choice: int = 0) -> int | None:
+    """How many tokens of this provider's answer `answer` is, exactly; None when it is not a prefix of it."""
+    position = 0
+    for count, token in enumerate(tokens(seed, provider, fingerprint, choice)):
+        if position == len(answer):
+            return count
+        if not answer.startswith(token, position):
+            return None
+        position += len(token)
+    raise AssertionError("the answer never ends")
+
+
+def arguments(words: str) -> str:
+    """The JSON text of a tool call's arguments."""
+    return '{"text":"' + words.strip() + '"}'
+
+
+def vector(seed: int, provider: str, fingerprint: str, dimensions: int) -> list[float]:
+    """An embedding: `dimensions` numbers in [-1, 1), exact in 32-bit floats."""
+    blocks = (digest(seed, provider, fingerprint, "vector", block, size=64) for block in range(dimensions // 32 + 1))
+    shorts = struct.unpack(f"<{dimensions}h", b"".join(blocks)[: 2 * dimensions])
+    return [short / 32768 for short in shorts]
+
+
+def packed(vector: list[float]) -> str:
+    """The vector as OpenAI's `encoding_format: "base64"` has it: little-endian 32-bit floats."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -1,0 +1,191 @@
+"""`oxllm sim --rehearse CONFIG`: what is asked for becomes a run, and the run a report and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import msgspec
+
+from oxllm.plan import Plan
+from oxllm.sim.page import page
+from oxllm.sim.provider import pace
+from oxllm.sim.rehearsal import gateway, grade
+from oxllm.sim.rehearsal import report as reports
+from oxllm.sim.rehearsal.gateway import ConfigError, Gateway, Route
+from oxllm.sim.rehearsal.load import Load
+from oxllm.sim.rehearsal.question import Questions
+from oxllm.sim.rehearsal.replay import Replay
+from oxllm.sim.rehearsal.run import Run, rehearse
+from oxllm.sim.script import presets, scenes, show
+from oxllm.sim.script.scenario import Scenario
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What the command line asked for."""
+
+    config: Path
+    chaos: str
+    scene: Path | None
+    blackout: bool
+    seed: int
+    chosen: bool
+    """The seed was given, so that it goes before that of a scene file."""
+    duration: float
+    rps: float
+    streams: float
+    pace: str
+    grade: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    """The names that clients ask for; none = every virtual model, or every `provider/model` where there is none."""
+
+    def replay(self, seed: int) -> Replay:
+        """The commands that have it again; `seed` is the one that it had."""
+        chaos = ("--chaos", self.chaos, *(["--blackout"] if self.blackout else []))
+        play = chaos if self.scene is None else ("--scene", str(self.scene))
+        load = ("--rps", f"{self.rps:g}", "--streams", f"{self.streams * 100:g}", "--pace", self.pace)
+        further = [*(("--model", name) for name in self.models), *(("--grade", rule) for rule in self.grade)]
+        rest = ("--seed", str(seed), *load, *(word for pair in further for word in pair))
+        return Replay(str(self.config), (*play, "--for", f"{self.duration:g}s"), rest)
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What was asked for, read and checked."""
+
+    plan: Plan
+    missing: tuple[str, ...]
+    """Variables that are not set and need not be."""
+    scenario: Scenario
+    routes: tuple[Route, ...]
+    expectations: tuple[str, ...]
+
+
+def timetable(asked: Request) -> str:
+    """The faults that a rehearsal would play; nothing runs."""
+    scenario = _prepared(asked).scenario
+    return "\n".join([f"seed {scenario.seed}", *show.timetable(scenario, asked.duration)])
+
+
+def fate(asked: Request, provider: str, ordinal: int) -> str:
+    """What one request of a rehearsal gets, and why."""
+    scenario = _prepared(asked).scenario
+    names = [upstream.name for upstream in scenario.upstreams]
+    if provider not in names:
+        raise click.UsageError(f"unknown provider {provider!r}; there are {', '.join(names)}")
+    return "\n".join(show.fate(scenario, provider, ordinal))
+
+
+def _prepared(asked: Request) -> Prepared:
+    """Config, scenario, names and expectations, or a usage error."""
+    try:
+        plan, missing = gateway.compiled(asked.config)
+        routes = _routes(asked, plan)
+        scenario = _scenario(asked, plan)
+        return Prepared(plan, tuple(missing), scenario, routes, _expectations(asked, scenario))
+    except (ConfigError, scenes.SceneError, pace.BadPace) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _routes(asked: Request, plan: Plan) -> tuple[Route, ...]:
+    """What clients ask for. Raises ConfigError."""
+    virtual, direct = gateway.virtual(plan), gateway.direct(plan)
+    known = {route.name: route for route in (*virtual, *direct)}
+    if not known:
+        raise ConfigError(f"{asked.config}: no model that an enabled provider serves; add one under [virtual_models]")
+    for name in asked.models:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+            raise ConfigError(f"--model {name!r}: nothing in {asked.config} serves it; {hint}")
+    return tuple(known[name] for name in dict.fromkeys(asked.models)) or tuple(virtual or direct)
+
+
+def rehearsal(asked: Request, report: Path | None, as_json: bool) -> int:
+    """Rehearse, tell the card, and return the exit code: 1 if an expectation was not met."""
+    prepared = _prepared(asked)
+    click.echo(f"seed {prepared.scenario.seed}", err=as_json)
+    for note in _notes(asked, prepared):
+        click.echo(f"note: {note}", err=True)
+    try:
+        run = asyncio.run(_run(asked, prepared))
+    except (ConfigError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    except asyncio.CancelledError:
+        raise click.Abort from None
+    replay = asked.replay(prepared.scenario.seed)
+    if report is not None:
+        report.write_text(page.page(run, replay), encoding="utf-8")
+    click.echo(reports.as_json(run.card) if as_json else reports.text(run.card, replay))
+    return 1 if run.card.failed else 0
+
+
+def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:
+    """What a user would otherwise wonder about."""
+    if prepared.missing:
+        yield f"{', '.join(prepared.missing)} not set; a rehearsal sends no key, so {gateway.STAND_IN!r} stands in"
+    spared = [route for route in prepared.routes if len(route.providers) == 1]
+    if asked.scene is None and not asked.blackout and spared and "/" not in spared[0].name:
+        names = ", ".join(route.name for route in spared)
+        yield f"{names} has one provider, which chaos spares: nothing could save its requests; --blackout does not"
+
+
+async def _run(asked: Request, prepared: Prepared) -> Run:
+    plan, scenario = prepared.plan, prepared.scenario
+    return await rehearse(
+        scenario,
+        {route.name: route.providers for route in prepared.routes},
+        lambda urls: Gateway.of(gateway.rewired(plan, urls, gateway.free_port())),
+        Questions(scenario.seed, {route.name: route.models for route in prepared.routes}, asked.streams),
+        duration=asked.duration,
+        rps=asked.rps,
+        expectations=prepared.expectations,
+        progress=_Progress(asked.duration),
+        cooldown_max=plan.breaker.cooldown_max,
+    )
+
+
+def _scenario(asked: Request, plan: Plan) -> Scenario:
+    """Chaos over the config's providers, or the scenes of a file, which name them. Raises BadPace, SceneError."""
+    upstreams = gateway.upstreams(plan, pace.parse(asked.pace))
+    if asked.scene is not None:
+        return scenes.over(upstreams, scenes.read(asked.scene), asked.seed, asked.chosen)
+    groups = [route.providers for route in gateway.virtual(plan)]
+    names = [upstream.name for upstream in upstreams]
+    patience = plan.breaker.cooldown_max
+    table = presets.timetable(asked.chaos, asked.seed, groups, asked.duration, asked.blackout, names, patience)
+    return Scenario(asked.seed, upstreams, table)
+
+
+def _expectations(asked: Request, scenario: Scenario) -> tuple[str, ...]:
+    """Of the command line, else the default, and of the scenes. Raises SceneError."""
+    found = (*(asked.grade or grade.DEFAULT), *(text for scene in scenario.scenes for text in scene.expect))
+    names = [upstream.name for upstream in scenario.upstreams]
+    errors = [error for text in found if (error := grade.check(text, names)) is not None]
+    if errors:
+        raise scenes.SceneError(errors)
+    return found
+
+
+class _Progress:
+    """A line at once and every five seconds, and one when the run is being ended, on standard error."""
+
+    def __init__(self, duration: float) -> None:
+        self._duration = duration
+        self._next = 0.0
+        self._ending = False
+
+    def __call__(self, at: float, load: Load) -> None:
+        under_way = sum(seen.ended is None for seen in load.transcripts)
+        if load.ending and not self._ending:
+            self._ending = True
+            click.echo(f"ending: {under_way} requests under way; Ctrl-C once more does not wait for them", err=True)
+        if at < self._next:
+            return
+        self._next += 5.0
+        whole = sum(seen.verdict == "whole" for seen in load.transcripts)
+        wrong = sum(seen.verdict in ("refused", "broken", "truncated") for seen in load.transcripts)
+        told = f"{len(load.transcripts)} requests, {whole} whole, {wrong} failed, {under_way} under way"
+        click.echo(f"{at:4.0f} of {self._duration:g} s: {told}", err=True)

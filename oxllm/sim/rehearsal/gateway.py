@@ -1,0 +1,217 @@
+"""The gateway of a rehearsal: the user's own config with simulated providers in place of the real ones, in a child.
+
+The config is read by `python -m oxllm.config.compile` and served by `python -m oxllm.gateway`, as `oxllm serve` does;
+nothing of either is imported here. No real key is handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from oxllm import heap
+from oxllm import plan as plans
+from oxllm.plan import Plan, Provider, Server, Target
+from oxllm.sim.provider.pace import Pace
+from oxllm.sim.rehearsal.grade import Sample
+from oxllm.sim.script.scenario import Upstream
+
+STAND_IN = "rehearsal"
+"""Value of a variable that is not set."""
+_MISSING = re.compile(r"the environment variable (\w+) is not set")
+READY_S = 20.0
+STOP_S = 10.0
+_DIALECTS = {"azure": "azure", "anthropic": "anthropic", "groq": "groq", "openrouter": "openrouter", "11434": "ollama"}
+
+
+class ConfigError(ValueError):
+    """The user's config cannot be rehearsed; the text is for the user."""
+
+
+def compiled(file: Path) -> tuple[Plan, list[str]]:
+    """The plan of the user's config, and the variables that stand-ins were put in for: a rehearsal needs no key, so
+    that it can run where there is none. Raises ConfigError with all that is wrong."""
+    found = first = _compile(file, {})
+    stand_ins: dict[str, str] = {}
+    while isinstance(found, ConfigError):
+        missing = [name for name in _MISSING.findall(str(found)) if name not in stand_ins]
+        if not missing:
+            raise first if isinstance(first, ConfigError) else found
+        stand_ins |= dict.fromkeys(missing, STAND_IN)
+        found = _compile(file, stand_ins)
+    return found, list(stand_ins)
+
+
+def _compile(file: Path, stand_ins: Mapping[str, str]) -> Plan | ConfigError:
+    command = [sys.executable, "-P", "-m", "oxllm.config.compile", str(file)]
+    environment = {**os.environ, **stand_ins}
+    child = subprocess.run(command, capture_output=True, check=False, env=environment)  # noqa: S603 - our interpreter
+    if child.returncode == 0:
+        return plans.decode(child.stdout)
+    try:
+        errors = msgspec.json.decode(child.stdout)["errors"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return ConfigError(f"{file}: cannot be read; run oxllm validate -c {file}")
+    return ConfigError("\n".join(str(error.get("text") or error.get("message")) for error in errors))
+
+
+def upstreams(plan: Plan, speed: Pace) -> tuple[Upstream, ...]:
+    """A simulated provider for each of the plan's, speaking the dialect that its address suggests."""
+    targets = [target for model in plan.virtual_models for target in model.targets]
+    found = []
+    for provider in plan.providers:
+        served = [target.model for target in targets if target.provider == provider.name]
+        models = tuple(dict.fromkeys([*provider.models, *served])) or ("sim-1",)
+        found.append(Upstream(provider.name, _dialect(provider), models, speed))
+    return tuple(found)
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A name that clients may use, with the providers behind it in order of preference, each once, and their models."""
+
+    name: str
+    providers: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+def virtual(plan: Plan) -> list[Route]:
+    """The virtual models that can be served at all."""
+    return [_route(model.name, sorted(model.targets, key=_tier)) for model in plan.virtual_models if model.targets]
+
+
+def direct(plan: Plan) -> list[Route]:
+    """Every `provider/model` that a provider lists, but those that a virtual model's name hides."""
+    hidden = {model.name for model in plan.virtual_models}
+    names = [(provider.name, model) for provider in plan.providers for model in provider.models]
+    return [Route(f"{name}/{model}", (name,), (model,)) for name, model in names if f"{name}/{model}" not in hidden]
+
+
+def _route(name: str, targets: Sequence[Target]) -> Route:
+    providers, models = ([getattr(target, part) for target in targets] for part in ("provider", "model"))
+    return Route(name, tuple(dict.fromkeys(providers)), tuple(dict.fromkeys(models)))
+
+
+def _tier(target: Target) -> int:
+    return target.tier
+
+
+def _dialect(provider: Provider) -> str:
+    address = f"{provider.host}:{provider.port}"
+    return next((dialect for part, dialect in _DIALECTS.items() if part in address), "openai")
+
+
+def rewired(plan: Plan, urls: Mapping[str, str], port: int) -> Plan:
+    """The plan with its providers at `urls` and itself on a loopback port, without keys, proxies and telemetry, and
+    without `extra_body`, which could change an answer so that it is not known for a whole one."""
+    replace = msgspec.structs.replace
+    server = replace(
+        plan.server, host="127.0.0.1", port=port, bind_family="ipv4", listen=("127.0.0.1",), otel_endpoint=None,
+        api_keys=(), admin_token=None, admin_allow=Server().admin_allow, drain_delay=0.0,
+    )  # fmt: skip
+    providers = []
+    for provider in plan.providers:
+        to = urlsplit(urls[provider.name])
+        where = {"tls": False, "host": to.hostname, "port": to.port, "path": to.path}
+        providers.append(replace(provider, **where, api_key=None, headers=(), extra_body={}, proxy=None, ca_file=None))
+    return replace(plan, server=server, providers=tuple(providers), source=None)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+class Gateway:
+    """A gateway in a child process."""
+
+    def __init__(self, command: Sequence[str], port: int, plan: Plan | None = None) -> None:
+        self.base_url = f"http://127.0.0.1:{port}/v1"
+        self._command = command
+        self._plan = plan
+        self._root = f"http://127.0.0.1:{port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
+        self._directory = tempfile.TemporaryDirectory(prefix="oxllm-rehearsal-")
+        self.said = ""
+        """The end of what it printed, once it has stopped."""
+
+    @classmethod
+    def of(cls, plan: Plan) -> Gateway:
+        """The real one, for a plan that `rewired` made."""
+        return cls((sys.executable, "-P", "-m", "oxllm.gateway", "--log-format", "json"), plan.server.port, plan)
+
+    async def start(self) -> None:
+        """Start it and wait until it answers. Raises ConfigError with what it said if it does not."""
+        if self._plan is not None:
+            with tempfile.TemporaryFile() as file:
+                file.write(plans.encode(self._plan))
+                file.seek(0)
+                self._spawn([*self._command, "--plan-fd", str(file.fileno())], (file.fileno(),))
+        else:
+            self._spawn(self._command, ())
+        assert self._process is not None
+        async with httpx.AsyncClient(trust_env=False) as client:
+            for _ in range(int(READY_S / 0.1)):
+                if self._process.poll() is not None:
+                    break
+                with contextlib.suppress(httpx.HTTPError):
+                    if (await client.get(f"{self._root}/health")).status_code == 200:
+                        return
+                await asyncio.sleep(0.1)
+        self.stop()
+        raise ConfigError(f"the gateway did not start:\n{self.said}")
+
+    def _spawn(self, command: Sequence[str], passed: tuple[int, ...]) -> None:
+        """In a process group of its own, since Ctrl-C is for the rehearsal; its run file where `oxllm status` and
+        `oxllm stop` do not find it."""
+        environment = {**os.environ, "RUNTIME_DIRECTORY": self._directory.name}
+        environment |= heap.environment(environment)
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, pass_fds=passed, env=environment,
+            process_group=0,
+        )  # fmt: skip
+
+    async def sample(self, client: httpx.AsyncClient, at: float) -> Sample | None:
+        """Its state now, or None if it does not tell."""
+        try:
+            answer = await client.get(f"{self._root}/status", params={"format": "json"})
+            state: dict[str, Any] = answer.json()
+            providers = state["providers"]
+        except (httpx.HTTPError, ValueError, KeyError):
+            return None
+        states = {provider["name"]: provider["state"] for provider in providers}
+        left = {provider["name"]: provider["seconds_left"] or 0.0 for provider in providers}
+        return Sample(at, states, left, state.get("memory_bytes"))
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL if it takes too long."""
+        if self._log.closed:
+            return
+        if self._process is not None:
+            self._end(self._process)
+        self._log.seek(0)
+        self.said = self._log.read().decode(errors="replace")[-2000:]
+        self._log.close()
+        self._directory.cleanup()
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,131 @@
+"""The load of a rehearsal: clients that come when they come, and can tell a whole answer from a part of one.
+
+Open loop: request i starts at i / rps, however the ones before it fare, as users do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+import msgspec
+
+from oxllm.sim.rehearsal.answer import Answer
+from oxllm.sim.rehearsal.question import Question, Questions
+from oxllm.sim.script.scenario import Upstream
+
+PATIENCE_S = 600.0
+"""How long a client waits for the end of its answer, and so how long a rehearsal may go on after its last request: what
+the SDKs wait. With limits such as 300 s for an answer, a gateway may well rescue a request after minutes."""
+
+
+class Transcript(msgspec.Struct):
+    """What one client saw. Times in seconds since the start of the run."""
+
+    number: int
+    model: str
+    stream: bool
+    asked: str
+    started: float
+    first: float | None = None
+    """When the first content came."""
+    ended: float | None = None
+    status: int | None = None
+    verdict: str = "unfinished"
+    """whole; refused (an error and no content); broken (an error after content); truncated (no error, and yet not a
+    whole answer of any provider); unfinished (the run was ended before)."""
+    detail: str = ""
+    provider: str | None = None
+    embeddings: bool = False
+
+
+class Load:
+    """Drives one run. `end` stops it early: once, no more requests start; twice, nobody waits for those under way."""
+
+    def __init__(
+        self,
+        base_url: str,
+        seed: int,
+        upstreams: Sequence[Upstream],
+        questions: Questions,
+        rps: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.transcripts: list[Transcript] = []
+        self._base_url = base_url
+        self._seed = seed
+        self._upstreams = upstreams
+        self._questions = questions
+        self._rps = rps
+        self._clock = clock
+        self._no_more = asyncio.Event()
+        self._no_wait = asyncio.Event()
+
+    @property
+    def ending(self) -> bool:
+        """No more requests start."""
+        return self._no_more.is_set()
+
+    def end(self) -> None:
+        (self._no_wait if self._no_more.is_set() else self._no_more).set()
+
+    async def run(self, duration: float) -> None:
+        """Start requests for `duration` seconds and wait for their ends."""
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+        began = asyncio.get_running_loop().time()
+        async with httpx.AsyncClient(timeout=None, limits=limits, trust_env=False) as client:  # noqa: S113
+            tasks: list[asyncio.Task[None]] = []
+            for number in range(max(1, int(duration * self._rps))):
+                if await self._until(began + number / self._rps):
+                    break
+                tasks.append(asyncio.create_task(self._one(client, self._questions[number])))
+            await self._all(tasks)
+
+    async def _until(self, when: float) -> bool:
+        """Wait until then; True as soon as no more requests are to start."""
+        try:
+            async with asyncio.timeout_at(when):
+                return await self._no_more.wait()
+        except TimeoutError:
+            return False
+
+    async def _all(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for the ends of all, unless nobody is to wait for them."""
+        hurry = asyncio.create_task(self._no_wait.wait())
+        ends: set[asyncio.Future[Any]] = {asyncio.gather(*tasks, return_exceptions=True), hurry}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _one(self, client: httpx.AsyncClient, question: Question) -> None:
+        seen = begun(question, self._clock())
+        self.transcripts.append(seen)
+        answer = Answer()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._read(client, question, seen, answer)
+        except TimeoutError:
+            answer.error = f"no end of it within {PATIENCE_S:g}s"
+        except httpx.HTTPError as error:
+            answer.error = answer.error or type(error).__name__
+        answer.end(question.stream, seen.status)
+        seen.ended = self._clock()
+        seen.verdict, seen.detail = answer.verdict(question, self._seed, self._upstreams)
+
+    async def _read(self, client: httpx.AsyncClient, question: Question, seen: Transcript, answer: Answer) -> None:
+        async with client.stream("POST", self._base_url + question.path, json=question.body) as response:
+            seen.status, seen.provider = response.status_code, response.headers.get("x-oxllm-provider")
+            async for line in response.aiter_lines():
+                answer.line(line, question.stream and response.status_code == 200)
+                if answer.content and seen.first is None:
+                    seen.first = self._clock()
+
+
+def begun(question: Question, now: float) -> Transcript:
+    """The transcript of a client that has just asked."""
+    return Transcript(
+        question.number, question.model, question.stream, question.asked, now, embeddings=question.embeddings
+    )

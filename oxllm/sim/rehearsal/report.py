@@ -1,0 +1,79 @@
+"""The report card as text for a terminal, and as JSON for a program; `page` has it as HTML."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+
+import msgspec
+
+from oxllm.sim.rehearsal import changes
+from oxllm.sim.rehearsal.grade import Card, Spread
+from oxllm.sim.rehearsal.replay import Replay
+from oxllm.sim.rehearsal.words import duration
+
+FINDINGS_MAX = 20
+WIDTH = 80
+_GLUE = "\0"
+"""Stands for a blank at which no line is broken."""
+
+
+def text(card: Card, replay: Replay) -> str:
+    """The card as lines for a terminal. `replay`: how to have the run again."""
+    told = list(rows(card))
+    width = max(len(name) for name, _ in told)
+    lines = [line for name, value in told for line in _wrapped(name, value, width)]
+    for finding in card.findings[:FINDINGS_MAX]:
+        lines += [f"! {finding.what}", *(f"    {replay.fate(at)}" for at in finding.coordinates)]
+    if len(card.findings) > FINDINGS_MAX:
+        lines.append(f"! and {len(card.findings) - FINDINGS_MAX} more")
+    lines += [f"FAILED: {expectation}" for expectation in card.failed] or ["passed"]
+    return "\n".join([*lines, f"seed {card.seed}"])
+
+
+def _wrapped(name: str, value: str, width: int) -> list[str]:
+    """A row of the card in as many lines as WIDTH makes of it, broken after its commas where that is enough."""
+    first, room = f"{name:<{width}}  ", WIDTH - width - 2
+    parts = re.split(r"(?<=[,;]) ", value)
+    glued = " ".join(part.replace(" ", _GLUE) for part in parts) if max(map(len, parts)) <= room else value
+    lines = textwrap.wrap(glued, room, break_on_hyphens=False, break_long_words=False)
+    return [f"{first if at == 0 else ' ' * len(first)}{line}".replace(_GLUE, " ") for at, line in enumerate(lines)]
+
+
+def rows(card: Card) -> Iterable[tuple[str, str]]:
+    """What the card says, line by line: name and value."""
+    yield "requests", f"{card.requests}, {card.whole} answered whole"
+    yield "rescued", f"{card.rescued} of {card.rescuable} that met a failing attempt"
+    saved = "none of them avoidable" if not card.survivable_errors else f"{card.survivable_errors} of them avoidable"
+    yield "errors before content", f"{card.client_errors}" + (f", {saved}" if card.client_errors else "")
+    yield "errors after content", f"{card.broken}"
+    yield "truncated, passed as whole", f"{card.truncated}"
+    if card.unfinished:
+        yield "unfinished at the end", f"{card.unfinished}"
+    yield "attempts per request", f"{card.amplification:g} ({card.attempts} attempts)"
+    yield "asked before Retry-After", f"{card.retry_after_violations}"
+    yield "asked while breaker open", f"{card.open_violations}"
+    yield "time to fail over", _spread(card.failover)
+    yield "back after an outage", _spread(card.recovery)
+    yield "time to first token", f"{_spread(card.ttft)}; a perfect gateway {_spread(card.ttft_perfect)}"
+    yield "time to the end", f"{_spread(card.total)}; a perfect gateway {_spread(card.total_perfect)}"
+    yield "memory of the gateway", "unknown" if card.rss_max is None else f"{card.rss_max / 2**20:.1f} MB at most"
+    for model, reason in card.survivable.items():
+        if reason is not None:
+            yield f"{model} cannot survive this", reason
+    yield "faults that struck", ", ".join(f"{kind} {count}" for kind, count in card.kinds.items()) or "none"
+    yield "kinds never met", ", ".join(card.untouched) or "none"
+    yield "breaker changes never met", ", ".join(changes.never_met(card.states)) or "none"
+    yield "breakers seen", ", ".join(card.states) or "no state was told"
+
+
+def _spread(spread: Spread) -> str:
+    if spread.p50 is None or spread.p99 is None:
+        return "never"
+    return f"{duration(spread.p50)} (p99 {duration(spread.p99)})"
+
+
+def as_json(card: Card) -> str:
+    """The card for a program."""
+    return msgspec.json.format(msgspec.json.encode(card), indent=2).decode()

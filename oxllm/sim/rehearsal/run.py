@@ -1,0 +1,116 @@
+"""A rehearsal: simulated providers, the gateway between, a load in front, and the report card of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import httpx
+import msgspec
+
+from oxllm.sim.provider.ledger import Record
+from oxllm.sim.rehearsal.gateway import Gateway
+from oxllm.sim.rehearsal.grade import Card, Sample, grade
+from oxllm.sim.rehearsal.load import Load, Transcript
+from oxllm.sim.rehearsal.question import Questions
+from oxllm.sim.script import presets
+from oxllm.sim.script.scenario import Scenario
+from oxllm.sim.serve.live import Live
+
+SAMPLE_S = 0.25
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Everything that a rehearsal left behind, for the report."""
+
+    scenario: Scenario
+    groups: Mapping[str, Sequence[str]]
+    """The names that were asked -> providers in order of preference."""
+    duration: float
+    card: Card
+    transcripts: list[Transcript]
+    records: list[Record]
+    samples: list[Sample]
+
+
+async def rehearse(
+    scenario: Scenario,
+    groups: Mapping[str, Sequence[str]],
+    gateway: Callable[[Mapping[str, str]], Gateway],
+    questions: Questions,
+    *,
+    duration: float,
+    rps: float,
+    expectations: Sequence[str],
+    progress: Callable[[float, Load], None],
+    cooldown_max: float = presets.COOLDOWN_MAX_S,
+) -> Run:
+    """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` is given the
+    providers' base URLs by name; `groups` are the names that `questions` use with their providers; `progress` hears of
+    it four times a second; `cooldown_max` is that of the gateway's breakers. SIGINT or SIGTERM ends it earlier: the
+    first starts no more requests, the second waits for none. Raises ConfigError, OSError, and CancelledError when the
+    signal comes before there is a request."""
+    live = Live(scenario)
+    samples: list[Sample] = []
+    front: Gateway | None = None
+    load: Load | None = None
+    task = asyncio.current_task()
+    assert task is not None, "it is awaited"
+    with _on_signals(lambda: load.end() if load is not None else task.cancel()):
+        try:
+            await live.start()
+            front = gateway({name: live.url(name) for name in live.providers})
+            await front.start()
+            start = live.now
+            for provider in live.providers.values():
+                provider.start = start
+            await asyncio.gather(*(live.changed(name) for name in live.providers))
+
+            def clock() -> float:
+                return live.now - start
+
+            load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock)
+            watch = asyncio.create_task(_watch(front, clock, samples, load, progress))
+            await load.run(duration)
+            duration = min(duration, clock())
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+        finally:
+            if front is not None:
+                await asyncio.to_thread(front.stop)
+            await live.stop()
+    records = [record for provider in live.providers.values() for record in provider.ledger.records]
+    card = grade(scenario, groups, load.transcripts, records, samples, duration, expectations, cooldown_max)
+    return Run(scenario, groups, duration, card, load.transcripts, records, samples)
+
+
+@contextlib.contextmanager
+def _on_signals(act: Callable[[], object]) -> Iterator[None]:
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, act)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _watch(
+    front: Gateway,
+    clock: Callable[[], float],
+    samples: list[Sample],
+    load: Load,
+    progress: Callable[[float, Load], None],
+) -> None:
+    """Sample the gateway's state, and tell how far the run is."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            sample = await front.sample(client, clock())
+            if sample is not None:
+                samples.append(sample)
+            progress(clock(), load)
+            await asyncio.sleep(SAMPLE_S)

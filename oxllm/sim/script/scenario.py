@@ -1,0 +1,80 @@
+"""A scenario: the providers, and the scenes that play on them.
+
+    [upstream.alpha]                                  [[scene]]
+    dialect = "openai"                                name = "alpha browns out"
+    pace = "ttft 400ms, itl 18ms, out 20..200"        on = "alpha"
+    limit = "60 rpm, 40k tpm"                         when = "10s..40s"        # or "requests 5..12"
+                                                      faults = ["429 x8", "cut@token:12 10%"]
+
+`when` counts from the start of the run; a window has its first moment and not its last. Values are checked here,
+TOML is read in `scenes`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from oxllm.sim.faults.base import Layer
+from oxllm.sim.provider.limits import Limits
+from oxllm.sim.provider.pace import Pace
+from oxllm.sim.script.grammar import Dosed
+
+FOREVER = float("inf")
+
+
+class When(msgspec.Struct, frozen=True):
+    """When a scene plays: from `start` to before `end` in seconds, or from the `first` to the `last` request."""
+
+    start: float = 0.0
+    end: float = FOREVER
+    first: int | None = None
+    last: int | None = None
+
+    def has(self, elapsed: float, ordinal: int) -> bool:
+        if self.first is not None:
+            return self.first <= ordinal <= (self.last or ordinal)
+        return self.start <= elapsed < self.end
+
+    def __str__(self) -> str:
+        if self.first is not None:
+            return f"requests {self.first}..{self.last or ''}"
+        if self.end == FOREVER:
+            return "always" if self.start == 0 else f"{self.start:g}s.."
+        return f"{self.start:g}s..{self.end:g}s"
+
+
+ALWAYS = When()
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """Faults on some providers for some time."""
+
+    name: str
+    on: tuple[str, ...]
+    faults: tuple[Dosed, ...]
+    when: When = ALWAYS
+    expect: tuple[str, ...] = ()
+
+    @property
+    def closes(self) -> bool:
+        """It takes the whole port: there is no connecting while it plays."""
+        return any(dosed.fault.strikes_at() is Layer.LISTENER for dosed in self.faults)
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """One simulated provider."""
+
+    name: str
+    dialect: str = "openai"
+    models: tuple[str, ...] = ("sim-1",)
+    """What /models lists. Requests for any model are served: 404s are faults."""
+    pace: Pace = Pace()
+    limit: Limits = Limits()
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """Everything that decides a run, but the requests."""
+
+    seed: int
+    upstreams: tuple[Upstream, ...]
+    scenes: tuple[Scene, ...] = ()

@@ -1,0 +1,184 @@
+"""A simulated provider's side of one connection: requests in, scripts out.
+
+It parses HTTP/1.1 with httptools and plays what the engine says. The same class serves real sockets and, in the
+gateway's tests, transports in memory under a virtual clock. Paths under `/-/` are the control API's: a connection
+whose first request asks for one is handed over, bytes and all, to the protocol that `control` makes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import httptools
+
+from oxllm.sim.serve.engine import Provider, Script
+from oxllm.sim.serve.player import Clock, Gates, Player, finish
+
+CONTROL = b"/-/"
+_SNIFF = 16
+"""Bytes of a connection that tell whether it is for the control API: a method, a blank and the prefix."""
+
+
+class Arrived:
+    """A request being read, or waiting for the answers before it."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "path")
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.path = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = bytearray()
+        self.keep_alive = True
+
+
+class ProviderProtocol(asyncio.Protocol):
+    """One connection. `clock` is the loop, or what stands in for one; `connections` is kept to the open ones."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        clock: Clock,
+        gates: Gates | None = None,
+        control: Callable[[], asyncio.Protocol] | None = None,
+        connections: set[asyncio.BaseTransport] | None = None,
+    ) -> None:
+        self.provider = provider
+        self._clock = clock
+        self._gates = gates or Gates()
+        self._control = control
+        self._connections = connections if connections is not None else set()
+        self._parser = httptools.HttpRequestParser(self)
+        self._reading = Arrived()
+        self._waiting: deque[Arrived] = deque()
+        self._player: Player | None = None
+        self._transport: asyncio.Transport
+        self._ordinal = 0
+        self._closing = False
+        self._first = b""
+        self._timer: asyncio.TimerHandle | None = None
+
+    # of asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._connections.add(transport)
+        self._begin()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._control is not None:
+            self._sniff(data)
+        else:
+            self._feed(data)
+
+    def pause_writing(self) -> None:
+        if self._player is not None:
+            self._player.pause()
+
+    def resume_writing(self) -> None:
+        if self._player is not None:
+            self._player.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._connections.discard(self._transport)
+        if self._player is not None:
+            self._player.gone()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # of httptools
+
+    def on_message_begin(self) -> None:
+        self._reading = Arrived()
+
+    def on_url(self, url: bytes) -> None:
+        self._reading.path += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._reading.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self._reading.method = self._parser.get_method().decode("ascii")
+        if (b"expect", b"100-continue") in self._reading.headers:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._reading.body += body
+
+    def on_message_complete(self) -> None:
+        self._reading.keep_alive = self._parser.should_keep_alive()
+        self._waiting.append(self._reading)
+
+    # our own
+
+    def _begin(self) -> None:
+        """Count the connection, and let befall it what is due before anything is read."""
+        self._ordinal, script = self.provider.connect(self._clock.time())
+        if script is not None:
+            self._closing = True
+            self._play(script, lambda: None)
+
+    def _sniff(self, data: bytes) -> None:
+        """Wait for enough bytes to know whose connection it is."""
+        self._first += data
+        _method, blank, path = self._first.partition(b" ")
+        if blank and len(path) < len(CONTROL) and len(self._first) < _SNIFF and CONTROL.startswith(path):
+            return
+        if not blank and len(self._first) < _SNIFF:
+            return
+        assert self._control is not None
+        make, self._control = self._control, None
+        if path.startswith(CONTROL):
+            self._hand_over(make())
+        else:
+            self._feed(self._first)
+            self._first = b""
+
+    def _hand_over(self, protocol: asyncio.Protocol) -> None:
+        self._connections.discard(self._transport)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(self._first)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._closing = True
+            self._transport.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self._close()
+            return
+        self._answer()
+
+    def _answer(self) -> None:
+        """Play the answer to the next request, if nothing is being played."""
+        if self._player is not None or not self._waiting or self._closing:
+            return
+        arrived = self._waiting.popleft()
+        now = self._clock.time()
+        script = self.provider.accept(
+            arrived.method,
+            arrived.path.decode("latin-1"),
+            arrived.headers,
+            bytes(arrived.body),
+            now,
+            self._ordinal,
+        )
+        self._play(script, self._again if arrived.keep_alive else self._close)
+
+    def _play(self, script: Script, done: Callable[[], None]) -> None:
+        self._player = Player(self._clock, self._gates, self._transport, script, self.provider.start, done)
+        self._player.run()
+
+    def _again(self) -> None:
+        self._player = None
+        self._answer()
+
+    def _close(self) -> None:
+        self._closing = True
+        self._timer = finish(self._transport, self._clock)

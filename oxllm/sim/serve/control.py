@@ -1,0 +1,113 @@
+"""The control API, on every provider's own port: Starlette on uvicorn.
+
+    GET   /-/sim                state of all providers
+    PATCH /-/sim                {"upstream":"alpha","faults":["429 30%"],"pace":"slow","limit":"60 rpm","ttl":"10s"}
+    GET   /-/sim/ledger         ?upstream=alpha: every request and its fate
+    POST  /-/sim/gate/NAME      opens a gate that a stall waits at
+
+A patch replaces the one before; what it leaves out is as the scenes say, and `{"upstream":"alpha"}` takes it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from oxllm.sim.provider import limits, pace
+from oxllm.sim.script import grammar
+from oxllm.sim.script.scenario import FOREVER
+
+if TYPE_CHECKING:
+    from oxllm.sim.serve.live import Live
+
+
+class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a PATCH."""
+
+    upstream: str
+    faults: list[str] | None = None
+    pace: str | None = None
+    limit: str | None = None
+    ttl: str | None = None
+
+
+def control(live: Live) -> Callable[[], asyncio.Protocol]:
+    """Makes the protocol that serves a connection to the control API."""
+    config = uvicorn.Config(_app(live), log_config=None, access_log=False, lifespan="off")
+    config.load()
+    state = ServerState()
+    return lambda: HttpToolsProtocol(config=config, server_state=state, app_state={})
+
+
+def _app(live: Live) -> Starlette:
+    async def state(_request: Request) -> Response:
+        return _json(_state(live))
+
+    async def patch(request: Request) -> Response:
+        try:
+            body = msgspec.json.decode(await request.body(), type=Patch)
+            provider = live.providers[body.upstream]
+            faults = None if body.faults is None else [grammar.parse(text) for text in body.faults]
+            speed = None if body.pace is None else pace.parse(body.pace)
+            limit = None if body.limit is None else limits.parse(body.limit)
+            ttl = FOREVER if body.ttl is None else pace.seconds(body.ttl)
+        except KeyError as error:
+            return _json({"error": f"unknown upstream {error}; there are {', '.join(live.providers)}"}, 404)
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        provider.patch(live.now, faults, speed, limit, ttl)
+        await live.changed(body.upstream)
+        return _json(_state(live))
+
+    async def ledger(request: Request) -> Response:
+        wanted = request.query_params.get("upstream")
+        if wanted is not None and wanted not in live.providers:
+            return _json({"error": f"unknown upstream {wanted!r}; there are {', '.join(live.providers)}"}, 404)
+        names = live.providers if wanted is None else [wanted]
+        return _json([record for name in names for record in live.providers[name].ledger.records])
+
+    async def gate(request: Request) -> Response:
+        return _json({"waiting": live.gates.open(request.path_params["name"])})
+
+    return Starlette(
+        routes=[
+            Route("/-/sim", state, methods=["GET"]),
+            Route("/-/sim", patch, methods=["PATCH"]),
+            Route("/-/sim/ledger", ledger, methods=["GET"]),
+            Route("/-/sim/gate/{name}", gate, methods=["POST"]),
+        ]
+    )
+
+
+def _state(live: Live) -> object:
+    elapsed = max(provider.elapsed(live.now) for provider in live.providers.values())
+    return {
+        "seed": live.scenario.seed,
+        "elapsed": round(elapsed, 3),
+        "upstreams": {
+            name: {
+                "url": live.url(name),
+                "dialect": provider.upstream.dialect,
+                "port": live.ports[name].state.value,
+                "patched": provider.patched,
+                "scenes": [scene.name for scene in provider.judge.playing(elapsed)],
+                "connections": provider.ledger.connections,
+                "requests": provider.ledger.requests,
+            }
+            for name, provider in live.providers.items()
+        },
+    }
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")

@@ -1,0 +1,230 @@
+"""Providers without sockets: a request goes in, a script of timed bytes comes out.
+
+No I/O and no clock of its own: `now` comes with each call, and the script says when its steps are due. So the same
+provider runs behind real sockets and under a virtual clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from oxllm.sim import dialects
+from oxllm.sim.dialects.openai import CREATED, Error
+from oxllm.sim.faults.base import ConnectionFault, Fault
+from oxllm.sim.provider.chance import Chance
+from oxllm.sim.provider.exchange import Exchange
+from oxllm.sim.provider.ledger import Ledger, Record
+from oxllm.sim.provider.limits import Limits, Meter, Verdict
+from oxllm.sim.provider.pace import Pace
+from oxllm.sim.provider.request import Ask, BadAsk, SimRequest, read
+from oxllm.sim.provider.steps import Step
+from oxllm.sim.script import grammar
+from oxllm.sim.script.fate import CLEAN, Fate, Judge
+from oxllm.sim.script.grammar import Dosed
+from oxllm.sim.script.scenario import FOREVER, Scenario, Scene
+
+FAULT_HEADER = b"x-oxllm-sim"
+"""A request that carries it gets this fault, whatever the scenes say; `none` = a healthy answer."""
+ID_HEADER = b"x-request-id"
+"""A request that carries it has its draws keyed by it, so that its fate does not hang on the order of arrival."""
+
+OVER_LIMIT = "over the limit of"
+"""Why a request was refused that no scene struck, in its record."""
+
+_CHAT, _EMBEDDINGS, _MODELS = "/chat/completions", "/embeddings", "/models"
+
+
+class Script:
+    """The steps of one answer. Whoever plays them keeps `record` up to date."""
+
+    __slots__ = ("_steps", "record")
+
+    def __init__(self, steps: Iterator[Step], record: Record) -> None:
+        self._steps = steps
+        self.record = record
+
+    def __iter__(self) -> Iterator[Step]:
+        return self._steps
+
+
+class Provider:
+    """One simulated provider. `start` is the time from which the scenes count, and may be set anew when they begin;
+    `epoch` is the date at the first `start`."""
+
+    def __init__(self, scenario: Scenario, name: str, start: float, epoch: float = CREATED) -> None:
+        self._own = next(upstream for upstream in scenario.upstreams if upstream.name == name)
+        self._own_judge = Judge(scenario.seed, name, scenario.scenes)
+        self._patched_until = FOREVER
+        self._seen: Counter[str] = Counter()
+        self.seed = scenario.seed
+        self.upstream = self._own
+        self.judge = self._own_judge
+        self.dialect = dialects.load(self._own.dialect)
+        self.ledger = Ledger()
+        self.start = start
+        self._date = epoch - start
+        self.meter = Meter(self._own.limit)
+
+    def patch(
+        self,
+        now: float,
+        faults: Sequence[Dosed] | None = None,
+        pace: Pace | None = None,
+        limit: Limits | None = None,
+        ttl: float = FOREVER,
+    ) -> None:
+        """Other faults (in place of all scenes), pace or limit from now on, until the next patch or for `ttl` seconds.
+        A patch that says nothing takes the last one back."""
+        self._revert()
+        self._patched_until = now + ttl
+        if faults is not None:
+            scene = Scene("patch", (self._own.name,), tuple(faults))
+            self.judge = Judge(self.seed, self._own.name, [scene])
+        self.upstream = msgspec.structs.replace(self._own, pace=pace or self._own.pace, limit=limit or self._own.limit)
+        if limit is not None:
+            self.meter = Meter(limit)
+
+    def _revert(self) -> None:
+        if self.upstream.limit != self._own.limit:
+            self.meter = Meter(self._own.limit)
+        self.upstream, self.judge, self._patched_until = self._own, self._own_judge, FOREVER
+
+    @property
+    def patched(self) -> bool:
+        return self.upstream is not self._own or self.judge is not self._own_judge
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since the start."""
+        return self._at(now)
+
+    def _at(self, now: float) -> float:
+        """Seconds since the start, all that is due by then done."""
+        if now >= self._patched_until:
+            self._revert()
+        return now - self.start
+
+    def connect(self, now: float) -> tuple[int, Script | None]:
+        """A connection was accepted: its ordinal, and what befalls it before anything is read."""
+        ordinal = self.ledger.connection()
+        elapsed = self._at(now)
+        fate = self.judge.connection(ordinal, elapsed)
+        if fate.fault is None:
+            return ordinal, None
+        assert isinstance(fate.fault, ConnectionFault), "only these are of that layer"
+        record = self._struck(fate, f"connection {ordinal}", elapsed, ordinal)
+        return ordinal, Script(fate.fault.strike(), record)
+
+    def handshake(self, now: float) -> Fault | None:
+        """A TLS handshake began: what becomes of it."""
+        ordinal = self.ledger.handshake()
+        elapsed = self._at(now)
+        fate = self.judge.handshake(ordinal, elapsed)
+        if fate.fault is not None:
+            self._struck(fate, f"handshake {ordinal}", elapsed, 0).end = fate.fault.kind
+        return fate.fault
+
+    def listener(self, now: float) -> Fault | None:
+        """What the port suffers now: refuse or blackhole@connect."""
+        elapsed = self._at(now)
+        return self.judge.listener(elapsed).fault
+
+    def next_change(self, now: float) -> float:
+        """When `listener` may next answer otherwise; infinite if never."""
+        elapsed = self._at(now)
+        return min(self.start + self.judge.next_change(elapsed), self._patched_until)
+
+    def wall(self, now: float) -> float:
+        """The date at `now`, in seconds since 1970."""
+        return self._date + now
+
+    def _struck(self, fate: Fate, key: str, elapsed: float, connection: int) -> Record:
+        record = Record(self.upstream.name, 0, key, elapsed, connection, "", "")
+        record.fault, record.why = fate.fault.text if fate.fault else None, fate.why
+        return self.ledger.add(record)
+
+    def accept(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, now: float, connection: int = 0
+    ) -> Script:
+        """The answer to a request, which is counted and recorded."""
+        return self.respond(SimRequest(method, path, headers, body, self.ledger.request()), now, connection)
+
+    def respond(self, request: SimRequest, now: float, connection: int = 0) -> Script:
+        """The answer to a request that has an ordinal."""
+        elapsed = self._at(now)
+        key = self._key(request)
+        path = request.path.partition("?")[0]
+        record = Record(self.upstream.name, request.ordinal, str(key), elapsed, connection, request.method, path)
+        chance = Chance(self.seed, self.upstream.name, key)
+        return Script(self._answer(request, path, chance, key, now, self.ledger.add(record)), record)
+
+    def _key(self, request: SimRequest) -> int | str:
+        given = request.get(ID_HEADER)
+        if given is None:
+            return request.ordinal
+        self._seen[given] += 1
+        return f"{given}#{self._seen[given]}"
+
+    def _answer(
+        self, request: SimRequest, path: str, chance: Chance, key: int | str, now: float, record: Record
+    ) -> Iterator[Step]:
+        """Decides all of it at once, and returns steps that are made as they are played."""
+        endpoint = next((known for known in (_CHAT, _EMBEDDINGS, _MODELS) if path.endswith(known)), None)
+        try:
+            if endpoint is None or request.method != ("GET" if endpoint == _MODELS else "POST"):
+                raise BadAsk(f"Invalid URL ({request.method} {path})", status=404)
+            ask = Ask("") if endpoint == _MODELS else read(request.body, endpoint == _EMBEDDINGS)
+            fate = self._fate(request, key, now)
+        except BadAsk as error:
+            return self._refuse(request, chance, now, error)
+        record.model, record.stream = ask.model or None, ask.stream
+        record.asked = ask.inputs[0] if ask.inputs else None
+        exchange = Exchange(self, request, ask, chance, now)
+        verdict = self.meter.admit(ask.prompt_tokens + exchange.tokens, now) if ask.inputs else Verdict()
+        exchange.levels = self.meter.levels(now)
+        if verdict.dimension is not None:
+            record.why = f"{OVER_LIMIT} {verdict.dimension}"
+            return self._noted(exchange, exchange.say(_over(verdict)), record)
+        record.fault, record.why = fate.fault.text if fate.fault else None, fate.why
+        return self._noted(exchange, self._steps(exchange, fate.fault), record)
+
+    def _steps(self, x: Exchange, fault: Fault | None) -> Iterator[Step]:
+        if fault is None or (fault.streams_only and not x.ask.stream):
+            return x.tape().rest()
+        return fault.play(x)
+
+    def _noted(self, x: Exchange, steps: Iterator[Step], record: Record) -> Iterator[Step]:
+        for step in steps:
+            record.hint = x.hint
+            yield step
+
+    def _refuse(self, request: SimRequest, chance: Chance, now: float, error: BadAsk) -> Iterator[Step]:
+        exchange = Exchange(self, request, Ask(""), chance, now)
+        return exchange.say(Error("invalid", error.status, message=str(error), param=error.param))
+
+    def _fate(self, request: SimRequest, key: int | str, now: float) -> Fate:
+        ordered = request.get(FAULT_HEADER)
+        if ordered == "none":
+            return Fate(None, "ordered by header")
+        if ordered is not None:
+            try:
+                return Fate(grammar.fault(ordered), "ordered by header")
+            except grammar.GrammarError as error:
+                raise BadAsk(str(error), FAULT_HEADER.decode()) from None
+        elapsed = now - self.start
+        port = self.judge.listener(elapsed)
+        return self.judge.request(key, request.ordinal, elapsed) if port is CLEAN else port
+
+
+def _over(verdict: Verdict) -> Error:
+    assert verdict.dimension is not None
+    if verdict.never:
+        return Error("toobig", 429, dimension=verdict.dimension)
+    return Error("rate", 429, verdict.retry_after, verdict.dimension)
+
+
+def providers(scenario: Scenario, start: float, epoch: float = CREATED) -> dict[str, Provider]:
+    """All providers of a scenario, by name."""
+    return {upstream.name: Provider(scenario, upstream.name, start, epoch) for upstream in scenario.upstreams}

@@ -1,0 +1,118 @@
+"""The simulator on real sockets: every provider on a port of its own, scenes on the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+
+from oxllm.sim.faults.base import Fault
+from oxllm.sim.script.scenario import FOREVER, Scenario
+from oxllm.sim.serve.connection import ProviderProtocol
+from oxllm.sim.serve.engine import Provider, providers
+from oxllm.sim.serve.player import Gates
+from oxllm.sim.serve.ports import Port, State
+from oxllm.sim.serve.tls import Authority
+
+Control = Callable[["Live"], Callable[[], asyncio.Protocol]]
+
+
+class Live:
+    """A running scenario. Made in the loop that it runs in; `await start()` binds and opens."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        host: str = "127.0.0.1",
+        ports: Mapping[str, int] | None = None,
+        authority: Authority | None = None,
+        control: Control | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.host = host
+        self.authority = authority
+        self.gates = Gates()
+        self.ports: dict[str, Port] = {}
+        self._loop = asyncio.get_running_loop()
+        self.providers = providers(scenario, self._loop.time(), time.time())
+        self._wanted = ports or {}
+        self._control = control(self) if control is not None else None
+        self._connections: set[asyncio.BaseTransport] = set()
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._changed = {name: asyncio.Event() for name in self.providers}
+
+    async def start(self) -> None:
+        """Bind all ports and begin; the scenes count from here. Raises OSError."""
+        for name, provider in self.providers.items():
+            self.ports[name] = self._port(name, provider)
+        for name, provider in self.providers.items():
+            provider.start = self._loop.time()
+            await self._follow(name)
+            self._watchers[name] = asyncio.create_task(self._watch(name))
+
+    async def leave(self) -> None:
+        """Accept no more connections. The open ones go on."""
+        for watcher in self._watchers.values():
+            watcher.cancel()
+        await asyncio.gather(*self._watchers.values(), return_exceptions=True)
+        for port in self.ports.values():
+            await port.turn(State.CLOSED)
+
+    @property
+    def under_way(self) -> int:
+        """Answers that have not ended; those that hang never do."""
+        ledgers = (provider.ledger for provider in self.providers.values())
+        return sum(record.end is None for ledger in ledgers for record in ledger.records)
+
+    async def stop(self) -> None:
+        """Close every port and connection."""
+        await self.leave()
+        for transport in list(self._connections):
+            transport.close()
+        if self.authority is not None:
+            self.authority.close()
+
+    def url(self, name: str) -> str:
+        """Base URL of a provider, with `/v1`. Who listens everywhere is called on loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - no binding here
+        host = f"[{host}]" if ":" in host else host
+        return f"http{'s' if self.authority else ''}://{host}:{self.ports[name].number}/v1"
+
+    async def changed(self, name: str) -> None:
+        """The provider was patched: let its port follow."""
+        await self._follow(name)
+        self._changed[name].set()
+
+    @property
+    def now(self) -> float:
+        return self._loop.time()
+
+    def _port(self, name: str, provider: Provider) -> Port:
+        def protocol() -> asyncio.Protocol:
+            return ProviderProtocol(provider, self._loop, self.gates, self._control, self._connections)
+
+        def handshake() -> Fault | None:
+            return provider.handshake(self._loop.time())
+
+        context = self.authority.context(handshake) if self.authority is not None else None
+        return Port(self.host, self._wanted.get(name, 0), protocol, context)
+
+    async def _follow(self, name: str) -> float:
+        """Make the port what the scenes say; when they may next say otherwise."""
+        provider, now = self.providers[name], self._loop.time()
+        fault = provider.listener(now)
+        edge = provider.next_change(now)
+        states = {"refuse": State.REFUSING, "blackhole": State.BLACKHOLE}
+        await self.ports[name].turn(states[fault.kind] if fault is not None else State.OPEN)
+        return edge
+
+    async def _watch(self, name: str) -> None:
+        """Follow the scenes of one provider from edge to edge."""
+        changed = self._changed[name]
+        while True:
+            edge = await self._follow(name)
+            changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(None if edge == FOREVER else edge):
+                    await changed.wait()

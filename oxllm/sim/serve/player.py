@@ -1,0 +1,165 @@
+"""Plays a script on a transport: the only place where steps become bytes, pauses and resets.
+
+It needs `time()` and `call_at()` of a loop and a transport, real or in memory. A transport in memory that can tell a
+reset from an EOF has a method `reset()`; on a socket a reset is SO_LINGER(1, 0) and close, since `abort()` alone is an
+EOF to the peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from oxllm.sim.provider.steps import Fin, Gate, Hang, Rst, Send, Step, Wait
+from oxllm.sim.serve.engine import Script
+
+LINGER_S = 2.0
+"""After a Fin, how long the peer has to close before we do. Closing at once with bytes unread would be a reset."""
+
+
+class Clock(Protocol):
+    """The part of an event loop that a player needs."""
+
+    def time(self) -> float: ...
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> asyncio.TimerHandle: ...
+
+
+class Gates:
+    """Gates that scripts wait at, opened by name. An open gate stays open."""
+
+    def __init__(self) -> None:
+        self._open: set[str] = set()
+        self._waiting: dict[str, list[Callable[[], None]]] = {}
+
+    def wait(self, name: str, passed: Callable[[], None]) -> bool:
+        """True if the gate is open; else `passed` is called when it opens."""
+        if name in self._open:
+            return True
+        self._waiting.setdefault(name, []).append(passed)
+        return False
+
+    def open(self, name: str) -> int:
+        """Open it for good; how many were waiting."""
+        self._open.add(name)
+        waiting = self._waiting.pop(name, [])
+        for passed in waiting:
+            passed()
+        return len(waiting)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close so that the peer reads a reset, not an EOF."""
+    in_memory = getattr(transport, "reset", None)
+    if in_memory is not None:
+        in_memory()
+        return
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def finish(transport: asyncio.Transport, clock: Clock) -> asyncio.TimerHandle | None:
+    """Close so that the peer reads an EOF, whatever it has still under way to us. The timer closes for good."""
+    if not transport.can_write_eof():
+        transport.close()
+        return None
+    transport.write_eof()
+    return clock.call_at(clock.time() + LINGER_S, transport.close)
+
+
+class Player:
+    """One script on one transport. `done` is called when the connection is free for the next request."""
+
+    __slots__ = ("_clock", "_done", "_gates", "_paused", "_start", "_steps", "_timer", "_transport", "record")
+
+    def __init__(
+        self,
+        clock: Clock,
+        gates: Gates,
+        transport: asyncio.Transport,
+        script: Script,
+        start: float,
+        done: Callable[[], None],
+    ) -> None:
+        self.record = script.record
+        self._steps: Iterator[Step] = iter(script)
+        self._clock = clock
+        self._gates = gates
+        self._transport = transport
+        self._start = start
+        self._done = done
+        self._paused = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def run(self) -> None:
+        """Take steps until one has to wait."""
+        self._timer = None
+        while not self._paused:
+            step = next(self._steps, None)
+            if step is None:
+                self._end("complete")
+                self._done()
+                return
+            if not self._take(step):
+                return
+
+    def pause(self) -> None:
+        """The peer does not read: write no more."""
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._timer is None:
+            self.run()
+
+    def gone(self) -> None:
+        """The connection is lost; nothing more can happen."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._steps = iter(())
+        if self.record.end is None:
+            self._end("gone")
+
+    def _take(self, step: Step) -> bool:
+        """True when the next step may follow at once."""
+        match step:
+            case Send(data):
+                self._write(data)
+                return True
+            case Wait(until):
+                return self._wait(until)
+            case Gate(name):
+                return self._gates.wait(name, self.run)
+            case Hang():
+                return False
+            case Fin():
+                self._end("fin")
+                self._timer = finish(self._transport, self._clock)
+            case Rst():
+                self._end("rst")
+                reset(self._transport)
+        return False
+
+    def _wait(self, until: float) -> bool:
+        if until <= self._clock.time():
+            return True
+        self._timer = self._clock.call_at(until, self.run)
+        return False
+
+    def _write(self, data: bytes) -> None:
+        if self.record.began is None:
+            self.record.began = self._clock.time() - self._start
+            self.record.status = int(data[9:12]) if data.startswith(b"HTTP/1.1 ") else None
+        self.record.sent += len(data)
+        self._transport.write(data)
+
+    def _end(self, how: str) -> None:
+        self.record.end = how
+        self.record.ended = self._clock.time() - self._start

@@ -1,0 +1,145 @@
+"""`oxllm sim` in the foreground: serve until the time is up or a signal comes, and show how it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import click
+
+from oxllm.sim.script import show
+from oxllm.sim.script.scenario import FOREVER, Scenario
+from oxllm.sim.serve import strip
+from oxllm.sim.serve.control import control
+from oxllm.sim.serve.live import Live
+from oxllm.sim.serve.tls import Authority, NoTls
+
+REDRAW_S = 0.25
+DRAIN_S = 5.0
+"""For answers that are under way at the end. A stalled one would take for ever."""
+
+
+def authority(tls: bool, scenario: Scenario, host: str) -> Authority | None:
+    kinds = {dosed.fault.kind for scene in scenario.scenes for dosed in scene.faults}
+    if not tls and kinds & {"tls-expired", "tls-abort"}:
+        raise click.UsageError("the scenes have TLS faults; give --tls")
+    try:
+        return Authority(host) if tls else None
+    except NoTls as error:
+        raise click.ClickException(str(error)) from None
+
+
+class Runner:
+    """One run in the foreground."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        host: str,
+        port: int,
+        authority: Authority | None,
+        duration: float | None,
+        write_config: Path | None,
+        about: Sequence[str] = (),
+    ) -> None:
+        """`about`: what is played, in lines for who started it."""
+        self._scenario = scenario
+        self._about = about
+        self._host = host
+        self._port = port
+        self._authority = authority
+        self._duration = duration
+        self._write_config = write_config
+
+    def run_until_done(self) -> None:
+        """`run`, on a loop of its own."""
+        asyncio.run(self.run())
+
+    async def run(self) -> None:
+        """Serve until the time is up or a signal comes, and tell how it was."""
+        names = [upstream.name for upstream in self._scenario.upstreams]
+        ports = {name: self._port + place for place, name in enumerate(names)} if self._port else {}
+        live = Live(self._scenario, self._host, ports, self._authority, control)
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        try:
+            await live.start()
+        except OSError as error:
+            await live.stop()
+            raise click.ClickException(f"cannot listen on {self._host}: {_advice(error, ports.values())}") from None
+        self._introduce(live)
+        await self._serve(live, ended)
+        click.echo("\n".join(strip.summary(live)))
+        await live.stop()
+        click.echo(f"seed {self._scenario.seed}")
+
+    async def _serve(self, live: Live, ended: asyncio.Event) -> None:
+        """Until the time is up or a signal comes; then the answers under way may end, unless another one comes."""
+        plain, terminal = _plain(live), sys.stdout.isatty()
+        deadline = FOREVER if self._duration is None else live.now + self._duration
+        await _show(live, ended, _terminal(live) if terminal else plain, lambda: live.now >= deadline, deadline)
+        ended.clear()
+        await live.leave()
+        if live.under_way:
+            click.echo(f"{live.under_way} under way: they have {DRAIN_S:g} s to end; Ctrl-C again cuts them")
+            deadline = live.now + DRAIN_S
+            ends = _terminal(live) if terminal else plain
+            await _show(live, ended, ends, lambda: not live.under_way or live.now >= deadline, deadline)
+
+    def _introduce(self, live: Live) -> None:
+        click.echo("\n".join([f"seed {self._scenario.seed}", *self._about]))
+        if self._authority is not None:
+            click.echo(f"CA certificate: {self._authority.path}")
+        urls = {name: live.url(name) for name in live.providers}
+        text = show.config(self._scenario, urls, str(self._authority.path) if self._authority else None)
+        if self._write_config is not None:
+            self._write_config.write_text(text, encoding="utf-8")
+            click.echo(f"gateway config written to {self._write_config}: oxllm serve -c {self._write_config}")
+        else:
+            click.echo(f"A gateway config for these providers (--write-config FILE writes it):\n\n{text}")
+        if sys.stdout.isatty():
+            click.echo(strip.LEGEND)
+
+
+def _advice(error: OSError, ports: Iterable[int]) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {' or '.join(map(str, ports))} is taken; try --port 0"
+    return f"{error.strerror}; write an address of this machine after --host"
+
+
+async def _show(
+    live: Live, ended: asyncio.Event, tell: Callable[[], None], done: Callable[[], bool], deadline: float
+) -> None:
+    """Tell how it goes until a signal comes or `done`, which is so at `deadline` at the latest."""
+    tell()
+    while not ended.is_set() and not done():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), min(REDRAW_S, max(0.0, deadline - live.now)))
+        tell()
+
+
+def _terminal(live: Live) -> Callable[[], None]:
+    first = True
+
+    def tell() -> None:
+        nonlocal first
+        click.echo(strip.draw(live, first), nl=False)
+        first = False
+
+    return tell
+
+
+def _plain(live: Live) -> Callable[[], None]:
+    plain = strip.Plain()
+
+    def tell() -> None:
+        for line in plain.lines(live):
+            click.echo(line)
+
+    return tell

@@ -1,0 +1,149 @@
+"""The live strip of `oxllm sim`: one mark a request, one row a provider, understood at a glance.
+
+.  healthy      4  429 or another 4xx      5  5xx      x  any other fault      _  under way
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+
+import click
+import msgspec
+
+from oxllm.sim.provider.ledger import Ledger, Record
+from oxllm.sim.script.scenario import FOREVER
+from oxllm.sim.serve.engine import OVER_LIMIT
+from oxllm.sim.serve.live import Live
+from oxllm.sim.serve.ports import State
+
+LEGEND = ". healthy  4 429 or other 4xx  5 server error  x other fault  _ under way"
+RECENT_S = 10.0
+"""Rates and shares are of the last seconds, so that they show what is, not what was."""
+NAME_MAX = 16
+MARKS_MAX = 300
+"""As wide as terminals are."""
+_COLOURS = {".": "green", "4": "yellow", "5": "red", "x": "magenta", "_": "white"}
+_STRUCK = "45x"
+
+
+def mark(record: Record) -> str:
+    """One character for one request."""
+    status = record.status
+    if status is not None and status >= 400:
+        return "5" if status >= 500 else "4"
+    if record.end is None:
+        return "_"
+    return "." if record.fault is None and record.end == "complete" else "x"
+
+
+class Glance(msgspec.Struct, frozen=True):
+    """One provider at one moment."""
+
+    name: str
+    state: str
+    """`healthy`, `faults` while scenes play, `patched`, or what its port does, with the seconds that it goes on."""
+    dark: bool
+    rate: float
+    """Requests a second, lately."""
+    share: float
+    """Of them, those that were struck."""
+    marks: str
+    """Of the latest requests, the last one last."""
+
+    def row(self, widest: int, width: int, colour: bool) -> str:
+        """`width` columns at most; `widest`: of the names."""
+        head = f"{self.name[:NAME_MAX]:<{min(widest, NAME_MAX)}} "
+        state = f"{self.state:<14} "
+        rates = f"{self.rate:5.1f} {self.share:>6.0%}  "
+        room = width - len(head) - len(state) - len(rates)
+        if room < 1 or not colour:
+            return (head + state + rates + self.marks[-max(room, 1) :])[:width]
+        shade = "red" if self.dark else "yellow" if self.state.startswith("faults") else None
+        marks = "".join(click.style(m, fg=_COLOURS[m]) for m in self.marks[-room:])
+        return click.style(head, bold=True) + click.style(state, fg=shade, reverse=self.dark) + rates + marks
+
+
+def glance(live: Live) -> Iterator[Glance]:
+    """All providers now."""
+    for name, provider in live.providers.items():
+        elapsed, newest = provider.elapsed(live.now), reversed(provider.ledger.records)
+        latest = list(itertools.islice(newest, MARKS_MAX))
+        lately = Counter(mark(record) for record in _since(elapsed - RECENT_S, provider.ledger))
+        asked, dark = lately.total(), live.ports[name].state is not State.OPEN
+        share = sum(lately[struck] for struck in _STRUCK) / max(1, asked)
+        rate = asked / min(RECENT_S, max(elapsed, 1.0))
+        yield Glance(name, _state(live, name), dark, rate, share, "".join(map(mark, reversed(latest))))
+
+
+def _since(moment: float, ledger: Ledger) -> Iterator[Record]:
+    return itertools.takewhile(lambda record: record.arrived > moment, reversed(ledger.records))
+
+
+def _state(live: Live, name: str) -> str:
+    provider, port = live.providers[name], live.ports[name].state
+    now = live.now
+    if port is State.OPEN:
+        playing = provider.judge.playing(provider.elapsed(now))
+        return "patched" if provider.patched else "faults" if playing else "healthy"
+    left = provider.next_change(now) - now
+    return port.value if left == FOREVER or port is State.CLOSED else f"{port.value} {left:.0f}s"
+
+
+def draw(live: Live, first: bool) -> str:
+    """The strip for a terminal, over the one before; a `^C` that the terminal wrote there goes with it."""
+    width = shutil.get_terminal_size().columns - 1
+    rows = list(glance(live))
+    widest = max(len(row.name) for row in rows)
+    lines = [head(widest)[:width], *(row.row(widest, width, colour=True) for row in rows)]
+    up = "" if first else f"\r\x1b[{len(lines)}A"
+    return up + "".join(f"\x1b[2K{line}\n" for line in lines)
+
+
+def head(widest: int) -> str:
+    """What the columns of a row are."""
+    return f"{'':<{min(widest, NAME_MAX)}} {'state':<14} req/s struck  latest requests"
+
+
+def summary(live: Live, width: int = 80) -> Iterator[str]:
+    """What became of each provider's requests, when all is over."""
+    for name, provider in live.providers.items():
+        records = provider.ledger.records
+        kinds = Counter(_what(record) for record in records if record.fault or mark(record) in _STRUCK)
+        struck = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+        told = f"{name}: {provider.ledger.requests} requests, {sum(kinds.values())} struck"
+        yield from textwrap.wrap(
+            f"{told}: {struck}" if kinds else told, width, break_on_hyphens=False, subsequent_indent="  "
+        )
+
+
+def _what(record: Record) -> str:
+    return record.fault or ("client left" if record.end == "gone" else record.why or f"{record.status}")
+
+
+class Plain:
+    """Lines for what is no terminal: a port that changed, a request that was struck."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+        self._states: dict[str, State] = {}
+
+    def lines(self, live: Live) -> Iterator[str]:
+        """What is new since the last call."""
+        for name, provider in live.providers.items():
+            at = f"{provider.elapsed(live.now):8.1f}s {name}"
+            state = live.ports[name].state
+            if self._states.setdefault(name, State.OPEN) is not state:
+                self._states[name] = state
+                yield f"{at} port is now {state.value}"
+            for record in self._new(name, provider.ledger):
+                if record.fault is not None or record.why.startswith(OVER_LIMIT):
+                    yield f"{record.arrived:8.1f}s {name} request {record.key}: {record.fault or record.why}"
+
+    def _new(self, name: str, ledger: Ledger) -> list[Record]:
+        fresh = ledger.added - self._seen.get(name, 0)
+        self._seen[name] = ledger.added
+        return list(itertools.islice(reversed(ledger.records), fresh))[::-1]
