@@ -12,6 +12,13 @@ from __future__ import annotations
 
 import msgspec
 
+PROTOCOLS = ("chat", "completions", "embeddings", "json", "responses", "messages")
+"""What a client can speak and a provider may: each is a file of its own in `oxllm.core.protocols`."""
+PROTOCOLS_DEFAULT = PROTOCOLS[:4]
+"""What a provider speaks that says nothing about it."""
+ANY = "*"
+"""A target's model: the name that the client sent. In a virtual model's name: any text."""
+
 FORMAT = 1
 """Version of the JSON form. Both ends are of one installation, so another number means a bug or a foreign fd."""
 
@@ -101,6 +108,10 @@ class Provider(msgspec.Struct, frozen=True):
     path: str
     """Path of the base URL without a trailing slash: "" or "/v1"."""
     api_key: str | None = None
+    protocols: tuple[str, ...] = PROTOCOLS_DEFAULT
+    """What it speaks, of PROTOCOLS."""
+    auth: str | None = None
+    """How the key goes up: bearer, x-api-key, or None: as the protocol has it."""
     models: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     user_agent: str | None = None
@@ -132,6 +143,7 @@ class Target(msgspec.Struct, frozen=True):
 
     provider: str
     model: str
+    """ANY: the name that the client sent."""
     tier: int = 1
     weight: int = 1
     timeouts: Timeouts = Timeouts()
@@ -153,11 +165,16 @@ class VirtualModel(msgspec.Struct, frozen=True):
     """A name that clients send as `model`, and what serves it. Targets of disabled providers are left out."""
 
     name: str
+    """With ANY in it: every name that it matches."""
     targets: tuple[Target, ...]
     hold_back: HoldBack = HoldBack()
     hedge_after: float | None = None
     request: float = 600.0
     """The whole client request, all attempts together, until commit."""
+    affinity: bool = True
+    """Inside a tier a session's requests go to one target, for the sake of its prompt cache."""
+    content_filter_failover: bool = False
+    """Does another provider judge a prompt that one has refused for its content?"""
 
 
 class Plan(msgspec.Struct, frozen=True):

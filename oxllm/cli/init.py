@@ -21,6 +21,7 @@ port = 8080
 name = "openai"
 base_url = "https://api.openai.com/v1"
 api_key = "${OPENAI_API_KEY}"
+protocols = ["chat", "completions", "embeddings", "json", "responses"]
 models = ["gpt-4o-mini"]
 
 [[providers]]
@@ -28,11 +29,20 @@ name = "openrouter"
 enabled = false               # true, once OPENROUTER_API_KEY is set
 base_url = "https://openrouter.ai/api/v1"
 api_key = "${OPENROUTER_API_KEY}"
+protocols = ["chat", "completions", "embeddings", "responses", "messages"]
 models = ["openai/gpt-4o-mini"]
+
+[[providers]]
+name = "anthropic"
+enabled = false               # true, once ANTHROPIC_API_KEY is set
+base_url = "https://api.anthropic.com/v1"
+api_key = "${ANTHROPIC_API_KEY}"
+protocols = ["chat", "messages"]
 
 [[providers]]
 name = "local"                # for example Ollama; needs no key
 base_url = "http://127.0.0.1:11434/v1"
+protocols = ["chat", "completions", "embeddings", "responses", "messages"]
 models = ["llama3.2"]
 
 # Virtual models: the names that clients send as `model`. The first target is
@@ -44,6 +54,19 @@ smart = [
   { provider = "openrouter", model = "openai/gpt-4o-mini" },
   { provider = "local", model = "llama3.2" },
 ]
+
+# Agents bring names of their own: Codex asks for gpt-... over `responses`,
+# Claude Code for claude-... over `messages`. A `*` in a name stands for any
+# text; as a target's model, for the name that was asked for.
+#
+# "gpt-*" = [
+#   { provider = "openai", model = "*" },
+#   { provider = "openrouter", model = "openai/gpt-5.1" },
+# ]
+# "claude-*" = [
+#   { provider = "anthropic", model = "*" },
+#   { provider = "openrouter", model = "anthropic/claude-sonnet-4.5" },
+# ]
 """
 
 

@@ -10,7 +10,7 @@ import click
 from oxllm.config.problem import Problem
 
 WIDTH = 80
-_COLOURS = {"error": "red", "warning": "yellow"}
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def print_problems(problems: Iterable[Problem]) -> None:

@@ -44,7 +44,7 @@ def command(config: str | None, probe: bool, strict: bool, as_json: bool) -> Non
 
 
 def _print_text(loaded: Loaded, probes: list[Probe]) -> None:
-    print_problems((*loaded.errors, *loaded.warnings))
+    print_problems((*loaded.errors, *loaded.warnings, *loaded.notes))
     for probe in probes:
         click.echo(str(probe))
     found = f"{count(len(loaded.errors), 'error')}, {count(len(loaded.warnings), 'warning')}"
@@ -81,6 +81,7 @@ def _print_json(loaded: Loaded, probes: list[Probe], good: bool) -> None:
         "ok": good,
         "errors": [problem_json(problem) for problem in loaded.errors],
         "warnings": [problem_json(problem) for problem in loaded.warnings],
+        "notes": [problem_json(problem) for problem in loaded.notes],
     }
     if probes:
         answer["probes"] = [probe.as_json() for probe in probes]

@@ -6,12 +6,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
+from oxllm.config.hosts import spoken
 from oxllm.config.lines import Path
 from oxllm.config.listen import addresses, is_public
 from oxllm.config.problem import BadValueError, Problems, listed, nearest
 from oxllm.config.schema import Provider, VirtualModel, check_name
 from oxllm.config.sections import Sections, value_at
 from oxllm.config.timeouts import Layers
+from oxllm.config.urls import parse_base_url
+from oxllm.plan import ANY
 
 RESERVED_HEADERS = {
     "authorization": "the key is sent as Bearer: write api_key",
@@ -102,6 +105,17 @@ def _provider(provider: Provider, path: Path, problems: Problems) -> None:
         _header(name, seen, (*path, "headers", name), problems)
     for key, value in provider.extra_body.items():
         _extra_body(key, value, (*path, "extra_body", key), problems)
+    if provider.enabled and problems.is_sound((*path, "base_url"), (*path, "protocols")):
+        _unspoken(provider, path, problems)
+
+
+def _unspoken(provider: Provider, path: Path, problems: Problems) -> None:
+    url = parse_base_url(provider.base_url)
+    host, protocols = spoken(url.host, url.port, url.path)
+    if absent := [protocol for protocol in protocols if protocol not in provider.protocols]:
+        written = ", ".join(f'"{protocol}"' for protocol in (*provider.protocols, *absent))
+        message = f"{host} also speaks {' and '.join(absent)}"
+        problems.note((*path, "protocols"), message, f"to use that, write protocols = [{written}]")
 
 
 def _header(name: str, seen: dict[str, str], path: Path, problems: Problems) -> None:
@@ -213,7 +227,7 @@ def _repeated(place: _Model, problems: Problems) -> None:
 
 def _unlisted(place: _Model, problems: Problems) -> None:
     for index, target, provider in place.enabled:
-        if provider.models and target.model not in provider.models:
+        if provider.models and target.model not in (ANY, *provider.models):
             message = f"{target.model!r} is not among the models of {provider.name!r}"
             problems.warning((*place.list_path, index, "model"), message, nearest(target.model, provider.models))
 
@@ -231,6 +245,16 @@ def _variety(place: _Model, problems: Problems) -> None:
     elif len({provider.name for _, _, provider in place.enabled}) == 1:
         message = f"{place.enabled[0][2].name!r} is its only provider: nothing to fail over to"
         problems.warning(place.path, message, "add a target of another provider")
+    elif not _common(place):
+        message = "no two of its providers speak the same protocol: nothing to fail over to"
+        problems.warning(place.path, message, "add a target of a provider that speaks what one of these does")
+
+
+def _common(place: _Model) -> bool:
+    """Is there a protocol that two of its providers speak?"""
+    spoken_by = {provider.name: provider.protocols for _, _, provider in place.enabled}
+    protocols = [protocol for spoken in spoken_by.values() for protocol in spoken]
+    return len(set(protocols)) < len(protocols)
 
 
 def _time(place: _Model, sections: Sections, problems: Problems) -> None:

@@ -33,11 +33,12 @@ from oxllm.config.urls import Url, parse_base_url, parse_origin
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """What came of a file: a Plan, or the errors that stand in its way; warnings in both cases."""
+    """What came of a file: a Plan, or the errors that stand in its way; warnings and notes in both cases."""
 
     plan: plan.Plan | None
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
 
 
 def load(file: str, env: Mapping[str, str]) -> Loaded:
@@ -71,7 +72,7 @@ def compile_document(file: str, raw: dict[str, Any], lines: dict[Path, int], env
     compiler = _Compiler(file, sections, env, problems)
     providers = tuple(compiler.provider(i, p) for i, p in sections.providers.items() if p.enabled)
     errors, warnings = problems.of("error"), problems.of("warning")
-    return Loaded(None if errors else compiler.whole(providers, warnings), errors, warnings)
+    return Loaded(None if errors else compiler.whole(providers, warnings), errors, warnings, problems.of("note"))
 
 
 class _Compiler:
@@ -110,6 +111,8 @@ class _Compiler:
             port=url.port,
             path=url.path,
             api_key=self.read_key(path, provider) or None,
+            protocols=tuple(provider.protocols),
+            auth=provider.auth,
             models=tuple(dict.fromkeys(provider.models)),
             headers=tuple(provider.headers.items()),
             user_agent=provider.user_agent,
@@ -137,6 +140,8 @@ class _Compiler:
             hold_back=parse_hold_back(model.hold_back),
             hedge_after=model.hedge_after,
             request=self.layers.request(model),
+            affinity=model.affinity,
+            content_filter_failover=model.content_filter_failover,
         )
 
     def read_key(self, path: Path, provider: schema.Provider) -> str | None:

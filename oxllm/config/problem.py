@@ -10,7 +10,7 @@ import msgspec
 
 from oxllm.config.lines import Path, line_of, show
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 SECRET_KEYS = frozenset({"api_key", "api_keys", "admin_token", "headers", "proxy", "extra_body", "base_url"})
 """Keys whose values (and what is below them) are never shown: they hold credentials, or may."""
 
@@ -58,6 +58,10 @@ class Problems:
 
     def warning(self, path: Path, message: str, help: str = "") -> None:
         self._add(path, message, help, "warning")
+
+    def note(self, path: Path, message: str, help: str = "") -> None:
+        """Nothing is wrong, but there is something to know."""
+        self._add(path, message, help, "note")
 
     def mute(self, path: Path) -> None:
         """Nothing true can be said about the value at `path`: its variables are not expanded."""

@@ -40,6 +40,12 @@ def checked(parse: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _once(items: list[str]) -> list[str]:
+    if len(set(items)) < len(items):
+        raise BadValueError("names one of them twice", "write each once")
+    return items
+
+
 def _spelt(kind: str, pattern: str, convert: Callable[[str], T]) -> Callable[[object], object]:
     """Takes a string that spells a number or a boolean for that value; TOML's own spelling."""
     spelling = re.compile(pattern)
@@ -128,6 +134,7 @@ _FLOAT = BeforeValidator(_spelt("a number", r"[+-]?\d{1,18}(\.\d{1,18})?([eE][+-
 _TRUTH = BeforeValidator(_spelt("true or false", "true|false", _boolean))
 
 Flag = Annotated[bool, _TRUTH]
+Protocol = Literal["chat", "completions", "embeddings", "json", "responses", "messages"]
 Port = Annotated[int, Field(ge=0, le=65535), _INTEGER]
 Count = Annotated[int, Field(ge=1, le=COUNT_MAX), _INTEGER]
 Amount = Annotated[int, Field(ge=0, le=COUNT_MAX), _INTEGER]
@@ -325,10 +332,20 @@ class Provider(Section):
         "http or https, with or without a trailing slash.", ..., 'base_url = "https://api.example.com/v1"'
     )
     api_key: HeaderValue | None = setting(
-        "Sent as Bearer; a local server needs none. Not together with `api_key_file`.", None, 'api_key = "${ALPHA_KEY}"'
+        "A local server needs none. Not together with `api_key_file`.", None, 'api_key = "${ALPHA_KEY}"'
     )
     api_key_file: str | None = setting(
         "File that holds the key, read at start and at each reload.", None, 'api_key_file = "/run/secrets/alpha"'
+    )
+    protocols: Annotated[list[Protocol], Field(min_length=1), AfterValidator(_once)] = setting(
+        "What it speaks; requests in other protocols go to other providers.",
+        list(plan.PROTOCOLS_DEFAULT),
+        'protocols = ["chat", "messages"]',
+    )
+    auth: Literal["bearer", "x-api-key"] | None = setting(
+        "How the key goes up: as Bearer or in `x-api-key`. If absent: for `messages` in `x-api-key`, else as Bearer.",
+        None,
+        'auth = "bearer"',
     )
     models: list[Name] = setting(
         "What `provider/model` names, and what /v1/models may show.", [], 'models = ["big-1", "small-1"]'
@@ -373,7 +390,9 @@ class Target(Section):
     """One (provider, model) pair of a virtual model."""
 
     provider: str = setting("Name of a provider.", ..., 'provider = "alpha"')
-    model: Name = setting("The model's name at that provider.", ..., 'model = "big-1"')
+    model: Name = setting(
+        'The model\'s name at that provider; `"*"`: the name that the client sent.', ..., 'model = "big-1"'
+    )
     tier: Amount | None = setting(
         "Lower tiers first; targets of one tier share the load. With no tier anywhere in the list, each target "
         "is a tier of its own, in list order.",
@@ -399,6 +418,14 @@ class VirtualModel(Section):
         "Seconds without content after which the next target is started beside the first; off if absent.",
         None,
         "hedge_after = 4.0",
+    )
+    affinity: Flag = setting(
+        "Keep a session's requests at one target of a tier, for the sake of its prompt cache.", True, "affinity = false"
+    )
+    content_filter_failover: Flag = setting(
+        "Let another provider judge a prompt that one has refused for its content.",
+        False,
+        "content_filter_failover = true",
     )
     timeouts: Timeouts = setting("Clocks of its own.", Timeouts(), "timeouts = { first_byte = 10 }")
 

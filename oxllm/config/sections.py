@@ -5,7 +5,9 @@ Each table is validated by itself, so that one bad provider does not hide what i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -132,11 +134,17 @@ class _Reader:
             key, words = _BOUNDS[kind]
             self.problems.error(path, f"{shown} is out of range: {words.format(f'{context[key]:.15g}')}", example)
         elif kind == "literal_error":
-            self.problems.error(path, f"{shown} is none of {context['expected']}", example)
+            self.problems.error(path, f"{shown} is none of {context['expected']}", self.meant(path, context) or example)
         elif kind == "too_short":
             self.problems.error(path, "is an empty list", example)
         else:
             self.bad_value(path, shown, context.get("error"), example)
+
+    def meant(self, path: Path, context: Mapping[str, object]) -> str:
+        """The choice that a wrong one is close to."""
+        choices = re.findall(r"'([^']+)'", str(context["expected"]))
+        close = get_close_matches(str(value_at(self.raw, path)), choices, n=1)
+        return f'did you mean "{close[0]}"?' if close else ""
 
     def bad_value(self, path: Path, shown: str, error: object, example: str) -> None:
         assert isinstance(error, BadValueError), f"no words for {error!r} at {path}"

@@ -47,6 +47,14 @@ def test_warnings_fail_only_when_strict(run: Run, config: Path) -> None:
     assert run("validate", "--strict").exit_code == 1
 
 
+def test_a_note_is_shown_and_fails_nothing(run: Run, config: Path) -> None:
+    config.write_text(CONFIG.replace("http://beta.example/v1", "https://api.openai.com/v1"))
+    result = run("validate", "--strict")
+    assert result.exit_code == 0
+    assert "config.toml:6: note: providers[1].protocols\n    api.openai.com also speaks responses\n" in result.stderr
+    assert [note["key"] for note in json.loads(run("validate", "--json").stdout)["notes"]] == ["providers[1].protocols"]
+
+
 def test_json_has_all_problems(run: Run, config: Path) -> None:
     config.write_text("[server]\nprot = 1\nhost = '0.0.0.0'\n" + CONFIG)
     result = run("validate", "--json")
@@ -125,7 +133,18 @@ def test_what_init_writes_is_valid(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     result = run("validate", "--strict")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "2 providers (1 off), 1 virtual model" in result.stdout
+    assert "2 providers (2 off), 1 virtual model" in result.stdout
+
+
+def test_what_init_proposes_for_agents_is_valid(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = run("init", "-").stdout.replace("enabled = false", "enabled = true")
+    head, mark, agents = text.partition('# "gpt-*"')
+    Path("config.toml").write_text(head + (mark + agents).replace("# ", ""))
+    for name in ("OPENAI_API_KEY", "OPENROUTER_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(name, "sk-1")
+    result = run("validate")
+    assert result.exit_code == 0
+    assert "4 providers, 3 virtual models" in result.stdout
 
 
 def test_init_writes_over_nothing_unasked(run: Run, config: Path) -> None:

@@ -111,6 +111,12 @@ def test_every_setting_reaches_the_plan(load_text: Load) -> None:
         extra_body = { reasoning = { effort = "low" }, big = 9007199254740993, f = 1.0, t = "ü" }
         usage_in_stream = true
         max_in_flight = 11
+        protocols = ["messages"]
+        auth = "bearer"
+        [virtual_models."big-*"]
+        targets = [{ provider = "alpha", model = "*" }]
+        affinity = false
+        content_filter_failover = true
         """,
         K="k",
     )
@@ -132,7 +138,12 @@ def test_every_setting_reaches_the_plan(load_text: Load) -> None:
             extra_body={"reasoning": '{"effort":"low"}', "big": "9007199254740993", "f": "1.0", "t": '"ü"'},
             usage_in_stream=True,
             max_in_flight=11,
+            protocols=("messages",),
+            auth="bearer",
         ),
+    )
+    assert plan.virtual_models == (
+        VirtualModel("big-*", (Target("alpha", "*"),), affinity=False, content_filter_failover=True),
     )
 
 

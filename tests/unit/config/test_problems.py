@@ -168,6 +168,17 @@ PROVIDER_ERRORS = [
         "extra_body.a: holds a value that JSON cannot have (a date, inf, nan or an integer over 64 bits)",
     ),
     (
+        "protocols = ['chat', 'mesages']",
+        "protocols[1]: \"mesages\" is none of 'chat', 'completions', 'embeddings', 'json', 'responses' or 'messages'; "
+        'did you mean "messages"?',
+    ),
+    ("protocols = ['chat', 'chat']", "protocols: a list names one of them twice; write each once"),
+    ("protocols = []", 'protocols: is an empty list; write for example protocols = ["chat", "messages"]'),
+    (
+        "auth = 'basic'",
+        "auth: \"basic\" is none of 'bearer' or 'x-api-key'; write for example auth = \"bearer\"",
+    ),
+    (
         "max_in_flight = 0",
         "max_in_flight: 0 is out of range: must be at least 1; write for example max_in_flight = 200",
     ),
@@ -360,6 +371,52 @@ def test_what_is_allowed_but_unwise_is_a_warning(load_text: Load, text: str, mes
     assert loaded.plan is not None
     assert loaded.plan.warnings == (f"config.toml:{message}",)
     assert "sk-hush" not in repr(loaded)
+
+
+def test_providers_that_share_no_protocol_do_not_stand_in_for_each_other(load_text: Load) -> None:
+    text = GOOD.replace('"http://beta"', '"http://beta"\nprotocols = ["messages"]')
+    assert said(load_text(text).warnings) == [
+        "10: warning: virtual_models.smart: no two of its providers speak the same protocol: nothing to fail over to; "
+        "add a target of a provider that speaks what one of these does"
+    ]
+    assert load_text(text.replace('["messages"]', '["json", "messages"]')).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "absent"),
+    [
+        ("https://api.openai.com/v1", "api.openai.com also speaks responses"),
+        ("https://openrouter.ai/api/v1", "openrouter.ai also speaks responses and messages"),
+        ("https://corp.openai.azure.com/openai/v1/", "corp.openai.azure.com also speaks responses"),
+        ("http://localhost:11434/v1", "Ollama also speaks responses and messages"),
+        ("https://api.deepseek.com/anthropic/v1", "api.deepseek.com also speaks messages"),
+        ("https://api.deepseek.com/v1", ""),
+        ("http://localhost:8000/v1", ""),
+    ],
+)
+def test_a_known_host_that_speaks_more_is_noted(load_text: Load, url: str, absent: str) -> None:
+    loaded = load_text(f'[[providers]]\nname = "a"\nbase_url = "{url}"\n')
+    assert [note.message for note in loaded.notes] == [absent] * bool(absent)
+    assert loaded.warnings == ()
+    assert loaded.plan is not None
+    assert loaded.plan.warnings == ()
+
+
+def test_a_note_says_what_to_write_and_is_gone_then(load_text: Load) -> None:
+    text = '[[providers]]\nname = "a"\nbase_url = "https://api.anthropic.com/v1"\nprotocols = ["chat"]\n'
+    (note,) = load_text(text).notes
+    assert (note.line, note.key) == (4, "providers[0].protocols")
+    assert note.help == 'to use that, write protocols = ["chat", "messages"]'
+    assert load_text(text.replace('["chat"]', '["chat", "messages"]')).notes == ()
+    assert load_text(text + "enabled = false").notes == ()
+
+
+def test_a_target_for_any_model_is_not_missing_from_the_list(load_text: Load) -> None:
+    text = GOOD.replace('"http://beta"', '"http://beta"\nmodels = ["x"]')
+    target = '"claude-*" = [{ provider = "alpha", model = "*" }, { provider = "beta", model = "*" }]'
+    assert said(load_text(text + target).warnings) == [
+        "10: warning: virtual_models.smart[1].model: 'm' is not among the models of 'beta'; there is 'x'"
+    ]
 
 
 def test_the_same_embedding_model_under_another_prefix_is_no_mixture(load_text: Load) -> None:
