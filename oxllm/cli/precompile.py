@@ -41,7 +41,7 @@ def sources() -> Iterator[Path]:
         for place in (spec.submodule_search_locations or ()) if spec else ():
             yield from sorted(Path(place).glob("*.py"))
             if name == "oxllm":
-                yield from (file for part in OWN for file in sorted(Path(place, part).glob("*.py")))
+                yield from (file for part in OWN for file in sorted(Path(place, part).rglob("*.py")))
     library = Path(os.__file__).parent
     for package in STDLIB_PACKAGES.split():
         yield from sorted((library / package).glob("*.py"))
