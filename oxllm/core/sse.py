@@ -25,8 +25,8 @@ class TooLarge(ValueError):
         """What `feed` had found before it."""
 
 
-class Decoder:
-    """Cuts a stream into events, however its bytes arrive."""
+class Lines:
+    """What decoders of events share: how a stream is cut into lines, and what is held of an event."""
 
     __slots__ = ("_after_cr", "_data", "_line", "_started", "_used")
 
@@ -46,6 +46,38 @@ class Decoder:
     def pending(self) -> int:
         """Bytes held of an event that is not whole."""
         return self._used + len(self._line)
+
+    def _split(self, data: bytes) -> list[bytes]:
+        """`data` cut at its line ends. A CR at the end is one; a LF that comes for it later is none."""
+        if data and self._after_cr:
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data.split(b"\n")
+
+    def _take_data(self, line: bytearray) -> bool:
+        """Keep the value of a data line, and nothing of `line`. False: it is another field."""
+        if not line.startswith(b"data:") and line != b"data":
+            return False
+        self._used += len(line)
+        del line[: 6 if line.startswith(b"data: ") else 5]
+        self._data += line
+        self._data += b"\n"
+        return True
+
+    def _start(self, line: bytearray) -> None:
+        """The stream's first line: the only one that may begin with a BOM."""
+        self._started = True
+        if line.startswith(_BOM):
+            del line[:3]
+
+
+class Decoder(Lines):
+    """Cuts a stream into events, however its bytes arrive."""
+
+    __slots__ = ()
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of each event that `data` completes, its lines joined by LF. Events without data are left out.
@@ -72,31 +104,16 @@ class Decoder:
             raise TooLarge(events)
         return events
 
-    def _split(self, data: bytes) -> list[bytes]:
-        """`data` cut at its line ends. A CR at the end is one; a LF that comes for it later is none."""
-        if data and self._after_cr:
-            data = data.removeprefix(b"\n")
-            self._after_cr = False
-        if b"\r" in data:
-            self._after_cr = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return data.split(b"\n")
-
     def _end_line(self, events: list[bytes]) -> None:
         line = self._line
         if self.pending > EVENT_MAX:
             raise TooLarge(events)
         if not self._started:
-            self._started = True
-            if line.startswith(_BOM):
-                del line[:3]
-        if not line:
+            self._start(line)
+        if line:
+            self._take_data(line)
+        else:
             self._end_event(events)
-        elif line.startswith(b"data:") or line == b"data":
-            self._used += len(line)
-            del line[: 6 if line.startswith(b"data: ") else 5]
-            self._data += line
-            self._data += b"\n"
         line.clear()
 
     def _end_event(self, events: list[bytes]) -> None:
