@@ -33,7 +33,7 @@ from oxllm.gateway.reload import Reloader
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.service import Service
 from oxllm.gateway.upstream.pool import Pool
-from oxllm.gateway.upstream.resolver import Names
+from oxllm.gateway.upstream.resolver import Resolver
 from oxllm.gateway.wheel import Wheel
 
 BACKLOG = 1024
@@ -159,7 +159,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     wheel = Wheel(loop)
     log = Log(loop, _log_fd(), time.time, json_log)
     connections, warning = raise_file_limit(plan.server)
-    runtime = Runtime(loop, plan, Pool(loop, wheel, Names(loop)), wheel, log, rng, time.time)
+    runtime = Runtime(loop, plan, Pool(loop, wheel, Resolver(loop)), wheel, log, rng, time.time)
     admin = Admin(runtime)
     service = Service(runtime, admin)
     server = Server(loop, service, plan.server, wheel, runtime.bodies, rng, connections, time.time, runtime.held)

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from oxllm.core.budget import BodyBudget
 from oxllm.core.errors import ApiError
-from oxllm.gateway.client.connection import Connection, State
+from oxllm.gateway.client.connection import ClientConnection, State
 from oxllm.gateway.client.server import Request, Server
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
@@ -61,7 +61,7 @@ class Clock:
 class FakeTransport(asyncio.Transport):
     """Keeps what is written. `stuck` makes it keep it as unsent, as a client does that takes nothing."""
 
-    def __init__(self, clock: Clock, protocol: Connection) -> None:
+    def __init__(self, clock: Clock, protocol: ClientConnection) -> None:
         super().__init__({"peername": ("192.0.2.7", 50000), "sockname": ("127.0.0.1", 8080)})
         self._clock = clock
         self._protocol = protocol

@@ -25,7 +25,7 @@ from oxllm.gateway.operator.admin import Admin
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.service import Service
 from oxllm.gateway.upstream.pool import Pool
-from oxllm.gateway.upstream.resolver import Address, Names
+from oxllm.gateway.upstream.resolver import Address, Resolver
 from oxllm.gateway.wheel import Wheel
 from tests.support.virtual import MemoryTransport, VirtualLoop, connect
 
@@ -209,7 +209,7 @@ class House:
         rng = random.Random(seed)
         self.wheel = Wheel(self.loop)
         self.log = Log(self.loop, self._log_file.fileno(), self.wall, json_log)
-        self.pool = Pool(self.loop, self.wheel, Names(self.loop), self._dial)
+        self.pool = Pool(self.loop, self.wheel, Resolver(self.loop), self._dial)
         self.runtime = Runtime(self.loop, plan, self.pool, self.wheel, self.log, rng, self.wall)
         self.admin = Admin(self.runtime)
         self.service = Service(self.runtime, self.admin)

@@ -31,7 +31,7 @@ from oxllm.gateway.operator.admin import Admin
 from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.service import Service
 from oxllm.gateway.upstream.pool import Pool
-from oxllm.gateway.upstream.resolver import Address, Names
+from oxllm.gateway.upstream.resolver import Address, Resolver
 from oxllm.gateway.wheel import Wheel
 from oxllm.sim import testing
 from oxllm.sim.provider import exchange as sim_exchange
@@ -469,7 +469,7 @@ class World:
         """Connections that are open at the providers."""
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
         wheel = Wheel(self.loop)
-        self.pool = Pool(self.loop, wheel, Names(self.loop), self.dial)
+        self.pool = Pool(self.loop, wheel, Resolver(self.loop), self.dial)
         log = Log(self.loop, self._log_file.fileno(), self.wall)
         self.runtime = Runtime(self.loop, plan, self.pool, wheel, log, self.rng, self.wall)
         self.router = WatchedRouter(plan, self.rng)

@@ -116,7 +116,7 @@ RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, with no time: close() sends RST instead of FIN."""
 
 
-class Connection(asyncio.BufferedProtocol, HeldHolder):
+class ClientConnection(asyncio.BufferedProtocol, HeldHolder):
     """One client connection."""
 
     __slots__ = (
@@ -341,7 +341,7 @@ class Connection(asyncio.BufferedProtocol, HeldHolder):
         """Let bodies go that wait for each other, the youngest first."""
         bodies = self._server.bodies
         while (victim := bodies.deadlocked()) is not None:
-            assert isinstance(victim, Connection)
+            assert isinstance(victim, ClientConnection)
             victim.no_room()
 
     def no_room(self) -> None:

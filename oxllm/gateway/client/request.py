@@ -9,7 +9,7 @@ from oxllm.gateway.client.request_reader import RequestReader
 from oxllm.gateway.client.response_head import BODILESS, render
 
 if TYPE_CHECKING:
-    from oxllm.gateway.client.connection import Connection
+    from oxllm.gateway.client.connection import ClientConnection
 
 JOIN_BYTES_MAX = 16 * 1024
 """A response body up to this length is copied behind its head to save a system call."""
@@ -52,8 +52,8 @@ class Request:
         "started",
     )
 
-    def __init__(self, connection: Connection, started: float, reader: RequestReader | None = None) -> None:
-        self._connection: Connection | None = connection
+    def __init__(self, connection: ClientConnection, started: float, reader: RequestReader | None = None) -> None:
+        self._connection: ClientConnection | None = connection
         self._handler: Handler | None = None
         self._fields: dict[bytes, bytes] | None = None
         self._bodiless = False
@@ -167,7 +167,7 @@ class Request:
             self._connection.release_body()
 
     def _head(
-        self, connection: Connection, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None
+        self, connection: ClientConnection, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None
     ) -> bytes:
         self.head_sent = True
         framing = connection.date()
@@ -187,7 +187,7 @@ class Request:
             framing += b"connection: keep-alive\r\n"
         return render(status, self.id, headers, framing)
 
-    def _finish(self, connection: Connection) -> None:
+    def _finish(self, connection: ClientConnection) -> None:
         self._detach()
         connection.answered()
 

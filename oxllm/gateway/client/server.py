@@ -17,7 +17,7 @@ from oxllm.gateway.client.connection import (
     NARROW_READ_BYTES,
     RAW_BYTES_TOTAL,
     READ_BYTES,
-    Connection,
+    ClientConnection,
 )
 from oxllm.gateway.client.hangup import Hangups
 from oxllm.gateway.client.request import Handler, Request
@@ -79,10 +79,10 @@ class Server:
         self.body_view = memoryview(self.buffer)
         self.head_view = self.body_view[:HEAD_READ_BYTES]
         """For reads while no body is due."""
-        self.open: set[Connection] = set()
+        self.open: set[ClientConnection] = set()
         self.raw_bytes = 0
         """Held unparsed, by all connections."""
-        self.heads: HeadBudget[Connection] = HeadBudget()
+        self.heads: HeadBudget[ClientConnection] = HeadBudget()
         self.hangups = Hangups(loop)
         self.draining = False
         self._rng = rng
@@ -90,9 +90,9 @@ class Server:
         self._date = b""
         self._date_second = -1
 
-    def protocol(self) -> Connection:
+    def protocol(self) -> ClientConnection:
         """For `loop.create_server`."""
-        return Connection(self)
+        return ClientConnection(self)
 
     @property
     def connections(self) -> int:

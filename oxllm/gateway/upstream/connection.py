@@ -16,7 +16,7 @@ A `Response` is the reading half without I/O. Its phases, and what decides them 
 llhttp reads heads and chunks, and rejects what smuggling is made of: both lengths, two lengths, a bare LF,
 folded lines. Lengths and EOF are counted here, since llhttp does not say where a message ended.
 
-A `Connection` is the protocol of a transport, plain or TLS. Reads of all connections go into one buffer
+An `UpstreamConnection` is the protocol of a transport, plain or TLS. Reads of all connections go into one buffer
 (DESIGN 1). It reports to a `Caller` what concerns the request, and to its `Owner` what concerns the
 connection. Nothing is reported from inside the parser, so a callback may cancel whatever it likes.
 """
@@ -371,7 +371,7 @@ class Response:
             self.error = "chunk framing too large"
 
 
-class Connection(asyncio.BufferedProtocol):
+class UpstreamConnection(asyncio.BufferedProtocol):
     """One connection, made once and lent to one request after another.
 
     `view` is the read buffer that all connections of a loop share: `get_buffer` and `buffer_updated` come
@@ -401,7 +401,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(
         self,
         view: memoryview,
-        lost: Callable[[Connection], None],
+        lost: Callable[[UpstreamConnection], None],
         proxied: bool = False,
         held: HeldBudget | None = None,
     ) -> None:

@@ -28,9 +28,9 @@ from oxllm import plan
 from oxllm.core.budget import HeldBudget
 from oxllm.core.outcome import Failure
 from oxllm.gateway.upstream import proxy
-from oxllm.gateway.upstream.connection import SLICE, Broken, Call, Caller, Connection, Segments, broken
+from oxllm.gateway.upstream.connection import SLICE, Broken, Call, Caller, Segments, UpstreamConnection, broken
 from oxllm.gateway.upstream.proxy import Tunnel
-from oxllm.gateway.upstream.resolver import Address, Names
+from oxllm.gateway.upstream.resolver import Address, Resolver
 from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport
 from oxllm.gateway.wheel import Wheel
 
@@ -94,7 +94,7 @@ def origin_of(provider: plan.Provider) -> Origin:
     return Origin(provider.host, provider.port, provider.tls, provider.proxy, provider.ca_file)
 
 
-_Reached = tuple[asyncio.Transport, Connection]
+_Reached = tuple[asyncio.Transport, UpstreamConnection]
 """A connected transport, and the connection on top of it, which may still have a handshake to do."""
 
 
@@ -109,7 +109,7 @@ class _Shelf:
         self.origin = origin
         self.absolute = origin.proxy is not None and not origin.tls
         """Whether requests go to a proxy in plain HTTP."""
-        self.idle: list[Connection] = []
+        self.idle: list[UpstreamConnection] = []
         """Oldest first."""
         self.gone = False
         """Whether the config no longer names it: nothing is put back."""
@@ -121,7 +121,7 @@ class _Shelf:
         assert self.origin.proxy is not None
         return proxy.absolute(head, self.origin.authority, self.origin.proxy.authorization)
 
-    def take(self) -> Connection | None:
+    def take(self) -> UpstreamConnection | None:
         """The youngest idle connection that is still open, and has been silent."""
         while self.idle:
             connection = self.idle.pop()
@@ -131,7 +131,7 @@ class _Shelf:
                 connection.close()
         return None
 
-    def put(self, connection: Connection) -> None:
+    def put(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose response is whole."""
         now = self._pool.loop.time()
         if self.gone or now < self.trusted_from:
@@ -144,7 +144,7 @@ class _Shelf:
         if len(self.idle) == 1:
             self._timer.set(now + IDLE_S)
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: UpstreamConnection) -> None:
         """A connection was closed, by whomever."""
         self._pool.connections.discard(connection)
         if connection in self.idle:
@@ -192,7 +192,7 @@ class _Lease:
         self._segments: Segments = segments
         self._caller: Caller | None = caller
         """None once done."""
-        self._connection: Connection | None = None
+        self._connection: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._paused = False
         self._told_sent = True
@@ -251,7 +251,7 @@ class _Lease:
             self._shelf.put(connection)
             self._fail(Failure.WITHHELD, True, "")
 
-    def _start(self, connection: Connection) -> None:
+    def _start(self, connection: UpstreamConnection) -> None:
         assert self._caller is not None
         self._connection = connection
         connection.start(self._head, self._segments, self._caller, self)
@@ -260,7 +260,7 @@ class _Lease:
         if not self.reused:
             self._forget_request()
 
-    def _announce(self, connection: Connection) -> None:
+    def _announce(self, connection: UpstreamConnection) -> None:
         assert self._caller is not None
         self._told_sent = False
         self._caller.connected()
@@ -327,14 +327,14 @@ class Pool:
         self,
         loop: asyncio.AbstractEventLoop,
         wheel: Wheel,
-        names: Names,
+        resolver: Resolver,
         dial: Dial = dial,
     ) -> None:
         self.loop = loop
         self.wheel = wheel
-        self.connections: set[Connection] = set()
+        self.connections: set[UpstreamConnection] = set()
         self.connecting: set[_Lease] = set()
-        self._names = names
+        self._resolver = resolver
         self._dial = dial
         self._contexts = Contexts()
         self.held = HeldBudget()
@@ -385,11 +385,11 @@ class Pool:
         for connection in tuple(self.connections):
             connection.drop()
 
-    async def connect(self, shelf: _Shelf) -> Connection:
+    async def connect(self, shelf: _Shelf) -> UpstreamConnection:
         """A new connection that is ready for a request. Raises Broken; leaves nothing behind when cancelled."""
         hop = shelf.origin.proxy or shelf.origin
         try:
-            addresses = await self._names.resolve(hop.host)
+            addresses = await self._resolver.resolve(hop.host)
             transport, connection = await self._race(shelf, interleave(addresses), hop.port)
         except OSError as error:
             raise _blame(broken(error), hop is not shelf.origin) from None
@@ -433,10 +433,10 @@ class Pool:
         raise next((error for error in errors if error.failure is not Failure.UNREACHABLE), errors[0])
 
     async def _reach(self, shelf: _Shelf, address: Address, port: int) -> _Reached:
-        connection = Connection(self._view, shelf.lost, shelf.absolute, self.held)
+        connection = UpstreamConnection(self._view, shelf.lost, shelf.absolute, self.held)
         return await self._dial(address, port, self._stack(connection, shelf.origin)), connection
 
-    def _stack(self, connection: Connection, origin: Origin) -> asyncio.BufferedProtocol:
+    def _stack(self, connection: UpstreamConnection, origin: Origin) -> asyncio.BufferedProtocol:
         """What stands on the transport: `connection`, under it TLS, under that a tunnel, as needed."""
         if not origin.tls:
             return connection

@@ -74,7 +74,7 @@ class _Entry:
         self.lookup: asyncio.Task[None] | None = None
 
 
-class Names:
+class Resolver:
     """The names of one event loop. `lookup` is a seam for tests; else it is `getaddrinfo` on two threads."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lookup: Lookup | None = None) -> None:

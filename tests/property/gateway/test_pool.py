@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from oxllm import plan
 from oxllm.gateway.upstream.connection import Call
 from oxllm.gateway.upstream.pool import IDLE_S, Pool
-from oxllm.gateway.upstream.resolver import Address, Names
+from oxllm.gateway.upstream.resolver import Address, Resolver
 from oxllm.gateway.wheel import Wheel
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Network, Recorder, advance, lookup_in, settle
@@ -50,7 +50,7 @@ class PoolMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = VirtualLoop()
         self.network = Network(self.loop)
-        names = Names(self.loop, lookup_in(ADDRESSES))
+        names = Resolver(self.loop, lookup_in(ADDRESSES))
         self.pool = Pool(self.loop, Wheel(self.loop), names, self.network)
         self.asked: list[Asked] = []
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream.connection import SLICE, Connection
+from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Recorder
 
@@ -41,7 +41,7 @@ def told(pieces: list[bytes], eof: bool) -> tuple[list[Any], bool | None]:
     try:
         caller = Recorder()
         borrower = Borrower(caller)
-        connection = Connection(memoryview(bytearray(SLICE)), lambda _: None)
+        connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
         transport = FakeTransport(loop, connection)
         connection.connection_made(transport)
         connection.start(b"head", [], caller, borrower)

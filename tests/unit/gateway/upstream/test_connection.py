@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream.connection import HEAD_MAX, HEADERS_MAX, SLICE, Broken, Connection, Response, broken
+from oxllm.gateway.upstream.connection import HEAD_MAX, HEADERS_MAX, SLICE, Broken, Response, UpstreamConnection, broken
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Recorder, settle
 
@@ -43,10 +43,10 @@ class Rig:
     """A connection over a fake transport, and a request on it."""
 
     def __init__(self, loop: VirtualLoop, proxied: bool = False) -> None:
-        self.lost: list[Connection] = []
+        self.lost: list[UpstreamConnection] = []
         self.caller = Recorder()
         self.borrower = Borrower(self.caller)
-        self.connection = Connection(memoryview(bytearray(SLICE)), self.lost.append, proxied)
+        self.connection = UpstreamConnection(memoryview(bytearray(SLICE)), self.lost.append, proxied)
         self.transport = FakeTransport(loop, self.connection)
         self.connection.connection_made(self.transport)
 
@@ -355,7 +355,7 @@ def test_a_broken_socket_stops_the_writing_of_a_big_body(rig: Rig) -> None:
 
 
 async def test_a_connection_lost_before_it_was_ready_says_why() -> None:
-    connection = Connection(memoryview(bytearray(SLICE)), lambda _: None)
+    connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
     asyncio.get_running_loop().call_soon(connection.connection_lost, Broken(Failure.TLS, "certificate expired"))
     with pytest.raises(Broken) as caught:
         await connection.opened()

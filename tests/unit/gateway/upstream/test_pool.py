@@ -14,7 +14,7 @@ import pytest
 from oxllm import plan
 from oxllm.core.outcome import Failure
 from oxllm.gateway.upstream.pool import DISTRUST_S, IDLE_MAX, IDLE_S, STAGGER_S, Pool, dial, interleave
-from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Names
+from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
 from oxllm.gateway.wheel import TICK, Wheel
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Network, Recorder, advance, settle
@@ -40,7 +40,7 @@ class Rig:
         self.loop = VirtualLoop()
         self.network = Network(self.loop)
         self.table: dict[str, tuple[Address, ...]] = {}
-        self.names = Names(self.loop, self.lookup)
+        self.names = Resolver(self.loop, self.lookup)
         self.pool = Pool(self.loop, Wheel(self.loop), self.names, self.network)
 
     async def lookup(self, host: str) -> tuple[Address, ...]:
@@ -577,7 +577,7 @@ async def test_dialling_that_is_refused_or_cancelled_closes_its_socket(monkeypat
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels drop what was received before a reset")
 async def test_an_answer_is_read_although_the_server_reset_the_connection_while_we_wrote() -> None:
     loop = asyncio.get_running_loop()
-    pool = Pool(loop, Wheel(loop), Names(loop))
+    pool = Pool(loop, Wheel(loop), Resolver(loop))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         caller, over, connected = Recorder(), asyncio.Event(), asyncio.Event()
         caller.on = {"connected": connected.set, "end": over.set, "failed": over.set}

@@ -9,7 +9,16 @@ from collections.abc import Awaitable, Iterator
 
 import pytest
 
-from oxllm.gateway.upstream.resolver import FRESH_S, LOCALHOST, NAMES_MAX, PATIENCE_S, RETRY_S, Address, Names, literal
+from oxllm.gateway.upstream.resolver import (
+    FRESH_S,
+    LOCALHOST,
+    NAMES_MAX,
+    PATIENCE_S,
+    RETRY_S,
+    Address,
+    Resolver,
+    literal,
+)
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import advance, settle
 
@@ -17,7 +26,7 @@ ONE = (Address(socket.AF_INET, "192.0.2.1"),)
 TWO = (Address(socket.AF_INET6, "2001:db8::2"),)
 
 
-class Resolver:
+class NameServer:
     """Answers when told to."""
 
     def __init__(self, loop: VirtualLoop) -> None:
@@ -47,131 +56,135 @@ def loop() -> Iterator[VirtualLoop]:
 
 
 @pytest.fixture
-def resolver(loop: VirtualLoop) -> Resolver:
-    return Resolver(loop)
+def server(loop: VirtualLoop) -> NameServer:
+    return NameServer(loop)
 
 
 @pytest.fixture
-def names(loop: VirtualLoop, resolver: Resolver) -> Names:
-    return Names(loop, resolver)
+def resolver(loop: VirtualLoop, server: NameServer) -> Resolver:
+    return Resolver(loop, server)
 
 
-def ask(loop: VirtualLoop, names: Names, host: str = "a.example") -> asyncio.Task[tuple[Address, ...]]:
-    task = loop.create_task(names.resolve(host))
+def ask(loop: VirtualLoop, resolver: Resolver, host: str = "a.example") -> asyncio.Task[tuple[Address, ...]]:
+    task = loop.create_task(resolver.resolve(host))
     settle(loop)
     return task
 
 
-def know(loop: VirtualLoop, names: Names, resolver: Resolver) -> None:
-    task = ask(loop, names)
-    resolver.answer(ONE)
+def know(loop: VirtualLoop, resolver: Resolver, server: NameServer) -> None:
+    task = ask(loop, resolver)
+    server.answer(ONE)
     assert task.result() == ONE
 
 
-def test_literals_and_localhost_ask_nobody(loop: VirtualLoop, names: Names, resolver: Resolver) -> None:
-    assert ask(loop, names, "127.0.0.1").result() == (Address(socket.AF_INET, "127.0.0.1"),)
-    assert ask(loop, names, "::1").result() == (Address(socket.AF_INET6, "::1"),)
-    assert ask(loop, names, "localhost").result() == LOCALHOST
-    assert resolver.asked == []
+def test_literals_and_localhost_ask_nobody(loop: VirtualLoop, resolver: Resolver, server: NameServer) -> None:
+    assert ask(loop, resolver, "127.0.0.1").result() == (Address(socket.AF_INET, "127.0.0.1"),)
+    assert ask(loop, resolver, "::1").result() == (Address(socket.AF_INET6, "::1"),)
+    assert ask(loop, resolver, "localhost").result() == LOCALHOST
+    assert server.asked == []
     assert literal("1.2.3") == literal("a.example") == ()
 
 
-def test_all_who_wait_for_a_name_share_one_lookup(loop: VirtualLoop, names: Names, resolver: Resolver) -> None:
-    tasks = [ask(loop, names) for _ in range(3)]
-    resolver.answer(ONE)
+def test_all_who_wait_for_a_name_share_one_lookup(loop: VirtualLoop, resolver: Resolver, server: NameServer) -> None:
+    tasks = [ask(loop, resolver) for _ in range(3)]
+    server.answer(ONE)
     assert [task.result() for task in tasks] == [ONE] * 3
-    assert resolver.asked == ["a.example"]
+    assert server.asked == ["a.example"]
 
 
-def test_an_address_is_used_for_a_minute_without_asking(loop: VirtualLoop, names: Names, resolver: Resolver) -> None:
-    know(loop, names, resolver)
+def test_an_address_is_used_for_a_minute_without_asking(
+    loop: VirtualLoop, resolver: Resolver, server: NameServer
+) -> None:
+    know(loop, resolver, server)
     advance(loop, FRESH_S - 1)
-    assert ask(loop, names).result() == ONE
-    assert len(resolver.asked) == 1
+    assert ask(loop, resolver).result() == ONE
+    assert len(server.asked) == 1
 
 
-def test_after_a_minute_the_new_address_is_waited_for(loop: VirtualLoop, names: Names, resolver: Resolver) -> None:
-    know(loop, names, resolver)
+def test_after_a_minute_the_new_address_is_waited_for(
+    loop: VirtualLoop, resolver: Resolver, server: NameServer
+) -> None:
+    know(loop, resolver, server)
     advance(loop, FRESH_S)
-    task = ask(loop, names)
+    task = ask(loop, resolver)
     assert not task.done()
-    resolver.answer(TWO)
+    server.answer(TWO)
     assert task.result() == TWO
 
 
 def test_a_hanging_resolver_delays_nobody_for_more_than_its_patience(
-    loop: VirtualLoop, names: Names, resolver: Resolver
+    loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
-    know(loop, names, resolver)
+    know(loop, resolver, server)
     advance(loop, FRESH_S)
-    first = ask(loop, names)
+    first = ask(loop, resolver)
     advance(loop, PATIENCE_S / 2)
-    second = ask(loop, names)
+    second = ask(loop, resolver)
     assert not first.done()
     advance(loop, PATIENCE_S / 2)
     assert first.result() == second.result() == ONE
-    assert ask(loop, names).result() == ONE  # at once: it has hung for long enough
-    assert len(resolver.asked) == 2
-    resolver.answer(TWO)
-    assert ask(loop, names).result() == TWO
+    assert ask(loop, resolver).result() == ONE  # at once: it has hung for long enough
+    assert len(server.asked) == 2
+    server.answer(TWO)
+    assert ask(loop, resolver).result() == TWO
 
 
 def test_the_old_address_is_used_while_lookups_fail_and_they_are_not_hammered(
-    loop: VirtualLoop, names: Names, resolver: Resolver
+    loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
-    know(loop, names, resolver)
+    know(loop, resolver, server)
     advance(loop, FRESH_S)
-    task = ask(loop, names)
-    resolver.fail()
+    task = ask(loop, resolver)
+    server.fail()
     assert task.result() == ONE
-    assert ask(loop, names).result() == ONE
-    assert len(resolver.asked) == 2
+    assert ask(loop, resolver).result() == ONE
+    assert len(server.asked) == 2
     advance(loop, RETRY_S)
-    ask(loop, names)
-    assert len(resolver.asked) == 3
-    resolver.answer(TWO)
+    ask(loop, resolver)
+    assert len(server.asked) == 3
+    server.answer(TWO)
 
 
 def test_a_name_that_was_never_known_fails_and_is_asked_for_again(
-    loop: VirtualLoop, names: Names, resolver: Resolver
+    loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
     for count in (1, 2):
-        task = ask(loop, names)
-        resolver.fail()
+        task = ask(loop, resolver)
+        server.fail()
         error = task.exception()
         assert isinstance(error, socket.gaierror)
         assert error.errno == socket.EAI_AGAIN
-        assert len(resolver.asked) == count
+        assert len(server.asked) == count
 
 
 def test_a_waiter_that_is_cancelled_takes_the_lookup_from_nobody(
-    loop: VirtualLoop, names: Names, resolver: Resolver
+    loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
-    leaving, staying = ask(loop, names), ask(loop, names)
+    leaving, staying = ask(loop, resolver), ask(loop, resolver)
     leaving.cancel()
     settle(loop)
-    resolver.answer(ONE)
+    server.answer(ONE)
     assert staying.result() == ONE
 
 
 def test_a_lookup_that_fails_when_nobody_waits_any_more_is_forgotten(
-    loop: VirtualLoop, names: Names, resolver: Resolver
+    loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
-    task = ask(loop, names)
+    task = ask(loop, resolver)
     task.cancel()
     settle(loop)
-    resolver.fail()
-    assert not ask(loop, names).done()
-    resolver.answer(ONE)
+    server.fail()
+    assert not ask(loop, resolver).done()
+    server.answer(ONE)
 
 
-def test_the_memory_of_names_is_bounded(loop: VirtualLoop, names: Names, resolver: Resolver) -> None:
+def test_the_memory_of_names_is_bounded(loop: VirtualLoop, resolver: Resolver, server: NameServer) -> None:
     for number in range(NAMES_MAX + 1):
-        ask(loop, names, f"{number}.example")
-        resolver.answer(ONE)
-    assert ask(loop, names, f"{NAMES_MAX}.example").done()
-    assert not ask(loop, names, "0.example").done()
-    resolver.answer(ONE)
+        ask(loop, resolver, f"{number}.example")
+        server.answer(ONE)
+    assert ask(loop, resolver, f"{NAMES_MAX}.example").done()
+    assert not ask(loop, resolver, "0.example").done()
+    server.answer(ONE)
 
 
 async def test_the_system_resolver_runs_on_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,25 +199,25 @@ async def test_the_system_resolver_runs_on_its_own_threads(monkeypatch: pytest.M
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    names = Names(asyncio.get_running_loop())
-    found = await names.resolve("a.example")
+    resolver = Resolver(asyncio.get_running_loop())
+    found = await resolver.resolve("a.example")
     assert found == (Address(socket.AF_INET6, "fe80::1", 3), ONE[0])
     assert [address.sockaddr(443) for address in found] == [("fe80::1", 443, 0, 3), ("192.0.2.1", 443)]
     assert asked[0][0] == b"a.example"
     assert asked[0][1].startswith("names")
-    names.close()
+    resolver.close()
 
 
 @pytest.mark.parametrize("host", ["é.example", "a\0.example"])
 async def test_what_cannot_be_a_host_name_is_not_found(host: str) -> None:
-    names = Names(asyncio.get_running_loop())
+    resolver = Resolver(asyncio.get_running_loop())
     with pytest.raises(socket.gaierror):
-        await names.resolve(host)
-    names.close()
+        await resolver.resolve(host)
+    resolver.close()
 
 
-def test_closing_drops_the_lookups_under_way(loop: VirtualLoop, names: Names, resolver: Resolver) -> None:
-    ask(loop, names).cancel()
-    names.close()
+def test_closing_drops_the_lookups_under_way(loop: VirtualLoop, resolver: Resolver, server: NameServer) -> None:
+    ask(loop, resolver).cancel()
+    resolver.close()
     settle(loop)
-    assert resolver.pending[0].cancelled()
+    assert server.pending[0].cancelled()

@@ -16,9 +16,9 @@ import trustme
 
 from oxllm import plan
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream.connection import SLICE, Broken, Connection
+from oxllm.gateway.upstream.connection import SLICE, Broken, UpstreamConnection
 from oxllm.gateway.upstream.pool import Pool
-from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Names
+from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
 from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport, make_context, system_authorities
 from oxllm.gateway.wheel import Wheel
 from tests.unit.gateway.fakes import FakeTransport, Recorder
@@ -36,7 +36,7 @@ class Side:
         self.ca_file = str(directory / "ca.pem")
         self.ca.cert_pem.write_to_path(self.ca_file)
         loop = asyncio.get_running_loop()
-        self.pool = Pool(loop, Wheel(loop), Names(loop, self._lookup))
+        self.pool = Pool(loop, Wheel(loop), Resolver(loop, self._lookup))
         self.servers: list[asyncio.Server] = []
         self.handlers: set[asyncio.Task[None]] = set()
 
@@ -176,7 +176,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     loop = asyncio.get_running_loop()
-    upper = Connection(memoryview(bytearray(SLICE)), lambda _: None)
+    upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
     tls = TlsTransport(upper, make_context(str(other)), HOST, memoryview(bytearray(RECORD)))
     transport = FakeTransport(loop, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -196,7 +196,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
 
 @pytest.mark.parametrize("host", [".example", "a\0b", ""])
 async def test_what_cannot_be_a_host_name_is_a_tls_failure(side: Side, host: str) -> None:
-    upper = Connection(memoryview(bytearray(SLICE)), lambda _: None)
+    upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
     tls = TlsTransport(upper, make_context(side.ca_file), host, memoryview(bytearray(RECORD)))
     tls.connection_made(FakeTransport(asyncio.get_running_loop(), tls))
     with pytest.raises(Broken, match="not a host name"):
@@ -388,7 +388,7 @@ def test_a_hashed_directory_is_preferred_to_a_bundle(monkeypatch: pytest.MonkeyP
 MEMORY = """
 import asyncio, ctypes, sys
 from oxllm import plan
-from oxllm.gateway.upstream.resolver import Names
+from oxllm.gateway.upstream.resolver import Resolver
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
@@ -410,7 +410,7 @@ async def main(port, ca_file):
     global streaming
     streaming = 0
     loop = asyncio.get_running_loop()
-    pool = Pool(loop, Wheel(loop), Names(loop))
+    pool = Pool(loop, Wheel(loop), Resolver(loop))
     provider = plan.Provider("a", True, "127.0.0.1", port, "", ca_file=ca_file)
     body = b"x" * 4096
     async def grow(count):
