@@ -19,8 +19,8 @@ from __future__ import annotations
 from enum import Enum
 from math import inf
 
-from oxllm.core.answer import PlainReader, StreamReader
 from oxllm.core.effects import Headers
+from oxllm.core.protocols.base import Reader
 from oxllm.core.routing import Candidate, Ticket
 
 
@@ -96,7 +96,7 @@ class Attempt:
         self.headers: Headers = ()
         self.wall = 0.0
         """Seconds since the epoch when the head came: what a date in it is compared with."""
-        self.reader: StreamReader | PlainReader | None = None
+        self.reader: Reader | None = None
         self.error: bytearray | None = None
         """The body of a response that is no success."""
         self.held: list[bytes] = []

@@ -17,10 +17,11 @@ from __future__ import annotations
 import re
 from codecs import utf_8_decode
 from collections.abc import Mapping
-from itertools import accumulate
 
 import msgspec
 from msgspec import Raw
+
+from oxllm.core.nesting import ends_in_escape, first_at, levels
 
 DEPTH_MAX = 500
 """Containers inside one another, the body itself included."""
@@ -60,17 +61,12 @@ _TRUE, _FALSE, _NULL = Raw(b"true"), Raw(b"false"), Raw(b"null")
 class RequestBody:
     """One request body, cut into members. Holds the received buffer until it is dropped."""
 
-    __slots__ = ("_members", "_size", "model", "n", "stream", "wants_usage")
+    __slots__ = ("_members", "_size", "model")
 
     def __init__(self, members: dict[str, Raw], size: int) -> None:
         self._members = members
         self._size = size
         self.model = _model(members)
-        self.stream = _stream(members)
-        self.n = _n(members)
-        """How many choices an answer must have, at least 1."""
-        self.wants_usage = _wants_usage(members)
-        """The client asked for usage in its stream (`stream_options.include_usage`)."""
 
     @classmethod
     def parse(cls, data: Buffer) -> RequestBody:
@@ -93,27 +89,63 @@ class RequestBody:
             _check_names(members)
         return cls(members, size)
 
+    # Members that protocols read, when they ask. Absent and null are the same, as they are for the OpenAI API.
+
+    def member(self, name: str) -> Raw | None:
+        """A member's JSON text; None if it is absent or null."""
+        raw = self._members.get(name)
+        return None if raw is None or raw == _NULL else raw
+
+    def flag(self, name: str) -> bool:
+        """A member that is true or false, false if absent. Raises BadBody."""
+        raw = self.member(name)
+        if raw is None or raw == _FALSE:
+            return False
+        if raw == _TRUE:
+            return True
+        raise BadBody(f"`{name}` must be true or false", name)
+
+    def count(self, name: str) -> int:
+        """A member that is an integer, at least 1, and 1 if absent. Raises BadBody."""
+        raw = self.member(name)
+        if raw is None:
+            return 1
+        try:
+            return max(1, _decode_integer(raw))
+        except msgspec.ValidationError:
+            pass
+        raise BadBody(f"`{name}` must be an integer", name)
+
+    def wants_usage(self) -> bool:
+        """Whether the client asks for usage in its stream (`stream_options.include_usage`). Raises BadBody."""
+        raw = self.member("stream_options")
+        if raw is None:
+            return False
+        try:
+            return _decode_stream_options(raw).include_usage is True
+        except msgspec.ValidationError:
+            pass
+        wrong = "`stream_options` must be an object whose `include_usage` is true or false"
+        raise BadBody(wrong, "stream_options")
+
     def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
         """The body for one provider: its length and its parts, in order.
 
         `extra_body` maps names to JSON texts, which replace the client's members or are appended. `ask_usage`
-        adds `include_usage` to the stream options of a stream. Values over 64 KiB are views of the buffer.
+        adds `include_usage` to the stream options. Values over 64 KiB are views of the buffer.
         """
         members = self._members
         if extra_body or ask_usage:
             members = dict(members)
             for name, text in extra_body.items():
                 members[name] = Raw(text.encode())
-            if ask_usage and self.stream:
+            if ask_usage:
                 members["stream_options"] = _with_usage(members.get("stream_options"))
         members["model"] = Raw(_encode(model))
         if self._size > SLICE:
             return _segments(members)
         whole = _encode(members)
         return len(whole), [whole]
-
-
-# The members that the gateway reads. Absent and null are the same, as they are for the OpenAI API.
 
 
 def _model(members: dict[str, Raw]) -> str:
@@ -129,37 +161,6 @@ def _model(members: dict[str, Raw]) -> str:
     if len(model) > NAME_MAX:
         raise BadBody(f"`model` is longer than {NAME_MAX} characters", "model")
     return model
-
-
-def _stream(members: dict[str, Raw]) -> bool:
-    raw = members.get("stream")
-    if raw is None or raw in (_FALSE, _NULL):
-        return False
-    if raw == _TRUE:
-        return True
-    raise BadBody("`stream` must be true or false", "stream")
-
-
-def _n(members: dict[str, Raw]) -> int:
-    raw = members.get("n")
-    if raw is None or raw == _NULL:
-        return 1
-    try:
-        return max(1, _decode_integer(raw))
-    except msgspec.ValidationError:
-        pass
-    raise BadBody("`n` must be an integer", "n")
-
-
-def _wants_usage(members: dict[str, Raw]) -> bool:
-    raw = members.get("stream_options")
-    if raw is None or raw == _NULL:
-        return False
-    try:
-        return _decode_stream_options(raw).include_usage is True
-    except msgspec.ValidationError:
-        pass
-    raise BadBody("`stream_options` must be an object whose `include_usage` is true or false", "stream_options")
 
 
 def _with_usage(raw: Raw | None) -> Raw:
@@ -198,14 +199,10 @@ def _segments(members: dict[str, Raw]) -> tuple[int, list[Segment]]:
 
 # What is wrong with a body, and where. Everything here is linear in the body's size.
 
-_QUOTE_OR_BRACKET = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 _HIGH_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
 _SEEN_LATE = {"trailing characters", "invalid escape character in string", "invalid character in unicode escape"}
 """What msgspec reports one byte behind its place."""
 _CUT_ESCAPE = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
-_STEPS = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
-"""How the level changes at an opening bracket, a closing one and a colon, as a signed byte."""
-_NO_STEPS = bytes(set(range(256)) - set(b"[{]}:"))
 
 
 def _invalid(what: str, offset: int) -> BadBody:
@@ -279,12 +276,12 @@ def _check_nesting(data: Buffer) -> None:
     inside = False
     while start < len(data):
         part = _slice(data, start)
-        steps, inside_next = _steps(part, inside)
-        levels = list(accumulate(memoryview(steps).cast("b"), initial=level))
-        if max(levels) > DEPTH_MAX:
-            raise _invalid(f"nested deeper than {DEPTH_MAX}", start + _too_deep(part, inside, level))
-        start, inside, level = start + len(part), inside_next, levels.pop()
-        at_top += levels.count(1)
+        found, inside_next = levels(part, inside, level)
+        if max(found) > DEPTH_MAX:
+            at = start + first_at(part, inside, level, DEPTH_MAX + 1)
+            raise _invalid(f"nested deeper than {DEPTH_MAX}", at)
+        start, inside, level = start + len(part), inside_next, found.pop()
+        at_top += found.count(1)
         if at_top > 2 * MEMBERS_MAX + 1:  # a colon for each, a closing bracket for some, and the opening one of all
             raise _too_many()
 
@@ -292,35 +289,9 @@ def _check_nesting(data: Buffer) -> None:
 def _slice(data: Buffer, start: int) -> bytes:
     """Up to SLICE bytes, and one more if they would end inside an escape."""
     part = bytes(data[start : start + SLICE])
-    if (len(part) - len(part.rstrip(b"\\"))) % 2:
+    if ends_in_escape(part):
         part = bytes(data[start : start + SLICE + 1])
     return part
-
-
-def _steps(part: bytes, inside: bool) -> tuple[bytes, bool]:
-    """The brackets and colons outside strings, as `_STEPS`, and whether `part` ends inside a string.
-
-    A run of backslashes begins an escape, so taking them out in pairs leaves only those that escape something.
-    """
-    if b"\\" in part:
-        part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
-    pieces = part.split(b'"')
-    outside = b"".join(pieces[inside::2])
-    return outside.translate(_STEPS, _NO_STEPS), inside ^ (len(pieces) % 2 == 0)
-
-
-def _too_deep(part: bytes, inside: bool, level: int) -> int:
-    """Where in `part` the bracket is that opens one level too many."""
-    for token in _QUOTE_OR_BRACKET.finditer(part):
-        if token[0] == b'"':
-            inside = not inside
-        elif not inside and token[0] in b"[{":
-            level += 1
-            if level > DEPTH_MAX:
-                return token.start()
-        elif not inside and token[0] in b"]}":
-            level -= 1
-    return 0
 
 
 def _too_many() -> BadBody:

@@ -24,14 +24,14 @@ from math import inf
 import msgspec
 
 from oxllm import plan
-from oxllm.core import answer, headers, hints, outcome
-from oxllm.core.answer import Endpoint, PlainReader, StreamReader, Usage
+from oxllm.core import headers, hints, outcome
 from oxllm.core.attempt import COMMITTED, CONNECTING, DRAINING, ENDED, HOLDING, WAITING, Attempt, Phase
 from oxllm.core.budget import RetryBudget
 from oxllm.core.cooldown import Skip
 from oxllm.core.effects import END, Answer, Begin, Break, Cancel, Effect, Headers, Try, Write
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.outcome import GONE, LOST, RULES, SUCCESS, Cause, Failure, Kind, Outcome
+from oxllm.core.protocols.base import Asked, Endpoint, Protocol, Reader, Usage
 from oxllm.core.refusal import Tried, describe, refuse
 from oxllm.core.routing import Candidate, Change, Route, Router, TargetState, Ticket
 from oxllm.core.sse import EVENT_MAX
@@ -49,8 +49,6 @@ ERROR_BODY_MAX = 256 * 1024
 """Bytes of an error body that are held; the same bound as for a held answer."""
 PREAMBLE_MAX = EVENT_MAX + 64 * 1024
 """Bytes of a stream without content: role events, filter results, and the event behind them that is not whole."""
-DONE_EVENT = b"data: [DONE]\n\n"
-PING = b": ping\n"
 STOPPING = Outcome(Kind.STOPPED, "the gateway is shutting down")
 
 
@@ -84,12 +82,10 @@ TABLE: tuple[tuple[State, State], ...] = (
 class Facts(msgspec.Struct, frozen=True):
     """What the exchange needs to know of a client's request."""
 
+    protocol: Protocol
     endpoint: Endpoint
-    stream: bool = False
-    n: int = 1
-    """Choices asked for."""
-    wants_usage: bool = False
-    """The client itself asked for usage in the stream."""
+    asked: Asked
+    request_id: str = ""
     timeout: float | None = None
     """Seconds after which the client says it will not wait any more."""
 
@@ -103,21 +99,6 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     ended: float
     content: float | None
     result: str
-
-
-def error_event(reply: Answer) -> bytes:
-    """A refusal as an event for a stream whose head has gone out: the error object, on one line.
-
-    What is no error object (an HTML page) would crash the client's parser, so it gets one of ours.
-    """
-    try:
-        parsed = msgspec.json.decode(reply.body, type=dict[str, msgspec.Raw])
-        if bytes(parsed["error"]).lstrip().startswith(b"{"):
-            return b"data: " + msgspec.json.format(reply.body, indent=0) + b"\n\n"
-    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError):
-        pass
-    error = api_error(reply.status, f"the provider answered HTTP {reply.status}")
-    return b"data: " + error.body() + b"\n\n"
 
 
 class Exchange:
@@ -173,7 +154,7 @@ class Exchange:
         self._retry = retry
         self._rng = rng
         self._deadline = now + min(route.request, facts.timeout or inf)
-        self._ping_at = now + PING_S if facts.stream else inf
+        self._ping_at = now + PING_S if facts.asked.stream else inf
         self._running: list[Attempt] = []
         self._tried: list[Tried] = []
         self._tried_states: tuple[TargetState, ...] = ()
@@ -240,7 +221,7 @@ class Exchange:
         """The last byte of the request has gone: the provider's time starts."""
         if attempt.phase is WAITING and attempt.reader is None and attempt.error is None:
             times = attempt.candidate.timeouts
-            attempt.clock = now + (times.first_byte if self._facts.stream else times.answer)
+            attempt.clock = now + (times.first_byte if self._facts.asked.stream else times.answer)
             self._by(attempt.clock)
 
     def head(self, attempt: Attempt, status: int, fields: Headers, now: float, wall: float) -> list[Effect]:
@@ -252,15 +233,12 @@ class Exchange:
             attempt.error = bytearray()
             self._idle_from(attempt, now)
             return []
-        verdict = answer.check_head(status, fields, self._facts.stream)
+        facts = self._facts
+        verdict = facts.protocol.check_head(status, fields, facts.asked)
         if verdict is not None:
             return self._failed(attempt, verdict, now)
-        if self._facts.stream:
-            strip = attempt.candidate.plan.usage_in_stream and not self._facts.wants_usage
-            own = attempt.candidate.plan.extra_body.get("n", "")  # replaces what the client asked for
-            attempt.reader = StreamReader(int(own) if own.isdigit() else self._facts.n, strip)
-        else:
-            attempt.reader = PlainReader(self._facts.endpoint)
+        attempt.reader = self._reader(attempt)
+        if not facts.asked.stream:
             self._idle_from(attempt, now)
         seconds = hints.predictive(fields, wall)
         if seconds is not None:
@@ -271,10 +249,8 @@ class Exchange:
         """A part of the response body is there."""
         reader = attempt.reader
         if attempt.phase is COMMITTED:
-            if not isinstance(reader, StreamReader):
+            if reader is None:  # a long error is passed on
                 attempt.clock = now + attempt.candidate.timeouts.idle
-                if reader is not None:  # else a long error is passed on
-                    reader.feed(data)  # keeps none of it, but its last byte
                 return [Write(data)]
             if not reader.complete:
                 attempt.clock = now + attempt.candidate.timeouts.idle
@@ -285,14 +261,12 @@ class Exchange:
                 attempt.heard = now
             effects: list[Effect] = [Write(ready)] if ready else []
             if reader.complete or reader.finished or reader.failure is not None:
-                return self._stream_turn(attempt, reader, now, effects)
+                return self._turn(attempt, reader, now, effects)
             return effects
         if attempt.phase is DRAINING or attempt.phase is ENDED:
             return []
-        if isinstance(reader, StreamReader):
-            return self._stream_data(attempt, reader, data, now)
         if reader is not None:
-            return self._plain_data(attempt, reader, data, now)
+            return self._answer_data(attempt, reader, data, now)
         return self._error_data(attempt, data, now)
 
     def end(self, attempt: Attempt, now: float) -> list[Effect]:
@@ -315,14 +289,13 @@ class Exchange:
         verdict = reader.eof()
         if verdict is not None:
             return self._failed(attempt, verdict, now)
-        effects: list[Effect] = []
-        if isinstance(reader, StreamReader):
-            if phase is not COMMITTED:
-                self._commit(attempt, now, effects)
-            effects.append(Write(DONE_EVENT))
-        elif phase is not COMMITTED:
+        if phase is not COMMITTED and not self._facts.asked.stream:
             return self._whole(attempt, reader, now)
-        return self._succeed(attempt, now, [*effects, END], ENDED)
+        effects: list[Effect] = []
+        if phase is not COMMITTED:
+            self._commit(attempt, now, effects)
+        self._close(reader, effects)
+        return self._succeed(attempt, now, effects, ENDED)
 
     def failed(self, attempt: Attempt, failure: Failure, early: bool, detail: str, now: float) -> list[Effect]:
         """The connection failed; `early`: before any byte of the response."""
@@ -337,7 +310,7 @@ class Exchange:
             if verdict.kind not in (Kind.CLIENT_ERROR, Kind.CONTEXT_LENGTH):
                 return self._failed(attempt, verdict, now)  # its status says enough, a cut 4xx body does not
         reader = attempt.reader
-        if isinstance(reader, StreamReader) and reader.complete:
+        if reader is not None and reader.complete:
             return self.end(attempt, now)
         return self._failed(attempt, outcome.network(failure, early, detail), now)
 
@@ -378,8 +351,11 @@ class Exchange:
             self._commit(attempt, now, effects)
             return effects
         reader = attempt.reader
-        if attempt.phase is WAITING and isinstance(reader, PlainReader) and reader.check_start() is None:
-            self._commit_start(attempt, reader, now, effects)
+        if attempt.phase is WAITING and reader is not None:
+            ready = reader.release()
+            if reader.content:
+                attempt.hold(ready)
+                return self._turn(attempt, reader, now, effects)
         return effects
 
     def tick(self, now: float) -> list[Effect]:
@@ -395,19 +371,32 @@ class Exchange:
 
     # Reading.
 
-    def _stream_data(self, attempt: Attempt, reader: StreamReader, data: bytes, now: float) -> list[Effect]:
+    def _reader(self, attempt: Attempt) -> Reader:
+        """What reads the answer of this attempt."""
+        protocol, asked = self._facts.protocol, self._facts.asked
+        if not asked.stream:
+            return protocol.plain_reader(asked, attempt.wall)
+        provider = attempt.candidate.plan
+        own = provider.extra_body.get("n", "")  # replaces what the client asked for
+        if own.isdigit():
+            asked = msgspec.structs.replace(asked, choices=int(own))
+        return protocol.stream_reader(asked, provider.usage_in_stream and not asked.wants_usage, attempt.wall)
+
+    def _answer_data(self, attempt: Attempt, reader: Reader, data: bytes, now: float) -> list[Effect]:
         ready = reader.feed(data)
         if ready:
             attempt.hold(ready)
             if not reader.content and attempt.pending > PREAMBLE_MAX:
                 return self._failed(attempt, Outcome(Kind.BAD_ANSWER, "over 1 MiB without content"), now)
         if not reader.content and reader.failure is None and not reader.finished:
+            if not self._facts.asked.stream:
+                self._idle_from(attempt, now)
             return []
         self._idle_from(attempt, now)
-        return self._stream_turn(attempt, reader, now, [])
+        return self._turn(attempt, reader, now, [])
 
-    def _stream_turn(self, attempt: Attempt, reader: StreamReader, now: float, effects: list[Effect]) -> list[Effect]:
-        """Content, the end or a break of the stream has been read: hold, commit, finish or fail."""
+    def _turn(self, attempt: Attempt, reader: Reader, now: float, effects: list[Effect]) -> list[Effect]:
+        """Content, the end or a break of the answer has been read: hold, commit, finish or fail."""
         if attempt.phase is WAITING and reader.content:
             attempt.content_at = now
             attempt.move(HOLDING)
@@ -422,16 +411,25 @@ class Exchange:
                 self._by(attempt.content_at + self._route.hold_back.seconds)
         elif reader.complete:
             if reader.finished or reader.failure is not None:
-                return self._succeed(attempt, now, [*effects, Write(DONE_EVENT), END], DRAINING)
+                self._close(reader, effects)
+                return self._succeed(attempt, now, effects, DRAINING)
             if effects:  # a heartbeat behind the answer is no news: a provider could hold its client with them for ever
                 attempt.clock = now + LINGER_S
                 self._by(attempt.clock)
         return effects
 
+    @staticmethod
+    def _close(reader: Reader, effects: list[Effect]) -> None:
+        """The answer is whole: send what is still to be sent."""
+        closing = reader.closing()
+        if closing:
+            effects.append(Write(closing))
+        effects.append(END)
+
     def _held_enough(self, attempt: Attempt, now: float) -> bool:
         hold, reader = self._route.hold_back, attempt.reader
-        assert isinstance(reader, StreamReader)
-        if reader.complete:
+        assert reader is not None
+        if reader.complete or not self._facts.asked.stream:
             return True
         if hold.full:
             return False
@@ -439,23 +437,6 @@ class Exchange:
             assert attempt.content_at is not None
             return now >= attempt.content_at + hold.seconds
         return reader.content >= hold.tokens
-
-    def _plain_data(self, attempt: Attempt, reader: PlainReader, data: bytes, now: float) -> list[Effect]:
-        self._idle_from(attempt, now)
-        reader.feed(data)
-        if not reader.overflow:
-            return []
-        verdict = reader.check_start()
-        if verdict is not None:
-            return self._failed(attempt, verdict, now)
-        effects: list[Effect] = []
-        self._commit_start(attempt, reader, now, effects)
-        return effects
-
-    def _commit_start(self, attempt: Attempt, reader: PlainReader, now: float, effects: list[Effect]) -> None:
-        attempt.content_at = now
-        attempt.hold(reader.take())
-        self._commit(attempt, now, effects)
 
     def _error_data(self, attempt: Attempt, data: bytes, now: float) -> list[Effect]:
         assert attempt.error is not None
@@ -529,7 +510,7 @@ class Exchange:
     def _give_up(self, now: float, effects: list[Effect], deadline: bool) -> None:
         if self._last_resort is not None and all(o.kind is Kind.CONTEXT_LENGTH for _, o in self._tried):
             self.winner = self._last_resort
-            self._reply(self._as_received(self._last_resort), effects)
+            self._reply_as_received(self._last_resort, effects)
             self.error, self.cause = "the context is too long for every target", Cause.CLIENT
             return
         recovery = self._router.recovery(self._route, now)
@@ -598,7 +579,7 @@ class Exchange:
         """The client's own mistake: the provider's answer is the answer."""
         self._drop_others(LOST, now, effects)
         self.winner = attempt
-        self._reply(self._as_received(attempt), effects)
+        self._reply_as_received(attempt, effects)
         self.error, self.cause = describe(result), RULES[result.kind].cause
 
     def _as_received(self, attempt: Attempt) -> Answer:
@@ -609,36 +590,53 @@ class Exchange:
     def _interrupt(self, result: Outcome, effects: list[Effect]) -> None:
         """A break after commit: say so in the stream, never end it as if it were whole."""
         self.error, self.cause = describe(result), RULES[result.kind].cause or Cause.GATEWAY
+        reader = self.winner.reader if self.winner is not None else None
         tail = b""
-        if self.winner is not None and isinstance(self.winner.reader, StreamReader):
+        if reader is not None and not reader.told:
             error = ApiError(502, "upstream_error", "stream_interrupted", f"the provider's stream broke: {self.error}")
-            tail = b"data: " + error.body() + b"\n\n"
-        effects.append(Break(tail))
+            tail = reader.interruption(error, self._facts.request_id)
+        self._break(tail, effects)
         self._move(DONE)
 
-    def _refuse(self, error: ApiError, cause: Cause | None, effects: list[Effect]) -> None:
-        self.error, self.cause = error.message, cause
-        fields = error.headers()
-        fields.append((b"x-oxllm-attempts", b"%d" % self.attempts))
-        self._reply(Answer(error.status, fields, error.body()), effects)
+    def _break(self, tail: bytes, effects: list[Effect]) -> None:
+        """End a stream that is not whole as its protocol wants it."""
+        if self._facts.protocol.break_is_clean:
+            effects += [Write(tail), END]
+        else:
+            effects.append(Break(tail))
 
-    def _reply(self, reply: Answer, effects: list[Effect]) -> None:
-        """Send a response that is no success; as an error event if a head has already gone out."""
+    def _refuse(self, error: ApiError, cause: Cause | None, effects: list[Effect]) -> None:
+        """Send an error of our own; as an event if a head has already gone out."""
+        self.error, self.cause = error.message, cause
+        protocol, request_id = self._facts.protocol, self._facts.request_id
+        error = protocol.refusal(error)
         if self._head_sent:
-            effects.append(Break(error_event(reply)))
+            self._break(protocol.error_event(error, request_id), effects)
+        else:
+            fields = protocol.error_headers(error, request_id)
+            fields.append((b"x-oxllm-attempts", b"%d" % self.attempts))
+            self.status = error.status
+            effects.append(Answer(error.status, fields, protocol.error_body(error, request_id)))
+        self._move(DONE)
+
+    def _reply_as_received(self, attempt: Attempt, effects: list[Effect]) -> None:
+        """Send a provider's refusal; as an event if a head has already gone out."""
+        reply = self._as_received(attempt)
+        if self._head_sent:
+            self._break(self._facts.protocol.received_event(reply.status, reply.body, self._facts.request_id), effects)
         else:
             self.status = reply.status
             effects.append(reply)
         self._move(DONE)
 
-    def _whole(self, attempt: Attempt, reader: PlainReader, now: float) -> list[Effect]:
+    def _whole(self, attempt: Attempt, reader: Reader, now: float) -> list[Effect]:
         """A plain answer, complete and checked: the usual end of a request without a stream."""
         effects: list[Effect] = []
         self._win(attempt, now, effects)
         attempt.content_at = now
         fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt)
         self.status = attempt.status
-        effects.append(Answer(attempt.status, fields, bytes(reader.take())))
+        effects.append(Answer(attempt.status, fields, reader.closing()))
         return self._succeed(attempt, now, effects, ENDED)
 
     def _commit(self, attempt: Attempt, now: float, effects: list[Effect]) -> None:
@@ -649,8 +647,9 @@ class Exchange:
         self._move(State.COMMITTED)
         self.changes += self._router.progressed(attempt.ticket, now)
         if not self._head_sent:
-            fields = headers.downstream(attempt.headers, self._facts.stream) + self._served_by(attempt)
-            length = None if self._facts.stream else headers.content_length(attempt.headers)
+            stream = self._facts.asked.stream
+            fields = headers.downstream(attempt.headers, stream) + self._served_by(attempt)
+            length = None if stream else headers.content_length(attempt.headers)
             self.status = attempt.status
             self._head_sent = True
             effects.append(Begin(attempt.status, fields, length))
@@ -684,7 +683,7 @@ class Exchange:
 
     def _settle(self, attempt: Attempt, result: Outcome, now: float, phase: Phase = ENDED) -> None:
         """End an attempt's part in the request: its ticket, its record, its place among the running."""
-        if isinstance(attempt.reader, StreamReader):
+        if attempt.reader is not None:
             attempt.candidate.state.counters.dropped += attempt.reader.dropped
         self.changes += self._router.end(attempt.ticket, result, now)
         self._note(attempt, describe(result), now)
@@ -733,8 +732,10 @@ class Exchange:
             self._running.remove(attempt)
             return [Cancel(attempt)]
         reader = attempt.reader
-        if isinstance(reader, StreamReader) and reader.complete:  # held open after its end
-            effects: list[Effect] = [Write(DONE_EVENT), END, Cancel(attempt)]
+        if reader is not None and reader.complete:  # held open after its end
+            effects: list[Effect] = []
+            self._close(reader, effects)
+            effects.append(Cancel(attempt))
             return self._succeed(attempt, now, effects, ENDED)
         return self._failed(attempt, Outcome(Kind.TIMEOUT, self._waited(attempt)), now)
 
@@ -742,7 +743,7 @@ class Exchange:
         times = attempt.candidate.timeouts
         if attempt.phase is CONNECTING:
             return f"no connection within {times.connect:g} s"
-        if attempt.phase is WAITING and self._facts.stream and attempt.error is None:
+        if attempt.phase is WAITING and self._facts.asked.stream and attempt.error is None:
             return f"no content within {times.first_byte:g} s"
         if attempt.phase is WAITING and attempt.status == 0:
             return f"no answer within {times.answer:g} s"
@@ -802,7 +803,7 @@ class Exchange:
 
     def _deadline_outcome(self, attempt: Attempt, now: float) -> Outcome:
         times = attempt.candidate.timeouts
-        own = times.first_byte if self._facts.stream else times.answer
+        own = times.first_byte if self._facts.asked.stream else times.answer
         blamed = now - attempt.started >= min(BLAME_AFTER_S, own)
         reason = f"out of time after {now - attempt.started:.1f} s"
         return Outcome(Kind.DEADLINE, reason, counts=blamed)
@@ -821,7 +822,7 @@ class Exchange:
             self._head_sent = True
             self.status = 200
             effects.append(Begin(200, headers.STREAM_HEAD))
-        effects.append(Write(PING))
+        effects.append(Write(self._facts.protocol.ping))
 
     def _idle_from(self, attempt: Attempt, now: float) -> None:
         """Something was read: the provider may now be silent for so long."""

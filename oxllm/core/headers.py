@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from oxllm import __version__
 from oxllm.core.effects import Headers
+from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.plan import Provider
 
 STREAM_HEAD: list[tuple[bytes, bytes]] = [
@@ -39,7 +40,7 @@ def content_length(headers: Headers) -> int | None:
     return None
 
 
-def upstream_head(provider: Provider, endpoint: str, stream: bool) -> bytes:
+def upstream_head(provider: Provider, protocol: Protocol, endpoint: Endpoint, stream: bool) -> bytes:
     """The request head for a provider, all but Content-Length, trace context and the blank line.
 
     It is the same for each request, so it is made once. Nothing of the client's own head goes along: its
@@ -47,7 +48,7 @@ def upstream_head(provider: Provider, endpoint: str, stream: bool) -> bytes:
     """
     own = {name.lower() for name, _ in provider.headers}
     lines = [
-        f"POST {provider.path}{endpoint} HTTP/1.1",
+        f"{endpoint.method} {provider.path}{endpoint.path} HTTP/1.1",
         f"host: {provider.authority}",
         "content-type: application/json",
         "accept-encoding: identity",
@@ -55,8 +56,12 @@ def upstream_head(provider: Provider, endpoint: str, stream: bool) -> bytes:
     if "accept" not in own:
         lines.append(f"accept: {'text/event-stream' if stream else 'application/json'}")
     if provider.api_key:
-        lines.append(f"authorization: Bearer {provider.api_key}")
+        lines.append(_key(provider.api_key, provider.auth or protocol.auth))
     if "user-agent" not in own:
         lines.append(f"user-agent: {provider.user_agent or f'oxllm/{__version__}'}")
     lines.extend(f"{name}: {value}" for name, value in provider.headers)
     return ("\r\n".join(lines) + "\r\n").encode("latin-1")
+
+
+def _key(key: str, auth: str) -> str:
+    return f"x-api-key: {key}" if auth == "x-api-key" else f"authorization: Bearer {key}"

@@ -260,7 +260,7 @@ class Relay:
     def _try(self, attempt: Attempt) -> None:
         assert self._body is not None
         provider = attempt.candidate.plan
-        ask_usage = self.facts.stream and provider.usage_in_stream
+        ask_usage = self.facts.asked.stream and provider.usage_in_stream
         length, segments = self._body.render(attempt.candidate.state.model, provider.extra_body, ask_usage)
         head = self.generation.upstream_head(provider, self.facts)
         trace = self.request.get(b"traceparent") if self.trace is None else self.trace.header(attempt.number)

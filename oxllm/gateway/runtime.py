@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from oxllm import plan as plans
 from oxllm.core import headers
-from oxllm.core.answer import Endpoint
 from oxllm.core.budget import BodyBudget, RetryBudget
 from oxllm.core.exchange import Facts
+from oxllm.core.protocols.registry import EndpointTable
 from oxllm.core.routing import Router
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.records import Record, Records
@@ -38,20 +38,23 @@ def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
 class Generation:
     """One config's run: requests keep the generation that they started with until they end."""
 
-    __slots__ = ("_heads", "plan", "retry_budget", "router")
+    __slots__ = ("_heads", "endpoints", "plan", "retry_budget", "router")
 
     def __init__(self, plan: plans.Plan, router: Router) -> None:
         self.plan = plan
         self.router = router
         self.retry_budget = RetryBudget(plan.retry.budget)
+        self.endpoints = EndpointTable({name for provider in plan.providers for name in provider.protocols})
         self._heads: dict[tuple[str, str, bool], bytes] = {}
 
     def upstream_head(self, provider: plans.Provider, facts: Facts) -> bytes:
         """The request head for `provider`, made once for each kind of request."""
-        key = (provider.name, facts.endpoint.value, facts.stream)
+        key = (provider.name, facts.endpoint.path, facts.asked.stream)
         head = self._heads.get(key)
         if head is None:
-            head = self._heads[key] = headers.upstream_head(provider, facts.endpoint.value, facts.stream)
+            head = self._heads[key] = headers.upstream_head(
+                provider, facts.protocol, facts.endpoint, facts.asked.stream
+            )
         return head
 
 
@@ -199,7 +202,7 @@ class Runtime:
             id=relay.request.id,
             time=self.wall(),
             model=relay.route.name,
-            stream=relay.facts.stream,
+            stream=relay.facts.asked.stream,
             status=exchange.status,
             provider=winner.candidate.state.provider.name if winner is not None else None,
             upstream_model=winner.candidate.state.model if winner is not None else None,
@@ -211,5 +214,5 @@ class Runtime:
             error=exchange.error,
             steps=tuple(exchange.steps),
             skips=exchange.skips,
-            operation="chat" if relay.facts.endpoint is Endpoint.CHAT else "embeddings",
+            protocol=relay.facts.protocol.name,
         )

@@ -7,14 +7,14 @@ from math import inf
 
 import msgspec
 
-from oxllm.core.answer import Endpoint
 from oxllm.core.body import BadBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.exchange import Facts
+from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.operator.access import Access
-from oxllm.gateway.operator.admin import READ, WRITE, Admin
+from oxllm.gateway.operator.admin import READ, Admin
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Runtime
 
@@ -73,7 +73,7 @@ class Service:
 
     def head(self, request: Request) -> None:
         """Refuse what needs no body to be refused."""
-        if request.path in RELAYED and request.method == "POST":
+        if self._endpoint(request) is not None:
             error = self.access.client(request) or self._too_much()
         elif self._admin.knows(request.path):
             error = self._admin_error(request)
@@ -84,9 +84,9 @@ class Service:
 
     def serve(self, request: Request) -> None:
         """Head and body are there."""
-        endpoint = RELAYED.get(request.path)
-        if endpoint is not None:
-            self._relay(request, endpoint)
+        found = self._endpoint(request)
+        if found is not None:
+            self._relay(request, *found)
         elif self._admin.knows(request.path):
             self._admin.serve(request)
         elif (path := _strip_v1(request.path)) == b"/models":
@@ -110,10 +110,16 @@ class Service:
         return _wrong_method(request, self._admin.methods(request.path))
 
     def _methods(self, path: bytes) -> tuple[bytes, ...]:
-        return self._admin.methods(path) if self._admin.knows(path) else _methods(path)
+        """What a path can be asked with; nothing if it does not exist."""
+        if self._admin.knows(path):
+            return self._admin.methods(path)
+        if methods := self.runtime.generation.endpoints.methods(path):
+            return methods
+        path = _strip_v1(path)
+        return READ if path == b"/models" or (path.startswith(b"/models/") and len(path) > len(b"/models/")) else ()
 
     def _client_error(self, request: Request) -> ApiError | None:
-        methods = _methods(request.path)
+        methods = self._methods(request.path)
         if not methods:
             return api_error(404, f"there is no {unescape(request.path)[:200]!r} here", "not_found")
         if request.method == "OPTIONS" and self.access.cors(request) is not None:
@@ -130,10 +136,16 @@ class Service:
     def _refuse(self, request: Request, error: ApiError) -> None:
         if not self._admin.knows(request.path):
             self.refused(request, error)
-        fields = error.headers() + self._cors_headers(request)
+        found = self._endpoint(request)
+        if found is None:
+            fields, body = error.headers(), error.body()
+        else:
+            error = found[0].refusal(error)
+            fields, body = found[0].error_headers(error, request.id), found[0].error_body(error, request.id)
+        fields += self._cors_headers(request)
         if error.status == 405:
             fields.append((b"allow", b", ".join(self._methods(request.path))))
-        request.respond(error.status, fields, error.body())
+        request.respond(error.status, fields, body)
 
     # CORS (https://fetch.spec.whatwg.org/#http-cors-protocol).
 
@@ -159,10 +171,15 @@ class Service:
 
     # /v1
 
-    def _relay(self, request: Request, endpoint: Endpoint) -> None:
+    def _endpoint(self, request: Request) -> tuple[Protocol, Endpoint] | None:
+        """What a request to a provider is for."""
+        return self.runtime.generation.endpoints.find(request.method, request.path)
+
+    def _relay(self, request: Request, protocol: Protocol, endpoint: Endpoint) -> None:
         generation = self.runtime.generation
         try:
             body = RequestBody.parse(request.body)
+            asked = protocol.asked(body)
         except BadBody as bad:
             self._refuse(request, api_error(400, str(bad), param=bad.param))
             return
@@ -170,8 +187,7 @@ class Service:
         if route is None:
             self._refuse(request, self._no_model(body.model))
             return
-        stream = body.stream and endpoint is Endpoint.CHAT
-        facts = Facts(endpoint, stream, body.n, body.wants_usage, client_timeout(request))
+        facts = Facts(protocol, endpoint, asked, request.id, client_timeout(request))
         Relay(self.runtime, generation, request, body, facts, route, self._cors_headers(request)).start()
 
     def _no_model(self, model: str) -> ApiError:
@@ -197,20 +213,8 @@ class Service:
         request.respond(200, fields, _json.encode(value))
 
 
-RELAYED = {prefix + endpoint.value.encode(): endpoint for endpoint in Endpoint for prefix in (b"/v1", b"")}
-"""The paths whose requests go to a provider."""
-
-
 def _strip_v1(path: bytes) -> bytes:
     return path[3:] if path.startswith(b"/v1/") else path
-
-
-def _methods(path: bytes) -> tuple[bytes, ...]:
-    """What a path that is not the operator's can be asked with; nothing if it does not exist."""
-    if path in RELAYED:
-        return WRITE
-    path = _strip_v1(path)
-    return READ if path == b"/models" or (path.startswith(b"/models/") and len(path) > len(b"/models/")) else ()
 
 
 def _wrong_method(request: Request, methods: tuple[bytes, ...]) -> ApiError | None:

@@ -28,7 +28,7 @@ class Plant(NamedTuple):
 
 
 EXCHANGE, ROUTING, BREAKER = "oxllm/core/exchange.py", "oxllm/core/routing.py", "oxllm/core/breaker.py"
-ANSWER, RELAYING = "oxllm/core/answer.py", "oxllm/gateway/relay.py"
+CHAT, PROTOCOL, RELAYING = "oxllm/core/protocols/chat.py", "oxllm/core/protocols/base.py", "oxllm/gateway/relay.py"
 
 PLANTS = (
     Plant(
@@ -53,7 +53,7 @@ PLANTS = (
     ),
     Plant(
         "a role event commits",
-        ANSWER,
+        CHAT,
         "        self.content += bears",
         "        self.content += 1",
         (
@@ -85,9 +85,9 @@ PLANTS = (
     ),
     Plant(
         "[DONE] after a cut",
-        EXCHANGE,
-        '            tail = b"data: " + error.body() + b"\\n\\n"\n',
-        '            tail = b"data: " + error.body() + b"\\n\\n" + DONE_EVENT\n',
+        CHAT,
+        '        return b"data: " + error.body() + b"\\n\\n"\n',
+        '        return b"data: " + error.body() + b"\\n\\n" + DONE_EVENT\n',
         (
             RULES + "a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked",
             ALWAYS + "04_a_stream_succeeds_exactly_if_every_choice_has_its_finish_reason",
@@ -136,16 +136,16 @@ PLANTS = (
     ),
     Plant(
         "the usage that only we asked for leaks",
-        ANSWER,
+        CHAT,
         "        elif has_usage and self._strip_usage:",
         "        elif has_usage and not self._strip_usage:",
         (RULES + "usage_that_only_we_asked_for_is_read_and_stripped",),
     ),
     Plant(
         "a ping opens an event",
-        EXCHANGE,
-        'PING = b": ping\\n"',
-        'PING = b"data: {}\\n"',
+        PROTOCOL,
+        'b": ping\\n"',
+        'b"data: {}\\n"',
         (
             RELAY + "the_requests_body_is_let_go_at_commit_also_when_the_head_went_out_before",
             ALWAYS + "05_all_output_parses_and_says_the_same_however_input_is_cut",
@@ -208,15 +208,15 @@ PLANTS = (
     ),
     Plant(
         "a stream with a choice missing is complete",
-        ANSWER,
-        "self._seen == self._done and self._done.bit_count() >= self._n",
+        CHAT,
+        "self._seen == self._done and self._done.bit_count() >= self._choices",
         "self._seen == self._done",
         (RULES + "fewer_choices_than_asked_for_are_not_complete",),
     ),
     Plant(
         "any finish_reason completes",
-        ANSWER,
-        "self._seen == self._done and self._done.bit_count() >= self._n",
+        CHAT,
+        "self._seen == self._done and self._done.bit_count() >= self._choices",
         "self._done > 0",
         (RULES + "every_choice_needs_its_finish_reason",),
     ),

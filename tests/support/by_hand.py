@@ -18,12 +18,13 @@ from collections.abc import Sequence
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.core.answer import Endpoint
 from oxllm.core.attempt import Attempt, Phase
 from oxllm.core.budget import RetryBudget
 from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Headers, Try, Write
 from oxllm.core.exchange import Exchange, Facts, State
 from oxllm.core.outcome import Failure
+from oxllm.core.protocols import chat
+from oxllm.core.protocols.base import Asked, Protocol
 from oxllm.core.routing import Router
 
 EVENT_STREAM: Headers = [(b"content-type", b"text/event-stream")]
@@ -31,6 +32,7 @@ JSON: Headers = [(b"content-type", b"application/json")]
 ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
+PING = b": ping\n"
 WHOLE = b'{"choices":[{"index":0,"message":{"content":"hello"},"finish_reason":"stop"}]}'
 WALL = 1_700_000_000.0
 
@@ -153,7 +155,7 @@ class Drive:
         stream: bool = True,
         n: int = 1,
         timeout: float | None = None,
-        endpoint: Endpoint = Endpoint.CHAT,
+        protocol: Protocol = chat.PROTOCOL,
         wants_usage: bool = False,
         now: float = 1000.0,
         seed: int = 1,
@@ -168,7 +170,8 @@ class Drive:
         self.effects: list[Effect] = []
         route = self.router.resolve(self.plan.virtual_models[0].name)
         assert route is not None
-        facts = Facts(endpoint, stream, n, wants_usage, timeout)
+        asked = Asked(stream, n, wants_usage)
+        facts = Facts(protocol, protocol.endpoints[0], asked, "oxllm-1", timeout)
         self.exchange = Exchange(facts, route, self.router, self.budget, self.plan.retry, random.Random(seed), self.now)
 
     def next(self, **changes: object) -> Drive:

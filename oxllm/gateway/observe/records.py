@@ -34,8 +34,7 @@ class Record(msgspec.Struct, frozen=True):
     error: str | None
     steps: tuple[Step, ...]
     skips: dict[str, Skip]
-    operation: str = "chat"
-    """Or `embeddings`."""
+    protocol: str = "chat"
 
 
 class Records:

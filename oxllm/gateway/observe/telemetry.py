@@ -277,7 +277,7 @@ SCOPE = {"name": "oxllm", "version": __version__}
 def _spans(trace: Trace, record: Record) -> Iterable[dict[str, Any]]:
     began = record.time - record.total
     attributes = _attributes(
-        gen_ai__operation__name=record.operation,
+        gen_ai__operation__name=record.protocol,
         gen_ai__request__model=record.model,
         http__response__status_code=record.status,
         oxllm__request_id=record.id,
@@ -288,7 +288,7 @@ def _spans(trace: Trace, record: Record) -> Iterable[dict[str, Any]]:
     )
     parent = {} if trace.parent is None else {"parentSpanId": trace.parent}
     yield {
-        **_span(trace, 0, f"{record.operation} {record.model}", SERVER, began, record.time),
+        **_span(trace, 0, f"{record.protocol} {record.model}", SERVER, began, record.time),
         **parent,
         "attributes": attributes,
         "status": {} if record.error is None else {**ERROR, "message": record.error},

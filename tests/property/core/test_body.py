@@ -65,7 +65,7 @@ def test_what_is_sent_is_what_came_with_our_members_in_it(
         length, segments = request.render(model, extra, ask_usage)
     sent = b"".join(segments)
     expected = {**members, "model": json.dumps(model, ensure_ascii=False), **extra}
-    if ask_usage and request.stream:
+    if ask_usage:
         options = json.loads(expected.get("stream_options") or "null")
         kept = options if isinstance(options, dict) else {}
         expected["stream_options"] = json.dumps({**kept, "include_usage": True}, separators=(",", ":"))

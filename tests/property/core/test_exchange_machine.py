@@ -26,9 +26,9 @@ from oxllm import plan as plans
 from oxllm.core.attempt import TABLE as PHASES
 from oxllm.core.attempt import Attempt, Phase
 from oxllm.core.cooldown import Skip
-from oxllm.core.exchange import PING, TABLE, Exchange, State
+from oxllm.core.exchange import TABLE, Exchange, State
 from oxllm.core.outcome import Failure
-from tests.support.by_hand import DONE, FINISH, JSON, ROLE, Drive, error_body, make_plan, token
+from tests.support.by_hand import DONE, FINISH, JSON, PING, ROLE, Drive, error_body, make_plan, token
 
 NAMES = ("alpha", "beta", "gamma")
 TIMES = plans.Timeouts(connect=5.0, first_byte=20.0, answer=30.0, idle=15.0)

@@ -9,17 +9,19 @@ import msgspec
 import pytest
 
 from oxllm import plan as plans
-from oxllm.core.answer import HELD_MAX, Endpoint
 from oxllm.core.breaker import State as BreakerState
 from oxllm.core.effects import Begin, Try
-from oxllm.core.exchange import PING, State
+from oxllm.core.exchange import State
 from oxllm.core.outcome import Cause, Failure
+from oxllm.core.protocols import embeddings
+from oxllm.core.protocols.base import HELD_MAX
 from oxllm.core.routing import Skip
 from tests.support.by_hand import (
     DONE,
     EVENT_STREAM,
     FINISH,
     JSON,
+    PING,
     ROLE,
     WHOLE,
     Drive,
@@ -384,7 +386,7 @@ def test_the_wrong_kind_of_body_fails_over() -> None:
 
 def test_embeddings_are_checked_as_embeddings() -> None:
     vectors = b'{"data":[{"embedding":[1.0]}],"usage":{"prompt_tokens":2}}'
-    d = drive(stream=False, endpoint=Endpoint.EMBEDDINGS).answer("alpha", WHOLE).answer("beta", vectors)
+    d = drive(stream=False, protocol=embeddings.PROTOCOL).answer("alpha", WHOLE).answer("beta", vectors)
     assert (d.tried, d.client.body) == (["alpha", "beta"], vectors)
 
 

@@ -6,12 +6,13 @@ import pytest
 
 from oxllm import __version__, plan
 from oxllm.core import headers
+from oxllm.core.protocols.chat import PROTOCOL
 
 PROVIDER = plan.Provider("alpha", tls=True, host="api.alpha.example", port=443, path="/v1", api_key="sk-1")
 
 
 def sent(provider: plan.Provider = PROVIDER, stream: bool = False) -> list[str]:
-    head = headers.upstream_head(provider, "/chat/completions", stream)
+    head = headers.upstream_head(provider, PROTOCOL, PROTOCOL.endpoints[0], stream)
     assert head.endswith(b"\r\n")
     return head.decode("latin-1").removesuffix("\r\n").split("\r\n")
 

@@ -6,8 +6,11 @@ import json
 
 import pytest
 
-from oxllm.core.answer import HELD_MAX, Endpoint, PlainReader, StreamReader, Usage, check_head
 from oxllm.core.outcome import Kind, Outcome
+from oxllm.core.protocols import chat
+from oxllm.core.protocols.base import HELD_MAX, TAIL_MAX, Asked, PlainReader, Usage
+from oxllm.core.protocols.chat import ChatReader, StreamReader
+from oxllm.core.protocols.embeddings import VectorReader
 from oxllm.core.sse import EVENT_MAX
 
 
@@ -282,7 +285,7 @@ def test_an_idle_reader_is_small() -> None:
     reader = StreamReader(1, False)
     reader.feed(sse(TEXT))
     decoder = reader._decoder
-    parts = [reader, decoder, *(getattr(decoder, name) for name in decoder.__slots__)]
+    parts: list[object] = [reader, decoder, *(getattr(decoder, name) for name in decoder.__slots__)]
     assert sum(map(getsizeof, parts)) < 512
 
 
@@ -293,29 +296,31 @@ VECTORS = b'{"object":"list","data":[{"embedding":"AAAA","index":0}],"usage":{"p
 PAGE = b"\n<!DOCTYPE html><html><title>502</title></html>"
 
 
-def plain(body: bytes, endpoint: Endpoint = Endpoint.CHAT) -> tuple[PlainReader, Outcome | None]:
-    reader = PlainReader(endpoint)
+def plain(body: bytes, kind: type[PlainReader] = ChatReader) -> tuple[PlainReader, Outcome | None]:
+    reader = kind()
     for at in range(0, len(body), 7):
-        reader.feed(body[at : at + 7])
+        assert reader.feed(body[at : at + 7]) == b""
     return reader, reader.eof()
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "body", "usage"),
+    ("kind", "body", "usage"),
     [
-        (Endpoint.CHAT, CHAT, Usage(1)),
-        (Endpoint.CHAT, b"\n \n" + CHAT, Usage(1)),
-        (Endpoint.CHAT, CHAT.replace(b"}}", b'},"error":null}'), Usage(1)),
-        (Endpoint.CHAT, b'{"choices":[{"message":{"content":"\xf0\x9f\x98\x80"}}]}', None),
-        (Endpoint.EMBEDDINGS, VECTORS, Usage(3)),
-        (Endpoint.EMBEDDINGS, b'{"data":[{"embedding":[0.1,-2e-3]}]}', None),
+        (ChatReader, CHAT, Usage(1)),
+        (ChatReader, b"\n \n" + CHAT, Usage(1)),
+        (ChatReader, CHAT.replace(b"}}", b'},"error":null}'), Usage(1)),
+        (ChatReader, b'{"choices":[{"message":{"content":"\xf0\x9f\x98\x80"}}]}', None),
+        (VectorReader, VECTORS, Usage(3)),
+        (VectorReader, b'{"data":[{"embedding":[0.1,-2e-3]}]}', None),
     ],
     ids=["chat", "white space first", "error null", "emoji", "base64", "numbers"],
 )
-def test_an_answer_that_is_whole_is_handed_out_as_it_came(endpoint: Endpoint, body: bytes, usage: Usage | None) -> None:
-    reader, verdict = plain(body, endpoint)
+def test_an_answer_that_is_whole_is_handed_out_as_it_came(
+    kind: type[PlainReader], body: bytes, usage: Usage | None
+) -> None:
+    reader, verdict = plain(body, kind)
     assert (verdict, reader.usage, reader.pending) == (None, usage, len(body))
-    assert (reader.take(), reader.pending) == (body, 0)
+    assert (reader.closing(), reader.pending) == (body, 0)
 
 
 @pytest.mark.parametrize(
@@ -358,59 +363,90 @@ def test_a_200_that_is_no_answer(body: bytes, why: str, code: str | None) -> Non
     ],
 )
 def test_a_200_that_holds_no_embeddings(body: bytes, why: str) -> None:
-    assert reason(plain(body, Endpoint.EMBEDDINGS)[1]) == why
+    assert reason(plain(body, VectorReader)[1]) == why
 
 
-def long(body: bytes, endpoint: Endpoint = Endpoint.CHAT) -> PlainReader:
-    reader = PlainReader(endpoint)
-    reader.feed(body + b"x" * (HELD_MAX + 1 - len(body)))
-    return reader
+START = b'{"choices":[{"message":{"content":"'
 
 
-def test_an_answer_over_the_bound_is_handed_out_by_its_start() -> None:
-    reader = PlainReader(Endpoint.CHAT)
-    reader.feed(b'{"choices":[{"message":{"content":"')
-    reader.feed(b"x" * (HELD_MAX - reader.pending))
-    overflow = [reader.overflow]
-    reader.feed("ä".encode()[:1])
-    overflow.append(reader.overflow)
-    assert reader.check_start() is None
-    assert len(reader.take()) == HELD_MAX + 1
-    reader.feed("ä".encode()[1:] + b'"}}]}\n')
-    assert (overflow, reader.overflow, reader.pending) == ([False, True], False, 0)
-    assert reader.eof() is None
+def long(body: bytes, kind: type[PlainReader] = ChatReader) -> tuple[PlainReader, bytes]:
+    """A reader of a body that is filled up to one byte over the bound, and what it has passed on."""
+    reader = kind()
+    return reader, reader.feed(body + b"x" * (HELD_MAX + 1 - len(body)))
 
 
-def test_a_long_answer_that_ends_inside_is_cut() -> None:
-    reader = long(b'{"choices":[{"message":{"content":"')
-    reader.take()
-    reader.feed(b'more"}')
-    reader.feed(b" ")
-    assert reader.eof() is None
-    reader.feed(b"]")
+def test_an_answer_over_the_bound_is_passed_on_by_its_start() -> None:
+    reader = ChatReader()
+    held = [reader.feed(START), reader.feed(b"x" * (HELD_MAX - reader.pending))]
+    assert (held, reader.content, reader.pending) == ([b"", b""], 0, HELD_MAX)
+    passed = reader.feed("ä".encode()[:1])
+    assert (len(passed), reader.content, reader.pending) == (HELD_MAX + 1, 1, 0)
+    assert reader.feed("ä".encode()[1:] + b'"}}]}\n') == "ä".encode()[1:] + b'"}}]'
+    assert (reader.eof(), reader.closing()) == (None, b"}\n")
+
+
+@pytest.mark.parametrize("tail", [b'more"}', b'more"}}]', b'more"}}] ', b'more\\"}}]}', b"}"])
+def test_a_long_answer_that_ends_inside_is_cut_whatever_its_last_byte(tail: bytes) -> None:
+    reader, passed = long(START)
+    passed += reader.feed(tail)
     assert reason(reader.eof()) == "cut JSON"
+    assert passed.endswith(tail)
+
+
+def test_a_long_answer_that_is_cut_in_the_read_that_crosses_the_bound_is_not_whole() -> None:
+    reader, passed = long(START)
+    assert (len(passed), reason(reader.eof())) == (HELD_MAX + 1, "cut JSON")
+
+
+def test_the_last_bracket_of_a_long_answer_waits_for_the_end() -> None:
+    body = START + b"x" * HELD_MAX + b'"}}]}'
+    reader = ChatReader()
+    assert reader.feed(body) == body[:-1]
+    assert (reader.feed(b" \n"), reader.pending) == (b"", 3)
+    assert (reader.eof(), reader.closing()) == (None, b"} \n")
+
+
+@pytest.mark.parametrize("behind", [b"}", b"x", b"\n{}", b" " * (TAIL_MAX + 1)])
+def test_what_stands_behind_a_long_answer_is_a_break(behind: bytes) -> None:
+    reader, _ = long(START)
+    assert reader.feed(b'"}}]}') == b'"}}]'
+    assert (reader.feed(behind), reason(reader.failure)) == (b"", "more than one JSON value")
+    assert reader.eof() is reader.failure
 
 
 @pytest.mark.parametrize(
-    ("body", "endpoint", "why"),
+    ("body", "kind", "why"),
     [
-        (b'{"error":{"message":"', Endpoint.CHAT, "invalid or cut JSON"),
-        (PAGE, Endpoint.CHAT, "HTML instead of an answer"),
-        (b'{"choices":[{"a":"\xff', Endpoint.CHAT, "invalid or cut JSON"),
-        (b'{"choices":[{"a":', Endpoint.CHAT, "invalid or cut JSON"),
-        (b'{"choices":[{"a":' + b"[" * 200_000, Endpoint.CHAT, "invalid or cut JSON"),
-        (b'{"choices":[{"a":"', Endpoint.EMBEDDINGS, "invalid or cut JSON"),
+        (b'{"error":{"message":"', ChatReader, "invalid or cut JSON"),
+        (PAGE, ChatReader, "HTML instead of an answer"),
+        (b'{"choices":[{"a":"\xff', ChatReader, "invalid or cut JSON"),
+        (b'{"choices":[{"a":', ChatReader, "invalid or cut JSON"),
+        (b'{"choices":[{"a":' + b"[" * 200_000, ChatReader, "invalid or cut JSON"),
+        (b'{"choices":[{"a":"', VectorReader, "invalid or cut JSON"),
     ],
     ids=["error", "HTML", "not UTF-8", "garbage", "too deep", "the other endpoint's"],
 )
-def test_a_long_body_that_begins_no_answer(body: bytes, endpoint: Endpoint, why: str) -> None:
-    assert reason(long(body, endpoint).check_start()) == why
+def test_a_long_body_that_begins_no_answer(body: bytes, kind: type[PlainReader], why: str) -> None:
+    reader, passed = long(body, kind)
+    assert (passed, reader.content, reason(reader.failure)) == (b"", 0, why)
+    assert reader.feed(b"x") == b""
 
 
-def test_the_start_of_an_answer_that_is_all_there_is_checked_whole() -> None:
-    reader = PlainReader(Endpoint.CHAT)
-    reader.feed(CHAT.replace(b'"stop"', b'"error"'))
-    assert reason(reader.check_start()) == 'finish_reason "error"'
+def test_an_answer_is_released_early_if_it_begins_as_one() -> None:
+    reader = ChatReader()
+    reader.feed(START)
+    assert (reader.release(), reader.content, reader.pending) == (START, 1, 0)
+    assert reader.release() == b""
+    assert reader.feed(b'Hi"}}]}') == b'Hi"}}]'
+    assert (reader.eof(), reader.closing()) == (None, b"}")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", PAGE, CHAT.replace(b'"stop"', b'"error"')])
+def test_what_begins_no_answer_is_not_released(body: bytes) -> None:
+    reader = ChatReader()
+    reader.feed(body)
+    assert (reader.release(), reader.content, reader.failure) == (b"", 0, None)
+    assert reader.eof() is not None
 
 
 # Heads.
@@ -439,6 +475,6 @@ def test_the_start_of_an_answer_that_is_all_there_is_checked_whole() -> None:
 def test_a_head_may_already_say_no(
     status: int, headers: list[tuple[bytes, bytes]], stream: bool, why: str | None
 ) -> None:
-    verdict = check_head(status, headers, stream)
+    verdict = chat.PROTOCOL.check_head(status, headers, Asked(stream))
     assert reason(verdict) == why
     assert verdict is None or verdict == Outcome(Kind.BAD_ANSWER, verdict.reason, status)

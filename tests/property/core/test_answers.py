@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, NoReturn
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from oxllm.core.answer import Endpoint, PlainReader, StreamReader, Usage
+from oxllm.core.protocols.base import PlainReader, Usage
+from oxllm.core.protocols.chat import ChatReader, StreamReader
+from oxllm.core.protocols.embeddings import VectorReader
 from tests.property.core.cuts import cut
 from tests.property.core.test_sse import naive as naive_events
 
@@ -102,7 +104,7 @@ def known_shape(choices: object) -> bool:
 
 
 def naive(stream: bytes, n: int, strip: bool) -> Reading:
-    """SPEC 8, read slowly: the whole stream is there, and every event is parsed in full."""
+    """docs/failures.md, read slowly: the whole stream is there, and every event is parsed in full."""
     out, content, dropped, usage = b"", 0, 0, None
     done: dict[int, bool] = {}
 
@@ -179,22 +181,45 @@ def test_what_comes_out_is_strict_json_in_whole_events_and_never_done(stream: by
         assert all(isinstance(strictly(payload)["choices"], list) for payload in naive_events(out))
 
 
-@given(st.binary(max_size=60) | EVENTS.map(lambda value: json.dumps(value).encode()), st.sampled_from(Endpoint))
+@given(
+    st.binary(max_size=60) | EVENTS.map(lambda value: json.dumps(value).encode()),
+    st.sampled_from([ChatReader, VectorReader]),
+)
 def test_a_plain_body_is_an_answer_only_if_it_is_strict_json_with_choices_or_data(
-    body: bytes, endpoint: Endpoint
+    body: bytes, kind: type[PlainReader]
 ) -> None:
-    reader = PlainReader(endpoint)
+    reader = kind()
     reader.feed(body)
     if reader.eof() is None:
-        assert strictly(body)["choices" if endpoint is Endpoint.CHAT else "data"]
-        assert reader.take() == body
+        assert strictly(body)["choices" if kind is ChatReader else "data"]
+        assert reader.closing() == body
 
 
 @given(st.lists(CHOICES, min_size=1, max_size=3), st.data())
 def test_no_proper_prefix_of_an_answer_is_an_answer(choices: list[dict[str, Any]], data: st.DataObject) -> None:
     body = json.dumps({"id": "x", "choices": choices}).encode()
-    whole, part = PlainReader(Endpoint.CHAT), PlainReader(Endpoint.CHAT)
+    whole, part = ChatReader(), ChatReader()
     whole.feed(body)
     assert (whole.eof() is None) == all(choice.get("finish_reason") != "error" for choice in choices)
     part.feed(body[: data.draw(st.integers(0, len(body) - 1))])
     assert part.eof() is not None
+
+
+@given(st.lists(CHOICES, min_size=1, max_size=3), st.sampled_from(["", "}", '"}]}', "ä\\\\", "[{"]), st.data())
+def test_an_answer_passed_on_before_its_end_is_whole_only_if_all_of_it_came(
+    choices: list[dict[str, Any]], text: str, data: st.DataObject
+) -> None:
+    body = json.dumps({"choices": [{"index": 0}, *choices], "x": text}).encode() + b"\n"
+    begun = data.draw(st.integers(body.index(b"0"), len(body) - 3))
+    end = data.draw(st.integers(begun, len(body)))
+    reader = ChatReader()
+    reader.feed(body[:begun])
+    out = reader.release()
+    if not reader.content:
+        return
+    assert out == body[:begun]
+    out += b"".join(reader.feed(part) for part in cut(body[begun:end], data))
+    whole = end >= len(body) - 1
+    assert (reader.eof() is None) == whole
+    assert out == body[: min(end, len(body) - 2)]
+    assert out + reader.closing() == body[:end]

@@ -1,0 +1,70 @@
+"""Where JSON ends, found without parsing it: strings are skipped, brackets counted.
+
+What is looked at arrives in parts, cut anywhere, and may be large: nearly all of the work is done by `bytes` methods.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import accumulate
+
+_STEPS = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
+"""How the level changes at an opening bracket, a closing one and a colon, as a signed byte."""
+_NO_STEPS = bytes(set(range(256)) - set(b"[{]}:"))
+_QUOTE_OR_BRACKET = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
+
+
+def ends_in_escape(part: bytes) -> bool:
+    """Whether the last byte of `part` is a backslash whose other half is still to come."""
+    return part.endswith(b"\\") and (len(part) - len(part.rstrip(b"\\"))) % 2 == 1
+
+
+def levels(part: bytes, inside: bool, level: int) -> tuple[list[int], bool]:
+    """The level before `part` and after each bracket or colon in it, and whether it ends inside a string.
+
+    `inside`: it begins inside one. It must not end in an escape. A run of backslashes begins an escape, so taking them
+    out in pairs leaves only those that escape something.
+    """
+    if b"\\" in part:
+        part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
+    pieces = part.split(b'"')
+    steps = b"".join(pieces[inside::2]).translate(_STEPS, _NO_STEPS)
+    return list(accumulate(memoryview(steps).cast("b"), initial=level)), inside ^ (len(pieces) % 2 == 0)
+
+
+def first_at(part: bytes, inside: bool, level: int, wanted: int) -> int:
+    """Where in `part` the bracket is that brings the level to `wanted`, -1 if there is none."""
+    for token in _QUOTE_OR_BRACKET.finditer(part):
+        if token[0] == b'"':
+            inside = not inside
+        elif not inside and token[0] in b"[]{}":
+            level += 1 if token[0] in b"[{" else -1
+            if level == wanted:
+                return token.start()
+    return -1
+
+
+class Closing:
+    """Finds the bracket that closes a JSON object or array which arrives in parts."""
+
+    __slots__ = ("_escape", "_inside", "_level")
+
+    def __init__(self) -> None:
+        self._level = 0
+        self._inside = False
+        """Inside a string."""
+        self._escape = False
+        """The last byte was a backslash whose other half is still to come."""
+
+    def find(self, part: bytes) -> int | None:
+        """The offset of the closing bracket in `part`; None if it is not there. Not to be called again behind it."""
+        ahead = int(self._escape)
+        if ahead:
+            part = b"\\" + part
+        self._escape = ends_in_escape(part)
+        whole = part[:-1] if self._escape else part
+        found, inside = levels(whole, self._inside, self._level)
+        if min(found[1:], default=1) <= 0:
+            return first_at(whole, self._inside, self._level, 0) - ahead
+        self._level, self._inside = found[-1], inside
+        return None

@@ -1,0 +1,338 @@
+"""What a protocol has to say: one file each, behind this interface.
+
+A protocol is an API that clients speak and providers serve. Bytes are passed, never translated, so what the gateway
+needs to know is little: how a request is read, when its answer has content, is whole or has failed, and what our own
+errors, pings and ends look like. The defaults here are the OpenAI API's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from oxllm.core.body import RequestBody, invalid_utf8
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.hints import Headers
+from oxllm.core.nesting import Closing
+from oxllm.core.outcome import Kind, Outcome, error_word
+
+HELD_MAX = 256 * 1024
+"""Bytes of a plain answer that are held until it is whole."""
+TAIL_MAX = 64 * 1024
+"""Bytes of white space behind a plain answer."""
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+NOTHING = msgspec.Raw(b"")
+EMPTY = (NOTHING, *map(msgspec.Raw, (b"null", b'""', b"[]", b"{}", b"false")))
+"""What says nothing, as content and as an error. Raw, so that no text is decoded."""
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+SPACE = b" \t\r\n"
+decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens, as the provider counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt's."""
+    reasoning_tokens: int = 0
+    """Of the completion's."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A path that is proxied."""
+
+    method: str
+    path: str
+    """Under a provider's base URL, and under our /v1."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a protocol reads of a request's body."""
+
+    stream: bool = False
+    choices: int = 1
+    """How many an answer must have, at least 1."""
+    wants_usage: bool = False
+    """The client itself asked for usage in its stream."""
+    session: str | None = None
+    """What the client calls the conversation that this belongs to."""
+    previous: str | None = None
+    """The id of an earlier answer that this one continues."""
+
+
+class Reader:
+    """One response body being read: a stream or a plain answer.
+
+    `feed` is called with each part and `eof` at the end of the response's framing. The attempt looks at the
+    attributes after each call.
+    """
+
+    __slots__ = ("complete", "content", "dropped", "failure", "finished", "told", "usage", "working")
+
+    def __init__(self) -> None:
+        self.content = 0
+        """Pieces that bear content so far."""
+        self.working = False
+        """The provider is at work, though it has sent no content: `answer` is its limit now instead of `first_byte`."""
+        self.complete = False
+        """The answer is whole, whatever comes behind it."""
+        self.finished = False
+        """Nothing behind is worth reading."""
+        self.failure: Outcome | None = None
+        """Why the answer is broken or failed; only the exchange knows whether any of it was committed to."""
+        self.told = False
+        """The failure was in the provider's own words, and they have been passed on to the client."""
+        self.usage: Usage | None = None
+        self.dropped = 0
+        """Events that nobody knows, and that were not passed on."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of what is not whole."""
+        return 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Another part of the body. What the client may have now, ready to be sent; nothing behind a break."""
+        raise NotImplementedError
+
+    def eof(self) -> Outcome | None:
+        """The response has ended: None if the answer is whole, else why it is not."""
+        raise NotImplementedError
+
+    def release(self) -> bytes:
+        """There is no memory to hold more: what may be sent before the answer is whole, nothing if none of it may."""
+        return b""
+
+    def closing(self) -> bytes:
+        """What is still to be sent behind an answer that is whole."""
+        return b""
+
+    def interruption(self, error: ApiError, request_id: str) -> bytes:
+        """What tells a client that its answer broke off behind content; nothing if no words would be understood."""
+        return b""
+
+
+class PlainReader(Reader):
+    """Holds and checks an answer that is no stream: one JSON object.
+
+    Up to HELD_MAX it is held until its end and checked whole. If it is longer, or must be sent before its end
+    (`release`), its beginning is checked; from then on it is passed on as it comes, but for its last bracket and what
+    stands behind: those wait for the end (`closing`), so that an answer that was cut never looks whole.
+    """
+
+    __slots__ = ("_closing", "_held")
+
+    START: ClassVar[re.Pattern[bytes]]
+    """What a long answer must have in its first HELD_MAX bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held = bytearray()
+        """All of it; once something was passed on, the last bracket and what stands behind."""
+        self._closing: Closing | None = None
+        """Set once something was passed on."""
+
+    def check(self, body: bytes) -> Outcome | None:
+        """Why this JSON text is no answer; None if it is one. Notes its usage. May raise one of NOT_JSON."""
+        raise NotImplementedError
+
+    @property
+    def pending(self) -> int:
+        """Bytes held."""
+        return len(self._held)
+
+    def feed(self, data: bytes) -> bytes:
+        """Another part of the body."""
+        if self.failure is not None:
+            return b""
+        if self._closing is not None:
+            return self._pass(data)
+        self._held += data
+        if len(self._held) <= HELD_MAX:
+            return b""
+        self.failure = self._check_start()
+        return self._begin() if self.failure is None else b""
+
+    def release(self) -> bytes:
+        """What is held, if it begins an answer."""
+        if self._closing is not None or self.failure is not None or self._check_start() is not None:
+            return b""
+        return self._begin()
+
+    def eof(self) -> Outcome | None:
+        """The response has ended: None if the answer is whole, else why it cannot be used."""
+        if self.failure is None:
+            self.failure = self._check() if self._closing is None else self._check_end()
+        if self.failure is None:
+            self.content = 1
+            self.complete = self.finished = True
+        return self.failure
+
+    def closing(self) -> bytes:
+        """What was held to the end."""
+        held, self._held = bytes(self._held), bytearray()
+        return held
+
+    def _begin(self) -> bytes:
+        self.content = 1
+        self._closing = Closing()
+        return self._pass(self.closing())
+
+    def _pass(self, data: bytes) -> bytes:
+        """Pass on a part of a long answer, as far as it cannot be its end."""
+        assert self._closing is not None
+        if self._held:
+            self._held += data
+            self._look_behind(data)
+            return b""
+        at = self._closing.find(data)
+        if at is None:
+            return data
+        self._held += memoryview(data)[at:]
+        self._look_behind(data[at + 1 :])
+        return data[:at]
+
+    def _look_behind(self, data: bytes) -> None:
+        if data.strip(SPACE) or len(self._held) > TAIL_MAX:
+            self.failure = Outcome(Kind.BAD_ANSWER, "more than one JSON value")
+
+    def _check_end(self) -> Outcome | None:
+        return None if self._held else Outcome(Kind.BAD_ANSWER, "cut JSON")
+
+    def _check_start(self) -> Outcome | None:
+        """None if what is held begins an answer: JSON so far, and its first result has begun."""
+        held = self._held
+        if self.START.search(held) is None or invalid_utf8(held, final=False) is not None:
+            return self._refuse()
+        try:
+            decode_raw(held)
+        except msgspec.DecodeError as error:
+            return None if "truncated" in str(error) else self._refuse()
+        except RecursionError:
+            return self._refuse()
+        return self._check()
+
+    def _check(self) -> Outcome | None:
+        held = bytes(self._held)
+        try:
+            held.decode()
+            return self.check(held)
+        except NOT_JSON:
+            return self._refuse()
+
+    def _refuse(self) -> Outcome:
+        """What the body is instead of an answer, by its first bytes."""
+        held = bytes(self._held[:64]).lstrip(SPACE)
+        for start, reason in _INSTEAD:
+            if held.startswith(start):
+                return Outcome(Kind.BAD_ANSWER, reason)
+        return Outcome(Kind.BAD_ANSWER, "invalid or cut JSON" if held else "an empty body")
+
+
+_INSTEAD = (
+    (b"<", "HTML instead of an answer"),
+    (b"data:", "a stream instead of an answer"),
+    (b"event:", "a stream instead of an answer"),
+    (b":", "a stream instead of an answer"),
+)
+_TYPES_FOR_PLAIN = {b"text/event-stream": "a stream instead of an answer", b"text/html": "HTML instead of an answer"}
+_TYPES_FOR_STREAM = {b"application/json": "JSON instead of a stream", b"text/html": "HTML instead of a stream"}
+"""Content types that say it all. Others are not trusted: the body decides."""
+
+
+def bad_answer(reason: str, body: bytes) -> Outcome:
+    """A body that is no answer, with the word for it that it has itself."""
+    return Outcome(Kind.BAD_ANSWER, reason, code=error_word(body))
+
+
+def check_coding(status: int, headers: Headers) -> Outcome | None:
+    """What a 2xx of any protocol must not be.
+
+    We ask for `identity`, so a content coding is a provider's mistake; and 204, 205 (RFC 9110, 15.3.5 and 15.3.6)
+    and 206, which nobody asked for, hold no answer.
+    """
+    if status in (204, 205, 206):
+        return Outcome(Kind.BAD_ANSWER, f"HTTP {status}", status)
+    for name, value in headers:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            return Outcome(Kind.BAD_ANSWER, "a content-encoding nobody asked for", status)
+    return None
+
+
+class Protocol:
+    """One API. Each has one value, `PROTOCOL` in its file."""
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    """In the config, in metrics and in logs."""
+    endpoints: ClassVar[tuple[Endpoint, ...]]
+    ping: ClassVar[bytes] = b": ping\n"
+    """Keeps a client waiting once a stream's head has gone out. A comment of one line: it may stand between events,
+    and a blank line behind it would be an event to some parsers."""
+    break_is_clean: ClassVar[bool] = False
+    """After `Reader.interruption` the chunks are ended properly. Else the connection is closed without the last one."""
+    auth: ClassVar[str] = "bearer"
+    """How the key goes to a provider of which the config does not say it; or `x-api-key`."""
+
+    def asked(self, body: RequestBody) -> Asked:
+        """What a request asks for. Raises BadBody."""
+        return Asked()
+
+    def check_head(self, status: int, headers: Headers, asked: Asked) -> Outcome | None:
+        """What the head of a 2xx already says against it; None if the body is worth reading."""
+        verdict = check_coding(status, headers)
+        if verdict is not None:
+            return verdict
+        types = _TYPES_FOR_STREAM if asked.stream else _TYPES_FOR_PLAIN
+        for name, value in headers:
+            if name == b"content-type":
+                reason = types.get(value.partition(b";")[0].strip().lower())
+                if reason is not None:
+                    return Outcome(Kind.BAD_ANSWER, reason, status)
+        return None
+
+    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
+        """A reader for a stream. `strip_usage`: the client did not ask for usage, we did. `wall`: seconds since the
+        epoch, for dates in an error."""
+        raise NotImplementedError
+
+    def plain_reader(self, asked: Asked, wall: float) -> Reader:
+        """A reader for an answer that is no stream."""
+        raise NotImplementedError
+
+    # Our own words.
+
+    def refusal(self, error: ApiError) -> ApiError:
+        """What a refusal of ours is in this protocol, whose clients may read a status in their own way."""
+        return error
+
+    def error_body(self, error: ApiError, request_id: str) -> bytes:
+        """The body of an error that we answer with."""
+        return error.body()
+
+    def error_headers(self, error: ApiError, request_id: str) -> list[tuple[bytes, bytes]]:
+        """The headers that go with it."""
+        return error.headers()
+
+    def error_event(self, error: ApiError, request_id: str) -> bytes:
+        """The same for a stream whose head has gone out without any content."""
+        return b"data: " + error.body() + b"\n\n"
+
+    def received_event(self, status: int, body: bytes, request_id: str) -> bytes:
+        """A provider's error body for a stream whose head has gone out.
+
+        What is no error object (an HTML page) would crash the client's parser, so it gets one of ours.
+        """
+        try:
+            parsed = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+            if bytes(parsed["error"]).lstrip().startswith(b"{"):
+                return b"data: " + msgspec.json.format(body, indent=0) + b"\n\n"
+        except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError):
+            pass
+        return self.error_event(api_error(status, f"the provider answered HTTP {status}"), request_id)

@@ -1,0 +1,307 @@
+"""Chat completions: what a request asks for, and what makes an answer whole.
+
+A stream may stop in the middle and still end its chunks correctly, so HTTP says nothing about it; only its events
+do. What each means here:
+
+    data                                       passed on    means
+    ----                                       ---------    -----
+    choices that bear content                  yes          content: the answer has begun
+    choices with a role, empty deltas, none    yes          nothing yet (Azure's filter results, Ollama's lost errors)
+    a finish_reason                            yes          that choice is done; all are: the answer is complete
+    no choices but usage                       unless       counted; dropped if only we asked for it
+    JSON without choices or error (a ping),    no           nothing; counted
+      or nothing but white space
+    error, or finish_reason "error"            no           a break
+    what is no JSON, or choices of no          no           a break: it may have been content
+      known shape, an event over 1 MiB
+    [DONE]                                     no           a break, unless complete
+
+A break after completion is none: the answer is there, and only reading stops.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core import sse
+from oxllm.core.body import RequestBody
+from oxllm.core.errors import ApiError
+from oxllm.core.outcome import Kind, Outcome, error_word
+from oxllm.core.protocols.base import (
+    EMPTY,
+    NOT_JSON,
+    NOTHING,
+    Asked,
+    Count,
+    Endpoint,
+    PlainReader,
+    Protocol,
+    Reader,
+    Usage,
+    bad_answer,
+    decode_raw,
+)
+
+CHOICES_MAX = 1024
+"""Choices of one answer; the OpenAI API allows 128."""
+DONE_EVENT = b"data: [DONE]\n\n"
+
+
+class _PromptDetails(msgspec.Struct, gc=False):
+    cached_tokens: Count | None = None
+
+
+class _CompletionDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: Count | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    """Every field here bears content when it is not empty; `role` and what else there is does not."""
+
+    content: Raw = NOTHING
+    reasoning: Raw = NOTHING  # OpenRouter, Groq, Ollama, vLLM
+    reasoning_content: Raw = NOTHING  # DeepSeek, older vLLM, SGLang
+    reasoning_details: Raw = NOTHING  # OpenRouter
+    thinking_blocks: Raw = NOTHING  # LiteLLM
+    refusal: Raw = NOTHING
+    tool_calls: Raw = NOTHING
+    function_call: Raw = NOTHING  # before tools
+    audio: Raw = NOTHING
+    images: Raw = NOTHING  # OpenRouter
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta | None = None
+    index: int | None = None
+    finish_reason: str | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    """An event of a stream, or a plain chat answer: what is read of both is the same."""
+
+    choices: list[_Choice] | None = None
+    error: Raw = NOTHING
+    usage: Raw = NOTHING
+
+
+class _LooseEvent(msgspec.Struct, gc=False):
+    """An event whose choices could not be read."""
+
+    choices: Raw = NOTHING
+    error: Raw = NOTHING
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_loose = msgspec.json.Decoder(_LooseEvent).decode
+_decode_usage = msgspec.json.Decoder(_Usage).decode
+
+
+class StreamReader(Reader):
+    """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
+
+    __slots__ = ("_choices", "_decoder", "_done", "_seen", "_strip_usage")
+
+    def __init__(self, choices: int, strip_usage: bool) -> None:
+        super().__init__()
+        self._decoder = sse.Decoder()
+        self._choices = choices
+        self._strip_usage = strip_usage
+        self._seen = 0
+        """Bit i: choice i has been seen."""
+        self._done = 0
+        """Bit i: choice i has its finish_reason."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of an event that is not whole."""
+        return self._decoder.pending
+
+    def feed(self, data: bytes) -> bytes:
+        """What a client may have of the events that `data` completes, ready to be sent; nothing behind a break."""
+        if self.finished or self.failure is not None:
+            return b""
+        try:
+            events = self._decoder.feed(data)
+            if len(events) == 1:
+                return self._read(events[0])
+            return b"".join(map(self._read, events))
+        except sse.TooLarge as error:
+            ready = b"".join(map(self._read, error.events))
+        self._stop("an event over 1 MiB")
+        return ready
+
+    def eof(self) -> Outcome | None:
+        """The response has ended: None if the answer is whole, else why it is not."""
+        if self.complete:
+            return None
+        if self.failure is None:
+            self._stop(self._missing())
+        return self.failure
+
+    def closing(self) -> bytes:
+        """The end mark: the provider's own is never passed on."""
+        return DONE_EVENT
+
+    def interruption(self, error: ApiError, request_id: str) -> bytes:
+        """An event with an error: SDKs raise it with its code."""
+        return b"data: " + error.body() + b"\n\n"
+
+    def _missing(self) -> str:
+        if self.pending:
+            return "the stream was cut inside an event"
+        if self.content:
+            return "the stream ended without a finish_reason"
+        return "the stream ended without content" if self._seen else "the stream was empty"
+
+    def _read(self, payload: bytes) -> bytes:
+        """One event: what the client gets of it."""
+        if self.finished or self.failure is not None:
+            return b""
+        try:
+            if not payload.isascii():
+                payload.decode()
+            event = _decode_event(payload)
+        except NOT_JSON:
+            return self._read_odd(payload)
+        if event.error not in EMPTY:
+            return self._stop("an error in the stream", error_word(payload))
+        has_usage = event.usage not in EMPTY
+        if has_usage:
+            self.usage = read_usage(event.usage) or self.usage
+        choices = event.choices
+        if choices is None:
+            self.dropped += 1
+            return b""
+        if choices:
+            if not self._take(choices):
+                return b""
+        elif has_usage and self._strip_usage:
+            return b""
+        if b"\n" in payload:
+            payload = payload.replace(b"\n", b"\ndata: ")
+        return b"data: " + payload + b"\n\n"
+
+    def _take(self, choices: list[_Choice]) -> bool:
+        """Account for the choices of one event; False if they break the stream."""
+        bears = False
+        for choice in choices:
+            index = choice.index or 0
+            if not 0 <= index < CHOICES_MAX:
+                self._stop("a choice with an impossible index")
+                return False
+            if not self._seen >> index & 1:
+                self._seen |= 1 << index
+                self.complete = False
+            reason = choice.finish_reason
+            if reason:
+                if reason == "error":
+                    self._stop('finish_reason "error"')
+                    return False
+                self._done |= 1 << index
+                bears = True
+            elif not bears and choice.delta is not None:
+                bears = _bears_content(choice.delta)
+        self.content += bears
+        self.complete = self._seen == self._done and self._done.bit_count() >= self._choices
+        return True
+
+    def _read_odd(self, payload: bytes) -> bytes:
+        """What is no event of ours: the end mark, JSON of another shape, or no JSON."""
+        if payload == b"[DONE]":
+            return self._stop("its end mark came before a finish_reason")
+        if not payload.strip():
+            self.dropped += 1
+            return b""
+        try:
+            payload.decode()
+            decode_raw(payload)
+            event = _decode_loose(payload)
+        except msgspec.ValidationError:  # JSON, but no object
+            self.dropped += 1
+            return b""
+        except NOT_JSON:
+            return self._stop("data that is not JSON")
+        if event.error not in EMPTY:
+            return self._stop("an error in the stream", error_word(payload))
+        return self._stop("choices of an unknown shape")
+
+    def _stop(self, reason: str, code: str | None = None) -> bytes:
+        """Pass nothing on any more. Behind a complete answer that is its end, else a break."""
+        if self.complete:
+            self.finished = True
+        else:
+            self.failure = Outcome(Kind.BAD_ANSWER, reason, code=code)
+        return b""
+
+
+def _bears_content(delta: _Delta) -> bool:
+    return delta.content not in EMPTY or any(raw not in EMPTY for raw in msgspec.structs.astuple(delta))
+
+
+def read_usage(raw: Raw) -> Usage | None:
+    """The `usage` of an answer; None if it has none that can be read."""
+    if raw in EMPTY:
+        return None
+    try:
+        usage = _decode_usage(raw)
+    except msgspec.ValidationError:
+        return None
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        (prompt and prompt.cached_tokens) or 0,
+        (completion and completion.reasoning_tokens) or 0,
+    )
+
+
+class ChatReader(PlainReader):
+    """Reads an answer that is no stream."""
+
+    __slots__ = ()
+    START = re.compile(rb'"choices"\s*:\s*\[\s*\{')
+
+    def check(self, body: bytes) -> Outcome | None:
+        """Choices without an error."""
+        answer = _decode_event(body)
+        if answer.error not in EMPTY:
+            return bad_answer("an error instead of an answer", body)
+        if not answer.choices:
+            return bad_answer("no choices", body)
+        if any(choice.finish_reason == "error" for choice in answer.choices):
+            return bad_answer('finish_reason "error"', body)
+        self.usage = read_usage(answer.usage)
+        return None
+
+
+class Chat(Protocol):
+    """`POST /chat/completions` (https://platform.openai.com/docs/api-reference/chat)."""
+
+    __slots__ = ()
+    name = "chat"
+    endpoints = (Endpoint("POST", "/chat/completions"),)
+
+    def asked(self, body: RequestBody) -> Asked:
+        """A stream or not, and how many choices."""
+        return Asked(body.flag("stream"), body.count("n"), body.wants_usage())
+
+    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
+        """Reads chat completion chunks."""
+        return StreamReader(asked.choices, strip_usage)
+
+    def plain_reader(self, asked: Asked, wall: float) -> Reader:
+        """Reads one chat completion."""
+        return ChatReader()
+
+
+PROTOCOL = Chat()

@@ -1,0 +1,55 @@
+"""Embeddings: vectors in one JSON answer."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core.outcome import Outcome
+from oxllm.core.protocols.base import EMPTY, NOTHING, Asked, Endpoint, PlainReader, Protocol, Reader, bad_answer
+from oxllm.core.protocols.chat import read_usage
+
+
+class _Vectors(msgspec.Struct, gc=False):
+    """An answer with embeddings: base64 or lists of numbers, so nothing of them is decoded."""
+
+    data: list[Raw] | None = None
+    error: Raw = NOTHING
+    usage: Raw = NOTHING
+
+
+_decode_vectors = msgspec.json.Decoder(_Vectors).decode
+
+
+class VectorReader(PlainReader):
+    """Reads one answer."""
+
+    __slots__ = ()
+    START = re.compile(rb'"data"\s*:\s*\[\s*\{')
+
+    def check(self, body: bytes) -> Outcome | None:
+        """Vectors without an error."""
+        answer = _decode_vectors(body)
+        if answer.error not in EMPTY:
+            return bad_answer("an error instead of an answer", body)
+        if not answer.data:
+            return bad_answer("no embeddings", body)
+        self.usage = read_usage(answer.usage)
+        return None
+
+
+class Embeddings(Protocol):
+    """`POST /embeddings` (https://platform.openai.com/docs/api-reference/embeddings). There is no stream of them."""
+
+    __slots__ = ()
+    name = "embeddings"
+    endpoints = (Endpoint("POST", "/embeddings"),)
+
+    def plain_reader(self, asked: Asked, wall: float) -> Reader:
+        """Reads one list of embeddings."""
+        return VectorReader()
+
+
+PROTOCOL = Embeddings()
