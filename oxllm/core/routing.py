@@ -144,7 +144,7 @@ class Candidate:
 class Route:
     """What serves one `model` name."""
 
-    __slots__ = ("candidates", "counters", "hedge_after", "hold_back", "name", "request", "tiers")
+    __slots__ = ("_speaking", "candidates", "counters", "hedge_after", "hold_back", "name", "request", "tiers")
 
     def __init__(
         self,
@@ -163,6 +163,21 @@ class Route:
         self.hedge_after = hedge_after
         self.hold_back = hold_back
         self.counters = counters or RequestCounters()
+        self._speaking: dict[str, Route | None] = {}
+
+    def speaking(self, protocol: str) -> Route | None:
+        """The route over those candidates alone whose provider speaks a protocol; None if none does."""
+        if protocol not in self._speaking:
+            self._speaking[protocol] = self._only(protocol)
+        return self._speaking[protocol]
+
+    def _only(self, protocol: str) -> Route | None:
+        speaking = [candidate for candidate in self.candidates if protocol in candidate.plan.protocols]
+        if len(speaking) == len(self.candidates):
+            return self
+        if not speaking:
+            return None
+        return Route(self.name, speaking, self.request, self.hedge_after, self.hold_back, self.counters)
 
 
 class Ticket:

@@ -11,6 +11,7 @@ from oxllm.core.body import BadBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.exchange import Facts
 from oxllm.core.protocols.base import Endpoint, Protocol
+from oxllm.core.routing import Route
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.operator.access import Access
@@ -187,8 +188,12 @@ class Service:
         if route is None:
             self._refuse(request, self._no_model(body.model))
             return
+        speaking = route.speaking(protocol.name)
+        if speaking is None:
+            self._refuse(request, _not_spoken(route, protocol))
+            return
         facts = Facts(protocol, endpoint, asked, request.id, client_timeout(request))
-        Relay(self.runtime, generation, request, body, facts, route, self._cors_headers(request)).start()
+        Relay(self.runtime, generation, request, body, facts, speaking, self._cors_headers(request)).start()
 
     def _no_model(self, model: str) -> ApiError:
         close = self.runtime.generation.router.similar(model)
@@ -211,6 +216,15 @@ class Service:
     def _reply(self, request: Request, value: object) -> None:
         fields = [(b"content-type", b"application/json"), *self._cors_headers(request)]
         request.respond(200, fields, _json.encode(value))
+
+
+def _not_spoken(route: Route, protocol: Protocol) -> ApiError:
+    """No target of a model speaks what its client does: say which do what, and what to add."""
+    spoken = {candidate.plan.name: candidate.plan.protocols for candidate in route.candidates}
+    targets = "; ".join(f"{name} speaks {', '.join(protocols)}" for name, protocols in spoken.items())
+    hint = f'add "{protocol.name}" to the `protocols` of a provider that does'
+    message = f"no target of the model {route.name!r} speaks {protocol.name}: {targets or 'it has none'}; {hint}"
+    return api_error(404, message, "model_not_found", "model")
 
 
 def _strip_v1(path: bytes) -> bytes:

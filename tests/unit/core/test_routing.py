@@ -638,3 +638,18 @@ def test_a_snapshot_tells_everything_and_does_not_change() -> None:
     assert a.moves == {("closed", "open"): 1}
     run(subject, "a/m", SUCCESS, now)
     assert a.totals.successes == 0
+
+
+# Protocols.
+
+
+def test_only_targets_whose_provider_speaks_the_protocol_are_candidates() -> None:
+    providers = (provider("a", protocols=("chat",)), provider("b", protocols=("chat", "messages")))
+    whole = route(router(virtual("v", "a/m", "b/m"), providers=providers))
+    assert whole.speaking("chat") is whole
+    assert whole.speaking("embeddings") is None
+    part = whole.speaking("messages")
+    assert part is not None
+    assert part is whole.speaking("messages")
+    assert part.candidates == whole.candidates[1:]
+    assert part.counters is whole.counters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from oxllm.gateway.client.paths import unescape
@@ -48,6 +49,19 @@ def test_an_unknown_model_names_what_may_have_been_meant() -> None:
             error = reply.json()["error"]
             assert (reply.status, error["code"], error["param"]) == (404, "model_not_found", "model")
             assert "did you mean 'alpha/m'" in error["message"]
+
+
+def test_a_model_whose_targets_do_not_speak_what_is_asked_says_who_speaks_what() -> None:
+    plan = plan_of("alpha", "beta")
+    alpha, beta = plan.providers
+    alpha = msgspec.structs.replace(alpha, protocols=("embeddings",))
+    with House(plan=msgspec.structs.replace(plan, providers=(alpha, beta))) as house:
+        reply = house.chat(model="alpha/m").response
+        error = reply.json()["error"]
+        assert (reply.status, error["code"], error["param"]) == (404, "model_not_found", "model")
+        assert "alpha speaks embeddings" in error["message"]
+        assert 'add "chat"' in error["message"]
+        assert house.chat(model="smart").response.headers["x-oxllm-provider"] == "beta"
 
 
 @pytest.mark.parametrize(

@@ -285,7 +285,8 @@ def test_an_idle_reader_is_small() -> None:
     reader = StreamReader(1, False)
     reader.feed(sse(TEXT))
     decoder = reader._decoder
-    parts: list[object] = [reader, decoder, *(getattr(decoder, name) for name in decoder.__slots__)]
+    slots: tuple[str, ...] = decoder.__slots__
+    parts: list[object] = [reader, decoder, *(getattr(decoder, name) for name in slots)]
     assert sum(map(getsizeof, parts)) < 512
 
 
