@@ -1,7 +1,8 @@
 """TOML file → Plan: read, parse, expand, validate, check, compile; or every problem at once.
 
 `python -P -m oxllm.config.compile FILE` prints the Plan as JSON and exits 0, or prints
-`{"errors": [{"file", "line", "key", "message", "help", "text"}, ...]}` and exits 1. That is what the gateway's
+`{"errors": [{"file", "line", "key", "message", "help", "text"}, ...], "unset": [VARIABLE, ...]}` and exits
+1; `unset` are the environment variables that it misses. That is what the gateway's
 reload runs, in a child that is gone before the new Plan is used: it keeps pydantic out of the serving process.
 The Plan holds secrets, so its place is a pipe.
 """
@@ -39,6 +40,8 @@ class Loaded(msgspec.Struct, frozen=True):
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
+    unset: tuple[str, ...] = ()
+    """Environment variables that errors are about."""
 
 
 def load(file: str, env: Mapping[str, str]) -> Loaded:
@@ -72,7 +75,8 @@ def compile_document(file: str, raw: dict[str, Any], lines: dict[Path, int], env
     compiler = _Compiler(file, sections, env, problems)
     providers = tuple(compiler.provider(i, p) for i, p in sections.providers.items() if p.enabled)
     errors, warnings = problems.of("error"), problems.of("warning")
-    return Loaded(None if errors else compiler.whole(providers, warnings), errors, warnings, problems.of("note"))
+    whole = None if errors else compiler.whole(providers, warnings)
+    return Loaded(whole, errors, warnings, problems.of("note"), tuple(problems.unset))
 
 
 class _Compiler:
@@ -280,7 +284,8 @@ def main(arguments: list[str]) -> int:
         return 2
     loaded = load(arguments[0], os.environ)
     if loaded.plan is None:
-        output = msgspec.json.encode({"errors": [problem_json(error) for error in loaded.errors]})
+        errors = [problem_json(error) for error in loaded.errors]
+        output = msgspec.json.encode({"errors": errors, "unset": loaded.unset})
     else:
         output = plan.encode(loaded.plan)
     sys.stdout.buffer.write(output + b"\n")

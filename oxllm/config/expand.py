@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from oxllm.config.lines import Path
-from oxllm.config.problem import BadValueError, Problems
+from oxllm.config.problem import BadValueError, Problems, UnsetVariableError
 
 _PLACE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\}|\$\{")
 """An escape, a variable, or, last, an opening that is neither."""
@@ -33,7 +33,7 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         if value or (value is not None and default is None):
             return value
         if default is None:
-            raise BadValueError(f"the environment variable {name} is not set", f"set it, or write ${{{name}:-default}}")
+            raise UnsetVariableError(name)
         return str(default)
 
     return _PLACE.sub(replace, text)
@@ -62,6 +62,8 @@ def _string(text: str, path: Path, env: Mapping[str, str], problems: Problems) -
         return expand(text, env)
     except BadValueError as bad:
         problems.error(path, *bad.args)
+        if isinstance(bad, UnsetVariableError):
+            problems.unset.append(bad.name)
         return text
 
 

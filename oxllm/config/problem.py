@@ -19,6 +19,14 @@ class BadValueError(ValueError):
     """A value that cannot stand. The arguments: what is wrong with it, and (optional) what to write instead."""
 
 
+class UnsetVariableError(BadValueError):
+    """A value needs an environment variable that is not set."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the environment variable {name} is not set", f"set it, or write ${{{name}:-default}}")
+        self.name = name
+
+
 class Problem(msgspec.Struct, frozen=True):
     """One finding. `line` counts from 1; None when the file has no such place (it does not exist, it is empty)."""
 
@@ -49,6 +57,8 @@ class Problems:
         self.lines = lines
         self.found: list[tuple[Path, Problem]] = []
         self.muted: set[Path] = set()
+        self.unset: list[str] = []
+        """Environment variables that values need and that are not set."""
 
     def error(self, path: Path, message: str, help: str = "") -> None:
         """`path` is wrong. Later errors at it or below it would only repeat that."""

@@ -7,14 +7,19 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from oxllm.params import Finite
 from oxllm.sim.provider import pace
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script import exhibits, presets, scenes, show
-from oxllm.sim.script.scenario import Scenario, Upstream
+from oxllm.sim.script.scenario import Scenario
+
+if TYPE_CHECKING:
+    from oxllm.sim.rehearsal.command import Request
 
 ENDLESS_S = 4 * 3600.0
 """How far ahead the chaos of an endless run is laid out; after it everyone is healthy."""
@@ -148,7 +153,7 @@ def sim_command(
         elif explain:
             click.echo(rehearsal.timetable(asked))
         else:
-            sys.exit(rehearsal.rehearsal(asked, report, as_json))
+            sys.exit(_rehearse(asked, report, as_json))
         return
     with _usage():
         scenario = _scenario(chaos, scene, exhibit, blackout, seed, chosen, duration or ENDLESS_S)
@@ -165,6 +170,19 @@ def sim_command(
         about = _about(chaos, scene, exhibit)
         runner = Runner(scenario, host, port, authority(tls, scenario, host), duration, write_config, about)
         runner.run_until_done()
+
+
+def _rehearse(asked: Request, report: Path | None, as_json: bool) -> int:
+    """Rehearse, tell the card, and return the exit code: 1 if an expectation was not met."""
+    from oxllm.sim.page.page import page
+    from oxllm.sim.rehearsal import command
+    from oxllm.sim.rehearsal import report as reports
+
+    run, replay = command.rehearsal(asked, to_stderr=as_json)
+    if report is not None:
+        report.write_text(page(run, replay), encoding="utf-8")
+    click.echo(reports.as_json(run.card) if as_json else reports.text(run.card, replay))
+    return 1 if run.card.failed else 0
 
 
 def _check(context: click.Context) -> None:

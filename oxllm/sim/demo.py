@@ -15,8 +15,9 @@ import sys
 import msgspec
 
 from oxllm.sim.provider import pace
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script import grammar
-from oxllm.sim.script.scenario import Scenario, Scene, Upstream
+from oxllm.sim.script.scenario import Scenario, Scene
 from oxllm.sim.serve.live import Live
 
 FAULTS = ("429~2s 12%", "500 10%", "cut@connect 6%", "502-html 6%", "role-only 6%")

@@ -18,9 +18,11 @@ import msgspec
 
 from oxllm.sim.provider import limits, pace
 from oxllm.sim.provider.ledger import Record
+from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.provider.steps import Send, Step, Wait
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script import grammar
-from oxllm.sim.script.scenario import FOREVER, Scenario, Scene, Upstream
+from oxllm.sim.script.scenario import Scenario, Scene
 from oxllm.sim.serve.engine import Script
 from oxllm.sim.serve.live import Control, Live
 from oxllm.sim.serve.ports import State

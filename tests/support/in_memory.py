@@ -39,7 +39,8 @@ from oxllm.sim.provider import text
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.ledger import Record
 from oxllm.sim.provider.request import SimRequest, read
-from oxllm.sim.script.scenario import Scenario, Upstream
+from oxllm.sim.provider.upstream import Upstream
+from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import engine
 from oxllm.sim.serve.connection import ProviderProtocol
 from oxllm.sim.serve.player import Gates

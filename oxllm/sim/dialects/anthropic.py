@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 
-from oxllm.sim.dialects.openai import Error, OpenAI, encode
-from oxllm.sim.provider.limits import Level
+from oxllm.sim.dialects.base import Error, Level, encode
+from oxllm.sim.dialects.openai import OpenAI
 
 
 class Anthropic(OpenAI):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from oxllm.sim.dialects.openai import Error, Json, OpenAI, encode, event
-from oxllm.sim.provider.limits import Level
+from oxllm.sim.dialects.base import Error, Json, Level, encode, event
+from oxllm.sim.dialects.openai import OpenAI
 
 SAFE = {word: {"filtered": False, "severity": "safe"} for word in ("hate", "self_harm", "sexual", "violence")}
 

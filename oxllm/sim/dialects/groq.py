@@ -5,7 +5,8 @@ Facts: console.groq.com/docs (rate limits, errors). `retry-after` is set on 429 
 
 from __future__ import annotations
 
-from oxllm.sim.dialects.openai import Error, OpenAI, encode
+from oxllm.sim.dialects.base import Error, encode
+from oxllm.sim.dialects.openai import OpenAI
 
 
 class Groq(OpenAI):

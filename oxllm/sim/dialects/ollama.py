@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oxllm.sim.dialects.openai import CREATED, Error, Json, OpenAI, event
-from oxllm.sim.provider.limits import Level
+from oxllm.sim.dialects.base import CREATED, Error, Json, Level, event
+from oxllm.sim.dialects.openai import OpenAI
 
 
 class Ollama(OpenAI):

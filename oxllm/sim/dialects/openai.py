@@ -7,29 +7,8 @@ platform.openai.com/docs/guides/error-codes, and the chunk objects that openai-p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-import msgspec
-
-from oxllm.sim.provider.limits import Level
-
-Json = dict[str, Any]
-_encode = msgspec.json.Encoder().encode
-
-CREATED = 1_750_000_000
-"""`created` of everything: a run can be had again byte for byte."""
-
-
-class Error(msgspec.Struct, frozen=True):
-    """What went wrong, in no dialect. `word` is one of rate, quota, toobig, server, overloaded, auth, missing,
-    invalid, and `hint` the seconds after which a retry is worth while."""
-
-    word: str
-    status: int
-    hint: float | None = None
-    dimension: str = "tokens"
-    message: str | None = None
-    param: str | None = None
+from oxllm.sim.dialects.base import Error, Json, Level, encode, event
 
 
 class OpenAI:
@@ -126,15 +105,6 @@ class OpenAI:
     def after_error(self) -> bytes:
         """What follows an error inside a stream; most just stop."""
         return b""
-
-
-def encode(value: object) -> bytes:
-    return _encode(value)
-
-
-def event(value: object) -> bytes:
-    """One server-sent event."""
-    return b"data: %b\n\n" % _encode(value)
 
 
 def short(hint: float) -> str:

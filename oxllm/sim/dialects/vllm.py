@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oxllm.sim.dialects.openai import Error, OpenAI, encode, event
-from oxllm.sim.provider.limits import Level
+from oxllm.sim.dialects.base import Error, Level, encode, event
+from oxllm.sim.dialects.openai import OpenAI
 
 
 class Vllm(OpenAI):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from oxllm.sim.dialects.openai import Error
+from oxllm.sim.dialects.base import Error
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.place import Place
 from oxllm.sim.provider.reply import Part, Tape
 from oxllm.sim.provider.steps import Step
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 class Layer(Enum):

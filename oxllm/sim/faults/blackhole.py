@@ -8,14 +8,11 @@ connection (RFC 9293 section 3.5.2).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import ConnectionFault, Layer
+from oxllm.sim.provider.exchange import Exchange
+from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.provider.steps import Hang, Rst, Step, Wait
-from oxllm.sim.script.scenario import FOREVER
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 RETRANSMISSION_S = 0.2
 """How long after a port is back its peer tries again."""
@@ -35,7 +32,7 @@ class Blackhole(ConnectionFault):
         while self.strikes_at() is Layer.LISTENER and (edge := port.next_change(now)) < FOREVER:
             now = edge + RETRANSMISSION_S
             yield Wait(now)
-            if port.listener(now) is None:
+            if not port.dark(now):
                 yield Rst()
                 return
         yield from self.strike()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import SpoiledParts
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.place import token
 from oxllm.sim.provider.reply import Part, before
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 class EmptyError(SpoiledParts):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import Fault
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.place import END
 from oxllm.sim.provider.reply import Tape, without
 from oxllm.sim.provider.steps import Hang, Step
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 class HoldOpen(Fault):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oxllm.sim.dialects.openai import Error
+from oxllm.sim.dialects.base import Error
 from oxllm.sim.faults.base import Refusal
 
 

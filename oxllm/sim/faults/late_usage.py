@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import Argument, SpoiledParts
-from oxllm.sim.provider.exchange import DONE
+from oxllm.sim.provider.exchange import DONE, Exchange
 from oxllm.sim.provider.reply import Part
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 class LateUsage(SpoiledParts):

@@ -4,15 +4,12 @@ the argument."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from oxllm.sim.dialects.base import Level
 from oxllm.sim.faults.base import Argument, Fault
-from oxllm.sim.provider.limits import Level
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.reply import Tape
 from oxllm.sim.provider.steps import Step
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 class LyingHeaders(Fault):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.steps import Step
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 def cloudflare(x: Exchange, status: int, words: str) -> Iterator[Step]:

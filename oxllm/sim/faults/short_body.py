@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import Fault
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.place import HALF
 from oxllm.sim.provider.reply import Tape
 from oxllm.sim.provider.steps import Fin, Step
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 class ShortBody(Fault):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import Argument, Fault
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.steps import Step
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 class Slow(Fault):

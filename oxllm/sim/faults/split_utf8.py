@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import SpoiledParts
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.reply import Part
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 GAP_S = 0.002
 """Between the two halves, so that they are two reads."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import Argument, Fault
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.place import WORDS, token
 from oxllm.sim.provider.steps import Gate, Hang, Step
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 class Stall(Fault):

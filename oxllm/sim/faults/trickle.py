@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import Argument, Fault
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.place import HEADERS, WORDS
 from oxllm.sim.provider.steps import Send, Step, Wait
-
-if TYPE_CHECKING:
-    from oxllm.sim.provider.exchange import Exchange
 
 
 class Trickle(Fault):

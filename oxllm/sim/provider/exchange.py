@@ -7,18 +7,17 @@ change the answer's parts before they are played.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from oxllm.sim.dialects.openai import CREATED, Error, Json, encode
+from oxllm.sim.dialects.base import CREATED, Error, Json, encode
+from oxllm.sim.dialects.openai import OpenAI
 from oxllm.sim.provider import text
 from oxllm.sim.provider.chance import Chance
+from oxllm.sim.provider.limits import Meter
 from oxllm.sim.provider.reply import Part, Reply, Tape
 from oxllm.sim.provider.request import Ask, SimRequest
 from oxllm.sim.provider.steps import Step
-
-if TYPE_CHECKING:
-    from oxllm.sim.script.scenario import Upstream
-    from oxllm.sim.serve.engine import Provider
+from oxllm.sim.provider.upstream import Upstream
 
 DONE = b"data: [DONE]\n\n"
 
@@ -26,12 +25,30 @@ HEAD_SHARE = 0.5
 """A stream's head and its first event, the role, come after this share of the time to the first token."""
 
 
+class Host(Protocol):
+    """The provider that an exchange happens at."""
+
+    seed: int
+    upstream: Upstream
+    dialect: OpenAI
+    meter: Meter
+
+    def wall(self, now: float) -> float:
+        """The date at `now`, in seconds since 1970."""
+
+    def dark(self, now: float) -> bool:
+        """Whether its port answers nobody."""
+
+    def next_change(self, now: float) -> float:
+        """When `dark` may next be otherwise."""
+
+
 class Exchange:
     """All that is known about one request when its answer begins. `now` is when it had arrived."""
 
     __slots__ = ("ask", "chance", "dialect", "hint", "levels", "now", "provider", "request", "seed", "upstream", "wall")
 
-    def __init__(self, provider: Provider, request: SimRequest, ask: Ask, chance: Chance, now: float) -> None:
+    def __init__(self, provider: Host, request: SimRequest, ask: Ask, chance: Chance, now: float) -> None:
         self.provider = provider
         self.seed = provider.seed
         self.upstream = provider.upstream

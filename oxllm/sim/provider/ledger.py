@@ -28,6 +28,8 @@ class Record(msgspec.Struct):
     fault: str | None = None
     """The fault as the grammar writes it; None = a healthy answer."""
     why: str = ""
+    over: str | None = None
+    """The dimension of the provider's own limits that it did not fit into: requests or tokens."""
     status: int | None = None
     hint: float | None = None
     """Seconds after which it was told to come back."""

@@ -12,6 +12,8 @@ from collections import deque
 
 import msgspec
 
+from oxllm.sim.dialects.base import Level
+
 _PART = re.compile(r"(\d+)(k?) *([rt])p([smhd])$")
 _WINDOWS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -46,14 +48,6 @@ def parse(text: str) -> Limits:
             raise BadLimit(f"{part.strip()!r} in limit {text!r}: one number above 0 for requests and one for tokens")
         found[word] = Limit(int(match[1]) * (1000 if match[2] else 1), _WINDOWS[match[4]])
     return Limits(**found)
-
-
-class Level(msgspec.Struct, frozen=True):
-    """One window as a header would tell it: allowed, left, and seconds until it is empty again."""
-
-    limit: int
-    remaining: int
-    reset: float
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -28,6 +28,8 @@ NAMED = {
     "normal": "ttft 400ms lognormal 0.6, itl 18ms bursty 0.7, out 20..200",
     "slow": "ttft 2s lognormal 0.8, itl 60ms bursty 0.5, out 20..200",
 }
+FOREVER = float("inf")
+"""A time that never comes."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?$")
 _PER_SECOND = {"ms": 1000, "s": 1, "m": 1 / 60, None: 1}
 

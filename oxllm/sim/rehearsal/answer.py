@@ -9,8 +9,8 @@ from typing import Any
 from oxllm.sim.provider import text
 from oxllm.sim.provider.exchange import answer_length
 from oxllm.sim.provider.request import Ask
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal.question import Question
-from oxllm.sim.script.scenario import Upstream
 
 DIMENSIONS = Ask("").dimensions
 """Of a vector, when the client does not say."""

@@ -11,10 +11,8 @@ import click
 import msgspec
 
 from oxllm.plan import Plan
-from oxllm.sim.page import page
 from oxllm.sim.provider import pace
 from oxllm.sim.rehearsal import gateway, grade
-from oxllm.sim.rehearsal import report as reports
 from oxllm.sim.rehearsal.gateway import ConfigError, Gateway, Route
 from oxllm.sim.rehearsal.load import Load
 from oxllm.sim.rehearsal.question import Questions
@@ -103,10 +101,10 @@ def _routes(asked: Request, plan: Plan) -> tuple[Route, ...]:
     return tuple(known[name] for name in dict.fromkeys(asked.models)) or tuple(virtual or direct)
 
 
-def rehearsal(asked: Request, report: Path | None, as_json: bool) -> int:
-    """Rehearse, tell the card, and return the exit code: 1 if an expectation was not met."""
+def rehearsal(asked: Request, to_stderr: bool) -> tuple[Run, Replay]:
+    """Rehearse; what happened, and how to have it again. `to_stderr`: where the seed is told."""
     prepared = _prepared(asked)
-    click.echo(f"seed {prepared.scenario.seed}", err=as_json)
+    click.echo(f"seed {prepared.scenario.seed}", err=to_stderr)
     for note in _notes(asked, prepared):
         click.echo(f"note: {note}", err=True)
     try:
@@ -115,11 +113,7 @@ def rehearsal(asked: Request, report: Path | None, as_json: bool) -> int:
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
         raise click.Abort from None
-    replay = asked.replay(prepared.scenario.seed)
-    if report is not None:
-        report.write_text(page.page(run, replay), encoding="utf-8")
-    click.echo(reports.as_json(run.card) if as_json else reports.text(run.card, replay))
-    return 1 if run.card.failed else 0
+    return run, asked.replay(prepared.scenario.seed)
 
 
 def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -26,19 +25,22 @@ from oxllm import heap
 from oxllm import plan as plans
 from oxllm.plan import Plan, Provider, Server, Target
 from oxllm.sim.provider.pace import Pace
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal.grade import Sample
-from oxllm.sim.script.scenario import Upstream
 
 STAND_IN = "rehearsal"
 """Value of a variable that is not set."""
-_MISSING = re.compile(r"the environment variable (\w+) is not set")
 READY_S = 20.0
 STOP_S = 10.0
 _DIALECTS = {"azure": "azure", "anthropic": "anthropic", "groq": "groq", "openrouter": "openrouter", "11434": "ollama"}
 
 
 class ConfigError(ValueError):
-    """The user's config cannot be rehearsed; the text is for the user."""
+    """The user's config cannot be rehearsed; the text is for the user. `unset`: variables that it misses."""
+
+    def __init__(self, text: str, unset: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.unset = unset
 
 
 def compiled(file: Path) -> tuple[Plan, list[str]]:
@@ -47,7 +49,7 @@ def compiled(file: Path) -> tuple[Plan, list[str]]:
     found = first = _compile(file, {})
     stand_ins: dict[str, str] = {}
     while isinstance(found, ConfigError):
-        missing = [name for name in _MISSING.findall(str(found)) if name not in stand_ins]
+        missing = [name for name in found.unset if name not in stand_ins]
         if not missing:
             raise first if isinstance(first, ConfigError) else found
         stand_ins |= dict.fromkeys(missing, STAND_IN)
@@ -62,10 +64,10 @@ def _compile(file: Path, stand_ins: Mapping[str, str]) -> Plan | ConfigError:
     if child.returncode == 0:
         return plans.decode(child.stdout)
     try:
-        errors = msgspec.json.decode(child.stdout)["errors"]
+        said = msgspec.json.decode(child.stdout)
+        return ConfigError("\n".join(str(error["text"]) for error in said["errors"]), said["unset"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return ConfigError(f"{file}: cannot be read; run oxllm validate -c {file}")
-    return ConfigError("\n".join(str(error.get("text") or error.get("message")) for error in errors))
 
 
 def upstreams(plan: Plan, speed: Pace) -> tuple[Upstream, ...]:

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import msgspec
 
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal.answer import Answer
 from oxllm.sim.rehearsal.question import Question, Questions
-from oxllm.sim.script.scenario import Upstream
 
 PATIENCE_S = 600.0
 """How long a client waits for the end of its answer, and so how long a rehearsal may go on after its last request: what

@@ -14,8 +14,9 @@ import msgspec
 
 from oxllm.sim.faults.base import Fault, Layer
 from oxllm.sim.provider.chance import Chance
+from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.script.grammar import Dosed, Measure
-from oxllm.sim.script.scenario import FOREVER, Scene
+from oxllm.sim.script.scenario import Scene
 
 
 class Fate(msgspec.Struct, frozen=True):

@@ -15,11 +15,9 @@ from __future__ import annotations
 import msgspec
 
 from oxllm.sim.faults.base import Layer
-from oxllm.sim.provider.limits import Limits
-from oxllm.sim.provider.pace import Pace
+from oxllm.sim.provider.pace import FOREVER
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script.grammar import Dosed
-
-FOREVER = float("inf")
 
 
 class When(msgspec.Struct, frozen=True):
@@ -59,17 +57,6 @@ class Scene(msgspec.Struct, frozen=True):
     def closes(self) -> bool:
         """It takes the whole port: there is no connecting while it plays."""
         return any(dosed.fault.strikes_at() is Layer.LISTENER for dosed in self.faults)
-
-
-class Upstream(msgspec.Struct, frozen=True):
-    """One simulated provider."""
-
-    name: str
-    dialect: str = "openai"
-    models: tuple[str, ...] = ("sim-1",)
-    """What /models lists. Requests for any model are served: 404s are faults."""
-    pace: Pace = Pace()
-    limit: Limits = Limits()
 
 
 class Scenario(msgspec.Struct, frozen=True):

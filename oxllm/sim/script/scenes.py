@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 from oxllm.sim import dialects
 from oxllm.sim.faults.base import Layer
 from oxllm.sim.provider import limits, pace
+from oxllm.sim.provider.pace import FOREVER
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script import grammar
 from oxllm.sim.script.grammar import Dosed, Measure
-from oxllm.sim.script.scenario import ALWAYS, FOREVER, Scenario, Scene, Upstream, When
+from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene, When
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+$")

@@ -7,9 +7,10 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.script.fate import Judge
 from oxllm.sim.script.grammar import Measure
-from oxllm.sim.script.scenario import ALWAYS, FOREVER, Scenario, Scene
+from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene
 
 
 class BadCoordinate(ValueError):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 import uvicorn
@@ -24,11 +23,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from oxllm.sim.provider import limits, pace
+from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.script import grammar
-from oxllm.sim.script.scenario import FOREVER
-
-if TYPE_CHECKING:
-    from oxllm.sim.serve.live import Live
+from oxllm.sim.serve.live import Live
 
 
 class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

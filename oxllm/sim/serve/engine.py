@@ -12,27 +12,24 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from oxllm.sim import dialects
-from oxllm.sim.dialects.openai import CREATED, Error
+from oxllm.sim.dialects.base import CREATED, Error
 from oxllm.sim.faults.base import ConnectionFault, Fault
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.ledger import Ledger, Record
 from oxllm.sim.provider.limits import Limits, Meter, Verdict
-from oxllm.sim.provider.pace import Pace
+from oxllm.sim.provider.pace import FOREVER, Pace
 from oxllm.sim.provider.request import Ask, BadAsk, SimRequest, read
 from oxllm.sim.provider.steps import Step
 from oxllm.sim.script import grammar
 from oxllm.sim.script.fate import CLEAN, Fate, Judge
 from oxllm.sim.script.grammar import Dosed
-from oxllm.sim.script.scenario import FOREVER, Scenario, Scene
+from oxllm.sim.script.scenario import Scenario, Scene
 
 FAULT_HEADER = b"x-oxllm-sim"
 """A request that carries it gets this fault, whatever the scenes say; `none` = a healthy answer."""
 ID_HEADER = b"x-request-id"
 """A request that carries it has its draws keyed by it, so that its fate does not hang on the order of arrival."""
-
-OVER_LIMIT = "over the limit of"
-"""Why a request was refused that no scene struck, in its record."""
 
 _CHAT, _EMBEDDINGS, _MODELS = "/chat/completions", "/embeddings", "/models"
 
@@ -131,6 +128,10 @@ class Provider:
         elapsed = self._at(now)
         return self.judge.listener(elapsed).fault
 
+    def dark(self, now: float) -> bool:
+        """Whether the port answers nobody now."""
+        return self.listener(now) is not None
+
     def next_change(self, now: float) -> float:
         """When `listener` may next answer otherwise; infinite if never."""
         elapsed = self._at(now)
@@ -185,7 +186,7 @@ class Provider:
         verdict = self.meter.admit(ask.prompt_tokens + exchange.tokens, now) if ask.inputs else Verdict()
         exchange.levels = self.meter.levels(now)
         if verdict.dimension is not None:
-            record.why = f"{OVER_LIMIT} {verdict.dimension}"
+            record.over, record.why = verdict.dimension, f"over the limit of {verdict.dimension}"
             return self._noted(exchange, exchange.say(_over(verdict)), record)
         record.fault, record.why = fate.fault.text if fate.fault else None, fate.why
         return self._noted(exchange, self._steps(exchange, fate.fault), record)

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from oxllm.sim.faults.base import Fault
-from oxllm.sim.script.scenario import FOREVER, Scenario
+from oxllm.sim.provider.pace import FOREVER
+from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.connection import ProviderProtocol
 from oxllm.sim.serve.engine import Provider, providers
 from oxllm.sim.serve.player import Gates

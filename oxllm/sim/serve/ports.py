@@ -98,7 +98,9 @@ class Port:
 
     @staticmethod
     def _bind(family: int, address: tuple[str, int]) -> socket.socket:
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        # With its protocol named, since asyncio turns Nagle's algorithm off for such sockets only, and a client that
+        # delays its ACKs would get the second event of each answer 40 ms late.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(address)

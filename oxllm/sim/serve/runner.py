@@ -12,8 +12,9 @@ from pathlib import Path
 
 import click
 
+from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.script import show
-from oxllm.sim.script.scenario import FOREVER, Scenario
+from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import strip
 from oxllm.sim.serve.control import control
 from oxllm.sim.serve.live import Live

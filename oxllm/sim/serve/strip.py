@@ -15,8 +15,7 @@ import click
 import msgspec
 
 from oxllm.sim.provider.ledger import Ledger, Record
-from oxllm.sim.script.scenario import FOREVER
-from oxllm.sim.serve.engine import OVER_LIMIT
+from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.serve.live import Live
 from oxllm.sim.serve.ports import State
 
@@ -140,7 +139,7 @@ class Plain:
                 self._states[name] = state
                 yield f"{at} port is now {state.value}"
             for record in self._new(name, provider.ledger):
-                if record.fault is not None or record.why.startswith(OVER_LIMIT):
+                if record.fault is not None or record.over is not None:
                     yield f"{record.arrived:8.1f}s {name} request {record.key}: {record.fault or record.why}"
 
     def _new(self, name: str, ledger: Ledger) -> list[Record]:

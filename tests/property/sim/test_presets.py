@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oxllm.sim.provider.pace import Pace
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script import presets, scenes
 from oxllm.sim.script.fate import Judge
-from oxllm.sim.script.scenario import Scenario, Scene, Upstream
+from oxllm.sim.script.scenario import Scenario, Scene
 
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
 GROUPS = st.lists(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5, unique=True), min_size=1, max_size=4)

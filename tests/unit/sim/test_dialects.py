@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from oxllm.sim import dialects
-from oxllm.sim.dialects.openai import CREATED, go_duration, short
+from oxllm.sim.dialects.base import CREATED
+from oxllm.sim.dialects.openai import go_duration, short
 from oxllm.sim.provider import limits, pace
-from oxllm.sim.script.scenario import Scenario, Upstream
+from oxllm.sim.provider.upstream import Upstream
+from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import play
 

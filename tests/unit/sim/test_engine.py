@@ -11,8 +11,9 @@ import msgspec
 from oxllm.sim.provider import text
 from oxllm.sim.provider.request import fingerprint
 from oxllm.sim.provider.steps import Hang, Rst, Wait
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script import grammar
-from oxllm.sim.script.scenario import Scenario, Scene, Upstream, When
+from oxllm.sim.script.scenario import Scenario, Scene, When
 from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import play, scenario
 

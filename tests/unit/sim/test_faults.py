@@ -14,7 +14,7 @@ from oxllm.sim import faults
 from oxllm.sim.provider import text
 from oxllm.sim.provider.pace import parse
 from oxllm.sim.provider.request import fingerprint
-from oxllm.sim.script.scenario import Upstream
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.testing import Sim
 
 MESSAGES = [{"role": "user", "content": "Say something."}]

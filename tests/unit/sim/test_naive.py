@@ -8,11 +8,11 @@ import pytest
 
 from oxllm import plan as plans
 from oxllm.sim.provider import pace
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal import grade
 from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.run import Run
 from oxllm.sim.script import scenes
-from oxllm.sim.script.scenario import Upstream
 from tests.support.by_hand import make_plan
 from tests.support.in_memory import World
 from tests.support.naive_gateways import Habit, NaiveWorld

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import statistics
 import time
 from math import inf
 
+import httpx
 import pytest
 
 from oxllm.sim.provider import pace
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.pace import BadPace, Spread
-from oxllm.sim.script.scenario import Upstream
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.testing import Sim
 
 BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"%d"}]}'
@@ -90,3 +92,49 @@ async def whole(port: int, number: int) -> bytes:
     answer = await reader.read()
     writer.close()
     return answer
+
+
+SLOW_ENOUGH = pace.parse("ttft 60ms, itl 10ms, out 21")
+WITHIN = 0.05
+
+
+def streamed(kept: socket.socket, number: int) -> tuple[float, float]:
+    """Seconds to the first token, and the mean gap after it, of one stream on a connection."""
+    body, data, seen = BODY % number, b"", list[float]()
+    began = time.perf_counter()
+    kept.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: sim\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+    while not data.endswith(b"0\r\n\r\n"):
+        data += kept.recv(65536)
+        while len(seen) < data.count(b'"delta":{"content":" '):
+            seen.append(time.perf_counter())
+    return seen[0] - began, (seen[-1] - seen[0]) / (len(seen) - 1)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
+def test_a_client_reads_back_the_pace_that_was_asked_for_on_new_and_kept_connections(kept: bool) -> None:
+    """The best of some runs: a busy machine can make answers late, and never early."""
+    with Sim(Upstream("alpha", pace=SLOW_ENOUGH)) as sim:
+        address = ("127.0.0.1", sim.port("alpha"))
+        times = []
+        with socket.create_connection(address) as one:
+            for number in range(8):
+                if kept:
+                    times.append(streamed(one, number))
+                else:
+                    with socket.create_connection(address) as other:
+                        times.append(streamed(other, number))
+        firsts, gaps = zip(*(times[1:] if kept else times), strict=True)
+    assert min(firsts) == pytest.approx(0.06, rel=WITHIN)
+    assert min(gaps) == pytest.approx(0.01, rel=WITHIN)
+
+
+def test_plain_answers_on_a_kept_connection_wait_for_no_acknowledgement() -> None:
+    """Head and body are two writes; with Nagle's algorithm the second waits 40 ms for the first one's ACK."""
+    with Sim("alpha") as sim, httpx.Client(base_url=sim.url("alpha")) as client:
+        body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+        took = []
+        for _ in range(10):
+            began = time.perf_counter()
+            assert client.post("/chat/completions", json=body).status_code == 200
+            took.append(time.perf_counter() - began)
+    assert statistics.median(took) < 0.02

@@ -16,6 +16,7 @@ from oxllm.config import checks
 from oxllm.sim.cli import sim_command
 from oxllm.sim.provider import limits, pace, text
 from oxllm.sim.provider.ledger import Record
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal import gateway, grade, question, report
 from oxllm.sim.rehearsal.answer import Answer
 from oxllm.sim.rehearsal.command import Request
@@ -26,7 +27,7 @@ from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.run import Run, rehearse
 from oxllm.sim.script import grammar, scenes
-from oxllm.sim.script.scenario import Scenario, Scene, Upstream, When
+from oxllm.sim.script.scenario import Scenario, Scene, When
 
 CONFIG = """
 [[providers]]

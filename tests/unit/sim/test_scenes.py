@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from oxllm.sim.provider.limits import Limit
+from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.script import exhibits, presets, scenes
-from oxllm.sim.script.scenario import FOREVER, When
+from oxllm.sim.script.scenario import When
 
 GOOD = """
 seed = 7

@@ -1,0 +1,19 @@
+"""A simulated provider as a scenario describes it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from oxllm.sim.provider.limits import Limits
+from oxllm.sim.provider.pace import Pace
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """One simulated provider."""
+
+    name: str
+    dialect: str = "openai"
+    models: tuple[str, ...] = ("sim-1",)
+    """What /models lists. Requests for any model are served: 404s are faults."""
+    pace: Pace = Pace()
+    limit: Limits = Limits()
