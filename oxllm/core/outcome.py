@@ -226,6 +226,36 @@ def classify(status: int, headers: Headers, body: bytes, now_wall: float) -> Out
     )
 
 
+NAMED_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "context_length_exceeded": 400,
+    "exceed_context_size_error": 400,
+    "api_error": 500,
+    "server_error": 500,
+    "overloaded_error": 529,
+}
+"""The HTTP error that a code or type names, where it comes without one."""
+
+
+def in_band(payload: bytes, now_wall: float, otherwise: str = "an error in the answer") -> Outcome:
+    """The meaning of an error inside a 2xx, in its body or in an event: that of the HTTP error which it names.
+
+    `otherwise`: our own words for one that names none, which is a BAD_ANSWER. Never raises.
+    """
+    word = error_word(payload)
+    status = int(word) if word is not None and word.isdigit() else NAMED_STATUS.get(word or "", 0)
+    if not 400 <= status <= 599:
+        return Outcome(Kind.BAD_ANSWER, otherwise, code=word)
+    found = classify(status, (), payload, now_wall)
+    return msgspec.structs.replace(found, reason=f"{otherwise}: {found.reason}", same_target=False)
+
+
 def _kind(status: int, word: str | None, body: bytes) -> Kind:
     if status < 400:
         return Kind.BAD_ANSWER

@@ -1,0 +1,578 @@
+"""Anthropic's Messages API: what a request asks for, and what makes an answer whole.
+
+A stream is a message that is told bit by bit (https://docs.anthropic.com/en/api/messages-streaming): it starts, its
+blocks start, grow and stop one after another, it gets a `stop_reason` and stops. SDKs dispatch on the `event:` line,
+read the rest from `data.type`, and keep no account: to them a message that was cut is a message. What each means here:
+
+    event                                          passed on   means
+    -----                                          ---------   -----
+    message_start                                  yes         nothing yet; its usage is counted
+    content_block_start with a text, a tool's      yes         content: the answer has begun
+      name, a server tool's result, a seal
+    content_block_start of a thinking block        yes         work: the model is busy, though it shows nothing
+    content_block_start that bears nothing         yes         nothing yet
+    content_block_delta that bears something       yes         content
+    content_block_delta that bears nothing         yes         nothing yet; work, if it is one of thinking
+    content_block_stop                             yes         that block is done
+    message_delta with a stop_reason               yes         content; if each block that began is done, the message
+                                                               is complete. "error" is a break
+    message_delta without one                      yes         its usage is counted
+    message_stop                                   yes         the end; a break, unless complete
+    ping                                           behind      nothing; before content it is counted
+                                                   content
+    unknown types                                  yes         nothing yet
+    error, under any name                          behind      the failure that it names
+                                                   content
+    what is no JSON object, or of no known shape;  no          a break: it may have been content
+      an event of a block that never began; a
+      message that starts twice, or not at all;
+      [DONE]; an event over 1 MiB
+    a large content_block_start or _delta          as it       content
+      behind content                               comes
+
+An event without its `event:` line gets it from `data.type`; a message_stop that is missing is added. A break after
+completion is none: the answer is there, and only reading stops.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core.body import RequestBody
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.named_events import END, LARGE, Event, NamedDecoder
+from oxllm.core.nesting import Closing
+from oxllm.core.outcome import Kind, Outcome, in_band
+from oxllm.core.protocols.base import (
+    EMPTY,
+    NOT_JSON,
+    NOTHING,
+    Asked,
+    Count,
+    Endpoint,
+    PlainReader,
+    Protocol,
+    Reader,
+    Usage,
+)
+
+BLOCKS_MAX = 4096
+"""Blocks of one message. Agents that use server tools get some hundred; each costs a bit."""
+MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+MESSAGES, COUNT_TOKENS = Endpoint("POST", "/messages"), Endpoint("POST", "/messages/count_tokens")
+
+_NAMELESS = frozenset({"type", "id", "caller"})
+"""Members of a block that bear nothing of its content."""
+_WORK = (Raw(b'"thinking"'), Raw(b'"compaction"'))
+"""Types of blocks that take the model minutes while nothing of them is shown."""
+_LARGE_KINDS = (b"content_block_delta", b"content_block_start")
+_KIND = re.compile(rb'\s*\{\s*"type"\s*:\s*"(content_block_(?:delta|start))"')
+_NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
+
+
+class _Details(msgspec.Struct, gc=False):
+    thinking_tokens: Count | None = None
+
+
+class _Counts(msgspec.Struct, gc=False):
+    """Totals so far; what is missing or null has not changed."""
+
+    input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    """A message, as it starts a stream or is a plain answer."""
+
+    type: str = ""
+    stop_reason: str | None = None
+    usage: Raw = NOTHING
+    error: Raw = NOTHING
+
+
+class _Delta(msgspec.Struct, gc=False):
+    """All Raw fields bear content when they are not empty."""
+
+    text: Raw = NOTHING
+    partial_json: Raw = NOTHING
+    thinking: Raw = NOTHING
+    signature: Raw = NOTHING
+    citation: Raw = NOTHING
+    content: Raw = NOTHING  # of a compaction
+    encrypted_content: Raw = NOTHING
+    stop_reason: str | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str = ""
+    index: Count | None = None
+    delta: _Delta | None = None
+    content_block: dict[str, Raw] | None = None
+    message: _Message | None = None
+    usage: Raw = NOTHING
+    error: Raw = NOTHING
+
+
+class _LooseEvent(msgspec.Struct, gc=False):
+    """An event whose parts could not be read."""
+
+    type: Raw = NOTHING
+    error: Raw = NOTHING
+
+
+class _TokenCount(msgspec.Struct, gc=False):
+    input_tokens: Count | None = None
+    error: Raw = NOTHING
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_loose = msgspec.json.Decoder(_LooseEvent).decode
+_decode_counts = msgspec.json.Decoder(_Counts).decode
+_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_token_count = msgspec.json.Decoder(_TokenCount).decode
+_decode_string = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class _Tally:
+    """The usage of a message, which comes in parts: at its start, and with each message_delta."""
+
+    __slots__ = ("_created", "_input", "_output", "_read", "_thinking")
+
+    def __init__(self) -> None:
+        self._input = self._created = self._read = self._output = self._thinking = 0
+
+    def add(self, raw: Raw) -> Usage | None:
+        """What is known now; None if `raw` is no usage."""
+        if raw in EMPTY:
+            return None
+        try:
+            counts = _decode_counts(raw)
+        except msgspec.ValidationError:
+            return None
+        details = counts.output_tokens_details
+        self._input = _latest(counts.input_tokens, self._input)
+        self._created = _latest(counts.cache_creation_input_tokens, self._created)
+        self._read = _latest(counts.cache_read_input_tokens, self._read)
+        self._output = _latest(counts.output_tokens, self._output)
+        self._thinking = _latest(details.thinking_tokens if details else None, self._thinking)
+        return Usage(self._input + self._created + self._read, self._output, self._read, self._thinking)
+
+
+def _latest(count: int | None, before: int) -> int:
+    return before if count is None else count
+
+
+class StreamReader(Reader):
+    """Reads one stream, passes on what a client may have, and says when the message is whole or broken."""
+
+    __slots__ = (
+        "_begun",
+        "_closed",
+        "_decoder",
+        "_done",
+        "_large",
+        "_reason",
+        "_started",
+        "_stopped",
+        "_tally",
+        "_wall",
+    )
+
+    def __init__(self, wall: float) -> None:
+        super().__init__()
+        self._decoder = NamedDecoder()
+        self._wall = wall
+        self._tally = _Tally()
+        self._started = self._reason = self._stopped = False
+        """Its message_start, a stop_reason, its message_stop has come."""
+        self._begun = 0
+        """Bit i: block i has begun."""
+        self._done = 0
+        """Bit i: block i has stopped."""
+        self._large: Closing | None = None
+        """Looks for the end of a large event's JSON, while the client has a part of it."""
+        self._closed = False
+        """It has found it."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of an event that is not whole."""
+        return self._decoder.pending
+
+    def feed(self, data: bytes) -> bytes:
+        """What a client may have of what `data` completes, ready to be sent; nothing behind a break."""
+        if self.finished or self.failure is not None:
+            return b""
+        decoder = self._decoder
+        events = decoder.feed(data)
+        ready = self._read(events[0]) if len(events) == 1 else b"".join(map(self._read, events))
+        if decoder.too_large:
+            self._stop("an event over 1 MiB")
+        elif self.content and decoder.pending > LARGE and not decoder.open and not self._over:
+            ready += self._take_large()
+        return ready
+
+    @property
+    def _over(self) -> bool:
+        return self.complete or self.finished or self.failure is not None
+
+    def eof(self) -> Outcome | None:
+        """The response has ended: None if the message is whole, else why it is not."""
+        if self.complete:
+            return None
+        if self.failure is None:
+            self._stop(self._missing())
+        return self.failure
+
+    def closing(self) -> bytes:
+        """The end that a provider has left out."""
+        return b"" if self._stopped else MESSAGE_STOP
+
+    def interruption(self, error: ApiError, request_id: str) -> bytes:
+        """An error event: SDKs raise it. A large event of which the client has a part becomes a ping before that, since
+        of two names of one event the last counts, and nobody parses a ping."""
+        return (b"\nevent: ping\n\n" if self._large else b"") + PROTOCOL.error_event(error, request_id)
+
+    def _missing(self) -> str:
+        if self.pending or self._large:
+            return "the stream was cut inside an event"
+        if self._reason:
+            return "the stream ended inside a block"
+        if self.content:
+            return "the stream ended without a stop_reason"
+        return "the stream ended without content" if self._started else "the stream was empty"
+
+    def _read(self, named: Event) -> bytes:
+        """One event, or a piece of one: what the client gets of it."""
+        name, payload = named
+        if self.finished or self.failure is not None:
+            return b""
+        if name is None:
+            return self._read_piece(payload)
+        try:
+            if not payload.isascii():
+                payload.decode()
+            event = _decode_event(payload)
+        except NOT_JSON:
+            return self._read_odd(name, payload)
+        kind = event.type or name.decode("latin-1")
+        if kind == "content_block_delta":
+            passed = self._grow(event)
+        elif kind == "error" or event.error not in EMPTY or name == b"error":
+            return self._fail(payload)
+        else:
+            passed = self._take(kind, event)
+        return _render(kind, name, payload) if passed else b""
+
+    def _take(self, kind: str, event: _Event) -> bool:
+        """Account for an event that is no delta of a block; False if the client does not get it."""
+        match kind:
+            case "content_block_start":
+                return self._begin(event)
+            case "content_block_stop":
+                return self._end(event)
+            case "message_start":
+                return self._start(event)
+            case "message_delta":
+                return self._conclude(event)
+            case "message_stop":
+                return self._close()
+            case "ping" if not self.content:
+                self.dropped += 1
+                return False
+        return True
+
+    def _start(self, event: _Event) -> bool:
+        if self._started:
+            return self._stop("a second message in the stream")
+        self._started = True
+        if event.message is not None:
+            self.usage = self._tally.add(event.message.usage) or self.usage
+        return True
+
+    def _begin(self, event: _Event) -> bool:
+        block = event.content_block
+        if block is None:
+            return self._stop("a block of an unknown shape")
+        if not self._open(event.index):
+            return False
+        if any(raw not in EMPTY for name, raw in block.items() if name not in _NAMELESS):
+            self.content += 1
+        elif block.get("type") in _WORK:
+            self.working = True
+        return True
+
+    def _open(self, index: int | None) -> bool:
+        """A block begins; False if it cannot."""
+        if not self._started:
+            return self._stop("a block before the message's start")
+        if index is None or index >= BLOCKS_MAX or self._begun >> index & 1:
+            return self._stop("a block with an impossible index")
+        self._begun |= 1 << index
+        self.complete = False
+        return True
+
+    def _grow(self, event: _Event) -> bool:
+        delta = event.delta
+        if delta is None or event.index is None or not self._begun >> event.index & 1:
+            return self._stop("a delta of no block" if delta is not None else "a delta of an unknown shape")
+        if _bears_content(delta):
+            self.content += 1
+        elif delta.thinking:
+            self.working = True
+        return True
+
+    def _end(self, event: _Event) -> bool:
+        if event.index is None or not self._begun >> event.index & 1:
+            return self._stop("the end of no block")
+        self._done |= 1 << event.index
+        return self._settle()
+
+    def _conclude(self, event: _Event) -> bool:
+        self.usage = self._tally.add(event.usage) or self.usage
+        reason = event.delta.stop_reason if event.delta is not None else None
+        if not reason:
+            return True
+        if not self._started:
+            return self._stop("a stop_reason before the message's start")
+        if reason == "error":
+            return self._stop('stop_reason "error"')
+        self._reason = True
+        self.content += 1
+        return self._settle()
+
+    def _settle(self) -> bool:
+        self.complete = self._reason and self._begun == self._done
+        return True
+
+    def _close(self) -> bool:
+        if not self.complete:
+            return self._stop("its end came before a stop_reason or inside a block")
+        self._stopped = self.finished = True
+        return True
+
+    def _read_odd(self, name: bytes, payload: bytes) -> bytes:
+        """What is no event that we can read: an error in any words, JSON of another shape, or no JSON."""
+        if name == b"error":
+            return self._fail(payload)
+        if not payload.strip():
+            self.dropped += 1
+            return b""
+        try:
+            payload.decode()
+            event = _decode_loose(payload)
+            kind = _decode_string(event.type) if event.type else name.decode("latin-1")
+        except NOT_JSON:
+            return self._break("data that is not JSON" if payload != b"[DONE]" else "its end mark came too early")
+        if event.error not in EMPTY or kind == "error":
+            return self._fail(payload)
+        if kind in _KNOWN:
+            return self._break(f"a {kind} of an unknown shape")
+        return _render(kind, name, payload)
+
+    def _take_large(self) -> bytes:
+        """What there is of an event that is under way, if its first bytes say that it is content."""
+        name, head = self._decoder.head()
+        match = _KIND.match(head)
+        kind = match[1] if match is not None else name
+        if kind not in _LARGE_KINDS or name == b"error":
+            return b""
+        if kind == b"content_block_start" and not self._open(self._begun.bit_length()):
+            return b""
+        self.content += 1
+        self._large, self._closed = Closing(), False
+        ready = self._decoder.take(kind)
+        self._follow(ready[len(b"event: \ndata: ") + len(kind) :])
+        return ready
+
+    def _read_piece(self, piece: bytes) -> bytes:
+        """A part of the event that the client has the beginning of, or its end."""
+        if piece != END:
+            return piece if self._follow(piece) else b""
+        if not self._closed:
+            return self._break("data that is not JSON")
+        self._large = None
+        return END
+
+    def _follow(self, piece: bytes) -> bool:
+        """Look for the end of the JSON in a piece of it; False if there is more behind it than white space."""
+        assert self._large is not None
+        at = -1 if self._closed else self._large.find(piece)
+        self._closed = at is not None
+        return at is None or not piece[at + 1 :].strip() or self._stop("data that is not JSON")
+
+    def _fail(self, payload: bytes) -> bytes:
+        """The provider says that it has failed. Behind content, its own words are the client's."""
+        if self.complete:
+            self.finished = True
+            return b""
+        self.failure = in_band(payload, self._wall)
+        if not self.content:
+            return b""
+        self.told = True
+        return _render("error", b"error", payload)
+
+    def _break(self, reason: str) -> bytes:
+        self._stop(reason)
+        return b""
+
+    def _stop(self, reason: str) -> bool:
+        """Pass nothing on any more. Behind a complete message that is its end, else a break."""
+        if self.complete:
+            self.finished = True
+        else:
+            self.failure = Outcome(Kind.BAD_ANSWER, reason)
+        return False
+
+
+_KNOWN = frozenset(
+    {
+        "message_start",
+        "message_delta",
+        "message_stop",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "ping",
+    }
+)
+
+
+def _bears_content(delta: _Delta) -> bool:
+    return delta.text not in EMPTY or any(
+        raw not in EMPTY
+        for raw in (
+            delta.partial_json,
+            delta.thinking,
+            delta.signature,
+            delta.citation,
+            delta.content,
+            delta.encrypted_content,
+        )
+    )
+
+
+def _render(kind: str, name: bytes, payload: bytes) -> bytes:
+    """An event as it is sent: under the type that its data has, or else under the name that it came with."""
+    if b"\n" in payload:
+        payload = payload.replace(b"\n", b"\ndata: ")
+    line = kind.encode() if _NAME.fullmatch(kind) else name
+    return b"event: " + line + b"\ndata: " + payload + END
+
+
+class MessageReader(PlainReader):
+    """Reads a message that is no stream."""
+
+    __slots__ = ("_wall",)
+    START = re.compile(rb'"content"\s*:\s*\[|"type"\s*:\s*"message"')
+
+    def __init__(self, wall: float) -> None:
+        super().__init__()
+        self._wall = wall
+
+    def check(self, body: bytes) -> Outcome | None:
+        """A message that knows why it stopped."""
+        message = _decode_message(body)
+        if message.error not in EMPTY or message.type == "error":
+            return in_band(body, self._wall)
+        if message.type != "message":
+            return Outcome(Kind.BAD_ANSWER, "no message")
+        if not message.stop_reason:
+            return Outcome(Kind.BAD_ANSWER, "a message without a stop_reason")
+        self.usage = _Tally().add(message.usage)
+        return None
+
+
+class TokenCountReader(PlainReader):
+    """Reads the answer of count_tokens, which costs nothing and says nothing of what an answer will cost."""
+
+    __slots__ = ("_wall",)
+    START = re.compile(rb'"input_tokens"\s*:')
+
+    def __init__(self, wall: float) -> None:
+        super().__init__()
+        self._wall = wall
+
+    def check(self, body: bytes) -> Outcome | None:
+        """A number of tokens."""
+        answer = _decode_token_count(body)
+        if answer.error not in EMPTY:
+            return in_band(body, self._wall)
+        return None if answer.input_tokens is not None else Outcome(Kind.BAD_ANSWER, "no number of tokens")
+
+
+class Messages(Protocol):
+    """`POST /messages` (https://docs.anthropic.com/en/api/messages) and the count of its tokens."""
+
+    __slots__ = ()
+    name = "messages"
+    endpoints = (MESSAGES, COUNT_TOKENS)
+    ping = b'event: ping\ndata: {"type": "ping"}\n\n'
+    auth = "x-api-key"
+
+    def asked(self, body: RequestBody) -> Asked:
+        """A stream or not, and whose conversation it is."""
+        return Asked(stream=body.flag("stream"))
+
+    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
+        """Reads the events of a message."""
+        return StreamReader(wall)
+
+    def plain_reader(self, asked: Asked, wall: float) -> Reader:
+        """Reads a message."""
+        return MessageReader(wall)
+
+    # Our own words (https://docs.anthropic.com/en/api/errors).
+
+    def refusal(self, error: ApiError) -> ApiError:
+        """Overload has a status of its own, and each error the type that its status has here."""
+        status = 529 if error.status == 503 else error.status
+        kind = _TYPE_BY_STATUS.get(status) or ("invalid_request_error" if status < 500 else "api_error")
+        return msgspec.structs.replace(error, status=status, type=kind)
+
+    def error_body(self, error: ApiError, request_id: str) -> bytes:
+        """The error object, in the shape that agents look into."""
+        error = self.refusal(error)
+        detail = {"type": error.type, "message": error.message}
+        return _encode({"type": "error", "error": detail, "request_id": request_id})
+
+    def error_headers(self, error: ApiError, request_id: str) -> list[tuple[bytes, bytes]]:
+        """With the name that these SDKs look for, beside ours."""
+        return [*error.headers(), (b"request-id", request_id.encode("latin-1"))]
+
+    def error_event(self, error: ApiError, request_id: str) -> bytes:
+        """An event that SDKs raise as an APIError."""
+        return b"event: error\ndata: " + self.error_body(error, request_id) + END
+
+    def received_event(self, status: int, body: bytes, request_id: str) -> bytes:
+        """A provider's error body as such an event; one of ours instead of what is no error object."""
+        try:
+            parsed = msgspec.json.decode(body, type=dict[str, Raw])
+            if bytes(parsed["error"]).lstrip().startswith(b"{"):
+                return _render("error", b"error", msgspec.json.format(body, indent=0))
+        except (*NOT_JSON, KeyError):
+            pass
+        return self.error_event(api_error(status, f"the provider answered HTTP {status}"), request_id)
+
+
+_TYPE_BY_STATUS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""Other 4xx are the client's, other 5xx `api_error`."""
+
+PROTOCOL = Messages()
