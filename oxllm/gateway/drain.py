@@ -1,26 +1,21 @@
 """Stopping: no new work, what runs may finish, and not for ever.
 
-RUNNING ──signal──► LAME (drain_delay_secs: the listener stays open, /health says 503)
-        ──────────► DRAINING (listener closed, idle connections closed, responses finish)
-        ──drain_timeout_secs or a second signal──► what is left gets an error, DONE
-
-A request that is still being read, or waits for a reload, gets a 503 at the end; a stream gets the error event and a
-connection that closes without the final chunk, so that nobody takes a part for the whole.
+The stages are those of `life`. A request that is still being read, or waits for a reload, gets a 503 at the end; a
+stream gets the error event and a connection that closes without the final chunk, so that nobody takes a part for the
+whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from oxllm.gateway import systemd
 from oxllm.gateway.client.server import Server
-from oxllm.gateway.operator.admin import Admin
+from oxllm.gateway.life import DONE, DRAINING, LAME, Life
+from oxllm.gateway.observe.log import Log
 from oxllm.gateway.runtime import Runtime
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LOOK_S = 0.05
 """How often to look whether all connections have gone."""
@@ -33,76 +28,82 @@ FLUSH_S = 0.5
 class Drain:
     """One process's way out. `done` is set when nothing is left to do."""
 
-    __slots__ = ("_admin", "_finishing", "_listeners", "_runtime", "_server", "_started", "_turns", "done")
+    __slots__ = ("_life", "_log", "_loop", "_runtime", "_server", "_turns", "done", "listeners")
 
-    def __init__(self, runtime: Runtime, admin: Admin, server: Server, listeners: Sequence[asyncio.Server]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, life: Life, runtime: Runtime, server: Server, log: Log) -> None:
+        self._loop = loop
+        self._life = life
         self._runtime = runtime
-        self._admin = admin
         self._server = server
-        self._listeners = listeners
-        self._started = self._finishing = False
+        self._log = log
         self._turns = 0
-        self.done: asyncio.Future[None] = runtime.loop.create_future()
+        self.listeners: Sequence[asyncio.Server] = ()
+        """Who accepts connections."""
+        self.done: asyncio.Future[None] = loop.create_future()
 
     def signal(self) -> None:
         """SIGTERM or SIGINT: the first drains, the second ends it at once."""
-        if self._started:
+        if self._life.stopping:
             self._expire()
             return
-        self._started = True
-        self._admin.draining = True
+        self._life.enter(LAME)
         systemd.notify("STOPPING=1")
         limits = self._runtime.generation.plan.server
-        self._runtime.log.event("drain", f"stopping, {len(self._runtime.relays)} requests under way")
-        self._runtime.loop.call_later(limits.drain_delay, self._close)
-        self._runtime.loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
+        self._log.event("drain", f"stopping, {len(self._runtime.relays)} requests under way")
+        self._loop.call_later(limits.drain_delay, self._close)
+        self._loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
 
     def _close(self) -> None:
         # Each turn of the loop takes some of what the kernel has accepted for us; the listeners go behind the last.
         self._turns += 1
         again = self._turns < TURNS_MAX and self._queued()
-        self._runtime.loop.call_soon(self._close if again else self._close_listeners)
+        self._loop.call_soon(self._close if again else self._close_listeners)
 
     def _queued(self) -> bool:
         """Whether the kernel holds connections that nobody has taken yet."""
         poll = select.poll()
-        for listener in self._listeners:
+        for listener in self.listeners:
             for sock in listener.sockets:
                 poll.register(sock.fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
     def _close_listeners(self) -> None:
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.close()
+        self._enter_draining()
+        self._loop.call_later(LOOK_S, self._look)  # what was just accepted is not counted yet
+
+    def _enter_draining(self) -> None:
+        if self._life.stage is LAME:
+            self._life.enter(DRAINING)
         self._server.drain()
-        self._runtime.loop.call_later(LOOK_S, self._look)  # what was just accepted is not counted yet
 
     def _look(self) -> None:
-        if self._finishing:
+        if self._life.stage is DONE:
             return
         if self._server.connections == 0:
             self._finish()
         else:
-            self._runtime.loop.call_later(LOOK_S, self._look)
+            self._loop.call_later(LOOK_S, self._look)
 
     def _expire(self) -> None:
-        if self._finishing:
+        if self._life.stage is DONE:
             return
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.close()
         for relay in tuple(self._runtime.relays):
             relay.expire()
         self._server.expire()
-        self._server.drain()
+        self._enter_draining()
         self._look()
-        self._runtime.loop.call_later(FLUSH_S, self._finish)
+        self._loop.call_later(FLUSH_S, self._finish)
 
     def _finish(self) -> None:
-        if self._finishing:
+        if self._life.stage is DONE:
             return
-        self._finishing = True
+        self._life.enter(DONE)
         self._server.close_all()
-        telemetry = self._runtime.telemetry
+        telemetry = self._runtime.journal.telemetry
         if telemetry is None:
             self._end()
         else:
@@ -110,5 +111,5 @@ class Drain:
 
     def _end(self) -> None:
         self._runtime.pool.close()
-        self._runtime.log.event("drain", "stopped")
+        self._log.event("drain", "stopped")
         self.done.set_result(None)

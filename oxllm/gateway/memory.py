@@ -11,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import os
 from collections.abc import Callable, Iterable, Iterator
 
 QUIET_S = 5.0
 """Seconds between two looks; one that finds half of the load gone, or all of it, gives back."""
 MADV_DONTNEED = 4
+PAGE = os.sysconf("SC_PAGE_SIZE")
+FUTURE_ITERATORS = 255
 
 
 class _Mallinfo(ctypes.Structure):
@@ -37,6 +40,39 @@ def heap_bytes() -> int:
     mallinfo.restype = _Mallinfo
     found: _Mallinfo = mallinfo()
     return found.in_use()
+
+
+def resident_bytes() -> int | None:
+    """Resident set size, where the kernel tells."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * PAGE
+    except OSError:
+        return None
+
+
+class FutureIterators:
+    """Fills asyncio's free list of what an `await` needs (_asynciomodule.c, FI_FREELIST_MAXLEN).
+
+    Small objects from the middle of a burst, kept for good: unless those of start-up take their place.
+    """
+
+    __slots__ = ("_iterators", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._iterators = self._made()
+
+    def renew(self) -> None:
+        """After a burst: its own go, ours take their place."""
+        burst = self._made()
+        self._iterators.clear()  # asyncio keeps these ...
+        burst.clear()  # ... and so has no room for those
+        self._iterators = self._made()
+
+    def _made(self) -> list[Iterator[None]]:
+        future: asyncio.Future[None] = self._loop.create_future()
+        return [iter(future) for _ in range(FUTURE_ITERATORS)]
 
 
 def _libc() -> ctypes.CDLL | None:

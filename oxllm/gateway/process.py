@@ -23,18 +23,11 @@ from typing import Any
 from oxllm import plan as plans
 from oxllm import runfile
 from oxllm.gateway import systemd
+from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.client.connection import CROWD_MAX
 from oxllm.gateway.client.server import Server
-from oxllm.gateway.drain import Drain
 from oxllm.gateway.memory import Trimmer
 from oxllm.gateway.observe.log import Log
-from oxllm.gateway.operator.admin import Admin
-from oxllm.gateway.reload import Reloader
-from oxllm.gateway.runtime import Runtime
-from oxllm.gateway.service import Service
-from oxllm.gateway.upstream.pool import Pool
-from oxllm.gateway.upstream.resolver import Resolver
-from oxllm.gateway.wheel import Wheel
 
 BACKLOG = 1024
 """Connections that the kernel holds for us (net.core.somaxconn caps it): of 1,000 clients at once none is refused."""
@@ -156,43 +149,36 @@ def raise_file_limit(server: plans.Server) -> tuple[int, str | None]:
 def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket.socket], json_log: bool) -> int:
     asyncio.set_event_loop(loop)
     rng = random.Random()  # seeded by the system; tests hand in their own
-    wheel = Wheel(loop)
     log = Log(loop, _log_fd(), time.time, json_log)
-    connections, warning = raise_file_limit(plan.server)
-    runtime = Runtime(loop, plan, Pool(loop, wheel, Resolver(loop)), wheel, log, rng, time.time)
-    admin = Admin(runtime)
-    service = Service(runtime, admin)
-    server = Server(loop, service, plan.server, wheel, runtime.bodies, rng, connections, time.time, runtime.held)
-    runtime.server, runtime.addresses = server, tuple(map(_url, sockets))
     loop.set_exception_handler(_Complaints(log))
-    listeners = [loop.run_until_complete(_accept(loop, server, sock)) for sock in sockets]
-    drain = Drain(runtime, admin, server, listeners)
-    run = _RunFile(sockets[0], log)
+    connections, warning = raise_file_limit(plan.server)
+    gateway = Gateway(loop, plan, log, rng, time.time, connections=connections)
+    drain, run = gateway.drain, _RunFile(sockets[0], log)
+    gateway.vitals.addresses = tuple(map(_url, sockets))
+    drain.listeners = [loop.run_until_complete(_accept(loop, gateway.server, sock)) for sock in sockets]
 
-    def adopted(plan: plans.Plan) -> None:
-        server.limits = plan.server
-        server.max_connections, warning = raise_file_limit(plan.server)
+    def adopt(plan: plans.Plan) -> None:
+        connections, warning = raise_file_limit(plan.server)
+        gateway.adopt(plan, connections)
         if warning:
             log.event("warning", warning)
         run.write(plan)
-        _point_telemetry(runtime)
 
-    admin.reloader = Reloader(runtime, os.environ, adopted)
+    reloader = gateway.reload_from(os.environ, adopt)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.signal)
-    loop.add_signal_handler(signal.SIGHUP, admin.hang_up)
+    loop.add_signal_handler(signal.SIGHUP, gateway.admin.hang_up)
     for text in (*plan.warnings, *([warning] if warning else [])):
         log.event("warning", text)
-    trimmer = Trimmer(loop, runtime.load, runtime.compact)
+    trimmer = Trimmer(loop, gateway.load, gateway.compact)
     run.write(plan)
-    _point_telemetry(runtime)
-    log.event("ready", f"listening on {', '.join(runtime.addresses)}")
+    log.event("ready", f"listening on {', '.join(gateway.vitals.addresses)}")
     systemd.notify("READY=1")
     gc.collect()
     gc.freeze()  # start-up's objects live for ever: no need to look at them again
     trimmer.start()
     loop.run_until_complete(drain.done)
-    admin.reloader.close()
+    reloader.close()
     log.flush()
     run.remove()
     loop.close()
@@ -220,19 +206,6 @@ class _Complaints:
         elif loop.time() >= self._quiet_until:
             self._quiet_until = loop.time() + SHORTAGE_EVERY_S
             self._log.event("warning", "out of file descriptors, new clients wait: raise the limit (ulimit -n)")
-
-
-def _point_telemetry(runtime: Runtime) -> None:
-    """Export to the collector that the config names, if any. Its code is only loaded for that."""
-    endpoint = runtime.generation.plan.server.otel_endpoint
-    if endpoint == (runtime.telemetry.endpoint if runtime.telemetry is not None else None):
-        return
-    if endpoint is None:
-        runtime.telemetry = None
-        return
-    from oxllm.gateway.observe.telemetry import Telemetry  # noqa: PLC0415
-
-    runtime.telemetry = Telemetry(runtime, endpoint)
 
 
 class _RunFile:

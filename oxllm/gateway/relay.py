@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import TYPE_CHECKING
 
 from oxllm.core.attempt import Attempt, Phase
 from oxllm.core.body import RequestBody
@@ -18,11 +17,9 @@ from oxllm.core.exchange import Exchange, Facts, State
 from oxllm.core.outcome import Failure
 from oxllm.core.routing import Route
 from oxllm.gateway.client.request import Request
+from oxllm.gateway.observe.records import Record
+from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.upstream.connection import Call
-
-if TYPE_CHECKING:
-    from oxllm.gateway.runtime import Generation, Runtime
-
 
 COMMITTED, DONE = State.COMMITTED, State.DONE  # on 3.11 each look at an Enum's member takes 0.1 µs
 PASSED_ON = Phase.COMMITTED
@@ -165,8 +162,7 @@ class Relay:
         self.facts = facts
         self.route = route
         self.now = runtime.now
-        telemetry = runtime.telemetry
-        self.trace = telemetry.trace(request.get(b"traceparent")) if telemetry is not None else None
+        self.trace = runtime.journal.trace(request.get(b"traceparent"))
         self._body: RequestBody | None = body
         self._extra_headers = extra_headers
         self._legs: list[Leg] = []
@@ -179,6 +175,24 @@ class Relay:
         self.exchange = Exchange(
             facts, route, generation.router, generation.retry_budget, retry, runtime.rng, self.now()
         )
+
+    def __repr__(self) -> str:
+        return f"<Relay {self.id} {self.exchange.state.name} {self.exchange.attempts} attempts {self.pending} B held>"
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of what the providers have sent."""
+        return sum(leg.attempt.pending for leg in self._legs)
+
+    @property
+    def id(self) -> str:
+        """Of the request."""
+        return self.request.id
+
+    @property
+    def wake_at(self) -> float:
+        """When one of the exchange's clocks is due, in loop time."""
+        return self.exchange.wake_at
 
     def start(self) -> None:
         """Begin the first attempt."""
@@ -282,11 +296,44 @@ class Relay:
                     leg.call.cancel()
                 return
 
+    def _tell(self) -> None:
+        """The request has ended: count it, and have it remembered."""
+        exchange, counters = self.exchange, self.route.counters
+        counters.end(exchange.cause, rescued=exchange.error is None and exchange.attempts > 1)
+        record = self._record()
+        if record.first_content is not None:
+            counters.ttft.observe(record.first_content)
+        self.runtime.journal.request(record, self.trace, exchange.changes)
+
+    def _record(self) -> Record:
+        exchange, started = self.exchange, self.request.started
+        winner, usage = exchange.winner, exchange.usage
+        target = winner.candidate.state if winner is not None else None
+        content = winner.content_at if winner is not None else None
+        return Record(
+            id=self.request.id,
+            time=self.runtime.wall(),
+            model=self.route.name,
+            stream=self.facts.asked.stream,
+            status=exchange.status,
+            provider=target.provider.name if target is not None else None,
+            upstream_model=target.model if target is not None else None,
+            attempts=exchange.attempts,
+            first_content=None if content is None else content - started,
+            total=self.now() - started,
+            prompt_tokens=usage.prompt_tokens if usage is not None else None,
+            completion_tokens=usage.completion_tokens if usage is not None else None,
+            error=exchange.error,
+            steps=tuple(exchange.steps),
+            skips=exchange.skips,
+            protocol=self.facts.protocol.name,
+        )
+
     def _finish(self) -> None:
         """The client has its response, or has gone; a provider may still be ending its body."""
         if not self._over:
             self._over = True
-            self.runtime.observe(self)
+            self._tell()
         if self.exchange.settled:
             self.runtime.relays.pop(self, None)
             self._legs.clear()  # they refer back to us: without the cycle all goes at once

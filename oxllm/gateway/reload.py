@@ -2,7 +2,7 @@
 
     SIGHUP, POST /reload ──► child: python -P -m oxllm.config.compile FILE ──► Plan JSON or errors on its stdout
                              errors, death, 30 s, garbage ──► refused: what runs stays, and the log says why
-                             a Plan ──► diff ──► `Runtime.adopt` (not with dry_run)
+                             a Plan ──► diff ──► `Gateway.adopt` (not with dry_run)
 
 The child has the environment that `serve` was started with. It brings pydantic along, and takes it away again: no
 memory of it stays here. Reloads go one after another; those that wait have not read the file yet, so they are one.
@@ -16,15 +16,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from oxllm import plan as plans
 from oxllm.gateway import systemd
-
-if TYPE_CHECKING:
-    from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.observe.log import Log
 
 LIMIT_S = 30.0
 """SPEC 10."""
@@ -88,40 +86,47 @@ class Refused(Exception):
 
 
 class Reloader:
-    """Reloads of one process, one at a time. `adopted` is called after each swap, with the new Plan."""
+    """Reloads of one process, one at a time. `adopt` makes the swap to the new Plan."""
 
     __slots__ = (
-        "_adopted",
+        "_adopt",
         "_bound",
         "_command",
+        "_counts",
         "_env",
         "_lock",
+        "_log",
+        "_loop",
         "_process",
-        "_runtime",
+        "_running",
         "_tasks",
         "_waiting",
-        "counts",
     )
 
     def __init__(
         self,
-        runtime: Runtime,
+        loop: asyncio.AbstractEventLoop,
+        log: Log,
+        counts: dict[str, int],
+        running: Callable[[], plans.Plan],
+        adopt: Callable[[plans.Plan], None],
         env: Mapping[str, str],
-        adopted: Callable[[plans.Plan], None],
         command: Sequence[str] = COMPILE,
     ) -> None:
-        self._runtime = runtime
+        """`counts`: reloads so far, by how they ended. `running`: the Plan that runs."""
+        self._loop = loop
+        self._log = log
+        self._counts = counts
+        self._running = running
+        self._adopt = adopt
         self._env = dict(env)
-        self._adopted = adopted
         self._command = tuple(command)
-        self._bound = runtime.generation.plan.server
+        self._bound = running().server
         self._lock = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting: dict[bool, list[Callable[[Result], None]]] = {}
         """By `dry_run`: who is told of the one that has not begun."""
-        self.counts = {"success": 0, "refused": 0}
-        """Reloads so far, by how they ended; dry runs left out."""
 
     def signal(self) -> None:
         """SIGHUP."""
@@ -134,7 +139,7 @@ class Reloader:
             waiting.append(done)
             return
         self._waiting[dry_run] = [done]
-        task = self._runtime.loop.create_task(self._run(dry_run))
+        task = self._loop.create_task(self._run(dry_run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -149,7 +154,7 @@ class Reloader:
         async with self._lock:
             waiting = self._waiting.pop(dry_run)
             if not dry_run:
-                usec = int(self._runtime.loop.time() * 1_000_000)
+                usec = int(self._loop.time() * 1_000_000)
                 systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={usec}")
             try:
                 result = await self._attempt(dry_run)
@@ -164,19 +169,18 @@ class Reloader:
             done(result)
 
     async def _attempt(self, dry_run: bool) -> Result:
-        running = self._runtime.generation.plan
+        running = self._running()
         if running.source is None:
             raise Refused([Error("this gateway runs without a config file (--demo), so there is none to read again")])
         plan = _understand(*await self._compile(running.source))
         difference = diff(running, plan, self._bound)
         if not dry_run:
-            self._runtime.adopt(plan)
-            self._adopted(plan)
+            self._adopt(plan)
         return Result(True, dry_run, diff=difference, warnings=plan.warnings)
 
     def _tell(self, result: Result) -> None:
-        log = self._runtime.log
-        self.counts["success" if result.ok else "refused"] += 1
+        log = self._log
+        self._counts["success" if result.ok else "refused"] += 1
         if result.ok:
             log.event("reload", str(result.diff))
         else:
@@ -211,7 +215,7 @@ class Reloader:
 
     async def _output(self, process: subprocess.Popen[bytes]) -> bytes:
         assert process.stdout is not None
-        loop, output = self._runtime.loop, bytearray()
+        loop, output = self._loop, bytearray()
         ended: asyncio.Future[None] = loop.create_future()
         fd = process.stdout.fileno()
 

@@ -1,13 +1,13 @@
-"""What one gateway process holds, and what one config's life adds to it."""
+"""What the requests under way share: a loop and its clock, chance, connections, budgets, the config that runs."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from oxllm import plan as plans
 from oxllm.core import headers
@@ -15,19 +15,11 @@ from oxllm.core.budget import BodyBudget, RetryBudget
 from oxllm.core.exchange import Facts
 from oxllm.core.protocols.registry import EndpointTable
 from oxllm.core.routing import Router
-from oxllm.gateway.observe.log import Log
-from oxllm.gateway.observe.records import Record, Records
+from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.upstream.pool import Pool
-from oxllm.gateway.wheel import Wheel
-
-if TYPE_CHECKING:
-    from oxllm.gateway.client.server import Server
-    from oxllm.gateway.observe.telemetry import Telemetry
-    from oxllm.gateway.relay import Relay
 
 SWEEP_S = 0.1
 """Seconds between two looks at the clocks of all requests under way."""
-FUTURE_ITERATORS = 255
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
@@ -58,74 +50,67 @@ class Generation:
         return head
 
 
+class Alarmed(Protocol):
+    """A request under way, as the sweep over all of them sees it."""
+
+    @property
+    def wake_at(self) -> float:
+        """When one of its clocks is due, in loop time."""
+
+    def arm(self) -> None:
+        """It is due before the next sweep: set an alarm."""
+
+    def expire(self) -> None:
+        """The process ends: answer with what can be said, and stop."""
+
+    @property
+    def id(self) -> str:
+        """Of the request."""
+
+
 class Runtime:
-    """Everything that outlives a request: loop, timers, connections, budgets, the current generation."""
+    """What the requests under way share."""
 
     __slots__ = (
-        "_iterators",
-        "addresses",
         "bodies",
-        "created",
         "generation",
         "held",
-        "log",
+        "journal",
         "loop",
         "next_sweep",
         "now",
-        "observers",
         "pool",
-        "records",
-        "refusals",
         "relays",
         "rng",
-        "server",
-        "started",
-        "telemetry",
         "wall",
-        "wheel",
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        plan: plans.Plan,
+        generation: Generation,
         pool: Pool,
-        wheel: Wheel,
-        log: Log,
+        journal: Journal,
         rng: random.Random,
         wall: Callable[[], float],
     ) -> None:
         self.loop = loop
-        self.wheel = wheel
         self.pool = pool
-        self.log = log
+        self.journal = journal
         self.rng = rng
         self.wall = wall
         """Seconds since the epoch, for dates in headers and log lines; all else runs on the loop's clock."""
         self.now = clock_of(loop)
         self.next_sweep = inf
         """When the clocks of all relays are looked at next, in loop time."""
-        self.started = loop.time()
-        self.created = int(wall())
-        """Start of the process, seconds since the epoch; /v1/models shows it."""
-        self.bodies = BodyBudget(plan.server.max_buffered_bytes)
+        self.bodies = BodyBudget(generation.plan.server.max_buffered_bytes)
         self.held = pool.held
-        self.generation = Generation(plan, Router(plan, rng))
-        self._iterators = self._future_iterators()
-        self.relays: dict[Relay, None] = {}
+        self.generation = generation
+        """The config that runs. A request keeps the one that it began with."""
+        self.relays: dict[Alarmed, None] = {}
         """Requests under way, the oldest first: the order of a set would differ from run to run."""
-        self.server: Server | None = None
-        """The HTTP server, once it listens."""
-        self.addresses: tuple[str, ...] = ()
-        """Where it listens, as URLs."""
-        self.records = Records()
-        self.telemetry: Telemetry | None = None
-        """Set while there is a collector."""
-        self.refusals: dict[int, int] = {}
-        """Answers made without asking a provider, by status."""
-        self.observers: list[Callable[[Record], None]] = [self.records.append, log.request]
 
-    def watch(self, relay: Relay) -> None:
+    def watch(self, relay: Alarmed) -> None:
         """Have the relay's clocks looked at until it is taken out of `relays`."""
         self.relays[relay] = None
         if self.next_sweep == inf:
@@ -147,72 +132,11 @@ class Runtime:
         if self.held.contended:
             self.held.look()
         for relay in self.relays:
-            if relay.exchange.wake_at < self.next_sweep:
+            if relay.wake_at < self.next_sweep:
                 relay.arm()
-
-    def load(self) -> int:
-        """How many requests and connections there are now."""
-        connections = self.server.connections if self.server is not None else 0
-        return len(self.relays) + connections + self.pool.open
-
-    def compact(self) -> None:
-        """Make what is remembered anew, so that it does not keep the memory around it (see `memory.Trimmer`)."""
-        self.records.pack()
-        burst = self._future_iterators()
-        self._iterators.clear()  # asyncio keeps these ...
-        burst.clear()  # ... and so has no room for those
-        self._iterators = self._future_iterators()
-
-    def _future_iterators(self) -> list[Iterator[None]]:
-        """All that asyncio keeps of them for the next `await` (_asynciomodule.c, FI_FREELIST_MAXLEN).
-
-        Small objects from the middle of a burst, kept for good: unless those of start-up take their place.
-        """
-        future: asyncio.Future[None] = self.loop.create_future()
-        return [iter(future) for _ in range(FUTURE_ITERATORS)]
 
     def adopt(self, plan: plans.Plan) -> None:
         """Go on with another config. What runs keeps the one it has."""
         self.generation = Generation(plan, Router(plan, self.rng, self.generation.router))
         self.bodies.limit = plan.server.max_buffered_bytes
         self.pool.retain(plan.providers)
-
-    def observe(self, relay: Relay) -> None:
-        """A request has ended: remember it and tell whoever counts."""
-        exchange = relay.exchange
-        relay.route.counters.end(exchange.cause, rescued=exchange.error is None and exchange.attempts > 1)
-        record = self._record(relay)
-        if record.first_content is not None:
-            relay.route.counters.ttft.observe(record.first_content)
-        for observer in self.observers:
-            observer(record)
-        if self.telemetry is not None:
-            self.telemetry.request(relay.trace, record)
-        for change in relay.exchange.changes:
-            self.log.change(change)
-
-    def _record(self, relay: Relay) -> Record:
-        exchange = relay.exchange
-        winner = exchange.winner
-        now = self.loop.time()
-        started = relay.request.started
-        content = winner.content_at if winner is not None else None
-        usage = exchange.usage
-        return Record(
-            id=relay.request.id,
-            time=self.wall(),
-            model=relay.route.name,
-            stream=relay.facts.asked.stream,
-            status=exchange.status,
-            provider=winner.candidate.state.provider.name if winner is not None else None,
-            upstream_model=winner.candidate.state.model if winner is not None else None,
-            attempts=exchange.attempts,
-            first_content=None if content is None else content - started,
-            total=now - started,
-            prompt_tokens=usage.prompt_tokens if usage is not None else None,
-            completion_tokens=usage.completion_tokens if usage is not None else None,
-            error=exchange.error,
-            steps=tuple(exchange.steps),
-            skips=exchange.skips,
-            protocol=relay.facts.protocol.name,
-        )

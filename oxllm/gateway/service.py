@@ -14,6 +14,7 @@ from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.core.routing import Route
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request
+from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.operator.access import Access
 from oxllm.gateway.operator.admin import READ, Admin
 from oxllm.gateway.relay import Relay
@@ -50,19 +51,22 @@ def client_timeout(request: Request) -> float | None:
 class Service:
     """Implements `downstream.Service` for one process."""
 
-    __slots__ = ("_access", "_admin", "_plan", "runtime")
+    __slots__ = ("_access", "_admin", "_created", "_journal", "_plan", "_runtime")
 
-    def __init__(self, runtime: Runtime, admin: Admin) -> None:
-        self.runtime = runtime
+    def __init__(self, runtime: Runtime, journal: Journal, admin: Admin, created: int) -> None:
+        """`created`: start of the process, seconds since the epoch; /v1/models shows it."""
+        self._runtime = runtime
+        self._journal = journal
         self._admin = admin
+        self._created = created
         self._plan = runtime.generation.plan
         self._access = Access(self._plan.server)
 
     @property
     def access(self) -> Access:
         """The rules of the running config."""
-        if self.runtime.generation.plan is not self._plan:
-            self._plan = self.runtime.generation.plan
+        if self._runtime.generation.plan is not self._plan:
+            self._plan = self._runtime.generation.plan
             self._access = Access(self._plan.server)
         return self._access
 
@@ -97,9 +101,7 @@ class Service:
 
     def refused(self, request: Request, error: ApiError) -> None:
         """The connection answers `error` by itself: what it got was broken, too large or too slow."""
-        refusals = self.runtime.refusals
-        refusals[error.status] = refusals.get(error.status, 0) + 1
-        self.runtime.log.refused(error.status, error.message, request.id)
+        self._journal.refused(error.status, error.message, request.id)
 
     # Before the body.
 
@@ -114,7 +116,7 @@ class Service:
         """What a path can be asked with; nothing if it does not exist."""
         if self._admin.knows(path):
             return self._admin.methods(path)
-        if methods := self.runtime.generation.endpoints.methods(path):
+        if methods := self._runtime.generation.endpoints.methods(path):
             return methods
         path = _strip_v1(path)
         return READ if path == b"/models" or (path.startswith(b"/models/") and len(path) > len(b"/models/")) else ()
@@ -129,8 +131,8 @@ class Service:
         return _wrong_method(request, methods) or self.access.client(request)
 
     def _too_much(self) -> ApiError | None:
-        if len(self.runtime.relays) >= self._plan.server.max_in_flight:
-            message = f"{len(self.runtime.relays)} requests are being served, the most that max_in_flight allows"
+        if len(self._runtime.relays) >= self._plan.server.max_in_flight:
+            message = f"{len(self._runtime.relays)} requests are being served, the most that max_in_flight allows"
             return api_error(503, message, "overloaded", retry_after=OVERLOADED_RETRY_S)
         return None
 
@@ -174,10 +176,10 @@ class Service:
 
     def _endpoint(self, request: Request) -> tuple[Protocol, Endpoint] | None:
         """What a request to a provider is for."""
-        return self.runtime.generation.endpoints.find(request.method, request.path)
+        return self._runtime.generation.endpoints.find(request.method, request.path)
 
     def _relay(self, request: Request, protocol: Protocol, endpoint: Endpoint) -> None:
-        generation = self.runtime.generation
+        generation = self._runtime.generation
         try:
             body = RequestBody.parse(request.body)
             asked = protocol.asked(body)
@@ -193,25 +195,25 @@ class Service:
             self._refuse(request, _not_spoken(route, protocol))
             return
         facts = Facts(protocol, endpoint, asked, request.id, client_timeout(request))
-        Relay(self.runtime, generation, request, body, facts, speaking, self._cors_headers(request)).start()
+        Relay(self._runtime, generation, request, body, facts, speaking, self._cors_headers(request)).start()
 
     def _no_model(self, model: str) -> ApiError:
-        close = self.runtime.generation.router.similar(model)
+        close = self._runtime.generation.router.similar(model)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
         return api_error(404, f"the model {model[:200]!r} does not exist here{hint}", "model_not_found", "model")
 
     def _models(self, request: Request) -> None:
-        names = self.runtime.generation.router.models(self.runtime.loop.time(), asks(request, b"all=1"))
+        names = self._runtime.generation.router.models(self._runtime.now(), asks(request, b"all=1"))
         self._reply(request, {"object": "list", "data": [self._entry(name) for name in names]})
 
     def _model(self, request: Request, name: str) -> None:
-        if self.runtime.generation.router.resolve(name) is None:
+        if self._runtime.generation.router.resolve(name) is None:
             self._refuse(request, self._no_model(name))
         else:
             self._reply(request, self._entry(name))
 
     def _entry(self, name: str) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": self.runtime.created, "owned_by": "oxllm"}
+        return {"id": name, "object": "model", "created": self._created, "owned_by": "oxllm"}
 
     def _reply(self, request: Request, value: object) -> None:
         fields = [(b"content-type", b"application/json"), *self._cors_headers(request)]

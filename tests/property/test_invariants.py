@@ -59,7 +59,7 @@ def committed(visit: Visit) -> bool:
 @given(worlds())
 def test_01_each_request_ends_exactly_once(world: World) -> None:
     assert [visit.ends for visit in world.visits] == [1] * len(world.visits)
-    records = Counter(record.id for record in world.runtime.records)
+    records = Counter(record.id for record in world.journal.records)
     assert set(records.values()) <= {1}
     for visit in world.visits:
         assert records[visit.name] == 1 or visit.left
@@ -100,7 +100,7 @@ def test_03_before_commit_a_failure_is_invisible_while_a_candidate_remains_and_a
     world: World,
 ) -> None:
     most = world.plan.retry.max_attempts
-    records = {record.id: record for record in world.runtime.records}
+    records = {record.id: record for record in world.journal.records}
     for visit in world.visits:
         record = records[visit.name]
         if committed(visit):
@@ -203,7 +203,7 @@ def test_06_weights_share_a_tier_to_the_request(weights: list[int], rounds: int)
 @given(worlds(kinds=(*EARLY, "500", "500", "rst@connect", "429")))
 def test_07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows(world: World) -> None:
     retry = world.plan.retry
-    for record in world.runtime.records:
+    for record in world.journal.records:
         assert record.attempts <= retry.max_attempts
         assert len(record.steps) == record.attempts
         repeated = Counter(step.target for step in record.steps)
@@ -225,7 +225,7 @@ def spent(world: World) -> Iterator[float]:
     What starts beside another attempt at the moment when a third has ended takes its place, and is free.
     """
     began = {visit.name: visit.began for visit in world.visits}
-    for record in world.runtime.records:
+    for record in world.journal.records:
         ordered = sorted(record.steps, key=lambda step: step.number)
         for before, after in pairwise(ordered):
             if before.target == after.target:
@@ -477,7 +477,7 @@ COUNTED = [kind for kind in EARLY if kind != "refuse" and "@connect" not in kind
 )
 def test_19_the_counters_are_what_the_providers_ledgers_say(world: World) -> None:
     asked = Counter((a.provider, a.model) for a in world.asked if not a.free)
-    whole = Counter(record.provider for record in world.runtime.records if record.error is None)
+    whole = Counter(record.provider for record in world.journal.records if record.error is None)
     for name, provider in world.router.providers.items():
         successes = 0
         for model, target in provider.targets.items():
@@ -539,9 +539,9 @@ def test_20_faults_at_some_providers_leave_the_answers_of_others_untouched(
 @given(worlds(kinds=(*MARKS, *EARLY, *LATE)))
 def test_21_no_key_is_in_any_output(world: World) -> None:
     output = [visit.reader.body + repr(visit.reader.headers).encode() for visit in world.visits]
-    snapshot = status.snapshot(world.runtime, False)
+    snapshot = status.snapshot(world.gateway.vitals)
     output += [table(snapshot).encode(), msgspec.json.encode(snapshot, enc_hook=str)]
-    output += [repr(record).encode() for record in world.runtime.records]
+    output += [repr(record).encode() for record in world.journal.records]
     output.append(world.written)
     for said in output:
         assert b"sk-secret" not in said

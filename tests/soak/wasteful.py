@@ -18,15 +18,18 @@ import sys
 from asyncio import selector_events
 from typing import Any
 
-from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.observe.journal import Journal
+from oxllm.gateway.wheel import Timer, Wheel
 
 CONNECTION = 40_000
 REQUEST = 256
 
 Transport: Any = vars(selector_events)["_SelectorTransport"]
 _init = Transport.__init__
-_observe = Runtime.observe
+_request = Journal.request
+_made = Wheel.__init__
 _kept: list[Any] = []
+_wheels: list[tuple[Wheel, Any]] = []
 
 
 def _wasteful(self: Any, loop: Any, sock: Any, protocol: Any, extra: Any = None, server: Any = None) -> None:
@@ -35,14 +38,21 @@ def _wasteful(self: Any, loop: Any, sock: Any, protocol: Any, extra: Any = None,
         self.waste = bytearray(CONNECTION)
 
 
-def _leaking(self: Any, relay: Any) -> None:
-    _observe(self, relay)
+def _leaking(self: Any, *ended: Any) -> None:
+    _request(self, *ended)
     _kept.append(bytes(REQUEST - sys.getsizeof(b"")))
 
 
-def _forgetting(self: Any, relay: Any) -> None:
-    _observe(self, relay)
-    self.wheel.timer(int).set(self.now() + 3600)
+def _forgetting(self: Any, *ended: Any) -> None:
+    _request(self, *ended)
+    wheel, loop = _wheels[0]
+    timer: Timer = wheel.timer(_kept.clear)
+    timer.set(loop.time() + 3600)
+
+
+def _remembering(self: Wheel, loop: Any) -> None:
+    _made(self, loop)
+    _wheels.append((self, loop))
 
 
 def plant(waste: str) -> None:
@@ -51,10 +61,11 @@ def plant(waste: str) -> None:
         return
     owner, name, planted = {
         "connection": (Transport, "__init__", _wasteful),
-        "request": (Runtime, "observe", _leaking),
-        "timer": (Runtime, "observe", _forgetting),
+        "request": (Journal, "request", _leaking),
+        "timer": (Journal, "request", _forgetting),
     }[waste]
     setattr(owner, name, planted)
+    setattr(Wheel, "__init__", _remembering)  # noqa: B010  mypy will not have it otherwise
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from oxllm.core.budget import BodyBudget
 from oxllm.core.errors import ApiError
 from oxllm.gateway.client.connection import ClientConnection, State
 from oxllm.gateway.client.server import Request, Server
+from oxllm.gateway.life import DRAINING, LAME, Life
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 
@@ -251,6 +252,17 @@ class Bench:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.clock.advance(seconds)
+
+    def drain(self) -> None:
+        """The process stops."""
+        if not self.server.life.stopping:
+            self.server.life.enter(LAME)
+            self.server.life.enter(DRAINING)
+        self.server.drain()
+
+    def undrain(self) -> None:
+        """As if it had not."""
+        self.server.life = Life()
 
 
 def get(path: str = "/", *headers: str) -> bytes:

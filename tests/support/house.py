@@ -19,14 +19,11 @@ from typing import Any, Self
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.gateway.client.server import Server
+from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.log import Log
-from oxllm.gateway.operator.admin import Admin
+from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Runtime
-from oxllm.gateway.service import Service
-from oxllm.gateway.upstream.pool import Pool
-from oxllm.gateway.upstream.resolver import Address, Resolver
-from oxllm.gateway.wheel import Wheel
+from oxllm.gateway.upstream.resolver import Address
 from tests.support.virtual import MemoryTransport, VirtualLoop, connect
 
 WALL = 1_700_000_000.0
@@ -196,6 +193,11 @@ def plan_of(*names: str, **server: Any) -> plans.Plan:
     )
 
 
+def relays_of(runtime: Runtime) -> list[Relay]:
+    """Requests under way."""
+    return [relay for relay in runtime.relays if isinstance(relay, Relay)]
+
+
 class House:
     """A gateway. Leave the block to end it; whatever is still scheduled then is dropped."""
 
@@ -207,18 +209,22 @@ class House:
         self._ports = {provider.port: provider.name for provider in plan.providers}
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the house
         rng = random.Random(seed)
-        self.wheel = Wheel(self.loop)
         self.log = Log(self.loop, self._log_file.fileno(), self.wall, json_log)
-        self.pool = Pool(self.loop, self.wheel, Resolver(self.loop), self._dial)
-        self.runtime = Runtime(self.loop, plan, self.pool, self.wheel, self.log, rng, self.wall)
-        self.admin = Admin(self.runtime)
-        self.service = Service(self.runtime, self.admin)
-        bodies = self.runtime.bodies
-        self.server = Server(
-            self.loop, self.service, plan.server, self.wheel, bodies, rng, None, self.wall, self.runtime.held
-        )
-        self.runtime.server = self.server
-        self.runtime.addresses = ("http://127.0.0.1:8080",)
+        self.gateway = Gateway(self.loop, plan, self.log, rng, self.wall, self._dial)
+        self.gateway.vitals.addresses = ("http://127.0.0.1:8080",)
+        self.wheel, self.pool, self.server = self.gateway.wheel, self.gateway.pool, self.gateway.server
+        self.runtime, self.admin, self.service = self.gateway.runtime, self.gateway.admin, self.gateway.service
+
+    def route(self, port: int, name: str) -> Script:
+        """Have a further provider listen on `port`."""
+        self._ports[port] = name
+        script = self.providers[name] = Script()
+        return script
+
+    @property
+    def relays(self) -> list[Relay]:
+        """Requests under way."""
+        return relays_of(self.runtime)
 
     def wall(self) -> float:
         return WALL + self.loop.time() - 1000.0

@@ -25,14 +25,9 @@ import msgspec
 from oxllm import plan as plans
 from oxllm.core.outcome import Outcome
 from oxllm.core.routing import Candidate, Change, Route, Router, Skips, TargetState, Ticket
-from oxllm.gateway.client.server import Server
+from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.log import Log
-from oxllm.gateway.operator.admin import Admin
-from oxllm.gateway.runtime import Generation, Runtime
-from oxllm.gateway.service import Service
-from oxllm.gateway.upstream.pool import Pool
-from oxllm.gateway.upstream.resolver import Address, Resolver
-from oxllm.gateway.wheel import Wheel
+from oxllm.gateway.upstream.resolver import Address
 from oxllm.sim import testing
 from oxllm.sim.provider import exchange as sim_exchange
 from oxllm.sim.provider import text
@@ -469,17 +464,11 @@ class World:
         self.accepted: set[asyncio.BaseTransport] = set()
         """Connections that are open at the providers."""
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
-        wheel = Wheel(self.loop)
-        self.pool = Pool(self.loop, wheel, Resolver(self.loop), self.dial)
-        log = Log(self.loop, self._log_file.fileno(), self.wall)
-        self.runtime = Runtime(self.loop, plan, self.pool, wheel, log, self.rng, self.wall)
+        self.log = Log(self.loop, self._log_file.fileno(), self.wall)
         self.router = WatchedRouter(plan, self.rng)
-        self.runtime.generation = Generation(plan, self.router)
-        admin = Admin(self.runtime)
-        self.service = Service(self.runtime, admin)
-        bodies, held = self.runtime.bodies, self.runtime.held
-        self.server = Server(self.loop, self.service, plan.server, wheel, bodies, self.rng, wall=self.wall, held=held)
-        self.runtime.server = self.server
+        self.gateway = Gateway(self.loop, plan, self.log, self.rng, self.wall, self.dial, router=self.router)
+        self.pool, self.server = self.gateway.pool, self.gateway.server
+        self.runtime, self.journal = self.gateway.runtime, self.gateway.journal
         self.written = b""
         """The log, once closed."""
         self._running = False
@@ -505,7 +494,7 @@ class World:
             self.pool.close()
             self.server.close_all()
             self.sleep(70.0)
-            self.runtime.log.flush()
+            self.log.flush()
             self.written = os.pread(self._log_file.fileno(), 10_000_000, 0)
         finally:
             self._log_file.close()

@@ -170,7 +170,7 @@ class ClientConnection(asyncio.BufferedProtocol, HeldHolder):
             return
         self._crowded = excess > 0
         self.transport.set_write_buffer_limits(high=UNSENT_BYTES_HIGH)
-        self._timer.set(server.now() + (DRAIN_NEW_S if server.draining else LIMIT_S[NEW]))
+        self._timer.set(server.now() + (DRAIN_NEW_S if server.life.draining else LIMIT_S[NEW]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.state = CLOSED
@@ -477,7 +477,7 @@ class ClientConnection(asyncio.BufferedProtocol, HeldHolder):
         """A response begins. Whether the connection closes behind it."""
         if self.state is BODY or self.state is WAITING:
             self._skip()
-        return not self.keep or self._server.draining
+        return not self.keep or self._server.life.draining
 
     def _skip(self) -> None:
         """The answer comes before the body has."""
@@ -556,7 +556,7 @@ class ClientConnection(asyncio.BufferedProtocol, HeldHolder):
         self._end_request()
         if self.state is CLOSED:
             return
-        if not self.keep or self._server.draining:
+        if not self.keep or self._server.life.draining:
             self._part(last)
         elif self.state is SERVING:
             self._enter(IDLE)

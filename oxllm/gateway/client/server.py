@@ -22,6 +22,7 @@ from oxllm.gateway.client.connection import (
 from oxllm.gateway.client.hangup import Hangups
 from oxllm.gateway.client.request import Handler, Request
 from oxllm.gateway.client.response_head import http_date
+from oxllm.gateway.life import Life
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 
@@ -61,6 +62,7 @@ class Server:
         max_connections: int | None = None,
         wall: Callable[[], float] | None = None,
         held: HeldBudget | None = None,
+        life: Life | None = None,
     ) -> None:
         """`max_connections` stands in for the one in `limits` where fewer files may be open.
 
@@ -84,7 +86,7 @@ class Server:
         """Held unparsed, by all connections."""
         self.heads: HeadBudget[ClientConnection] = HeadBudget()
         self.hangups = Hangups(loop)
-        self.draining = False
+        self.life = life or Life()
         self._rng = rng
         self._wall = wall
         self._date = b""
@@ -100,8 +102,8 @@ class Server:
         return len(self.open)
 
     def drain(self) -> None:
-        """Idle connections close, the others after the response under way, which says so if it still can."""
-        self.draining = True
+        """`life` is draining: idle connections close, the others after the response under way, which says so if it
+        still can."""
         for connection in list(self.open):
             connection.drain()
 

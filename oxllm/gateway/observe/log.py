@@ -12,16 +12,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from oxllm.core.outcome import SUCCESS
 from oxllm.core.routing import Change
+from oxllm.gateway.observe.records import Record
 from oxllm.words import printable, seconds
-
-if TYPE_CHECKING:
-    from oxllm.gateway.observe.records import Record
 
 QUEUE_MAX = 256 * 1024
 """Bytes that wait for a slow reader."""

@@ -9,18 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 from math import inf
-from typing import TYPE_CHECKING
 
 from oxllm import __version__
 from oxllm.core.breaker import State
 from oxllm.core.routing import ProviderState, TargetState
 from oxllm.core.stats import BOUNDS, Distribution, Totals
-from oxllm.gateway.memory import heap_bytes
-from oxllm.gateway.operator import status
-
-if TYPE_CHECKING:
-    from oxllm.gateway.reload import Reloader
-    from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.memory import heap_bytes, resident_bytes
+from oxllm.gateway.observe.vitals import Vitals
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -92,12 +87,12 @@ class _Page:
         return ("\n".join(parts) + "\n").encode()
 
 
-def render(runtime: Runtime, draining: bool, reloader: Reloader | None) -> bytes:
+def render(vitals: Vitals) -> bytes:
     """The page, as of now."""
     page = _Page()
-    now = runtime.loop.time()
-    _process(page, runtime, draining, reloader)
-    router = runtime.generation.router
+    now = vitals.loop.time()
+    _process(page, vitals)
+    router = vitals.runtime.generation.router
     snapshot = router.snapshot(now)
     for model, requests in snapshot.requests.items():
         page.add("oxllm_requests_total", requests.requests, model=model)
@@ -115,27 +110,28 @@ def render(runtime: Runtime, draining: bool, reloader: Reloader | None) -> bytes
     return bytes(page)
 
 
-def _process(page: _Page, runtime: Runtime, draining: bool, reloader: Reloader | None) -> None:
+def _process(page: _Page, vitals: Vitals) -> None:
+    runtime, journal = vitals.runtime, vitals.runtime.journal
     page.add("oxllm_info", 1, version=__version__)
-    page.add("oxllm_draining", draining)
-    for code, count in sorted(runtime.refusals.items()):
+    page.add("oxllm_draining", vitals.life.stopping)
+    for code, count in sorted(journal.refusals.items()):
         page.add("oxllm_refusals_total", count, status=str(code))
-    page.add("oxllm_client_connections", runtime.server.connections if runtime.server is not None else 0)
+    page.add("oxllm_client_connections", vitals.server.connections)
     page.add("oxllm_upstream_connections", runtime.pool.idle, state="idle")
     page.add("oxllm_upstream_connections", runtime.pool.open - runtime.pool.idle, state="in use")
     page.add("oxllm_buffered_bytes", runtime.bodies.total)
     page.add("oxllm_held_bytes", runtime.held.total)
-    page.add("oxllm_timers", len(runtime.wheel))
-    page.add("oxllm_tasks", len(asyncio.all_tasks(runtime.loop)))
+    page.add("oxllm_timers", len(vitals.wheel))
+    page.add("oxllm_tasks", len(asyncio.all_tasks(vitals.loop)))
     page.add("oxllm_heap_bytes", heap_bytes())
-    page.add("oxllm_log_dropped_total", runtime.log.dropped_in_all)
-    if runtime.telemetry is not None:
-        page.add("oxllm_telemetry_dropped_total", runtime.telemetry.dropped)
-    for result, count in (reloader.counts if reloader is not None else {}).items():
+    page.add("oxllm_log_dropped_total", journal.log.dropped_in_all)
+    if journal.telemetry is not None:
+        page.add("oxllm_telemetry_dropped_total", journal.telemetry.dropped)
+    for result, count in vitals.reloads.items():
         page.add("oxllm_reloads_total", count, result=result)
-    page.add("process_resident_memory_bytes", status.memory() or 0)
+    page.add("process_resident_memory_bytes", resident_bytes() or 0)
     page.add("process_cpu_seconds_total", sum(os.times()[:2]))
-    page.add("process_start_time_seconds", runtime.created)
+    page.add("process_start_time_seconds", vitals.created)
 
 
 def _provider(page: _Page, provider: ProviderState, now: float) -> None:

@@ -3,17 +3,17 @@
 Only made when `otel_endpoint` is set; without it a request costs one comparison. The JSON is written by hand and goes
 over the pool's own connections: the SDK alone would weigh more than the gateway.
 
-A request's span has one child for each attempt. The id of attempt n is the request's span id plus n, so nothing has
-to be remembered between the attempt, whose id goes to the provider in `traceparent`
-(https://www.w3.org/TR/trace-context/), and the export. A trace that the client does not sample is passed on, not kept.
+A request's span has one child for each attempt; `trace` says where they are in the client's own trace.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
 
 import msgspec
 
@@ -21,12 +21,13 @@ from oxllm import __version__
 from oxllm import plan as plans
 from oxllm.core.breaker import State
 from oxllm.core.outcome import SUCCESS, Failure
+from oxllm.core.routing import Router
 from oxllm.core.stats import BOUNDS, Histogram
-
-if TYPE_CHECKING:
-    from oxllm.gateway.observe.records import Record
-    from oxllm.gateway.runtime import Runtime
-    from oxllm.gateway.upstream.connection import Call
+from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.records import Record
+from oxllm.gateway.observe.trace import Trace
+from oxllm.gateway.upstream.connection import Call
+from oxllm.gateway.upstream.pool import Pool
 
 EXPORT_S = 10.0
 """Between two exports; the SDKs' defaults are 5 s for spans and 60 s for metrics."""
@@ -37,7 +38,6 @@ FLUSH_S = 2.0
 QUEUE_MAX = 1024
 """Requests that wait for the next export; more are dropped and counted. Each is about 1 KB of JSON."""
 WARN_EVERY_S = 60.0
-SPAN_MASK = (1 << 64) - 1
 CUMULATIVE = 2
 SERVER, CLIENT = 2, 3
 ERROR = {"code": 2}
@@ -49,40 +49,48 @@ _TRACEPARENT = re.compile(
 _json = msgspec.json.Encoder()
 
 
-class Trace(msgspec.Struct, frozen=True):
-    """Where a request's span is in its trace."""
-
-    id: str
-    span: int
-    parent: str | None
-    sampled: bool
-
-    def span_id(self, attempt: int = 0) -> str:
-        """Of the request, or of its attempt number `attempt`."""
-        return f"{(self.span + attempt) & SPAN_MASK:016x}"
-
-    def header(self, attempt: int) -> bytes:
-        """The `traceparent` that goes to the provider."""
-        return f"00-{self.id}-{self.span_id(attempt)}-{'01' if self.sampled else '00'}".encode()
-
-
 class Telemetry:
     """What is exported to one collector."""
 
     __slots__ = (
         "_closing",
         "_collector",
+        "_created",
         "_durations",
+        "_log",
+        "_loop",
+        "_pool",
         "_queue",
-        "_runtime",
+        "_rng",
+        "_router",
         "_sending",
+        "_stopped",
+        "_wall",
         "_warned",
         "dropped",
         "endpoint",
     )
 
-    def __init__(self, runtime: Runtime, endpoint: str) -> None:
-        self._runtime = runtime
+    def __init__(
+        self,
+        endpoint: str,
+        loop: asyncio.AbstractEventLoop,
+        pool: Pool,
+        log: Log,
+        rng: Random,
+        wall: Callable[[], float],
+        created: float,
+        router: Callable[[], Router],
+    ) -> None:
+        """`created`: start of the process, seconds since the epoch. `router`: the one that runs."""
+        self._loop = loop
+        self._pool = pool
+        self._log = log
+        self._rng = rng
+        self._wall = wall
+        self._created = created
+        self._router = router
+        self._stopped = False
         self._collector = collector(endpoint)
         self.endpoint = endpoint
         self._queue: deque[tuple[Trace, Record]] = deque()
@@ -93,11 +101,11 @@ class Telemetry:
         self._closing: Callable[[], None] | None = None
         self.dropped = 0
         """Requests whose spans did not get to the collector."""
-        runtime.loop.call_later(EXPORT_S, self._tick)
+        loop.call_later(EXPORT_S, self._tick)
 
     def trace(self, traceparent: bytes | None) -> Trace:
         """The place of a new request in its client's trace, or in one of its own."""
-        rng = self._runtime.rng
+        rng = self._rng
         span = rng.getrandbits(64)
         found = _TRACEPARENT.fullmatch(traceparent) if traceparent is not None else None
         if found is None:
@@ -115,12 +123,16 @@ class Telemetry:
         else:
             self._queue.append((trace, record))
 
+    def stop(self) -> None:
+        """Export no more."""
+        self._stopped = True
+
     def close(self, done: Callable[[], None]) -> None:
         """Export what there is, and call `done` when it has arrived, or after two seconds."""
         self._closing = done
         self._export()
         if self._sending:
-            self._runtime.loop.call_later(FLUSH_S, self._closed)
+            self._loop.call_later(FLUSH_S, self._closed)
         else:
             self._closed()
 
@@ -130,9 +142,9 @@ class Telemetry:
             done()
 
     def _tick(self) -> None:
-        if self._runtime.telemetry is self and self._closing is None:
+        if not self._stopped and self._closing is None:
             self._export()
-            self._runtime.loop.call_later(EXPORT_S, self._tick)
+            self._loop.call_later(EXPORT_S, self._tick)
 
     def _export(self) -> None:
         if self._queue and "/v1/traces" not in self._sending:
@@ -152,29 +164,29 @@ class Telemetry:
             f"content-type: application/json\r\nuser-agent: oxllm/{__version__}\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         export = self._sending[path] = _Export(self, path, requests)
-        export.call = self._runtime.pool.request(self._collector, head.encode("latin-1"), [body], export)
-        self._runtime.loop.call_later(LIMIT_S, export.late)
+        export.call = self._pool.request(self._collector, head.encode("latin-1"), [body], export)
+        self._loop.call_later(LIMIT_S, export.late)
 
     def exported(self, export: _Export, why: str | None) -> None:
         """An export is over; `why` it failed."""
         del self._sending[export.path]
         if why is not None:
             self.dropped += export.requests
-            now = self._runtime.loop.time()
+            now = self._loop.time()
             if now - self._warned >= WARN_EVERY_S:
                 self._warned = now
                 where = f"{self._collector.base_url}{export.path}"
-                self._runtime.log.event("warning", f"telemetry: {where}: {why}; {self.dropped} requests lost so far")
+                self._log.event("warning", f"telemetry: {where}: {why}; {self.dropped} requests lost so far")
         if self._closing is not None and not self._sending:
             self._closed()
 
     def _metrics(self) -> list[dict[str, Any]]:
-        now, began = _nanoseconds(self._runtime.wall()), _nanoseconds(self._runtime.created)
+        now, began = _nanoseconds(self._wall()), _nanoseconds(self._created)
         times = {"startTimeUnixNano": began, "timeUnixNano": now}
-        router = self._runtime.generation.router
+        router = self._router()
         status, tokens = [], []
         for provider in router.providers.values():
-            state = provider.breaker.state(self._runtime.loop.time())
+            state = provider.breaker.state(self._loop.time())
             usable = state not in (State.OPEN, State.OFFLINE)
             attributes = _attributes(provider=provider.name, state=state.value)
             status.append({"attributes": attributes, "timeUnixNano": now, "asInt": str(int(usable))})

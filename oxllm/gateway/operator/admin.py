@@ -7,7 +7,10 @@ import msgspec
 from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway.client.paths import asks, unescape, wants_json
 from oxllm.gateway.client.request import Request
+from oxllm.gateway.life import Life
 from oxllm.gateway.observe import metrics
+from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.vitals import Vitals
 from oxllm.gateway.operator import explain, status
 from oxllm.gateway.reload import Reloader, Result
 from oxllm.gateway.runtime import Runtime
@@ -33,12 +36,14 @@ _json = msgspec.json.Encoder(enc_hook=str)
 class Admin:
     """Serves the operator routes of one process."""
 
-    __slots__ = ("_runtime", "_warned", "draining", "reloader")
+    __slots__ = ("_life", "_log", "_runtime", "_vitals", "_warned", "reloader")
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, vitals: Vitals, runtime: Runtime, life: Life, log: Log) -> None:
+        self._vitals = vitals
         self._runtime = runtime
+        self._life = life
+        self._log = log
         self._warned: dict[str, float] = {}
-        self.draining = False
         self.reloader: Reloader | None = None
         """Set once the process can reload."""
 
@@ -52,15 +57,13 @@ class Admin:
 
     def refused(self, request: Request, error: ApiError) -> None:
         """Somebody was turned away: worth a line, but not many."""
-        now = self._runtime.loop.time()
+        now = self._runtime.now()
         if now - self._warned.get(request.peer, -WARN_EVERY_S) < WARN_EVERY_S:
             return
         if len(self._warned) >= WARNED_MAX:
             self._warned.clear()
         self._warned[request.peer] = now
-        self._runtime.log.event(
-            "warning", f"refused {request.path.decode('latin-1')} to {request.peer}: {error.message}"
-        )
+        self._log.event("warning", f"refused {request.path.decode('latin-1')} to {request.peer}: {error.message}")
 
     def serve(self, request: Request) -> None:
         """Answer. The path is one that `knows` said yes to."""
@@ -75,30 +78,30 @@ class Admin:
 
     def hang_up(self) -> None:
         """SIGHUP."""
-        if self.draining:
-            self._runtime.log.event("reload", "not read again, since the gateway is stopping")
+        if self._life.stopping:
+            self._log.event("reload", "not read again, since the gateway is stopping")
         elif self.reloader is not None:
             self.reloader.signal()
 
     def _health(self, request: Request) -> None:
-        if self.draining:
+        if self._life.stopping:
             request.respond(503, TEXT, b"draining\n")
         else:
             request.respond(200, TEXT, b"ok\n")
 
     def _status(self, request: Request) -> None:
-        snapshot = status.snapshot(self._runtime, self.draining)
+        snapshot = status.snapshot(self._vitals)
         if wants_json(request):
             request.respond(200, JSON, _json.encode(snapshot))
         else:
             request.respond(200, TEXT, table(snapshot).encode())
 
     def _metrics(self, request: Request) -> None:
-        page = metrics.render(self._runtime, self.draining, self.reloader)
+        page = metrics.render(self._vitals)
         request.respond(200, [(b"content-type", metrics.CONTENT_TYPE)], page)
 
     def _reload(self, request: Request) -> None:
-        if self.reloader is None or self.draining:
+        if self.reloader is None or self._life.stopping:
             error = api_error(503, "the gateway is starting or stopping", "overloaded")
             request.respond(error.status, error.headers(), error.body())
             return
@@ -114,16 +117,16 @@ class Admin:
         self.reloader.start(asks(request, b"dry_run=1"), done)
 
     def _explain(self, request: Request, wanted: str) -> None:
-        runtime = self._runtime
-        record = next((record for record in reversed(runtime.records) if record.id == wanted), None)
+        runtime, records = self._runtime, self._runtime.journal.records
+        record = next((record for record in reversed(records) if record.id == wanted), None)
         if record is not None and wants_json(request):
             request.respond(200, JSON, _json.encode(record))
         elif record is not None:
             request.respond(200, TEXT, explain.text(record).encode())
-        elif any(relay.request.id == wanted for relay in runtime.relays):
+        elif any(relay.id == wanted for relay in runtime.relays):
             _not_found(request, f"request {wanted[:200]!r} is still under way")
         else:
-            _not_found(request, f"no request {wanted[:200]!r} among the last {runtime.records.maxlen}")
+            _not_found(request, f"no request {wanted[:200]!r} among the last {records.maxlen}")
 
     def _override(self, request: Request, name: str, verb: str) -> None:
         router = self._runtime.generation.router
@@ -131,8 +134,8 @@ class Admin:
         if act is None:
             _not_found(request, f"a provider can be set offline, online or reset, not {verb[:200]!r}")
         elif act(name):
-            state = router.providers[name].breaker.state(self._runtime.loop.time())
-            self._runtime.log.event("operator", f"{name} {verb}")
+            state = router.providers[name].breaker.state(self._runtime.now())
+            self._log.event("operator", f"{name} {verb}")
             request.respond(200, JSON, _json.encode({"name": name, "state": state.value}))
         else:
             close = router.similar_providers(name)

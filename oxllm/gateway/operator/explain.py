@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from oxllm.core.cooldown import Skip
 from oxllm.core.exchange import Step
+from oxllm.gateway.observe.records import Record
 from oxllm.words import printable, seconds
-
-if TYPE_CHECKING:
-    from oxllm.gateway.observe.records import Record
 
 
 def text(record: Record) -> str:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from oxllm import __version__
 from oxllm.core.cooldown import MARKS, Skip
-from oxllm.core.routing import Route
+from oxllm.core.routing import Route, Router
 from oxllm.core.stats import ProviderSnapshot
+from oxllm.gateway.memory import resident_bytes
+from oxllm.gateway.observe.vitals import Vitals
 from oxllm.status import Mark, ModelStatus, ProviderStatus, Status, TargetStatus
 
-if TYPE_CHECKING:
-    from oxllm.gateway.runtime import Runtime
-
-PAGE = os.sysconf("SC_PAGE_SIZE")
 TIMED = frozenset({Skip.OPEN, *MARKS})
 """Reasons whose end is known; of the others nobody can say how long they last."""
 _MARKS = frozenset(mark.value for mark in MARKS)
 
 
-def snapshot(runtime: Runtime, draining: bool) -> Status:
+def snapshot(vitals: Vitals) -> Status:
     """The state of everything, at one moment."""
-    now = runtime.loop.time()
+    now = vitals.loop.time()
+    runtime = vitals.runtime
     router = runtime.generation.router
     shot = router.snapshot(now)
     plan = runtime.generation.plan
@@ -30,29 +28,20 @@ def snapshot(runtime: Runtime, draining: bool) -> Status:
     return Status(
         version=__version__,
         pid=os.getpid(),
-        uptime=now - runtime.started,
-        draining=draining,
-        listen=runtime.addresses,
+        uptime=now - vitals.started,
+        draining=vitals.life.stopping,
+        listen=vitals.addresses,
         config=plan.source,
-        memory_bytes=memory(),
-        connections=runtime.server.connections if runtime.server is not None else 0,
+        memory_bytes=resident_bytes(),
+        connections=vitals.server.connections,
         upstream_connections=runtime.pool.open,
         requests=sum(requests.requests for requests in shot.requests.values()),
         in_flight=len(runtime.relays),
         buffered_bytes=runtime.bodies.total,
         providers=tuple(map(_provider, shot.providers)),
         disabled=plan.disabled,
-        models=tuple(_model(runtime, route, now) for route in routes),
+        models=tuple(_model(router, route, now) for route in routes),
     )
-
-
-def memory() -> int | None:
-    """Resident set size in bytes, where the kernel tells."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * PAGE
-    except OSError:
-        return None
 
 
 def _provider(shot: ProviderSnapshot) -> ProviderStatus:
@@ -76,8 +65,7 @@ def _provider(shot: ProviderSnapshot) -> ProviderStatus:
     )
 
 
-def _model(runtime: Runtime, route: Route, now: float) -> ModelStatus:
-    router = runtime.generation.router
+def _model(router: Router, route: Route, now: float) -> ModelStatus:
     targets = []
     for candidate in route.candidates:
         skip, left = router.outlook(candidate.state, now)

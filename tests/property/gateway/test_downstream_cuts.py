@@ -222,11 +222,11 @@ class OneConnection(RuleBasedStateMachine):
         elif kind == "reset":
             self.client.transport.abort()
         elif kind == "drain":
-            self.bench.server.drain()
+            self.bench.drain()
         self.bench.clock.settle()
         if self.client.transport.lost:
             self.waiting.clear()
-            self.bench.server.draining = False
+            self.bench.undrain()
             self.client = self.bench.client()
 
     @invariant()

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from oxllm.gateway.drain import Drain
 from tests.support.house import DONE, EVENT_STREAM, Client, House, answer, chat_request, plan_of, stream, token
 
 MB = 2**20
@@ -30,7 +29,8 @@ class Scene:
     def __init__(self, house: House) -> None:
         self.house = house
         self.listener = Listener()
-        self.drain = Drain(house.runtime, house.admin, house.server, [self.listener])  # type: ignore[list-item]
+        self.drain = house.gateway.drain
+        self.drain.listeners = [self.listener]  # type: ignore[list-item]
 
     def signal(self) -> None:
         self.drain.signal()

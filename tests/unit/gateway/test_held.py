@@ -26,7 +26,7 @@ def ask(house: House, stream: bool = True, reads: bool = True) -> Client:
 
 def held(house: House) -> int:
     """By hand, over everything that there is."""
-    legs = sum(leg.attempt.pending for relay in house.runtime.relays for leg in relay._legs)
+    legs = sum(relay.pending for relay in house.relays)
     return legs + sum(connection.transport.get_write_buffer_size() for connection in house.server.open)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from oxllm import plan as plans
 from tests.support.by_hand import make_plan
+from tests.support.house import relays_of
 from tests.support.in_memory import Setup, Wish, World
 
 PLAN = make_plan("alpha", "beta")
@@ -17,7 +18,7 @@ def world(*faults: str, pace: str = "ttft 20ms, itl 5ms, out 20..60", plan: plan
 
 
 def held_bodies(world: World) -> int:
-    return sum(relay.request.body != b"" for relay in world.runtime.relays)
+    return sum(relay.request.body != b"" for relay in relays_of(world.runtime))
 
 
 @pytest.mark.parametrize(("ttft", "pinged"), [("20ms", False), ("12s", True)])
@@ -37,7 +38,7 @@ def test_the_heads_of_request_and_response_are_let_go_at_commit() -> None:
     with world(pace="ttft 20ms, itl 5s, out 20..60") as w:
         visit = w.ask()
         w.sleep(0.01)
-        relay = next(iter(w.runtime.relays))
+        (relay,) = relays_of(w.runtime)
         assert relay.request.headers
         w.sleep(1)
         assert visit.content()

@@ -15,6 +15,7 @@ import pytest
 
 from oxllm import plan as plans
 from oxllm.gateway import reload, systemd
+from oxllm.gateway.life import LAME
 from oxllm.gateway.reload import COMPILE, Diff, Reloader, Result, diff
 from oxllm.gateway.runtime import Generation
 from tests.support.house import WHOLE, House, answer, plan_of, stream, token
@@ -46,9 +47,13 @@ class Scene:
         self.adopted: list[plans.Plan] = []
         house.runtime.adopt(msgspec.structs.replace(house.runtime.generation.plan, source=str(self.file)))
         self.loop = asyncio.new_event_loop()
-        house.runtime.loop = self.loop
-        self.reloader = Reloader(house.runtime, ENV, self.adopted.append, command)
+        counts = house.gateway.vitals.reloads
+        self.reloader = Reloader(self.loop, house.log, counts, house.gateway.running, self.adopt, ENV, command)
         self.results: list[Result] = []
+
+    def adopt(self, plan: plans.Plan) -> None:
+        self.adopted.append(plan)
+        self.house.gateway.adopt(plan)
 
     def run(self, *dry_runs: bool) -> list[Result]:
         """Ask for that many, all but the first while that one is under way, and wait for all."""
@@ -69,7 +74,6 @@ class Scene:
         return self.results
 
     def close(self) -> None:
-        self.house.runtime.loop = self.house.loop
         self.loop.close()
 
 
@@ -89,7 +93,7 @@ def test_a_changed_config_is_taken_on_and_the_diff_says_what(scene: Scene) -> No
     assert "retry.max_attempts 6 -> 2" in result.diff.changed
     assert scene.house.runtime.generation.plan.retry.max_attempts == 2
     assert scene.adopted == [scene.house.runtime.generation.plan]
-    assert scene.reloader.counts == {"success": 1, "refused": 0}
+    assert scene.house.gateway.vitals.reloads == {"success": 1, "refused": 0}
     assert "reload: added virtual model fast; changed" in scene.house.log_text()
 
 
@@ -118,7 +122,7 @@ def test_a_refused_config_keeps_the_running_one_and_lists_every_error_with_its_l
     assert [error.line for error in result.errors] == [9, 11]
     assert result.errors[0].text.startswith(f"{scene.file}:9: ")
     assert scene.house.runtime.generation is before
-    assert scene.reloader.counts == {"success": 0, "refused": 1}
+    assert scene.house.gateway.vitals.reloads == {"success": 0, "refused": 1}
     assert "refused, the running config stays: 2 error(s)" in scene.house.log_text()
     assert "server.prot" in scene.house.log_text()
 
@@ -182,7 +186,7 @@ def test_a_storm_of_reloads_reads_the_file_twice_and_tells_everybody(scene: Scen
     """Those that wait for the first have not read the file yet: for all of them one reading is enough."""
     assert len(scene.run(*[False] * 200)) == 200
     assert scene.file.with_suffix(".toml.tally").read_text() == "xx"
-    assert scene.reloader.counts == {"success": 0, "refused": 2}
+    assert scene.house.gateway.vitals.reloads == {"success": 0, "refused": 2}
 
 
 @pytest.mark.parametrize("scene", [script(TALLY)], indirect=True)
@@ -198,7 +202,7 @@ def test_a_gateway_that_stops_reads_no_other_config(scene: Scene) -> None:
             raise AssertionError
 
     scene.house.admin.reloader = Never()  # type: ignore[assignment]
-    scene.house.admin.draining = True
+    scene.house.gateway.life.enter(LAME)
     scene.house.admin.hang_up()
     assert "reload: not read again, since the gateway is stopping" in scene.house.log_text()
 

@@ -655,7 +655,7 @@ def test_requests_behind_an_answer_that_is_not_taken_outlive_the_idle_limit_and_
     for _ in range(10):
         bench.advance(20)
         client.transport.take(10)
-    bench.server.drain()
+    bench.drain()
     assert not client.closed()
     client.transport.take(1 << 20)
     bench.clock.settle()
@@ -668,7 +668,7 @@ def test_what_is_kept_behind_a_last_answer_is_dropped_and_more_is_read(bench: Be
     bench.service.keep_waiting()
     client.send(get() + b"x" * RAW_BYTES_MAX)
     assert client.paused()
-    bench.server.drain()
+    bench.drain()
     bench.service.served[0].respond(200, [], b"")
     assert (client.state, client.paused(), bench.server.raw_bytes) == (LINGERING, False, 0)
 
@@ -946,7 +946,7 @@ def test_a_drain_closes_the_idle_and_lets_the_others_finish(bench: Bench) -> Non
     bench.service.keep_waiting()
     busy.send(get())
     half.send(get()[:10])
-    bench.server.drain()
+    bench.drain()
     bench.clock.settle()
     assert idle.transport.closing
     assert bench.server.connections == 2
@@ -964,7 +964,7 @@ def test_a_drain_closes_the_idle_and_lets_the_others_finish(bench: Bench) -> Non
 def test_a_client_that_did_not_ask_for_the_end_gets_time_to_notice_it(bench: Bench, client: Client) -> None:
     bench.service.keep_waiting()
     client.send(get())
-    bench.server.drain()
+    bench.drain()
     bench.service.served[0].respond(200, [], b"")
     assert (client.transport.eof, client.closed()) == (True, False)
     client.send(get())
@@ -975,7 +975,7 @@ def test_a_client_that_did_not_ask_for_the_end_gets_time_to_notice_it(bench: Ben
 
 def test_a_connection_that_was_accepted_but_not_heard_gets_a_moment_in_a_drain(bench: Bench) -> None:
     before = bench.client()
-    bench.server.drain()
+    bench.drain()
     after = bench.client()
     before.send(get())
     assert statuses(before.output) == [200]
@@ -986,7 +986,7 @@ def test_a_connection_that_was_accepted_but_not_heard_gets_a_moment_in_a_drain(b
 def test_a_stream_under_way_in_a_drain_closes_behind_its_end(bench: Bench, client: Client) -> None:
     bench.service.on_serve = lambda request: request.begin(200, [], None)
     client.send(get())
-    bench.server.drain()
+    bench.drain()
     bench.service.served[0].write(b"x")
     bench.service.served[0].end()
     assert client.output.endswith(b"0\r\n\r\n")

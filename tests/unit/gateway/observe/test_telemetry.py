@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from oxllm.gateway.observe.telemetry import EXPORT_S, QUEUE_MAX, Telemetry, Trace, collector
+from oxllm.gateway.observe.telemetry import EXPORT_S, QUEUE_MAX, Telemetry, collector
+from oxllm.gateway.observe.trace import Trace
 from tests.support import otlp
-from tests.support.house import House, Script, answer, plan_of, stream, token
+from tests.support.house import House, answer, plan_of, stream, token
 
 PARENT = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 
@@ -18,11 +19,13 @@ PARENT = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 class Scene:
     def __init__(self, house: House) -> None:
         self.house = house
-        self.collector = house.providers["(collector)"] = Script()
+        self.collector = house.route(4318, "(collector)")
         self.collector.replies = [answer(b"{}")]
-        house._ports[4318] = "(collector)"
-        self.telemetry = Telemetry(house.runtime, "http://127.0.0.1:4318/base/")
-        house.runtime.telemetry = self.telemetry
+        gateway = house.gateway
+        server = msgspec.structs.replace(gateway.running().server, otel_endpoint="http://127.0.0.1:4318/base/")
+        gateway.adopt(msgspec.structs.replace(gateway.running(), server=server))
+        assert isinstance(gateway.journal.telemetry, Telemetry)
+        self.telemetry = gateway.journal.telemetry
 
     def posted(self, path: str) -> list[Any]:
         """The bodies of what came to `path`."""
@@ -176,7 +179,7 @@ def test_the_queue_is_bounded_and_what_does_not_fit_is_counted() -> None:
         it = Scene(house)
         house.chat()
         house.advance(1)
-        record = next(iter(house.runtime.records))
+        record = next(iter(house.gateway.journal.records))
         for _ in range(QUEUE_MAX + 5):
             it.telemetry.request(it.telemetry.trace(None), record)
         assert it.telemetry.dropped == 6  # the one of the chat is in there too

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from oxllm.gateway.life import LAME
 from tests.support.house import House, answer, chunk, plan_of, stream, token
 
 
 def test_health_says_draining_with_503() -> None:
     with House() as house:
         assert (house.get("/health").status, house.get("/health").text) == (200, "ok\n")
-        house.admin.draining = True
+        house.gateway.life.enter(LAME)
         assert (house.get("/health").status, house.get("/health").text) == (503, "draining\n")
 
 

@@ -1,0 +1,136 @@
+"""The one place that builds a gateway: all that outlives a request, each part handed what it uses.
+
+`process` builds one on the real loop, clock and network; tests build the same on a virtual clock and in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+from oxllm import plan as plans
+from oxllm.core.routing import Router
+from oxllm.gateway.client.server import Server
+from oxllm.gateway.drain import Drain
+from oxllm.gateway.life import Life
+from oxllm.gateway.memory import FutureIterators
+from oxllm.gateway.observe.journal import Journal
+from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.vitals import Vitals
+from oxllm.gateway.operator.admin import Admin
+from oxllm.gateway.reload import COMPILE, Reloader
+from oxllm.gateway.runtime import Generation, Runtime
+from oxllm.gateway.service import Service
+from oxllm.gateway.upstream.pool import Dial, Pool, dial
+from oxllm.gateway.upstream.resolver import Resolver
+from oxllm.gateway.wheel import Wheel
+
+
+class Gateway:
+    """One gateway, which serves whatever connections `server.protocol` is given."""
+
+    __slots__ = (
+        "_iterators",
+        "_log",
+        "_loop",
+        "_rng",
+        "_wall",
+        "admin",
+        "drain",
+        "journal",
+        "life",
+        "pool",
+        "reloader",
+        "runtime",
+        "server",
+        "service",
+        "vitals",
+        "wheel",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        plan: plans.Plan,
+        log: Log,
+        rng: Random,
+        wall: Callable[[], float],
+        dialler: Dial = dial,
+        connections: int | None = None,
+        router: Router | None = None,
+    ) -> None:
+        """`connections` stands in for the plan's `max_connections` where fewer files may be open."""
+        self._loop, self._log, self._rng, self._wall = loop, log, rng, wall
+        self._iterators = FutureIterators(loop)
+        self.life = Life()
+        self.wheel = Wheel(loop)
+        self.pool = Pool(loop, self.wheel, Resolver(loop), dialler)
+        self.journal = Journal(log)
+        generation = Generation(plan, router or Router(plan, rng))
+        self.runtime = Runtime(loop, generation, self.pool, self.journal, rng, wall)
+        self.vitals = Vitals(loop, self.runtime, self.wheel, self.life)
+        self.admin = Admin(self.vitals, self.runtime, self.life, log)
+        self.service = Service(self.runtime, self.journal, self.admin, self.vitals.created)
+        self.server = self.vitals.server = Server(
+            loop,
+            self.service,
+            plan.server,
+            self.wheel,
+            self.runtime.bodies,
+            rng,
+            connections,
+            wall,
+            self.runtime.held,
+            self.life,
+        )
+        self.drain = Drain(loop, self.life, self.runtime, self.server, log)
+        self.reloader: Reloader | None = None
+        """Set once there is something to read again."""
+        self._export()
+
+    def reload_from(
+        self, env: Mapping[str, str], adopt: Callable[[plans.Plan], None], command: Sequence[str] = COMPILE
+    ) -> Reloader:
+        """Let the config be read again. `adopt` is told the new one, and has to call our own."""
+        reloader = Reloader(self._loop, self._log, self.vitals.reloads, self.running, adopt, env, command)
+        self.reloader = self.admin.reloader = reloader
+        return reloader
+
+    def running(self) -> plans.Plan:
+        """The config that runs."""
+        return self.runtime.generation.plan
+
+    def adopt(self, plan: plans.Plan, connections: int | None = None) -> None:
+        """Go on with another config. What runs keeps the one it has."""
+        self.runtime.adopt(plan)
+        self.server.limits = plan.server
+        self.server.max_connections = plan.server.max_connections if connections is None else connections
+        self._export()
+
+    def load(self) -> int:
+        """How many requests and connections there are now."""
+        return len(self.runtime.relays) + self.server.connections + self.pool.open
+
+    def compact(self) -> None:
+        """Make what is remembered anew, so that it does not keep the memory around it (see `memory.Trimmer`)."""
+        self.journal.records.pack()
+        self._iterators.renew()
+
+    def _export(self) -> None:
+        """To the collector that the config names, if any. Its code is only loaded for that."""
+        endpoint, telemetry = self.running().server.otel_endpoint, self.journal.telemetry
+        if endpoint == (telemetry.endpoint if telemetry is not None else None):
+            return
+        if telemetry is not None:
+            telemetry.stop()
+            self.journal.telemetry = None
+        if endpoint is not None:
+            from oxllm.gateway.observe.telemetry import Telemetry  # noqa: PLC0415
+
+            self.journal.telemetry = Telemetry(
+                endpoint, self._loop, self.pool, self._log, self._rng, self._wall, self.vitals.created, self._router
+            )
+
+    def _router(self) -> Router:
+        return self.runtime.generation.router

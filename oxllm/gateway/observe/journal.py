@@ -1,0 +1,42 @@
+"""Where the ends of requests are told: to the log, to the ring that `explain` reads, to a collector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from oxllm.core.routing import Change
+from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.records import Record, Records
+from oxllm.gateway.observe.trace import Trace, Tracer
+
+
+class Journal:
+    """What one process tells of its requests."""
+
+    __slots__ = ("log", "records", "refusals", "telemetry")
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.records = Records()
+        self.refusals: dict[int, int] = {}
+        """Answers made without asking a provider, by status."""
+        self.telemetry: Tracer | None = None
+        """Set while there is a collector."""
+
+    def trace(self, traceparent: bytes | None) -> Trace | None:
+        """A request begins; None while nobody collects traces."""
+        return self.telemetry.trace(traceparent) if self.telemetry is not None else None
+
+    def request(self, record: Record, trace: Trace | None, changes: Iterable[Change]) -> None:
+        """A request has ended, and this is what it changed of its providers."""
+        self.records.append(record)
+        self.log.request(record)
+        if self.telemetry is not None:
+            self.telemetry.request(trace, record)
+        for change in changes:
+            self.log.change(change)
+
+    def refused(self, status: int, message: str, request_id: str) -> None:
+        """A request has been answered without asking a provider."""
+        self.refusals[status] = self.refusals.get(status, 0) + 1
+        self.log.refused(status, message, request_id)
