@@ -7,13 +7,15 @@ that concern its account (`QUOTA`, `AUTH`) and hence every target on it.
 
 | mark | set by | lasts |
 |---|---|---|
-| QUOTA | out of quota or credit | 10 min, provider |
-| AUTH | 401 | 60 s, provider |
-| AUTH | the second 403 in a row | 60 s, target |
-| MISSING | 404 | 60 s |
+| QUOTA | out of quota or credit | 10 min, provider; the target alone, if only that is out |
+| AUTH | a refused key | 60 s, provider |
+| AUTH | the second 403 in a row of another reason | 60 s, target |
+| MISSING | a model that is not there | 60 s |
+| MISSING | the second 404 in a row of another reason | 60 s |
 | COOLING | 429 | the hint, else 5 s, doubled with each 429 since the last success, at most 60 s |
 | COOLING | a success that used up the limit | until its reset |
 | WAITING | a 5xx with Retry-After | the hint |
+| WAITING | a model that is not ready | as COOLING |
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ RATE_FIRST = 5.0
 """Seconds after a 429 without a hint; doubled at each one more."""
 RATE_MAX = 60.0
 """The longest that limits per minute can need."""
-FORBIDDEN_MAX = 1
-"""403s in a row that are forgiven: one may be about its request alone, such as moderation."""
+REFUSALS_MAX = 1
+"""403s, or 404s, in a row that are forgiven: one may be about its request alone."""
 MARKS = (Skip.QUOTA, Skip.AUTH, Skip.MISSING, Skip.COOLING, Skip.WAITING)
 """Of several in force the first is named: those that time alone will hardly cure come first."""
 
@@ -52,13 +54,15 @@ MARKS = (Skip.QUOTA, Skip.AUTH, Skip.MISSING, Skip.COOLING, Skip.WAITING)
 class Cooldown:
     """The marks of one target or one provider. Times are the caller's monotonic seconds."""
 
-    __slots__ = ("_forbidden", "_marks", "_rate_at", "_rates", "until")
+    __slots__ = ("_marks", "_rate_at", "_rates", "_refusals", "_refused", "until")
 
     def __init__(self) -> None:
         self._marks: dict[Skip, float] = {}
         self._rates = 0
         self._rate_at = -inf
-        self._forbidden = 0
+        self._refused: Skip | None = None
+        """What the last refusals in a row would be marked as, if there is one too many."""
+        self._refusals = 0
         self.until = -inf
         """When the last mark ends: the one comparison of the usual case."""
 
@@ -76,8 +80,8 @@ class Cooldown:
         self.until = max(self.until, until)
         return before <= now < until
 
-    def rate_limited(self, hint: float | None, started: float, now: float) -> bool:
-        """A 429 for an attempt begun at `started`. True if the target was not cooling before.
+    def rate_limited(self, hint: float | None, started: float, now: float, mark: Skip = Skip.COOLING) -> bool:
+        """A 429 for an attempt begun at `started`, or another that time cures. True if `mark` was not in force.
 
         Several attempts that were under way when the first 429 came are told of the same limit: only one that
         began after it makes the next cool-off longer.
@@ -86,30 +90,31 @@ class Cooldown:
         if started >= self._rate_at:
             self._rates = min(self._rates + 1, 8)
             self._rate_at = now
-        return self.mark(Skip.COOLING, now, seconds if hint is None else hint)
+        return self.mark(mark, now, seconds if hint is None else hint)
 
-    def forbidden(self, now: float) -> bool:
-        """A 403. True if it is one too many in a row and the target was not marked before."""
-        self._forbidden += 1
-        return self._forbidden > FORBIDDEN_MAX and self.mark(Skip.AUTH, now)
+    def refused(self, mark: Skip, now: float) -> bool:
+        """A refusal that counts only in a row. True if it is one too many and the target was not marked before."""
+        self._refusals = self._refusals + 1 if mark is self._refused else 1
+        self._refused = mark
+        return self._refusals > REFUSALS_MAX and self.mark(mark, now)
 
     def allowed(self) -> None:
-        """An answer that was no 403: the row of them is over."""
-        self._forbidden = 0
+        """An answer that was no such refusal: the row of them is over."""
+        self._refusals = 0
 
     def succeeded(self) -> None:
         """The next 429 is a first one again. No mark ends sooner."""
-        self._rates = self._forbidden = 0
+        self._rates = self._refusals = 0
 
     def key_changed(self) -> None:
         """What was said of the old key (quota, auth) does not hold for the new one."""
         self._marks.pop(Skip.QUOTA, None)
         self._marks.pop(Skip.AUTH, None)
-        self._forbidden = 0
+        self._refusals = 0
         self.until = max(self._marks.values(), default=-inf)
 
     def clear(self) -> None:
         """Operator: forget everything."""
         self._marks.clear()
-        self._rates = self._forbidden = 0
+        self._rates = self._refusals = 0
         self._rate_at = self.until = -inf

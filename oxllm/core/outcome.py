@@ -39,6 +39,16 @@ class Kind(Enum):
     FORBIDDEN = "forbidden"
     MISSING = "missing"
     CONTEXT_LENGTH = "context length"
+    UNSUPPORTED = "unsupported"
+    """What this target lacks for this request (tools, images, a parameter), or a generation that its model botched."""
+    CONTENT_REFUSED = "content refused"
+    """A filter said no to the text. Another provider is asked only if the virtual model says so."""
+    FOREIGN_STATE = "foreign state"
+    """The request carries what another provider sealed or stored; nobody's fault."""
+    LOADING = "not ready"
+    """This model cannot run there now; the host's other models answer."""
+    NOT_FOUND = "not found"
+    """A 404 for another reason than the model."""
     CLIENT_ERROR = "client error"
     BROKEN = "broken"
     """Cut, stall, garbage or an error inside the stream, after commit."""
@@ -75,6 +85,16 @@ class Effect(Enum):
     AUTH = "every target of the provider marked auth"
     FORBIDDEN = "marked auth at the second in a row"
     MISSING = "marked missing"
+    NOT_FOUND = "marked missing at the second in a row"
+    LOADING = "waited for: the hint, or longer each time"
+
+
+class Last(Enum):
+    """What a client is told whose last or only target ended so."""
+
+    LATER = "try again later: with Retry-After"
+    FINAL = "nothing that makes an SDK ask again"
+    AS_RECEIVED = "the provider's own answer"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -86,6 +106,7 @@ class Rule(msgspec.Struct, frozen=True):
     """Counts as a failure of the provider. (SUCCESS counts as success; the rest moves nothing.)"""
     effect: Effect
     cause: Cause | None
+    last: Last = Last.LATER
 
 
 RULES: dict[Kind, Rule] = {
@@ -93,16 +114,21 @@ RULES: dict[Kind, Rule] = {
     Kind.SUCCESS: Rule(False, False, Effect.NONE, None),
     Kind.BAD_ANSWER: Rule(True, True, Effect.NONE, Cause.NETWORK),
     Kind.RATE_LIMITED: Rule(True, False, Effect.RATE, Cause.CAPACITY),
-    Kind.QUOTA: Rule(True, False, Effect.QUOTA, Cause.QUOTA),
-    Kind.TOO_LARGE: Rule(True, False, Effect.NONE, Cause.CLIENT),
+    Kind.QUOTA: Rule(True, False, Effect.QUOTA, Cause.QUOTA, Last.FINAL),
+    Kind.TOO_LARGE: Rule(True, False, Effect.NONE, Cause.CLIENT, Last.FINAL),
     Kind.SERVER_ERROR: Rule(True, True, Effect.HINT, Cause.CAPACITY),
     Kind.NETWORK: Rule(True, True, Effect.NONE, Cause.NETWORK),
     Kind.TIMEOUT: Rule(True, True, Effect.NONE, Cause.NETWORK),
-    Kind.AUTH: Rule(True, False, Effect.AUTH, Cause.AUTH),
-    Kind.FORBIDDEN: Rule(True, False, Effect.FORBIDDEN, Cause.AUTH),
-    Kind.MISSING: Rule(True, False, Effect.MISSING, Cause.GATEWAY),
-    Kind.CONTEXT_LENGTH: Rule(True, False, Effect.NONE, Cause.CLIENT),
-    Kind.CLIENT_ERROR: Rule(False, False, Effect.NONE, Cause.CLIENT),
+    Kind.AUTH: Rule(True, False, Effect.AUTH, Cause.AUTH, Last.FINAL),
+    Kind.FORBIDDEN: Rule(True, False, Effect.FORBIDDEN, Cause.AUTH, Last.FINAL),
+    Kind.MISSING: Rule(True, False, Effect.MISSING, Cause.GATEWAY, Last.FINAL),
+    Kind.NOT_FOUND: Rule(True, False, Effect.NOT_FOUND, Cause.GATEWAY, Last.FINAL),
+    Kind.LOADING: Rule(True, False, Effect.LOADING, Cause.CAPACITY),
+    Kind.CONTEXT_LENGTH: Rule(True, False, Effect.NONE, Cause.CLIENT, Last.AS_RECEIVED),
+    Kind.UNSUPPORTED: Rule(True, False, Effect.NONE, Cause.CLIENT, Last.AS_RECEIVED),
+    Kind.FOREIGN_STATE: Rule(True, False, Effect.NONE, Cause.CLIENT, Last.AS_RECEIVED),
+    Kind.CONTENT_REFUSED: Rule(False, False, Effect.NONE, Cause.CLIENT, Last.AS_RECEIVED),
+    Kind.CLIENT_ERROR: Rule(False, False, Effect.NONE, Cause.CLIENT, Last.AS_RECEIVED),
     Kind.BROKEN: Rule(False, True, Effect.NONE, Cause.NETWORK),
     Kind.GONE: Rule(False, False, Effect.NONE, Cause.CLIENT),
     Kind.DEADLINE: Rule(True, False, Effect.NONE, Cause.NETWORK),  # counts only if the Outcome says so
@@ -126,6 +152,10 @@ class Outcome(msgspec.Struct, frozen=True):
     """Its hint in seconds from now."""
     same_target: bool = False
     """This very failure may be retried at the same target: 500, 502, reset or EOF before any response byte."""
+    of_target: bool = False
+    """Of QUOTA: it holds for this target alone, since it names a model or comes through a relay."""
+    in_band: bool = False
+    """It was said inside a 2xx: `status` is the one that the error names, and nothing can be passed on as received."""
     counts: bool = False
     """Of DEADLINE: the attempt had 10 s or its own limit, so that it counts for the breaker after all."""
 
@@ -253,7 +283,7 @@ def in_band(payload: bytes, now_wall: float, otherwise: str = "an error in the a
     if not 400 <= status <= 599:
         return Outcome(Kind.BAD_ANSWER, otherwise, code=word)
     found = classify(status, (), payload, now_wall)
-    return msgspec.structs.replace(found, reason=f"{otherwise}: {found.reason}", same_target=False)
+    return msgspec.structs.replace(found, reason=f"{otherwise}: {found.reason}", same_target=False, in_band=True)
 
 
 def _kind(status: int, word: str | None, body: bytes) -> Kind:

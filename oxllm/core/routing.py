@@ -49,6 +49,8 @@ HOPELESS = frozenset({Skip.OFFLINE, Skip.QUOTA, Skip.AUTH, Skip.MISSING})
 """Reasons that somebody has to act upon: waiting a minute does not help."""
 HEALTHY: frozenset[Skip | None] = frozenset({None, Skip.PROBING, Skip.FULL})
 """What does not take a name out of /v1/models: it is served, only not this moment."""
+ONE_TOO_MANY = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
+"""What counts only when it comes twice in a row: once may be about its request alone."""
 SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.WITHHELD})
 """Ends of our own making: the provider did not get to answer."""
 
@@ -424,9 +426,11 @@ class Router:
     def _mark(self, ticket: Ticket, effect: Effect, outcome: Outcome, now: float) -> Sequence[Change]:
         target = ticket.candidate.state
         own, shared = target.cooldown, target.provider.cooldown
-        if effect is not Effect.FORBIDDEN and outcome.kind not in SAYS_NOTHING:
+        if effect not in ONE_TOO_MANY and outcome.kind not in SAYS_NOTHING:
             own.allowed()
         match effect:
+            case Effect.QUOTA if outcome.of_target:
+                return self._marked(own.mark(Skip.QUOTA, now), target, Skip.QUOTA, own, now)
             case Effect.QUOTA:
                 return self._marked(shared.mark(Skip.QUOTA, now), target, Skip.QUOTA, shared, now)
             case Effect.AUTH:
@@ -434,10 +438,15 @@ class Router:
             case Effect.MISSING:
                 return self._marked(own.mark(Skip.MISSING, now), target, Skip.MISSING, own, now)
             case Effect.FORBIDDEN:
-                return self._marked(own.forbidden(now), target, Skip.AUTH, own, now)
+                return self._marked(own.refused(Skip.AUTH, now), target, Skip.AUTH, own, now)
+            case Effect.NOT_FOUND:
+                return self._marked(own.refused(Skip.MISSING, now), target, Skip.MISSING, own, now)
             case Effect.RATE:
                 limited = own.rate_limited(outcome.retry_after, ticket.started, now)
                 return self._marked(limited, target, Skip.COOLING, own, now)
+            case Effect.LOADING:
+                waits = own.rate_limited(outcome.retry_after, ticket.started, now, Skip.WAITING)
+                return self._marked(waits, target, Skip.WAITING, own, now)
             case Effect.HINT if outcome.retry_after is not None:
                 waits = own.mark(Skip.WAITING, now, outcome.retry_after)
                 return self._marked(waits, target, Skip.WAITING, own, now)

@@ -45,6 +45,9 @@ EFFECTS = {
     Effect.AUTH: f"every target of the provider: {minutes(LASTS[Skip.AUTH])}",
     Effect.FORBIDDEN: f"the target, from the second 403 in a row: {minutes(LASTS[Skip.AUTH])}",
     Effect.MISSING: f"the target: {minutes(LASTS[Skip.MISSING])}",
+    Effect.NOT_FOUND: f"the target, from the second such 404 in a row: {minutes(LASTS[Skip.MISSING])}",
+    Effect.LOADING: "the target: its hint, else "
+    f"{cooldown.RATE_FIRST:g} s, doubled each time, at most {cooldown.RATE_MAX:g} s",
 }
 
 
@@ -62,7 +65,7 @@ def test_a_row_says_what_the_rule_does(kind: Kind) -> None:
 
 
 def test_the_second_403_is_the_one_too_many() -> None:
-    assert cooldown.FORBIDDEN_MAX == 1
+    assert cooldown.REFUSALS_MAX == 1
 
 
 def test_every_failure_of_the_network_is_told() -> None:

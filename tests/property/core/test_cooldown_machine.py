@@ -21,7 +21,7 @@ class CooldownMachine(RuleBasedStateMachine):
         self.ever: list[tuple[Skip, float]] = []
         self.episodes = 0
         self.latest_429 = -inf
-        self.forbidden_in_row = 0
+        self.refusals: list[Skip] = []
 
     def set(self, mark: Skip, seconds: float) -> None:
         self.ever.append((mark, self.now + seconds))
@@ -47,44 +47,50 @@ class CooldownMachine(RuleBasedStateMachine):
         self.cooldown.mark(Skip.WAITING, self.now, seconds)
         self.set(Skip.WAITING, seconds)
 
-    @rule(hint=st.none() | HINTS, ago=st.sampled_from([0.0, 0.5, 30.0]))
-    def rate_limited(self, hint: float | None, ago: float) -> None:
+    @rule(
+        hint=st.none() | HINTS,
+        ago=st.sampled_from([0.0, 0.5, 30.0]),
+        mark=st.sampled_from([Skip.COOLING, Skip.COOLING, Skip.WAITING]),
+    )
+    def rate_limited(self, hint: float | None, ago: float, mark: Skip) -> None:
         started = self.now - ago
         if started >= self.latest_429:
             self.episodes += 1
             self.latest_429 = self.now
-        self.cooldown.rate_limited(hint, started, self.now)
-        self.set(Skip.COOLING, min(5.0 * 2.0 ** max(0, self.episodes - 1), 60.0) if hint is None else hint)
+        self.cooldown.rate_limited(hint, started, self.now, mark)
+        self.set(mark, min(5.0 * 2.0 ** max(0, self.episodes - 1), 60.0) if hint is None else hint)
 
-    @rule(times=st.integers(1, 3))
-    def forbidden(self, times: int) -> None:
-        for _ in range(times):
-            self.forbidden_in_row += 1
-            self.cooldown.forbidden(self.now)
-            if self.forbidden_in_row >= 2:
-                self.set(Skip.AUTH, 60.0)
+    @rule(marks=st.lists(st.sampled_from([Skip.AUTH, Skip.MISSING]), min_size=1, max_size=3))
+    def refused(self, marks: list[Skip]) -> None:
+        for mark in marks:
+            self.refusals = [*self.refusals, mark] if self.refusals[-1:] == [mark] else [mark]
+            self.cooldown.refused(mark, self.now)
+            if len(self.refusals) >= 2:
+                self.set(mark, 60.0)
 
     @rule()
     def allowed(self) -> None:
         self.cooldown.allowed()
-        self.forbidden_in_row = 0
+        self.refusals = []
 
     @rule()
     def succeed(self) -> None:
         self.cooldown.succeeded()
-        self.episodes = self.forbidden_in_row = 0
+        self.episodes = 0
+        self.refusals = []
 
     @rule()
     def change_the_key(self) -> None:
         self.cooldown.key_changed()
         self.ever = [(mark, end) for mark, end in self.ever if mark not in {Skip.QUOTA, Skip.AUTH}]
-        self.forbidden_in_row = 0
+        self.refusals = []
 
     @rule()
     def clear(self) -> None:
         self.cooldown.clear()
         self.ever = []
-        self.episodes = self.forbidden_in_row = 0
+        self.episodes = 0
+        self.refusals = []
         self.latest_429 = -inf
 
     @invariant()

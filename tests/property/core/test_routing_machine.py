@@ -39,6 +39,7 @@ OUTCOMES = st.builds(
     st.sampled_from(Kind),
     st.just("x"),
     retry_after=st.sampled_from([None, 0.5, 30.0, 61.0]),
+    of_target=st.booleans(),
     counts=st.just(False),
 )
 RARE = [State.PROBING, State.HALF_OPEN, State.OPEN, State.OFFLINE, State.CLOSED]
@@ -65,7 +66,7 @@ class RoutingMachine(RuleBasedStateMachine):
         # Marks by owner, a provider's name or a place: (reason, end), all there ever were.
         self.marks: dict[object, list[tuple[Skip, float]]] = {}
         self.limited: dict[Place, tuple[int, float]] = {}
-        self.forbidden: Counter[Place] = Counter()
+        self.refused: dict[Place, list[Kind]] = {}
         self.credit: dict[int, int] = {}
 
     # The model.
@@ -112,27 +113,28 @@ class RoutingMachine(RuleBasedStateMachine):
         name, where, kind = target.provider.name, place(target), outcome.kind
         if kind is Kind.SUCCESS:
             self.limited[where] = 0, self.limited.get(where, (0, -inf))[1]
-        if kind is Kind.FORBIDDEN:
-            self.forbidden[where] += 1
-            if self.forbidden[where] >= 2:
-                self.mark(where, Skip.AUTH, 60.0)
+        if kind in {Kind.FORBIDDEN, Kind.NOT_FOUND}:
+            refused = self.refused.get(where, [])
+            self.refused[where] = [*refused, kind] if refused[-1:] == [kind] else [kind]
+            if len(self.refused[where]) >= 2:
+                self.mark(where, Skip.AUTH if kind is Kind.FORBIDDEN else Skip.MISSING, 60.0)
         elif kind not in {Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED}:
-            self.forbidden[where] = 0
+            self.refused[where] = []
         if kind is Kind.QUOTA:
-            self.mark(name, Skip.QUOTA, 600.0)
+            self.mark(where if outcome.of_target else name, Skip.QUOTA, 600.0)
         elif kind is Kind.AUTH:
             self.mark(name, Skip.AUTH, 60.0)
         elif kind is Kind.MISSING:
             self.mark(where, Skip.MISSING, 60.0)
         elif kind is Kind.SERVER_ERROR and outcome.retry_after is not None:
             self.mark(where, Skip.WAITING, outcome.retry_after)
-        elif kind is Kind.RATE_LIMITED:
+        elif kind in {Kind.RATE_LIMITED, Kind.LOADING}:
             row, latest = self.limited.get(where, (0, -inf))
             if ticket.started >= latest:
                 row, latest = row + 1, self.now
                 self.limited[where] = row, latest
             seconds = min(5.0 * 2.0 ** max(0, row - 1), 60.0) if outcome.retry_after is None else outcome.retry_after
-            self.mark(where, Skip.COOLING, seconds)
+            self.mark(where, Skip.COOLING if kind is Kind.RATE_LIMITED else Skip.WAITING, seconds)
 
     # What can happen.
 
@@ -275,7 +277,7 @@ class RoutingMachine(RuleBasedStateMachine):
         for model in ("m", "n"):
             self.marks.pop((name, model), None)
             self.limited.pop((name, model), None)
-            self.forbidden[name, model] = 0
+            self.refused[name, model] = []
 
     @rule(new_key=st.sampled_from([None, *NAMES]), flipped=st.booleans())
     def reload(self, new_key: str | None, flipped: bool) -> None:
@@ -285,7 +287,7 @@ class RoutingMachine(RuleBasedStateMachine):
                 kept = [mark for mark in self.marks.get(owner, []) if mark[0] not in {Skip.QUOTA, Skip.AUTH}]
                 self.marks[owner] = kept
             for model in ("m", "n"):
-                self.forbidden[new_key, model] = 0
+                self.refused[new_key, model] = []
         self.router = Router(make_plan(self.keys, flipped), random.Random(5), self.router)
         self.credit = {}
 

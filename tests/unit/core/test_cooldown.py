@@ -83,18 +83,34 @@ def test_of_two_marks_the_graver_is_named_and_both_have_to_pass(first: Skip, sec
 
 def test_one_403_is_forgiven_and_the_second_in_a_row_is_not() -> None:
     cooldown = Cooldown()
-    assert not cooldown.forbidden(0.0)
+    assert not cooldown.refused(Skip.AUTH, 0.0)
     assert cooldown.blocked(0.0) is None
-    assert cooldown.forbidden(1.0)
+    assert cooldown.refused(Skip.AUTH, 1.0)
     assert cooldown.blocked(60.999) is Skip.AUTH
     assert cooldown.blocked(61.0) is None
 
 
 def test_any_other_answer_between_two_403s_ends_the_row() -> None:
     cooldown = Cooldown()
-    cooldown.forbidden(0.0)
+    cooldown.refused(Skip.AUTH, 0.0)
     cooldown.allowed()
-    assert not cooldown.forbidden(1.0)
+    assert not cooldown.refused(Skip.AUTH, 1.0)
+
+
+def test_a_404_after_a_403_is_the_first_of_its_row() -> None:
+    cooldown = Cooldown()
+    cooldown.refused(Skip.AUTH, 0.0)
+    assert not cooldown.refused(Skip.MISSING, 1.0)
+    assert cooldown.refused(Skip.MISSING, 2.0)
+    assert cooldown.blocked(2.0) is Skip.MISSING
+
+
+def test_a_model_that_is_not_ready_is_waited_for_longer_each_time() -> None:
+    cooldown = Cooldown()
+    assert cooldown.rate_limited(None, 0.0, 0.0, Skip.WAITING)
+    assert cooldown.blocked(4.999) is Skip.WAITING
+    cooldown.rate_limited(None, 5.0, 5.0, Skip.WAITING)
+    assert cooldown.until == 15.0
 
 
 def test_only_a_mark_that_was_not_in_force_is_news() -> None:
@@ -108,10 +124,10 @@ def test_a_new_key_ends_what_was_said_of_the_old_one_and_nothing_else() -> None:
     cooldown = Cooldown()
     for mark in MARKS:
         cooldown.mark(mark, 0.0, 100.0)
-    cooldown.forbidden(0.0)
+    cooldown.refused(Skip.AUTH, 0.0)
     cooldown.key_changed()
     assert cooldown.blocked(0.0) is Skip.MISSING
-    assert not cooldown.forbidden(0.0)
+    assert not cooldown.refused(Skip.AUTH, 0.0)
     alone = Cooldown()
     alone.mark(Skip.QUOTA, 0.0)
     alone.key_changed()

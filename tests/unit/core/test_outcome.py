@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.outcome import RULES, Cause, Effect, Failure, Kind, Outcome, classify, error_word, network
+from oxllm.core.outcome import RULES, Cause, Effect, Failure, Kind, Outcome, classify, error_word, in_band, network
 
 NOW = 1_700_000_000.0
 
@@ -231,6 +231,11 @@ def test_the_rows_say_what_the_specified_table_says() -> None:
         Kind.FORBIDDEN: (True, False, Effect.FORBIDDEN),
         Kind.MISSING: (True, False, Effect.MISSING),
         Kind.CONTEXT_LENGTH: (True, False, Effect.NONE),
+        Kind.UNSUPPORTED: (True, False, Effect.NONE),
+        Kind.CONTENT_REFUSED: (False, False, Effect.NONE),
+        Kind.FOREIGN_STATE: (True, False, Effect.NONE),
+        Kind.LOADING: (True, False, Effect.LOADING),
+        Kind.NOT_FOUND: (True, False, Effect.NOT_FOUND),
         Kind.CLIENT_ERROR: (False, False, Effect.NONE),
         Kind.BROKEN: (False, True, Effect.NONE),
         Kind.GONE: (False, False, Effect.NONE),
@@ -334,3 +339,24 @@ def test_an_error_body_of_any_shape_is_classified(body: object, status: int) -> 
 def test_deep_nesting_is_no_error() -> None:
     assert classify(429, [], b'{"error":' + b"[" * 100_000, NOW).kind is Kind.RATE_LIMITED
     assert classify(429, [], b"[" * 100_000, NOW).kind is Kind.RATE_LIMITED
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "status"),
+    [
+        (error(code=502, message="Provider returned error"), Kind.SERVER_ERROR, 502),
+        (error(type="rate_limit_error"), Kind.RATE_LIMITED, 429),
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', Kind.SERVER_ERROR, 529),
+        (error(code="context_length_exceeded"), Kind.CONTEXT_LENGTH, 400),
+    ],
+)
+def test_an_error_in_an_answer_is_read_as_the_http_error_that_it_names(payload: bytes, kind: Kind, status: int) -> None:
+    outcome = in_band(payload, NOW)
+    assert (outcome.kind, outcome.status, outcome.in_band) == (kind, status, True)
+    assert not outcome.same_target
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", error(message="?"), error(code=200), error(code="odd"), b"[" * 10_000])
+def test_an_error_in_an_answer_that_names_none_is_a_bad_answer(payload: bytes) -> None:
+    outcome = in_band(payload, NOW, "an error in the stream")
+    assert (outcome.kind, outcome.reason, outcome.status) == (Kind.BAD_ANSWER, "an error in the stream", None)
