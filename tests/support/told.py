@@ -16,7 +16,7 @@ def _event(event: object) -> bytes:
 
 
 def start(**usage: int) -> dict[str, object]:
-    message = {
+    message: dict[str, object] = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
