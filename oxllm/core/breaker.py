@@ -18,10 +18,11 @@ generation of PROBING.
 from __future__ import annotations
 
 import random
-from enum import Enum
 from math import inf
 
 from oxllm import plan
+from oxllm.core import machine
+from oxllm.core.machine import Table, move
 
 JITTER = 0.1
 """Share of a cool-off by which it may be shorter or longer."""
@@ -29,7 +30,7 @@ FORGET_S = 300.0
 """Seconds closed after which one doubling is forgotten: a provider that fails once an hour is a healthy one."""
 
 
-class State(Enum):
+class State(machine.State):
     """What may be sent to the provider."""
 
     CLOSED = "closed"
@@ -40,7 +41,7 @@ class State(Enum):
     OFFLINE = "offline"
 
 
-class Event(Enum):
+class Event(machine.Event):
     """What can happen to a breaker."""
 
     SUCCESS = "success"
@@ -54,7 +55,7 @@ class Event(Enum):
     RESET = "operator: reset"
 
 
-TABLE: dict[tuple[State, Event], State] = {
+TABLE: Table[State, Event] = {
     (State.CLOSED, Event.SUCCESS): State.CLOSED,
     (State.CLOSED, Event.FAILURE): State.CLOSED,
     (State.CLOSED, Event.TRIP): State.OPEN,
@@ -74,7 +75,7 @@ TABLE: dict[tuple[State, Event], State] = {
     (State.OFFLINE, Event.RESET): State.OFFLINE,
     (State.OFFLINE, Event.ONLINE): State.CLOSED,
 }
-"""Every transition there is. Anything else raises KeyError: a bug, not a fault of the world."""
+"""Every transition there is."""
 
 
 class Breaker:
@@ -178,7 +179,7 @@ class Breaker:
 
     def _step(self, event: Event) -> None:
         before = self._state
-        after = TABLE[before, event]
+        after = move(TABLE, before, event)
         if after is not before:
             self._state = after
             self.closed = after is State.CLOSED
