@@ -600,7 +600,7 @@ class Exchange:
 
     def _break(self, tail: bytes, effects: list[Effect]) -> None:
         """End a stream that is not whole as its protocol wants it."""
-        if self._facts.protocol.break_is_clean:
+        if self._facts.protocol.break_is_clean and self._facts.asked.stream:
             effects += [Write(tail), END]
         else:
             effects.append(Break(tail))

@@ -1,0 +1,609 @@
+"""Responses: what a request asks for, and what makes an answer whole.
+
+Each event of a stream has an `event:` line and the same `type` in its data; both are passed on. What each means here:
+
+    type                                       means
+    ----                                       -----
+    response.created, .queued, .in_progress    nothing yet; the id of the answer
+    response.output_item.added                 content if its item bears some. A reasoning item: work. Else nothing yet
+    response.*.delta                           content if its delta is not empty
+    response.*.done                            content
+    response.web_search_call.* and the like    content: a hosted tool runs, and a second run would repeat its effects
+    response.completed, .incomplete            the answer is whole
+    response.failed, error                     it failed: before content read as the HTTP error that its code names,
+                                               behind it passed on as it is
+    any other type                             nothing yet
+    JSON without a type, no object, space      nothing; not passed on, and counted
+    what is no JSON, an event over 1 MiB       a break: it may have been content
+    [DONE]                                     a break, unless behind the whole answer, where nobody needs it
+
+Behind content an event may be of any size: its type is known from its first bytes, and it is passed on as it comes.
+
+A break behind content is told as a `response.failed` of ours, and then the chunks end properly: agents take a torn
+connection for a fault of the network, and this event for a reason to ask again. It has its error twice: in its
+response, where agents look for it, and beside it, where the SDKs raise it (without, the helper of the Node SDK gives
+the response out as if it were one). Which of an error's codes agents take for final is in docs/agents.md.
+
+https://platform.openai.com/docs/api-reference/responses-streaming
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core.body import RequestBody
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.named_events import END, LARGE, NamedDecoder
+from oxllm.core.outcome import Kind, Outcome, in_band
+from oxllm.core.protocols.base import (
+    EMPTY,
+    NOT_JSON,
+    NOTHING,
+    Asked,
+    Count,
+    Endpoint,
+    PlainReader,
+    Protocol,
+    Reader,
+    Usage,
+    decode_raw,
+)
+
+ID_MAX = 512
+"""Characters of an answer's id; a longer one is none. (A gateway behind us may seal where it came from in it.)"""
+USAGE_MAX = 1024
+"""Bytes of the usage of an answer that is read from an event which is passed on as it comes."""
+OVERLOADED = "server_is_overloaded"
+"""The code at which agents ask again a few times instead of dozens."""
+OWNER_UNAVAILABLE = "owner_unavailable"
+"""The code for an answer that only one provider knows, which cannot be asked now."""
+RETRY_AFTER_S = 1
+"""For refusals that have no time of their own."""
+
+
+class Meaning(Enum):
+    """What an event says."""
+
+    NOTHING = "nothing yet"
+    PREAMBLE = "the answer's id"
+    ADDED = "an item"
+    DELTA = "a part"
+    CONTENT = "content"
+    WHOLE = "the answer is whole"
+    FAILURE = "it failed"
+
+
+_, PREAMBLE, ADDED, DELTA, CONTENT, WHOLE, FAILURE = Meaning  # on 3.11 each look at an Enum's member takes 0.1 µs
+
+TABLE = {
+    b"response.created": PREAMBLE,
+    b"response.queued": PREAMBLE,
+    b"response.in_progress": PREAMBLE,
+    b"response.output_item.added": ADDED,
+    b"response.completed": WHOLE,
+    b"response.incomplete": WHOLE,
+    b"response.failed": FAILURE,
+    b"error": FAILURE,
+}
+TOOLS = tuple(
+    b"response.%b_call." % tool
+    for tool in (b"web_search", b"file_search", b"code_interpreter", b"mcp", b"image_generation")
+)
+"""How the types of what hosted tools do begin."""
+
+
+def meaning(kind: bytes) -> Meaning:
+    """What an event of this type says."""
+    found = TABLE.get(kind)
+    if found is not None:
+        return found
+    if kind.startswith(TOOLS) or kind.endswith(b".done"):
+        return CONTENT
+    return DELTA if kind.endswith(b".delta") else Meaning.NOTHING
+
+
+class _Event(msgspec.Struct, gc=False):
+    """Any event. Raw, since of most only the type is looked at, and one odd member must not hide it."""
+
+    type: Raw = NOTHING
+    sequence_number: Raw = NOTHING
+    delta: Raw = NOTHING
+    item: Raw = NOTHING
+    response: Raw = NOTHING
+    error: Raw = NOTHING
+    code: Raw = NOTHING
+    message: Raw = NOTHING
+
+
+class _Item(msgspec.Struct, gc=False):
+    """An item of an answer. Every field here but its type bears content when it is not empty. What a reasoning item
+    has sealed when it is added (`encrypted_content`) bears none: it comes again, and final, when the item is done."""
+
+    type: Raw = NOTHING
+    content: Raw = NOTHING  # message, reasoning: parts
+    summary: Raw = NOTHING  # reasoning: parts
+    arguments: Raw = NOTHING  # function_call, mcp_call
+    input: Raw = NOTHING  # custom_tool_call
+    code: Raw = NOTHING  # code_interpreter_call
+    action: Raw = NOTHING  # web_search_call, computer_call, local_shell_call
+    queries: Raw = NOTHING  # file_search_call
+    results: Raw = NOTHING
+    result: Raw = NOTHING  # image_generation_call
+    output: Raw = NOTHING  # mcp_call
+    outputs: Raw = NOTHING
+
+
+class _Part(msgspec.Struct, gc=False):
+    """A part of a message or of reasoning."""
+
+    text: Raw = NOTHING
+    refusal: Raw = NOTHING
+
+
+class _InputDetails(msgspec.Struct, gc=False):
+    cached_tokens: Count | None = None
+
+
+class _OutputDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: Count | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Response(msgspec.Struct, gc=False):
+    """A response object, plain or inside an event."""
+
+    id: Raw = NOTHING
+    status: Raw = NOTHING
+    created_at: Raw = NOTHING
+    model: Raw = NOTHING
+    error: Raw = NOTHING
+    usage: Raw = NOTHING
+
+
+class _Identity(msgspec.Struct, gc=False):
+    """What our own `response.failed` repeats of the answer that broke off."""
+
+    id: str
+    created_at: float = 0
+    model: str = ""
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_item = msgspec.json.Decoder(_Item).decode
+_decode_parts = msgspec.json.Decoder(list[_Part]).decode
+_decode_usage = msgspec.json.Decoder(_Usage).decode
+_decode_response = msgspec.json.Decoder(_Response).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_string = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+_TYPE_FIRST = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]{1,64})"')
+_SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})\b')
+_USAGE = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
+_USAGE_KEY = b'"usage"'
+_REASONING = Raw(b'"reasoning"')
+
+
+def _bears_content(item: _Item) -> bool:
+    """Whether an item that was added has more than its name and kind."""
+    return (
+        _has_text(item.content)
+        or _has_text(item.summary)
+        or any(value not in EMPTY for value in msgspec.structs.astuple(item)[3:])
+    )
+
+
+def _has_text(parts: Raw) -> bool:
+    """Whether one of these parts says something. Not readable: it may."""
+    if parts in EMPTY:
+        return False
+    try:
+        return any(part.text not in EMPTY or part.refusal not in EMPTY for part in _decode_parts(parts))
+    except msgspec.DecodeError:
+        return True
+
+
+def read_usage(raw: Raw | bytes) -> Usage | None:
+    """The `usage` of a response; None if it has none that can be read."""
+    if raw in EMPTY:
+        return None
+    try:
+        usage = _decode_usage(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    given, made = usage.input_tokens_details, usage.output_tokens_details
+    return Usage(
+        usage.input_tokens,
+        usage.output_tokens,
+        (given and given.cached_tokens) or 0,
+        (made and made.reasoning_tokens) or 0,
+    )
+
+
+def read_identity(raw: Raw | bytes) -> _Identity | None:
+    """Who a response is; None if it does not say."""
+    try:
+        identity = _decode_identity(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return identity if 0 < len(identity.id) <= ID_MAX and len(identity.model) <= ID_MAX else None
+
+
+def _response(raw: Raw | bytes) -> _Response:
+    """What is read of a response object; nothing if it is none."""
+    try:
+        return _decode_response(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Response()
+
+
+def _failure(event: _Event, wall: float) -> Outcome:
+    """What an event that says it failed means: its error beside it, in its response, or flat."""
+    error: Raw | bytes = event.error if event.error not in EMPTY else _response(event.response).error
+    if error in EMPTY:
+        flat = {"code": event.code, "message": event.message}
+        error = _encode({name: value for name, value in flat.items() if value not in EMPTY})
+    if error in EMPTY:
+        return Outcome(Kind.BAD_ANSWER, "the provider says that it failed")
+    return in_band(b'{"error":%b}' % bytes(error), wall)
+
+
+def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError) -> bytes:
+    """A `response.failed`: what the SDKs raise and agents read."""
+    response = {
+        "id": identity.id,
+        "object": "response",
+        "created_at": int(identity.created_at),
+        "status": "failed",
+        "error": {"code": code, "message": error.message},
+        "incomplete_details": None,
+        "model": identity.model,
+        "output": [],
+        "usage": None,
+    }
+    beside = {"type": error.type, "code": code, "message": error.message, "param": error.param}
+    event = {"type": "response.failed", "sequence_number": sequence, "response": response, "error": beside}
+    return b"event: response.failed\ndata: " + _encode(event) + END
+
+
+class StreamReader(Reader):
+    """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
+
+    __slots__ = ("_decoder", "_identity", "_large", "_last", "_sequence", "_tail", "_wall")
+
+    def __init__(self, wall: float) -> None:
+        super().__init__()
+        self._decoder = NamedDecoder()
+        self._wall = wall
+        self._identity: _Identity | None = None
+        self._sequence = -1
+        """The last that was seen."""
+        self._large: Meaning | None = None
+        """Of the event that is passed on as it comes."""
+        self._tail = b""
+        """Of that event, its usage as far as it has come."""
+        self._last = b""
+        """Of that event, the last byte that is no white space."""
+
+    @property
+    def id(self) -> str | None:
+        """The answer's, once it is known."""
+        return None if self._identity is None else self._identity.id
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of an event that is not whole."""
+        return self._decoder.pending
+
+    def feed(self, data: bytes) -> bytes:
+        """What a client may have of the events that `data` completes, ready to be sent; nothing behind a break."""
+        if self.finished or self.failure is not None:
+            return b""
+        decoder = self._decoder
+        events = decoder.feed(data)
+        if len(events) == 1:
+            ready = self._read(*events[0])
+        else:
+            ready = b"".join([self._read(name, payload) for name, payload in events])
+        if decoder.too_large:
+            self._stop("an event over 1 MiB")
+        elif self.content and decoder.pending > LARGE and self.failure is None:
+            ready += self._begin_large()
+        return ready
+
+    def eof(self) -> Outcome | None:
+        """The response has ended: None if the answer is whole, else why it is not."""
+        if self.complete:
+            return None
+        if self.failure is None:
+            self._stop(self._missing())
+        return self.failure
+
+    def interruption(self, error: ApiError, request_id: str) -> bytes:
+        """The answer has failed. An event that was being passed on is spoilt first, since it is not whole."""
+        spoilt = b"!" + END if self._decoder.open else b""
+        identity = self._identity or _Identity(f"resp_{request_id}")
+        return spoilt + failed_event(identity, self._sequence + 1, "server_error", error)
+
+    def _missing(self) -> str:
+        if self.pending or self._decoder.open:
+            return "the stream was cut inside an event"
+        if self.content:
+            return "the stream ended without a response.completed"
+        return "the stream ended without content" if self._identity is not None else "the stream was empty"
+
+    def _read(self, name: bytes | None, payload: bytes) -> bytes:
+        """One event, or a part of a large one: what the client gets of it."""
+        if self.finished or self.failure is not None:
+            return b""
+        if name is None:
+            return self._read_large(payload)
+        if self.complete:
+            return self._read_behind(payload)
+        try:
+            if not payload.isascii():
+                payload.decode()
+            event = _decode_event(payload)
+        except NOT_JSON:
+            return self._read_odd(payload)
+        kind = bytes(event.type)
+        kind = kind[1:-1] if kind.startswith(b'"') and kind != b'""' else name
+        says = FAILURE if event.error not in EMPTY else meaning(kind)
+        if not kind and says is not FAILURE:
+            self.dropped += 1
+            return b""
+        number = bytes(event.sequence_number)
+        if number.isdigit() and len(number) < 16:
+            self._sequence = int(number)
+        if says is FAILURE:
+            self._fail(event)
+            if not self.told:
+                return b""
+        else:
+            self._take(says, event)
+        if b"\n" in payload:
+            payload = payload.replace(b"\n", b"\ndata: ")
+        return b"event: %b\ndata: %b\n\n" % (name or kind, payload)
+
+    def _take(self, says: Meaning, event: _Event) -> None:
+        """Account for an event that is no failure."""
+        if says is DELTA:
+            self.content += event.delta not in EMPTY
+        elif says is CONTENT:
+            self.content += 1
+        elif says is ADDED:
+            self._add(event.item)
+        elif says is PREAMBLE:
+            self._identity = self._identity or read_identity(event.response)
+        elif says is WHOLE:
+            self._identity = self._identity or read_identity(event.response)
+            self._end(read_usage(_response(event.response).usage))
+
+    def _add(self, raw: Raw) -> None:
+        try:
+            item = _decode_item(raw)
+        except msgspec.DecodeError:
+            return
+        if _bears_content(item):
+            self.content += 1
+        elif item.type == _REASONING:
+            self.working = True
+
+    def _end(self, usage: Usage | None) -> None:
+        self.content += 1
+        self.complete = True
+        self.usage = usage or self.usage
+
+    def _fail(self, event: _Event) -> None:
+        """The provider says that it failed."""
+        self.failure = _failure(event, self._wall)
+        self.told = self.content > 0
+        self.usage = read_usage(_response(event.response).usage)
+
+    def _read_behind(self, payload: bytes) -> bytes:
+        """What comes behind the whole answer: an end mark, or nothing that is worth reading."""
+        self.finished = True
+        return b"data: [DONE]\n\n" if payload == b"[DONE]" else b""
+
+    def _read_odd(self, payload: bytes) -> bytes:
+        """What is no event of ours: the end mark, JSON that is no object, or no JSON."""
+        if payload == b"[DONE]":
+            return self._stop("its end mark came before a response.completed")
+        try:
+            payload.decode()
+            if payload.strip():
+                decode_raw(payload)
+        except NOT_JSON:
+            return self._stop("data that is not JSON")
+        self.dropped += 1
+        return b""
+
+    # An event that is passed on as it comes.
+
+    def _begin_large(self) -> bytes:
+        """Pass on what there is of an event that is long, if its type says that it is no failure."""
+        if self.complete:
+            self.finished = True
+            return b""
+        name, start = self._decoder.head()
+        found = _TYPE_FIRST.match(start)
+        kind = found[1] if found is not None else name
+        says = meaning(kind)
+        if not kind or says is FAILURE:
+            return b""
+        number = _SEQUENCE.search(start)
+        self._sequence = int(number[1]) if number is not None else self._sequence + 1
+        self._large, self._tail, self._last = says, b"", b""
+        self.content += says is DELTA or says is CONTENT or says is ADDED
+        ready = self._decoder.take(name or kind)
+        self._look(ready)
+        return ready
+
+    def _read_large(self, piece: bytes) -> bytes:
+        if piece != END:
+            self._look(piece)
+            return piece
+        if self._last != b"}":
+            self._stop("data that is not JSON")
+        elif self._large is WHOLE:
+            found = _USAGE.search(self._tail)
+            self._end(None if found is None else read_usage(found[1]))
+        self._large, self._tail = None, b""
+        return END
+
+    def _look(self, piece: bytes) -> None:
+        """Remember what is to be known of the event at its end."""
+        self._last = piece.rstrip()[-1:] or self._last
+        if self._large is WHOLE:
+            seen = self._tail + piece
+            at = seen.rfind(_USAGE_KEY)
+            self._tail = seen[at : at + USAGE_MAX] if at >= 0 else seen[-len(_USAGE_KEY) :]
+
+    def _stop(self, reason: str) -> bytes:
+        """Pass nothing on any more. Behind a complete answer that is its end, else a break."""
+        if self.complete:
+            self.finished = True
+        else:
+            self.failure = Outcome(Kind.BAD_ANSWER, reason)
+        return b""
+
+
+class ResponseReader(PlainReader):
+    """Reads an answer that is no stream: a response object."""
+
+    __slots__ = ("_background", "_wall", "id")
+    START = re.compile(rb'"(?:output|status)"\s*:\s*["\[]')
+
+    def __init__(self, background: bool, wall: float) -> None:
+        super().__init__()
+        self._background = background
+        """It may be the promise of an answer."""
+        self._wall = wall
+        self.id: str | None = None
+
+    def check(self, body: bytes) -> Outcome | None:
+        """Completed, or as far as it was to go."""
+        response = _decode_response(body)
+        status = bytes(response.status).strip(b'"')
+        if status in WHOLE_STATUSES or (self._background and status in PENDING_STATUSES):
+            self.usage = read_usage(response.usage)
+            identity = read_identity(body)
+            self.id = None if identity is None else identity.id
+            return None
+        if response.error not in EMPTY:
+            return in_band(b'{"error":%b}' % bytes(response.error), self._wall)
+        return Outcome(Kind.BAD_ANSWER, "no response that is completed")
+
+
+class ResponsesAsked(Asked, frozen=True):
+    """What is read of a request."""
+
+    background: bool = False
+    """The answer may be the promise of one."""
+
+
+class Responses(Protocol):
+    """`POST /responses` (https://platform.openai.com/docs/api-reference/responses)."""
+
+    __slots__ = ()
+    name = "responses"
+    endpoints = (Endpoint("POST", "/responses"),)
+    break_is_clean = True
+
+    def asked(self, body: RequestBody) -> Asked:
+        """A stream or not, in the background or not, and what it continues. What is odd is the provider's to judge."""
+        return ResponsesAsked(
+            body.flag("stream"),
+            previous=_text(body.member("previous_response_id")),
+            background=body.member("background") == _TRUE,
+        )
+
+    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
+        """Reads the events of a response."""
+        return StreamReader(wall)
+
+    def plain_reader(self, asked: Asked, wall: float) -> Reader:
+        """Reads one response."""
+        return ResponseReader(isinstance(asked, ResponsesAsked) and asked.background, wall)
+
+    def refusal(self, error: ApiError) -> ApiError:
+        """Agents ask again dozens of times at a 503 without a code that they know, and at any status but 400 where
+        nothing can have changed; without a time, some give up where a second would do."""
+        if error.status != 429 and error.status < 500:
+            return error
+        changes: dict[str, object] = {"retry_after": error.retry_after or RETRY_AFTER_S}
+        if error.status in (502, 503) and error.code != OWNER_UNAVAILABLE:
+            if error.should_retry is False:
+                changes |= {"status": 400}
+            else:
+                changes |= {"status": 503, "type": "server_error", "code": OVERLOADED}
+        return msgspec.structs.replace(error, **changes)
+
+    def error_event(self, error: ApiError, request_id: str) -> bytes:
+        """The answer has failed before it began. A fault that is over soon never has a code that agents give up at."""
+        code = "server_error" if error.status >= 500 else error.code or "invalid_prompt"
+        if code == "rate_limit_exceeded" and error.retry_after:  # agents read the time from the words
+            error = msgspec.structs.replace(
+                error, message=f"{error.message}. Please try again in {error.retry_after}s."
+            )
+        return failed_event(_Identity(f"resp_{request_id}"), 0, code, error)
+
+    def received_event(self, status: int, body: bytes, request_id: str) -> bytes:
+        """A provider's error body in the same way."""
+        return self.error_event(_received(status, body), request_id)
+
+
+WHOLE_STATUSES = (b"completed", b"incomplete")
+PENDING_STATUSES = (b"queued", b"in_progress")
+_TRUE = Raw(b"true")
+
+
+class _Error(msgspec.Struct, gc=False):
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+
+
+class _ErrorBody(msgspec.Struct, gc=False):
+    error: _Error
+
+
+_decode_error = msgspec.json.Decoder(_ErrorBody).decode
+
+
+def _received(status: int, body: bytes) -> ApiError:
+    """A provider's refusal as one of ours: its own words, if they can be read."""
+    error = api_error(status, f"the provider answered HTTP {status}")
+    try:
+        theirs = _decode_error(body).error
+    except NOT_JSON:
+        return error
+    return ApiError(
+        status,
+        theirs.type or error.type,
+        None if theirs.code is None else str(theirs.code),
+        theirs.message or error.message,
+        theirs.param,
+    )
+
+
+def _text(raw: Raw | None) -> str | None:
+    """A member that names an answer; None if it is no string that could."""
+    try:
+        text = None if raw is None else _decode_string(raw)
+    except NOT_JSON:
+        return None
+    return text if text and len(text) <= ID_MAX else None
+
+
+PROTOCOL = Responses()

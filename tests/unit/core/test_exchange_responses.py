@@ -1,0 +1,84 @@
+"""An exchange in the Responses API: the same machine as for chat, and ends that its clients understand."""
+
+from __future__ import annotations
+
+import json
+
+from oxllm.core.outcome import Failure
+from oxllm.core.protocols import responses
+from tests.support.by_hand import JSON, Drive
+from tests.support.responses_api import ID, Json, answer, event, message, parse, response, sse
+
+PREAMBLE = [*answer("Hi")[:2]]
+BEGUN = answer("Hi", " there")[:5]
+FAILED = event("response.failed", 5, response=response("failed", error={"code": "server_error", "message": "x"}))
+
+
+def drive(*, stream: bool = True) -> Drive:
+    return Drive("alpha", "beta", protocol=responses.PROTOCOL, stream=stream).start()
+
+
+def last(drive: Drive) -> Json:
+    return parse(drive.client.body.removeprefix(b": ping\n"))[-1]
+
+
+def test_a_stream_is_passed_on_as_it_came() -> None:
+    stream = sse(*answer("Hi", " there", thinks=True), b"[DONE]")
+    client = drive().stream("alpha", stream).end("alpha").client
+    assert (client.body, client.over) == (stream, "end")
+    client = drive().stream("alpha", stream[:-14]).end("alpha").client
+    assert (client.body, client.over) == (stream[:-14], "end")
+
+
+def test_an_overload_behind_the_preamble_is_rescued_by_the_next_target() -> None:
+    d = drive().stream("alpha", sse(*PREAMBLE, FAILED))
+    assert (d.tried, d.client.status) == (["alpha", "beta"], 0)
+    d.stream("beta", sse(*answer("Hi")))
+    assert parse(d.client.body) == answer("Hi")
+
+
+def test_a_break_behind_content_is_a_failed_response_and_the_chunks_end_properly() -> None:
+    for broken in (
+        drive().stream("alpha", sse(*BEGUN)).end("alpha"),
+        drive().stream("alpha", sse(*BEGUN)).fail("alpha", Failure.RESET, early=False),
+        drive().stream("alpha", sse(*BEGUN), b"data: garbage\n\n"),
+        drive().stream("alpha", sse(*BEGUN)).pass_time(100),
+        drive().stream("alpha", sse(*BEGUN)).expire(),
+    ):
+        assert (broken.tried, broken.client.over) == (["alpha"], "end")
+        assert parse(broken.client.body)[:-1] == BEGUN
+        assert (last(broken)["type"], last(broken)["sequence_number"]) == ("response.failed", len(BEGUN))
+        assert last(broken)["response"]["id"] == ID
+        assert last(broken)["response"]["error"]["code"] == "server_error"
+
+
+def test_a_failure_behind_content_is_the_provider_s_own_and_no_second_one() -> None:
+    d = drive().stream("alpha", sse(*BEGUN, FAILED))
+    assert parse(d.client.body) == [*BEGUN, FAILED]
+    assert (d.client.over, d.failures("alpha")) == ("end", 1)
+
+
+def test_when_all_fail_after_a_ping_the_answer_has_failed_and_the_chunks_end_properly() -> None:
+    d = drive().head("alpha").pass_time(11).fail("alpha", Failure.RESET, early=False).fail("beta")
+    assert d.client.body.startswith(b": ping\n")
+    assert (last(d)["type"], last(d)["response"]["error"]["code"]) == ("response.failed", "server_error")
+    assert d.client.over == "end"
+
+
+def test_when_all_fail_the_client_is_told_of_an_overload_and_when_to_come_back() -> None:
+    d = drive().fail("alpha").fail("beta")
+    assert (d.client.status, d.client.error["code"]) == (503, "server_is_overloaded")
+    assert d.client.headers[b"retry-after"] == b"1"
+
+
+def test_when_no_key_is_good_the_client_is_told_so_that_it_does_not_ask_again() -> None:
+    d = drive().answer("alpha", b"{}", 401).answer("beta", b"{}", 401)
+    assert (d.client.status, d.client.headers[b"x-should-retry"]) == (400, b"false")
+
+
+def test_a_plain_answer_that_is_cut_behind_its_first_part_is_not_ended_as_if_it_were_whole() -> None:
+    body = json.dumps(response(output=[message("x" * 300_000)])).encode()
+    d = drive(stream=False).head("alpha", 200, JSON).data("alpha", body[:280_000])
+    assert d.client.body
+    assert d.fail("alpha", Failure.EOF, early=False).client.over == "break"
+    assert body.startswith(d.client.body)
