@@ -1,0 +1,1 @@
+"""Sockets served beside asyncio rather than by it (Linux), and the same interface on asyncio's own transports."""

@@ -1,0 +1,87 @@
+"""The reactor's interface on asyncio's own transports: outside Linux, and to compare the two."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from oxllm.gateway.reactor.stream import NOBODY
+from oxllm.gateway.reactor.transport import Peer, Transport
+
+
+class Bridge(asyncio.BufferedProtocol, Transport):
+    """A protocol to asyncio's transport, and a transport to the peer."""
+
+    __slots__ = ("_lower", "_peer")
+
+    _lower: asyncio.Transport
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._lower = cast(asyncio.Transport, transport)
+        self._peer.connection_made(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        peer, self._peer = self._peer, NOBODY  # it refers to us: without the cycle all goes at once
+        peer.connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._peer.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._peer.buffer_updated(nbytes)
+
+    def eof_received(self) -> bool | None:
+        return self._peer.eof_received()
+
+    def pause_writing(self) -> None:
+        self._peer.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._peer.resume_writing()
+
+    # The peer's side
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._peer is NOBODY:
+            return  # asyncio fails on a connection that it lost while it was closing
+        lower = self._lower
+        before = lower.get_write_buffer_size()
+        lower.write(data)
+        if not before and lower.get_write_buffer_size():
+            self._peer.unsent()
+
+    def pause_reading(self) -> None:
+        self._lower.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._lower.resume_reading()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._lower.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return self._lower.get_write_buffer_size()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._lower.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: Any) -> None:
+        self._peer = protocol
+
+    def is_closing(self) -> bool:
+        return self._lower.is_closing()
+
+    def write_eof(self) -> None:
+        self._lower.write_eof()
+
+    def close(self) -> None:
+        self._lower.close()
+
+    def abort(self) -> None:
+        if self._peer is not NOBODY:  # as in `write`
+            self._lower.abort()

@@ -1,0 +1,106 @@
+"""A listening socket, served by the reactor."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from oxllm.gateway.reactor.reactor import READ, Reactor
+from oxllm.gateway.reactor.stream import Stream
+from oxllm.gateway.reactor.transport import Peer, Watched
+
+AGAIN_S: Final = 1.0
+"""Seconds without accepting after the system had no room for a connection; asyncio's number."""
+
+SHORTAGES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+BROKEN: Final = frozenset(
+    (
+        errno.ECONNABORTED,
+        errno.ENETDOWN,
+        errno.EPROTO,
+        errno.ENOPROTOOPT,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EOPNOTSUPP,
+        errno.ENETUNREACH,
+        errno.EPERM,
+    )
+)
+"""What accept(2) passes on of a connection that broke before it was taken, or that a firewall forbids."""
+
+
+class Listener(Watched):
+    """Takes connections, at most `batch` in a turn: those that are too many can be closed before more are taken."""
+
+    __slots__ = ("_batch", "_make", "_reactor", "_sock", "_watching")
+
+    def __init__(self, reactor: Reactor, sock: socket.socket, make: Callable[[], Peer], batch: int) -> None:
+        self._reactor = reactor
+        self._sock = sock
+        self._make = make
+        self._batch = batch
+        self._watching = False
+        self._watch()
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """What is listened at; nothing once closed."""
+        return (self._sock,) if self._sock.fileno() >= 0 else ()
+
+    def close(self) -> None:
+        """Take no more."""
+        self._forget()
+        self._sock.close()
+
+    def ready(self, mask: int) -> None:
+        for _ in range(self._batch):
+            if not self._accept():
+                return
+
+    def fail(self, error: Exception) -> None:
+        """It goes on: the next connection may be a better one."""
+
+    def drop(self) -> None:
+        self._sock.close()
+
+    def _accept(self) -> bool:
+        """Take one connection. Whether there may be another."""
+        try:
+            sock, _ = self._sock.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            if error.errno in BROKEN:
+                return True
+            if error.errno not in SHORTAGES:
+                raise
+            self._rest(error)
+            return False
+        sock.setblocking(False)
+        Stream(self._reactor, sock, self._make()).begin()
+        return True
+
+    def _rest(self, error: OSError) -> None:
+        """There is no room for a connection: what waits is left to the kernel for a while."""
+        loop = self._reactor.loop
+        assert loop is not None
+        self._forget()
+        loop.call_exception_handler({"message": "accept() is out of a system resource", "exception": error})
+        loop.call_later(AGAIN_S, self._watch)
+
+    def _watch(self) -> None:
+        fd = self._sock.fileno()
+        if fd >= 0:
+            self._watching = True
+            self._reactor.watched[fd] = self
+            self._reactor.epoll.register(fd, READ)
+
+    def _forget(self) -> None:
+        if self._watching:
+            self._watching = False
+            fd = self._sock.fileno()
+            self._reactor.watched.pop(fd)
+            self._reactor.epoll.unregister(fd)

@@ -1,0 +1,77 @@
+"""Opens sockets on whichever loop runs: ours where there is epoll, asyncio's elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from oxllm.gateway.reactor.transport import Peer, Transport
+
+if TYPE_CHECKING:
+    from oxllm.gateway.reactor.loop import Loop
+
+CHOICES = ("reactor", "asyncio")
+"""Who may serve the sockets; the first is the default where it can be had."""
+
+
+class Listening(Protocol):
+    """Takes connections until it is closed."""
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """What it listens at."""
+
+    def close(self) -> None:
+        """Take no more; those that were taken stay."""
+
+
+def new_loop(choice: str = "") -> asyncio.AbstractEventLoop:
+    """An event loop whose sockets are served by `choice`. ValueError if there is none of that name."""
+    if choice and choice not in CHOICES:
+        raise ValueError(f"sockets are served by {' or '.join(CHOICES)}, not by {choice!r}")
+    if choice == "asyncio" or not hasattr(select, "epoll"):
+        return asyncio.new_event_loop()
+    from oxllm.gateway.reactor.loop import Loop  # noqa: PLC0415  there is none outside Linux
+
+    return Loop()
+
+
+def _ours(loop: asyncio.AbstractEventLoop) -> Loop | None:
+    return loop if hasattr(loop, "reactor") else None  # type: ignore[return-value]
+
+
+async def listen(sock: socket.socket, make: Callable[[], Peer], batch: int, backlog: int) -> Listening:
+    """Give each TCP connection that comes in at `sock` a peer. At most `batch` of them in one turn of the loop."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it on Linux and macOS
+    loop = asyncio.get_running_loop()
+    ours = _ours(loop)
+    if ours is not None:
+        from oxllm.gateway.reactor.listener import Listener  # noqa: PLC0415
+
+        sock.listen(backlog)
+        return Listener(ours.reactor, sock, make, batch)
+    from oxllm.gateway.reactor.bridge import Bridge  # noqa: PLC0415
+
+    server = await loop.create_server(lambda: Bridge(make()), sock=sock, backlog=batch)
+    sock.listen(backlog)  # to asyncio both are one number
+    return server
+
+
+async def adopt(sock: socket.socket, peer: Peer) -> Transport:
+    """Put a peer on a socket that is connected, TCP, and ours alone."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    loop = asyncio.get_running_loop()
+    ours = _ours(loop)
+    if ours is not None:
+        from oxllm.gateway.reactor.stream import Stream  # noqa: PLC0415
+
+        stream = Stream(ours.reactor, sock, peer)
+        stream.begin()
+        return stream
+    from oxllm.gateway.reactor.bridge import Bridge  # noqa: PLC0415
+
+    _, bridge = await loop.create_connection(lambda: Bridge(peer), sock=sock)
+    return bridge

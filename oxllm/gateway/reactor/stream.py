@@ -1,0 +1,276 @@
+"""A connected socket, served by the reactor.
+
+Where a byte that is written may be, in this order: the queue (until the end of the turn), the buffer (the kernel was
+full), the kernel. At most one of the first two is in use: while there is a buffer, what is written joins it.
+
+    event             then
+    close             what is queued is sent, reading stops; ENDED when the buffer is empty
+    abort, an error   what is queued is sent if it can be; ENDED
+    end of file       `eof_received`, then `close` unless the peer says that it wants to write on
+    ENDED             nothing is read or written; at the end of the turn `connection_lost`, and the socket is closed
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any, Final
+
+from oxllm.gateway.reactor.reactor import ENDED, READ, WRITE, Reactor
+from oxllm.gateway.reactor.transport import HIGH, Peer, Transport, Watched, extra_info
+
+JOIN_MAX: Final = 16 * 1024
+"""Bytes gathered until the end of the turn at most. A `send` of more costs by the byte, not by the call."""
+
+
+class _Nobody(Peer):
+    """The peer of a stream that has ended."""
+
+    __slots__ = ()
+
+
+NOBODY: Final = _Nobody()
+
+
+class Stream(Transport, Watched):
+    """One connection on a socket of its own, which must be connected and non-blocking."""
+
+    __slots__ = (
+        "_at_end",
+        "_buffer",
+        "_closing",
+        "_ended",
+        "_error",
+        "_fd",
+        "_full",
+        "_high",
+        "_low",
+        "_mask",
+        "_peer",
+        "_queue",
+        "_reactor",
+        "_reading",
+        "_sock",
+        "_written",
+    )
+
+    def __init__(self, reactor: Reactor, sock: socket.socket, peer: Peer) -> None:
+        self._reactor = reactor
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._peer = peer
+        self._queue = b""
+        self._buffer: bytearray | None = None
+        self._high = HIGH
+        self._low = HIGH // 4
+        self._mask = 0
+        """What epoll watches for us."""
+        self._error: Exception | None = None
+        """What `connection_lost` is going to say."""
+        self._reading = True
+        self._at_end = False
+        """Whether the other side writes no more."""
+        self._closing = self._ended = False
+        self._full = False
+        """Whether the peer has been told to pause."""
+        self._written = False
+        """Whether `write_eof` was called."""
+        reactor.watched[self._fd] = self
+        self._watch()
+
+    def begin(self) -> None:
+        """Tell the peer that it is open."""
+        try:
+            self._peer.connection_made(self)
+        except Exception as error:  # noqa: BLE001  whoever opened it has others to open
+            self._reactor.complain(self, error)
+
+    # The reactor's side
+
+    def ready(self, mask: int) -> None:
+        if mask & (READ | ENDED) and self._reading and not self._closing:
+            self._read()
+        if mask & (WRITE | ENDED) and self._buffer is not None:
+            self._write_on(self._buffer)
+
+    def flush(self) -> None:
+        queue = self._queue
+        if queue:
+            self._queue = b""
+            self._send(queue)
+
+    def lost(self) -> None:
+        peer, error = self._peer, self._error
+        self._peer, self._error = NOBODY, None  # they refer to us: without the cycle all goes at once
+        try:
+            peer.connection_lost(error)
+        finally:
+            self._sock.close()
+
+    def fail(self, error: Exception) -> None:
+        self._closing = True
+        self._end(error)
+
+    def drop(self) -> None:
+        if self._queue:
+            with contextlib.suppress(OSError):
+                self._sock.send(self._queue)
+        self._ended = self._closing = True
+        self._queue, self._buffer, self._peer = b"", None, NOBODY
+        self._sock.close()
+
+    def _watch(self) -> None:
+        """Have epoll watch for what is wanted now."""
+        mask = READ if self._reading and not self._closing else 0
+        if self._buffer is not None:
+            mask |= WRITE
+        before, self._mask = self._mask, mask
+        if mask == before:
+            return
+        epoll = self._reactor.epoll
+        if not before:
+            epoll.register(self._fd, mask)
+        elif mask:
+            epoll.modify(self._fd, mask)
+        else:
+            epoll.unregister(self._fd)  # else it would tell of EPOLLHUP for ever
+
+    def _read(self) -> None:
+        peer = self._peer
+        buffer = peer.get_buffer(-1)
+        assert len(buffer), "no room to read into"
+        try:
+            count = self._sock.recv_into(buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.fail(error)
+            return
+        if count:
+            peer.buffer_updated(count)
+            return
+        self._reading, self._at_end = False, True
+        self._watch()
+        if not peer.eof_received():
+            self.close()
+
+    def _send(self, data: bytes | bytearray | memoryview) -> None:
+        """Hand over to the kernel what it takes, the rest to the buffer, which must be empty."""
+        count = self._hand_over(data)
+        if count < len(data) and not self._ended:
+            self._buffer = bytearray(memoryview(data)[count:])
+            self._watch()
+            self._peer.unsent()
+            self._press()
+
+    def _hand_over(self, data: bytes | bytearray | memoryview) -> int:
+        """How many bytes the kernel has taken. After an error, which ends us, 0."""
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self.fail(error)
+            return 0
+
+    def _write_on(self, buffer: bytearray) -> None:
+        """There is room in the kernel again."""
+        del buffer[: self._hand_over(buffer)]
+        if self._full and len(buffer) <= self._low and not self._ended:
+            self._full = False
+            self._peer.resume_writing()
+        if buffer or self._ended:
+            return
+        self._buffer = None
+        if self._closing:
+            self._end(None)
+            return
+        self._watch()
+        if self._written:
+            with contextlib.suppress(OSError):  # it has gone, as reading will show
+                self._sock.shutdown(socket.SHUT_WR)
+
+    def _press(self) -> None:
+        buffer = self._buffer
+        if buffer is not None and len(buffer) > self._high and not self._full:
+            self._full = True
+            self._peer.pause_writing()
+
+    def _end(self, error: Exception | None) -> None:
+        if not self._ended:
+            self._ended = True
+            self._queue, self._buffer = b"", None
+            self._error = error
+            self._watch()
+            reactor = self._reactor
+            reactor.watched.pop(self._fd, None)
+            reactor.ended.append(self)
+
+    # The peer's side
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._written:
+            raise RuntimeError("write() after write_eof()")
+        if self._ended or not data:
+            return
+        buffer, queue = self._buffer, self._queue
+        if buffer is not None:
+            buffer += data
+            self._press()
+        elif len(queue) + len(data) > JOIN_MAX:
+            self._queue = b""
+            self._send(queue + data if queue else data)
+        elif queue:
+            self._queue = queue + data
+        else:
+            self._queue = bytes(data)
+            self._reactor.writers.append(self)
+
+    def pause_reading(self) -> None:
+        if self._reading and not self._closing:
+            self._reading = False
+            self._watch()
+
+    def resume_reading(self) -> None:
+        if not self._reading and not self._closing and not self._at_end:
+            self._reading = True
+            self._watch()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high = HIGH if high is None else high
+        self._low = self._high // 4 if low is None else low
+        self._press()
+
+    def get_write_buffer_size(self) -> int:
+        return 0 if self._buffer is None else len(self._buffer)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return extra_info(self._sock, name, default)
+
+    def set_protocol(self, protocol: Any) -> None:
+        self._peer = protocol
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def write_eof(self) -> None:
+        self.flush()
+        if not self._written and not self._closing:
+            self._written = True
+            if self._buffer is None:
+                self._sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.flush()
+        if not self._closing:
+            self._closing = True
+            if self._buffer is None:
+                self._end(None)
+            else:
+                self._watch()
+
+    def abort(self) -> None:
+        if self._queue:
+            self._hand_over(self._queue)
+        self._closing = True
+        self._end(None)

@@ -1,0 +1,137 @@
+"""What a connection stands on, and what it is to that: the two sides of one interface.
+
+A `Transport` is what asyncio calls one, with two differences that let writes be gathered. What is written may go out
+only at the end of the turn, when all that was ready has been read; until then it is no part of the write buffer. And
+a `Peer` hears by `unsent` that the kernel did not take all of it, since it cannot ask straight after a write.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+HIGH = 64 * 1024
+"""The write buffer's high-water mark where nobody sets another, as asyncio's; the low one is a quarter of it."""
+
+
+class Transport:
+    """One connection, open. All but `get_extra_info` do nothing once it is closed."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send, in order, now or at the end of this turn. RuntimeError after `write_eof`."""
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        """Read no more. What is being read now still comes."""
+        raise NotImplementedError
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        raise NotImplementedError
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """`pause_writing` above `high` bytes in the write buffer, `resume_writing` at `low` or less."""
+        raise NotImplementedError
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the kernel has refused so far."""
+        raise NotImplementedError
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`socket`, `peername` or `sockname`."""
+        raise NotImplementedError
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Another peer takes over."""
+        raise NotImplementedError
+
+    def is_closing(self) -> bool:
+        """Closed, or about to be."""
+        raise NotImplementedError
+
+    def write_eof(self) -> None:
+        """No more is written: the other side sees the end. OSError if it has gone."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Read no more, and close once all that was written has been taken."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Close now. What the kernel has refused is lost."""
+        raise NotImplementedError
+
+
+class Peer:
+    """What stands on a transport. `connection_made` comes first, `connection_lost` last and once."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: Any) -> None:
+        """It is open."""
+        raise NotImplementedError
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed: by us (None), or by the error that broke it. Never from within a call of ours."""
+        raise NotImplementedError
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next read goes; all peers may share it. Not empty."""
+        raise NotImplementedError
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much was read into it."""
+        raise NotImplementedError
+
+    def eof_received(self) -> bool | None:
+        """The other side writes no more. It is then closed, unless this says True."""
+        raise NotImplementedError
+
+    def pause_writing(self) -> None:
+        """The write buffer is above its mark."""
+
+    def resume_writing(self) -> None:
+        """It is down again."""
+
+    def unsent(self) -> None:
+        """The write buffer was empty, and is not."""
+
+
+class Watched:
+    """What the reactor calls."""
+
+    __slots__ = ()
+
+    def ready(self, mask: int) -> None:
+        """epoll has seen this."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """The turn ends: send what was gathered."""
+
+    def lost(self) -> None:
+        """The turn ends, and it has been closed: tell the peer, and close the socket."""
+
+    def fail(self, error: Exception) -> None:
+        """A callback has raised this: end."""
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        """The loop ends: close the socket. Nobody is told."""
+        raise NotImplementedError
+
+
+def extra_info(sock: socket.socket, name: str, default: Any) -> Any:
+    """`Transport.get_extra_info` for what stands on `sock`."""
+    if name == "socket":
+        return sock
+    try:
+        if name == "peername":
+            return sock.getpeername()
+        if name == "sockname":
+            return sock.getsockname()
+    except OSError:
+        pass  # it has gone
+    return default

@@ -1,0 +1,128 @@
+"""A loop turned by hand, with one connection on it whose other end is a plain socket: all events, each time the same.
+
+On the loopback interface what one end sends is at the other when `send` returns, so nothing has to be waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from oxllm.gateway.reactor.sockets import adopt, new_loop
+from oxllm.gateway.reactor.transport import Peer, Transport
+
+BUFFER = 64 * 1024
+"""Of each socket: so that some hundred kilobytes never fit, and some hundred bytes always do."""
+RESET = struct.pack("ii", 1, 0)
+TURNS = 6
+
+
+class Told(Peer):
+    """A peer that remembers what it was told. Subclasses answer."""
+
+    def __init__(self) -> None:
+        self.transport: Transport
+        self.view = memoryview(bytearray(8192))
+        self.told: list[str] = []
+        """Without the reads."""
+        self.data = b""
+
+    def connection_made(self, transport: Transport) -> None:
+        self.transport = transport
+        self.told.append("made")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append(f"lost: {type(exc).__name__}")
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data += bytes(self.view[:nbytes])
+
+    def eof_received(self) -> bool | None:
+        self.told.append("eof")
+        return None
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+
+
+@contextmanager
+def turning(choice: str = "") -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop; at the end it is closed, and all that `joined` made. What it complains of fails the test, unless it is
+    taken out of `loop.complaints`."""
+    loop = new_loop(choice)
+    complaints: list[dict[str, Any]] = []
+    joints: list[tuple[Peer, socket.socket]] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    loop.complaints, loop.joints = complaints, joints  # type: ignore[attr-defined]
+    try:
+        yield loop
+    finally:
+        for peer, far in joints:
+            far.close()
+            if hasattr(peer, "transport") and not loop.is_closed():
+                peer.transport.abort()
+        if not loop.is_closed():
+            turn(loop)
+            loop.close()
+    assert not complaints
+
+
+def turn(loop: asyncio.AbstractEventLoop, times: int = TURNS) -> None:
+    """Let it go round, without waiting for anything."""
+    for _ in range(times):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection over loopback, non-blocking."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.socket()
+        near.connect(server.getsockname())
+        far, _ = server.accept()
+    for end in (near, far):
+        end.setblocking(False)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return near, far
+
+
+def joined(loop: asyncio.AbstractEventLoop, peer: Peer) -> socket.socket:
+    """Puts `peer` on one end of a connection, and returns the other. `turning` closes both."""
+    near, far = pair()
+    loop.joints.append((peer, far))  # type: ignore[attr-defined]
+    loop.run_until_complete(adopt(near, peer))
+    return far
+
+
+def take(sock: socket.socket, most: int = 1 << 30) -> tuple[bytes, str]:
+    """What has come, and what is behind it: nothing yet (""), the "end", or an error, by its name."""
+    data = bytearray()
+    while len(data) < most:
+        try:
+            piece = sock.recv(min(most - len(data), 1 << 20))
+        except BlockingIOError:
+            break
+        except OSError as error:
+            return bytes(data), type(error).__name__
+        if not piece:
+            return bytes(data), "end"
+        data += piece
+    return bytes(data), ""
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with an RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    sock.close()
