@@ -184,7 +184,9 @@ class Server(Section):
         "upstream_timeout_secs = 30",
     )
     api_keys: list[Credential] = setting(
-        "When set, /v1 needs `Authorization: Bearer` with one of them.", [], 'api_keys = ["${TEAM_KEY}"]'
+        "When set, /v1 needs one of them, as `Authorization: Bearer` or as `x-api-key`.",
+        [],
+        'api_keys = ["${TEAM_KEY}"]',
     )
     admin_token: Credential | None = setting(
         "When set, operator routes but /health need it as Bearer; the command line reads it from the run file.",

@@ -463,9 +463,9 @@ class Exchange:
         effects.append(Write(reply.body))
         return effects
 
-    @staticmethod
-    def _classify(attempt: Attempt) -> Outcome:
-        return outcome.classify(attempt.status, attempt.headers, bytes(attempt.error or b""), attempt.wall)
+    def _classify(self, attempt: Attempt) -> Outcome:
+        protocol, asked = self._facts.protocol, self._facts.asked
+        return protocol.classify(asked, attempt.status, attempt.headers, bytes(attempt.error or b""), attempt.wall)
 
     # Choosing.
 
@@ -821,7 +821,8 @@ class Exchange:
         if not self._head_sent:
             self._head_sent = True
             self.status = 200
-            effects.append(Begin(200, headers.STREAM_HEAD))
+            own = self._facts.protocol.answer_headers(self._facts.request_id)
+            effects.append(Begin(200, headers.STREAM_HEAD + own))
         effects.append(Write(self._facts.protocol.ping))
 
     def _idle_from(self, attempt: Attempt, now: float) -> None:
@@ -856,6 +857,7 @@ class Exchange:
             (b"x-oxllm-provider", attempt.candidate.state.provider.name.encode("utf-8")),
             (b"x-oxllm-model", attempt.candidate.state.model.encode("utf-8")),
             (b"x-oxllm-attempts", b"%d" % self.attempts),
+            *self._facts.protocol.answer_headers(self._facts.request_id),
         ]
 
     def _move(self, state: State) -> None:

@@ -15,7 +15,8 @@ STREAM_HEAD: list[tuple[bytes, bytes]] = [
 """What SSE clients and the proxies between need; the provider's own spelling of these does not pass."""
 
 _CONTENT = frozenset({b"content-type", b"content-language", b"content-disposition", b"retry-after", b"retry-after-ms"})
-_PREFIXES = (b"openai-", b"x-ratelimit-", b"retry-after")
+_PREFIXES = (b"openai-", b"anthropic-", b"x-ratelimit-", b"retry-after")
+_REQUEST_IDS = (b"x-request-id", b"request-id")
 
 
 def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:
@@ -25,11 +26,29 @@ def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:
     """
     passed = dict(STREAM_HEAD) if stream else {}
     for name, value in headers:
-        if name == b"x-request-id":
+        if name in _REQUEST_IDS:
             passed.setdefault(b"x-upstream-request-id", value)
         elif name in _CONTENT or name.startswith(_PREFIXES):
             passed.setdefault(name, value)
     return list(passed.items())
+
+
+def upstream(headers: Headers, provider: Provider, protocol: Protocol) -> bytes:
+    """The lines of a client's head that go along, and the protocol's defaults for those that are missing.
+
+    What the config sets goes before what the client sends, as it does for members of the body.
+    """
+    passed = [field for field in headers if _goes_along(field[0])]
+    if not passed and not protocol.upstream_defaults:
+        return b""
+    named = {name for name, _ in passed}
+    passed += [field for field in protocol.upstream_defaults if field[0] not in named]
+    own = {name.lower().encode() for name, _ in provider.headers}
+    return b"".join(b"%b: %b\r\n" % field for field in passed if field[0] not in own)
+
+
+def _goes_along(name: bytes) -> bool:
+    return name.startswith(b"anthropic-") or name == b"openai-beta"
 
 
 def content_length(headers: Headers) -> int | None:
@@ -43,8 +62,8 @@ def content_length(headers: Headers) -> int | None:
 def upstream_head(provider: Provider, protocol: Protocol, endpoint: Endpoint, stream: bool) -> bytes:
     """The request head for a provider, all but Content-Length, trace context and the blank line.
 
-    It is the same for each request, so it is made once. Nothing of the client's own head goes along: its
-    credentials are for us. `identity`, since a compressed answer could not be checked before it is passed on.
+    It is the same for each request, so it is made once. Of the client's own head only what `upstream` names goes
+    along: its credentials are for us. `identity`, since a compressed answer could not be checked before it is sent.
     """
     own = {name.lower() for name, _ in provider.headers}
     lines = [

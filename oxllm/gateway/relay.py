@@ -14,6 +14,7 @@ from oxllm.core.body import RequestBody
 from oxllm.core.budget import HELD_FREE, HeldHolder
 from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Headers, Try, Write
 from oxllm.core.exchange import Exchange, Facts, State
+from oxllm.core.headers import upstream
 from oxllm.core.outcome import Failure
 from oxllm.core.routing import Route
 from oxllm.gateway.client.request import Request
@@ -274,11 +275,14 @@ class Relay:
     def _try(self, attempt: Attempt) -> None:
         assert self._body is not None
         provider = attempt.candidate.plan
-        ask_usage = self.facts.asked.stream and provider.usage_in_stream
+        protocol, request = self.facts.protocol, self.request
+        ask_usage = self.facts.asked.stream and provider.usage_in_stream and protocol.stream_options
         length, segments = self._body.render(attempt.candidate.state.model, provider.extra_body, ask_usage)
         head = self.generation.upstream_head(provider, self.facts)
-        trace = self.request.get(b"traceparent") if self.trace is None else self.trace.header(attempt.number)
-        tail = b"content-length: %d\r\n\r\n" % length
+        if request.query and protocol.passes_query:
+            head = head.replace(b" HTTP/1.1\r\n", b"?%b HTTP/1.1\r\n" % request.query, 1)
+        trace = request.get(b"traceparent") if self.trace is None else self.trace.header(attempt.number)
+        tail = b"%bcontent-length: %d\r\n\r\n" % (upstream(request.headers, provider, protocol), length)
         if trace is not None:
             tail = b"traceparent: %b\r\n%b" % (trace, tail)
         leg = Leg(self, attempt)

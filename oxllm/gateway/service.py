@@ -139,12 +139,16 @@ class Service:
     def _refuse(self, request: Request, error: ApiError) -> None:
         if not self._admin.knows(request.path):
             self.refused(request, error)
-        found = self._endpoint(request)
-        if found is None:
+        self.answer(request, error)
+
+    def answer(self, request: Request, error: ApiError) -> None:
+        """Answer `error`, in the words of the API that was called."""
+        protocol = self._runtime.generation.endpoints.speaker(request.path)
+        if protocol is None:
             fields, body = error.headers(), error.body()
         else:
-            error = found[0].refusal(error)
-            fields, body = found[0].error_headers(error, request.id), found[0].error_body(error, request.id)
+            error = protocol.refusal(error)
+            fields, body = protocol.error_headers(error, request.id), protocol.error_body(error, request.id)
         fields += self._cors_headers(request)
         if error.status == 405:
             fields.append((b"allow", b", ".join(self._methods(request.path))))
@@ -182,7 +186,7 @@ class Service:
         generation = self._runtime.generation
         try:
             body = RequestBody.parse(request.body)
-            asked = protocol.asked(body)
+            asked = protocol.asked(endpoint, body)
         except BadBody as bad:
             self._refuse(request, api_error(400, str(bad), param=bad.param))
             return

@@ -147,6 +147,9 @@ class Recorder:
     def refused(self, request: Request, error: ApiError) -> None:
         self.errors.append(error)
 
+    def answer(self, request: Request, error: ApiError) -> None:
+        request.respond(error.status, error.headers(), error.body())
+
     def head(self, request: Request) -> None:
         self.heads.append(request)
         self.on_head(request)

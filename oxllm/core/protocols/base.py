@@ -16,7 +16,7 @@ from oxllm.core.body import RequestBody, invalid_utf8
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.nesting import Closing
-from oxllm.core.outcome import Kind, Outcome, error_word
+from oxllm.core.outcome import Kind, Outcome, classify, error_word
 
 HELD_MAX = 256 * 1024
 """Bytes of a plain answer that are held until it is whole."""
@@ -277,10 +277,16 @@ class Protocol:
     and a blank line behind it would be an event to some parsers."""
     break_is_clean: ClassVar[bool] = False
     """After `Reader.interruption` the chunks are ended properly. Else the connection is closed without the last one."""
+    stream_options: ClassVar[bool] = False
+    """A request may ask for usage in its stream (`usage_in_stream` of a provider)."""
+    passes_query: ClassVar[bool] = False
+    """The query of a request goes along."""
+    upstream_defaults: ClassVar[tuple[tuple[bytes, bytes], ...]] = ()
+    """Headers that a provider gets where neither the client nor the config has them."""
     auth: ClassVar[str] = "bearer"
     """How the key goes to a provider of which the config does not say it; or `x-api-key`."""
 
-    def asked(self, body: RequestBody) -> Asked:
+    def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
         """What a request asks for. Raises BadBody."""
         return Asked()
 
@@ -297,6 +303,10 @@ class Protocol:
                     return Outcome(Kind.BAD_ANSWER, reason, status)
         return None
 
+    def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
+        """What a response means that is no success."""
+        return classify(status, headers, body, wall)
+
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
         """A reader for a stream. `strip_usage`: the client did not ask for usage, we did. `wall`: seconds since the
         epoch, for dates in an error."""
@@ -307,6 +317,10 @@ class Protocol:
         raise NotImplementedError
 
     # Our own words.
+
+    def answer_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        """What else stands in the head of each answer."""
+        return []
 
     def refusal(self, error: ApiError) -> ApiError:
         """What a refusal of ours is in this protocol, whose clients may read a status in their own way."""

@@ -290,8 +290,9 @@ class Chat(Protocol):
     __slots__ = ()
     name = "chat"
     endpoints = (Endpoint("POST", "/chat/completions"),)
+    stream_options = True
 
-    def asked(self, body: RequestBody) -> Asked:
+    def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
         """A stream or not, and how many choices."""
         return Asked(body.flag("stream"), body.count("n"), body.wants_usage())
 

@@ -43,6 +43,7 @@ from msgspec import Raw
 
 from oxllm.core.body import RequestBody
 from oxllm.core.errors import ApiError, api_error
+from oxllm.core.hints import Headers
 from oxllm.core.named_events import END, LARGE, Event, NamedDecoder
 from oxllm.core.nesting import Closing
 from oxllm.core.outcome import Kind, Outcome, in_band
@@ -126,10 +127,16 @@ class _LooseEvent(msgspec.Struct, gc=False):
     error: Raw = NOTHING
 
 
+class _Counting(Asked, frozen=True):
+    """A number of tokens is asked for, and no message."""
+
+
 class _TokenCount(msgspec.Struct, gc=False):
     input_tokens: Count | None = None
     error: Raw = NOTHING
 
+
+COUNTING = _Counting()
 
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_loose = msgspec.json.Decoder(_LooseEvent).decode
@@ -515,19 +522,29 @@ class Messages(Protocol):
     name = "messages"
     endpoints = (MESSAGES, COUNT_TOKENS)
     ping = b'event: ping\ndata: {"type": "ping"}\n\n'
+    passes_query = True
+    upstream_defaults = ((b"anthropic-version", b"2023-06-01"),)
     auth = "x-api-key"
 
-    def asked(self, body: RequestBody) -> Asked:
-        """A stream or not, and whose conversation it is."""
+    def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
+        """A stream or not. One that is asked for where tokens are counted is the provider's to judge."""
+        if endpoint is COUNT_TOKENS:
+            return COUNTING
         return Asked(stream=body.flag("stream"))
+
+    def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
+        """Who has no such path where tokens are counted says nothing of the model."""
+        if asked is COUNTING and status in (404, 405):
+            return Outcome(Kind.UNSUPPORTED, f"it counts no tokens: HTTP {status}", status)
+        return super().classify(asked, status, headers, body, wall)
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
         """Reads the events of a message."""
         return StreamReader(wall)
 
     def plain_reader(self, asked: Asked, wall: float) -> Reader:
-        """Reads a message."""
-        return MessageReader(wall)
+        """Reads a message, or the number of its tokens."""
+        return TokenCountReader(wall) if asked is COUNTING else MessageReader(wall)
 
     # Our own words (https://docs.anthropic.com/en/api/errors).
 
@@ -543,9 +560,13 @@ class Messages(Protocol):
         detail = {"type": error.type, "message": error.message}
         return _encode({"type": "error", "error": detail, "request_id": request_id})
 
+    def answer_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        """The name that these SDKs look for, beside ours."""
+        return [(b"request-id", request_id.encode("latin-1"))]
+
     def error_headers(self, error: ApiError, request_id: str) -> list[tuple[bytes, bytes]]:
-        """With the name that these SDKs look for, beside ours."""
-        return [*error.headers(), (b"request-id", request_id.encode("latin-1"))]
+        """The same with an error."""
+        return [*error.headers(), *self.answer_headers(request_id)]
 
     def error_event(self, error: ApiError, request_id: str) -> bytes:
         """An event that SDKs raise as an APIError."""

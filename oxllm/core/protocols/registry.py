@@ -39,6 +39,10 @@ class EndpointTable:
         methods = self._methods.get(path)
         return None if methods is None else methods.get(method)
 
+    def speaker(self, path: bytes) -> Protocol | None:
+        """Whose path it is, whatever it is asked with; None if it is no provider's."""
+        return next((protocol for protocol, _ in self._methods.get(path, {}).values()), None)
+
     def methods(self, path: bytes) -> tuple[bytes, ...]:
         """What a path can be asked with; nothing if it is no provider's."""
         return tuple(method.encode() for method in self._methods.get(path, ()))

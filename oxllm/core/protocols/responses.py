@@ -519,7 +519,7 @@ class Responses(Protocol):
     endpoints = (Endpoint("POST", "/responses"),)
     break_is_clean = True
 
-    def asked(self, body: RequestBody) -> Asked:
+    def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
         """A stream or not, in the background or not, and what it continues. What is odd is the provider's to judge."""
         return ResponsesAsked(
             body.flag("stream"),

@@ -593,7 +593,7 @@ class ClientConnection(asyncio.BufferedProtocol, HeldHolder):
 
     def _decline(self, request: Request, error: ApiError) -> None:
         self._server.service.refused(request, error)
-        request.respond(error.status, error.headers(), error.body())
+        self._server.service.answer(request, error)
 
     def _expired(self) -> None:
         state = self.state

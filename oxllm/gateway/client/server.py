@@ -47,6 +47,9 @@ class Service(Protocol):
         """The connection is about to answer `error` by itself. `head` may not have been called; of a broken head
         `method` and `path` are empty."""
 
+    def answer(self, request: Request, error: ApiError) -> None:
+        """Answer `error`, in the words of the API that was called."""
+
 
 class Server:
     """What all client connections share."""

@@ -56,8 +56,10 @@ class Access:
         origin = request.get(b"origin")
         if origin is not None and not self._keys and not (self.cors(request) or self._own(request, origin)):
             return api_error(403, "requests from web pages are refused; list the page's origin in cors_origins")
-        if self._keys and not self._bears(request, self._keys):
-            return api_error(401, "a valid API key is needed as `Authorization: Bearer`", "invalid_api_key")
+        if self._keys and not (self._bears(request, self._keys) or self._shows(request, self._keys)):
+            return api_error(
+                401, "a valid API key is needed as `Authorization: Bearer` or `x-api-key`", "invalid_api_key"
+            )
         return None
 
     def cors(self, request: Request) -> bytes | None:
@@ -100,9 +102,15 @@ class Access:
     @staticmethod
     def _bears(request: Request, keys: tuple[bytes, ...]) -> bool:
         scheme, _, token = (request.get(b"authorization") or b"").partition(b" ")
-        if scheme.lower() != b"bearer":
-            return False
-        found = False
-        for key in keys:  # each is compared, so that the time tells nothing
-            found = compare_digest(token.strip(), key) or found
-        return found
+        return scheme.lower() == b"bearer" and _is_one(token.strip(), keys)
+
+    @staticmethod
+    def _shows(request: Request, keys: tuple[bytes, ...]) -> bool:
+        return _is_one(request.get(b"x-api-key") or b"", keys)
+
+
+def _is_one(token: bytes, keys: tuple[bytes, ...]) -> bool:
+    found = False
+    for key in keys:  # each is compared, so that the time tells nothing
+        found = compare_digest(token, key) or found
+    return found

@@ -48,7 +48,7 @@ def refused(data: bytes) -> BadBody:
 )
 def test_the_gateway_reads_four_members(data: bytes, model: str, stream: bool, n: int, wants_usage: bool) -> None:
     body = RequestBody.parse(data)
-    assert (body.model, chat.PROTOCOL.asked(body)) == (model, Asked(stream, n, wants_usage))
+    assert (body.model, chat.PROTOCOL.asked(chat.PROTOCOL.endpoints[0], body)) == (model, Asked(stream, n, wants_usage))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_gateway_reads_four_members(data: bytes, model: str, stream: bool, n
 )
 def test_a_member_of_the_wrong_kind_is_named(data: bytes, param: str) -> None:
     with pytest.raises(BadBody) as caught:
-        chat.PROTOCOL.asked(RequestBody.parse(data))
+        chat.PROTOCOL.asked(chat.PROTOCOL.endpoints[0], RequestBody.parse(data))
     assert caught.value.param == param
     assert f"`{param}`" in caught.value.message
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from oxllm import __version__, plan
 from oxllm.core import headers
+from oxllm.core.protocols import messages
+from oxllm.core.protocols.base import Protocol
 from oxllm.core.protocols.chat import PROTOCOL
 
 PROVIDER = plan.Provider("alpha", tls=True, host="api.alpha.example", port=443, path="/v1", api_key="sk-1")
@@ -25,6 +28,8 @@ def sent(provider: plan.Provider = PROVIDER, stream: bool = False) -> list[str]:
         b"content-disposition",
         b"openai-processing-ms",
         b"openai-organization",
+        b"anthropic-organization-id",
+        b"anthropic-ratelimit-requests-remaining",
         b"x-ratelimit-remaining-requests",
         b"retry-after",
         b"retry-after-ms",
@@ -55,8 +60,9 @@ def test_nothing_else_passes(name: bytes) -> None:
     assert headers.downstream([(name, b"v")], stream=True) == headers.STREAM_HEAD
 
 
-def test_the_providers_request_id_gets_a_name_of_its_own() -> None:
-    assert headers.downstream([(b"x-request-id", b"r")], stream=False) == [(b"x-upstream-request-id", b"r")]
+@pytest.mark.parametrize("name", [b"x-request-id", b"request-id"])
+def test_the_providers_request_id_gets_a_name_of_its_own(name: bytes) -> None:
+    assert headers.downstream([(name, b"r")], stream=False) == [(b"x-upstream-request-id", b"r")]
 
 
 def test_of_two_fields_of_one_name_the_first_passes() -> None:
@@ -110,3 +116,44 @@ def test_configured_headers_go_along_and_replace_our_own() -> None:
 def test_a_configured_user_agent_is_sent() -> None:
     provider = plan.Provider("a", tls=False, host="h", port=80, path="", user_agent="acme/2")
     assert "user-agent: acme/2" in sent(provider)
+
+
+# What goes along of a client's head.
+
+CLIENT = [
+    (b"host", b"gateway"),
+    (b"authorization", b"Bearer own"),
+    (b"x-api-key", b"own"),
+    (b"cookie", b"a=b"),
+    (b"x-stainless-lang", b"python"),
+]
+
+
+@pytest.mark.parametrize("protocol", [PROTOCOL, messages.PROTOCOL], ids=["chat", "messages"])
+@pytest.mark.parametrize(
+    "field", [(b"anthropic-version", b"2042-01-01"), (b"anthropic-beta", b"a,b"), (b"openai-beta", b"c=d")]
+)
+def test_what_an_api_wants_to_know_goes_along(protocol: Protocol, field: tuple[bytes, bytes]) -> None:
+    lines = headers.upstream([*CLIENT, field], PROVIDER, protocol)
+    assert lines.count(b"%b: %b\r\n" % field) == 1
+    assert b"own" not in lines
+    assert b"stainless" not in lines
+
+
+def test_a_client_without_a_version_gets_the_one_that_all_know() -> None:
+    assert headers.upstream(CLIENT, PROVIDER, messages.PROTOCOL) == b"anthropic-version: 2023-06-01\r\n"
+    assert headers.upstream(CLIENT, PROVIDER, PROTOCOL) == b""
+
+
+def test_the_configs_own_header_goes_before_the_clients() -> None:
+    provider = msgspec.structs.replace(PROVIDER, headers=(("Anthropic-Version", "2023-01-01"),))
+    assert headers.upstream([*CLIENT, (b"anthropic-version", b"x")], provider, messages.PROTOCOL) == b""
+
+
+def test_the_key_goes_as_the_protocol_or_the_config_has_it() -> None:
+    def keyed(auth: str | None) -> bytes:
+        provider = msgspec.structs.replace(PROVIDER, auth=auth)
+        return headers.upstream_head(provider, messages.PROTOCOL, messages.MESSAGES, False)
+
+    assert (b"x-api-key: sk-1" in keyed(None), b"authorization" in keyed(None)) == (True, False)
+    assert (b"authorization: Bearer sk-1" in keyed("bearer"), b"x-api-key" in keyed("bearer")) == (True, False)

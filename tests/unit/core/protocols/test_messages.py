@@ -13,7 +13,9 @@ from oxllm.core.outcome import Kind
 from oxllm.core.protocols.base import HELD_MAX, Usage
 from oxllm.core.protocols.messages import (
     BLOCKS_MAX,
+    COUNT_TOKENS,
     MESSAGE_STOP,
+    MESSAGES,
     PROTOCOL,
     MessageReader,
     StreamReader,
@@ -514,9 +516,16 @@ def test_a_count_of_tokens(body: object, whole: bool) -> None:
 
 @pytest.mark.parametrize(("body", "stream"), [({}, False), ({"stream": False}, False), ({"stream": True}, True)])
 def test_a_request_is_for_a_stream_or_not(body: dict[str, object], stream: bool) -> None:
-    assert PROTOCOL.asked(RequestBody.parse(json.dumps({"model": "m", **body}).encode())).stream is stream
+    assert PROTOCOL.asked(MESSAGES, RequestBody.parse(json.dumps({"model": "m", **body}).encode())).stream is stream
 
 
 def test_what_is_the_providers_to_judge_goes_to_it() -> None:
     body = RequestBody.parse(b'{"model": "m", "n": "x", "stream_options": 5, "max_tokens": "many"}')
-    assert PROTOCOL.asked(body).choices == 1
+    assert PROTOCOL.asked(MESSAGES, body).choices == 1
+
+
+@pytest.mark.parametrize("stream", [b"true", b'"yes"'])
+def test_a_stream_of_a_number_is_the_providers_to_judge(stream: bytes) -> None:
+    asked = PROTOCOL.asked(COUNT_TOKENS, RequestBody.parse(b'{"model": "m", "stream": %b}' % stream))
+    assert not asked.stream
+    assert isinstance(PROTOCOL.plain_reader(asked, WALL), TokenCountReader)

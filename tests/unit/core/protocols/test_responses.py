@@ -465,7 +465,7 @@ def test_a_client_s_fault_is_told_as_everywhere(status: int) -> None:
 
 
 def asked(**members: Any) -> Any:
-    return PROTOCOL.asked(RequestBody.parse(json.dumps({"model": "m", **members}).encode()))
+    return PROTOCOL.asked(PROTOCOL.endpoints[0], RequestBody.parse(json.dumps({"model": "m", **members}).encode()))
 
 
 def test_a_request_says_whether_it_wants_a_stream_and_what_it_continues() -> None:
