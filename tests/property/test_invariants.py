@@ -68,7 +68,7 @@ def test_01_each_request_ends_exactly_once(world: World) -> None:
     assert not world.pool.connections
     assert all(provider.in_flight == 0 for provider in world.router.providers.values())
     assert all(begun.result is not None for begun in world.router.begun)
-    assert (world.runtime.bodies.total, world.runtime.held.total, world.server.raw_bytes) == (0, 0, 0)
+    assert (world.runtime.bodies.total, world.runtime.held.total, world.server.backlog) == (0, 0, 0)
 
 
 # 2

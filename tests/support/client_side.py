@@ -15,8 +15,10 @@ from typing import Any, cast
 
 from oxllm.core.budget import BodyBudget
 from oxllm.core.errors import ApiError
-from oxllm.gateway.client.connection import ClientConnection, State
-from oxllm.gateway.client.server import Request, Server
+from oxllm.gateway.client.connection import ClientConnection
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.server import Server
+from oxllm.gateway.client.states import State
 from oxllm.gateway.life import DRAINING, LAME, Life
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits

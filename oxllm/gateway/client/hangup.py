@@ -24,6 +24,10 @@ class Hangups:
         self._epoll: select.epoll | None = None
         self._gone: dict[int, Callable[[], None]] = {}
 
+    def __len__(self) -> int:
+        """How many are watched."""
+        return len(self._gone)
+
     def watch(self, fd: int, gone: Callable[[], None]) -> None:
         """Call `gone` once if the peer of `fd` hangs up before `forget`."""
         if not hasattr(select, "epoll"):

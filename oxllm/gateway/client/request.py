@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from oxllm.gateway.client.request_reader import RequestReader
 from oxllm.gateway.client.response_head import BODILESS, render
-
-if TYPE_CHECKING:
-    from oxllm.gateway.client.connection import ClientConnection
+from oxllm.gateway.transport import Transport
 
 JOIN_BYTES_MAX = 16 * 1024
 """A response body up to this length is copied behind its head to save a system call."""
+
+
+class Writer(Protocol):
+    """What is written to the client."""
+
+    def hold(self, head: bytes) -> None:
+        """Send `head` with what follows it, at the latest when this turn of the loop is over."""
+
+    def send(self, data: bytes) -> None:
+        """Send it. To a client that has gone nothing is sent, without an error."""
+
+
+class Channel(Protocol):
+    """The connection that a request came on."""
+
+    keep: bool
+    """Whether there may be another request on it."""
+
+    @property
+    def transport(self) -> Transport:
+        """What it stands on."""
+
+    @property
+    def output(self) -> Writer:
+        """The way to the client."""
+
+    def date(self) -> bytes:
+        """The Date line."""
+
+    def answering(self) -> bool:
+        """A response begins. Whether the connection closes behind it."""
+
+    def answered(self) -> None:
+        """The response is complete."""
+
+    def release_body(self) -> None:
+        """The body is held no more."""
+
+    def reset(self) -> None:
+        """Close so that the client cannot take what it has for the whole."""
 
 
 class Handler(Protocol):
@@ -52,8 +90,8 @@ class Request:
         "started",
     )
 
-    def __init__(self, connection: ClientConnection, started: float, reader: RequestReader | None = None) -> None:
-        self._connection: ClientConnection | None = connection
+    def __init__(self, connection: Channel, started: float, reader: RequestReader | None = None) -> None:
+        self._connection: Channel | None = connection
         self._handler: Handler | None = None
         self._fields: dict[bytes, bytes] | None = None
         self._bodiless = False
@@ -115,9 +153,9 @@ class Request:
         if connection is not None and not self.head_sent:
             head = self._head(connection, status, headers, len(body))
             if self._bodiless or len(body) > JOIN_BYTES_MAX:
-                connection.send(head)
+                connection.output.send(head)
             if not self._bodiless:
-                connection.send(body if len(body) > JOIN_BYTES_MAX else head + body)
+                connection.output.send(body if len(body) > JOIN_BYTES_MAX else head + body)
             self._finish(connection)
 
     def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
@@ -127,19 +165,19 @@ class Request:
         """
         connection = self._connection
         if connection is not None and not self.head_sent:
-            connection.hold(self._head(connection, status, headers, length))
+            connection.output.hold(self._head(connection, status, headers, length))
 
     def write(self, data: bytes) -> None:
         """A piece of the body, after `begin`."""
         connection = self._connection
         if connection is not None and data and not self._bodiless:
-            connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+            connection.output.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end(self) -> None:
         """The response begun with `begin` is complete."""
         connection = self._connection
         if connection is not None:
-            connection.send(b"0\r\n\r\n" if self._chunked else b"")
+            connection.output.send(b"0\r\n\r\n" if self._chunked else b"")
             self._finish(connection)
 
     def abort(self, tail: bytes = b"") -> None:
@@ -167,7 +205,7 @@ class Request:
             self._connection.release_body()
 
     def _head(
-        self, connection: ClientConnection, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None
+        self, connection: Channel, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None
     ) -> bytes:
         self.head_sent = True
         framing = connection.date()
@@ -187,7 +225,7 @@ class Request:
             framing += b"connection: keep-alive\r\n"
         return render(status, self.id, headers, framing)
 
-    def _finish(self, connection: ClientConnection) -> None:
+    def _finish(self, connection: Channel) -> None:
         self._detach()
         connection.answered()
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from oxllm.gateway.client.connection import CLOSED, RAW_BYTES_MAX, SERVING, SKIPPING
+from oxllm.gateway.client.backlog import BACKLOG_MAX
 from oxllm.gateway.client.pace import STALL_S
-from oxllm.gateway.client.server import Request
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.states import CLOSED, SERVING, SKIPPING
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Bench, chunked, get, post
 
@@ -87,7 +88,7 @@ def test_any_requests_cut_anywhere_are_the_same_requests_answered_in_order(
 def assert_nothing_left(bench: Bench) -> None:
     assert bench.server.connections == 0
     assert len(bench.wheel) == 0
-    assert bench.bodies.total == bench.bodies.waiting == bench.server.raw_bytes == 0
+    assert bench.bodies.total == bench.bodies.waiting == bench.server.backlog == 0
 
 
 TOKENS = [
@@ -231,8 +232,8 @@ class OneConnection(RuleBasedStateMachine):
 
     @invariant()
     def bounds_are_kept(self) -> None:
-        raw = self.client.connection._raw
-        assert raw is None or len(raw) < RAW_BYTES_MAX + 64 * 1024
+        raw = self.client.connection.backlog.data
+        assert raw is None or len(raw) < BACKLOG_MAX + 64 * 1024
         assert self.bench.bodies.total <= self.bench.bodies.limit
 
     @invariant()
@@ -241,12 +242,12 @@ class OneConnection(RuleBasedStateMachine):
         if self.client.transport.lost:
             return
         if self.client.transport.unsent:
-            assert connection._stall is not None
-            assert connection._stall.timer.when <= self.bench.clock.now + STALL_S
+            assert connection.output.stall is not None
+            assert connection.output.stall.timer.when <= self.bench.clock.now + STALL_S
         if connection.state is CLOSED:
             assert self.client.transport.unsent
-        elif connection._request is None or connection.state not in (SERVING, SKIPPING):
-            assert connection._timer.when < inf
+        elif connection.request is None or connection.state not in (SERVING, SKIPPING):
+            assert connection.timer.when < inf
 
     def teardown(self) -> None:
         for request in self.waiting:

@@ -9,26 +9,24 @@ from collections.abc import Callable
 import pytest
 
 from oxllm.core.budget import HEADS_LIMIT
-from oxllm.gateway.client.connection import (
+from oxllm.gateway.client.backlog import BACKLOG_MAX
+from oxllm.gateway.client.connection import CROWD_MAX, SKIP_BYTES_MAX
+from oxllm.gateway.client.pace import SLOW_BYTES
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.server import Server
+from oxllm.gateway.client.shared import BACKLOG_TOTAL, HEAD_READ_BYTES, NARROW_READ_BYTES
+from oxllm.gateway.client.states import (
     BODY,
     CLOSED,
-    CROWD_MAX,
     HEAD,
-    HEAD_READ_BYTES,
     IDLE,
     LINGERING,
-    NARROW_READ_BYTES,
     NEXT,
-    RAW_BYTES_MAX,
-    RAW_BYTES_TOTAL,
     SERVING,
-    SKIP_BYTES_MAX,
     SKIPPING,
     WAITING,
     State,
 )
-from oxllm.gateway.client.pace import SLOW_BYTES
-from oxllm.gateway.client.server import Request, Server
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Bench, Client, chunked, get, post
 
@@ -66,7 +64,7 @@ def test_only_transitions_in_the_table_are_possible(client: Client) -> None:
         for other in set(State) - set(NEXT[state]):
             client.connection.state = state
             with pytest.raises(AssertionError):
-                client.connection._enter(other)
+                client.connection.enter(other)
 
 
 def test_every_state_but_the_last_can_be_left() -> None:
@@ -607,7 +605,7 @@ def test_what_waits_for_a_client_is_counted_until_it_is_taken_or_the_client_gone
     takes.transport.take(190 * KIB)
     assert 200 * KIB < bench.server.held.total < 220 * KIB
     takes.transport.take(20 * KIB)
-    leaves.connection.lose()
+    leaves.connection.abort()
     bench.advance(5.1)
     assert bench.server.held.total == 0
 
@@ -624,7 +622,7 @@ def test_while_memory_for_answers_is_full_a_writer_is_held_back_from_a_kib_on(be
     for _ in range(20):
         request.write(b"y" * 100)
     assert bench.service.pressure == ["blocked", "blocked"]
-    full.connection.lose()
+    full.connection.abort()
     bench.clock.settle()
     client.transport.take(3000)
     assert bench.service.pressure[-1] == "drained"
@@ -666,16 +664,16 @@ def test_requests_behind_an_answer_that_is_not_taken_outlive_the_idle_limit_and_
 
 def test_what_is_kept_behind_a_last_answer_is_dropped_and_more_is_read(bench: Bench, client: Client) -> None:
     bench.service.keep_waiting()
-    client.send(get() + b"x" * RAW_BYTES_MAX)
+    client.send(get() + b"x" * BACKLOG_MAX)
     assert client.paused()
     bench.drain()
     bench.service.served[0].respond(200, [], b"")
-    assert (client.state, client.paused(), bench.server.raw_bytes) == (LINGERING, False, 0)
+    assert (client.state, client.paused(), bench.server.backlog) == (LINGERING, False, 0)
 
 
 def test_what_is_kept_behind_a_request_is_bounded(bench: Bench, client: Client) -> None:
     bench.service.keep_waiting()
-    client.send(get() + b"x" * (RAW_BYTES_MAX - 1))
+    client.send(get() + b"x" * (BACKLOG_MAX - 1))
     assert not client.paused()
     client.send(b"x")
     assert client.paused()
@@ -683,19 +681,19 @@ def test_what_is_kept_behind_a_request_is_bounded(bench: Bench, client: Client) 
     bench.clock.settle()
     assert statuses(client.output) == [200, 400]
     assert not client.paused()
-    assert bench.server.raw_bytes == 0
+    assert bench.server.backlog == 0
 
 
 def test_what_all_connections_keep_is_bounded_together(bench: Bench) -> None:
     bench.service.keep_waiting()
-    clients = [bench.client() for _ in range(RAW_BYTES_TOTAL // 60_000 + 2)]
+    clients = [bench.client() for _ in range(BACKLOG_TOTAL // 60_000 + 2)]
     for client in clients:
         client.send(get() + get() * (60_000 // len(get())))
-    assert bench.server.raw_bytes < RAW_BYTES_TOTAL + RAW_BYTES_MAX
+    assert bench.server.backlog < BACKLOG_TOTAL + BACKLOG_MAX
     assert clients[-1].transport.paused
     for client in clients:
         client.half_close()
-    assert bench.server.raw_bytes == 0
+    assert bench.server.backlog == 0
 
 
 def test_when_too_much_is_kept_a_read_brings_little(bench: Bench) -> None:
@@ -705,11 +703,11 @@ def test_when_too_much_is_kept_a_read_brings_little(bench: Bench) -> None:
         client.send(get())
     for client in clients:
         client.send(b"x" * 20_000)
-    assert bench.server.raw_bytes < RAW_BYTES_TOTAL + RAW_BYTES_MAX + 300 * NARROW_READ_BYTES
+    assert bench.server.backlog < BACKLOG_TOTAL + BACKLOG_MAX + 300 * NARROW_READ_BYTES
     for client in clients:
-        client.connection.lose()
+        client.connection.abort()
     bench.clock.settle()
-    assert (bench.server.raw_bytes, len(bench.server.head_view)) == (0, HEAD_READ_BYTES)
+    assert (bench.server.backlog, len(bench.server.head_view)) == (0, HEAD_READ_BYTES)
 
 
 # Heads that are not whole.

@@ -116,7 +116,7 @@ def test_nothing_of_a_request_waits_for_the_collector(traffic: Callable[[House],
         traffic(house)
         house.advance(3)
         for connection in tuple(house.server.open):
-            connection.lose()
+            connection.abort()
         house.settle()
         assert alive(*KINDS) - before == {}
 

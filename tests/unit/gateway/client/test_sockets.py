@@ -14,8 +14,10 @@ import pytest
 import pytest_asyncio
 
 from oxllm.core.budget import BodyBudget
-from oxllm.gateway.client.connection import RAW_BYTES_MAX, RESET
-from oxllm.gateway.client.server import Request, Server
+from oxllm.gateway.client.backlog import BACKLOG_MAX
+from oxllm.gateway.client.connection import RESET
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.server import Server
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Recorder, chunked, get, post
@@ -157,14 +159,14 @@ async def test_a_client_that_leaves_while_it_is_not_read_is_noticed_within_100_m
     before = len(os.listdir("/proc/self/fd"))
     sock = await site.connect()
     await asyncio.get_running_loop().sock_sendall(sock, request)
-    while not any(connection._paused for connection in site.server.open):
+    while not site.server.hangups:
         await asyncio.sleep(0)
     leave(sock, how)
     async with asyncio.timeout(0.1):
         while site.server.connections:
             await asyncio.sleep(0)
     sock.close()
-    assert (site.server.raw_bytes, site.server.bodies.total, site.server.bodies.waiting) == (0, 0, 0)
+    assert (site.server.backlog, site.server.bodies.total, site.server.bodies.waiting) == (0, 0, 0)
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -173,16 +175,19 @@ async def test_who_is_read_again_is_watched_no_more(site: Site) -> None:
     site.service.keep_waiting()
     sock = await site.connect()
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, get() + get() * (2 * RAW_BYTES_MAX // len(get())))
-    while not any(connection._paused for connection in site.server.open):
+    while not site.server.connections:
+        await asyncio.sleep(0)
+    before = len(os.listdir("/proc/self/fd"))
+    await loop.sock_sendall(sock, get() + get() * (2 * BACKLOG_MAX // len(get())))
+    while not site.server.hangups:
         await asyncio.sleep(0)
     site.service.on_serve = lambda request: request.respond(200, [], b"")
     site.service.served[0].respond(200, [], b"")
     async with asyncio.timeout(10):
-        while any(connection._paused for connection in site.server.open):
+        while site.server.hangups:
             await asyncio.sleep(0)
     assert site.server.connections == 1
-    assert site.server.hangups._epoll is None
+    assert len(os.listdir("/proc/self/fd")) == before
     sock.close()
 
 

@@ -1,0 +1,98 @@
+"""One request's body on its way in: the room that it takes, the word that it may come, and its pace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from oxllm.core.budget import BodyHolder
+from oxllm.gateway.client.pace import Upload
+from oxllm.gateway.client.request_reader import RequestReader
+from oxllm.gateway.client.shared import READ_BYTES, Shared
+
+
+class Reading(Protocol):
+    """The connection that a body comes on."""
+
+    def admitted(self) -> None:
+        """There is room now for what had to wait."""
+
+    def no_room(self) -> None:
+        """There will be none."""
+
+
+class Intake:
+    """One body. The budget for bodies knows it as a `BodyHolder`."""
+
+    __slots__ = ("_counted", "_reader", "_reading", "_shared", "_upload")
+
+    def __init__(self, shared: Shared, reading: Reading, reader: RequestReader) -> None:
+        self._shared = shared
+        self._reading = reading
+        self._reader = reader
+        self._upload: Upload | None = None
+        self._counted = False
+
+    def admit(self) -> bool:
+        """May the next part of the body come? If not, the connection hears of it later."""
+        reader, self._counted = self._reader, True
+        whole = self._shared.limits.max_body_bytes if reader.length is None else reader.length
+        size = min(reader.received + READ_BYTES, whole)
+        if self._shared.bodies.take(self, size, reader.length):
+            return True
+        self._break_deadlocks()
+        return False
+
+    def whole(self) -> None:
+        """The body is there."""
+        self._upload = None
+        if self._reader.length is None:
+            self._wake(self._shared.bodies.settle(self, self._reader.received))
+
+    def release(self) -> None:
+        """The body is held no more, or not wanted."""
+        if self._counted:
+            self._counted = False
+            self._wake(self._shared.bodies.release(self))
+
+    def moved(self, now: float) -> float | None:
+        """More of it has come. When to look at its pace, if that is not known yet."""
+        if self._upload is not None:
+            self._upload.heard = now
+            return None
+        self._upload = Upload(now, self._reader.received)
+        return self._upload.look_at(now)
+
+    def late(self, now: float) -> str | None:
+        """Why it has to go, if it comes too slowly."""
+        assert self._upload is not None
+        why = self._upload.late(now, self._reader.received, self._shared.bodies.waiting > 0)
+        if why is None and not self._upload.quick:
+            self._wake(self._shared.bodies.lapse(self))
+        return why
+
+    def look_at(self, now: float) -> float:
+        """When to ask `late` next."""
+        assert self._upload is not None
+        return self._upload.look_at(now)
+
+    # The budget's side.
+
+    def room(self) -> None:
+        """What was refused is granted now."""
+        self._upload = None
+        self._reading.admitted()
+
+    def no_room(self) -> None:
+        """It would wait for ever."""
+        self._reading.no_room()
+
+    def _break_deadlocks(self) -> None:
+        """Let bodies go that wait for each other, the youngest first."""
+        while (victim := self._shared.bodies.deadlocked()) is not None:
+            assert isinstance(victim, Intake)
+            victim.no_room()
+
+    def _wake(self, holders: Sequence[BodyHolder]) -> None:
+        for holder in holders:
+            self._shared.loop.call_soon(holder.room)

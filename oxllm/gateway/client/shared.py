@@ -1,0 +1,151 @@
+"""What all client connections share, and what they need from the rest of the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from oxllm.core.budget import BodyBudget, HeadBudget, HeldBudget
+from oxllm.core.errors import ApiError
+from oxllm.gateway.client.hangup import Hangups
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.response_head import http_date
+from oxllm.gateway.life import Life
+from oxllm.gateway.transport import Transport
+from oxllm.gateway.wheel import Wheel
+from oxllm.plan import Server as Limits
+
+READ_BYTES = 64 * 1024
+"""The shared buffer, and the most that one read of a body takes: what a Linux socket typically has ready."""
+
+BACKLOG_TOTAL = 1024 * 1024
+"""Bytes that all connections together may have waiting behind the requests being served, unparsed: pipelining is
+rare, and not worth more memory."""
+
+HEAD_READ_BYTES = 16 * 1024
+"""The most that a read takes while no body is due. A request of usual size fits; and so little of a body whose
+budget is not granted yet can come along with its head, and stay unparsed outside the budget."""
+
+NARROW_READ_BYTES = 1024
+"""The same while too much waits unparsed: 4,096 connections may each bring one such read more."""
+
+REQUEST_ID_MAX = 128
+
+
+class Service(Protocol):
+    """Who serves the requests. Its methods may respond before they return."""
+
+    def head(self, request: Request) -> None:
+        """The head is there, no body yet. May respond at once; otherwise the body is read and `serve` called."""
+
+    def serve(self, request: Request) -> None:
+        """Head and body are there. Respond now or later."""
+
+    def operator_route(self, request: Request) -> bool:
+        """Whether this one is served though there are too many connections."""
+
+    def refused(self, request: Request, error: ApiError) -> None:
+        """The connection is about to answer `error` by itself. `head` may not have been called; of a broken head
+        `method` and `path` are empty."""
+
+    def answer(self, request: Request, error: ApiError) -> None:
+        """Answer `error`, in the words of the API that was called."""
+
+
+class Connected(Protocol):
+    """A client connection, as the others see it."""
+
+    @property
+    def transport(self) -> Transport:
+        """What it stands on."""
+
+    def __hash__(self) -> int: ...
+
+    def decline(self, error: ApiError) -> None:
+        """Answer, and read no further."""
+
+    def drain(self) -> None:
+        """No request after the present one."""
+
+    def expire(self) -> None:
+        """The process ends, and cannot wait for an answer or for the rest of a request."""
+
+    def close(self) -> None:
+        """Close once what was written has been taken."""
+
+    def abort(self) -> None:
+        """Close now; what was written may be lost."""
+
+
+class Shared:
+    """What all client connections share."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        service: Service,
+        limits: Limits,
+        wheel: Wheel,
+        bodies: BodyBudget,
+        rng: Random,
+        max_connections: int | None = None,
+        wall: Callable[[], float] | None = None,
+        held: HeldBudget | None = None,
+        life: Life | None = None,
+    ) -> None:
+        """`max_connections` stands in for the one in `limits` where fewer files may be open.
+
+        `wall` gives Unix time for the Date header; without it there is none (RFC 9110: no clock, no Date).
+        """
+        self.loop = loop
+        self.now = loop.time
+        self.service = service
+        self.limits = limits
+        self.max_connections = limits.max_connections if max_connections is None else max_connections
+        self.wheel = wheel
+        self.bodies = bodies
+        self.held = held or HeldBudget()
+        """Counts what waits for clients."""
+        self.buffer = bytearray(READ_BYTES)
+        """All connections read into it: nothing is left in it when `buffer_updated` returns."""
+        self.body_view = memoryview(self.buffer)
+        self.head_view = self.body_view[:HEAD_READ_BYTES]
+        """For reads while no body is due."""
+        self.open: set[Connected] = set()
+        self.backlog = 0
+        """Bytes that wait unparsed, of all connections."""
+        self.heads: HeadBudget[Connected] = HeadBudget()
+        self.hangups = Hangups(loop)
+        self.life = life or Life()
+        self._rng = rng
+        self._wall = wall
+        self._date = b""
+        self._date_second = -1
+
+    def backlog_grew(self, change: int) -> None:
+        """So many bytes more, or less, wait unparsed. When they are too many, a read brings little."""
+        self.backlog += change
+        size = HEAD_READ_BYTES if self.backlog < BACKLOG_TOTAL else NARROW_READ_BYTES
+        if size != len(self.head_view):
+            self.head_view = self.body_view[:size]
+
+    def request_id(self, request: Request) -> str:
+        """The client's own if it can stand in a header and a log, else a new one."""
+        own = request.get(b"x-request-id")
+        if own and len(own) <= REQUEST_ID_MAX and own.isascii():
+            text = own.decode("ascii")
+            if text.isprintable():
+                return text
+        return f"oxllm-{self._rng.getrandbits(64):016x}"
+
+    def date(self) -> bytes:
+        """`date: ...` with its line end, made anew once a second."""
+        if self._wall is None:
+            return b""
+        second = int(self.now())
+        if second != self._date_second:
+            self._date_second = second
+            self._date = b"date: %b\r\n" % http_date(self._wall())
+        return self._date
