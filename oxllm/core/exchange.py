@@ -375,7 +375,7 @@ class Exchange:
         """What reads the answer of this attempt."""
         protocol, asked = self._facts.protocol, self._facts.asked
         if not asked.stream:
-            return protocol.plain_reader(asked, attempt.wall)
+            return protocol.plain_reader(asked, attempt.headers, attempt.wall)
         provider = attempt.candidate.plan
         own = provider.extra_body.get("n", "")  # replaces what the client asked for
         if own.isdigit():

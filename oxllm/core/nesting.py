@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from itertools import accumulate
 
+SLICE = 64 * 1024
+"""Bytes that are looked at together."""
+
 _STEPS = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
 """How the level changes at an opening bracket, a closing one and a colon, as a signed byte."""
 _NO_STEPS = bytes(set(range(256)) - set(b"[{]}:"))
@@ -42,6 +45,24 @@ def first_at(part: bytes, inside: bool, level: int, wanted: int) -> int:
             if level == wanted:
                 return token.start()
     return -1
+
+
+def count_outside(data: bytes | memoryview, wanted: bytes) -> int:
+    """How often the byte `wanted` stands in `data` outside of strings."""
+    view = memoryview(data)
+    found = start = 0
+    inside = False
+    while start < len(view):
+        part = bytes(view[start : start + SLICE])
+        if ends_in_escape(part):
+            part = bytes(view[start : start + SLICE + 1])
+        start += len(part)
+        if b"\\" in part:
+            part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
+        pieces = part.split(b'"')
+        found += sum(piece.count(wanted) for piece in pieces[inside::2])
+        inside ^= len(pieces) % 2 == 0
+    return found
 
 
 class Closing:

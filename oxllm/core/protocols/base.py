@@ -312,8 +312,8 @@ class Protocol:
         epoch, for dates in an error."""
         raise NotImplementedError
 
-    def plain_reader(self, asked: Asked, wall: float) -> Reader:
-        """A reader for an answer that is no stream."""
+    def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
+        """A reader for an answer that is no stream. `headers` are the answer's."""
         raise NotImplementedError
 
     # Our own words.

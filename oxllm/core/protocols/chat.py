@@ -22,6 +22,8 @@ A break after completion is none: the answer is there, and only reading stops.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
 from msgspec import Raw
@@ -29,6 +31,7 @@ from msgspec import Raw
 from oxllm.core import sse
 from oxllm.core.body import RequestBody
 from oxllm.core.errors import ApiError
+from oxllm.core.hints import Headers
 from oxllm.core.outcome import Kind, Outcome, error_word
 from oxllm.core.protocols.base import (
     EMPTY,
@@ -80,18 +83,38 @@ class _Delta(msgspec.Struct, gc=False):
     images: Raw = NOTHING  # OpenRouter
 
 
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
+class Choice(msgspec.Struct, gc=False):
+    """What is read of one, in each API that has them."""
+
     index: int | None = None
     finish_reason: str | None = None
 
+    def bears(self) -> bool:
+        """Whether there is content in it."""
+        raise NotImplementedError
 
-class _Event(msgspec.Struct, gc=False):
-    """An event of a stream, or a plain chat answer: what is read of both is the same."""
 
-    choices: list[_Choice] | None = None
+class Event(msgspec.Struct, gc=False):
+    """An event of a stream, or a plain answer: what is read of both is the same."""
+
+    choices: Sequence[Choice] | None = None
     error: Raw = NOTHING
     usage: Raw = NOTHING
+
+
+class _Choice(Choice, gc=False):
+    delta: _Delta | None = None
+
+    def bears(self) -> bool:
+        """Text, reasoning, a refusal, a tool, audio, images."""
+        delta = self.delta
+        return delta is not None and (
+            delta.content not in EMPTY or any(raw not in EMPTY for raw in msgspec.structs.astuple(delta))
+        )
+
+
+class _Event(Event, gc=False):
+    choices: list[_Choice] | None = None
 
 
 class _LooseEvent(msgspec.Struct, gc=False):
@@ -110,6 +133,7 @@ class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
     __slots__ = ("_choices", "_decoder", "_done", "_seen", "_strip_usage")
+    _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(_decode_event)
 
     def __init__(self, choices: int, strip_usage: bool) -> None:
         super().__init__()
@@ -170,7 +194,7 @@ class StreamReader(Reader):
         try:
             if not payload.isascii():
                 payload.decode()
-            event = _decode_event(payload)
+            event = self._decode(payload)
         except NOT_JSON:
             return self._read_odd(payload)
         if event.error not in EMPTY:
@@ -191,7 +215,7 @@ class StreamReader(Reader):
             payload = payload.replace(b"\n", b"\ndata: ")
         return b"data: " + payload + b"\n\n"
 
-    def _take(self, choices: list[_Choice]) -> bool:
+    def _take(self, choices: Sequence[Choice]) -> bool:
         """Account for the choices of one event; False if they break the stream."""
         bears = False
         for choice in choices:
@@ -209,8 +233,8 @@ class StreamReader(Reader):
                     return False
                 self._done |= 1 << index
                 bears = True
-            elif not bears and choice.delta is not None:
-                bears = _bears_content(choice.delta)
+            elif not bears:
+                bears = choice.bears()
         self.content += bears
         self.complete = self._seen == self._done and self._done.bit_count() >= self._choices
         return True
@@ -244,10 +268,6 @@ class StreamReader(Reader):
         return b""
 
 
-def _bears_content(delta: _Delta) -> bool:
-    return delta.content not in EMPTY or any(raw not in EMPTY for raw in msgspec.structs.astuple(delta))
-
-
 def read_usage(raw: Raw) -> Usage | None:
     """The `usage` of an answer; None if it has none that can be read."""
     if raw in EMPTY:
@@ -270,10 +290,11 @@ class ChatReader(PlainReader):
 
     __slots__ = ()
     START = re.compile(rb'"choices"\s*:\s*\[\s*\{')
+    _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(_decode_event)
 
     def check(self, body: bytes) -> Outcome | None:
         """Choices without an error."""
-        answer = _decode_event(body)
+        answer = self._decode(body)
         if answer.error not in EMPTY:
             return bad_answer("an error instead of an answer", body)
         if not answer.choices:
@@ -300,7 +321,7 @@ class Chat(Protocol):
         """Reads chat completion chunks."""
         return StreamReader(asked.choices, strip_usage)
 
-    def plain_reader(self, asked: Asked, wall: float) -> Reader:
+    def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads one chat completion."""
         return ChatReader()
 

@@ -7,6 +7,7 @@ import re
 import msgspec
 from msgspec import Raw
 
+from oxllm.core.hints import Headers
 from oxllm.core.outcome import Outcome
 from oxllm.core.protocols.base import EMPTY, NOTHING, Asked, Endpoint, PlainReader, Protocol, Reader, bad_answer
 from oxllm.core.protocols.chat import read_usage
@@ -47,7 +48,7 @@ class Embeddings(Protocol):
     name = "embeddings"
     endpoints = (Endpoint("POST", "/embeddings"),)
 
-    def plain_reader(self, asked: Asked, wall: float) -> Reader:
+    def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads one list of embeddings."""
         return VectorReader()
 

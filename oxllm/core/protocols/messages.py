@@ -542,7 +542,7 @@ class Messages(Protocol):
         """Reads the events of a message."""
         return StreamReader(wall)
 
-    def plain_reader(self, asked: Asked, wall: float) -> Reader:
+    def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads a message, or the number of its tokens."""
         return TokenCountReader(wall) if asked is COUNTING else MessageReader(wall)
 

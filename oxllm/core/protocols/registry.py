@@ -10,7 +10,7 @@ from importlib import import_module
 
 from oxllm.core.protocols.base import Endpoint, Protocol
 
-NAMES = ("chat", "embeddings", "responses", "messages")
+NAMES = ("chat", "completions", "embeddings", "responses", "messages", "json")
 """Each is a file of this package with its `PROTOCOL`."""
 
 

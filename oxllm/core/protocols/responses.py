@@ -37,6 +37,7 @@ from msgspec import Raw
 
 from oxllm.core.body import RequestBody
 from oxllm.core.errors import ApiError, api_error
+from oxllm.core.hints import Headers
 from oxllm.core.named_events import END, LARGE, NamedDecoder
 from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.base import (
@@ -531,7 +532,7 @@ class Responses(Protocol):
         """Reads the events of a response."""
         return StreamReader(wall)
 
-    def plain_reader(self, asked: Asked, wall: float) -> Reader:
+    def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads one response."""
         return ResponseReader(isinstance(asked, ResponsesAsked) and asked.background, wall)
 

@@ -528,4 +528,4 @@ def test_what_is_the_providers_to_judge_goes_to_it() -> None:
 def test_a_stream_of_a_number_is_the_providers_to_judge(stream: bytes) -> None:
     asked = PROTOCOL.asked(COUNT_TOKENS, RequestBody.parse(b'{"model": "m", "stream": %b}' % stream))
     assert not asked.stream
-    assert isinstance(PROTOCOL.plain_reader(asked, WALL), TokenCountReader)
+    assert isinstance(PROTOCOL.plain_reader(asked, [], WALL), TokenCountReader)

@@ -1,0 +1,76 @@
+"""Completions: a text goes on, in one JSON answer or a stream of its pieces.
+
+What makes a stream whole is the table on top of `chat`, with a choice's `text` as its content.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core.body import RequestBody
+from oxllm.core.hints import Headers
+from oxllm.core.nesting import count_outside
+from oxllm.core.protocols.base import EMPTY, NOTHING, SPACE, Asked, Endpoint, Protocol, Reader
+from oxllm.core.protocols.chat import ChatReader, Choice, Event, StreamReader
+
+
+class _Choice(Choice, gc=False):
+    text: Raw = NOTHING
+
+    def bears(self) -> bool:
+        """Text."""
+        return self.text not in EMPTY
+
+
+class _Event(Event, gc=False):
+    choices: list[_Choice] | None = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+class TextStreamReader(StreamReader):
+    """Reads a stream of pieces."""
+
+    __slots__ = ()
+    _decode = staticmethod(_decode_event)
+
+
+class TextReader(ChatReader):
+    """Reads an answer that is no stream."""
+
+    __slots__ = ()
+    _decode = staticmethod(_decode_event)
+
+
+class Completions(Protocol):
+    """`POST /completions` (https://platform.openai.com/docs/api-reference/completions)."""
+
+    __slots__ = ()
+    name = "completions"
+    endpoints = (Endpoint("POST", "/completions"),)
+    stream_options = True
+
+    def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
+        """A stream or not, and how many choices: `n` for each prompt."""
+        return Asked(body.flag("stream"), body.count("n") * _prompts(body.member("prompt")), body.wants_usage())
+
+    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
+        """Reads completion chunks."""
+        return TextStreamReader(asked.choices, strip_usage)
+
+    def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
+        """Reads one completion."""
+        return TextReader()
+
+
+def _prompts(raw: Raw | None) -> int:
+    """How many prompts there are: a list of texts, or of lists of tokens, has as many as members."""
+    start = bytes(memoryview(raw or b"")[:256]).translate(None, SPACE)
+    if raw is None or not start.startswith((b'["', b"[[")):
+        return 1
+    return count_outside(raw, b",") + 1 if start.startswith(b'["') else count_outside(raw, b"[") - 1
+
+
+PROTOCOL = Completions()

@@ -1,0 +1,107 @@
+"""All other APIs that name a `model` and answer at once: whatever comes back is the answer.
+
+    body                                                    means
+    ----                                                    -----
+    JSON, by its content type                               held and checked as other plain answers are
+    a JSON object with an `error` and nothing beside it     the failure that it names
+    audio, an image, a stream of events, anything else      the answer, from its first byte on
+    nothing                                                 no answer
+    HTML, a content coding                                  no answer
+
+What is not JSON cannot be checked: it is whole if its framing is, and one that was cut is closed without its end.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core.hints import Headers
+from oxllm.core.outcome import Kind, Outcome, in_band
+from oxllm.core.protocols.base import EMPTY, Asked, Endpoint, PlainReader, Protocol, Reader, check_coding, decode_raw
+from oxllm.core.protocols.chat import read_usage
+
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+class JsonReader(PlainReader):
+    """Reads a JSON text of any kind."""
+
+    __slots__ = ("_wall",)
+    START = re.compile(rb"[{\[]")
+
+    def __init__(self, wall: float) -> None:
+        super().__init__()
+        self._wall = wall
+
+    def check(self, body: bytes) -> Outcome | None:
+        """Anything but an error without a result."""
+        try:
+            members = _decode_members(body)
+        except msgspec.ValidationError:  # no object, but is it JSON?
+            decode_raw(body)
+            return None
+        if members.get("error", EMPTY[0]) not in EMPTY and not _has_result(members):
+            return in_band(body, self._wall)
+        usage = members.get("usage")
+        self.usage = None if usage is None else read_usage(usage)
+        return None
+
+
+def _has_result(members: dict[str, Raw]) -> bool:
+    """Beside its error, a body has a list or an object in which there is something."""
+    return any(
+        bytes(memoryview(raw)[:1]) in (b"[", b"{") and raw not in EMPTY
+        for name, raw in members.items()
+        if name != "error"
+    )
+
+
+class RelayReader(Reader):
+    """Passes on what comes."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> bytes:
+        """All of it."""
+        self.content = 1
+        return data
+
+    def eof(self) -> Outcome | None:
+        """The response has ended: None if there was anything in it."""
+        if not self.content:
+            self.failure = Outcome(Kind.BAD_ANSWER, "an empty body")
+            return self.failure
+        self.complete = self.finished = True
+        return None
+
+
+class Json(Protocol):
+    """Rerank, moderations, images, speech."""
+
+    __slots__ = ()
+    name = "json"
+    endpoints = tuple(
+        Endpoint("POST", path) for path in ("/rerank", "/moderations", "/images/generations", "/audio/speech")
+    )
+
+    def check_head(self, status: int, headers: Headers, asked: Asked) -> Outcome | None:
+        """An answer may have any type, but that of a proxy's page."""
+        if _content_type(headers) == b"text/html":
+            return Outcome(Kind.BAD_ANSWER, "HTML instead of an answer", status)
+        return check_coding(status, headers)
+
+    def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
+        """Checks JSON, and passes on the rest."""
+        kind = _content_type(headers)
+        return JsonReader(wall) if kind == b"application/json" or kind.endswith(b"+json") else RelayReader()
+
+
+def _content_type(headers: Headers) -> bytes:
+    value = next((value for name, value in headers if name == b"content-type"), b"")
+    return value.partition(b";")[0].strip().lower()
+
+
+PROTOCOL = Json()
