@@ -21,25 +21,38 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-import msgspec
-
 Headers = Sequence[tuple[bytes, bytes]]
 """Of a response, in order; names lower-case."""
+
+Waits = Sequence[tuple[str, bytes]]
+"""Members of an error's JSON, raw, by name."""
 
 HINT_MAX = 3600.0
 """Seconds. Azure's day-long hints are real, but an hour later the world may have changed: ask again then."""
 PREDICTIVE_MAX = 60.0
 """Seconds. A limit that resets later than that is a daily one: using up the rest of it is the provider's call."""
-BODY_MAX = 65536
-"""Bytes of a body that are searched for prose."""
-
 EPOCH = 1e9
 """From here on a number is a date (2001), not a wait of 31 years."""
 EPOCH_MS = 1e11
 """From here on that date is in milliseconds (1973; as seconds it would be the year 5138)."""
 
 UNITS = {b"d": 86400.0, b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 1e-3, b"us": 1e-6, b"\xc2\xb5s": 1e-6, b"ns": 1e-9}
-PROSE_UNITS = {b"min": 60.0, b"hour": 3600.0, b"day": 86400.0, b"sec": 1.0}
+PROSE_UNITS = {
+    "d": 86400.0,
+    "day": 86400.0,
+    "h": 3600.0,
+    "hou": 3600.0,
+    "hr": 3600.0,
+    "hrs": 3600.0,
+    "m": 60.0,
+    "min": 60.0,
+    "s": 1.0,
+    "sec": 1.0,
+    "ms": 1e-3,
+    "mil": 1e-3,
+    "mse": 1e-3,
+}
+"""Units in prose by their names or first three letters."""
 
 _NUMBER = re.compile(rb"\d+(?:\.\d*)?|\.\d+")
 _STEP = re.compile(rb"(\d+(?:\.\d+)?)(d|h|ms|m|s|us|\xc2\xb5s|ns)")
@@ -49,23 +62,33 @@ _IMF_DATE = re.compile(rb"\w{3}, (?P<d>\d\d) (?P<b>\w{3}) (?P<y>\d{4}) (?P<t>\d\
 _RFC850_DATE = re.compile(rb"\w{6,9}, (?P<d>\d\d)-(?P<b>\w{3})-(?P<y>\d\d) (?P<t>\d\d:\d\d:\d\d) GMT")
 _ASCTIME_DATE = re.compile(rb"\w{3} (?P<b>\w{3}) (?P<d>[ \d]\d) (?P<t>\d\d:\d\d:\d\d) (?P<y>\d{4})")
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_AMOUNT = (
+    r"(\d+(?:\.\d+)?)\s*"
+    r"(milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
+)
+_PROSE_STEP = re.compile(_AMOUNT, re.IGNORECASE)
 _PROSE = re.compile(
-    rb"(?:try again|retry) (?:in|after) ((?:\d+(?:\.\d+)?(?:d|h|ms|m|s))+)(?![a-z])"
-    rb"|(?:try again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(milli)?(sec|min|hour|day)",
+    r"(?:try again|retry|retrying|wait(?:ing)?|resets?|renews?|replenished|available|back off|refresh(?:es|ed))"
+    r"(?: (?:again|for|in|after|at least|about|another|the|request|your request)){0,4}:?\s+"
+    r"(?:(?P<clock>\d{1,3}:\d\d:\d\d)|(?P<wait>_AMOUNT(?:[\s,]{0,4}(?:and )?_AMOUNT){0,4}))".replace(
+        "_AMOUNT", _AMOUNT.replace("(\\d", "(?:\\d").replace("(milli", "(?:milli")
+    ),
     re.IGNORECASE,
 )
-_RETRY_DELAY = re.compile(rb'\\?"retryDelay\\?"\s*:\s*\\?"(\d+(?:\.\d+)?s)')
 _LIMIT_HEADER = re.compile(
     rb"x-ratelimit-(?P<what>remaining|reset)(?P<of>-[a-z-]+)?|anthropic-ratelimit-(?P<of2>[a-z-]+)-(?P<what2>remaining|reset)"
 )
 
 
-def retry_after(headers: Headers, body: bytes, now_wall: float) -> float | None:
-    """Seconds until the provider wants to be asked again, at most an hour; None without a readable hint."""
-    hint = _from_headers(headers, now_wall)
-    if hint is None and body:
-        hint = _from_headers(_metadata_headers(body), now_wall) or _prose(body[:BODY_MAX])
-    return None if hint is None else min(hint, HINT_MAX)
+def retry_after(headers: Headers, inner: Headers, waits: Waits, text: str, now_wall: float) -> float | None:
+    """Seconds until the provider wants to be asked again, not clamped; None without a readable hint.
+
+    `inner`: headers that a relay repeats in its error; `waits`: members of the error that say when, by name in lower
+    case without `_`; `text`: its own words.
+    """
+    return (
+        _from_headers(headers, now_wall) or _from_headers(inner, now_wall) or _members(waits, now_wall) or _prose(text)
+    )
 
 
 def retry_after_header(headers: Headers, now_wall: float) -> float | None:
@@ -183,35 +206,27 @@ def _full_year(digits: bytes, now_wall: float) -> int:
     return year - 100 if year > this_year + 50 else year
 
 
-def _prose(body: bytes) -> float | None:
-    match = _RETRY_DELAY.search(body) or _PROSE.search(body)
+def _members(waits: Waits, now_wall: float) -> float | None:
+    """Google's RetryInfo first: it is exact."""
+    for name, raw in sorted(waits, key=lambda wait: wait[0] != "retrydelay"):
+        value = raw.strip(b'"')
+        wait = _milliseconds(value) if name.endswith("ms") else seconds(value, now_wall)
+        if wait is not None:
+            return wait
+    return None
+
+
+def _prose(text: str) -> float | None:
+    match = _PROSE.search(text)
     if match is None:
         return None
-    if match[1]:
-        return _duration(match[1].lower()) or None
-    return float(match[2]) * PROSE_UNITS[match[4].lower()] * (1e-3 if match[3] else 1.0) or None
+    if match["clock"]:
+        hours, minutes, secs = map(float, match["clock"].split(":"))
+        return hours * 3600 + minutes * 60 + secs or None
+    found = sum(float(number) * PROSE_UNITS[_unit(unit)] for number, unit in _PROSE_STEP.findall(match["wait"]))
+    return found or None
 
 
-class _Metadata(msgspec.Struct, frozen=True):
-    headers: dict[str, msgspec.Raw] = {}
-
-
-class _WithMetadata(msgspec.Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
-
-
-class _OpenRouter(msgspec.Struct, frozen=True):
-    """The one body that has headers inside: only this path of it is read, the rest is skipped."""
-
-    error: _WithMetadata = _WithMetadata()
-
-
-_openrouter = msgspec.json.Decoder(_OpenRouter)
-
-
-def _metadata_headers(body: bytes) -> list[tuple[bytes, bytes]]:
-    try:
-        found = _openrouter.decode(body).error.metadata.headers
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return []
-    return [(name.lower().encode(), bytes(value).strip(b'"')) for name, value in found.items()]
+def _unit(word: str) -> str:
+    word = word.lower()
+    return word if word in PROSE_UNITS else word[:3]

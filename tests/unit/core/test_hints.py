@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.hints import Headers, predictive, retry_after, retry_after_header, seconds
+from oxllm.core.hints import Headers, predictive, retry_after_header, seconds
+from oxllm.core.outcome import Kind, classify
 
 NOW = datetime(2025, 6, 15, 12, 0, 0, tzinfo=UTC).timestamp()
+
+
+def retry_after(headers: Headers, body: bytes, now_wall: float) -> float | None:
+    """The hint of a 429."""
+    found = classify(429, headers, body, now_wall)
+    assert found.kind is Kind.RATE_LIMITED
+    return found.retry_after
+
 
 VALUES: list[tuple[bytes, float | None]] = [
     (b"7", 7.0),
@@ -135,9 +144,18 @@ PROSE: list[tuple[bytes, float | None]] = [
     (b"try again in 5min", 300.0),
     (b"Try Again In 500 milliseconds", 0.5),
     (b"retry in 2 hours", 3600.0),
-    (b'"retryDelay": "52s"', 52.0),
-    (b'"retryDelay":"0.5s"', 0.5),
-    (b'\\"retryDelay\\": \\"52s\\"', 52.0),
+    (b'{"error":{"details":[{"retryDelay": "52s"}]}}', 52.0),
+    (b'[{"error":{"details":[{"retryDelay":"0.5s"}]}}]', 0.5),
+    (b'{"error":{"message":"{\\"error\\":{\\"details\\":[{\\"retryDelay\\": \\"52s\\"}]}}"}}', 52.0),
+    (b'{"error":{"retry_after_ms": 1500}}', 1.5),
+    (b'{"error":{"message":"busy","estimated_time":20.5}}', 20.5),
+    (b'{"error":{"resets_in_seconds":"77"}}', 77.0),
+    (b"try again in 9m38.4s", 578.4),
+    (b"Please wait for 30 seconds before retrying", 30.0),
+    (b"Your quota will reset after 1h2m", 3600.0),
+    (b"Quota will be replenished in 00:12:05", 725.0),
+    (b"Retry in 2 minutes and 5 seconds", 125.0),
+    (b"Retry after: 3.5s", 3.5),
     (b"try again in 0s", None),
     (b"try again in a moment", None),
     (b"try again later", None),

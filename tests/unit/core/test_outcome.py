@@ -81,7 +81,7 @@ DIALECTS: dict[str, tuple[int, bytes, Kind, str | None, float | None]] = {
         "429",
         3600.0,
     ),
-    "azure content filter": (400, error(code="content_filter"), Kind.CLIENT_ERROR, "content_filter", None),
+    "azure content filter": (400, error(code="content_filter"), Kind.CONTENT_REFUSED, "content_filter", None),
     "anthropic overloaded": (
         529,
         b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}',
@@ -200,14 +200,14 @@ def test_each_dialect_is_read(name: str) -> None:
 
 STATUSES = {
     Kind.BAD_ANSWER: [101, 200, 204, 206, 301, 302, 304, 307, 308, 399],
-    Kind.CLIENT_ERROR: [400, 405, 406, 409, 410, 415, 418, 422, 424, 451, 497, 499],
+    Kind.CLIENT_ERROR: [400, 405, 406, 409, 415, 418, 422, 451, 497, 499],
     Kind.AUTH: [401],
     Kind.QUOTA: [402],
     Kind.FORBIDDEN: [403],
-    Kind.MISSING: [404],
+    Kind.MISSING: [404, 410],
     Kind.TOO_LARGE: [413],
     Kind.RATE_LIMITED: [429],
-    Kind.SERVER_ERROR: [408, 425, 498, *range(500, 512), *range(520, 531), 598, 599, 999],
+    Kind.SERVER_ERROR: [408, 424, 425, 498, *range(500, 512), *range(520, 531), 598, 599, 999],
 }
 
 

@@ -1,0 +1,480 @@
+"""Words of errors, and what each is about.
+
+A word is a bit, or several. Words that belong together are one entry ("api key", "not found"). All are compared by
+their stems and without the little words between (`FILLERS`), so "does not currently exist" is "not exist": an entry
+stands for a family of sentences, and what another provider words otherwise is read as well.
+"""
+
+from __future__ import annotations
+
+MONEY = 1 << 0
+QUOTA = 1 << 1
+PACE = 1 << 2
+"""So many a minute: what else the sentence says of limits and quotas is about that."""
+CONTEXT = 1 << 3
+TOKENS = 1 << 4
+PROMPT = 1 << 5
+KEY = 1 << 6
+MODEL = 1 << 7
+ONE_MODEL = 1 << 8
+"""It speaks of one model, not of "models"."""
+REGION = 1 << 9
+ACCOUNT = 1 << 10
+FEATURE = 1 << 11
+POLICY = 1 << 12
+GONE = 1 << 13
+NEEDED = 1 << 14
+OWING = 1 << 15
+"""Money or quota that is gone, in one entry."""
+EXCEEDS = 1 << 16
+LONG = 1 << 17
+MOST = 1 << 18
+"""A bound, as such."""
+BAD = 1 << 19
+ABSENT = 1 << 20
+WEAK = 1 << 21
+"""Absence only next to its noun: "invalid model", but not "invalid parameter for the model"."""
+LACKING = 1 << 22
+FOR_MODEL = 1 << 23
+BARRED = 1 << 24
+FLAGGED = 1 << 25
+MODERATED = 1 << 26
+"""Content that was refused, in one entry."""
+LOADING = 1 << 27
+BUSY = 1 << 28
+BROKEN = 1 << 29
+STORED = 1 << 30
+"""What a request repeats of another provider's sealed or stored state."""
+LOST = 1 << 31
+LARGE = 1 << 32
+"""More than the account may send at once, in one entry."""
+BOTCHED = 1 << 33
+"""The model's own output was malformed, in one entry."""
+NEUTRAL = 1 << 34
+"""Words that together are about nothing here."""
+STRONG = 1 << 35
+"""Absence that leaves no doubt."""
+
+ENTRIES: tuple[tuple[int, str], ...] = (
+    (
+        MONEY,
+        """
+        credit, balance, billing, payment, invoice, prepaid, spend, spending, fund, wallet, paid plan, paid tier, paid
+        account, credit card, payment method, free trial, trial credits, subscription, usage fee, pro plan, money, pay
+        as you go, paid subscription, prepayment, paid model, paid users, premium
+        """,
+    ),
+    (
+        QUOTA,
+        """
+        quota, allocation, allowance, neurons, usage limit, usage cap, monthly limit, daily limit, weekly limit,
+        resource package, token package, resource pack, free tier, daily request limit, plan limit, trial period, free
+        usage, daily token limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call
+        volume, included usage, compute units, request limit per day, requests per day, daily call limit, free requests,
+        free quota, trial, monthly included, per month
+        """,
+    ),
+    (
+        PACE,
+        """
+        per minute, per second, per hour, per min, per sec, minute, rpm, tpm, qps, rps, tps, qpm, throttled, throttling,
+        throttle, throttling exception, rate limit, rate limited, rate limiting, rate limiter, ratelimit, ratelimited,
+        too many requests, request rate, rate exceeded, concurrency, concurrent, slow down, token rate, call rate, max
+        request, burst, parallel requests, simultaneous requests, too fast, too frequent, too frequently, too quickly,
+        too many calls, too many connections, too many concurrent, frequency, requests limit exceeded, rate error, high
+        frequency, too many tokens please wait, requests too many
+        """,
+    ),
+    (
+        CONTEXT,
+        """
+        context length, context window, context size, context limit, context overflow, context tokens, model length,
+        model len, prompt length, prompt size, input length, sequence length, token limit, token count, n ctx, input
+        tokens, prompt tokens, maximum prompt, maximum input, max prompt, max input, seq len, maximum sequence,
+        conversation length, message length, maximum tokens, total tokens, context, physical batch size, kv cache,
+        number of tokens, text length, content length, maximum length of the model, position embeddings
+        """,
+    ),
+    (
+        TOKENS,
+        """
+        token
+        """,
+    ),
+    (
+        PROMPT,
+        """
+        prompt, input, message, conversation, text, query, history, document, passage, messages
+        """,
+    ),
+    (
+        KEY,
+        """
+        api key, apikey, api_key, access key, secret key, subscription key, access token, bearer token, auth token, api
+        token, id token, security token, session token, jwt, api secret, app key, credential, authentication,
+        authenticate, authorization, unauthorized, unauthenticated, x api key, auth, service account, oauth, iam, secret
+        id, license key, login, project key, user key, key, api keys, appid, app id, signature does not match, access
+        denied exception, auth failure, invalid token, token expired, invalid user
+        """,
+    ),
+    (
+        MODEL,
+        """
+        model, models, deployment, deployments, endpoint, engine, inference profile, foundation model, modelid,
+        checkpoint, adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no deployments, no
+        models loaded, no endpoints found, not found for account, no models, no model loaded
+        """,
+    ),
+    (
+        ONE_MODEL,
+        """
+        model, deployment, endpoint
+        """,
+    ),
+    (
+        REGION,
+        """
+        country, region, territory, location, geography, geographic area, geo
+        """,
+    ),
+    (
+        ACCOUNT,
+        """
+        account, organization, organisation, project, workspace, tenant, user account, team, org, space
+        """,
+    ),
+    (
+        FEATURE,
+        """
+        tool, tool choice, tool call, tool calling, tool use, function, function call, function calling, image, vision,
+        audio, video, pdf, multimodal, multi modal, modality, modalities, media, response format, json schema, json
+        mode, json object, structured output, structured outputs, streaming, stream, logprob, logprobs, log
+        probabilities, reasoning, thinking, reasoning effort, system prompt, system message, system role, system
+        instruction, developer message, developer role, developer instruction, temperature, top p, top k, parameter,
+        argument, frequency penalty, presence penalty, penalty, seed, stop sequences, logit bias, parallel tool calls,
+        prefill, grammar, guided decoding, embeddings, embedding, chat template, chat completions, cache control, web
+        search, max completion tokens, role, service tier, content type, file, attachment, speech, prediction,
+        citations, schema, feature, output format, instruction, suffix, echo, prompt caching, input type, image url,
+        image input, operation, chat, vision input, constrained decoding, image content, capability, json output,
+        completions, property, chat model, extra body, parameters
+        """,
+    ),
+    (
+        POLICY,
+        """
+        policy, policies, moderation, responsible ai, guardrail, content filter, safety, harmful content, unsafe
+        content, sensitive content, sensitive words, sensitive information, inappropriate content, prohibited content,
+        community guidelines, guidelines, content restrictions, acceptable use, content risk, sensitive, inappropriate,
+        unsafe, jailbreak, explicit content, illegal content, terms of use, terms of service, sexual, violence, hate,
+        risk control, harmful, harassment, content safety, content check, toxic, illegal, usage policies
+        """,
+    ),
+    (
+        GONE,
+        """
+        exhausted, insufficient, depleted, exceeded, exceeds, reached, use up, used up, used all, run out, ran out, out
+        of, too low, not enough, no more, negative, zero, empty, consumed, suspended, inactive, not active, paused,
+        disabled, deactivated, blocked, declined, failed, failure, expired, hit, no remaining, not remaining, remaining
+        0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, no, not, surpassed, used, not
+        sufficient, shortage, stopped, over, finished, ended, zero remaining, low, missing, overrun, all available,
+        limit, restricted, too small
+        """,
+    ),
+    (
+        NEEDED,
+        """
+        required, requires, requirement, must, add, purchase, buy, top up, recharge, upgrade, deposit, need, needed,
+        complete, enable, set up, update
+        """,
+    ),
+    (
+        OWING,
+        """
+        arrearage, arrears, past due, payment required, insufficient balance, insufficient credit, insufficient quota,
+        insufficient funds, balance is insufficient, out of credits, no credits, not credits, billing hard limit,
+        account overdue, overdue, unpaid, insufficient account balance, balance not enough, credits exhausted, budget
+        has been exceeded, exceeded budget, budget exceeded, over budget, quota exceeded, exceeded quota, billing not
+        active, balance too low, credits too low, payment failed, quota exhausted, spend limit exceeded, insufficient
+        token quota, usage limit reached, usage limit exceeded, spending limit, insufficient resource package, billing
+        not enabled, billing disabled, usage not included, balance exhausted, negative balance, recharge, top up, credit
+        limit, billing error, spend limit, charge resource exhausted, free allocated quota, allocation quota, used up,
+        resource package exhausted, max budget, budget limit, prepaid credits, billing account, spend cap, owed, owing
+        fees, credit required, credits required, customer verification required, credit balance, valid payment
+        """,
+    ),
+    (
+        EXCEEDS,
+        """
+        exceed, exceeded, exceeds, exceeding, too large, too big, too many, longer, larger, greater, bigger, overflow,
+        gt, less than, fewer than, at most, no more than, not fit, shorten, shorter, truncate, surpass, beyond, over, up
+        to, more than, above, higher than, within, reached, out of range, reduce, too long
+        """,
+    ),
+    (
+        LONG,
+        """
+        too long, longer, reduce length, reduce, shorten, shorter, too large, too lengthy, length exceeded, exceeded
+        length, exceeds maximum length, exceeds maximum, too big, exceeds context, long, exceeds limit, exceeds length,
+        range of
+        """,
+    ),
+    (
+        MOST,
+        """
+        maximum, max, limit, allowed, maximal, supports, maximum prompt, maximum input, max prompt, max input, maximum
+        sequence, maximum tokens
+        """,
+    ),
+    (
+        BAD,
+        """
+        invalid, incorrect, wrong, missing, expired, revoked, not valid, not provided, not found, fails, failed,
+        failure, denied, required, disabled, deactivated, inactive, malformed, unknown, not recognized, blocked, leaked,
+        not match, mismatch, bad, unable, rejected, not authorized, not exist, illegal, error, not set, not supplied,
+        not present, unregistered, unverified, not configured, empty, not correct, not pass, not active, suspended, not
+        validate, not verified, not verify, refused, terminated, banned, not allowed, unrecognized, exception, not
+        belong, not registered, deleted, reported
+        """,
+    ),
+    (
+        ABSENT,
+        """
+        not found, not exist, no such, decommissioned, deprecated, no longer, retired, sunset, removed, not access, no
+        access, not activated, not open, not opened, not deployed, not loaded, no models loaded, inaccessible, unable to
+        access, not find, unable to find, no endpoints, no permission, not permission, not pulled, end of life, not
+        subscribed, not registered, not entitled, not hosted, not served, not serve, shut down, discontinued, pulling,
+        try pulling, not available, unavailable, gated, nonexistent, missing, not configured, not enabled, not
+        permitted, no provider, no available, not allowed, not running, not purchased, offline, no healthy, not
+        installed, not downloaded, not granted, access denied, not included, restricted, not approved, no route,
+        obsolete, phased out, not provisioned, no deployments, not supported by, not found any, no instances, not have
+        permission, not been loaded, cannot access, not authorized, not accessible, lacks access, not ready for use, not
+        whitelisted, not locate, not resolve, does not match any, not recognized, not known, no endpoints, no endpoints
+        found, not found for account, no model loaded
+        """,
+    ),
+    (
+        WEAK,
+        """
+        invalid, unknown, unrecognized, not support, not supported, unsupported, not valid, incorrect, wrong, not match,
+        illegal, bad, undefined, must be one of, not recognize, mismatch
+        """,
+    ),
+    (
+        LACKING,
+        """
+        not support, not supported, unsupported, not enabled, not implemented, only support, only supported, not accept,
+        not accepted, not work, not multimodal, not capable, can not process, not able to process, no support, not
+        available, not compatible, incompatible, can not handle, unable to process, supports only, enable auto tool
+        choice, at most 0, must be verified to, not provide, not applicable, not a chat model, not understand, can not
+        be used, not allowed for, disabled, not configured, without, requires, set enable, no endpoints found that
+        support, no endpoints found support
+        """,
+    ),
+    (
+        FOR_MODEL,
+        """
+        with this model, by this model, for this model, on this model, for model, with model, by model, on model, by the
+        selected model, by the model, for the requested model
+        """,
+    ),
+    (
+        BARRED,
+        """
+        not supported, unsupported, not available, unavailable, restricted, prohibited, blocked, not allowed, not
+        support, forbidden, denied, not accessible, disabled, not active, deactivated, suspended, banned, terminated,
+        inactive, not authorized, not a member, not found, locked, must be verified, not exist, closed, frozen, not
+        enabled, not verified, expired, deleted, not permitted, not been used, hold, invalid, not have access, no access
+        """,
+    ),
+    (
+        FLAGGED,
+        """
+        flagged, flag, violate, violates, violated, violating, violation, filtered, filter, rejected, triggered,
+        triggering, trigger, detected, contain, contains, contained, containing, blocked, refused, prohibited, trip,
+        comply, breach, not allowed, failed, intervened, against, denied, inappropriate, not pass, identified, found,
+        stopped, requires, not permitted, hit, considered
+        """,
+    ),
+    (
+        MODERATED,
+        """
+        content filter, content policy violation, data inspection failed, data inspection, responsible ai policy
+        violation, content moderation, prohibited content, content blocked, moderation blocked, sensitive content
+        detected, content filtered, inappropriate content, content violation, unsafe content, prompt blocked, blocked
+        prompt, policy violation, content policy, usage policy violation, moderation failed, input moderation, guardrail
+        intervened, content flagged, guardrail violation, guardrails, invalid prompt, cyber policy, blocklist, safety
+        violation, moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive words, was
+        flagged, were flagged, content management policy, usage policies, text sensitive, input sensitive, output
+        sensitive, image sensitive, safety check, safety system, safety filter, risky content, content security, content
+        safety, prompt injection, unsafe, jailbreak
+        """,
+    ),
+    (
+        LOADING,
+        """
+        loading, warming up, cold start, starting up, not ready, degraded, initializing, scaling up, booting, spinning
+        up, deploying, scaled to zero, not yet loaded, scaling, warm, waking up, not currently loaded, cold, in progress
+        of loading, provisioning, not yet ready, starting up, still loading, is loading
+        """,
+    ),
+    (
+        BUSY,
+        """
+        overloaded, overload, busy, high demand, capacity, high load, high traffic, unavailable, too busy, saturated,
+        heavy load, temporarily, not available, peak, congested, queue, maintenance, no capacity, at capacity,
+        experiencing, not responding, overwhelmed, no healthy, try again later, exhausted
+        """,
+    ),
+    (
+        BROKEN,
+        """
+        memory, crashed, crash, failed, failure, fails, error, stopped, terminated, unexpected, unexpectedly, died, not
+        running, unhealthy, timed out, timeout, exception, oom, exited, broken, not start, killed, aborted, not respond,
+        not load, unable to load, down, not found, not exist, no available, not serve, not supported
+        """,
+    ),
+    (
+        STORED,
+        """
+        encrypted content, previous response, previous response id, thinking block, thinking blocks, thought signature,
+        reasoning item, response id, item id, item with id, items, item, signature, redacted thinking, encrypted
+        reasoning, response with id, conversation with id, reasoning content item, signature in thinking, signature in
+        block
+        """,
+    ),
+    (
+        LOST,
+        """
+        invalid, not found, not persisted, corrupted, missing, not be verified, not verify, not be decrypted, not
+        decrypt, mismatch, not exist, expired, can not be modified, not be parsed, failed, without, tampered, unknown,
+        not provided with required, incorrect
+        """,
+    ),
+    (
+        LARGE,
+        """
+        request too large, request body too large, request entity too large, payload too large, body too large, entity
+        too large, request is too large, content too large, request too big, exceeds the limit per minute
+        """,
+    ),
+    (
+        BOTCHED,
+        """
+        tool use failed, json validate failed, failed generation, failed to call a function, output parse failed, json
+        generation failed, failed to generate json, malformed function call, tool call validation failed, failed to
+        parse tool call, tool call parse error, failed to validate json, failed to parse tool, invalid tool call
+        generated, tool parser error
+        """,
+    ),
+    (
+        NEUTRAL,
+        """
+        data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy, budget
+        tokens, thinking budget, token budget, service account key
+        """,
+    ),
+    (
+        STRONG,
+        """
+        not found, not exist, decommissioned, deprecated, no longer, retired, removed, no such, unable to find, not
+        find, discontinued
+        """,
+    ),
+)
+"""Entries of each bit, between commas."""
+
+SIGNS: tuple[tuple[str, int], ...] = (
+    ("余额不足", OWING),
+    ("欠费", OWING),
+    ("充值", OWING),
+    ("额度不足", OWING),
+    ("额度已", OWING),
+    ("配额不足", OWING),
+    ("余额", MONEY),
+    ("资源包", QUOTA),
+    ("额度", QUOTA),
+    ("配额", QUOTA),
+    ("套餐", QUOTA),
+    ("用尽", GONE),
+    ("用完", GONE),
+    ("耗尽", GONE),
+    ("不足", GONE),
+    ("超出", EXCEEDS | GONE),
+    ("超过", EXCEEDS | GONE),
+    ("超限", EXCEEDS | GONE),
+    ("达到", GONE),
+    ("频繁", PACE),
+    ("频率", PACE),
+    ("频次", PACE),
+    ("限流", PACE),
+    ("速率", PACE),
+    ("并发", PACE),
+    ("每分钟", PACE),
+    ("限速", PACE),
+    ("模型", MODEL | ONE_MODEL),
+    ("接入点", MODEL | ONE_MODEL),
+    ("不存在", ABSENT | BROKEN),
+    ("未找到", ABSENT),
+    ("未开通", ABSENT),
+    ("无权", ABSENT),
+    ("没有权限", ABSENT),
+    ("下线", ABSENT),
+    ("无可用", ABSENT | BROKEN),
+    ("不可用", ABSENT | BUSY),
+    ("未部署", ABSENT),
+    ("上下文", CONTEXT),
+    ("最大长度", CONTEXT),
+    ("长度", CONTEXT),
+    ("过长", LONG | EXCEEDS),
+    ("超长", LONG | EXCEEDS),
+    ("太长", LONG | EXCEEDS),
+    ("输入", PROMPT),
+    ("提示词", PROMPT),
+    ("消息", PROMPT),
+    ("敏感", MODERATED),
+    ("违规", MODERATED),
+    ("不安全", MODERATED),
+    ("内容安全", MODERATED),
+    ("不当内容", MODERATED),
+    ("审核", MODERATED),
+    ("风险", MODERATED),
+    ("密钥", KEY),
+    ("令牌", KEY),
+    ("鉴权", KEY),
+    ("认证", KEY),
+    ("身份验证", KEY),
+    ("无效", BAD | WEAK),
+    ("错误", BAD | WEAK),
+    ("失败", BAD | BROKEN),
+    ("过期", BAD),
+    ("不正确", BAD),
+    ("不合法", BAD),
+    ("为空", BAD),
+    ("不支持", LACKING | BARRED | WEAK),
+    ("工具", FEATURE),
+    ("函数", FEATURE),
+    ("图片", FEATURE),
+    ("图像", FEATURE),
+    ("参数", FEATURE),
+    ("流式", FEATURE),
+    ("地区", REGION),
+    ("国家", REGION),
+    ("账号", ACCOUNT),
+    ("账户", ACCOUNT),
+    ("封禁", BARRED),
+    ("禁用", BARRED),
+    ("冻结", BARRED),
+    ("繁忙", BUSY),
+    ("过载", BUSY),
+    ("负载", BUSY),
+    ("稍后", BUSY),
+    ("加载", LOADING),
+)
+"""The same for Chinese, which has no spaces: signs to look for, longer ones first."""
+
+FILLERS = """
+a an the is are was were be been being am has have had having do does did to of your you our we i it its this that
+these those there currently yet already just please any and or so can could would should will may been s re ve
+which who as also some
+"""
+"""Words that stand between others and say nothing."""

@@ -1,0 +1,354 @@
+"""Bytes of an error body to one value, whatever shape they come in.
+
+| shape | who |
+|---|---|
+| `{"error": {"message", "type", "param", "code"}}` | OpenAI and most |
+| `{"type": "error", "error": {…}}` | Anthropic |
+| `[{"error": {"status", "details": [{"reason"}, {"retryDelay"}]}}]` | Google, with or without the list |
+| `{"object": "error", "message", "type", "code"}` | old vLLM, SGLang, Mistral |
+| `{"error": "text"}`, `{"code": "…", "error": "text"}` | Ollama, Hugging Face, xAI |
+| `{"detail": "text" / {…} / [{"loc", "msg", "input"}]}` | FastAPI |
+| `{"errors": [{"message", "code"}]}` | Cloudflare |
+| `{"message": "text"}`, `{"Message": …, "__type": …}` | Cohere, AWS |
+| `{"base_resp": {"status_code", "status_msg"}}`, `{"error_code", "error_msg"}` | MiniMax, Baidu |
+| `{"Response": {"Error": {…}}}` | Tencent |
+| `{"error": {"innererror": {"code"}}}` | Azure |
+| `{"error": {"metadata": {"raw": "…", "headers": {…}}}}` | OpenRouter: `raw` is an error of its own |
+| an error as JSON, or as Python prints it, in a message | Gemini's proxies, LiteLLM |
+| `event: error`, `data: {…}` | an event instead of a body |
+| text, HTML, XML | edges, AWS |
+
+Only names that belong to an error are looked at. What a server quotes from the request (`input`, `loc`, `ctx`,
+`body`) is never opened. Nothing past the first 64 KiB is read, nothing deeper than a few levels, and a body that is
+cut is read as far as it goes.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+BODY_MAX = 65536
+"""Bytes of a body that are looked at. What an error says of itself comes first; what it quotes may be long."""
+MESSAGE_MAX = 2048
+"""Characters of an error's own messages, all together."""
+DEPTH_MAX = 6
+"""Errors in errors: a relay's wrapper, the error in its `raw`, JSON in its message, an inner error."""
+NODES_MAX = 24
+"""Objects that are opened, in all."""
+
+
+class Error(msgspec.Struct, gc=False):
+    """What an error says of itself. The innermost error comes first: it knows best."""
+
+    codes: list[str]
+    types: list[str]
+    messages: list[str]
+    status: int | None = None
+    """The HTTP status that it names, if that is an error's."""
+    param: str | None = None
+    """The member of the request that it is about."""
+    quoting: bool = False
+    """It lists what is wrong with members of the request, so that its words may be the request's."""
+    relayed: bool = False
+    """It is another provider's, passed on in a wrapper."""
+    quotas: str = ""
+    """Names of the quotas that were used up, as Google lists them."""
+    headers: list[tuple[bytes, bytes]] = []
+    """Headers that it repeats; names in lower case."""
+    waits: list[tuple[str, bytes]] = []
+    """Members that say when to come back, names in lower case without `_`."""
+
+
+Members = dict[str, bytes]
+"""The members of an object by name, in lower case and without `_` and `-`; their values as they stand there."""
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_items = msgspec.json.Decoder(list[Raw]).decode
+_text = msgspec.json.Decoder(str).decode
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+CODE_NAMES = ("code", "errorcode", "reason", "errcode", "statuscode", "status", "rawstatuscode", "httpstatus", "error")
+TYPE_NAMES = ("type", "errortype", "kind", "exception", "title", "name")
+MESSAGE_NAMES = (
+    "message",
+    "msg",
+    "errormsg",
+    "errormessage",
+    "statusmsg",
+    "errordescription",
+    "description",
+    "faultstring",
+    "detail",
+    "details",
+    "error",
+    "title",
+)
+INNER_NAMES = (
+    "error",
+    "errors",
+    "detail",
+    "details",
+    "innererror",
+    "message",
+    "response",
+    "baseresp",
+    "header",
+    "fault",
+    "lasterror",
+)
+"""Members that may hold an error of their own."""
+WAIT_NAMES = frozenset(
+    {"retrydelay", "retryafter", "retryafterms", "retryafterseconds", "resetsinseconds", "resetsat", "estimatedtime"}
+)
+RAW_NAMES = ("raw", "providererror", "upstreamerror")
+
+_EVENT = re.compile(r"(?:\A|\n)data:[ \t]*([^\r\n]+)")
+_PRINTED = re.compile(
+    r"""(?:\A|[-:]\s*|\bb['"])[({\[]*(?=\{\s*(['"])(?:error|type|message|object|code|detail)\1\s*:)"""
+)
+"""Where an error stands inside a message: at its start, or behind a dash or colon."""
+_MARKUP = re.compile(r"<[^>]{0,200}>")
+_XML = re.compile(r"<(Code|Message)>([^<]{1,500})</\1>")
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|["{}\[\]]', re.DOTALL)
+
+
+def read(body: bytes) -> Error:
+    """The error in a body of any kind. Never raises; what says nothing is an Error without codes and messages."""
+    error = Error([], [], [])
+    reader = _Reader(error)
+    start = body[:BODY_MAX].lstrip(b"\xef\xbb\xbf \t\r\n")
+    reader.read(start, len(body) > BODY_MAX)
+    return error
+
+
+class _Reader:
+    """Fills an Error, innermost first."""
+
+    __slots__ = ("_chars", "_error", "_nodes")
+
+    def __init__(self, error: Error) -> None:
+        self._error = error
+        self._nodes = 0
+        self._chars = 0
+
+    def read(self, body: bytes, cut: bool) -> None:
+        if body[:1] in (b"{", b"["):
+            whole = None if cut else _valid(body)
+            self._value(whole if whole is not None else completed(body), 0)
+            return
+        text = body.decode("utf-8", "replace")
+        if text[:1] == "<":
+            for name, said in _XML.findall(text):
+                self._code(said) if name == "Code" else self._say(said, 0)
+        elif text[:1] == '"':
+            self._say(_decoded(body) or "", 0)
+        elif text.startswith(("event:", "data:")):
+            for data in _EVENT.findall(text)[:4]:
+                self._value(data.encode(), 0)
+        else:
+            self._say(text, 0)
+
+    def _value(self, raw: bytes, depth: int) -> None:
+        """An error, or a list of them, or its text."""
+        if depth > DEPTH_MAX:
+            return
+        first = raw[:1]
+        try:
+            if first == b"{":
+                if self._nodes < NODES_MAX:
+                    self._nodes += 1
+                    self._object(_opened(raw), depth)
+            elif first == b"[":
+                for item in _items(raw)[:8]:
+                    self._value(bytes(item), depth + 1)
+            elif first == b'"':
+                self._say(_text(raw), depth)
+        except _NOT_JSON:
+            return
+
+    def _object(self, found: Members, depth: int) -> None:
+        error = self._error
+        if "loc" in found or ("input" in found and "msg" in found):
+            error.quoting = True
+        self._inside(found, depth)
+        for name in WAIT_NAMES & found.keys():
+            error.waits.append((name, found[name]))
+        if "quotaid" in found:
+            error.quotas += " " + (_decoded(found["quotaid"]) or "")[:200]
+            return
+        for name in CODE_NAMES:
+            if name in found:
+                self._code_of(name, found[name])
+        for name in TYPE_NAMES:
+            if name in found and len(error.types) < NODES_MAX:
+                self._type(_decoded(found[name]) or "")
+        if error.param is None and "param" in found:
+            error.param = _decoded(found["param"]) or None
+        for name in MESSAGE_NAMES:
+            if name in found and found[name][:1] == b'"':
+                self._say(_decoded(found[name]) or "", depth)
+
+    def _inside(self, found: Members, depth: int) -> None:
+        """The errors inside this one first, and a relay's before all."""
+        metadata = found.get("metadata")
+        if metadata is not None:
+            self._metadata(metadata, depth)
+        for name in INNER_NAMES:
+            if name in found and found[name][:1] in (b"{", b"["):
+                self._value(found[name], depth + 1)
+        if "violations" in found:
+            self._value(found["violations"], depth + 1)
+
+    def _metadata(self, raw: bytes, depth: int) -> None:
+        try:
+            found = _opened(raw)
+        except _NOT_JSON:
+            return
+        if "headers" in found:
+            self._headers(found["headers"])
+        for name in RAW_NAMES:
+            if name in found:
+                inner = found[name]
+                text = _decoded(inner)
+                self._error.relayed = self._error.relayed or bool(text) or inner[:1] == b"{"
+                self._value(inner, depth + 1)
+
+    def _headers(self, raw: bytes) -> None:
+        try:
+            found = _members(raw)
+        except _NOT_JSON:
+            return
+        self._error.headers += [(name.lower().encode(), bytes(value).strip(b'"')) for name, value in found.items()][:64]
+
+    def _code_of(self, name: str, raw: bytes) -> None:
+        """A member that may hold a code: an identifier, a number, or the HTTP status as one."""
+        value = _decoded(raw) if raw[:1] == b'"' else (raw.decode("latin-1") if raw.isdigit() else None)
+        if not value:
+            return
+        if value.isdigit():
+            number = int(value[:9])
+            if self._error.status is None and 400 <= number <= 599:
+                self._error.status = number
+        if name != "error" or _IDENTIFIER.fullmatch(value):
+            self._code(value)
+
+    def _code(self, value: str) -> None:
+        if len(value) <= 200 and len(self._error.codes) < NODES_MAX:
+            self._error.codes.append(value)
+
+    def _type(self, value: str) -> None:
+        if value and len(value) <= 200:
+            self._error.types.append(value.rpartition("/")[2] if "://" in value else value)
+
+    def _say(self, text: str, depth: int) -> None:
+        """One of its messages; a second error inside it comes first, and stands for the whole."""
+        text = text.lstrip()
+        where = _PRINTED.search(text[:MESSAGE_MAX]) if "{" in text else None
+        if where is not None and depth < DEPTH_MAX and _wraps(text[: where.start()][-60:].lower()):
+            before, inner = text[: where.end()], text[where.end() :][:BODY_MAX]
+            self._say_once(before.rstrip(" -:{[('\"b"))
+            self._error.relayed = self._error.relayed or "litellm" in before
+            self._value(_as_json(inner, where[1]), depth + 1)
+            return
+        self._say_once(text)
+
+    def _say_once(self, text: str) -> None:
+        text = text[: MESSAGE_MAX - self._chars]
+        if text and text not in self._error.messages:
+            self._chars += len(text)
+            self._error.messages.append(text)
+
+
+_WRAPPER = re.compile(r"error|exception|status|code|http|upstream|provider|failed")
+_QUOTER = re.compile(
+    r"value|input|\bgot\b|received|expected|content|parameter|argument|param\b|messages?\b|prompt|body"
+)
+
+
+def _wraps(before: str) -> bool:
+    """These words introduce another's error, and not something of the request."""
+    return not before or (_WRAPPER.search(before) is not None and _QUOTER.search(before) is None)
+
+
+_IDENTIFIER = re.compile(r"(?=[A-Za-z.]*_|[A-Z]?[a-z]+[A-Z])[A-Za-z0-9_.]{3,64}")
+"""A code where a text might be: `rate_limit_exceeded`, `RateLimitExceeded`."""
+
+
+def _opened(raw: bytes) -> Members:
+    return {_name(name): bytes(value) for name, value in _members(raw).items()}
+
+
+def _name(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower() if len(name) <= 32 else ""
+
+
+def _decoded(raw: bytes) -> str | None:
+    try:
+        return _text(raw)
+    except _NOT_JSON:
+        return None
+
+
+def _valid(body: bytes) -> bytes | None:
+    """The body if it is JSON, with what is no UTF-8 in it replaced; None if it is not."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        body = body.decode("utf-8", "replace").encode()
+    try:
+        msgspec.json.decode(body, type=Raw)
+    except _NOT_JSON:
+        return None
+    return body
+
+
+def completed(start: bytes) -> bytes:
+    """The beginning of a JSON text, closed where it ends, so that what is whole in it can be read.
+
+    The member that is cut goes: it is taken back to the last comma outside a string.
+    """
+    closers: list[bytes] = []
+    cut, cut_closers = 0, b""
+    for match in _TOKEN.finditer(start):
+        token = match[0]
+        if token in (b"{", b"["):
+            closers.append(b"}" if token == b"{" else b"]")
+            if len(closers) > 64:
+                return b""
+            cut, cut_closers = match.end(), b"".join(reversed(closers))
+        elif token in (b"}", b"]"):
+            if not closers or closers.pop() != token:
+                break
+            if not closers:
+                return start[: match.end()].decode("utf-8", "replace").encode()
+            cut, cut_closers = match.end(), b"".join(reversed(closers))
+        elif token == b'"':
+            break  # a string that does not end
+        else:
+            before = start[max(match.start() - 16, 0) : match.start()].rstrip()
+            if before[-1:] == b",":
+                cut, cut_closers = start.rindex(b",", 0, match.start()), b"".join(reversed(closers))
+            elif before[-1:] == b":":
+                cut, cut_closers = match.end(), b"".join(reversed(closers))
+    return (start[:cut] + cut_closers).decode("utf-8", "replace").encode()
+
+
+def _as_json(printed: str, quote: str) -> bytes:
+    """An error inside a message: JSON, or a dict as Python prints it."""
+    if quote == "'":
+        printed = _PY_STRING.sub(_requoted, printed)
+        printed = _PY_WORD.sub(lambda match: {"None": "null", "True": "true", "False": "false"}[match[0]], printed)
+    data = printed.encode("utf-8", "replace")
+    whole = _valid(data)
+    return whole if whole is not None else completed(data)
+
+
+_PY_STRING = re.compile(r"""'((?:[^'\\\n]|\\.){0,4000})'(?=\s*[:,}\]])|"((?:[^"\\\n]|\\.){0,4000})\"""")
+_PY_WORD = re.compile(r"(?<=[:\[,] )(?:None|True|False)\b")
+
+
+def _requoted(match: re.Match[str]) -> str:
+    said: str = match[1] if match[1] is not None else match[2]
+    return msgspec.json.encode(said.replace("\\'", "'").replace('\\"', '"')).decode()

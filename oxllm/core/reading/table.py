@@ -1,0 +1,293 @@
+"""An error to a Kind: the rows in order, the first that holds wins (docs/failures.md).
+
+What an error is about is taken from its codes, else its types, else the first sentence of its message that is about
+something, else its status. Not every topic counts under every status: a 429 with "too many tokens" is a pace, a 400
+with the same words is a length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from oxllm.core import hints
+from oxllm.core.hints import Headers
+from oxllm.core.reading.shapes import Error
+from oxllm.core.reading.topics import Topic, of_code, of_message, unquoted
+from oxllm.core.rules import Kind
+
+SHORT_S = hints.HINT_MAX
+"""A hint up to this long makes a quota a pace: time cures it."""
+
+ANY = Topic(~0)
+CODED = ANY & ~(Topic.NAMED | Topic.LARGE)
+HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN
+"""What an error may be about that speaks of a member of the request: its words may be the request's, so no mark."""
+ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING | Topic.LARGE
+UNDER: dict[int, Topic] = {
+    400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
+    401: ALWAYS | Topic.KEY | Topic.MODEL,
+    403: ALWAYS | Topic.RATE | Topic.MODEL,
+    404: ALWAYS | Topic.LACKS | Topic.FOREIGN | Topic.MODEL,
+    410: ALWAYS | Topic.MODEL,
+    413: ALWAYS | Topic.CONTEXT,
+    422: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.MODEL,
+    429: ALWAYS | Topic.RATE,
+    500: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.DOWN,
+    501: ALWAYS | Topic.LACKS | Topic.DOWN,
+}
+"""What a sentence may say under a status. Under the other 5xx: DOWN beside what it may always say."""
+
+VENDORS: dict[str, Topic] = {
+    "1004": Topic.KEY,  # Zhipu, MiniMax
+    "1008": Topic.QUOTA,  # MiniMax: no balance
+    "1026": Topic.CONTENT,  # MiniMax
+    "1027": Topic.CONTENT,
+    "1039": Topic.RATE,  # MiniMax: tokens a minute
+    "1113": Topic.QUOTA,  # Zhipu: no balance
+    "1211": Topic.MODEL,  # Zhipu
+    "1261": Topic.CONTEXT,  # Zhipu
+    "1300": Topic.RATE,  # Mistral
+    "1301": Topic.CONTENT,  # Zhipu
+    "1302": Topic.RATE,  # Zhipu
+    "1303": Topic.RATE,
+    "1305": Topic.RATE,
+    "1308": Topic.QUOTA,
+    "2049": Topic.KEY,  # MiniMax
+    "3051": Topic.CONTEXT,  # Mistral
+    "3505": Topic.RATE,  # Mistral: capacity of the tier
+    "4006": Topic.QUOTA,  # Cloudflare
+    "5007": Topic.MODEL,  # Cloudflare
+    "10013": Topic.CONTENT,  # iFlytek
+    "10014": Topic.CONTENT,
+    "10019": Topic.CONTENT,
+    "10907": Topic.CONTEXT,
+    "11201": Topic.QUOTA,
+    "11202": Topic.RATE,
+    "11203": Topic.RATE,
+    "20012": Topic.MODEL,  # SiliconFlow
+    "30001": Topic.QUOTA,
+    "336103": Topic.CONTEXT,  # Baidu
+    "336501": Topic.RATE,
+    "336502": Topic.RATE,
+}
+"""Numbers as codes, read only where the words say nothing."""
+
+NAMES: dict[str, int] = {
+    "invalidrequest": 400,
+    "badrequest": 400,
+    "invalidargument": 400,
+    "failedprecondition": 400,
+    "outofrange": 400,
+    "validation": 400,
+    "invalidparameter": 400,
+    "authentication": 401,
+    "unauthenticated": 401,
+    "unauthorized": 401,
+    "paymentrequired": 402,
+    "billing": 402,
+    "permission": 403,
+    "permissiondenied": 403,
+    "forbidden": 403,
+    "accessdenied": 403,
+    "notfound": 404,
+    "requesttimeout": 408,
+    "conflict": 409,
+    "requesttoolarge": 413,
+    "unprocessableentity": 422,
+    "toomanyrequests": 429,
+    "resourceexhausted": 429,
+    "ratelimit": 429,
+    "ratelimitexceeded": 429,
+    "throttling": 429,
+    "api": 500,
+    "server": 500,
+    "internal": 500,
+    "internalserver": 500,
+    "internalservice": 500,
+    "internalfailure": 500,
+    "unknown": 500,
+    "enginecore": 500,
+    "badgateway": 502,
+    "cfbadgateway": 502,
+    "providerunavailable": 502,
+    "upstream": 502,
+    "unavailable": 503,
+    "serviceunavailable": 503,
+    "serveroverloaded": 503,
+    "serverisoverloaded": 503,
+    "slowdown": 503,
+    "overloaded": 529,
+    "engineoverloaded": 503,
+    "timeout": 504,
+    "gatewaytimeout": 504,
+    "deadlineexceeded": 504,
+}
+"""Codes and types that are HTTP errors by name, in lower case and without `_`, "error" and "exception"."""
+IMPLIED: tuple[tuple[Topic, int], ...] = (
+    (Topic.CONTENT, 400),
+    (Topic.QUOTA | Topic.RATE, 429),
+    (Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS, 400),
+    (Topic.KEY, 401),
+    (Topic.MODEL, 404),
+    (Topic.LOADING | Topic.DOWN, 503),
+    (Topic.LARGE, 413),
+)
+"""The HTTP error that a topic is where no other is named."""
+
+_CODE = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}")
+_PLAIN = re.compile(r"[^a-z]+")
+_AFFORD = re.compile(r"can only afford (\d+)", re.IGNORECASE)
+_LIMIT = re.compile(r"limit:? (\d{1,15})\b.{0,80}?requested:? (\d{1,15})\b", re.IGNORECASE | re.DOTALL)
+_REQUESTED = re.compile(r"requested:? (\d{1,15})\b.{0,80}?limit(?: is| of)?:? (\d{1,15})\b", re.IGNORECASE | re.DOTALL)
+_EMPTY = re.compile(
+    r"(?:\W|\d|error|the|requested|resource|page|path|url|route|was|is|could|be|not|found|http|code|nginx|on|this|server)*",
+    re.IGNORECASE,
+)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What an error means."""
+
+    kind: Kind
+    hint: float | None = None
+    of_target: bool = False
+
+
+class Facts:
+    """One error under one status, and what it is about."""
+
+    __slots__ = ("by_code", "error", "hint", "named", "status", "text", "topics")
+
+    def __init__(self, status: int, headers: Headers, error: Error, now_wall: float) -> None:
+        self.status = status
+        self.error = error
+        self.text = unquoted("\n".join(error.messages))
+        self.hint = hints.retry_after(headers, error.headers, error.waits, self.text, now_wall)
+        said = of_message("\n".join(error.messages))
+        self.topics = _leading(map(_of_word, error.codes), CODED) or _leading(map(_of_word, error.types), CODED)
+        self.by_code = bool(self.topics)
+        if not self.topics:
+            self.topics = _leading(said, self._may_say()) or _leading(
+                (VENDORS.get(code, Topic.NONE) for code in error.codes), CODED
+            )
+        self.named = any(topics & Topic.NAMED for topics in said) or "permodel" in error.quotas.lower()
+
+    def _may_say(self) -> Topic:
+        """What a sentence of this error may be about."""
+        usual = ALWAYS | Topic.DOWN if self.status >= 500 else ALWAYS
+        admitted = UNDER.get(self.status, usual)
+        if self.error.quoting:
+            return admitted & HARMLESS
+        if self.error.param and self.error.param != "model":
+            return admitted & HARMLESS
+        return admitted
+
+    def about(self, topics: Topic) -> bool:
+        """It is about one of these."""
+        return bool(self.topics & topics)
+
+    def code(self, topics: Topic) -> bool:
+        """A code or type says so."""
+        return self.by_code and bool(self.topics & topics)
+
+
+def _of_word(word: str) -> Topic:
+    """The topics of a code or type, unless it only repeats a status."""
+    if not _CODE.fullmatch(word) or (_plain(word) in NAMES and _plain(word) not in NAMES_THAT_COUNT):
+        return Topic.NONE
+    return of_code(word)
+
+
+NAMES_THAT_COUNT = frozenset(
+    {"authentication", "unauthenticated", "paymentrequired", "billing", "ratelimit", "ratelimitexceeded", "throttling"}
+)
+
+
+def _plain(word: str) -> str:
+    return _PLAIN.sub("", word.lower().replace("error", "").replace("exception", ""))
+
+
+def _leading(found: Iterable[Topic], admitted: Topic) -> Topic:
+    """The first that is about anything that counts."""
+    return next((topics & admitted for topics in found if topics & admitted), Topic.NONE)
+
+
+def _too_large(facts: Facts) -> bool:
+    if facts.status == 413:
+        return not any("context" in code.lower() for code in facts.error.codes)
+    if facts.status == 402:
+        afford = _AFFORD.search(facts.text)
+        return afford is not None and int(afford[1]) > 0
+    if facts.status != 429:
+        return False
+    limit, asked = _LIMIT.search(facts.text), _REQUESTED.search(facts.text)
+    over = limit is not None and int(limit[2]) > int(limit[1])
+    return over or (asked is not None and int(asked[1]) > int(asked[2])) or facts.about(Topic.LARGE)
+
+
+def _soon(facts: Facts) -> bool:
+    return facts.status in (402, 429) and facts.hint is not None and facts.hint <= SHORT_S
+
+
+def _missing(facts: Facts) -> bool:
+    if facts.about(Topic.MODEL):
+        return 400 <= facts.status < 500
+    return facts.status in (404, 410) and (facts.named or not facts.text or _EMPTY.fullmatch(facts.text) is not None)
+
+
+Row = tuple[Callable[[Facts], bool], Kind]
+ROWS: tuple[Row, ...] = (
+    (lambda facts: facts.status < 400, Kind.BAD_ANSWER),
+    (lambda facts: facts.about(Topic.CONTENT), Kind.CONTENT_REFUSED),
+    (_too_large, Kind.TOO_LARGE),
+    (_soon, Kind.RATE_LIMITED),
+    (lambda facts: facts.about(Topic.QUOTA), Kind.QUOTA),
+    (lambda facts: facts.status == 402, Kind.QUOTA),
+    (lambda facts: facts.status == 429 or facts.about(Topic.RATE), Kind.RATE_LIMITED),
+    (lambda facts: facts.status in (400, 413, 422, 500) and facts.about(Topic.CONTEXT), Kind.CONTEXT_LENGTH),
+    (lambda facts: facts.status in (400, 404) and facts.about(Topic.FOREIGN), Kind.FOREIGN_STATE),
+    (lambda facts: facts.about(Topic.LACKS), Kind.UNSUPPORTED),
+    (lambda facts: facts.status < 500 and facts.code(Topic.KEY | Topic.BARRED), Kind.AUTH),
+    (lambda facts: facts.status == 400 and facts.about(Topic.KEY | Topic.BARRED), Kind.AUTH),
+    (lambda facts: facts.status == 401 and (facts.about(Topic.KEY) or not facts.about(Topic.MODEL)), Kind.AUTH),
+    (_missing, Kind.MISSING),
+    (lambda facts: facts.status == 403, Kind.FORBIDDEN),
+    (lambda facts: facts.status == 404, Kind.NOT_FOUND),
+    (lambda facts: facts.about(Topic.LOADING), Kind.LOADING),
+    (lambda facts: facts.status >= 500 and facts.about(Topic.DOWN | Topic.MODEL), Kind.LOADING),
+    (lambda facts: facts.status >= 500 or facts.status in (408, 424, 425, 498), Kind.SERVER_ERROR),
+    (lambda facts: True, Kind.CLIENT_ERROR),
+)
+
+
+def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdict:
+    """What an error under this status means, and the hint that goes with it."""
+    facts = Facts(status, headers, error, now_wall)
+    kind = next(kind for holds, kind in ROWS if holds(facts))
+    hint = facts.hint
+    if kind is Kind.SERVER_ERROR:
+        hint = hints.retry_after_header(headers, now_wall)
+    elif kind not in (Kind.RATE_LIMITED, Kind.LOADING):
+        hint = None
+    return Verdict(
+        kind,
+        None if hint is None else min(hint, hints.HINT_MAX),
+        of_target=kind is Kind.QUOTA and (facts.named or error.relayed),
+    )
+
+
+def named_status(error: Error) -> int | None:
+    """The HTTP error that an error without a status of its own is; None if it names none."""
+    if error.status is not None:
+        return error.status
+    words = [*error.codes, *error.types]
+    for word in words:
+        status = NAMES.get(_plain(word))
+        if status is not None:
+            return status
+    topics = _leading(map(of_code, words), CODED) or _leading(of_message("\n".join(error.messages)), CODED)
+    topics = topics or _leading((VENDORS.get(code, Topic.NONE) for code in error.codes), CODED)
+    return next((status for about, status in IMPLIED if topics & about), None)

@@ -1,0 +1,267 @@
+"""Words to topics: what a code, a type or a sentence is about.
+
+A sentence is about something if a noun and a verb of it stand close to each other: "your credit balance is too low"
+has money and its end. A code is a sentence of a few words without spaces (`insufficient_quota`, `ModelNotOpen`), and
+is read by the same rules. Of a message the first sentence decides that is about anything that matters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from enum import IntFlag
+
+from oxllm.core.reading import lexicon as lex
+
+
+class Topic(IntFlag):
+    """What an error is about."""
+
+    NONE = 0
+    CONTENT = 1
+    QUOTA = 2
+    RATE = 4
+    CONTEXT = 8
+    FOREIGN = 16
+    LACKS = 32
+    KEY = 64
+    BARRED = 128
+    """The account, its organisation or its region is shut out."""
+    MODEL = 256
+    LOADING = 512
+    DOWN = 1024
+    """This model cannot run now."""
+    LARGE = 2048
+    NAMED = 4096
+    """It speaks of one model."""
+
+
+SENTENCES_MAX = 24
+WORDS_MAX = 64
+"""Of one sentence."""
+WORD_MAX = 4
+"""Words of an entry."""
+
+_FILLERS = frozenset(lex.FILLERS.split())
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|[;\n\u3002\uff1b\uff01\uff0c]+\s*")
+_WORD = re.compile(r"[a-z]+|\d+(?:[.,]\d+)*|>=?")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_URL = re.compile(r"\S+://\S+|\bwww\.\S+")
+_ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
+_NOT = re.compile(r"n['\u2019]t\b|(?<=can)not\b", re.IGNORECASE)
+_QUOTED = re.compile(
+    r"`[^`]*`?|\"[^\"]*\"?|(?<![A-Za-z0-9])'[^']*(?:'(?=[A-Za-z0-9])[^']*)*'?"
+    r"|\u201c[^\u201d]*\u201d?|\u2018[^\u2019]*\u2019?|\u300c[^\u300d]*\u300d?|\u300e[^\u300f]*\u300f?|\u00ab[^\u00bb]*\u00bb?"
+)
+_ECHO = re.compile(
+    r"\b(?:got|received|given|found|saw|input_value|input|value|values|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
+    r"|\n\s*(?:received model group|available model group)",
+    re.IGNORECASE,
+)
+"""From here to its end a sentence quotes the request."""
+
+
+def of_code(code: str) -> Topic:
+    """The topics of a code or type."""
+    spaced = _HUMP.sub(" ", code)
+    return _topics(_marks(spaced.lower()), code=True)
+
+
+def of_message(text: str) -> list[Topic]:
+    """The topics of each sentence that has any, in order. What it quotes is not read."""
+    found = []
+    for sentence in sentences(text):
+        topics = _topics(_marks(_HUMP.sub(" ", sentence).lower()), code=False)
+        if topics:
+            found.append(topics)
+    return found
+
+
+def unquoted(text: str) -> str:
+    """A message without what may be the request's words: all between quotes becomes a sign that means nothing."""
+    text = _NOT.sub(" not", text)
+    text = _URL.sub(" ", text)
+    text = _ASIDE.sub(" ", text)
+    return _QUOTED.sub(" _ ", text)
+
+
+def sentences(text: str) -> list[str]:
+    """A message's own sentences, without what is quoted."""
+    found = []
+    for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
+        echo = _ECHO.search(sentence)
+        found.append(sentence[: echo.start()] if echo is not None else sentence)
+    return found
+
+
+def stem(word: str) -> str:
+    """A word without its ending, the same for all forms of a verb or noun that matter here."""
+    for ending in ("ing", "ies", "ied", "ed", "es", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            word = word[: -len(ending)]
+            break
+    return word[:-1] if word[-1:] in ("e", "y") and len(word) > 3 else word
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in _WORD.findall(text)[:WORDS_MAX] if word not in _FILLERS]
+
+
+def _normal(word: str) -> str:
+    if word[0] == ">":
+        return "gt"
+    if word[0].isdigit():
+        return "0" if word == "0" else "#"
+    return stem(word)
+
+
+def _dictionary() -> dict[str, int]:
+    found: dict[str, int] = {}
+    for bit, entries in lex.ENTRIES:
+        for entry in entries.split(","):
+            key = " ".join(_normal(word) for word in _words(entry.strip().replace("_", " ")))
+            found[key] = found.get(key, 0) | bit
+    return found
+
+
+_ENTRIES = _dictionary()
+
+
+def _marks(text: str) -> list[int]:
+    """The bits of each word of a sentence in lower case; the longest entry counts, at its first word."""
+    stems = [_normal(word) for word in _words(text)]
+    marks = [0] * len(stems)
+    at = 0
+    while at < len(stems):
+        for length in range(min(WORD_MAX, len(stems) - at), 0, -1):
+            bits = _ENTRIES.get(" ".join(stems[at : at + length]), 0)
+            if bits:
+                marks[at] = bits
+                at += length - 1
+                break
+        at += 1
+    if not text.isascii():
+        marks += [bits for sign, bits in lex.SIGNS if sign in text]
+    return marks
+
+
+def _near(marks: list[int], one: int, other: int, gap: int) -> bool:
+    """A word of one kind stands at most `gap` words from another word of the other kind."""
+    last_one = last_other = -1000
+    for at, bits in enumerate(marks):
+        if bits & one and bits & other:
+            return True
+        if bits & one and at - last_other <= gap:
+            return True
+        if bits & other and at - last_one <= gap:
+            return True
+        if bits & one:
+            last_one = at
+        if bits & other:
+            last_other = at
+    return False
+
+
+def _topics(marks: list[int], code: bool) -> Topic:
+    every = 0
+    for bits in marks:
+        every |= bits
+    if not every:
+        return Topic.NONE
+    topics = Topic.NONE
+    for topic, holds in RULES:
+        if holds(marks, every, code):
+            topics |= topic
+    return topics
+
+
+Rule = Callable[[list[int], int, bool], bool]
+
+
+def _content(marks: list[int], every: int, code: bool) -> bool:
+    if every & lex.ACCOUNT and not every & lex.PROMPT:
+        return False
+    return bool(every & lex.MODERATED) or _near(marks, lex.POLICY, lex.FLAGGED, 8)
+
+
+def _quota(marks: list[int], every: int, code: bool) -> bool:
+    if every & lex.PACE:
+        return False
+    return (
+        bool(every & lex.OWING)
+        or _near(marks, lex.MONEY | lex.QUOTA, lex.GONE, 8)
+        or _near(marks, lex.MONEY, lex.NEEDED, 6)
+    )
+
+
+def _rate(marks: list[int], every: int, code: bool) -> bool:
+    return bool(every & lex.PACE)
+
+
+def _context(marks: list[int], every: int, code: bool) -> bool:
+    if every & lex.PACE:
+        return False
+    return (
+        _near(marks, lex.CONTEXT, lex.EXCEEDS | lex.LONG | lex.MOST, 10)
+        or _near(marks, lex.TOKENS, lex.EXCEEDS | lex.LONG, 8)
+        or _near(marks, lex.PROMPT, lex.LONG, 6)
+    )
+
+
+def _foreign(marks: list[int], every: int, code: bool) -> bool:
+    return _near(marks, lex.STORED, lex.LOST, 8)
+
+
+def _lacks(marks: list[int], every: int, code: bool) -> bool:
+    if every & lex.BOTCHED:
+        return True
+    if every & lex.REGION or _near(marks, lex.MODEL, lex.STRONG, 4):
+        return False
+    if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION):
+        return True
+    return _near(marks, lex.FEATURE, lex.LACKING, 6) or _near(marks, lex.LACKING, lex.FOR_MODEL, 3)
+
+
+def _key(marks: list[int], every: int, code: bool) -> bool:
+    return _near(marks, lex.KEY, lex.BAD, 6) or (code and bool(every & lex.KEY))
+
+
+def _barred(marks: list[int], every: int, code: bool) -> bool:
+    return _near(marks, lex.REGION | lex.ACCOUNT, lex.BARRED, 6)
+
+
+def _model(marks: list[int], every: int, code: bool) -> bool:
+    return _near(marks, lex.MODEL, lex.ABSENT, 6) or _near(marks, lex.MODEL, lex.WEAK, 3)
+
+
+def _loading(marks: list[int], every: int, code: bool) -> bool:
+    return _near(marks, lex.MODEL, lex.LOADING, 6)
+
+
+def _down(marks: list[int], every: int, code: bool) -> bool:
+    return _near(marks, lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT, 8)
+
+
+def _large(marks: list[int], every: int, code: bool) -> bool:
+    return bool(every & lex.LARGE)
+
+
+def _named(marks: list[int], every: int, code: bool) -> bool:
+    return bool(every & lex.ONE_MODEL)
+
+
+RULES: Iterable[tuple[Topic, Rule]] = (
+    (Topic.CONTENT, _content),
+    (Topic.QUOTA, _quota),
+    (Topic.RATE, _rate),
+    (Topic.CONTEXT, _context),
+    (Topic.FOREIGN, _foreign),
+    (Topic.LACKS, _lacks),
+    (Topic.KEY, _key),
+    (Topic.BARRED, _barred),
+    (Topic.MODEL, _model),
+    (Topic.LOADING, _loading),
+    (Topic.DOWN, _down),
+    (Topic.LARGE, _large),
+    (Topic.NAMED, _named),
+)
