@@ -148,6 +148,19 @@ class RequestBody:
         return len(whole), [whole]
 
 
+class PassedBody:
+    """The body of a request that names no model: sent on as it came, mostly nothing."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: Buffer) -> None:
+        self._data = bytes(data)
+
+    def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
+        """The body for any provider: its length and its parts."""
+        return len(self._data), [self._data] if self._data else []
+
+
 def _model(members: dict[str, Raw]) -> str:
     raw = members.get("model")
     if raw is None:

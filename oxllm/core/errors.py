@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+OWNER_UNAVAILABLE = "owner_unavailable"
+"""The code for an answer that only one provider has, which cannot be asked now."""
+
 
 class ApiError(msgspec.Struct, frozen=True):
     """An answer that the gateway makes itself: HTTP status and the four fields of the error object."""

@@ -30,7 +30,7 @@ from oxllm.core.budget import RetryBudget
 from oxllm.core.cooldown import Skip
 from oxllm.core.effects import END, Answer, Begin, Break, Cancel, Effect, Headers, Try, Write
 from oxllm.core.errors import ApiError, api_error
-from oxllm.core.outcome import GONE, LOST, RULES, SUCCESS, Cause, Failure, Kind, Outcome
+from oxllm.core.outcome import GONE, LOST, RULES, SUCCESS, Cause, Failure, Kind, Last, Outcome
 from oxllm.core.protocols.base import Asked, Endpoint, Protocol, Reader, Usage
 from oxllm.core.refusal import Tried, describe, refuse
 from oxllm.core.routing import Candidate, Change, Route, Router, TargetState, Ticket
@@ -88,6 +88,8 @@ class Facts(msgspec.Struct, frozen=True):
     request_id: str = ""
     timeout: float | None = None
     """Seconds after which the client says it will not wait any more."""
+    kept: bool = False
+    """It is about an answer that some provider keeps: whoever cannot be asked may be the one."""
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -508,14 +510,21 @@ class Exchange:
         effects.append(Try(attempt))
 
     def _give_up(self, now: float, effects: list[Effect], deadline: bool) -> None:
-        if self._last_resort is not None and all(o.kind is Kind.CONTEXT_LENGTH for _, o in self._tried):
+        if self._last_resort is not None and self._all_as_received():
             self.winner = self._last_resort
             self._reply_as_received(self._last_resort, effects)
-            self.error, self.cause = "the context is too long for every target", Cause.CLIENT
+            self.error, self.cause = describe(self._tried[-1][1]), Cause.CLIENT
             return
         recovery = self._router.recovery(self._route, now)
         cause = next((RULES[result.kind].cause for _, result in reversed(self._tried)), Cause.CAPACITY)
-        self._refuse(refuse(self._route.name, self._tried, recovery, deadline), cause, effects)
+        error = refuse(self._route.name, self._tried, recovery, deadline, self._facts.kept)
+        self._refuse(error, cause, effects)
+
+    def _all_as_received(self) -> bool:
+        """The last answer is worth more to the client than words of ours."""
+        if self._facts.kept and any(c.state not in self._tried_states for c in self._route.candidates):
+            return False
+        return all(RULES[result.kind].last is Last.AS_RECEIVED for _, result in self._tried)
 
     # Ending.
 
@@ -537,7 +546,7 @@ class Exchange:
             self._pass_on(attempt, result, now, effects)
         else:
             self._tried.append((attempt.candidate, result))
-            if result.kind is Kind.CONTEXT_LENGTH:
+            if RULES[result.kind].last is Last.AS_RECEIVED:
                 self._last_resort = attempt
             if not self._running:
                 self._move(CHOOSING)

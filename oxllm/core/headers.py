@@ -69,9 +69,10 @@ def upstream_head(provider: Provider, protocol: Protocol, endpoint: Endpoint, st
     lines = [
         f"{endpoint.method} {provider.path}{endpoint.path} HTTP/1.1",
         f"host: {provider.authority}",
-        "content-type: application/json",
         "accept-encoding: identity",
     ]
+    if endpoint.method == "POST":
+        lines.append("content-type: application/json")
     if "accept" not in own:
         lines.append(f"accept: {'text/event-stream' if stream else 'application/json'}")
     if provider.api_key:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import ceil
 
 from oxllm.core.cooldown import Skip
-from oxllm.core.errors import ApiError, api_error
+from oxllm.core.errors import OWNER_UNAVAILABLE, ApiError, api_error
 from oxllm.core.outcome import Kind, Outcome
 from oxllm.core.routing import Candidate
 
@@ -24,11 +24,11 @@ Recovery = tuple[float | None, list[tuple[Candidate, Skip | None, float | None]]
 _WAITS = (Kind.RATE_LIMITED, Kind.QUOTA)
 
 
-def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: bool) -> ApiError:
+def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: bool, kept: bool = False) -> ApiError:
     """The error for a request to `model` whose attempts all failed.
 
-    `deadline`: the client's time ended it. A request whose targets all said that the context is too long
-    does not come here: its last answer goes to the client as it is.
+    `deadline`: the client's time ended it. `kept`: it is about an answer that only its provider has. A request whose
+    targets all said something that is worth more to the client than our words does not come here.
     """
     soonest, states = recovery
     outcomes = {id(candidate): outcome for candidate, outcome in tried}
@@ -36,6 +36,9 @@ def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: boo
     reasons = [f"{_name(candidate)}: {describe(outcome)}" for candidate, outcome in tried]
     reasons += [f"{_name(candidate)}: {_why(skip, left)}" for candidate, skip, left in unusable]
     detail = "; ".join(reasons) or "it has no enabled target"
+    if kept and not deadline and (unusable or not tried):
+        error = f"the provider that has the answer cannot be asked now: {detail}"
+        return _later(503, error, OWNER_UNAVAILABLE, soonest)
     kinds = {outcome.kind for outcome in outcomes.values()}
     skips = {skip for _, skip, _ in unusable}
     if (kinds or skips) and kinds.issubset(_WAITS) and skips <= {Skip.COOLING, Skip.QUOTA}:

@@ -28,6 +28,7 @@ from oxllm.core.breaker import Breaker, State
 from oxllm.core.cooldown import Cooldown
 from oxllm.core.cooldown import Skip as Skip  # noqa: PLC0414  exported: callers get reasons from here
 from oxllm.core.outcome import RULES, Effect, Kind, Outcome
+from oxllm.core.owners import Owner
 from oxllm.core.stats import (
     Counters,
     ProviderSnapshot,
@@ -67,10 +68,12 @@ class Change(msgspec.Struct, frozen=True):
 class ProviderState:
     """What is known of a provider while the process lives."""
 
-    __slots__ = ("breaker", "cooldown", "in_flight", "limit", "name", "patience", "plan", "targets")
+    __slots__ = ("breaker", "cooldown", "in_flight", "limit", "name", "owner", "patience", "plan", "targets")
 
     def __init__(self, provider: plans.Provider, breaker: plans.Breaker) -> None:
         self.name = provider.name
+        self.owner: Owner = provider.name, provider.base_url
+        """What is remembered of it by the answers that it made."""
         self.breaker = Breaker(breaker)
         self.cooldown = Cooldown()
         """Marks that hold for every target."""
@@ -177,9 +180,14 @@ class Route:
         speaking = [candidate for candidate in self.candidates if protocol in candidate.plan.protocols]
         if len(speaking) == len(self.candidates):
             return self
-        if not speaking:
-            return None
-        return Route(self.name, speaking, self.request, self.hedge_after, self.hold_back, self.counters)
+        return self._over(speaking) if speaking else None
+
+    def at(self, owner: Owner) -> Route:
+        """The route over its candidates at one provider; it may have none."""
+        return self._over([candidate for candidate in self.candidates if candidate.state.provider.owner == owner])
+
+    def _over(self, candidates: list[Candidate]) -> Route:
+        return Route(self.name, candidates, self.request, self.hedge_after, self.hold_back, self.counters)
 
 
 class Ticket:
@@ -204,12 +212,15 @@ ENDED = -1
 class Router:
     """All routes of one configuration, over the states that outlive it."""
 
-    __slots__ = ("_predictive", "_rng", "_routes", "_virtual", "providers")
+    __slots__ = ("_keeping", "_predictive", "_request", "_rng", "_routes", "_virtual", "providers")
 
     def __init__(self, plan: plans.Plan, rng: random.Random, previous: Router | None = None) -> None:
         """Routes for `plan`. With `previous`, whose time is over, take on the states of what is still the same."""
         self._rng = rng
         self._predictive = plan.server.predictive_cooldown
+        self._request = plan.request
+        self._keeping: RequestCounters = previous._keeping if previous is not None else RequestCounters()
+        """Of requests for answers that providers keep: they name no model."""
         self.providers: dict[str, ProviderState] = {}
         """Enabled ones, by name, in file order."""
         for provider in plan.providers:
@@ -267,6 +278,18 @@ class Router:
 
     def _is_healthy(self, route: Route, now: float) -> bool:
         return any(self.skip(candidate.state, now) in HEALTHY for candidate in route.candidates)
+
+    def keepers(self, protocol: str, now: float, owner: Owner | None = None) -> Route:
+        """The route of a request for an answer that is kept: one target of each provider that speaks a protocol, in
+        file order, or of its owner alone. Such a request names no model, so that a mark of one does not matter while
+        the provider has another."""
+        candidates: list[Candidate] = []
+        for provider in self.providers.values():
+            if protocol in provider.plan.protocols and provider.targets and owner in (None, provider.owner):
+                targets = provider.targets.values()
+                target = next((one for one in targets if self.skip(one, now) is None), next(iter(targets)))
+                candidates.append(Candidate(target, len(candidates) + 1, 1, provider.plan.timeouts))
+        return Route(protocol, candidates, self._request, counters=self._keeping)
 
     # Choosing.
 

@@ -10,7 +10,7 @@ import asyncio
 from math import inf
 
 from oxllm.core.attempt import Attempt, Phase
-from oxllm.core.body import RequestBody
+from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.budget import HELD_FREE, HeldHolder
 from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Headers, Try, Write
 from oxllm.core.exchange import Exchange, Facts, State
@@ -151,7 +151,7 @@ class Relay:
         runtime: Runtime,
         generation: Generation,
         request: Request,
-        body: RequestBody,
+        body: RequestBody | PassedBody,
         facts: Facts,
         route: Route,
         extra_headers: list[tuple[bytes, bytes]],
@@ -164,7 +164,7 @@ class Relay:
         self.route = route
         self.now = runtime.now
         self.trace = runtime.journal.trace(request.get(b"traceparent"))
-        self._body: RequestBody | None = body
+        self._body: RequestBody | PassedBody | None = body
         self._extra_headers = extra_headers
         self._legs: list[Leg] = []
         self._over = False
@@ -249,10 +249,19 @@ class Relay:
         if self._body is not None and (exchange.state is COMMITTED or exchange.state is DONE):
             self._body = None
             self.request.release()
+            self._remember()
         if exchange.state is DONE:
             self._finish()
         elif exchange.wake_at < self.runtime.next_sweep:
             self.arm()
+
+    def _remember(self) -> None:
+        """The client has begun to get an answer: who made it may be asked for it again."""
+        winner = self.exchange.winner
+        if winner is not None and winner.reader is not None:
+            answer = winner.reader.id or self.facts.endpoint.answer
+            if answer:
+                self.runtime.owners.remember(answer, winner.candidate.state.provider.owner)
 
     def _with_extra(self, fields: Headers) -> Headers:
         return [*fields, *self._extra_headers] if self._extra_headers else fields

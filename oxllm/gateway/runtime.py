@@ -13,6 +13,7 @@ from oxllm import plan as plans
 from oxllm.core import headers
 from oxllm.core.budget import BodyBudget, RetryBudget
 from oxllm.core.exchange import Facts
+from oxllm.core.owners import Owners
 from oxllm.core.protocols.registry import EndpointTable
 from oxllm.core.routing import Router
 from oxllm.gateway.observe.journal import Journal
@@ -40,13 +41,14 @@ class Generation:
         self._heads: dict[tuple[str, str, bool], bytes] = {}
 
     def upstream_head(self, provider: plans.Provider, facts: Facts) -> bytes:
-        """The request head for `provider`, made once for each kind of request."""
-        key = (provider.name, facts.endpoint.path, facts.asked.stream)
+        """The request head for `provider`, made once for each kind of request, and anew for each single answer."""
+        protocol, endpoint, stream = facts.protocol, facts.endpoint, facts.asked.stream
+        if endpoint.answer:
+            return headers.upstream_head(provider, protocol, endpoint, stream)
+        key = provider.name, endpoint.path, stream
         head = self._heads.get(key)
         if head is None:
-            head = self._heads[key] = headers.upstream_head(
-                provider, facts.protocol, facts.endpoint, facts.asked.stream
-            )
+            head = self._heads[key] = headers.upstream_head(provider, protocol, endpoint, stream)
         return head
 
 
@@ -79,6 +81,7 @@ class Runtime:
         "loop",
         "next_sweep",
         "now",
+        "owners",
         "pool",
         "relays",
         "rng",
@@ -105,6 +108,7 @@ class Runtime:
         """When the clocks of all relays are looked at next, in loop time."""
         self.bodies = BodyBudget(generation.plan.server.max_buffered_bytes)
         self.held = pool.held
+        self.owners = Owners()
         self.generation = generation
         """The config that runs. A request keeps the one that it began with."""
         self.relays: dict[Alarmed, None] = {}

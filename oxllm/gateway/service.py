@@ -7,7 +7,7 @@ from math import inf
 
 import msgspec
 
-from oxllm.core.body import BadBody, RequestBody
+from oxllm.core.body import BadBody, PassedBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.exchange import Facts
 from oxllm.core.protocols.base import Endpoint, Protocol
@@ -91,7 +91,8 @@ class Service:
         """Head and body are there."""
         found = self._endpoint(request)
         if found is not None:
-            self._relay(request, *found)
+            relay = self._recall if found[1].keeps else self._relay
+            relay(request, *found)
         elif self._admin.knows(request.path):
             self._admin.serve(request)
         elif (path := _strip_v1(request.path)) == b"/models":
@@ -198,8 +199,25 @@ class Service:
         if speaking is None:
             self._refuse(request, _not_spoken(route, protocol))
             return
-        facts = Facts(protocol, endpoint, asked, request.id, client_timeout(request))
+        owner = None if asked.previous is None else self._runtime.owners.owner(asked.previous)
+        if owner is not None:
+            speaking = speaking.at(owner)
+        facts = Facts(protocol, endpoint, asked, request.id, client_timeout(request), owner is not None)
         Relay(self._runtime, generation, request, body, facts, speaking, self._cors_headers(request)).start()
+
+    def _recall(self, request: Request, protocol: Protocol, endpoint: Endpoint) -> None:
+        """A request for an answer that a provider keeps: it goes to who made it, or to one after the other."""
+        generation, owners = self._runtime.generation, self._runtime.owners
+        name = unescape(generation.endpoints.answer(request.path))
+        about = endpoint.about(name)
+        if about is None:
+            self._refuse(request, api_error(404, f"there is no answer {name[:200]!r}", "not_found"))
+            return
+        route = generation.router.keepers(protocol.name, self._runtime.now(), owners.owner(name))
+        asked = protocol.asked_about(request.query)
+        facts = Facts(protocol, about, asked, request.id, client_timeout(request), True)
+        body = PassedBody(request.body)
+        Relay(self._runtime, generation, request, body, facts, route, self._cors_headers(request)).start()
 
     def _no_model(self, model: str) -> ApiError:
         close = self._runtime.generation.router.similar(model)

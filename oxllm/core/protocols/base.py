@@ -43,12 +43,30 @@ class Usage(msgspec.Struct, frozen=True):
     """Of the completion's."""
 
 
+ANSWER_ID = "{id}"
+"""What stands for an answer's id in the path of an endpoint."""
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:=~+-]{0,511}")
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """A path that is proxied."""
 
     method: str
     path: str
     """Under a provider's base URL, and under our /v1."""
+    answer: str = ""
+    """The id in the path, of the endpoint for one answer."""
+
+    @property
+    def keeps(self) -> bool:
+        """It is about an answer that some provider keeps, and names it in its path."""
+        return ANSWER_ID in self.path
+
+    def about(self, answer: str) -> Endpoint | None:
+        """The endpoint for one answer; None if nobody gives such an id (`..` would lead elsewhere)."""
+        if _PLAIN_ID.fullmatch(answer) is None:
+            return None
+        return Endpoint(self.method, self.path.replace(ANSWER_ID, answer), answer)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -72,7 +90,7 @@ class Reader:
     attributes after each call.
     """
 
-    __slots__ = ("complete", "content", "dropped", "failure", "finished", "told", "usage", "working")
+    __slots__ = ("complete", "content", "dropped", "failure", "finished", "id", "told", "usage", "working")
 
     def __init__(self) -> None:
         self.content = 0
@@ -88,6 +106,8 @@ class Reader:
         self.told = False
         """The failure was in the provider's own words, and they have been passed on to the client."""
         self.usage: Usage | None = None
+        self.id: str | None = None
+        """The answer's own, by which its provider may be asked for it again."""
         self.dropped = 0
         """Events that nobody knows, and that were not passed on."""
 
@@ -288,6 +308,10 @@ class Protocol:
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
         """What a request asks for. Raises BadBody."""
+        return Asked()
+
+    def asked_about(self, query: bytes) -> Asked:
+        """What a request for an answer that is kept asks for: it has no body."""
         return Asked()
 
     def check_head(self, status: int, headers: Headers, asked: Asked) -> Outcome | None:

@@ -5,10 +5,10 @@ Only those are imported that some provider speaks: each costs the serving proces
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from importlib import import_module
 
-from oxllm.core.protocols.base import Endpoint, Protocol
+from oxllm.core.protocols.base import ANSWER_ID, Endpoint, Protocol
 
 NAMES = ("chat", "completions", "embeddings", "responses", "messages", "json")
 """Each is a file of this package with its `PROTOCOL`."""
@@ -23,21 +23,26 @@ def named(name: str) -> Protocol:
 class EndpointTable:
     """The paths of some protocols, with and without /v1 before them."""
 
-    __slots__ = ("_methods",)
+    __slots__ = ("_keeping", "_methods")
 
     def __init__(self, names: Container[str]) -> None:
         self._methods: dict[bytes, dict[str, tuple[Protocol, Endpoint]]] = {}
         """By path, then by method."""
+        self._keeping: list[tuple[bytes, bytes, bytes]] = []
+        """Of the paths that name an answer: what is before its id and behind it, and the key in `_methods`."""
         for protocol in [named(name) for name in NAMES if name in names]:
             for endpoint in protocol.endpoints:
                 for prefix in (b"/v1", b""):
-                    methods = self._methods.setdefault(prefix + endpoint.path.encode(), {})
+                    path = prefix + endpoint.path.encode()
+                    if endpoint.keeps and path not in self._methods:
+                        before, _, behind = path.partition(ANSWER_ID.encode())
+                        self._keeping.append((before, behind, path))
+                    methods = self._methods.setdefault(path, {})
                     methods[endpoint.method] = protocol, endpoint
 
     def find(self, method: str, path: bytes) -> tuple[Protocol, Endpoint] | None:
         """What a request is for; None if it is for no provider."""
-        methods = self._methods.get(path)
-        return None if methods is None else methods.get(method)
+        return self._at(path).get(method)
 
     def speaker(self, path: bytes) -> Protocol | None:
         """Whose path it is, whatever it is asked with; None if it is no provider's."""
@@ -45,4 +50,21 @@ class EndpointTable:
 
     def methods(self, path: bytes) -> tuple[bytes, ...]:
         """What a path can be asked with; nothing if it is no provider's."""
-        return tuple(method.encode() for method in self._methods.get(path, ()))
+        return tuple(method.encode() for method in self._at(path))
+
+    def answer(self, path: bytes) -> bytes:
+        """The id, as it is written, of the answer that a path names; nothing if it names none."""
+        return next((path[len(before) : len(path) - len(behind)] for before, behind, _ in self._fitting(path)), b"")
+
+    def _at(self, path: bytes) -> dict[str, tuple[Protocol, Endpoint]]:
+        methods = self._methods.get(path)
+        if methods is None:
+            methods = next((self._methods[key] for _, _, key in self._fitting(path)), {})
+        return methods
+
+    def _fitting(self, path: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+        for before, behind, key in self._keeping:
+            if path.startswith(before) and path.endswith(behind):
+                answer = path[len(before) : len(path) - len(behind)]
+                if answer and b"/" not in answer:
+                    yield before, behind, key

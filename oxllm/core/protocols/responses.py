@@ -36,11 +36,12 @@ import msgspec
 from msgspec import Raw
 
 from oxllm.core.body import RequestBody
-from oxllm.core.errors import ApiError, api_error
+from oxllm.core.errors import OWNER_UNAVAILABLE, ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.named_events import END, LARGE, NamedDecoder
 from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.base import (
+    ANSWER_ID,
     EMPTY,
     NOT_JSON,
     NOTHING,
@@ -60,8 +61,6 @@ USAGE_MAX = 1024
 """Bytes of the usage of an answer that is read from an event which is passed on as it comes."""
 OVERLOADED = "server_is_overloaded"
 """The code at which agents ask again a few times instead of dozens."""
-OWNER_UNAVAILABLE = "owner_unavailable"
-"""The code for an answer that only one provider knows, which cannot be asked now."""
 RETRY_AFTER_S = 1
 """For refusals that have no time of their own."""
 
@@ -171,6 +170,15 @@ class _Response(msgspec.Struct, gc=False):
     usage: Raw = NOTHING
 
 
+class _Kept(msgspec.Struct, gc=False):
+    """What a provider says of an answer that it keeps."""
+
+    id: Raw = NOTHING
+    object: Raw = NOTHING
+    data: Raw = NOTHING
+    error: Raw = NOTHING
+
+
 class _Identity(msgspec.Struct, gc=False):
     """What our own `response.failed` repeats of the answer that broke off."""
 
@@ -183,11 +191,13 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
 _decode_parts = msgspec.json.Decoder(list[_Part]).decode
 _decode_usage = msgspec.json.Decoder(_Usage).decode
+_decode_kept = msgspec.json.Decoder(_Kept).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 _TYPE_FIRST = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]{1,64})"')
+_ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([!-~]{1,512}?)"')
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})\b')
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
 _USAGE_KEY = b'"usage"'
@@ -279,12 +289,14 @@ def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError)
 class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = ("_decoder", "_identity", "_large", "_last", "_sequence", "_tail", "_wall")
+    __slots__ = ("_decoder", "_identity", "_large", "_last", "_sequence", "_stored", "_tail", "_wall")
 
-    def __init__(self, wall: float) -> None:
+    def __init__(self, wall: float, stored: bool = True) -> None:
         super().__init__()
         self._decoder = NamedDecoder()
         self._wall = wall
+        self._stored = stored
+        """Its answer may be asked for again."""
         self._identity: _Identity | None = None
         self._sequence = -1
         """The last that was seen."""
@@ -294,11 +306,6 @@ class StreamReader(Reader):
         """Of that event, its usage as far as it has come."""
         self._last = b""
         """Of that event, the last byte that is no white space."""
-
-    @property
-    def id(self) -> str | None:
-        """The answer's, once it is known."""
-        return None if self._identity is None else self._identity.id
 
     @property
     def pending(self) -> int:
@@ -384,10 +391,15 @@ class StreamReader(Reader):
         elif says is ADDED:
             self._add(event.item)
         elif says is PREAMBLE:
-            self._identity = self._identity or read_identity(event.response)
+            self._identify(event.response)
         elif says is WHOLE:
-            self._identity = self._identity or read_identity(event.response)
+            self._identify(event.response)
             self._end(read_usage(_response(event.response).usage))
+
+    def _identify(self, response: Raw) -> None:
+        if self._identity is None:
+            self._identity = read_identity(response)
+            self.id = self._identity.id if self._identity is not None and self._stored else None
 
     def _add(self, raw: Raw) -> None:
         try:
@@ -481,15 +493,16 @@ class StreamReader(Reader):
 class ResponseReader(PlainReader):
     """Reads an answer that is no stream: a response object."""
 
-    __slots__ = ("_background", "_wall", "id")
+    __slots__ = ("_background", "_stored", "_wall")
     START = re.compile(rb'"(?:output|status)"\s*:\s*["\[]')
 
-    def __init__(self, background: bool, wall: float) -> None:
+    def __init__(self, background: bool, wall: float, stored: bool = True) -> None:
         super().__init__()
         self._background = background
         """It may be the promise of an answer."""
         self._wall = wall
-        self.id: str | None = None
+        self._stored = stored
+        """It may be asked for again."""
 
     def check(self, body: bytes) -> Outcome | None:
         """Completed, or as far as it was to go."""
@@ -497,12 +510,38 @@ class ResponseReader(PlainReader):
         status = bytes(response.status).strip(b'"')
         if status in WHOLE_STATUSES or (self._background and status in PENDING_STATUSES):
             self.usage = read_usage(response.usage)
-            identity = read_identity(body)
+            identity = read_identity(body) if self._stored else None
             self.id = None if identity is None else identity.id
             return None
         if response.error not in EMPTY:
             return in_band(b'{"error":%b}' % bytes(response.error), self._wall)
         return Outcome(Kind.BAD_ANSWER, "no response that is completed")
+
+    def _begin(self) -> bytes:
+        found = _ID_FIRST.match(self._held) if self._stored else None
+        self.id = None if found is None else found[1].decode()
+        return super()._begin()
+
+
+class KeptReader(PlainReader):
+    """Reads what a provider says of an answer that it keeps: the answer whatever its status, a list, or that it is
+    deleted."""
+
+    __slots__ = ("_wall",)
+    START = re.compile(rb'"(?:id|object|data)"\s*:')
+
+    def __init__(self, wall: float) -> None:
+        super().__init__()
+        self._wall = wall
+
+    def check(self, body: bytes) -> Outcome | None:
+        """Anything but an error."""
+        kept = _decode_kept(body)
+        if any(value not in EMPTY for value in (kept.id, kept.object, kept.data)):
+            return None
+        if kept.error not in EMPTY:
+            return in_band(body, self._wall)
+        return Outcome(Kind.BAD_ANSWER, "neither an answer nor a list")
 
 
 class ResponsesAsked(Asked, frozen=True):
@@ -510,6 +549,10 @@ class ResponsesAsked(Asked, frozen=True):
 
     background: bool = False
     """The answer may be the promise of one."""
+    stored: bool = True
+    """Its provider keeps it."""
+    about: bool = False
+    """It is about an answer that was given before."""
 
 
 class Responses(Protocol):
@@ -517,24 +560,45 @@ class Responses(Protocol):
 
     __slots__ = ()
     name = "responses"
-    endpoints = (Endpoint("POST", "/responses"),)
+    endpoints = (
+        Endpoint("POST", "/responses"),
+        Endpoint("GET", f"/responses/{ANSWER_ID}"),
+        Endpoint("DELETE", f"/responses/{ANSWER_ID}"),
+        Endpoint("POST", f"/responses/{ANSWER_ID}/cancel"),
+        Endpoint("GET", f"/responses/{ANSWER_ID}/input_items"),
+    )
     break_is_clean = True
+    passes_query = True
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """A stream or not, in the background or not, and what it continues. What is odd is the provider's to judge."""
+        """A stream or not, in the background or not, kept or not, and what it continues. What is odd there is the
+        provider's to judge."""
         return ResponsesAsked(
             body.flag("stream"),
             previous=_text(body.member("previous_response_id")),
             background=body.member("background") == _TRUE,
+            stored=body.member("store") != _FALSE,
         )
+
+    def asked_about(self, query: bytes) -> Asked:
+        """An answer that is kept may be streamed again."""
+        return ResponsesAsked(b"stream=true" in query.split(b"&"), about=True)
+
+    def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
+        """Who does not have an answer, or keeps none at all, says nothing of a model."""
+        if status in (404, 405) and isinstance(asked, ResponsesAsked) and asked.about:
+            return Outcome(Kind.FOREIGN_STATE, f"HTTP {status}: not its answer", status)
+        return super().classify(asked, status, headers, body, wall)
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
         """Reads the events of a response."""
-        return StreamReader(wall)
+        return StreamReader(wall, not isinstance(asked, ResponsesAsked) or asked.stored)
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
-        """Reads one response."""
-        return ResponseReader(isinstance(asked, ResponsesAsked) and asked.background, wall)
+        """Reads one response, or what is said of one that is kept."""
+        if not isinstance(asked, ResponsesAsked):
+            return ResponseReader(False, wall)
+        return KeptReader(wall) if asked.about else ResponseReader(asked.background, wall, asked.stored)
 
     def refusal(self, error: ApiError) -> ApiError:
         """Agents ask again dozens of times at a 503 without a code that they know, and at any status but 400 where
@@ -565,7 +629,7 @@ class Responses(Protocol):
 
 WHOLE_STATUSES = (b"completed", b"incomplete")
 PENDING_STATUSES = (b"queued", b"in_progress")
-_TRUE = Raw(b"true")
+_TRUE, _FALSE = Raw(b"true"), Raw(b"false")
 
 
 class _Error(msgspec.Struct, gc=False):

@@ -542,5 +542,6 @@ def test_a_long_plain_answer_is_passed_on_but_for_its_end() -> None:
     out = reader.feed(body)
     assert body.startswith(out)
     assert 0 < len(out) < len(body)
+    assert reader.id == ID
     assert reader.eof() is None
     assert out + reader.closing() == body

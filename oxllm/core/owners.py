@@ -1,0 +1,43 @@
+"""Whose answer is it? Answers that a provider keeps can be asked for, continued and deleted there, and nowhere else.
+
+What is remembered of an answer is a number that its id hashes to (SipHash of 64 bits, with a key of this process) and
+who made it: some 70 bytes, however long the id. The least recently used goes first. A process whose config is read
+again goes on with the same memory; a new one begins with none, and then asks each provider in turn.
+"""
+
+from __future__ import annotations
+
+OWNERS_MAX = 4096
+"""Answers that are remembered: some 300 KB of them, days of a team's work, or minutes of a crowd's. One that is
+forgotten is still found, only not at once."""
+
+Owner = tuple[str, str]
+"""A provider's name and base URL: another server under the same name has not made the answer."""
+
+
+class Owners:
+    """Which provider made which answer."""
+
+    __slots__ = ("_owners",)
+
+    def __init__(self) -> None:
+        self._owners: dict[int, Owner] = {}
+        """In the order of their last use."""
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def remember(self, answer: str, owner: Owner) -> None:
+        """This provider has given the id."""
+        owners, key = self._owners, hash(answer)
+        owners.pop(key, None)
+        owners[key] = owner
+        if len(owners) > OWNERS_MAX:
+            del owners[next(iter(owners))]
+
+    def owner(self, answer: str) -> Owner | None:
+        """Who has given it; None if nobody remembers."""
+        owner = self._owners.get(hash(answer))
+        if owner is not None:
+            self.remember(answer, owner)
+        return owner
