@@ -15,6 +15,7 @@ from oxllm.gateway import systemd
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.life import DONE, DRAINING, LAME, Life
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.reactor.sockets import Listening
 from oxllm.gateway.runtime import Runtime
 
 LOOK_S = 0.05
@@ -37,7 +38,7 @@ class Drain:
         self._server = server
         self._log = log
         self._turns = 0
-        self.listeners: Sequence[asyncio.Server] = ()
+        self.listeners: Sequence[Listening] = ()
         """Who accepts connections."""
         self.done: asyncio.Future[None] = loop.create_future()
 

@@ -25,9 +25,9 @@ from oxllm import runfile
 from oxllm.gateway import systemd
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.client.connection import CROWD_MAX
-from oxllm.gateway.client.server import Server
 from oxllm.gateway.memory import Trimmer
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.reactor.sockets import accept, loop_maker
 
 BACKLOG = 1024
 """Connections that the kernel holds for us (net.core.somaxconn caps it): of 1,000 clients at once none is refused."""
@@ -53,11 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(sys.argv[1:] if argv is None else argv)
     try:
         plan = _read_plan(int(options.get("plan-fd", "-1")))
+        new_loop = loop_maker(os.environ.get("OXLLM_SOCKETS", ""))
         sockets = systemd.sockets() or listen(plan.server)
     except (plans.PlanError, BindError, ValueError) as error:
         sys.stderr.write(f"oxllm: {error}\n")
         return 1
-    return _run(asyncio.new_event_loop(), plan, sockets, json_log=options.get("log-format") == "json")
+    return _run(new_loop(), plan, sockets, json_log=options.get("log-format") == "json")
 
 
 def _options(argv: Sequence[str]) -> dict[str, str]:
@@ -155,7 +156,8 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     gateway = Gateway(loop, plan, log, rng, time.time, connections=connections)
     drain, run = gateway.drain, _RunFile(sockets[0], log)
     gateway.vitals.addresses = tuple(map(_url, sockets))
-    drain.listeners = [loop.run_until_complete(_accept(loop, gateway.server, sock)) for sock in sockets]
+    make = gateway.server.protocol
+    drain.listeners = [loop.run_until_complete(accept(sock, make, ACCEPTED_AT_ONCE, BACKLOG)) for sock in sockets]
 
     def adopt(plan: plans.Plan) -> None:
         connections, warning = raise_file_limit(plan.server)
@@ -183,13 +185,6 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     run.remove()
     loop.close()
     return 0
-
-
-async def _accept(loop: asyncio.AbstractEventLoop, server: Server, sock: socket.socket) -> asyncio.Server:
-    """Serve what comes in at `sock`."""
-    listener = await loop.create_server(server.protocol, sock=sock, backlog=ACCEPTED_AT_ONCE)
-    sock.listen(BACKLOG)  # to asyncio both are one number
-    return listener
 
 
 class _Complaints:

@@ -1,39 +1,98 @@
-"""What our connections ask of the transport under them: asyncio's has more, and another one needs no more than this."""
+"""What a connection stands on, and what it is to that: the two sides of one interface.
+
+A `Transport` is what asyncio calls one, with two differences that let writes be gathered. What is written may go out
+only at the end of the turn, when all that was ready has been read; until then it is no part of the write buffer. And
+a `Peer` hears by `unsent` that the kernel did not take all of it, since it cannot ask straight after a write.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
+
+HIGH = 64 * 1024
+"""The write buffer's high-water mark where nobody sets another, as asyncio's; the low one is a quarter of it."""
 
 
-class Transport(Protocol):
-    """A stream of bytes to a peer, as a connection uses it."""
+class Transport:
+    """One connection. Once it is closed its methods do nothing."""
+
+    __slots__ = ()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send, now or as the peer takes it. What waits is kept as it is: hand over no view of a shared buffer."""
-
-    def write_eof(self) -> None:
-        """Shut our side once all is sent."""
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes that wait for the peer."""
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Past `high` bytes waiting the protocol's `pause_writing` is called, at `low` its `resume_writing`."""
+        """Send, in order, now or at the end of this turn. RuntimeError after `write_eof`."""
+        raise NotImplementedError
 
     def pause_reading(self) -> None:
-        """Hand over nothing more until `resume_reading`."""
+        """Read no more. What is being read now still comes."""
+        raise NotImplementedError
 
     def resume_reading(self) -> None:
         """Read again."""
+        raise NotImplementedError
 
-    def is_closing(self) -> bool:
-        """Whether it is closed, or will be once what waits is sent."""
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """`pause_writing` above `high` bytes in the write buffer, `resume_writing` at `low` or less."""
+        raise NotImplementedError
 
-    def close(self) -> None:
-        """Close once what waits is sent."""
-
-    def abort(self) -> None:
-        """Close now."""
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the kernel has refused so far."""
+        raise NotImplementedError
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`peername`, `sockname`, or the `socket` if there is one."""
+        """`socket`, `peername` or `sockname`, of what has them."""
+        return default
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Another peer takes over."""
+        raise NotImplementedError
+
+    def is_closing(self) -> bool:
+        """Closed, or about to be."""
+        raise NotImplementedError
+
+    def write_eof(self) -> None:
+        """No more is written: the other side sees the end. OSError if it has gone."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Read no more, and close once all that was written has been taken."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Close now. What the kernel has refused is lost."""
+        raise NotImplementedError
+
+
+class Peer:
+    """What stands on a transport. `connection_made` comes first, `connection_lost` last and once."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: Any) -> None:
+        """It is open."""
+        raise NotImplementedError
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed: by us (None), or by the error that broke it. Never from within a call of ours."""
+        raise NotImplementedError
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next read goes; all peers may share it. Not empty."""
+        raise NotImplementedError
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much was read into it."""
+        raise NotImplementedError
+
+    def eof_received(self) -> bool | None:
+        """The other side writes no more. It is then closed, unless this says True."""
+        raise NotImplementedError
+
+    def pause_writing(self) -> None:
+        """The write buffer is above its mark."""
+
+    def resume_writing(self) -> None:
+        """It is down again."""
+
+    def unsent(self) -> None:
+        """The write buffer was empty, and is not."""

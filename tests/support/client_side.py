@@ -20,6 +20,7 @@ from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.client.states import State
 from oxllm.gateway.life import DRAINING, LAME, Life
+from oxllm.gateway.transport import Transport
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 
@@ -61,11 +62,10 @@ class Clock:
         self.now = end
 
 
-class FakeTransport(asyncio.Transport):
+class FakeTransport(Transport):
     """Keeps what is written. `stuck` makes it keep it as unsent, as a client does that takes nothing."""
 
     def __init__(self, clock: Clock, protocol: ClientConnection) -> None:
-        super().__init__({"peername": ("192.0.2.7", 50000), "sockname": ("127.0.0.1", 8080)})
         self._clock = clock
         self._protocol = protocol
         self.sent = bytearray()
@@ -79,10 +79,14 @@ class FakeTransport(asyncio.Transport):
     def write(self, data: Any) -> None:
         assert not self.eof, "write after write_eof"
         assert not self.closing, "write after close"
+        first = not self.unsent
         self.unsent += data
         if not self.stuck:
             self.take(len(self.unsent))
-        elif len(self.unsent) > self._high and not self._full:
+            return
+        if first:
+            self._protocol.unsent()
+        if len(self.unsent) > self._high and not self._full:
             self._full = True
             self._protocol.pause_writing()
 
@@ -98,6 +102,9 @@ class FakeTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         return len(self.unsent)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return {"peername": ("192.0.2.7", 50000), "sockname": ("127.0.0.1", 8080)}.get(name, default)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert high is not None

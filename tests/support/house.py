@@ -23,6 +23,7 @@ from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.resolver import Address
 from tests.support.virtual import MemoryTransport, VirtualLoop, connect
 
@@ -229,7 +230,7 @@ class House:
     def wall(self) -> float:
         return WALL + self.loop.time() - 1000.0
 
-    async def _dial(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+    async def _dial(self, address: Address, port: int, protocol: Peer) -> Transport:
         name = self._ports.get(port)
         if name is None:
             raise ConnectionRefusedError(111, "Connection refused")

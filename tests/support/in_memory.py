@@ -27,6 +27,7 @@ from oxllm.core.outcome import Outcome
 from oxllm.core.routing import Candidate, Change, Route, Router, Skips, TargetState, Ticket
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.transport import Transport
 from oxllm.gateway.upstream.resolver import Address
 from oxllm.sim import testing
 from oxllm.sim.provider import exchange as sim_exchange
@@ -39,7 +40,7 @@ from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import engine
 from oxllm.sim.serve.connection import ProviderProtocol
 from oxllm.sim.serve.player import Gates
-from tests.support.virtual import CHUNK, VirtualLoop, connect
+from tests.support.virtual import CHUNK, End, VirtualLoop, connect
 
 WALL = 1_750_000_000.0
 """The date when a world begins."""
@@ -501,7 +502,7 @@ class World:
             asyncio.set_event_loop(None)
             self.loop.close()
 
-    async def dial(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+    async def dial(self, address: Address, port: int, protocol: End) -> Transport:
         provider = self._by_port[port]
         fault = provider.listener(self.loop.time())
         await asyncio.sleep(0.001)
@@ -544,7 +545,7 @@ class World:
     def _arrive(self, visit: Visit) -> None:
         connect(self.loop, visit, self.front(), ("127.0.0.1", 50000 + len(self.visits)), cut=self._cut)
 
-    def front(self) -> asyncio.BaseProtocol:
+    def front(self) -> End:
         """The server's side of a client's connection."""
         return self.server.protocol()
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from oxllm.gateway.reactor.sockets import adopt, new_loop
-from oxllm.gateway.reactor.transport import Peer, Transport
+from oxllm.gateway.reactor.sockets import adopt, loop_maker
+from oxllm.gateway.transport import Peer, Transport
 
 BUFFER = 64 * 1024
 """Of each socket: so that some hundred kilobytes never fit, and some hundred bytes always do."""
@@ -59,7 +59,7 @@ class Told(Peer):
 def turning(choice: str = "") -> Iterator[asyncio.AbstractEventLoop]:
     """A loop; at the end it is closed, and all that `joined` made. What it complains of fails the test, unless it is
     taken out of `loop.complaints`."""
-    loop = new_loop(choice)
+    loop = loop_maker(choice)()
     complaints: list[dict[str, Any]] = []
     joints: list[tuple[Peer, socket.socket]] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))

@@ -16,8 +16,13 @@ import selectors
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from oxllm.gateway.transport import Peer, Transport
+
 CHUNK = 64 * 1024
 """Bytes delivered at once at most, as one recv would."""
+
+End = asyncio.BaseProtocol | Peer
+"""What may stand on a transport: a peer of the gateway, or a protocol of a test."""
 
 
 class Stuck(AssertionError):
@@ -49,14 +54,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
 
-class MemoryTransport(asyncio.Transport):
+class MemoryTransport(asyncio.Transport, Transport):
     """One end of a connection in memory. Made in pairs by `connect`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, addresses: Mapping[str, Any], cut: Callable[[], int]) -> None:
         super().__init__(dict(addresses))
         self.loop = loop
         self.peer: MemoryTransport
-        self.protocol: asyncio.BaseProtocol
+        self.protocol: End
         self._cut = cut
         self._inbox = bytearray()
         self._eof_sent = self._eof_due = False
@@ -68,18 +73,18 @@ class MemoryTransport(asyncio.Transport):
 
     # What a protocol calls.
 
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        return self.protocol
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+    def set_protocol(self, protocol: Any) -> None:
         self.protocol = protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closed or self._closing or self._eof_sent:
             return
         self.written += data
+        first = not self.peer._inbox
         self.peer._inbox += data
         self.peer._schedule()
+        if first and isinstance(self.protocol, Peer):
+            self.protocol.unsent()
         if not self._write_paused and self.get_write_buffer_size() > self._high:
             self._write_paused = True
             self.protocol.pause_writing()
@@ -149,12 +154,12 @@ class MemoryTransport(asyncio.Transport):
             self._schedule()
         elif self._eof_due:
             self._eof_due = False
-            if not self.protocol.eof_received() and not self._closing:  # type: ignore[attr-defined]
+            if not self.protocol.eof_received() and not self._closing:  # type: ignore[union-attr]
                 self.close()
 
     def _read(self, size: int) -> None:
         """One read, of no more than the protocol's buffer has room for."""
-        if isinstance(self.protocol, asyncio.BufferedProtocol):
+        if isinstance(self.protocol, Peer):
             buffer = memoryview(self.protocol.get_buffer(size))
             size = min(size, len(buffer))
             buffer[:size] = self._inbox[:size]
@@ -185,8 +190,8 @@ class MemoryTransport(asyncio.Transport):
 
 def connect(
     loop: asyncio.AbstractEventLoop,
-    client: asyncio.BaseProtocol,
-    server: asyncio.BaseProtocol,
+    client: End,
+    server: End,
     client_address: tuple[str, int] = ("127.0.0.1", 50000),
     server_address: tuple[str, int] = ("127.0.0.1", 8080),
     cut: Callable[[], int] = lambda: CHUNK,

@@ -14,10 +14,8 @@ reset overtakes the answer (RFC 9112 section 9.6), then the connection closes.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
-from typing import cast
 
 from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway.client.backlog import Backlog
@@ -42,7 +40,7 @@ from oxllm.gateway.client.states import (
     WAITING,
     State,
 )
-from oxllm.gateway.transport import Transport
+from oxllm.gateway.transport import Peer, Transport
 
 SKIP_BYTES_MAX = 64 * 1024
 """A rest of an unwanted body up to this length is read so that the connection can stay; node and Go do likewise."""
@@ -62,7 +60,7 @@ def overloaded(message: str) -> ApiError:
     return api_error(503, message, "overloaded", retry_after=OVERLOAD_RETRY_S)
 
 
-class ClientConnection(asyncio.BufferedProtocol):
+class ClientConnection(Peer):
     """Takes turns: one request is read and answered, then the next. One class, since its states know each other."""
 
     __slots__ = (
@@ -103,11 +101,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         doing = f" {request.method} {request.path.decode('latin-1')} {request.id}" if request is not None else ""
         return f"<ClientConnection {self.state.name}{doing}>"
 
-    # asyncio calls these.
+    # The transport calls these.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Transport) -> None:
         shared = self._shared
-        self.transport = cast(Transport, transport)
+        self.transport = transport
         self.output = Output(shared, self.transport, self.abort)
         shared.open.add(self)
         excess = len(shared.open) - shared.max_connections
@@ -151,6 +149,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         self.output.blocked = True
         if self.request is not None:
             self.request.pressed(True)
+
+    def unsent(self) -> None:
+        self.output.unsent()
 
     def resume_writing(self) -> None:
         if not self.output.relieved():

@@ -53,17 +53,23 @@ class Output(HeldHolder):
             self._head = b""
         if not data or self.closed:
             return
+        stall = self.stall
         if len(data) <= UNSENT_BYTES_HIGH:
             self._transport.write(data)
         else:
             self._write(data)
         if self.stall is not None:
-            self.stall.added += len(data)
+            if stall is not None:
+                stall.added += len(data)
             self._count(self.measure())
-        else:
-            unsent = self._transport.get_write_buffer_size()
-            if unsent:
-                self._watch(unsent)
+
+    def unsent(self) -> None:
+        """Something waits for the client: watch whether it takes it."""
+        if self.stall is None:
+            now, unsent = self._shared.now(), self.measure()
+            self.stall = Stall(self._shared.wheel.timer(self._look), now, unsent)
+            self.stall.timer.set(now + LOOK_S)
+            self._count(unsent)
 
     def measure(self) -> int:
         """Bytes that wait for the client."""
@@ -88,12 +94,6 @@ class Output(HeldHolder):
         """In pieces: of what waits, a transport keeps the whole piece until its last byte is taken."""
         for start in range(0, len(data), UNSENT_BYTES_HIGH):
             self._transport.write(data[start : start + UNSENT_BYTES_HIGH])
-
-    def _watch(self, unsent: int) -> None:
-        now = self._shared.now()
-        self.stall = Stall(self._shared.wheel.timer(self._look), now, unsent)
-        self.stall.timer.set(now + LOOK_S)
-        self._count(unsent)
 
     def _count(self, unsent: int) -> None:
         """Count what waits; while memory for that is short, have the provider stopped earlier."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 from oxllm.gateway.reactor.stream import NOBODY
-from oxllm.gateway.reactor.transport import Peer, Transport
+from oxllm.gateway.transport import Peer, Transport
 
 
 class Bridge(asyncio.BufferedProtocol, Transport):

@@ -9,7 +9,8 @@ from typing import Final
 
 from oxllm.gateway.reactor.reactor import READ, Reactor
 from oxllm.gateway.reactor.stream import Stream
-from oxllm.gateway.reactor.transport import Peer, Watched
+from oxllm.gateway.reactor.watched import Watched
+from oxllm.gateway.transport import Peer
 
 AGAIN_S: Final = 1.0
 """Seconds without accepting after the system had no room for a connection; asyncio's number."""

@@ -19,7 +19,7 @@ from math import inf
 from time import monotonic
 from typing import Final
 
-from oxllm.gateway.reactor.transport import Watched
+from oxllm.gateway.reactor.watched import Watched
 
 READ: Final = 0x001  # EPOLLIN; numbers here, since select has them on Linux alone
 WRITE: Final = 0x004  # EPOLLOUT

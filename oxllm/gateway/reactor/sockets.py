@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from oxllm.gateway.reactor.transport import Peer, Transport
+from oxllm.gateway.transport import Peer, Transport
 
 if TYPE_CHECKING:
     from oxllm.gateway.reactor.loop import Loop
@@ -28,22 +28,22 @@ class Listening(Protocol):
         """Take no more; those that were taken stay."""
 
 
-def new_loop(choice: str = "") -> asyncio.AbstractEventLoop:
-    """An event loop whose sockets are served by `choice`. ValueError if there is none of that name."""
+def loop_maker(choice: str = "") -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes event loops whose sockets are served by `choice`. ValueError if there is none of that name."""
     if choice and choice not in CHOICES:
         raise ValueError(f"sockets are served by {' or '.join(CHOICES)}, not by {choice!r}")
     if choice == "asyncio" or not hasattr(select, "epoll"):
-        return asyncio.new_event_loop()
+        return asyncio.new_event_loop
     from oxllm.gateway.reactor.loop import Loop  # noqa: PLC0415  there is none outside Linux
 
-    return Loop()
+    return Loop
 
 
 def _ours(loop: asyncio.AbstractEventLoop) -> Loop | None:
     return loop if hasattr(loop, "reactor") else None  # type: ignore[return-value]
 
 
-async def listen(sock: socket.socket, make: Callable[[], Peer], batch: int, backlog: int) -> Listening:
+async def accept(sock: socket.socket, make: Callable[[], Peer], batch: int, backlog: int) -> Listening:
     """Give each TCP connection that comes in at `sock` a peer. At most `batch` of them in one turn of the loop."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it on Linux and macOS
     loop = asyncio.get_running_loop()

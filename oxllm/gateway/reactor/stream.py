@@ -17,7 +17,8 @@ import socket
 from typing import Any, Final
 
 from oxllm.gateway.reactor.reactor import ENDED, READ, WRITE, Reactor
-from oxllm.gateway.reactor.transport import HIGH, Peer, Transport, Watched, extra_info
+from oxllm.gateway.reactor.watched import Watched
+from oxllm.gateway.transport import HIGH, Peer, Transport
 
 JOIN_MAX: Final = 16 * 1024
 """Bytes gathered until the end of the turn at most. A `send` of more costs by the byte, not by the call."""
@@ -245,7 +246,15 @@ class Stream(Transport, Watched):
         return 0 if self._buffer is None else len(self._buffer)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return extra_info(self._sock, name, default)
+        sock = self._sock
+        try:
+            if name == "peername":
+                return sock.getpeername()
+            if name == "sockname":
+                return sock.getsockname()
+        except OSError:
+            pass  # it has gone
+        return sock if name == "socket" else default
 
     def set_protocol(self, protocol: Any) -> None:
         self._peer = protocol

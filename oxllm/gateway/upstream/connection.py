@@ -37,6 +37,7 @@ import httptools
 
 from oxllm.core.budget import HeldBudget
 from oxllm.core.outcome import Failure
+from oxllm.gateway.transport import Peer, Transport
 
 SLICE = 64 * 1024
 """Bytes written at once, and the size of the read buffer: what one `send` or `recv` on a fast socket moves
@@ -371,7 +372,7 @@ class Response:
             self.error = "chunk framing too large"
 
 
-class UpstreamConnection(asyncio.BufferedProtocol):
+class UpstreamConnection(Peer):
     """One connection, made once and lent to one request after another.
 
     `view` is the read buffer that all connections of a loop share: `get_buffer` and `buffer_updated` come
@@ -410,7 +411,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._lost = lost
         self.proxied = proxied
         """Whether requests go in plain HTTP to a proxy: a 407 is then the proxy's."""
-        self._transport: asyncio.Transport | None = None
+        self._transport: Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: Broken | None = None
         self._owner: Owner | None = None
@@ -488,8 +489,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     # asyncio's side
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: Transport) -> None:
         transport.set_write_buffer_limits(0)
         self._transport = transport
         if self._waiter is not None and not self._waiter.done():
@@ -611,7 +611,7 @@ def readable(sock: Socket) -> bool:
     return bool(poll.poll(0))
 
 
-def read_last(transport: asyncio.Transport, protocol: asyncio.BufferedProtocol) -> None:
+def read_last(transport: Transport, peer: Peer) -> None:
     """Read once what the peer had sent before it broke the connection, from within `connection_lost`.
 
     A server that answers 413 or 401 without reading the body and closes resets the connection. The next write
@@ -620,9 +620,9 @@ def read_last(transport: asyncio.Transport, protocol: asyncio.BufferedProtocol) 
     sock = transport.get_extra_info("socket")
     if sock is not None:
         with contextlib.suppress(OSError):
-            count = os.readv(sock.fileno(), [protocol.get_buffer(-1)])
+            count = os.readv(sock.fileno(), [peer.get_buffer(-1)])
             if count:
-                protocol.buffer_updated(count)
+                peer.buffer_updated(count)
 
 
 def _slices(head: bytes, segments: Segments) -> Iterator[bytes | memoryview]:

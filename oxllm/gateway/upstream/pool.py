@@ -27,6 +27,8 @@ from typing import NamedTuple
 from oxllm import plan
 from oxllm.core.budget import HeldBudget
 from oxllm.core.outcome import Failure
+from oxllm.gateway.reactor.sockets import adopt
+from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream import proxy
 from oxllm.gateway.upstream.connection import SLICE, Broken, Call, Caller, Segments, UpstreamConnection, broken
 from oxllm.gateway.upstream.proxy import Tunnel
@@ -52,12 +54,12 @@ KEEPALIVE_S = 60
 """Seconds of silence until TCP asks whether the peer is there. An answer may take 300 s of silence, and the
 shortest idle limits of NAT and cloud balancers are 240-350 s."""
 
-Dial = Callable[[Address, int, asyncio.BaseProtocol], Awaitable[asyncio.Transport]]
-"""Connects to an address and port and gives the protocol its transport. Raises OSError. Safe to cancel:
+Dial = Callable[[Address, int, Peer], Awaitable[Transport]]
+"""Connects to an address and port and gives the peer its transport. Raises OSError. Safe to cancel:
 whatever was made until then is closed."""
 
 
-async def dial(address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+async def dial(address: Address, port: int, peer: Peer) -> Transport:
     """A TCP connection on the running loop."""
     loop = asyncio.get_running_loop()
     sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -70,8 +72,7 @@ async def dial(address: Address, port: int, protocol: asyncio.BaseProtocol) -> a
     except BaseException:
         sock.close()
         raise
-    transport, _ = await loop.create_connection(lambda: protocol, sock=sock)  # owns sock; sets TCP_NODELAY
-    return transport
+    return await adopt(sock, peer)
 
 
 class Origin(NamedTuple):
@@ -94,7 +95,7 @@ def origin_of(provider: plan.Provider) -> Origin:
     return Origin(provider.host, provider.port, provider.tls, provider.proxy, provider.ca_file)
 
 
-_Reached = tuple[asyncio.Transport, UpstreamConnection]
+_Reached = tuple[Transport, UpstreamConnection]
 """A connected transport, and the connection on top of it, which may still have a handshake to do."""
 
 
@@ -436,7 +437,7 @@ class Pool:
         connection = UpstreamConnection(self._view, shelf.lost, shelf.absolute, self.held)
         return await self._dial(address, port, self._stack(connection, shelf.origin)), connection
 
-    def _stack(self, connection: UpstreamConnection, origin: Origin) -> asyncio.BufferedProtocol:
+    def _stack(self, connection: UpstreamConnection, origin: Origin) -> Peer:
         """What stands on the transport: `connection`, under it TLS, under that a tunnel, as needed."""
         if not origin.tls:
             return connection

@@ -11,10 +11,10 @@ A `Tunnel` stands on the transport to the proxy until the proxy has let us throu
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from oxllm.core.outcome import Failure
+from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.connection import Broken
 
 ANSWER_MAX = 16 * 1024
@@ -39,22 +39,21 @@ def _credentials(authorization: str | None) -> bytes:
     return b"" if authorization is None else b"proxy-authorization: %b\r\n" % authorization.encode("latin-1")
 
 
-class Tunnel(asyncio.BufferedProtocol):
+class Tunnel(Peer):
     """Asks for a tunnel with `request`, and hands the transport to `following` when it is there."""
 
     __slots__ = ("_answer", "_following", "_over", "_request", "_transport", "_view")
 
-    _transport: asyncio.Transport
+    _transport: Transport
 
-    def __init__(self, following: asyncio.BufferedProtocol, request: bytes, view: memoryview) -> None:
+    def __init__(self, following: Peer, request: bytes, view: memoryview) -> None:
         self._following = following
         self._request = request
         self._view = view
         self._answer = b""
         self._over = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: Transport) -> None:
         self._transport = transport
         transport.write(self._request)
 

@@ -25,6 +25,7 @@ from enum import Enum
 from typing import Any
 
 from oxllm.core.outcome import Failure
+from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.connection import Broken, read_last
 
 RECORD = 16 * 1024
@@ -142,7 +143,7 @@ class Phase(Enum):
     CLOSED = 3
 
 
-class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
+class TlsTransport(Transport, Peer):
     """The protocol of a plain transport, and the transport of the `upper` protocol.
 
     `view` is the ciphertext buffer that all TLS connections of a loop share, of RECORD bytes: what one read
@@ -165,9 +166,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     _incoming: ssl.MemoryBIO
     _outgoing: ssl.MemoryBIO
     _tls: ssl.SSLObject
-    _lower: asyncio.Transport
+    _lower: Transport
 
-    def __init__(self, upper: asyncio.BufferedProtocol, context: ssl.SSLContext, host: str, view: memoryview) -> None:
+    def __init__(self, upper: Peer, context: ssl.SSLContext, host: str, view: memoryview) -> None:
         super().__init__()
         self._upper = upper
         self._context = context
@@ -178,8 +179,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     # The protocol of the transport below
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: Transport) -> None:
         self._lower = transport
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -224,6 +224,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._upper.resume_writing()
+
+    def unsent(self) -> None:
+        self._upper.unsent()
 
     # The transport of the protocol above
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from oxllm.core.outcome import Failure
+from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.connection import Call, Headers
 from oxllm.gateway.upstream.resolver import Address
 from tests.support.virtual import VirtualLoop
@@ -77,13 +78,11 @@ class Recorder:
         return bool({"end", "failed"} & set(self.names))
 
 
-class FakeTransport(asyncio.Transport):
+class FakeTransport(Transport):
     """A socket in memory. `room` is what its peer's window still takes; None is without end."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BufferedProtocol, sock: socket.socket | None = None
-    ) -> None:
-        super().__init__({"socket": sock})
+    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Peer, sock: socket.socket | None = None) -> None:
+        self._sock = sock
         self._loop = loop
         self._protocol = protocol
         self.written = bytearray()
@@ -126,8 +125,10 @@ class FakeTransport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert high == 0
 
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, asyncio.BufferedProtocol)
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._sock if name == "socket" else default
+
+    def set_protocol(self, protocol: Peer) -> None:
         self._protocol = protocol
 
     def pause_reading(self) -> None:
@@ -197,8 +198,7 @@ class Network:
         """What connections say that they go over."""
         self.cancelled = 0
 
-    async def __call__(self, address: Address, port: int, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
-        assert isinstance(protocol, asyncio.BufferedProtocol)
+    async def __call__(self, address: Address, port: int, protocol: Peer) -> Transport:
         self.dialled.append((self.loop.time(), address.host))
         answer = self.after.get(address.host, 0.0)
         if isinstance(answer, OSError):

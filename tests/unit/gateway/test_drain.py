@@ -30,7 +30,7 @@ class Scene:
         self.house = house
         self.listener = Listener()
         self.drain = house.gateway.drain
-        self.drain.listeners = [self.listener]  # type: ignore[list-item]
+        self.drain.listeners = [self.listener]
 
     def signal(self) -> None:
         self.drain.signal()

@@ -16,8 +16,11 @@ from oxllm import runfile
 from oxllm.gateway import process
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.process import BindError, listen, main, raise_file_limit
+from oxllm.gateway.reactor.sockets import accept
+from oxllm.gateway.transport import Transport
 from oxllm.plan import Plan, Server
 from tests.support.processes import accepts
+from tests.support.turned import Told
 
 
 def handed_over(data: bytes) -> int:
@@ -34,6 +37,14 @@ def test_what_is_no_plan_ends_with_1_and_a_line_that_holds_nothing_of_it(
     error = capfd.readouterr().err
     assert error.startswith("oxllm: not a plan")
     assert error.count("\n") == 1
+
+
+def test_sockets_are_served_by_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OXLLM_SOCKETS", "uvloop")
+    assert main(["--plan-fd", str(handed_over(plans.encode(Plan())))]) == 1
+    assert "served by reactor or asyncio, not by 'uvloop'" in capsys.readouterr().err
 
 
 def test_a_descriptor_that_is_not_open_says_how_to_start(capfd: pytest.CaptureFixture[str]) -> None:
@@ -60,13 +71,13 @@ async def test_what_a_listener_accepts_holds_no_small_event_back(host: str) -> N
     """asyncio turns Nagle's algorithm off only for a socket that says it is TCP: 40 ms at the end of each stream."""
     nodelay: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    class Accepted(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    class Accepted(Told):
+        def connection_made(self, transport: Transport) -> None:
             sock = transport.get_extra_info("socket")
             nodelay.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     sockets = listen(Server(port=0, listen=(host,)))
-    server = await asyncio.get_running_loop().create_server(Accepted, sock=sockets[0])
+    server = await accept(sockets[0], Accepted, batch=64, backlog=64)
     with socket.create_connection(sockets[0].getsockname()[:2], timeout=5):
         assert await nodelay
     server.close()

@@ -18,6 +18,7 @@ from oxllm.gateway.client.backlog import BACKLOG_MAX
 from oxllm.gateway.client.connection import RESET
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
+from oxllm.gateway.reactor.sockets import accept
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Recorder, chunked, get, post
@@ -60,7 +61,8 @@ async def site() -> AsyncIterator[Site]:
     service = Recorder()
     limits = Limits()
     server = Server(loop, service, limits, Wheel(loop), BodyBudget(limits.max_buffered_bytes), Random(1))
-    listener = await loop.create_server(server.protocol, "127.0.0.1", 0)
+    sock = socket.create_server(("127.0.0.1", 0))
+    listener = await accept(sock, server.protocol, batch=64, backlog=64)
     yield Site(server, service, listener.sockets[0].getsockname()[1])
     listener.close()
     server.close_all()

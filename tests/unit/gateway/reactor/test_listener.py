@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from oxllm.gateway.reactor import listener as listeners
-from oxllm.gateway.reactor.sockets import CHOICES, Listening, listen
+from oxllm.gateway.reactor.sockets import CHOICES, Listening, accept
 from tests.support.turned import Told, take, turn, turning
 
 LINUX = sys.platform == "linux"
@@ -34,7 +34,7 @@ def opened(loop: asyncio.AbstractEventLoop, guests: list[Guest], batch: int = 64
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)
     guest = type("Guest", (Guest,), {"all": guests})
-    return loop.run_until_complete(listen(sock, guest, batch, backlog=128))
+    return loop.run_until_complete(accept(sock, guest, batch, backlog=128))
 
 
 def called(listener: Listening, count: int = 1) -> list[socket.socket]:
@@ -162,7 +162,7 @@ def test_a_guest_that_cannot_be_received_is_closed_and_the_next_one_served() -> 
 
         sock = socket.create_server(("127.0.0.1", 0))
         sock.setblocking(False)
-        listener = loop.run_until_complete(listen(sock, Moody, 64, backlog=128))
+        listener = loop.run_until_complete(accept(sock, Moody, 64, backlog=128))
         clients = called(listener, 2)
         turn(loop)
         assert len(loop.complaints) == 1  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from oxllm.gateway.reactor.sockets import listen, new_loop
+from oxllm.gateway.reactor.sockets import accept, loop_maker
 from tests.support.turned import Told, joined, reset, take, turning
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the reactor stands on epoll, which Linux alone has")
@@ -220,18 +220,18 @@ def test_an_interrupt_in_the_middle_of_a_batch_loses_nothing() -> None:
 
 
 def test_the_choice_is_by_name() -> None:
-    loop = new_loop("asyncio")
+    loop = loop_maker("asyncio")()
     assert type(loop).__module__.startswith("asyncio")
     loop.close()
     with pytest.raises(ValueError, match="reactor or asyncio"):
-        new_loop("uvloop")
+        loop_maker("uvloop")
 
 
 def test_listening_and_connecting_need_no_task_of_their_own() -> None:
     async def listening() -> None:
         sock = socket.create_server(("127.0.0.1", 0))
         sock.setblocking(False)
-        listener = await listen(sock, Told, batch=4, backlog=16)
+        listener = await accept(sock, Told, batch=4, backlog=16)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         listener.close()
 

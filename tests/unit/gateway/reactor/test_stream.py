@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from oxllm.gateway.reactor.sockets import CHOICES
-from oxllm.gateway.reactor.transport import Transport
+from oxllm.gateway.transport import Transport
 from tests.support.turned import Told, joined, reset, take, turn, turning
 
 LINUX = sys.platform == "linux"

@@ -16,6 +16,7 @@ from oxllm.core.outcome import Failure
 from oxllm.gateway.upstream.pool import DISTRUST_S, IDLE_MAX, IDLE_S, STAGGER_S, Pool, dial, interleave
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
 from oxllm.gateway.wheel import TICK, Wheel
+from tests.support.turned import Told
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Network, Recorder, advance, settle
 
@@ -544,7 +545,7 @@ def test_a_call_cancelled_in_the_tunnel_leaves_nothing(rig: Rig) -> None:
 async def test_dialling_sets_the_options_of_a_long_lived_connection() -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
-    transport = await dial(Address(socket.AF_INET, "127.0.0.1"), server.sockets[0].getsockname()[1], asyncio.Protocol())
+    transport = await dial(Address(socket.AF_INET, "127.0.0.1"), server.sockets[0].getsockname()[1], Told())
     sock = transport.get_extra_info("socket")
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
@@ -564,7 +565,7 @@ async def test_dialling_that_is_refused_or_cancelled_closes_its_socket(monkeypat
         await answers[-1]
 
     monkeypatch.setattr(loop, "sock_connect", sock_connect)
-    tasks = [asyncio.ensure_future(dial(LOCALHOST[0], 9, asyncio.Protocol())) for _ in range(2)]
+    tasks = [asyncio.ensure_future(dial(LOCALHOST[0], 9, Told())) for _ in range(2)]
     await asyncio.sleep(0)
     tasks[0].cancel()
     await asyncio.sleep(0)
