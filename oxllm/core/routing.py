@@ -5,8 +5,9 @@ and holds what is its own there (tier, weight, timeouts); the TargetState behind
 that lists the same (provider, model), and the ProviderState behind that by all targets of the provider. So a 429
 seen through one virtual model is known to all others.
 
-Inside a tier the choice is nginx's smooth weighted round robin: each usable candidate gains its weight, the
-richest is chosen and pays what all gained. With weights 3 and 1 that is a a b a, never a a a b.
+A session goes where `affinity` has it. Else the choice inside a tier is nginx's smooth weighted round robin: each
+usable candidate gains its weight, the richest is chosen and pays what all gained. With weights 3 and 1 that is
+a a b a, never a a a b.
 
 An attempt is a Ticket between `begin` and `end`. `end` does all that SPEC 5 says of its outcome: the breaker (only
 if the ticket's generation is the breaker's), the marks, the counters. The probe of a half-open breaker is such a
@@ -24,9 +25,11 @@ from operator import attrgetter
 import msgspec
 
 from oxllm import plan as plans
+from oxllm.core.affinity import score, target_number
 from oxllm.core.breaker import Breaker, State
 from oxllm.core.cooldown import Cooldown
 from oxllm.core.cooldown import Skip as Skip  # noqa: PLC0414  exported: callers get reasons from here
+from oxllm.core.names import Names
 from oxllm.core.outcome import RULES, Effect, Kind, Outcome
 from oxllm.core.owners import Owner
 from oxllm.core.stats import (
@@ -134,7 +137,7 @@ class TargetState:
 class Candidate:
     """One entry of one route."""
 
-    __slots__ = ("_credit", "plan", "state", "tier", "timeouts", "weight")
+    __slots__ = ("_credit", "number", "plan", "state", "tier", "timeouts", "weight")
 
     def __init__(self, state: TargetState, tier: int, weight: int, timeouts: plans.Timeouts) -> None:
         self.state = state
@@ -143,13 +146,25 @@ class Candidate:
         self.timeouts = timeouts
         self.plan = state.provider.plan
         """The provider's configuration as of this route; `state.provider.plan` is that of the newest reload."""
+        self.number = target_number(f"{state.provider.name}/{state.model}")
+        """For affinity: the same in every process."""
         self._credit = 0
 
 
 class Route:
     """What serves one `model` name."""
 
-    __slots__ = ("_speaking", "candidates", "counters", "hedge_after", "hold_back", "name", "request", "tiers")
+    __slots__ = (
+        "_speaking",
+        "affinity",
+        "candidates",
+        "counters",
+        "hedge_after",
+        "hold_back",
+        "name",
+        "request",
+        "tiers",
+    )
 
     def __init__(
         self,
@@ -159,6 +174,7 @@ class Route:
         hedge_after: float | None = None,
         hold_back: plans.HoldBack = plans.HoldBack(),  # noqa: B008  frozen
         counters: RequestCounters | None = None,
+        affinity: bool = True,
     ) -> None:
         self.name = name
         self.candidates = tuple(sorted(candidates, key=attrgetter("tier")))
@@ -168,6 +184,8 @@ class Route:
         self.hedge_after = hedge_after
         self.hold_back = hold_back
         self.counters = counters or RequestCounters()
+        self.affinity = affinity and len(self.tiers) < len(self.candidates)
+        """A session may prefer one of several targets of a tier."""
         self._speaking: dict[str, Route | None] = {}
 
     def speaking(self, protocol: str) -> Route | None:
@@ -187,7 +205,9 @@ class Route:
         return self._over([candidate for candidate in self.candidates if candidate.state.provider.owner == owner])
 
     def _over(self, candidates: list[Candidate]) -> Route:
-        return Route(self.name, candidates, self.request, self.hedge_after, self.hold_back, self.counters)
+        return Route(
+            self.name, candidates, self.request, self.hedge_after, self.hold_back, self.counters, self.affinity
+        )
 
 
 class Ticket:
@@ -212,7 +232,7 @@ ENDED = -1
 class Router:
     """All routes of one configuration, over the states that outlive it."""
 
-    __slots__ = ("_keeping", "_predictive", "_request", "_rng", "_routes", "_virtual", "providers")
+    __slots__ = ("_keeping", "_names", "_predictive", "_request", "_rng", "_routes", "_virtual", "providers")
 
     def __init__(self, plan: plans.Plan, rng: random.Random, previous: Router | None = None) -> None:
         """Routes for `plan`. With `previous`, whose time is over, take on the states of what is still the same."""
@@ -232,6 +252,7 @@ class Router:
         }
         self._routes: dict[str, Route] = self._direct_routes(plan.request, counters) | self._virtual
         """By the name that clients use; a virtual model goes before a `provider/model` of the same name."""
+        self._names = Names(self._routes)
         self._tell_targets()
 
     def _virtual_route(self, model: plans.VirtualModel, counters: RequestCounters | None) -> Route:
@@ -239,7 +260,9 @@ class Router:
             Candidate(self.providers[target.provider].target(target.model), target.tier, target.weight, target.timeouts)
             for target in model.targets
         ]
-        return Route(model.name, candidates, model.request, model.hedge_after, model.hold_back, counters)
+        return Route(
+            model.name, candidates, model.request, model.hedge_after, model.hold_back, counters, model.affinity
+        )
 
     def _direct_routes(self, request: float, counters: dict[str, RequestCounters]) -> dict[str, Route]:
         routes = {}
@@ -261,20 +284,21 @@ class Router:
     # Names.
 
     def resolve(self, model: str) -> Route | None:
-        """The route of a virtual model or of a listed `provider/model`; None if there is no such name."""
-        return self._routes.get(model)
+        """The route of a virtual model or of a listed `provider/model`; None if nothing goes by that name."""
+        return self._names.find(model)
 
     def similar(self, model: str) -> list[str]:
         """Up to three names that may have been meant, the likeliest first."""
-        return _similar(model, self._routes)
+        return _similar(model, [name for name in self._routes if plans.ANY not in name])
 
     def similar_providers(self, name: str) -> list[str]:
         """Up to three providers that may have been meant, the likeliest first."""
         return _similar(name, self.providers)
 
     def models(self, now: float, all: bool = False) -> list[str]:
-        """The names that /v1/models shows, sorted: those that have a healthy target, or `all`."""
-        return sorted(name for name, route in self._routes.items() if all or self._is_healthy(route, now))
+        """The names that /v1/models shows, sorted: those that have a healthy target, or `all`. Patterns are none."""
+        names = {name: route for name, route in self._routes.items() if plans.ANY not in name}
+        return sorted(name for name, route in names.items() if all or self._is_healthy(route, now))
 
     def _is_healthy(self, route: Route, now: float) -> bool:
         return any(self.skip(candidate.state, now) in HEALTHY for candidate in route.candidates)
@@ -322,6 +346,24 @@ class Router:
                 best._credit -= gained
                 return best, skips
         return None, skips
+
+    def prefer(
+        self, route: Route, tried: Container[TargetState], now: float, session: int
+    ) -> tuple[Candidate | None, Skips, bool]:
+        """The next candidate for a session, as `choose` has it, and whether the session has decided between several."""
+        skips: list[tuple[Candidate, Skip]] = []
+        for tier in route.tiers:
+            usable = []
+            for candidate in tier:
+                why = Skip.TRIED if candidate.state in tried else self.skip(candidate.state, now)
+                if why is None:
+                    usable.append(candidate)
+                else:
+                    skips.append((candidate, why))
+            if usable:
+                best = max(usable, key=lambda candidate: score(session, candidate.number, candidate.weight))
+                return best, skips, len(usable) > 1
+        return None, skips, False
 
     def skip(self, target: TargetState, now: float) -> Skip | None:
         """Why this target cannot be asked now; None if it can."""
@@ -448,6 +490,8 @@ class Router:
 
     def _mark(self, ticket: Ticket, effect: Effect, outcome: Outcome, now: float) -> Sequence[Change]:
         target = ticket.candidate.state
+        if target.model == plans.ANY and effect in (Effect.MISSING, Effect.NOT_FOUND):
+            return ()  # that was said of the name that one client sent
         own, shared = target.cooldown, target.provider.cooldown
         if effect not in ONE_TOO_MANY and outcome.kind not in SAYS_NOTHING:
             own.allowed()

@@ -7,6 +7,7 @@ from math import inf
 
 import msgspec
 
+from oxllm import __version__
 from oxllm.core.body import BadBody, PassedBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.exchange import Facts
@@ -14,6 +15,7 @@ from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.core.routing import Route
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request
+from oxllm.gateway.models import Catalogue
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.operator.access import Access
 from oxllm.gateway.operator.admin import READ, Admin
@@ -26,6 +28,9 @@ DEADLINE_SHARE = 0.95
 """Of the client's own time limit: the rest is for our answer to reach it before it hangs up."""
 TIMEOUT_HEADERS = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout"))
 OVERLOADED_RETRY_S = 1
+ROOT = b"/"
+"""Where agents look whether anybody is there."""
+GREETING = b"oxllm %b, a gateway to LLM APIs: GET /v1/models lists what it serves\n" % __version__.encode()
 NO_HEADERS: list[tuple[bytes, bytes]] = []
 
 _json = msgspec.json.Encoder()
@@ -51,14 +56,14 @@ def client_timeout(request: Request) -> float | None:
 class Service:
     """Implements `downstream.Service` for one process."""
 
-    __slots__ = ("_access", "_admin", "_created", "_journal", "_plan", "_runtime")
+    __slots__ = ("_access", "_admin", "_catalogue", "_journal", "_plan", "_runtime")
 
     def __init__(self, runtime: Runtime, journal: Journal, admin: Admin, created: int) -> None:
         """`created`: start of the process, seconds since the epoch; /v1/models shows it."""
         self._runtime = runtime
         self._journal = journal
         self._admin = admin
-        self._created = created
+        self._catalogue = Catalogue(created)
         self._plan = runtime.generation.plan
         self._access = Access(self._plan.server)
 
@@ -80,6 +85,8 @@ class Service:
         """Refuse what needs no body to be refused."""
         if self._endpoint(request) is not None:
             error = self.access.client(request) or self._too_much()
+        elif request.path == ROOT:
+            error = _wrong_method(request, READ)
         elif self._admin.knows(request.path):
             error = self._admin_error(request)
         else:
@@ -95,6 +102,8 @@ class Service:
             relay(request, *found)
         elif self._admin.knows(request.path):
             self._admin.serve(request)
+        elif request.path == ROOT:
+            request.respond(200, [(b"content-type", b"text/plain; charset=utf-8")], GREETING)
         elif (path := _strip_v1(request.path)) == b"/models":
             self._models(request)
         else:
@@ -117,6 +126,8 @@ class Service:
         """What a path can be asked with; nothing if it does not exist."""
         if self._admin.knows(path):
             return self._admin.methods(path)
+        if path == ROOT:
+            return READ
         if methods := self._runtime.generation.endpoints.methods(path):
             return methods
         path = _strip_v1(path)
@@ -144,7 +155,7 @@ class Service:
 
     def answer(self, request: Request, error: ApiError) -> None:
         """Answer `error`, in the words of the API that was called."""
-        protocol = self._runtime.generation.endpoints.speaker(request.path)
+        protocol = self._speaker(request)
         if protocol is None:
             fields, body = error.headers(), error.body()
         else:
@@ -154,6 +165,12 @@ class Service:
         if error.status == 405:
             fields.append((b"allow", b", ".join(self._methods(request.path))))
         request.respond(error.status, fields, body)
+
+    def _speaker(self, request: Request) -> Protocol | None:
+        """Whose errors a client reads: of the API that it calls, or whose version it names on a path of no API."""
+        endpoints = self._runtime.generation.endpoints
+        named = endpoints.speaker(b"/messages") if request.get(b"anthropic-version") is not None else None
+        return endpoints.speaker(request.path) or named
 
     # CORS (https://fetch.spec.whatwg.org/#http-cors-protocol).
 
@@ -226,16 +243,17 @@ class Service:
 
     def _models(self, request: Request) -> None:
         names = self._runtime.generation.router.models(self._runtime.now(), asks(request, b"all=1"))
-        self._reply(request, {"object": "list", "data": [self._entry(name) for name in names]})
+        listed = self._catalogue.all(request, names)
+        if isinstance(listed, ApiError):
+            self._refuse(request, listed)
+        else:
+            self._reply(request, listed)
 
     def _model(self, request: Request, name: str) -> None:
         if self._runtime.generation.router.resolve(name) is None:
             self._refuse(request, self._no_model(name))
         else:
-            self._reply(request, self._entry(name))
-
-    def _entry(self, name: str) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": self._created, "owned_by": "oxllm"}
+            self._reply(request, self._catalogue.one(request, name))
 
     def _reply(self, request: Request, value: object) -> None:
         fields = [(b"content-type", b"application/json"), *self._cors_headers(request)]

@@ -84,7 +84,7 @@ def test_the_wrong_method_is_told_the_right_ones(method: str, path: str, allow: 
             assert reply.json()["error"]["code"] == "method_not_allowed"
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/models", "/v1", "/v1/models/", "/v1/health", "/statusx", "/v1/edits"])
+@pytest.mark.parametrize("path", ["/v2/models", "/v1", "/v1/models/", "/v1/health", "/statusx", "/v1/edits"])
 def test_a_path_that_is_not_there_is_404_in_json(path: str) -> None:
     with House() as house:
         error = house.get(path).json()["error"]

@@ -1,0 +1,85 @@
+"""What GET /v1/models answers, in the shape that the client knows: OpenAI's, or Anthropic's if it names a version.
+
+https://platform.openai.com/docs/api-reference/models, https://docs.anthropic.com/en/api/models-list
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+from oxllm.core.errors import ApiError, api_error
+from oxllm.gateway.client.paths import unescape
+from oxllm.gateway.client.request import Request
+
+PAGE = 20
+"""Models on one of Anthropic's pages, if the client names no number."""
+PAGE_MAX = 1000
+
+Json = dict[str, object]
+
+
+class Catalogue:
+    """The models that a client may name, as it wants to read of them."""
+
+    __slots__ = ("_created", "_created_at")
+
+    def __init__(self, created: int) -> None:
+        """`created`: start of the process, seconds since the epoch; each model shows it."""
+        self._created = created
+        self._created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))
+
+    def all(self, request: Request, names: Sequence[str]) -> Json | ApiError:
+        """The list of `names`, which are sorted."""
+        if not _is_anthropics(request):
+            return {"object": "list", "data": [self.one(request, name) for name in names]}
+        limit = _limit(request)
+        if limit is None:
+            return api_error(400, f"`limit` must be a number from 1 to {PAGE_MAX}", param="limit")
+        page, more = _page(names, limit, _query(request, b"after_id"), _query(request, b"before_id"))
+        return {
+            "data": [self.one(request, name) for name in page],
+            "has_more": more,
+            "first_id": page[0] if page else None,
+            "last_id": page[-1] if page else None,
+        }
+
+    def one(self, request: Request, name: str) -> Json:
+        """One of them."""
+        if _is_anthropics(request):
+            return {"type": "model", "id": name, "display_name": name, "created_at": self._created_at}
+        return {"id": name, "object": "model", "created": self._created, "owned_by": "oxllm"}
+
+
+def _is_anthropics(request: Request) -> bool:
+    return request.get(b"anthropic-version") is not None
+
+
+def _page(names: Sequence[str], limit: int, after: str | None, before: str | None) -> tuple[Sequence[str], bool]:
+    """A page, and whether there is more of it in the direction in which the client goes. An id that is not there any
+    more still has its place among the others."""
+    if before is not None:
+        names = names[: bisect_left(names, before)]
+        return names[-limit:], len(names) > limit
+    if after is not None:
+        names = names[bisect_right(names, after) :]
+    return names[:limit], len(names) > limit
+
+
+def _query(request: Request, name: bytes) -> str | None:
+    """The value that the query has under `name`."""
+    for part in request.query.split(b"&"):
+        key, _, value = part.partition(b"=")
+        if key == name and value:
+            return unescape(value)
+    return None
+
+
+def _limit(request: Request) -> int | None:
+    """How many a page may have; None if the client names no possible number."""
+    text = _query(request, b"limit")
+    if text is None:
+        return PAGE
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    return limit if 1 <= limit <= PAGE_MAX else None
