@@ -69,7 +69,7 @@ _AMOUNT = (
 _PROSE_STEP = re.compile(_AMOUNT, re.IGNORECASE)
 _PROSE = re.compile(
     r"(?:try again|retry|retrying|wait(?:ing)?|resets?|renews?|replenished|available|back off|refresh(?:es|ed))"
-    r"(?: (?:again|for|in|after|at least|about|another|the|request|your request)){0,4}:?\s+"
+    r"(?: (?:again|for|in|after|at least|about|another|the|request|your request)){0,4}:?\s+~?"
     r"(?:(?P<clock>\d{1,3}:\d\d:\d\d)|(?P<wait>_AMOUNT(?:[\s,]{0,4}(?:and )?_AMOUNT){0,4}))".replace(
         "_AMOUNT", _AMOUNT.replace("(\\d", "(?:\\d").replace("(milli", "(?:milli")
     ),

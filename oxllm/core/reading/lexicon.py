@@ -54,6 +54,8 @@ NEUTRAL = 1 << 34
 """Words that together are about nothing here."""
 STRONG = 1 << 35
 """Absence that leaves no doubt."""
+CENSORED = 1 << 36
+"""Said of a prompt or an answer that a filter stopped."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -71,7 +73,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         resource package, token package, resource pack, free tier, daily request limit, plan limit, trial period, free
         usage, daily token limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call
         volume, included usage, compute units, request limit per day, requests per day, daily call limit, free requests,
-        free quota, trial, monthly included, per month
+        free quota, trial, monthly included, per month, inference limit, key limit, total limit, spending cap, credit
+        cap, usage quota, token allowance
         """,
     ),
     (
@@ -82,7 +85,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         too many requests, request rate, rate exceeded, concurrency, concurrent, slow down, token rate, call rate, max
         request, burst, parallel requests, simultaneous requests, too fast, too frequent, too frequently, too quickly,
         too many calls, too many connections, too many concurrent, frequency, requests limit exceeded, rate error, high
-        frequency, too many tokens please wait, requests too many
+        frequency, too many tokens please wait
         """,
     ),
     (
@@ -92,7 +95,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model len, prompt length, prompt size, input length, sequence length, token limit, token count, n ctx, input
         tokens, prompt tokens, maximum prompt, maximum input, max prompt, max input, seq len, maximum sequence,
         conversation length, message length, maximum tokens, total tokens, context, physical batch size, kv cache,
-        number of tokens, text length, content length, maximum length of the model, position embeddings
+        number of tokens, text length, content length, maximum length of the model, position embeddings, allowed tokens,
+        tokens per batch
         """,
     ),
     (
@@ -104,7 +108,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         PROMPT,
         """
-        prompt, input, message, conversation, text, query, history, document, passage, messages
+        prompt, input, message, conversation, text, query, history, document, passage, messages, content, output,
+        response, generation
         """,
     ),
     (
@@ -122,7 +127,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         model, models, deployment, deployments, endpoint, engine, inference profile, foundation model, modelid,
         checkpoint, adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no deployments, no
-        models loaded, no endpoints found, not found for account, no models, no model loaded
+        models loaded, no endpoints found, not found for account, no models, no model loaded, on demand throughput, not
+        a chat model, degraded function, not a chat completions model
         """,
     ),
     (
@@ -156,7 +162,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         search, max completion tokens, role, service tier, content type, file, attachment, speech, prediction,
         citations, schema, feature, output format, instruction, suffix, echo, prompt caching, input type, image url,
         image input, operation, chat, vision input, constrained decoding, image content, capability, json output,
-        completions, property, chat model, extra body, parameters
+        completions, property, chat model, extra body, parameters, not multimodal
         """,
     ),
     (
@@ -199,7 +205,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not enabled, billing disabled, usage not included, balance exhausted, negative balance, recharge, top up, credit
         limit, billing error, spend limit, charge resource exhausted, free allocated quota, allocation quota, used up,
         resource package exhausted, max budget, budget limit, prepaid credits, billing account, spend cap, owed, owing
-        fees, credit required, credits required, customer verification required, credit balance, valid payment
+        fees, credit required, credits required, customer verification required, credit balance, valid payment, dunning,
+        dunning decision
         """,
     ),
     (
@@ -207,7 +214,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         exceed, exceeded, exceeds, exceeding, too large, too big, too many, longer, larger, greater, bigger, overflow,
         gt, less than, fewer than, at most, no more than, not fit, shorten, shorter, truncate, surpass, beyond, over, up
-        to, more than, above, higher than, within, reached, out of range, reduce, too long
+        to, more than, above, higher than, within, reached, out of range, reduce, too long, lt
         """,
     ),
     (
@@ -222,7 +229,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         MOST,
         """
         maximum, max, limit, allowed, maximal, supports, maximum prompt, maximum input, max prompt, max input, maximum
-        sequence, maximum tokens
+        sequence, maximum tokens, allowed tokens
         """,
     ),
     (
@@ -246,17 +253,18 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         try pulling, not available, unavailable, gated, nonexistent, missing, not configured, not enabled, not
         permitted, no provider, no available, not allowed, not running, not purchased, offline, no healthy, not
         installed, not downloaded, not granted, access denied, not included, restricted, not approved, no route,
-        obsolete, phased out, not provisioned, no deployments, not supported by, not found any, no instances, not have
-        permission, not been loaded, cannot access, not authorized, not accessible, lacks access, not ready for use, not
-        whitelisted, not locate, not resolve, does not match any, not recognized, not known, no endpoints, no endpoints
-        found, not found for account, no model loaded
+        obsolete, phased out, not provisioned, no deployments, not found any, no instances, not have permission, not
+        been loaded, cannot access, not authorized, not accessible, lacks access, not ready for use, not whitelisted,
+        not locate, not resolve, does not match any, not recognized, not known, no endpoints, no endpoints found, not
+        found for account, no model loaded, blocked, permission blocked, not a chat model, only available, deactivated,
+        inactive, not a chat completions model
         """,
     ),
     (
         WEAK,
         """
         invalid, unknown, unrecognized, not support, not supported, unsupported, not valid, incorrect, wrong, not match,
-        illegal, bad, undefined, must be one of, not recognize, mismatch
+        illegal, bad, undefined, must be one of, not recognize, mismatch, on demand throughput not supported
         """,
     ),
     (
@@ -265,9 +273,10 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not support, not supported, unsupported, not enabled, not implemented, only support, only supported, not accept,
         not accepted, not work, not multimodal, not capable, can not process, not able to process, no support, not
         available, not compatible, incompatible, can not handle, unable to process, supports only, enable auto tool
-        choice, at most 0, must be verified to, not provide, not applicable, not a chat model, not understand, can not
-        be used, not allowed for, disabled, not configured, without, requires, set enable, no endpoints found that
-        support, no endpoints found support
+        choice, at most 0, must be verified to, not provide, not applicable, not understand, can not be used, not
+        allowed for, not configured, set enable, no endpoints found that support, no endpoints found support, no
+        endpoints found that can handle, requires jinja, param requires, requires flag, requires enable, requires a
+        multimodal, not multimodal
         """,
     ),
     (
@@ -306,7 +315,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         violation, moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive words, was
         flagged, were flagged, content management policy, usage policies, text sensitive, input sensitive, output
         sensitive, image sensitive, safety check, safety system, safety filter, risky content, content security, content
-        safety, prompt injection, unsafe, jailbreak
+        safety, prompt injection, unsafe, jailbreak, content exists risk, censorship, censored, considered high risk
         """,
     ),
     (
@@ -314,7 +323,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         loading, warming up, cold start, starting up, not ready, degraded, initializing, scaling up, booting, spinning
         up, deploying, scaled to zero, not yet loaded, scaling, warm, waking up, not currently loaded, cold, in progress
-        of loading, provisioning, not yet ready, starting up, still loading, is loading
+        of loading, provisioning, not yet ready, starting up, still loading, is loading, degraded function
         """,
     ),
     (
@@ -378,6 +387,13 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         not found, not exist, decommissioned, deprecated, no longer, retired, removed, no such, unable to find, not
         find, discontinued
+        """,
+    ),
+    (
+        CENSORED,
+        """
+        blocked, flagged, filtered, moderated, censored, violates, violated, high risk, risky, prohibited,
+        inappropriate, disallowed, unsafe
         """,
     ),
 )

@@ -137,6 +137,8 @@ IMPLIED: tuple[tuple[Topic, int], ...] = (
 )
 """The HTTP error that a topic is where no other is named."""
 
+_NO_MEMBER = frozenset({"model", "none", "null", "key", "api_key", "authorization", "quota"})
+"""What `param` may be when no member of the request that holds text is meant."""
 _CODE = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}")
 _PLAIN = re.compile(r"[^a-z]+")
 _AFFORD = re.compile(r"can only afford (\d+)", re.IGNORECASE)
@@ -167,7 +169,8 @@ class Facts:
         self.text = unquoted("\n".join(error.messages))
         self.hint = hints.retry_after(headers, error.headers, error.waits, self.text, now_wall)
         said = of_message("\n".join(error.messages))
-        self.topics = _leading(map(_of_word, error.codes), CODED) or _leading(map(_of_word, error.types), CODED)
+        coded = CODED if status >= 500 else CODED & ~Topic.DOWN
+        self.topics = _leading(map(_of_word, error.codes), coded) or _leading(map(_of_word, error.types), coded)
         self.by_code = bool(self.topics)
         if not self.topics:
             self.topics = _leading(said, self._may_say()) or _leading(
@@ -181,7 +184,7 @@ class Facts:
         admitted = UNDER.get(self.status, usual)
         if self.error.quoting:
             return admitted & HARMLESS
-        if self.error.param and self.error.param != "model":
+        if self.error.param and self.error.param.lower() not in _NO_MEMBER:
             return admitted & HARMLESS
         return admitted
 

@@ -44,7 +44,9 @@ WORD_MAX = 4
 
 _FILLERS = frozenset(lex.FILLERS.split())
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|[;\n\u3002\uff1b\uff01\uff0c]+\s*")
-_WORD = re.compile(r"[a-z]+|\d+(?:[.,]\d+)*|>=?")
+_WORD = re.compile(r"[a-z]+|\d+(?:[.,]\d+)*|[<>]=?|~")
+_NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0-9/])[\w@][\w/.@:-]*\w")
+"""A name with a digit or a slash in it, such as a model's: one word, whatever it is made of."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+")
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
@@ -53,6 +55,8 @@ _QUOTED = re.compile(
     r"`[^`]*`?|\"[^\"]*\"?|(?<![A-Za-z0-9])'[^']*(?:'(?=[A-Za-z0-9])[^']*)*'?"
     r"|\u201c[^\u201d]*\u201d?|\u2018[^\u2019]*\u2019?|\u300c[^\u300d]*\u300d?|\u300e[^\u300f]*\u300f?|\u00ab[^\u00bb]*\u00bb?"
 )
+_MEMBER = re.compile(r"[A-Za-z_]{2,40}")
+HARMLESS = lex.FEATURE | lex.STORED | lex.TOKENS | lex.PROMPT
 _ECHO = re.compile(
     r"\b(?:got|received|given|found|saw|input_value|input|value|values|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
     r"|\n\s*(?:received model group|available model group)",
@@ -82,7 +86,16 @@ def unquoted(text: str) -> str:
     text = _NOT.sub(" not", text)
     text = _URL.sub(" ", text)
     text = _ASIDE.sub(" ", text)
-    return _QUOTED.sub(" _ ", text)
+    return _QUOTED.sub(_quoted, text)
+
+
+def _quoted(match: re.Match[str]) -> str:
+    """A noun of the request that a quote names, `thinking` or 'tools', is read, since nothing can be marked by it."""
+    word = match[0][1:-1]
+    if not _MEMBER.fullmatch(word):
+        return " ~ "
+    bits = _ENTRIES.get(" ".join(_normal(part) for part in _words(word.lower().replace("_", " "))), 0)
+    return f" {word} " if bits and not bits & ~HARMLESS else " ~ "
 
 
 def sentences(text: str) -> list[str]:
@@ -103,13 +116,24 @@ def stem(word: str) -> str:
     return word[:-1] if word[-1:] in ("e", "y") and len(word) > 3 else word
 
 
+KEPT = frozenset({"blocked", "loading", "used"})
+"""Words that are not their stem: a block of content is not blocked, a high load is not loading."""
+
+
 def _words(text: str) -> list[str]:
+    text = _NAME.sub(_named_word, text)
     return [word for word in _WORD.findall(text)[:WORDS_MAX] if word not in _FILLERS]
 
 
+def _named_word(match: re.Match[str]) -> str:
+    return "model ~" if match[1] else " ~ "
+
+
 def _normal(word: str) -> str:
-    if word[0] == ">":
-        return "gt"
+    if word[0] in "<>":
+        return "gt" if word[0] == ">" else "lt"
+    if word == "~" or word in KEPT:
+        return word
     if word[0].isdigit():
         return "0" if word == "0" else "#"
     return stem(word)
@@ -181,7 +205,11 @@ Rule = Callable[[list[int], int, bool], bool]
 def _content(marks: list[int], every: int, code: bool) -> bool:
     if every & lex.ACCOUNT and not every & lex.PROMPT:
         return False
-    return bool(every & lex.MODERATED) or _near(marks, lex.POLICY, lex.FLAGGED, 8)
+    return (
+        bool(every & lex.MODERATED)
+        or _near(marks, lex.POLICY, lex.FLAGGED, 8)
+        or _near(marks, lex.PROMPT, lex.CENSORED, 6)
+    )
 
 
 def _quota(marks: list[int], every: int, code: bool) -> bool:
@@ -219,7 +247,7 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return False
     if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION):
         return True
-    return _near(marks, lex.FEATURE, lex.LACKING, 6) or _near(marks, lex.LACKING, lex.FOR_MODEL, 3)
+    return _near(marks, lex.FEATURE, lex.LACKING, 6) or _near(marks, lex.LACKING, lex.FOR_MODEL, 5)
 
 
 def _key(marks: list[int], every: int, code: bool) -> bool:
@@ -227,6 +255,8 @@ def _key(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _barred(marks: list[int], every: int, code: bool) -> bool:
+    if not every & lex.REGION and _near(marks, lex.MODEL, lex.ABSENT, 6):
+        return False
     return _near(marks, lex.REGION | lex.ACCOUNT, lex.BARRED, 6)
 
 

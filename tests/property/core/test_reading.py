@@ -1,0 +1,159 @@
+"""Reading errors: what a request says is never taken for what its provider says, and nothing takes long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxllm.core.outcome import Kind, Outcome, classify, in_band
+from oxllm.core.reading.shapes import BODY_MAX, completed
+from tests.support.corpus import cases
+
+NOW = 1_700_000_000.0
+PHRASES = [
+    "Your credit balance is too low to access the API",
+    "You exceeded your current quota, please check your plan and billing details.",
+    "Incorrect API key provided",
+    "The model `gpt-9` does not exist",
+    "This organization has been disabled.",
+    "User location is not supported for the API use.",
+    "Rate limit reached. Please try again in 59m.",
+    "model is currently loading",
+    "insufficient_quota",
+    "invalid_api_key",
+    "账户余额不足",
+    '{"error":{"message":"Insufficient balance","code":"insufficient_quota"}}',
+    "{'error': {'message': 'Insufficient balance', 'code': 'insufficient_quota'}}",
+]
+WORDS = st.sampled_from(PHRASES) | st.text(max_size=20)
+REQUEST = st.recursive(
+    WORDS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["content", "error", "message", "code", "type", "detail", "status", "msg", "raw", "role"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=6,
+)
+STATUSES = st.sampled_from([400, 401, 402, 403, 404, 409, 410, 413, 415, 422, 429, 500, 502, 503, 529])
+
+
+def pydantic(request: object) -> object:
+    item = {"type": "string_type", "loc": ["body", request], "msg": "Input should be a valid string", "input": request}
+    return {"detail": [item | {"ctx": {"given": request}}]}
+
+
+def nested(request: object) -> object:
+    return {"error": {"message": "Invalid request", "type": "invalid_request_error", "request": request}}
+
+
+def quoted(request: object) -> object:
+    return {"error": {"message": f"Invalid value: {msgspec.json.encode(request).decode()}", "param": "messages[0]"}}
+
+
+def as_python_prints_it(request: object) -> object:
+    message = f"[{{'type': 'string_type', 'loc': ('body',), 'msg': 'Input should be a string', 'input': {request!r}}}]"
+    return {"object": "error", "message": message, "type": "BadRequestError", "param": None, "code": 400}
+
+
+def beside(request: object) -> object:
+    return {"error": "Bad Request", "request": request, "body": request, "input": request, "data": request}
+
+
+ECHOES: list[Callable[[object], object]] = [pydantic, nested, quoted, as_python_prints_it, beside]
+
+
+def meaning(outcome: Outcome) -> tuple[object, ...]:
+    return outcome.kind, outcome.retry_after, outcome.of_target
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@given(request=REQUEST, status=STATUSES)
+def test_what_a_server_repeats_of_the_request_changes_nothing(
+    echo: Callable[[object], object], request: object, status: int
+) -> None:
+    without = classify(status, [], msgspec.json.encode(echo("hi")), NOW)
+    found = classify(status, [], msgspec.json.encode(echo(request)), NOW)
+    assert meaning(found) == meaning(without)
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+@pytest.mark.parametrize("quotes", ["''", '""', "``", "\u201c\u201d", "\u300c\u300d"])
+def test_a_quoted_phrase_is_the_requests(phrase: str, quotes: str) -> None:
+    text = phrase.replace("`", "").replace("'", "").replace('"', "")
+    body = msgspec.json.encode({"error": {"message": f"Invalid value: {quotes[0]}{text}{quotes[1]} in messages"}})
+    assert classify(400, [], body, NOW).kind is Kind.CLIENT_ERROR
+
+
+BODIES = [case.body.encode() for case in cases() if case.status >= 400 and case.body]
+
+
+@given(st.sampled_from(BODIES), st.integers(0, 2000), STATUSES)
+def test_a_body_that_is_cut_anywhere_is_read_as_far_as_it_goes(body: bytes, end: int, status: int) -> None:
+    classify(status, [], body[:end], NOW)
+    in_band(body[:end], NOW)
+
+
+@given(st.sampled_from(BODIES), st.integers(0, 2000))
+def test_what_is_completed_is_json_or_nothing(body: bytes, end: int) -> None:
+    if body[:1] in (b"{", b"["):
+        whole = completed(body[:end])
+        assert not whole or msgspec.json.decode(whole) is not None
+
+
+@pytest.mark.parametrize(("kind", "code"), [(Kind.QUOTA, "insufficient_quota"), (Kind.AUTH, "invalid_api_key")])
+def test_a_code_that_came_before_the_cut_counts(kind: Kind, code: str) -> None:
+    body = msgspec.json.encode({"error": {"code": code, "param": None, "message": "x" * 100_000}})
+    assert classify(400, [], body, NOW).kind is kind
+    assert classify(400, [], body[:100], NOW).kind is kind
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode), STATUSES)
+def test_any_bytes_at_all_are_read(body: bytes, status: int) -> None:
+    classify(status, [], body, NOW)
+    in_band(body, NOW)
+
+
+HARD: dict[str, bytes] = {
+    "objects in objects": b'{"error":' * 30_000,
+    "lists in lists": b"[" * 200_000,
+    "a whole tower": b'{"error":' * 500 + b"1" + b"}" * 500,
+    "many words": b'{"error":{"message":"' + b"model " * 40_000 + b'"}}',
+    "many members": b'{"error":{' + b",".join(b'"k%d":1' % i for i in range(30_000)) + b"}}",
+    "many errors": b'{"errors":[' + b'{"message":"x"},' * 20_000 + b'{"message":"y"}]}',
+    "quotes": b'{"error":{"message":"' + b"`'\\\"" * 40_000 + b'"}}',
+    "quotes in text": b"`'\"" * 60_000,
+    "errors in a message": b'{"error":{"message":"' + b"Error - {'error': " * 9_000 + b'"}}',
+    "tags": b"<Code>" * 40_000,
+    "waits": b"wait for again in after " * 10_000,
+    "amounts": b"retry in " + b"1s " * 60_000,
+    "digits": b"limit " + b"9" * 200_000,
+    "names": b"a/1.b@" * 30_000,
+    "backslashes": b'"' + b"\\\\" * 100_000,
+    "no utf-8": b'{"error":{"message":"' + b"\xff\xfe" * 50_000 + b'"}}',
+    "signs": "账户".encode() * 40_000,
+    "events": b"data: {}\n\n" * 20_000,
+    "dashes": b"- " * 100_000,
+    "colons": b'{"error":{"message":"' + b"error: {" * 20_000 + b'"}}',
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_no_body_takes_long(name: str) -> None:
+    start = time.process_time()
+    classify(400, [], HARD[name], NOW)
+    in_band(HARD[name], NOW)
+    assert time.process_time() - start < 0.25
+
+
+def test_nothing_behind_the_first_64_kib_is_read() -> None:
+    body = msgspec.json.encode({"error": {"request": "x" * BODY_MAX, "code": "insufficient_quota"}})
+    assert classify(400, [], body, NOW).kind is Kind.CLIENT_ERROR

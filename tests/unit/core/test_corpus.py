@@ -1,0 +1,73 @@
+"""Every answer of the corpus is read as it should be: without sockets, by its kind, hint and scope."""
+
+from __future__ import annotations
+
+import pytest
+
+from oxllm.core.outcome import RULES, Kind, Last, Outcome, classify, in_band
+from tests.support.corpus import Case, cases, fields, filled
+
+NOW = 1_700_000_000.0
+KINDS = {
+    "client_error": {Kind.CLIENT_ERROR},
+    "rate_limited": {Kind.RATE_LIMITED},
+    "quota": {Kind.QUOTA},
+    "too_large_for_window": {Kind.TOO_LARGE},
+    "context_length": {Kind.CONTEXT_LENGTH},
+    "auth": {Kind.AUTH, Kind.FORBIDDEN},
+    "model_missing": {Kind.MISSING},
+    "overloaded": {Kind.SERVER_ERROR, Kind.LOADING},
+    "server_error": {Kind.SERVER_ERROR, Kind.LOADING},
+    "unavailable_for_request": {Kind.UNSUPPORTED},
+    "content_refused": {Kind.CONTENT_REFUSED},
+    "broken": {Kind.BAD_ANSWER, Kind.SERVER_ERROR, Kind.LOADING},
+    "foreign_state": {Kind.FOREIGN_STATE},
+}
+LASTS = {"later": Last.LATER, "final": Last.FINAL, "as received": Last.AS_RECEIVED}
+OF_TARGET = {Kind.MISSING, Kind.LOADING, Kind.RATE_LIMITED, Kind.FORBIDDEN}
+
+
+def said(case: Case) -> tuple[int, bytes] | None:
+    """The status and the error that a case holds; None if it holds none that is read as such."""
+    if case.status >= 400:
+        return case.status, filled(case.body or "", NOW).encode()
+    if case.events is not None:
+        errors = [event for event in case.events if '"error":{' in event.replace(" ", "") or '"error":"' in event]
+        return (200, errors[0].partition("data:")[2].strip().encode()) if errors else None
+    if case.expect.outcome in ("ok", "broken"):
+        return None
+    return 200, (case.body or "").encode()
+
+
+ERRORS = [case for case in cases() if case.expect.outcome != "ok" and said(case) is not None]
+
+
+def read(case: Case) -> Outcome:
+    error = said(case)
+    assert error is not None
+    status, body = error
+    return in_band(body, NOW) if status == 200 else classify(status, fields(case, NOW), body, NOW)
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.id)
+def test_an_answer_is_read_as_it_should_be(case: Case) -> None:
+    found = read(case)
+    assert found.kind in KINDS[case.expect.outcome]
+    assert found.kind is not Kind.FORBIDDEN or case.times > 1
+    if case.expect.outcome != "broken":
+        assert RULES[found.kind].failover == case.expect.failover
+    if case.expect.scope == "target":
+        assert found.of_target or found.kind in OF_TARGET
+    if case.expect.outcome == "rate_limited":
+        wanted = case.expect.retry_after_s
+        assert found.retry_after == (None if wanted is None else pytest.approx(wanted, rel=0.02))
+
+
+@pytest.mark.parametrize("case", [case for case in ERRORS if case.status >= 400], ids=lambda case: case.id)
+def test_who_has_nowhere_else_to_go_is_told_what_is_worth_a_retry(case: Case) -> None:
+    last = RULES[read(case).kind].last
+    wanted = LASTS.get(case.expect.alone)
+    if wanted is Last.FINAL and last is Last.AS_RECEIVED:  # a provider's own 4xx is final, too
+        assert case.status not in (408, 409, 425, 429)
+    elif wanted is not None:
+        assert last is wanted
