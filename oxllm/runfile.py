@@ -10,6 +10,7 @@ Imported by the gateway: nothing here that asyncio and msgspec do not bring alon
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,15 @@ import msgspec
 
 SYSTEM_DIRECTORY = "/run/oxllm"
 """Where systemd's `RuntimeDirectory=oxllm` is; the command line looks here too."""
+
+
+class Draining(msgspec.Struct, frozen=True):
+    """That a gateway is on its way out. Its listener may be closed, so this is where it can be seen."""
+
+    until: float
+    """When what is left will be cut, in seconds since the epoch."""
+    requests: int = 0
+    """Under way."""
 
 
 class RunFile(msgspec.Struct, frozen=True):
@@ -34,6 +44,12 @@ class RunFile(msgspec.Struct, frozen=True):
     admin_token: str | None = None
     config: str | None = None
     """Absolute path of the configuration; None for --demo."""
+    listen: tuple[str, ...] = ()
+    """All addresses that it has bound, without their port."""
+    drain_s: float = 30.0
+    """How long a stop may take, delay and drain together."""
+    draining: Draining | None = None
+    version: str = ""
 
     def __repr__(self) -> str:
         return f"RunFile(pid={self.pid}, host={self.host!r}, port={self.port})"
@@ -92,7 +108,9 @@ def _write_locked(file: str, run: RunFile) -> int:
     fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(fd, msgspec.json.encode(run) + b"\n")
+        data = msgspec.json.encode(run) + b"\n"
+        if os.write(fd, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError:
         os.close(fd)
         _unlink(file)
@@ -112,6 +130,25 @@ def start_time(pid: int) -> int:
             return int(file.read().rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def owner(pid: int) -> int | None:
+    """The user that a process runs as; None if there is no such process, or no /proc to tell."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(b"Uid:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def is_gateway(pid: int) -> bool | None:
+    """Is that process a gateway, by its command line? None where there is no /proc to tell."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return None if not os.path.isdir("/proc/self") else False
+    return b"oxllm.gateway" in words[1:] and words[words.index(b"oxllm.gateway") - 1] == b"-m"
 
 
 def _live(path: str) -> Iterator[RunFile]:
@@ -138,7 +175,8 @@ def _read(file: str) -> RunFile | None:
             return None
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _decode(os.read(fd, 64 * 1024))
+        run = _decode(os.read(fd, 64 * 1024))
+        return run if run is not None and owner(run.pid) in (None, os.fstat(fd).st_uid) else None
     except OSError:
         return None
     else:

@@ -70,6 +70,8 @@ class Status(msgspec.Struct, frozen=True):
     pid: int
     uptime: float
     draining: bool = False
+    drain_left: float | None = None
+    """Until what is left will be cut; None unless it drains."""
     listen: tuple[str, ...] = ()
     config: str | None = None
     memory_bytes: int | None = None

@@ -13,7 +13,7 @@ from math import ceil
 import msgspec
 
 from oxllm.status import ModelStatus, ProviderStatus, Status, TargetStatus
-from oxllm.words import compact, count, duration, printable, seconds, text_width
+from oxllm.words import compact, count, draining, duration, printable, seconds, text_width
 
 WIDTH = 100
 """Columns where nobody says how many there are."""
@@ -96,7 +96,8 @@ def table(status: Status, width: int | None = WIDTH, paint: Paint = plain, earli
     elapsed = _elapsed(status, earlier)
     rates = None if elapsed is None or earlier is None else (earlier, elapsed)
     lines = _head(status, width, paint, rates)
-    lines += ["", *grid(*_providers(status, rates), width, paint)]
+    if status.providers or status.disabled:
+        lines += ["", *grid(*_providers(status, rates), width, paint)]
     if status.models:
         rows = [row for model in status.models for row in _model_rows(model)]
         lines += ["", *grid(MODELS, rows, width, paint)]
@@ -121,14 +122,18 @@ def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list
     if rates is not None:
         load += f", {_rate(status.requests, rates[0].requests, rates[1])} requests/s"
     load += f", {count(status.connections, 'client connection')}, {status.upstream_connections} upstream"
-    draining = " (draining)" if status.draining else ""
+    leaving = f" ({_draining(status)})" if status.draining else ""
     lines = [
-        f"oxllm {status.version}{draining} on {', '.join(status.listen)}",
+        f"oxllm {status.version}{leaving}{f' on {places}' if (places := ', '.join(status.listen)) else ''}",
         f"up {duration(status.uptime)}, pid {status.pid}, config {status.config or 'built in'}",
         load,
     ]
     lines = [_shortened(printable(line), width) for line in lines]
     return [paint(lines[0], BAD if status.draining else HEAD), *lines[1:]]
+
+
+def _draining(status: Status) -> str:
+    return "draining" if status.drain_left is None else draining(status.in_flight, status.drain_left)
 
 
 def _rate(now: int, before: int, elapsed: float) -> str:

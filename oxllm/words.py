@@ -47,6 +47,11 @@ def compact(number: int) -> str:
     return f"{value:,.0f} T"
 
 
+def draining(requests: int, seconds_left: float) -> str:
+    """How far a drain is: `draining, 1 request left, 12 s`."""
+    return f"draining, {count(requests, 'request')} left, {max(0.0, seconds_left):.0f} s"
+
+
 def count(number: int, noun: str) -> str:
     """`1 error`, `2 errors`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

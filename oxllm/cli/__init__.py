@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -16,8 +17,21 @@ COMMANDS = (
 """In the order that the help shows: a module of this package each, whose `command` it is."""
 
 
+TYPED = "oxllm.typed"
+"""Key of a click context's `meta`: the words of the command line."""
+
+
 class Commands(click.Group):
     """A group whose commands are modules."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Keep the words as they were typed: a message may propose to type them with a choice."""
+        typed = list(args)
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[TYPED] = typed
+        return context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -11,10 +11,13 @@ from oxllm.cli.options import Failure, NotRunning
 
 TIMEOUT_S = 35.0
 """The longest answer is that of a reload, which the gateway gives up after 30 s."""
+ID = "x-request-id"
+OURS = "oxllm-"
+"""How the id begins that a gateway gives a request that has none. Each of its responses says it."""
 
 
 def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S) -> httpx.Response:
-    """One request to an operator route. NotRunning when nothing answers, Failure when we are not let in."""
+    """One request to an operator route. NotRunning when no oxllm answers, Failure when we are not let in."""
     headers = {"authorization": f"Bearer {gateway.token}"} if gateway.token else {}
     tls = gateway.url.startswith("https:")  # without it there is nothing to verify, and no bundle to read for 30 ms
     try:
@@ -23,10 +26,14 @@ def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S)
         )
     except httpx.ConnectError:
         raise NotRunning(f"not running: nothing answers at {gateway.url}") from None
+    except httpx.RemoteProtocolError:
+        raise NotRunning(f"what answers at {gateway.url} is not oxllm: it does not speak HTTP") from None
     except httpx.HTTPError as error:
         raise Failure(f"{gateway.url} did not answer: {error}") from None
+    if not response.headers.get(ID, "").startswith(OURS):
+        raise not_oxllm(gateway, response)
     if response.status_code in (401, 403):
-        raise Failure(f"{gateway.url} refused: {error_message(response)}")
+        raise Failure(f"{gateway.url} refused: {error_message(response)}{_how_to_get_in(gateway, response)}")
     return response
 
 
@@ -38,13 +45,28 @@ def call_json(gateway: Gateway, method: str, path: str) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise not_oxllm(gateway)
+        raise not_oxllm(gateway, response)
     return answer
 
 
-def not_oxllm(gateway: Gateway) -> NotRunning:
+def greet(gateway: Gateway) -> None:
+    """Before something is asked that has effects: is that an oxllm? NotRunning if not."""
+    if gateway.run is None:
+        call(gateway, "GET", "/health", timeout_s=5.0)
+
+
+def not_oxllm(gateway: Gateway, response: httpx.Response) -> NotRunning:
     """Somebody else is at its place."""
-    return NotRunning(f"what answers at {gateway.url} is not oxllm")
+    from oxllm.words import printable
+
+    server = printable(response.headers.get("server", ""))[:60]
+    return NotRunning(f"what answers at {gateway.url} is not oxllm{f' but {server}' if server else ''}")
+
+
+def _how_to_get_in(gateway: Gateway, response: httpx.Response) -> str:
+    if response.status_code != 401 or gateway.token:
+        return ""
+    return "; set OXLLM_ADMIN_TOKEN to it and name the gateway by --url, or run this as the user that it runs as"
 
 
 def error_message(response: httpx.Response) -> str:

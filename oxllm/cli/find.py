@@ -1,36 +1,42 @@
-"""Which gateway a command means.
+"""Which gateway a command means, and whom it may believe.
 
 `--url` or `--port`; `$OXLLM_URL` or `$OXLLM_PORT`; one's own run file; one in /run/oxllm; 127.0.0.1 at the
-configured port, or 8080. Several run files and no choice made: they are listed, and the exit is 2.
+configured port, or 8080. Several that fit: they are listed with what to type, and the exit is 2.
+
+Whoever answers on a port may be anybody. So the admin token of a run file goes only to the address that this file
+names, and only a run file says which process serves it. `$OXLLM_ADMIN_TOKEN` goes where `--url` or `$OXLLM_URL` says.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 import click
 import msgspec
 
 from oxllm import plan, runfile
+from oxllm.cli import TYPED
 from oxllm.cli.options import Ambiguous
 from oxllm.runfile import RunFile
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+LOCALHOST = frozenset({"127.0.0.1", "::1"})
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a gateway that binds it can be reached at
 
 
 class Gateway(msgspec.Struct, frozen=True):
     """A gateway that may be running."""
 
     url: str
-    """Without a trailing slash."""
+    """Without a trailing slash; empty where only the process is known."""
     token: str | None = None
-    pid: int | None = None
+    run: RunFile | None = None
     """None when there is no run file of it."""
 
     def __repr__(self) -> str:
-        return f"Gateway(url={self.url!r}, pid={self.pid})"
+        return f"Gateway(url={self.url!r}, run={self.run!r})"
 
 
 def find(url: str | None, port: int | None, env: Mapping[str, str] | None = None) -> Gateway:
@@ -40,18 +46,20 @@ def find(url: str | None, port: int | None, env: Mapping[str, str] | None = None
         raise click.UsageError("--url and --port name two gateways: give one of them")
     if not url and not port:
         url, port = env.get("OXLLM_URL"), _port(env.get("OXLLM_PORT"))
-    if url or port:
-        return _at(url or f"http://127.0.0.1:{port}", running(env))
+    if url:
+        return _at_url(url, running(env), env.get("OXLLM_ADMIN_TOKEN") or None)
+    if port:
+        return _at_port(port, running(env))
     for directory in _directories(env):
         if runs := runfile.read_all(directory):
-            return _of(_only(runs))
+            return of(_only(runs))
     return _configured(env)
 
 
 def by_pid(pid: int, env: Mapping[str, str] | None = None) -> Gateway | None:
     """The gateway with this process number, if it has a run file."""
     runs = running(os.environ if env is None else env)
-    return next((_of(run) for run in runs if run.pid == pid), None)
+    return next((of(run) for run in runs if run.pid == pid), None)
 
 
 def running(env: Mapping[str, str]) -> list[RunFile]:
@@ -59,15 +67,30 @@ def running(env: Mapping[str, str]) -> list[RunFile]:
     return [run for directory in _directories(env) for run in runfile.read_all(directory)]
 
 
+def again(gateway: Gateway, env: Mapping[str, str] | None = None) -> RunFile | None:
+    """What its run file says by now; None when it has gone, or there never was one."""
+    if gateway.run is None:
+        return None
+    runs = running(os.environ if env is None else env)
+    same = (run for run in runs if (run.pid, run.start_time) == (gateway.run.pid, gateway.run.start_time))
+    return next(same, None)
+
+
+def of(run: RunFile) -> Gateway:
+    """The gateway of a run file."""
+    return Gateway(f"http://{_bracketed(run.host)}:{run.port}", run.admin_token, run)
+
+
 def _directories(env: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys((runfile.directory(env), runfile.SYSTEM_DIRECTORY))) if os.name == "posix" else []
 
 
-def _of(run: RunFile) -> Gateway:
-    return Gateway(f"http://{_bracketed(run.host)}:{run.port}", run.admin_token, run.pid)
+def _at_port(port: int, runs: list[RunFile]) -> Gateway:
+    mine = [run for run in runs if run.port == port]
+    return of(_only(mine)) if mine else Gateway(f"http://127.0.0.1:{port}")
 
 
-def _at(url: str, runs: list[RunFile]) -> Gateway:
+def _at_url(url: str, runs: list[RunFile], token: str | None) -> Gateway:
     """The gateway at `url`, with token and process from its run file if it is one of this machine."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -76,20 +99,56 @@ def _at(url: str, runs: list[RunFile]) -> Gateway:
         raise click.UsageError(f"{url!r} is not a URL") from None
     if not host or parts.scheme not in ("http", "https"):
         raise click.UsageError(f"{url!r} is not an http URL")
-    run = next((run for run in runs if run.port == port and host in (run.host, *LOCAL_HOSTS)), None)
-    address = f"{parts.scheme}://{_bracketed(host)}:{port}{parts.path.rstrip('/')}"
-    return Gateway(address, run.admin_token if run else None, run.pid if run else None)
+    there = [run for run in runs if parts.scheme == "http" and run.port == port and _serves(run, host)]
+    if there:
+        known = of(_only(there))
+        return msgspec.structs.replace(known, token=token or known.token)
+    return Gateway(f"{parts.scheme}://{_bracketed(host)}:{port}{parts.path.rstrip('/')}", token)
 
 
-def _only(runs: list[RunFile]) -> RunFile:
+def _serves(run: RunFile, host: str) -> bool:
+    """Is `host` an address of this gateway, as far as its run file tells?"""
+    own = {WILDCARDS.get(address, address) for address in (run.host, *run.listen)}
+    return host in own or (host == "localhost" and not own.isdisjoint(LOCALHOST))
+
+
+def _only(runs: Sequence[RunFile]) -> RunFile:
     if len(runs) == 1:
         return runs[0]
-    rows = [f"  --port {run.port:<5}  pid {run.pid:<7}  {run.config or '(demo)'}" for run in runs]
-    raise Ambiguous("\n".join(["several gateways are running; say which one:", *rows]))
+    rows = [(_to_type(run, runs), f"pid {run.pid}", run.config or "(demo)") for run in runs]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    lines = [f"  {typed:<{widths[0]}}   {pid:<{widths[1]}}   {config}" for typed, pid, config in rows]
+    raise Ambiguous("\n".join(["several gateways are running; say which one:", *lines]))
+
+
+def _to_type(run: RunFile, runs: Sequence[RunFile]) -> str:
+    """The command line that names this one alone."""
+    unique = sum(other.port == run.port for other in runs) == 1
+    choice = ["-p", str(run.port)] if unique else ["--url", of(run).url]
+    context = click.get_current_context(silent=True)
+    typed = context.meta.get(TYPED, []) if context is not None else []
+    return shlex.join(["oxllm", *_without_choice(typed), *choice])
+
+
+def _without_choice(typed: Sequence[str]) -> list[str]:
+    """The words of the command, less those that already say which gateway, and before any `--`."""
+    kept: list[str] = []
+    words = iter(typed)
+    for word in words:
+        if word in ("-p", "--port", "--url"):
+            next(words, None)
+        elif word == "--":
+            break
+        elif not word.startswith(("--port=", "--url=")):
+            kept.append(word)
+    return kept
 
 
 def _configured(env: Mapping[str, str]) -> Gateway:
-    """Where the configuration says that it listens; a configuration that cannot be read says nothing."""
+    """Where the configuration says that it listens; a configuration that cannot be read says nothing.
+
+    Its admin token stays here: who answers there need not be ours.
+    """
     from oxllm.config.compile import load
     from oxllm.config.locate import NoConfigError, locate
 
@@ -98,7 +157,7 @@ def _configured(env: Mapping[str, str]) -> Gateway:
     except NoConfigError:
         loaded = None
     server = loaded.plan.server if loaded and loaded.plan else plan.Server()
-    return Gateway(f"http://127.0.0.1:{server.port or plan.Server().port}", server.admin_token)
+    return Gateway(f"http://127.0.0.1:{server.port or plan.Server().port}")
 
 
 def _port(text: str | None) -> int | None:

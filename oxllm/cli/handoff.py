@@ -23,6 +23,9 @@ def become_gateway(plan: plans.Plan, log_format: str) -> NoReturn:
     if hasattr(signal, "SIGHUP"):
         # The default would end the process, were a reload asked for before the gateway's handler stands.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        # What a Ctrl-C would find is Python starting, which shows a traceback; the gateway's first line lets it in.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(heap.environment(dict(os.environ)))
     sys.stdout.flush()
     sys.stderr.flush()

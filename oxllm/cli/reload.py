@@ -24,16 +24,18 @@ def command(url: str | None, port: int | None, pid: int | None, dry_run: bool) -
     A configuration with errors is refused, and the one that runs goes on. Exit: 0, 1 when refused, 3 when no
     gateway is running.
     """
-    from oxllm.cli.client import call_json
-    from oxllm.cli.signals import choose, send
+    from oxllm.cli.client import call_json, greet
+    from oxllm.cli.signals import choose, process_of
 
     gateway = choose(url, port, pid)
     if not gateway.url:
-        if dry_run:
-            raise Failure(f"process {pid} has no run file to be asked through: give --url or --port")
-        send(int(gateway.pid or 0), signal.SIGHUP)
+        with process_of(gateway, pid) as process:
+            if dry_run:
+                raise Failure(f"process {pid} has no run file to be asked through: give --url or --port")
+            process.send(signal.SIGHUP)
         click.echo(f"sent SIGHUP to process {pid}; its log says what came of it")
         return
+    greet(gateway)
     answer = call_json(gateway, "POST", f"/reload{'?dry_run=1' if dry_run else ''}")
     if answer.get("ok") is not True:
         _refused(answer)

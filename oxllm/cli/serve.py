@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
@@ -25,6 +26,7 @@ def command(config: str | None, demo: bool, log_format: str) -> None:
     SIGTERM or Ctrl-C lets it finish what is in flight, SIGHUP makes it read its configuration again. Exit: 0
     after that, 1 when the configuration is bad or its address taken.
     """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # before there is something to drain Ctrl-C just ends it
     if sys.platform == "win32":
         raise Failure(
             "the gateway needs Linux or macOS; on Windows run it in WSL: https://learn.microsoft.com/windows/wsl"

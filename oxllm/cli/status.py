@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oxllm.cli.options import Failure, gateway_options
+from oxllm.cli.options import Failure, NotRunning, gateway_options
 
 if TYPE_CHECKING:
     from oxllm.cli.find import Gateway
@@ -54,11 +54,39 @@ def _ask(gateway: Gateway) -> Seen:
     from oxllm.cli.client import call, not_oxllm
     from oxllm.status import Status
 
-    text = call(gateway, "GET", JSON, TIMEOUT_S).text
     try:
-        return text, msgspec.json.decode(text, type=Status)
+        response = call(gateway, "GET", JSON, TIMEOUT_S)
+    except NotRunning:
+        if (leaving := _leaving(gateway)) is not None:
+            return leaving
+        raise
+    try:
+        return response.text, msgspec.json.decode(response.text, type=Status)
     except msgspec.DecodeError:
-        raise not_oxllm(gateway) from None
+        raise not_oxllm(gateway, response) from None
+
+
+def _leaving(gateway: Gateway) -> Seen | None:
+    """What the run file says of a gateway that drains: its listener is closed, so it cannot be asked."""
+    import msgspec
+
+    from oxllm.cli.find import again
+    from oxllm.status import Status
+
+    run = again(gateway)
+    if run is None or run.draining is None:
+        return None
+    now = time.time()
+    status = Status(
+        version=run.version,
+        pid=run.pid,
+        uptime=now - run.started,
+        draining=True,
+        drain_left=max(0.0, run.draining.until - now),
+        config=run.config,
+        in_flight=run.draining.requests,
+    )
+    return msgspec.json.encode(status).decode(), status
 
 
 def _again(first: Seen, gateway: Gateway, url: str | None, port: int | None) -> Iterator[Seen | Failure]:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import signal
-from urllib.parse import urlsplit
+import time
+from typing import TYPE_CHECKING
 
 import click
 
 from oxllm.cli.options import Failure, gateway_options, pid_option
 from oxllm.params import Finite
+from oxllm.words import draining
 
-WAIT_S = 35.0
-"""The gateway's own default limit of a drain, and some."""
+if TYPE_CHECKING:
+    from oxllm.cli.find import Gateway
+    from oxllm.cli.signals import Process
+
+MARGIN_S = 5.0
+"""Beyond the gateway's own limit of a drain: for the last error events, spans and its exit."""
+DRAIN_S = 30.0
+"""The limit where no run file tells it."""
+SEEN_WITHIN_S = 5.0
+"""How soon a gateway that was told to stop says that it does."""
+LOOK_S = 0.1
 
 
 @click.command(short_help="Finish what is in flight, and end.")
@@ -21,26 +32,53 @@ WAIT_S = 35.0
     "--wait",
     type=Finite(0),
     metavar="SECONDS",
-    default=WAIT_S,
-    show_default=True,
-    help="How long to wait for it.",
+    help=f"How long to wait for it. Default: as long as it drains at most, and {MARGIN_S:g} s.",
 )
-def command(url: str | None, port: int | None, pid: int | None, wait: float) -> None:
+@click.option("--now", is_flag=True, help="Cut what is in flight: streams get an error event, the rest a 503.")
+def command(url: str | None, port: int | None, pid: int | None, wait: float | None, now: bool) -> None:
     """Let the running gateway finish what is in flight, and end.
 
-    Exit: 0 when it has ended, 1 when it has not in time, 3 when none is running.
+    One that is stopping already is only waited for. Exit: 0 when it has ended, 1 when it has not in time, 3 when
+    none is running.
     """
-    from oxllm.cli.client import call_json
-    from oxllm.cli.find import LOCAL_HOSTS
-    from oxllm.cli.signals import choose, send, wait_for_end
+    from oxllm.cli.signals import choose, process_of
 
     gateway = choose(url, port, pid)
-    number = gateway.pid
-    if number is None:
-        number = call_json(gateway, "GET", "/status?format=json").get("pid")
-        if not isinstance(number, int) or urlsplit(gateway.url).hostname not in LOCAL_HOSTS:
-            raise Failure(f"cannot tell the process of {gateway.url}: give --pid")
-    send(number, signal.SIGTERM)
-    if not wait_for_end(number, wait):
-        raise Failure(f"process {number} is still finishing after {wait:g} s; a second stop ends it at once")
-    click.echo(f"stopped (process {number})")
+    with process_of(gateway, pid) as process:
+        if not _is_draining(gateway):
+            process.send(signal.SIGTERM)
+            if now:
+                _await_draining(gateway, process)
+        else:
+            click.echo(f"already {_left(gateway)}; waiting for it", err=True)
+        if now:
+            process.send(signal.SIGTERM)
+        limit = wait if wait is not None else (gateway.run.drain_s if gateway.run else DRAIN_S) + MARGIN_S
+        if not process.has_ended(limit):
+            raise Failure(f"process {process.pid} is still {_left(gateway)} after {limit:g} s; --now cuts what is left")
+    click.echo(f"stopped (process {process.pid})")
+
+
+def _is_draining(gateway: Gateway) -> bool:
+    from oxllm.cli.find import again
+
+    run = again(gateway)
+    return run is not None and run.draining is not None
+
+
+def _await_draining(gateway: Gateway, process: Process) -> None:
+    """A signal that comes while the first is not yet seen would be lost in it."""
+    deadline = time.monotonic() + SEEN_WITHIN_S
+    while not _is_draining(gateway) and time.monotonic() < deadline:
+        if process.has_ended(LOOK_S) or gateway.run is None:
+            return
+
+
+def _left(gateway: Gateway) -> str:
+    """`draining, 1 request left, 12 s`."""
+    from oxllm.cli.find import again
+
+    run = again(gateway)
+    if run is None or run.draining is None:
+        return "finishing"
+    return draining(run.draining.requests, run.draining.until - time.time())

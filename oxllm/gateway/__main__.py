@@ -1,8 +1,13 @@
 """`python -P -m oxllm.gateway --plan-fd N`: what `oxllm serve` turns itself into."""
 
 import os
+import signal
 import sys
 import threading
+
+# `oxllm serve` holds Ctrl-C back until here. As long as there is nothing to drain, it just ends the process.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 # msgspec takes from it what Python 3.11 has in typing anyway, and it costs the process 0.4 MB.
 sys.modules["typing_extensions"] = None  # type: ignore[assignment]

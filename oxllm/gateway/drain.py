@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from oxllm.gateway import systemd
 from oxllm.gateway.client.server import Server
@@ -29,7 +29,7 @@ FLUSH_S = 0.5
 class Drain:
     """One process's way out. `done` is set when nothing is left to do."""
 
-    __slots__ = ("_life", "_log", "_loop", "_runtime", "_server", "_turns", "done", "listeners")
+    __slots__ = ("_life", "_log", "_loop", "_runtime", "_server", "_told", "_turns", "done", "listeners", "tell")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, life: Life, runtime: Runtime, server: Server, log: Log) -> None:
         self._loop = loop
@@ -40,6 +40,9 @@ class Drain:
         self._turns = 0
         self.listeners: Sequence[Listening] = ()
         """Who accepts connections."""
+        self.tell: Callable[[float, int], None] = lambda seconds, requests: None
+        """Is told how long it may still take and how many requests are left, each time that is another number."""
+        self._told = -1
         self.done: asyncio.Future[None] = loop.create_future()
 
     def signal(self) -> None:
@@ -51,8 +54,16 @@ class Drain:
         systemd.notify("STOPPING=1")
         limits = self._runtime.generation.plan.server
         self._log.event("drain", f"stopping, {len(self._runtime.relays)} requests under way")
+        self._life.until = self._loop.time() + limits.drain_delay + limits.drain_timeout
+        self._say()
         self._loop.call_later(limits.drain_delay, self._close)
         self._loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
+
+    def _say(self) -> None:
+        left = len(self._runtime.relays)
+        if left != self._told and self._life.until is not None:
+            self._told = left
+            self.tell(max(0.0, self._life.until - self._loop.time()), left)
 
     def _close(self) -> None:
         # Each turn of the loop takes some of what the kernel has accepted for us; the listeners go behind the last.
@@ -82,6 +93,7 @@ class Drain:
     def _look(self) -> None:
         if self._life.stage is DONE:
             return
+        self._say()
         if self._server.connections == 0:
             self._finish()
         else:

@@ -32,10 +32,12 @@ NEXT = {
 class Life:
     """The stage of one process."""
 
-    __slots__ = ("draining", "stage")
+    __slots__ = ("draining", "stage", "until")
 
     def __init__(self) -> None:
         self.stage = RUNNING
+        self.until: float | None = None
+        """When what is left will be cut, in loop time; None as long as nothing is said about it."""
         self.draining = False
         """No response is followed by another on its connection. Read with each response, so it is kept beside."""
 

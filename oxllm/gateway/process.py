@@ -20,8 +20,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
+from oxllm import __version__, runfile
 from oxllm import plan as plans
-from oxllm import runfile
 from oxllm.gateway import systemd
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.client.connection import CROWD_MAX
@@ -154,7 +156,8 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     loop.set_exception_handler(_Complaints(log))
     connections, warning = raise_file_limit(plan.server)
     gateway = Gateway(loop, plan, log, rng, time.time, connections=connections)
-    drain, run = gateway.drain, _RunFile(sockets[0], log)
+    drain, run = gateway.drain, _RunFile(sockets, log)
+    drain.tell = run.drains
     gateway.vitals.addresses = tuple(map(_url, sockets))
     make = gateway.server.protocol
     drain.listeners = [loop.run_until_complete(accept(sock, make, ACCEPTED_AT_ONCE, BACKLOG)) for sock in sockets]
@@ -206,25 +209,41 @@ class _Complaints:
 class _RunFile:
     """Tells the command line where we are. Without a place to write we serve all the same: a URL finds us too."""
 
-    def __init__(self, sock: socket.socket, log: Log) -> None:
-        self._address = sock.getsockname()[:2]
+    def __init__(self, sockets: Sequence[socket.socket], log: Log) -> None:
+        self._address = sockets[0].getsockname()[:2]
+        self._listen = tuple(dict.fromkeys(host for sock in sockets for host in _hosts(sock)))
         self._log = log
         self._started = time.time()
         self._written: runfile.Written | None = None
+        self._run: runfile.RunFile | None = None
 
     def write(self, plan: plans.Plan) -> None:
         """Write it, or bring it up to date with another config's token."""
         host, port = self._address
         own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a client on this machine finds a wildcard
-        run = runfile.RunFile(
-            pid=os.getpid(),
-            start_time=runfile.start_time(os.getpid()),
-            started=self._started,
-            host=own.get(host, host),
-            port=port,
-            admin_token=plan.server.admin_token,
-            config=plan.source,
+        self._put(
+            runfile.RunFile(
+                pid=os.getpid(),
+                start_time=runfile.start_time(os.getpid()),
+                started=self._started,
+                host=own.get(host, host),
+                port=port,
+                admin_token=plan.server.admin_token,
+                config=plan.source,
+                listen=self._listen,
+                drain_s=plan.server.drain_delay + plan.server.drain_timeout,
+                version=__version__,
+            )
         )
+
+    def drains(self, left_s: float, requests: int) -> None:
+        """The gateway is on its way out, and can soon be asked no more."""
+        if self._run is not None:
+            draining = runfile.Draining(time.time() + left_s, requests)
+            self._put(msgspec.structs.replace(self._run, draining=draining))
+
+    def _put(self, run: runfile.RunFile) -> None:
+        self._run = run
         try:
             if self._written is None:
                 self._written = runfile.write(runfile.directory(os.environ), run)
@@ -237,6 +256,13 @@ class _RunFile:
         """The process ends."""
         if self._written is not None:
             self._written.remove()
+
+
+def _hosts(sock: socket.socket) -> tuple[str, ...]:
+    """The address of a listener; a wildcard of both families is two."""
+    host = str(sock.getsockname()[0])
+    both = host == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return ("::", "0.0.0.0") if both else (host,)  # noqa: S104
 
 
 def _log_fd() -> int:

@@ -33,7 +33,13 @@ _SERVING = ("exhibit", "tls", "write_config", "host", "port")
 """Parameters that are for one kind of run only."""
 
 
-class Duration(click.ParamType[float]):
+if TYPE_CHECKING:
+    _Seconds = click.ParamType[float]
+else:
+    _Seconds = click.ParamType  # generic since click 8.4 only
+
+
+class Duration(_Seconds):
     """`60s`, `500ms`, `2m`."""
 
     name = "duration"

@@ -147,3 +147,55 @@ def test_the_run_file_is_only_for_its_user(scene: Scene) -> None:
         scene.gateway.port,
         str(scene.directory / "config.toml"),
     )
+
+
+IMPATIENT = """\
+import os, runpy, signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+subprocess.Popen(["sh", "-c", "sleep $0; kill -INT $1", sys.argv[1], str(os.getpid())])
+sys.argv[1:] = ["serve", "-c", "config.toml"]
+runpy.run_module("oxllm", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("after_s", [0.08, 0.14, 0.2, 0.26, 0.32, 0.38, 0.44, 0.5, 0.6])
+def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(tmp_path: Path, after_s: float) -> None:
+    (tmp_path / "config.toml").write_text(config({"alpha": "http://127.0.0.1:9"}, {"smart": ["alpha"]}))
+    env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", IMPATIENT, str(after_s)]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (-signal.SIGINT, 0, 1)
+
+
+def test_stop_waits_as_long_as_the_gateway_drains_and_a_second_one_cuts_nothing(scene: Scene) -> None:
+    scene.alpha.replies = [stream(ROLE, token("a"), GATE, token("b"), FINISH, DONE)]
+    sock = scene.connect(CHAT.replace(b'"messages"', b'"stream":true,"messages"').replace(b": 31", b": 45"))
+    assert b"200 OK" in sock.recv(4096)
+    env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(scene.directory / "run")}
+
+    def oxllm(*words: str) -> subprocess.Popen[str]:
+        command = [str(Path(sys.executable).with_name("oxllm")), *words]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True)
+
+    first = oxllm("stop")
+    assert eventually(lambda: not accepts(scene.gateway.port))
+    second = oxllm("stop", "--wait", "0.1")
+    assert "already draining, 1 request left, " in second.communicate(timeout=10)[1]
+    status = oxllm("status")
+    assert "(draining, 1 request left, " in status.communicate(timeout=10)[0]
+    assert status.returncode == 0
+    scene.alpha.open_gate()
+    assert everything(sock).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert first.communicate(timeout=10)[0] == f"stopped (process {scene.gateway.pid})\n"
+
+
+def test_stop_now_cuts_and_ends_it(scene: Scene) -> None:
+    scene.alpha.replies = [[HANG]]
+    sock = scene.connect()
+    assert eventually(lambda: len(scene.alpha.asked) == 1)
+    env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(scene.directory / "run")}
+    command = [str(Path(sys.executable).with_name("oxllm")), "stop", "--now"]
+    done = subprocess.run(command, capture_output=True, env=env, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (0, f"stopped (process {scene.gateway.pid})\n")
+    assert everything(sock).startswith(b"HTTP/1.1 503 ")

@@ -30,6 +30,7 @@ def snapshot(vitals: Vitals) -> Status:
         pid=os.getpid(),
         uptime=now - vitals.started,
         draining=vitals.life.stopping,
+        drain_left=None if vitals.life.until is None else max(0.0, vitals.life.until - now),
         listen=vitals.addresses,
         config=plan.source,
         memory_bytes=resident_bytes(),

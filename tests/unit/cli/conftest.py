@@ -13,6 +13,8 @@ from oxllm import runfile
 from oxllm.cli import main
 
 Run = Callable[..., Result]
+OURS = {"x-request-id": "oxllm-0123456789abcdef"}
+"""What an oxllm's response has, whatever else is in it."""
 
 CONFIG = """\
 [[providers]]

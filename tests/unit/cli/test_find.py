@@ -24,14 +24,15 @@ class Gateways:
         self.directory = directory
         self.stack = stack
 
-    def add(self, port: int, where: str = "run/oxllm", host: str = "127.0.0.1") -> None:
+    def add(self, port: int, where: str = "run/oxllm", host: str = "127.0.0.1", *listen: str) -> RunFile:
         path = self.directory / where
         pid = os.getpid()
-        run = RunFile(pid, runfile.start_time(pid), 0.0, host, port, f"token-{port}", f"/etc/{port}.toml")
+        run = RunFile(pid, runfile.start_time(pid), 0.0, host, port, f"token-{port}", f"/etc/{port}.toml", listen)
         held = self.stack.enter_context(runfile.write(str(path), run))
-        other = path / f"oxllm-{port}.json"
+        other = path / f"oxllm-{port}{len(list(path.iterdir()))}.json"
         os.rename(held.path, other)  # one process, several files
         held.path = str(other)
+        return run
 
 
 @pytest.fixture
@@ -49,11 +50,42 @@ def test_url_and_port_name_it(gateways: Gateways) -> None:
 
 
 def test_a_named_gateway_of_this_machine_gets_the_token_of_its_run_file(gateways: Gateways) -> None:
-    gateways.add(9001)
-    known = Gateway("http://127.0.0.1:9001", "token-9001", os.getpid())
+    known = Gateway("http://127.0.0.1:9001", "token-9001", gateways.add(9001))
     assert find(None, 9001) == known
-    assert find("http://localhost:9001", None).token == "token-9001"
-    assert find("http://elsewhere.example:9001", None).token is None
+    assert find("http://localhost:9001", None) == known
+
+
+@pytest.mark.parametrize(
+    "url", ["http://elsewhere.example:9001", "http://[::1]:9001", "https://127.0.0.1:9001", "http://127.0.0.1:9002"]
+)
+def test_the_token_goes_to_no_address_but_that_of_the_run_file(gateways: Gateways, url: str) -> None:
+    gateways.add(9001)
+    assert (find(url, None).token, find(url, None).run) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("listen", "url", "its"),
+    [
+        (("127.0.0.1", "::1"), "http://[::1]:9001", True),
+        (("0.0.0.0",), "http://127.0.0.1:9001", True),
+        (("::", "0.0.0.0"), "http://[::1]:9001", True),
+        (("::", "0.0.0.0"), "http://192.0.2.1:9001", False),
+        (("::1",), "http://127.0.0.1:9001", False),
+    ],
+)
+def test_all_addresses_of_a_gateway_are_its_own(
+    gateways: Gateways, listen: tuple[str, ...], url: str, its: bool
+) -> None:
+    gateways.add(9001, "run/oxllm", "::1" if listen[0] in ("::", "::1") else "127.0.0.1", *listen)
+    assert (find(url, None).run is not None) == its
+
+
+def test_the_environments_token_goes_where_a_url_says(gateways: Gateways) -> None:
+    env = {"OXLLM_ADMIN_TOKEN": "tok", "XDG_RUNTIME_DIR": "/nowhere"}
+    assert find("https://gw.example", None, env).token == "tok"
+    assert find(None, None, {**env, "OXLLM_URL": "https://gw.example"}).token == "tok"
+    assert find(None, 9001, env).token is None
+    assert find(None, None, env).token is None
 
 
 def test_the_environment_names_it_when_no_option_does(gateways: Gateways) -> None:
@@ -74,8 +106,8 @@ def test_two_names_or_a_bad_one_are_wrong_usage(gateways: Gateways) -> None:
 def test_ones_own_run_file_comes_before_the_systems(gateways: Gateways) -> None:
     gateways.add(9002, "system")
     assert find(None, None).url == "http://127.0.0.1:9002"
-    gateways.add(9001)
-    assert find(None, None) == Gateway("http://127.0.0.1:9001", "token-9001", os.getpid())
+    own = gateways.add(9001)
+    assert find(None, None) == Gateway("http://127.0.0.1:9001", "token-9001", own)
 
 
 def test_an_ipv6_address_gets_its_brackets(gateways: Gateways) -> None:
@@ -90,14 +122,26 @@ def test_several_are_listed_and_none_is_chosen(gateways: Gateways, run: Run) -> 
         find(None, None)
     result = run("status")
     assert result.exit_code == 2
-    assert "--port 9001" in result.stderr
-    assert "/etc/9002.toml" in result.stderr
-    assert "token" not in result.stderr
+    assert result.stderr.splitlines() == [
+        "oxllm: several gateways are running; say which one:",
+        f"  oxllm status -p 9001   pid {os.getpid()}   /etc/9001.toml",
+        f"  oxllm status -p 9002   pid {os.getpid()}   /etc/9002.toml",
+    ]
+
+
+def test_what_to_type_names_one_of_two_at_the_same_port(gateways: Gateways, run: Run) -> None:
+    gateways.add(9001)
+    gateways.add(9001, "run/oxllm", "::1")
+    result = run("explain", "-p", "9001", "a b")
+    assert result.exit_code == 2
+    assert "  oxllm explain 'a b' --url http://127.0.0.1:9001   pid" in result.stderr
+    assert "  oxllm explain 'a b' --url 'http://[::1]:9001'   " in result.stderr
+    assert find("http://[::1]:9001", None).url == "http://[::1]:9001"
 
 
 def test_without_a_run_file_it_is_the_configured_port_then_8080(run: Run, config: Path) -> None:
     config.write_text(f"[server]\nport = 9004\nadmin_token = 'tok'\n{config.read_text()}")
-    assert find(None, None) == Gateway("http://127.0.0.1:9004", "tok")
+    assert find(None, None) == Gateway("http://127.0.0.1:9004"), "whoever is there, the token is not for them"
     config.write_text("broken")
     assert find(None, None) == Gateway("http://127.0.0.1:8080")
     config.unlink()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,8 +19,8 @@ import respx
 
 from oxllm import runfile
 from oxllm.cli import signals
-from oxllm.runfile import RunFile
-from tests.unit.cli.conftest import Run
+from oxllm.runfile import Draining, RunFile
+from tests.unit.cli.conftest import OURS, Run
 
 URL = "http://127.0.0.1:9001"
 
@@ -40,17 +44,28 @@ def test_where_nothing_answers_the_exit_is_3(run: Run, http: respx.MockRouter, a
 
 
 def test_what_answers_but_is_not_oxllm_is_told_apart(run: Run, http: respx.MockRouter) -> None:
-    http.get(f"{URL}/status").respond(text="<html>")
-    result = run("provider", "list", "-p", "9001")
-    assert (result.exit_code, result.stderr) == (3, f"oxllm: what answers at {URL} is not oxllm\n")
+    http.route(host="127.0.0.1").respond(headers={"server": "uvicorn"}, text="{}")
+    for words in (("provider", "list"), ("provider", "offline", "a"), ("explain", "r"), ("reload",), ("stop",)):
+        result = run(*words, "-p", "9001")
+        assert (result.exit_code, result.stderr) == (3, f"oxllm: what answers at {URL} is not oxllm but uvicorn\n")
+    assert all(call.request.method == "GET" or b"providers" in call.request.url.raw_path for call in http.calls)
+
+
+def test_what_answers_and_speaks_no_http_is_not_oxllm_either(run: Run, http: respx.MockRouter) -> None:
+    http.route().mock(side_effect=httpx.RemoteProtocolError("no status line"))
+    result = run("status", "-p", "9001")
+    assert (result.exit_code, result.stderr) == (
+        3,
+        f"oxllm: what answers at {URL} is not oxllm: it does not speak HTTP\n",
+    )
 
 
 def test_a_refusal_is_shown_in_the_gateways_words(run: Run, http: respx.MockRouter) -> None:
-    http.get(f"{URL}/status").respond(403, json={"error": {"message": "operator routes are local only"}})
+    http.get(f"{URL}/status").respond(403, headers=OURS, json={"error": {"message": "operator routes are local only"}})
     result = run("status", "-p", "9001")
     assert (result.exit_code, result.stderr) == (1, f"oxllm: {URL} refused: operator routes are local only\n")
-    http.get(f"{URL}/status").respond(401, text="?")
-    assert "refused: HTTP 401" in run("status", "-p", "9001").stderr
+    http.get(f"{URL}/status").respond(401, headers=OURS, text="?")
+    assert "refused: HTTP 401; set OXLLM_ADMIN_TOKEN to it" in run("status", "-p", "9001").stderr
 
 
 def test_another_failure_of_the_connection_is_not_taken_for_not_running(run: Run, http: respx.MockRouter) -> None:
@@ -59,7 +74,7 @@ def test_another_failure_of_the_connection_is_not_taken_for_not_running(run: Run
 
 
 def test_the_token_of_the_run_file_goes_along(run: Run, http: respx.MockRouter, tmp_path: Path) -> None:
-    route = http.get(f"{URL}/status").respond(json={"version": "0", "pid": 1, "uptime": 1})
+    route = http.get(f"{URL}/status").respond(headers=OURS, json={"version": "0", "pid": 1, "uptime": 1})
     pid = os.getpid()
     me = RunFile(pid, runfile.start_time(pid), 0.0, "127.0.0.1", 9001, "tok")
     with runfile.write(str(tmp_path / "run" / "oxllm"), me):
@@ -69,14 +84,16 @@ def test_the_token_of_the_run_file_goes_along(run: Run, http: respx.MockRouter, 
 
 def test_reload_shows_the_difference(run: Run, http: respx.MockRouter) -> None:
     diff = {"added": ["provider beta"], "removed": ["provider old"], "changed": ["retry"], "restart": ["port"]}
-    http.post(f"{URL}/reload").respond(json={"ok": True, "errors": [], "diff": diff})
+    http.get(f"{URL}/health").respond(headers=OURS)
+    http.post(f"{URL}/reload").respond(headers=OURS, json={"ok": True, "errors": [], "diff": diff})
     result = run("reload", "-p", "9001")
     assert result.exit_code == 0
     assert result.stdout == "reloaded:\n  + provider beta\n  - provider old\n  ~ retry\n  needs a restart: port\n"
 
 
 def test_a_dry_run_says_what_would_change(run: Run, http: respx.MockRouter) -> None:
-    route = http.post(f"{URL}/reload", params={"dry_run": "1"}).respond(json={"ok": True, "diff": {}})
+    http.get(f"{URL}/health").respond(headers=OURS)
+    route = http.post(f"{URL}/reload", params={"dry_run": "1"}).respond(headers=OURS, json={"ok": True, "diff": {}})
     result = run("reload", "-p", "9001", "--dry-run")
     assert (result.exit_code, result.stdout) == (0, "nothing would change\n")
     assert route.called
@@ -84,7 +101,8 @@ def test_a_dry_run_says_what_would_change(run: Run, http: respx.MockRouter) -> N
 
 def test_a_reload_tells_warnings_too(run: Run, http: respx.MockRouter) -> None:
     answer = {"ok": True, "diff": {}, "warnings": ["c.toml:3: warning: server.host: can be reached from outside"]}
-    http.post(f"{URL}/reload").respond(json=answer)
+    http.get(f"{URL}/health").respond(headers=OURS)
+    http.post(f"{URL}/reload").respond(headers=OURS, json=answer)
     result = run("reload", "-p", "9001")
     assert (result.exit_code, result.stdout) == (0, "reloaded, nothing changed\n")
     assert result.stderr == "c.toml:3: warning: server.host: can be reached from outside\n"
@@ -92,7 +110,8 @@ def test_a_reload_tells_warnings_too(run: Run, http: respx.MockRouter) -> None:
 
 def test_a_refused_reload_lists_the_errors_and_exits_1(run: Run, http: respx.MockRouter) -> None:
     errors = [{"text": "c.toml:2: error: server.prot: is not a key"}, {"text": "c.toml:3: error: x"}]
-    http.post(f"{URL}/reload").respond(400, json={"ok": False, "errors": errors})
+    http.get(f"{URL}/health").respond(headers=OURS)
+    http.post(f"{URL}/reload").respond(400, headers=OURS, json={"ok": False, "errors": errors})
     result = run("reload", "-p", "9001")
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
@@ -103,7 +122,8 @@ def test_a_refused_reload_lists_the_errors_and_exits_1(run: Run, http: respx.Moc
 
 
 def test_a_reload_that_is_answered_with_an_error_object_is_refused_too(run: Run, http: respx.MockRouter) -> None:
-    http.post(f"{URL}/reload").respond(404, json={"error": {"message": "there is no '/reload' here"}})
+    http.get(f"{URL}/health").respond(headers=OURS)
+    http.post(f"{URL}/reload").respond(404, headers=OURS, json={"error": {"message": "there is no '/reload' here"}})
     result = run("reload", "-p", "9001")
     assert result.exit_code == 1
     assert result.stderr.startswith("there is no '/reload' here\n")
@@ -116,7 +136,7 @@ def test_providers_are_listed_with_their_state_and_its_reason(run: Run, http: re
         {"name": "b", "base_url": "http://c", "targets": 1, "marks": {"m": {"state": "key refused"}}},
     ]
     answer = {"version": "1", "pid": 1, "uptime": 1, "providers": providers, "disabled": ["spare"]}
-    http.get(f"{URL}/status", params={"format": "json"}).respond(json=answer)
+    http.get(f"{URL}/status", params={"format": "json"}).respond(headers=OURS, json=answer)
     assert run("provider", "list", "-p", "9001").stdout.splitlines() == [
         "PROVIDER  STATE                   BASE URL",
         "a         ok                      http://a",
@@ -129,35 +149,37 @@ def test_providers_are_listed_with_their_state_and_its_reason(run: Run, http: re
 
 @pytest.mark.parametrize("verb", ["offline", "online", "reset"])
 def test_an_override_is_asked_for_by_its_name(run: Run, http: respx.MockRouter, verb: str) -> None:
-    route = http.post(f"{URL}/admin/providers/a%2Fb%20%C3%BC/{verb}").respond(json={})
+    route = http.post(f"{URL}/admin/providers/a%2Fb%20%C3%BC/{verb}").respond(headers=OURS, json={})
     result = run("provider", verb, "a/b ü", "-p", "9001")
     assert (result.exit_code, result.stdout) == (0, f"a/b ü is {verb}\n")
     assert route.calls.last.request.url.raw_path == f"/admin/providers/a%2Fb%20%C3%BC/{verb}".encode()
 
 
 def test_an_unknown_provider_exits_1(run: Run, http: respx.MockRouter) -> None:
-    http.post(f"{URL}/admin/providers/x/reset").respond(404, json={"error": {"message": "no provider 'x'"}})
+    http.post(f"{URL}/admin/providers/x/reset").respond(
+        404, headers=OURS, json={"error": {"message": "no provider 'x'"}}
+    )
     result = run("provider", "reset", "x", "-p", "9001")
     assert (result.exit_code, result.stderr) == (1, "oxllm: no provider 'x'\n")
 
 
 def test_explain_prints_what_the_gateway_tells(run: Run, http: respx.MockRouter) -> None:
-    http.get(f"{URL}/explain/r%2F1", params={"format": "text"}).respond(text="1. alpha\n")
-    http.get(f"{URL}/explain/r%2F1", params={"format": "json"}).respond(text="{}")
-    http.get(f"{URL}/explain/other").respond(404, json={"error": {"message": "unknown request"}})
+    http.get(f"{URL}/explain/r%2F1", params={"format": "text"}).respond(headers=OURS, text="1. alpha\n")
+    http.get(f"{URL}/explain/r%2F1", params={"format": "json"}).respond(headers=OURS, text="{}")
+    http.get(f"{URL}/explain/other").respond(404, headers=OURS, json={"error": {"message": "unknown request"}})
     assert run("explain", "r/1", "-p", "9001").stdout == "1. alpha\n"
     assert run("explain", "r/1", "-p", "9001", "--json").stdout == "{}\n"
     result = run("explain", "other", "-p", "9001")
     assert (result.exit_code, result.stderr) == (1, "oxllm: unknown request\n")
 
 
-OBEDIENT = "import time; print(flush=True); time.sleep(60)  # oxllm.gateway"
+OBEDIENT = "import time; print(flush=True); time.sleep(60)  "
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OBEDIENT
 
 
 def start(script: str) -> subprocess.Popen[bytes]:
     """A process that passes for a gateway by its command line."""
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", script, "-m", "oxllm.gateway"], stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
@@ -193,27 +215,100 @@ def test_stop_sends_nothing_when_the_wait_is_no_time(run: Run, wait: str) -> Non
         process.wait()
 
 
-def test_stop_finds_the_process_by_the_gateways_status(run: Run, http: respx.MockRouter) -> None:
+def test_stop_believes_no_process_number_that_a_port_tells(run: Run, http: respx.MockRouter) -> None:
     process = start(OBEDIENT)
-    http.get(f"{URL}/status").respond(json={"pid": process.pid})
-    assert run("stop", "-p", "9001").exit_code == 0
+    try:
+        http.route(host="127.0.0.1").respond(headers=OURS, json={"pid": process.pid})
+        result = run("stop", "-p", "9001")
+        assert result.exit_code == 1
+        assert f"an oxllm answers at {URL}, but no run file of yours says which process it is" in result.stderr
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def run_file(directory: Path, pid: int, **more: Any) -> Iterator[runfile.Written]:
+    """The run file of a gateway at URL with that process number."""
+    run = RunFile(pid, more.pop("start_time", runfile.start_time(pid)), 0.0, "127.0.0.1", 9001, **more)
+    with runfile.write(str(directory / "run" / "oxllm"), run) as written:
+        yield written
+
+
+@pytest.fixture
+def obedient() -> Iterator[subprocess.Popen[bytes]]:
+    process = start(OBEDIENT)
+    yield process
+    process.kill()
     process.wait()
 
 
-def test_stop_leaves_a_process_number_of_another_machine_alone(run: Run, http: respx.MockRouter) -> None:
-    http.get("http://127.0.0.1.example:80/status").respond(json={"pid": os.getpid()})
-    result = run("stop", "--url", "http://127.0.0.1.example")
-    assert (result.exit_code, result.stderr) == (
-        1,
-        "oxllm: cannot tell the process of http://127.0.0.1.example:80: give --pid\n",
+@pytest.mark.parametrize("choice", [(), ("-p", "9001"), ("--url", "http://localhost:9001")])
+def test_stop_ends_the_process_that_the_run_file_names(
+    run: Run, tmp_path: Path, obedient: subprocess.Popen[bytes], choice: tuple[str, ...]
+) -> None:
+    with run_file(tmp_path, obedient.pid):
+        assert run("stop", *choice).exit_code == 0
+    assert obedient.wait() == -signal.SIGTERM
+
+
+def test_a_run_file_of_an_earlier_process_of_the_same_number_stops_nobody(
+    run: Run, http: respx.MockRouter, tmp_path: Path, obedient: subprocess.Popen[bytes]
+) -> None:
+    http.route().mock(side_effect=httpx.ConnectError)
+    with run_file(tmp_path, obedient.pid, start_time=runfile.start_time(obedient.pid) - 1):
+        assert run("stop").exit_code == 3
+    assert obedient.poll() is None
+
+
+def test_a_run_file_that_names_no_gateway_stops_nobody(run: Run, tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        with run_file(tmp_path, other.pid):
+            result = run("stop")
+        assert (result.exit_code, result.stderr) == (
+            3,
+            f"oxllm: not running: process {other.pid} is not an oxllm gateway\n",
+        )
+        assert other.poll() is None
+        other.kill()
+
+
+def test_one_that_drains_is_only_waited_for(run: Run, tmp_path: Path, obedient: subprocess.Popen[bytes]) -> None:
+    leaving = Draining(time.time() + 12, 1)
+    with run_file(tmp_path, obedient.pid, draining=leaving):
+        result = run("stop", "--wait", "0.1")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "already draining, 1 request left, 12 s; waiting for it\n"
+        f"oxllm: process {obedient.pid} is still draining, 1 request left, 12 s after 0.1 s; --now cuts what is left\n"
     )
+    assert obedient.poll() is None
+
+
+def test_now_cuts_what_is_left(run: Run, tmp_path: Path, obedient: subprocess.Popen[bytes]) -> None:
+    with run_file(tmp_path, obedient.pid, draining=Draining(time.time() + 12, 1)):
+        assert run("stop", "--now").exit_code == 0
+    assert obedient.wait() == -signal.SIGTERM
+
+
+def test_status_of_one_that_drains_and_listens_no_more_is_in_its_run_file(
+    run: Run, http: respx.MockRouter, tmp_path: Path, obedient: subprocess.Popen[bytes]
+) -> None:
+    http.route().mock(side_effect=httpx.ConnectError)
+    with run_file(tmp_path, obedient.pid, draining=Draining(time.time() + 12, 1), version="9.9"):
+        result = run("status")
+        told = json.loads(run("status", "--json").stdout)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("oxllm 9.9 (draining, 1 request left, 12 s)\n")
+    assert (told["draining"], told["in_flight"], told["pid"]) == (True, 1, obedient.pid)
 
 
 @pytest.mark.parametrize("command", ["stop", "reload"])
 def test_a_process_that_is_no_gateway_gets_no_signal(run: Run, command: str) -> None:
     result = run(command, "--pid", str(os.getpid()))
     assert result.exit_code == 3
-    assert "is not a running oxllm gateway" in result.stderr
+    assert "is not an oxllm gateway" in result.stderr
 
 
 def test_reload_by_process_number_sends_sighup(run: Run) -> None:
@@ -225,8 +320,9 @@ def test_reload_by_process_number_sends_sighup(run: Run) -> None:
 
 def test_waiting_works_without_pidfd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
-    process = start(OBEDIENT)
-    assert not signals.wait_for_end(process.pid, 0.06)
-    process.kill()
-    process.wait()
-    assert signals.wait_for_end(process.pid, 1.0)
+    running = start(OBEDIENT)
+    process = signals.Process(running.pid)
+    assert not process.has_ended(0.06)
+    process.send(signal.SIGTERM)
+    running.wait()
+    assert process.has_ended(1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import stat
@@ -15,7 +16,7 @@ from typing import NoReturn
 import pytest
 
 from oxllm import plan as plans
-from oxllm.cli import demo, handoff, precompile, signals
+from oxllm.cli import demo, handoff, precompile
 from oxllm.cli.options import Failure
 from oxllm.plan import Plan
 from tests.unit.cli.conftest import CONFIG, Run
@@ -194,8 +195,10 @@ def test_the_simulator_lives_as_long_as_the_pipe_that_this_process_holds() -> No
     assert process.stdout.readline() == b"1\n", "the pipe did not survive the exec"
     (child,) = children(process.pid)
     assert os.getsid(child) == child
+    end = os.pidfd_open(child)
     process.communicate(b"\n")
-    assert signals.wait_for_end(child, 5.0), "the simulator outlived the gateway"
+    assert select.select([end], [], [], 5.0)[0], "the simulator outlived the gateway"
+    os.close(end)
 
 
 def children(pid: int) -> list[int]:

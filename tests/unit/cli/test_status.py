@@ -19,7 +19,7 @@ from click.testing import Result
 from oxllm.cli import screen
 from oxllm.status import ProviderStatus, Status
 from oxllm.table import BAD, GOOD, HEAD, table
-from tests.unit.cli.conftest import Run
+from tests.unit.cli.conftest import OURS, Run
 
 URL = "http://127.0.0.1:9001"
 STATUS = Status(
@@ -32,7 +32,7 @@ STATUS = Status(
 
 
 def respond(status: Status, **more: object) -> httpx.Response:
-    return httpx.Response(200, json=msgspec.to_builtins(status) | more)
+    return httpx.Response(200, headers=OURS, json=msgspec.to_builtins(status) | more)
 
 
 def test_the_table_goes_to_a_pipe_whole_and_without_escape_codes(run: Run, http: respx.MockRouter) -> None:
@@ -50,7 +50,7 @@ def test_json_is_what_the_gateway_said_unknown_keys_too(run: Run, http: respx.Mo
 
 def test_what_answers_but_is_no_status_is_not_oxllm(run: Run, http: respx.MockRouter) -> None:
     for text in ("<html>", "[]", '{"ok":true}'):
-        http.get(f"{URL}/status").respond(text=text)
+        http.get(f"{URL}/status").respond(headers=OURS, text=text)
         result = run("status", "-p", "9001")
         assert (result.exit_code, result.stderr) == (3, f"oxllm: what answers at {URL} is not oxllm\n")
 

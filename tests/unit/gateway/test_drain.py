@@ -31,6 +31,8 @@ class Scene:
         self.listener = Listener()
         self.drain = house.gateway.drain
         self.drain.listeners = [self.listener]
+        self.told: list[tuple[int, int]] = []
+        self.drain.tell = lambda seconds, requests: self.told.append((round(seconds), requests))
 
     def signal(self) -> None:
         self.drain.signal()
@@ -51,6 +53,17 @@ class Scene:
 def scene(*names: str, **server: Any) -> tuple[House, Scene]:
     house = House(plan_of(*(names or ("alpha",)), **server))
     return house, Scene(house)
+
+
+def test_how_many_requests_are_left_is_told_as_it_changes() -> None:
+    house, it = scene(drain_timeout=12.0)
+    with house:
+        house.providers["alpha"].replies = [stream(token("a"), 4.0, token("b")), stream(token("a"), 8.0, token("b"))]
+        house.chat(stream=True)
+        house.chat(stream=True)
+        it.signal()
+        assert it.done_within(10)
+    assert it.told == [(12, 2), (8, 1), (4, 0)]
 
 
 def test_an_idle_gateway_stops_at_once() -> None:
