@@ -18,6 +18,9 @@ class TargetStatus(msgspec.Struct, frozen=True):
     """`ready`, or why it is passed over."""
     seconds_left: float | None = None
     """Until that is over; None if nobody knows."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompts', those that the provider still knew; both are of all models that list this target."""
 
 
 class ModelStatus(msgspec.Struct, frozen=True):
@@ -57,6 +60,8 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     ttft_p99: float | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    protocols: tuple[str, ...] = ()
     targets: int = 0
     """How many of its models are known."""
     marks: dict[str, Mark] = {}
@@ -79,6 +84,8 @@ class Status(msgspec.Struct, frozen=True):
     upstream_connections: int = 0
     requests: int = 0
     """Since the start, by whatever model name."""
+    protocols: dict[str, int] = {}
+    """How many of them came by which API."""
     in_flight: int = 0
     buffered_bytes: int = 0
     providers: tuple[ProviderStatus, ...] = ()

@@ -688,7 +688,7 @@ class Exchange:
         reader = attempt.reader
         if reader is not None and reader.usage is not None:
             self.usage = reader.usage
-            counters.tokens(reader.usage.prompt_tokens, reader.usage.completion_tokens)
+            counters.tokens(reader.usage.prompt_tokens, reader.usage.completion_tokens, reader.usage.cached_tokens)
 
     def _settle(self, attempt: Attempt, result: Outcome, now: float, phase: Phase = ENDED) -> None:
         """End an attempt's part in the request: its ticket, its record, its place among the running."""

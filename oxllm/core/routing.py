@@ -612,6 +612,7 @@ class Router:
             {(before.value, after.value): count for (before, after), count in breaker.moves.items()},
             targets,
             total([target.totals for target in targets]),
+            provider.plan.protocols,
         )
 
     def _target(self, target: TargetState, now: float) -> TargetSnapshot:

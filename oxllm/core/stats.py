@@ -82,6 +82,7 @@ class Counters:
 
     __slots__ = (
         "attempts",
+        "cached_tokens",
         "completion_tokens",
         "dropped",
         "failures",
@@ -101,6 +102,8 @@ class Counters:
         self.failures: dict[Cause, int] = {}
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self.cached_tokens = 0
+        """Of the prompts', those that the provider still knew."""
         self.dropped = 0
         """Events of streams that had neither choices nor an error."""
         self.ttft = Histogram()
@@ -110,8 +113,9 @@ class Counters:
         """Count one failure."""
         self.failures[cause] = self.failures.get(cause, 0) + 1
 
-    def tokens(self, prompt: int, completion: int) -> None:
+    def tokens(self, prompt: int, completion: int, cached: int = 0) -> None:
         """Add the usage of one answer."""
+        self.cached_tokens += cached
         self.prompt_tokens += prompt
         self.completion_tokens += completion
 
@@ -126,6 +130,7 @@ class Counters:
             self.prompt_tokens,
             self.completion_tokens,
             self.ttft.snapshot(),
+            self.cached_tokens,
         )
 
 
@@ -141,6 +146,7 @@ class Totals(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     ttft: Distribution = Distribution()
+    cached_tokens: int = 0
 
 
 def total(parts: Sequence[Totals]) -> Totals:
@@ -154,6 +160,7 @@ def total(parts: Sequence[Totals]) -> Totals:
         sum(part.prompt_tokens for part in parts),
         sum(part.completion_tokens for part in parts),
         sum((part.ttft for part in parts), Distribution()),
+        sum(part.cached_tokens for part in parts),
     )
 
 
@@ -232,6 +239,7 @@ class ProviderSnapshot(msgspec.Struct, frozen=True):
     """Transitions of the breaker: (from, to) -> how often."""
     targets: tuple[TargetSnapshot, ...]
     totals: Totals
+    protocols: tuple[str, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -199,6 +199,7 @@ class Relay:
         """Begin the first attempt."""
         self.runtime.watch(self)
         self.route.counters.begin()
+        self.runtime.journal.begun(self.facts.protocol.name)
         self.request.watch(self)
         self.perform(self.exchange.start(self.now()))
 
@@ -336,6 +337,7 @@ class Relay:
             total=self.now() - started,
             prompt_tokens=usage.prompt_tokens if usage is not None else None,
             completion_tokens=usage.completion_tokens if usage is not None else None,
+            cached_tokens=usage.cached_tokens if usage is not None else None,
             error=exchange.error,
             steps=tuple(exchange.steps),
             skips=exchange.skips,

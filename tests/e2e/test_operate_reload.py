@@ -95,7 +95,7 @@ def test_a_stream_under_way_is_not_disturbed_and_limits_change_at_once(scene: Sc
 def test_overrides_and_explain_work_from_outside(scene: Scene) -> None:
     reply = scene.chat()
     told = scene.oxllm("explain", reply.headers["x-request-id"])
-    assert told.stdout.splitlines()[0].endswith("smart, 200, served by alpha/m, attempt 1")
+    assert told.stdout.splitlines()[0].endswith("chat smart, 200, served by alpha/m, attempt 1")
     assert json.loads(scene.oxllm("explain", "--json", reply.headers["x-request-id"]).stdout)["status"] == 200
     assert scene.oxllm("provider", "offline", "alpha").stdout == "alpha is offline\n"
     assert scene.chat().status_code == 503

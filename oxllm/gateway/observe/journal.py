@@ -13,15 +13,21 @@ from oxllm.gateway.observe.trace import Trace, Tracer
 class Journal:
     """What one process tells of its requests."""
 
-    __slots__ = ("log", "records", "refusals", "telemetry")
+    __slots__ = ("log", "protocols", "records", "refusals", "telemetry")
 
     def __init__(self, log: Log) -> None:
         self.log = log
         self.records = Records()
         self.refusals: dict[int, int] = {}
         """Answers made without asking a provider, by status."""
+        self.protocols: dict[str, int] = {}
+        """Requests begun, by the API that was called."""
         self.telemetry: Tracer | None = None
         """Set while there is a collector."""
+
+    def begun(self, protocol: str) -> None:
+        """A request is asked of providers."""
+        self.protocols[protocol] = self.protocols.get(protocol, 0) + 1
 
     def trace(self, traceparent: bytes | None) -> Trace | None:
         """A request begins; None while nobody collects traces."""

@@ -139,6 +139,7 @@ class Log:
                 "time": record.time,
                 "event": "request",
                 "id": record.id,
+                "protocol": record.protocol,
                 "model": record.model,
                 "status": record.status,
                 "provider": record.provider,
@@ -149,13 +150,14 @@ class Log:
                 "total_ms": round(record.total * 1000, 1),
                 "prompt_tokens": record.prompt_tokens,
                 "completion_tokens": record.completion_tokens,
+                "cached_tokens": record.cached_tokens,
                 "end": record.error or "ok",
                 "failed": [f"{step.target}: {step.result}" for step in record.steps if step.result != SUCCESS.reason],
             }
         )
 
     def _as_text(self, record: Record) -> bytes:
-        parts = [f"{self._clock(record.time)} {record.status or '---'} {record.model}"]
+        parts = [f"{self._clock(record.time)} {record.status or '---'} {record.protocol} {record.model}"]
         if record.provider is not None:
             parts.append(f"-> {record.provider}/{record.upstream_model}")
         failed = ""
@@ -167,7 +169,8 @@ class Log:
             parts.append(f"first {seconds(record.first_content)},")
         parts.append(f"total {seconds(record.total)}")
         if record.completion_tokens is not None:
-            parts.append(f"({record.prompt_tokens}+{record.completion_tokens} tokens)")
+            cached = f", {record.cached_tokens} cached" if record.cached_tokens else ""
+            parts.append(f"({record.prompt_tokens}+{record.completion_tokens} tokens{cached})")
         if record.error is not None and not failed:
             parts.append(f"ended: {record.error}")
         parts.append(record.id)

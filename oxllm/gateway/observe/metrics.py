@@ -23,6 +23,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_info": ("gauge", "Always 1; the version is a label."),
     "oxllm_draining": ("gauge", "1 while the gateway finishes what is in flight, else 0."),
     "oxllm_requests_total": ("counter", "Client requests begun, by model name."),
+    "oxllm_protocol_requests_total": ("counter", "Client requests begun, by the API that was called."),
     "oxllm_requests_in_flight": ("gauge", "Client requests being served."),
     "oxllm_requests_rescued_total": ("counter", "Requests served after a first attempt had failed."),
     "oxllm_request_failures_total": ("counter", "Requests that ended badly, by whom to blame."),
@@ -37,6 +38,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_attempt_first_content_seconds": ("histogram", "Attempt begun to first content."),
     "oxllm_stream_events_dropped_total": ("counter", "Stream events with neither choices nor an error, not passed on."),
     "oxllm_tokens_total": ("counter", "Tokens, as providers report them."),
+    "oxllm_cached_tokens_total": ("counter", "Of the prompt tokens, those that the provider still knew."),
     "oxllm_cooldown_seconds": ("gauge", "Seconds until the target may be asked again after a limit or mark, else 0."),
     "oxllm_provider_in_flight": ("gauge", "Attempts under way at a provider."),
     "oxllm_breaker_state": ("gauge", "1 for the state that the provider's breaker is in, 0 for the others."),
@@ -116,6 +118,8 @@ def _process(page: _Page, vitals: Vitals) -> None:
     page.add("oxllm_draining", vitals.life.stopping)
     for code, count in sorted(journal.refusals.items()):
         page.add("oxllm_refusals_total", count, status=str(code))
+    for protocol, count in sorted(journal.protocols.items()):
+        page.add("oxllm_protocol_requests_total", count, protocol=protocol)
     page.add("oxllm_client_connections", vitals.server.connections)
     page.add("oxllm_upstream_connections", runtime.pool.idle, state="idle")
     page.add("oxllm_upstream_connections", runtime.pool.open - runtime.pool.idle, state="in use")
@@ -158,6 +162,7 @@ def _target(page: _Page, target: TargetState, now: float) -> None:
     page.add("oxllm_stream_events_dropped_total", target.counters.dropped, **labels)
     page.add("oxllm_tokens_total", totals.prompt_tokens, **labels, type="prompt")
     page.add("oxllm_tokens_total", totals.completion_tokens, **labels, type="completion")
+    page.add("oxllm_cached_tokens_total", totals.cached_tokens, **labels)
     until = max(target.cooldown.until, target.provider.cooldown.until)
     page.add("oxllm_cooldown_seconds", max(0.0, until - now), **labels)
 

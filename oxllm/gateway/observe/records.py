@@ -35,6 +35,8 @@ class Record(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
     skips: dict[str, Skip]
     protocol: str = "chat"
+    cached_tokens: int | None = None
+    """Of the prompt's."""
 
 
 class Records:

@@ -297,6 +297,7 @@ def _spans(trace: Trace, record: Record) -> Iterable[dict[str, Any]]:
         oxllm__attempts=record.attempts,
         gen_ai__usage__input_tokens=record.prompt_tokens,
         gen_ai__usage__output_tokens=record.completion_tokens,
+        gen_ai__usage__cache_read__input_tokens=record.cached_tokens,
     )
     parent = {} if trace.parent is None else {"parentSpanId": trace.parent}
     yield {

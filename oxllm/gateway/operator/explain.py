@@ -20,7 +20,7 @@ def text(record: Record) -> str:
 
 
 def _outcome(record: Record) -> str:
-    kind = f"{record.model}, stream" if record.stream else record.model
+    kind = f"{record.protocol} {record.model}{', stream' if record.stream else ''}"
     status = record.status or "no response"
     target = f"{record.provider}/{record.upstream_model}"
     if record.provider is None:
@@ -44,5 +44,6 @@ def _times(record: Record) -> str:
         parts.append(f"first content after {seconds(record.first_content)}")
     parts.append(f"ended after {seconds(record.total)}")
     if record.completion_tokens is not None:
-        parts.append(f"{record.prompt_tokens}+{record.completion_tokens} tokens")
+        cached = f", {record.cached_tokens} of them cached" if record.cached_tokens else ""
+        parts.append(f"{record.prompt_tokens}+{record.completion_tokens} tokens{cached}")
     return ", ".join(parts)

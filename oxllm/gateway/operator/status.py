@@ -37,6 +37,7 @@ def snapshot(vitals: Vitals) -> Status:
         connections=vitals.server.connections,
         upstream_connections=runtime.pool.open,
         requests=sum(requests.requests for requests in shot.requests.values()),
+        protocols=runtime.journal.protocols,
         in_flight=len(runtime.relays),
         buffered_bytes=runtime.bodies.total,
         providers=tuple(map(_provider, shot.providers)),
@@ -61,6 +62,8 @@ def _provider(shot: ProviderSnapshot) -> ProviderStatus:
         ttft_p99=totals.ttft.quantile(0.99),
         prompt_tokens=totals.prompt_tokens,
         completion_tokens=totals.completion_tokens,
+        cached_tokens=totals.cached_tokens,
+        protocols=shot.protocols,
         targets=len(shot.targets),
         marks={t.model: Mark(t.skip, t.seconds) for t in shot.targets if t.skip is not None and t.skip in _MARKS},
     )
@@ -72,7 +75,9 @@ def _model(router: Router, route: Route, now: float) -> ModelStatus:
         skip, left = router.outlook(candidate.state, now)
         name = f"{candidate.state.provider.name}/{candidate.state.model}"
         state = skip.value if skip else "ready"
-        targets.append(TargetStatus(name, candidate.tier, candidate.weight, state, left if skip in TIMED else None))
-    counters = route.counters
-    failed = sum(counters.failures.values())
-    return ModelStatus(route.name, counters.requests, counters.in_flight, counters.rescued, failed, tuple(targets))
+        left, counters = left if skip in TIMED else None, candidate.state.counters
+        tokens = counters.prompt_tokens, counters.cached_tokens
+        targets.append(TargetStatus(name, candidate.tier, candidate.weight, state, left, *tokens))
+    of = route.counters
+    failed = sum(of.failures.values())
+    return ModelStatus(route.name, of.requests, of.in_flight, of.rescued, failed, tuple(targets))

@@ -275,3 +275,26 @@ def test_a_provider_that_cannot_count_is_not_blamed(status: int) -> None:
         for _ in range(5):
             assert count(house).headers["x-oxllm-provider"] == "beta"
         assert len(house.providers["alpha"].asked) == 5
+
+
+# What is told of it.
+
+
+def test_what_the_provider_still_knew_of_a_prompt_is_counted_apart() -> None:
+    with House(plan()) as house:
+        house.providers["alpha"].replies = [answer(json.dumps(MESSAGE).encode())]
+        ask(house, "x-request-id: my-id")
+        ask(house)
+        status = house.get("/status?format=json").json()
+        assert status["protocols"] == {"messages": 2}
+        alpha = status["providers"][0]
+        assert (alpha["prompt_tokens"], alpha["cached_tokens"], alpha["protocols"]) == (14, 8, ["messages"])
+        target = status["models"][0]["targets"][0]
+        assert (target["target"], target["prompt_tokens"], target["cached_tokens"]) == ("alpha/m", 14, 8)
+        metrics = house.get("/metrics").text
+        assert 'oxllm_cached_tokens_total{provider="alpha",model="m"} 8\n' in metrics
+        assert 'oxllm_protocol_requests_total{protocol="messages"} 2\n' in metrics
+        assert "200 messages smart -> alpha/m total 0 ms (7+5 tokens, 4 cached) my-id\n" in house.log_text()
+        told = house.get("/explain/my-id").text
+        assert told.startswith("my-id: messages smart, 200, served by alpha/m")
+        assert "7+5 tokens, 4 of them cached" in told

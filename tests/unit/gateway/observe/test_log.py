@@ -122,7 +122,7 @@ def test_a_request_is_one_line() -> None:
     with House() as house:
         house.chat("x-request-id: my-id")
         house.advance(0.5)
-        assert house.log_text() == "2023-11-14T22:13:20Z 200 smart -> alpha/m total 0 ms (7+3 tokens) my-id\n"
+        assert house.log_text() == "2023-11-14T22:13:20Z 200 chat smart -> alpha/m total 0 ms (7+3 tokens) my-id\n"
 
 
 def test_all_of_a_line_is_escaped() -> None:
@@ -138,7 +138,7 @@ def test_a_rescued_stream_says_what_failed_and_when_content_came() -> None:
         house.providers["beta"].replies = [stream(2.0, token("a"), 1.0)]
         house.chat("x-request-id: my-id", stream=True)
         house.advance(5)
-        line = "200 smart -> beta/m after [alpha/m: HTTP 503] first 2.0 s, total 3.0 s my-id\n"
+        line = "200 chat smart -> beta/m after [alpha/m: HTTP 503] first 2.0 s, total 3.0 s my-id\n"
         assert line in house.log_text()
 
 
@@ -152,6 +152,7 @@ def test_json_lines_hold_all_fields() -> None:
             "time": line["time"],
             "event": "request",
             "id": "my-id",
+            "protocol": "chat",
             "model": "smart",
             "status": 200,
             "provider": "beta",
@@ -162,6 +163,7 @@ def test_json_lines_hold_all_fields() -> None:
             "total_ms": 0.0,
             "prompt_tokens": 7,
             "completion_tokens": 3,
+            "cached_tokens": 0,
             "end": "ok",
             "failed": ["alpha/m: HTTP 503"],
         }

@@ -34,7 +34,7 @@ def test_a_request_that_was_rescued_is_told_in_five_lines() -> None:
         house.chat("x-request-id: my-id", stream=True)
         house.advance(5)
         assert explained(house) == [
-            "my-id: smart, stream, 200, served by gamma/m, attempt 2",
+            "my-id: chat smart, stream, 200, served by gamma/m, attempt 2",
             "1. beta/m   at 0 ms, took 1.5 s: HTTP 503",
             "2. gamma/m  at 1.5 s, took 2.2 s: complete, content after 250 ms",
             "skipped: alpha/m (offline)",
@@ -47,7 +47,7 @@ def test_a_plain_answer_is_told_with_its_tokens() -> None:
         house.chat("x-request-id: my-id")
         house.advance(1)
         assert explained(house) == [
-            "my-id: smart, 200, served by alpha/m, attempt 1",
+            "my-id: chat smart, 200, served by alpha/m, attempt 1",
             "1. alpha/m  at 0 ms, took 0 ms: complete, content after 0 ms",
             "first content after 0 ms, ended after 0 ms, 7+3 tokens",
         ]
@@ -59,7 +59,7 @@ def test_a_request_that_failed_says_so_and_why() -> None:
         house.chat("x-request-id: my-id")
         house.advance(1)
         first, *_, last = explained(house)
-        assert first == "my-id: smart, 502, failed"
+        assert first == "my-id: chat smart, 502, failed"
         assert last == "all targets of 'smart' failed: alpha/m: HTTP 503, ended after 0 ms"
 
 
@@ -68,7 +68,7 @@ def test_a_broken_stream_is_not_called_served() -> None:
         house.providers["alpha"].replies = [[stream()[0], token("a"), 1.0, "reset"]]
         house.chat("x-request-id: my-id", stream=True)
         house.advance(3)
-        assert explained(house)[0] == "my-id: smart, stream, 200, alpha/m began it on attempt 1, then it broke"
+        assert explained(house)[0] == "my-id: chat smart, stream, 200, alpha/m began it on attempt 1, then it broke"
 
 
 def test_a_client_that_left_is_said_to_have_left() -> None:
@@ -78,7 +78,7 @@ def test_a_client_that_left_is_said_to_have_left() -> None:
         house.advance(1)
         client.transport.close()
         house.settle()
-        assert explained(house)[0] == "my-id: smart, no response, failed"
+        assert explained(house)[0] == "my-id: chat smart, no response, failed"
         assert explained(house)[-1] == "client went away, ended after 1.0 s"
 
 
@@ -100,7 +100,7 @@ def test_of_two_requests_with_one_id_the_later_is_told() -> None:
         for model in ("alpha/m", "beta/m"):
             house.chat("x-request-id: my-id", model=model)
             house.advance(1)
-        assert explained(house)[0].startswith("my-id: beta/m")
+        assert explained(house)[0].startswith("my-id: chat beta/m")
 
 
 def test_an_id_is_unescaped() -> None:

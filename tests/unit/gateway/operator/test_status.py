@@ -44,6 +44,8 @@ def test_json_is_for_programs() -> None:
                 "weight": 1,
                 "state": "ready",
                 "seconds_left": None,
+                "prompt_tokens": 7,
+                "cached_tokens": 0,
             }
 
 
