@@ -22,7 +22,8 @@ from oxllm.gateway.operator.admin import Admin
 from oxllm.gateway.reload import COMPILE, Reloader
 from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.service import Service
-from oxllm.gateway.upstream.pool import Dial, Pool, dial
+from oxllm.gateway.upstream.dial import Dial, dial
+from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import Resolver
 from oxllm.gateway.wheel import Wheel
 

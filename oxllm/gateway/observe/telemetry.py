@@ -26,7 +26,7 @@ from oxllm.core.stats import BOUNDS, Histogram
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.records import Record
 from oxllm.gateway.observe.trace import Trace
-from oxllm.gateway.upstream.connection import Call
+from oxllm.gateway.upstream.call import Call
 from oxllm.gateway.upstream.pool import Pool
 
 EXPORT_S = 10.0

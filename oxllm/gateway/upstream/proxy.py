@@ -15,7 +15,7 @@ import re
 
 from oxllm.core.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
-from oxllm.gateway.upstream.connection import Broken
+from oxllm.gateway.upstream.failure import Broken
 
 ANSWER_MAX = 16 * 1024
 """Bytes of a proxy's answer to CONNECT. A refusal may bring a page, of which only the first line matters."""

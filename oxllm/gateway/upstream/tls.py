@@ -2,7 +2,7 @@
 
 asyncio's own TLS allocates a 256 KiB buffer for each connection. This one reads ciphertext of all
 connections into one buffer and decrypts into the one that plain connections read into, so that a
-connection costs what OpenSSL itself needs, 25 KB (DESIGN 1; a test measures it).
+connection costs what OpenSSL itself needs, 25 KB (docs/footprint.md; a test measures it).
 
     phase      event                          becomes    and then
     HANDSHAKE  handshake done                 OPEN       the upper protocol gets its `connection_made`
@@ -26,7 +26,8 @@ from typing import Any
 
 from oxllm.core.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
-from oxllm.gateway.upstream.connection import Broken, read_last
+from oxllm.gateway.upstream.connection import read_last
+from oxllm.gateway.upstream.failure import Broken
 
 RECORD = 16 * 1024
 """Bytes of plaintext in a TLS record at most (RFC 8446 section 5.1), read or written at once. OpenSSL's memory

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from oxllm import plan
-from oxllm.gateway.upstream.connection import Call
-from oxllm.gateway.upstream.pool import IDLE_S, Pool
+from oxllm.gateway.upstream.call import Call
+from oxllm.gateway.upstream.origin import IDLE_S
+from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import Address, Resolver
 from oxllm.gateway.wheel import Wheel
 from tests.support.virtual import VirtualLoop

@@ -9,7 +9,7 @@ from typing import Any
 
 from oxllm.core.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
-from oxllm.gateway.upstream.connection import Call, Headers
+from oxllm.gateway.upstream.call import Call, Headers
 from oxllm.gateway.upstream.resolver import Address
 from tests.support.virtual import VirtualLoop
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream.connection import HEAD_MAX, HEADERS_MAX, SLICE, Broken, Response, UpstreamConnection, broken
+from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
+from oxllm.gateway.upstream.failure import Broken, broken
+from oxllm.gateway.upstream.response import HEAD_MAX, HEADERS_MAX, Response
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Recorder, settle
 
@@ -81,16 +83,16 @@ def read(*pieces: bytes, eof: bool = False) -> Response:
 def test_a_body_of_known_length_is_complete_with_its_last_byte() -> None:
     response = read(OK + b"Content-Length: 3\r\nX-Two:  b \r\n\r\nab")
     assert (response.status, response.complete) == (200, False)
-    assert response.take_headers() == [(b"content-length", b"3"), (b"x-two", b"b ")]
+    assert response.pop_headers() == [(b"content-length", b"3"), (b"x-two", b"b ")]
     response.feed(b"c")
-    assert response.take() == b"abc"
+    assert response.pop_body() == b"abc"
     assert (response.complete, response.reusable) == (True, True)
 
 
 def test_a_chunked_body_is_unwrapped_and_its_trailers_are_dropped() -> None:
     response = read(OK + b"transfer-encoding: Chunked\r\n\r\n3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nX-T: 1\r\n\r\n")
-    assert response.take() == b"abcd"
-    assert response.take_headers() == [(b"transfer-encoding", b"Chunked")]
+    assert response.pop_body() == b"abcd"
+    assert response.pop_headers() == [(b"transfer-encoding", b"Chunked")]
     assert (response.complete, response.reusable) == (True, True)
 
 
@@ -98,7 +100,7 @@ def test_a_body_without_length_is_complete_only_at_eof_and_the_connection_is_don
     response = read(OK + b"\r\nabc")
     assert not response.complete
     response.eof()
-    assert response.take() == b"abc"
+    assert response.pop_body() == b"abc"
     assert (response.complete, response.reusable) == (True, False)
 
 
@@ -114,7 +116,7 @@ def test_interim_responses_are_skipped() -> None:
     response = read(
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: x\r\n\r\n" + OK + b"content-length: 0\r\n\r\n"
     )
-    assert (response.status, response.take_headers()) == (200, [(b"content-length", b"0")])
+    assert (response.status, response.pop_headers()) == (200, [(b"content-length", b"0")])
     assert response.complete
 
 
@@ -123,7 +125,7 @@ def test_interim_responses_are_skipped() -> None:
 )
 def test_a_101_is_reported_without_body_and_ends_the_connection(head: bytes) -> None:
     response = read(head + b"\x00\x01")
-    assert (response.status, response.complete, response.reusable, response.take()) == (101, True, False, b"")
+    assert (response.status, response.complete, response.reusable, response.pop_body()) == (101, True, False, b"")
 
 
 @pytest.mark.parametrize("status", [b"204", b"304"])
@@ -149,7 +151,7 @@ def test_bytes_after_a_response_are_not_its_body_and_end_the_connection(whole: b
     for at in range(len(whole)):
         response = read(whole[:at], whole[at:] + extra)
         assert (response.complete, response.reusable) == (True, False)
-        assert response.take() == plain._message.pieces[0] if plain._message.pieces else not response.take()
+        assert response.pop_body() == plain._message.pieces[0] if plain._message.pieces else not response.pop_body()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ import pytest
 
 from oxllm import plan
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream.pool import DISTRUST_S, IDLE_MAX, IDLE_S, STAGGER_S, Pool, dial, interleave
+from oxllm.gateway.upstream.connector import STAGGER_S, interleave
+from oxllm.gateway.upstream.dial import dial
+from oxllm.gateway.upstream.origin import DISTRUST_S, IDLE_MAX, IDLE_S
+from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
 from oxllm.gateway.wheel import TICK, Wheel
 from tests.support.turned import Told
@@ -42,7 +45,8 @@ class Rig:
         self.network = Network(self.loop)
         self.table: dict[str, tuple[Address, ...]] = {}
         self.names = Resolver(self.loop, self.lookup)
-        self.pool = Pool(self.loop, Wheel(self.loop), self.names, self.network)
+        self.wheel = Wheel(self.loop)
+        self.pool = Pool(self.loop, self.wheel, self.names, self.network)
 
     async def lookup(self, host: str) -> tuple[Address, ...]:
         await asyncio.sleep(0.1)
@@ -184,9 +188,9 @@ def test_idle_connections_expire_each_in_its_time(rig: Rig) -> None:
 
 def test_the_last_idle_connection_takes_its_timer_along(rig: Rig) -> None:
     rig.done()
-    assert len(rig.pool.wheel) == 1
+    assert len(rig.wheel) == 1
     rig.network.made[0].eof()
-    assert (rig.pool.open, len(rig.pool.wheel)) == (0, 0)
+    assert (rig.pool.open, len(rig.wheel)) == (0, 0)
 
 
 def test_a_connection_in_use_does_not_expire(rig: Rig) -> None:

@@ -16,7 +16,8 @@ import trustme
 
 from oxllm import plan
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream.connection import SLICE, Broken, UpstreamConnection
+from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
+from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
 from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport, make_context, system_authorities

@@ -1,0 +1,76 @@
+"""One request to a provider, as its caller, the pool and the connection see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from oxllm.core.outcome import Failure
+
+Headers = list[tuple[bytes, bytes]]
+Segments = Sequence[bytes | memoryview]
+
+
+class Caller(Protocol):
+    """Who made a request. Each of `connected`, `sent` and `head` comes at most once, but for `reconnecting`; exactly
+    one of `end` and `failed` comes last, unless the call is cancelled, after which nothing comes."""
+
+    def connected(self) -> None:
+        """A connection is there and the request goes out on it. Not called for one that was there before (`reused`)."""
+
+    def may_send(self) -> bool:
+        """A new connection is there. False: the request is not to go out, and `failed` comes (Failure.WITHHELD)."""
+
+    def reconnecting(self) -> bool:
+        """The connection, which had been idle, was dead: a new one is made, once. `connected` and `sent` come again.
+        False: it is not to be made, and `failed` comes (Failure.WITHHELD)."""
+
+    def sent(self) -> None:
+        """The last byte of the request was handed over. Not called when the response began before that."""
+
+    def head(self, status: int, headers: Headers) -> None:
+        """The response's head, field names lower-case. Interim 1xx are not reported; 101 is."""
+
+    def room(self) -> int:
+        """The most bytes that the next read may bring. Asked only while memory for answers is short."""
+
+    def data(self, data: bytes) -> None:
+        """The next bytes of the body, never empty, without framing."""
+
+    def end(self) -> None:
+        """The response is whole by its framing."""
+
+    def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
+        """It broke. `before_response`: not one byte of a response had come. `detail`: own words, or empty."""
+
+
+class Call(Protocol):
+    """One request under way, as its caller sees it."""
+
+    reused: bool
+    """Whether it goes over a connection that had been idle: then it is connected from the start."""
+
+    def cancel(self) -> None:
+        """Stop; the connection is closed unless the response was whole. No callback follows."""
+
+    def pause(self) -> None:
+        """Read no more. At most what is being read, 64 KiB, still comes."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+
+class Owner(Protocol):
+    """Who lent the connection to a request."""
+
+    def sent(self) -> None:
+        """The last byte of the request was handed over."""
+
+    def answered(self) -> None:
+        """The first byte of a response came: the request need not be kept for another try."""
+
+    def finished(self, reusable: bool) -> None:
+        """The response is whole. The connection is idle if `reusable`, else already dropped."""
+
+    def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
+        """The connection is gone, and the response is not whole."""

@@ -1,0 +1,51 @@
+"""What breaks a connection to a provider, in the terms that callers are told. Foreign errors are mapped here alone."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from oxllm.core.outcome import Failure
+
+
+class Broken(ConnectionError):
+    """A connection that could not be made or kept, in the terms that callers are told."""
+
+    def __init__(self, failure: Failure, detail: str = "") -> None:
+        super().__init__(failure, detail)
+        self.failure = failure
+        self.detail = detail
+
+
+FAILURE_OF_ERRNO = {
+    errno.ECONNREFUSED: (Failure.REFUSED, ""),
+    errno.ECONNRESET: (Failure.RESET, ""),
+    errno.ECONNABORTED: (Failure.RESET, ""),
+    errno.EPIPE: (Failure.RESET, ""),
+    errno.ETIMEDOUT: (Failure.UNREACHABLE, "no answer from the host"),
+    errno.EHOSTUNREACH: (Failure.UNREACHABLE, "no route to the host"),
+    errno.ENETUNREACH: (Failure.UNREACHABLE, "no route to the network"),
+    errno.EADDRNOTAVAIL: (Failure.UNREACHABLE, "no local address or port left"),
+    errno.EACCES: (Failure.UNREACHABLE, "forbidden by a local rule"),
+    errno.EPERM: (Failure.UNREACHABLE, "forbidden by a local rule"),
+    errno.EMFILE: (Failure.UNREACHABLE, "too many open files here"),
+    errno.ENFILE: (Failure.UNREACHABLE, "too many open files here"),
+}
+
+DETAIL_OF_LOOKUP = {
+    socket.EAI_NONAME: "no such host",
+    socket.EAI_AGAIN: "name server does not answer",
+}
+
+
+def broken(error: Exception | None) -> Broken:
+    """What an error of the operating system, or None for an EOF, means to a caller."""
+    if error is None:
+        return Broken(Failure.EOF)
+    if isinstance(error, Broken):
+        return error
+    if isinstance(error, socket.gaierror):
+        return Broken(Failure.DNS, DETAIL_OF_LOOKUP.get(error.errno or 0, "lookup failed"))
+    number = error.errno if isinstance(error, OSError) else None
+    failure, detail = FAILURE_OF_ERRNO.get(number or 0, (Failure.RESET, ""))
+    return Broken(failure, detail)

@@ -1,0 +1,229 @@
+"""One call of the pool: it gets a connection, idle or new, sends its request, and tells its caller what comes.
+
+state       event                            becomes
+CONNECTING  connection made                  UNDER_WAY
+CONNECTING  no address, proxy or handshake   DONE, failed
+UNDER_WAY   response whole, connection good  DONE, connection idle
+UNDER_WAY   response whole, else             DONE, connection closed
+UNDER_WAY   lost before any byte, on a       CONNECTING: once, on a new connection, not counted: the provider
+            connection that had been idle    closed it while the request was on its way
+UNDER_WAY   lost otherwise, not HTTP         DONE, failed
+any         cancelled                        DONE, connection closed, half-made ones too, nothing reported
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import final
+
+from oxllm.core import machine
+from oxllm.core.machine import Table, move
+from oxllm.core.outcome import Failure
+from oxllm.gateway.upstream.call import Caller, Segments
+from oxllm.gateway.upstream.connection import UpstreamConnection
+from oxllm.gateway.upstream.connector import Connector
+from oxllm.gateway.upstream.failure import Broken
+from oxllm.gateway.upstream.origin import OriginConnections
+
+
+class State(machine.State):
+    """How far a call is."""
+
+    CONNECTING = 1
+    UNDER_WAY = 2
+    DONE = 3
+
+
+class Event(machine.Event):
+    """What happens to a call."""
+
+    CONNECTED = 1
+    DEAD = 2
+    """The connection, which had been idle, was dead."""
+    ENDED = 3
+    """Whole, broken or cancelled."""
+
+
+CONNECTING, UNDER_WAY, DONE = State
+CONNECTED, DEAD, ENDED = Event
+
+TABLE: Table[State, Event] = {
+    (CONNECTING, CONNECTED): UNDER_WAY,
+    (CONNECTING, ENDED): DONE,
+    (UNDER_WAY, DEAD): CONNECTING,
+    (UNDER_WAY, ENDED): DONE,
+    (DONE, ENDED): DONE,
+}
+"""A call that is done may be cancelled: its caller may not have heard yet."""
+
+
+@final
+class PooledCall:
+    """The `Call` of its caller, and the `Owner` of its connection."""
+
+    __slots__ = (
+        "_caller",
+        "_connecting",
+        "_connection",
+        "_connections",
+        "_connector",
+        "_head",
+        "_paused",
+        "_segments",
+        "_task",
+        "_told_sent",
+        "reused",
+        "state",
+    )
+
+    def __init__(
+        self,
+        connector: Connector,
+        connecting: set[PooledCall],
+        connections: OriginConnections,
+        head: bytes,
+        segments: Segments,
+        caller: Caller,
+    ) -> None:
+        """`connecting`: the calls whose connection is being made."""
+        self._connector = connector
+        self._connecting = connecting
+        self._connections = connections
+        self._head = head
+        self._segments: Segments = segments
+        self._caller: Caller | None = caller
+        """None once done."""
+        self._connection: UpstreamConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._paused = False
+        self._told_sent = True
+        """Whether nobody waits to hear that the request is sent."""
+        self.reused = False
+        self.state = CONNECTING
+
+    def __repr__(self) -> str:
+        how = "paused, " if self._paused else ""
+        return f"<PooledCall {self.state.name} {how}{self._connections.origin.authority}>"
+
+    # Call
+
+    def cancel(self) -> None:
+        task, connection = self._task, self._connection
+        self._done()
+        if task is not None:
+            task.cancel()
+        if connection is not None:
+            connection.drop()
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._connection is not None:
+            self._connection.resume()
+
+    # Getting a connection
+
+    def begin(self) -> None:
+        """Go over an idle connection at once, or else over a new one."""
+        connection = self._connections.borrow()
+        if connection is None:
+            self._connect()
+            return
+        self.reused = True
+        self._start(connection)
+        self._told_sent = connection.sent
+
+    def _connect(self) -> None:
+        self._task = self._connector.loop.create_task(self._make())
+        self._connecting.add(self)
+
+    async def _make(self) -> None:
+        try:
+            connection = await self._connector.connect(self._connections)
+        except Broken as error:
+            self._fail(error.failure, True, error.detail)
+            return
+        self._task = None
+        self._connecting.discard(self)
+        assert self._caller is not None
+        if self._caller.may_send():
+            self._start(connection)
+            self._announce(connection)
+        else:
+            self._connections.put_back(connection)
+            self._fail(Failure.WITHHELD, True, "")
+
+    def _start(self, connection: UpstreamConnection) -> None:
+        assert self._caller is not None
+        self.state = move(TABLE, self.state, CONNECTED)
+        self._connection = connection
+        connection.start(self._head, self._segments, self._caller, self)
+        if self._paused:
+            connection.pause()
+        if not self.reused:
+            self._forget_request()
+
+    def _announce(self, connection: UpstreamConnection) -> None:
+        assert self._caller is not None
+        self._told_sent = False
+        self._caller.connected()
+        if connection.sent:
+            self.sent()
+
+    # Owner
+
+    def sent(self) -> None:
+        if not self._told_sent and self._caller is not None:
+            self._told_sent = True
+            self._caller.sent()
+
+    def answered(self) -> None:
+        self._forget_request()
+
+    def finished(self, reusable: bool) -> None:
+        caller, connection = self._caller, self._connection
+        assert caller is not None
+        assert connection is not None
+        paused = self._paused
+        self._done()
+        if reusable:
+            if paused:
+                connection.resume()
+            self._connections.put_back(connection)
+        caller.end()
+
+    def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
+        self._connection = None
+        assert self._caller is not None
+        if not self.reused or not before_response:
+            self._fail(failure, before_response, detail)
+        elif self._caller.reconnecting():
+            self.state = move(TABLE, self.state, DEAD)
+            self.reused = False
+            self._told_sent = True
+            self._connect()
+        else:
+            self._fail(Failure.WITHHELD, True, "")
+
+    # The end
+
+    def _fail(self, failure: Failure, before_response: bool, detail: str) -> None:
+        caller = self._caller
+        assert caller is not None
+        self._done()
+        caller.failed(failure, before_response, detail)
+
+    def _forget_request(self) -> None:
+        """A body may be 8 MiB, and the caller may have let go of it by now."""
+        self._head = b""
+        self._segments = ()
+
+    def _done(self) -> None:
+        self.state = move(TABLE, self.state, ENDED)
+        self._connecting.discard(self)
+        self._caller = self._connection = self._task = None
+        self._forget_request()
