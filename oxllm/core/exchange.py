@@ -1,4 +1,4 @@
-"""One client request as a state machine: whom to ask, when to give up, what to send (SPEC names in docs/failures.md).
+"""One client request as a state machine: whom to ask, when to give up, what to send (docs/failures.md).
 
 The exchange starts attempts one after another, in the order that `routing` gives, until one is *committed*:
 the first byte of its content goes to the client. Before that a failure costs the client nothing but time;

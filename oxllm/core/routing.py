@@ -9,7 +9,7 @@ A session goes where `affinity` has it. Else the choice inside a tier is nginx's
 usable candidate gains its weight, the richest is chosen and pays what all gained. With weights 3 and 1 that is
 a a b a, never a a a b.
 
-An attempt is a Ticket between `begin` and `end`. `end` does all that SPEC 5 says of its outcome: the breaker (only
+An attempt is a Ticket between `begin` and `end`. `end` does all that follows from its outcome: the breaker (only
 if the ticket's generation is the breaker's), the marks, the counters. The probe of a half-open breaker is such a
 ticket too: it decides at its commit, and goes on as an ordinary attempt of the newly closed breaker.
 """

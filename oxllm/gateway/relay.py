@@ -27,7 +27,7 @@ PASSED_ON = Phase.COMMITTED
 
 
 class Leg(HeldHolder):
-    """One attempt's end at the upstream: what `upstream.Caller` names, handed on to the relay.
+    """One attempt's end at the upstream: what `upstream.call.Caller` names, handed on to the relay.
 
     What it holds is counted only while that is more than HELD_FREE: most events come whole, and cost nothing here.
     """
@@ -42,7 +42,7 @@ class Leg(HeldHolder):
         """Whether the budget for what is held knows of it."""
         self._waits = self._stopped = False
 
-    # upstream.Caller
+    # upstream.call.Caller
 
     def connected(self) -> None:
         self.relay.exchange.connected(self.attempt, self.relay.now())
@@ -126,7 +126,7 @@ class Leg(HeldHolder):
 
 
 class Relay:
-    """One client request under way. It is the `downstream.Handler` of its request."""
+    """One client request under way. It is the `client.request.Handler` of its request."""
 
     __slots__ = (
         "_alarm",
@@ -207,7 +207,7 @@ class Relay:
         """The drain's time is over: answer with what can be said, and stop."""
         self.perform(self.exchange.expire(self.now()))
 
-    # downstream.Handler
+    # client.request.Handler
 
     def gone(self) -> None:
         """The client left."""

@@ -25,7 +25,7 @@ from oxllm.gateway import systemd
 from oxllm.gateway.observe.log import Log
 
 LIMIT_S = 30.0
-"""SPEC 10."""
+"""A config takes 0.3 s on a slow machine. One that takes so long waits for something: a file system that hangs."""
 OUTPUT_MAX = 16 * 1024 * 1024
 """Bytes of a Plan; a config of a thousand providers has one."""
 READ_BYTES = 64 * 1024

@@ -12,7 +12,8 @@ from oxllm.core.body import BadBody, PassedBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.exchange import Facts
 from oxllm.core.protocols.base import Endpoint, Protocol
-from oxllm.core.routing import Route
+from oxllm.core.routing import Route, Router
+from oxllm.gateway import cors
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.models import Catalogue
@@ -31,7 +32,6 @@ OVERLOADED_RETRY_S = 1
 ROOT = b"/"
 """Where agents look whether anybody is there."""
 GREETING = b"oxllm %b, a gateway to LLM APIs: GET /v1/models lists what it serves\n" % __version__.encode()
-NO_HEADERS: list[tuple[bytes, bytes]] = []
 
 _json = msgspec.json.Encoder()
 
@@ -54,7 +54,7 @@ def client_timeout(request: Request) -> float | None:
 
 
 class Service:
-    """Implements `downstream.Service` for one process."""
+    """Implements `client.shared.Service` for one process."""
 
     __slots__ = ("_access", "_admin", "_catalogue", "_journal", "_plan", "_runtime")
 
@@ -75,7 +75,7 @@ class Service:
             self._access = Access(self._plan.server)
         return self._access
 
-    # downstream.Service
+    # client.shared.Service
 
     def operator_route(self, request: Request) -> bool:
         """Is this one of the routes that are never shed?"""
@@ -138,7 +138,8 @@ class Service:
         if not methods:
             return api_error(404, f"there is no {unescape(request.path)[:200]!r} here", "not_found")
         if request.method == "OPTIONS" and self.access.cors(request) is not None:
-            self._preflight(request, methods)
+            asked = request.get(b"access-control-request-headers")
+            request.respond(204, self._cors_headers(request) + cors.preflight(methods, asked), b"")
             return None
         return _wrong_method(request, methods) or self.access.client(request)
 
@@ -172,27 +173,8 @@ class Service:
         named = endpoints.speaker(b"/messages") if request.get(b"anthropic-version") is not None else None
         return endpoints.speaker(request.path) or named
 
-    # CORS (https://fetch.spec.whatwg.org/#http-cors-protocol).
-
     def _cors_headers(self, request: Request) -> list[tuple[bytes, bytes]]:
-        origin = self.access.cors(request)
-        if origin is None or self._admin.knows(request.path):
-            return NO_HEADERS
-        exposed = b"x-request-id, x-upstream-request-id, x-oxllm-provider, x-oxllm-model, x-oxllm-attempts, retry-after"
-        return [
-            (b"access-control-allow-origin", origin),
-            (b"access-control-expose-headers", exposed),
-            (b"vary", b"origin"),
-        ]
-
-    def _preflight(self, request: Request, methods: tuple[bytes, ...]) -> None:
-        asked = request.get(b"access-control-request-headers") or b"authorization, content-type"
-        allow = [
-            (b"access-control-allow-methods", b", ".join(methods)),
-            (b"access-control-allow-headers", asked),
-            (b"access-control-max-age", b"600"),
-        ]
-        request.respond(204, self._cors_headers(request) + allow, b"")
+        return cors.headers(None if self._admin.knows(request.path) else self.access.cors(request))
 
     # /v1
 
@@ -210,7 +192,7 @@ class Service:
             return
         route = generation.router.resolve(body.model)
         if route is None:
-            self._refuse(request, self._no_model(body.model))
+            self._refuse(request, _no_model(generation.router, body.model))
             return
         speaking = route.speaking(protocol.name)
         if speaking is None:
@@ -236,11 +218,6 @@ class Service:
         body = PassedBody(request.body)
         Relay(self._runtime, generation, request, body, facts, route, self._cors_headers(request)).start()
 
-    def _no_model(self, model: str) -> ApiError:
-        close = self._runtime.generation.router.similar(model)
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        return api_error(404, f"the model {model[:200]!r} does not exist here{hint}", "model_not_found", "model")
-
     def _models(self, request: Request) -> None:
         names = self._runtime.generation.router.models(self._runtime.now(), asks(request, b"all=1"))
         listed = self._catalogue.all(request, names)
@@ -251,13 +228,19 @@ class Service:
 
     def _model(self, request: Request, name: str) -> None:
         if self._runtime.generation.router.resolve(name) is None:
-            self._refuse(request, self._no_model(name))
+            self._refuse(request, _no_model(self._runtime.generation.router, name))
         else:
             self._reply(request, self._catalogue.one(request, name))
 
     def _reply(self, request: Request, value: object) -> None:
         fields = [(b"content-type", b"application/json"), *self._cors_headers(request)]
         request.respond(200, fields, _json.encode(value))
+
+
+def _no_model(router: Router, model: str) -> ApiError:
+    close = router.similar(model)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return api_error(404, f"the model {model[:200]!r} does not exist here{hint}", "model_not_found", "model")
 
 
 def _not_spoken(route: Route, protocol: Protocol) -> ApiError:

@@ -62,7 +62,7 @@ class Asked(msgspec.Struct):
     key: bytes | None
     record: Record
     fresh: bool
-    """It is the first on its connection. One that is not may be repeated for free (SPEC 5, reused idle connection)."""
+    """It is the first on its connection. One that is not may be repeated for free."""
 
     @property
     def free(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,82 @@ def test_a_room_imports_only_rooms_below_it(file: Path) -> None:
     room = file.relative_to(ROOT).parts[0].removesuffix(".py")
     others = {other for name in imports(file) if (other := room_of(name)) in ROOMS and other != room}
     assert others <= ROOMS.get(room, set()), f"{room} may not import {others - ROOMS.get(room, set())}"
+
+
+def modules() -> dict[str, Path]:
+    """Every file with something in it, by its dotted name."""
+    return {
+        ".".join(("oxllm", *file.relative_to(ROOT).with_suffix("").parts)): file
+        for file in sorted(ROOT.rglob("*.py"))
+        if file.name != "__init__.py"
+    }
+
+
+def arrows() -> dict[str, set[str]]:
+    """File -> the files that it imports, for its types alone, too."""
+    known = modules()
+    found: dict[str, set[str]] = {}
+    for module, file in known.items():
+        names = imports(file) | {name.rpartition(".")[0] for name in imports(file)}
+        found[module] = (names & known.keys()) - {module}
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    """The files of all circles, and those between two of them: what is left once each file that needs none of the
+    others, or that none of the others needs, has been taken away, again and again."""
+    left = set(graph)
+    while ends := {
+        module for module in left if not graph[module] & left or not any(module in graph[other] for other in left)
+    }:
+        left -= ends
+    return left
+
+
+def test_no_file_needs_a_file_that_needs_it() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == {"b", "c"}
+    assert not circles(arrows()) - TO_BE_PARTED
+
+
+def wing_of(module: str) -> tuple[str, str] | None:
+    """Room and wing of a file that lies in a wing."""
+    parts = module.split(".")
+    return (parts[1], parts[2]) if len(parts) > 3 else None
+
+
+def test_between_two_wings_of_a_room_arrows_run_one_way() -> None:
+    between = {
+        (here, there)
+        for module, needed in arrows().items()
+        for other in needed
+        if (here := wing_of(module)) and (there := wing_of(other)) and here[0] == there[0] and here != there
+    }
+    assert not {pair for pair in between if pair[::-1] in between}
+
+
+TO_BE_PARTED = {"oxllm.core.exchange", "oxllm.core.routing", "oxllm.core.attempt", "oxllm.core.effects"}
+LINES_MAX, METHODS_MAX = 300, 20
+"""A class that is larger says on its docstring's first line why it is one."""
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for module, file in modules().items() if module not in TO_BE_PARTED],
+    ids=lambda file: str(file.relative_to(ROOT)),
+)
+def test_a_large_class_says_on_its_first_line_why_it_is_one(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            methods = sum(isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) for part in node.body)
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if lines > LINES_MAX or methods > METHODS_MAX:
+                first = (ast.get_docstring(node) or "").partition("\n")[0]
+                assert "ne class, since" in first, f"{node.name}: {lines} lines, {methods} methods"
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_file_points_to_papers_that_its_reader_does_not_have(file: Path) -> None:
+    assert not re.search(r"\bSPEC\b|\b(DESIGN|WIRE|PROTOCOLS|SIM|STYLE)( \d|\.md)", file.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "core").rglob("*.py")), ids=lambda file: file.name)

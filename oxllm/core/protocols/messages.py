@@ -177,7 +177,7 @@ def _latest(count: int | None, before: int) -> int:
 
 
 class StreamReader(Reader):
-    """Reads one stream, passes on what a client may have, and says when the message is whole or broken."""
+    """Reads one stream, passes it on, and says when it is whole. One class, since each event has a method here."""
 
     __slots__ = (
         "_begun",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from oxllm.gateway.wheel import Timer
 
 SILENCE_S = 20.0
-"""A body that has no byte for so long is given up (SPEC 4; between Apache's RequestReadTimeout and nginx's 60 s)."""
+"""A body that has no byte for so long is given up (between Apache's RequestReadTimeout and nginx's 60 s)."""
 
 WINDOW_S = 5.0
 SLOW_BYTES = int(16 * 1024 * WINDOW_S)
-"""SPEC 9: while others wait for room, a body slower than 16 KiB/s over 5 s has to go."""
+"""While others wait for room, a body slower than 16 KiB/s over 5 s has to go."""
 
 STRIDE_S = 0.25
 STRIDE_BYTES = 64 * 1024
@@ -17,7 +17,7 @@ STRIDE_BYTES = 64 * 1024
 out. Memory takes in steps of 64 KiB, and a client anywhere on earth answers in 0.25 s."""
 
 STALL_S = 60.0
-"""A client that takes nothing for so long is gone (SPEC 4; nginx's send_timeout)."""
+"""A client that takes nothing for so long is gone (nginx's send_timeout)."""
 
 LOOK_S = 5.0
 """How often a client that has output waiting is looked at: so late may its end be noticed."""

@@ -1,6 +1,6 @@
 """Reads one HTTP/1.1 request: bytes in, a checked head and a body out. No I/O, no clock.
 
-llhttp (by way of httptools) parses; what it lets pass and RFC 9112 or SPEC does not, is checked here by hand
+llhttp (by way of httptools) parses; what it lets pass and RFC 9112 or we do not, is checked here by hand
 once it has returned, and before anybody acts on the request: exactly one Host, HTTP/1.0 or 1.1, `chunked` as
 the only coding and none in 1.0, no trailers kept.
 
@@ -23,7 +23,7 @@ import httptools
 from oxllm.core.errors import ApiError, api_error
 
 HEAD_BYTES_MAX = 32 * 1024
-"""Of request line, headers and the empty line. nginx takes four lines of 8 KiB, node 16 KiB; SPEC 4 says 32 KiB."""
+"""Of request line, headers and the empty line. nginx takes four lines of 8 KiB, node 16 KiB."""
 
 HEADERS_MAX = 100
 """Apache's default. A browser sends 20, an SDK 15."""

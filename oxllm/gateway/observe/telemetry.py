@@ -34,7 +34,7 @@ EXPORT_S = 10.0
 LIMIT_S = 10.0
 """For one export (the default of OTEL_EXPORTER_OTLP_TIMEOUT)."""
 FLUSH_S = 2.0
-"""SPEC 11: what the last export may take."""
+"""What the last export may take: a supervisor waits for us."""
 QUEUE_MAX = 1024
 """Requests that wait for the next export; more are dropped and counted. Each is about 1 KB of JSON."""
 WARN_EVERY_S = 60.0

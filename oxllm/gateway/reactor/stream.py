@@ -34,7 +34,7 @@ NOBODY: Final = _Nobody()
 
 
 class Stream(Transport, Watched):
-    """One connection on a socket of its own, which must be connected and non-blocking."""
+    """A connection on a socket of its own, connected and non-blocking. One class, since it is a whole Transport."""
 
     __slots__ = (
         "_at_end",

@@ -29,7 +29,7 @@ Socket = socket.socket
 
 
 class UpstreamConnection(Peer):
-    """One connection, made once and lent to one request after another.
+    """One connection, lent to one request after another. One class, since it is the protocol and the loan in one.
 
     `view` is the read buffer that all connections of a loop share: `get_buffer` and `buffer_updated` come
     in pairs, with nothing between them. `closed` is called once, when the connection is closed for any reason.

@@ -145,7 +145,7 @@ class Phase(Enum):
 
 
 class TlsTransport(Transport, Peer):
-    """The protocol of a plain transport, and the transport of the `upper` protocol.
+    """The protocol of a plain transport and the transport of `upper`. One class, since both sides share one session.
 
     `view` is the ciphertext buffer that all TLS connections of a loop share, of RECORD bytes: what one read
     brings then decrypts into less than `upper`'s buffer, and is passed on at once.

@@ -44,7 +44,10 @@ class Host(Protocol):
 
 
 class Exchange:
-    """All that is known about one request when its answer begins. `now` is when it had arrived."""
+    """What is known of a request when its answer begins. One class, since faults look at all of it.
+
+    `now` is when it had arrived.
+    """
 
     __slots__ = ("ask", "chance", "dialect", "hint", "levels", "now", "provider", "request", "seed", "upstream", "wall")
 

@@ -25,7 +25,7 @@ from oxllm.sim.script.scenario import Scenario
 MARGIN_S = 0.25
 """A request that was on its way when a refusal was said is no violation of it."""
 HINT_MAX_S = 3600.0
-"""Longer waits are clamped (SPEC 6)."""
+"""Longer waits are clamped (docs/failures.md)."""
 _EXPECT = re.compile(r"(\w+)(?:\.(p50|p99))? *(==|<=|>=|<|>) *(\d+(?:\.\d+)?(?:ms|s|m)?)$")
 _CLOSED = re.compile(r"(\S+) closed by (\S+)$")
 _OPERATORS = {"==": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

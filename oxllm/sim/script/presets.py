@@ -37,7 +37,7 @@ HELL = (
     "bad-json 1%", "short-body 0.5%", "wrong-type 0.5%", "empty 1%", "html-200 1%", "error-200 1%", "lying-headers 1%",
 )  # fmt: skip
 MARKS = {"429-quota": 600.0, "401": 60.0, "404": 60.0, "retry-after": 3600.0}
-"""Kind -> seconds for which a gateway that honours SPEC 5 and 6 stays away."""
+"""Kind -> seconds for which a gateway that honours docs/failures.md stays away."""
 NAMES = ("mild", "rough", "hell")
 FAULTS = {"mild": MILD, "rough": ROUGH, "hell": HELL}
 _DARK = ("refuse", "blackhole@connect")
@@ -158,8 +158,8 @@ def _between(begin: float, end: float, holes: list[When]) -> list[When]:
 def unsurvivable(
     scenes: Sequence[Scene], groups: Sequence[Sequence[str]], horizon: float, cooldown_max: float = COOLDOWN_MAX_S
 ) -> str | None:
-    """Why a gateway that honours SPEC 5-7 could not survive these scenes, or None if it can: each group has at every
-    time a clean provider, and hands over to the next while both have been clean for longer than a `handover`."""
+    """Why a gateway that honours docs/failures.md could not survive these scenes, or None if it can: each group has
+    at every time a clean provider, and hands over to the next while both have been clean for over a `handover`."""
     overlap = handover(cooldown_max)
     for group in groups:
         clean = [span for name in group for span in _clean(name, scenes, horizon)]

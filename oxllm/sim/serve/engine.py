@@ -48,7 +48,9 @@ class Script:
 
 
 class Provider:
-    """One simulated provider. `start` is the time from which the scenes count, and may be set anew when they begin;
+    """One simulated provider. One class, since its limits, faults and ledger are asked together.
+
+    `start` is the time from which the scenes count, and may be set anew when they begin;
     `epoch` is the date at the first `start`."""
 
     def __init__(self, scenario: Scenario, name: str, start: float, epoch: float = CREATED) -> None:

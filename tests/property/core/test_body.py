@@ -77,7 +77,7 @@ def test_what_is_sent_is_what_came_with_our_members_in_it(
 
 
 def strictly(data: bytes) -> Any:
-    """The value of a body that RFC 8259 and SPEC 4 let pass. Raises ValueError."""
+    """The value of a body that RFC 8259 and we let pass. Raises ValueError."""
 
     def refuse(constant: str) -> NoReturn:
         raise ValueError(constant)

@@ -1,4 +1,4 @@
-"""Stopping (SPEC 11), in each phase that a request can be in."""
+"""Stopping, in each phase that a request can be in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reload (SPEC 10): with the real compiler, or a child that misbehaves."""
+"""Reload: with the real compiler, or a child that misbehaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which path is what, and what is refused before a body is read (SPEC 4)."""
+"""Which path is what, and what is refused before a body is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is a request and what is not: RFC 9112, SPEC 4, and what httptools was found to let pass."""
+"""What is a request and what is not: RFC 9112, our own limits, and what httptools was found to let pass."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_a_refusal_has_its_line_too_with_its_status_and_id() -> None:
 @pytest.mark.parametrize("json_log", [False, True])
 def test_no_prompt_answer_or_key_is_logged(json_log: bool) -> None:
     with House(plan_of("alpha", "beta", api_keys=("client-secret",)), json_log=json_log) as house:
-        house.providers["alpha"].replies = [answer(b'{"error":{"message":"bad secret key sk-secret-alpha"}}', 400)]
+        house.providers["alpha"].replies = [answer(b'{"error":{"message":"bad secret thing sk-secret-alpha"}}', 400)]
         house.chat("Authorization: Bearer client-secret")
         house.chat("Authorization: Bearer wrong-secret")
         house.chat("Authorization: Bearer client-secret", model="beta/m")

@@ -1,4 +1,4 @@
-"""Who may call what (SPEC 4): through the real server, from chosen addresses."""
+"""Who may call what: through the real server, from chosen addresses."""
 
 from __future__ import annotations
 
