@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from oxllm import plan as plans
+from oxllm.core.budget import HeldBudget
 from oxllm.core.routing import Router
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.drain import Drain
@@ -60,13 +61,14 @@ class Gateway:
         dialler: Dial = dial,
         connections: int | None = None,
         router: Router | None = None,
+        held: HeldBudget | None = None,
     ) -> None:
         """`connections` stands in for the plan's `max_connections` where fewer files may be open."""
         self._loop, self._log, self._rng, self._wall = loop, log, rng, wall
         self._iterators = FutureIterators(loop)
         self.life = Life()
         self.wheel = Wheel(loop)
-        self.pool = Pool(loop, self.wheel, Resolver(loop), dialler)
+        self.pool = Pool(loop, self.wheel, Resolver(loop), dialler, held)
         self.journal = Journal(log)
         generation = Generation(plan, router or Router(plan, rng))
         self.runtime = Runtime(loop, generation, self.pool, self.journal, rng, wall)

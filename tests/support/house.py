@@ -19,6 +19,7 @@ from typing import Any, Self
 import msgspec
 
 from oxllm import plan as plans
+from oxllm.core.budget import HeldBudget
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.relay import Relay
@@ -202,7 +203,9 @@ def relays_of(runtime: Runtime) -> list[Relay]:
 class House:
     """A gateway. Leave the block to end it; whatever is still scheduled then is dropped."""
 
-    def __init__(self, plan: plans.Plan | None = None, json_log: bool = False, seed: int = 1) -> None:
+    def __init__(
+        self, plan: plans.Plan | None = None, json_log: bool = False, seed: int = 1, held: HeldBudget | None = None
+    ) -> None:
         plan = plan or plan_of("alpha", "beta")
         self.loop = VirtualLoop()
         self.cut = lambda: 64 * 1024
@@ -211,7 +214,7 @@ class House:
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the house
         rng = random.Random(seed)
         self.log = Log(self.loop, self._log_file.fileno(), self.wall, json_log)
-        self.gateway = Gateway(self.loop, plan, self.log, rng, self.wall, self._dial)
+        self.gateway = Gateway(self.loop, plan, self.log, rng, self.wall, self._dial, held=held)
         self.gateway.vitals.addresses = ("http://127.0.0.1:8080",)
         self.wheel, self.pool, self.server = self.gateway.wheel, self.gateway.pool, self.gateway.server
         self.runtime, self.admin, self.service = self.gateway.runtime, self.gateway.admin, self.gateway.service

@@ -29,10 +29,11 @@ class Pool:
         wheel: Wheel,
         resolver: Resolver,
         dial: Dial = dial,
+        held: HeldBudget | None = None,
     ) -> None:
         self._loop = loop
         self._wheel = wheel
-        self.held = HeldBudget()
+        self.held = held or HeldBudget()
         """For what is held of answers."""
         self._connector = Connector(loop, resolver, dial, self.held)
         self.connections = self._connector.every

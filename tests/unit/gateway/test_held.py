@@ -33,9 +33,10 @@ def held(house: House) -> int:
 class Watched(HeldBudget):
     """Adds everything up by hand after each read that left something over."""
 
-    def __init__(self, house: House) -> None:
+    house: House
+
+    def __init__(self) -> None:
         super().__init__()
-        self.house = house
         self.clients = 0
         self.most = 0
         self.waited = False
@@ -45,11 +46,6 @@ class Watched(HeldBudget):
         self.most = max(self.most, held(self.house))
         self.waited = self.waited or self.contended
         assert self.most <= HELD_LIMIT + (HELD_FREE + FRAMING) * self.clients
-
-
-def watched(house: House) -> Watched:
-    house.pool.held = house.runtime.held = house.server.held = budget = Watched(house)
-    return budget
 
 
 def held_back(plan: plans.Plan) -> plans.Plan:
@@ -91,8 +87,9 @@ LETTERS = [bytes([letter]) for letter in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk
 
 
 def test_events_of_a_mib_come_whole_one_after_another() -> None:
-    with House(plan_of("alpha")) as house:
-        budget = watched(house)
+    budget = Watched()
+    with House(plan_of("alpha"), held=budget) as house:
+        budget.house = house
         count = budget.clients = 24
         big = [b"".join(stream(token((letter * 900 * KIB).decode()))) for letter in LETTERS[:count]]  # type: ignore[arg-type]
         house.providers["alpha"].replies = [parts(data, 50_000, 0.01) for data in big]
@@ -104,8 +101,9 @@ def test_events_of_a_mib_come_whole_one_after_another() -> None:
 
 
 def test_answers_of_256_kib_that_are_held_at_once_commit_early_and_come_whole() -> None:
-    with House(plan_of("alpha")) as house:
-        budget = watched(house)
+    budget = Watched()
+    with House(plan_of("alpha"), held=budget) as house:
+        budget.house = house
         count = budget.clients = 40
         whole = b'{"choices":[{"index":0,"message":{"content":"%b"},"finish_reason":"stop"}]}'
         big = [b"".join(answer(whole % (letter * 255 * KIB))) for letter in LETTERS[:count]]  # type: ignore[arg-type]
@@ -118,8 +116,9 @@ def test_answers_of_256_kib_that_are_held_at_once_commit_early_and_come_whole() 
 
 
 def test_streams_that_are_held_back_commit_early_when_it_is_full_and_come_whole() -> None:
-    with House(held_back(plan_of("alpha", "beta"))) as house:
-        budget = watched(house)
+    budget = Watched()
+    with House(held_back(plan_of("alpha", "beta")), held=budget) as house:
+        budget.house = house
         count = budget.clients = 40
         tokens = [[token((letter * 10 * KIB).decode()) for _ in range(20)] for letter in LETTERS[:count]]
         steps = [stream(*[step for event in events for step in (event, 0.01)]) for events in tokens]
@@ -132,8 +131,9 @@ def test_streams_that_are_held_back_commit_early_when_it_is_full_and_come_whole(
 
 
 def test_small_events_go_on_while_it_is_full() -> None:
-    with House(plan_of("alpha")) as house:
-        budget = watched(house)
+    budget = Watched()
+    with House(plan_of("alpha"), held=budget) as house:
+        budget.house = house
         budget.clients = 41
         big = b"".join(stream(token("A" * 900 * KIB)))  # type: ignore[arg-type]
         small = stream(*[step for _ in range(100) for step in (token("b" * 500), 0.05)])
@@ -147,8 +147,9 @@ def test_small_events_go_on_while_it_is_full() -> None:
 
 
 def test_whoever_leaves_a_full_house_gives_everything_back() -> None:
-    with House(held_back(plan_of("alpha", "beta"))) as house:
-        budget = watched(house)
+    budget = Watched()
+    with House(held_back(plan_of("alpha", "beta")), held=budget) as house:
+        budget.house = house
         count = budget.clients = 40
         big = b"".join(stream(token("A" * 900 * KIB)))  # type: ignore[arg-type]
         house.providers["alpha"].replies = [[big[: 60 * KIB], 2.0, "reset"], [big[: 60 * KIB]], [big, 5.0]] * 20
