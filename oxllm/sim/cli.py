@@ -142,10 +142,10 @@ def sim_command(
     Without options: two healthy providers on loopback ports, and a gateway config to paste.
     """
     _check(click.get_current_context())
-    provider, ordinal, chosen = "", 0, seed is not None or fate is not None
+    provider, key, chosen = "", "", seed is not None or fate is not None
     if fate is not None:
         with _usage():
-            seed, provider, ordinal = show.coordinate(fate)
+            seed, provider, key = show.coordinate(fate)
     seed = random.randrange(10_000) if seed is None else seed
     if config is not None:
         from oxllm.sim.rehearsal import command as rehearsal
@@ -155,7 +155,7 @@ def sim_command(
             grade, models,
         )  # fmt: skip
         if provider:
-            click.echo(rehearsal.fate(asked, provider, ordinal))
+            click.echo(rehearsal.fate(asked, provider, key))
         elif explain:
             click.echo(rehearsal.timetable(asked))
         else:
@@ -164,7 +164,7 @@ def sim_command(
     with _usage():
         scenario = _scenario(chaos, scene, exhibit, blackout, seed, chosen, duration or ENDLESS_S)
     if fate is not None:
-        _tell_fate(scenario, provider, ordinal, duration or EXPLAINED_S)
+        _tell_fate(scenario, provider, key, duration or EXPLAINED_S)
     elif explain:
         click.echo(f"seed {scenario.seed}")
         click.echo("\n".join(show.timetable(scenario, duration or EXPLAINED_S)))
@@ -249,8 +249,8 @@ def _about(chaos: str | None, scene: Path | None, exhibit: str | None) -> list[s
     return [f"chaos {chaos}"] if chaos is not None else [f"scenes of {scene}"] if scene is not None else []
 
 
-def _tell_fate(scenario: Scenario, provider: str, ordinal: int, horizon: float) -> None:
+def _tell_fate(scenario: Scenario, provider: str, key: str, horizon: float) -> None:
     names = [upstream.name for upstream in scenario.upstreams]
     if provider not in names:
         raise click.UsageError(f"unknown provider {provider!r}; there are {', '.join(names)}")
-    click.echo("\n".join(show.fate(scenario, provider, ordinal, horizon)))
+    click.echo("\n".join(show.fate(scenario, provider, key, horizon)))

@@ -33,7 +33,9 @@ def places() -> str:
 
 def speech() -> str:
     """How each dialect differs."""
-    rows = ((_code(name), _paragraph(f"{dialects.__name__}.{name}").partition(": ")[2]) for name in dialects.NAMES)
+    rows = (
+        (_code(name), _paragraph(type(dialects.load(name)).__module__).partition(": ")[2]) for name in dialects.NAMES
+    )
     return _table(("dialect", "what is its own"), rows)
 
 

@@ -30,11 +30,10 @@ from oxllm.gateway.observe.log import Log
 from oxllm.gateway.transport import Transport
 from oxllm.gateway.upstream.resolver import Address
 from oxllm.sim import testing
-from oxllm.sim.provider import exchange as sim_exchange
 from oxllm.sim.provider import text
-from oxllm.sim.provider.chance import Chance
+from oxllm.sim.provider.exchange import answer_length
 from oxllm.sim.provider.ledger import Record
-from oxllm.sim.provider.request import SimRequest, read
+from oxllm.sim.provider.request import SimRequest, fingerprint
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import engine
@@ -80,21 +79,19 @@ class Recorded(engine.Provider):
 
     def respond(self, request: SimRequest, now: float, connection: int = 0) -> engine.Script:
         script = super().respond(request, now, connection)
-        body = msgspec.json.decode(request.body)
+        body = msgspec.json.decode(request.body or b"{}")
         key = dict(request.headers).get(b"authorization")
         fresh = connection not in self._connections
         self._connections.add(connection)
         self.asked.append(
-            Asked(self.upstream.name, body.get("user", ""), body["model"], now, key, script.record, fresh)
+            Asked(self.upstream.name, body.get("user", ""), body.get("model", ""), now, key, script.record, fresh)
         )
         return script
 
     def whole(self, messages: list[dict[str, str]], limit: int | None) -> int:
         """How many tokens its whole answer to these messages has."""
-        body = msgspec.json.encode({"model": "m", "messages": messages, "max_tokens": limit or 10**6})
-        request = SimRequest("POST", "/v1/chat/completions", [], body, 0)
-        chance = Chance(self.seed, self.upstream.name, "length")
-        return sim_exchange.Exchange(self, request, read(body, embeddings=False), chance, 0.0).length
+        length = answer_length(self.seed, self.upstream, fingerprint(messages))
+        return min(length, limit or length)
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -601,10 +598,8 @@ class World:
     def truth(self, visit: Visit, name: str, index: int) -> str:
         """The whole text that a provider has for a visit's choice."""
         provider = self.providers[name]
-        body = msgspec.json.encode({"model": "m", "messages": visit.messages})
-        fingerprint = read(body, embeddings=False).inputs[0]
         count = provider.whole(visit.messages, visit.wish.tokens)
-        return text.text(provider.seed, name, fingerprint, count, index)
+        return text.text(provider.seed, name, fingerprint(visit.messages), count, index)
 
 
 def _pace(words: str) -> Any:

@@ -6,11 +6,26 @@ import importlib
 
 from oxllm.sim.dialects.openai import OpenAI
 
-NAMES = ("openai", "azure", "anthropic", "groq", "openrouter", "vllm", "ollama")
+NAMES = (
+    "openai", "azure", "anthropic", "groq", "openrouter", "vllm", "ollama", "openai-responses", "anthropic-messages"
+)  # fmt: skip
+_AT = {
+    ("anthropic-messages", "chat"): "anthropic",
+    ("openai-responses", "chat"): "openai",
+    ("openai", "responses"): "openai-responses",
+    ("anthropic", "responses"): "openai-responses",
+    ("anthropic-messages", "responses"): "openai-responses",
+}
+"""Dialect and protocol -> the dialect that is spoken there, where it is another one."""
 
 
-def load(name: str) -> OpenAI:
-    """The dialect of that name, which is one of NAMES."""
-    dialect = importlib.import_module(f"{__name__}.{name}").DIALECT
+def load(name: str, protocol: str | None = None) -> OpenAI:
+    """The dialect of that name, which is one of NAMES, as it is spoken in a protocol. Whoever serves Messages says its
+    errors as Anthropic does: clients read no others there."""
+    if protocol == "messages":
+        name = "anthropic-messages"
+    elif protocol is not None:
+        name = _AT.get((name, protocol if protocol == "responses" else "chat"), name)
+    dialect = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").DIALECT
     assert isinstance(dialect, OpenAI)
     return dialect

@@ -8,13 +8,32 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from typing import ClassVar
 
-from oxllm.sim.dialects.base import Error, Level, encode
+from oxllm.sim.dialects.base import Error, Json, Level, Words, encode, up
 from oxllm.sim.dialects.openai import OpenAI
+
+_RETRIED = ("rate", "overloaded", "server")
+NO_CREDIT = (
+    "Your credit balance is too low to access the Anthropic API. "
+    "Please go to Plans & Billing to upgrade or purchase credits."
+)
+_TOO_MANY = "This request would exceed your organization's rate limit of {limit} {dimension} per minute."
 
 
 class Anthropic(OpenAI):
     name = "anthropic"
+    words: ClassVar[Mapping[str, Words]] = {
+        **OpenAI.words,
+        "rate": Words("invalid_request_error", "rate_limit_error", _TOO_MANY),
+        "toobig": Words("invalid_request_error", "rate_limit_error", _TOO_MANY),
+        "quota": Words("invalid_request_error", "billing_error", NO_CREDIT),
+        "spend": Words("invalid_request_error", "invalid_request_error", NO_CREDIT),
+        "auth": Words("invalid_request_error", "authentication_error", "invalid x-api-key"),
+        "missing": Words("invalid_request_error", "not_found_error", "model: {model}"),
+        "overloaded": Words("overloaded_error", None, "Overloaded"),
+        "server": Words("api_error", None, "Internal server error"),
+    }
 
     def headers(self, request_id: str) -> list[tuple[str, str]]:
         return [("request-id", request_id), ("anthropic-organization-id", "sim")]
@@ -22,51 +41,30 @@ class Anthropic(OpenAI):
     def limit_headers(self, levels: Mapping[str, Level], wall: float) -> list[tuple[str, str]]:
         pairs = []
         for word, level in levels.items():
-            reset = datetime.datetime.fromtimestamp(-int(-(wall + level.reset) // 1), datetime.UTC)
+            reset = datetime.datetime.fromtimestamp(up(wall + level.reset), datetime.UTC)
             pairs.append((f"anthropic-ratelimit-{word}-limit", str(level.limit)))
             pairs.append((f"anthropic-ratelimit-{word}-remaining", str(level.remaining)))
             pairs.append((f"anthropic-ratelimit-{word}-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")))
         return pairs
 
-    def hint_headers(self, hint: float | None) -> list[tuple[str, str]]:
-        retry = [("x-should-retry", "true")]
-        return retry if hint is None else [*retry, ("retry-after", str(-int(-hint // 1)))]
+    def refusal_headers(self, error: Error) -> list[tuple[str, str]]:
+        retry = [("x-should-retry", "true" if error.word in _RETRIED else "false")]
+        return retry if error.hint is None else [*retry, ("retry-after", str(up(error.hint)))]
 
-    def error(self, error: Error, wall: float) -> bytes:
+    def error(self, error: Error, wall: float, request_id: str) -> bytes:
         if error.word in ("overloaded", "server"):
-            return encode(self._own(error))
-        return super().error(error, wall)
-
-    def names(self, error: Error) -> tuple[str | None, str | int | None]:
-        match error.word:
-            case "rate" | "toobig":
-                return "invalid_request_error", "rate_limit_error"
-            case "quota":
-                return "invalid_request_error", "billing_error"
-            case "auth":
-                return "invalid_request_error", "authentication_error"
-        return super().names(error)
-
-    def message(self, error: Error) -> str:
-        """No wait is hidden in the words."""
-        if error.message is not None:
-            return error.message
-        return {
-            "rate": "This request would exceed your organization's rate limit.",
-            "quota": "Your credit balance is too low to access the Anthropic API.",
-            "overloaded": "Overloaded",
-            "server": "Internal server error",
-        }.get(error.word) or super().message(error)
+            return encode(self.native(error))
+        return super().error(error, wall, request_id)
 
     def keepalive(self) -> bytes | None:
         return b'event: ping\ndata: {"type": "ping"}\n\n'
 
     def stream_error(self, error: Error) -> bytes:
-        return b"event: error\ndata: %b\n\n" % encode(self._own(error))
+        return b"event: error\ndata: %b\n\n" % encode(self.native(error))
 
-    def _own(self, error: Error) -> dict[str, object]:
-        kind = "overloaded_error" if error.word == "overloaded" else "api_error"
-        return {"type": "error", "error": {"type": kind, "message": self.message(error)}}
+    def native(self, error: Error) -> Json:
+        """The error in Anthropic's own shape."""
+        return {"type": "error", "error": {"type": self.names(error)[0], "message": self.message(error)}}
 
 
 DIALECT = Anthropic()

@@ -7,13 +7,25 @@ with empty content and the stream ends in order: no error, no `finish_reason`, n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-from oxllm.sim.dialects.base import CREATED, Error, Json, Level, event
+from oxllm.sim.dialects.base import CREATED, Error, Json, Level, Words, event
 from oxllm.sim.dialects.openai import OpenAI
+
+_KINDS = {"missing": "not_found_error", "invalid": "invalid_request_error"}
+_BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
 
 class Ollama(OpenAI):
     name = "ollama"
+    words: ClassVar[Mapping[str, Words]] = {
+        **OpenAI.words,
+        "rate": Words(None, None, _BUSY),
+        "overloaded": Words(None, None, _BUSY),
+        "missing": Words(None, None, "model '{model}' not found"),
+        "auth": Words(None, None, "unauthorized"),
+        "server": Words(None, None, "an error was encountered while running the model: unexpected EOF"),
+    }
 
     def headers(self, request_id: str) -> list[tuple[str, str]]:
         return []
@@ -21,20 +33,11 @@ class Ollama(OpenAI):
     def limit_headers(self, levels: Mapping[str, Level], wall: float) -> list[tuple[str, str]]:
         return []
 
-    def hint_headers(self, hint: float | None) -> list[tuple[str, str]]:
+    def refusal_headers(self, error: Error) -> list[tuple[str, str]]:
         return []
 
     def names(self, error: Error) -> tuple[str | None, str | int | None]:
-        kinds = {"missing": "not_found_error", "invalid": "invalid_request_error"}
-        return kinds.get(error.word, "api_error"), None
-
-    def message(self, error: Error) -> str:
-        if error.message is not None:
-            return error.message
-        return {
-            "overloaded": "server busy, please try again.  maximum pending requests exceeded",
-            "missing": "model not found, try pulling it first",
-        }.get(error.word) or super().message(error)
+        return _KINDS.get(error.word, "api_error"), None
 
     def chunk(self, base: Json, index: int, delta: Json, finish: str | None = None) -> bytes:
         choice = {"index": index, "delta": {"role": "assistant", **delta}, "finish_reason": finish}

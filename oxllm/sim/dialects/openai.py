@@ -7,8 +7,11 @@ platform.openai.com/docs/guides/error-codes, and the chunk objects that openai-p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
-from oxllm.sim.dialects.base import Error, Json, Level, encode, event
+from oxllm.sim.dialects.base import Error, Json, Level, Words, encode, event, up
+
+_LIMITS = "Visit https://platform.openai.com/account/rate-limits to learn more."
 
 
 class OpenAI:
@@ -17,6 +20,46 @@ class OpenAI:
     name = "openai"
     done = True
     """Whether a stream ends with `[DONE]`."""
+    words: ClassVar[Mapping[str, Words]] = {
+        "rate": Words(
+            "{dimension}",
+            "rate_limit_exceeded",
+            "Rate limit reached for {model} in organization org-sim on {dimension} per min ({unit}): Limit {limit}, "
+            "Used {used}, Requested {requested}.{again} " + _LIMITS,
+        ),
+        "toobig": Words(
+            "{dimension}",
+            "rate_limit_exceeded",
+            "Request too large for {model} in organization org-sim on {dimension} per min ({unit}): Limit {limit}, "
+            "Requested {requested}. The input or output tokens must be reduced in order to run successfully. "
+            + _LIMITS,
+        ),
+        "quota": Words(
+            "insufficient_quota",
+            "insufficient_quota",
+            "You exceeded your current quota, please check your plan and billing details.",
+        ),
+        "spend": Words("invalid_request_error", "billing_hard_limit_reached", "Billing hard limit has been reached"),
+        "auth": Words(
+            "invalid_request_error",
+            "invalid_api_key",
+            "Incorrect API key provided: sk-xxxx***xxxx. You can find your API key at "
+            "https://platform.openai.com/account/api-keys.",
+        ),
+        "missing": Words(
+            "invalid_request_error",
+            "model_not_found",
+            "The model `{model}` does not exist or you do not have access to it.",
+        ),
+        "invalid": Words("invalid_request_error", None, "Invalid request."),
+        "overloaded": Words("server_error", None, "The engine is currently overloaded, please try again later"),
+        "server": Words(
+            "server_error",
+            None,
+            "The server had an error processing your request. Sorry about that! You can retry your request, or contact "
+            "us through our help center at help.openai.com if you keep seeing this error.",
+        ),
+    }
 
     def headers(self, request_id: str) -> list[tuple[str, str]]:
         """Head of every response."""
@@ -31,53 +74,39 @@ class OpenAI:
             pairs.append((f"x-ratelimit-reset-{word}", go_duration(level.reset)))
         return pairs
 
-    def hint_headers(self, hint: float | None) -> list[tuple[str, str]]:
-        """What a refusal says about when to come back."""
-        if hint is None:
+    def refusal_headers(self, error: Error) -> list[tuple[str, str]]:
+        """What a refusal says about when to come back, and whether."""
+        if error.hint is None:
             return []
-        return [("retry-after-ms", str(round(hint * 1000))), ("retry-after", str(max(1, -int(-hint // 1))))]
+        return [("retry-after-ms", str(round(error.hint * 1000))), ("retry-after", str(max(1, up(error.hint))))]
 
     def status(self, error: Error) -> int:
         """The status with which this provider says it."""
         return error.status
 
-    def error(self, error: Error, wall: float) -> bytes:
+    def error(self, error: Error, wall: float, request_id: str) -> bytes:
         """The body of a refusal."""
+        return encode({"error": self.fields(error)})
+
+    def fields(self, error: Error) -> Json:
+        """The error as an object."""
         kind, code = self.names(error)
-        return encode({"error": {"message": self.message(error), "type": kind, "param": error.param, "code": code}})
+        return {"message": self.message(error), "type": kind, "param": error.param, "code": code}
 
     def names(self, error: Error) -> tuple[str | None, str | int | None]:
         """`type` and `code` of an error."""
-        match error.word:
-            case "rate" | "toobig":
-                return error.dimension, "rate_limit_exceeded"
-            case "quota":
-                return "insufficient_quota", "insufficient_quota"
-            case "auth":
-                return "invalid_request_error", "invalid_api_key"
-            case "missing":
-                return "invalid_request_error", "model_not_found"
-            case "invalid":
-                return "invalid_request_error", None
-        return "server_error", None
+        words = self.words[error.word]
+        kind = error.dimension if words.kind == "{dimension}" else words.kind
+        return kind, error.code if error.code is not None else words.code
 
     def message(self, error: Error) -> str:
         """The words of an error; where a hint is hidden in them, that is the dialect's habit."""
-        if error.message is not None:
-            return error.message
-        match error.word:
-            case "rate":
-                wait = f" Please try again in {short(error.hint)}." if error.hint is not None else ""
-                return f"Rate limit reached for {error.dimension} per min.{wait}"
-            case "toobig":
-                return "Request too large: Limit 30000, Requested 31538. The input or output tokens must be reduced."
-            case "quota":
-                return "You exceeded your current quota, please check your plan and billing details."
-            case "auth":
-                return "Incorrect API key provided."
-            case "missing":
-                return "The model does not exist or you do not have access to it."
-        return "The server had an error while processing your request. Sorry about that!"
+        return self.words[error.word].said(error)
+
+    def failure_code(self, error: Error) -> str:
+        """`error.code` of an answer of the Responses API that failed."""
+        code = self.names(error)[1]
+        return code if isinstance(code, str) else "server_error"
 
     def chunk(self, base: Json, index: int, delta: Json, finish: str | None = None) -> bytes:
         """One event of a stream, with content or a finish_reason."""
@@ -98,18 +127,11 @@ class OpenAI:
 
     def stream_error(self, error: Error) -> bytes:
         """An error inside a stream that has begun."""
-        kind, code = self.names(error)
-        fields = {"message": self.message(error), "type": kind, "param": error.param, "code": code}
-        return event({"error": fields})
+        return event({"error": self.fields(error)})
 
     def after_error(self) -> bytes:
         """What follows an error inside a stream; most just stop."""
         return b""
-
-
-def short(hint: float) -> str:
-    """`18.642s`, `644ms`: how OpenAI's messages tell a time."""
-    return f"{round(hint * 1000)}ms" if hint < 1 else f"{hint:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def go_duration(seconds: float) -> str:

@@ -1,19 +1,28 @@
 """vLLM: flat error objects with an integer code, no limits, and in a stream an error followed by `[DONE]`.
 
-Facts: vllm/entrypoints/openai (protocol.py ErrorResponse, serving_chat.py). Newer versions nest the object in
-`error`; the flat one is told here, since it is the harder to read, and streams nest it in both.
+Facts: vllm/entrypoints/openai (protocol.py ErrorResponse, serving_chat.py; api_server.py for the 401). Newer versions
+nest the object in `error`; the flat one is told here, since it is the harder to read, and streams nest it in both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-from oxllm.sim.dialects.base import Error, Level, encode, event
+from oxllm.sim.dialects.base import Error, Json, Level, Words, encode, event
 from oxllm.sim.dialects.openai import OpenAI
+
+_KINDS = {"missing": "NotFoundError", "invalid": "BadRequestError", "toobig": "BadRequestError"}
 
 
 class Vllm(OpenAI):
     name = "vllm"
+    words: ClassVar[Mapping[str, Words]] = {
+        **OpenAI.words,
+        "missing": Words(None, None, "The model `{model}` does not exist."),
+        "server": Words(None, None, "Internal server error"),
+        "overloaded": Words(None, None, "The server is overloaded"),
+    }
 
     def headers(self, request_id: str) -> list[tuple[str, str]]:
         return [("server", "uvicorn")]
@@ -21,25 +30,23 @@ class Vllm(OpenAI):
     def limit_headers(self, levels: Mapping[str, Level], wall: float) -> list[tuple[str, str]]:
         return []
 
-    def hint_headers(self, hint: float | None) -> list[tuple[str, str]]:
+    def refusal_headers(self, error: Error) -> list[tuple[str, str]]:
         return []
 
-    def error(self, error: Error, wall: float) -> bytes:
-        return encode({"object": "error", **self._fields(error)})
+    def error(self, error: Error, wall: float, request_id: str) -> bytes:
+        if error.word == "auth":
+            return encode({"error": "Unauthorized"})
+        return encode({"object": "error", **self.fields(error)})
 
     def names(self, error: Error) -> tuple[str | None, str | int | None]:
-        kinds = {"missing": "NotFoundError", "invalid": "BadRequestError", "toobig": "BadRequestError"}
-        return kinds.get(error.word, "InternalServerError"), error.status
+        return _KINDS.get(error.word, "InternalServerError"), error.status
 
     def stream_error(self, error: Error) -> bytes:
-        return event({"error": {"object": "error", **self._fields(error)}})
+        fields: Json = {"object": "error", **self.fields(error)}
+        return event({"error": fields})
 
     def after_error(self) -> bytes:
         return b"data: [DONE]\n\n"
-
-    def _fields(self, error: Error) -> dict[str, object]:
-        kind, code = self.names(error)
-        return {"message": self.message(error), "type": kind, "param": error.param, "code": code}
 
 
 DIALECT = Vllm()

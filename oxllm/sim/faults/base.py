@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from oxllm.sim.dialects.base import Error
 from oxllm.sim.provider.exchange import Exchange
+from oxllm.sim.provider.ledger import Harm
 from oxllm.sim.provider.place import Place
 from oxllm.sim.provider.reply import Part, Tape
 from oxllm.sim.provider.steps import Step
@@ -42,6 +43,10 @@ class Fault:
     argument: ClassVar[Argument] = Argument.NONE
     streams_only: ClassVar[bool] = False
     """Whether the harm can only be done to a stream; any other answer stays healthy."""
+    protocols: ClassVar[tuple[str, ...]] = ()
+    """Those in which it can be done, if not in all; any other answer stays healthy."""
+    harm: Harm = Harm.LOSS
+    """What becomes of the answer."""
 
     __slots__ = ("arg", "place", "text")
 
@@ -54,6 +59,12 @@ class Fault:
     def strikes_at(self) -> Layer:
         """The layer of this very fault: for some kinds the place decides."""
         return self.layer
+
+    def applies(self, x: Exchange) -> bool:
+        """Whether it can be done to the answer to this request."""
+        return (x.ask.stream or not self.streams_only) and (
+            not self.protocols or x.operation.protocol in self.protocols
+        )
 
     def play(self, x: Exchange) -> Iterator[Step]:
         """What the provider does instead of its healthy answer."""

@@ -17,8 +17,7 @@ class EmptyError(SpoiledParts):
     streams_only = True
 
     def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
-        empty = x.dialect.chunk(x.base, 0, {"role": "assistant", "content": ""})
-        return before(parts, self.tokens, empty)
+        return before(parts, self.tokens, lambda _number: x.operation.nothing(x))
 
 
 FAULT = EmptyError

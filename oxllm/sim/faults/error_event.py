@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from oxllm.sim.dialects.base import Error
 from oxllm.sim.faults.base import SpoiledParts
@@ -13,13 +14,13 @@ from oxllm.sim.provider.reply import Part, before
 
 class ErrorEvent(SpoiledParts):
     kind = "error-event"
-    places = ("token",)
+    places: ClassVar[tuple[str, ...]] = ("token",)
     default = token(5)
     streams_only = True
+    error: ClassVar[Error] = Error("server", 500)
 
     def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
-        error = x.dialect.stream_error(Error("server", 500)) + x.dialect.after_error()
-        return before(parts, self.tokens, error)
+        return before(parts, self.tokens, lambda number: x.operation.failure(x, self.error, number))
 
 
 FAULT = ErrorEvent

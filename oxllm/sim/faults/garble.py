@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from oxllm.sim.faults.base import SpoiledParts
 from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.place import token
-from oxllm.sim.provider.reply import Part, insert
-
-BROKEN = b'data: {"id":"chatcmpl-0","choices":[{"index":0,"delta":{"content":" wo\n\n'
+from oxllm.sim.provider.reply import Part, changed
 
 
 class Garble(SpoiledParts):
@@ -19,7 +17,13 @@ class Garble(SpoiledParts):
     streams_only = True
 
     def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
-        return insert(parts, self.tokens, BROKEN)
+        return changed(parts, self.tokens, _with_broken)
+
+
+def _with_broken(part: Part) -> Iterable[Part]:
+    """The event, and before it the first half of it."""
+    half = part.data.rstrip()[: len(part.data) * 2 // 3].decode(errors="ignore").encode()
+    return [Part(part.at, half + b"\n\n", part.role), part]
 
 
 FAULT = Garble

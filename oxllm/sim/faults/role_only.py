@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oxllm.sim.faults.base import SpoiledParts
-from oxllm.sim.provider.exchange import DONE, Exchange
+from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.reply import Part, before
 
 
@@ -14,7 +14,7 @@ class RoleOnly(SpoiledParts):
     streams_only = True
 
     def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
-        return before(parts, 0, DONE)
+        return before(parts, 0, lambda _number: x.operation.done)
 
 
 FAULT = RoleOnly

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from oxllm.sim.faults.base import Argument, Fault
 from oxllm.sim.provider.exchange import Exchange
+from oxllm.sim.provider.ledger import Harm
 from oxllm.sim.provider.steps import Step
 
 
 class Slow(Fault):
     kind = "slow"
+    harm = Harm.DELAY
     argument = Argument.SECONDS
 
     def play(self, x: Exchange) -> Iterator[Step]:

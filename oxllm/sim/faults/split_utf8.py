@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from oxllm.sim.faults.base import SpoiledParts
 from oxllm.sim.provider.exchange import Exchange
+from oxllm.sim.provider.ledger import Harm
 from oxllm.sim.provider.reply import Part
 
 GAP_S = 0.002
@@ -14,6 +15,7 @@ GAP_S = 0.002
 
 class SplitUtf8(SpoiledParts):
     kind = "split-utf8"
+    harm = Harm.NONE
     streams_only = True
 
     def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:

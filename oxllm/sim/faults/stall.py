@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from oxllm.sim.faults.base import Argument, Fault
 from oxllm.sim.provider.exchange import Exchange
-from oxllm.sim.provider.place import WORDS, token
+from oxllm.sim.provider.ledger import Harm
+from oxllm.sim.provider.place import WORDS, Place, token
 from oxllm.sim.provider.steps import Gate, Hang, Step
 
 
@@ -15,6 +16,10 @@ class Stall(Fault):
     places = WORDS
     default = token(3)
     argument = Argument.PAUSE
+
+    def __init__(self, place: Place | None, arg: float | str | None, text: str) -> None:
+        super().__init__(place, arg, text)
+        self.harm = Harm.LOSS if arg is None else Harm.DELAY
 
     def play(self, x: Exchange) -> Iterator[Step]:
         assert self.place is not None

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from oxllm.sim.faults.base import Argument, Fault
 from oxllm.sim.provider.exchange import Exchange
+from oxllm.sim.provider.ledger import Harm
 from oxllm.sim.provider.place import HEADERS, WORDS
 from oxllm.sim.provider.steps import Send, Step, Wait
 
 
 class Trickle(Fault):
     kind = "trickle"
+    harm = Harm.DELAY
     places = WORDS
     default = HEADERS
     argument = Argument.SECONDS

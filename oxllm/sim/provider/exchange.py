@@ -1,25 +1,27 @@
 """One request at one provider: what a healthy answer would be, and the means to spoil it.
 
 A fault gets an `Exchange`. It can play the healthy answer up to a place, say an error in the provider's dialect, or
-change the answer's parts before they are played.
+change the answer's parts before they are played. What an answer looks like is the matter of an `Operation`, one for
+each endpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Protocol
 
-from oxllm.sim.dialects.base import CREATED, Error, Json, encode
+import msgspec
+
+from oxllm.sim.dialects.base import Error
 from oxllm.sim.dialects.openai import OpenAI
 from oxllm.sim.provider import text
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.limits import Meter
+from oxllm.sim.provider.memory import Memory
 from oxllm.sim.provider.reply import Part, Reply, Tape
 from oxllm.sim.provider.request import Ask, SimRequest
 from oxllm.sim.provider.steps import Step
 from oxllm.sim.provider.upstream import Upstream
-
-DONE = b"data: [DONE]\n\n"
 
 HEAD_SHARE = 0.5
 """A stream's head and its first event, the role, come after this share of the time to the first token."""
@@ -30,8 +32,11 @@ class Host(Protocol):
 
     seed: int
     upstream: Upstream
-    dialect: OpenAI
     meter: Meter
+    memory: Memory
+
+    def dialect(self, protocol: str) -> OpenAI:
+        """How it speaks in a protocol."""
 
     def wall(self, now: float) -> float:
         """The date at `now`, in seconds since 1970."""
@@ -43,19 +48,56 @@ class Host(Protocol):
         """When `dark` may next be otherwise."""
 
 
+class Operation:
+    """One endpoint: how its requests are read, and what a healthy answer is. Stateless."""
+
+    protocol: ClassVar[str]
+    done = b""
+    """What comes last in a stream, behind the event that makes the answer whole."""
+
+    def read(self, request: SimRequest, names: Mapping[str, str]) -> Ask:
+        """What a request asks for; `names` are the words of its path. Raises BadAsk."""
+        raise NotImplementedError
+
+    def check(self, x: Exchange) -> None:
+        """Raise BadAsk when what is asked for can only be refused by this provider."""
+
+    def reply(self, x: Exchange) -> Reply:
+        """The healthy answer."""
+        raise NotImplementedError
+
+    def failure(self, x: Exchange, error: Error, number: int) -> bytes:
+        """An error inside a stream, as its event with that number, and what follows it."""
+        return x.dialect.stream_error(error) + x.dialect.after_error()
+
+    def nothing(self, x: Exchange) -> bytes:
+        """An event of a stream that bears no content."""
+        return b": \n\n"
+
+    def usage(self, x: Exchange) -> bytes:
+        """The event that tells the usage, if it is one of its own."""
+        return b""
+
+
 class Exchange:
     """What is known of a request when its answer begins. One class, since faults look at all of it.
 
     `now` is when it had arrived.
     """
 
-    __slots__ = ("ask", "chance", "dialect", "hint", "levels", "now", "provider", "request", "seed", "upstream", "wall")
+    __slots__ = (
+        "ask", "chance", "dialect", "hint", "levels", "now", "operation", "provider", "request", "seed", "upstream",
+        "wall",
+    )  # fmt: skip
 
-    def __init__(self, provider: Host, request: SimRequest, ask: Ask, chance: Chance, now: float) -> None:
+    def __init__(
+        self, provider: Host, operation: Operation, request: SimRequest, ask: Ask, chance: Chance, now: float
+    ) -> None:
         self.provider = provider
+        self.operation = operation
         self.seed = provider.seed
         self.upstream = provider.upstream
-        self.dialect = provider.dialect
+        self.dialect = provider.dialect(operation.protocol)
         self.request = request
         self.ask = ask
         self.chance = chance
@@ -71,7 +113,12 @@ class Exchange:
 
     @property
     def id(self) -> str:
-        return "req_" + self.chance.hexadecimal("request id", 24)
+        """Of the response, as its headers tell it."""
+        return self.identity("req_", 24)
+
+    def identity(self, prefix: str, length: int, of: str = "") -> str:
+        """An id that hangs on the seed and the request. `of`: what else of it has one, with the same prefix."""
+        return prefix + self.chance.hexadecimal(f"{prefix}{of}", length)
 
     def tape(self) -> Tape:
         """The healthy answer, ready to be played."""
@@ -79,20 +126,29 @@ class Exchange:
 
     def reply(self) -> Reply:
         """The healthy answer."""
-        if not self.ask.inputs:
-            return self.plain(self._models(), self.now)
-        if self.ask.embeddings:
-            return self.plain(self._embeddings(), self._finished(1))
-        if self.ask.stream:
-            return self.streamed(self._stream())
-        return self.plain(self._completion(), self._finished(self.length), self.length)
+        return self.operation.reply(self)
 
     def say(self, error: Error) -> Iterator[Step]:
-        """A refusal in this provider's dialect."""
+        """A refusal in this provider's dialect, with the numbers of this request."""
+        error = self._detailed(error)
         self.hint = error.hint
-        hint = self.dialect.hint_headers(error.hint)
-        body, status = self.dialect.error(error, self.wall), self.dialect.status(error)
-        yield from self.raw(status, "application/json", body, [*self.limit_headers, *hint])
+        headers = self.dialect.refusal_headers(error)
+        body, status = self.dialect.error(error, self.wall, self.id), self.dialect.status(error)
+        yield from self.raw(status, "application/json", body, [*self.limit_headers, *headers])
+
+    def _detailed(self, error: Error) -> Error:
+        """An error with the model's name and, if it is about a limit, what was asked for and what there is."""
+        error = msgspec.structs.replace(error, model=self.ask.model or error.model)
+        if error.word not in ("rate", "toobig"):
+            return error
+        requested = 1 if error.dimension == "requests" else max(1, self.ask.prompt_tokens + self.tokens)
+        level = self.levels.get(error.dimension)
+        if level is not None:
+            return msgspec.structs.replace(
+                error, requested=requested, limit=level.limit, used=level.limit - level.remaining
+            )
+        limit = max(1, requested * 4 // 5) if error.word == "toobig" else requested * 60
+        return msgspec.structs.replace(error, requested=requested, limit=limit, used=limit)
 
     def raw(
         self, status: int, content_type: str, body: bytes, headers: list[tuple[str, str]] | None = None
@@ -101,13 +157,13 @@ class Exchange:
         head = [("content-type", content_type), *self.dialect.headers(self.id), *(headers or [])]
         return Tape(Reply(status, head, iter([Part(self.now, body, "body")]), False, self.now)).rest()
 
-    def plain(self, body: bytes, at: float, tokens: int = 0) -> Reply:
+    def plain(self, body: bytes, at: float, tokens: int = 0, content_type: str = "application/json") -> Reply:
         """An answer in one piece."""
-        return Reply(200, self._headers("application/json"), iter([Part(at, body, "body", tokens)]), False, at)
+        return Reply(200, self._headers(content_type), iter([Part(at, body, "body", tokens)]), False, at)
 
-    def streamed(self, parts: Iterator[Part]) -> Reply:
+    def streamed(self, parts: Iterator[Part], content_type: str = "text/event-stream; charset=utf-8") -> Reply:
         """An answer in events."""
-        headers = [*self._headers("text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
+        headers = [*self._headers(content_type), ("cache-control", "no-cache")]
         first = next(parts)
         return Reply(200, headers, _chain(first, parts), True, first.at)
 
@@ -120,121 +176,50 @@ class Exchange:
     @property
     def tokens(self) -> int:
         """Tokens of the whole answer, for limits and usage."""
-        return self.length * self.ask.n if self.ask.inputs and not self.ask.embeddings else 0
+        return self.length * self.ask.n if self.ask.generates else 0
 
     @property
-    def base(self) -> Json:
-        """What all events and the whole answer of a chat have in common."""
-        kind = "chat.completion.chunk" if self.ask.stream else "chat.completion"
-        identity = "chatcmpl-" + self.chance.hexadecimal("completion id", 24)
-        return {"id": identity, "object": kind, "created": CREATED, "model": self.ask.model}
+    def cut_short(self) -> bool:
+        """The client's limit, and not the answer's end, ends it."""
+        return self.ask.max_tokens == self.length
 
-    def words(self, choice: int) -> Iterator[str]:
-        return text.tokens(self.seed, self.upstream.name, self.ask.inputs[0], choice)
+    def words(self, choice: int = 0, of: int = 0) -> Iterator[str]:
+        """The endless answer to one input, token by token."""
+        return text.tokens(self.seed, self.upstream.name, self.ask.inputs[of], choice)
+
+    def text(self, choice: int = 0, of: int = 0) -> str:
+        """The whole answer to one input."""
+        return text.text(self.seed, self.upstream.name, self.ask.inputs[of], self.length, choice)
+
+    @property
+    def answer_chance(self) -> Chance:
+        """Chance that hangs on what is asked alone, for answers that are the same whenever they are asked for."""
+        return Chance(self.seed, self.upstream.name, self.ask.inputs[0])
+
+    def deadlines(self) -> Iterator[float]:
+        """When each token is due."""
+        return self.upstream.pace.deadlines(self.chance.series("pace"), self.now)
+
+    def finished(self, tokens: int) -> float:
+        """When the last of so many tokens is due."""
+        deadlines = self.deadlines()
+        return [next(deadlines) for _ in range(tokens)][-1]
+
+    def opening(self, due: float) -> float:
+        """When the head of a stream is due whose first token is due at `due`."""
+        return self.now + HEAD_SHARE * (due - self.now)
 
     def _headers(self, content_type: str) -> list[tuple[str, str]]:
         head = [("content-type", content_type), *self.dialect.headers(self.id)]
         return [*head, *self.limit_headers]
 
-    def _deadlines(self) -> Iterator[float]:
-        return self.upstream.pace.deadlines(self.chance.series("pace"), self.now)
 
-    def _finished(self, tokens: int) -> float:
-        deadlines = self._deadlines()
-        return [next(deadlines) for _ in range(tokens)][-1]
-
-    def _stream(self) -> Iterator[Part]:
-        """The events of a stream. Choices take turns, one token of each at a time."""
-        base, dialect, choices = self.base, self.dialect, range(self.ask.n)
-        deadlines = self._deadlines()
-        due = next(deadlines)
-        opening = self.now + HEAD_SHARE * (due - self.now)
-        if (ping := dialect.keepalive()) is not None:
-            yield Part(opening, ping, "comment")
-        for data in dialect.prelude(base):
-            yield Part(opening, data, "role")
-        for index in choices:
-            yield Part(opening, dialect.chunk(base, index, self._opening_delta()), "role")
-        sources = [self._deltas(index) for index in choices]
-        for _ in range(self.length):
-            for index, source in zip(choices, sources, strict=True):
-                yield Part(due, dialect.chunk(base, index, next(source)), "token", 1 if index == 0 else 0)
-            due = next(deadlines)
-        yield from self._ending(base, due, sources)
-
-    def _ending(self, base: Json, due: float, sources: list[Iterator[Json]]) -> Iterator[Part]:
-        dialect = self.dialect
-        for index, source in enumerate(sources):
-            for delta in source if self.ask.tool else ():
-                yield Part(due, dialect.chunk(base, index, delta), "token")
-            yield Part(due, dialect.chunk(base, index, {}, self.finish_reason), "finish")
-        if self.ask.wants_usage:
-            yield Part(due, dialect.usage(base, self.usage), "usage")
-        if dialect.done:
-            yield Part(due, DONE, "done")
-
-    def _opening_delta(self) -> Json:
-        if self.ask.tool is None:
-            return {"role": "assistant", "content": "", "refusal": None}
-        return {"role": "assistant", "content": None}
-
-    def _deltas(self, index: int) -> Iterator[Json]:
-        """The contents of one choice: text without end, or `length` pieces of a tool call and its closing brace."""
-        if self.ask.tool is None:
-            for word in self.words(index):
-                yield {"content": word}
-        words = self.words(index)
-        function = {"name": self.ask.tool, "arguments": '{"text":"' + next(words).strip()}
-        yield {"tool_calls": [{"index": 0, "id": self._call_id(index), "type": "function", "function": function}]}
-        for _ in range(self.length - 1):
-            yield {"tool_calls": [{"index": 0, "function": {"arguments": next(words)}}]}
-        yield {"tool_calls": [{"index": 0, "function": {"arguments": '"}'}}]}
-
-    def _call_id(self, index: int) -> str:
-        return "call_" + self.chance.hexadecimal(f"call {index}", 24)
-
-    @property
-    def finish_reason(self) -> str:
-        if self.ask.tool is not None:
-            return "tool_calls"
-        return "length" if self.ask.max_tokens == self.length else "stop"
-
-    @property
-    def usage(self) -> Json:
-        total = self.ask.prompt_tokens + self.tokens
-        usage = {"prompt_tokens": self.ask.prompt_tokens, "total_tokens": total}
-        return usage if self.ask.embeddings else {**usage, "completion_tokens": self.tokens}
-
-    def _completion(self) -> bytes:
-        choices = [
-            {"index": index, "message": self._message(index), "logprobs": None, "finish_reason": self.finish_reason}
-            for index in range(self.ask.n)
-        ]
-        return encode({**self.base, "choices": choices, "usage": self.usage})
-
-    def _message(self, index: int) -> Json:
-        content = text.text(self.seed, self.upstream.name, self.ask.inputs[0], self.length, index)
-        if self.ask.tool is None:
-            return {"role": "assistant", "content": content, "refusal": None}
-        function = {"name": self.ask.tool, "arguments": text.arguments(content)}
-        call = {"id": self._call_id(index), "type": "function", "function": function}
-        return {"role": "assistant", "content": None, "tool_calls": [call]}
-
-    def _models(self) -> bytes:
-        models, owner = self.upstream.models, self.upstream.name
-        listed = [{"id": model, "object": "model", "created": CREATED, "owned_by": owner} for model in models]
-        return encode({"object": "list", "data": listed})
-
-    def _embeddings(self) -> bytes:
-        data = [
-            {"object": "embedding", "index": index, "embedding": self._vector(fingerprint)}
-            for index, fingerprint in enumerate(self.ask.inputs)
-        ]
-        return encode({"object": "list", "data": data, "model": self.ask.model, "usage": self.usage})
-
-    def _vector(self, fingerprint: str) -> list[float] | str:
-        vector = text.vector(self.seed, self.upstream.name, fingerprint, self.ask.dimensions)
-        return text.packed(vector) if self.ask.base64 else vector
+def tool_arguments(words: Iterator[str], length: int) -> Iterator[str]:
+    """The arguments of a tool call as they are streamed: `length` pieces, and the closing brace."""
+    yield '{"text":"' + next(words).strip()
+    for _ in range(length - 1):
+        yield next(words)
+    yield '"}'
 
 
 def answer_length(seed: int, upstream: Upstream, fingerprint: str) -> int:

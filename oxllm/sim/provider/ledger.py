@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum
 
 import msgspec
 
 KEEP = 100_000
 """Records kept of each provider; a rehearsal of ten minutes at 100 requests a second fits."""
+
+
+class Harm(Enum):
+    """What becomes of an answer that a fault struck."""
+
+    NONE = "none"
+    """It comes whole and in time."""
+    DELAY = "delay"
+    """It comes whole, to who waits for it."""
+    LOSS = "loss"
+    """It never comes whole."""
 
 
 class Record(msgspec.Struct):
@@ -25,8 +37,11 @@ class Record(msgspec.Struct):
     asked: str | None = None
     """Fingerprint of what was asked, which tells the attempts of one client request from others."""
     stream: bool = False
+    protocol: str | None = None
     fault: str | None = None
     """The fault as the grammar writes it; None = a healthy answer."""
+    harm: Harm = Harm.NONE
+    """What the fault does to the answer."""
     why: str = ""
     over: str | None = None
     """The dimension of the provider's own limits that it did not fit into: requests or tokens."""

@@ -7,7 +7,7 @@ made as they are needed: a thousand streams hold a thousand iterators, not their
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 
 import msgspec
@@ -15,6 +15,8 @@ import msgspec
 from oxllm.sim.provider.place import Place
 from oxllm.sim.provider.steps import Send, Step, Wait
 
+ENDINGS = ("closing", "finish")
+"""Roles of parts that come after all content."""
 LAST_CHUNK = b"0\r\n\r\n"
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
     413: "Content Too Large",  # Python 3.12 and older have it by its old name
@@ -26,13 +28,15 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A piece of body, due at `at`. `role` says what it is: head, role, token, finish, usage, done, comment, error,
-    body."""
+    """A piece of body, due at `at`. `role` says what it is: preamble (events before content), token, closing (the end
+    of a block or item), finish (which makes the answer whole), usage, done (what may come behind), comment, body."""
 
     at: float
     data: bytes
     role: str
     tokens: int = 0
+    number: int = 0
+    """Of the event, in protocols that count them."""
 
 
 class Reply(msgspec.Struct):
@@ -147,35 +151,42 @@ class Tape:
         return size
 
 
-def before(parts: Iterator[Part], tokens: int, last: bytes = b"") -> Iterator[Part]:
-    """The parts up to `tokens` tokens of content (at most all but the finish), and then `last`. A body in one part is
-    cut to that share."""
+def remade(part: Part, data: bytes) -> Part:
+    """The part with other bytes."""
+    return msgspec.structs.replace(part, data=data)
+
+
+def before(parts: Iterator[Part], tokens: int, last: Callable[[int], bytes] = lambda _number: b"") -> Iterator[Part]:
+    """The parts up to `tokens` tokens of content (at most all but what ends it), and then `last`, which is told the
+    number of the event that it makes. A body in one part is cut to that share."""
     for part in parts:
-        if part.role == "finish":
-            yield Part(part.at, last, part.role)
+        if part.role in ENDINGS:
+            yield Part(part.at, last(part.number), part.role)
             return
         if part.tokens > tokens:
             size = len(part.data) * tokens // part.tokens if part.role == "body" else 0
-            yield Part(part.at, part.data[:size] + last, part.role)
+            yield Part(part.at, part.data[:size] + last(part.number), part.role)
             return
         tokens -= part.tokens
         yield part
         if part.tokens and not tokens:
-            yield Part(part.at, last, part.role)
+            yield Part(part.at, last(part.number + 1), part.role)
             return
 
 
-def without(parts: Iterator[Part], role: str) -> Iterator[Part]:
-    """The parts but those of one role."""
-    return (part for part in parts if part.role != role)
+def without(parts: Iterator[Part], *roles: str) -> Iterator[Part]:
+    """The parts but those of some roles."""
+    return (part for part in parts if part.role not in roles)
 
 
-def insert(parts: Iterator[Part], tokens: int, data: bytes) -> Iterator[Part]:
-    """The parts, and `data` after so many tokens of content (at the end, when there are fewer)."""
+def changed(parts: Iterator[Part], tokens: int, change: Callable[[Part], Iterable[Part]]) -> Iterator[Part]:
+    """The parts, one of them changed: the first after so many tokens of content (or what ends it, when there are
+    fewer)."""
     waiting = True
     for part in parts:
-        if waiting and part.role in ("token", "finish") and tokens <= 0:
+        if waiting and (part.tokens or part.role in ENDINGS) and tokens <= 0:
             waiting = False
-            yield Part(part.at, data, "token")
+            yield from change(part)
+        else:
+            yield part
         tokens -= part.tokens
-        yield part

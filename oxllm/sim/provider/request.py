@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from oxllm.sim.dialects.base import Error, Json
 from oxllm.sim.provider.chance import digest
 
 
@@ -27,19 +28,28 @@ class SimRequest(msgspec.Struct, frozen=True):
 
 
 class BadAsk(ValueError):
-    """The request asks for nothing that a provider could answer. `status` is what it would say."""
+    """The request asks for nothing that a provider could answer. `status` and `code` are what it would say; `word` is
+    that of `dialects.base.Error`."""
 
-    def __init__(self, message: str, param: str | None = None, status: int = 400) -> None:
+    def __init__(
+        self, message: str, param: str | None = None, status: int = 400, code: str | None = None, word: str = "invalid"
+    ) -> None:
         super().__init__(message)
         self.param = param
         self.status = status
+        self.code = code
+        self.word = word
+
+    @property
+    def error(self) -> Error:
+        """How a dialect is told of it."""
+        return Error(self.word, self.status, message=str(self), param=self.param, code=self.code)
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A chat or embeddings request, read."""
+    """A request, read."""
 
-    model: str
-    embeddings: bool = False
+    model: str = ""
     stream: bool = False
     n: int = 1
     wants_usage: bool = False
@@ -51,51 +61,41 @@ class Ask(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     inputs: tuple[str, ...] = ()
     """Digest of each text of an embeddings request, or the one digest of a chat's messages."""
+    generates: bool = False
+    """The answer is made of tokens."""
+    identity: str = ""
+    """The id in the path."""
+    data: Json = {}
+    """The body, for what only one operation reads."""
 
 
-def read(body: bytes, embeddings: bool) -> Ask:
-    """The body as an Ask. Raises BadAsk."""
+def body(request: SimRequest) -> Json:
+    """The body as JSON, with a model. Raises BadAsk."""
     try:
-        data = msgspec.json.decode(body)
+        data = msgspec.json.decode(request.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadAsk("We could not parse the JSON body of your request.") from None
     if not isinstance(data, dict) or not isinstance(data.get("model"), str):
         raise BadAsk("you must provide a model parameter", "model")
-    return _embeddings(data) if embeddings else _chat(data)
+    return data
 
 
-def _chat(data: dict[str, Any]) -> Ask:
-    messages = data.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise BadAsk("Missing required parameter: 'messages'.", "messages")
-    options = data.get("stream_options")
-    limit = data.get("max_completion_tokens", data.get("max_tokens"))
-    return Ask(
-        model=data["model"],
-        stream=data.get("stream") is True,
-        n=data["n"] if isinstance(data.get("n"), int) and 1 <= data["n"] <= 128 else 1,
-        wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        max_tokens=limit if isinstance(limit, int) and limit > 0 else None,
-        tool=_tool(data, messages),
-        prompt_tokens=_tokens(messages),
-        inputs=(fingerprint(messages),),
-    )
+def required(data: Json, name: str, kinds: type | tuple[type, ...]) -> Any:
+    """A value that must be there, of a kind, and not empty. Raises BadAsk."""
+    value = data.get(name)
+    if not isinstance(value, kinds) or not value:
+        raise BadAsk(f"Missing required parameter: '{name}'.", name)
+    return value
 
 
-def _embeddings(data: dict[str, Any]) -> Ask:
-    given = data.get("input")
-    if not given:
-        raise BadAsk("Missing required parameter: 'input'.", "input")
-    texts = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
-    size = data.get("dimensions")
-    return Ask(
-        model=data["model"],
-        embeddings=True,
-        base64=data.get("encoding_format") == "base64",
-        dimensions=size if isinstance(size, int) and 1 <= size <= 4096 else 8,
-        prompt_tokens=_tokens(given),
-        inputs=tuple(fingerprint(text) for text in texts),
-    )
+def whole_number(value: object, low: int, high: int, default: int) -> int:
+    """A number in its bounds, or the default."""
+    sound = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    return value if sound and isinstance(value, int) else default
+
+
+def token_limit(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def fingerprint(content: Any) -> str:
@@ -104,17 +104,6 @@ def fingerprint(content: Any) -> str:
     return digest(msgspec.json.encode(content).decode(), size=16).hex()
 
 
-def _tool(data: dict[str, Any], messages: list[Any]) -> str | None:
-    """The first function offered, unless the last message already brings a tool's result."""
-    tools = data.get("tools")
-    last = messages[-1]
-    if not tools or data.get("tool_choice") == "none" or (isinstance(last, dict) and last.get("role") == "tool"):
-        return None
-    function = tools[0].get("function") if isinstance(tools, list) and isinstance(tools[0], dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    return name if isinstance(name, str) else None
-
-
-def _tokens(content: Any) -> int:
+def token_count(content: Any) -> int:
     """About four characters a token, which is all that a limit or a usage figure needs here."""
     return max(1, len(msgspec.json.encode(content)) // 4)

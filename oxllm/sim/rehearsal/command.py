@@ -20,6 +20,7 @@ from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.run import Run, rehearse
 from oxllm.sim.script import presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
+from oxllm.sim.serve.engine import attempt_key
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -67,13 +68,21 @@ def timetable(asked: Request) -> str:
     return "\n".join([f"seed {scenario.seed}", *show.timetable(scenario, asked.duration)])
 
 
-def fate(asked: Request, provider: str, ordinal: int) -> str:
-    """What one request of a rehearsal gets, and why."""
-    scenario = _prepared(asked).scenario
+def fate(asked: Request, provider: str, key: str) -> str:
+    """What one request of a rehearsal gets, and why. `key`: of the ledger, or the number of a client's question."""
+    prepared = _prepared(asked)
+    scenario = prepared.scenario
     names = [upstream.name for upstream in scenario.upstreams]
     if provider not in names:
         raise click.UsageError(f"unknown provider {provider!r}; there are {', '.join(names)}")
-    return "\n".join(show.fate(scenario, provider, ordinal))
+    if key.isdecimal():
+        key = attempt_key(_questions(asked, prepared)[int(key)].asked, 1)
+    return "\n".join(show.fate(scenario, provider, key))
+
+
+def _questions(asked: Request, prepared: Prepared) -> Questions:
+    models = {route.name: route.models for route in prepared.routes}
+    return Questions(prepared.scenario.seed, models, asked.streams)
 
 
 def _prepared(asked: Request) -> Prepared:
@@ -132,7 +141,7 @@ async def _run(asked: Request, prepared: Prepared) -> Run:
         scenario,
         {route.name: route.providers for route in prepared.routes},
         lambda urls: Gateway.of(gateway.rewired(plan, urls, gateway.free_port())),
-        Questions(scenario.seed, {route.name: route.models for route in prepared.routes}, asked.streams),
+        _questions(asked, prepared),
         duration=asked.duration,
         rps=asked.rps,
         expectations=prepared.expectations,

@@ -40,7 +40,7 @@ class Judge:
         self._scenes = [(index, scene) for index, scene in enumerate(scenes) if provider in scene.on]
         self._asked: Counter[tuple[int, int]] = Counter()
 
-    def request(self, key: int | str, ordinal: int, elapsed: float) -> Fate:
+    def request(self, key: str, ordinal: int, elapsed: float) -> Fate:
         """The fate of a request that arrived `elapsed` seconds after the start."""
         return self._decide(Layer.RESPONSE, Chance(self._seed, self._provider, key), ordinal, elapsed)
 

@@ -43,33 +43,39 @@ def _letters(scenes: Iterable[Scene]) -> dict[str, str]:
     return dict(zip((faults for faults, count in counted.items() if count > 1), string.ascii_uppercase, strict=False))
 
 
-def coordinate(text: str) -> tuple[int, str, int]:
-    """`7:alpha:412`: seed, provider, request. Raises BadCoordinate."""
+def coordinate(text: str) -> tuple[int, str, str]:
+    """`7:alpha:412`: seed, provider, key of the request. Raises BadCoordinate."""
     seed, _, rest = text.partition(":")
-    provider, _, ordinal = rest.rpartition(":")
-    if not (seed.isdecimal() and provider and ordinal.isdecimal() and int(ordinal)):
+    provider, _, key = rest.rpartition(":")
+    if not (seed.isdecimal() and provider and key and key != "0"):
         raise BadCoordinate(f"{text!r}: write SEED:PROVIDER:REQUEST, such as 7:alpha:412")
-    return int(seed), provider, int(ordinal)
+    return int(seed), provider, key
 
 
-def fate(scenario: Scenario, provider: str, ordinal: int, horizon: float = FOREVER) -> Iterator[str]:
-    """What a request gets, scene by scene up to `horizon`, since a scene on the clock asks when it arrives."""
-    yield f"request {ordinal} of {provider} under seed {scenario.seed}:"
+def fate(scenario: Scenario, provider: str, key: str, horizon: float = FOREVER) -> Iterator[str]:
+    """What a request gets, scene by scene up to `horizon`, since a scene on the clock asks when it arrives. `key`: as
+    the ledger has it, or a number for the place in the order of arrival."""
+    ordinal = int(key) if key.isdecimal() else None
+    yield f"request {key} of {provider} under seed {scenario.seed}:"
     told = [scene for scene in scenario.scenes if provider in scene.on and _concerns(scene, ordinal, horizon)]
     for scene in sorted(told, key=lambda scene: scene.when.start):
         judge = Judge(scenario.seed, provider, [scene])
         port = judge.listener(scene.when.start)
-        decided = port if port.fault is not None else judge.request(ordinal, ordinal, scene.when.start)
+        place = ordinal or scene.when.first or 1
+        decided = port if port.fault is not None else judge.request(key, place, scene.when.start)
         counted = " (if it is the first that its counted doses see)" if _counts(scene) else ""
+        among = " (if it is one of them)" if ordinal is None and scene.when.first is not None else ""
         why = decided.why.removeprefix(f"scene {scene.name!r} ({scene.when}): ")
-        yield f"{scene.when!s:>18}  {why if decided.fault is not None else 'a healthy answer'}{counted}"
+        yield f"{scene.when!s:>18}  {why if decided.fault is not None else 'a healthy answer'}{counted}{among}"
     if not any(scene.when == ALWAYS for scene in told):
         yield f"{'at any other time' if told else 'always':>18}  a healthy answer"
 
 
-def _concerns(scene: Scene, ordinal: int, horizon: float) -> bool:
+def _concerns(scene: Scene, ordinal: int | None, horizon: float) -> bool:
     when = scene.when
-    return when.start < horizon if when.first is None else when.has(0.0, ordinal)
+    if when.first is None:
+        return when.start < horizon
+    return ordinal is None or when.has(0.0, ordinal)
 
 
 def _counts(scene: Scene) -> bool:

@@ -13,25 +13,33 @@ import msgspec
 
 from oxllm.sim import dialects
 from oxllm.sim.dialects.base import CREATED, Error
+from oxllm.sim.dialects.openai import OpenAI
 from oxllm.sim.faults.base import ConnectionFault, Fault
+from oxllm.sim.provider import protocols
 from oxllm.sim.provider.chance import Chance
-from oxllm.sim.provider.exchange import Exchange
+from oxllm.sim.provider.exchange import Exchange, Operation
 from oxllm.sim.provider.ledger import Ledger, Record
 from oxllm.sim.provider.limits import Limits, Meter, Verdict
+from oxllm.sim.provider.memory import Memory
 from oxllm.sim.provider.pace import FOREVER, Pace
-from oxllm.sim.provider.request import Ask, BadAsk, SimRequest, read
+from oxllm.sim.provider.request import Ask, BadAsk, SimRequest
 from oxllm.sim.provider.steps import Step
 from oxllm.sim.script import grammar
 from oxllm.sim.script.fate import CLEAN, Fate, Judge
 from oxllm.sim.script.grammar import Dosed
 from oxllm.sim.script.scenario import Scenario, Scene
 
+KEY_DIGITS = 12
+"""Of a fingerprint: enough to tell the questions of a run apart, few enough to be typed."""
 FAULT_HEADER = b"x-oxllm-sim"
 """A request that carries it gets this fault, whatever the scenes say; `none` = a healthy answer."""
 ID_HEADER = b"x-request-id"
-"""A request that carries it has its draws keyed by it, so that its fate does not hang on the order of arrival."""
+"""A request that carries it has its draws keyed by it, and not by what it asks for."""
 
-_CHAT, _EMBEDDINGS, _MODELS = "/chat/completions", "/embeddings", "/models"
+
+def attempt_key(asked: str, time: int) -> str:
+    """The key of the attempt that is the `time`-th of a provider to be asked what has this fingerprint."""
+    return f"{asked[:KEY_DIGITS]}.{time}"
 
 
 class Script:
@@ -61,7 +69,7 @@ class Provider:
         self.seed = scenario.seed
         self.upstream = self._own
         self.judge = self._own_judge
-        self.dialect = dialects.load(self._own.dialect)
+        self.memory = Memory()
         self.ledger = Ledger()
         self.start = start
         self._date = epoch - start
@@ -130,6 +138,10 @@ class Provider:
         elapsed = self._at(now)
         return self.judge.listener(elapsed).fault
 
+    def dialect(self, protocol: str) -> OpenAI:
+        """How it speaks in a protocol."""
+        return dialects.load(self._own.dialect, protocol)
+
     def dark(self, now: float) -> bool:
         """Whether the port answers nobody now."""
         return self.listener(now) is not None
@@ -157,57 +169,65 @@ class Provider:
     def respond(self, request: SimRequest, now: float, connection: int = 0) -> Script:
         """The answer to a request that has an ordinal."""
         elapsed = self._at(now)
-        key = self._key(request)
         path = request.path.partition("?")[0]
-        record = Record(self.upstream.name, request.ordinal, str(key), elapsed, connection, request.method, path)
-        chance = Chance(self.seed, self.upstream.name, key)
-        return Script(self._answer(request, path, chance, key, now, self.ledger.add(record)), record)
-
-    def _key(self, request: SimRequest) -> int | str:
-        given = request.get(ID_HEADER)
-        if given is None:
-            return request.ordinal
-        self._seen[given] += 1
-        return f"{given}#{self._seen[given]}"
-
-    def _answer(
-        self, request: SimRequest, path: str, chance: Chance, key: int | str, now: float, record: Record
-    ) -> Iterator[Step]:
-        """Decides all of it at once, and returns steps that are made as they are played."""
-        endpoint = next((known for known in (_CHAT, _EMBEDDINGS, _MODELS) if path.endswith(known)), None)
-        try:
-            if endpoint is None or request.method != ("GET" if endpoint == _MODELS else "POST"):
-                raise BadAsk(f"Invalid URL ({request.method} {path})", status=404)
-            ask = Ask("") if endpoint == _MODELS else read(request.body, endpoint == _EMBEDDINGS)
-            fate = self._fate(request, key, now)
-        except BadAsk as error:
-            return self._refuse(request, chance, now, error)
-        record.model, record.stream = ask.model or None, ask.stream
+        operation, ask, refusal = self._read(request, path)
+        key = self._key(request, ask)
+        record = Record(self.upstream.name, request.ordinal, key, elapsed, connection, request.method, path)
+        record.model, record.stream, record.protocol = ask.model or None, ask.stream, operation.protocol
         record.asked = ask.inputs[0] if ask.inputs else None
-        exchange = Exchange(self, request, ask, chance, now)
-        verdict = self.meter.admit(ask.prompt_tokens + exchange.tokens, now) if ask.inputs else Verdict()
-        exchange.levels = self.meter.levels(now)
+        chance = Chance(self.seed, self.upstream.name, key)
+        exchange = Exchange(self, operation, request, ask, chance, now)
+        return Script(self._answer(exchange, key, refusal, self.ledger.add(record)), record)
+
+    def _read(self, request: SimRequest, path: str) -> tuple[Operation, Ask, BadAsk | None]:
+        """What is asked for, or what is wrong with it."""
+        found = protocols.find(request.method, path)
+        if found is None:
+            unknown = protocols.UNKNOWN_MESSAGES if request.get(b"anthropic-version") else protocols.UNKNOWN
+            return unknown, Ask(), BadAsk(f"Invalid URL ({request.method} {path})", status=404)
+        operation, names = found
+        try:
+            return operation, operation.read(request, names), None
+        except BadAsk as error:
+            return operation, Ask(), error
+
+    def _key(self, request: SimRequest, ask: Ask) -> str:
+        """What the draws of a request hang on: the id that it carries, or what it asks for, and how often that has been
+        asked for here; only if it asks for nothing, its place in the order of arrival."""
+        given, asked = request.get(ID_HEADER), ask.inputs[0] if ask.inputs else None
+        if given is None and asked is None:
+            return str(request.ordinal)
+        known = given or asked or ""
+        self._seen[known] += 1
+        return f"{given}.{self._seen[given]}" if given else attempt_key(known, self._seen[known])
+
+    def _answer(self, x: Exchange, key: str, refusal: BadAsk | None, record: Record) -> Iterator[Step]:
+        """Decides all of it at once, and returns steps that are made as they are played."""
+        try:
+            if refusal is not None:
+                raise refusal
+            fate = self._fate(x.request, key, x.now)
+            x.operation.check(x)
+        except BadAsk as error:
+            return x.say(error.error)
+        verdict = self.meter.admit(x.ask.prompt_tokens + x.tokens, x.now) if x.ask.inputs else Verdict()
+        x.levels = self.meter.levels(x.now)
         if verdict.dimension is not None:
             record.over, record.why = verdict.dimension, f"over the limit of {verdict.dimension}"
-            return self._noted(exchange, exchange.say(_over(verdict)), record)
-        record.fault, record.why = fate.fault.text if fate.fault else None, fate.why
-        return self._noted(exchange, self._steps(exchange, fate.fault), record)
-
-    def _steps(self, x: Exchange, fault: Fault | None) -> Iterator[Step]:
-        if fault is None or (fault.streams_only and not x.ask.stream):
-            return x.tape().rest()
-        return fault.play(x)
+            return self._noted(x, x.say(_over(verdict)), record)
+        record.why = fate.why
+        if fate.fault is None or not fate.fault.applies(x):
+            record.why += f"; {fate.fault.text} does nothing to this request" if fate.fault is not None else ""
+            return self._noted(x, x.tape().rest(), record)
+        record.fault, record.harm = fate.fault.text, fate.fault.harm
+        return self._noted(x, fate.fault.play(x), record)
 
     def _noted(self, x: Exchange, steps: Iterator[Step], record: Record) -> Iterator[Step]:
         for step in steps:
             record.hint = x.hint
             yield step
 
-    def _refuse(self, request: SimRequest, chance: Chance, now: float, error: BadAsk) -> Iterator[Step]:
-        exchange = Exchange(self, request, Ask(""), chance, now)
-        return exchange.say(Error("invalid", error.status, message=str(error), param=error.param))
-
-    def _fate(self, request: SimRequest, key: int | str, now: float) -> Fate:
+    def _fate(self, request: SimRequest, key: str, now: float) -> Fate:
         ordered = request.get(FAULT_HEADER)
         if ordered == "none":
             return Fate(None, "ordered by header")

@@ -53,7 +53,7 @@ def test_other_seeds_are_other_runs() -> None:
 
 
 def fates(clients: int, named: bool) -> dict[str, str | None]:
-    """The fates of all requests, sent by so many clients at once; by the ids that they carry, or by their ordinals."""
+    """The fates of all requests, sent by so many clients at once; by the ids that they carry, or by what they ask."""
     waiting = list(IDS)
     with Sim("alpha", faults=FAULTS) as sim:
 
@@ -79,7 +79,7 @@ def fates(clients: int, named: bool) -> dict[str, str | None]:
         return {record.key: record.fault for record in sim.ledger("alpha")}
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["by id", "by ordinal"])
+@pytest.mark.parametrize("named", [True, False], ids=["by id", "by question"])
 def test_one_client_and_fifty_meet_the_same_fates(named: bool) -> None:
     alone, crowd = fates(1, named), fates(50, named)
     assert len(alone) == len(IDS)

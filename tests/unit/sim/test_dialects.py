@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from oxllm.sim import dialects
-from oxllm.sim.dialects.base import CREATED
-from oxllm.sim.dialects.openai import go_duration, short
+from oxllm.sim.dialects.base import CREATED, short
+from oxllm.sim.dialects.openai import go_duration
 from oxllm.sim.provider import limits, pace
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script.scenario import Scenario

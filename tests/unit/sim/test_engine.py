@@ -122,7 +122,7 @@ def test_models_are_listed() -> None:
 
 def test_what_is_no_request_is_refused_in_the_shape_of_openai() -> None:
     target = provider()
-    assert ask(target, "/v1/completions")[0] == 404
+    assert ask(target, "/v1/nothing")[0] == 404
     status, body = ask(target, model=7)
     assert (status, json.loads(body)["error"]["param"]) == (400, "model")
     assert ask(target, messages=[])[0] == 400

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,16 @@ class Seen:
     @property
     def status(self) -> int:
         return int(self.head[9:12])
+
+    @property
+    def named(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and data of all events that are JSON, for protocols that name them; "" for one without a name."""
+        found = []
+        for block in self.body.split(b"\n\n"):
+            named, _, data = block.rpartition(b"data: ")
+            if data.endswith(b"}"):
+                found.append((named.decode().removeprefix("event: ").strip(), json.loads(data)))
+        return found
 
     @property
     def events(self) -> list[bytes]:
@@ -79,16 +91,20 @@ def sim() -> Iterator[Sim]:
         yield sim
 
 
-def request(fault: str, stream: bool) -> bytes:
-    body = json.dumps({"model": "m", "stream": stream, "messages": MESSAGES}).encode()
-    lines = f"POST /v1/chat/completions HTTP/1.1\r\nhost: sim\r\nx-oxllm-sim: {fault}\r\ncontent-length: {len(body)}"
+def request(fault: str, stream: bool, protocol: str = "chat") -> bytes:
+    asked = {"input": MESSAGES} if protocol == "responses" else {"messages": MESSAGES, "max_tokens": 1000}
+    body = json.dumps({"model": "m", "stream": stream, **asked}).encode()
+    lines = f"POST {PATHS[protocol]} HTTP/1.1\r\nhost: sim\r\nx-oxllm-sim: {fault}\r\ncontent-length: {len(body)}"
     return lines.encode() + b"\r\n\r\n" + body
 
 
-def exchange(sim: Sim, fault: str, stream: bool = True, silence: float = 0.3) -> Seen:
+PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+
+
+def exchange(sim: Sim, fault: str, stream: bool = True, silence: float = 0.3, protocol: str = "chat") -> Seen:
     """Ask with the fault ordered, and read until the response is whole, the connection ends or nothing comes."""
     with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=silence) as client:
-        client.sendall(request(fault, stream))
+        client.sendall(request(fault, stream, protocol))
         return read(client)
 
 
@@ -443,6 +459,73 @@ def _(sim: Sim) -> None:
     assert b"\r\nx-ratelimit-remaining-requests: 0\r\n" in seen.head
     assert b"\r\nx-ratelimit-reset-requests: 24h0m0s\r\n" in seen.head
     assert (seen.content, seen.end) == (ANSWER, "whole")
+
+
+@case("spend-cap")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "spend-cap")
+    assert (seen.status, error(seen)["code"]) == (400, "billing_hard_limit_reached")
+    said = exchange(sim, "spend-cap", protocol="messages")
+    assert (said.status, error(said)["type"]) == (400, "invalid_request_error")
+    assert str(error(said)["message"]).startswith("Your credit balance is too low")
+
+
+@case("foreign-state")
+def _(sim: Sim) -> None:
+    sealed = exchange(sim, "foreign-state", protocol="responses")
+    assert (sealed.status, error(sealed)["code"]) == (400, "invalid_encrypted_content")
+    signed = exchange(sim, "foreign-state", protocol="messages")
+    assert (signed.status, "Invalid `signature` in `thinking` block" in str(error(signed)["message"])) == (400, True)
+    assert exchange(sim, "foreign-state").content == ANSWER, "a chat carries no state"
+
+
+@case("preamble-error")
+def _(sim: Sim) -> None:
+    assert [json.loads(event).get("error", {}).get("type") for event in exchange(sim, "preamble-error").events] == [
+        None,
+        "server_error",
+    ]
+    responses = exchange(sim, "preamble-error", protocol="responses")
+    name, failed = responses.named[-1]
+    assert (name, failed["response"]["error"]["code"]) == ("response.failed", "server_is_overloaded")
+    assert [event["sequence_number"] for _, event in responses.named] == list(range(len(responses.named)))
+    assert not any(name.endswith("delta") for name, _ in responses.named)
+    name, failed = exchange(sim, "preamble-error", protocol="messages").named[-1]
+    assert (name, failed["error"]["type"]) == ("error", "overloaded_error")
+
+
+@case("no-terminal")
+def _(sim: Sim) -> None:
+    seen = exchange(sim, "no-terminal")
+    assert (seen.content, seen.finished, seen.framed) == (ANSWER, False, True)
+    assert exchange(sim, "no-terminal", protocol="responses").named[-1][0] == "response.output_item.done"
+    assert exchange(sim, "no-terminal", protocol="messages").named[-1][0] == "content_block_stop"
+
+
+@case("no-event-lines")
+def _(sim: Sim) -> None:
+    for protocol in ("messages", "responses"):
+        seen = exchange(sim, "no-event-lines", protocol=protocol)
+        assert b"event:" not in seen.body
+        bare = [data for _, data in exchange(sim, "none", protocol=protocol).named]
+        assert [data["type"] for _, data in seen.named] == [data["type"] for data in bare]
+
+
+@case("sequence-gap")
+def _(sim: Sim) -> None:
+    numbers = [data["sequence_number"] for _, data in exchange(sim, "sequence-gap", protocol="responses").named]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
+    assert sorted(set(gaps)) == [1, 8]
+    assert gaps.count(8) == 1
+    assert gaps.index(8) > 3
+
+
+@case("big-event")
+def _(sim: Sim) -> None:
+    for protocol in PATHS:
+        seen = exchange(sim, "big-event~70", protocol=protocol)
+        assert [len(chunk) > 70_000 for chunk in seen.chunks].count(True) == 1
+    assert exchange(sim, "big-event").content == ANSWER
 
 
 @case("retry-after")

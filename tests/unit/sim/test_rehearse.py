@@ -28,6 +28,7 @@ from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.run import Run, rehearse
 from oxllm.sim.script import grammar, scenes
 from oxllm.sim.script.scenario import Scenario, Scene, When
+from oxllm.sim.serve.engine import attempt_key
 
 CONFIG = """
 [[providers]]
@@ -212,8 +213,10 @@ def test_a_wrong_option_of_a_rehearsal_is_a_usage_error(config: Path, arguments:
 
 
 def test_a_findings_coordinate_is_explained_under_the_same_config(config: Path) -> None:
-    code, said = invoke("--rehearse", str(config), "--chaos", "rough", "--fate", "7:alpha:12")
-    assert (code, said.startswith("request 12 of alpha under seed 7:")) == (0, True)
+    key = attempt_key(Questions(7, {"smart": ["big-1"]}, 0.8)[12].asked, 1)
+    code, said = invoke("--rehearse", str(config), "--chaos", "rough", "--fate", f"7:alpha:{key}")
+    assert (code, said.startswith(f"request {key} of alpha under seed 7:")) == (0, True)
+    assert invoke("--rehearse", str(config), "--chaos", "rough", "--fate", "7:alpha:12") == (0, said), "question 12"
     code, said = invoke("--rehearse", str(config), "--chaos", "rough", "--seed", "7", "--explain")
     assert (code, "alpha" in said) == (0, True)
     assert invoke("--rehearse", str(config), "--fate", "7:gamma:12")[0] == 2

@@ -1,0 +1,63 @@
+"""What a provider remembers of the answers that it gave: the Responses API has them by their ids, as long as a run."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import msgspec
+
+from oxllm.sim.dialects.base import Json
+
+KEEP = 4096
+"""Answers; a rehearsal of ten minutes asks for fewer that are to be kept."""
+
+
+class Remembered(msgspec.Struct):
+    """One answer of the Responses API."""
+
+    response: Json
+    """As it will be when it is complete."""
+    items: list[Json]
+    """What was asked, as input items."""
+    ready: float
+    """When it is complete; until then it is in progress."""
+    cancelled: bool = False
+
+    def told(self, now: float) -> Json:
+        """The answer as a client sees it now."""
+        if self.cancelled:
+            return {**self.response, "status": "cancelled", "output": [], "usage": None}
+        if now < self.ready:
+            return {**self.response, "status": "in_progress", "output": [], "usage": None}
+        return self.response
+
+
+class Memory:
+    """The answers of one provider, the newest KEEP of them."""
+
+    __slots__ = ("_items", "_known")
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Remembered] = OrderedDict()
+        self._items: dict[str, str] = {}
+        """Id of an item of an answer -> id of the answer."""
+
+    def keep(self, answer: Remembered) -> None:
+        self._known[answer.response["id"]] = answer
+        self._items.update({item["id"]: answer.response["id"] for item in answer.response["output"]})
+        if len(self._known) > KEEP:
+            self.forget(next(iter(self._known)))
+
+    def find(self, identity: str) -> Remembered | None:
+        return self._known.get(identity)
+
+    def forget(self, identity: str) -> bool:
+        """Whether there was one."""
+        answer = self._known.pop(identity, None)
+        for item in answer.response["output"] if answer is not None else ():
+            self._items.pop(item["id"], None)
+        return answer is not None
+
+    def has_item(self, identity: str) -> bool:
+        """Whether an item of an answer that is remembered has that id."""
+        return identity in self._items

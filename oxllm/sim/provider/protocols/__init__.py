@@ -1,0 +1,55 @@
+"""The endpoints of a provider: which method and path is which operation. One file a protocol."""
+
+from __future__ import annotations
+
+import re
+
+from oxllm.sim.provider.exchange import Operation
+from oxllm.sim.provider.protocols import chat, completions, embeddings, messages, models, other, responses
+
+_ENDPOINTS: tuple[tuple[str, str, Operation], ...] = (
+    ("POST", "/chat/completions", chat.CHAT),
+    ("POST", "/completions", completions.COMPLETIONS),
+    ("POST", "/embeddings", embeddings.EMBEDDINGS),
+    ("POST", "/responses", responses.RESPONSES),
+    ("GET", "/responses/{id}", responses.RETRIEVE),
+    ("DELETE", "/responses/{id}", responses.DELETE),
+    ("POST", "/responses/{id}/cancel", responses.CANCEL),
+    ("GET", "/responses/{id}/input_items", responses.INPUT_ITEMS),
+    ("POST", "/messages", messages.MESSAGES),
+    ("POST", "/messages/count_tokens", messages.COUNT_TOKENS),
+    ("POST", "/rerank", other.RERANK),
+    ("POST", "/moderations", other.MODERATIONS),
+    ("POST", "/images/generations", other.IMAGES),
+    ("POST", "/audio/speech", other.SPEECH),
+    ("GET", "/models", models.MODELS),
+    ("GET", "/models/{id}", models.MODELS),
+)
+_COMPILED = [
+    (method, re.compile(path.replace("{id}", "(?P<id>.+)" if "/models" in path else "(?P<id>[^/]+)") + "$"), operation)
+    for method, path, operation in _ENDPOINTS
+]
+"""Ids of models may hold slashes, ids of answers none."""
+
+
+class Unknown(Operation):
+    """A path that nobody serves, in OpenAI's shape."""
+
+    protocol = "chat"
+
+
+class UnknownMessages(Unknown):
+    """The same, for clients that say an Anthropic version."""
+
+    protocol = "messages"
+
+
+UNKNOWN, UNKNOWN_MESSAGES = Unknown(), UnknownMessages()
+
+
+def find(method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
+    """The operation of a path without its query, whatever stands before the endpoint, and the words in it."""
+    for known, pattern, operation in _COMPILED:
+        if known == method and (match := pattern.search(path)) is not None:
+            return operation, match.groupdict()
+    return None

@@ -1,0 +1,209 @@
+"""Messages, Anthropic's API: `POST /v1/messages` and `POST /v1/messages/count_tokens`.
+
+Facts: platform.claude.com/docs (Messages, Streaming Messages, Extended thinking, Token counting). A stream's events are
+named by `event:` lines, on which the SDKs dispatch, and again in `type`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from oxllm.sim.dialects.base import Json, encode
+from oxllm.sim.provider import seals
+from oxllm.sim.provider.exchange import Exchange, Operation, tool_arguments
+from oxllm.sim.provider.reply import Part, Reply
+from oxllm.sim.provider.request import (
+    Ask,
+    BadAsk,
+    SimRequest,
+    body,
+    fingerprint,
+    required,
+    token_count,
+    token_limit,
+)
+
+THOUGHTS = 3
+"""Pieces of the thinking that comes before an answer, when it is asked for."""
+
+
+class Messages(Operation):
+    protocol = "messages"
+    done = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+    def read(self, request: SimRequest, names: Mapping[str, str]) -> Ask:
+        data = _body(request)
+        if token_limit(data.get("max_tokens")) is None:
+            raise BadAsk("max_tokens: Field required", "max_tokens")
+        messages = data["messages"]
+        return Ask(
+            model=data["model"],
+            stream=data.get("stream") is True,
+            max_tokens=token_limit(data["max_tokens"]),
+            tool=_tool(data, messages),
+            prompt_tokens=token_count(messages),
+            inputs=(fingerprint(messages),),
+            generates=True,
+            data=data,
+        )
+
+    def check(self, x: Exchange) -> None:
+        _check_state(x)
+
+    def reply(self, x: Exchange) -> Reply:
+        if x.ask.stream:
+            return x.streamed(self._stream(x))
+        content = [*_thought(x), _block(x, whole=True)]
+        ended = {"content": content, "stop_reason": _stop_reason(x), "usage": _usage(x, x.tokens)}
+        return x.plain(encode({**_begun(x), **ended}), x.finished(x.length), x.length)
+
+    def nothing(self, x: Exchange) -> bytes:
+        return _event("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": ""}})
+
+    def _stream(self, x: Exchange) -> Iterator[Part]:
+        deadlines = x.deadlines()
+        due = next(deadlines)
+        opening = x.opening(due)
+        yield Part(opening, _event("message_start", {"message": _begun(x)}), "preamble")
+        index = 0
+        for block in _thought(x):
+            yield from _thinking(x, block, opening, due)
+            index, due = 1, next(deadlines)
+        started = _event("content_block_start", {"index": index, "content_block": _block(x, whole=False)})
+        # A tool's name is content, an empty block of text is none.
+        yield Part(opening, started, "preamble") if x.ask.tool is None else Part(due, started, "token", 1)
+        yield Part(opening, _event("ping", {}), "comment")
+        for delta in _deltas(x):
+            yield Part(due, _event("content_block_delta", {"index": index, "delta": delta}), "token", 1)
+            due = next(deadlines)
+        yield Part(due, _event("content_block_stop", {"index": index}), "closing")
+        ended = {"stop_reason": _stop_reason(x), "stop_sequence": None}
+        told = _event("message_delta", {"delta": ended, "usage": _usage(x, x.tokens)})
+        yield Part(due, told, "finish")
+        yield Part(due, self.done, "done")
+
+
+class CountTokens(Operation):
+    protocol = "messages"
+
+    def read(self, request: SimRequest, names: Mapping[str, str]) -> Ask:
+        data = _body(request)
+        messages = data["messages"]
+        return Ask(model=data["model"], prompt_tokens=token_count(messages), inputs=(fingerprint(messages),))
+
+    def reply(self, x: Exchange) -> Reply:
+        return x.plain(encode({"input_tokens": x.ask.prompt_tokens}), x.now)
+
+
+def _body(request: SimRequest) -> Json:
+    """The body with its messages, or BadAsk in Anthropic's words."""
+    data = body(request)
+    try:
+        required(data, "messages", list)
+    except BadAsk:
+        raise BadAsk("messages: Field required", "messages") from None
+    return data
+
+
+def _check_state(x: Exchange) -> None:
+    """Raise BadAsk if a block of thinking bears another provider's signature."""
+    for at, message in enumerate(x.ask.data["messages"]):
+        content = message.get("content") if isinstance(message, dict) else None
+        for place, block in enumerate(content if isinstance(content, list) else ()):
+            thinks = isinstance(block, dict) and block.get("type") == "thinking"
+            if thinks and not seals.is_own(x.upstream.name, block.get("signature")):
+                raise BadAsk(f"messages.{at}.content.{place}: {INVALID_SIGNATURE}", "messages")
+
+
+INVALID_SIGNATURE = "Invalid `signature` in `thinking` block"
+
+
+def _tool(data: Json, messages: list[Any]) -> str | None:
+    """The tool that `tool_choice` demands, or the only one that is offered, unless its result is there already."""
+    tools, choice = data.get("tools"), data.get("tool_choice")
+    kind = choice.get("type") if isinstance(choice, dict) else "auto"
+    if _has_result(messages[-1]) or not isinstance(tools, list) or not tools or kind == "none":
+        return None
+    if kind == "tool" and isinstance(choice, dict):
+        return str(choice.get("name"))
+    names = [tool.get("name") for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str)]
+    return names[0] if names and (kind == "any" or len(names) == 1) else None
+
+
+def _has_result(message: object) -> bool:
+    content = message.get("content") if isinstance(message, dict) else None
+    blocks = content if isinstance(content, list) else []
+    return any(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
+
+
+def _begun(x: Exchange) -> Json:
+    """The message before it has any content."""
+    return {
+        "id": x.identity("msg_01", 22),
+        "type": "message",
+        "role": "assistant",
+        "model": x.ask.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": _usage(x, 1),
+    }
+
+
+def _usage(x: Exchange, said: int) -> Json:
+    cached = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+    return {"input_tokens": x.ask.prompt_tokens, **cached, "output_tokens": said, "service_tier": "standard"}
+
+
+def _stop_reason(x: Exchange) -> str:
+    if x.ask.tool is not None:
+        return "tool_use"
+    return "max_tokens" if x.cut_short else "end_turn"
+
+
+def _thought(x: Exchange) -> list[Json]:
+    """The block of thinking, if it is asked for."""
+    thinking = x.ask.data.get("thinking")
+    if not isinstance(thinking, dict) or thinking.get("type") == "disabled":
+        return []
+    thought = "".join(f"Step {step}. " for step in range(THOUGHTS)).strip()
+    return [{"type": "thinking", "thinking": thought, "signature": seals.seal(x.upstream.name, x.ask.inputs[0])}]
+
+
+def _thinking(x: Exchange, block: Json, opening: float, due: float) -> Iterator[Part]:
+    """The events of a block of thinking."""
+    empty = {"type": "thinking", "thinking": "", "signature": ""}
+    yield Part(opening, _event("content_block_start", {"index": 0, "content_block": empty}), "preamble")
+    for piece in block["thinking"].split(" Step"):
+        said = piece if piece.startswith("Step") else f" Step{piece}"
+        delta = {"type": "thinking_delta", "thinking": said}
+        yield Part(due, _event("content_block_delta", {"index": 0, "delta": delta}), "token", 1)
+    signed = {"type": "signature_delta", "signature": block["signature"]}
+    yield Part(due, _event("content_block_delta", {"index": 0, "delta": signed}), "token")
+    yield Part(due, _event("content_block_stop", {"index": 0}), "token")
+
+
+def _block(x: Exchange, whole: bool) -> Json:
+    """The block that bears the answer."""
+    if x.ask.tool is None:
+        return {"type": "text", "text": x.text() if whole else ""}
+    given = {"text": x.text().strip()} if whole else {}
+    return {"type": "tool_use", "id": x.identity("toolu_01", 22), "name": x.ask.tool, "input": given}
+
+
+def _deltas(x: Exchange) -> Iterator[Json]:
+    if x.ask.tool is not None:
+        for piece in tool_arguments(x.words(), x.length):
+            yield {"type": "input_json_delta", "partial_json": piece}
+        return
+    words = x.words()
+    for _ in range(x.length):
+        yield {"type": "text_delta", "text": next(words)}
+
+
+def _event(kind: str, data: Json) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), encode({"type": kind, **data}))
+
+
+MESSAGES, COUNT_TOKENS = Messages(), CountTokens()
