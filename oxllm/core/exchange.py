@@ -630,6 +630,11 @@ class Exchange:
 
     def _reply_as_received(self, attempt: Attempt, effects: list[Effect]) -> None:
         """Send a provider's refusal; as an event if a head has already gone out."""
+        failure = attempt.reader.failure if attempt.reader is not None else None
+        if failure is not None:  # it was said inside a 2xx
+            error = api_error(failure.status or 502, f"the provider answered {describe(failure)}", failure.code)
+            self._refuse(error, Cause.CLIENT, effects)
+            return
         reply = self._as_received(attempt)
         if self._head_sent:
             self._break(self._facts.protocol.received_event(reply.status, reply.body, self._facts.request_id), effects)

@@ -16,7 +16,7 @@ from oxllm.core.body import RequestBody, invalid_utf8
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.nesting import Closing
-from oxllm.core.outcome import Kind, Outcome, classify, error_word
+from oxllm.core.outcome import Kind, Outcome, classify
 
 HELD_MAX = 256 * 1024
 """Bytes of a plain answer that are held until it is whole."""
@@ -145,13 +145,15 @@ class PlainReader(Reader):
     stands behind: those wait for the end (`closing`), so that an answer that was cut never looks whole.
     """
 
-    __slots__ = ("_closing", "_held")
+    __slots__ = ("_closing", "_held", "_wall")
 
     START: ClassVar[re.Pattern[bytes]]
     """What a long answer must have in its first HELD_MAX bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall: float = 0.0) -> None:
         super().__init__()
+        self._wall = wall
+        """Seconds since the epoch: what a date in an error is compared with."""
         self._held = bytearray()
         """All of it; once something was passed on, the last bracket and what stands behind."""
         self._closing: Closing | None = None
@@ -263,11 +265,6 @@ _INSTEAD = (
 _TYPES_FOR_PLAIN = {b"text/event-stream": "a stream instead of an answer", b"text/html": "HTML instead of an answer"}
 _TYPES_FOR_STREAM = {b"application/json": "JSON instead of a stream", b"text/html": "HTML instead of a stream"}
 """Content types that say it all. Others are not trusted: the body decides."""
-
-
-def bad_answer(reason: str, body: bytes) -> Outcome:
-    """A body that is no answer, with the word for it that it has itself."""
-    return Outcome(Kind.BAD_ANSWER, reason, code=error_word(body))
 
 
 def check_coding(status: int, headers: Headers) -> Outcome | None:

@@ -11,7 +11,8 @@ do. What each means here:
     no choices but usage                       unless       counted; dropped if only we asked for it
     JSON without choices or error (a ping),    no           nothing; counted
       or nothing but white space
-    error, or finish_reason "error"            no           a break
+    error                                      no           the HTTP error that it names, else a break
+    finish_reason "error"                      no           a break
     what is no JSON, or choices of no          no           a break: it may have been content
       known shape, an event over 1 MiB
     [DONE]                                     no           a break, unless complete
@@ -32,7 +33,7 @@ from oxllm.core import sse
 from oxllm.core.body import RequestBody
 from oxllm.core.errors import ApiError
 from oxllm.core.hints import Headers
-from oxllm.core.outcome import Kind, Outcome, error_word
+from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.base import (
     EMPTY,
     NOT_JSON,
@@ -44,7 +45,6 @@ from oxllm.core.protocols.base import (
     Protocol,
     Reader,
     Usage,
-    bad_answer,
     decode_raw,
 )
 
@@ -132,11 +132,12 @@ _decode_usage = msgspec.json.Decoder(_Usage).decode
 class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = ("_choices", "_decoder", "_done", "_seen", "_strip_usage")
+    __slots__ = ("_choices", "_decoder", "_done", "_seen", "_strip_usage", "_wall")
     _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(_decode_event)
 
-    def __init__(self, choices: int, strip_usage: bool) -> None:
+    def __init__(self, choices: int, strip_usage: bool, wall: float = 0.0) -> None:
         super().__init__()
+        self._wall = wall
         self._decoder = sse.Decoder()
         self._choices = choices
         self._strip_usage = strip_usage
@@ -198,7 +199,7 @@ class StreamReader(Reader):
         except NOT_JSON:
             return self._read_odd(payload)
         if event.error not in EMPTY:
-            return self._stop("an error in the stream", error_word(payload))
+            return self._fail(in_band(payload, self._wall, "an error in the stream"))
         has_usage = event.usage not in EMPTY
         if has_usage:
             self.usage = read_usage(event.usage) or self.usage
@@ -256,15 +257,18 @@ class StreamReader(Reader):
         except NOT_JSON:
             return self._stop("data that is not JSON")
         if event.error not in EMPTY:
-            return self._stop("an error in the stream", error_word(payload))
+            return self._fail(in_band(payload, self._wall, "an error in the stream"))
         return self._stop("choices of an unknown shape")
 
-    def _stop(self, reason: str, code: str | None = None) -> bytes:
+    def _stop(self, reason: str) -> bytes:
+        return self._fail(Outcome(Kind.BAD_ANSWER, reason))
+
+    def _fail(self, why: Outcome) -> bytes:
         """Pass nothing on any more. Behind a complete answer that is its end, else a break."""
         if self.complete:
             self.finished = True
         else:
-            self.failure = Outcome(Kind.BAD_ANSWER, reason, code=code)
+            self.failure = why
         return b""
 
 
@@ -296,11 +300,11 @@ class ChatReader(PlainReader):
         """Choices without an error."""
         answer = self._decode(body)
         if answer.error not in EMPTY:
-            return bad_answer("an error instead of an answer", body)
+            return in_band(body, self._wall, "an error instead of an answer")
         if not answer.choices:
-            return bad_answer("no choices", body)
+            return in_band(body, self._wall, "no choices")
         if any(choice.finish_reason == "error" for choice in answer.choices):
-            return bad_answer('finish_reason "error"', body)
+            return Outcome(Kind.BAD_ANSWER, 'finish_reason "error"')
         self.usage = read_usage(answer.usage)
         return None
 
@@ -319,11 +323,11 @@ class Chat(Protocol):
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
         """Reads chat completion chunks."""
-        return StreamReader(asked.choices, strip_usage)
+        return StreamReader(asked.choices, strip_usage, wall)
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads one chat completion."""
-        return ChatReader()
+        return ChatReader(wall)
 
 
 PROTOCOL = Chat()

@@ -58,11 +58,11 @@ class Completions(Protocol):
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
         """Reads completion chunks."""
-        return TextStreamReader(asked.choices, strip_usage)
+        return TextStreamReader(asked.choices, strip_usage, wall)
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads one completion."""
-        return TextReader()
+        return TextReader(wall)
 
 
 def _prompts(raw: Raw | None) -> int:

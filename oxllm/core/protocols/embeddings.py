@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Raw
 
 from oxllm.core.hints import Headers
-from oxllm.core.outcome import Outcome
-from oxllm.core.protocols.base import EMPTY, NOTHING, Asked, Endpoint, PlainReader, Protocol, Reader, bad_answer
+from oxllm.core.outcome import Outcome, in_band
+from oxllm.core.protocols.base import EMPTY, NOTHING, Asked, Endpoint, PlainReader, Protocol, Reader
 from oxllm.core.protocols.chat import read_usage
 
 
@@ -34,9 +34,9 @@ class VectorReader(PlainReader):
         """Vectors without an error."""
         answer = _decode_vectors(body)
         if answer.error not in EMPTY:
-            return bad_answer("an error instead of an answer", body)
+            return in_band(body, self._wall, "an error instead of an answer")
         if not answer.data:
-            return bad_answer("no embeddings", body)
+            return in_band(body, self._wall, "no embeddings")
         self.usage = read_usage(answer.usage)
         return None
 
@@ -50,7 +50,7 @@ class Embeddings(Protocol):
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads one list of embeddings."""
-        return VectorReader()
+        return VectorReader(wall)
 
 
 PROTOCOL = Embeddings()

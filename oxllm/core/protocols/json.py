@@ -29,12 +29,8 @@ _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 class JsonReader(PlainReader):
     """Reads a JSON text of any kind."""
 
-    __slots__ = ("_wall",)
+    __slots__ = ()
     START = re.compile(rb"[{\[]")
-
-    def __init__(self, wall: float) -> None:
-        super().__init__()
-        self._wall = wall
 
     def check(self, body: bytes) -> Outcome | None:
         """Anything but an error without a result."""

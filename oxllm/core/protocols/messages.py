@@ -477,12 +477,8 @@ def _render(kind: str, name: bytes, payload: bytes) -> bytes:
 class MessageReader(PlainReader):
     """Reads a message that is no stream."""
 
-    __slots__ = ("_wall",)
+    __slots__ = ()
     START = re.compile(rb'"content"\s*:\s*\[|"type"\s*:\s*"message"')
-
-    def __init__(self, wall: float) -> None:
-        super().__init__()
-        self._wall = wall
 
     def check(self, body: bytes) -> Outcome | None:
         """A message that knows why it stopped."""
@@ -500,12 +496,8 @@ class MessageReader(PlainReader):
 class TokenCountReader(PlainReader):
     """Reads the answer of count_tokens, which costs nothing and says nothing of what an answer will cost."""
 
-    __slots__ = ("_wall",)
+    __slots__ = ()
     START = re.compile(rb'"input_tokens"\s*:')
-
-    def __init__(self, wall: float) -> None:
-        super().__init__()
-        self._wall = wall
 
     def check(self, body: bytes) -> Outcome | None:
         """A number of tokens."""

@@ -493,14 +493,13 @@ class StreamReader(Reader):
 class ResponseReader(PlainReader):
     """Reads an answer that is no stream: a response object."""
 
-    __slots__ = ("_background", "_stored", "_wall")
+    __slots__ = ("_background", "_stored")
     START = re.compile(rb'"(?:output|status)"\s*:\s*["\[]')
 
     def __init__(self, background: bool, wall: float, stored: bool = True) -> None:
-        super().__init__()
+        super().__init__(wall)
         self._background = background
         """It may be the promise of an answer."""
-        self._wall = wall
         self._stored = stored
         """It may be asked for again."""
 
@@ -527,12 +526,8 @@ class KeptReader(PlainReader):
     """Reads what a provider says of an answer that it keeps: the answer whatever its status, a list, or that it is
     deleted."""
 
-    __slots__ = ("_wall",)
+    __slots__ = ()
     START = re.compile(rb'"(?:id|object|data)"\s*:')
-
-    def __init__(self, wall: float) -> None:
-        super().__init__()
-        self._wall = wall
 
     def check(self, body: bytes) -> Outcome | None:
         """Anything but an error."""

@@ -201,7 +201,8 @@ def test_usage_behind_the_finish_reason_still_passes() -> None:
 )
 def test_a_break_stops_the_stream_and_hides_itself(events: list[object], why: str, code: str | None) -> None:
     reader, out = read(*events)
-    assert reader.failure == Outcome(Kind.BAD_ANSWER, why, code=code)
+    assert reader.failure is not None
+    assert_refused(reader.failure, why, code)
     assert out in (b"", sse(events[0]))
     assert reader.feed(sse(TEXT, STOP)) == b""
     assert not reader.complete
@@ -350,7 +351,31 @@ def test_an_answer_that_is_whole_is_handed_out_as_it_came(
     ],
 )
 def test_a_200_that_is_no_answer(body: bytes, why: str, code: str | None) -> None:
-    assert plain(body)[1] == Outcome(Kind.BAD_ANSWER, why, code=code)
+    found = plain(body)[1]
+    assert found is not None
+    assert_refused(found, why, code)
+
+
+def assert_refused(found: Outcome, why: str, code: str | None) -> None:
+    """No answer; an error that names an HTTP error is read as that."""
+    assert found.reason.startswith(why)
+    assert found.code == code
+    assert found.in_band == (found.status is not None)
+    assert found.in_band or found.kind is Kind.BAD_ANSWER
+
+
+def test_an_error_inside_a_200_is_read_as_the_http_error_that_it_names() -> None:
+    too_long = b'{"error":{"code":400,"message":"the request exceeds the available context size"}}'
+    found = plain(too_long)[1]
+    assert found is not None
+    assert (found.kind, found.status, found.in_band) == (Kind.CONTEXT_LENGTH, 400, True)
+    reader, _ = read({"error": {"code": "rate_limit_exceeded", "message": "Please try again in 7s."}})
+    assert reader.failure is not None
+    assert (reader.failure.kind, reader.failure.retry_after) == (Kind.RATE_LIMITED, 7.0)
+    balance = b'{"choices":null,"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}'
+    found = plain(balance)[1]
+    assert found is not None
+    assert found.kind is Kind.QUOTA
 
 
 @pytest.mark.parametrize(
