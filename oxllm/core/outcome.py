@@ -69,6 +69,8 @@ class Failure(Enum):
     RESET = "connection reset"
     EOF = "connection closed"
     PROTOCOL = "not HTTP"
+    LOCAL = "not possible from here"
+    """This machine is short of something (files, ports, memory), or forbids it. The provider was not reached."""
     WITHHELD = "not to be asked any more when there was a connection"
     """It did not fail: the exchange has told the connection's owner not to send."""
 
@@ -78,6 +80,8 @@ def network(failure: Failure, before_response: bool, detail: str = "") -> Outcom
     reason = f"{failure.value}: {_printable(detail)}" if detail else failure.value
     if failure is Failure.WITHHELD:
         return Outcome(Kind.WITHHELD, reason)
+    if failure is Failure.LOCAL:
+        return Outcome(Kind.LOCAL, reason)
     may_repeat = before_response and failure in {Failure.RESET, Failure.EOF}
     return Outcome(Kind.NETWORK, reason, same_target=may_repeat)
 

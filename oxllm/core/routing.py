@@ -55,7 +55,7 @@ HEALTHY: frozenset[Skip | None] = frozenset({None, Skip.PROBING, Skip.FULL})
 """What does not take a name out of /v1/models: it is served, only not this moment."""
 ONE_TOO_MANY = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
 """What counts only when it comes twice in a row: once may be about its request alone."""
-SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.WITHHELD})
+SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.WITHHELD, Kind.LOCAL})
 """Ends of our own making: the provider did not get to answer."""
 
 

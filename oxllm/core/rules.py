@@ -25,6 +25,8 @@ class Kind(Enum):
     SERVER_ERROR = "server error"
     """5xx, 408, 425, 498."""
     NETWORK = "network"
+    LOCAL = "local"
+    """This machine could not: out of files, ports or memory, or a rule of its own forbids it."""
     TIMEOUT = "timeout"
     """One of the attempt's own clocks: connect, first byte, answer, idle."""
     AUTH = "auth"
@@ -110,6 +112,7 @@ RULES: dict[Kind, Rule] = {
     Kind.TOO_LARGE: Rule(True, False, Effect.NONE, Cause.CLIENT, Last.FINAL),
     Kind.SERVER_ERROR: Rule(True, True, Effect.HINT, Cause.CAPACITY),
     Kind.NETWORK: Rule(True, True, Effect.NONE, Cause.NETWORK),
+    Kind.LOCAL: Rule(True, False, Effect.NONE, Cause.GATEWAY),
     Kind.TIMEOUT: Rule(True, True, Effect.NONE, Cause.NETWORK),
     Kind.AUTH: Rule(True, False, Effect.AUTH, Cause.AUTH, Last.FINAL),
     Kind.FORBIDDEN: Rule(True, False, Effect.FORBIDDEN, Cause.AUTH, Last.FINAL),

@@ -84,6 +84,8 @@ class Leg(HeldHolder):
     def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
         relay = self.relay
         self.call = None
+        if failure is Failure.LOCAL:
+            relay.runtime.journal.shortage(detail, relay.now())
         relay.perform(relay.exchange.failed(self.attempt, failure, before_response, detail, relay.now()))
 
     # HeldHolder

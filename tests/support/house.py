@@ -208,6 +208,8 @@ class House:
     ) -> None:
         plan = plan or plan_of("alpha", "beta")
         self.loop = VirtualLoop()
+        self.dial_error: OSError | None = None
+        """What every new connection to a provider fails with."""
         self.cut = lambda: 64 * 1024
         self.providers = {provider.name: Script() for provider in plan.providers}
         self._ports = {provider.port: provider.name for provider in plan.providers}
@@ -234,6 +236,8 @@ class House:
         return WALL + self.loop.time() - 1000.0
 
     async def _dial(self, address: Address, port: int, protocol: Peer) -> Transport:
+        if self.dial_error is not None:
+            raise self.dial_error
         name = self._ports.get(port)
         if name is None:
             raise ConnectionRefusedError(111, "Connection refused")

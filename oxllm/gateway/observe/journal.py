@@ -9,14 +9,18 @@ from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.records import Record, Records
 from oxllm.gateway.observe.trace import Trace, Tracer
 
+SHORTAGE_EVERY_S = 60.0
+"""What this machine lacks it lacks for many requests; one line a minute is enough to read."""
+
 
 class Journal:
     """What one process tells of its requests."""
 
-    __slots__ = ("log", "protocols", "records", "refusals", "telemetry")
+    __slots__ = ("_quiet_until", "log", "protocols", "records", "refusals", "telemetry")
 
     def __init__(self, log: Log) -> None:
         self.log = log
+        self._quiet_until = 0.0
         self.records = Records()
         self.refusals: dict[int, int] = {}
         """Answers made without asking a provider, by status."""
@@ -41,6 +45,12 @@ class Journal:
             self.telemetry.request(trace, record)
         for change in changes:
             self.log.change(change)
+
+    def shortage(self, detail: str, now: float) -> None:
+        """An attempt was not possible from here: worth a line, but not each time."""
+        if now >= self._quiet_until:
+            self._quiet_until = now + SHORTAGE_EVERY_S
+            self.log.event("warning", f"providers cannot be reached from here: {detail}")
 
     def refused(self, status: int, message: str, request_id: str) -> None:
         """A request has been answered without asking a provider."""

@@ -17,6 +17,10 @@ CHOICES = ("reactor", "asyncio")
 """Who may serve the sockets; the first is the default where it can be had."""
 
 
+CLIENT_VANISHED_S = 60
+"""As long as a client that is there may take nothing."""
+
+
 class Listening(Protocol):
     """Takes connections until it is closed."""
 
@@ -43,9 +47,19 @@ def _ours(loop: asyncio.AbstractEventLoop) -> Loop | None:
     return loop if hasattr(loop, "reactor") else None  # type: ignore[return-value]
 
 
+def notice_vanished(sock: socket.socket, seconds: int) -> None:
+    """Give a peer up that has acknowledged nothing for so long (tcp(7), TCP_USER_TIMEOUT): it has gone without a word.
+
+    A laptop sleeps, a tunnel goes down, a balancer dies: nothing comes back, no reset either. macOS lacks it.
+    """
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
+
+
 async def accept(sock: socket.socket, make: Callable[[], Peer], batch: int, backlog: int) -> Listening:
     """Give each TCP connection that comes in at `sock` a peer. At most `batch` of them in one turn of the loop."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it on Linux and macOS
+    notice_vanished(sock, CLIENT_VANISHED_S)  # likewise
     loop = asyncio.get_running_loop()
     ours = _ours(loop)
     if ours is not None:

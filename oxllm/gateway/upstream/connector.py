@@ -24,6 +24,9 @@ from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport
 STAGGER_S = 0.25
 """Seconds between two connection attempts (RFC 8305 section 8, Connection Attempt Delay)."""
 
+SAYS_LITTLE = {Failure.LOCAL: 1, Failure.UNREACHABLE: 2}
+"""Of several addresses' errors the one is told that says most: a family that is missing here says least."""
+
 _Reached = tuple[Transport, UpstreamConnection]
 """A connected transport, and the connection on top of it, which may still have a handshake to do."""
 
@@ -91,7 +94,7 @@ class Connector:
                 if task is not winner:
                     task.cancel()
                     task.add_done_callback(_discard)
-        raise next((error for error in errors if error.failure is not Failure.UNREACHABLE), errors[0])
+        raise min(errors, key=lambda error: SAYS_LITTLE.get(error.failure, 0))
 
     async def _reach(self, connections: OriginConnections, address: Address, port: int) -> _Reached:
         connection = UpstreamConnection(self._view, connections.closed, connections.absolute, self._held)
@@ -116,7 +119,7 @@ def interleave(addresses: Sequence[Address]) -> list[Address]:
 
 def _blame(error: Broken, proxied: bool) -> Broken:
     """Whatever keeps us from reaching a proxy is the proxy's fault."""
-    if not proxied or error.failure in {Failure.PROXY, Failure.TLS}:
+    if not proxied or error.failure in {Failure.PROXY, Failure.TLS, Failure.LOCAL}:
         return error
     return Broken(Failure.PROXY, error.detail or error.failure.value)
 

@@ -6,13 +6,17 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
-from oxllm.gateway.reactor.sockets import adopt
+from oxllm.gateway.reactor.sockets import adopt, notice_vanished
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.resolver import Address
 
 KEEPALIVE_S = 60
 """Seconds of silence until TCP asks whether the peer is there. An answer may take 300 s of silence, and the
 shortest idle limits of NAT and cloud balancers are 240-350 s."""
+
+VANISHED_S = 10
+"""Seconds without an acknowledgement after which a provider is gone. A request that goes out on an idle connection to
+one that has vanished fails after that, on a new connection if no byte had come, and not after `first_byte`."""
 
 Dial = Callable[[Address, int, Peer], Awaitable[Transport]]
 """Connects to an address and port and gives the peer its transport. Raises OSError. Safe to cancel:
@@ -28,6 +32,8 @@ async def dial(address: Address, port: int, peer: Peer) -> Transport:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, VANISHED_S)
+        notice_vanished(sock, VANISHED_S)
         await loop.sock_connect(sock, address.sockaddr(port))
     except BaseException:
         sock.close()

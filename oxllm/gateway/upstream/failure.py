@@ -25,17 +25,23 @@ FAILURE_OF_ERRNO = {
     errno.ETIMEDOUT: (Failure.UNREACHABLE, "no answer from the host"),
     errno.EHOSTUNREACH: (Failure.UNREACHABLE, "no route to the host"),
     errno.ENETUNREACH: (Failure.UNREACHABLE, "no route to the network"),
-    errno.EADDRNOTAVAIL: (Failure.UNREACHABLE, "no local address or port left"),
-    errno.EACCES: (Failure.UNREACHABLE, "forbidden by a local rule"),
-    errno.EPERM: (Failure.UNREACHABLE, "forbidden by a local rule"),
-    errno.EMFILE: (Failure.UNREACHABLE, "too many open files here"),
-    errno.ENFILE: (Failure.UNREACHABLE, "too many open files here"),
+    errno.EADDRNOTAVAIL: (Failure.LOCAL, "no local address or port left"),
+    errno.EACCES: (Failure.LOCAL, "forbidden by a local rule"),
+    errno.EPERM: (Failure.LOCAL, "forbidden by a local rule"),
+    errno.EMFILE: (Failure.LOCAL, "too many open files"),
+    errno.ENFILE: (Failure.LOCAL, "too many open files"),
+    errno.ENOBUFS: (Failure.LOCAL, "no memory for sockets"),
+    socket.EAI_MEMORY: (Failure.LOCAL, "no memory for a name look-up"),
+    errno.ENOMEM: (Failure.LOCAL, "no memory for sockets"),
 }
 
 DETAIL_OF_LOOKUP = {
     socket.EAI_NONAME: "no such host",
     socket.EAI_AGAIN: "name server does not answer",
 }
+
+LOOKUP_HERE = (errno.EMFILE, errno.ENFILE, socket.EAI_MEMORY)
+"""Why a look-up fails that has not left this machine."""
 
 
 def broken(error: Exception | None) -> Broken:
@@ -44,7 +50,7 @@ def broken(error: Exception | None) -> Broken:
         return Broken(Failure.EOF)
     if isinstance(error, Broken):
         return error
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror) and error.errno not in LOOKUP_HERE:
         return Broken(Failure.DNS, DETAIL_OF_LOOKUP.get(error.errno or 0, "lookup failed"))
     number = error.errno if isinstance(error, OSError) else None
     failure, detail = FAILURE_OF_ERRNO.get(number or 0, (Failure.RESET, ""))

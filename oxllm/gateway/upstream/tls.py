@@ -27,7 +27,7 @@ from typing import Any
 from oxllm.core.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.connection import read_last
-from oxllm.gateway.upstream.failure import Broken
+from oxllm.gateway.upstream.failure import Broken, broken
 
 RECORD = 16 * 1024
 """Bytes of plaintext in a TLS record at most (RFC 8446 section 5.1), read or written at once. OpenSSL's memory
@@ -86,8 +86,11 @@ class Contexts:
         if context is None:
             try:
                 context = self._contexts[ca_file] = make_context(ca_file)
-            except OSError:
-                raise Broken(Failure.TLS, "CA file cannot be read") from None
+            except OSError as error:
+                here = broken(error)
+                raise (
+                    here if here.failure is Failure.LOCAL else Broken(Failure.TLS, "CA file cannot be read")
+                ) from None
         return context
 
     def clear(self) -> None:

@@ -226,6 +226,7 @@ def test_the_rows_say_what_the_specified_table_says() -> None:
         Kind.TOO_LARGE: (True, False, Effect.NONE),
         Kind.SERVER_ERROR: (True, True, Effect.HINT),
         Kind.NETWORK: (True, True, Effect.NONE),
+        Kind.LOCAL: (True, False, Effect.NONE),
         Kind.TIMEOUT: (True, True, Effect.NONE),
         Kind.AUTH: (True, False, Effect.AUTH),
         Kind.FORBIDDEN: (True, False, Effect.FORBIDDEN),
@@ -262,7 +263,13 @@ def test_a_request_that_was_withheld_says_nothing_of_its_provider() -> None:
     assert network(Failure.WITHHELD, True).kind is Kind.WITHHELD
 
 
-@pytest.mark.parametrize("failure", [failure for failure in Failure if failure is not Failure.WITHHELD])
+def test_what_this_machine_lacks_says_nothing_of_the_provider() -> None:
+    assert network(Failure.LOCAL, True, "too many open files").kind is Kind.LOCAL
+
+
+@pytest.mark.parametrize(
+    "failure", [failure for failure in Failure if failure not in (Failure.WITHHELD, Failure.LOCAL)]
+)
 @pytest.mark.parametrize("before_response", [True, False])
 def test_a_reset_or_eof_may_be_tried_again_only_before_any_response_byte(
     failure: Failure, before_response: bool

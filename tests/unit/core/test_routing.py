@@ -152,6 +152,7 @@ QUIET = {
     Kind.TOO_LARGE,
     Kind.SERVER_ERROR,
     Kind.NETWORK,
+    Kind.LOCAL,
     Kind.TIMEOUT,
     Kind.FORBIDDEN,
     Kind.CONTEXT_LENGTH,

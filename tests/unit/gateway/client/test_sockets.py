@@ -173,6 +173,17 @@ async def test_a_client_that_leaves_while_it_is_not_read_is_noticed_within_100_m
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has this option")
+async def test_a_client_that_acknowledges_nothing_for_60_s_is_given_up(site: Site) -> None:
+    sock = await site.connect()
+    while not site.server.connections:
+        await asyncio.sleep(0)
+    (connection,) = site.server.open
+    accepted = connection.transport.get_extra_info("socket")
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+    sock.close()
+
+
 async def test_who_is_read_again_is_watched_no_more(site: Site) -> None:
     site.service.keep_waiting()
     sock = await site.connect()

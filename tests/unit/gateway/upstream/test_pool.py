@@ -14,7 +14,7 @@ import pytest
 from oxllm import plan
 from oxllm.core.outcome import Failure
 from oxllm.gateway.upstream.connector import STAGGER_S, interleave
-from oxllm.gateway.upstream.dial import dial
+from oxllm.gateway.upstream.dial import VANISHED_S, dial
 from oxllm.gateway.upstream.origin import DISTRUST_S, IDLE_MAX, IDLE_S
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
@@ -352,6 +352,13 @@ def test_the_most_telling_error_is_reported_when_all_addresses_fail(rig: Rig) ->
     assert rig.is_clean()
 
 
+def test_a_family_that_is_missing_here_does_not_hide_what_the_other_address_said(rig: Rig) -> None:
+    rig.network.after = {v6(1).host: OSError(errno.EADDRNOTAVAIL, ""), v4(1).host: UNREACHABLE}
+    caller = rig.request(named(rig, v6(1), v4(1)))
+    advance(rig.loop, 1)
+    assert caller.events == [("failed", Failure.LOCAL, True, "no local address or port left")]
+
+
 def test_of_two_that_connect_at_the_same_time_one_is_closed(rig: Rig) -> None:
     rig.network.after = {v6(1).host: STAGGER_S + 0.1, v4(1).host: 0.1}
     rig.request(named(rig, v6(1), v4(1)))
@@ -553,6 +560,8 @@ async def test_dialling_sets_the_options_of_a_long_lived_connection() -> None:
     sock = transport.get_extra_info("socket")
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    if sys.platform == "linux":
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == VANISHED_S * 1000 == 10_000
     transport.abort()
     server.close()
     await asyncio.sleep(0)
