@@ -16,7 +16,6 @@ from oxllm.sim.provider.request import fingerprint
 from oxllm.sim.testing import Sim
 from tests.support.user import config, eventually, gateway
 
-PACKAGE = "openai@7"
 SEED, WORDS = 7, 24
 MODELS = ("chat", "stream", "failover", "interrupted", "leave", "limited", "failed", "silent")
 STEADY = f"ttft 10ms, itl 10ms, out {WORDS}"
@@ -24,25 +23,6 @@ MESSAGES = [{"role": "user", "content": "Grüße 🙂"}]
 SCRIPT = Path(__file__).with_name("node_sdk.mjs")
 
 Node = Callable[[str], dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the SDK and the script in it. Skips where it cannot be had."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed")
-    directory = tmp_path_factory.mktemp("node")
-    quick = ["--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1", "--fetch-timeout=15000"]
-    install = [npm, "install", *quick, "--prefix", str(directory), PACKAGE]
-    try:
-        done = subprocess.run(install, capture_output=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not install {PACKAGE} within 60 s")
-    if done.returncode:
-        pytest.skip(f"npm cannot install {PACKAGE}: {done.stderr.decode(errors='replace').strip()[-200:]}")
-    shutil.copy(SCRIPT, directory)
-    return directory
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +41,15 @@ def sim() -> Iterator[Sim]:
 
 
 @pytest.fixture(scope="module")
-def node(sdk: Path, sim: Sim, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(openai_node: Path, sim: Sim, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Runs one case of the script."""
+    shutil.copy(SCRIPT, openai_node)
     models = {model: [f"{model}-a", f"{model}-b"] for model in MODELS}
     urls = {name: sim.url(name) for names in models.values() for name in names}
     with gateway(tmp_path_factory.mktemp("gateway"), config(urls, models)) as running:
 
         def run(case: str) -> dict[str, Any]:
-            command = ["node", str(sdk / SCRIPT.name), f"{running.url}/v1", case]
+            command = ["node", str(openai_node / SCRIPT.name), f"{running.url}/v1", case]
             done = subprocess.run(command, capture_output=True, timeout=30, check=True)
             found: dict[str, Any] = json.loads(done.stdout)
             return found

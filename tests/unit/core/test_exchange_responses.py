@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from oxllm.core.outcome import Failure
 from oxllm.core.protocols import responses
 from tests.support.by_hand import JSON, Drive
@@ -82,3 +84,31 @@ def test_a_plain_answer_that_is_cut_behind_its_first_part_is_not_ended_as_if_it_
     assert d.client.body
     assert d.fail("alpha", Failure.EOF, early=False).client.over == "break"
     assert body.startswith(d.client.body)
+
+
+SHORT = sse(*({**one, "response": {"id": ID}} if "response" in one else one for one in answer("Hi", thinks=True)))
+
+
+@pytest.mark.parametrize("way", ["fin", "rst", "clean", "stall", "garbage"])
+def test_a_break_at_any_byte_is_a_whole_answer_of_one_provider_or_a_failed_response(way: str) -> None:
+    events, other = parse(SHORT), sse(*answer("from beta"))
+    first = next(n for n, one in enumerate(events) if one["type"].endswith(".done"))
+    content = len(sse(*events[: first + 1]))
+    for at in range(len(SHORT)):
+        d = drive().stream("alpha", SHORT[:at])
+        match way:
+            case "fin" | "rst":
+                d.fail("alpha", Failure.EOF if way == "fin" else Failure.RESET, early=False)
+            case "clean":
+                d.end("alpha")
+            case "stall":
+                d.pass_time(61)
+            case "garbage":
+                d.data("alpha", b"data: {garbage\n\n").end("alpha")  # which may have been the name of no event
+        if at < content:
+            d.stream("beta", other).end("beta")
+            assert d.client.body.replace(b": ping\n", b"") == other, at
+        else:
+            *told, failed = parse(d.client.body)
+            assert (told, failed["type"], d.client.over) == (events[: len(told)], "response.failed", "end"), at
+        assert d.over

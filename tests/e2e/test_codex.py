@@ -1,0 +1,120 @@
+"""The Codex CLI against a running gateway whose providers break: what its user sees. It comes from npm, for these tests
+alone, and has no other network: what does not go to the gateway goes to a proxy that nobody is at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import installed
+from tests.support.breaking import Breaking, prompt, serving
+from tests.support.processes import free_port
+from tests.support.responses_api import answer, sse
+from tests.support.user import Gateway, config, gateway
+
+pytestmark = pytest.mark.agents
+
+EVENTS = answer("Hello ", "from ", "alpha")
+STREAM = sse(*EVENTS)
+BEFORE, BEHIND = len(sse(*EVENTS[:3])), len(sse(*EVENTS[:6]))
+"""Content has not come, or has."""
+SPEAKS = 'protocols = ["responses"]\n'
+SETTINGS = "[breaker]\nfailures = 1\n[retry]\nsame_target = 0\n"
+CODEX = """
+model = "{model}"
+model_provider = "oxllm"
+check_for_update_on_startup = false
+[analytics]
+enabled = false
+[model_providers.oxllm]
+name = "oxllm"
+base_url = "{url}/v1"
+wire_api = "responses"
+env_key = "OXLLM_KEY"
+stream_max_retries = 1
+request_max_retries = 1
+"""
+
+Codex = Callable[[str, str], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = installed(tmp_path_factory.mktemp("codex"), "@openai/codex") / "node_modules" / ".bin" / "codex"
+    done = subprocess.run([found, "--version"], capture_output=True, timeout=60, check=False, text=True)
+    if done.returncode:
+        pytest.skip(f"codex does not run here: {done.stderr.strip()[-200:]}")
+    return found
+
+
+@pytest.fixture
+def providers() -> Iterator[Mapping[str, tuple[Breaking, str]]]:
+    """Both speak the API; alpha breaks where it is told to."""
+    alpha, beta = Breaking(STREAM), Breaking(sse(*answer("Hello from beta")), steady=True)
+    with serving(alpha) as at_alpha, serving(beta) as at_beta:
+        yield {"alpha": (alpha, at_alpha), "beta": (beta, at_beta)}
+
+
+@pytest.fixture
+def running(providers: Mapping[str, tuple[Breaking, str]], tmp_path: Path) -> Iterator[Gateway]:
+    urls = {name: url for name, (_, url) in providers.items()}
+    models = {"smart": ["alpha", "beta"], "alone": ["alpha"]}
+    text = config(urls, models, settings=SETTINGS, of_provider=dict.fromkeys(urls, SPEAKS))
+    with gateway(tmp_path, text) as found:
+        yield found
+
+
+@pytest.fixture
+def codex(binary: Path, running: Gateway, tmp_path: Path) -> Codex:
+    """Has it answer a prompt with a model."""
+    home = tmp_path / "codex"
+    home.mkdir()
+
+    def run(model: str, text: str) -> subprocess.CompletedProcess[str]:
+        (home / "config.toml").write_text(CODEX.format(model=model, url=running.url), encoding="utf-8")
+        nowhere = f"http://127.0.0.1:{free_port()}"
+        env = {"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "OXLLM_KEY": "none"}
+        env |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), nowhere) | {"NO_PROXY": "127.0.0.1"}
+        command = [str(binary), "exec", "--skip-git-repo-check", text]
+        stdin = subprocess.DEVNULL
+        return subprocess.run(
+            command, capture_output=True, env=env, cwd=home, stdin=stdin, timeout=120, check=False, text=True
+        )
+
+    return run
+
+
+def test_an_answer_arrives(codex: Codex, providers: Mapping[str, tuple[Breaking, str]]) -> None:
+    done = codex("smart", "Hi")
+    assert (done.returncode, done.stdout.strip()) == (0, "Hello from alpha")
+    assert (providers["alpha"][0].asked, providers["beta"][0].asked) == (1, 0)
+
+
+@pytest.mark.parametrize("way", ["fin", "rst", "clean", "garbage"])
+def test_a_break_before_content_is_invisible(
+    codex: Codex, providers: Mapping[str, tuple[Breaking, str]], way: str
+) -> None:
+    done = codex("smart", prompt(BEFORE, way))
+    assert (done.returncode, done.stdout.strip()) == (0, "Hello from beta")
+    assert "Reconnecting" not in done.stderr
+    assert (providers["alpha"][0].asked, providers["beta"][0].asked) == (1, 1)
+
+
+@pytest.mark.parametrize("way", ["fin", "rst", "clean", "garbage"])
+def test_a_break_behind_content_has_it_ask_again_and_get_a_whole_answer(
+    codex: Codex, providers: Mapping[str, tuple[Breaking, str]], way: str
+) -> None:
+    done = codex("smart", prompt(BEHIND, way))
+    assert (done.returncode, done.stdout.strip()) == (0, "Hello from beta")
+    assert "Reconnecting... 1/1" in done.stderr
+    assert (providers["alpha"][0].asked, providers["beta"][0].asked) == (1, 1)
+
+
+def test_half_an_answer_is_never_taken_for_one(codex: Codex) -> None:
+    done = codex("alone", prompt(BEHIND, "clean"))
+    assert done.returncode != 0
+    assert "Hello" not in done.stdout
