@@ -11,8 +11,8 @@ from math import ceil
 
 from oxllm.core.cooldown import Skip
 from oxllm.core.errors import OWNER_UNAVAILABLE, ApiError, api_error
-from oxllm.core.outcome import Kind, Outcome
-from oxllm.core.routing import Candidate
+from oxllm.core.outcome import RULES, Kind, Last, Outcome
+from oxllm.core.routing import HOPELESS, Candidate
 
 RETRY_AFTER_MAX = 60
 """Seconds. The Node SDK does not honour a longer hint, so a longer one would be a lie about when it retries."""
@@ -48,10 +48,15 @@ def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: boo
     if deadline:
         return api_error(504, f"the time for {model!r} ran out: {detail}", "deadline_exceeded")
     if tried:
-        final = kinds == {Kind.TOO_LARGE}
-        error = f"all targets of {model!r} failed: {detail}"
-        return _later(502, error, "all_targets_failed", None if final else soonest)
+        if all(RULES[kind].last is not Last.LATER for kind in kinds):
+            soonest = _soonest_of(unusable)
+        return _later(502, f"all targets of {model!r} failed: {detail}", "all_targets_failed", soonest)
     return _later(503, f"no target of {model!r} can be tried now: {detail}", "no_target_available", soonest)
+
+
+def _soonest_of(states: Sequence[tuple[Candidate, Skip | None, float | None]]) -> float | None:
+    """When a target that was not asked recovers, where those that were asked would say the same again."""
+    return min((left for _, skip, left in states if left is not None and skip not in HOPELESS), default=None)
 
 
 def describe(outcome: Outcome) -> str:

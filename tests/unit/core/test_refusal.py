@@ -107,6 +107,19 @@ def test_a_request_too_large_for_everybody_is_not_worth_a_retry() -> None:
     assert refused((ALPHA, LARGE), (BETA, DOWN), soonest=0.0).should_retry is None
 
 
+def test_what_every_target_would_say_again_is_not_worth_a_retry() -> None:
+    refusals = [Kind.FORBIDDEN, Kind.AUTH, Kind.MISSING, Kind.NOT_FOUND, Kind.QUOTA, Kind.TOO_LARGE, Kind.UNSUPPORTED]
+    for one in refusals:
+        error = refused((ALPHA, Outcome(one, "x")), (BETA, Outcome(Kind.FORBIDDEN, "x")), soonest=0.0)
+        assert (error.status, error.should_retry) == (502, False)
+
+
+def test_a_target_that_was_not_asked_may_be_worth_a_retry_when_it_is_back() -> None:
+    forbidden = (ALPHA, Outcome(Kind.FORBIDDEN, "HTTP 403"))
+    assert refused(forbidden, skips=[(BETA, Skip.COOLING, 7.0)], soonest=0.0).retry_after == 7
+    assert refused(forbidden, skips=[(BETA, Skip.MISSING, 7.0)], soonest=0.0).should_retry is False
+
+
 def test_a_deadline_says_nothing_about_when_to_come_back() -> None:
     error = refused((ALPHA, LATE), deadline=True)
     assert (error.retry_after, error.should_retry) == (None, None)
