@@ -14,7 +14,6 @@ import random
 import resource
 import signal
 import socket
-import stat
 import sys
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.client.connection import CROWD_MAX
 from oxllm.gateway.memory import Trimmer
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.sink import sink_of
 from oxllm.gateway.reactor.sockets import accept, loop_maker
 
 BACKLOG = 1024
@@ -152,7 +152,7 @@ def raise_file_limit(server: plans.Server) -> tuple[int, str | None]:
 def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket.socket], json_log: bool) -> int:
     asyncio.set_event_loop(loop)
     rng = random.Random()  # seeded by the system; tests hand in their own
-    log = Log(loop, _log_fd(), time.time, json_log)
+    log = Log(loop, sink_of(2), time.time, json_log)
     loop.set_exception_handler(_Complaints(log))
     connections, warning = raise_file_limit(plan.server)
     gateway = Gateway(loop, plan, log, rng, time.time, connections=connections)
@@ -184,7 +184,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     trimmer.start()
     loop.run_until_complete(drain.done)
     reloader.close()
-    log.flush()
+    log.close()
     run.remove()
     loop.close()
     return 0
@@ -263,20 +263,6 @@ def _hosts(sock: socket.socket) -> tuple[str, ...]:
     host = str(sock.getsockname()[0])
     both = host == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
     return ("::", "0.0.0.0") if both else (host,)  # noqa: S104
-
-
-def _log_fd() -> int:
-    """stderr, opened anew so that it can be non-blocking without making the terminal of others so.
-
-    A socket cannot be opened again, but systemd makes one for each service: that one is ours alone.
-    """
-    if stat.S_ISSOCK(os.fstat(2).st_mode):
-        os.set_blocking(2, False)
-        return 2
-    try:
-        return os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_NOCTTY)
-    except OSError:
-        return 2  # macOS has no /proc
 
 
 def _url(sock: socket.socket) -> str:

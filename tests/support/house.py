@@ -22,6 +22,7 @@ from oxllm import plan as plans
 from oxllm.core.budget import HeldBudget
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.sink import NonBlocking
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.transport import Peer, Transport
@@ -215,7 +216,7 @@ class House:
         self._ports = {provider.port: provider.name for provider in plan.providers}
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the house
         rng = random.Random(seed)
-        self.log = Log(self.loop, self._log_file.fileno(), self.wall, json_log)
+        self.log = Log(self.loop, NonBlocking(self._log_file.fileno()), self.wall, json_log)
         self.gateway = Gateway(self.loop, plan, self.log, rng, self.wall, self._dial, held=held)
         self.gateway.vitals.addresses = ("http://127.0.0.1:8080",)
         self.wheel, self.pool, self.server = self.gateway.wheel, self.gateway.pool, self.gateway.server

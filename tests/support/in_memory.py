@@ -27,6 +27,7 @@ from oxllm.core.outcome import Outcome
 from oxllm.core.routing import Candidate, Change, Route, Router, Skips, TargetState, Ticket
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.sink import NonBlocking
 from oxllm.gateway.transport import Transport
 from oxllm.gateway.upstream.resolver import Address
 from oxllm.sim import testing
@@ -462,7 +463,7 @@ class World:
         self.accepted: set[asyncio.BaseTransport] = set()
         """Connections that are open at the providers."""
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
-        self.log = Log(self.loop, self._log_file.fileno(), self.wall)
+        self.log = Log(self.loop, NonBlocking(self._log_file.fileno()), self.wall)
         self.router = WatchedRouter(plan, self.rng)
         self.gateway = Gateway(self.loop, plan, self.log, self.rng, self.wall, self.dial, router=self.router)
         self.pool, self.server = self.gateway.pool, self.gateway.server

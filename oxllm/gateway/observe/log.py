@@ -1,15 +1,14 @@
 """The log: one line a request, one a change of state. It never blocks and never holds a secret.
 
-Lines are gathered for a moment and written together. A reader that is slow (a full pipe, a
-stopped terminal) makes the queue grow to 256 KiB; after that lines are dropped and counted, and the count is
-the first line when there is room again. Text that comes from outside is escaped, so that a model name
-cannot forge a line.
+Lines are gathered for a moment and written together (`sink`). A reader that is slow (a full pipe, a
+stopped terminal) makes the queue grow to 256 KiB; after that lines are dropped and counted, as are those that a full
+disk loses, and the count is the first line when there is room again. Text that comes from outside is escaped, so that a
+model name cannot forge a line.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 
@@ -18,12 +17,15 @@ import msgspec
 from oxllm.core.outcome import SUCCESS
 from oxllm.core.routing import Change
 from oxllm.gateway.observe.records import Record
+from oxllm.gateway.observe.sink import Sink
 from oxllm.words import printable, seconds
 
 QUEUE_MAX = 256 * 1024
 """Bytes that wait for a slow reader."""
 FLUSH_S = 0.05
 """How long lines are gathered: one system call for all of them."""
+CLOSE_S = 0.5
+"""What the last lines may take."""
 RETRY_S = 0.1
 """How long to wait before the next try at a full pipe."""
 
@@ -35,36 +37,47 @@ class Log:
 
     __slots__ = (
         "_dropped",
-        "_fd",
         "_format",
         "_loop",
+        "_lost",
         "_queue",
         "_scheduled",
         "_second",
+        "_sink",
         "_size",
         "_stamp",
+        "_told",
         "_wall",
-        "dropped_in_all",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, wall: Callable[[], float], json: bool = False) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sink: Sink, wall: Callable[[], float], json: bool = False
+    ) -> None:
         self._loop = loop
-        self._fd = fd
+        self._sink = sink
         self._wall = wall
         self._format = self._as_json if json else self._as_text
         self._queue: list[bytes] = []
         self._size = 0
         self._dropped = 0
-        self.dropped_in_all = 0
-        """Lines lost since the start."""
+        """Lines that did not fit, since the start."""
+        self._told = 0
+        """Lines lost that a line has told of."""
+        self._lost = 0
+        """Lines that the sink had lost at the last look."""
         self._scheduled = False
         self._second = -1
         self._stamp = ""
 
     @property
     def dropped(self) -> int:
-        """Lines lost since the last one that got through."""
-        return self._dropped
+        """Lines lost that no line has told of yet."""
+        return self.dropped_in_all - self._told
+
+    @property
+    def dropped_in_all(self) -> int:
+        """Lines lost since the start."""
+        return self._dropped + self._sink.lost
 
     def request(self, record: Record) -> None:
         """A request has ended."""
@@ -93,28 +106,32 @@ class Log:
     def flush(self) -> None:
         """Write what the reader takes now."""
         self._scheduled = True  # so that what follows schedules nothing
-        if self._dropped and self._size < QUEUE_MAX // 2:
-            dropped, self._dropped = self._dropped, 0
-            self.event("log", f"{dropped} lines were dropped, the reader is slow")
+        works = self._sink.lost == self._lost  # else the line that tells of it would be lost as well
+        self._lost = self._sink.lost
+        dropped = self.dropped
+        if dropped and works and self._size < QUEUE_MAX // 2:
+            self._told += dropped
+            self.event("log", f"{dropped} lines were dropped: the reader is slow, or the disk full")
         data = b"".join(self._queue)
         self._queue.clear()
         self._size = 0
         self._scheduled = False
-        try:
-            written = os.write(self._fd, data) if data else 0
-        except BlockingIOError:
-            written = 0
-        except OSError:
-            return  # nobody reads any more: a log is not worth a gateway
+        written = self._sink.write(data) if data else 0
         if written < len(data):
             self._queue.append(data[written:])
             self._size = len(data) - written
             self._schedule(RETRY_S)
 
+    def close(self) -> None:
+        """The process ends: write what can be written, without waiting long."""
+        self.flush()
+        self._sink.close(CLOSE_S)
+        self.flush()
+        self._sink.close(CLOSE_S)
+
     def _put(self, line: bytes) -> None:
         if self._size + len(line) >= QUEUE_MAX:
             self._dropped += 1
-            self.dropped_in_all += 1
             return
         self._queue.append(line)
         self._queue.append(b"\n")

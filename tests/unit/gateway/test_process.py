@@ -15,6 +15,7 @@ from oxllm import plan as plans
 from oxllm import runfile
 from oxllm.gateway import process
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.sink import NonBlocking
 from oxllm.gateway.process import BindError, listen, main, raise_file_limit
 from oxllm.gateway.reactor.sockets import accept
 from oxllm.gateway.transport import Transport
@@ -185,7 +186,7 @@ def test_without_a_place_for_the_run_file_it_serves_and_logs_that(
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "file"))
     loop = asyncio.new_event_loop()
     reader, writer = os.pipe()
-    log = Log(loop, writer, lambda: 0.0)
+    log = Log(loop, NonBlocking(writer), lambda: 0.0)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         process._RunFile([sock], log).write(Plan())
     log.flush()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from oxllm.gateway.observe.log import QUEUE_MAX, Log
+from oxllm.gateway.observe.sink import NonBlocking, Sink, Threaded, sink_of
 from tests.support.house import WALL, House, answer, plan_of, stream, token
 from tests.support.virtual import VirtualLoop
 
@@ -22,7 +27,7 @@ class Pipe:
         self.reading, self.writing = os.pipe()
         os.set_blocking(self.reading, False)
         os.set_blocking(self.writing, False)
-        self.log = Log(self.loop, self.writing, lambda: WALL, json)
+        self.log = Log(self.loop, NonBlocking(self.writing), lambda: WALL, json)
 
     def read(self) -> str:
         data = b""
@@ -112,6 +117,99 @@ def test_a_reader_that_left_costs_nothing(pipe: Pipe) -> None:
     pipe.reading = os.dup(pipe.writing)
 
 
+class Disk:
+    """A sink whose disk is full for a while."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.lost = 0
+        self.text = b""
+
+    def write(self, data: bytes) -> int:
+        if self.full:
+            self.lost += data.count(b"\n")
+        else:
+            self.text += data
+        return len(data)
+
+    def close(self, patience: float) -> None:
+        pass
+
+
+def test_lines_that_a_full_disk_loses_are_counted_and_told_of_once() -> None:
+    loop, disk = VirtualLoop(), Disk()
+    log = Log(loop, disk, lambda: WALL)
+    disk.full = True
+    for number in range(20):
+        log.event("lost", str(number))
+        loop.run_until_complete(asyncio.sleep(1))
+    disk.full = False
+    for number in range(3):
+        log.event("kept", str(number))
+        loop.run_until_complete(asyncio.sleep(1))
+    loop.close()
+    kinds = [line.split(" ")[1] for line in disk.text.decode().splitlines()]
+    assert sorted(kinds) == ["kept:"] * 3 + ["log:"]
+    assert b"20 lines were dropped" in disk.text
+    assert (log.dropped, log.dropped_in_all) == (0, 20)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EPIPE])
+@pytest.mark.parametrize("kind", [NonBlocking, Threaded])
+def test_a_descriptor_that_fails_loses_lines_and_counts_them(
+    kind: Callable[[int], Sink], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int, data: bytes) -> int:
+        raise OSError(number, "")
+
+    monkeypatch.setattr(os, "write", fail)
+    sink = kind(99)
+    assert sink.write(b"one\ntwo\n") == 8
+    sink.close(5)
+    assert sink.lost == 2
+
+
+def test_a_descriptor_that_blocks_stops_nobody(tmp_path: Path) -> None:
+    """A pipe that cannot be opened anew, as after `sudo -u`: its reader takes nothing, and then all."""
+    reading, writing = os.pipe()
+    sink = Threaded(writing)
+    log = Log(loop := VirtualLoop(), sink, lambda: WALL)
+    lines = [f"{number} {'x' * 1000}" for number in range(200)]
+    began = time.monotonic()
+    for line in lines:
+        log.event("e", line)
+    loop.run_until_complete(asyncio.sleep(5))
+    log.close()
+    assert time.monotonic() - began < 3
+    text = b""
+    while text.count(b"\n") < len(lines):
+        text += os.read(reading, 1 << 20)
+        log.flush()
+    assert [line.partition(": ")[2] for line in text.decode().splitlines()] == lines
+    loop.close()
+    sink.close(5)
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere /dev/fd opens the same file again")
+def test_a_pipe_is_opened_anew_and_a_file_gets_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    assert isinstance(sink_of(writing), NonBlocking)
+    assert os.get_blocking(writing), "the flag of others who have it"
+    with (tmp_path / "log").open("wb") as file:
+        assert isinstance(sink_of(file.fileno()), Threaded)
+
+    def forbidden(path: str, flags: int) -> int:
+        raise PermissionError(errno.EACCES, "")
+
+    monkeypatch.setattr(os, "open", forbidden)
+    assert isinstance(sink_of(writing), Threaded)
+    monkeypatch.undo()
+    os.close(reading)
+    os.close(writing)
+
+
 def test_outside_text_cannot_forge_a_line_or_steer_a_terminal(pipe: Pipe) -> None:
     pipe.log.event("warning", "x\n2023 200 forged\x1b[2J\u202e")
     pipe.later()
@@ -193,7 +291,7 @@ def test_a_refusal_has_its_line_too_with_its_status_and_id() -> None:
 @pytest.mark.parametrize("json_log", [False, True])
 def test_no_prompt_answer_or_key_is_logged(json_log: bool) -> None:
     with House(plan_of("alpha", "beta", api_keys=("client-secret",)), json_log=json_log) as house:
-        house.providers["alpha"].replies = [answer(b'{"error":{"message":"bad secret thing sk-secret-alpha"}}', 400)]
+        house.providers["alpha"].replies = [answer(b'{"error":{"message":"bad secret key sk-secret-alpha"}}', 400)]
         house.chat("Authorization: Bearer client-secret")
         house.chat("Authorization: Bearer wrong-secret")
         house.chat("Authorization: Bearer client-secret", model="beta/m")

@@ -1,0 +1,111 @@
+"""Where log lines go: a file descriptor that must not make the gateway wait, whatever it is.
+
+A pipe, terminal or socket that can be opened anew is written without blocking: what does not fit now waits. Opened
+anew, since the flag belongs to the open file, which a shell or a terminal shares with us. What cannot be opened so
+(another user's pipe or terminal, after `sudo -u`; macOS, which opens the same file again), and a regular file, whose
+write blocks for as long as its disk or server does, is written by a thread, one piece at a time: while it is at it,
+nothing more is taken.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import os
+import stat
+import sys
+from _queue import SimpleQueue
+from typing import Protocol
+
+PIECE_BYTES = 64 * 1024
+"""What the thread is given at once."""
+
+
+class Sink(Protocol):
+    """Takes bytes without waiting."""
+
+    @property
+    def lost(self) -> int:
+        """Lines that it took and could not write, so far: nobody reads any more, or the disk is full."""
+
+    def write(self, data: bytes) -> int:
+        """How many bytes it takes now; 0 if it is busy."""
+
+    def close(self, patience: float) -> None:
+        """Wait so many seconds at most until what was taken is written."""
+
+
+class NonBlocking:
+    """A descriptor of our own that is not waited for."""
+
+    __slots__ = ("_fd", "lost")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.lost = 0
+
+    def write(self, data: bytes) -> int:
+        """As `Sink.write`."""
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.lost += data.count(b"\n")
+            return len(data)
+
+    def close(self, patience: float) -> None:
+        """Nothing is under way."""
+
+
+class Threaded:
+    """A descriptor that may block: a thread of its own writes to it."""
+
+    __slots__ = ("_fd", "_idle", "_pieces", "lost")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._pieces: SimpleQueue[bytes] | None = None
+        self._idle = _thread.allocate_lock()
+        """Held while a piece is being written."""
+        self.lost = 0
+
+    def write(self, data: bytes) -> int:
+        """As `Sink.write`."""
+        if not self._idle.acquire(blocking=False):
+            return 0
+        if self._pieces is None:
+            self._pieces = SimpleQueue()
+            _thread.start_new_thread(self._run, (self._pieces,))
+        end = data.rfind(b"\n", 0, PIECE_BYTES) + 1 or PIECE_BYTES
+        self._pieces.put(data[:end])
+        return min(end, len(data))
+
+    def close(self, patience: float) -> None:
+        """Wait for the thread; the process may end while it is at it."""
+        if self._idle.acquire(timeout=patience):
+            self._idle.release()
+
+    def _run(self, pieces: SimpleQueue[bytes]) -> None:
+        while True:
+            data = pieces.get()
+            try:
+                while data:
+                    data = data[os.write(self._fd, data) :]
+            except OSError:
+                self.lost += data.count(b"\n")
+            self._idle.release()
+
+
+def sink_of(fd: int) -> Sink:
+    """For lines to `fd`, which others may share."""
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return Threaded(fd)
+    if stat.S_ISSOCK(mode):  # it cannot be opened again, but a service manager makes one for us alone
+        os.set_blocking(fd, False)
+        return NonBlocking(fd)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            return NonBlocking(os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_NOCTTY))
+    return Threaded(fd)
