@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import click
 
 from oxllm.config.problem import Problem
+from oxllm.words import text_width
 
 WIDTH = 80
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Each finding on stderr: `file:line: severity: key`, then what is wrong and what to write instead."""
+    """Each finding on stderr: `file:line: severity: key`, what is wrong, the line, and what to write instead."""
     for problem in problems:
         severity = click.style(problem.severity, fg=_COLOURS[problem.severity], bold=True)
         head = f"{problem.place}: {severity}:"
         click.echo(f"{head} {problem.key}" if problem.key else head, err=True)
         click.echo(indented(problem.message), err=True)
+        for line in _excerpt(problem):
+            click.echo(line, err=True)
         if problem.help:
             click.echo(indented(f"help: {problem.help}"), err=True)
+
+
+def _excerpt(problem: Problem) -> Iterator[str]:
+    """The line of the file, and under it what is meant; the part of a long line around that."""
+    excerpt = problem.excerpt
+    if excerpt is None or not excerpt.text.strip():
+        return
+    gutter = f"    {problem.line} | "
+    room = WIDTH - len(gutter)
+    cut = max(0, min(excerpt.column, len(excerpt.text) - room, excerpt.column + excerpt.width - room))
+    text = excerpt.text[cut : cut + room]
+    before, marked = text[: excerpt.column - cut], text[excerpt.column - cut :][: excerpt.width]
+    caret = click.style("^" * max(1, text_width(marked)), fg=_COLOURS[problem.severity], bold=True)
+    yield click.style(gutter, fg="blue") + text
+    yield click.style(" " * (len(gutter) - 2) + "| ", fg="blue") + " " * text_width(before) + caret
 
 
 def indented(text: str, by: int = 4) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from oxllm.config.hosts import spoken
 from oxllm.config.lines import Path
-from oxllm.config.listen import addresses, is_public
+from oxllm.config.listen import addresses, is_public, literal
 from oxllm.config.problem import BadValueError, Problems, listed, nearest
 from oxllm.config.schema import Provider, VirtualModel, check_name
 from oxllm.config.sections import Sections, value_at
@@ -34,6 +34,14 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 SECRET_HEADER = re.compile(r"key|token|secret|auth|password|cookie", re.IGNORECASE)
 EMBEDDING = re.compile(r"embed|(?<![a-z0-9])(bge|e5|gte)(?![a-z0-9])", re.IGNORECASE)
 """Names of models that make vectors, as far as a name can tell."""
+ENDPOINTS = (
+    *("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models", "/rerank"),
+    *("/moderations", "/images/generations", "/audio/speech"),
+)
+"""Ends of a URL that belong to a request, not to a base URL. The longer of two comes first."""
+BARE_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+REASONING = re.compile(r"(?:^|/)(?:o[1-9](?![0-9a-z])|gpt-5(?!.*chat))")
+"""OpenAI's models that refuse `max_tokens` and want `max_completion_tokens` (platform.openai.com, Reasoning)."""
 INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 63) - 1
 """What TOML promises of an integer (toml.io v1.0.0)."""
 
@@ -51,6 +59,7 @@ def check(document: Mapping[str, object], raw: Mapping[str, object], sections: S
     for name, model in sections.virtual_models.items():
         _virtual_model(name, model, raw, sections, problems)
     _inline_secrets(raw, problems)
+    _bare_variables(raw, (), problems)
 
 
 def _server(sections: Sections, problems: Problems) -> None:
@@ -107,6 +116,8 @@ def _provider(provider: Provider, path: Path, problems: Problems) -> None:
         _extra_body(key, value, (*path, "extra_body", key), problems)
     if provider.enabled and problems.is_sound((*path, "base_url"), (*path, "protocols")):
         _unspoken(provider, path, problems)
+    if provider.enabled and problems.is_sound((*path, "base_url")):
+        _base_url(provider, path, problems)
 
 
 def _unspoken(provider: Provider, path: Path, problems: Problems) -> None:
@@ -116,6 +127,25 @@ def _unspoken(provider: Provider, path: Path, problems: Problems) -> None:
         written = ", ".join(f'"{protocol}"' for protocol in (*provider.protocols, *absent))
         message = f"{host} also speaks {' and '.join(absent)}"
         problems.note((*path, "protocols"), message, f"to use that, write protocols = [{written}]")
+
+
+def _base_url(provider: Provider, path: Path, problems: Problems) -> None:
+    url = parse_base_url(provider.base_url)
+    where = (*path, "base_url")
+    if found := next((end for end in ENDPOINTS if url.path.endswith(end)), None):
+        message = f"ends in {found}, which the gateway appends itself"
+        problems.warning(where, message, f'write "{provider.base_url.rstrip("/").removesuffix(found)}"')
+    if url.scheme == "http" and (provider.api_key or provider.api_key_file) and not _is_near(url.host):
+        message = f"the key goes to {url.host} in the clear, for anyone on the way to read"
+        problems.warning(where, message, "write https://")
+
+
+def _is_near(host: str) -> bool:
+    """Is that this machine or a network of our own, as far as a name can tell?"""
+    address = literal(host)
+    if address is not None:
+        return address.is_private or address.is_loopback or address.is_link_local
+    return "." not in host or host.endswith((".local", ".internal", ".localhost", ".lan", ".svc", ".home.arpa"))
 
 
 def _header(name: str, seen: dict[str, str], path: Path, problems: Problems) -> None:
@@ -155,6 +185,8 @@ def _models(document: Mapping[str, object], problems: Problems) -> None:
     models = document.get("virtual_models")
     for name, value in models.items() if isinstance(models, dict) else ():
         path: Path = ("virtual_models", name)
+        if not problems.is_sound(path):
+            continue
         _model_name(name, path, problems)
         targets = value
         if isinstance(value, dict):
@@ -210,6 +242,7 @@ def _virtual_model(
     _repeated(place, problems)
     _unlisted(place, problems)
     _vectors(place, problems)
+    _families(place, problems)
     if place.known:
         _variety(place, problems)
         _time(place, sections, problems)
@@ -237,6 +270,15 @@ def _vectors(place: _Model, problems: Problems) -> None:
     if len(names) > 1 and any(EMBEDDING.search(name) for name in (place.name, *names)):
         message = f"an embedding model whose targets differ ({listed(sorted(names))}): their vectors do not compare"
         problems.warning(place.list_path, message, "name the same model in each target")
+
+
+def _families(place: _Model, problems: Problems) -> None:
+    names = [target.model for _, target, _ in place.enabled if target.model != ANY]
+    reasoning = [name for name in names if REASONING.search(name)]
+    others = [name for name in names if not REASONING.search(name)]
+    if reasoning and others:
+        message = f"{reasoning[0]!r} takes max_completion_tokens and no temperature, unlike {others[0]!r}"
+        problems.warning(place.list_path, message, "a request that suits the one may be refused by the other (400)")
 
 
 def _variety(place: _Model, problems: Problems) -> None:
@@ -275,8 +317,20 @@ def _time(place: _Model, sections: Sections, problems: Problems) -> None:
 def _inline_secrets(raw: Mapping[str, object], problems: Problems) -> None:
     for path in _secrets(raw):
         value = value_at(raw, path)
-        if isinstance(value, str) and value and "${" not in value:
+        if isinstance(value, str) and value and "${" not in value and not BARE_VARIABLE.fullmatch(value):
             problems.warning(path, "a secret is written into the file", "write ${NAME} and set it in the environment")
+
+
+def _bare_variables(value: object, path: Path, problems: Problems) -> None:
+    """`"$NAME"` is what a shell would expand."""
+    if isinstance(value, str) and (found := BARE_VARIABLE.fullmatch(value)):
+        problems.warning(path, f"{value} is no variable but plain text", f'write "${{{found[1]}}}"')
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _bare_variables(item, (*path, key), problems)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _bare_variables(item, (*path, index), problems)
 
 
 def _secrets(raw: Mapping[str, object]) -> Iterator[Path]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from pathlib import Path as FilePath
 from typing import Any
 
 import msgspec
@@ -22,13 +22,16 @@ import msgspec
 from oxllm import plan
 from oxllm.config import schema
 from oxllm.config.checks import check
+from oxllm.config.excerpt import excerpt_of
 from oxllm.config.expand import expand_document
-from oxllm.config.lines import Path, find_lines
+from oxllm.config.files import check_file, read_file, reason
+from oxllm.config.lines import Path, Places, find_places
 from oxllm.config.listen import addresses
 from oxllm.config.problem import BadValueError, Problem, Problems
 from oxllm.config.proxies import parse_proxy, proxy_variable
 from oxllm.config.schema import parse_hold_back
 from oxllm.config.sections import Sections, read_sections
+from oxllm.config.syntax import explain
 from oxllm.config.timeouts import Layers
 from oxllm.config.urls import Url, parse_base_url, parse_origin
 
@@ -47,28 +50,28 @@ class Loaded(msgspec.Struct, frozen=True):
 def load(file: str, env: Mapping[str, str]) -> Loaded:
     """Read and compile `file`. Whatever is in it, this does not raise: it says what is wrong."""
     try:
-        data = FilePath(file).read_bytes()
-    except OSError as error:
-        return _failed(file, None, f"cannot be read: {_reason(error)}", "give another path with --config")
+        data, _ = read_file(file)
+    except BadValueError as bad:
+        return _failed(file, None, bad.args[0], "give another path with --config")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return _failed(file, data.count(b"\n", 0, error.start) + 1, "is not UTF-8", "save the file as UTF-8")
     try:
         document = tomllib.loads(text)
-        lines = find_lines(text)
+        places = find_places(text)
     except tomllib.TOMLDecodeError as error:
-        return _failed(file, *_syntax(text, error))
+        return _syntax(file, text, error)
     except RecursionError:
         return _failed(file, None, "is nested too deeply to be read")
     except ValueError:  # an integer of more digits than Python converts
         return _failed(file, None, "holds a number too long to be read", "write shorter numbers")
-    return compile_document(file, document, lines, env)
+    return compile_document(file, document, places, env, text)
 
 
-def compile_document(file: str, raw: dict[str, Any], lines: dict[Path, int], env: Mapping[str, str]) -> Loaded:
-    """A parsed file → Loaded."""
-    problems = Problems(file, lines)
+def compile_document(file: str, raw: dict[str, Any], places: Places, env: Mapping[str, str], text: str = "") -> Loaded:
+    """A parsed file → Loaded. `text`: what it was parsed from, for excerpts."""
+    problems = Problems(file, places, text)
     document = expand_document(raw, env, problems)
     sections = read_sections(document, raw, problems)
     check(document, raw, sections, problems)
@@ -151,8 +154,17 @@ class _Compiler:
     def read_key(self, path: Path, provider: schema.Provider) -> str | None:
         if provider.api_key_file is None:
             return provider.api_key
-        key = self.attempt((*path, "api_key_file"), lambda: _read_key(self.beside(str(provider.api_key_file))))
-        return key or None
+        where, file = (*path, "api_key_file"), self.beside(provider.api_key_file)
+        found = self.attempt(where, lambda: _read_key(file))
+        if found is None:
+            return None
+        key, mode = found
+        if mode & 0o004:
+            self.problems.warning(where, "everybody on this machine can read the key", f"chmod 600 {shlex.quote(file)}")
+        if name := re.match(r"(?:export\s+)?([A-Za-z_]\w*)=", key):
+            message = f"the file holds {name[1]}=…, all of which is sent as the key"
+            self.problems.warning(where, message, "write the key alone into it")
+        return str(key)
 
     def ca_file(self, path: Path, provider: schema.Provider) -> str | None:
         if provider.ca_file is None:
@@ -214,29 +226,34 @@ def _json_texts(values: Mapping[str, object]) -> dict[str, str]:
         return {}
 
 
-def _read_key(file: str) -> str:
+def _read_key(file: str) -> tuple[str, int]:
+    """The key in a file, and the file's mode."""
     try:
-        key = FilePath(file).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise BadValueError(f"cannot be read: {_reason(error)}", f"the path means {file}") from None
+        data, mode = read_file(file)
+        key = data.decode().strip()
     except UnicodeDecodeError:
         raise BadValueError("does not hold text") from None
+    except BadValueError as bad:
+        raise BadValueError(bad.args[0], f"the path means {file}") from None
     if not key:
         raise BadValueError("is an empty file", "write the key into it, or leave the setting out")
     schema.check_header_value(key)
-    return key
+    return key, mode
 
 
 def _check_ca(file: str) -> None:
     import ssl  # noqa: PLC0415 - heavy, and rarely needed
 
     try:
+        check_file(file)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cafile=file)
     except ssl.SSLError:
         raise BadValueError("is not a PEM file of certificates", f"the path means {file}") from None
+    except BadValueError as bad:
+        raise BadValueError(bad.args[0], f"the path means {file}") from None
     except OSError as error:
-        raise BadValueError(f"cannot be read: {_reason(error)}", f"the path means {file}") from None
+        raise BadValueError(f"cannot be read: {reason(error)}", f"the path means {file}") from None
 
 
 def _environment_proxy(variable: str, value: str) -> plan.Proxy:
@@ -251,25 +268,10 @@ def _failed(file: str, line: int | None, message: str, advice: str = "") -> Load
     return Loaded(None, (Problem(file, line, "", message, advice),))
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or "unknown error").lower()
-
-
-_PLACE = re.compile(r" \((?:at line (\d+), column \d+|at end of document)\)$")
-_BARE_VARIABLE = re.compile(r"=\s*(\$\{[^}\s]*\})")
-
-
-def _syntax(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str, str]:
-    """Line, message and advice. tomllib gives its place in words only (attributes come with Python 3.14)."""
-    found = _PLACE.search(str(error))
-    line = int(found[1]) if found and found[1] else len(text.splitlines()) or 1
-    message = str(error)[: found.start()] if found else str(error)
-    lines = text.split("\n")
-    bare = _BARE_VARIABLE.search(lines[line - 1]) if line <= len(lines) else None
-    advice = f'a variable stands inside a string: write "{bare[1]}"' if bare else ""
-    if message.startswith(("Cannot overwrite", "Cannot declare")):
-        advice = "a key or table may be written only once; tables of a list have two brackets: [[providers]]"
-    return line, f"not valid TOML: {message[:1].lower()}{message[1:]}", advice
+def _syntax(file: str, text: str, error: tomllib.TOMLDecodeError) -> Loaded:
+    wrong = explain(text, error)
+    excerpt = excerpt_of(text, wrong.line, wrong.column)
+    return Loaded(None, (Problem(file, wrong.line, "", wrong.message, wrong.help, excerpt=excerpt),))
 
 
 def problem_json(problem: Problem) -> dict[str, object]:

@@ -59,12 +59,17 @@ def _value(value: object, path: Path, env: Mapping[str, str], problems: Problems
 
 def _string(text: str, path: Path, env: Mapping[str, str], problems: Problems) -> str:
     try:
-        return expand(text, env)
+        expanded = expand(text, env)
     except BadValueError as bad:
         problems.error(path, *bad.args)
         if isinstance(bad, UnsetVariableError):
             problems.unset.append(bad.name)
         return text
+    name = _PLACE.fullmatch(text)
+    if not expanded and name and name["name"] and name["default"] is None:
+        message = f"the environment variable {name['name']} is set, but empty"
+        problems.warning(path, message, "set it to something, or unset it, which is an error")
+    return expanded
 
 
 def _is_provider(path: Path) -> bool:

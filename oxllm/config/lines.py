@@ -1,8 +1,9 @@
-"""Which line of a TOML file a key stands on: the one thing that `tomllib` does not say.
+"""Where in a TOML file a key stands: the one thing that `tomllib` does not say.
 
-`find_lines` reads text that `tomllib` has accepted, so it only has to know where keys, values and
+`find_places` reads text that `tomllib` has accepted, so it only has to know where keys, values and
 brackets begin and end (toml.io v1.0.0), never whether they are right. It makes no values: what it gives
-is a map from key paths, the same that lead through the parsed document, to line numbers from 1.
+is maps from key paths, the same that lead through the parsed document: to line numbers from 1, and to the offsets
+of key and value.
 
     providers = [ { name = "a" } ]      ("providers",)  ("providers", 0)  ("providers", 0, "name")
     [[providers]]                       ("providers",)  ("providers", 1)
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_right
+from typing import NamedTuple
 
 Path = tuple[str | int, ...]
 """From the document's root: table keys and array indices."""
@@ -33,8 +35,26 @@ _SCALAR = re.compile(r"\d{4}-\d\d-\d\d \d\d:[^,\]}\s#]*|[^,\]}\s#]+")
 """A number, a boolean or a date; the one kind of value with a space inside is a date and its time."""
 
 
-def find_lines(text: str) -> dict[Path, int]:
-    """The line of every table, key and array element of a valid TOML document."""
+class Span(NamedTuple):
+    """Offsets of a key and its value; an array's element is its own key."""
+
+    key: int
+    key_end: int
+    value: int
+    value_end: int
+
+
+class Places(NamedTuple):
+    """Where everything is in one document."""
+
+    lines: dict[Path, int]
+    """Of every table, key and array element."""
+    spans: dict[Path, Span]
+    """Of every key with a value, and array element."""
+
+
+def find_places(text: str) -> Places:
+    """Where everything is in a valid TOML document."""
     return _Finder(text).document()
 
 
@@ -70,9 +90,10 @@ class _Finder:
         self.at = 0
         self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
         self.lines: dict[Path, int] = {}
+        self.spans: dict[Path, Span] = {}
         self.sizes: dict[Path, int] = {}  # of arrays of tables: how many elements so far
 
-    def document(self) -> dict[Path, int]:
+    def document(self) -> Places:
         table: Path = ()
         self.blank()
         while self.at < len(self.text):
@@ -81,7 +102,7 @@ class _Finder:
             else:
                 self.pair(table)
             self.blank()
-        return self.lines
+        return Places(self.lines, self.spans)
 
     def header(self) -> Path:
         start, depth = self.at, 2 if self.text.startswith("[[", self.at) else 1
@@ -112,8 +133,12 @@ class _Finder:
         for key in self.keys():
             table = (*table, key)
             self.note(table, start)
+        end = start + len(self.text[start : self.at].rstrip())
         self.at += 1  # the equals sign
+        self.blank()
+        value = self.at
         self.value(table)
+        self.spans.setdefault(table, Span(start, end, value, self.at))
 
     def keys(self) -> list[str]:
         """The parts of a dotted key; ends at what follows it: `=` or `]`."""
@@ -133,7 +158,6 @@ class _Finder:
         return self.match(_BARE_KEY)
 
     def value(self, path: Path) -> None:
-        self.blank()
         opening = self.text[self.at]
         if opening in "\"'":
             self.string()
@@ -147,8 +171,9 @@ class _Finder:
     def array(self, path: Path) -> None:
         index = 0
         while self.inside("]"):
-            self.note((*path, index), self.at)
+            self.note((*path, index), start := self.at)
             self.value((*path, index))
+            self.spans[*path, index] = Span(start, self.at, start, self.at)
             index += 1
 
     def inline_table(self, path: Path) -> None:

@@ -8,11 +8,10 @@ from typing import Literal
 
 import msgspec
 
-from oxllm.config.lines import Path, line_of, show
+from oxllm.config.excerpt import Excerpt, excerpt_at
+from oxllm.config.lines import Path, Places, line_of, show
 
 Severity = Literal["error", "warning", "note"]
-SECRET_KEYS = frozenset({"api_key", "api_keys", "admin_token", "headers", "proxy", "extra_body", "base_url"})
-"""Keys whose values (and what is below them) are never shown: they hold credentials, or may."""
 
 
 class BadValueError(ValueError):
@@ -38,6 +37,8 @@ class Problem(msgspec.Struct, frozen=True):
     help: str = ""
     """What to write instead; empty when the message says it all."""
     severity: Severity = "error"
+    excerpt: Excerpt | None = None
+    """What stands there, for a person to see."""
 
     @property
     def place(self) -> str:
@@ -52,19 +53,21 @@ class Problem(msgspec.Struct, frozen=True):
 class Problems:
     """Collects what is found in one file. The first error at a place is the cause, so later ones there are left out."""
 
-    def __init__(self, file: str, lines: dict[Path, int]) -> None:
+    def __init__(self, file: str, places: Places, text: str) -> None:
         self.file = file
-        self.lines = lines
+        self.lines = places.lines
+        self._places = places
+        self._text = text
         self.found: list[tuple[Path, Problem]] = []
         self.muted: set[Path] = set()
         self.unset: list[str] = []
         """Environment variables that values need and that are not set."""
 
-    def error(self, path: Path, message: str, help: str = "") -> None:
-        """`path` is wrong. Later errors at it or below it would only repeat that."""
+    def error(self, path: Path, message: str, help: str = "", on_key: bool = False) -> None:
+        """`path` is wrong (`on_key`: not what it holds). Later errors at it or below it would only repeat that."""
         if self.is_sound(path):
             self.mute(path)
-            self._add(path, message, help, "error")
+            self._add(path, message, help, "error", on_key)
 
     def warning(self, path: Path, message: str, help: str = "") -> None:
         self._add(path, message, help, "warning")
@@ -86,8 +89,9 @@ class Problems:
         chosen = [problem for _, problem in self.found if problem.severity == severity]
         return tuple(sorted(chosen, key=lambda problem: problem.line or 0))
 
-    def _add(self, path: Path, message: str, help: str, severity: Severity) -> None:
-        self.found.append((path, Problem(self.file, line_of(self.lines, path), show(path), message, help, severity)))
+    def _add(self, path: Path, message: str, help: str, severity: Severity, on_key: bool = False) -> None:
+        line, excerpt = line_of(self.lines, path), excerpt_at(self._text, self._places, path, on_key)
+        self.found.append((path, Problem(self.file, line, show(path), message, help, severity, excerpt)))
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

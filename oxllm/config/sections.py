@@ -14,8 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from oxllm.config.lines import Path
-from oxllm.config.problem import SECRET_KEYS, BadValueError, Problems, nearest
+from oxllm.config.excerpt import SECRET_KEYS
+from oxllm.config.lines import Path, show
+from oxllm.config.problem import BadValueError, Problems, nearest
 from oxllm.config.schema import Breaker, File, Provider, Retry, Section, Server, Timeouts, VirtualModel
 
 S = TypeVar("S", bound=Section)
@@ -101,6 +102,11 @@ class _Reader:
 
     def section(self, model: type[S], value: object, path: Path) -> S | None:
         """The model of one table; None if nothing of it can be used."""
+        if model is VirtualModel and (name := _dotted_name(value)):
+            written = ".".join((str(path[-1]), name))
+            message = f"a dot parts names, so this is {name!r} inside {path[-1]!r}"
+            self.problems.error(path, message, f'put the whole name in quotes: "{written}"', on_key=True)
+            return None
         try:
             return model.model_validate(value)
         except ValidationError as error:
@@ -128,6 +134,8 @@ class _Reader:
             self.unknown(path, belongs or nearest(str(path[-1]), _keys(model, detail["loc"][:-1])))
         elif kind == "missing":
             self.problems.error(path, "is missing", example)
+        elif kind in _KINDS and (advice := self.target_as_text(path)):
+            self.problems.error(path, f"takes {_KINDS[kind]}, not {shown}", advice)
         elif kind in _KINDS:
             self.problems.error(path, f"takes {_KINDS[kind]}{', not ' + shown if shown else ''}", example)
         elif kind in _BOUNDS:
@@ -138,7 +146,16 @@ class _Reader:
         elif kind == "too_short":
             self.problems.error(path, "is an empty list", example)
         else:
-            self.bad_value(path, shown, context.get("error"), example)
+            self.bad_value(path, shown, context.get("error"), seconds_meant(path, value_at(self.raw, path)) or example)
+
+    def target_as_text(self, path: Path) -> str:
+        """What to write for `smart = "alpha/big-1"` and `smart = ["alpha/big-1"]`."""
+        value = value_at(self.raw, path)
+        if path[0] != "virtual_models" or not isinstance(value, str) or "/" not in value:
+            return ""
+        provider, _, model = value.partition("/")
+        target = f'{{ provider = "{provider}", model = "{model}" }}'
+        return f"write {target}" if isinstance(path[-1], int) else f"write {show(path[-1:])} = [{target}]"
 
     def meant(self, path: Path, context: Mapping[str, object]) -> str:
         """The choice that a wrong one is close to."""
@@ -152,7 +169,7 @@ class _Reader:
         self.problems.error(path, f"{shown} {message}".strip(), advice[0] if advice else example)
 
     def unknown(self, path: Path, advice: str) -> None:
-        self.problems.error(path, "is not a key that oxllm knows", advice)
+        self.problems.error(path, "is not a key that oxllm knows", advice, on_key=True)
 
     def shown(self, path: Path) -> str:
         """The value as the file has it, not as it expanded, and nothing of a credential."""
@@ -168,6 +185,15 @@ class _Reader:
         else:
             text = _plain(value)
         return text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 1] + "…"
+
+
+def seconds_meant(path: Path, value: object) -> str:
+    """What to write for `connect = "10s"`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s|sec|m|min|h)", value) if isinstance(value, str) else None
+    if found is None:
+        return ""
+    seconds = float(found[1]) * {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}[found[2]]
+    return f"times are in seconds: write {show(path[-1:])} = {seconds:.12g}"
 
 
 def _plain(value: object) -> str:
@@ -187,6 +213,18 @@ def value_at(document: object, path: Path) -> object:
         else:
             return None
     return document
+
+
+def _dotted_name(value: object) -> str:
+    """The rest of a virtual model's name whose dot was taken for TOML's, as in `gpt-4.1 = [...]`; else nothing."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return ""
+    ((key, inner),) = value.items()
+    if key in VirtualModel.model_fields:
+        return ""
+    if isinstance(inner, list) or (isinstance(inner, dict) and "targets" in inner):
+        return str(key)
+    return f"{key}.{rest}" if (rest := _dotted_name(inner)) else ""
 
 
 def _example(field: FieldInfo | None) -> str:

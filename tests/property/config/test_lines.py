@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.config.lines import Path, find_lines
+from oxllm.config.lines import Path, find_places
 
 NAMES = st.sampled_from(["a", "b", "c", "server", "providers", "x-y", "7", "k.l", "= #", '"q"', "", "ü", "[t]"])
 SCALARS = st.sampled_from(
@@ -142,9 +142,9 @@ def paths(value: object, path: Path = ()) -> set[Path]:
 
 @given(documents())
 def test_each_key_has_the_line_that_it_was_written_on(writer: Writer) -> None:
-    assert find_lines(writer.text) == writer.lines
+    assert find_places(writer.text).lines == writer.lines
 
 
 @given(documents())
 def test_the_finder_names_exactly_what_tomllib_parses(writer: Writer) -> None:
-    assert set(find_lines(writer.text)) == paths(tomllib.loads(writer.text))
+    assert set(find_places(writer.text).lines) == paths(tomllib.loads(writer.text))

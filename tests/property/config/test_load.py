@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oxllm import plan as plans
 from oxllm.config.compile import Loaded, compile_document, load
 from oxllm.config.expand import expand
-from oxllm.config.lines import find_lines
+from oxllm.config.lines import Places, find_places
 from oxllm.config.problem import BadValueError
 from oxllm.plan import HoldBack
 
@@ -178,7 +178,7 @@ ANYTHING = st.recursive(
 def test_valid_toml_of_any_shape_is_answered_in_words(raw: dict[str, Any], env: dict[str, str]) -> None:
     text = document(raw)
     assert tomllib.loads(text) == raw
-    loaded = compile_document("config.toml", raw, find_lines(text), env)
+    loaded = compile_document("config.toml", raw, find_places(text), env, text)
     assert bool(loaded.errors) == (loaded.plan is None)
     assert all(
         str(problem) and (problem.line or not problem.key or problem.key == "providers") for problem in loaded.errors
@@ -191,7 +191,7 @@ def test_a_known_table_with_one_foreign_value_never_ends_in_a_traceback(
 ) -> None:
     section: Any = data.draw(st.sampled_from([config["server"], config["timeouts"], *config["providers"]]))
     section[data.draw(KEYS)] = data.draw(ANYTHING)
-    loaded = compile_document("config.toml", config, {}, {})
+    loaded = compile_document("config.toml", config, Places({}, {}), {})
     assert bool(loaded.errors) == (loaded.plan is None)
 
 

@@ -19,12 +19,12 @@ OURS = {"x-request-id": "oxllm-0123456789abcdef"}
 CONFIG = """\
 [[providers]]
 name = "alpha"
-base_url = "http://alpha.example/v1"
+base_url = "https://alpha.example/v1"
 api_key = "${ALPHA_KEY}"
 models = ["m"]
 [[providers]]
 name = "beta"
-base_url = "http://beta.example/v1"
+base_url = "https://beta.example/v1"
 [virtual_models]
 smart = [{ provider = "alpha", model = "m" }, { provider = "beta", model = "m" }]
 """

@@ -29,9 +29,21 @@ def test_errors_go_to_stderr_with_place_message_and_help(run: Run, config: Path)
     assert result.stderr == (
         "config.toml:2: error: server.prot\n"
         "    is not a key that oxllm knows\n"
+        "    2 | prot = 1\n"
+        "      | ^^^^\n"
         "    help: did you mean 'port'?\n"
         "1 error, 0 warnings\n"
     )
+
+
+def test_the_place_in_a_long_line_is_in_sight(run: Run, config: Path) -> None:
+    line = "x = [" + "{ provider = 'alpha', model = 'm' }, " * 5 + "{ provider = 'alpah', model = '日' }]"
+    config.write_text(CONFIG + line + "\n")
+    lines = run("validate").stderr.splitlines()
+    shown = next(index for index, text in enumerate(lines) if text.startswith("    11 | "))
+    assert "'alpah'" in lines[shown]
+    assert lines[shown].index("'alpah'") == lines[shown + 1].index("^")
+    assert max(map(len, lines)) <= 80
 
 
 def test_long_messages_are_wrapped_at_80_columns(run: Run, config: Path) -> None:
@@ -48,7 +60,7 @@ def test_warnings_fail_only_when_strict(run: Run, config: Path) -> None:
 
 
 def test_a_note_is_shown_and_fails_nothing(run: Run, config: Path) -> None:
-    config.write_text(CONFIG.replace("http://beta.example/v1", "https://api.openai.com/v1"))
+    config.write_text(CONFIG.replace("https://beta.example/v1", "https://api.openai.com/v1"))
     result = run("validate", "--strict")
     assert result.exit_code == 0
     assert "config.toml:6: note: providers[1].protocols\n    api.openai.com also speaks responses\n" in result.stderr
@@ -73,8 +85,8 @@ def test_without_a_file_it_says_where_it_looked(run: Run) -> None:
 
 def test_a_probe_asks_each_provider_with_its_key(run: Run, config: Path, http: respx.MockRouter) -> None:
     config.write_text(CONFIG.replace('models = ["m"]', 'models = ["m"]\nuser_agent = "acme"\nheaders = { X-T = "1" }'))
-    alpha = http.get("http://alpha.example/v1/models").respond(json={"data": [{"id": "m"}, {"id": "n"}]})
-    beta = http.get("http://beta.example/v1/models").respond(json={"data": [{"id": "other"}]})
+    alpha = http.get("https://alpha.example/v1/models").respond(json={"data": [{"id": "m"}, {"id": "n"}]})
+    beta = http.get("https://beta.example/v1/models").respond(json={"data": [{"id": "other"}]})
     result = run("validate", "--probe")
     assert result.exit_code == 0
     assert "probe ok      alpha: 2 models\n" in result.stdout
@@ -102,8 +114,8 @@ def test_a_probe_asks_each_provider_with_its_key(run: Run, config: Path, http: r
 def test_a_probe_says_what_came_of_it(
     run: Run, config: Path, http: respx.MockRouter, answer: httpx.Response | Exception, words: str, code: int
 ) -> None:
-    http.get("http://beta.example/v1/models").respond(json={"data": []})
-    route = http.get("http://alpha.example/v1/models")
+    http.get("https://beta.example/v1/models").respond(json={"data": []})
+    route = http.get("https://alpha.example/v1/models")
     if isinstance(answer, Exception):
         route.mock(side_effect=answer)
     else:

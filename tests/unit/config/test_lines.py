@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from oxllm.config.lines import find_lines, line_of, show
+from oxllm.config.lines import find_places, line_of, show
 
 DOCUMENT = '''\
 # server.port = 1
@@ -73,20 +73,20 @@ d = """ends in quotes"""""
 )
 def test_a_key_has_the_line_where_it_is_written(path: tuple[str | int, ...], line: int) -> None:
     tomllib.loads(DOCUMENT)
-    assert find_lines(DOCUMENT)[path] == line
+    assert find_places(DOCUMENT).lines[path] == line
 
 
 def test_strings_and_comments_that_look_like_keys_are_none() -> None:
-    assert ("server", "port") not in find_lines(DOCUMENT)
-    assert max(path[1] for path in find_lines(DOCUMENT) if path[0] == "providers" and len(path) == 2) == 1
+    assert ("server", "port") not in find_places(DOCUMENT).lines
+    assert max(path[1] for path in find_places(DOCUMENT).lines if path[0] == "providers" and len(path) == 2) == 1
 
 
 def test_carriage_returns_do_not_shift_lines() -> None:
-    assert find_lines("a = 1\r\n\r\n[b]\r\nc = '''\r\n'''\r\nd = 1\r\n")["b", "d"] == 6
+    assert find_places("a = 1\r\n\r\n[b]\r\nc = '''\r\n'''\r\nd = 1\r\n").lines["b", "d"] == 6
 
 
 def test_a_missing_key_has_the_line_of_the_table_that_lacks_it() -> None:
-    lines = find_lines("\n[server]\n")
+    lines = find_places("\n[server]\n").lines
     assert line_of(lines, ("server", "port")) == 2
     assert line_of(lines, ("retry", "budget")) is None
 

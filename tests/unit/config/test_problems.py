@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,10 @@ def test_an_error_in_server_names_line_key_fault_and_remedy(load_text: Load, lin
 
 
 PROVIDER_ERRORS = [
+    (
+        "timeouts = { connect = '10s' }",
+        'timeouts.connect: "10s" is a string that does not spell a number; times are in seconds: write connect = 10',
+    ),
     ('base_ur = "x"', "base_ur: is not a key that oxllm knows; did you mean 'base_url'?"),
     (
         "timeouts = { connect = 0 }",
@@ -202,6 +207,15 @@ def test_an_error_in_a_provider_names_line_key_fault_and_remedy(load_text: Load,
 
 MODEL_ERRORS = [
     ("m = []", "virtual_models.m: is an empty list"),
+    (
+        "m = 'alpha/x'",
+        'virtual_models.m: takes a table, not "alpha/x"; write m = [{ provider = "alpha", model = "x" }]',
+    ),
+    ("m = ['alpha/x']", 'virtual_models.m[0]: takes a table, not "alpha/x"; write { provider = "alpha", model = "x" }'),
+    (
+        "gpt-4.1 = [{ provider = 'alpha', model = 'x' }]",
+        "virtual_models.gpt-4: a dot parts names, so this is '1' inside 'gpt-4'; put the whole name in quotes: \"gpt-4.1\"",
+    ),
     ("m = 'alpha'", 'virtual_models.m: takes a table, not "alpha"'),
     (
         "m = [{ provider = 'alhpa', model = 'x' }]",
@@ -260,7 +274,7 @@ FILE_ERRORS = [
     ("[retry]\nbudget = 1.5\n" + PROVIDER, "config.toml:2: error: retry.budget: 1.5 is out of range: must be at most 1; write for example budget = 0.2"),
     ("a = 1\na = 2", "config.toml:2: error: not valid TOML: cannot overwrite a value; a key or table may be written only once; tables of a list have two brackets: [[providers]]"),
     ("[server]\nport = ${PORT}\n", 'config.toml:2: error: not valid TOML: invalid value; a variable stands inside a string: write "${PORT}"'),
-    ('[server]\nhost = "x', "config.toml:2: error: not valid TOML: unterminated string"),
+    ('[server]\nhost = "x', "config.toml:2: error: not valid TOML: unterminated string; the text is not closed: write \" at its end"),
     ("x = " + "[" * 5000, "config.toml: error: is nested too deeply to be read"),
     ("x = " + "1" * 5000, "config.toml: error: holds a number too long to be read; write shorter numbers"),
     (PROVIDER + PROVIDER, "config.toml:5: error: providers[1].name: 'alpha' is already the name of a provider (line 2); names must be unique"),
@@ -371,6 +385,71 @@ def test_what_is_allowed_but_unwise_is_a_warning(load_text: Load, text: str, mes
     assert loaded.plan is not None
     assert loaded.plan.warnings == (f"config.toml:{message}",)
     assert "sk-hush" not in repr(loaded)
+
+
+KEYED = 'api_key = "${K}"\n'
+MORE_WARNINGS = [
+    (PROVIDER.replace("http://alpha", "https://alpha/v1/chat/completions/"), 'providers[0].base_url: ends in /chat/completions, which the gateway appends itself; write "https://alpha/v1"'),
+    (PROVIDER.replace("http://alpha", "http://api.alpha.example/v1") + KEYED, "providers[0].base_url: the key goes to api.alpha.example in the clear, for anyone on the way to read; write https://"),
+    (PROVIDER + "api_key = '$ALPHA_KEY'", 'providers[0].api_key: $ALPHA_KEY is no variable but plain text; write "${ALPHA_KEY}"'),
+    (PROVIDER + 'api_key = "${EMPTY}"', "providers[0].api_key: the environment variable EMPTY is set, but empty; set it to something, or unset it, which is an error"),
+    (GOOD + "r = [{ provider = 'alpha', model = 'gpt-5.1' }, { provider = 'beta', model = 'llama-3' }]", "virtual_models.r: 'gpt-5.1' takes max_completion_tokens and no temperature, unlike 'llama-3'; a request that suits the one may be refused by the other (400)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), MORE_WARNINGS)
+def test_what_is_probably_a_slip_is_a_warning(load_text: Load, text: str, message: str) -> None:
+    loaded = load_text(text, K="k", EMPTY="")
+    assert [said.partition(": warning: ")[2] for said in said(loaded.warnings)] == [message]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "http://vllm:8000/v1", "http://10.1.2.3/v1", "http://gpu.internal", "https://a.b"]
+)
+def test_a_key_over_http_to_a_near_host_is_no_slip(load_text: Load, url: str) -> None:
+    assert load_text(PROVIDER.replace("http://alpha", url) + KEYED, K="k").warnings == ()
+
+
+def test_a_pipe_a_device_and_a_directory_are_errors_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for file, kind in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device"), (tmp_path, "a directory")):
+        (error,) = load(str(file), {}).errors
+        assert error.message == f"is {kind}, not a file; it is read again at each reload"
+        (tmp_path / "config.toml").write_text(PROVIDER + f'api_key_file = "{file}"\nca_file = "{file}"')
+        errors = load(str(tmp_path / "config.toml"), {}).errors
+        assert [(e.key, e.message) for e in errors] == [
+            ("providers[0].api_key_file", error.message),
+            ("providers[0].ca_file", error.message),
+        ]
+
+
+def test_a_key_file_for_everybody_or_with_a_name_in_it_is_a_warning(load_text: Load, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("OPENAI_API_KEY=sk-hush\n")
+    key.chmod(0o644)
+    loaded = load_text(PROVIDER + 'api_key_file = "key"')
+    assert [warning.message for warning in loaded.warnings] == [
+        "everybody on this machine can read the key",
+        "the file holds OPENAI_API_KEY=…, all of which is sent as the key",
+    ]
+    assert "sk-hush" not in repr(loaded)
+    key.write_text("sk-hush\n")
+    key.chmod(0o640)
+    assert load_text(PROVIDER + 'api_key_file = "key"').warnings == ()
+
+
+def test_an_excerpt_underlines_what_is_meant(load_text: Load) -> None:
+    cases = {
+        "prot = 1  # c": "prot",
+        "headers = { Host = 'x' }": "'x'",
+        'timeouts = { connect = "x" }': '"x"',
+        "models = ['a', '']": "''",
+    }
+    for line, meant in cases.items():
+        excerpt = load_text(f"{PROVIDER}{line}\n").errors[0].excerpt
+        assert excerpt is not None
+        underlined = excerpt.text[excerpt.column :][: excerpt.width]
+        assert underlined == meant if "headers" not in line else underlined == '"***"'
 
 
 def test_providers_that_share_no_protocol_do_not_stand_in_for_each_other(load_text: Load) -> None:

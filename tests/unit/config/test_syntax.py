@@ -1,0 +1,87 @@
+"""What people write where TOML is wanted, and what they are told."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from oxllm.config.syntax import explain
+from tests.unit.config.conftest import Load
+
+MEANT = [
+    ("name = alpha", (1, 8), 'text goes in quotes: name = "alpha"'),
+    ("api_key = sk-hush", (1, 11), 'text goes in quotes: api_key = "…"'),
+    ("name = “alpha”", (1, 8), 'these are typographic quotes: write plain ones, "…"'),
+    ('name = "alpha', (1, 14), 'the text is not closed: write " at its end'),
+    ('name = "alpha\nport = 1', (1, 14), 'the text is not closed: write " at its end'),
+    ("name = 'alpha\nport = 1", (2, 9), "the text is not closed: write ' at its end"),
+    ('key = "a"b"', (1, 10), 'a " inside text is written \\"'),
+    ('x = [ "a" "b" ]', (1, 11), 'a comma is missing before "b"'),
+    ("x = { a = 1 b = 2 }", (1, 13), "a comma is missing before b"),
+    ('x = [\n  { a = "x" }\n  { a = "y" },\n]', (3, 3), "a comma is missing before {"),
+    ("x = { a = 1, }", (1, 14), "no comma before the }"),
+    ("x = { a = 1,\n b = 2 }", (1, 13), "a table in { } stays on one line"),
+    ('x = [\n  "a",\ny = 1\n', (3, 1), "the [ of line 1 is not closed"),
+    ("x = [ 1, 2", (1, 11), "the [ of line 1 is not closed"),
+    ("[server\nport = 1", (1, 8), "write [server]"),
+    ("connect = 10s", (1, 13), "a number has no unit (times are in seconds, sizes in bytes): write connect = 10"),
+    ("connect = 500ms", (1, 14), "a number has no unit (times are in seconds, sizes in bytes): write connect = 0.5"),
+    ("size = 8MiB", (1, 9), "a number has no unit (times are in seconds, sizes in bytes): write size = 8388608"),
+    (
+        "openai/gpt = 1",
+        (1, 7),
+        'a name with other characters than letters, digits, - and _ is quoted: "openai/gpt" = …',
+    ),
+    (
+        "[virtual_models.a/b]\n",
+        (1, 18),
+        'a name with other characters than letters, digits, - and _ is quoted: [virtual_models."a/b"…',
+    ),
+    ("a = 1\nname: x\n", (2, 5), "write = instead of the colon: name = …"),
+    ("port 1", (1, 6), "write port = …"),
+    ("port == 1", (1, 7), "one = is enough"),
+    ("x = True", (1, 5), "write true"),
+    ("x = no", (1, 5), "write false"),
+    ("x = null", (1, 5), "TOML has no such value: leave the key out"),
+    ("x = .5", (1, 5), "write the number as 0.5"),
+    ("x = 1,", (1, 6), "no , at the end of a line"),
+    ("x=1 y=2", (1, 5), "one key a line"),
+    ("x = $A", (1, 5), 'a variable stands inside a string: write "${A}"'),
+    ('x = "C:\\dir"', (1, 9), r"a \ begins an escape there: write \\, or put the text in single quotes"),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "meant"), MEANT)
+def test_what_is_no_toml_says_what_to_write(text: str, place: tuple[int, int], meant: str) -> None:
+    with pytest.raises(tomllib.TOMLDecodeError) as raised:
+        tomllib.loads(text)
+    wrong = explain(text, raised.value)
+    assert (wrong.line, wrong.help) == (place[0], meant)
+    assert abs(wrong.column - place[1]) <= 2, "Python releases differ by where they say that it is"
+    assert wrong.message.startswith("not valid TOML: ")
+
+
+LITELLM = "# proxy\nmodel_list:\n  - model_name: gpt\n    litellm_params:\n      model: openai/gpt-4o\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("server:\n  port: 8080\nproviders:\n  - name: alpha\n", "this is YAML; oxllm reads TOML; write name = value"),
+        ('{"server": {"port": 8080}}', 'this is JSON; oxllm reads TOML; write name = "value"'),
+        (LITELLM, "this is a LiteLLM config (YAML); oxllm reads TOML; `oxllm adapt FILE` writes the config"),
+        ('{"model_list": []}', "this is a LiteLLM config in JSON; oxllm reads TOML; `oxllm adapt FILE` writes"),
+    ],
+)
+def test_another_language_is_called_by_its_name(load_text: Load, text: str, said: str) -> None:
+    (error,) = load_text(text).errors
+    assert said in str(error)
+
+
+def test_the_place_is_shown_without_a_secret(load_text: Load) -> None:
+    for text in ("api_key = sk-hush", '[server]\napi_keys = ["sk-hush" "sk-hush2"]', '"Authorization" = "sk-hush'):
+        (error,) = load_text(text).errors
+        assert error.excerpt is not None
+        assert "hush" not in repr(error)
+        assert 0 <= error.excerpt.column <= len(error.excerpt.text)
