@@ -80,15 +80,13 @@ _LIMIT_HEADER = re.compile(
 )
 
 
-def retry_after(headers: Headers, inner: Headers, waits: Waits, text: str, now_wall: float) -> float | None:
+def retry_after(headers: Headers, inner: Headers, waits: Waits, now_wall: float) -> float | None:
     """Seconds until the provider wants to be asked again, not clamped; None without a readable hint.
 
     `inner`: headers that a relay repeats in its error; `waits`: members of the error that say when, by name in lower
-    case without `_`; `text`: its own words.
+    case without `_`.
     """
-    return (
-        _from_headers(headers, now_wall) or _from_headers(inner, now_wall) or _members(waits, now_wall) or _prose(text)
-    )
+    return _from_headers(headers, now_wall) or _from_headers(inner, now_wall) or _members(waits, now_wall)
 
 
 def retry_after_header(headers: Headers, now_wall: float) -> float | None:
@@ -216,7 +214,8 @@ def _members(waits: Waits, now_wall: float) -> float | None:
     return None
 
 
-def _prose(text: str) -> float | None:
+def in_prose(text: str) -> float | None:
+    """The same from an error's own words."""
     match = _PROSE.search(text)
     if match is None:
         return None

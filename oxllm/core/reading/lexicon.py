@@ -46,16 +46,16 @@ BROKEN = 1 << 29
 STORED = 1 << 30
 """What a request repeats of another provider's sealed or stored state."""
 LOST = 1 << 31
-LARGE = 1 << 32
-"""More than the account may send at once, in one entry."""
-BOTCHED = 1 << 33
+BOTCHED = 1 << 32
 """The model's own output was malformed, in one entry."""
-NEUTRAL = 1 << 34
+NEUTRAL = 1 << 33
 """Words that together are about nothing here."""
-STRONG = 1 << 35
+STRONG = 1 << 34
 """Absence that leaves no doubt."""
-CENSORED = 1 << 36
+CENSORED = 1 << 35
 """Said of a prompt or an answer that a filter stopped."""
+ACTIVE = 1 << 36
+"""Said of a model that is there, but cannot do something."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -85,7 +85,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         too many requests, request rate, rate exceeded, concurrency, concurrent, slow down, token rate, call rate, max
         request, burst, parallel requests, simultaneous requests, too fast, too frequent, too frequently, too quickly,
         too many calls, too many connections, too many concurrent, frequency, requests limit exceeded, rate error, high
-        frequency, too many tokens please wait
+        frequency, too many tokens please wait, hourly
         """,
     ),
     (
@@ -118,8 +118,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         api key, apikey, api_key, access key, secret key, subscription key, access token, bearer token, auth token, api
         token, id token, security token, session token, jwt, api secret, app key, credential, authentication,
         authenticate, authorization, unauthorized, unauthenticated, x api key, auth, service account, oauth, iam, secret
-        id, license key, login, project key, user key, key, api keys, appid, app id, signature does not match, access
-        denied exception, auth failure, invalid token, token expired, invalid user
+        id, license key, login, project key, user key, api keys, appid, app id, signature does not match, access denied
+        exception, auth failure, invalid token, token expired, invalid user, trial key, production key, virtual key,
+        provided key
         """,
     ),
     (
@@ -128,13 +129,14 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model, models, deployment, deployments, endpoint, engine, inference profile, foundation model, modelid,
         checkpoint, adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no deployments, no
         models loaded, no endpoints found, not found for account, no models, no model loaded, on demand throughput, not
-        a chat model, degraded function, not a chat completions model
+        a chat model, degraded function, not a chat completions model, for model, with model, by model, on model
         """,
     ),
     (
         ONE_MODEL,
         """
-        model, deployment, endpoint
+        model, deployment, endpoint, publisher model, base model, model name, model id, foundation model, for model,
+        with model, by model, on model
         """,
     ),
     (
@@ -146,7 +148,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         ACCOUNT,
         """
-        account, organization, organisation, project, workspace, tenant, user account, team, org, space
+        account, organization, organisation, project, workspace, tenant, user account, team, org, space, access blocked,
+        access terminated, access revoked, access suspended, access disabled
         """,
     ),
     (
@@ -229,7 +232,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         MOST,
         """
         maximum, max, limit, allowed, maximal, supports, maximum prompt, maximum input, max prompt, max input, maximum
-        sequence, maximum tokens, allowed tokens
+        sequence, maximum tokens, allowed tokens, only
         """,
     ),
     (
@@ -250,21 +253,22 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         access, not activated, not open, not opened, not deployed, not loaded, no models loaded, inaccessible, unable to
         access, not find, unable to find, no endpoints, no permission, not permission, not pulled, end of life, not
         subscribed, not registered, not entitled, not hosted, not served, not serve, shut down, discontinued, pulling,
-        try pulling, not available, unavailable, gated, nonexistent, missing, not configured, not enabled, not
-        permitted, no provider, no available, not allowed, not running, not purchased, offline, no healthy, not
-        installed, not downloaded, not granted, access denied, not included, restricted, not approved, no route,
-        obsolete, phased out, not provisioned, no deployments, not found any, no instances, not have permission, not
-        been loaded, cannot access, not authorized, not accessible, lacks access, not ready for use, not whitelisted,
-        not locate, not resolve, does not match any, not recognized, not known, no endpoints, no endpoints found, not
-        found for account, no model loaded, blocked, permission blocked, not a chat model, only available, deactivated,
-        inactive, not a chat completions model
+        try pulling, not available, unavailable, gated, nonexistent, not configured, not enabled, not permitted, no
+        provider, no available, not allowed, not running, not purchased, offline, no healthy, not installed, not
+        downloaded, not granted, access denied, not included, restricted, not approved, no route, obsolete, phased out,
+        not provisioned, no deployments, not found any, no instances, not have permission, not been loaded, cannot
+        access, not authorized, not accessible, lacks access, not ready for use, not whitelisted, not locate, not
+        resolve, does not match any, not recognized, not known, no endpoints, no endpoints found, not found for account,
+        no model loaded, blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a
+        chat completions model, terms required, requires terms, terms acceptance, accept the terms, unpurchased, not
+        purchased
         """,
     ),
     (
         WEAK,
         """
-        invalid, unknown, unrecognized, not support, not supported, unsupported, not valid, incorrect, wrong, not match,
-        illegal, bad, undefined, must be one of, not recognize, mismatch, on demand throughput not supported
+        invalid, unknown, unrecognized, not supported, unsupported, not valid, incorrect, wrong, not match, illegal,
+        bad, undefined, must be one of, not recognize, mismatch, on demand throughput not supported, denied
         """,
     ),
     (
@@ -292,7 +296,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not supported, unsupported, not available, unavailable, restricted, prohibited, blocked, not allowed, not
         support, forbidden, denied, not accessible, disabled, not active, deactivated, suspended, banned, terminated,
         inactive, not authorized, not a member, not found, locked, must be verified, not exist, closed, frozen, not
-        enabled, not verified, expired, deleted, not permitted, not been used, hold, invalid, not have access, no access
+        enabled, not verified, expired, deleted, not permitted, not been used, hold, invalid, not have access, no
+        access, access blocked, access terminated, access revoked, access suspended, access disabled, not associated
         """,
     ),
     (
@@ -339,7 +344,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         memory, crashed, crash, failed, failure, fails, error, stopped, terminated, unexpected, unexpectedly, died, not
         running, unhealthy, timed out, timeout, exception, oom, exited, broken, not start, killed, aborted, not respond,
-        not load, unable to load, down, not found, not exist, no available, not serve, not supported
+        not load, unable to load, down, not found, not exist, no available, not serve, not supported, no running, no
+        running instances
         """,
     ),
     (
@@ -357,13 +363,6 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         invalid, not found, not persisted, corrupted, missing, not be verified, not verify, not be decrypted, not
         decrypt, mismatch, not exist, expired, can not be modified, not be parsed, failed, without, tampered, unknown,
         not provided with required, incorrect
-        """,
-    ),
-    (
-        LARGE,
-        """
-        request too large, request body too large, request entity too large, payload too large, body too large, entity
-        too large, request is too large, content too large, request too big, exceeds the limit per minute
         """,
     ),
     (
@@ -396,11 +395,19 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         inappropriate, disallowed, unsafe
         """,
     ),
+    (
+        ACTIVE,
+        """
+        not support, only support, supports only, not currently support, not yet support
+        """,
+    ),
 )
 """Entries of each bit, between commas."""
 
 SIGNS: tuple[tuple[str, int], ...] = (
     ("余额不足", OWING),
+    ("余额为零", OWING),
+    ("购买", GONE),
     ("欠费", OWING),
     ("充值", OWING),
     ("额度不足", OWING),

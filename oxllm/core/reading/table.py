@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import msgspec
 
 from oxllm.core import hints
 from oxllm.core.hints import Headers
 from oxllm.core.reading.shapes import Error
-from oxllm.core.reading.topics import Topic, of_code, of_message, unquoted
+from oxllm.core.reading.topics import HARMLESS, Topic, of_code, of_message, own_words
 from oxllm.core.rules import Kind
 
 SHORT_S = hints.HINT_MAX
 """A hint up to this long makes a quota a pace: time cures it."""
 
-ANY = Topic(~0)
-CODED = ANY & ~(Topic.NAMED | Topic.LARGE)
-HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN
-"""What an error may be about that speaks of a member of the request: its words may be the request's, so no mark."""
-ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING | Topic.LARGE
-UNDER: dict[int, Topic] = {
+CODED = ~Topic.NAMED
+ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING
+UNDER: dict[int, int] = {
     400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
     401: ALWAYS | Topic.KEY | Topic.MODEL,
     403: ALWAYS | Topic.RATE | Topic.MODEL,
@@ -40,7 +38,7 @@ UNDER: dict[int, Topic] = {
 }
 """What a sentence may say under a status. Under the other 5xx: DOWN beside what it may always say."""
 
-VENDORS: dict[str, Topic] = {
+VENDORS: dict[str, int] = {
     "1004": Topic.KEY,  # Zhipu, MiniMax
     "1008": Topic.QUOTA,  # MiniMax: no balance
     "1026": Topic.CONTENT,  # MiniMax
@@ -126,14 +124,13 @@ NAMES: dict[str, int] = {
     "deadlineexceeded": 504,
 }
 """Codes and types that are HTTP errors by name, in lower case and without `_`, "error" and "exception"."""
-IMPLIED: tuple[tuple[Topic, int], ...] = (
+IMPLIED: tuple[tuple[int, int], ...] = (
     (Topic.CONTENT, 400),
     (Topic.QUOTA | Topic.RATE, 429),
     (Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS, 400),
     (Topic.KEY, 401),
     (Topic.MODEL, 404),
     (Topic.LOADING | Topic.DOWN, 503),
-    (Topic.LARGE, 413),
 )
 """The HTTP error that a topic is where no other is named."""
 
@@ -144,6 +141,7 @@ _PLAIN = re.compile(r"[^a-z]+")
 _AFFORD = re.compile(r"can only afford (\d+)", re.IGNORECASE)
 _LIMIT = re.compile(r"limit:? (\d{1,15})\b.{0,80}?requested:? (\d{1,15})\b", re.IGNORECASE | re.DOTALL)
 _REQUESTED = re.compile(r"requested:? (\d{1,15})\b.{0,80}?limit(?: is| of)?:? (\d{1,15})\b", re.IGNORECASE | re.DOTALL)
+_LARGE = re.compile(r"(?:request|payload|body|entity|content)(?: is)? too (?:large|big)", re.IGNORECASE)
 _EMPTY = re.compile(
     r"(?:\W|\d|error|the|requested|resource|page|path|url|route|was|is|could|be|not|found|http|code|nginx|on|this|server)*",
     re.IGNORECASE,
@@ -161,24 +159,43 @@ class Verdict(msgspec.Struct, frozen=True):
 class Facts:
     """One error under one status, and what it is about."""
 
-    __slots__ = ("by_code", "error", "hint", "named", "status", "text", "topics")
+    __slots__ = ("_headers", "_hint", "_now_wall", "_own", "by_code", "error", "status", "text", "topics")
 
     def __init__(self, status: int, headers: Headers, error: Error, now_wall: float) -> None:
         self.status = status
         self.error = error
-        self.text = unquoted("\n".join(error.messages))
-        self.hint = hints.retry_after(headers, error.headers, error.waits, self.text, now_wall)
-        said = of_message("\n".join(error.messages))
+        self.text = "\n".join(error.messages)
+        self._own: str | None = None
+        self._hint: float | None = None
+        """0 if there is none; None if nobody has asked for it."""
+        self._headers = headers
+        self._now_wall = now_wall
         coded = CODED if status >= 500 else CODED & ~Topic.DOWN
         self.topics = _leading(map(_of_word, error.codes), coded) or _leading(map(_of_word, error.types), coded)
         self.by_code = bool(self.topics)
-        if not self.topics:
-            self.topics = _leading(said, self._may_say()) or _leading(
-                (VENDORS.get(code, Topic.NONE) for code in error.codes), CODED
-            )
-        self.named = any(topics & Topic.NAMED for topics in said) or "permodel" in error.quotas.lower()
+        self.topics = self.topics or _leading(of_message(self.text), self._may_say()) or _of_vendor(error, coded)
 
-    def _may_say(self) -> Topic:
+    @property
+    def own_words(self) -> str:
+        """Its messages without what they quote."""
+        if self._own is None:
+            self._own = own_words(self.text)
+        return self._own
+
+    @property
+    def named(self) -> bool:
+        """It speaks of one model."""
+        return "permodel" in self.error.quotas.lower() or any(said & Topic.NAMED for said in of_message(self.text))
+
+    @property
+    def hint(self) -> float | None:
+        """Seconds until the provider wants to be asked again."""
+        if self._hint is None:
+            said = hints.retry_after(self._headers, self.error.headers, self.error.waits, self._now_wall)
+            self._hint = said or hints.in_prose(self.own_words) or 0.0
+        return self._hint or None
+
+    def _may_say(self) -> int:
         """What a sentence of this error may be about."""
         usual = ALWAYS | Topic.DOWN if self.status >= 500 else ALWAYS
         admitted = UNDER.get(self.status, usual)
@@ -188,16 +205,17 @@ class Facts:
             return admitted & HARMLESS
         return admitted
 
-    def about(self, topics: Topic) -> bool:
+    def about(self, topics: int) -> bool:
         """It is about one of these."""
         return bool(self.topics & topics)
 
-    def code(self, topics: Topic) -> bool:
+    def code(self, topics: int) -> bool:
         """A code or type says so."""
         return self.by_code and bool(self.topics & topics)
 
 
-def _of_word(word: str) -> Topic:
+@lru_cache(maxsize=128)
+def _of_word(word: str) -> int:
     """The topics of a code or type, unless it only repeats a status."""
     if not _CODE.fullmatch(word) or (_plain(word) in NAMES and _plain(word) not in NAMES_THAT_COUNT):
         return Topic.NONE
@@ -209,11 +227,15 @@ NAMES_THAT_COUNT = frozenset(
 )
 
 
+def _of_vendor(error: Error, admitted: int) -> int:
+    return _leading((VENDORS.get(code, Topic.NONE) for code in error.codes), admitted)
+
+
 def _plain(word: str) -> str:
     return _PLAIN.sub("", word.lower().replace("error", "").replace("exception", ""))
 
 
-def _leading(found: Iterable[Topic], admitted: Topic) -> Topic:
+def _leading(found: Iterable[int], admitted: int) -> int:
     """The first that is about anything that counts."""
     return next((topics & admitted for topics in found if topics & admitted), Topic.NONE)
 
@@ -222,23 +244,27 @@ def _too_large(facts: Facts) -> bool:
     if facts.status == 413:
         return not any("context" in code.lower() for code in facts.error.codes)
     if facts.status == 402:
-        afford = _AFFORD.search(facts.text)
+        afford = _AFFORD.search(facts.own_words)
         return afford is not None and int(afford[1]) > 0
     if facts.status != 429:
         return False
-    limit, asked = _LIMIT.search(facts.text), _REQUESTED.search(facts.text)
+    said = facts.own_words
+    limit, asked = _LIMIT.search(said), _REQUESTED.search(said)
     over = limit is not None and int(limit[2]) > int(limit[1])
-    return over or (asked is not None and int(asked[1]) > int(asked[2])) or facts.about(Topic.LARGE)
+    return over or (asked is not None and int(asked[1]) > int(asked[2])) or _LARGE.search(said) is not None
 
 
 def _soon(facts: Facts) -> bool:
-    return facts.status in (402, 429) and facts.hint is not None and facts.hint <= SHORT_S
+    if facts.status not in (402, 429):
+        return False
+    hint = facts.hint
+    return hint is not None and hint <= SHORT_S
 
 
 def _missing(facts: Facts) -> bool:
     if facts.about(Topic.MODEL):
         return 400 <= facts.status < 500
-    return facts.status in (404, 410) and (facts.named or not facts.text or _EMPTY.fullmatch(facts.text) is not None)
+    return facts.status in (404, 410) and (facts.named or _EMPTY.fullmatch(facts.text[:200]) is not None)
 
 
 Row = tuple[Callable[[Facts], bool], Kind]
@@ -270,15 +296,15 @@ def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdi
     """What an error under this status means, and the hint that goes with it."""
     facts = Facts(status, headers, error, now_wall)
     kind = next(kind for holds, kind in ROWS if holds(facts))
-    hint = facts.hint
+    hint = None
     if kind is Kind.SERVER_ERROR:
         hint = hints.retry_after_header(headers, now_wall)
-    elif kind not in (Kind.RATE_LIMITED, Kind.LOADING):
-        hint = None
+    elif kind is Kind.RATE_LIMITED or kind is Kind.LOADING:
+        hint = facts.hint
     return Verdict(
         kind,
         None if hint is None else min(hint, hints.HINT_MAX),
-        of_target=kind is Kind.QUOTA and (facts.named or error.relayed),
+        of_target=kind is Kind.QUOTA and (error.relayed or facts.named),
     )
 
 
@@ -292,5 +318,5 @@ def named_status(error: Error) -> int | None:
         if status is not None:
             return status
     topics = _leading(map(of_code, words), CODED) or _leading(of_message("\n".join(error.messages)), CODED)
-    topics = topics or _leading((VENDORS.get(code, Topic.NONE) for code in error.codes), CODED)
+    topics = topics or _of_vendor(error, CODED)
     return next((status for about, status in IMPLIED if topics & about), None)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from enum import IntFlag
 
 from oxllm.core.reading import lexicon as lex
 
 
-class Topic(IntFlag):
-    """What an error is about."""
+class Topic:
+    """What an error is about: bits of a number."""
 
     NONE = 0
     CONTENT = 1
@@ -31,10 +30,12 @@ class Topic(IntFlag):
     LOADING = 512
     DOWN = 1024
     """This model cannot run now."""
-    LARGE = 2048
-    NAMED = 4096
+    NAMED = 2048
     """It speaks of one model."""
 
+
+HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN
+"""What marks nothing, and so may be read in words that could be the request's."""
 
 SENTENCES_MAX = 24
 WORDS_MAX = 64
@@ -56,7 +57,7 @@ _QUOTED = re.compile(
     r"|\u201c[^\u201d]*\u201d?|\u2018[^\u2019]*\u2019?|\u300c[^\u300d]*\u300d?|\u300e[^\u300f]*\u300f?|\u00ab[^\u00bb]*\u00bb?"
 )
 _MEMBER = re.compile(r"[A-Za-z_]{2,40}")
-HARMLESS = lex.FEATURE | lex.STORED | lex.TOKENS | lex.PROMPT
+_HARMLESS_WORDS = lex.FEATURE | lex.STORED | lex.TOKENS | lex.PROMPT
 _ECHO = re.compile(
     r"\b(?:got|received|given|found|saw|input_value|input|value|values|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
     r"|\n\s*(?:received model group|available model group)",
@@ -65,17 +66,20 @@ _ECHO = re.compile(
 """From here to its end a sentence quotes the request."""
 
 
-def of_code(code: str) -> Topic:
+def of_code(code: str) -> int:
     """The topics of a code or type."""
     spaced = _HUMP.sub(" ", code)
     return _topics(_marks(spaced.lower()), code=True)
 
 
-def of_message(text: str) -> list[Topic]:
-    """The topics of each sentence that has any, in order. What it quotes is not read."""
+def of_message(text: str) -> list[int]:
+    """The topics of each sentence that has any, in order. What it quotes is not read, and what may be quoted is read
+    for those topics alone that mark nothing."""
     found = []
-    for sentence in sentences(text):
+    for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
         topics = _topics(_marks(_HUMP.sub(" ", sentence).lower()), code=False)
+        if topics & ~HARMLESS and (own := _own(sentence)) != sentence:
+            topics = topics & HARMLESS | _topics(_marks(_HUMP.sub(" ", own).lower()), code=False)
         if topics:
             found.append(topics)
     return found
@@ -95,16 +99,17 @@ def _quoted(match: re.Match[str]) -> str:
     if not _MEMBER.fullmatch(word):
         return " ~ "
     bits = _ENTRIES.get(" ".join(_normal(part) for part in _words(word.lower().replace("_", " "))), 0)
-    return f" {word} " if bits and not bits & ~HARMLESS else " ~ "
+    return f" {word} " if bits and not bits & ~_HARMLESS_WORDS else " ~ "
 
 
-def sentences(text: str) -> list[str]:
-    """A message's own sentences, without what is quoted."""
-    found = []
-    for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
-        echo = _ECHO.search(sentence)
-        found.append(sentence[: echo.start()] if echo is not None else sentence)
-    return found
+def own_words(text: str) -> str:
+    """A message's own sentences, a line each."""
+    return "\n".join(_own(sentence) for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX])
+
+
+def _own(sentence: str) -> str:
+    echo = _ECHO.search(sentence)
+    return sentence if echo is None else sentence[: echo.start()]
 
 
 def stem(word: str) -> str:
@@ -116,8 +121,8 @@ def stem(word: str) -> str:
     return word[:-1] if word[-1:] in ("e", "y") and len(word) > 3 else word
 
 
-KEPT = frozenset({"blocked", "loading", "used"})
-"""Words that are not their stem: a block of content is not blocked, a high load is not loading."""
+KEPT = frozenset({"blocked", "loading", "used", "supported", "models", "deployments", "endpoints"})
+"""Words that are not their stem: a block of content is not blocked, a high load is not loading, models are many."""
 
 
 def _words(text: str) -> list[str]:
@@ -149,6 +154,8 @@ def _dictionary() -> dict[str, int]:
 
 
 _ENTRIES = _dictionary()
+_STARTS = frozenset(key.partition(" ")[0] for key in _ENTRIES if " " in key)
+"""First words of entries that have more than one."""
 
 
 def _marks(text: str) -> list[int]:
@@ -157,8 +164,9 @@ def _marks(text: str) -> list[int]:
     marks = [0] * len(stems)
     at = 0
     while at < len(stems):
-        for length in range(min(WORD_MAX, len(stems) - at), 0, -1):
-            bits = _ENTRIES.get(" ".join(stems[at : at + length]), 0)
+        longest = min(WORD_MAX, len(stems) - at) if stems[at] in _STARTS else 1
+        for length in range(longest, 0, -1):
+            bits = _ENTRIES.get(" ".join(stems[at : at + length]) if length > 1 else stems[at], 0)
             if bits:
                 marks[at] = bits
                 at += length - 1
@@ -169,8 +177,10 @@ def _marks(text: str) -> list[int]:
     return marks
 
 
-def _near(marks: list[int], one: int, other: int, gap: int) -> bool:
+def _near(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
     """A word of one kind stands at most `gap` words from another word of the other kind."""
+    if not (every & one and every & other):
+        return False
     last_one = last_other = -1000
     for at, bits in enumerate(marks):
         if bits & one and bits & other:
@@ -186,7 +196,7 @@ def _near(marks: list[int], one: int, other: int, gap: int) -> bool:
     return False
 
 
-def _topics(marks: list[int], code: bool) -> Topic:
+def _topics(marks: list[int], code: bool) -> int:
     every = 0
     for bits in marks:
         every |= bits
@@ -207,8 +217,8 @@ def _content(marks: list[int], every: int, code: bool) -> bool:
         return False
     return (
         bool(every & lex.MODERATED)
-        or _near(marks, lex.POLICY, lex.FLAGGED, 8)
-        or _near(marks, lex.PROMPT, lex.CENSORED, 6)
+        or _near(marks, every, lex.POLICY, lex.FLAGGED, 8)
+        or _near(marks, every, lex.PROMPT, lex.CENSORED, 6)
     )
 
 
@@ -217,8 +227,8 @@ def _quota(marks: list[int], every: int, code: bool) -> bool:
         return False
     return (
         bool(every & lex.OWING)
-        or _near(marks, lex.MONEY | lex.QUOTA, lex.GONE, 8)
-        or _near(marks, lex.MONEY, lex.NEEDED, 6)
+        or _near(marks, every, lex.MONEY | lex.QUOTA, lex.GONE, 8)
+        or _near(marks, every, lex.MONEY, lex.NEEDED, 6)
     )
 
 
@@ -230,57 +240,57 @@ def _context(marks: list[int], every: int, code: bool) -> bool:
     if every & lex.PACE:
         return False
     return (
-        _near(marks, lex.CONTEXT, lex.EXCEEDS | lex.LONG | lex.MOST, 10)
-        or _near(marks, lex.TOKENS, lex.EXCEEDS | lex.LONG, 8)
-        or _near(marks, lex.PROMPT, lex.LONG, 6)
+        _near(marks, every, lex.CONTEXT, lex.EXCEEDS | lex.LONG | lex.MOST, 10)
+        or _near(marks, every, lex.TOKENS, lex.EXCEEDS | lex.LONG, 8)
+        or _near(marks, every, lex.PROMPT, lex.LONG, 6)
     )
 
 
 def _foreign(marks: list[int], every: int, code: bool) -> bool:
-    return _near(marks, lex.STORED, lex.LOST, 8)
+    return _near(marks, every, lex.STORED, lex.LOST, 8)
 
 
 def _lacks(marks: list[int], every: int, code: bool) -> bool:
     if every & lex.BOTCHED:
         return True
-    if every & lex.REGION or _near(marks, lex.MODEL, lex.STRONG, 4):
+    if every & lex.REGION or _near(marks, every, lex.MODEL, lex.STRONG, 4):
         return False
     if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION):
         return True
-    return _near(marks, lex.FEATURE, lex.LACKING, 6) or _near(marks, lex.LACKING, lex.FOR_MODEL, 5)
+    if _near(marks, every, lex.MODEL, lex.ACTIVE, 6):
+        return True
+    return _near(marks, every, lex.FEATURE, lex.LACKING, 6) or _near(marks, every, lex.LACKING, lex.FOR_MODEL, 5)
 
 
 def _key(marks: list[int], every: int, code: bool) -> bool:
-    return _near(marks, lex.KEY, lex.BAD, 6) or (code and bool(every & lex.KEY))
+    if code and _near(marks, every, lex.MODEL, lex.ABSENT, 3):
+        return False
+    return _near(marks, every, lex.KEY, lex.BAD, 6) or (code and bool(every & lex.KEY))
 
 
 def _barred(marks: list[int], every: int, code: bool) -> bool:
-    if not every & lex.REGION and _near(marks, lex.MODEL, lex.ABSENT, 6):
+    if _near(marks, every, lex.ONE_MODEL, lex.ABSENT, 6):
         return False
-    return _near(marks, lex.REGION | lex.ACCOUNT, lex.BARRED, 6)
+    return _near(marks, every, lex.REGION | lex.ACCOUNT, lex.BARRED, 6)
 
 
 def _model(marks: list[int], every: int, code: bool) -> bool:
-    return _near(marks, lex.MODEL, lex.ABSENT, 6) or _near(marks, lex.MODEL, lex.WEAK, 3)
+    return _near(marks, every, lex.MODEL, lex.ABSENT, 6) or _near(marks, every, lex.MODEL, lex.WEAK, 3)
 
 
 def _loading(marks: list[int], every: int, code: bool) -> bool:
-    return _near(marks, lex.MODEL, lex.LOADING, 6)
+    return _near(marks, every, lex.MODEL, lex.LOADING, 6)
 
 
 def _down(marks: list[int], every: int, code: bool) -> bool:
-    return _near(marks, lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT, 8)
-
-
-def _large(marks: list[int], every: int, code: bool) -> bool:
-    return bool(every & lex.LARGE)
+    return _near(marks, every, lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT, 8)
 
 
 def _named(marks: list[int], every: int, code: bool) -> bool:
     return bool(every & lex.ONE_MODEL)
 
 
-RULES: Iterable[tuple[Topic, Rule]] = (
+RULES: Iterable[tuple[int, Rule]] = (
     (Topic.CONTENT, _content),
     (Topic.QUOTA, _quota),
     (Topic.RATE, _rate),
@@ -292,6 +302,5 @@ RULES: Iterable[tuple[Topic, Rule]] = (
     (Topic.MODEL, _model),
     (Topic.LOADING, _loading),
     (Topic.DOWN, _down),
-    (Topic.LARGE, _large),
     (Topic.NAMED, _named),
 )
