@@ -23,6 +23,8 @@ from collections.abc import Iterator
 WAYS = ("fin", "rst", "clean", "stall", "garbage")
 _WANTED = re.compile(rb"break at (\d+) by (\w+)")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_STREAM = re.compile(rb'"stream": *true')
+_PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"
 
@@ -33,10 +35,11 @@ def prompt(at: int, way: str) -> str:
 
 
 class Breaking:
-    """`steady` does not care what the prompt says."""
+    """`steady` does not care what the prompt says. `plain` is the answer to a request that wants no stream."""
 
-    def __init__(self, stream: bytes, *, steady: bool = False) -> None:
+    def __init__(self, stream: bytes, *, steady: bool = False, plain: bytes | None = None) -> None:
         self._stream = stream
+        self._plain = plain
         self._steady = steady
         self.asked = 0
 
@@ -52,6 +55,10 @@ class Breaking:
         length = _LENGTH.search(head)
         body = await reader.readexactly(int(length[1]) if length else 0)
         self.asked += 1
+        if self._plain is not None and _STREAM.search(body) is None:
+            writer.write(_PLAIN % len(self._plain) + self._plain)
+            await writer.drain()
+            return True
         wanted = None if self._steady else _WANTED.search(body)
         at, way = (int(wanted[1]), wanted[2].decode()) if wanted else (len(self._stream), "clean")
         writer.write(_HEAD + (_chunk(self._stream[:at]) if at else b""))
