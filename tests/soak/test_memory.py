@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.soak.conftest import Figures, Profile
@@ -113,6 +114,25 @@ def test_300_streams_over_tls_stay_under_40_mb_and_give_it_back(
         seen = gateway_.under(streams(gateway_.port, 300, profile.load_s), tmp_path, "300 streams over https")
         assert (seen.done, seen.failed, seen.open_max) == (300, {}, 300)
         gateway_.gives_back("300 TLS streams", profile)
+
+
+def test_a_thousand_responses_whose_last_event_is_400_kb_stay_under_40_mb_and_give_it_back(
+    tmp_path: Path, figures: Figures, profile: Profile
+) -> None:
+    with subject(tmp_path, figures) as gateway_:
+        asked = msgspec.structs.replace(
+            streams(gateway_.port, 1000, profile.load_s), path="/v1/responses", answer=400_000
+        )
+        seen = gateway_.under(asked, tmp_path, "1,000 responses of 400 KB")
+        assert (seen.done, seen.failed, seen.open_max) == (1000, {}, 1000)
+        gateway_.gives_back("1,000 responses", profile)
+
+
+def test_a_response_of_50_mb_of_partial_images_passes_under_40_mb(tmp_path: Path, figures: Figures) -> None:
+    with subject(tmp_path, figures) as gateway_:
+        job = Job(kind="streams", port=gateway_.port, path="/v1/responses", events=100, every_s=0.05, large=500_000)
+        seen = gateway_.under(job, tmp_path, "a response of 50 MB of images")
+        assert (seen.done, seen.failed) == (1, {})
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from pathlib import Path
 from oxllm import heap
 from tests.support.processes import Running, answers, free_port, module
 
+SPOKEN = '["chat", "completions", "embeddings", "responses", "messages", "json"]'
+"""All that there is: what a gateway costs is measured with every API in it."""
 CLEAN = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "")
 """Nothing measured here goes through a proxy of the machine."""
 
@@ -33,7 +35,8 @@ def config(port: int, urls: Sequence[str], *, ca_file: Path | None = None) -> st
 
 def _provider(name: str, url: str, ca_file: Path | None) -> str:
     ca_line = f'ca_file = "{ca_file}"\n' if ca_file else ""
-    return f'\n[[providers]]\nname = "{name}"\nbase_url = "{url}"\napi_key = "sk-{name}"\nmodels = ["big-1"]\n{ca_line}'
+    text = f'\n[[providers]]\nname = "{name}"\nbase_url = "{url}"\napi_key = "sk-{name}"\nmodels = ["big-1"]\n{ca_line}'
+    return f"{text}protocols = {SPOKEN}\n"
 
 
 def serve_command(file: Path) -> list[str]:

@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 
 from tests.support.processes import module, raise_open_files
-from tests.support.wire import HEAD_END, answer, chat_body, plain_answer, play, whole_stream
+from tests.support.wire import HEAD_END, answer, chat_body, in_events_of, plain_answer, play, told, whole_stream
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 400
     """Bytes of a request's body, at least."""
     answer: int = 300
-    """Bytes of content of a plain answer."""
+    """Bytes of content of a plain answer, or of the last event of a stream of the Responses API."""
+    large: int = 0
+    """Bytes of each event of such a stream."""
     events: int = 30
     every_s: float = 0.5
     after_s: float = 0.05
@@ -154,13 +156,17 @@ class Bench:
         self._contents: list[float] = []
         self._running = 0
         stream = job.kind != "requests"
-        prompt = play(job.events, job.every_s, job.after_s) if stream else answer(job.answer)
+        prompt = answer(job.answer)
+        if stream:
+            prompt = f"{play(job.events, job.every_s, job.after_s)} {in_events_of(job.large)} {prompt}"
         body = chat_body(prompt, model=job.model, stream=stream, size=job.size)
         self.request = (
             b"POST %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nAccept: */*\r\n"
             b"User-Agent: load/1\r\nAuthorization: Bearer sk-client\r\nContent-Length: %d\r\n\r\n%b"
         ) % (job.path.encode(), job.port, len(body), body)
-        self.expected = whole_stream(job.events) if stream else plain_answer(job.answer)
+        self.expected = plain_answer(job.answer)
+        if stream:
+            self.expected = whole_stream(job.events, told(job.path.encode()), job.large, job.answer)
 
     def right(self, response: Response) -> bool:
         """The answer is the provider's, every byte; or, if the gateway writes its own, it is whole."""

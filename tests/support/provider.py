@@ -21,14 +21,13 @@ from pathlib import Path
 
 from tests.support.processes import Running, accepts, free_port, module, raise_open_files
 from tests.support.wire import (
-    DONE,
+    CHAT,
     EMBEDDING,
-    FIRST_EVENT,
     HEAD_END,
-    LAST_EVENT,
-    content_event,
     plain_answer,
+    told,
     wanted_answer,
+    wanted_size,
     wanted_stream,
 )
 
@@ -53,6 +52,9 @@ class Provider(asyncio.Protocol):
         self._buffer = bytearray()
         self._cut = False
         self._busy = False
+        self._told = CHAT
+        self._large = self._size = 0
+        """Of the stream under way: how it is told, bytes of each event, bytes of its last one."""
         self._due: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
@@ -87,14 +89,15 @@ class Provider(asyncio.Protocol):
             self._answer(b"200 OK", EMBEDDING)
         elif path == b"/hang-up":
             self._hang_up()
-        elif not path.endswith(b"/chat/completions"):
+        elif not path.endswith((b"/chat/completions", b"/responses")):
             self._answer(b"404 Not Found", _ERROR)
         elif path.startswith(b"/limited"):
             self._answer(_LIMITED, _ERROR)
         elif _STREAM.search(body):
             self._busy = True
             self._cut = path.startswith(b"/cut")
-            self._transport.write(_STREAM_HEAD + _chunk(FIRST_EVENT))
+            self._told, self._large, self._size = told(path), wanted_size(body), wanted_answer(body)
+            self._transport.write(_STREAM_HEAD + _chunk(self._told.first))
             events, every_s, after_s = wanted_stream(body)
             self._play(0, events, every_s, self._loop.time() + after_s)
         else:
@@ -112,14 +115,14 @@ class Provider(asyncio.Protocol):
 
     def _play(self, index: int, events: int, every_s: float, due: float) -> None:
         if index:
-            self._transport.write(_chunk(content_event(index - 1)))
+            self._transport.write(_chunk(self._told.content(index - 1, self._large)))
         if index < events:
             self._due = self._loop.call_at(due, self._play, index + 1, events, every_s, due + every_s)
             return
         if self._cut:
             self._transport.close()
             return
-        self._transport.write(_chunk(LAST_EVENT) + _chunk(DONE) + b"0\r\n\r\n")
+        self._transport.write(_chunk(self._told.last(self._size)) + b"0\r\n\r\n")
         self._busy = False
         self._due = None
         self._next()

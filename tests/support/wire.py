@@ -1,19 +1,23 @@
 """What the fake provider sends, as a pure function of what it was asked: so the load driver knows each byte.
 
 A request says in its prompt what it wants: `play 40 events every 0.5 s after 0.05 s`, `answer 300 bytes`. The
-prompt is the one part of a request that every gateway passes on as it is.
+prompt is the one part of a request that every gateway passes on as it is. A stream of the Responses API may be asked
+for large events, too: `in events of 500000 bytes`, and `answer 400000 bytes` is what its last event repeats.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 HEAD_END = b"\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
 
 _PLAY = re.compile(rb"play (\d+) events every ([0-9.]+) s after ([0-9.]+) s")
 _ANSWER = re.compile(rb"answer (\d+) bytes")
+_LARGE = re.compile(rb"in events of (\d+) bytes")
 _CHUNK = (
     b'data: {"id":"chatcmpl-8fWz","object":"chat.completion.chunk","created":1700000000,"model":"big-1",'
     b'"choices":[{"index":0,"delta":%b,"finish_reason":%b}]}\n\n'
@@ -53,10 +57,64 @@ FIRST_EVENT = _CHUNK % (b'{"role":"assistant","content":""}', b"null")
 LAST_EVENT = _CHUNK % (b"{}", b'"stop"')
 
 
+class Told(NamedTuple):
+    """How one API tells a stream."""
+
+    first: bytes
+    content: Callable[[int, int], bytes]
+    """Of a number, counted from 0, and of so many bytes at least."""
+    last: Callable[[int], bytes]
+    """The end, and so many bytes in it."""
+
+
+def _named(kind: bytes, members: bytes) -> bytes:
+    return b'event: response.%b\ndata: {"type":"response.%b","sequence_number":1,%b}\n\n' % (kind, kind, members)
+
+
+@lru_cache(maxsize=256)
+def _response_delta(index: int, size: int) -> bytes:
+    """A piece of text or, if it is to be large, of a picture: they differ in their numbers."""
+    if size:
+        return _named(
+            b"image_generation_call.partial_image", b'"index":%d,"partial_image_b64":"%b"' % (index, b"A" * size)
+        )
+    place = b'"item_id":"msg_1","output_index":0,"content_index":0'
+    return _named(b"output_text.delta", b'%b,"delta":"%06d%b"' % (place, index, b" lorem" * 4))
+
+
+@lru_cache(maxsize=4)
+def _response_end(size: int) -> bytes:
+    usage = b'{"input_tokens":9,"output_tokens":12,"total_tokens":21}'
+    item = b'{"type":"message","content":[{"type":"output_text","text":"%b"}]}' % (b"x" * size)
+    response = _RESPONSE % (b"completed", item, usage)
+    return _named(b"output_item.done", b'"output_index":0,"item":{"type":"message"}') + _named(b"completed", response)
+
+
+_RESPONSE = b'"response":{"id":"resp_1","object":"response","created_at":1,"status":"%b","output":[%b],"usage":%b}'
+CHAT = Told(FIRST_EVENT, lambda index, size: content_event(index), lambda size: LAST_EVENT + DONE)
+RESPONSES = Told(_named(b"created", _RESPONSE % (b"in_progress", b"", b"null")), _response_delta, _response_end)
+
+
+def told(path: bytes) -> Told:
+    """The API that a path belongs to."""
+    return RESPONSES if path.endswith(b"/responses") else CHAT
+
+
+def wanted_size(body: bytes | bytearray) -> int:
+    """Bytes of each event that the prompt asks for, 0 if it does not say."""
+    found = _LARGE.search(body)
+    return int(found[1]) if found else 0
+
+
+def in_events_of(size: int) -> str:
+    """The rest of a prompt that asks for large events."""
+    return f"in events of {size} bytes"
+
+
 @lru_cache(maxsize=16)
-def whole_stream(events: int) -> bytes:
+def whole_stream(events: int, told: Told = CHAT, large: int = 0, size: int = 0) -> bytes:
     """The event stream as a client must receive it, every byte."""
-    return b"".join((FIRST_EVENT, *map(content_event, range(events)), LAST_EVENT, DONE))
+    return b"".join((told.first, *(told.content(index, large) for index in range(events)), told.last(size)))
 
 
 @lru_cache(maxsize=16)
