@@ -5,15 +5,14 @@ Effects are values, performed in the order in which they are returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from oxllm.core.hints import Headers
+
 if TYPE_CHECKING:
     from oxllm.core.attempt import Attempt
-
-Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Try(msgspec.Struct, frozen=True, gc=False):
@@ -61,4 +60,4 @@ class Break(msgspec.Struct, frozen=True, gc=False):
 
 
 Effect = Try | Cancel | Begin | Write | End | Answer | Break
-END = End()
+END_OF_BODY = End()

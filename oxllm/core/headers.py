@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oxllm import __version__
-from oxllm.core.effects import Headers
+from oxllm.core.hints import Headers
 from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.plan import Provider
 

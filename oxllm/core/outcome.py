@@ -39,8 +39,9 @@ class Outcome(msgspec.Struct, frozen=True):
     """Of QUOTA: it holds for this target alone, since it names a model or comes through a relay."""
     in_band: bool = False
     """It was said inside a 2xx: `status` is the one that the error names, and nothing can be passed on as received."""
-    counts: bool = False
-    """Of DEADLINE: the attempt had 10 s or its own limit, so that it counts for the breaker after all."""
+    counts: bool | None = None
+    """Whether it counts as a failure of the provider, where that does not follow from its kind alone: a deadline may
+    have left the attempt its own limit, a time-out may be that of a host whose heartbeats show that it is alive."""
 
     @property
     def rule(self) -> Rule:
@@ -50,7 +51,7 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def is_failure(self) -> bool:
         """Counts as a failure of the provider."""
-        return self.counts or RULES[self.kind].breaker
+        return RULES[self.kind].breaker if self.counts is None else self.counts
 
 
 SUCCESS = Outcome(Kind.SUCCESS, "complete")

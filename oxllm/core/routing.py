@@ -318,11 +318,14 @@ class Router:
     # Choosing.
 
     def choose(self, route: Route, tried: Container[TargetState], now: float) -> tuple[Candidate | None, Skips]:
-        """The next candidate, and those passed over for it. None: there is none, and all are passed over."""
+        """The next candidate, and those passed over for it. None: there is none, and all are passed over.
+
+        Changes nothing: who begins an attempt there pays for it.
+        """
         skips: list[tuple[Candidate, Skip]] | tuple[()] = ()
         for tier in route.tiers:
             best = None
-            gained = 0
+            most = 0
             for candidate in tier:
                 state = candidate.state
                 provider = state.provider
@@ -338,12 +341,10 @@ class Router:
                     if why is not None:
                         skips = [*skips, (candidate, why)]
                         continue
-                gained += candidate.weight
-                candidate._credit += candidate.weight
-                if best is None or candidate._credit > best._credit:
-                    best = candidate
+                credit = candidate._credit + candidate.weight
+                if best is None or credit > most:
+                    best, most = candidate, credit
             if best is not None:
-                best._credit -= gained
                 return best, skips
         return None, skips
 
@@ -386,8 +387,11 @@ class Router:
 
     # One attempt.
 
-    def begin(self, candidate: Candidate, now: float) -> Ticket:
-        """Start an attempt at a candidate that `choose` gave. If the breaker is half-open it is the probe."""
+    def begin(self, route: Route, candidate: Candidate, tried: Container[TargetState], now: float) -> Ticket:
+        """Start an attempt at a candidate that `choose` gave this moment, and pay for its turn. If the breaker is
+        half-open it is the probe."""
+        if len(route.tiers) < len(route.candidates):  # else each is alone in its tier, and gains what it pays
+            self._pay(route, candidate, tried, now)
         state = candidate.state
         provider = state.provider
         breaker = provider.breaker
@@ -398,20 +402,28 @@ class Router:
         state.counters.attempts += 1
         return Ticket(candidate, breaker.generation, probe, now)
 
-    def again(self, ticket: Ticket, now: float) -> Skip | None:
+    def _pay(self, route: Route, chosen: Candidate, tried: Container[TargetState], now: float) -> None:
+        """Each usable candidate of the tier gains its weight; the chosen one pays what all have gained."""
+        tier = next(tier for tier in route.tiers if chosen in tier)
+        for candidate in tier:
+            if candidate.state not in tried and self.skip(candidate.state, now) is None:
+                candidate._credit += candidate.weight
+                chosen._credit -= candidate.weight
+
+    def repeat(self, ticket: Ticket, now: float) -> Skip | None:
         """A second try at the same target on the same ticket, so that the pair counts once.
 
         None: go ahead, it is counted as an attempt. Else why that target may not be asked any more; the ticket
         is still to be ended.
         """
-        why = self.barred(ticket, now)
+        why = self.unusable(ticket, now)
         if why is None:
             counters = ticket.candidate.state.counters
             counters.attempts += 1
             counters.retries += 1
         return why
 
-    def barred(self, ticket: Ticket, now: float) -> Skip | None:
+    def unusable(self, ticket: Ticket, now: float) -> Skip | None:
         """Why a target that is being asked may not be sent the same request once more; None if it may. Much can have
         been learned of it since this attempt began."""
         state = ticket.candidate.state

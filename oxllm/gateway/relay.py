@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
-from oxllm.core.attempt import Attempt, Phase
+from oxllm.core.attempt import Attempt, Facts, Phase
 from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.budget import HELD_FREE, HeldHolder
-from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Headers, Try, Write
-from oxllm.core.exchange import Exchange, Facts, State
+from oxllm.core.effects import Answer, Begin, Break, Cancel, End, Try, Write
+from oxllm.core.exchange import COMMITTED, DONE, Exchange
 from oxllm.core.headers import upstream
+from oxllm.core.hints import Headers
 from oxllm.core.outcome import Failure
 from oxllm.core.routing import Route
 from oxllm.gateway.client.request import Request
@@ -22,8 +23,7 @@ from oxllm.gateway.observe.records import Record
 from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.upstream.call import Call
 
-COMMITTED, DONE = State.COMMITTED, State.DONE  # on 3.11 each look at an Enum's member takes 0.1 µs
-PASSED_ON = Phase.COMMITTED
+PASSED_ON = Phase.COMMITTED  # on 3.11 each look at an Enum's member takes 0.1 µs
 
 
 class Leg(HeldHolder):
@@ -61,11 +61,13 @@ class Leg(HeldHolder):
 
     def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         relay = self.relay
-        relay.perform(relay.exchange.head(self.attempt, status, fields, relay.now(), relay.runtime.wall()))
+        relay.exchange.head(self.attempt, status, fields, relay.now(), relay.runtime.wall())
+        relay.perform()
 
     def data(self, data: bytes) -> None:
         relay, attempt = self.relay, self.attempt
-        relay.perform(relay.exchange.data(attempt, data, relay.now()))
+        relay.exchange.data(attempt, data, relay.now())
+        relay.perform()
         committed = attempt.phase is PASSED_ON
         if self._counted or not committed or not data.endswith(b"\n\n"):  # else: nothing but whole events
             size = attempt.pending
@@ -78,7 +80,8 @@ class Leg(HeldHolder):
     def end(self) -> None:
         relay = self.relay
         self.call = None
-        relay.perform(relay.exchange.end(self.attempt, relay.now()))
+        relay.exchange.end(self.attempt, relay.now())
+        relay.perform()
         self.recount()
 
     def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
@@ -86,7 +89,8 @@ class Leg(HeldHolder):
         self.call = None
         if failure is Failure.LOCAL:
             relay.runtime.journal.shortage(detail, relay.now())
-        relay.perform(relay.exchange.failed(self.attempt, failure, before_response, detail, relay.now()))
+        relay.exchange.failed(self.attempt, failure, before_response, detail, relay.now())
+        relay.perform()
 
     # HeldHolder
 
@@ -95,7 +99,8 @@ class Leg(HeldHolder):
 
     def commit_early(self) -> None:
         relay = self.relay
-        relay.perform(relay.exchange.commit_early(self.attempt, relay.now()))
+        relay.exchange.release(self.attempt, relay.now())
+        relay.perform()
         self.recount()
 
     def stop(self) -> None:
@@ -121,10 +126,10 @@ class Leg(HeldHolder):
         self._stopped = stopped
         if stopped:
             self.call.pause()
-            self.relay.exchange.stop(self.attempt, self.relay.now())
+            self.relay.exchange.pause(self.attempt, self.relay.now())
         else:
             self.call.resume()
-            self.relay.exchange.go_on(self.attempt, self.relay.now())
+            self.relay.exchange.resume(self.attempt, self.relay.now())
 
 
 class Relay:
@@ -180,7 +185,7 @@ class Relay:
         )
 
     def __repr__(self) -> str:
-        return f"<Relay {self.id} {self.exchange.state.name} {self.exchange.attempts} attempts {self.pending} B held>"
+        return f"<Relay {self.id} {self.exchange.stage.name} {self.exchange.attempts} attempts {self.pending} B held>"
 
     @property
     def pending(self) -> int:
@@ -203,18 +208,21 @@ class Relay:
         self.route.counters.begin()
         self.runtime.journal.begun(self.facts.protocol.name)
         self.request.watch(self)
-        self.perform(self.exchange.start(self.now()))
+        self.exchange.start(self.now())
+        self.perform()
 
     def expire(self) -> None:
         """The drain's time is over: answer with what can be said, and stop."""
-        self.perform(self.exchange.expire(self.now()))
+        self.exchange.expire(self.now())
+        self.perform()
 
     # client.request.Handler
 
     def gone(self) -> None:
         """The client left."""
         if not self._over:
-            self.perform(self.exchange.gone(self.now()))
+            self.exchange.gone(self.now())
+            self.perform()
 
     def blocked(self) -> None:
         """The client takes less than the provider gives."""
@@ -230,9 +238,10 @@ class Relay:
 
     # Doing what the exchange says.
 
-    def perform(self, effects: list[Effect]) -> None:
-        """Do each of `effects` in order, then set the timer for the next look at the clocks."""
-        for effect in effects:
+    def perform(self) -> None:
+        """Do each of the exchange's effects in order, then set the timer for the next look at the clocks."""
+        exchange = self.exchange
+        for effect in exchange.take_effects():
             match effect:
                 case Write():
                     self.request.write(effect.data)
@@ -248,12 +257,11 @@ class Relay:
                     self.request.end()
                 case Break():
                     self.request.abort(effect.tail)
-        exchange = self.exchange
-        if self._body is not None and (exchange.state is COMMITTED or exchange.state is DONE):
+        if self._body is not None and (exchange.stage is COMMITTED or exchange.stage is DONE):
             self._body = None
             self.request.release()
             self._remember()
-        if exchange.state is DONE:
+        if exchange.stage is DONE:
             self._finish()
         elif exchange.wake_at < self.runtime.next_sweep:
             self.arm()
@@ -280,7 +288,8 @@ class Relay:
 
     def _tick(self) -> None:
         self._alarm, self._alarm_at = None, inf
-        self.perform(self.exchange.tick(self.now()))
+        self.exchange.tick(self.now())
+        self.perform()
         for leg in self._legs:
             leg.recount()
 
@@ -331,7 +340,7 @@ class Relay:
             time=self.runtime.wall(),
             model=self.route.name,
             stream=self.facts.asked.stream,
-            status=exchange.status,
+            status=exchange.reply.status,
             provider=target.provider.name if target is not None else None,
             upstream_model=target.model if target is not None else None,
             attempts=exchange.attempts,

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from oxllm import plan as plans
 from oxllm.core import headers
+from oxllm.core.attempt import Facts
 from oxllm.core.budget import BodyBudget, RetryBudget
-from oxllm.core.exchange import Facts
 from oxllm.core.owners import Owners
 from oxllm.core.protocols.registry import EndpointTable
 from oxllm.core.routing import Router

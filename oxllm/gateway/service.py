@@ -8,9 +8,9 @@ from math import inf
 import msgspec
 
 from oxllm import __version__
+from oxllm.core.attempt import Facts
 from oxllm.core.body import BadBody, PassedBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
-from oxllm.core.exchange import Facts
 from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.core.routing import Route, Router
 from oxllm.gateway import cors

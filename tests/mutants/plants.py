@@ -44,8 +44,8 @@ PLANTS = (
     Plant(
         "a hint is shortened",
         ROUTING,
-        "own.rate_limited(outcome.retry_after, ",
-        "own.rate_limited(outcome.retry_after and outcome.retry_after / 2, ",
+        "limited = own.rate_limited(outcome.retry_after, ",
+        "limited = own.rate_limited(outcome.retry_after and outcome.retry_after / 2, ",
         (
             RULES + "every_target_rate_limited_is_429_with_the_soonest_recovery",
             ALWAYS + "10_nothing_goes_to_a_target_before_its_hint_has_passed",
@@ -65,8 +65,8 @@ PLANTS = (
     Plant(
         "failing over after commit",
         EXCHANGE,
-        "        committed = attempt.phase is COMMITTED\n",
-        "        committed = False\n",
+        "        if attempt.phase is PASSED_ON:\n            self._break(",
+        "        if False:\n            self._break(",
         (
             RULES + "a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked",
             ALWAYS + "04_a_stream_succeeds_exactly_if_every_choice_has_its_finish_reason",
@@ -168,7 +168,7 @@ PLANTS = (
     Plant(
         "the loser of a hedge is not cancelled",
         EXCHANGE,
-        "                self._settle(other, why, now)\n                effects.append(Cancel(other))\n",
+        "                self._settle(other, why, now)\n                self._effects.append(Cancel(other))\n",
         "                self._settle(other, why, now)\n",
         (
             RULES + "the_first_to_have_content_wins_and_the_other_is_cancelled",
@@ -250,8 +250,8 @@ PLANTS = (
     Plant(
         "a second try has no jitter",
         EXCHANGE,
-        "        self._again_at = now + self._rng.uniform(*JITTER_S)",
-        "        self._again_at = now",
+        "        self._repeat_at = now + self._rng.uniform(*JITTER_S)",
+        "        self._repeat_at = now",
         (
             RULES + "a_500_or_502_is_tried_again_at_the_same_target_after_a_jitter",
             ALWAYS + "07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows",
@@ -261,8 +261,8 @@ PLANTS = (
     Plant(
         "max_attempts is one too many",
         EXCHANGE,
-        "        return self.attempts >= self._retry.max_attempts or now",
-        "        return self.attempts > self._retry.max_attempts or now",
+        "        return self.attempts >= self._limits.max_attempts or now",
+        "        return self.attempts > self._limits.max_attempts or now",
         (
             RULES + "max_attempts_is_the_end_whatever_is_left",
             ALWAYS + "07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows",
@@ -272,8 +272,8 @@ PLANTS = (
     Plant(
         "held-back events are sent twice",
         EXCHANGE,
-        "        effects.append(Write(attempt.take()))\n",
-        "        effects.append(Write(attempt.take() * 2))\n",
+        "        self.reply.begin(status, fields, length, attempt.commit(now))\n",
+        "        self.reply.begin(status, fields, length, attempt.commit(now) * 2)\n",
         (
             RULES + "a_stream_is_passed_on_and_ends_as_its_provider_ended_it",
             ALWAYS + "02_a_success_is_one_providers_text_with_no_splice_gap_or_duplicate",
@@ -283,18 +283,18 @@ PLANTS = (
     Plant(
         "a stall inside the hold-back goes unnoticed",
         EXCHANGE,
-        "    def _tick_uncommitted(self, now: float, effects: list[Effect]) -> None:\n",
-        "    def _tick_uncommitted(self, now: float, effects: list[Effect]) -> None:\n"
+        "    def _tick_uncommitted(self, now: float) -> None:\n",
+        "    def _tick_uncommitted(self, now: float) -> None:\n"
         "        for held in self._running:\n"
         "            if held.phase is HOLDING:\n"
-        "                self._idle_from(held, now)\n",
+        "                held.clock = now + 60\n",
         (RULES + "a_provider_that_stalls_inside_the_hold_back_is_given_up_after_its_idle_time", MACHINE),
     ),
     Plant(
         "the first failure is the client's",
         EXCHANGE,
-        "        return self.attempts >= self._retry.max_attempts or now",
-        "        return self.attempts >= self._retry.max_attempts or bool(self._tried) or now",
+        "        return self.attempts >= self._limits.max_attempts or now",
+        "        return self.attempts >= self._limits.max_attempts or bool(self._tried) or now",
         (
             RULES + "each_candidate_is_tried_once_in_tier_order",
             ALWAYS
@@ -318,7 +318,7 @@ PLANTS = (
     Plant(
         "a request goes out on a new connection whatever its provider's breaker says by then",
         EXCHANGE,
-        "        if self._router.barred(attempt.ticket, now) is None:\n            return True\n",
+        "        if self._router.unusable(attempt.ticket, now) is None:\n            return True\n",
         "        return True\n",
         (
             "tests/unit/sim/test_survival.py::test_clients_of_the_shipped_config_see_no_error_of_a_preset_before_content",

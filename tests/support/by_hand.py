@@ -13,15 +13,15 @@ without a head, two ends, anything behind an end.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.core.attempt import Attempt, Phase
+from oxllm.core.attempt import Attempt, Facts, Phase
 from oxllm.core.budget import RetryBudget
-from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Headers, Try, Write
-from oxllm.core.exchange import Exchange, Facts, State
+from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Try, Write
+from oxllm.core.exchange import Exchange, Stage
+from oxllm.core.hints import Headers
 from oxllm.core.outcome import Failure
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.base import Asked, Protocol
@@ -181,8 +181,8 @@ class Drive:
     # What happens.
 
     def start(self) -> Drive:
-        self.perform(self.exchange.start(self.now))
-        return self
+        self.exchange.start(self.now)
+        return self.perform()
 
     def pass_time(self, seconds: float) -> Drive:
         """Let time pass, with a tick at each moment that the exchange wants one."""
@@ -192,7 +192,8 @@ class Drive:
             ticks += 1
             assert ticks < 1000, "the exchange wants to be woken without end"
             self.now = max(self.now, wake)
-            self.perform(self.exchange.tick(self.now))
+            self.exchange.tick(self.now)
+            self.perform()
         self.now = until
         return self
 
@@ -212,29 +213,30 @@ class Drive:
     def head(self, name: str, status: int = 200, fields: Headers = EVENT_STREAM) -> Drive:
         if self[name].phase is Phase.CONNECTING:
             self.connect(name)
-        self.perform(self.exchange.head(self[name], status, fields, self.now, WALL))
-        return self
+        self.exchange.head(self[name], status, fields, self.now, WALL)
+        return self.perform()
 
     def data(self, name: str, *parts: bytes) -> Drive:
         for part in parts:
-            self.perform(self.exchange.data(self[name], part, self.now))
+            self.exchange.data(self[name], part, self.now)
+            self.perform()
         return self
 
     def end(self, name: str) -> Drive:
-        self.perform(self.exchange.end(self[name], self.now))
-        return self
+        self.exchange.end(self[name], self.now)
+        return self.perform()
 
     def fail(self, name: str, failure: Failure = Failure.REFUSED, early: bool = True, detail: str = "") -> Drive:
-        self.perform(self.exchange.failed(self[name], failure, early, detail, self.now))
-        return self
+        self.exchange.failed(self[name], failure, early, detail, self.now)
+        return self.perform()
 
     def gone(self) -> Drive:
-        self.perform(self.exchange.gone(self.now))
-        return self
+        self.exchange.gone(self.now)
+        return self.perform()
 
     def expire(self) -> Drive:
-        self.perform(self.exchange.expire(self.now))
-        return self
+        self.exchange.expire(self.now)
+        return self.perform()
 
     # In one go.
 
@@ -268,7 +270,7 @@ class Drive:
 
     @property
     def over(self) -> bool:
-        return self.exchange.state is State.DONE
+        return self.exchange.stage is Stage.DONE
 
     def failures(self, name: str) -> int:
         """In a row, as the provider's breaker counts."""
@@ -277,21 +279,23 @@ class Drive:
     def in_flight(self) -> int:
         return sum(provider.in_flight for provider in self.router.providers.values())
 
-    def perform(self, effects: Sequence[Effect]) -> None:
-        for effect in effects:
+    def perform(self) -> Drive:
+        """Do what the exchange wants done."""
+        for effect in self.exchange.take_effects():
             self.effects.append(effect)
             match effect:
                 case Try():
-                    assert self.exchange.state is not State.COMMITTED, "a second provider after commit"
+                    assert self.exchange.stage is not Stage.COMMITTED, "a second provider after commit"
                     self.attempts.append(effect.attempt)
                 case Cancel():
                     self.cancelled.append(effect.attempt)
                 case _:
                     self.client.do(effect)
         self._check()
+        return self
 
     def _check(self) -> None:
         """What holds at every moment."""
-        if self.exchange.state is State.DONE:
+        if self.exchange.stage is Stage.DONE:
             assert all(attempt.ticket.generation == -1 for attempt in self.attempts), "a ticket is never given back"
         assert len(self.running) <= 2

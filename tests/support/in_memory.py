@@ -142,10 +142,10 @@ class WatchedRouter(Router):
         self.choices.append(Choice(now, route.name, frozenset(map(_name, tried)), chosen, usable))
         return chosen, skips
 
-    def begin(self, candidate: Candidate, now: float) -> Ticket:
+    def begin(self, route: Route, candidate: Candidate, tried: Any, now: float) -> Ticket:
         provider = candidate.state.provider
         state = provider.breaker.state(now).value
-        ticket = super().begin(candidate, now)
+        ticket = super().begin(route, candidate, tried, now)
         begun = Begun(now, provider.name, candidate.state.model, ticket.probe, state, ticket.generation)
         self.begun.append(begun)
         self._open[ticket] = begun

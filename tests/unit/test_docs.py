@@ -9,7 +9,7 @@ import pytest
 
 from oxllm import plan
 from oxllm.config.schema import parse_hold_back
-from oxllm.core import breaker, cooldown, exchange, hints, refusal, routing, sse
+from oxllm.core import attempt, breaker, cooldown, exchange, hints, refusal, routing, sse
 from oxllm.core.cooldown import LASTS, Skip
 from oxllm.core.errors import TYPE_BY_STATUS
 from oxllm.core.outcome import RULES, Effect, Failure, Kind
@@ -99,8 +99,7 @@ def test_the_statuses_of_the_end_have_their_types() -> None:
         f"rounded up to whole seconds and at most {refusal.RETRY_AFTER_MAX}",
         f"If nothing can recover within {routing.REACH_S:g} s",
         f"After {exchange.PING_S:g} s without content, and every {exchange.PING_S:g} s, a comment (`: ping`)",
-        f"is left after {exchange.LINGER_S:g} s",
-        f"only after {exchange.BLAME_AFTER_S:g} s",
+        f"is left after {attempt.LINGER_S:g} s",
         f"an event over {sse.EVENT_MAX / 2**20:g} MiB",
         "has one more chance first" if plan.Retry().same_target == 1 else "has more chances",
         f"`out of quota` above | after {minutes(LASTS[Skip.QUOTA])}",

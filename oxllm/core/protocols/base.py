@@ -16,7 +16,7 @@ from oxllm.core.body import RequestBody, invalid_utf8
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.nesting import Closing
-from oxllm.core.outcome import Kind, Outcome, classify
+from oxllm.core.outcome import SUCCESS, Kind, Outcome, classify
 
 HELD_MAX = 256 * 1024
 """Bytes of a plain answer that are held until it is whole."""
@@ -90,7 +90,7 @@ class Reader:
     attributes after each call.
     """
 
-    __slots__ = ("complete", "content", "dropped", "failure", "finished", "id", "told", "usage", "working")
+    __slots__ = ("complete", "content", "dropped", "failure", "finished", "id", "result", "told", "usage", "working")
 
     def __init__(self) -> None:
         self.content = 0
@@ -103,6 +103,8 @@ class Reader:
         """Nothing behind is worth reading."""
         self.failure: Outcome | None = None
         """Why the answer is broken or failed; only the exchange knows whether any of it was committed to."""
+        self.result = SUCCESS
+        """What a response that came whole means."""
         self.told = False
         """The failure was in the provider's own words, and they have been passed on to the client."""
         self.usage: Usage | None = None
@@ -124,6 +126,14 @@ class Reader:
         """The response has ended: None if the answer is whole, else why it is not."""
         raise NotImplementedError
 
+    def broke_off(self, otherwise: Outcome) -> Outcome:
+        """The response stopped coming before its end: what it means then. `otherwise`: if that depends on how."""
+        return self.result if self.complete else otherwise
+
+    def refusal(self) -> bytes | None:
+        """The whole body of a response that is no success, if it was kept. May be asked for once."""
+        return None
+
     def release(self) -> bytes:
         """There is no memory to hold more: what may be sent before the answer is whole, nothing if none of it may."""
         return b""
@@ -135,6 +145,10 @@ class Reader:
     def interruption(self, error: ApiError, request_id: str) -> bytes:
         """What tells a client that its answer broke off behind content; nothing if no words would be understood."""
         return b""
+
+
+NOTHING_READ = Reader()
+"""Reads for an attempt that has no response yet."""
 
 
 class PlainReader(Reader):

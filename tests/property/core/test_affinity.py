@@ -99,7 +99,7 @@ def test_a_session_comes_back_to_its_own_when_that_can_be_asked_again(
     first, _, decided = subject.prefer(route(subject), (), 0.0, session)
     assert first is not None
     assert decided
-    subject.end(subject.begin(first, 0.0), Outcome(Kind.RATE_LIMITED, "x", retry_after=10.0), 0.0)
+    subject.end(subject.begin(route(subject), first, (), 0.0), Outcome(Kind.RATE_LIMITED, "x", retry_after=10.0), 0.0)
     assert chosen(subject, session, 1.0) != first.plan.name
     assert chosen(subject, session, 11.0) == first.plan.name
 

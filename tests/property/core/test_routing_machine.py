@@ -101,10 +101,9 @@ class RoutingMachine(RuleBasedStateMachine):
                     skips += [why] if why else []
                     usable += [] if why else [candidate]
             if usable:
-                for candidate in usable:
-                    self.credit[id(candidate)] = self.credit.get(id(candidate), 0) + candidate.weight
-                best = max(usable, key=lambda candidate: self.credit[id(candidate)])
-                self.credit[id(best)] -= sum(candidate.weight for candidate in usable)
+                credits = {id(candidate): self.credit.get(id(candidate), 0) + candidate.weight for candidate in usable}
+                best = max(usable, key=lambda candidate: credits[id(candidate)])
+                self.paid = credits | {id(best): credits[id(best)] - sum(candidate.weight for candidate in usable)}
                 return best, skips
         return None, skips
 
@@ -171,15 +170,17 @@ class RoutingMachine(RuleBasedStateMachine):
             if candidate is None:
                 return
             assert candidate.state not in tried
+            assert self.router.choose(route, tried, self.now)[0] is candidate, "choosing costs nothing"
+            self.begin(route, candidate, tried)
             tried.add(candidate.state)
-            self.begin(candidate)
             if number < tries - 1:
                 self.end(len(self.tickets) - 1, outcome)
 
-    def begin(self, candidate: Candidate) -> None:
+    def begin(self, route: Route, candidate: Candidate, tried: set[TargetState]) -> None:
         state = candidate.state.provider.breaker.state(self.now)
         assert state in {State.CLOSED, State.HALF_OPEN}
-        ticket = self.router.begin(candidate, self.now)
+        ticket = self.router.begin(route, candidate, tried, self.now)
+        self.credit |= self.paid
         assert ticket.probe == (state is State.HALF_OPEN)
         self.tickets.append(ticket)
         self.begun[place(candidate.state)] += 1
@@ -194,10 +195,10 @@ class RoutingMachine(RuleBasedStateMachine):
         self.kinds[place(ticket.candidate.state), outcome.kind] += 1
         self.router.end(ticket, outcome, self.now)
         after = provider.breaker.state(self.now)
-        if not current or (before is State.CLOSED and not RULES[outcome.kind].breaker):
+        if not current or (before is State.CLOSED and not outcome.is_failure):
             assert after is before
         if before is State.PROBING and current:
-            failed = RULES[outcome.kind].breaker
+            failed = outcome.is_failure
             verdict = State.OPEN if failed else State.CLOSED if outcome.kind is Kind.SUCCESS else State.HALF_OPEN
             assert after is verdict
         self.seen.add(outcome.kind)
@@ -237,7 +238,7 @@ class RoutingMachine(RuleBasedStateMachine):
     def try_again(self, which: int) -> None:
         ticket = self.tickets[which % len(self.tickets)]
         target = ticket.candidate.state
-        why = self.router.again(ticket, self.now)
+        why = self.router.repeat(ticket, self.now)
         other = self.why_not(target)
         if why is None:
             mine = ticket.probe and ticket.generation == target.provider.breaker.generation
@@ -271,6 +272,11 @@ class RoutingMachine(RuleBasedStateMachine):
         assert getattr(self.router, move)(name)
         if move == "reset":
             self.forget(name)
+
+    @precondition(lambda self: any(p.breaker.state(self.now) is State.PROBING for p in self.router.providers.values()))
+    @rule(move=st.sampled_from(["offline", "reset"]))
+    def operate_while_probing(self, move: str) -> None:
+        self.operate(None, move)
 
     def forget(self, name: str) -> None:
         self.marks.pop(name, None)
@@ -372,7 +378,12 @@ def test_over_each_full_turn_every_weight_is_met_exactly(weights: list[int], tur
     route = router.resolve("v")
     assert route is not None
     for _ in range(turns):
-        chosen = Counter(router.choose(route, set(), 0.0)[0] for _ in range(sum(weights)))
+        chosen: Counter[Candidate] = Counter()
+        for _ in range(sum(weights)):
+            candidate = router.choose(route, (), 0.0)[0]
+            assert candidate is not None
+            router.begin(route, candidate, (), 0.0)
+            chosen[candidate] += 1
         assert [chosen[candidate] for candidate in route.candidates] == weights
 
 

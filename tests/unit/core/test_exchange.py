@@ -11,7 +11,7 @@ import pytest
 from oxllm import plan as plans
 from oxllm.core.breaker import State as BreakerState
 from oxllm.core.effects import Begin, Try
-from oxllm.core.exchange import State
+from oxllm.core.exchange import Stage
 from oxllm.core.outcome import Cause, Failure
 from oxllm.core.protocols import embeddings
 from oxllm.core.protocols.base import HELD_MAX
@@ -79,9 +79,9 @@ def test_nothing_goes_out_before_content_does() -> None:
     ],
 )
 def test_whatever_bears_content_commits(delta: bytes) -> None:
-    assert drive().stream("alpha", b'data: {"choices":[{"index":0,%b}]}\n\n' % delta).exchange.state in {
-        State.COMMITTED,
-        State.DONE,
+    assert drive().stream("alpha", b'data: {"choices":[{"index":0,%b}]}\n\n' % delta).exchange.stage in {
+        Stage.COMMITTED,
+        Stage.DONE,
     }
 
 
@@ -130,9 +130,9 @@ def test_what_is_no_whole_event_of_content_ends_no_gap() -> None:
 
 def test_a_gap_in_which_the_client_did_not_read_is_no_gap_of_the_providers() -> None:
     d = drive().stream("alpha", token("a")).pass_time(1)
-    d.exchange.stop(d["alpha"], d.now)
+    d.exchange.pause(d["alpha"], d.now)
     d.pass_time(30)
-    d.exchange.go_on(d["alpha"], d.now)
+    d.exchange.resume(d["alpha"], d.now)
     d.pass_time(0.5).data("alpha", token("b"))
     assert gaps(d) == (1, 0.5)
 
@@ -306,7 +306,7 @@ def test_there_is_no_ping_after_commit_nor_for_a_plain_answer() -> None:
 
 def test_a_ping_that_falls_due_during_the_jitter_is_sent() -> None:
     d = drive().connect("alpha").pass_time(9.99).fail("alpha", Failure.RESET).pass_time(0.02)
-    assert (d.exchange.state, d.client.body) == (State.BACKING_OFF, PING)
+    assert (d.exchange.stage, d.client.body) == (Stage.BACKING_OFF, PING)
 
 
 # hold_back.
@@ -396,7 +396,7 @@ LONG = b'{"choices":[{"index":0,"message":{"content":"' + b"x" * HELD_MAX + b'"}
 def test_a_long_answer_is_committed_by_its_start_and_relayed() -> None:
     d = drive(stream=False).head("alpha", fields=[*JSON, (b"content-length", b"%d" % len(LONG))])
     d.data("alpha", LONG[:-1])
-    assert (d.exchange.state, d.client.length) == (State.COMMITTED, len(LONG))
+    assert (d.exchange.stage, d.client.length) == (Stage.COMMITTED, len(LONG))
     d.data("alpha", LONG[-1:]).end("alpha")
     assert (d.client.over, d.client.body) == ("end", LONG)
 
@@ -466,9 +466,11 @@ def test_a_clients_own_fault_is_passed_on_as_it_is_at_once(status: int) -> None:
     assert (d.failures("alpha"), d.exchange.cause) == (0, Cause.CLIENT)
 
 
-def test_a_4xx_whose_body_is_cut_fails_over() -> None:
+def test_a_4xx_whose_body_is_cut_is_known_by_its_status_and_told_in_our_words() -> None:
     d = drive().head("alpha", 422, JSON).data("alpha", b'{"err').fail("alpha", Failure.EOF, early=False)
-    assert d.tried == ["alpha", "beta"]
+    assert (d.tried, d.client.status) == (["alpha"], 422)
+    assert d.client.message == "the provider answered HTTP 422"
+    assert d.client.headers[b"x-oxllm-provider"] == b"alpha"
 
 
 def test_a_5xx_whose_body_is_cut_is_known_by_its_status() -> None:
@@ -512,8 +514,38 @@ def test_a_4xx_in_a_coding_that_nobody_asked_for_keeps_its_name() -> None:
     assert (d.client.body, d.client.headers[b"content-encoding"]) == (b"\x1f\x8b", b"gzip")
 
 
-def test_an_error_body_that_stalls_is_given_up_after_the_idle_time() -> None:
-    assert drive().head("alpha", 503, HTML).pass_time(60.1).tried == ["alpha", "beta"]
+@pytest.mark.parametrize("status", [401, 429, 503])
+def test_an_error_body_that_stalls_is_judged_after_two_seconds_by_what_came(status: int) -> None:
+    d = drive().head("alpha", status, [*JSON, (b"retry-after", b"30")]).data("alpha", b'{"error":{').pass_time(1.9)
+    assert d.tried == ["alpha"]
+    assert d.pass_time(0.2).tried == ["alpha", "beta"]
+    assert d.cancelled == [d["alpha"]]
+    d.fail("beta")
+    assert f"alpha/big-1: HTTP {status}" in d.client.message
+    state = d["alpha"].candidate.state
+    assert max(state.cooldown.until, state.provider.cooldown.until) >= d.now + 25
+
+
+def test_an_error_body_that_comes_on_is_read_to_its_end() -> None:
+    d = drive(stream=False).head("alpha", 422, JSON)
+    for byte in error_body("bad"):
+        d.data("alpha", bytes([byte])).pass_time(1.5)
+    assert d.end("alpha").client.body == error_body("bad")
+
+
+def test_heartbeats_without_content_fail_over_and_count_for_nothing() -> None:
+    d = drive().head("alpha")
+    for _ in range(4):
+        d.pass_time(14.9).data("alpha", b": OPENROUTER PROCESSING\n\n")
+    d.pass_time(0.5)
+    assert (d.tried, d.failures("alpha")) == (["alpha", "beta"], 0)
+    d.fail("beta")
+    assert "alpha/big-1: no content within 60 s, but heartbeats" in d.client.message
+
+
+def test_a_heartbeat_long_ago_is_none() -> None:
+    d = drive().head("alpha").data("alpha", b": hello\n\n").pass_time(60.1)
+    assert (d.tried, d.failures("alpha")) == (["alpha", "beta"], 1)
 
 
 # Its own clocks.
@@ -586,25 +618,25 @@ def test_a_request_does_not_go_out_on_a_connection_that_came_after_its_breaker_o
 
 def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:
     d = drive().stream("alpha", token("a"))
-    d.exchange.stop(d["alpha"], d.now)
+    d.exchange.pause(d["alpha"], d.now)
     d.pass_time(500)
     assert d.client.over is None
-    d.exchange.go_on(d["alpha"], d.now)
+    d.exchange.resume(d["alpha"], d.now)
     assert d.pass_time(59).client.over is None
     assert d.pass_time(2).client.over == "break"
 
 
 def test_a_slow_clients_pause_behind_a_complete_answer_leaves_the_two_seconds() -> None:
     d = drive().stream("alpha", token("a"), FINISH)
-    d.exchange.stop(d["alpha"], d.now)
+    d.exchange.pause(d["alpha"], d.now)
     d.pass_time(100)
-    d.exchange.go_on(d["alpha"], d.now)
+    d.exchange.resume(d["alpha"], d.now)
     assert d.pass_time(2.1).client.over == "end"
 
 
 def test_a_slow_client_does_not_keep_a_provider_that_has_said_it_all() -> None:
     d = drive().stream("alpha", token("a"), FINISH, DONE)
-    d.exchange.stop(d["alpha"], d.now)
+    d.exchange.pause(d["alpha"], d.now)
     assert d.pass_time(2.1).running == []
 
 
@@ -614,7 +646,7 @@ def test_a_slow_client_does_not_keep_a_provider_that_has_said_it_all() -> None:
 @pytest.mark.parametrize("status", [500, 502])
 def test_a_500_or_502_is_tried_again_at_the_same_target_after_a_jitter(status: int) -> None:
     d = drive().answer("alpha", error_body(None), status)
-    assert (d.exchange.state, d.tried) == (State.BACKING_OFF, ["alpha"])
+    assert (d.exchange.stage, d.tried) == (Stage.BACKING_OFF, ["alpha"])
     assert d.pass_time(0.049).tried == ["alpha"]
     assert d.pass_time(0.102).tried == ["alpha", "alpha"]
     d.stream("alpha", token("a"), FINISH, DONE)
@@ -691,7 +723,7 @@ def test_a_target_marked_during_the_jitter_that_was_the_last_is_the_end() -> Non
 
 def test_the_request_deadline_holds_over_all_attempts() -> None:
     d = drive(plan=make_plan("alpha", "beta", "gamma", request=40.0), stream=False).connect("alpha")
-    d.pass_time(20).connect("beta").pass_time(10).connect("gamma").pass_time(9.9)
+    d.pass_time(20).connect("beta").pass_time(10).fail("beta").connect("gamma").pass_time(9.9)
     assert (d.tried, d.client.over) == (["alpha", "beta", "gamma"], None)
     d.pass_time(0.2)
     assert (d.client.status, d.client.error["code"]) == (504, "deadline_exceeded")
@@ -708,19 +740,30 @@ def test_a_clients_own_time_does_not_lengthen_it() -> None:
     assert d.client.status == 504
 
 
-def test_while_another_candidate_is_left_an_attempt_gets_half_of_the_time_left() -> None:
+def test_after_half_of_the_time_the_next_candidate_is_started_beside_and_the_first_goes_on() -> None:
     d = drive("alpha", "beta", "gamma", timeout=8.0)
     d.connect("alpha").pass_time(3.9)
     assert d.tried == ["alpha"]
     d.pass_time(0.2)
-    assert (d.tried, d.running) == (["alpha", "beta"], ["beta"])
-    d.connect("beta").pass_time(1.8)
-    assert d.tried == ["alpha", "beta"]
-    d.pass_time(0.2)
-    assert d.tried == ["alpha", "beta", "gamma"]
-    d.connect("gamma").pass_time(1.7)
-    assert d.client.over is None  # the last has all that is left
-    assert d.pass_time(0.3).client.status == 504
+    assert d.running == ["alpha", "beta"]
+    d.connect("beta").pass_time(3.8)
+    assert d.running == ["alpha", "beta"]
+    assert d.stream("alpha", token("a"), FINISH, DONE).client.over == "end"
+    assert (d.failures("alpha"), d.failures("beta")) == (0, 0)
+
+
+def test_slow_and_healthy_providers_answer_within_a_clients_own_time() -> None:
+    for _ in range(3):
+        d = drive("alpha", "beta", stream=False, timeout=57.0).connect("alpha").pass_time(28.6).connect("beta")
+        d.pass_time(6.4).answer("alpha")
+        assert (d.client.status, d.failures("alpha"), d.failures("beta")) == (200, 0, 0)
+
+
+def test_half_of_the_time_is_left_alone_when_the_budget_is_spent() -> None:
+    d = Drive("alpha", "beta", timeout=8.0)
+    while d.budget.spend(d.now):
+        pass
+    assert d.start().connect("alpha").pass_time(7.9).tried == ["alpha"]
 
 
 def test_the_last_candidate_has_all_the_time() -> None:
@@ -728,23 +771,24 @@ def test_the_last_candidate_has_all_the_time() -> None:
     assert d.stream("alpha", token("a"), FINISH, DONE).client.over == "end"
 
 
-def test_an_attempt_that_a_deadline_ended_counts_only_after_ten_seconds() -> None:
-    assert drive("alpha", timeout=9.0).connect("alpha").pass_time(9.1).failures("alpha") == 0
-    assert drive("alpha", timeout=11.0).connect("alpha").pass_time(11.1).failures("alpha") == 1
+@pytest.mark.parametrize("timeout", [9.0, 70.0])
+def test_what_a_clients_own_deadline_ends_never_counts(timeout: float) -> None:
+    plan = make_plan(plans.Target("alpha", "big-1", 1, 1, plans.Timeouts(connect=99.0)))
+    d = Drive(plan=plan, timeout=timeout, stream=False).start().pass_time(timeout + 0.1)
+    assert (d.client.status, d.failures("alpha")) == (504, 0)
 
 
-def test_or_its_own_limit_if_that_is_shorter() -> None:
-    targets = [plans.Target("alpha", "big-1", 1, 1, plans.Timeouts(first_byte=4.0))]
-    d = Drive(*targets, timeout=4.1).start()
-    d.exchange.connected(d["alpha"], d.now)
-    d.pass_time(1)
-    d.exchange.sent(d["alpha"], d.now)
-    assert d.pass_time(4).failures("alpha") == 1
+@pytest.mark.parametrize(("request_s", "failures"), [(39.0, 0), (41.0, 1)])
+def test_what_the_request_deadline_ends_counts_past_the_attempts_own_limit(request_s: float, failures: int) -> None:
+    times = plans.Timeouts(connect=99.0, answer=40.0)
+    plan = make_plan(plans.Target("alpha", "big-1", 1, 1, times), request=request_s)
+    d = drive(plan=plan, stream=False).pass_time(request_s + 1)
+    assert (d.client.status, d.failures("alpha")) == (504, failures)
 
 
 def test_the_deadline_during_the_jitter_ends_the_request() -> None:
     d = drive("alpha", timeout=10.0).connect("alpha").pass_time(9.8).answer("alpha", b"", 500)
-    assert d.exchange.state is State.BACKING_OFF
+    assert d.exchange.stage is Stage.BACKING_OFF
     d.exchange._deadline = d.now + 0.01
     d.exchange.wake_at = d.exchange._deadline
     assert d.pass_time(0.02).client.status == 504
@@ -831,17 +875,27 @@ def test_a_plain_answer_is_hedged_too() -> None:
     assert (d.client.over, d.client.headers[b"x-oxllm-provider"], d.running) == ("answer", b"beta", [])
 
 
-def test_a_clients_own_fault_from_one_of_two_ends_both() -> None:
-    d = drive(plan=make_plan("alpha", "beta", hedge_after=1.0)).connect("alpha").pass_time(1.1)
-    d.answer("beta", error_body("bad"), 400)
-    assert (d.client.status, d.running) == (400, [])
+def test_a_clients_own_fault_from_one_of_two_waits_for_the_other() -> None:
+    d = drive(plan=make_plan("alpha", "beta", "gamma", hedge_after=1.0))
+    d.connect("alpha").pass_time(1.1).answer("beta", error_body("bad"), 400)
+    assert (d.client.status, d.running) == (0, ["alpha"])
+    assert d.stream("alpha", token("a"), FINISH, DONE).client.over == "end"
+
+
+def test_a_clients_own_fault_from_one_of_two_is_passed_on_when_the_other_has_failed_too() -> None:
+    d = drive(plan=make_plan("alpha", "beta", "gamma", hedge_after=1.0))
+    d.connect("alpha").pass_time(1.1).answer("beta", error_body("bad"), 400)
+    assert d.pass_time(1.1).running == ["alpha"], "nobody else is asked"
+    d.answer("alpha", b"", 500)
+    assert (d.client.status, d.client.body, d.running) == (400, error_body("bad"), [])
+    assert (d.client.headers[b"x-oxllm-provider"], d.exchange.cause) == (b"beta", Cause.CLIENT)
 
 
 def test_the_other_of_two_is_not_touched_again_once_one_is_committed_by_the_clock() -> None:
     plan = make_plan("alpha", "beta", "gamma", hold_back=plans.HoldBack(seconds=0.8), hedge_after=4.0)
     d = drive(plan=plan).connect("alpha").pass_time(4.0).connect("beta").pass_time(3.2)
     d.stream("alpha", token("a")).pass_time(0.8)  # beta's own hedge falls due at the moment of the commit
-    assert (d.exchange.state, d.tried, d.running) == (State.COMMITTED, ["alpha", "beta"], ["alpha"])
+    assert (d.exchange.stage, d.tried, d.running) == (Stage.COMMITTED, ["alpha", "beta"], ["alpha"])
 
 
 # The client leaves, the gateway stops.

@@ -1,0 +1,86 @@
+"""Reads the body of a response that is no success, behind the same interface as an answer's reader."""
+
+from __future__ import annotations
+
+from oxllm.core.hints import Headers
+from oxllm.core.outcome import Outcome
+from oxllm.core.protocols.base import Asked, Protocol, Reader
+
+ERROR_BODY_MAX = 256 * 1024
+"""Bytes of an error body that are kept; the same bound as for an answer that is kept until it is whole."""
+
+
+class ErrorReader(Reader):
+    """Keeps an error body until it can be judged: at its end, when it stops coming, or when it is too long to keep.
+
+    One that is too long may still be the client's: `release` hands out what was kept, and from then on it is passed on
+    as it comes, until `eof`.
+    """
+
+    __slots__ = ("_asked", "_cut", "_fields", "_kept", "_passing", "_protocol", "_status", "_wall")
+
+    def __init__(self, protocol: Protocol, asked: Asked, status: int, fields: Headers, wall: float) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._asked = asked
+        self._status = status
+        self._fields = fields
+        self._wall = wall
+        self._kept = bytearray()
+        self._passing = False
+        self._cut = False
+        """It was judged before its end: what was kept is not all of it."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes kept."""
+        return len(self._kept)
+
+    def feed(self, data: bytes) -> bytes:
+        """Another part; nothing goes out before it was judged and released."""
+        if self._passing:
+            return data
+        if self.failure is None:
+            self._kept += data
+            if len(self._kept) > ERROR_BODY_MAX:
+                self._judge(cut=True)
+        return b""
+
+    def eof(self) -> Outcome | None:
+        """The end of the body. None if all of it was passed on, else what the response means."""
+        self.finished = True
+        if self._passing:
+            self.complete = True
+            return None
+        return self.failure or self._judge(cut=False)
+
+    def broke_off(self, otherwise: Outcome) -> Outcome:
+        """Its head and what came of the body say enough, unless they were passed on already."""
+        self.finished = True
+        if self._passing:
+            return otherwise
+        return self.failure or self._judge(cut=True)
+
+    def release(self) -> bytes:
+        """What was kept of one that is too long to keep; what comes behind it is passed on."""
+        if self.failure is None or self.finished:
+            return b""
+        self.result, self.failure = self.failure, None
+        self._passing = True
+        self.content = 1
+        return self._take()
+
+    def refusal(self) -> bytes | None:
+        """All of the body, if it was kept; the reader keeps nothing of it."""
+        body = self._take()
+        return None if self._cut else body
+
+    def _take(self) -> bytes:
+        kept, self._kept = bytes(self._kept), bytearray()
+        return kept
+
+    def _judge(self, cut: bool) -> Outcome:
+        self._cut = cut
+        body = bytes(self._kept)
+        self.failure = self._protocol.classify(self._asked, self._status, self._fields, body, self._wall)
+        return self.failure

@@ -1,0 +1,160 @@
+"""The client's response as a state machine. It alone makes effects for the client.
+
+    NOT_BEGUN   nothing has gone out: any response is still possible
+    BEGUN       a stream's head and pings have: an error can only be an event in it, failing over stays possible
+    ANSWERING   a part of the answer, or of a long error, has
+    ENDED       the client has all that it gets
+
+What the response is to be, the exchange decides; how that looks on the wire, the protocol.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from oxllm.core import headers, machine
+from oxllm.core.attempt import Facts
+from oxllm.core.effects import END_OF_BODY, Answer, Begin, Break, Effect, Write
+from oxllm.core.errors import ApiError
+from oxllm.core.hints import Headers
+from oxllm.core.machine import Table, move
+from oxllm.core.protocols.base import Reader
+
+
+class ReplyState(machine.State):
+    """How much of its response the client has."""
+
+    NOT_BEGUN = "not begun"
+    BEGUN = "begun"
+    ANSWERING = "answering"
+    ENDED = "ended"
+
+
+NOT_BEGUN, BEGUN, ANSWERING, ENDED = ReplyState
+
+
+class ReplyEvent(machine.Event):
+    """What can happen to a response."""
+
+    PING = "the client is told to wait on"
+    CONTENT = "the answer begins"
+    END = "it ends, well or not"
+
+
+PING, CONTENT, END = ReplyEvent
+
+TABLE: Table[ReplyState, ReplyEvent] = {
+    (NOT_BEGUN, PING): BEGUN,
+    (NOT_BEGUN, CONTENT): ANSWERING,
+    (NOT_BEGUN, END): ENDED,
+    (BEGUN, PING): BEGUN,
+    (BEGUN, CONTENT): ANSWERING,
+    (BEGUN, END): ENDED,
+    (ANSWERING, END): ENDED,
+}
+"""Every move there is."""
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A provider's refusal that may go to the client as it is."""
+
+    status: int
+    fields: Headers
+    body: bytes
+
+
+class Reply:
+    """What one client gets."""
+
+    __slots__ = ("_effects", "_facts", "state", "status")
+
+    def __init__(self, facts: Facts, effects: list[Effect]) -> None:
+        """`effects` is where those for the client are put, in the order in which they are to be done."""
+        self._facts = facts
+        self._effects = effects
+        self.state = NOT_BEGUN
+        self.status = 0
+        """Of the response that the client got, 0 before."""
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.state.name} {self.status or '-'}>"
+
+    def ping(self) -> None:
+        """Keep a stream's client waiting."""
+        if self.state is NOT_BEGUN:
+            self.status = 200
+            own = self._facts.protocol.answer_headers(self._facts.request_id)
+            self._effects.append(Begin(200, headers.STREAM_HEAD + own))
+        self._move(PING)
+        self._effects.append(Write(self._facts.protocol.ping))
+
+    def begin(self, status: int, fields: Headers, length: int | None, data: bytes) -> None:
+        """The answer begins with `data`; `length` of the whole body if that is known."""
+        if self.state is NOT_BEGUN:
+            self.status = status
+            self._effects.append(Begin(status, fields, length))
+        self._move(CONTENT)
+        self._effects.append(Write(data))
+
+    def write(self, data: bytes) -> None:
+        """More of it."""
+        self._effects.append(Write(data))
+
+    def end(self, closing: bytes) -> None:
+        """It is whole with `closing` behind it."""
+        if closing:
+            self._effects.append(Write(closing))
+        self._effects.append(END_OF_BODY)
+        self._move(END)
+
+    def answer(self, status: int, fields: Headers, body: bytes) -> None:
+        """The whole answer at once."""
+        self._answer(status, fields, body)
+        self._move(END)
+
+    def refuse(self, error: ApiError, fields: Headers) -> None:
+        """An error of our own; an event if a head has gone out. `fields` go with it, if it has a head."""
+        protocol, request_id = self._facts.protocol, self._facts.request_id
+        error = protocol.refusal(error)
+        if self.state is NOT_BEGUN:
+            own = protocol.error_headers(error, request_id)
+            self._answer(error.status, [*own, *fields], protocol.error_body(error, request_id))
+        else:
+            self._break(protocol.error_event(error, request_id), protocol.break_is_clean)
+        self._move(END)
+
+    def pass_on(self, received: Received) -> None:
+        """A provider's own refusal; an event if a head has gone out."""
+        if self.state is NOT_BEGUN:
+            self._answer(received.status, received.fields, received.body)
+        else:
+            protocol = self._facts.protocol
+            event = protocol.received_event(received.status, received.body, self._facts.request_id)
+            self._break(event, protocol.break_is_clean)
+        self._move(END)
+
+    def interrupt(self, reader: Reader, error: ApiError) -> None:
+        """The answer broke off. It must not look as if it were whole."""
+        protocol = self._facts.protocol
+        words = b"" if reader.told else reader.interruption(error, self._facts.request_id)
+        self._break(words, protocol.break_is_clean and (reader.told or bool(words)))
+        self._move(END)
+
+    def drop(self) -> None:
+        """The client has gone."""
+        self._move(END)
+
+    def _answer(self, status: int, fields: Headers, body: bytes) -> None:
+        self.status = status
+        self._effects.append(Answer(status, fields, body))
+
+    def _break(self, words: bytes, clean: bool) -> None:
+        if not clean:
+            self._effects.append(Break(words))
+            return
+        if words:
+            self._effects.append(Write(words))
+        self._effects.append(END_OF_BODY)
+
+    def _move(self, event: ReplyEvent) -> None:
+        self.state = move(TABLE, self.state, event)
