@@ -6,12 +6,13 @@
     --waste timer         every request that it serves leaves a timer behind
 
 Runs in the place of `python -P -m oxllm.gateway`. The first hangs on asyncio's own transport, so that it does not
-depend on how the gateway is built.
+depend on how the gateway is built; so it has asyncio serve the sockets.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import runpy
 import signal
 import sys
@@ -64,6 +65,8 @@ def plant(waste: str) -> None:
         "request": (Journal, "request", _leaking),
         "timer": (Journal, "request", _forgetting),
     }[waste]
+    if owner is Transport:
+        os.environ["OXLLM_SOCKETS"] = "asyncio"
     setattr(owner, name, planted)
     setattr(Wheel, "__init__", _remembering)  # noqa: B010  mypy will not have it otherwise
 

@@ -29,13 +29,14 @@ class Intake:
     def __init__(self, shared: Shared, reading: Reading, reader: RequestReader) -> None:
         self._shared = shared
         self._reading = reading
-        self._reader = reader
+        self._reader: RequestReader | None = reader
         self._upload: Upload | None = None
         self._counted = False
 
     def admit(self) -> bool:
         """May the next part of the body come? If not, the connection hears of it later."""
         reader, self._counted = self._reader, True
+        assert reader is not None
         whole = self._shared.limits.max_body_bytes if reader.length is None else reader.length
         size = min(reader.received + READ_BYTES, whole)
         if self._shared.bodies.take(self, size, reader.length):
@@ -44,10 +45,11 @@ class Intake:
         return False
 
     def whole(self) -> None:
-        """The body is there."""
-        self._upload = None
-        if self._reader.length is None:
-            self._wake(self._shared.bodies.settle(self, self._reader.received))
+        """The body is there. It is not ours to keep: whoever serves it lets go of it once it is sent."""
+        reader, self._reader, self._upload = self._reader, None, None
+        assert reader is not None
+        if reader.length is None:
+            self._wake(self._shared.bodies.settle(self, reader.received))
 
     def release(self) -> None:
         """The body is held no more, or not wanted."""
@@ -60,12 +62,14 @@ class Intake:
         if self._upload is not None:
             self._upload.heard = now
             return None
+        assert self._reader is not None
         self._upload = Upload(now, self._reader.received)
         return self._upload.look_at(now)
 
     def late(self, now: float) -> str | None:
         """Why it has to go, if it comes too slowly."""
         assert self._upload is not None
+        assert self._reader is not None
         why = self._upload.late(now, self._reader.received, self._shared.bodies.waiting > 0)
         if why is None and not self._upload.quick:
             self._wake(self._shared.bodies.lapse(self))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Callable
@@ -102,6 +103,16 @@ def test_a_body_is_whole_when_it_is_served(bench: Bench, client: Client, data: b
     client.send(data, piece)
     assert seen == [b"", b"hello" * 30]
     assert statuses(client.output) == [200]
+
+
+@pytest.mark.parametrize("data", [post(b"hello" * 30), chunked(b"hello" * 29, b"hello")])
+def test_the_body_belongs_to_the_request_alone_once_it_is_whole(bench: Bench, client: Client, data: bytes) -> None:
+    """Whoever serves it lets go of it when it is sent, and of 64 bodies of 1 MiB none may stay behind."""
+    bench.service.keep_waiting()
+    client.send(data, 100)
+    (request,) = bench.service.served
+    holders = [type(holder).__name__ for holder in gc.get_referrers(request.body)]
+    assert holders == ["Request"]
 
 
 def test_pipelined_requests_are_served_one_at_a_time_and_answered_in_order(bench: Bench, client: Client) -> None:
