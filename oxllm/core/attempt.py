@@ -97,6 +97,10 @@ class Facts(msgspec.Struct, frozen=True):
     """Seconds after which the client says it will not wait any more."""
     kept: bool = False
     """It is about an answer that some provider keeps: whoever cannot be asked may be the one."""
+    model: str = ""
+    """The name that the client sent; what a target sends that takes any name."""
+    session: int | None = None
+    """Which session it belongs to, if one of several targets may be preferred for that."""
 
 
 class Attempt:
@@ -110,6 +114,7 @@ class Attempt:
         "_read_at",
         "_sent_at",
         "_silence",
+        "by_session",
         "candidate",
         "clock",
         "commit_at",
@@ -141,6 +146,8 @@ class Attempt:
     ) -> None:
         self.number = number
         """1 for the first attempt of a client request."""
+        self.by_session = False
+        """Its target was preferred to others for the sake of the session."""
         self.candidate = candidate
         self.ticket = ticket
         self.facts = facts
@@ -178,9 +185,15 @@ class Attempt:
         return f"<Attempt {self.number} {self.target} {self.phase.name} {self.status or '-'} {self.pending} B held>"
 
     @property
+    def model(self) -> str:
+        """What its provider is asked for."""
+        model = self.candidate.state.model
+        return self.facts.model if model == plan.ANY else model
+
+    @property
     def target(self) -> str:
         """`provider/model`, for messages."""
-        return f"{self.candidate.state.provider.name}/{self.candidate.state.model}"
+        return f"{self.candidate.state.provider.name}/{self.model}"
 
     @property
     def over(self) -> bool:

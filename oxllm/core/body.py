@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import re
 from codecs import utf_8_decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -33,6 +34,7 @@ SLICE = 64 * 1024
 """Bytes that are looked at together; also the largest value that is copied into a joined segment."""
 
 Buffer = bytes | bytearray
+T = TypeVar("T")
 Segment = bytes | memoryview
 
 
@@ -49,10 +51,15 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+class _Metadata(msgspec.Struct):
+    user_id: str | None = None
+
+
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_integer = msgspec.json.Decoder(int).decode
 _decode_stream_options = msgspec.json.Decoder(_StreamOptions).decode
+_decode_metadata = msgspec.json.Decoder(_Metadata).decode
 _encode = msgspec.json.Encoder().encode
 
 _TRUE, _FALSE, _NULL = Raw(b"true"), Raw(b"false"), Raw(b"null")
@@ -104,6 +111,15 @@ class RequestBody:
         if raw == _TRUE:
             return True
         raise BadBody(f"`{name}` must be true or false", name)
+
+    def session(self) -> str | None:
+        """What the client calls the conversation that this belongs to, if it says so in the body."""
+        key, metadata = self.member("prompt_cache_key"), self.member("metadata")
+        named = _read_or_none(_decode_string, key)
+        if named:
+            return named
+        found = _read_or_none(_decode_metadata, metadata)
+        return found.user_id if found is not None else None
 
     def count(self, name: str) -> int:
         """A member that is an integer, at least 1, and 1 if absent. Raises BadBody."""
@@ -159,6 +175,14 @@ class PassedBody:
     def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
         """The body for any provider: its length and its parts."""
         return len(self._data), [self._data] if self._data else []
+
+
+def _read_or_none(decode: Callable[[Raw], T], raw: Raw | None) -> T | None:
+    """None for what is absent, or of another shape: that is the provider's to judge."""
+    try:
+        return decode(raw) if raw is not None else None
+    except msgspec.ValidationError:
+        return None
 
 
 def _model(members: dict[str, Raw]) -> str:

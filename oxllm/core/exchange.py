@@ -102,6 +102,8 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     ended: float
     content: float | None
     result: str
+    session: bool = False
+    """Its target was preferred to others for the sake of the session."""
 
 
 class Exchange:
@@ -109,6 +111,7 @@ class Exchange:
 
     __slots__ = (
         "_budget",
+        "_by_session",
         "_deadline",
         "_effects",
         "_facts",
@@ -158,6 +161,8 @@ class Exchange:
         self._deadline = now + min(route.request, facts.timeout or inf)
         self._ping_at = now + PING_S if facts.asked.stream else inf
         self._running: list[Attempt] = []
+        self._by_session = False
+        """The session decided which target was chosen last."""
         self._tried: list[Tried] = []
         self._tried_states: tuple[TargetState, ...] = ()
         self._repeats: dict[TargetState, int] = {}
@@ -335,7 +340,11 @@ class Exchange:
     def _choose(self, now: float) -> Candidate | None:
         if self._exhausted(now):
             return None
-        candidate, skips = self._router.choose(self._route, self._tried_states, now)
+        session, self._by_session = self._facts.session, False
+        if session is None:
+            candidate, skips = self._router.choose(self._route, self._tried_states, now)
+        else:
+            candidate, skips, self._by_session = self._router.prefer(self._route, self._tried_states, now, session)
         for passed, why in skips:
             self.skips[f"{passed.state.provider.name}/{passed.state.model}"] = why
         return candidate
@@ -345,6 +354,7 @@ class Exchange:
         ticket = self._router.begin(self._route, candidate, self._tried_states, now)
         self._tried_states += (candidate.state,)
         self._try(candidate, ticket, now)
+        self._running[-1].by_session = self._by_session
 
     def _try(self, candidate: Candidate, ticket: Ticket, now: float) -> None:
         self.attempts += 1
@@ -505,9 +515,11 @@ class Exchange:
     def _as_received(self, attempt: Attempt, result: Outcome) -> Received | ApiError:
         """What the client gets of a provider's refusal; if not all of it came, an error of ours with its status."""
         body = attempt.reader.refusal()
-        if body is not None:
-            return Received(attempt.status, self._fields_as_received(attempt), body)
         status = result.status or attempt.status
+        if body is not None and attempt.status == status:
+            return Received(status, self._fields_as_received(attempt), body)
+        if body is not None:  # it came inside a success
+            return Received(status, [(b"content-type", b"application/json"), *self._served_by(attempt)], body)
         return api_error(status, f"the provider answered {describe(result)}", result.code)
 
     def _fields_as_received(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
@@ -515,10 +527,10 @@ class Exchange:
         return fields + [field for field in attempt.headers if field[0] == b"content-encoding"]  # nobody decoded it
 
     def _served_by(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
-        target = attempt.candidate.state
+        model = attempt.model if attempt.model.isprintable() else attempt.candidate.state.model
         return [
-            (b"x-oxllm-provider", target.provider.name.encode("utf-8")),
-            (b"x-oxllm-model", target.model.encode("utf-8")),
+            (b"x-oxllm-provider", attempt.candidate.state.provider.name.encode("utf-8")),
+            (b"x-oxllm-model", model.encode("utf-8")),
             (b"x-oxllm-attempts", b"%d" % self.attempts),
             *self._facts.protocol.answer_headers(self._facts.request_id),
         ]
@@ -594,7 +606,15 @@ class Exchange:
     def _note(self, attempt: Attempt, result: str, now: float) -> None:
         content = None if attempt.content_at is None else attempt.content_at - self.started
         self.steps.append(
-            Step(attempt.number, attempt.target, attempt.started - self.started, now - self.started, content, result)
+            Step(
+                attempt.number,
+                attempt.target,
+                attempt.started - self.started,
+                now - self.started,
+                content,
+                result,
+                attempt.by_session,
+            )
         )
 
     def _drop_others(self, why: Outcome, now: float, but: Attempt | None = None) -> None:

@@ -298,7 +298,7 @@ class Relay:
         provider = attempt.candidate.plan
         protocol, request = self.facts.protocol, self.request
         ask_usage = self.facts.asked.stream and provider.usage_in_stream and protocol.stream_options
-        length, segments = self._body.render(attempt.candidate.state.model, provider.extra_body, ask_usage)
+        length, segments = self._body.render(attempt.model, provider.extra_body, ask_usage)
         head = self.generation.upstream_head(provider, self.facts)
         if request.query and protocol.passes_query:
             head = head.replace(b" HTTP/1.1\r\n", b"?%b HTTP/1.1\r\n" % request.query, 1)
@@ -342,7 +342,7 @@ class Relay:
             stream=self.facts.asked.stream,
             status=exchange.reply.status,
             provider=target.provider.name if target is not None else None,
-            upstream_model=target.model if target is not None else None,
+            upstream_model=winner.model if winner is not None else None,
             attempts=exchange.attempts,
             first_content=None if content is None else content - started,
             total=self.now() - started,

@@ -22,6 +22,7 @@ from oxllm.gateway.operator.access import Access
 from oxllm.gateway.operator.admin import READ, Admin
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.sessions import session_of
 
 Handler = Callable[["Service", Request], None]
 
@@ -201,7 +202,9 @@ class Service:
         owner = None if asked.previous is None else self._runtime.owners.owner(asked.previous)
         if owner is not None:
             speaking = speaking.at(owner)
-        facts = Facts(protocol, endpoint, asked, request.id, client_timeout(request), owner is not None)
+        session = session_of(request, body) if speaking.affinity else None
+        timeout = client_timeout(request)
+        facts = Facts(protocol, endpoint, asked, request.id, timeout, owner is not None, body.model, session)
         Relay(self._runtime, generation, request, body, facts, speaking, self._cors_headers(request)).start()
 
     def _recall(self, request: Request, protocol: Protocol, endpoint: Endpoint) -> None:

@@ -209,6 +209,10 @@ class PlainReader(Reader):
             self.complete = self.finished = True
         return self.failure
 
+    def refusal(self) -> bytes | None:
+        """An error that came inside a success, as it was told."""
+        return self.closing()
+
     def closing(self) -> bytes:
         """What was held to the end."""
         held, self._held = bytes(self._held), bytearray()

@@ -184,6 +184,7 @@ class StreamReader(Reader):
         "_closed",
         "_decoder",
         "_done",
+        "_error",
         "_large",
         "_reason",
         "_started",
@@ -207,6 +208,8 @@ class StreamReader(Reader):
         """Looks for the end of a large event's JSON, while the client has a part of it."""
         self._closed = False
         """It has found it."""
+        self._error: bytes | None = None
+        """A failure before content, in the provider's own words."""
 
     @property
     def pending(self) -> int:
@@ -237,6 +240,10 @@ class StreamReader(Reader):
         if self.failure is None:
             self._stop(self._missing())
         return self.failure
+
+    def refusal(self) -> bytes | None:
+        """The error that came before any content, as it was told."""
+        return self._error
 
     def closing(self) -> bytes:
         """The end that a provider has left out."""
@@ -422,6 +429,7 @@ class StreamReader(Reader):
             return b""
         self.failure = in_band(payload, self._wall)
         if not self.content:
+            self._error = payload
             return b""
         self.told = True
         return _render("error", b"error", payload)

@@ -34,6 +34,7 @@ def _outcome(record: Record) -> str:
 
 def _step(step: Step, width: int) -> str:
     took = f"at {seconds(step.started)}, took {seconds(step.ended - step.started)}"
+    took += ", where its session goes" if step.session else ""
     content = "" if step.content is None else f", content after {seconds(step.content - step.started)}"
     return f"{step.number}. {step.target:<{width}}  {took}: {step.result}{content}"
 

@@ -13,7 +13,7 @@ from oxllm.core.protocols import messages
 from oxllm.core.protocols.messages import MESSAGE_STOP
 from tests.property.core.test_named_events import naive
 from tests.support.by_hand import JSON, Drive, make_plan
-from tests.support.told import AGENT, END, HELLO, OVERLOADED, PING, block, named, start, text
+from tests.support.told import AGENT, END, HELLO, OVERLOADED, PING, THINKING, block, delta, named, start, text
 
 BEGUN = (start(), block(), text("Hi"))
 OTHER = named(*(event for event in HELLO if event is not PING))
@@ -137,3 +137,30 @@ def test_a_break_at_any_byte_is_a_whole_message_of_one_provider_or_an_error_even
             assert STREAM.startswith(d.client.body.partition(b"event: error")[0]), at
         assert d.over, at
         assert len(d.tried) == 1 + (read < CONTENT)
+
+
+def test_thinking_takes_as_long_as_an_answer_that_is_no_stream() -> None:
+    times = plans.Timeouts(first_byte=10.0, answer=100.0, idle=60.0)
+    plan = make_plan(plans.Target("alpha", "m", 1, timeouts=times), plans.Target("beta", "m", 2, timeouts=times))
+    d = drive(plan=plan).stream("alpha", named(start(), block(0, **THINKING)))
+    for _ in range(3):
+        d.pass_time(25).data("alpha", named(delta(0, type="thinking_delta", thinking="")))
+    assert d.tried == ["alpha"]
+    d.pass_time(26)
+    assert d.tried == ["alpha", "beta"]
+
+
+def test_thinking_that_falls_silent_is_given_up() -> None:
+    times = plans.Timeouts(first_byte=10.0, answer=100.0, idle=20.0)
+    plan = make_plan(plans.Target("alpha", "m", 1, timeouts=times), plans.Target("beta", "m", 2, timeouts=times))
+    d = drive(plan=plan).stream("alpha", named(start(), block(0, **THINKING))).pass_time(15)
+    d.data("alpha", named(PING)).pass_time(4)
+    assert d.tried == ["alpha"]
+    d.pass_time(18)
+    assert d.tried == ["alpha", "beta"]
+
+
+def test_an_error_event_that_blames_the_client_is_told_as_its_status() -> None:
+    event = {"type": "error", "error": {"type": "invalid_request_error", "message": "bad"}}
+    d = drive().stream("alpha", named(start(), event))
+    assert (d.tried, d.client.status, json.loads(d.client.body)) == (["alpha"], 400, event)

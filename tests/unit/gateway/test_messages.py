@@ -298,3 +298,40 @@ def test_what_the_provider_still_knew_of_a_prompt_is_counted_apart() -> None:
         told = house.get("/explain/my-id").text
         assert told.startswith("my-id: messages smart, 200, served by alpha/m")
         assert "7+5 tokens, 4 of them cached" in told
+
+
+def test_an_error_inside_a_plain_200_is_told_as_its_status() -> None:
+    with House(plan()) as house:
+        body = b'{"type":"error",  "error":{"type":"invalid_request_error","message":"prompt is too short"}}'
+        house.providers["alpha"].replies = [answer(body)]
+        reply = ask(house).response
+        assert (reply.status, reply.body) == (400, body)
+        assert house.providers["beta"].asked == []
+
+
+def test_where_nobody_can_count_the_last_answer_is_the_answer() -> None:
+    with House(plan()) as house:
+        for name, script in house.providers.items():
+            script.replies = [answer(b'{"error":{"message":"no %b"}}' % name.encode(), 404)]
+        reply = count(house)
+        assert (reply.status, reply.body) == (404, b'{"error":{"message":"no beta"}}')
+
+
+# Foreign state.
+
+
+def test_what_another_provider_sealed_is_asked_of_the_next_and_blames_nobody() -> None:
+    message = "messages.1.content.0: Invalid `signature` in `thinking` block"
+    sealed = json.dumps({"type": "error", "error": {"type": "invalid_request_error", "message": message}}).encode()
+    with House(plan()) as house:
+        house.providers["alpha"].replies = [answer(sealed, 400)]
+        house.providers["beta"].replies = [answer(json.dumps(MESSAGE).encode())]
+        for _ in range(5):
+            assert ask(house, "x-request-id: my-id").response.headers["x-oxllm-provider"] == "beta"
+        assert len(house.providers["alpha"].asked) == 5
+        status = house.get("/status?format=json").json()["providers"][0]
+        assert (status["state"], status["marks"]) == ("closed", {})
+        assert "foreign state" in house.get("/explain/my-id").text
+        house.providers["beta"].replies = [answer(sealed, 400)]
+        reply = ask(house).response
+        assert (reply.status, reply.body) == (400, sealed)

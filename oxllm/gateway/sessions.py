@@ -1,0 +1,25 @@
+"""What belongs together, as clients say: for the sake of their prompt caches a session stays at one target."""
+
+from __future__ import annotations
+
+from oxllm.core.affinity import session_number
+from oxllm.core.body import RequestBody
+from oxllm.gateway.client.request import Request
+
+HEADERS = (b"x-claude-code-session-id", b"session_id", b"session-id", b"x-session-id", b"x-session-affinity")
+"""Where a session is named; the first one counts, and all of them before the body (`prompt_cache_key`,
+`metadata.user_id`). Claude Code sends the first, Codex the second or the third."""
+
+
+def session_of(request: Request, body: RequestBody) -> int | None:
+    """The number of the session of this very client; None if it names none."""
+    for name in HEADERS:
+        value = request.get(name)
+        if value:
+            break
+    else:
+        value = (body.session() or "").encode()
+    if not value:
+        return None
+    client = request.get(b"authorization") or request.get(b"x-api-key") or b""
+    return session_number(client, value)
