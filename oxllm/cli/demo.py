@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from oxllm.cli.options import Failure
-from oxllm.plan import Plan, Provider, Server, Target, VirtualModel
+from oxllm.plan import ANY, PROTOCOLS, Plan, Provider, Server, Target, VirtualModel
 
 COMMAND = (sys.executable, "-P", "-m", "oxllm.sim.demo")
 READY_WITHIN_S = 20.0
@@ -34,6 +34,12 @@ HINT = """\
   answer = client.chat.completions.create(
       model="demo", messages=[{{"role": "user", "content": "Hello!"}}])
   print(answer.choices[0].message.content)
+
+{agents}
+
+  ANTHROPIC_BASE_URL=http://127.0.0.1:{port} ANTHROPIC_AUTH_TOKEN=none claude
+  codex -c model_provider=oxllm -c model_providers.oxllm.name=oxllm \\
+    -c model_providers.oxllm.base_url=http://127.0.0.1:{port}/v1
 
   oxllm status --watch -p {port}
 
@@ -58,21 +64,24 @@ def start_demo() -> Plan:
 def hint(plan: Plan) -> str:
     """What to paste next."""
     title = click.style("Two simulated providers, no key needed: `flaky` fails often, `steady` steps in.", bold=True)
-    return HINT.format(title=title, sdk="or with the openai SDK:", port=plan.server.port)
+    sdk, agents = "or with the openai SDK:", "or with an agent, Claude Code or Codex:"
+    return HINT.format(title=title, sdk=sdk, agents=agents, port=plan.server.port)
 
 
 def demo_plan(ports: dict[str, int], port: int) -> Plan:
-    """The virtual model `demo` over both, the one that fails first."""
+    """The virtual model `demo`, and any other name, over both, the one that fails first."""
     names = ("flaky", "steady")
+    targets = tuple(Target(name, MODEL, tier) for tier, name in enumerate(names, start=1))
     return Plan(
         server=Server(port=port),
         providers=tuple(
-            Provider(name=name, tls=False, host="127.0.0.1", port=ports[name], path="/v1", models=(MODEL,))
+            Provider(
+                name=name, tls=False, host="127.0.0.1", port=ports[name], path="/v1", models=(MODEL,),
+                protocols=PROTOCOLS,
+            )
             for name in names
         ),
-        virtual_models=(
-            VirtualModel("demo", tuple(Target(name, MODEL, tier) for tier, name in enumerate(names, start=1))),
-        ),
+        virtual_models=(VirtualModel("demo", targets), VirtualModel(ANY, targets)),
     )
 
 

@@ -28,8 +28,10 @@ ENDLESS_S = 4 * 3600.0
 EXPLAINED_S = 600.0
 """How far ahead --explain and --fate look when --for says nothing."""
 
-_REHEARSING = ("models", "rps", "streams", "speed", "report", "as_json", "grade")
-_SERVING = ("exhibit", "tls", "write_config", "host", "port")
+EXIT = {"passed": 0, "failed": 1, "not tested": 4}
+"""Verdict of a rehearsal -> exit code; 2 is for what was asked wrongly."""
+_REHEARSING = ("models", "rps", "streams", "speed", "report", "junit", "as_json", "grade")
+_SERVING = ("exhibit", "tls", "write_config", "force", "host", "port")
 """Parameters that are for one kind of run only."""
 
 
@@ -84,6 +86,7 @@ class Duration(_Seconds):
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a gateway config that uses these providers.",
 )
+@click.option("--force", is_flag=True, help="Let --write-config write over a file.")
 @click.option(
     "--rehearse",
     "config",
@@ -108,6 +111,9 @@ class Duration(_Seconds):
 )
 @click.option("--pace", "speed", default="fast", show_default=True, help="How fast rehearsed providers answer.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict as JUnit XML, for CI."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report card as JSON.")
 @click.option(
     "--grade",
@@ -128,12 +134,14 @@ def sim_command(
     tls: bool,
     duration: float | None,
     write_config: Path | None,
+    force: bool,
     config: Path | None,
     models: tuple[str, ...],
     rps: float,
     streams: int,
     speed: str,
     report: Path | None,
+    junit: Path | None,
     as_json: bool,
     grade: tuple[str, ...],
 ) -> None:
@@ -159,7 +167,7 @@ def sim_command(
         elif explain:
             click.echo(rehearsal.timetable(asked))
         else:
-            sys.exit(_rehearse(asked, report, as_json))
+            sys.exit(_rehearse(asked, report, junit, as_json))
         return
     with _usage():
         scenario = _scenario(chaos, scene, exhibit, blackout, seed, chosen, duration or ENDLESS_S)
@@ -178,17 +186,20 @@ def sim_command(
         runner.run_until_done()
 
 
-def _rehearse(asked: Request, report: Path | None, as_json: bool) -> int:
-    """Rehearse, tell the card, and return the exit code: 1 if an expectation was not met."""
+def _rehearse(asked: Request, report: Path | None, junit: Path | None, as_json: bool) -> int:
+    """Rehearse, tell the card, and return the exit code of its verdict."""
     from oxllm.sim.page.page import page
     from oxllm.sim.rehearsal import command
     from oxllm.sim.rehearsal import report as reports
+    from oxllm.sim.rehearsal.junit import junit as xml
 
-    run, replay = command.rehearsal(asked, to_stderr=as_json)
+    run, rules, replay = command.rehearsal(asked, to_stderr=as_json)
     if report is not None:
         report.write_text(page(run, replay), encoding="utf-8")
-    click.echo(reports.as_json(run.card) if as_json else reports.text(run.card, replay))
-    return 1 if run.card.failed else 0
+    if junit is not None:
+        junit.write_text(xml(run.card, rules, run.duration, replay), encoding="utf-8")
+    click.echo(reports.as_json(run.card, run.duration, replay) if as_json else reports.text(run.card, replay))
+    return EXIT[run.card.verdict.value]
 
 
 def _check(context: click.Context) -> None:
@@ -208,8 +219,18 @@ def _check(context: click.Context) -> None:
             raise click.UsageError(f"{options}: only for a rehearsal; give --rehearse CONFIG too")
         raise click.UsageError(f"--rehearse plays --chaos or --scene on ports of its own; leave out {options}")
     if asked["fate"] is None and not asked["explain"]:
-        for file in filter(None, (asked["report"], asked["write_config"])):
+        for file in filter(None, (asked["report"], asked["junit"])):
             _check_writable(file)
+        if asked["write_config"] is not None:
+            _check_new(asked["write_config"], asked["force"])
+
+
+def _check_new(file: Path, force: bool) -> None:
+    """Find out now, and touch nothing: the file is written when there are ports to write into it. Raises UsageError."""
+    if file.exists() and not force:
+        raise click.UsageError(f"{file} exists already; write over it with --force")
+    if not file.parent.is_dir():
+        raise click.UsageError(f"{file} cannot be written: no such directory")
 
 
 def _check_writable(file: Path) -> None:
@@ -238,7 +259,7 @@ def _scenario(
         return exhibits.scenario(exhibit, seed)
     upstreams = (Upstream("alpha"), Upstream("beta"))
     table = presets.timetable(chaos, seed, [["alpha", "beta"]], horizon, blackout) if chaos is not None else ()
-    return Scenario(seed, upstreams, table)
+    return Scenario(seed, upstreams, table, chaos)
 
 
 def _about(chaos: str | None, scene: Path | None, exhibit: str | None) -> list[str]:

@@ -23,7 +23,7 @@ from tests.support.terminal import CTRL_C, CTRL_Z, OnTerminal
 from tests.support.user import Gateway, eventually, ready
 
 FAILOVER = re.compile(
-    r" 200 demo -> steady/demo-1 after \[flaky/demo-1: .+\] .*total .*oxllm-[0-9a-f]{16}$", re.MULTILINE
+    r" 200 chat demo -> steady/demo-1 after \[flaky/demo-1: .+\] .*total .*oxllm-[0-9a-f]{16}$", re.MULTILINE
 )
 BODY = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "Hello!"}]}
 

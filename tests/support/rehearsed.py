@@ -5,7 +5,7 @@ from __future__ import annotations
 from oxllm.sim.provider.ledger import Record
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal import grade
-from oxllm.sim.rehearsal.grade import Sample
+from oxllm.sim.rehearsal.card import Sample
 from oxllm.sim.rehearsal.load import Transcript
 from oxllm.sim.rehearsal.run import Run
 from oxllm.sim.script import scenes

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from oxllm.sim.rehearsal.grade import Card
+from oxllm.sim.rehearsal.card import Card
 
 PROGRAM = (sys.executable, "-m", "oxllm", "sim")
 BARE = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}

@@ -16,7 +16,7 @@ from oxllm.plan import Plan
 from oxllm.sim.provider import pace
 from oxllm.sim.rehearsal import gateway, grade
 from oxllm.sim.rehearsal.answer import Answer
-from oxllm.sim.rehearsal.grade import Card, Sample
+from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.load import PATIENCE_S, Transcript, begun
 from oxllm.sim.rehearsal.question import Question, Questions
 from oxllm.sim.rehearsal.run import SAMPLE_S, Run
@@ -34,7 +34,7 @@ SEEDS = range(1, 11)
 
 def demands(chaos: str) -> tuple[str, ...]:
     """What a rehearsal under a preset must reach, in words of `--grade`."""
-    none = ("client_errors", "truncated", "unfinished", "retry_after_violations", "open_violations")
+    none = ("survivable_errors", "truncated", "unfinished", "retry_after_violations", "open_violations")
     return (*(f"{name} == 0" for name in none), f"amplification < {ATTEMPTS[chaos]}")
 
 
@@ -50,6 +50,7 @@ class Client(Visit):
         self.seen = begun(self.question, self.world.loop.time() - self.world.start)
         data = msgspec.json.encode(self.question.body)
         lines = [f"POST /v1{self.question.path} HTTP/1.1", "host: 127.0.0.1:8080", f"content-length: {len(data)}"]
+        lines += [f"{name}: {value}" for name, value in self.question.headers.items()]
         return "\r\n".join([*lines, "content-type: application/json", "", ""]).encode() + data
 
     def transcript(self, scenario: Scenario) -> Transcript:
@@ -60,7 +61,7 @@ class Client(Visit):
             seen.first = self.first_content - self.world.start
         seen.ended = self.ended - self.world.start if self.ends else None
         if self.ends:
-            answer = Answer()
+            answer = Answer(self.question.protocol)
             for line in reader.body.decode().splitlines():
                 answer.line(line, seen.stream and seen.status == 200)
             if not reader.complete:
@@ -81,12 +82,14 @@ def rehearsed(
 ) -> Run:
     """A whole rehearsal of `plan` under a preset, graded by its demands."""
     routes = gateway.virtual(plan)
-    groups = {route.name: route.providers for route in routes}
+    groups = {name: providers for route in routes for name, providers in route.lanes.items()}
     upstreams = gateway.upstreams(plan, pace.parse(PACE))
     patience = plan.breaker.cooldown_max
-    scenes = presets.timetable(chaos, seed, list(groups.values()), duration, blackout, cooldown_max=patience)
-    questions = Questions(seed, {route.name: route.models for route in routes}, streams=0.8)
-    return played(Scenario(seed, upstreams, scenes), plan, groups, questions, duration, rps, demands(chaos))
+    played_on = gateway.contested(groups.values())
+    scenes = presets.timetable(chaos, seed, played_on, duration, blackout, cooldown_max=patience)
+    spoken = {route.name: tuple(route.spoken) for route in routes}
+    questions = Questions(seed, {route.name: route.models for route in routes}, 0.8, spoken)
+    return played(Scenario(seed, upstreams, scenes, chaos), plan, groups, questions, duration, rps, demands(chaos))
 
 
 def played(

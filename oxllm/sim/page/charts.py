@@ -8,7 +8,7 @@ from oxllm.sim.page import figures, plot
 from oxllm.sim.page.elements import legend, listed, numbers, section
 from oxllm.sim.page.figures import Curve, Lane, Spell, Timeline
 from oxllm.sim.page.markup import Markup, join, tag
-from oxllm.sim.rehearsal.grade import Card
+from oxllm.sim.rehearsal.card import Card
 from oxllm.sim.rehearsal.run import Run
 from oxllm.sim.rehearsal.words import duration
 from oxllm.words import count

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from oxllm.sim.faults.base import Layer
-from oxllm.sim.provider.ledger import Record
+from oxllm.sim.provider.ledger import Harm, Record
 from oxllm.sim.rehearsal import grade
-from oxllm.sim.rehearsal.grade import Sample
+from oxllm.sim.rehearsal.card import Sample
 from oxllm.sim.rehearsal.run import Run
 from oxllm.sim.script.scenario import Scene
 
@@ -72,8 +72,8 @@ def attempts_of(run: Run, provider: str | None = None) -> list[Record]:
 
 
 def struck(record: Record) -> bool:
-    """Whether the simulator gave it anything but its healthy answer."""
-    return record.fault is not None or record.status not in (200, None)
+    """Whether the simulator harmed it."""
+    return record.harm is not Harm.NONE or record.status not in (200, None)
 
 
 class Spell(msgspec.Struct, frozen=True):

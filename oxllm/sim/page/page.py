@@ -10,15 +10,16 @@ from oxllm.sim.page import charts, figures
 from oxllm.sim.page.elements import listed, section
 from oxllm.sim.page.markup import Markup, tag
 from oxllm.sim.provider.ledger import Record
-from oxllm.sim.rehearsal.grade import Card, Finding
+from oxllm.sim.rehearsal.card import Card, Finding, Verdict
 from oxllm.sim.rehearsal.replay import Replay
-from oxllm.sim.rehearsal.report import rows
+from oxllm.sim.rehearsal.report import failures, rows
 from oxllm.sim.rehearsal.run import Run
 from oxllm.sim.rehearsal.words import duration
 from oxllm.words import count
 
 FINDINGS_MAX = 50
 """Told one by one; `--json` has all of them."""
+VERDICTS = {Verdict.PASSED: "good", Verdict.FAILED: "bad", Verdict.NOT_TESTED: "unsure"}
 FINDINGS_OPEN = 5
 """Seen at once, so that they do not push the pictures away."""
 
@@ -46,7 +47,7 @@ def page(run: Run, replay: Replay) -> str:
 
 def _header(run: Run, replay: Replay) -> Markup:
     card = run.card
-    verdict = tag("span", "Failed" if card.failed else "Passed", class_=f"verdict {'bad' if card.failed else 'good'}")
+    verdict = tag("span", card.verdict.value.capitalize(), class_=f"verdict {VERDICTS[card.verdict]}")
     models, providers = len(run.groups), len(run.scenario.upstreams)
     facts = [
         f"seed {card.seed}", " ".join(replay.play[:2]).removeprefix("--"), f"{duration(run.duration)} of load",
@@ -55,6 +56,7 @@ def _header(run: Run, replay: Replay) -> Markup:
     return tag(
         "header", tag("p", "oxllm rehearsal", class_="kicker"), tag("h1", replay.config, " ", verdict),
         tag("p", _lead(card), class_="lead"), listed("facts", facts), listed("failed", _failed(card)),
+        listed("untested", card.untested), listed("alone", _alone(card)),
         listed("doomed", (f"{model}: {reason}" for model, reason in card.survivable.items() if reason is not None)),
     )  # fmt: skip
 
@@ -72,9 +74,13 @@ def _lead(card: Card) -> str:
 
 
 def _failed(card: Card) -> list[str]:
-    """The expectations that were not met, each with what was measured where it compares a number."""
-    words = [(rule, getattr(card, rule.split()[0], None)) for rule in card.failed]
-    return [f"expected {rule}" + ("" if value is None else f", got {value:g}") for rule, value in words]
+    return [f"expected {words}" for words in failures(card)]
+
+
+def _alone(card: Card) -> list[str]:
+    """Single points of failure."""
+    return [f"single point of failure: {provider} is all there is behind {name}" for name, provider in
+            card.single_points.items()]  # fmt: skip
 
 
 def _tiles(card: Card) -> Markup:

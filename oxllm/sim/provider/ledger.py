@@ -7,8 +7,16 @@ from enum import Enum
 
 import msgspec
 
-KEEP = 100_000
-"""Records kept of each provider; a rehearsal of ten minutes at 100 requests a second fits."""
+KEEP_BYTES = 64_000_000
+"""For the records of each provider; a rehearsal of ten minutes at 100 requests a second fits. The oldest go first."""
+RECORD_BYTES = 900
+"""About what a record takes, its own words included; what a client may choose comes on top."""
+WORD_MAX = 256
+"""Characters kept of a word that a client chooses: a path, a model."""
+
+
+COMPLETE, GONE = "complete", "gone"
+"""How a response ends of itself, and by a peer that left while something was still to come."""
 
 
 class Harm(Enum):
@@ -53,13 +61,13 @@ class Record(msgspec.Struct):
     began: float | None = None
     ended: float | None = None
     end: str | None = None
-    """complete, fin, rst, gone (the peer left while something was still to come), None = under way."""
+    """COMPLETE, fin, rst, GONE, None = under way."""
 
 
 class Ledger:
     """All records of one provider."""
 
-    __slots__ = ("added", "connections", "handshakes", "records", "requests")
+    __slots__ = ("_bytes", "added", "connections", "handshakes", "records", "requests")
 
     def __init__(self) -> None:
         self.connections = 0
@@ -67,7 +75,8 @@ class Ledger:
         self.requests = 0
         self.added = 0
         """Records ever; the oldest may be forgotten."""
-        self.records: deque[Record] = deque(maxlen=KEEP)
+        self.records: deque[Record] = deque()
+        self._bytes = 0
 
     def connection(self) -> int:
         """A connection was accepted; its ordinal, from 1."""
@@ -85,6 +94,17 @@ class Ledger:
         return self.requests
 
     def add(self, record: Record) -> Record:
+        """Keep it, and forget the oldest ones that there is no more room for."""
+        record.path, record.key = record.path[:WORD_MAX], record.key[:WORD_MAX]
+        record.model = record.model and record.model[:WORD_MAX]
         self.added += 1
         self.records.append(record)
+        self._bytes += _size(record)
+        while self._bytes > KEEP_BYTES and len(self.records) > 1:
+            self._bytes -= _size(self.records.popleft())
         return record
+
+
+def _size(record: Record) -> int:
+    """Of what does not change once it is added."""
+    return RECORD_BYTES + len(record.path) + len(record.key) + len(record.model or "")

@@ -30,8 +30,8 @@ NAMED = {
 }
 FOREVER = float("inf")
 """A time that never comes."""
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?$")
-_PER_SECOND = {"ms": 1000, "s": 1, "m": 1 / 60, None: 1}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?$")
+_PER_SECOND = {"ms": 1000, "s": 1, "m": 1 / 60, "h": 1 / 3600, None: 1}
 
 
 class BadPace(ValueError):
@@ -74,10 +74,10 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 def seconds(text: str) -> float:
-    """`400ms`, `18`, `2s`, `1.5m` in seconds. Raises ValueError."""
+    """`400ms`, `18`, `2s`, `1.5m`, `2h` in seconds. Raises ValueError."""
     match = _DURATION.match(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a duration; write 400ms, 2s or 1m")
+        raise ValueError(f"{text!r} is not a duration; write 400ms, 2s, 1m or 2h")
     return float(match[1]) / _PER_SECOND[match[2]]
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from oxllm.plan import Plan
 from oxllm.sim.provider import pace
-from oxllm.sim.rehearsal import gateway, grade
+from oxllm.sim.rehearsal import expect, gateway
 from oxllm.sim.rehearsal.gateway import ConfigError, Gateway, Route
 from oxllm.sim.rehearsal.load import Load
 from oxllm.sim.rehearsal.question import Questions
@@ -82,7 +82,13 @@ def fate(asked: Request, provider: str, key: str) -> str:
 
 def _questions(asked: Request, prepared: Prepared) -> Questions:
     models = {route.name: route.models for route in prepared.routes}
-    return Questions(prepared.scenario.seed, models, asked.streams)
+    spoken = {route.name: tuple(route.spoken) for route in prepared.routes}
+    return Questions(prepared.scenario.seed, models, asked.streams, spoken)
+
+
+def _lanes(routes: Iterable[Route]) -> dict[str, tuple[str, ...]]:
+    """What is asked -> the providers behind it."""
+    return {name: providers for route in routes for name, providers in route.lanes.items()}
 
 
 def _prepared(asked: Request) -> Prepared:
@@ -99,7 +105,7 @@ def _prepared(asked: Request) -> Prepared:
 def _routes(asked: Request, plan: Plan) -> tuple[Route, ...]:
     """What clients ask for. Raises ConfigError."""
     virtual, direct = gateway.virtual(plan), gateway.direct(plan)
-    known = {route.name: route for route in (*virtual, *direct)}
+    known = {route.name: route for route in (*virtual, *direct) if route.lanes}
     if not known:
         raise ConfigError(f"{asked.config}: no model that an enabled provider serves; add one under [virtual_models]")
     for name in asked.models:
@@ -107,11 +113,14 @@ def _routes(asked: Request, plan: Plan) -> tuple[Route, ...]:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
             raise ConfigError(f"--model {name!r}: nothing in {asked.config} serves it; {hint}")
-    return tuple(known[name] for name in dict.fromkeys(asked.models)) or tuple(virtual or direct)
+    return tuple(known[name] for name in dict.fromkeys(asked.models)) or tuple(
+        route for route in virtual or direct if route.lanes
+    )
 
 
-def rehearsal(asked: Request, to_stderr: bool) -> tuple[Run, Replay]:
-    """Rehearse; what happened, and how to have it again. `to_stderr`: where the seed is told."""
+def rehearsal(asked: Request, to_stderr: bool) -> tuple[Run, tuple[str, ...], Replay]:
+    """Rehearse; what happened, the rules that it was to keep, and how to have it again. `to_stderr`: where the seed is
+    told."""
     prepared = _prepared(asked)
     click.echo(f"seed {prepared.scenario.seed}", err=to_stderr)
     for note in _notes(asked, prepared):
@@ -122,24 +131,24 @@ def rehearsal(asked: Request, to_stderr: bool) -> tuple[Run, Replay]:
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
         raise click.Abort from None
-    return run, asked.replay(prepared.scenario.seed)
+    return run, prepared.expectations, asked.replay(prepared.scenario.seed)
 
 
 def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:
     """What a user would otherwise wonder about."""
     if prepared.missing:
         yield f"{', '.join(prepared.missing)} not set; a rehearsal sends no key, so {gateway.STAND_IN!r} stands in"
-    spared = [route for route in prepared.routes if len(route.providers) == 1]
-    if asked.scene is None and not asked.blackout and spared and "/" not in spared[0].name:
-        names = ", ".join(route.name for route in spared)
-        yield f"{names} has one provider, which chaos spares: nothing could save its requests; --blackout does not"
+    alone = [route for route in prepared.routes if len(route.providers) == 1]
+    if asked.scene is None and not asked.blackout and alone and "/" not in alone[0].name:
+        names = ", ".join(route.name for route in alone)
+        yield f"{names}: one provider, so that nothing could save its requests and this tests nothing; add a second"
 
 
 async def _run(asked: Request, prepared: Prepared) -> Run:
     plan, scenario = prepared.plan, prepared.scenario
     return await rehearse(
         scenario,
-        {route.name: route.providers for route in prepared.routes},
+        _lanes(prepared.routes),
         lambda urls: Gateway.of(gateway.rewired(plan, urls, gateway.free_port())),
         _questions(asked, prepared),
         duration=asked.duration,
@@ -155,18 +164,18 @@ def _scenario(asked: Request, plan: Plan) -> Scenario:
     upstreams = gateway.upstreams(plan, pace.parse(asked.pace))
     if asked.scene is not None:
         return scenes.over(upstreams, scenes.read(asked.scene), asked.seed, asked.chosen)
-    groups = [route.providers for route in gateway.virtual(plan)]
+    groups = gateway.contested(_lanes(gateway.virtual(plan)).values())
     names = [upstream.name for upstream in upstreams]
     patience = plan.breaker.cooldown_max
     table = presets.timetable(asked.chaos, asked.seed, groups, asked.duration, asked.blackout, names, patience)
-    return Scenario(asked.seed, upstreams, table)
+    return Scenario(asked.seed, upstreams, table, asked.chaos)
 
 
 def _expectations(asked: Request, scenario: Scenario) -> tuple[str, ...]:
     """Of the command line, else the default, and of the scenes. Raises SceneError."""
-    found = (*(asked.grade or grade.DEFAULT), *(text for scene in scenario.scenes for text in scene.expect))
+    found = (*(asked.grade or expect.DEFAULT), *(text for scene in scenario.scenes for text in scene.expect))
     names = [upstream.name for upstream in scenario.upstreams]
-    errors = [error for text in found if (error := grade.check(text, names)) is not None]
+    errors = [error for text in found if (error := expect.check(text, names)) is not None]
     if errors:
         raise scenes.SceneError(errors)
     return found

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,15 +23,16 @@ import msgspec
 
 from oxllm import heap
 from oxllm import plan as plans
-from oxllm.plan import Plan, Provider, Server, Target
+from oxllm.plan import ANY, PROTOCOLS, Plan, Provider, Server, Target
 from oxllm.sim.provider.pace import Pace
 from oxllm.sim.provider.upstream import Upstream
-from oxllm.sim.rehearsal.grade import Sample
+from oxllm.sim.rehearsal import leash as leashes
+from oxllm.sim.rehearsal.card import Sample
+from oxllm.sim.rehearsal.question import askable, lane
 
 STAND_IN = "rehearsal"
 """Value of a variable that is not set."""
 READY_S = 20.0
-STOP_S = 10.0
 _DIALECTS = {"azure": "azure", "anthropic": "anthropic", "groq": "groq", "openrouter": "openrouter", "11434": "ollama"}
 
 
@@ -82,28 +83,52 @@ def upstreams(plan: Plan, speed: Pace) -> tuple[Upstream, ...]:
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A name that clients may use, with the providers behind it in order of preference, each once, and their models."""
+    """A name that clients may use, with the providers behind it in order of preference, each once, their models, and
+    for each protocol that any of them speaks those that do."""
 
     name: str
     providers: tuple[str, ...]
     models: tuple[str, ...]
+    spoken: dict[str, tuple[str, ...]]
+
+    @property
+    def lanes(self) -> dict[str, tuple[str, ...]]:
+        """The name in each protocol in which it is asked -> the providers behind it there."""
+        asked = askable(self.models, tuple(self.spoken))
+        return {lane(self.name, protocol): self.spoken[protocol] for protocol in asked}
 
 
 def virtual(plan: Plan) -> list[Route]:
     """The virtual models that can be served at all."""
-    return [_route(model.name, sorted(model.targets, key=_tier)) for model in plan.virtual_models if model.targets]
+    return [
+        _route(plan, model.name.replace(ANY, STAND_IN), sorted(model.targets, key=_tier))
+        for model in plan.virtual_models
+        if model.targets
+    ]
+
+
+def contested(groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The groups of providers to which chaos leaves a way out: those of several, and of those of one only, whose
+    requests nothing could save, the ones whose provider stands in none of several."""
+    found = list(dict.fromkeys(map(tuple, groups)))
+    several = {name for group in found if len(group) > 1 for name in group}
+    return [group for group in found if len(group) > 1 or group[0] not in several]
 
 
 def direct(plan: Plan) -> list[Route]:
     """Every `provider/model` that a provider lists, but those that a virtual model's name hides."""
     hidden = {model.name for model in plan.virtual_models}
     names = [(provider.name, model) for provider in plan.providers for model in provider.models]
-    return [Route(f"{name}/{model}", (name,), (model,)) for name, model in names if f"{name}/{model}" not in hidden]
+    targets = [(f"{name}/{model}", Target(name, model)) for name, model in names]
+    return [_route(plan, name, [target]) for name, target in targets if name not in hidden]
 
 
-def _route(name: str, targets: Sequence[Target]) -> Route:
-    providers, models = ([getattr(target, part) for target in targets] for part in ("provider", "model"))
-    return Route(name, tuple(dict.fromkeys(providers)), tuple(dict.fromkeys(models)))
+def _route(plan: Plan, name: str, targets: Sequence[Target]) -> Route:
+    providers = tuple(dict.fromkeys(target.provider for target in targets))
+    models = tuple(dict.fromkeys(target.model for target in targets))
+    speaks = {provider.name: provider.protocols for provider in plan.providers}
+    spoken = {each: tuple(name for name in providers if each in speaks[name]) for each in PROTOCOLS}
+    return Route(name, providers, models, {protocol: names for protocol, names in spoken.items() if names})
 
 
 def _tier(target: Target) -> int:
@@ -177,13 +202,14 @@ class Gateway:
         raise ConfigError(f"the gateway did not start:\n{self.said}")
 
     def _spawn(self, command: Sequence[str], passed: tuple[int, ...]) -> None:
-        """In a process group of its own, since Ctrl-C is for the rehearsal; its run file where `oxllm status` and
-        `oxllm stop` do not find it."""
+        """On a leash, so that it ends with us however we end; in a process group of its own, since Ctrl-C is for the
+        rehearsal; its run file where `oxllm status` and `oxllm stop` do not find it."""
         environment = {**os.environ, "RUNTIME_DIRECTORY": self._directory.name}
         environment |= heap.environment(environment)
+        leash = [sys.executable, "-P", "-m", leashes.__name__, self._directory.name]
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, pass_fds=passed, env=environment,
-            process_group=0,
+            [*leash, *command], stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, pass_fds=passed,
+            env=environment, process_group=0,
         )  # fmt: skip
 
     async def sample(self, client: httpx.AsyncClient, at: float) -> Sample | None:
@@ -199,7 +225,7 @@ class Gateway:
         return Sample(at, states, left, state.get("memory_bytes"))
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL if it takes too long."""
+        """Let go of the leash: SIGTERM, and SIGKILL if it takes too long."""
         if self._log.closed:
             return
         if self._process is not None:
@@ -211,9 +237,6 @@ class Gateway:
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        assert process.stdin is not None, "it is a pipe"
+        process.stdin.close()
+        process.wait(leashes.STOP_S * 2)

@@ -14,7 +14,7 @@ import msgspec
 
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal.answer import Answer
-from oxllm.sim.rehearsal.question import Question, Questions
+from oxllm.sim.rehearsal.question import Question, Questions, lane
 
 PATIENCE_S = 600.0
 """How long a client waits for the end of its answer, and so how long a rehearsal may go on after its last request: what
@@ -38,7 +38,12 @@ class Transcript(msgspec.Struct):
     whole answer of any provider); unfinished (the run was ended before)."""
     detail: str = ""
     provider: str | None = None
-    embeddings: bool = False
+    protocol: str = "chat"
+
+    @property
+    def lane(self) -> str:
+        """The name that was asked, in this protocol."""
+        return lane(self.model, self.protocol)
 
 
 class Load:
@@ -103,7 +108,7 @@ class Load:
     async def _one(self, client: httpx.AsyncClient, question: Question) -> None:
         seen = begun(question, self._clock())
         self.transcripts.append(seen)
-        answer = Answer()
+        answer = Answer(question.protocol)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._read(client, question, seen, answer)
@@ -116,7 +121,8 @@ class Load:
         seen.verdict, seen.detail = answer.verdict(question, self._seed, self._upstreams)
 
     async def _read(self, client: httpx.AsyncClient, question: Question, seen: Transcript, answer: Answer) -> None:
-        async with client.stream("POST", self._base_url + question.path, json=question.body) as response:
+        url, headers = self._base_url + question.path, question.headers
+        async with client.stream("POST", url, json=question.body, headers=headers) as response:
             seen.status, seen.provider = response.status_code, response.headers.get("x-oxllm-provider")
             async for line in response.aiter_lines():
                 answer.line(line, question.stream and response.status_code == 200)
@@ -126,6 +132,4 @@ class Load:
 
 def begun(question: Question, now: float) -> Transcript:
     """The transcript of a client that has just asked."""
-    return Transcript(
-        question.number, question.model, question.stream, question.asked, now, embeddings=question.embeddings
-    )
+    return Transcript(question.number, question.model, question.stream, question.asked, now, protocol=question.protocol)

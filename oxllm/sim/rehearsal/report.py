@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from oxllm.sim.rehearsal import changes
-from oxllm.sim.rehearsal.grade import Card, Spread
+from oxllm import __version__
+from oxllm.sim.rehearsal import changes, expect
+from oxllm.sim.rehearsal.card import Card, Spread, Verdict
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.words import duration
 
@@ -23,13 +24,24 @@ def text(card: Card, replay: Replay) -> str:
     """The card as lines for a terminal. `replay`: how to have the run again."""
     told = list(rows(card))
     width = max(len(name) for name, _ in told)
-    lines = [line for name, value in told for line in _wrapped(name, value, width)]
+    alone = (f"single point of failure: {provider} is all there is behind {name}" for name, provider in
+             card.single_points.items())  # fmt: skip
+    lines = [*alone, *(line for name, value in told for line in _wrapped(name, value, width))]
     for finding in card.findings[:FINDINGS_MAX]:
         lines += [f"! {finding.what}", *(f"    {replay.fate(at)}" for at in finding.coordinates)]
     if len(card.findings) > FINDINGS_MAX:
         lines.append(f"! and {len(card.findings) - FINDINGS_MAX} more")
-    lines += [f"FAILED: {expectation}" for expectation in card.failed] or ["passed"]
+    lines += [f"FAILED: {words}" for words in failures(card)] + [f"NOT TESTED: {why}" for why in card.untested]
+    if card.verdict is Verdict.PASSED:
+        lines.append("passed")
     return "\n".join([*lines, f"seed {card.seed}"])
+
+
+def failures(card: Card) -> Iterable[str]:
+    """The rules that were not kept, each with what was measured where it compares a number."""
+    for rule in card.failed:
+        value = expect.measured(rule, card)
+        yield rule if value is None else f"{rule}, got {value:g}"
 
 
 def _wrapped(name: str, value: str, width: int) -> list[str]:
@@ -55,14 +67,16 @@ def rows(card: Card) -> Iterable[tuple[str, str]]:
     yield "asked before Retry-After", f"{card.retry_after_violations}"
     yield "asked while breaker open", f"{card.open_violations}"
     yield "time to fail over", _spread(card.failover)
-    yield "back after an outage", _spread(card.recovery)
+    yield "back after an outage", _spread(card.recovery) if card.outages else "no outage"
     yield "time to first token", f"{_spread(card.ttft)}; a perfect gateway {_spread(card.ttft_perfect)}"
     yield "time to the end", f"{_spread(card.total)}; a perfect gateway {_spread(card.total_perfect)}"
     yield "memory of the gateway", "unknown" if card.rss_max is None else f"{card.rss_max / 2**20:.1f} MB at most"
     for model, reason in card.survivable.items():
-        if reason is not None:
-            yield f"{model} cannot survive this", reason
+        if reason is not None and model not in card.single_points:
+            yield "cannot survive this", f"{model}: {reason}"
     yield "faults that struck", ", ".join(f"{kind} {count}" for kind, count in card.kinds.items()) or "none"
+    if card.harmless:
+        yield "harmless, played too", ", ".join(f"{kind} {count}" for kind, count in card.harmless.items())
     yield "kinds never met", ", ".join(card.untouched) or "none"
     yield "breaker changes never met", ", ".join(changes.never_met(card.states)) or "none"
     yield "breakers seen", ", ".join(card.states) or "no state was told"
@@ -71,9 +85,11 @@ def rows(card: Card) -> Iterable[tuple[str, str]]:
 def _spread(spread: Spread) -> str:
     if spread.p50 is None or spread.p99 is None:
         return "never"
-    return f"{duration(spread.p50)} (p99 {duration(spread.p99)})"
+    return f"{duration(spread.p50)} (p99 {duration(spread.p99)} of {spread.count})"
 
 
-def as_json(card: Card) -> str:
-    """The card for a program."""
-    return msgspec.json.format(msgspec.json.encode(card), indent=2).decode()
+def as_json(card: Card, seconds: float, replay: Replay) -> str:
+    """The card for a program, with its verdict, how long the load was, and what made it."""
+    made = {"command": replay.run, "version": __version__}
+    told = {"verdict": card.verdict, "duration": round(seconds, 3), **made, **msgspec.to_builtins(card)}
+    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()

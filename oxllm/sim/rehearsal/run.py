@@ -11,8 +11,9 @@ import httpx
 import msgspec
 
 from oxllm.sim.provider.ledger import Record
+from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.gateway import Gateway
-from oxllm.sim.rehearsal.grade import Card, Sample, grade
+from oxllm.sim.rehearsal.grade import grade
 from oxllm.sim.rehearsal.load import Load, Transcript
 from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.script import presets
@@ -27,7 +28,7 @@ class Run(msgspec.Struct, frozen=True):
 
     scenario: Scenario
     groups: Mapping[str, Sequence[str]]
-    """The names that were asked -> providers in order of preference."""
+    """The names that were asked, each in each protocol -> providers in order of preference."""
     duration: float
     card: Card
     transcripts: list[Transcript]
@@ -74,7 +75,7 @@ async def rehearse(
             load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock)
             watch = asyncio.create_task(_watch(front, clock, samples, load, progress))
             await load.run(duration)
-            duration = min(duration, clock())
+            interrupted, duration = load.ending, min(duration, clock())
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
@@ -83,7 +84,9 @@ async def rehearse(
                 await asyncio.to_thread(front.stop)
             await live.stop()
     records = [record for provider in live.providers.values() for record in provider.ledger.records]
-    card = grade(scenario, groups, load.transcripts, records, samples, duration, expectations, cooldown_max)
+    card = grade(
+        scenario, groups, load.transcripts, records, samples, duration, expectations, cooldown_max, interrupted
+    )
     return Run(scenario, groups, duration, card, load.transcripts, records, samples)
 
 

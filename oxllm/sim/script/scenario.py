@@ -65,3 +65,5 @@ class Scenario(msgspec.Struct, frozen=True):
     seed: int
     upstreams: tuple[Upstream, ...]
     scenes: tuple[Scene, ...] = ()
+    chaos: str | None = None
+    """The preset that made the scenes."""

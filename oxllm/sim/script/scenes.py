@@ -108,6 +108,8 @@ class _Reader:
         if dialect not in dialects.NAMES:
             self.errors.append(f"{where}: unknown dialect {dialect!r}; write one of {', '.join(dialects.NAMES)}")
         models = self.strings(f"{where}.models", table.get("models", ["sim-1"]))
+        if table.get("models") == []:
+            self.errors.append(f"{where}.models: a provider has one model at least; leave models out for sim-1")
         speed = self.parsed(f"{where}.pace", pace.parse, table.get("pace", "normal"), pace.Pace())
         limit = self.parsed(f"{where}.limit", limits.parse, table["limit"], None) if "limit" in table else None
         return Upstream(name, str(dialect), models, speed, limit or limits.Limits())
@@ -178,13 +180,13 @@ def problems(scenario: Scenario) -> list[str]:
         for name in sorted({n for n in names if names.count(n) > 1})
     ]
     for scene in scenario.scenes:
-        found += _in_itself(scene, known)
+        found += in_itself(scene, known)
     for first, second in itertools.combinations(scenario.scenes, 2):
         found += _between(first, second)
     return found
 
 
-def _in_itself(scene: Scene, known: set[str]) -> Iterable[str]:
+def in_itself(scene: Scene, known: set[str]) -> Iterable[str]:
     where = f"scene {scene.name!r}"
     if not scene.on:
         yield f"{where}: on which provider? Write on = {sorted(known)[0]!r}" if known else f"{where}: on is missing"

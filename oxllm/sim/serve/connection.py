@@ -8,6 +8,7 @@ whose first request asks for one is handed over, bytes and all, to the protocol 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections import deque
 from collections.abc import Callable
 
@@ -17,8 +18,18 @@ from oxllm.sim.serve.engine import Provider, Script
 from oxllm.sim.serve.player import Clock, Gates, Player, finish
 
 CONTROL = b"/-/"
+_FORBIDDEN = (
+    b"HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: 53\r\nconnection: close\r\n\r\n"
+    b'{"error":"the control API answers this machine only"}'
+)
 _SNIFF = 16
 """Bytes of a connection that tell whether it is for the control API: a method, a blank and the prefix."""
+
+
+def is_local(transport: asyncio.BaseTransport) -> bool:
+    """Whether the peer is on this machine; who listens everywhere lets only those change the faults."""
+    peer = transport.get_extra_info("peername")
+    return not peer or ipaddress.ip_address(peer[0].partition("%")[0]).is_loopback
 
 
 class Arrived:
@@ -133,7 +144,11 @@ class ProviderProtocol(asyncio.Protocol):
             return
         assert self._control is not None
         make, self._control = self._control, None
-        if path.startswith(CONTROL):
+        if path.startswith(CONTROL) and not is_local(self._transport):
+            self._closing = True
+            self._transport.write(_FORBIDDEN)
+            self._close()
+        elif path.startswith(CONTROL):
             self._hand_over(make())
         else:
             self._feed(self._first)

@@ -2,6 +2,7 @@
 
     GET   /-/sim                state of all providers
     PATCH /-/sim                {"upstream":"alpha","faults":["429 30%"],"pace":"slow","limit":"60 rpm","ttl":"10s"}
+    DELETE /-/sim               takes all patches back
     GET   /-/sim/ledger         ?upstream=alpha: every request and its fate
     POST  /-/sim/gate/NAME      opens a gate that a stall waits at
 
@@ -11,7 +12,7 @@ A patch replaces the one before; what it leaves out is as the scenes say, and `{
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import uvicorn
@@ -22,9 +23,12 @@ from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from oxllm.sim.faults.base import Layer
 from oxllm.sim.provider import limits, pace
 from oxllm.sim.provider.pace import FOREVER
-from oxllm.sim.script import grammar
+from oxllm.sim.script import grammar, scenes
+from oxllm.sim.script.grammar import Dosed
+from oxllm.sim.script.scenario import Scene
 from oxllm.sim.serve.live import Live
 
 
@@ -58,12 +62,19 @@ def _app(live: Live) -> Starlette:
             speed = None if body.pace is None else pace.parse(body.pace)
             limit = None if body.limit is None else limits.parse(body.limit)
             ttl = FOREVER if body.ttl is None else pace.seconds(body.ttl)
+            _check(live, body.upstream, faults or ())
         except KeyError as error:
             return _json({"error": f"unknown upstream {error}; there are {', '.join(live.providers)}"}, 404)
         except ValueError as error:
             return _json({"error": str(error)}, 400)
         provider.patch(live.now, faults, speed, limit, ttl)
         await live.changed(body.upstream)
+        return _json(_state(live))
+
+    async def revert(_request: Request) -> Response:
+        for name, provider in live.providers.items():
+            provider.patch(live.now)
+            await live.changed(name)
         return _json(_state(live))
 
     async def ledger(request: Request) -> Response:
@@ -80,10 +91,20 @@ def _app(live: Live) -> Starlette:
         routes=[
             Route("/-/sim", state, methods=["GET"]),
             Route("/-/sim", patch, methods=["PATCH"]),
+            Route("/-/sim", revert, methods=["DELETE"]),
             Route("/-/sim/ledger", ledger, methods=["GET"]),
             Route("/-/sim/gate/{name}", gate, methods=["POST"]),
         ]
     )
+
+
+def _check(live: Live, upstream: str, faults: Sequence[Dosed]) -> None:
+    """Refuse what a scene would be refused for. Raises ValueError with all that is wrong."""
+    errors = [*scenes.in_itself(Scene("patch", (upstream,), tuple(faults)), set(live.providers))]
+    if live.authority is None and any(dosed.fault.strikes_at() is Layer.HANDSHAKE for dosed in faults):
+        errors.append("TLS faults need --tls")
+    if errors:
+        raise ValueError("; ".join(errors))
 
 
 def _state(live: Live) -> object:
@@ -97,6 +118,7 @@ def _state(live: Live) -> object:
                 "dialect": provider.upstream.dialect,
                 "port": live.ports[name].state.value,
                 "patched": provider.patched,
+                "plays": [str(dosed) for scene in provider.judge.playing(elapsed) for dosed in scene.faults],
                 "scenes": [scene.name for scene in provider.judge.playing(elapsed)],
                 "connections": provider.ledger.connections,
                 "requests": provider.ledger.requests,

@@ -18,7 +18,7 @@ from oxllm.sim.faults.base import ConnectionFault, Fault
 from oxllm.sim.provider import protocols
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.exchange import Exchange, Operation
-from oxllm.sim.provider.ledger import Ledger, Record
+from oxllm.sim.provider.ledger import Harm, Ledger, Record
 from oxllm.sim.provider.limits import Limits, Meter, Verdict
 from oxllm.sim.provider.memory import Memory
 from oxllm.sim.provider.pace import FOREVER, Pace
@@ -158,6 +158,7 @@ class Provider:
     def _struck(self, fate: Fate, key: str, elapsed: float, connection: int) -> Record:
         record = Record(self.upstream.name, 0, key, elapsed, connection, "", "")
         record.fault, record.why = fate.fault.text if fate.fault else None, fate.why
+        record.harm = fate.fault.harm if fate.fault else Harm.NONE
         return self.ledger.add(record)
 
     def accept(

@@ -74,6 +74,11 @@ class Live:
         if self.authority is not None:
             self.authority.close()
 
+    @property
+    def address(self) -> str:
+        """Where it listens, as a number."""
+        return next(iter(self.ports.values())).address
+
     def url(self, name: str) -> str:
         """Base URL of a provider, with `/v1`. Who listens everywhere is called on loopback."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - no binding here

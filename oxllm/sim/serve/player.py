@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from oxllm.sim.provider.ledger import COMPLETE, GONE
 from oxllm.sim.provider.steps import Fin, Gate, Hang, Rst, Send, Step, Wait
 from oxllm.sim.serve.engine import Script
 
@@ -104,7 +105,7 @@ class Player:
         while not self._paused:
             step = next(self._steps, None)
             if step is None:
-                self._end("complete")
+                self._end(COMPLETE)
                 self._done()
                 return
             if not self._take(step):
@@ -125,7 +126,7 @@ class Player:
             self._timer.cancel()
         self._steps = iter(())
         if self.record.end is None:
-            self._end("gone")
+            self._end(GONE)
 
     def _take(self, step: Step) -> bool:
         """True when the next step may follow at once."""

@@ -44,6 +44,11 @@ class Port:
         self.state = State.REFUSING
 
     @property
+    def address(self) -> str:
+        """Without the port."""
+        return str(self._address[0])
+
+    @property
     def number(self) -> int:
         return int(self._address[1])
 

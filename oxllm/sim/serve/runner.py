@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -95,6 +96,10 @@ class Runner:
 
     def _introduce(self, live: Live) -> None:
         click.echo("\n".join([f"seed {self._scenario.seed}", *self._about]))
+        if any(scene.expect for scene in self._scenario.scenes):
+            click.echo("note: `expect` counts in a rehearsal only; add --rehearse CONFIG", err=True)
+        if not ipaddress.ip_address(live.address).is_loopback:
+            click.echo("note: other machines can reach this; the control API answers this one only", err=True)
         if self._authority is not None:
             click.echo(f"CA certificate: {self._authority.path}")
         urls = {name: live.url(name) for name in live.providers}

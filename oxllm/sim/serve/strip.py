@@ -14,18 +14,19 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from oxllm.sim.provider.ledger import Ledger, Record
+from oxllm.sim.provider.ledger import GONE, Harm, Ledger, Record
 from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.serve.live import Live
 from oxllm.sim.serve.ports import State
 
-LEGEND = ". healthy  4 429 or other 4xx  5 server error  x other fault  _ under way"
+LEFT = "-"
+LEGEND = ". healthy  4 429, other 4xx  5 server error  x other fault  - left  _ under way"
 RECENT_S = 10.0
 """Rates and shares are of the last seconds, so that they show what is, not what was."""
 NAME_MAX = 16
 MARKS_MAX = 300
 """As wide as terminals are."""
-_COLOURS = {".": "green", "4": "yellow", "5": "red", "x": "magenta", "_": "white"}
+_COLOURS = {".": "green", "4": "yellow", "5": "red", "x": "magenta", "_": "white", LEFT: "white"}
 _STRUCK = "45x"
 
 
@@ -36,7 +37,9 @@ def mark(record: Record) -> str:
         return "5" if status >= 500 else "4"
     if record.end is None:
         return "_"
-    return "." if record.fault is None and record.end == "complete" else "x"
+    if record.harm is not Harm.NONE:
+        return "x"
+    return LEFT if record.end == GONE else "."
 
 
 class Glance(msgspec.Struct, frozen=True):
@@ -111,7 +114,7 @@ def summary(live: Live, width: int = 80) -> Iterator[str]:
     """What became of each provider's requests, when all is over."""
     for name, provider in live.providers.items():
         records = provider.ledger.records
-        kinds = Counter(_what(record) for record in records if record.fault or mark(record) in _STRUCK)
+        kinds = Counter(_what(record) for record in records if _is_struck(record))
         struck = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
         told = f"{name}: {provider.ledger.requests} requests, {sum(kinds.values())} struck"
         yield from textwrap.wrap(
@@ -119,8 +122,13 @@ def summary(live: Live, width: int = 80) -> Iterator[str]:
         )
 
 
+def _is_struck(record: Record) -> bool:
+    """Also one that still hangs."""
+    return record.harm is not Harm.NONE or mark(record) in _STRUCK
+
+
 def _what(record: Record) -> str:
-    return record.fault or ("client left" if record.end == "gone" else record.why or f"{record.status}")
+    return record.fault or record.why or f"{record.status}"
 
 
 class Plain:

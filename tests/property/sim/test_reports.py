@@ -12,7 +12,7 @@ from oxllm.sim.page import figures
 from oxllm.sim.page.figures import Timeline
 from oxllm.sim.page.markup import tag
 from oxllm.sim.rehearsal import report
-from oxllm.sim.rehearsal.grade import Sample
+from oxllm.sim.rehearsal.card import Sample
 
 TIMES = st.floats(0.0, 7200.0, allow_subnormal=False)
 TEXT = st.text(st.characters(exclude_characters="\r\0", exclude_categories=["Cs"]))

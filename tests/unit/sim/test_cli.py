@@ -157,9 +157,9 @@ def test_an_exhibit_tells_its_story_and_its_source() -> None:
         (("--rps", "5"), "--rps: only for a rehearsal; give --rehearse CONFIG"),
         (("--rps", "nan"), "nan is not in the range"),
         (("--report", "r.html", "--streams", "5"), "--streams, --report: only for a rehearsal"),
-        (("--write-config", "/nonexistent/x.toml"), "/nonexistent/x.toml cannot be written: no such file"),
+        (("--write-config", "/nonexistent/x.toml"), "/nonexistent/x.toml cannot be written: no such directory"),
         (("--port", "65535"), "would lie above 65535"),
-        (("--for", "soon"), "write 400ms, 2s or 1m"),
+        (("--for", "soon"), "write 400ms, 2s, 1m or 2h"),
         (("--scene", "/nonexistent.toml"), "does not exist"),
     ],
 )

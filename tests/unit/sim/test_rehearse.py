@@ -12,16 +12,17 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from oxllm import __version__
 from oxllm.config import checks
 from oxllm.sim.cli import sim_command
 from oxllm.sim.provider import limits, pace, text
 from oxllm.sim.provider.ledger import Record
 from oxllm.sim.provider.upstream import Upstream
-from oxllm.sim.rehearsal import gateway, grade, question, report
+from oxllm.sim.rehearsal import expect, gateway, grade, question, report
 from oxllm.sim.rehearsal.answer import Answer
+from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.command import Request
 from oxllm.sim.rehearsal.gateway import Gateway
-from oxllm.sim.rehearsal.grade import Card, Sample
 from oxllm.sim.rehearsal.load import Transcript
 from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.replay import Replay
@@ -80,7 +81,7 @@ def test_the_real_gateway_behind_a_users_config_passes(config: Path, tmp_path: P
 async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     run = await naive()
     rules = ("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0")
-    assert [grade.met(rule, run.card, run.samples) for rule in rules] == [False] * 4
+    assert [expect.met(rule, run.card, run.samples) for rule in rules] == [False] * 4
     assert run.card.failed == rules
     coordinates = [coordinate for finding in run.card.findings for coordinate in finding.coordinates]
     assert any(coordinate.startswith("7:alpha:") for coordinate in coordinates)
@@ -88,7 +89,9 @@ async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     assert max(len(line) for line in said.splitlines() if not line.startswith(("!", "    oxllm"))) <= 80
     assert "FAILED: truncated == 0" in said
     assert f"    oxllm sim --rehearse 'my config.toml' --fate {coordinates[0]}\n" in said
-    assert json.loads(report.as_json(run.card))["truncated"] == run.card.truncated
+    told = json.loads(report.as_json(run.card, run.duration, Replay("my config.toml")))
+    assert (told["truncated"], told["verdict"]) == (run.card.truncated, "failed")
+    assert (told["command"], told["version"]) == ("oxllm sim --rehearse 'my config.toml'", __version__)
 
 
 async def naive() -> Run:
@@ -160,7 +163,9 @@ def test_a_config_without_any_model_cannot_be_rehearsed(config: Path) -> None:
 def test_a_virtual_model_of_one_provider_is_spared_and_the_user_is_told(config: Path) -> None:
     config.write_text(CONFIG.replace(', { provider = "beta", model = "big-2" }', ""), encoding="utf-8")
     code, said = invoke("--rehearse", str(config), "--for", "500ms")
-    assert (code, "note: smart has one provider, which chaos spares" in said) == (0, True), said
+    assert code == 4, said
+    assert "note: smart: one provider" in said
+    assert "NOT TESTED: smart: alpha is all" in said
 
 
 def test_names_of_models_that_make_vectors_are_those_that_validate_knows() -> None:
@@ -175,7 +180,7 @@ def test_names_of_models_that_make_vectors_are_those_that_validate_knows() -> No
     [([text.vector(7, "alpha", ASKED.asked, 8)], "whole"), ([[0.0]], "truncated"), ([], "refused")],
 )
 def test_an_embedding_is_whole_if_it_is_a_providers_to_the_last_number(vector: list[object], verdict: str) -> None:
-    answer = Answer()
+    answer = Answer("embeddings")
     answer.line(json.dumps({"data": [{"embedding": one} for one in vector]}), events=False)
     answer.end(stream=False, status=200)
     assert answer.verdict(ASKED, 7, (Upstream("beta"), Upstream("alpha")))[0] == verdict
@@ -260,7 +265,7 @@ def test_a_later_shorter_wait_does_not_end_an_earlier_longer_one() -> None:
 def test_a_grade_compares_times_and_one_that_was_never_measured_is_short_enough(rule: str, met: bool) -> None:
     first, second = attempt(1, 1.0, ended=2.0), attempt(1, 3.0)
     second.provider = "beta"
-    assert grade.met(rule, card([first, second]), []) is met
+    assert expect.met(rule, card([first, second]), []) is met
 
 
 def test_an_error_is_no_gateways_fault_where_every_provider_has_a_limit() -> None:
@@ -301,7 +306,7 @@ def test_a_breaker_is_closed_by_a_time_if_the_first_sample_after_it_says_so() ->
     samples = [
         Sample(at, {"alpha": state}, {}, None) for at, state in ((1.0, "closed"), (2.0, "open"), (3.0, "closed"))
     ]
-    assert [grade.met(f"alpha closed by {at}s", card(), samples) for at in (1, 2, 3, 4)] == [True, False, True, False]
+    assert [expect.met(f"alpha closed by {at}s", card(), samples) for at in (1, 2, 3, 4)] == [True, False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -69,14 +70,16 @@ def test_the_recorded_rehearsal_is_one_of_a_command_that_there_is_and_of_the_car
     assert {word for word in arguments if word.startswith("--")} <= known
     lines = output.splitlines()
     assert lines[0] == lines[-1] == "seed 7"
-    told = [line.partition("  ")[0] for line in lines[1:-2] if not line.startswith(" ")]
-    assert told == [name for name, _ in rows(rehearsed().card)]
+    others = (" ", "single point of failure: ", "FAILED: ", "NOT TESTED: ", "passed", "seed ")
+    told = [line.partition("  ")[0] for line in lines if not line.startswith(others)]
+    card = msgspec.structs.replace(rehearsed().card, harmless={"comments": 1})
+    assert told == [name for name, _ in rows(card)]
 
 
 def test_the_routes_of_the_control_api_are_told() -> None:
-    told = set(re.findall(r"`(GET|PATCH|POST) (/-/sim\S*)`", PAGE))
+    told = set(re.findall(r"`(GET|PATCH|POST|DELETE) (/-/sim\S*)`", PAGE))
     served = re.findall(
-        r"^    (GET|PATCH|POST) +(/-/sim\S*) ", sys.modules[control.__name__].__doc__ or "", re.MULTILINE
+        r"^    (GET|PATCH|POST|DELETE) +(/-/sim\S*) ", sys.modules[control.__name__].__doc__ or "", re.MULTILINE
     )
     assert told == set(served)
 

@@ -6,15 +6,18 @@ import re
 
 import pytest
 
-from oxllm.sim.provider.ledger import Ledger, Record
+from oxllm.sim.provider.ledger import RECORD_BYTES, Harm, Ledger, Record
 from oxllm.sim.serve import strip
 from oxllm.sim.serve.live import Live
 from oxllm.sim.serve.ports import State
 from oxllm.sim.testing import scenario
 
 
-def record(fault: str | None = None, status: int | None = 200, end: str | None = "complete") -> Record:
+def record(
+    fault: str | None = None, status: int | None = 200, end: str | None = "complete", harm: Harm = Harm.LOSS
+) -> Record:
     made = Record("alpha", 1, "1", 0.0, 1, "POST", "/v1/chat/completions")
+    made.harm = Harm.NONE if fault is None else harm
     made.fault, made.status, made.end = fault, status, end
     return made
 
@@ -27,7 +30,9 @@ def record(fault: str | None = None, status: int | None = 200, end: str | None =
         (record("502-html", 502), "5"),
         (record("silent-cut@token:3"), "x"),
         (record("rst", None, "rst"), "x"),
-        (record(None, 200, "gone"), "x"),
+        (record(None, 200, "gone"), "-"),
+        (record("comments", harm=Harm.NONE), "."),
+        (record("slow", harm=Harm.DELAY), "x"),
         (record("stall", 200, None), "_"),
         (record("429", 429, None), "4"),
     ],
@@ -87,13 +92,13 @@ async def test_the_summary_counts_what_struck_the_most_frequent_first() -> None:
     for made in (record("500", 500), record("429~2s", 429), record("500", 500), record(), record(None, 200, "gone")):
         ledger.add(made)
         ledger.request()
-    assert list(strip.summary(live)) == ["alpha: 5 requests, 4 struck: 500 2, 429~2s 1, client left 1"]
+    assert list(strip.summary(live)) == ["alpha: 5 requests, 3 struck: 500 2, 429~2s 1"]
 
 
 async def test_plain_lines_tell_each_fault_once_also_when_old_records_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("oxllm.sim.provider.ledger.KEEP", 3)
+    monkeypatch.setattr("oxllm.sim.provider.ledger.KEEP_BYTES", 3 * (RECORD_BYTES + 30))
     live = Live(scenario("alpha"))
     live.ports["alpha"] = type("Port", (), {"state": State.OPEN})()
     ledger = live.providers["alpha"].ledger = Ledger()

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterator, Mapping
 
 from oxllm.sim.dialects.base import CREATED, encode
+from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.exchange import Exchange, Operation
 from oxllm.sim.provider.reply import Part, Reply
 from oxllm.sim.provider.request import Ask, SimRequest, body, fingerprint, required, token_count
@@ -30,13 +31,19 @@ class Plain(Operation):
         return Ask(model=data["model"], prompt_tokens=token_count(given), inputs=asked, data=data)
 
 
+def ranks(seed: int, provider: str, fingerprint: str, count: int) -> list[tuple[int, float]]:
+    """How a provider ranks so many documents: index and score, the best first."""
+    chance = Chance(seed, provider, fingerprint)
+    scores = [(index, round(chance.draw(f"score {index}"), 6)) for index in range(count)]
+    return sorted(scores, key=lambda score: -score[1])
+
+
 class Rerank(Plain):
     field = "documents"
 
     def reply(self, x: Exchange) -> Reply:
-        scores = [(index, x.answer_chance.draw(f"score {index}")) for index in range(len(x.ask.data["documents"]))]
-        scores.sort(key=lambda score: -score[1])
-        results = [{"index": index, "relevance_score": round(score, 6)} for index, score in scores]
+        found = ranks(x.seed, x.upstream.name, x.ask.inputs[0], len(x.ask.data["documents"]))
+        results = [{"index": index, "relevance_score": score} for index, score in found]
         usage = {"total_tokens": x.ask.prompt_tokens}
         whole = {"id": x.identity("rerank-", 24), "model": x.ask.model, "results": results, "usage": usage}
         return x.plain(encode(whole), x.finished(1))

@@ -1,0 +1,83 @@
+"""What a run must reach: rules as `--grade` and the `expect` of a scene have them.
+
+client_errors == 0                      a number of the card
+failover.p99 < 500ms                    a time of it
+ttft.p99 <= 3 x perfect + 1s            the same against what a perfect gateway would have had
+alpha closed by 45s                     a breaker
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from oxllm.sim.provider import pace
+from oxllm.sim.rehearsal.card import Card, Sample, Spread
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_EXPECT = re.compile(
+    rf"(\w+)(?:\.(p50|p99))? *(==|<=|>=|<|>) *(?:({_NUMBER}) *x *perfect *\+ *)?({_NUMBER}(?:ms|s|m)?)$"
+)
+_CLOSED = re.compile(r"(\S+) closed by (\S+)$")
+_OPERATORS = {"==": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+DEFAULT = ("survivable_errors == 0", "truncated == 0", "ttft.p99 <= 3 x perfect + 1s")
+"""What a run must reach when nothing else is asked of it."""
+
+
+def check(text: str, providers: Iterable[str]) -> str | None:
+    """Why `text` is no expectation, and what to write instead; None if it is one."""
+    compared, closed = _EXPECT.match(text), _CLOSED.match(text)
+    if compared:
+        return _unknown(text, compared)
+    if closed and closed[1] in providers:
+        try:
+            pace.seconds(closed[2])
+        except ValueError as error:
+            return f"{text!r}: {error}"
+        return None
+    return f"{text!r}: write 'client_errors == 0', 'failover.p99 < 500ms' or 'alpha closed by 45s'"
+
+
+def _unknown(text: str, compared: re.Match[str]) -> str | None:
+    """Why a comparison is none of a number with a number, or of a time with a time."""
+    name, quantile, _, times_perfect, value = compared.groups()
+    fields = {field.name: field.type for field in msgspec.structs.fields(Card)}
+    numbers = [name for name, kind in fields.items() if kind in (int, float)]
+    times = [name for name, kind in fields.items() if kind is Spread]
+    if times_perfect and f"{name}_perfect" not in times:
+        return f"{text!r}: a perfect gateway is known by ttft and total only"
+    if name in times:
+        return None if quantile else f"{text!r}: write {name}.p50 or {name}.p99"
+    if name not in numbers or quantile:
+        return f"{text!r}: write one of {', '.join(numbers)}, or .p50 or .p99 of {', '.join(times)}"
+    return f"{text!r}: {name} is a number; leave out the unit" if value[-1].isalpha() else None
+
+
+def met(text: str, card: Card, samples: Sequence[Sample]) -> bool:
+    """Whether an expectation that `check` let pass was met. A time that was never measured is never too long."""
+    compared = _EXPECT.match(text)
+    if compared:
+        name, quantile, sign, times_perfect, value = compared.groups()
+        measured, bound = _measured(card, name, quantile), pace.seconds(value)
+        if times_perfect:
+            bound += float(times_perfect) * (_measured(card, f"{name}_perfect", quantile) or 0.0)
+        return measured is None or bool(_OPERATORS[sign](measured, bound))
+    closed = _CLOSED.match(text)
+    assert closed is not None, "check() has let it pass"
+    after = [sample for sample in samples if sample.at >= pace.seconds(closed[2])]
+    return bool(after) and after[0].states.get(closed[1]) == "closed"
+
+
+def measured(text: str, card: Card) -> float | None:
+    """What an expectation compares, as it was measured; None for a breaker, or when nothing was measured."""
+    compared = _EXPECT.match(text)
+    return None if compared is None else _measured(card, compared[1], compared[2])
+
+
+def _measured(card: Card, name: str, quantile: str | None) -> float | None:
+    value: float | None = getattr(getattr(card, name), quantile) if quantile else getattr(card, name)
+    return value
