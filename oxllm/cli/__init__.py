@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +13,7 @@ from oxllm import __version__
 
 COMMANDS = (
     *("serve", "validate", "status", "reload", "stop", "provider", "explain", "sim"),
-    *("init", "schema", "completion"),
+    *("init", "adapt", "schema", "completion"),
 )
 """In the order that the help shows: a module of this package each, whose `command` it is."""
 
@@ -32,6 +33,17 @@ class Commands(click.Group):
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[TYPED] = typed
         return context
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse a command that does not exist, naming the one that was probably meant."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            close = get_close_matches(name.lower(), COMMANDS, n=1)
+            meant = f"did you mean {close[0]}?" if close else "`oxllm --help` lists them"
+            raise click.UsageError(f"there is no command {name!r}; {meant}", ctx)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

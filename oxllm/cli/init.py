@@ -78,11 +78,16 @@ def command(file: str, force: bool) -> None:
     if file == "-":
         click.echo(STARTER, nl=False)
         return
+    write_new(file, STARTER, force)
+    click.echo(f"wrote {file}; next: set OPENAI_API_KEY, then `oxllm validate --probe` and `oxllm serve`")
+
+
+def write_new(file: str, text: str, force: bool) -> None:
+    """Write a file that is not there yet. Failure 1 if it is, and is not to be written over."""
     try:
         with open(file, "w" if force else "x", encoding="utf-8") as out:
-            out.write(STARTER)
+            out.write(text)
     except FileExistsError:
         raise Failure(f"{file} exists already; write over it with --force") from None
     except OSError as error:
         raise Failure(f"{file} cannot be written: {(error.strerror or 'unknown error').lower()}") from None
-    click.echo(f"wrote {file}; next: set OPENAI_API_KEY, then `oxllm validate --probe` and `oxllm serve`")

@@ -1,43 +1,83 @@
-"""Asking each provider of a Plan for its models, as the gateway would reach it: its key, its proxy, its CA."""
+"""Asking each provider of a Plan what it has and speaks, as the gateway would reach it: its key, its proxy, its CA.
+
+GET base_url/models, and one POST of `{}` to an endpoint of each protocol: it names no model, so nothing is generated,
+and what is not spoken answers 404 or 405. Nothing of a provider's own text is shown.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
+import time
+from collections.abc import Iterator
 
 import httpx
 import msgspec
 
-from oxllm.plan import Plan, Provider
-from oxllm.words import count
+from oxllm.plan import ANY, PROTOCOLS_DEFAULT, Plan, Provider
+from oxllm.words import seconds
 
 TIMEOUT_S = 10.0
+ENDPOINTS = {
+    "chat": "/chat/completions",
+    "completions": "/completions",
+    "embeddings": "/embeddings",
+    "responses": "/responses",
+    "messages": "/messages",
+}
+"""Of `json` there is no one endpoint that every server has."""
+ABSENT = frozenset({404, 405, 501})
+VERSION = {"anthropic-version": "2023-06-01"}
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What one provider said to GET base_url/models."""
+    """What one provider said."""
 
     provider: str
     answer: str
-    """In a few words; nothing of the provider's own text."""
+    """In a few words."""
     failed: bool = False
+    latency: float | None = None
+    """Seconds to its list of models, connection included."""
+    models: int | None = None
     unknown: tuple[str, ...] = ()
     """Configured models that it does not list."""
+    speaks: tuple[str, ...] = ()
+    unspoken: tuple[str, ...] = ()
+    """Configured protocols that it does not speak."""
+    unused: tuple[str, ...] = ()
+    """Protocols that it speaks and the config leaves out."""
 
     @property
     def warning(self) -> bool:
         """Is it reachable, but not all as configured?"""
-        return bool(self.unknown)
+        return bool(self.unknown or self.unspoken)
 
-    def __str__(self) -> str:
-        mark = "FAILED" if self.failed else "ok    "
-        missing = f"; it does not list {', '.join(self.unknown)}" if self.unknown else ""
-        return f"probe {mark}  {self.provider}: {self.answer}{missing}"
+    @property
+    def remarks(self) -> Iterator[str]:
+        """What is not as configured, a sentence each."""
+        if self.unknown:
+            yield f"{self.provider} does not list {', '.join(self.unknown)}"
+        if self.unspoken:
+            yield f"{self.provider} does not speak {', '.join(self.unspoken)}: take it out of its protocols"
+        if self.unused:
+            yield f"{self.provider} also speaks {', '.join(self.unused)}: add it to its protocols to use that"
 
     def as_json(self) -> dict[str, object]:
         """For --json."""
-        unknown = list(self.unknown)
-        return {"provider": self.provider, "ok": not self.failed, "answer": self.answer, "unknown_models": unknown}
+        return {
+            "provider": self.provider,
+            "ok": not self.failed,
+            "answer": self.answer,
+            "latency_ms": None if self.latency is None else round(self.latency * 1000, 1),
+            "models": self.models,
+            "unknown_models": list(self.unknown),
+            "speaks": list(self.speaks),
+            "does_not_speak": list(self.unspoken),
+            "also_speaks": list(self.unused),
+        }
 
 
 def probe_all(plan: Plan) -> list[Probe]:
@@ -49,24 +89,92 @@ def probe_all(plan: Plan) -> list[Probe]:
     return asyncio.run(ask())
 
 
+def show_probes(probes: list[Probe]) -> None:
+    """A table, and what is not as configured."""
+    from oxllm.cli.screen import columns, paint, show
+    from oxllm.table import BAD, GOOD, WAIT, Column, Row, grid
+
+    titles = (
+        Column("PROVIDER", number=False),
+        Column("PROBE", number=False, firm=True),
+        Column("LATENCY"),
+        Column("MODELS", leaves=2),
+        Column("SPEAKS", number=False, leaves=1),
+    )
+    rows = []
+    for probe in probes:
+        latency = "-" if probe.latency is None else seconds(probe.latency)
+        count = "-" if probe.models is None else str(probe.models)
+        mood = BAD if probe.failed else WAIT if probe.warning else GOOD
+        cells = (probe.provider, probe.answer, latency, count, ", ".join(probe.speaks) or "-")
+        rows.append(Row(cells, {"PROBE": mood}))
+    show("".join(f"{line}\n" for line in grid(titles, rows, columns(), paint)))
+    for probe in probes:
+        for remark in probe.remarks:
+            show(f"{remark}\n")
+
+
 def _wanted(plan: Plan, provider: Provider) -> set[str]:
     targets = (target for model in plan.virtual_models for target in model.targets)
-    return set(provider.models) | {target.model for target in targets if target.provider == provider.name}
+    return set(provider.models) | {t.model for t in targets if t.provider == provider.name and t.model != ANY}
 
 
 async def _probe(provider: Provider, wanted: set[str]) -> Probe:
+    began = time.monotonic()
     try:
         async with _client(provider) as client:
-            response = await client.get(f"{provider.base_url}/models", headers=_headers(provider))
+            response = await _models(client, provider)
+            latency = time.monotonic() - began
+            probe = _judge(provider, wanted, response, latency)
+            spoken = () if probe.failed else await _spoken(client, provider)
     except httpx.TimeoutException:
-        return Probe(provider.name, f"no answer within {TIMEOUT_S:g} s", failed=True)
+        return Probe(provider.name, f"{_where(provider)}: no answer within {TIMEOUT_S:g} s", failed=True)
     except httpx.HTTPError as error:
-        return Probe(provider.name, f"cannot be reached ({type(error).__name__}: {error})", failed=True)
-    return _judge(provider, wanted, response)
+        return Probe(provider.name, f"{_where(provider)}: {why(error)}", failed=True)
+    if not spoken:
+        return probe
+    return msgspec.structs.replace(
+        probe,
+        speaks=spoken,
+        unspoken=tuple(p for p in provider.protocols if p in ENDPOINTS and p not in spoken and _is_written(provider)),
+        unused=tuple(p for p in spoken if p not in provider.protocols),
+    )
+
+
+def _is_written(provider: Provider) -> bool:
+    """Does the config itself say what it speaks? Of the default a server need not speak all."""
+    return provider.protocols != PROTOCOLS_DEFAULT
+
+
+async def _models(client: httpx.AsyncClient, provider: Provider) -> httpx.Response:
+    """Its list of models. Where the key's header follows from the protocol, either is tried."""
+    styles = [provider.auth or "bearer"]
+    if provider.auth is None and "messages" in provider.protocols:
+        styles = ["x-api-key", "bearer"]
+    for style in styles:
+        response = await client.get(f"{provider.base_url}/models", headers=_headers(provider, style))
+        if response.status_code not in (401, 403):
+            break
+    return response
+
+
+async def _spoken(client: httpx.AsyncClient, provider: Provider) -> tuple[str, ...]:
+    answers = await asyncio.gather(*(_speaks(client, provider, protocol) for protocol in ENDPOINTS))
+    return tuple(protocol for protocol, spoken in zip(ENDPOINTS, answers, strict=True) if spoken)
+
+
+async def _speaks(client: httpx.AsyncClient, provider: Provider, protocol: str) -> bool:
+    style = provider.auth or ("x-api-key" if protocol == "messages" else "bearer")
+    url = provider.base_url + ENDPOINTS[protocol]
+    try:
+        response = await client.post(url, headers=_headers(provider, style), json={})
+    except httpx.HTTPError:
+        return False
+    return response.status_code not in ABSENT and not response.is_redirect
 
 
 def _client(provider: Provider) -> httpx.AsyncClient:
-    context = ssl.create_default_context(cafile=provider.ca_file)
+    context: ssl.SSLContext | bool = ssl.create_default_context(cafile=provider.ca_file) if provider.tls else False
     proxy = None
     if provider.proxy:
         host = f"[{provider.proxy.host}]" if ":" in provider.proxy.host else provider.proxy.host
@@ -76,28 +184,33 @@ def _client(provider: Provider) -> httpx.AsyncClient:
     return httpx.AsyncClient(verify=context, proxy=proxy, timeout=TIMEOUT_S, trust_env=False)
 
 
-def _headers(provider: Provider) -> dict[str, str]:
+def _headers(provider: Provider, style: str) -> dict[str, str]:
     headers = dict(provider.headers)
     if provider.api_key:
-        headers["authorization"] = f"Bearer {provider.api_key}"
+        key = provider.api_key
+        headers |= {"x-api-key": key} if style == "x-api-key" else {"authorization": f"Bearer {key}"}
+    if "messages" in provider.protocols:
+        headers = VERSION | headers
     if provider.user_agent:
         headers["user-agent"] = provider.user_agent
     return headers
 
 
-def _judge(provider: Provider, wanted: set[str], response: httpx.Response) -> Probe:
+def _judge(provider: Provider, wanted: set[str], response: httpx.Response, latency: float) -> Probe:
     status = response.status_code
     if status in (401, 403):
         reason = "the key is refused" if provider.api_key else "it wants a key"
-        return Probe(provider.name, f"{reason} (HTTP {status})", failed=True)
+        return Probe(provider.name, f"{reason} (HTTP {status})", failed=True, latency=latency)
     if status in (404, 405):
-        return Probe(provider.name, f"reached, but it has no list of models (HTTP {status})")
+        return Probe(provider.name, f"ok, but it lists no models (HTTP {status})", latency=latency)
     if status != 200:
-        return Probe(provider.name, f"HTTP {status}", failed=True)
+        return Probe(provider.name, f"{_where(provider)}: HTTP {status}", failed=True, latency=latency)
     listed = _listed(response)
     if listed is None:
-        return Probe(provider.name, "what it answers is no list of models: is base_url right?", failed=True)
-    return Probe(provider.name, count(len(listed), "model"), unknown=tuple(sorted(wanted - listed)) if listed else ())
+        answer = f"{_where(provider)}: no list of models in the answer; is base_url right?"
+        return Probe(provider.name, answer, failed=True, latency=latency)
+    unknown = tuple(sorted(wanted - listed)) if listed else ()
+    return Probe(provider.name, "ok", latency=latency, models=len(listed), unknown=unknown)
 
 
 def _listed(response: httpx.Response) -> set[str] | None:
@@ -105,3 +218,40 @@ def _listed(response: httpx.Response) -> set[str] | None:
         return {str(model["id"]) for model in response.json()["data"]}
     except (ValueError, KeyError, TypeError):
         return None
+
+
+# Why not.
+
+
+def _where(provider: Provider) -> str:
+    """What was connected to."""
+    host, port = (provider.proxy.host, provider.proxy.port) if provider.proxy else (provider.host, provider.port)
+    via = "proxy " if provider.proxy else ""
+    return f"{via}[{host}]:{port}" if ":" in host else f"{via}{host}:{port}"
+
+
+def why(error: BaseException) -> str:
+    """The reason at the bottom of an error of httpx, in a few words."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS fails: {(cause.reason or 'no reason given').replace('_', ' ').lower()}; is it http?"
+        if isinstance(cause, socket.gaierror):
+            return "there is no such host"
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno).lower()  # asyncio's own words name the address again
+    if isinstance(error, httpx.ProxyError):
+        return f"the proxy says: {error}"
+    return "the connection breaks" if isinstance(error, httpx.ReadError) else f"no HTTP ({type(error).__name__})"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for inner in error.exceptions:
+                yield from _causes(inner)
+        error = error.__cause__ or error.__context__

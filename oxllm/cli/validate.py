@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @config_option
-@click.option("--probe", is_flag=True, help="Ask each enabled provider for its models, with its key.")
+@click.option("--probe", is_flag=True, help="Ask each enabled provider what models it has and what it speaks.")
 @click.option("--strict", is_flag=True, help="Warnings fail, too.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 def command(config: str | None, probe: bool, strict: bool, as_json: bool) -> None:
@@ -45,8 +45,10 @@ def command(config: str | None, probe: bool, strict: bool, as_json: bool) -> Non
 
 def _print_text(loaded: Loaded, probes: list[Probe]) -> None:
     print_problems((*loaded.errors, *loaded.warnings, *loaded.notes))
-    for probe in probes:
-        click.echo(str(probe))
+    if probes:
+        from oxllm.cli.probe import show_probes
+
+        show_probes(probes)
     found = f"{count(len(loaded.errors), 'error')}, {count(len(loaded.warnings), 'warning')}"
     if loaded.plan:
         click.echo(f"{loaded.plan.source}: valid ({count(len(loaded.warnings), 'warning')})")

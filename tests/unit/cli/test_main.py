@@ -46,7 +46,9 @@ def test_the_list_of_commands_cuts_no_summary_short(run: Run) -> None:
 
 
 def test_a_wrong_command_or_option_exits_2(run: Run) -> None:
-    assert run("sreve").exit_code == 2
+    result = run("sreve")
+    assert result.exit_code == 2
+    assert "there is no command 'sreve'; did you mean serve?" in result.stderr
     assert run("serve", "--nope").exit_code == 2
     assert run("status", "--port", "0").exit_code == 2
     assert run("explain").exit_code == 2

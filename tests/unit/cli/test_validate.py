@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import httpx
@@ -87,10 +88,11 @@ def test_a_probe_asks_each_provider_with_its_key(run: Run, config: Path, http: r
     config.write_text(CONFIG.replace('models = ["m"]', 'models = ["m"]\nuser_agent = "acme"\nheaders = { X-T = "1" }'))
     alpha = http.get("https://alpha.example/v1/models").respond(json={"data": [{"id": "m"}, {"id": "n"}]})
     beta = http.get("https://beta.example/v1/models").respond(json={"data": [{"id": "other"}]})
+    http.post().respond(404)
     result = run("validate", "--probe")
     assert result.exit_code == 0
-    assert "probe ok      alpha: 2 models\n" in result.stdout
-    assert "probe ok      beta: 1 model; it does not list m\n" in result.stdout
+    assert result.stdout.splitlines()[1].split()[:2] == ["alpha", "ok"]
+    assert "beta does not list m\n" in result.stdout
     sent = alpha.calls.last.request.headers
     assert (sent["authorization"], sent["user-agent"], sent["x-t"]) == ("Bearer sk-hush", "acme", "1")
     assert "authorization" not in beta.calls.last.request.headers
@@ -101,27 +103,28 @@ def test_a_probe_asks_each_provider_with_its_key(run: Run, config: Path, http: r
 @pytest.mark.parametrize(
     ("answer", "words", "code"),
     [
-        (httpx.Response(401, text="bad key sk-hush"), "FAILED  alpha: the key is refused (HTTP 401)", 1),
-        (httpx.Response(403), "FAILED  alpha: the key is refused (HTTP 403)", 1),
-        (httpx.Response(404), "ok      alpha: reached, but it has no list of models (HTTP 404)", 0),
-        (httpx.Response(500), "FAILED  alpha: HTTP 500", 1),
-        (httpx.Response(200, text="<html>"), "FAILED  alpha: what it answers is no list of models", 1),
-        (httpx.Response(200, json=[]), "FAILED  alpha: what it answers is no list of models", 1),
-        (httpx.ConnectError("refused"), "FAILED  alpha: cannot be reached (ConnectError: refused)", 1),
-        (httpx.ReadTimeout("slow"), "FAILED  alpha: no answer within 10 s", 1),
+        (httpx.Response(401, text="bad key sk-hush"), "the key is refused (HTTP 401)", 1),
+        (httpx.Response(403), "the key is refused (HTTP 403)", 1),
+        (httpx.Response(404), "ok, but it lists no models (HTTP 404)", 0),
+        (httpx.Response(500), "alpha.example:443: HTTP 500", 1),
+        (httpx.Response(200, text="<html>"), "alpha.example:443: no list of models in the answer", 1),
+        (httpx.Response(200, json=[]), "alpha.example:443: no list of models in the answer", 1),
+        (httpx.ConnectError("refused"), "alpha.example:443: no HTTP (ConnectError)", 1),
+        (httpx.ReadTimeout("slow"), "alpha.example:443: no answer within 10 s", 1),
     ],
 )
 def test_a_probe_says_what_came_of_it(
     run: Run, config: Path, http: respx.MockRouter, answer: httpx.Response | Exception, words: str, code: int
 ) -> None:
     http.get("https://beta.example/v1/models").respond(json={"data": []})
+    http.post().respond(404)
     route = http.get("https://alpha.example/v1/models")
     if isinstance(answer, Exception):
         route.mock(side_effect=answer)
     else:
         route.mock(return_value=answer)
     result = run("validate", "--probe")
-    assert f"probe {words}" in result.stdout
+    assert f"alpha     {words}" in result.stdout
     assert ("1 of 2 providers cannot be used" in result.stderr) == (code == 1)
     assert result.exit_code == code
     assert "sk-hush" not in result.output
@@ -129,15 +132,61 @@ def test_a_probe_says_what_came_of_it(
 
 def test_probes_are_in_the_json(run: Run, config: Path, http: respx.MockRouter) -> None:
     http.get(host="alpha.example").respond(401)
+    http.post().respond(404)
     http.get(host="beta.example").respond(json={"data": [{"id": "m"}]})
     probes = json.loads(run("validate", "--probe", "--json").stdout)["probes"]
-    assert probes[0] == {
-        "provider": "alpha",
-        "ok": False,
-        "answer": "the key is refused (HTTP 401)",
-        "unknown_models": [],
-    }
-    assert probes[1]["ok"] is True
+    assert (probes[0]["provider"], probes[0]["ok"], probes[0]["answer"]) == (
+        "alpha",
+        False,
+        "the key is refused (HTTP 401)",
+    )
+    assert (probes[1]["ok"], probes[1]["models"]) == (True, 1)
+
+
+def test_a_probe_tries_what_is_spoken(run: Run, config: Path, http: respx.MockRouter) -> None:
+    config.write_text(CONFIG.replace('models = ["m"]', 'protocols = ["chat", "embeddings"]'))
+    http.get(host="alpha.example").respond(json={"data": [{"id": "m"}]})
+    http.get(host="beta.example").respond(json={"data": []})
+    for path, status in (("chat/completions", 400), ("responses", 422), ("embeddings", 404)):
+        http.post(f"https://alpha.example/v1/{path}").respond(status)
+    http.post().respond(405)
+    result = run("validate", "--probe", "--json")
+    alpha, beta = json.loads(result.stdout)["probes"]
+    assert (alpha["speaks"], alpha["does_not_speak"], alpha["also_speaks"]) == (
+        ["chat", "responses"],
+        ["embeddings"],
+        ["responses"],
+    )
+    assert (beta["speaks"], beta["does_not_speak"]) == ([], []), "a default is not taken at its word"
+    assert all(call.request.content == b"{}" for call in http.calls if call.request.method == "POST")
+    text = run("validate", "--probe").stdout
+    assert "alpha does not speak embeddings: take it out of its protocols\n" in text
+    assert "alpha also speaks responses: add it to its protocols to use that\n" in text
+
+
+def test_a_provider_of_messages_is_asked_with_its_own_header_and_then_with_the_other(
+    run: Run, config: Path, http: respx.MockRouter
+) -> None:
+    config.write_text(CONFIG.replace('models = ["m"]', 'protocols = ["messages"]'))
+    http.get(host="beta.example").respond(json={"data": []})
+    asked = http.get(host="alpha.example").mock(side_effect=[httpx.Response(401), httpx.Response(404)])
+    http.post().respond(404)
+    assert run("validate", "--probe").exit_code == 0
+    heads = [call.request.headers for call in asked.calls]
+    assert [head.get("x-api-key") for head in heads] == ["sk-hush", None]
+    assert [head.get("authorization") for head in heads] == [None, "Bearer sk-hush"]
+    assert heads[0]["anthropic-version"] == "2023-06-01"
+
+
+def test_a_probe_names_host_port_and_reason(run: Run, config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    urls = (f"http://127.0.0.1:{port}", "https://nowhere.invalid/v1")
+    text = "".join(f'[[providers]]\nname = "p{i}"\nbase_url = "{url}"\n' for i, url in enumerate(urls))
+    config.write_text(text)
+    result = run("validate", "--probe")
+    assert f"p0        127.0.0.1:{port}: connection refused " in result.stdout
+    assert "p1        nowhere.invalid:443: there is no such host " in result.stdout
 
 
 def test_what_init_writes_is_valid(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,339 @@
+"""LiteLLM's config as oxllm's: what it means here, and what could not be carried over.
+
+After docs.litellm.ai (Proxy config, Routing, Fallbacks), November 2026. Keys that stand in the file in the clear are
+not copied: a variable takes their place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+BASES = {
+    "openai": "https://api.openai.com/v1",
+    "text-completion-openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com/v1",
+    "groq": "https://api.groq.com/openai/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "deepseek": "https://api.deepseek.com/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "together_ai": "https://api.together.xyz/v1",
+    "fireworks_ai": "https://api.fireworks.ai/inference/v1",
+    "xai": "https://api.x.ai/v1",
+    "perplexity": "https://api.perplexity.ai",
+    "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
+    "cerebras": "https://api.cerebras.ai/v1",
+    "deepinfra": "https://api.deepinfra.com/v1/openai",
+    "nvidia_nim": "https://integrate.api.nvidia.com/v1",
+    "sambanova": "https://api.sambanova.ai/v1",
+    "moonshot": "https://api.moonshot.ai/v1",
+    "ollama": "http://127.0.0.1:11434/v1",
+    "ollama_chat": "http://127.0.0.1:11434/v1",
+    "lm_studio": "http://127.0.0.1:1234/v1",
+    "hosted_vllm": "",
+    "litellm_proxy": "",
+    "openai_like": "",
+    "azure": "",
+    "azure_ai": "",
+}
+"""Prefix of a model -> where it goes; empty: where `api_base` says."""
+KEYLESS = frozenset({"ollama", "ollama_chat", "lm_studio", "hosted_vllm"})
+PROTOCOLS = {
+    "openai": ("chat", "completions", "embeddings", "json", "responses"),
+    "anthropic": ("chat", "messages"),
+    "openrouter": ("chat", "completions", "embeddings", "responses", "messages"),
+}
+"""Of those that speak others than the default."""
+PASSED = frozenset(
+    {
+        "model",
+        "api_key",
+        "api_base",
+        "base_url",
+        "timeout",
+        "stream_timeout",
+        "weight",
+        "order",
+        "max_parallel_requests",
+    }
+)
+"""Parameters that are carried over; `extra_body` goes as it is."""
+BODY = frozenset({"temperature", "max_tokens", "top_p", "reasoning_effort", "seed", "frequency_penalty", "stop"})
+"""Parameters that become `extra_body`."""
+
+
+class Provider(msgspec.Struct):
+    """One [[providers]]."""
+
+    name: str
+    base_url: str
+    api_key: str | None
+    protocols: tuple[str, ...] = ()
+    models: list[str] = []
+    timeouts: dict[str, float] = {}
+    extra_body: dict[str, Any] = {}
+    max_in_flight: int | None = None
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One target of a virtual model."""
+
+    provider: str
+    model: str
+    tier: int
+    weight: int = 1
+
+
+class Adapted(msgspec.Struct):
+    """What came of a file."""
+
+    providers: list[Provider] = []
+    models: dict[str, list[Target]] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    lost: list[str] = []
+    """What could not be carried over, a sentence each."""
+    variables: list[str] = []
+    """To be set: keys that stood in the file."""
+
+
+def adapt(config: Mapping[str, Any]) -> Adapted:
+    """A parsed config of LiteLLM -> what it means here."""
+    return _Adapter(config).run()
+
+
+class _Adapter:
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+        self.out = Adapted()
+        self.by_place: dict[tuple[Any, ...], Provider] = {}
+
+    def run(self) -> Adapted:
+        for entry in _tables(self.config.get("model_list")):
+            self.entry(str(entry.get("model_name", "")), entry.get("litellm_params"))
+        router, settings = _table(self.config.get("router_settings")), _table(self.config.get("litellm_settings"))
+        self.fallbacks([*_list(router.get("fallbacks")), *_list(settings.get("fallbacks"))])
+        self.aliases(_table(router.get("model_group_alias")))
+        self.limits({**settings, **router})
+        self.access(_table(self.config.get("general_settings")))
+        self.leftovers()
+        return self.out
+
+    # Models.
+
+    def entry(self, name: str, params: object) -> None:
+        given = _table(params)
+        full = str(given.get("model") or name)
+        prefix, slash, model = full.partition("/")
+        if not slash or (prefix not in BASES and given.get("api_base")):
+            prefix, model = "openai", full
+        base = self.base_of(prefix, given)
+        if "/" in name and "*" in name:
+            advice = f"write the names into `models` of {prefix}, and {prefix}/NAME reaches them"
+            self.out.lost.append(f"model_list: {name}: {advice}")
+            return
+        if not name or not base:
+            why = f"{prefix} has no API that OpenAI's clients can call" if prefix not in BASES else "it has no api_base"
+            self.out.lost.append(f"model_list: {name or '?'} ({full}): {why}")
+            return
+        provider = self.provider(prefix, base, given)
+        if model not in (*provider.models, "*"):
+            provider.models.append(model)
+        target = Target(provider.name, model, int(given.get("order") or 1), _whole(given.get("weight"), 1))
+        targets = self.out.models.setdefault(name, [])
+        if not any((t.provider, t.model) == (target.provider, target.model) for t in targets):
+            targets.append(target)
+        unknown = sorted(set(given) - PASSED - BODY - {"extra_body", "api_version", "custom_llm_provider"})
+        self.out.lost += [f"model_list: {name}: {key}" for key in unknown]
+
+    def base_of(self, prefix: str, given: Mapping[str, Any]) -> str:
+        base = str(given.get("api_base") or given.get("base_url") or BASES.get(prefix, "")).rstrip("/")
+        if prefix not in BASES and not given.get("api_base"):
+            return ""
+        variable = _environment(base)
+        if variable:
+            return f"${{{variable}}}"
+        if prefix.startswith("azure") and base and "/openai" not in base:
+            return f"{base}/openai/v1"
+        return base if prefix not in ("ollama", "ollama_chat") or base.endswith("/v1") or not base else f"{base}/v1"
+
+    def provider(self, prefix: str, base: str, given: Mapping[str, Any]) -> Provider:
+        """The one for this place, key and settings; a new one if there is none yet."""
+        timeouts = _timeouts(given)
+        body = {key: given[key] for key in sorted(BODY & set(given))} | _table(given.get("extra_body"))
+        limit = given.get("max_parallel_requests")
+        place = (base, str(given.get("api_key")), str(timeouts), str(body), limit)
+        if place not in self.by_place:
+            name = self.free_name(prefix.replace("_", "-"))
+            key = self.key(name, prefix, given.get("api_key"))
+            protocols = PROTOCOLS.get(prefix, ()) if base == BASES.get(prefix) else ()
+            new = Provider(name, base, key, protocols, [], timeouts, body, limit if isinstance(limit, int) else None)
+            self.by_place[place] = new
+            self.out.providers.append(new)
+        return self.by_place[place]
+
+    def free_name(self, wanted: str) -> str:
+        taken = {provider.name for provider in self.out.providers}
+        return next(name for n in range(1, 10_000) if (name := wanted if n == 1 else f"{wanted}-{n}") not in taken)
+
+    def key(self, name: str, prefix: str, given: object) -> str | None:
+        if given is None:
+            return None if prefix in KEYLESS else f"${{{prefix.upper()}_API_KEY}}"
+        if variable := _environment(str(given)):
+            return f"${{{variable}}}"
+        variable = re.sub(r"\W", "_", name).upper() + "_API_KEY"
+        self.out.variables.append(variable)
+        return f"${{{variable}}}"
+
+    # What is around them.
+
+    def fallbacks(self, given: list[Any]) -> None:
+        """Behind its own targets a model has those of the models that it falls back to, each a tier further."""
+        own = {name: list(targets) for name, targets in self.out.models.items()}
+        for entry in _tables(given):
+            for name, others in entry.items():
+                if name not in own:
+                    self.out.lost.append(f"fallbacks: {name} is no model of model_list")
+                    continue
+                for other in _list(others):
+                    self.fall_back(name, own.get(str(other)), str(other))
+
+    def fall_back(self, name: str, targets: list[Target] | None, other: str) -> None:
+        if targets is None:
+            self.out.lost.append(f"fallbacks: {name} -> {other}, which is no model of model_list")
+            return
+        into = self.out.models[name]
+        tier = max((target.tier for target in into), default=0) + 1
+        known = {(target.provider, target.model) for target in into}
+        into += [
+            Target(target.provider, target.model, tier, target.weight)
+            for target in targets
+            if (target.provider, target.model) not in known
+        ]
+
+    def aliases(self, given: Mapping[str, Any]) -> None:
+        for alias, name in given.items():
+            meant = name.get("model") if isinstance(name, dict) else name
+            if meant in self.out.models:
+                self.out.models[alias] = list(self.out.models[meant])
+            else:
+                self.out.lost.append(f"model_group_alias: {alias} -> {meant}, which is no model of model_list")
+
+    def limits(self, given: Mapping[str, Any]) -> None:
+        numbers = {
+            ("timeouts", "answer"): given.get("timeout") or given.get("request_timeout"),
+            ("timeouts", "first_byte"): given.get("stream_timeout"),
+            ("breaker", "failures"): _plus_one(given.get("allowed_fails")),
+            ("breaker", "cooldown"): given.get("cooldown_time"),
+            ("retry", "max_attempts"): _plus_one(given.get("num_retries")),
+        }
+        for (section, key), value in numbers.items():
+            if isinstance(value, int | float) and value > 0:
+                self.out.settings.setdefault(section, {})[key] = value
+        strategy = given.get("routing_strategy")
+        if strategy not in (None, "simple-shuffle"):
+            self.out.lost.append(f"routing_strategy: {strategy} (here: weighted round robin inside a tier)")
+
+    def access(self, given: Mapping[str, Any]) -> None:
+        if key := given.get("master_key"):
+            variable = _environment(str(key)) or "OXLLM_API_KEY"
+            if not _environment(str(key)):
+                self.out.variables.append(variable)
+            self.out.settings.setdefault("server", {})["api_keys"] = [f"${{{variable}}}"]
+        self.out.lost += [f"general_settings: {key}" for key in given if key != "master_key"]
+
+    def leftovers(self) -> None:
+        taken = {
+            "router_settings": {
+                *("fallbacks", "model_group_alias", "timeout", "stream_timeout", "allowed_fails", "cooldown_time"),
+                *("num_retries", "routing_strategy"),
+            },
+            "litellm_settings": {"fallbacks", "request_timeout", "num_retries", "allowed_fails", "cooldown_time"},
+        }
+        for section, keys in taken.items():
+            self.out.lost += [f"{section}: {key}" for key in _table(self.config.get(section)) if key not in keys]
+        known = {"model_list", "router_settings", "litellm_settings", "general_settings"}
+        self.out.lost += [str(key) for key in self.config if key not in known]
+
+
+def _environment(text: str) -> str:
+    """The variable of `os.environ/NAME`."""
+    return text.removeprefix("os.environ/") if text.startswith("os.environ/") else ""
+
+
+def _timeouts(given: Mapping[str, Any]) -> dict[str, float]:
+    pairs = {"answer": given.get("timeout"), "first_byte": given.get("stream_timeout")}
+    return {key: value for key, value in pairs.items() if isinstance(value, int | float) and value > 0}
+
+
+def _plus_one(value: object) -> int | None:
+    return value + 1 if isinstance(value, int) else None
+
+
+def _whole(value: object, default: int) -> int:
+    return max(1, round(value)) if isinstance(value, int | float) else default
+
+
+def _table(value: object) -> dict[str, Any]:
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _tables(value: object) -> Iterator[dict[str, Any]]:
+    return (_table(item) for item in _list(value) if isinstance(item, dict))
+
+
+# As TOML.
+
+
+def render(adapted: Adapted, source: str) -> str:
+    """The config, with what was lost in comments on top."""
+    lines = [f"# Made by `oxllm adapt {source}`."]
+    if adapted.lost:
+        lines += ["#", "# Not carried over:", *(f"#   {text}" for text in adapted.lost)]
+    if adapted.variables:
+        lines += ["#", f"# To be set to the keys that stood in the file: {', '.join(adapted.variables)}"]
+    for section, values in adapted.settings.items():
+        lines += ["", f"[{section}]", *(f"{key} = {_value(value)}" for key, value in values.items())]
+    for provider in adapted.providers:
+        lines += ["", "[[providers]]", *_provider(provider)]
+    for name, targets in adapted.models.items():
+        lines += ["", f"[virtual_models.{_key(name)}]", "targets = [", *map(_target, targets), "]"]
+    return "\n".join(lines) + "\n"
+
+
+def _provider(provider: Provider) -> Iterator[str]:
+    yield f"name = {_value(provider.name)}"
+    yield f"base_url = {_value(provider.base_url)}"
+    if provider.api_key:
+        yield f"api_key = {_value(provider.api_key)}"
+    for key in ("protocols", "models", "max_in_flight", "timeouts", "extra_body"):
+        if value := getattr(provider, key):
+            yield f"{key} = {_value(value)}"
+
+
+def _target(target: Target) -> str:
+    weight = f", weight = {target.weight}" if target.weight != 1 else ""
+    return (
+        f"  {{ provider = {_value(target.provider)}, model = {_value(target.model)}, tier = {target.tier}{weight} }},"
+    )
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(str(key))} = {_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, bool) or not isinstance(value, str):
+        return str(value).lower() if isinstance(value, bool) else f"{value}"
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04X}" for c in value)
+    return f'"{escaped}"'

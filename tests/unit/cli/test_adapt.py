@@ -1,0 +1,128 @@
+"""What a LiteLLM config means here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oxllm.config.compile import load
+from tests.unit.cli.conftest import Run
+
+LITELLM = """\
+model_list:
+  - model_name: gpt-4o
+    litellm_params:
+      model: openai/gpt-4o
+      api_key: os.environ/OPENAI_API_KEY
+      weight: 2
+      rpm: 100
+  - model_name: gpt-4o
+    litellm_params:
+      model: azure/gpt-4o-eu
+      api_base: https://corp.openai.azure.com/
+      api_key: sk-hush-azure
+      timeout: 30
+  - model_name: claude
+    litellm_params: {model: anthropic/claude-sonnet-4-5, api_key: os.environ/ANTHROPIC_API_KEY, temperature: 0.2}
+  - model_name: local
+    litellm_params: {model: ollama_chat/llama3.2, api_base: "http://gpu:11434"}
+  - model_name: bed
+    litellm_params: {model: bedrock/claude}
+  - model_name: "openai/*"
+    litellm_params: {model: "openai/*", api_key: os.environ/OPENAI_API_KEY}
+router_settings:
+  routing_strategy: latency-based-routing
+  num_retries: 2
+  allowed_fails: 3
+  cooldown_time: 30
+  fallbacks: [{"gpt-4o": ["claude", "nope"]}]
+  model_group_alias: {"gpt-4": "gpt-4o"}
+litellm_settings: {drop_params: true, request_timeout: 120}
+general_settings: {master_key: sk-hush-master, database_url: "postgres://x"}
+"""
+
+
+@pytest.fixture
+def litellm(run: Run, tmp_path: Path) -> Path:
+    file = tmp_path / "litellm.yaml"
+    file.write_text(LITELLM)
+    return file
+
+
+def test_it_means_the_same_here(run: Run, litellm: Path) -> None:
+    assert run("adapt", str(litellm), "-o", "config.toml").exit_code == 0
+    env = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_API_KEY", "OXLLM_API_KEY"), "k")
+    plan = load("config.toml", env).plan
+    assert plan is not None
+    assert [(p.name, p.base_url) for p in plan.providers] == [
+        ("openai", "https://api.openai.com/v1"),
+        ("azure", "https://corp.openai.azure.com/openai/v1"),
+        ("anthropic", "https://api.anthropic.com/v1"),
+        ("ollama-chat", "http://gpu:11434/v1"),
+    ]
+    models = {
+        model.name: [(t.provider, t.model, t.tier, t.weight) for t in model.targets] for model in plan.virtual_models
+    }
+    assert (
+        models["gpt-4o"]
+        == models["gpt-4"]
+        == [
+            ("openai", "gpt-4o", 1, 2),
+            ("azure", "gpt-4o-eu", 1, 1),
+            ("anthropic", "claude-sonnet-4-5", 2, 1),
+        ]
+    )
+    assert set(models) == {"gpt-4o", "gpt-4", "claude", "local"}
+    assert (plan.retry.max_attempts, plan.breaker.failures, plan.breaker.cooldown) == (3, 4, 30)
+    assert (plan.providers[0].timeouts.answer, plan.providers[1].timeouts.answer) == (120, 30)
+    assert plan.providers[2].extra_body == {"temperature": "0.2"}
+    assert plan.providers[3].api_key is None
+    assert plan.server.api_keys == ("k",)
+
+
+def test_it_copies_no_key_and_says_what_it_lost(run: Run, litellm: Path) -> None:
+    result = run("adapt", str(litellm))
+    assert "sk-hush" not in result.output
+    assert result.stderr.splitlines() == [
+        "not carried over: model_list: gpt-4o: rpm",
+        "not carried over: model_list: bed (bedrock/claude): bedrock has no API that OpenAI's clients can call",
+        "not carried over: model_list: openai/*: write the names into `models` of openai, and openai/NAME reaches them",
+        "not carried over: fallbacks: gpt-4o -> nope, which is no model of model_list",
+        "not carried over: routing_strategy: latency-based-routing (here: weighted round robin inside a tier)",
+        "not carried over: general_settings: database_url",
+        "not carried over: litellm_settings: drop_params",
+        f"set AZURE_API_KEY to the key that stands in {litellm}",
+        f"set OXLLM_API_KEY to the key that stands in {litellm}",
+    ]
+    assert all(f"#   {line[18:]}" in result.stdout for line in result.stderr.splitlines()[:7])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1", "file:1: not valid YAML: "),
+        ("a: 1", "file: not a LiteLLM config: it has no model_list"),
+        ("- 1", "file: not a LiteLLM config"),
+        ("a: !!python/object/apply:os.system ['true']", "not valid YAML"),
+    ],
+)
+def test_what_is_no_config_of_litellm_is_refused(run: Run, text: str, said: str) -> None:
+    Path("file").write_text(text)
+    result = run("adapt", "file")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+
+
+def test_whatever_is_in_its_places_nothing_breaks(run: Run) -> None:
+    for value in ("null", "7", "[]", "{}", "[7]", "[{}]", '[{"model_name": 1, "litellm_params": 2}]', '"x"'):
+        Path("file").write_text(f"model_list: []\nrouter_settings: {value}\nlitellm_settings: {value}\n")
+        assert run("adapt", "file").exit_code == 0
+        Path("file").write_text(f"model_list: [{value}]\ngeneral_settings: {value}\n")
+        assert run("adapt", "file").exit_code == 0
+
+
+def test_nothing_is_written_over_unasked(run: Run, litellm: Path, config: Path) -> None:
+    assert run("adapt", str(litellm), "-o", "config.toml").exit_code == 1
+    assert run("adapt", str(litellm), "-o", "config.toml", "--force").exit_code == 0
+    assert run("adapt", "none.yaml").stderr == "oxllm: none.yaml cannot be read: no such file or directory\n"
