@@ -7,86 +7,66 @@ a `Peer` hears by `unsent` that the kernel did not take all of it, since it cann
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 HIGH = 64 * 1024
 """The write buffer's high-water mark where nobody sets another, as asyncio's; the low one is a quarter of it."""
 
 
-class Transport:
+class Transport(Protocol):
     """One connection. Once it is closed its methods do nothing."""
-
-    __slots__ = ()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, in order, now or at the end of this turn. RuntimeError after `write_eof`."""
-        raise NotImplementedError
 
     def pause_reading(self) -> None:
         """Read no more. What is being read now still comes."""
-        raise NotImplementedError
 
     def resume_reading(self) -> None:
         """Read again."""
-        raise NotImplementedError
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """`pause_writing` above `high` bytes in the write buffer, `resume_writing` at `low` or less."""
-        raise NotImplementedError
 
     def get_write_buffer_size(self) -> int:
         """Bytes that the kernel has refused so far."""
-        raise NotImplementedError
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`socket`, `peername` or `sockname`, of what has them."""
-        return default
 
-    def set_protocol(self, protocol: Any) -> None:
+    def set_protocol(self, protocol: Peer) -> None:
         """Another peer takes over."""
-        raise NotImplementedError
 
     def is_closing(self) -> bool:
         """Closed, or about to be."""
-        raise NotImplementedError
 
     def write_eof(self) -> None:
         """No more is written: the other side sees the end. OSError if it has gone."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Read no more, and close once all that was written has been taken."""
-        raise NotImplementedError
 
     def abort(self) -> None:
         """Close now. What the kernel has refused is lost."""
-        raise NotImplementedError
 
 
-class Peer:
+class Peer(Protocol):
     """What stands on a transport. `connection_made` comes first, `connection_lost` last and once."""
 
-    __slots__ = ()
-
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: Transport) -> None:
         """It is open."""
-        raise NotImplementedError
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed: by us (None), or by the error that broke it. Never from within a call of ours."""
-        raise NotImplementedError
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next read goes; all peers may share it. Not empty."""
-        raise NotImplementedError
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read into it."""
-        raise NotImplementedError
 
     def eof_received(self) -> bool | None:
         """The other side writes no more. It is then closed, unless this says True."""
-        raise NotImplementedError
 
     def pause_writing(self) -> None:
         """The write buffer is above its mark."""

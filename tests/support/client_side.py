@@ -20,7 +20,7 @@ from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.client.states import State
 from oxllm.gateway.life import DRAINING, LAME, Life
-from oxllm.gateway.transport import Transport
+from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 
@@ -102,6 +102,12 @@ class FakeTransport(Transport):
 
     def get_write_buffer_size(self) -> int:
         return len(self.unsent)
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def set_protocol(self, protocol: Peer) -> None:
+        raise AssertionError("a client's connection stays as it is")
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return {"peername": ("192.0.2.7", 50000), "sockname": ("127.0.0.1", 8080)}.get(name, default)

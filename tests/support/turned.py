@@ -48,6 +48,9 @@ class Told(Peer):
         self.told.append("eof")
         return None
 
+    def unsent(self) -> None:
+        pass
+
     def pause_writing(self) -> None:
         self.told.append("pause")
 

@@ -83,7 +83,7 @@ class MemoryTransport(asyncio.Transport, Transport):
         first = not self.peer._inbox
         self.peer._inbox += data
         self.peer._schedule()
-        if first and isinstance(self.protocol, Peer):
+        if first and not isinstance(self.protocol, asyncio.BaseProtocol):
             self.protocol.unsent()
         if not self._write_paused and self.get_write_buffer_size() > self._high:
             self._write_paused = True
@@ -159,7 +159,7 @@ class MemoryTransport(asyncio.Transport, Transport):
 
     def _read(self, size: int) -> None:
         """One read, of no more than the protocol's buffer has room for."""
-        if isinstance(self.protocol, Peer):
+        if not isinstance(self.protocol, asyncio.BaseProtocol):
             buffer = memoryview(self.protocol.get_buffer(size))
             size = min(size, len(buffer))
             buffer[:size] = self._inbox[:size]

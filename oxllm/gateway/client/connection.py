@@ -40,7 +40,7 @@ from oxllm.gateway.client.states import (
     WAITING,
     State,
 )
-from oxllm.gateway.transport import Peer, Transport
+from oxllm.gateway.transport import Transport
 
 SKIP_BYTES_MAX = 64 * 1024
 """A rest of an unwanted body up to this length is read so that the connection can stay; node and Go do likewise."""
@@ -60,7 +60,7 @@ def overloaded(message: str) -> ApiError:
     return api_error(503, message, "overloaded", retry_after=OVERLOAD_RETRY_S)
 
 
-class ClientConnection(Peer):
+class ClientConnection:
     """Takes turns: one request is read and answered, then the next. One class, since its states know each other."""
 
     __slots__ = (

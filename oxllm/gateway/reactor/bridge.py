@@ -6,10 +6,10 @@ import asyncio
 from typing import Any, cast
 
 from oxllm.gateway.reactor.stream import NOBODY
-from oxllm.gateway.transport import Peer, Transport
+from oxllm.gateway.transport import Peer
 
 
-class Bridge(asyncio.BufferedProtocol, Transport):
+class Bridge(asyncio.BufferedProtocol):
     """A protocol to asyncio's transport, and a transport to the peer."""
 
     __slots__ = ("_lower", "_peer")
@@ -70,7 +70,7 @@ class Bridge(asyncio.BufferedProtocol, Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._lower.get_extra_info(name, default)
 
-    def set_protocol(self, protocol: Any) -> None:
+    def set_protocol(self, protocol: Peer) -> None:
         self._peer = protocol
 
     def is_closing(self) -> bool:

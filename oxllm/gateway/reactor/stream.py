@@ -14,26 +14,21 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from oxllm.gateway.reactor.reactor import ENDED, READ, WRITE, Reactor
 from oxllm.gateway.reactor.watched import Watched
-from oxllm.gateway.transport import HIGH, Peer, Transport
+from oxllm.gateway.transport import HIGH, Peer
 
 JOIN_MAX: Final = 16 * 1024
 """Bytes gathered until the end of the turn at most. A `send` of more costs by the byte, not by the call."""
 
 
-class _Nobody(Peer):
-    """The peer of a stream that has ended."""
-
-    __slots__ = ()
+NOBODY: Final = cast(Peer, None)
+"""The peer of a stream that has ended."""
 
 
-NOBODY: Final = _Nobody()
-
-
-class Stream(Transport, Watched):
+class Stream(Watched):
     """A connection on a socket of its own, connected and non-blocking. One class, since it is a whole Transport."""
 
     __slots__ = (
@@ -256,7 +251,7 @@ class Stream(Transport, Watched):
             pass  # it has gone
         return sock if name == "socket" else default
 
-    def set_protocol(self, protocol: Any) -> None:
+    def set_protocol(self, protocol: Peer) -> None:
         self._peer = protocol
 
     def is_closing(self) -> bool:

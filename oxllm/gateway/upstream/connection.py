@@ -28,7 +28,7 @@ SLICE = 64 * 1024
 Socket = socket.socket
 
 
-class UpstreamConnection(Peer):
+class UpstreamConnection:
     """One connection, lent to one request after another. One class, since it is the protocol and the loan in one.
 
     `view` is the read buffer that all connections of a loop share: `get_buffer` and `buffer_updated` come
@@ -198,6 +198,9 @@ class UpstreamConnection(Peer):
             self.drop()
         else:
             self._fail(broken(exc))
+
+    def unsent(self) -> None:
+        """A provider that takes nothing is noticed by the clocks of the exchange."""
 
     def pause_writing(self) -> None:
         self._write_paused = True

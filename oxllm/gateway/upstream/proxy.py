@@ -39,7 +39,7 @@ def _credentials(authorization: str | None) -> bytes:
     return b"" if authorization is None else b"proxy-authorization: %b\r\n" % authorization.encode("latin-1")
 
 
-class Tunnel(Peer):
+class Tunnel:
     """Asks for a tunnel with `request`, and hands the transport to `following` when it is there."""
 
     __slots__ = ("_answer", "_following", "_over", "_request", "_transport", "_view")
@@ -73,6 +73,11 @@ class Tunnel(Peer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._refuse("connection lost")
+
+    def pause_writing(self) -> None:
+        """One request of a few lines: there is nothing to pause."""
+
+    resume_writing = unsent = pause_writing
 
     def _decide(self, nothing_behind: bool) -> None:
         found = _STATUS.match(self._answer)

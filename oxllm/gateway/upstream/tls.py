@@ -147,7 +147,7 @@ class Phase(Enum):
     CLOSED = 3
 
 
-class TlsTransport(Transport, Peer):
+class TlsTransport:
     """The protocol of a plain transport and the transport of `upper`. One class, since both sides share one session.
 
     `view` is the ciphertext buffer that all TLS connections of a loop share, of RECORD bytes: what one read
@@ -257,6 +257,17 @@ class TlsTransport(Transport, Peer):
 
     def get_write_buffer_size(self) -> int:
         return self._lower.get_write_buffer_size()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Nothing: what is under it must not be read past it."""
+        return default
+
+    def set_protocol(self, protocol: Peer) -> None:
+        self._upper = protocol
+
+    def write_eof(self) -> None:
+        """RuntimeError: a side of TLS is shut by `close` alone."""
+        raise RuntimeError("TLS is not shut by half")
 
     def is_closing(self) -> bool:
         return self._phase is Phase.CLOSED or self._lower.is_closing()

@@ -137,6 +137,9 @@ class FakeTransport(Transport):
     def resume_reading(self) -> None:
         self.reading = True
 
+    def write_eof(self) -> None:
+        raise AssertionError("a request is ended by its framing")
+
     def is_closing(self) -> bool:
         return self.closed
 

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from oxllm.gateway.reactor.sockets import CHOICES
-from oxllm.gateway.transport import Transport
 from tests.support.turned import Told, joined, reset, take, turn, turning
 
 LINUX = sys.platform == "linux"
@@ -229,9 +228,3 @@ def test_a_closed_loop_leaves_no_socket_open_and_nothing_unsaid() -> None:
         loop.close()
         assert take(far) == (b"bye", "end")
         assert peer.transport.get_extra_info("socket").fileno() < 0
-
-
-def test_the_interface_says_what_it_wants() -> None:
-    transport = Transport()
-    with pytest.raises(NotImplementedError):
-        transport.write(b"")
