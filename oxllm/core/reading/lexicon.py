@@ -316,11 +316,11 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         violation, content moderation, prohibited content, content blocked, moderation blocked, sensitive content
         detected, content filtered, inappropriate content, content violation, unsafe content, prompt blocked, blocked
         prompt, policy violation, content policy, usage policy violation, moderation failed, input moderation, guardrail
-        intervened, content flagged, guardrail violation, guardrails, invalid prompt, cyber policy, blocklist, safety
-        violation, moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive words, was
-        flagged, were flagged, content management policy, usage policies, text sensitive, input sensitive, output
-        sensitive, image sensitive, safety check, safety system, safety filter, risky content, content security, content
-        safety, prompt injection, unsafe, jailbreak, content exists risk, censorship, censored, considered high risk
+        intervened, content flagged, guardrail violation, guardrails, cyber policy, blocklist, safety violation,
+        moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive words, was flagged, were
+        flagged, content management policy, usage policies, text sensitive, input sensitive, output sensitive, image
+        sensitive, safety check, safety system, safety filter, risky content, content security, content safety, prompt
+        injection, unsafe, jailbreak, content exists risk, censorship, censored, considered high risk
         """,
     ),
     (
@@ -378,7 +378,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         NEUTRAL,
         """
         data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy, budget
-        tokens, thinking budget, token budget, service account key
+        tokens, thinking budget, token budget, service account key, unsupported image, unsupported mime, unable to
+        process input image, unsupported file, unsupported format, unsupported image format
         """,
     ),
     (

@@ -70,8 +70,9 @@ VENDORS: dict[str, int] = {
     "336103": Topic.CONTEXT,  # Baidu
     "336501": Topic.RATE,
     "336502": Topic.RATE,
+    "invalid_prompt": Topic.CONTENT,  # OpenAI
 }
-"""Numbers as codes, read only where the words say nothing."""
+"""Codes whose words say nothing, read only where the sentences say nothing either."""
 
 NAMES: dict[str, int] = {
     "invalidrequest": 400,
