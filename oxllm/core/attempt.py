@@ -25,11 +25,11 @@ import msgspec
 
 from oxllm import plan
 from oxllm.core import machine, outcome
-from oxllm.core.error_reader import ErrorReader
+from oxllm.core.error_reader import ErrorReader, MisplacedReader
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
 from oxllm.core.outcome import Failure, Kind, Outcome
-from oxllm.core.protocols.base import NOTHING_READ, Asked, Endpoint, Protocol, Reader
+from oxllm.core.protocols.base import NOTHING_READ, Asked, Endpoint, Protocol, Reader, content_type
 from oxllm.core.routing import Candidate, Ticket
 from oxllm.core.sse import EVENT_MAX
 from oxllm.core.stats import Histogram
@@ -244,6 +244,9 @@ class Attempt:
             self._silence = ERROR_STALL_S
         elif (verdict := facts.protocol.check_head(status, fields, facts.asked)) is not None:
             self.verdict = verdict
+        elif facts.asked.stream and content_type(fields) == b"application/json":
+            self.reader = MisplacedReader(facts.protocol, facts.asked, status, fields, wall)
+            self._silence = ERROR_STALL_S
         elif facts.asked.stream:
             self.reader = self._stream_reader(wall)
         else:

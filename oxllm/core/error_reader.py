@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oxllm.core.hints import Headers
-from oxllm.core.outcome import Outcome
+from oxllm.core.outcome import Outcome, in_band
 from oxllm.core.protocols.base import Asked, Protocol, Reader
 
 ERROR_BODY_MAX = 256 * 1024
@@ -81,6 +81,25 @@ class ErrorReader(Reader):
 
     def _judge(self, cut: bool) -> Outcome:
         self._cut = cut
-        body = bytes(self._kept)
-        self.failure = self._protocol.classify(self._asked, self._status, self._fields, body, self._wall)
+        self.failure = self._meaning(bytes(self._kept))
         return self.failure
+
+    def _meaning(self, body: bytes) -> Outcome:
+        return self._protocol.classify(self._asked, self._status, self._fields, body, self._wall)
+
+
+class MisplacedReader(ErrorReader):
+    """Keeps JSON that came under a 2xx in place of a stream: most likely an error, which names its status itself."""
+
+    __slots__ = ()
+
+    def release(self) -> bytes:
+        """Nothing: it is no answer, however long."""
+        return b""
+
+    def refusal(self) -> bytes | None:
+        """None: under its own status it would look like an answer."""
+        return None
+
+    def _meaning(self, body: bytes) -> Outcome:
+        return in_band(body, self._wall, "JSON instead of a stream")

@@ -281,7 +281,7 @@ _INSTEAD = (
     (b":", "a stream instead of an answer"),
 )
 _TYPES_FOR_PLAIN = {b"text/event-stream": "a stream instead of an answer", b"text/html": "HTML instead of an answer"}
-_TYPES_FOR_STREAM = {b"application/json": "JSON instead of a stream", b"text/html": "HTML instead of a stream"}
+_TYPES_FOR_STREAM = {b"text/html": "HTML instead of a stream"}
 """Content types that say it all. Others are not trusted: the body decides."""
 
 
@@ -297,6 +297,14 @@ def check_coding(status: int, headers: Headers) -> Outcome | None:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             return Outcome(Kind.BAD_ANSWER, "a content-encoding nobody asked for", status)
     return None
+
+
+def content_type(headers: Headers) -> bytes:
+    """What a body is, in lower case, without parameters; empty if its head does not say it."""
+    for name, value in headers:
+        if name == b"content-type":
+            return value.partition(b";")[0].strip().lower()
+    return b""
 
 
 class Protocol:
@@ -335,12 +343,8 @@ class Protocol:
         if verdict is not None:
             return verdict
         types = _TYPES_FOR_STREAM if asked.stream else _TYPES_FOR_PLAIN
-        for name, value in headers:
-            if name == b"content-type":
-                reason = types.get(value.partition(b";")[0].strip().lower())
-                if reason is not None:
-                    return Outcome(Kind.BAD_ANSWER, reason, status)
-        return None
+        reason = types.get(content_type(headers))
+        return None if reason is None else Outcome(Kind.BAD_ANSWER, reason, status)
 
     def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
         """What a response means that is no success."""

@@ -1,0 +1,45 @@
+"""JSON in place of a stream: an error that names its status itself, and never an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from oxllm.core.error_reader import ERROR_BODY_MAX, MisplacedReader
+from oxllm.core.outcome import Kind
+from oxllm.core.protocols import chat
+from oxllm.core.protocols.base import Asked
+
+NOW = 1_700_000_000.0
+TOO_LONG = b'{"error":{"code":400,"message":"the request exceeds the available context size","type":"x"}}'
+
+
+def reader() -> MisplacedReader:
+    return MisplacedReader(chat.PROTOCOL, Asked(stream=True), 200, (), NOW)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_error_in_place_of_a_stream_is_read_however_it_is_cut(size: int) -> None:
+    found = reader()
+    for at in range(0, len(TOO_LONG), size):
+        assert found.feed(TOO_LONG[at : at + size]) == b""
+    verdict = found.eof()
+    assert verdict is not None
+    assert (verdict.kind, verdict.status, verdict.in_band) == (Kind.CONTEXT_LENGTH, 400, True)
+    assert found.refusal() is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"choices":[{"message":{"content":"x"}}]}', b"<html>"])
+def test_what_is_no_error_either_is_a_bad_answer(body: bytes) -> None:
+    found = reader()
+    found.feed(body)
+    verdict = found.eof()
+    assert verdict is not None
+    assert (verdict.kind, verdict.reason) == (Kind.BAD_ANSWER, "JSON instead of a stream")
+
+
+def test_a_long_one_is_judged_by_its_start_and_never_handed_out() -> None:
+    found = reader()
+    assert found.feed(TOO_LONG[:-2] + b',"x":"' + b"y" * ERROR_BODY_MAX) == b""
+    assert found.failure is not None
+    assert found.failure.kind is Kind.CONTEXT_LENGTH
+    assert found.release() == b""
