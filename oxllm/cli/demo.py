@@ -76,7 +76,12 @@ def demo_plan(ports: dict[str, int], port: int) -> Plan:
         server=Server(port=port),
         providers=tuple(
             Provider(
-                name=name, tls=False, host="127.0.0.1", port=ports[name], path="/v1", models=(MODEL,),
+                name=name,
+                tls=False,
+                host="127.0.0.1",
+                port=ports[name],
+                path="/v1",
+                models=(MODEL,),
                 protocols=PROTOCOLS,
             )
             for name in names

@@ -114,6 +114,7 @@ class Attempt:
         "_read_at",
         "_sent_at",
         "_silence",
+        "_worked",
         "by_session",
         "candidate",
         "clock",
@@ -176,6 +177,8 @@ class Attempt:
         self._held_bytes = 0
         self._silence: float | None = None
         """Seconds that it may be silent between two reads; None while a clock runs that reads do not set back."""
+        self._worked = 0
+        """Signs of work that were seen."""
         self._sent_at = now
         self._read_at = -inf
         self._left = inf
@@ -354,10 +357,11 @@ class Attempt:
         if reader.content:
             if self.phase is WAITING:
                 self._begin_content(now)
-        elif reader.working:
-            self.clock = min(self._sent_at + self.candidate.timeouts.answer, now + self.candidate.timeouts.idle)
         elif self._held_bytes + reader.pending > PREAMBLE_MAX:
             self.verdict = Outcome(Kind.BAD_ANSWER, "over 1 MiB without content")
+        elif reader.working != self._worked:  # comments and pings alone are no work
+            self._worked = reader.working
+            self.clock = min(self._sent_at + self.candidate.timeouts.answer, now + self.candidate.timeouts.idle)
         self._judge(now, bool(ready))
 
     def _begin_content(self, now: float) -> None:

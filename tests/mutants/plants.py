@@ -15,6 +15,10 @@ MACHINE = (
     "tests/property/core/test_exchange_machine.py::"
     "test_the_exchange_does_what_the_model_says_and_the_campaign_uses_every_row_of_both_tables"
 )
+RESPONSES = "oxllm/core/protocols/responses.py"
+KEPT = "tests/{}/gateway/test_kept_answers.py::test_"
+RESPONDING = "tests/unit/core/protocols/test_responses.py::test_"
+RESPONSE_STREAM = "tests/property/core/test_responses.py::test_a_stream_is_read_as_a_naive_reader_reads_it"
 
 
 class Plant(NamedTuple):
@@ -330,5 +334,72 @@ PLANTS = (
         "        if self._body is not None and (",
         "        if self._over and (",
         (RELAY + "the_requests_body_is_let_go_at_commit_also_when_the_head_went_out_before",),
+    ),
+    Plant(
+        "an empty delta of a response commits",
+        RESPONSES,
+        "            self.content += event.delta not in EMPTY\n",
+        "            self.content += 1\n",
+        (RESPONDING + "an_event_bears_no_content_but_is_passed_on", RESPONSE_STREAM),
+    ),
+    Plant(
+        "a response that broke has its error where only agents look",
+        RESPONSES,
+        ', "response": response, "error": beside}',
+        ', "response": response}',
+        (RESPONDING + "an_interruption_is_a_failed_response_with_the_id_and_the_next_number",),
+    ),
+    Plant(
+        "a large event that was cut looks whole",
+        RESPONSES,
+        'spoilt = b"!" + END if',
+        "spoilt = END if",
+        (RESPONDING + "a_break_inside_a_large_event_spoils_it_so_that_no_client_takes_it_for_whole",),
+    ),
+    Plant(
+        "an end mark makes a response whole",
+        RESPONSES,
+        '            return self._stop("its end mark came before a response.completed")\n',
+        '            self.complete = self.content > 0\n            return b""\n',
+        (RESPONDING + "a_stream_breaks",),
+    ),
+    Plant(
+        "a failure that was passed on is told once more",
+        RESPONSES,
+        "        self.told = self.content > 0\n",
+        "        self.told = False\n",
+        (
+            RESPONDING + "a_failure_behind_content_is_passed_on_and_is_the_end",
+            RULES.replace("exchange", "exchange_responses")
+            + "a_failure_behind_content_is_the_provider_s_own_and_no_second_one",
+            RESPONSE_STREAM,
+        ),
+    ),
+    Plant(
+        "a promise of a response is one",
+        RESPONSES,
+        "(self._background and status in PENDING_STATUSES)",
+        "status in PENDING_STATUSES",
+        (RESPONDING + "a_promise_is_an_answer_only_to_who_asked_for_one",),
+    ),
+    Plant(
+        "a response is continued by anybody",
+        "oxllm/gateway/service.py",
+        "            speaking = speaking.at(owner)\n",
+        "            pass\n",
+        (
+            KEPT.format("unit") + "an_answer_is_continued_by_who_made_it",
+            KEPT.format("property") + "an_id_reaches_only_who_made_it",
+        ),
+    ),
+    Plant(
+        "who does not have a response has lost its model",
+        RESPONSES,
+        "        if status in (404, 405) and",
+        "        if status == 405 and",
+        (
+            KEPT.format("unit") + "an_answer_that_nobody_has_is_not_found_as_the_last_one_says_it",
+            KEPT.format("property") + "an_id_that_nobody_remembers_moves_no_breaker_and_no_mark",
+        ),
     ),
 )

@@ -95,8 +95,9 @@ class Reader:
     def __init__(self) -> None:
         self.content = 0
         """Pieces that bear content so far."""
-        self.working = False
-        """The provider is at work, though it has sent no content: `answer` is its limit now instead of `first_byte`."""
+        self.working = 0
+        """Signs of work without content so far. From the first one on `answer` is its limit instead of `first_byte`,
+        and it may be silent for `idle` between two of them."""
         self.complete = False
         """The answer is whole, whatever comes behind it."""
         self.finished = False

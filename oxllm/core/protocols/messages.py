@@ -320,7 +320,7 @@ class StreamReader(Reader):
         if any(raw not in EMPTY for name, raw in block.items() if name not in _NAMELESS):
             self.content += 1
         elif block.get("type") in _WORK:
-            self.working = True
+            self.working += 1
         return True
 
     def _open(self, index: int | None) -> bool:
@@ -340,7 +340,7 @@ class StreamReader(Reader):
         if _bears_content(delta):
             self.content += 1
         elif delta.thinking:
-            self.working = True
+            self.working += 1
         return True
 
     def _end(self, event: _Event) -> bool:

@@ -6,7 +6,8 @@ Each event of a stream has an `event:` line and the same `type` in its data; bot
     ----                                       -----
     response.created, .queued, .in_progress    nothing yet; the id of the answer
     response.output_item.added                 content if its item bears some. A reasoning item: work. Else nothing yet
-    response.*.delta                           content if its delta is not empty
+    response.content_part.added and the like   nothing yet; like all of the above a sign of work behind such an item
+    response.*.delta                           content if its delta is not empty, else the same
     response.*.done                            content
     response.web_search_call.* and the like    content: a hosted tool runs, and a second run would repeat its effects
     response.completed, .incomplete            the answer is whole
@@ -71,19 +72,24 @@ class Meaning(Enum):
     NOTHING = "nothing yet"
     PREAMBLE = "the answer's id"
     ADDED = "an item"
-    DELTA = "a part"
+    PART = "a part of an item"
+    DELTA = "more of a part"
     CONTENT = "content"
     WHOLE = "the answer is whole"
     FAILURE = "it failed"
 
 
-_, PREAMBLE, ADDED, DELTA, CONTENT, WHOLE, FAILURE = Meaning  # on 3.11 each look at an Enum's member takes 0.1 µs
+NOTHING_YET, PREAMBLE, ADDED, PART, DELTA, CONTENT, WHOLE, FAILURE = (
+    Meaning  # on 3.11 each look at an Enum's member takes 0.1 µs
+)
 
 TABLE = {
     b"response.created": PREAMBLE,
     b"response.queued": PREAMBLE,
     b"response.in_progress": PREAMBLE,
     b"response.output_item.added": ADDED,
+    b"response.content_part.added": PART,
+    b"response.reasoning_summary_part.added": PART,
     b"response.completed": WHOLE,
     b"response.incomplete": WHOLE,
     b"response.failed": FAILURE,
@@ -103,7 +109,7 @@ def meaning(kind: bytes) -> Meaning:
         return found
     if kind.startswith(TOOLS) or kind.endswith(b".done"):
         return CONTENT
-    return DELTA if kind.endswith(b".delta") else Meaning.NOTHING
+    return DELTA if kind.endswith(b".delta") else NOTHING_YET
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -384,6 +390,7 @@ class StreamReader(Reader):
 
     def _take(self, says: Meaning, event: _Event) -> None:
         """Account for an event that is no failure."""
+        before, worked = self.content, self.working
         if says is DELTA:
             self.content += event.delta not in EMPTY
         elif says is CONTENT:
@@ -395,6 +402,8 @@ class StreamReader(Reader):
         elif says is WHOLE:
             self._identify(event.response)
             self._end(read_usage(_response(event.response).usage))
+        if worked and self.content == before and says is not NOTHING_YET:
+            self.working += 1
 
     def _identify(self, response: Raw) -> None:
         if self._identity is None:
@@ -409,7 +418,7 @@ class StreamReader(Reader):
         if _bears_content(item):
             self.content += 1
         elif item.type == _REASONING:
-            self.working = True
+            self.working += 1
 
     def _end(self, usage: Usage | None) -> None:
         self.content += 1

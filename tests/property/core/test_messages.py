@@ -214,7 +214,7 @@ def test_a_message_is_read_as_a_naive_reader_reads_it(stream: bytes, data: st.Da
     reader, out = read(stream, data)
     failed = reader.failure is not None
     found = Reading(
-        out, reader.content, reader.complete, reader.finished, failed, reader.told, reader.dropped, reader.working
+        out, reader.content, reader.complete, reader.finished, failed, reader.told, reader.dropped, bool(reader.working)
     )
     assert found == Naive().read(stream)
     assert (reader.eof() is None) == reader.complete

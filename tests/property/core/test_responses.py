@@ -173,7 +173,7 @@ def reading(reader: StreamReader, out: bytes) -> Reading:
     return Reading(
         out,
         reader.content,
-        reader.working,
+        bool(reader.working),
         reader.complete,
         reader.finished,
         reader.failure is not None,

@@ -86,6 +86,46 @@ def test_a_plain_answer_that_is_cut_behind_its_first_part_is_not_ended_as_if_it_
     assert body.startswith(d.client.body)
 
 
+REASONS = sse(*answer("Hi", thinks=True)[:3])
+STILL = sse(event("response.in_progress", 9, response={"id": ID}))
+
+
+def test_a_model_that_thinks_has_the_time_of_a_plain_answer_while_it_gives_signs_of_work() -> None:
+    d = drive().stream("alpha", REASONS)
+    for _ in range(5):
+        d.pass_time(50).data("alpha", STILL)
+    assert d.tried == ["alpha"]
+    d.pass_time(49)
+    assert d.tried == ["alpha"]
+    d.pass_time(1)
+    assert (d.tried, d.exchange.steps[0].result) == (["alpha", "beta"], "no content within 300 s")
+
+
+@pytest.mark.parametrize("sign", [b": keep\n\n", sse(event("keepalive", 9)), sse(event("response.unknown", 9))])
+def test_comments_and_pings_are_no_signs_of_work(sign: bytes) -> None:
+    d = drive().stream("alpha", REASONS)
+    for _ in range(5):
+        d.pass_time(10).data("alpha", sign)
+    d.pass_time(9)
+    assert d.tried == ["alpha"]
+    d.pass_time(1)
+    assert (d.tried, d.exchange.steps[0].result) == (["alpha", "beta"], "silent for 60 s")
+
+
+def test_who_has_not_begun_to_think_has_the_time_of_a_first_byte() -> None:
+    d = drive().stream("alpha", sse(*PREAMBLE))
+    for _ in range(3):
+        d.pass_time(20).data("alpha", STILL) if d.tried == ["alpha"] else None
+    assert d.tried == ["alpha", "beta"]
+
+
+def test_what_is_held_of_one_that_thinks_is_bounded_too() -> None:
+    d = drive().stream("alpha", REASONS)
+    more = sse(event("response.in_progress", 9, response={"id": ID, "instructions": "x" * 500_000}))
+    d.data("alpha", more, more, more)
+    assert (d.tried, d.exchange.steps[0].result) == (["alpha", "beta"], "over 1 MiB without content")
+
+
 SHORT = sse(*({**one, "response": {"id": ID}} if "response" in one else one for one in answer("Hi", thinks=True)))
 
 

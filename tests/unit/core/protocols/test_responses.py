@@ -123,7 +123,10 @@ def test_a_reasoning_item_is_work_and_what_came_before_it_is_none() -> None:
     reader.feed(sse(added(**message()), b"  "))
     assert not reader.working
     reader.feed(sse(added(**REASONING)))
-    assert (reader.working, reader.content) == (True, 0)
+    assert (reader.working, reader.content) == (1, 0)
+    for sign in (IN_PROGRESS, event("response.reasoning_summary_part.added"), {**TEXT, "delta": ""}):
+        reader.feed(sse(sign, event("keepalive")) + b": ping\n\n")
+    assert (reader.working, reader.content) == (4, 0)
 
 
 def test_the_type_decides_wherever_it_stands_in_the_event() -> None:
