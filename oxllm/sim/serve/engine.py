@@ -86,6 +86,8 @@ class Provider:
         """Other faults (in place of all scenes), pace or limit from now on, until the next patch or for `ttl` seconds.
         A patch that says nothing takes the last one back."""
         self._revert()
+        if faults is None and pace is None and limit is None:
+            return
         self._patched_until = now + ttl
         if faults is not None:
             scene = Scene("patch", (self._own.name,), tuple(faults))

@@ -159,6 +159,7 @@ def test_an_exhibit_tells_its_story_and_its_source() -> None:
         (("--report", "r.html", "--streams", "5"), "--streams, --report: only for a rehearsal"),
         (("--write-config", "/nonexistent/x.toml"), "/nonexistent/x.toml cannot be written: no such directory"),
         (("--port", "65535"), "would lie above 65535"),
+        (("--write-config", __file__), "exists already; write over it with --force"),
         (("--for", "soon"), "write 400ms, 2s, 1m or 2h"),
         (("--scene", "/nonexistent.toml"), "does not exist"),
     ],

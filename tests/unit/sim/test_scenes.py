@@ -138,3 +138,8 @@ def test_windows_are_told_as_they_are_written() -> None:
     for text in ("10s..40s", "10s..", "requests 5..12"):
         assert str(scenes.parse_when(text)) == text
     assert str(When(0.0, FOREVER)) == "always"
+
+
+def test_a_provider_without_models_is_told_what_to_write() -> None:
+    with pytest.raises(scenes.SceneError, match="a provider has one model at least; leave models out for sim-1"):
+        scenes.load("[upstream.alpha]\nmodels = []\n", 1)
