@@ -15,8 +15,16 @@ MACHINE = (
     "tests/property/core/test_exchange_machine.py::"
     "test_the_exchange_does_what_the_model_says_and_the_campaign_uses_every_row_of_both_tables"
 )
+MESSAGES = "oxllm/core/protocols/messages.py"
 RESPONSES = "oxllm/core/protocols/responses.py"
 KEPT = "tests/{}/gateway/test_kept_answers.py::test_"
+MESSAGING = "tests/unit/core/protocols/test_messages.py::test_"
+MESSAGE_STREAM = "tests/property/core/test_messages.py::test_a_message_is_read_as_a_naive_reader_reads_it"
+MESSAGE_BREAKS = (
+    "tests/unit/core/test_exchange_messages.py::"
+    "test_a_break_at_any_byte_is_a_whole_message_of_one_provider_or_an_error_event"
+)
+AFFINITY = "tests/property/core/test_affinity.py::test_"
 RESPONDING = "tests/unit/core/protocols/test_responses.py::test_"
 RESPONSE_STREAM = "tests/property/core/test_responses.py::test_a_stream_is_read_as_a_naive_reader_reads_it"
 
@@ -401,5 +409,72 @@ PLANTS = (
             KEPT.format("unit") + "an_answer_that_nobody_has_is_not_found_as_the_last_one_says_it",
             KEPT.format("property") + "an_id_that_nobody_remembers_moves_no_breaker_and_no_mark",
         ),
+    ),
+    Plant(
+        "a message is whole while one of its blocks is open",
+        MESSAGES,
+        "self._reason and self._begun == self._done",
+        "self._reason",
+        (MESSAGING + "a_stop_reason_may_come_before_the_last_block_stops", MESSAGE_STREAM),
+    ),
+    Plant(
+        "a block that shows nothing commits",
+        MESSAGES,
+        "raw not in EMPTY for name, raw in block.items() if name not in _NAMELESS",
+        "name not in _NAMELESS for name, raw in block.items()",
+        (
+            MESSAGING + "an_event_that_bears_nothing_is_passed_on",
+            MESSAGING + "thinking_that_is_not_shown_is_work",
+            MESSAGE_STREAM,
+        ),
+    ),
+    Plant(
+        "an end mark makes a message whole",
+        MESSAGES,
+        "        if not self.complete:\n            return self._stop(",
+        "        if not self.content:\n            return self._stop(",
+        (MESSAGING + "a_stream_is_broken", MESSAGE_STREAM),
+    ),
+    Plant(
+        "events without names stay so",
+        MESSAGES,
+        "    line = kind.encode() if _NAME.fullmatch(kind) else name\n",
+        "    line = name\n",
+        (MESSAGING + "a_stream_without_event_lines_gets_them", MESSAGE_STREAM),
+    ),
+    Plant(
+        "a stop that was passed on is added once more",
+        MESSAGES,
+        'return b"" if self._stopped else MESSAGE_STOP',
+        "return MESSAGE_STOP",
+        (MESSAGING + "a_message_is_whole_and_passed_on_byte_for_byte", MESSAGE_BREAKS),
+    ),
+    Plant(
+        "half a large event is parsed before the error",
+        MESSAGES,
+        '(b"\\nevent: ping\\n\\n" if self._large else b"")',
+        '(b"\\n\\n" if self._large else b"")',
+        (MESSAGING + "half_a_large_event_becomes_a_ping_before_the_error",),
+    ),
+    Plant(
+        "cached tokens are no input",
+        MESSAGES,
+        "Usage(self._input + self._created + self._read, ",
+        "Usage(self._input + self._created, ",
+        (MESSAGING + "usage_is_the_sum_of_all_input_and_the_last_output",),
+    ),
+    Plant(
+        "who cannot count tokens has lost its model",
+        MESSAGES,
+        "        if asked is COUNTING and status in (404, 405):\n",
+        "        if asked is COUNTING and status == 405:\n",
+        ("tests/unit/gateway/test_messages.py::test_a_provider_that_cannot_count_is_not_blamed",),
+    ),
+    Plant(
+        "a session goes where the weight is",
+        "oxllm/core/affinity.py",
+        "    return -weight / log(",
+        "    return weight * -1 / log(weight + 1) + 0 * log(",
+        (AFFINITY + "sessions_are_spread_by_weight_within_two_percent",),
     ),
 )

@@ -210,6 +210,9 @@ def read(stream: bytes, data: st.DataObject | None) -> tuple[StreamReader, bytes
 @given(streams(), st.data())
 @example(named(*AGENT), None)
 @example(named(*HELLO[:-2], OVERLOADED), None)
+@example(named(*HELLO[:5], reason(), END), None).via("a stop_reason inside a block")
+@example(named(*HELLO[:6], END), None).via("an end without a stop_reason")
+@example(named(*HELLO).replace(b"event: ", b"x: "), None).via("events without names")
 def test_a_message_is_read_as_a_naive_reader_reads_it(stream: bytes, data: st.DataObject | None) -> None:
     reader, out = read(stream, data)
     failed = reader.failure is not None
