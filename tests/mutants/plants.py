@@ -87,7 +87,7 @@ PLANTS = (
     ),
     Plant(
         "the breaker counts a client's faults",
-        "oxllm/core/outcome.py",
+        "oxllm/core/rules.py",
         "Kind.CLIENT_ERROR: Rule(False, False,",
         "Kind.CLIENT_ERROR: Rule(False, True,",
         (

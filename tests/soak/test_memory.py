@@ -128,6 +128,23 @@ def test_a_thousand_responses_whose_last_event_is_400_kb_stay_under_40_mb_and_gi
         gateway_.gives_back("1,000 responses", profile)
 
 
+def test_a_thousand_streams_of_messages_stay_under_40_mb_and_give_it_back(
+    tmp_path: Path, figures: Figures, profile: Profile
+) -> None:
+    with subject(tmp_path, figures) as gateway_:
+        asked = msgspec.structs.replace(streams(gateway_.port, 1000, profile.load_s), path="/v1/messages")
+        seen = gateway_.under(asked, tmp_path, "1,000 streams of messages")
+        assert (seen.done, seen.failed, seen.open_max) == (1000, {}, 1000)
+        gateway_.gives_back("1,000 messages", profile)
+
+
+def test_a_message_in_events_of_half_a_megabyte_passes_under_40_mb(tmp_path: Path, figures: Figures) -> None:
+    with subject(tmp_path, figures) as gateway_:
+        job = Job(kind="streams", port=gateway_.port, path="/v1/messages", events=100, every_s=0.05, large=500_000)
+        seen = gateway_.under(job, tmp_path, "a message of 50 MB in large events")
+        assert (seen.done, seen.failed) == (1, {})
+
+
 def test_a_response_of_50_mb_of_partial_images_passes_under_40_mb(tmp_path: Path, figures: Figures) -> None:
     with subject(tmp_path, figures) as gateway_:
         job = Job(kind="streams", port=gateway_.port, path="/v1/responses", events=100, every_s=0.05, large=500_000)

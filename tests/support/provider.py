@@ -89,7 +89,7 @@ class Provider(asyncio.Protocol):
             self._answer(b"200 OK", EMBEDDING)
         elif path == b"/hang-up":
             self._hang_up()
-        elif not path.endswith((b"/chat/completions", b"/responses")):
+        elif not path.endswith((b"/chat/completions", b"/responses", b"/messages")):
             self._answer(b"404 Not Found", _ERROR)
         elif path.startswith(b"/limited"):
             self._answer(_LIMITED, _ERROR)

@@ -1,8 +1,9 @@
 """What the fake provider sends, as a pure function of what it was asked: so the load driver knows each byte.
 
 A request says in its prompt what it wants: `play 40 events every 0.5 s after 0.05 s`, `answer 300 bytes`. The
-prompt is the one part of a request that every gateway passes on as it is. A stream of the Responses API may be asked
-for large events, too: `in events of 500000 bytes`, and `answer 400000 bytes` is what its last event repeats.
+prompt is the one part of a request that every gateway passes on as it is. A stream of the Responses or the Messages
+API may be asked for large events, too: `in events of 500000 bytes`; and of the former `answer 400000 bytes` is what its
+last event repeats.
 """
 
 from __future__ import annotations
@@ -91,13 +92,35 @@ def _response_end(size: int) -> bytes:
 
 
 _RESPONSE = b'"response":{"id":"resp_1","object":"response","created_at":1,"status":"%b","output":[%b],"usage":%b}'
+
+
+def _block_event(kind: bytes, members: bytes) -> bytes:
+    return b'event: %b\ndata: {"type":"%b"%b}\n\n' % (kind, kind, members)
+
+
+@lru_cache(maxsize=256)
+def _message_delta(index: int, size: int) -> bytes:
+    text = b'"%06d%b"' % (index, b" lorem" * 4 + b"A" * size)
+    return _block_event(b"content_block_delta", b',"index":0,"delta":{"type":"text_delta","text":%b}' % text)
+
+
+_MESSAGE = b',"message":{"id":"msg_1","type":"message","role":"assistant","model":"big-1","content":[],"usage":%b}'
+_MESSAGE_START = _block_event(b"message_start", _MESSAGE % b'{"input_tokens":9,"output_tokens":1}') + _block_event(
+    b"content_block_start", b',"index":0,"content_block":{"type":"text","text":""}'
+)
+_MESSAGE_END = (
+    _block_event(b"content_block_stop", b',"index":0')
+    + _block_event(b"message_delta", b',"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":12}')
+    + _block_event(b"message_stop", b"")
+)
 CHAT = Told(FIRST_EVENT, lambda index, size: content_event(index), lambda size: LAST_EVENT + DONE)
 RESPONSES = Told(_named(b"created", _RESPONSE % (b"in_progress", b"", b"null")), _response_delta, _response_end)
+MESSAGES = Told(_MESSAGE_START, _message_delta, lambda size: _MESSAGE_END)
 
 
 def told(path: bytes) -> Told:
     """The API that a path belongs to."""
-    return RESPONSES if path.endswith(b"/responses") else CHAT
+    return RESPONSES if path.endswith(b"/responses") else MESSAGES if path.endswith(b"/messages") else CHAT
 
 
 def wanted_size(body: bytes | bytearray) -> int:
