@@ -46,7 +46,7 @@ class EndpointTable:
 
     def speaker(self, path: bytes) -> Protocol | None:
         """Whose path it is, whatever it is asked with; None if it is no provider's."""
-        return next((protocol for protocol, _ in self._methods.get(path, {}).values()), None)
+        return next((protocol for protocol, _ in self._at(path).values()), None)
 
     def methods(self, path: bytes) -> tuple[bytes, ...]:
         """What a path can be asked with; nothing if it is no provider's."""

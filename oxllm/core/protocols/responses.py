@@ -94,7 +94,13 @@ TABLE = {
     b"response.incomplete": WHOLE,
     b"response.failed": FAILURE,
     b"error": FAILURE,
+    b"response.output_text.delta": DELTA,
+    b"response.function_call_arguments.delta": DELTA,
+    b"response.reasoning_text.delta": DELTA,
+    b"response.reasoning_summary_text.delta": DELTA,
+    b"response.custom_tool_call_input.delta": DELTA,
 }
+"""The types that are known by name: those with meanings of their own, and those of which there are many."""
 TOOLS = tuple(
     b"response.%b_call." % tool
     for tool in (b"web_search", b"file_search", b"code_interpreter", b"mcp", b"image_generation")
@@ -295,7 +301,7 @@ def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError)
 class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = ("_decoder", "_identity", "_large", "_last", "_sequence", "_stored", "_tail", "_wall")
+    __slots__ = ("_decoder", "_identity", "_large", "_last", "_number", "_stored", "_tail", "_wall")
 
     def __init__(self, wall: float, stored: bool = True) -> None:
         super().__init__()
@@ -304,8 +310,8 @@ class StreamReader(Reader):
         self._stored = stored
         """Its answer may be asked for again."""
         self._identity: _Identity | None = None
-        self._sequence = -1
-        """The last that was seen."""
+        self._number = b""
+        """The last sequence number that was seen."""
         self._large: Meaning | None = None
         """Of the event that is passed on as it comes."""
         self._tail = b""
@@ -330,7 +336,7 @@ class StreamReader(Reader):
             ready = b"".join([self._read(name, payload) for name, payload in events])
         if decoder.too_large:
             self._stop("an event over 1 MiB")
-        elif self.content and decoder.pending > LARGE and self.failure is None:
+        elif self.content and not data.endswith(END) and decoder.pending > LARGE and self.failure is None:
             ready += self._begin_large()
         return ready
 
@@ -346,7 +352,10 @@ class StreamReader(Reader):
         """The answer has failed. An event that was being passed on is spoilt first, since it is not whole."""
         spoilt = b"!" + END if self._decoder.open else b""
         identity = self._identity or _Identity(f"resp_{request_id}")
-        return spoilt + failed_event(identity, self._sequence + 1, "server_error", error)
+        return spoilt + failed_event(identity, self._next(), "server_error", error)
+
+    def _next(self) -> int:
+        return int(self._number) + 1 if self._number else 0
 
     def _missing(self) -> str:
         if self.pending or self._decoder.open:
@@ -377,7 +386,7 @@ class StreamReader(Reader):
             return b""
         number = bytes(event.sequence_number)
         if number.isdigit() and len(number) < 16:
-            self._sequence = int(number)
+            self._number = number
         if says is FAILURE:
             self._fail(event)
             if not self.told:
@@ -463,7 +472,7 @@ class StreamReader(Reader):
         if not kind or says is FAILURE:
             return b""
         number = _SEQUENCE.search(start)
-        self._sequence = int(number[1]) if number is not None else self._sequence + 1
+        self._number = number[1] if number is not None else b"%d" % self._next()
         self._large, self._tail, self._last = says, b"", b""
         self.content += says is DELTA or says is CONTENT or says is ADDED
         ready = self._decoder.take(name or kind)

@@ -23,6 +23,12 @@ def plan(*names: str, **changes: Any) -> plans.Plan:
     return msgspec.structs.replace(base, providers=providers)
 
 
+def plan_of_busy() -> plans.Plan:
+    """Of a gateway that takes no request."""
+    busy = plan()
+    return msgspec.structs.replace(busy, server=msgspec.structs.replace(busy.server, max_in_flight=0))
+
+
 def given(id: str, status: str = "completed") -> list[Step]:
     return answer(json.dumps(response(status, [message("Hi")], id=id)).encode())
 
@@ -280,6 +286,47 @@ def test_other_paths_and_methods_are_none() -> None:
         assert (house.get("/v1/responses").status, house.get("/v1/responses").headers["allow"]) == (405, "POST")
         got = house.ask("PUT", f"/v1/responses/{ID}")
         assert (got.status, got.headers["allow"]) == (405, "GET, DELETE")
+
+
+def test_who_says_404_for_an_answer_that_is_continued_has_not_lost_its_model() -> None:
+    """vLLM's servers do."""
+    missing = json.dumps({"error": {"message": f"Response with id '{ID}' not found.", "type": "NotFoundError"}})
+    with House(plan()) as house:
+        house.providers["alpha"].replies = [answer(missing.encode(), 404)]
+        house.providers["beta"].replies = [given("resp_2")]
+        for _ in range(3):
+            assert create(house, previous_response_id=ID).status == 200
+        assert untouched(house)
+        assert len(asked(house)["alpha"]) == 3
+
+
+def test_a_refusal_before_any_target_is_in_the_words_of_the_api() -> None:
+    with House(plan_of_busy()) as house:
+        for method, path, body in (("GET", f"/v1/responses/{ID}", b""), ("POST", "/v1/responses", b"{}")):
+            got = house.ask(method, path, body=body)
+            assert (got.status, got.json()["error"]["code"]) == (503, "server_is_overloaded")
+            assert got.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param", "code"),
+    [
+        (b"{", 400, None, None),
+        (b"[]", 400, None, None),
+        (b'{"input":"Hi"}', 400, "model", None),
+        (b'{"model":5}', 400, "model", None),
+        (b'{"model":"smart","stream":"yes"}', 400, "stream", None),
+        (b'{"model":"nobody"}', 404, "model", "model_not_found"),
+    ],
+)
+def test_a_bad_request_is_told_in_the_words_of_the_api(
+    body: bytes, status: int, param: str | None, code: str | None
+) -> None:
+    with House(plan()) as house:
+        error = house.ask("POST", "/v1/responses", body=body)
+        assert error.status == status
+        assert (error.json()["error"]["param"], error.json()["error"]["code"]) == (param, code)
+        assert asked(house) == {}
 
 
 def test_a_gateway_whose_providers_do_not_speak_it_has_no_such_paths() -> None:
