@@ -31,7 +31,7 @@ EXPLAINED_S = 600.0
 EXIT = {"passed": 0, "failed": 1, "not tested": 4}
 """Verdict of a rehearsal -> exit code; 2 is for what was asked wrongly."""
 _REHEARSING = ("models", "rps", "streams", "speed", "report", "junit", "as_json", "grade")
-_SERVING = ("exhibit", "tls", "write_config", "force", "host", "port")
+_SERVING = ("tls", "write_config", "force", "host", "port")
 """Parameters that are for one kind of run only."""
 
 
@@ -159,8 +159,8 @@ def sim_command(
         from oxllm.sim.rehearsal import command as rehearsal
 
         asked = rehearsal.Request(
-            config, chaos or "rough", scene, blackout, seed, chosen, duration or 60.0, rps, streams / 100, speed,
-            grade, models,
+            config, chaos or "rough", scene, exhibit, blackout, seed, chosen, duration or 60.0, rps, streams / 100,
+            speed, grade, models,
         )  # fmt: skip
         if provider:
             click.echo(rehearsal.fate(asked, provider, key))
@@ -217,7 +217,7 @@ def _check(context: click.Context) -> None:
         options = ", ".join(param.opts[0] for param in context.command.params if param.name in given)
         if asked["config"] is None:
             raise click.UsageError(f"{options}: only for a rehearsal; give --rehearse CONFIG too")
-        raise click.UsageError(f"--rehearse plays --chaos or --scene on ports of its own; leave out {options}")
+        raise click.UsageError(f"--rehearse listens on ports of its own; leave out {options}")
     if asked["fate"] is None and not asked["explain"]:
         for file in filter(None, (asked["report"], asked["junit"])):
             _check_writable(file)
@@ -256,7 +256,7 @@ def _scenario(
     if scene is not None:
         return scenes.load(scenes.read(scene), seed, chosen)
     if exhibit is not None:
-        return exhibits.scenario(exhibit, seed)
+        return exhibits.scenario(exhibit, seed, horizon if horizon != ENDLESS_S else exhibits.PLAYED_S)
     upstreams = (Upstream("alpha"), Upstream("beta"))
     table = presets.timetable(chaos, seed, [["alpha", "beta"]], horizon, blackout) if chaos is not None else ()
     return Scenario(seed, upstreams, table, chaos)

@@ -42,7 +42,7 @@ def speech() -> str:
 def incidents() -> str:
     """The exhibits."""
     rows = (
-        (_code(name), told.story, ", ".join(map(_code, told.faults)), told.source)
+        (_code(name), told.story, ", ".join(map(_code, told.told)), told.source)
         for name, told in exhibits.EXHIBITS.items()
     )
     return _table(("exhibit", "what happened", "faults", "source"), rows)

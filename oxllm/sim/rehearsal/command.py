@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -12,13 +12,14 @@ import msgspec
 
 from oxllm.plan import Plan
 from oxllm.sim.provider import pace
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal import expect, gateway
 from oxllm.sim.rehearsal.gateway import ConfigError, Gateway, Route
 from oxllm.sim.rehearsal.load import Load
 from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.run import Run, rehearse
-from oxllm.sim.script import presets, scenes, show
+from oxllm.sim.script import exhibits, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.engine import attempt_key
 
@@ -29,6 +30,7 @@ class Request(msgspec.Struct, frozen=True):
     config: Path
     chaos: str
     scene: Path | None
+    exhibit: str | None
     blackout: bool
     seed: int
     chosen: bool
@@ -44,7 +46,8 @@ class Request(msgspec.Struct, frozen=True):
     def replay(self, seed: int) -> Replay:
         """The commands that have it again; `seed` is the one that it had."""
         chaos = ("--chaos", self.chaos, *(["--blackout"] if self.blackout else []))
-        play = chaos if self.scene is None else ("--scene", str(self.scene))
+        played = ("--exhibit", self.exhibit) if self.exhibit is not None else chaos
+        play = played if self.scene is None else ("--scene", str(self.scene))
         load = ("--rps", f"{self.rps:g}", "--streams", f"{self.streams * 100:g}", "--pace", self.pace)
         further = [*(("--model", name) for name in self.models), *(("--grade", rule) for rule in self.grade)]
         rest = ("--seed", str(seed), *load, *(word for pair in further for word in pair))
@@ -139,7 +142,7 @@ def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:
     if prepared.missing:
         yield f"{', '.join(prepared.missing)} not set; a rehearsal sends no key, so {gateway.STAND_IN!r} stands in"
     alone = [route for route in prepared.routes if len(route.providers) == 1]
-    if asked.scene is None and not asked.blackout and alone and "/" not in alone[0].name:
+    if asked.scene is None and asked.exhibit is None and not asked.blackout and alone and "/" not in alone[0].name:
         names = ", ".join(route.name for route in alone)
         yield f"{names}: one provider, so that nothing could save its requests and this tests nothing; add a second"
 
@@ -164,11 +167,27 @@ def _scenario(asked: Request, plan: Plan) -> Scenario:
     upstreams = gateway.upstreams(plan, pace.parse(asked.pace))
     if asked.scene is not None:
         return scenes.over(upstreams, scenes.read(asked.scene), asked.seed, asked.chosen)
+    if asked.exhibit is not None:
+        return _exhibited(asked, asked.exhibit, upstreams, _lanes(_routes(asked, plan)))
     groups = gateway.contested(_lanes(gateway.virtual(plan)).values())
     names = [upstream.name for upstream in upstreams]
     patience = plan.breaker.cooldown_max
     table = presets.timetable(asked.chaos, asked.seed, groups, asked.duration, asked.blackout, names, patience)
     return Scenario(asked.seed, upstreams, table, asked.chaos)
+
+
+def _exhibited(
+    asked: Request, exhibit: str, upstreams: Sequence[Upstream], lanes: Mapping[str, Sequence[str]]
+) -> Scenario:
+    """A real incident at the provider that is preferred for what is asked first, which speaks as the incident's did."""
+    several = [providers for providers in lanes.values() if len(providers) > 1]
+    victim = (several or list(lanes.values()))[0][0]
+    dialect = exhibits.EXHIBITS[exhibit].dialect
+    cast = tuple(
+        msgspec.structs.replace(upstream, dialect=dialect) if upstream.name == victim else upstream
+        for upstream in upstreams
+    )
+    return Scenario(asked.seed, cast, exhibits.scenes(exhibit, victim, asked.duration), exhibit)
 
 
 def _expectations(asked: Request, scenario: Scenario) -> tuple[str, ...]:

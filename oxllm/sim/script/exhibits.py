@@ -1,20 +1,50 @@
-"""Real incidents, each naming its source. `alpha` has the incident, `steady` is there to be fallen back on."""
+"""Real incidents, each naming its source. `alpha` has the incident, `steady` is there to be fallen back on.
+
+Some are a fault that comes again and again, as long as one likes. Others are outages to scale: their phases have the
+lengths and shares that the provider's own write-up tells, and a run plays them as much faster as it is shorter. Only
+the course is compressed: a stall of 30 s is one of 30 s.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from oxllm.sim.script import scenes
-from oxllm.sim.script.scenario import Scenario
+from oxllm.sim.provider.pace import Pace
+from oxllm.sim.provider.upstream import Upstream
+from oxllm.sim.script import grammar
+from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene, When
+
+PLAYED_S = 120.0
+"""How long an outage to scale takes, when nothing is said."""
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """What an outage does between two moments, in minutes from its beginning."""
+
+    start: float
+    end: float
+    faults: tuple[str, ...]
 
 
 class Exhibit(msgspec.Struct, frozen=True):
-    """What happened, where it is told, and the faults that do it again."""
+    """What happened, where it is told, and the faults that do it again: all the time, or in `phases`."""
 
     story: str
     source: str
     dialect: str
-    faults: tuple[str, ...]
+    faults: tuple[str, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    minutes: float = 0.0
+    """How long it took, with the calm behind it."""
+
+    @property
+    def told(self) -> Sequence[str]:
+        """Its faults in words, with their times where it has phases."""
+        if not self.phases:
+            return self.faults
+        return [f"{phase.start:g}..{phase.end:g} min: {', '.join(phase.faults)}" for phase in self.phases]
 
 
 EXHIBITS = {
@@ -78,15 +108,99 @@ EXHIBITS = {
         "openai",
         ("silent-cut@token:12 30%",),
     ),
+    "openai-2025-06-10": Exhibit(
+        "An update of the operating system cut GPU servers off the network: 5 % of API requests failed, then 25 % for "
+        "six hours, then fewer and fewer for as long again.",
+        "OpenAI: write-up of 10 June 2025, status.openai.com/incidents/01JXCAW3K3JAE0EP56AEZ7CBG3/write-up",
+        "openai",
+        phases=(
+            Phase(0, 144, ("500 3%", "503 2%")),
+            Phase(144, 504, ("500 12%", "503 8%", "slow~4s 10%", "stall@token:5~30s 5%")),
+            Phase(504, 604, ("500 6%", "503 4%", "slow~2s 5%")),
+            Phase(604, 774, ("500 2%",)),
+        ),
+        minutes=924,
+    ),
+    "openai-2024-08-16": Exhibit(
+        "The ingress lost its connections twice, for 44 and for 15 minutes; services that started again overwhelmed "
+        "the store behind them.",
+        "OpenAI: write-up of 16 August 2024, status.openai.com/incidents/s9d5cv5jcy7x",
+        "openai",
+        phases=(
+            Phase(10, 14, ("refuse",)),
+            Phase(14, 54, ("502-html 35%", "503 25%", "rst 5%", "slow~5s 15%")),
+            Phase(93, 95, ("refuse",)),
+            Phase(95, 108, ("502-html 25%", "503 20%", "slow~5s 15%")),
+        ),
+        minutes=128,
+    ),
+    "openai-2024-12-04": Exhibit(
+        "Four minutes in which the load balancer answered nothing but 530; later a cache of names was lost, and for an "
+        "hour and a half nearly half of the requests stood still for 30 seconds.",
+        "OpenAI: write-up of 4 December 2024, status.openai.com/incidents/55qs3vq1m35z",
+        "openai",
+        phases=(
+            Phase(10, 14, ("502-html~530",)),
+            Phase(29, 119, ("stall@connect~30s 45%",)),
+        ),
+        minutes=130,
+    ),
+    "anthropic-529-storm": Exhibit(
+        "An hour and a half of `overloaded_error`, which clients that try again at once keep alive.",
+        "Claude API, 15 May 2026, archlab.space/blogs/26c588e1-d36b-4b3f-bace-ddf89c13ce19",
+        "anthropic-messages",
+        phases=(
+            Phase(5, 53, ("529 80%", "preamble-error 5%")),
+            Phase(53, 73, ("529 40%", "preamble-error 5%")),
+            Phase(73, 93, ("529 10%",)),
+        ),
+        minutes=108,
+    ),
+    "hour-of-401": Exhibit(
+        "For an hour every request is a 401: the key was revoked, or has expired, and nobody has noticed.",
+        "docs.aurous-labs.com/api-reference/errors/chat_provider_auth_failed",
+        "openai",
+        phases=(Phase(5, 65, ("401",)),),
+        minutes=75,
+    ),
+    "model-still-loading": Exhibit(
+        "A model that is rarely used is loaded when it is asked for, which is told as a 429.",
+        "OpenAI: 'That model is still being loaded', github.com/shreyashankar/gpt3-sandbox/issues/109",
+        "openai",
+        phases=(Phase(0, 4, ("429~20s",)), Phase(4, 6, ("slow~8s",))),
+        minutes=12,
+    ),
+    "region-never-ends": Exhibit(
+        "A region answers, and half of its streams stop after some words: no end, no error, no EOF.",
+        "Azure OpenAI: github.com/Azure/azure-sdk-for-js/issues/26561",
+        "azure",
+        phases=(Phase(5, 45, ("stall@token:20 50%",)),),
+        minutes=55,
+    ),
 }
 
 
-def scenario(name: str, seed: int) -> Scenario:
-    """The scenario of an exhibit, which is one of EXHIBITS."""
+def scenes(name: str, provider: str, seconds: float) -> tuple[Scene, ...]:
+    """The scenes of an exhibit, one of EXHIBITS, on a provider. `seconds`: of the run that an outage is to fill."""
     exhibit = EXHIBITS[name]
-    faults = ", ".join(f'"{fault}"' for fault in exhibit.faults)
-    return scenes.load(
-        f'[upstream.alpha]\ndialect = "{exhibit.dialect}"\n[upstream.steady]\n'
-        f'[[scene]]\nname = "{name}"\non = "alpha"\nfaults = [{faults}]\n',
-        seed,
+    if not exhibit.phases:
+        return (Scene(name, (provider,), _dosed(exhibit.faults), ALWAYS),)
+    scale = seconds / exhibit.minutes
+    return tuple(
+        Scene(f"{name} {number}", (provider,), _dosed(phase.faults), _when(phase, scale))
+        for number, phase in enumerate(exhibit.phases, 1)
     )
+
+
+def _dosed(faults: Sequence[str]) -> tuple[grammar.Dosed, ...]:
+    return tuple(map(grammar.parse, faults))
+
+
+def _when(phase: Phase, scale: float) -> When:
+    return When(round(phase.start * scale, 2), round(phase.end * scale, 2))
+
+
+def scenario(name: str, seed: int, seconds: float = PLAYED_S) -> Scenario:
+    """The scenario of an exhibit, which is one of EXHIBITS."""
+    upstreams = (Upstream("alpha", EXHIBITS[name].dialect, pace=Pace()), Upstream("steady"))
+    return Scenario(seed, upstreams, scenes(name, "alpha", seconds), name)

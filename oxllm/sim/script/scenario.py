@@ -66,4 +66,4 @@ class Scenario(msgspec.Struct, frozen=True):
     upstreams: tuple[Upstream, ...]
     scenes: tuple[Scene, ...] = ()
     chaos: str | None = None
-    """The preset that made the scenes."""
+    """The preset or exhibit that made the scenes."""

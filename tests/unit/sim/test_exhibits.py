@@ -10,7 +10,7 @@ import pytest
 
 from oxllm.sim.provider.pace import parse
 from oxllm.sim.provider.steps import Hang, Step
-from oxllm.sim.script import exhibits
+from oxllm.sim.script import exhibits, scenes
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import play
@@ -66,7 +66,31 @@ INCIDENTS: dict[str, Callable[[Told], bool]] = {
 }
 
 
-@pytest.mark.parametrize("name", exhibits.EXHIBITS)
+OUTAGES = [name for name, exhibit in exhibits.EXHIBITS.items() if exhibit.phases]
+
+
+@pytest.mark.parametrize("name", [name for name in exhibits.EXHIBITS if name not in OUTAGES])
 def test_an_exhibit_does_on_the_wire_what_its_story_tells(name: str) -> None:
     told = struck(name)
     assert INCIDENTS[name](told), told
+
+
+@pytest.mark.parametrize("name", OUTAGES)
+def test_an_outage_is_played_to_scale_and_leaves_a_calm_behind_it(name: str) -> None:
+    exhibit = exhibits.EXHIBITS[name]
+    minute, hour = exhibits.scenes(name, "alpha", 60.0), exhibits.scenes(name, "alpha", 3600.0)
+    for phase, short, long in zip(exhibit.phases, minute, hour, strict=True):
+        assert short.when.start == pytest.approx(60 * phase.start / exhibit.minutes, abs=0.01)
+        assert long.when.end == pytest.approx(60 * short.when.end, abs=0.5)
+    assert exhibit.phases[-1].end < exhibit.minutes * 0.95
+    assert scenes.problems(exhibits.scenario(name, 7)) == []
+
+
+def test_at_the_height_of_june_2025_a_quarter_of_the_requests_fails() -> None:
+    provider = Provider(exhibits.scenario("openai-2025-06-10", 7, seconds=924.0), "alpha", 0.0)
+    failed = 0
+    for number in range(2000):
+        data = json.dumps({"model": "m", "messages": [{"role": "user", "content": f"{number}"}]}).encode()
+        record = provider.accept("POST", "/v1/chat/completions", [], data, 300.0).record
+        failed += record.fault is not None and not record.fault.startswith("slow")
+    assert failed / 2000 == pytest.approx(0.25, abs=0.02)

@@ -227,6 +227,15 @@ def test_a_findings_coordinate_is_explained_under_the_same_config(config: Path) 
     assert invoke("--rehearse", str(config), "--fate", "7:gamma:12")[0] == 2
 
 
+def test_an_exhibit_is_rehearsed_at_the_provider_that_is_asked_first(config: Path) -> None:
+    asked = ("--rehearse", str(config), "--exhibit", "openai-2024-08-16", "--for", "128s", "--explain")
+    code, said = invoke(*asked)
+    lines = [line.split() for line in said.splitlines()[1:]]
+    assert (code, {line[1] for line in lines}) == (0, {"alpha"}), said
+    assert [line[0] for line in lines] == ["10s..14s", "14s..54s", "93s..95s", "95s..108s"]
+    assert invoke(*asked, "--chaos", "mild")[0] == 2
+
+
 def test_a_report_without_a_rehearsal_is_a_usage_error() -> None:
     assert invoke("--json")[0] == 2
 
@@ -344,7 +353,7 @@ def test_what_never_ended_counts_as_unfinished() -> None:
 
 
 def test_the_command_of_a_run_says_all_that_it_hangs_on(config: Path) -> None:
-    asked = Request(config, "hell", None, True, 7, True, 90.0, 2.5, 0.8, "fast", ("broken < 9",))
+    asked = Request(config, "hell", None, None, True, 7, True, 90.0, 2.5, 0.8, "fast", ("broken < 9",))
     again = asked.replay(8)
     assert again.run == (
         f"oxllm sim --rehearse {config} --chaos hell --blackout --for 90s "
