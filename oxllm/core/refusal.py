@@ -35,7 +35,7 @@ def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: boo
     unusable = [(candidate, skip, left) for candidate, skip, left in states if id(candidate) not in outcomes]
     reasons = [f"{_name(candidate)}: {describe(outcome)}" for candidate, outcome in tried]
     reasons += [f"{_name(candidate)}: {_why(skip, left)}" for candidate, skip, left in unusable]
-    detail = "; ".join(reasons) or "it has no enabled target"
+    detail = "; ".join(reasons) or (f"{model!r} does not list it" if kept else "it has no enabled target")
     if kept and not deadline and (unusable or not tried):
         error = f"the provider that has the answer cannot be asked now: {detail}"
         return _later(503, error, OWNER_UNAVAILABLE, soonest)

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -191,11 +192,11 @@ class _Kept(msgspec.Struct, gc=False):
     error: Raw = NOTHING
 
 
-class _Identity(msgspec.Struct, gc=False):
+class _Identity(NamedTuple):
     """What our own `response.failed` repeats of the answer that broke off."""
 
     id: str
-    created_at: float = 0
+    created_at: int = 0
     model: str = ""
 
 
@@ -205,7 +206,7 @@ _decode_parts = msgspec.json.Decoder(list[_Part]).decode
 _decode_usage = msgspec.json.Decoder(_Usage).decode
 _decode_kept = msgspec.json.Decoder(_Kept).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
-_decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_time = msgspec.json.Decoder(float).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 _TYPE_FIRST = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]{1,64})"')
@@ -254,11 +255,9 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
 
 def read_identity(raw: Raw | bytes) -> _Identity | None:
     """Who a response is; None if it does not say."""
-    try:
-        identity = _decode_identity(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return identity if 0 < len(identity.id) <= ID_MAX and len(identity.model) <= ID_MAX else None
+    response = _response(raw)
+    name = _text(response.id)
+    return None if name is None else _Identity(name, _time(response.created_at), _text(response.model) or "")
 
 
 def _response(raw: Raw | bytes) -> _Response:
@@ -285,7 +284,7 @@ def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError)
     response = {
         "id": identity.id,
         "object": "response",
-        "created_at": int(identity.created_at),
+        "created_at": identity.created_at,
         "status": "failed",
         "error": {"code": code, "message": error.message},
         "incomplete_details": None,
@@ -512,7 +511,7 @@ class ResponseReader(PlainReader):
     """Reads an answer that is no stream: a response object."""
 
     __slots__ = ("_background", "_stored")
-    START = re.compile(rb'"(?:output|status)"\s*:\s*["\[]')
+    START = re.compile(rb'"status"\s*:\s*"(?:completed|incomplete|queued|in_progress)"|"output"\s*:\s*\[\s*\{')
 
     def __init__(self, background: bool, wall: float, stored: bool = True) -> None:
         super().__init__(wall)
@@ -676,12 +675,20 @@ def _received(status: int, body: bytes) -> ApiError:
 
 
 def _text(raw: Raw | None) -> str | None:
-    """A member that names an answer; None if it is no string that could."""
+    """A member that is a name; None if it is no string that could be one."""
     try:
         text = None if raw is None else _decode_string(raw)
     except NOT_JSON:
         return None
     return text if text and len(text) <= ID_MAX else None
+
+
+def _time(raw: Raw) -> int:
+    """A member that is a time in seconds, 0 if it is none."""
+    try:
+        return int(_decode_time(raw))
+    except NOT_JSON:
+        return 0
 
 
 PROTOCOL = Responses()

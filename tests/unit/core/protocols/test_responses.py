@@ -390,6 +390,13 @@ def test_an_interruption_of_an_answer_without_an_id_has_the_request_s(created: J
     assert parse(reader.interruption(ERROR, "oxllm-1"))[0]["response"]["id"] == "resp_oxllm-1"
 
 
+@pytest.mark.parametrize("odd", [None, "yesterday", {}, [1], 10**400])
+def test_what_is_odd_beside_an_id_does_not_hide_it(odd: object) -> None:
+    reader, _ = read(event("response.created", response={"id": ID, "created_at": odd, "model": odd}), TEXT)
+    (failed,) = parse(reader.interruption(ERROR, "oxllm-1"))
+    assert (reader.id, failed["response"]["id"], failed["response"]["created_at"]) == (ID, ID, 0)
+
+
 @pytest.mark.parametrize("number", ["x", -1, None, 1.5, 10**20])
 def test_a_number_that_is_none_is_not_counted(number: object) -> None:
     reader, _ = read({**CREATED, "sequence_number": 3}, {**TEXT, "sequence_number": number})
@@ -537,6 +544,13 @@ def test_a_plain_body_is_no_answer(body: object, reason: str) -> None:
     outcome = plain(body).eof()
     assert outcome is not None
     assert (outcome.kind, outcome.reason) == (Kind.BAD_ANSWER, reason)
+
+
+def test_a_long_plain_answer_that_failed_is_not_passed_on() -> None:
+    reader = ResponseReader(False, 0.0)
+    failed = response("failed", [{**message("x"), "filler": "x" * 300_000}], error={"code": "server_error"})
+    assert reader.feed(json.dumps({**failed, "output": None, "more": failed["output"]}).encode()) == b""
+    assert reader.failure is not None
 
 
 def test_a_long_plain_answer_is_passed_on_but_for_its_end() -> None:
