@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import re
 from codecs import utf_8_decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
 
+from oxllm.core import echo
 from oxllm.core.nesting import ends_in_escape, first_at, levels
 
 DEPTH_MAX = 500
@@ -144,6 +145,10 @@ class RequestBody:
         wrong = "`stream_options` must be an object whose `include_usage` is true or false"
         raise BadBody(wrong, "stream_options")
 
+    def says(self, runs: Iterable[tuple[str, ...]]) -> bool:
+        """One of these runs of words, in lower case, stands in the request."""
+        return any(echo.says(memoryview(raw), run) for run in runs for raw in self._members.values())
+
     def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
         """The body for one provider: its length and its parts, in order.
 
@@ -171,6 +176,10 @@ class PassedBody:
 
     def __init__(self, data: Buffer) -> None:
         self._data = bytes(data)
+
+    def says(self, runs: Iterable[tuple[str, ...]]) -> bool:
+        """One of these runs of words, in lower case, stands in the request."""
+        return any(echo.says(self._data, run) for run in runs)
 
     def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
         """The body for any provider: its length and its parts."""

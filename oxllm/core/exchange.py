@@ -30,6 +30,7 @@ from oxllm import plan
 from oxllm.core import headers, hints, machine
 from oxllm.core.attempt import COMMITTED as PASSED_ON
 from oxllm.core.attempt import CONTENT, DRAINING, ENDED, HOLDING, WAITING, Attempt, Facts
+from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.budget import RetryBudget
 from oxllm.core.cooldown import Skip
 from oxllm.core.effects import Cancel, Effect, Try
@@ -129,6 +130,7 @@ class Exchange:
         "_tried",
         "_tried_states",
         "attempts",
+        "body",
         "cause",
         "changes",
         "error",
@@ -174,6 +176,8 @@ class Exchange:
         """The last refusal that is worth more to the client than words of ours."""
         self._refused = False
         """It is the client's own fault, so that nobody else is asked."""
+        self.body: RequestBody | PassedBody | None = None
+        """The request's, as long as it is kept."""
         self._effects: list[Effect] = []
         self.reply = Reply(facts, self._effects)
         self.stage = CHOOSING
@@ -440,7 +444,7 @@ class Exchange:
 
     def _fail(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """An attempt has failed: to the next one, or to the client."""
-        result = _without_key(attempt, result)
+        result = _without_key(attempt, self._unless_repeated(result))
         if attempt.phase is PASSED_ON:
             self._break(attempt, result, now)
         elif not self._failover(result) and self._relay_refusal(attempt, now):
@@ -450,6 +454,12 @@ class Exchange:
             self._back_off(attempt, result, now)
         else:
             self._give_it_up(attempt, result, now)
+
+    def _unless_repeated(self, result: Outcome) -> Outcome:
+        """What an error means if it says it itself, and does not only repeat what its request says."""
+        if result.otherwise is not None and self.body is not None and self.body.says(result.grounds):
+            return result.otherwise
+        return result
 
     def _give_it_up(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """This attempt is of no more use. Another one may be."""

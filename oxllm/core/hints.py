@@ -214,6 +214,12 @@ def _members(waits: Waits, now_wall: float) -> float | None:
     return None
 
 
+def prose(text: str) -> str | None:
+    """The words of an error that say when to come back."""
+    match = _PROSE.search(text)
+    return None if match is None else match[0]
+
+
 def in_prose(text: str) -> float | None:
     """The same from an error's own words."""
     match = _PROSE.search(text)

@@ -39,6 +39,10 @@ class Outcome(msgspec.Struct, frozen=True):
     """Of QUOTA: it holds for this target alone, since it names a model or comes through a relay."""
     in_band: bool = False
     """It was said inside a 2xx: `status` is the one that the error names, and nothing can be passed on as received."""
+    grounds: tuple[tuple[str, ...], ...] = ()
+    """Words of the provider on which this rests: each a run of words in lower case."""
+    otherwise: Outcome | None = None
+    """What it is if one of those runs is the client's own, and only repeated."""
     counts: bool | None = None
     """Whether it counts as a failure of the provider, where that does not follow from its kind alone: a deadline may
     have left the attempt its own limit, a time-out may be that of a host whose heartbeats show that it is alive."""
@@ -108,16 +112,7 @@ WORDS = {
 def classify(status: int, headers: Headers, body: bytes, now_wall: float) -> Outcome:
     """The meaning of a whole response that is no answer (its first 64 KiB will do). Never raises."""
     error = reading.read(body)
-    found = reading.judge(status, headers, error, now_wall)
-    return Outcome(
-        found.kind,
-        _reason(status, found.kind),
-        status,
-        _without_secrets(status, _shown(error)),
-        found.hint,
-        same_target=status in {500, 502} and found.kind is Kind.SERVER_ERROR,
-        of_target=found.of_target,
-    )
+    return _outcome(status, error, reading.judge(status, headers, error, now_wall))
 
 
 def in_band(payload: bytes, now_wall: float, otherwise: str = "an error in the answer") -> Outcome:
@@ -126,24 +121,33 @@ def in_band(payload: bytes, now_wall: float, otherwise: str = "an error in the a
     `otherwise`: our own words for one that names none, which is a BAD_ANSWER. Never raises.
     """
     error = reading.read(payload)
-    code = _shown(error)
     status = reading.named_status(error)
     if status is None:
-        return Outcome(Kind.BAD_ANSWER, otherwise, code=code)
-    found = reading.judge(status, (), error, now_wall)
-    reason = f"{otherwise}: {_reason(status, found.kind)}"
-    code = _without_secrets(status, code)
-    return Outcome(found.kind, reason, status, code, found.hint, of_target=found.of_target, in_band=True)
+        return Outcome(Kind.BAD_ANSWER, otherwise, code=_shown(error))
+    return _outcome(status, error, reading.judge(status, (), error, now_wall), otherwise)
+
+
+def _outcome(status: int, error: reading.Error, found: reading.Verdict, place: str = "") -> Outcome:
+    """`place`: where in a 2xx it was said."""
+    words = WORDS.get(found.kind)
+    reason = f"HTTP {status}: {words}" if words else f"HTTP {status}"
+    return Outcome(
+        found.kind,
+        f"{place}: {reason}" if place else reason,
+        status,
+        _without_secrets(status, _shown(error)),
+        found.hint,
+        same_target=status in {500, 502} and found.kind is Kind.SERVER_ERROR and not place,
+        of_target=found.of_target,
+        in_band=bool(place),
+        grounds=found.grounds,
+        otherwise=_outcome(status, error, found.otherwise, place) if found.otherwise is not None else None,
+    )
 
 
 def error_word(body: bytes) -> str | None:
     """What an error body of any dialect calls its error; None if nothing in it is fit to be shown."""
     return _shown(reading.read(body))
-
-
-def _reason(status: int, kind: Kind) -> str:
-    words = WORDS.get(kind)
-    return f"HTTP {status}: {words}" if words else f"HTTP {status}"
 
 
 _CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")

@@ -183,6 +183,7 @@ class Relay:
         self.exchange = Exchange(
             facts, route, generation.router, generation.retry_budget, retry, runtime.rng, self.now()
         )
+        self.exchange.body = body
 
     def __repr__(self) -> str:
         return f"<Relay {self.id} {self.exchange.stage.name} {self.exchange.attempts} attempts {self.pending} B held>"
@@ -258,7 +259,7 @@ class Relay:
                 case Break():
                     self.request.abort(effect.tail)
         if self._body is not None and (exchange.stage is COMMITTED or exchange.stage is DONE):
-            self._body = None
+            self._body = exchange.body = None
             self.request.release()
             self._remember()
         if exchange.stage is DONE:

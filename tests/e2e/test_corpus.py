@@ -17,7 +17,7 @@ import pytest
 
 from tests.support import scripted
 from tests.support.corpus import Case, cases, filled
-from tests.support.scripted import HANG, Steps, healthy
+from tests.support.scripted import HANG, Steps, answer, healthy
 from tests.support.user import Gateway, config, gateway
 
 SETTINGS = """\
@@ -33,6 +33,13 @@ request = 30
 first_byte = 2
 """
 RESCUE = "from the second"
+PHRASES = {
+    "credit": "Your credit balance is too low",
+    "key": "Incorrect API key provided",
+    "model": "The model does not exist",
+    "quota": "You exceeded your current quota",
+    "wait": "Rate limit reached, please try again in 59m",
+}
 CASES = cases("corpus")
 NOT_AGAIN = (408, 409, 425, 429)
 
@@ -66,6 +73,14 @@ def answer_or(case: Case) -> scripted.Reply:
         return chosen(asked) if callable(chosen) else chosen
 
     return steps
+
+
+def parrot(asked: scripted.Asked) -> Steps:
+    """It repeats what it is asked, as if it said that itself, and is well if nothing is asked of it but "hello"."""
+    said = json.loads(asked.body)["messages"][0]["content"]
+    if said == "hello":
+        return answer(200, scripted.completion("hello yourself"))
+    return answer(400, json.dumps({"error": {"message": said, "type": "invalid_request_error"}}).encode())
 
 
 class Stage:
@@ -105,6 +120,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             lonely.replies = [reply(case)]
             urls |= {case.id: provider.url, lonely.name: lonely.url}
             models |= {case.id: [case.id, "healthy"], lonely.name: [lonely.name]}
+        for name in PHRASES:
+            provider = cast.add(f"parrot-{name}")
+            provider.replies = [parrot]
+            urls[provider.name] = provider.url
+            models[provider.name] = [provider.name, "healthy"]
         well = cast.add("healthy")
         well.replies = [healthy(RESCUE)]
         urls["healthy"] = well.url
@@ -186,3 +206,13 @@ def test_who_has_no_other_target_is_told_what_is_worth_a_retry(stage: Stage, cas
             hint = case.expect.retry_after_s or 0
             assert stops == (hint > 60)
             assert int(response.headers["retry-after"]) >= min(hint, 60) - 2
+
+
+@pytest.mark.parametrize("name", PHRASES)
+def test_a_client_takes_a_provider_from_nobody_by_quoting_a_phrase(stage: Stage, name: str) -> None:
+    model = f"parrot-{name}"
+    for content in (PHRASES[name], PHRASES[name].upper(), "hello"):
+        asked = {"model": model, "messages": [{"role": "user", "content": content}]}
+        response = stage.gateway.http.post("/v1/chat/completions", json=asked)
+        assert response.headers["x-oxllm-provider"] == model
+    assert response.json()["choices"][0]["message"]["content"] == "hello yourself"

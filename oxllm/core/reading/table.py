@@ -16,8 +16,8 @@ import msgspec
 from oxllm.core import hints
 from oxllm.core.hints import Headers
 from oxllm.core.reading.shapes import Error
-from oxllm.core.reading.topics import HARMLESS, Topic, of_code, of_message, own_words
-from oxllm.core.rules import Kind
+from oxllm.core.reading.topics import HARMLESS, Topic, grounds, of_code, of_message, own_words
+from oxllm.core.rules import RULES, Effect, Kind
 
 SHORT_S = hints.HINT_MAX
 """A hint up to this long makes a quota a pace: time cures it."""
@@ -155,14 +155,19 @@ class Verdict(msgspec.Struct, frozen=True):
     kind: Kind
     hint: float | None = None
     of_target: bool = False
+    grounds: tuple[tuple[str, ...], ...] = ()
+    """Words on which it rests. If the request says some of them itself, it is `otherwise` that holds."""
+    otherwise: Verdict | None = None
 
 
 class Facts:
     """One error under one status, and what it is about."""
 
-    __slots__ = ("_headers", "_hint", "_now_wall", "_own", "by_code", "error", "status", "text", "topics")
+    __slots__ = ("_believed", "_headers", "_hint", "_now_wall", "_own", "by_code", "error", "status", "text", "topics")
 
-    def __init__(self, status: int, headers: Headers, error: Error, now_wall: float) -> None:
+    def __init__(self, status: int, headers: Headers, error: Error, now_wall: float, believed: bool = True) -> None:
+        """`believed`: words count. Without it they are taken for the request's, and mark nothing."""
+        self._believed = believed
         self.status = status
         self.error = error
         self.text = "\n".join(error.messages)
@@ -172,6 +177,8 @@ class Facts:
         self._headers = headers
         self._now_wall = now_wall
         coded = CODED if status >= 500 else CODED & ~Topic.DOWN
+        if not believed and error.embedded:
+            coded &= HARMLESS
         self.topics = _leading(map(_of_word, error.codes), coded) or _leading(map(_of_word, error.types), coded)
         self.by_code = bool(self.topics)
         self.topics = self.topics or _leading(of_message(self.text), self._may_say()) or _of_vendor(error, coded)
@@ -193,14 +200,24 @@ class Facts:
         """Seconds until the provider wants to be asked again."""
         if self._hint is None:
             said = hints.retry_after(self._headers, self.error.headers, self.error.waits, self._now_wall)
-            self._hint = said or hints.in_prose(self.own_words) or 0.0
+            self._hint = said or (hints.in_prose(self.own_words) if self._believed else None) or 0.0
         return self._hint or None
+
+    def grounds(self) -> list[tuple[str, ...]]:
+        """The words on which a mark would rest: of a sentence, of a hint, of an error inside a message."""
+        found = [] if self.by_code else grounds(self.text, self.topics & ~HARMLESS)
+        if self.by_code and self.error.embedded:
+            found += [
+                (word.lower(),) for word in [*self.error.codes, *self.error.types] if _of_word(word) & self.topics
+            ]
+        hint = hints.prose(self.own_words) if self._hint else None
+        return found + ([tuple(hint.lower().split())] if hint else [])
 
     def _may_say(self) -> int:
         """What a sentence of this error may be about."""
         usual = ALWAYS | Topic.DOWN if self.status >= 500 else ALWAYS
         admitted = UNDER.get(self.status, usual)
-        if self.error.quoting:
+        if self.error.quoting or not self._believed:
             return admitted & HARMLESS
         if self.error.param and self.error.param.lower() not in _NO_MEMBER:
             return admitted & HARMLESS
@@ -296,6 +313,16 @@ ROWS: tuple[Row, ...] = (
 def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdict:
     """What an error under this status means, and the hint that goes with it."""
     facts = Facts(status, headers, error, now_wall)
+    verdict = _verdict(facts, headers, now_wall)
+    if RULES[verdict.kind].effect is Effect.NONE or not (said := facts.grounds()):
+        return verdict
+    otherwise = _verdict(Facts(status, headers, error, now_wall, believed=False), headers, now_wall)
+    if otherwise == verdict:
+        return verdict
+    return msgspec.structs.replace(verdict, grounds=tuple(said), otherwise=otherwise)
+
+
+def _verdict(facts: Facts, headers: Headers, now_wall: float) -> Verdict:
     kind = next(kind for holds, kind in ROWS if holds(facts))
     hint = None
     if kind is Kind.SERVER_ERROR:
@@ -305,7 +332,7 @@ def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdi
     return Verdict(
         kind,
         None if hint is None else min(hint, hints.HINT_MAX),
-        of_target=kind is Kind.QUOTA and (error.relayed or facts.named),
+        of_target=kind is Kind.QUOTA and (facts.error.relayed or facts.named),
     )
 
 

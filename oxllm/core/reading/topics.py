@@ -38,9 +38,9 @@ HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN
 """What marks nothing, and so may be read in words that could be the request's."""
 
 SENTENCES_MAX = 24
-WORDS_MAX = 64
+WORDS_MAX = 80
 """Of one sentence."""
-WORD_MAX = 4
+ENTRY_MAX = 4
 """Words of an entry."""
 
 _FILLERS = frozenset(lex.FILLERS.split())
@@ -98,7 +98,7 @@ def _quoted(match: re.Match[str]) -> str:
     word = match[0][1:-1]
     if not _MEMBER.fullmatch(word):
         return " ~ "
-    bits = _ENTRIES.get(" ".join(_normal(part) for part in _words(word.lower().replace("_", " "))), 0)
+    bits = _ENTRIES.get(_key_of(word.lower()), 0)
     return f" {word} " if bits and not bits & ~_HARMLESS_WORDS else " ~ "
 
 
@@ -126,8 +126,7 @@ KEPT = frozenset({"blocked", "loading", "used", "supported", "models", "deployme
 
 
 def _words(text: str) -> list[str]:
-    text = _NAME.sub(_named_word, text)
-    return [word for word in _WORD.findall(text)[:WORDS_MAX] if word not in _FILLERS]
+    return _WORD.findall(_NAME.sub(_named_word, text))[:WORDS_MAX]
 
 
 def _named_word(match: re.Match[str]) -> str:
@@ -144,11 +143,16 @@ def _normal(word: str) -> str:
     return stem(word)
 
 
+def _key_of(words: str) -> str:
+    """What an entry, or a name of a few words, is found by."""
+    return " ".join(_normal(word) for word in _words(words.replace("_", " ")) if word not in _FILLERS)
+
+
 def _dictionary() -> dict[str, int]:
     found: dict[str, int] = {}
     for bit, entries in lex.ENTRIES:
         for entry in entries.split(","):
-            key = " ".join(_normal(word) for word in _words(entry.strip().replace("_", " ")))
+            key = _key_of(entry)
             found[key] = found.get(key, 0) | bit
     return found
 
@@ -159,22 +163,32 @@ _STARTS = frozenset(key.partition(" ")[0] for key in _ENTRIES if " " in key)
 
 
 def _marks(text: str) -> list[int]:
-    """The bits of each word of a sentence in lower case; the longest entry counts, at its first word."""
-    stems = [_normal(word) for word in _words(text)]
+    """The bits of each word of a sentence in lower case that is no filler."""
+    return _parse(text)[2]
+
+
+def _parse(text: str) -> tuple[list[str], list[int], list[int], list[int]]:
+    """All words of a sentence; and for each that is no filler its place among them, its bits, and the place behind
+    the entry that begins with it. Of several entries the longest counts, at its first word."""
+    words = _words(text)
+    places = [at for at, word in enumerate(words) if word not in _FILLERS]
+    stems = [_normal(words[place]) for place in places]
     marks = [0] * len(stems)
+    ends = [place + 1 for place in places]
     at = 0
     while at < len(stems):
-        longest = min(WORD_MAX, len(stems) - at) if stems[at] in _STARTS else 1
+        longest = min(ENTRY_MAX, len(stems) - at) if stems[at] in _STARTS else 1
         for length in range(longest, 0, -1):
             bits = _ENTRIES.get(" ".join(stems[at : at + length]) if length > 1 else stems[at], 0)
             if bits:
                 marks[at] = bits
+                ends[at] = ends[at + length - 1]
                 at += length - 1
                 break
         at += 1
     if not text.isascii():
         marks += [bits for sign, bits in lex.SIGNS if sign in text]
-    return marks
+    return words, places, marks, ends
 
 
 def _near(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
@@ -304,3 +318,53 @@ RULES: Iterable[tuple[int, Rule]] = (
     (Topic.DOWN, _down),
     (Topic.NAMED, _named),
 )
+
+
+GROUNDS: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
+    Topic.QUOTA: (lex.OWING, ((lex.MONEY | lex.QUOTA, lex.GONE), (lex.MONEY, lex.NEEDED))),
+    Topic.RATE: (lex.PACE, ()),
+    Topic.KEY: (0, ((lex.KEY, lex.BAD),)),
+    Topic.BARRED: (0, ((lex.REGION | lex.ACCOUNT, lex.BARRED),)),
+    Topic.MODEL: (0, ((lex.MODEL, lex.ABSENT), (lex.MODEL, lex.WEAK))),
+    Topic.LOADING: (0, ((lex.MODEL, lex.LOADING),)),
+    Topic.DOWN: (0, ((lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT),)),
+}
+"""What a topic that leads to a mark rests on: an entry alone, or a noun and a verb."""
+
+
+def grounds(text: str, topics: int) -> list[tuple[str, ...]]:
+    """The words on which a message's being about `topics` rests: from each noun to its nearest verb on either side."""
+    for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
+        own = _HUMP.sub(" ", _own(sentence)).lower()
+        words, places, marks, ends = _parse(own)
+        if not _topics(marks, code=False) & topics:
+            continue
+        found: list[tuple[str, ...]] = []
+        masks = 0
+        for topic, (alone, pairs) in GROUNDS.items():
+            if topics & topic:
+                masks |= alone
+                found += _spans(words, places, marks[: len(places)], ends, alone, pairs)
+                for one, other in pairs:
+                    masks |= one | other
+        return found + [(sign,) for sign, bits in lex.SIGNS if bits & masks and sign in own]
+    return []
+
+
+def _spans(
+    words: list[str],
+    places: list[int],
+    marks: list[int],
+    ends: list[int],
+    alone: int,
+    pairs: tuple[tuple[int, int], ...],
+) -> list[tuple[str, ...]]:
+    found = [tuple(words[places[at] : ends[at]]) for at, bits in enumerate(marks) if bits & alone]
+    for one, other in pairs:
+        verbs = [at for at, bits in enumerate(marks) if bits & other]
+        for at, bits in enumerate(marks):
+            if bits & one:
+                before, behind = [verb for verb in verbs if verb <= at], [verb for verb in verbs if verb > at]
+                found += [tuple(words[places[verb] : ends[at]]) for verb in before[-1:]]
+                found += [tuple(words[places[at] : ends[verb]]) for verb in behind[:1]]
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.outcome import Kind, Outcome, classify, in_band
+from oxllm.core.body import RequestBody
+from oxllm.core.outcome import RULES, Kind, Outcome, classify, in_band
 from oxllm.core.reading.shapes import BODY_MAX, completed
-from tests.support.corpus import cases
+from tests.support.corpus import Case, cases
 
 NOW = 1_700_000_000.0
 PHRASES = [
@@ -157,3 +159,70 @@ def test_no_body_takes_long(name: str) -> None:
 def test_nothing_behind_the_first_64_kib_is_read() -> None:
     body = msgspec.json.encode({"error": {"request": "x" * BODY_MAX, "code": "insufficient_quota"}})
     assert classify(400, [], body, NOW).kind is Kind.CLIENT_ERROR
+
+
+WRAPPERS = [
+    "{}",
+    "Failed to parse message: {}",
+    "{} is no valid content",
+    "Error 17: {} (see the docs)",
+    "bad role {}!",
+]
+SPOKEN = [
+    "Your credit balance is too low to access the API",
+    "You exceeded your current quota, please check your plan and billing details.",
+    "Incorrect API key provided",
+    "The model gpt-9 doesn't exist",
+    "This organization has been disabled.",
+    "User location is not supported for the API use.",
+    "Rate limit reached. Please try again in 59m.",
+    "The model is currently loading",
+    "账户余额不足",
+    "Insufficient balance",
+    "Error - {'error': {'message': 'Insufficient balance', 'code': 'insufficient_quota'}}",
+]
+
+
+def unless_repeated(outcome: Outcome, request: bytes) -> Outcome:
+    """As the exchange does it."""
+    if outcome.otherwise is not None and RequestBody.parse(request).says(outcome.grounds):
+        return outcome.otherwise
+    return outcome
+
+
+def mark(outcome: Outcome) -> tuple[object, ...]:
+    return RULES[outcome.kind].effect, RULES[outcome.kind].breaker, outcome.retry_after, outcome.of_target
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("phrase", SPOKEN)
+@given(
+    status=st.sampled_from([400, 403, 409, 413, 415, 422, 429, 500, 503]),
+    ascii_only=st.booleans(),
+    shape=st.sampled_from(["openai", "flat", "detail", "string", "text"]),
+)
+def test_a_phrase_of_the_request_marks_nothing_even_if_nothing_shows_that_it_is_repeated(
+    wrapper: str, phrase: str, status: int, ascii_only: bool, shape: str
+) -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": f"say: {phrase}"}]}
+    data = json.dumps(request, ensure_ascii=ascii_only).encode()
+
+    def body(said: str) -> bytes:
+        message = wrapper.format(said)
+        shapes: dict[str, object] = {
+            "openai": {"error": {"message": message, "type": "invalid_request_error", "code": None}},
+            "flat": {"object": "error", "message": message, "code": status},
+            "detail": {"detail": message},
+            "string": {"error": message},
+        }
+        return message.encode() if shape == "text" else json.dumps(shapes[shape]).encode()
+
+    found = unless_repeated(classify(status, [], body(phrase), NOW), data)
+    assert mark(found) == mark(classify(status, [], body("hello"), NOW))
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if case.status >= 400], ids=lambda case: case.id)
+def test_a_provider_is_believed_by_those_who_did_not_say_it_themselves(case: Case) -> None:
+    request = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello, what is the weather?"}]})
+    found = classify(case.status, [], (case.body or "").encode(), NOW)
+    assert unless_repeated(found, request.encode()) is found

@@ -1,0 +1,77 @@
+"""Whether a request says something itself, however its JSON is written."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxllm.core.echo import LOOKS_MAX, PIECE, says
+
+RUN = ("credit", "balance", "is", "too", "low")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "credit balance is too low",
+        "Your CREDIT Balance is too low to go on",
+        "credit-balance_is: too\nlow",
+        "credit  \t\n balance\r\n\r\nis 'too' \"low\"",
+        "credit\u00a0balance"[:6] + "\n\nbalance is (too) low",
+        "creditBalanceIsTooLow",
+    ],
+)
+def test_a_run_is_found_in_any_case_and_with_anything_but_letters_between(text: str) -> None:
+    assert says(json.dumps({"content": text}).encode(), RUN)
+
+
+@pytest.mark.parametrize("text", ["", "credit", "credit balance is very low", "balance credit is too low", "too low"])
+def test_other_words_are_no_run(text: str) -> None:
+    assert not says(json.dumps(text).encode(), RUN)
+
+
+@pytest.mark.parametrize(
+    "written", ["doesn't have any credits", "does not have any credits", "doesn\u2019t have any credits"]
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_contraction_is_the_same(written: str, ascii_only: bool) -> None:
+    data = json.dumps(written, ensure_ascii=ascii_only).encode()
+    assert says(data, ("does", "not", "have", "any", "credits"))
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_signs_are_found_raw_and_escaped(ascii_only: bool) -> None:
+    assert says(json.dumps("您的账户余额不足", ensure_ascii=ascii_only).encode(), ("余额不足",))
+
+
+def test_a_name_inside_a_run_may_be_anything() -> None:
+    assert says(b'"the model gpt-4o-mini does not exist"', ("model", "~", "does", "not", "exist"))
+    assert says(b'"quota exceeded"', ("~", "quota", "exceeded", "~"))
+    assert not says(b'"anything"', ("~", "gt"))
+
+
+def test_letters_that_are_hidden_in_escapes_are_taken_for_a_find() -> None:
+    assert says(b'"cr\\u0065dit balance is too low"', RUN)
+
+
+@given(st.integers(0, PIECE + 50), st.integers(0, 2000))
+def test_a_run_is_found_wherever_pieces_end(before: int, behind: int) -> None:
+    assert says(b"x" * before + b"credit balance is too low" + b"y" * behind, RUN)
+
+
+@pytest.mark.parametrize(
+    "data", [b"credit " * 1_200_000, b"credit balance is too " * 380_000, b"x" * 8_400_000, b"\\u00e9" * 1_400_000]
+)
+def test_a_request_of_megabytes_takes_no_time(data: bytes) -> None:
+    start = time.process_time()
+    says(data, RUN)
+    assert time.process_time() - start < 0.5
+
+
+def test_what_begins_it_too_often_is_taken_for_a_find() -> None:
+    assert says(b"credit " * (LOOKS_MAX + 1), RUN)
+    assert not says(b"credit " * 100, RUN)
