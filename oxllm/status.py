@@ -54,6 +54,8 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     max_in_flight: int | None = None
     attempts: int = 0
     successes: int = 0
+    retries: int = 0
+    """First tries of a pair at one target: failures that a second try was to make good."""
     failures: dict[str, int] = {}
     """By whom to blame."""
     ttft_p50: float | None = None

@@ -163,7 +163,7 @@ def _providers(status: Status, rates: Rates) -> tuple[tuple[Column, ...], list[R
 
 
 def _provider_cells(provider: ProviderStatus, state: str) -> tuple[str, ...]:
-    ended = provider.successes + sum(provider.failures.values())
+    ended = provider.successes + _failures(provider)
     limit = f"/{provider.max_in_flight}" if provider.max_in_flight else ""
     return (
         printable(provider.name),
@@ -182,9 +182,14 @@ def _provider_rates(provider: ProviderStatus, before: ProviderStatus | None, ela
         return ("-", "-", "-")
     return (
         _rate(provider.attempts, before.attempts, elapsed),
-        _rate(sum(provider.failures.values()), sum(before.failures.values()), elapsed),
+        _rate(_failures(provider), _failures(before), elapsed),
         _rate(_tokens(provider), _tokens(before), elapsed),
     )
+
+
+def _failures(provider: ProviderStatus) -> int:
+    """Also those that a second try at the same target made good."""
+    return sum(provider.failures.values()) + provider.retries
 
 
 def _tokens(provider: ProviderStatus) -> int:

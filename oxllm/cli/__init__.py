@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -22,6 +26,10 @@ TYPED = "oxllm.typed"
 """Key of a click context's `meta`: the words of the command line."""
 
 
+JSON_LOG = "oxllm.json_log"
+"""Another one: every line on stderr is to be JSON."""
+
+
 class Commands(click.Group):
     """A group whose commands are modules."""
 
@@ -31,8 +39,25 @@ class Commands(click.Group):
         """Keep the words as they were typed: a message may propose to type them with a choice."""
         typed = list(args)
         context = super().make_context(info_name, args, parent, **extra)
-        context.meta[TYPED] = typed
+        context.meta[TYPED], context.meta[JSON_LOG] = typed, _wants_json_log(typed)
         return context
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
+        """Run. Where the log is to be JSON, what ends the command early is said in JSON, too."""
+        words = list(sys.argv[1:] if args is None else args)
+        if not _wants_json_log(words):
+            return super().main(words, *rest, **more)
+        try:
+            code = super().main(words, *rest, **{**more, "standalone_mode": False})
+        except click.ClickException as error:
+            from oxllm.cli.report import json_line
+
+            with contextlib.suppress(OSError):
+                click.echo(json_line("error", error.format_message()), err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -54,6 +79,11 @@ class Commands(click.Group):
         command = import_module(f"oxllm.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
+
+
+def _wants_json_log(words: Sequence[str]) -> bool:
+    """Is `--log-format json` among them? Looked for before they are parsed, since they may be wrong."""
+    return "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
 
 
 @click.group(

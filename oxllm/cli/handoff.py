@@ -5,6 +5,7 @@ The Plan holds keys, so it travels in an anonymous file and never in argv or the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -27,8 +28,9 @@ def become_gateway(plan: plans.Plan, log_format: str) -> NoReturn:
         # What a Ctrl-C would find is Python starting, which shows a traceback; the gateway's first line lets it in.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(heap.environment(dict(os.environ)))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # a full disk is no reason not to serve
+            stream.flush()
     command = [sys.executable, "-P", "-m", "oxllm.gateway", "--plan-fd", str(fd), "--log-format", log_format]
     os.execve(sys.executable, command, os.environ)  # noqa: S606 - a shell is what it does without
 

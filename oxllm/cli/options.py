@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -44,7 +45,8 @@ class Failure(click.ClickException):
 
     def show(self, file: object = None) -> None:
         """Print it."""
-        click.echo(f"oxllm: {self.message}", err=True)
+        with contextlib.suppress(OSError):  # a full disk
+            click.echo(f"oxllm: {self.message}", err=True)
 
 
 class NotRunning(Failure):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import click
 
+from oxllm.cli.completing import provider_argument
 from oxllm.cli.options import Failure, gateway_options
 
 
@@ -17,6 +19,13 @@ def command() -> None:
 
     Exit: 0, 1 when there is no such provider, 3 when no gateway is running.
     """
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|d)?", value) if value is not None else None
+    if value is not None and (found is None or not 0 < float(found[1]) < 1e6):
+        raise click.BadParameter(f"{value!r} is no time: write 90s, 10m or 2h", ctx, param)
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2] or "s"] if found else None
 
 
 @command.command(name="list")
@@ -54,22 +63,41 @@ def _print(answer: dict[str, Any]) -> None:
     show("".join(f"{line}\n" for line in grid(titles, rows, columns(), paint)))
 
 
+@command.command()
+@gateway_options
+@click.option("--for", "for_", metavar="TIME", callback=_duration, help="Bring it back after 90s, 10m or 2h.")
+@provider_argument
+def offline(url: str | None, port: int | None, for_: float | None, name: str) -> None:
+    """Send it no more requests; what it is serving is finished."""
+    from oxllm.words import duration
+
+    _ask(url, port, name, "offline" if for_ is None else f"offline?for={for_:g}")
+    click.echo(f"{name} is offline" + ("" if for_ is None else f" for {duration(for_)}"))
+
+
+def _ask(url: str | None, port: int | None, name: str, what: str) -> None:
+    from oxllm.cli.client import call, error_message, greet
+    from oxllm.cli.find import find
+
+    gateway = find(url, port)
+    greet(gateway)
+    response = call(gateway, "POST", f"/admin/providers/{quote(name, safe='')}/{what}")
+    if response.status_code != 200:
+        raise Failure(error_message(response))
+    for warning in response.json().get("warnings") or []:
+        click.echo(f"warning: {warning}", err=True)
+
+
 def _verb(verb: str, summary: str, done: str) -> Callable[..., None]:
     @command.command(name=verb, help=summary)
     @gateway_options
-    @click.argument("name")
+    @provider_argument
     def act(url: str | None, port: int | None, name: str) -> None:
-        from oxllm.cli.client import call, error_message
-        from oxllm.cli.find import find
-
-        response = call(find(url, port), "POST", f"/admin/providers/{quote(name, safe='')}/{verb}")
-        if response.status_code != 200:
-            raise Failure(error_message(response))
+        _ask(url, port, name, verb)
         click.echo(f"{name} {done}")
 
     return act
 
 
-offline = _verb("offline", "Send it no more requests; what it is serving is finished.", "is offline")
 online = _verb("online", "End `offline`.", "is online")
 reset = _verb("reset", "Close its breaker; forget its cooldowns and marks.", "is reset")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections.abc import Iterable, Iterator
 
 import click
 
+from oxllm.cli import JSON_LOG
 from oxllm.config.problem import Problem
 from oxllm.words import text_width
 
@@ -14,17 +16,43 @@ WIDTH = 80
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
+def say(line: str, kind: str = "error") -> None:
+    """A line on stderr; one of JSON where the log is to be JSON. That of a full disk is lost, and nothing else."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.meta.get(JSON_LOG):
+        line = json_line(kind, click.unstyle(line))
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
+
+
+def json_line(kind: str, message: str) -> str:
+    """As the gateway logs an event."""
+    import json
+    import time
+
+    return json.dumps({"time": time.time(), "event": kind, "message": message})
+
+
 def print_problems(problems: Iterable[Problem]) -> None:
     """Each finding on stderr: `file:line: severity: key`, what is wrong, the line, and what to write instead."""
+    context = click.get_current_context(silent=True)
+    as_json = context is not None and context.meta.get(JSON_LOG)
     for problem in problems:
-        severity = click.style(problem.severity, fg=_COLOURS[problem.severity], bold=True)
-        head = f"{problem.place}: {severity}:"
-        click.echo(f"{head} {problem.key}" if problem.key else head, err=True)
-        click.echo(indented(problem.message), err=True)
-        for line in _excerpt(problem):
-            click.echo(line, err=True)
-        if problem.help:
-            click.echo(indented(f"help: {problem.help}"), err=True)
+        if as_json:
+            say(str(problem), problem.severity)
+        else:
+            _print(problem)
+
+
+def _print(problem: Problem) -> None:
+    severity = click.style(problem.severity, fg=_COLOURS[problem.severity], bold=True)
+    head = f"{problem.place}: {severity}:"
+    say(f"{head} {problem.key}" if problem.key else head)
+    say(indented(problem.message))
+    for line in _excerpt(problem):
+        say(line)
+    if problem.help:
+        say(indented(f"help: {problem.help}"))
 
 
 def _excerpt(problem: Problem) -> Iterator[str]:

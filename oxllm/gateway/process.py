@@ -7,6 +7,7 @@ which therefore imports nothing but the stdlib, httptools, msgspec and oxllm's o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -58,9 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         new_loop = loop_maker(os.environ.get("OXLLM_SOCKETS", ""))
         sockets = systemd.sockets() or listen(plan.server)
     except (plans.PlanError, BindError, ValueError) as error:
-        sys.stderr.write(f"oxllm: {error}\n")
+        _complain(str(error), options.get("log-format") == "json")
         return 1
     return _run(new_loop(), plan, sockets, json_log=options.get("log-format") == "json")
+
+
+def _complain(message: str, as_json: bool) -> None:
+    """Why it does not start. A full disk is no reason to say it in a traceback."""
+    event = {"time": time.time(), "event": "error", "message": message}
+    line = msgspec.json.encode(event).decode() if as_json else f"oxllm: {message}"
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def _options(argv: Sequence[str]) -> dict[str, str]:

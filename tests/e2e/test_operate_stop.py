@@ -199,3 +199,16 @@ def test_stop_now_cuts_and_ends_it(scene: Scene) -> None:
     done = subprocess.run(command, capture_output=True, env=env, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout) == (0, f"stopped (process {scene.gateway.pid})\n")
     assert everything(sock).startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is a full disk, which Linux has")
+def test_a_full_disk_behind_stderr_keeps_nobody_from_serving(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(config({"alpha": "http://127.0.0.1:9"}, {"smart": ["alpha"]}))
+    env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    command = [str(Path(sys.executable).with_name("oxllm")), "serve", "-c", "config.toml"]
+    with open("/dev/full", "w") as full, subprocess.Popen(command, cwd=tmp_path, env=env, stderr=full) as serving:
+        assert eventually(lambda: bool(runfile.read_all(str(tmp_path / "run" / "oxllm"))), 15)
+        (run,) = runfile.read_all(str(tmp_path / "run" / "oxllm"))
+        assert accepts(run.port)
+        serving.terminate()
+        assert serving.wait(10) == 0

@@ -33,6 +33,20 @@ def maker() -> Any:
 # The packages.
 
 
+def test_the_lowest_releases_are_the_floors() -> None:
+    floors = dict(each.split(">=") for each in PROJECT["project"]["dependencies"])
+    lines = (ROOT / "tests" / "lowest.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert {name: _padded(version) for name, version in floors.items()} == {
+        name: _padded(version) for name, version in pins.items()
+    }
+
+
+def _padded(version: str) -> tuple[int, ...]:
+    parts = [int(part) for part in version.split(".")]
+    return (*parts, *[0] * (3 - len(parts)))
+
+
 def test_there_is_one_version() -> None:
     kubernetes = (ROOT / "contrib" / "kubernetes.yaml").read_text(encoding="utf-8")
     assert PROJECT["project"]["version"] == __version__

@@ -256,3 +256,8 @@ def test_what_always_stays_fits_in_60_columns_with_the_shortest_texts() -> None:
     for columns in (PROVIDERS, MODELS):
         stay = [column for column in columns if not column.leaves]
         assert sum(max(8, len(column.title)) + 2 for column in stay) <= 64
+
+
+def test_a_first_try_that_a_second_made_good_is_a_failure_all_the_same() -> None:
+    provider = ProviderStatus("alpha", attempts=4, successes=3, retries=1)
+    assert " 75.0 %" in table(Status("0", 1, 1.0, providers=(provider,)))

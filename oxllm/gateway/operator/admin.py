@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from oxllm.core.errors import ApiError, api_error
@@ -10,8 +12,10 @@ from oxllm.gateway.client.request import Request
 from oxllm.gateway.life import Life
 from oxllm.gateway.observe import metrics
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.records import RING, Record
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.gateway.operator import explain, status
+from oxllm.gateway.operator.overrides import FOR_MAX, Overrides
 from oxllm.gateway.reload import Reloader, Result
 from oxllm.gateway.runtime import Runtime
 from oxllm.table import table
@@ -36,13 +40,14 @@ _json = msgspec.json.Encoder(enc_hook=str)
 class Admin:
     """Serves the operator routes of one process."""
 
-    __slots__ = ("_life", "_log", "_runtime", "_vitals", "_warned", "reloader")
+    __slots__ = ("_life", "_log", "_overrides", "_runtime", "_vitals", "_warned", "reloader")
 
     def __init__(self, vitals: Vitals, runtime: Runtime, life: Life, log: Log) -> None:
         self._vitals = vitals
         self._runtime = runtime
         self._life = life
         self._log = log
+        self._overrides = Overrides(runtime.loop, runtime, log)
         self._warned: dict[str, float] = {}
         self.reloader: Reloader | None = None
         """Set once the process can reload."""
@@ -128,25 +133,67 @@ class Admin:
         else:
             _not_found(request, f"no request {wanted[:200]!r} among the last {records.maxlen}")
 
+    def _requests(self, request: Request) -> None:
+        """The last requests, the oldest first: `failed=1`, `model=M`, `limit=N`, `after=ID`."""
+        query = dict(part.partition(b"=")[::2] for part in request.query.split(b"&"))
+        chosen: list[Record] = []
+        limit = int(given) if (given := query.get(b"limit", b"")).isdigit() else RING
+        model, after = unescape(query.get(b"model", b"")), unescape(query.get(b"after", b""))
+        for record in reversed(self._runtime.journal.records):
+            if len(chosen) >= limit or record.id == after:
+                break
+            if (model and record.model != model) or (b"failed" in query and record.error is None):
+                continue
+            chosen.append(record)
+        request.respond(200, JSON, _json.encode({"requests": chosen[::-1]}))
+
     def _override(self, request: Request, name: str, verb: str) -> None:
         router = self._runtime.generation.router
-        act = {"offline": router.offline, "online": router.online, "reset": router.reset}.get(verb)
+        act = _OVERRIDES.get(verb)
         if act is None:
             _not_found(request, f"a provider can be set offline, online or reset, not {verb[:200]!r}")
-        elif act(name):
+            return
+        try:
+            seconds = _seconds(request)
+        except ValueError:
+            error = api_error(400, f"`for` takes seconds, over 0 and at most {FOR_MAX:.0f}", param="for")
+            request.respond(error.status, error.headers(), error.body())
+            return
+        if act(self._overrides, name, seconds):
             state = router.providers[name].breaker.state(self._runtime.now())
-            self._log.event("operator", f"{name} {verb}")
-            request.respond(200, JSON, _json.encode({"name": name, "state": state.value}))
+            answer: dict[str, object] = {"name": name, "state": state.value}
+            if verb == "offline" and (unserved := self._overrides.unserved(name)):
+                answer["warnings"] = unserved
+            request.respond(200, JSON, _json.encode(answer))
         else:
             close = router.similar_providers(name)
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
             _not_found(request, f"there is no provider {name[:200]!r}{hint}")
 
 
+_OVERRIDES: dict[str, Callable[[Overrides, str, float | None], bool]] = {
+    "offline": Overrides.offline,
+    "online": lambda overrides, name, _: overrides.online(name),
+    "reset": lambda overrides, name, _: overrides.reset(name),
+}
+
+
+def _seconds(request: Request) -> float | None:
+    """`for=SECONDS` of the query. Raises ValueError."""
+    given = next((part[4:] for part in request.query.split(b"&") if part.startswith(b"for=")), None)
+    if given is None:
+        return None
+    seconds = float(given)
+    if not 0 < seconds <= FOR_MAX:
+        raise ValueError
+    return seconds
+
+
 _ROUTES = {
     b"/health": Admin._health,
     b"/status": Admin._status,
     b"/metrics": Admin._metrics,
+    b"/requests": Admin._requests,
     RELOAD: Admin._reload,
 }
 _PREFIXES = (EXPLAIN, PROVIDERS)

@@ -57,6 +57,7 @@ def _provider(shot: ProviderSnapshot) -> ProviderStatus:
         max_in_flight=shot.max_in_flight,
         attempts=totals.attempts,
         successes=totals.successes,
+        retries=totals.retries,
         failures={cause.value: count for cause, count in totals.failures.items() if count},
         ttft_p50=totals.ttft.quantile(0.5),
         ttft_p99=totals.ttft.quantile(0.99),

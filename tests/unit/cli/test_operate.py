@@ -149,13 +149,27 @@ def test_providers_are_listed_with_their_state_and_its_reason(run: Run, http: re
 
 @pytest.mark.parametrize("verb", ["offline", "online", "reset"])
 def test_an_override_is_asked_for_by_its_name(run: Run, http: respx.MockRouter, verb: str) -> None:
+    http.get(f"{URL}/health").respond(headers=OURS)
     route = http.post(f"{URL}/admin/providers/a%2Fb%20%C3%BC/{verb}").respond(headers=OURS, json={})
     result = run("provider", verb, "a/b ü", "-p", "9001")
     assert (result.exit_code, result.stdout) == (0, f"a/b ü is {verb}\n")
     assert route.calls.last.request.url.raw_path == f"/admin/providers/a%2Fb%20%C3%BC/{verb}".encode()
 
 
+def test_offline_for_a_time_says_so_and_passes_warnings_on(run: Run, http: respx.MockRouter) -> None:
+    http.get(f"{URL}/health").respond(headers=OURS)
+    answer = {"warnings": ["no target of smart is left: a/m offline"]}
+    route = http.post(f"{URL}/admin/providers/a/offline", params={"for": "600"}).respond(headers=OURS, json=answer)
+    result = run("provider", "offline", "a", "--for", "10m", "-p", "9001")
+    assert (result.exit_code, result.stdout) == (0, "a is offline for 10 min\n")
+    assert result.stderr == "warning: no target of smart is left: a/m offline\n"
+    assert route.called
+    for wrong in ("0", "soon", "-1m", "1w"):
+        assert run("provider", "offline", "a", "--for", wrong, "-p", "9001").exit_code == 2
+
+
 def test_an_unknown_provider_exits_1(run: Run, http: respx.MockRouter) -> None:
+    http.get(f"{URL}/health").respond(headers=OURS)
     http.post(f"{URL}/admin/providers/x/reset").respond(
         404, headers=OURS, json={"error": {"message": "no provider 'x'"}}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -96,6 +97,24 @@ def test_a_missing_file_is_not_served(run: Run, execve: list[Executed]) -> None:
     result = run("serve", "-c", "nowhere.toml")
     assert (result.exit_code, execve) == (1, [])
     assert result.stderr == "oxllm: nowhere.toml (from --config) does not exist\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--nope",), 2, "No such option"),
+        (("-c", "none.toml"), 1, "none.toml (from --config) does not exist"),
+        (("-c", "bad.toml"), 1, "bad.toml:1: error: serve: is not a key that oxllm knows"),
+    ],
+)
+def test_every_line_on_stderr_is_json_where_the_log_is(run: Run, words: tuple[str, ...], code: int, said: str) -> None:
+    Path("bad.toml").write_text("serve = 1\n" + CONFIG.replace('"${ALPHA_KEY}"', '"sk-hush"'))
+    result = run("serve", "--log-format", "json", *words)
+    assert result.exit_code == code
+    events = [json.loads(line) for line in result.stderr.splitlines()]
+    assert events
+    assert all(set(event) == {"time", "event", "message"} for event in events)
+    assert any(said in event["message"] for event in events)
 
 
 def test_on_windows_it_says_to_use_wsl(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

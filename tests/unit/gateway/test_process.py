@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from oxllm import plan as plans
@@ -177,6 +178,12 @@ def test_the_run_file_of_a_wildcard_names_an_address_to_connect_to(
         assert (found.host, found.port, found.admin_token) == ("127.0.0.1", sock.getsockname()[1], "hush")
         written.remove()
     assert runfile.read_all(str(tmp_path)) == []
+
+
+def test_why_it_does_not_start_is_json_where_the_log_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert process.main(["--plan-fd", "999", "--log-format", "json"]) == 1
+    event = msgspec.json.decode(capsys.readouterr().err)
+    assert (event["event"], "--plan-fd 999 is not readable" in event["message"]) == ("error", True)
 
 
 def test_without_a_place_for_the_run_file_it_serves_and_logs_that(

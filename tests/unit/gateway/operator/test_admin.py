@@ -163,6 +163,68 @@ def test_a_provider_is_taken_out_and_put_back() -> None:
         assert "operator: alpha offline" in house.log_text()
 
 
+def test_a_provider_comes_back_when_its_time_is_over() -> None:
+    with House() as house:
+        assert house.ask("POST", "/admin/providers/alpha/offline?for=600").status == 200
+        house.advance(599)
+        assert state(house, "alpha") == "offline"
+        house.advance(2)
+        assert state(house, "alpha") == "closed"
+        assert "operator: alpha offline for 600 s" in house.log_text()
+        assert "operator: alpha online" in house.log_text()
+
+
+def test_the_last_word_about_a_provider_counts() -> None:
+    with House() as house:
+        house.ask("POST", "/admin/providers/alpha/offline?for=10")
+        house.ask("POST", "/admin/providers/alpha/offline")
+        house.advance(20)
+        assert state(house, "alpha") == "offline", "for good"
+        house.ask("POST", "/admin/providers/alpha/offline?for=10")
+        house.ask("POST", "/admin/providers/alpha/online")
+        house.ask("POST", "/admin/providers/alpha/offline")
+        house.advance(20)
+        assert state(house, "alpha") == "offline"
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "nan", "inf", "x", "", "1e99"])
+def test_a_time_that_is_none_changes_nothing(given: str) -> None:
+    with House() as house:
+        reply = house.ask("POST", f"/admin/providers/alpha/offline?for={given}")
+        assert (reply.status, reply.json()["error"]["param"]) == (400, "for")
+        assert state(house, "alpha") == "closed"
+
+
+def test_who_takes_the_last_target_of_a_model_is_warned() -> None:
+    with House() as house:
+        assert "warnings" not in house.ask("POST", "/admin/providers/alpha/offline").json()
+        assert house.ask("POST", "/admin/providers/beta/offline").json()["warnings"] == [
+            "no target of smart is left: alpha/m offline, beta/m offline"
+        ]
+
+
+def test_the_last_requests_are_listed_the_newest_last() -> None:
+    with House() as house:
+        ids = []
+        healthy = house.providers["alpha"].replies
+        for number in range(3):
+            house.providers["alpha"].replies = [answer(b"{}", 400)] if number == 1 else healthy
+            client = house.chat()
+            house.advance(1)
+            ids.append(client.response.headers["x-request-id"])
+
+        def listed(query: str) -> list[str]:
+            return [record["id"] for record in house.get(f"/requests?{query}").json()["requests"]]
+
+        assert listed("") == ids
+        assert listed("limit=1") == ids[-1:]
+        assert listed("limit=0") == []
+        assert listed(f"after={ids[0]}") == ids[1:]
+        assert listed("failed=1") == ids[1:2]
+        assert listed("model=other") == []
+        assert listed("limit=x") == ids
+
+
 def test_reset_forgets_failures_and_marks() -> None:
     with House() as house:
         house.providers["alpha"].replies = [answer(b"{}", 401)]

@@ -1,0 +1,75 @@
+"""What an operator has said about providers: out, for how long, and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from oxllm.core.cooldown import Skip
+from oxllm.gateway.observe.log import Log
+from oxllm.gateway.runtime import Runtime
+
+FOR_MAX = 30 * 86400.0
+"""Seconds: who wants a provider out for longer takes it out of the config."""
+
+
+class Overrides:
+    """Acts on the providers of the running config."""
+
+    __slots__ = ("_log", "_loop", "_returns", "_runtime")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, runtime: Runtime, log: Log) -> None:
+        self._loop = loop
+        self._runtime = runtime
+        self._log = log
+        self._returns: dict[str, asyncio.TimerHandle] = {}
+        """Provider -> what brings it back."""
+
+    def offline(self, name: str, seconds: float | None = None) -> bool:
+        """Send it no more requests, until `online` or for so long. False: no such provider."""
+        if not self._runtime.generation.router.offline(name):
+            return False
+        self._forget(name)
+        if seconds is not None:
+            self._returns[name] = self._loop.call_later(seconds, self._return, name)
+        self._log.event("operator", f"{name} offline" if seconds is None else f"{name} offline for {seconds:g} s")
+        return True
+
+    def online(self, name: str) -> bool:
+        """Undo it. False: no such provider."""
+        self._forget(name)
+        if not self._runtime.generation.router.online(name):
+            return False
+        self._log.event("operator", f"{name} online")
+        return True
+
+    def reset(self, name: str) -> bool:
+        """Forget its failures and marks. False: no such provider."""
+        if not self._runtime.generation.router.reset(name):
+            return False
+        self._log.event("operator", f"{name} reset")
+        return True
+
+    def unserved(self, name: str) -> Sequence[str]:
+        """The virtual models with targets at a provider that no target can serve now, and why not."""
+        generation, now = self._runtime.generation, self._runtime.now()
+        found = []
+        for model in generation.plan.virtual_models:
+            if not any(target.provider == name for target in model.targets):
+                continue
+            route = generation.router.resolve(model.name)
+            targets = [candidate.state for candidate in route.candidates] if route is not None else []
+            skips = {f"{t.provider.name}/{t.model}": generation.router.skip(t, now) for t in targets}
+            if all(skip not in (None, Skip.PROBING, Skip.FULL) for skip in skips.values()):
+                why = ", ".join(f"{target} {skip.value}" for target, skip in skips.items() if skip is not None)
+                found.append(f"no target of {model.name} is left: {why}")
+        return found
+
+    def _forget(self, name: str) -> None:
+        handle = self._returns.pop(name, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _return(self, name: str) -> None:
+        self._returns.pop(name, None)
+        self.online(name)
