@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,11 @@ ENDLESS_S = 4 * 3600.0
 EXPLAINED_S = 600.0
 """How far ahead --explain and --fate look when --for says nothing."""
 
+AGAINST_PORT = 9000
+"""Of the first provider, when a gateway has to be told of it."""
 EXIT = {"passed": 0, "failed": 1, "not tested": 4}
 """Verdict of a rehearsal -> exit code; 2 is for what was asked wrongly."""
-_REHEARSING = ("models", "rps", "streams", "speed", "report", "junit", "as_json", "grade")
+_REHEARSING = ("models", "rps", "streams", "speed", "report", "beside", "junit", "as_json", "grade")
 _SERVING = ("tls", "write_config", "force", "host", "port")
 """Parameters that are for one kind of run only."""
 
@@ -95,6 +98,12 @@ class Duration(_Seconds):
     help="Rehearse a gateway config: its providers simulated, the real gateway, a load, a report card.",
 )
 @click.option(
+    "--against",
+    metavar="URL",
+    help="The same for any gateway: its base URL with /v1. It has to know the providers, on ports 9000 and up.",
+)
+@click.option("--key-env", metavar="NAME", help="With --against: the variable that holds the key for it.")
+@click.option(
     "--model",
     "models",
     multiple=True,
@@ -111,6 +120,12 @@ class Duration(_Seconds):
 )
 @click.option("--pace", "speed", default="fast", show_default=True, help="How fast rehearsed providers answer.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
+@click.option(
+    "--beside",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="JSON",
+    help="Print the card beside that of another run, as --json wrote it.",
+)
 @click.option(
     "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict as JUnit XML, for CI."
 )
@@ -136,11 +151,14 @@ def sim_command(
     write_config: Path | None,
     force: bool,
     config: Path | None,
+    against: str | None,
+    key_env: str | None,
     models: tuple[str, ...],
     rps: float,
     streams: int,
     speed: str,
     report: Path | None,
+    beside: Path | None,
     junit: Path | None,
     as_json: bool,
     grade: tuple[str, ...],
@@ -155,19 +173,19 @@ def sim_command(
         with _usage():
             seed, provider, key = show.coordinate(fate)
     seed = random.randrange(10_000) if seed is None else seed
-    if config is not None:
+    if config is not None or against is not None:
         from oxllm.sim.rehearsal import command as rehearsal
 
         asked = rehearsal.Request(
             config, chaos or "rough", scene, exhibit, blackout, seed, chosen, duration or 60.0, rps, streams / 100,
-            speed, grade, models,
+            speed, grade, models, against, _key(key_env), port or (AGAINST_PORT if against is not None else 0),
         )  # fmt: skip
         if provider:
             click.echo(rehearsal.fate(asked, provider, key))
         elif explain:
             click.echo(rehearsal.timetable(asked))
         else:
-            sys.exit(_rehearse(asked, report, junit, as_json))
+            sys.exit(_rehearse(asked, report, beside, junit, as_json))
         return
     with _usage():
         scenario = _scenario(chaos, scene, exhibit, blackout, seed, chosen, duration or ENDLESS_S)
@@ -186,43 +204,76 @@ def sim_command(
         runner.run_until_done()
 
 
-def _rehearse(asked: Request, report: Path | None, junit: Path | None, as_json: bool) -> int:
+def _key(variable: str | None) -> str | None:
+    """The key that a variable holds. Raises UsageError."""
+    if variable is not None and not os.environ.get(variable):
+        raise click.UsageError(f"--key-env {variable}: the environment variable is not set")
+    return os.environ[variable] if variable is not None else None
+
+
+def _rehearse(asked: Request, report: Path | None, beside: Path | None, junit: Path | None, as_json: bool) -> int:
     """Rehearse, tell the card, and return the exit code of its verdict."""
     from oxllm.sim.page.page import page
     from oxllm.sim.rehearsal import command
     from oxllm.sim.rehearsal import report as reports
     from oxllm.sim.rehearsal.junit import junit as xml
 
+    other = None if beside is None else reports.read(beside)
     run, rules, replay = command.rehearsal(asked, to_stderr=as_json)
     if report is not None:
         report.write_text(page(run, replay), encoding="utf-8")
     if junit is not None:
         junit.write_text(xml(run.card, rules, run.duration, replay), encoding="utf-8")
-    click.echo(reports.as_json(run.card, run.duration, replay) if as_json else reports.text(run.card, replay))
+    if as_json:
+        click.echo(reports.as_json(run.card, run.duration, replay))
+    elif other is not None:
+        click.echo(reports.beside(run.card, replay, *other))
+    else:
+        click.echo(reports.text(run.card, replay))
     return EXIT[run.card.verdict.value]
 
 
 def _check(context: click.Context) -> None:
     """Options that contradict each other or would do nothing, and files that cannot be written. Raises UsageError."""
     asked = context.params
+    rehearses = asked["config"] is not None or asked["against"] is not None
     if sum(asked[name] is not None for name in ("chaos", "scene", "exhibit")) > 1:
         raise click.UsageError("--chaos, --scene and --exhibit are three different runs; give one of them")
-    if asked["blackout"] and asked["chaos"] is None and (asked["config"] is None or asked["scene"] is not None):
+    if asked["blackout"] and asked["chaos"] is None and (not rehearses or asked["scene"] or asked["exhibit"]):
         raise click.UsageError("--blackout lifts a rule of --chaos; give --chaos too")
     if asked["fate"] is not None and asked["seed"] is not None:
         raise click.UsageError("--fate names a seed itself; leave out --seed")
-    useless = _REHEARSING if asked["config"] is None else _SERVING
-    given = [name for name in useless if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    if given:
-        options = ", ".join(param.opts[0] for param in context.command.params if param.name in given)
-        if asked["config"] is None:
-            raise click.UsageError(f"{options}: only for a rehearsal; give --rehearse CONFIG too")
-        raise click.UsageError(f"--rehearse listens on ports of its own; leave out {options}")
+    _check_against(asked)
+    _check_useless(context, rehearses)
     if asked["fate"] is None and not asked["explain"]:
         for file in filter(None, (asked["report"], asked["junit"])):
             _check_writable(file)
         if asked["write_config"] is not None:
             _check_new(asked["write_config"], asked["force"])
+
+
+def _check_against(asked: Mapping[str, object]) -> None:
+    """What belongs to a gateway that is not ours. Raises UsageError."""
+    if asked["config"] is not None and asked["against"] is not None:
+        raise click.UsageError("--rehearse starts a gateway, --against asks one that is there; give one of them")
+    if asked["against"] is not None and not asked["models"]:
+        raise click.UsageError("--against: give --model NAME, a model that this gateway serves from the providers")
+    if asked["key_env"] is not None and asked["against"] is None:
+        raise click.UsageError("--key-env: only for --against URL")
+
+
+def _check_useless(context: click.Context, rehearses: bool) -> None:
+    """Options that are for the other kind of run. Raises UsageError."""
+    useless = set(_SERVING if rehearses else _REHEARSING)
+    if context.params["against"] is not None:
+        useless.discard("port")
+    given = [name for name in useless if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if not given:
+        return
+    options = ", ".join(param.opts[0] for param in context.command.params if param.name in given)
+    if not rehearses:
+        raise click.UsageError(f"{options}: only for a rehearsal; give --rehearse CONFIG too")
+    raise click.UsageError(f"--rehearse listens on ports of its own; leave out {options}")
 
 
 def _check_new(file: Path, force: bool) -> None:

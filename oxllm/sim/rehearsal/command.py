@@ -10,15 +10,16 @@ from pathlib import Path
 import click
 import msgspec
 
-from oxllm.plan import Plan
+from oxllm.plan import Plan, Provider, Target, VirtualModel
 from oxllm.sim.provider import pace
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal import expect, gateway
+from oxllm.sim.rehearsal.external import External
 from oxllm.sim.rehearsal.gateway import ConfigError, Gateway, Route
 from oxllm.sim.rehearsal.load import Load
 from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.replay import Replay
-from oxllm.sim.rehearsal.run import Run, rehearse
+from oxllm.sim.rehearsal.run import Front, Run, rehearse
 from oxllm.sim.script import exhibits, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.engine import attempt_key
@@ -27,7 +28,7 @@ from oxllm.sim.serve.engine import attempt_key
 class Request(msgspec.Struct, frozen=True):
     """What the command line asked for."""
 
-    config: Path
+    config: Path | None
     chaos: str
     scene: Path | None
     exhibit: str | None
@@ -42,6 +43,11 @@ class Request(msgspec.Struct, frozen=True):
     grade: tuple[str, ...]
     models: tuple[str, ...] = ()
     """The names that clients ask for; none = every virtual model, or every `provider/model` where there is none."""
+    against: str | None = None
+    """Base URL of a gateway that is not ours, instead of a config."""
+    key: str | None = None
+    port: int = 0
+    """Of the first provider, if it is not to be any."""
 
     def replay(self, seed: int) -> Replay:
         """The commands that have it again; `seed` is the one that it had."""
@@ -51,7 +57,8 @@ class Request(msgspec.Struct, frozen=True):
         load = ("--rps", f"{self.rps:g}", "--streams", f"{self.streams * 100:g}", "--pace", self.pace)
         further = [*(("--model", name) for name in self.models), *(("--grade", rule) for rule in self.grade)]
         rest = ("--seed", str(seed), *load, *(word for pair in further for word in pair))
-        return Replay(str(self.config), (*play, "--for", f"{self.duration:g}s"), rest)
+        what, option = (self.config, "--rehearse") if self.against is None else (self.against, "--against")
+        return Replay(str(what), (*play, "--for", f"{self.duration:g}s"), rest, option)
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -97,12 +104,25 @@ def _lanes(routes: Iterable[Route]) -> dict[str, tuple[str, ...]]:
 def _prepared(asked: Request) -> Prepared:
     """Config, scenario, names and expectations, or a usage error."""
     try:
-        plan, missing = gateway.compiled(asked.config)
+        plan, missing = (Plan(), []) if asked.config is None else gateway.compiled(asked.config)
+        if asked.config is None:
+            plan = _pointed(asked)
         routes = _routes(asked, plan)
         scenario = _scenario(asked, plan)
         return Prepared(plan, tuple(missing), scenario, routes, _expectations(asked, scenario))
     except (ConfigError, scenes.SceneError, pace.BadPace) as error:
         raise click.UsageError(str(error)) from None
+
+
+def _pointed(asked: Request) -> Plan:
+    """The plan of a gateway that is not ours, as far as we know it: each of its models falls from the first provider of
+    the scenes (else `alpha`) to the last (else `beta`)."""
+    named = () if asked.scene is None else scenes.load(scenes.read(asked.scene), asked.seed).upstreams
+    names = tuple(upstream.name for upstream in named) or ("alpha", "beta")
+    providers = tuple(Provider(name=name, tls=False, host="127.0.0.1", port=0, path="/v1") for name in names)
+    targets = tuple(Target(name, "sim-1", tier) for tier, name in enumerate(names, 1))
+    chats = tuple(msgspec.structs.replace(provider, protocols=("chat",)) for provider in providers)
+    return Plan(providers=chats, virtual_models=tuple(VirtualModel(name, targets) for name in asked.models))
 
 
 def _routes(asked: Request, plan: Plan) -> tuple[Route, ...]:
@@ -149,16 +169,25 @@ def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:
 
 async def _run(asked: Request, prepared: Prepared) -> Run:
     plan, scenario = prepared.plan, prepared.scenario
+
+    def front(urls: Mapping[str, str]) -> Front:
+        if asked.against is not None:
+            return External(asked.against, urls)
+        return Gateway.of(gateway.rewired(plan, urls, gateway.free_port()))
+
+    names = [upstream.name for upstream in scenario.upstreams]
     return await rehearse(
         scenario,
         _lanes(prepared.routes),
-        lambda urls: Gateway.of(gateway.rewired(plan, urls, gateway.free_port())),
+        front,
         _questions(asked, prepared),
         duration=asked.duration,
         rps=asked.rps,
         expectations=prepared.expectations,
         progress=_Progress(asked.duration),
         cooldown_max=plan.breaker.cooldown_max,
+        ports={name: asked.port + place for place, name in enumerate(names)} if asked.port else None,
+        key=asked.key,
     )
 
 

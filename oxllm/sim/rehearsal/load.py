@@ -57,6 +57,7 @@ class Load:
         questions: Questions,
         rps: float,
         clock: Callable[[], float],
+        key: str | None = None,
     ) -> None:
         self.transcripts: list[Transcript] = []
         self._base_url = base_url
@@ -65,6 +66,7 @@ class Load:
         self._questions = questions
         self._rps = rps
         self._clock = clock
+        self._headers = {} if key is None else {"authorization": f"Bearer {key}"}
         self._no_more = asyncio.Event()
         self._no_wait = asyncio.Event()
 
@@ -121,7 +123,7 @@ class Load:
         seen.verdict, seen.detail = answer.verdict(question, self._seed, self._upstreams)
 
     async def _read(self, client: httpx.AsyncClient, question: Question, seen: Transcript, answer: Answer) -> None:
-        url, headers = self._base_url + question.path, question.headers
+        url, headers = self._base_url + question.path, {**self._headers, **question.headers}
         async with client.stream("POST", url, json=question.body, headers=headers) as response:
             seen.status, seen.provider = response.status_code, response.headers.get("x-oxllm-provider")
             async for line in response.aiter_lines():

@@ -15,6 +15,8 @@ class Replay(msgspec.Struct, frozen=True):
     """What its faults hang on, but the seed, which a coordinate names itself."""
     load: tuple[str, ...] = ()
     """The rest: seed, load, grades."""
+    option: str = "--rehearse"
+    """Before the config; `--against` before a URL."""
 
     @property
     def run(self) -> str:
@@ -26,4 +28,4 @@ class Replay(msgspec.Struct, frozen=True):
         return self._command("--fate", coordinate)
 
     def _command(self, *further: str) -> str:
-        return shlex.join(["oxllm", "sim", "--rehearse", self.config, *self.play, *further])
+        return shlex.join(["oxllm", "sim", self.option, self.config, *self.play, *further])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 
+import click
 import msgspec
 
 from oxllm import __version__
@@ -16,6 +18,8 @@ from oxllm.sim.rehearsal.words import duration
 
 FINDINGS_MAX = 20
 WIDTH = 80
+ONE_ONLY = ("kinds never met", "breaker changes never met", "breakers seen", "faults that struck")
+"""Rows that are too long to stand beside others."""
 _GLUE = "\0"
 """Stands for a blank at which no line is broken."""
 
@@ -93,3 +97,22 @@ def as_json(card: Card, seconds: float, replay: Replay) -> str:
     made = {"command": replay.run, "version": __version__}
     told = {"verdict": card.verdict, "duration": round(seconds, 3), **made, **msgspec.to_builtins(card)}
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
+
+
+def read(file: Path) -> tuple[Card, str]:
+    """A card that `as_json` wrote, and the command of its run. Raises UsageError."""
+    try:
+        told = msgspec.json.decode(file.read_bytes())
+        return msgspec.convert(told, Card), str(told["command"])
+    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
+        raise click.UsageError(f"{file} is no card; write one with --json") from None
+
+
+def beside(card: Card, replay: Replay, other: Card, command: str) -> str:
+    """Two cards side by side: this run's, and another's."""
+    theirs = dict(rows(other))
+    told = [(name, value, theirs.get(name, "")) for name, value in rows(card) if name not in ONE_ONLY]
+    told.append(("verdict", card.verdict.value, other.verdict.value))
+    widths = [max(len(line[place]) for line in told) for place in range(2)]
+    lines = [f"{name:<{widths[0]}}  {mine:<{widths[1]}}  {their}" for name, mine, their in told]
+    return "\n".join([f"left:  {replay.run}", f"right: {command}", *lines])

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import httpx
 import msgspec
 
 from oxllm.sim.provider.ledger import Record
 from oxllm.sim.rehearsal.card import Card, Sample
-from oxllm.sim.rehearsal.gateway import Gateway
 from oxllm.sim.rehearsal.grade import grade
 from oxllm.sim.rehearsal.load import Load, Transcript
 from oxllm.sim.rehearsal.question import Questions
@@ -21,6 +21,21 @@ from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.live import Live
 
 SAMPLE_S = 0.25
+
+
+class Front(Protocol):
+    """The gateway under test."""
+
+    base_url: str
+
+    async def start(self) -> None:
+        """Be there when this returns. Raises ConfigError."""
+
+    async def sample(self, client: httpx.AsyncClient, at: float) -> Sample | None:
+        """Its state now, or None if it does not tell."""
+
+    def stop(self) -> None:
+        """The run is over."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -39,7 +54,7 @@ class Run(msgspec.Struct, frozen=True):
 async def rehearse(
     scenario: Scenario,
     groups: Mapping[str, Sequence[str]],
-    gateway: Callable[[Mapping[str, str]], Gateway],
+    gateway: Callable[[Mapping[str, str]], Front],
     questions: Questions,
     *,
     duration: float,
@@ -47,15 +62,18 @@ async def rehearse(
     expectations: Sequence[str],
     progress: Callable[[float, Load], None],
     cooldown_max: float = presets.COOLDOWN_MAX_S,
+    ports: Mapping[str, int] | None = None,
+    key: str | None = None,
 ) -> Run:
     """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` is given the
     providers' base URLs by name; `groups` are the names that `questions` use with their providers; `progress` hears of
-    it four times a second; `cooldown_max` is that of the gateway's breakers. SIGINT or SIGTERM ends it earlier: the
-    first starts no more requests, the second waits for none. Raises ConfigError, OSError, and CancelledError when the
+    it four times a second; `cooldown_max` is that of the gateway's breakers; `ports` are those of the providers, `key`
+    is what clients send. SIGINT or SIGTERM ends it earlier: the first starts no more requests, the second waits for
+    none. Raises ConfigError, OSError, and CancelledError when the
     signal comes before there is a request."""
-    live = Live(scenario)
+    live = Live(scenario, ports=ports)
     samples: list[Sample] = []
-    front: Gateway | None = None
+    front: Front | None = None
     load: Load | None = None
     task = asyncio.current_task()
     assert task is not None, "it is awaited"
@@ -72,7 +90,7 @@ async def rehearse(
             def clock() -> float:
                 return live.now - start
 
-            load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock)
+            load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock, key)
             watch = asyncio.create_task(_watch(front, clock, samples, load, progress))
             await load.run(duration)
             interrupted, duration = load.ending, min(duration, clock())
@@ -103,7 +121,7 @@ def _on_signals(act: Callable[[], object]) -> Iterator[None]:
 
 
 async def _watch(
-    front: Gateway,
+    front: Front,
     clock: Callable[[], float],
     samples: list[Sample],
     load: Load,

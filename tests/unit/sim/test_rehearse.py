@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -234,6 +237,59 @@ def test_an_exhibit_is_rehearsed_at_the_provider_that_is_asked_first(config: Pat
     assert (code, {line[1] for line in lines}) == (0, {"alpha"}), said
     assert [line[0] for line in lines] == ["10s..14s", "14s..54s", "93s..95s", "95s..108s"]
     assert invoke(*asked, "--chaos", "mild")[0] == 2
+
+
+async def test_any_gateway_is_asked_the_same_and_the_naive_one_fails(tmp_path: Path) -> None:
+    """The proxy is started by hand, after the rehearsal, and pointed at the ports that were told."""
+    first, own = free_ports(2)
+    url, page = f"http://127.0.0.1:{own}/v1", tmp_path / "card.json"
+    options = ("--against", url, "--model", "smart", "--port", f"{first}", "--for", "3s", "--rps", "20", "--seed", "7")
+    scene = tmp_path / "scene.toml"
+    scene.write_text('[upstream.alpha]\nfaults = ["500 20%", "cut@token:6 15%"]\n', encoding="utf-8")
+    command = [sys.executable, "-m", "oxllm", "sim", *options, "--scene", str(scene)]
+    with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as rehearsal:
+        assert rehearsal.stderr is not None
+        while "start your gateway now" not in rehearsal.stderr.readline():
+            pass
+        proxy = [
+            sys.executable,
+            str(Path(__file__).parent / "naive_proxy.py"),
+            str(own),
+            f"http://127.0.0.1:{first}/v1",
+        ]
+        with subprocess.Popen(proxy, stderr=subprocess.DEVNULL) as naive:
+            said, told = rehearsal.communicate(timeout=60)
+            naive.terminate()
+    card = json.loads(said)
+    assert (rehearsal.returncode, card["verdict"]) == (1, "failed"), told
+    assert card["truncated"] > 0
+    assert card["command"].startswith(f"oxllm sim --against {url} --scene")
+    page.write_text(said, encoding="utf-8")
+    read, made = report.read(page)
+    beside = report.beside(read, Replay("config.toml"), read, made).splitlines()
+    assert beside[1] == f"right: {made}"
+    assert beside[-1].split() == ["verdict", "failed", "failed"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports in a row that nobody has, as far as one can know."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--against", "http://127.0.0.1:1/v1"), "give --model NAME"),
+        (("--key-env", "KEY"), "only for --against"),
+        (("--against", "http://x/v1", "--model", "m", "--key-env", "NOT_SET"), "NOT_SET: the environment variable"),
+        (("--against", "http://x/v1", "--model", "m", "--host", "::1"), "leave out --host"),
+    ],
+)
+def test_what_is_asked_of_a_foreign_gateway_is_checked(options: tuple[str, ...], words: str) -> None:
+    code, said = invoke(*options)
+    assert (code, words in said) == (2, True), said
 
 
 def test_a_report_without_a_rehearsal_is_a_usage_error() -> None:

@@ -1,0 +1,48 @@
+"""A gateway that is not ours: any that was pointed at the simulated providers, running already or started by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import click
+import httpx
+
+from oxllm.sim.rehearsal.card import Sample
+from oxllm.sim.rehearsal.gateway import ConfigError
+
+ASK_S, WAIT_S = 0.5, 120.0
+"""How often, and how long, it is asked whether it is there."""
+
+
+class External:
+    """The gateway at a base URL. `urls`: the simulated providers by name, which it has to know."""
+
+    said = ""
+
+    def __init__(self, base_url: str, urls: Mapping[str, str]) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._urls = urls
+
+    async def start(self) -> None:
+        """Wait until it answers anything. Raises ConfigError if it does not."""
+        told = ", ".join(f"{name} at {url}" for name, url in self._urls.items())
+        click.echo(f"simulated providers: {told}", err=True)
+        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+            for number in range(int(WAIT_S / ASK_S)):
+                try:
+                    await client.get(f"{self.base_url}/models")
+                except httpx.HTTPError:
+                    if number == 0:
+                        click.echo(f"nothing answers at {self.base_url} yet; start your gateway now", err=True)
+                    await asyncio.sleep(ASK_S)
+                else:
+                    return
+        raise ConfigError(f"nothing answers at {self.base_url}; point your gateway at {told}, and start it")
+
+    async def sample(self, client: httpx.AsyncClient, at: float) -> Sample | None:
+        """Nothing is known of how it is."""
+        return None
+
+    def stop(self) -> None:
+        """It goes on."""
