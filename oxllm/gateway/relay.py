@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
+import msgspec
+
 from oxllm.core.attempt import Attempt, Facts, Phase
 from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.budget import HELD_FREE, HeldHolder
@@ -180,6 +182,9 @@ class Relay:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
         retry = generation.plan.retry
+        if facts.endpoint.answer:  # whoever does not have it costs next to nothing
+            attempts = max(retry.max_attempts, len(route.candidates))
+            retry = msgspec.structs.replace(retry, max_attempts=attempts)
         self.exchange = Exchange(
             facts, route, generation.router, generation.retry_budget, retry, runtime.rng, self.now()
         )
@@ -270,7 +275,7 @@ class Relay:
     def _remember(self) -> None:
         """The client has begun to get an answer: who made it may be asked for it again."""
         winner = self.exchange.winner
-        if winner is not None and winner.reader is not None:
+        if winner is not None and winner.status // 100 == self.exchange.reply.status // 100 == 2:
             answer = winner.reader.id or self.facts.endpoint.answer
             if answer:
                 self.runtime.owners.remember(answer, winner.candidate.state.provider.owner)
