@@ -8,8 +8,8 @@
 | Go duration | `x-ratelimit-reset-requests: 6m0s`, `120ms` | OpenAI, Groq |
 | epoch, seconds or ms | `X-RateLimit-Reset: 1736900000000` | OpenRouter, inside `error.metadata.headers` |
 | RFC 3339 | `anthropic-ratelimit-tokens-reset: 2025-01-01T00:00:00Z` | Anthropic |
-| prose in the body | `Please try again in 18.642s`, `retry after 86400 seconds` | OpenAI, Azure |
-| Google's RetryInfo | `"retryDelay": "52s"` | Gemini |
+| members of the error | `"retryDelay": "52s"`, `"estimated_time": 20.0` | Gemini, Hugging Face |
+| an error's own words | `Please try again in 18.642s`, `retry after 86400 seconds` | OpenAI, Azure |
 
 A hint is a number of seconds from now. What is no number, not in the future or not readable is no hint; one past an
 hour is an hour.
@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from math import inf
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Of a response, in order; names lower-case."""
@@ -29,6 +30,8 @@ Waits = Sequence[tuple[str, bytes]]
 
 HINT_MAX = 3600.0
 """Seconds. Azure's day-long hints are real, but an hour later the world may have changed: ask again then."""
+REFILL_MAX = 60.0
+"""Seconds. Anthropic's resets say when a bucket is full again; there is something in it long before."""
 PREDICTIVE_MAX = 60.0
 """Seconds. A limit that resets later than that is a daily one: using up the rest of it is the provider's call."""
 EPOCH = 1e9
@@ -75,6 +78,9 @@ _PROSE = re.compile(
     ),
     re.IGNORECASE,
 )
+SIGNS = {"\u6beb\u79d2": 1e-3, "\u79d2": 1.0, "\u5206\u949f": 60.0, "\u5c0f\u65f6": 3600.0}
+_SIGNS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(\u6beb\u79d2|\u79d2|\u5206\u949f|\u5c0f\u65f6)\u4e4b?\u540e")
+"""The same in Chinese: so many (milli)seconds, minutes or hours from now."""
 _LIMIT_HEADER = re.compile(
     rb"x-ratelimit-(?P<what>remaining|reset)(?P<of>-[a-z-]+)?|anthropic-ratelimit-(?P<of2>[a-z-]+)-(?P<what2>remaining|reset)"
 )
@@ -105,7 +111,7 @@ def predictive(headers: Headers, now_wall: float) -> float | None:
 
 
 def _from_headers(headers: Headers, now_wall: float) -> float | None:
-    return _asked(headers, now_wall) or max(_exhausted(headers, now_wall), default=None)
+    return _asked(headers, now_wall) or max(_exhausted(headers, now_wall, REFILL_MAX), default=None)
 
 
 def _asked(headers: Headers, now_wall: float) -> float | None:
@@ -118,14 +124,15 @@ def _asked(headers: Headers, now_wall: float) -> float | None:
     return hint
 
 
-def _exhausted(headers: Headers, now_wall: float) -> Iterator[float]:
-    """The readable resets of those dimensions of which nothing remains."""
+def _exhausted(headers: Headers, now_wall: float, refill_max: float = inf) -> Iterator[float]:
+    """The readable resets of those dimensions of which nothing remains. `refill_max`: the longest that is waited for a
+    bucket that fills all the time."""
     resets, empty = {}, set()
     for name, value in headers:
         match = _LIMIT_HEADER.fullmatch(name)
         if match is None:
             continue
-        dimension = (match["of"] or match["of2"] or b"").strip(b"-")
+        dimension = match["of2"] is not None, (match["of"] or match["of2"] or b"").strip(b"-")
         if (match["what"] or match["what2"]) == b"reset":
             resets[dimension] = value
         elif _number(value.strip()) == 0:
@@ -133,7 +140,7 @@ def _exhausted(headers: Headers, now_wall: float) -> Iterator[float]:
     for dimension in empty:
         wait = seconds(resets.get(dimension, b""), now_wall)
         if wait is not None:
-            yield wait
+            yield min(wait, refill_max) if dimension[0] else wait
 
 
 def seconds(value: bytes, now_wall: float) -> float | None:
@@ -216,7 +223,7 @@ def _members(waits: Waits, now_wall: float) -> float | None:
 
 def prose(text: str) -> str | None:
     """The words of an error that say when to come back."""
-    match = _PROSE.search(text)
+    match = _PROSE.search(text) or _SIGNS.search(text)
     return None if match is None else match[0]
 
 
@@ -224,7 +231,8 @@ def in_prose(text: str) -> float | None:
     """The same from an error's own words."""
     match = _PROSE.search(text)
     if match is None:
-        return None
+        signs = _SIGNS.search(text)
+        return None if signs is None else float(signs[1]) * SIGNS[signs[2]] or None
     if match["clock"]:
         hours, minutes, secs = map(float, match["clock"].split(":"))
         return hours * 3600 + minutes * 60 + secs or None

@@ -13,6 +13,7 @@ from oxllm.core import attempt, breaker, cooldown, exchange, hints, refusal, rou
 from oxllm.core.cooldown import LASTS, Skip
 from oxllm.core.errors import TYPE_BY_STATUS
 from oxllm.core.outcome import RULES, Effect, Failure, Kind
+from oxllm.core.reading.table import SHORT_S
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
@@ -92,6 +93,8 @@ def test_the_statuses_of_the_end_have_their_types() -> None:
     [
         f"A hint above {hints.HINT_MAX / 3600:g} h counts as {hints.HINT_MAX / 3600:g} h",
         f"if that is at most {hints.PREDICTIVE_MAX:g} s away",
+        f"nobody waits longer than {hints.REFILL_MAX:g} s",
+        f"a 402 with a hint of at most {SHORT_S / 3600:g} h",
         f"After {plan.Breaker().failures} failures in a row it opens for {plan.Breaker().cooldown:g} s",
         f"at most {plan.Breaker().cooldown_max:g} s (±{breaker.JITTER:.0%}".replace("%", " %)"),
         f"after {routing.PATIENCE_S:g} s without content the next target",

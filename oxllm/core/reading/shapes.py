@@ -102,7 +102,18 @@ INNER_NAMES = (
 )
 """Members that may hold an error of their own."""
 WAIT_NAMES = frozenset(
-    {"retrydelay", "retryafter", "retryafterms", "retryafterseconds", "resetsinseconds", "resetsat", "estimatedtime"}
+    {
+        "retrydelay",
+        "retryafter",
+        "retryafterms",
+        "retryafterseconds",
+        "retryin",
+        "resetsinseconds",
+        "resetsat",
+        "resetat",
+        "resettime",
+        "estimatedtime",
+    }
 )
 RAW_NAMES = ("raw", "providererror", "upstreamerror")
 

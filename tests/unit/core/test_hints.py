@@ -128,6 +128,17 @@ def test_anthropics_headers_are_read_too() -> None:
     assert predictive(fields, NOW) == 9.0
 
 
+def test_a_bucket_that_fills_all_the_time_is_waited_for_a_minute_at_most() -> None:
+    fields = [
+        (b"anthropic-ratelimit-tokens-remaining", b"0"),
+        (b"anthropic-ratelimit-tokens-reset", b"2025-06-15T12:04:00Z"),
+    ]
+    assert retry_after(fields, b"", NOW) == 60.0
+    assert predictive(fields, NOW) is None
+    longer = [(b"x-ratelimit-remaining-tokens", b"0"), (b"x-ratelimit-reset-tokens", b"4m0s")]
+    assert retry_after([*fields, *longer], b"", NOW) == 240.0
+
+
 def test_limit_headers_without_a_dimension_are_read() -> None:
     fields = [(b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", b"%d" % (NOW + 5))]
     assert retry_after(fields, b"", NOW) == 5.0
@@ -156,6 +167,9 @@ PROSE: list[tuple[bytes, float | None]] = [
     (b"Quota will be replenished in 00:12:05", 725.0),
     (b"Retry in 2 minutes and 5 seconds", 125.0),
     (b"Retry after: 3.5s", 3.5),
+    ("请在 20 秒后重试".encode(), 20.0),
+    ("请1分钟之后再试".encode(), 60.0),
+    ("请稍后再试".encode(), None),
     (b"try again in 0s", None),
     (b"try again in a moment", None),
     (b"try again later", None),
