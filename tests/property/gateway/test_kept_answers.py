@@ -113,12 +113,12 @@ def test_an_id_reaches_only_who_made_it(ops: list[tuple[str, int]]) -> None:
 @given(st.lists(st.sampled_from(["get", "items", "cancel", "delete"]), min_size=1, max_size=6), st.integers(0, 3))
 @settings(max_examples=30)
 def test_an_id_that_nobody_remembers_moves_no_breaker_and_no_mark(kinds: list[str], at: int) -> None:
-    """`at`: who made it; 3 is nobody."""
+    """`at`: who made it; 3 is nobody. Each is asked for twice, if there are as many questions."""
     with House(plan()) as house:
         keepers = {name: Keeper(name) for name in NAMES}
         house.providers.update(keepers)
         for number, kind in enumerate(kinds):
-            id = f"resp_{number}"
+            id = f"resp_{number // 2}"
             if at < 3:
                 keepers[NAMES[at]].made.add(id)
             method = {"delete": "DELETE", "cancel": "POST"}.get(kind, "GET")
@@ -127,4 +127,5 @@ def test_an_id_that_nobody_remembers_moves_no_breaker_and_no_mark(kinds: list[st
         snapshot = house.runtime.generation.router.snapshot(house.loop.time())
         assert [(one.state, one.failures, one.in_flight) for one in snapshot.providers] == [("closed", 0, 0)] * 3
         assert all(target.skip is None for one in snapshot.providers for target in one.targets)
-        assert [len(keeper.foreign) for keeper in keepers.values()] == [len(kinds) * (n < at) for n in range(3)]
+        vain = (len(kinds) + 1) // 2 if at < 3 else len(kinds)
+        assert [len(keeper.foreign) for keeper in keepers.values()] == [vain * (n < at) for n in range(3)]

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from oxllm import plan as plans
 from oxllm.core.outcome import Failure
 from oxllm.core.protocols import responses
-from tests.support.by_hand import JSON, Drive
+from tests.support.by_hand import JSON, Drive, make_plan
 from tests.support.responses_api import ID, Json, answer, event, message, parse, response, sse
 
 PREAMBLE = [*answer("Hi")[:2]]
@@ -152,3 +153,25 @@ def test_a_break_at_any_byte_is_a_whole_answer_of_one_provider_or_a_failed_respo
             *told, failed = parse(d.client.body)
             assert (told, failed["type"], d.client.over) == (events[: len(told)], "response.failed", "end"), at
         assert d.over
+
+
+@pytest.mark.parametrize("hold", [plans.HoldBack(full=True), plans.HoldBack(tokens=20), plans.HoldBack(seconds=5.0)])
+@pytest.mark.parametrize("fault", ["failed", "cut"])
+def test_a_fault_behind_content_that_is_held_back_is_rescued(hold: plans.HoldBack, fault: str) -> None:
+    d = Drive(plan=make_plan("alpha", "beta", hold_back=hold), protocol=responses.PROTOCOL).start()
+    d.stream("alpha", sse(*BEGUN))
+    assert d.client.status == 0
+    if fault == "failed":
+        d.data("alpha", sse(FAILED))
+    else:
+        d.end("alpha")
+    d.stream("beta", sse(*answer("Hi"))).end("beta")
+    assert (d.tried, parse(d.client.body)) == (["alpha", "beta"], answer("Hi"))
+
+
+def test_a_hedge_beside_a_model_that_thinks_wins_with_its_content() -> None:
+    d = Drive(plan=make_plan("alpha", "beta", hedge_after=4.0), protocol=responses.PROTOCOL).start()
+    d.stream("alpha", REASONS).pass_time(5)
+    d.stream("beta", sse(*answer("Hi"))).end("beta")
+    assert parse(d.client.body) == answer("Hi")
+    assert (d.failures("alpha"), d.in_flight()) == (0, 0)
