@@ -549,9 +549,12 @@ class Messages(Protocol):
     # Our own words (https://docs.anthropic.com/en/api/errors).
 
     def refusal(self, error: ApiError) -> ApiError:
-        """Overload has a status of its own, and each error the type that its status has here."""
+        """Overload has a status of its own, and each error the type that its status has here. What does not pass soon
+        is no `overloaded_error`: Claude Code asks again at one whatever `x-should-retry` says."""
         status = 529 if error.status == 503 else error.status
         kind = _TYPE_BY_STATUS.get(status) or ("invalid_request_error" if status < 500 else "api_error")
+        if status == 529 and error.should_retry is False:
+            kind = "api_error"
         return msgspec.structs.replace(error, status=status, type=kind)
 
     def error_body(self, error: ApiError, request_id: str) -> bytes:

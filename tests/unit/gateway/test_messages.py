@@ -215,11 +215,20 @@ def test_what_all_providers_refuse_is_told_in_anthropics_shape(status: int, expe
         assert error_of(ask(house).response) == expected
 
 
-def test_nobody_to_ask_is_an_overload() -> None:
+def test_too_much_at_once_is_an_overload() -> None:
+    with House(plan("alpha", max_in_flight=1)) as house:
+        house.providers["alpha"].replies = [[]]
+        ask(house)
+        reply = ask(house).response
+        assert error_of(reply) == (529, "overloaded_error")
+        assert reply.headers["retry-after"] == "1"
+
+
+def test_nobody_to_ask_for_long_is_not_worth_asking_again() -> None:
     with House(plan("alpha")) as house:
         house.runtime.generation.router.offline("alpha")
         reply = ask(house).response
-        assert error_of(reply) == (529, "overloaded_error")
+        assert error_of(reply) == (529, "api_error")
         assert (reply.headers["retry-after"], reply.headers["x-should-retry"]) == ("60", "false")
 
 

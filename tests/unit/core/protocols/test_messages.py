@@ -424,11 +424,17 @@ def test_a_break_is_told_as_an_error_event() -> None:
     ],
 )
 def test_our_errors_are_anthropics(status: int, sent: int, kind: str) -> None:
-    error = PROTOCOL.refusal(api_error(status, "no", "code", retry_after=3, should_retry=False))
-    assert (error.status, error.retry_after, error.should_retry) == (sent, 3, False)
+    error = PROTOCOL.refusal(api_error(status, "no", "code", retry_after=3))
+    assert (error.status, error.retry_after, error.should_retry) == (sent, 3, None)
     body = json.loads(PROTOCOL.error_body(error, "req-1"))
     assert body == {"type": "error", "error": {"type": kind, "message": "no"}, "request_id": "req-1"}
     assert (b"request-id", b"req-1") in PROTOCOL.error_headers(error, "req-1")
+
+
+def test_an_overload_that_does_not_pass_is_not_called_one() -> None:
+    error = PROTOCOL.refusal(api_error(503, "no", should_retry=False))
+    assert (error.status, error.type) == (529, "api_error")
+    assert PROTOCOL.refusal(error) == error
 
 
 def test_a_providers_error_becomes_an_event() -> None:
