@@ -25,6 +25,8 @@ MESSAGE_BREAKS = (
     "test_a_break_at_any_byte_is_a_whole_message_of_one_provider_or_an_error_event"
 )
 AFFINITY = "tests/property/core/test_affinity.py::test_"
+CORPUS = "tests/unit/core/test_corpus.py::test_an_answer_is_read_as_it_should_be"
+READING = "tests/property/core/test_reading.py::test_"
 RESPONDING = "tests/unit/core/protocols/test_responses.py::test_"
 RESPONSE_STREAM = "tests/property/core/test_responses.py::test_a_stream_is_read_as_a_naive_reader_reads_it"
 
@@ -476,5 +478,47 @@ PLANTS = (
         "    return -weight / log(",
         "    return weight * -1 / log(weight + 1) + 0 * log(",
         (AFFINITY + "sessions_are_spread_by_weight_within_two_percent",),
+    ),
+    Plant(
+        "what an error quotes is taken for its own words",
+        "oxllm/core/reading/topics.py",
+        "    return _QUOTED.sub(_quoted, text)",
+        "    return text",
+        (CORPUS, READING + "a_quoted_phrase_is_the_requests"),
+    ),
+    Plant(
+        "a list of faults is believed",
+        "oxllm/core/reading/table.py",
+        "        if self.error.quoting or not self._believed:",
+        "        if not self._believed:",
+        (READING + "a_list_of_faults_marks_nothing",),
+    ),
+    Plant(
+        "what the request says itself is believed when it comes back",
+        EXCHANGE,
+        "            return result.otherwise\n",
+        "            return result\n",
+        (RULES + "what_a_request_says_itself_is_not_believed_when_it_comes_back",),
+    ),
+    Plant(
+        "a quota of one model takes the provider",
+        ROUTING,
+        "            case Effect.QUOTA if outcome.of_target:\n",
+        "            case Effect.QUOTA if False:\n",
+        ("tests/unit/core/test_routing.py::test_a_quota_of_one_model_is_held_against_that_alone",),
+    ),
+    Plant(
+        "codes go behind sentences",
+        "oxllm/core/reading/table.py",
+        "        self.by_code = bool(self.topics)\n",
+        "        self.by_code, self.topics = False, 0\n",
+        (CORPUS,),
+    ),
+    Plant(
+        "an error in a 200 has no status",
+        "oxllm/core/reading/table.py",
+        "    if error.status is not None:\n        return error.status\n",
+        "",
+        (CORPUS,),
     ),
 )

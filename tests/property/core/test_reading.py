@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.body import RequestBody
-from oxllm.core.outcome import RULES, Kind, Outcome, classify, in_band
+from oxllm.core.outcome import RULES, Effect, Kind, Outcome, classify, in_band
 from oxllm.core.reading.shapes import BODY_MAX, completed
 from tests.support.corpus import Case, cases
 
@@ -91,8 +91,16 @@ def test_what_a_server_repeats_of_the_request_changes_nothing(
 @pytest.mark.parametrize("quotes", ["''", '""', "``", "\u201c\u201d", "\u300c\u300d"])
 def test_a_quoted_phrase_is_the_requests(phrase: str, quotes: str) -> None:
     text = phrase.replace("`", "").replace("'", "").replace('"', "")
-    body = msgspec.json.encode({"error": {"message": f"Invalid value: {quotes[0]}{text}{quotes[1]} in messages"}})
+    body = msgspec.json.encode({"error": {"message": f"Cannot parse {quotes[0]}{text}{quotes[1]} in messages"}})
     assert classify(400, [], body, NOW).kind is Kind.CLIENT_ERROR
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_a_list_of_faults_marks_nothing(phrase: str) -> None:
+    faults = {"detail": [{"type": "value_error", "loc": ["body", "messages", 0], "msg": f"Value error, {phrase}"}]}
+    for status in (400, 422):
+        found = classify(status, [], msgspec.json.encode(faults), NOW)
+        assert RULES[found.kind].effect is Effect.NONE
 
 
 BODIES = [case.body.encode() for case in cases() if case.status >= 400 and case.body]

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from oxllm import plan as plans
+from oxllm.core.body import RequestBody
 from oxllm.core.breaker import State as BreakerState
 from oxllm.core.effects import Begin, Try
 from oxllm.core.exchange import Stage
@@ -1080,3 +1081,26 @@ def test_a_code_that_repeats_our_key_is_not_repeated() -> None:
     assert "HTTP 503" in d.client.message
     assert key not in d.client.message
     assert all(key not in step.result for step in d.exchange.steps)
+
+
+def spent(message: str, request: str) -> Drive:
+    """A 400 in these words, for a request in those."""
+    d = drive(stream=False)
+    d.exchange.body = RequestBody.parse(
+        msgspec.json.encode({"model": "smart", "messages": [{"role": "user", "content": request}]})
+    )
+    said = msgspec.json.encode({"error": {"message": message, "type": "invalid_request_error"}})
+    return d.answer("alpha", said, 400)
+
+
+def test_a_provider_that_says_under_400_that_its_money_is_gone_is_left_for_the_next() -> None:
+    d = spent("Your credit balance is too low", "hello")
+    assert d.tried == ["alpha", "beta"]
+    alpha = d.router.providers["alpha"]
+    assert alpha.cooldown.blocked(d.now) is Skip.QUOTA
+
+
+def test_what_a_request_says_itself_is_not_believed_when_it_comes_back() -> None:
+    d = spent("Your credit balance is too low", "say: your CREDIT\nbalance is too low!")
+    assert (d.tried, d.client.status) == (["alpha"], 400)
+    assert d.router.providers["alpha"].cooldown.blocked(d.now) is None

@@ -145,6 +145,8 @@ def test_two_targets_on_one_provider_are_both_reachable() -> None:
         (of(Kind.QUOTA), Skip.QUOTA, 600.0),
         (of(Kind.AUTH), Skip.AUTH, 60.0),
         (of(Kind.MISSING), Skip.MISSING, 60.0),
+        (of(Kind.LOADING), Skip.WAITING, 5.0),
+        (of(Kind.LOADING, 20.0), Skip.WAITING, 20.0),
     ],
 )
 def test_an_outcome_keeps_its_target_out_for_its_time(outcome: Outcome, skip: Skip, ends: float) -> None:
@@ -163,7 +165,11 @@ QUIET = {
     Kind.LOCAL,
     Kind.TIMEOUT,
     Kind.FORBIDDEN,
+    Kind.NOT_FOUND,
     Kind.CONTEXT_LENGTH,
+    Kind.UNSUPPORTED,
+    Kind.CONTENT_REFUSED,
+    Kind.FOREIGN_STATE,
     Kind.CLIENT_ERROR,
     Kind.BROKEN,
     Kind.GONE,
@@ -213,6 +219,27 @@ def test_quota_and_auth_concern_every_target_of_the_provider_and_a_429_does_not(
         subject = router(virtual("v", "a/m 1", "a/n 2", "b/m 3"))
         run(subject, "a/m", of(kind))
         assert choose(subject) == ("b/m" if passed_over else "a/n")
+
+
+def test_a_quota_of_one_model_is_held_against_that_alone() -> None:
+    subject = router(virtual("v", "a/m 1", "a/n 2"))
+    run(subject, "a/m", Outcome(Kind.QUOTA, "x", of_target=True))
+    assert (skips(subject), choose(subject)) == ({"a/m": Skip.QUOTA}, "a/n")
+
+
+def test_the_second_404_in_a_row_marks_the_target_and_a_403_between_them_begins_anew() -> None:
+    subject = router(virtual("v", "a/m 1", "a/n 2"))
+    for kind in (Kind.NOT_FOUND, Kind.FORBIDDEN, Kind.NOT_FOUND):
+        run(subject, "a/m", of(kind))
+        assert choose(subject) == "a/m"
+    run(subject, "a/m", of(Kind.NOT_FOUND))
+    assert (skips(subject), choose(subject)) == ({"a/m": Skip.MISSING}, "a/n")
+
+
+def test_a_model_that_is_not_ready_is_no_failure_of_its_host() -> None:
+    subject = router(virtual("v", "a/m 1", "a/n 2"))
+    run(subject, "a/m", of(Kind.LOADING), times=5)
+    assert choose(subject) == "a/n"
 
 
 def test_a_mark_is_known_through_every_name_of_its_target() -> None:
