@@ -45,16 +45,13 @@ class NamedDecoder(Lines):
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes, and the pieces of one that was taken. Events without data are left out."""
-        if data.startswith(b"event: ") and data.endswith(END) and len(data) <= EVENT_MAX and not self._under_way:
+        under_way = self._line or self._used or self._name or self.open
+        if not under_way and data.startswith(b"event: ") and data.endswith(END) and len(data) <= EVENT_MAX:
             events = _whole(data)
             if events is not None:
                 self._started = True
                 return events
         return self._feed_lines(data)
-
-    @property
-    def _under_way(self) -> bool:
-        return self.open or bool(self._line or self._used or self._name)
 
     def head(self) -> tuple[bytes, bytes]:
         """The name and the first bytes of the data, of the event that is not whole."""
@@ -143,6 +140,9 @@ def _whole(data: bytes) -> list[Event] | None:
     """The usual case: nothing but whole events of two lines. None if it is not."""
     if CR in data:
         return None
+    if data.count(LF) == 3:  # one event
+        name, _, payload = data[7:-2].partition(b"\ndata: ")
+        return [(name, payload)] if payload and LF not in payload and len(name) <= NAME_MAX else None
     events: list[Event] = []
     for text in data[:-2].split(END):
         name, _, payload = text[7:].partition(b"\ndata: ")

@@ -440,8 +440,8 @@ PLANTS = (
     Plant(
         "events without names stay so",
         MESSAGES,
-        "    line = kind.encode() if _NAME.fullmatch(kind) else name\n",
-        "    line = name\n",
+        "    line = _LINES.get(kind)\n",
+        '    line = b"event: " + name + b"\\ndata: "\n',
         (MESSAGING + "a_stream_without_event_lines_gets_them", MESSAGE_STREAM),
     ),
     Plant(

@@ -225,7 +225,7 @@ class StreamReader(Reader):
         ready = self._read(events[0]) if len(events) == 1 else b"".join(map(self._read, events))
         if decoder.too_large:
             self._stop("an event over 1 MiB")
-        elif self.content and decoder.pending > LARGE and not decoder.open and not self._over:
+        elif self.content and not data.endswith(END) and decoder.pending > LARGE and not (decoder.open or self._over):
             ready += self._take_large()
         return ready
 
@@ -460,6 +460,10 @@ _KNOWN = frozenset(
 )
 
 
+_LINES = {kind: b"event: " + kind.encode() + b"\ndata: " for kind in _KNOWN}
+"""What stands before the data of those that are known."""
+
+
 def _bears_content(delta: _Delta) -> bool:
     return delta.text not in EMPTY or any(
         raw not in EMPTY
@@ -478,8 +482,10 @@ def _render(kind: str, name: bytes, payload: bytes) -> bytes:
     """An event as it is sent: under the type that its data has, or else under the name that it came with."""
     if b"\n" in payload:
         payload = payload.replace(b"\n", b"\ndata: ")
-    line = kind.encode() if _NAME.fullmatch(kind) else name
-    return b"event: " + line + b"\ndata: " + payload + END
+    line = _LINES.get(kind)
+    if line is None:
+        line = b"event: " + (kind.encode() if _NAME.fullmatch(kind) else name) + b"\ndata: "
+    return line + payload + END
 
 
 class MessageReader(PlainReader):
