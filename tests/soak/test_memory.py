@@ -145,6 +145,21 @@ def test_a_message_in_events_of_half_a_megabyte_passes_under_40_mb(tmp_path: Pat
         assert (seen.done, seen.failed) == (1, {})
 
 
+def test_a_thousand_models_that_think_at_once_stay_under_40_mb_and_wait_for_each_other_for_seconds_at_most(
+    tmp_path: Path, figures: Figures, profile: Profile
+) -> None:
+    """What agents send is shown again, twice, before any content: 60 MB of it here."""
+    with subject(tmp_path, figures) as gateway_:
+        job = Job(
+            kind="streams", port=gateway_.port, path="/v1/responses", count=1000, size=4096, events=4,
+            every_s=EVERY_S, after_s=4.0, ramp_s=5.0, echo=30_000,
+        )  # fmt: skip
+        seen = gateway_.under(job, tmp_path, "1,000 that think, 60 MB of echo")
+        assert (seen.done, seen.failed) == (1000, {})
+        assert seen.content_max < 10_000
+        gateway_.gives_back("1,000 that think", profile)
+
+
 def test_a_response_of_50_mb_of_partial_images_passes_under_40_mb(tmp_path: Path, figures: Figures) -> None:
     with subject(tmp_path, figures) as gateway_:
         job = Job(kind="streams", port=gateway_.port, path="/v1/responses", events=100, every_s=0.05, large=500_000)

@@ -27,7 +27,17 @@ from pathlib import Path
 import msgspec
 
 from tests.support.processes import module, raise_open_files
-from tests.support.wire import HEAD_END, answer, chat_body, in_events_of, plain_answer, play, told, whole_stream
+from tests.support.wire import (
+    HEAD_END,
+    answer,
+    chat_body,
+    echoing,
+    in_events_of,
+    plain_answer,
+    play,
+    told,
+    whole_stream,
+)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +56,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of a request's body, at least."""
     answer: int = 300
     """Bytes of content of a plain answer, or of the last event of a stream of the Responses API."""
+    echo: int = 0
+    """Bytes of the request that such a stream shows again, twice, before its content."""
     large: int = 0
     """Bytes of each event of such a stream."""
     events: int = 30
@@ -158,7 +170,8 @@ class Bench:
         stream = job.kind != "requests"
         prompt = answer(job.answer)
         if stream:
-            prompt = f"{play(job.events, job.every_s, job.after_s)} {in_events_of(job.large)} {prompt}"
+            large = f"{in_events_of(job.large)} {echoing(job.echo)}"
+            prompt = f"{play(job.events, job.every_s, job.after_s)} {large} {prompt}"
         body = chat_body(prompt, model=job.model, stream=stream, size=job.size)
         self.request = (
             b"POST %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nAccept: */*\r\n"
@@ -166,7 +179,7 @@ class Bench:
         ) % (job.path.encode(), job.port, len(body), body)
         self.expected = plain_answer(job.answer)
         if stream:
-            self.expected = whole_stream(job.events, told(job.path.encode()), job.large, job.answer)
+            self.expected = whole_stream(job.events, told(job.path.encode()), job.large, job.answer, job.echo)
 
     def right(self, response: Response) -> bool:
         """The answer is the provider's, every byte; or, if the gateway writes its own, it is whole."""

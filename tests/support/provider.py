@@ -27,6 +27,7 @@ from tests.support.wire import (
     plain_answer,
     told,
     wanted_answer,
+    wanted_echo,
     wanted_size,
     wanted_stream,
 )
@@ -97,7 +98,7 @@ class Provider(asyncio.Protocol):
             self._busy = True
             self._cut = path.startswith(b"/cut")
             self._told, self._large, self._size = told(path), wanted_size(body), wanted_answer(body)
-            self._transport.write(_STREAM_HEAD + _chunk(self._told.first))
+            self._transport.write(_STREAM_HEAD + _chunk(self._told.first(wanted_echo(body))))
             events, every_s, after_s = wanted_stream(body)
             self._play(0, events, every_s, self._loop.time() + after_s)
         else:

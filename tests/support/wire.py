@@ -18,6 +18,7 @@ DONE = b"data: [DONE]\n\n"
 
 _PLAY = re.compile(rb"play (\d+) events every ([0-9.]+) s after ([0-9.]+) s")
 _ANSWER = re.compile(rb"answer (\d+) bytes")
+_ECHO = re.compile(rb"echoing (\d+) bytes")
 _LARGE = re.compile(rb"in events of (\d+) bytes")
 _CHUNK = (
     b'data: {"id":"chatcmpl-8fWz","object":"chat.completion.chunk","created":1700000000,"model":"big-1",'
@@ -61,7 +62,8 @@ LAST_EVENT = _CHUNK % (b"{}", b'"stop"')
 class Told(NamedTuple):
     """How one API tells a stream."""
 
-    first: bytes
+    first: Callable[[int], bytes]
+    """What comes before content, and so many bytes of the request in it."""
     content: Callable[[int, int], bytes]
     """Of a number, counted from 0, and of so many bytes at least."""
     last: Callable[[int], bytes]
@@ -70,6 +72,14 @@ class Told(NamedTuple):
 
 def _named(kind: bytes, members: bytes) -> bytes:
     return b'event: response.%b\ndata: {"type":"response.%b","sequence_number":1,%b}\n\n' % (kind, kind, members)
+
+
+@lru_cache(maxsize=4)
+def _response_start(echo: int) -> bytes:
+    response = _RESPONSE % (b"in_progress", b"", b"null")
+    if echo:  # as the API does it: instructions and tools, twice
+        response = response.replace(b'"output"', b'"instructions":"%b","output"' % (b"i" * echo))
+    return _named(b"created", response) + (_named(b"in_progress", response) if echo else b"")
 
 
 @lru_cache(maxsize=256)
@@ -113,9 +123,9 @@ _MESSAGE_END = (
     + _block_event(b"message_delta", b',"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":12}')
     + _block_event(b"message_stop", b"")
 )
-CHAT = Told(FIRST_EVENT, lambda index, size: content_event(index), lambda size: LAST_EVENT + DONE)
-RESPONSES = Told(_named(b"created", _RESPONSE % (b"in_progress", b"", b"null")), _response_delta, _response_end)
-MESSAGES = Told(_MESSAGE_START, _message_delta, lambda size: _MESSAGE_END)
+CHAT = Told(lambda echo: FIRST_EVENT, lambda index, size: content_event(index), lambda size: LAST_EVENT + DONE)
+RESPONSES = Told(_response_start, _response_delta, _response_end)
+MESSAGES = Told(lambda echo: _MESSAGE_START, _message_delta, lambda size: _MESSAGE_END)
 
 
 def told(path: bytes) -> Told:
@@ -134,10 +144,21 @@ def in_events_of(size: int) -> str:
     return f"in events of {size} bytes"
 
 
+def wanted_echo(body: bytes | bytearray) -> int:
+    """Bytes of itself that the request asks to see again, 0 if it does not say."""
+    found = _ECHO.search(body)
+    return int(found[1]) if found else 0
+
+
+def echoing(size: int) -> str:
+    """The rest of a prompt that asks for so many bytes of the request in the first events."""
+    return f"echoing {size} bytes"
+
+
 @lru_cache(maxsize=16)
-def whole_stream(events: int, told: Told = CHAT, large: int = 0, size: int = 0) -> bytes:
+def whole_stream(events: int, told: Told = CHAT, large: int = 0, size: int = 0, echo: int = 0) -> bytes:
     """The event stream as a client must receive it, every byte."""
-    return b"".join((told.first, *(told.content(index, large) for index in range(events)), told.last(size)))
+    return b"".join((told.first(echo), *(told.content(index, large) for index in range(events)), told.last(size)))
 
 
 @lru_cache(maxsize=16)
