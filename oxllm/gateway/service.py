@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 import msgspec
@@ -12,6 +12,7 @@ from oxllm.core.attempt import Facts
 from oxllm.core.body import BadBody, PassedBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.protocols.base import Endpoint, Protocol
+from oxllm.core.protocols.registry import place_of
 from oxllm.core.routing import Route, Router
 from oxllm.gateway import cors
 from oxllm.gateway.client.paths import asks, unescape
@@ -23,6 +24,7 @@ from oxllm.gateway.operator.admin import READ, Admin
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.sessions import session_of
+from oxllm.plan import Plan
 
 Handler = Callable[["Service", Request], None]
 
@@ -137,7 +139,10 @@ class Service:
     def _client_error(self, request: Request) -> ApiError | None:
         methods = self._methods(request.path)
         if not methods:
-            return api_error(404, f"there is no {unescape(request.path)[:200]!r} here", "not_found")
+            protocol = place_of(request.path)
+            if protocol is None:
+                return api_error(404, f"there is no {unescape(request.path)[:200]!r} here", "not_found")
+            return self.access.client(request) or _nobody_speaks(self._plan, protocol)
         if request.method == "OPTIONS" and self.access.cors(request) is not None:
             asked = request.get(b"access-control-request-headers")
             request.respond(204, self._cors_headers(request) + cors.preflight(methods, asked), b"")
@@ -249,10 +254,19 @@ def _no_model(router: Router, model: str) -> ApiError:
 def _not_spoken(route: Route, protocol: Protocol) -> ApiError:
     """No target of a model speaks what its client does: say which do what, and what to add."""
     spoken = {candidate.plan.name: candidate.plan.protocols for candidate in route.candidates}
-    targets = "; ".join(f"{name} speaks {', '.join(protocols)}" for name, protocols in spoken.items())
-    hint = f'add "{protocol.name}" to the `protocols` of a provider that does'
-    message = f"no target of the model {route.name!r} speaks {protocol.name}: {targets or 'it has none'}; {hint}"
+    told = _spoken(spoken, protocol.name)
+    message = f"no target of the model {route.name!r} speaks {protocol.name}: {told}"
     return api_error(404, message, "model_not_found", "model")
+
+
+def _nobody_speaks(plan: Plan, protocol: str) -> ApiError:
+    spoken = {provider.name: provider.protocols for provider in plan.providers}
+    return api_error(404, f"no provider here speaks {protocol}: {_spoken(spoken, protocol)}", "model_not_found")
+
+
+def _spoken(spoken: Mapping[str, Sequence[str]], wanted: str) -> str:
+    who = "; ".join(f"{name} speaks {', '.join(protocols)}" for name, protocols in spoken.items())
+    return f'{who or "there is none"}; add "{wanted}" to the `protocols` of a provider that does'
 
 
 def _strip_v1(path: bytes) -> bytes:

@@ -13,6 +13,25 @@ from oxllm.core.protocols.base import ANSWER_ID, Endpoint, Protocol
 NAMES = ("chat", "completions", "embeddings", "responses", "messages", "json")
 """Each is a file of this package with its `PROTOCOL`."""
 
+PLACES = {
+    b"/chat/completions": "chat",
+    b"/completions": "completions",
+    b"/embeddings": "embeddings",
+    b"/responses": "responses",
+    b"/messages": "messages",
+    b"/rerank": "json",
+    b"/moderations": "json",
+    b"/images/generations": "json",
+    b"/audio/speech": "json",
+}
+"""Where each has its paths, so that one can be named that was not imported."""
+
+
+def place_of(path: bytes) -> str | None:
+    """The name of the protocol that a path belongs to, whether any provider speaks it or not."""
+    path = path.removeprefix(b"/v1")
+    return next((name for place, name in PLACES.items() if path == place or path.startswith(place + b"/")), None)
+
 
 def named(name: str) -> Protocol:
     """The protocol of a name in NAMES."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from oxllm.core.protocols.registry import NAMES, named, place_of
 from oxllm.gateway.client.paths import unescape
 from tests.support.house import House, Step, answer, chunk, plan_of, stream, token
 
@@ -62,6 +63,33 @@ def test_a_model_whose_targets_do_not_speak_what_is_asked_says_who_speaks_what()
         assert "alpha speaks embeddings" in error["message"]
         assert 'add "chat"' in error["message"]
         assert house.chat(model="smart").response.headers["x-oxllm-provider"] == "beta"
+
+
+@pytest.mark.parametrize(
+    ("path", "protocol"),
+    [
+        ("/v1/messages", "messages"),
+        ("/messages/count_tokens", "messages"),
+        ("/v1/responses/resp_1/cancel", "responses"),
+    ],
+)
+def test_a_path_of_an_api_that_no_provider_speaks_says_who_speaks_what(path: str, protocol: str) -> None:
+    with House(plan_of("alpha")) as house:
+        reply = house.ask("POST", path, body=b'{"model":"smart"}')
+        error = reply.json()["error"]
+        assert (reply.status, error["code"]) == (404, "model_not_found")
+        assert (
+            f"no provider here speaks {protocol}: alpha speaks chat, completions, embeddings, json" in error["message"]
+        )
+        assert f'add "{protocol}"' in error["message"]
+
+
+def test_each_api_is_named_by_its_paths() -> None:
+    for name in NAMES:
+        for endpoint in named(name).endpoints:
+            for prefix in ("", "/v1"):
+                assert place_of(f"{prefix}{endpoint.path}".encode()) == name
+    assert place_of(b"/v1/messagesx") is None
 
 
 @pytest.mark.parametrize(
