@@ -124,7 +124,8 @@ _PRINTED = re.compile(
 """Where an error stands inside a message: at its start, or behind a dash or colon."""
 _MARKUP = re.compile(r"<[^>]{0,200}>")
 _XML = re.compile(r"<(Code|Message)>([^<]{1,500})</\1>")
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|["{}\[\]]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
+"""Possessive: nothing is remembered of a long string to go back to."""
 
 
 def read(body: bytes) -> Error:
@@ -359,7 +360,7 @@ def _as_json(printed: str, quote: str) -> bytes:
     return whole if whole is not None else completed(data)
 
 
-_PY_STRING = re.compile(r"""'((?:[^'\\\n]|\\.){0,4000})'(?=\s*[:,}\]])|"((?:[^"\\\n]|\\.){0,4000})\"""")
+_PY_STRING = re.compile(r"""'((?:[^'\\\n]++|\\.)*+)'(?=\s*[:,}\]])|"((?:[^"\\\n]++|\\.)*+)\"""")
 _PY_WORD = re.compile(r"(?<=[:\[,] )(?:None|True|False)\b")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 
 import msgspec
@@ -12,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.body import RequestBody
+from oxllm.core.error_reader import ErrorReader
 from oxllm.core.outcome import RULES, Effect, Kind, Outcome, classify, in_band
+from oxllm.core.protocols import chat
+from oxllm.core.protocols.base import Asked
 from oxllm.core.reading.shapes import BODY_MAX, completed
 from tests.support.corpus import Case, cases
 
@@ -234,3 +238,69 @@ def test_a_provider_is_believed_by_those_who_did_not_say_it_themselves(case: Cas
     request = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello, what is the weather?"}]})
     found = classify(case.status, [], (case.body or "").encode(), NOW)
     assert unless_repeated(found, request.encode()) is found
+
+
+NAMES = sorted(
+    {
+        *("error", "errors", "code", "type", "message", "msg", "detail", "details", "status", "reason", "metadata"),
+        *("raw", "headers", "innererror", "param", "loc", "input", "response", "base_resp", "violations", "quotaId"),
+        *("retryDelay", "retry_after", "resets_in_seconds", "title", "fault", "x", ""),
+    }
+)
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | WORDS
+    | st.sampled_from([400, 429, 503, "429", "52s", "1e999", "9" * 400, "\ud7ff", "RESOURCE_EXHAUSTED"])
+)
+ANYTHING = st.recursive(
+    VALUES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=6),
+    max_leaves=40,
+)
+
+
+@given(ANYTHING, STATUSES, st.integers(0, 3))
+def test_json_of_any_shape_is_read_and_says_the_same_each_time(value: object, status: int, wrapped: int) -> None:
+    body = msgspec.json.encode(value)
+    for _ in range(wrapped):  # JSON in a message of JSON
+        body = msgspec.json.encode({"error": {"message": body.decode(), "metadata": {"raw": body.decode()}}})
+    found = classify(status, [], body, NOW)
+    assert found == classify(status, [], body, NOW)
+    assert found.retry_after is None or 0 < found.retry_after <= 3600
+    assert found.code is None or (len(found.code) <= 64 and found.code.isascii())
+    inside = in_band(body, NOW)
+    assert inside.status is None or 400 <= inside.status <= 599
+
+
+@given(st.sampled_from(BODIES), st.lists(st.tuples(st.integers(0, 4000), st.binary(max_size=6)), max_size=8), STATUSES)
+def test_a_body_with_wrong_bytes_anywhere_is_read(body: bytes, patches: list[tuple[int, bytes]], status: int) -> None:
+    for at, patch in patches:
+        body = body[: at % (len(body) + 1)] + patch + body[at % (len(body) + 1) + len(patch) // 2 :]
+    found = classify(status, [], body, NOW)
+    assert found.status == status
+    assert found.otherwise is None or found.otherwise.kind is not None
+
+
+@given(st.sampled_from(BODIES), st.integers(1, 50), STATUSES)
+def test_reading_is_the_same_however_the_bytes_come(body: bytes, size: int, status: int) -> None:
+    reader = ErrorReader(chat.PROTOCOL, Asked(), status, (), NOW)
+    for at in range(0, len(body), size):
+        assert reader.feed(body[at : at + size]) == b""
+    assert reader.eof() == classify(status, [], body, NOW)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_no_body_takes_much_memory(name: str) -> None:
+    """A quarter of a megabyte of anything costs less than 4 MB while it is read, and nothing behind it."""
+    classify(400, [], HARD[name], NOW)
+    tracemalloc.start()
+    try:
+        classify(400, [], HARD[name], NOW)
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 2**20
+    assert left < 64 * 1024

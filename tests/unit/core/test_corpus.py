@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from oxllm.core.error_reader import ErrorReader
 from oxllm.core.outcome import RULES, Kind, Last, Outcome, classify, in_band
+from oxllm.core.protocols import chat, completions, embeddings, messages, responses
+from oxllm.core.protocols.base import Asked, Protocol
 from tests.support.corpus import Case, cases, fields, filled
 
 NOW = 1_700_000_000.0
@@ -71,3 +75,36 @@ def test_who_has_nowhere_else_to_go_is_told_what_is_worth_a_retry(case: Case) ->
         assert case.status not in (408, 409, 425, 429)
     elif wanted is not None:
         assert last is wanted
+
+
+PROTOCOLS = [chat.PROTOCOL, completions.PROTOCOL, embeddings.PROTOCOL, messages.PROTOCOL, responses.PROTOCOL]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
+def test_an_error_means_the_same_in_every_protocol(protocol: Protocol) -> None:
+    for case in ERRORS:
+        if case.status < 400:
+            continue
+        body = filled(case.body or "", NOW).encode()
+        reader = ErrorReader(protocol, Asked(), case.status, fields(case, NOW), NOW)
+        for at in range(0, len(body), 100):
+            reader.feed(body[at : at + 100])
+        assert reader.eof() == read(case)
+
+
+def test_an_error_event_means_what_the_http_error_means() -> None:
+    """Anthropic's, and a failed response with the same error inside."""
+    for case in ERRORS:
+        try:
+            error = msgspec.json.decode(case.body or "")["error"]
+        except (msgspec.DecodeError, KeyError, TypeError):
+            continue
+        if case.status < 400 or not isinstance(error, dict):
+            continue
+        error = {"code": case.status, **{name: value for name, value in error.items() if value is not None}}
+        if not isinstance(error["code"], int):
+            error["status"] = case.status
+        event = messages.StreamReader(NOW)
+        event.feed(b"event: error\ndata: " + msgspec.json.encode({"type": "error", "error": error}) + b"\n\n")
+        assert event.failure is not None
+        assert event.failure.kind is read(case).kind
