@@ -79,7 +79,7 @@ class BodyHolder(Protocol):
 
 
 class BodyBudget:
-    """The bound on all request bodies held, counted as they arrive.
+    """The bound on all request bodies held, counted as they arrive, and on the heads that came with them.
 
     First come, first finished: a large body whose length is declared begins when there is room for all of it beside
     what was promised to the others, so that bodies get done one after another instead of all getting half way. Who
@@ -109,24 +109,34 @@ class BodyBudget:
         self.waiting = 0
         """How many stand in line."""
 
-    def take(self, holder: BodyHolder, size: int, length: int | None = None) -> bool:
-        """May `holder`'s body, of `length` bytes if that is declared, grow to `size` bytes?
+    def take(self, holder: BodyHolder, size: int, length: int | None = None, head: int = 0) -> bool:
+        """May `holder`'s body, of `length` bytes if that is declared, grow to `size` bytes, beside a head of `head`?
 
         If not, it stands in line until a `release` names it.
         """
-        size = _counted(size)
+        large = size > STEP or (length or 0) > STEP
+        size = self._with_head(size, head)
+        if not large and not self._asks and holder not in self._held and self.total + size <= self.limit:
+            self._held[holder] = size  # most requests
+            self.total += size
+            return True
         if size <= self._held.setdefault(holder, 0):
             return True
-        if size > STEP or (length or 0) > STEP:
-            self._whole[holder] = _counted(length or 0)
+        if large:
+            self._whole[holder] = self._with_head(length, head) if length else 0
         if self._asks or not self._grant(holder, size, begin=True):
             self._asks[holder] = size
             return holder in self._serve()
         return True
 
-    def settle(self, holder: BodyHolder, size: int) -> Sequence[BodyHolder]:
+    def _with_head(self, size: int, head: int) -> int:
+        """The two in whole steps. A head never takes a body past the limit that alone is within it."""
+        size = _counted(size)
+        return max(size, min(size + _counted(head), self.limit))
+
+    def settle(self, holder: BodyHolder, size: int, head: int = 0) -> Sequence[BodyHolder]:
         """`holder`'s body is whole and has `size` bytes: what it was granted beyond that goes to who waits."""
-        size = min(self._held.get(holder, 0), _counted(size))
+        size = min(self._held.get(holder, 0), self._with_head(size, head))
         self._resize(holder, size)
         if holder in self._whole:
             self._whole[holder] = size
@@ -139,6 +149,9 @@ class BodyBudget:
 
     def release(self, holder: BodyHolder) -> Sequence[BodyHolder]:
         """Take back all that `holder` has, and its place in line. Returns those who now have what they asked for."""
+        if not self._asks and holder not in self._whole:
+            self.total -= self._held.pop(holder, 0)
+            return []
         self._resize(holder, 0)
         self._held.pop(holder, None)
         self._whole.pop(holder, None)

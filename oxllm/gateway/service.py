@@ -59,11 +59,13 @@ def client_timeout(request: Request) -> float | None:
 class Service:
     """Implements `client.shared.Service` for one process."""
 
-    __slots__ = ("_access", "_admin", "_catalogue", "_journal", "_plan", "_runtime")
+    __slots__ = ("_access", "_admin", "_catalogue", "_journal", "_plan", "_runtime", "_taken")
 
     def __init__(self, runtime: Runtime, journal: Journal, admin: Admin, created: int) -> None:
         """`created`: start of the process, seconds since the epoch; /v1/models shows it."""
         self._runtime = runtime
+        self._taken = 0
+        """Requests whose head was accepted and whose end has not come."""
         self._journal = journal
         self._admin = admin
         self._catalogue = Catalogue(created)
@@ -88,6 +90,9 @@ class Service:
         """Refuse what needs no body to be refused."""
         if self._endpoint(request) is not None:
             error = self.access.client(request) or self._too_much()
+            if error is None:
+                request.taken = True
+                self._taken += 1
         elif request.path == ROOT:
             error = _wrong_method(request, READ)
         elif self._admin.knows(request.path):
@@ -111,6 +116,11 @@ class Service:
             self._models(request)
         else:
             self._model(request, unescape(path[len(b"/models/") :]))
+
+    def ended(self, request: Request) -> None:
+        """One that was taken on is no more."""
+        if request.taken:
+            self._taken -= 1
 
     def refused(self, request: Request, error: ApiError) -> None:
         """The connection answers `error` by itself: what it got was broken, too large or too slow."""
@@ -150,8 +160,8 @@ class Service:
         return _wrong_method(request, methods) or self.access.client(request)
 
     def _too_much(self) -> ApiError | None:
-        if len(self._runtime.relays) >= self._plan.server.max_in_flight:
-            message = f"{len(self._runtime.relays)} requests are being served, the most that max_in_flight allows"
+        if self._taken >= self._plan.server.max_in_flight:
+            message = f"{self._taken} requests are being served, the most that max_in_flight allows"
             return api_error(503, message, "overloaded", retry_after=OVERLOADED_RETRY_S)
         return None
 

@@ -152,6 +152,7 @@ class Recorder:
         self.served: list[Request] = []
         self.errors: list[ApiError] = []
         self.gone = 0
+        self.ended_requests = 0
         self.pressure: list[str] = []
         self.on_head: Callable[[Request], object] = lambda request: None
         self.on_serve: Callable[[Request], object] = lambda request: request.respond(200, [], b"ok")
@@ -164,6 +165,9 @@ class Recorder:
 
     def answer(self, request: Request, error: ApiError) -> None:
         request.respond(error.status, error.headers(), error.body())
+
+    def ended(self, request: Request) -> None:
+        self.ended_requests += 1
 
     def head(self, request: Request) -> None:
         self.heads.append(request)

@@ -108,11 +108,14 @@ class ClientConnection:
         self.transport = transport
         self.output = Output(shared, self.transport, self.abort)
         shared.open.add(self)
-        excess = len(shared.open) - shared.max_connections
-        if excess > CROWD_MAX:
-            self.abort()
-            return
-        self._crowded = excess > 0
+        if len(shared.open) > shared.max_connections:
+            shared.make_room()
+            excess = len(shared.open) - shared.max_connections
+            if excess > CROWD_MAX:
+                self.abort()
+                return
+            self._crowded = excess > 0
+        shared.quiet[self] = None
         self.timer.set(shared.now() + (DRAIN_NEW_S if shared.life.draining else LIMIT_S[NEW]))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -124,6 +127,7 @@ class ClientConnection:
         if self._paused:
             self._unwatch()
         self._shared.open.discard(self)
+        self._shared.quiet.pop(self, None)
         self._drop_reader()
         self._end_request()
 
@@ -165,8 +169,13 @@ class ClientConnection:
 
     def enter(self, state: State) -> None:
         """Go on to `state`, and begin its time."""
-        assert state in NEXT[self.state], (self.state, state)
+        before = self.state
+        assert state in NEXT[before], (before, state)
         self.state = state
+        if before <= HEAD:
+            del self._shared.quiet[self]
+        if state is IDLE or state is HEAD or state is LINGERING:
+            self._shared.quiet[self] = None
         limit = LIMIT_S.get(state)
         if limit is not None:
             self.timer.set(self._shared.now() + limit)
@@ -198,6 +207,7 @@ class ClientConnection:
         heads, now = self._shared.heads, self._shared.now()
         if self._reader is not None:
             heads.grew(self, self._reader.weight, now)
+        self._shared.quiet[self] = self._shared.quiet.pop(self)  # the last to be heard
         while (victim := heads.excess(now)) is not None:
             victim.decline(overloaded("too many requests whose heads are not whole"))
 
@@ -242,10 +252,10 @@ class ClientConnection:
         shared.service.head(request)
         if request.head_sent or self.state is CLOSED:
             return
-        if reader.stage is COMPLETE:
-            shared.service.serve(request)
-        elif reader.length is not None and reader.length > shared.limits.max_body_bytes:
+        if reader.length is not None and reader.length > shared.limits.max_body_bytes:
             self._answer(request, self._too_large())
+        elif reader.stage is COMPLETE and not request.taken:
+            shared.service.serve(request)
         else:
             if more:
                 reader.expectation = None  # it has not waited for our word
@@ -268,27 +278,34 @@ class ClientConnection:
     # The body.
 
     def _admit(self, reader: RequestReader, intake: Intake) -> None:
-        """Let the next part of the body in, if there is room for it."""
+        """Let the next part of the body in, or serve what is whole, if there is room for it."""
         if intake.admit():
             self._grant(reader)
-        elif self.state is BODY:  # it has not been told already that there will be none
+        elif self.request is not None and not self.request.head_sent:  # else it knows that there will be none
             self.enter(WAITING)
             self._pause()
 
     def _grant(self, reader: RequestReader) -> None:
-        if reader.expectation is not None:
+        if reader.stage is COMPLETE:
+            assert self._intake is not None
+            assert self.request is not None
+            self._intake.whole()
+            self._shared.service.serve(self.request)
+        elif reader.expectation is not None:
             reader.expectation = None
             self.output.send(CONTINUE)
 
     def admitted(self) -> None:
-        """There is room now for the body that had to wait."""
-        if self.state is WAITING and self._reader is not None:
-            self.enter(BODY)
-            self._grant(self._reader)
+        """There is room now for what had to wait."""
+        if self.state is WAITING and self._intake is not None:
+            reader = self._intake.reader
+            assert reader is not None
+            self.enter(SERVING if reader.stage is COMPLETE else BODY)
+            self._grant(reader)
             self._go_on()
 
     def no_room(self) -> None:
-        """The body that waits for room gets none."""
+        """What waits for room gets none."""
         assert self.request is not None
         self._answer(self.request, overloaded("no memory for the body at present"))
 
@@ -381,10 +398,14 @@ class ClientConnection:
         return not self.keep or self._shared.life.draining
 
     def _skip(self) -> None:
-        """The answer comes before the body has."""
+        """The answer comes before the body has, or before there was room for the request."""
         reader = self._reader
-        assert reader is not None
         waited = self.state is WAITING
+        if reader is None:
+            self.release_body()
+            self.enter(SERVING)
+            self._shared.loop.call_soon(self._go_on)
+            return
         reader.keep = False
         if reader.length is None or reader.left > SKIP_BYTES_MAX or reader.expectation is not None:
             self.keep = False
@@ -415,6 +436,7 @@ class ClientConnection:
         if intake is not None:
             intake.release()
         if request is not None:
+            self._shared.service.ended(request)
             request.lost()
 
     def date(self) -> bytes:
@@ -483,6 +505,13 @@ class ClientConnection:
         if request is not None and not request.head_sent:
             self._answer(request, api_error(503, "the gateway is shutting down", "overloaded", retry_after=1))
 
+    def spare(self) -> bool:
+        """It is idle or silent, and its place is needed: close. False if something still waits for its client."""
+        if self.output.measure():
+            return False
+        self.close()
+        return True
+
     def close(self) -> None:
         """Close once what was written has been taken."""
         self._closed()
@@ -495,6 +524,7 @@ class ClientConnection:
 
     def _closed(self) -> None:
         self.state = CLOSED
+        self._shared.quiet.pop(self, None)
         self.output.closed = True
 
     def reset(self) -> None:

@@ -1,4 +1,4 @@
-"""One request's body on its way in: the room that it takes, the word that it may come, and its pace."""
+"""One request on its way in: the room that it takes, head and all, the word that its body may come, and its pace."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 from oxllm.core.budget import BodyHolder
 from oxllm.gateway.client.pace import Upload
-from oxllm.gateway.client.request_reader import RequestReader
+from oxllm.gateway.client.request_reader import COMPLETE, RequestReader
 from oxllm.gateway.client.shared import READ_BYTES, Shared
 
 
@@ -15,41 +15,46 @@ class Reading(Protocol):
     """The connection that a body comes on."""
 
     def admitted(self) -> None:
-        """There is room now for what had to wait."""
+        """There is room now for the part, or the whole, that had to wait."""
 
     def no_room(self) -> None:
         """There will be none."""
 
 
 class Intake:
-    """One body. The budget for bodies knows it as a `BodyHolder`."""
+    """One request, from its whole head on until nothing of it is kept. The budget knows it as a `BodyHolder`."""
 
-    __slots__ = ("_counted", "_reader", "_reading", "_shared", "_upload")
+    __slots__ = ("_counted", "_reading", "_shared", "_upload", "reader")
 
     def __init__(self, shared: Shared, reading: Reading, reader: RequestReader) -> None:
         self._shared = shared
         self._reading = reading
-        self._reader: RequestReader | None = reader
+        self.reader: RequestReader | None = reader
+        """None once the request is whole."""
         self._upload: Upload | None = None
         self._counted = False
 
     def admit(self) -> bool:
-        """May the next part of the body come? If not, the connection hears of it later."""
-        reader, self._counted = self._reader, True
+        """May the next part of the body come, or the request be served if it is whole? If not, the connection hears
+        of it later."""
+        reader, self._counted = self.reader, True
         assert reader is not None
-        whole = self._shared.limits.max_body_bytes if reader.length is None else reader.length
-        size = min(reader.received + READ_BYTES, whole)
-        if self._shared.bodies.take(self, size, reader.length):
+        size, length = reader.received, reader.length
+        if reader.stage is COMPLETE:
+            length = size
+        else:
+            size = min(size + READ_BYTES, self._shared.limits.max_body_bytes if length is None else length)
+        if self._shared.bodies.take(self, size, length, reader.head_weight):
             return True
         self._break_deadlocks()
         return False
 
     def whole(self) -> None:
         """The body is there. It is not ours to keep: whoever serves it lets go of it once it is sent."""
-        reader, self._reader, self._upload = self._reader, None, None
+        reader, self.reader, self._upload = self.reader, None, None
         assert reader is not None
         if reader.length is None:
-            self._wake(self._shared.bodies.settle(self, reader.received))
+            self._wake(self._shared.bodies.settle(self, reader.received, reader.head_weight))
 
     def release(self) -> None:
         """The body is held no more, or not wanted."""
@@ -62,15 +67,15 @@ class Intake:
         if self._upload is not None:
             self._upload.heard = now
             return None
-        assert self._reader is not None
-        self._upload = Upload(now, self._reader.received)
+        assert self.reader is not None
+        self._upload = Upload(now, self.reader.received)
         return self._upload.look_at(now)
 
     def late(self, now: float) -> str | None:
         """Why it has to go, if it comes too slowly."""
         assert self._upload is not None
-        assert self._reader is not None
-        why = self._upload.late(now, self._reader.received, self._shared.bodies.waiting > 0)
+        assert self.reader is not None
+        why = self._upload.late(now, self.reader.received, self._shared.bodies.waiting > 0)
         if why is None and not self._upload.quick:
             self._wake(self._shared.bodies.lapse(self))
         return why

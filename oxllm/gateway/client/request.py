@@ -88,6 +88,7 @@ class Request:
         "path",
         "query",
         "started",
+        "taken",
     )
 
     def __init__(self, connection: Channel, started: float, reader: RequestReader | None = None) -> None:
@@ -113,6 +114,8 @@ class Request:
         self.started = started
         """Loop time at which the head was whole."""
         self.id = ""
+        self.taken = False
+        """The service has taken it on: it counts until its end."""
         self.head_sent = False
         self.finished = False
         """The response is complete, or ended by `abort`."""

@@ -89,6 +89,7 @@ class RequestReader:
         "_wire",
         "body",
         "expectation",
+        "head_weight",
         "headers",
         "http10",
         "keep",
@@ -110,6 +111,8 @@ class RequestReader:
         """Names in lower case, values without white space around them, in order."""
         self.length: int | None = 0
         """Declared length of the body; None when it is chunked."""
+        self.head_weight = 0
+        """Bytes that the whole head takes."""
         self.left = 0
         """Bytes of a body of declared length still to come."""
         self.received = 0
@@ -172,6 +175,7 @@ class RequestReader:
             self._judge()
             if upgrade:
                 self._prime()
+            self.head_weight = self.weight
             self._wire = 0
             self._tail = b""
             self.stage = BODY

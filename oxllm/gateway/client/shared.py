@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 from typing import Protocol
 
@@ -31,6 +32,9 @@ budget is not granted yet can come along with its head, and stay unparsed outsid
 NARROW_READ_BYTES = 1024
 """The same while too much waits unparsed: 4,096 connections may each bring one such read more."""
 
+LOOK_AT_MAX = 64
+"""Of those that are silent so many are looked at for one whose place can be had."""
+
 REQUEST_ID_MAX = 128
 
 
@@ -45,6 +49,9 @@ class Service(Protocol):
 
     def operator_route(self, request: Request) -> bool:
         """Whether this one is served though there are too many connections."""
+
+    def ended(self, request: Request) -> None:
+        """A request that `head` was told of has its whole answer, or nobody waits for one any more. Called once."""
 
     def refused(self, request: Request, error: ApiError) -> None:
         """The connection is about to answer `error` by itself. `head` may not have been called; of a broken head
@@ -71,6 +78,9 @@ class Connected(Protocol):
 
     def expire(self) -> None:
         """The process ends, and cannot wait for an answer or for the rest of a request."""
+
+    def spare(self) -> bool:
+        """It is idle or silent, and its place is needed: close. False if something still waits for its client."""
 
     def close(self) -> None:
         """Close once what was written has been taken."""
@@ -114,6 +124,8 @@ class Shared:
         self.head_view = self.body_view[:HEAD_READ_BYTES]
         """For reads while no body is due."""
         self.open: set[Connected] = set()
+        self.quiet: dict[Connected, None] = {}
+        """Those that owe us something and are silent, or that we wait for to close: the longest silent first."""
         self.backlog = 0
         """Bytes that wait unparsed, of all connections."""
         self.heads: HeadBudget[Connected] = HeadBudget()
@@ -123,6 +135,13 @@ class Shared:
         self._wall = wall
         self._date = b""
         self._date_second = -1
+
+    def make_room(self) -> None:
+        """Close the connection that has been idle or silent for longest, if there is one."""
+        for connection in islice(self.quiet, LOOK_AT_MAX):
+            if connection.spare():
+                self.open.discard(connection)
+                return
 
     def backlog_grew(self, change: int) -> None:
         """So many bytes more, or less, wait unparsed. When they are too many, a read brings little."""

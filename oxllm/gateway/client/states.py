@@ -5,7 +5,7 @@ NEW        the first byte of a first request   20 s                close without
 IDLE       the first byte of a next request    75 s                close without a word
 HEAD       the rest of a head                  20 s in all         408, close
 BODY       the rest of a body                  20 s of silence     408, close
-WAITING    nothing: no room for its body       5 s                 503 and Retry-After
+WAITING    nothing: no room for its request     5 s                 503 and Retry-After
 SERVING    nothing: the service has it         the service's own
 SKIPPING   a rest of a body nobody wants       20 s once answered  close
 LINGERING  its end of file; we said goodbye    2 s                 close
@@ -38,8 +38,8 @@ NEXT = {
     IDLE: (HEAD, BODY, SERVING, SKIPPING),
     HEAD: (BODY, SERVING, SKIPPING),
     BODY: (WAITING, SERVING, SKIPPING),
-    WAITING: (BODY, SKIPPING),
-    SERVING: (IDLE, LINGERING),
+    WAITING: (BODY, SERVING, SKIPPING),
+    SERVING: (IDLE, WAITING, LINGERING),
     SKIPPING: (IDLE, SERVING, LINGERING),
     LINGERING: (),
     CLOSED: (),

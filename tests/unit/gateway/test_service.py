@@ -7,7 +7,7 @@ import pytest
 
 from oxllm.core.protocols.registry import NAMES, named, place_of
 from oxllm.gateway.client.paths import unescape
-from tests.support.house import House, Step, answer, chunk, plan_of, stream, token
+from tests.support.house import House, Step, answer, chat_request, chunk, plan_of, stream, token
 
 ORIGIN = "Origin: https://app.example"
 
@@ -195,3 +195,31 @@ def test_a_client_error_too_long_to_hold_arrives_whole_in_each_framing(stream: b
         assert client.response.headers["x-oxllm-provider"] == "alpha"
         assert "422" in house.log_text()
         assert house.runtime.relays == {}
+
+
+def test_max_in_flight_counts_from_the_head_on() -> None:
+    with House(plan_of("alpha", max_in_flight=2)) as house:
+        whole = chat_request()
+        clients = [house.client() for _ in range(10)]
+        for client in clients:
+            client.send(whole[:-10])
+        refused = [client for client in clients if client.received]
+        assert len(refused) == 8
+        assert {client.response.status for client in refused} == {503}
+        assert all("retry-after" in client.response.headers for client in refused)
+        for client in clients:
+            if client not in refused:
+                client.send(whole[-10:])
+        house.advance(0.1)
+        assert [client.response.status for client in clients if client not in refused] == [200, 200]
+        assert house.chat().response.status == 200, "those have ended"
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_longer_in_flight() -> None:
+    with House(plan_of("alpha", max_in_flight=1)) as house:
+        client = house.client().send(chat_request()[:-10])
+        client.transport.close()
+        house.settle()
+        late = house.chat()
+        house.advance(0.1)
+        assert late.response.status == 200

@@ -770,9 +770,9 @@ def test_a_head_counts_until_its_end(bench: Bench, end: str) -> None:
 
 
 def small_budget() -> Bench:
-    """Room for three steps of 64 KiB."""
+    """Room for three steps of 64 KiB, and their heads."""
     bench = Bench()
-    bench.bodies.limit = 192 * KIB
+    bench.bodies.limit = 195 * KIB
     bench.service.keep_waiting()
     return bench
 
@@ -919,31 +919,150 @@ def test_a_body_counts_until_it_is_released_or_its_request_ends(bench: Bench, cl
 # Too many.
 
 
-def test_over_max_connections_only_operators_are_served() -> None:
+def busy(bench: Bench, count: int) -> list[Client]:
+    """So many clients whose requests are under way."""
+    bench.service.keep_waiting()
+    clients = [bench.client() for _ in range(count)]
+    for client in clients:
+        client.send(get())
+    bench.service.on_serve = lambda request: request.respond(200, [], b"ok")
+    return clients
+
+
+def test_where_all_are_busy_only_operators_are_served_beyond_max_connections() -> None:
     bench = Bench(Limits(max_connections=2))
-    clients = [bench.client() for _ in range(2 + CROWD_MAX)]
-    beyond = bench.client()
-    assert beyond.transport.aborted
-    clients[2].send(get("/v1/models"))
-    output = clients[2].output
+    working = busy(bench, 2)
+    stranger = bench.client()
+    stranger.send(get("/v1/models"))
+    output = stranger.output
     assert statuses(output) == [503]
     assert b"retry-after: 1\r\n" in output
     assert error_of(output)["code"] == "overloaded"
-    assert clients[2].ended
-    clients[3].send(get("/status"))
-    assert statuses(clients[3].output) == [200]
-    assert clients[3].ended
-    clients[0].send(get("/v1/models"))
-    assert statuses(clients[0].output) == [200]
-    assert clients[0].state is IDLE
+    assert stranger.ended
+    operator = bench.client()
+    operator.send(get("/status"))
+    assert statuses(operator.output) == [200]
+    assert operator.ended
+    for request in bench.service.served[:2]:
+        request.respond(200, [], b"fine")
+    assert [statuses(client.output) for client in working] == [[200], [200]]
+    assert [client.state for client in working] == [IDLE, IDLE]
+
+
+@pytest.mark.parametrize("sent", [b"", get(), b"GET /a HTTP/1.1\r\n"])
+def test_the_longest_idle_or_silent_connection_is_closed_for_a_newcomer(sent: bytes) -> None:
+    bench = Bench(Limits(max_connections=3))
+    (working,) = busy(bench, 1)
+    older, younger = bench.client(), bench.client()
+    for client in (younger, older, younger) if sent else ():
+        client.send(sent if client is not younger or sent.endswith(b"\r\n\r\n") else b"")
+        bench.advance(1)
+    if sent and not sent.endswith(b"\r\n\r\n"):
+        younger.send(sent)
+    newcomer = bench.client()
+    assert older.closed()
+    assert not younger.closed()
+    assert not working.closed()
+    newcomer.send(get("/v1/models"))
+    assert statuses(newcomer.output) == [200]
+    assert newcomer.state is IDLE
+    assert bench.server.connections == 3
+
+
+def test_silent_sockets_shut_nobody_out() -> None:
+    bench = Bench(Limits(max_connections=4))
+    busy(bench, 4)
+    for _ in range(500):
+        bench.client()
+    assert bench.server.connections <= 4 + CROWD_MAX
+    operator = bench.client()
+    operator.send(get("/status"))
+    assert statuses(operator.output) == [200]
+
+
+def test_those_that_were_told_to_go_make_room_before_their_two_seconds_are_over() -> None:
+    bench = Bench(Limits(max_connections=1))
+    busy(bench, 1)
+    for _ in range(3 * CROWD_MAX):
+        stranger = bench.client()
+        stranger.send(get("/v1/models"))
+        assert statuses(stranger.output) == [503]
+    operator = bench.client()
+    operator.send(get("/status"))
+    assert statuses(operator.output) == [200]
+
+
+def test_a_silent_client_with_output_that_waits_keeps_its_place() -> None:
+    bench = Bench(Limits(max_connections=2))
+    reading, slow = bench.client(), bench.client()
+    slow.transport.stuck = True
+    slow.send(get())
+    bench.advance(1)
+    reading.send(get())
+    bench.client()
+    assert not slow.closed()
+    assert reading.closed()
 
 
 def test_a_connection_too_many_is_served_if_others_have_left_meanwhile() -> None:
     bench = Bench(Limits(max_connections=1))
-    first, second = bench.client(), bench.client()
+    (first,) = busy(bench, 1)
+    second = bench.client()
     first.half_close()
     second.send(get("/v1/models"))
     assert statuses(second.output) == [200]
+
+
+# Memory for whole requests.
+
+
+def taking(bench: Bench, limit: int) -> None:
+    """Requests count from their head on, and stay under way."""
+
+    def take(request: Request) -> None:
+        request.taken = True
+
+    bench.service.on_head = take
+    bench.service.keep_waiting()
+    bench.bodies.limit = limit
+
+
+@pytest.mark.parametrize("body", [b"", b"x"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_whole_heads_count_as_long_as_anything_of_them_is_kept(at_once: bool, body: bytes) -> None:
+    bench = Bench()
+    taking(bench, 100 * KIB)
+    clients = [bench.client() for _ in range(10)]
+    data = post(body, "x-long: " + "h" * 30_000)
+    for client in clients:
+        client.send(data, piece=1 << 30 if at_once else 1000)
+    assert len(bench.service.served) == 3
+    assert bench.bodies.total <= 100 * KIB
+    bench.service.served[0].release()
+    bench.clock.settle()
+    assert len(bench.service.served) == 4
+    bench.advance(5.2)
+    assert [statuses(client.output) for client in clients] == [[]] * 4 + [[503]] * 6
+    for request in bench.service.served:
+        request.respond(200, [], b"")
+    bench.clock.settle()
+    assert (bench.bodies.total, bench.bodies.waiting) == (0, 0)
+    clients[9].send(data)
+    assert bench.service.served[-1].body == body
+    assert bench.service.ended_requests == 10
+
+
+def test_a_client_that_leaves_while_its_whole_request_waits_is_forgotten() -> None:
+    bench = Bench()
+    taking(bench, 40 * KIB)
+    first, second = bench.client(), bench.client()
+    for client in (first, second):
+        client.send(post(b"x", "x-long: " + "h" * 30_000))
+    second.half_close()
+    first.half_close()
+    bench.clock.settle()
+    assert len(bench.service.served) == 1
+    assert (bench.bodies.total, bench.bodies.waiting, bench.service.ended_requests) == (0, 0, 2)
 
 
 # The end.
