@@ -50,6 +50,7 @@ JITTER_S = (0.05, 0.15)
 """Bounds of the wait before the second try at one target."""
 BESIDE_MAX = 2
 """Attempts that run side by side."""
+BUG = Outcome(Kind.STOPPED, "internal error")
 STOPPING = Outcome(Kind.STOPPED, "the gateway is shutting down")
 
 
@@ -294,12 +295,19 @@ class Exchange:
 
     def expire(self, now: float) -> None:
         """The gateway stops and cannot wait any longer."""
+        self._end_all(STOPPING, api_error(503, STOPPING.reason, "overloaded", retry_after=1), now)
+
+    def crash(self, now: float) -> None:
+        """A bug of ours is in the way of this request: say so, blame nobody else."""
+        self._end_all(BUG, api_error(500, f"internal error; the log knows {self._facts.request_id}"), now)
+
+    def _end_all(self, why: Outcome, error: ApiError, now: float) -> None:
         stage, winner = self.stage, self.winner
-        self._abandon(STOPPING, now)
+        self._abandon(why, now)
         if stage is COMMITTED and winner is not None:
-            self._interrupt(winner, STOPPING)
+            self._interrupt(winner, why)
         elif stage is not DONE:
-            self._refuse(api_error(503, STOPPING.reason, "overloaded", retry_after=1), Cause.GATEWAY)
+            self._refuse(error, Cause.GATEWAY)
 
     def pause(self, attempt: Attempt, now: float) -> None:
         """Nobody reads this provider now: its silence is ours."""

@@ -223,6 +223,11 @@ class Ticket:
         """It is the one request that a half-open breaker lets through, and has not decided yet."""
         self.started = started
 
+    @property
+    def ended(self) -> bool:
+        """Whether its end has been told."""
+        return self.generation == ENDED
+
 
 Skips = Sequence[tuple[Candidate, Skip]]
 Recovery = tuple[float | None, list[tuple[Candidate, Skip | None, float | None]]]

@@ -28,6 +28,7 @@ from oxllm.gateway import systemd
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.client.connection import CROWD_MAX
 from oxllm.gateway.memory import Trimmer
+from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import sink_of
 from oxllm.gateway.reactor.sockets import accept, loop_maker
@@ -38,9 +39,6 @@ ACCEPTED_AT_ONCE = 64
 """Connections taken in one turn of the loop: those that are too many are closed before more are taken."""
 FDS_OF_OUR_OWN = 64 + CROWD_MAX + ACCEPTED_AT_ONCE
 """64 for listeners, epoll, log, run file, a reload child's pipes, DNS. What is left is two for each connection."""
-SHORTAGES = (errno.EMFILE, errno.ENFILE)
-SHORTAGE_EVERY_S = 60.0
-"""asyncio tries again each second; one line a minute is enough to read."""
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 """`dual` is both."""
 Address = tuple[Any, ...]
@@ -163,9 +161,11 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     asyncio.set_event_loop(loop)
     rng = random.Random()  # seeded by the system; tests hand in their own
     log = Log(loop, sink_of(2), time.time, json_log)
-    loop.set_exception_handler(_Complaints(log))
     connections, warning = raise_file_limit(plan.server)
     gateway = Gateway(loop, plan, log, rng, time.time, connections=connections)
+    complaints = Complaints(gateway.journal)
+    complaints.listen()
+    loop.set_exception_handler(complaints)
     drain, run = gateway.drain, _RunFile(sockets, log)
     drain.tell = run.drains
     gateway.vitals.addresses = tuple(map(_url, sockets))
@@ -198,22 +198,6 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     run.remove()
     loop.close()
     return 0
-
-
-class _Complaints:
-    """What asyncio has to say: of a lack of descriptors a line, of a bug of ours all of it."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._quiet_until = 0.0
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if not isinstance(error, OSError) or error.errno not in SHORTAGES:
-            loop.default_exception_handler(context)
-        elif loop.time() >= self._quiet_until:
-            self._quiet_until = loop.time() + SHORTAGE_EVERY_S
-            self._log.event("warning", "out of file descriptors, new clients wait: raise the limit (ulimit -n)")
 
 
 class _RunFile:

@@ -7,6 +7,7 @@ straight into the client's connection. When the client's side is full the provid
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 
 import msgspec
@@ -15,7 +16,8 @@ from oxllm.core.attempt import Attempt, Facts, Phase
 from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.budget import HELD_FREE, HeldHolder
 from oxllm.core.effects import Answer, Begin, Break, Cancel, End, Try, Write
-from oxllm.core.exchange import COMMITTED, DONE, Exchange
+from oxllm.core.errors import api_error
+from oxllm.core.exchange import BUG, COMMITTED, DONE, Exchange
 from oxllm.core.headers import upstream
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Failure
@@ -44,55 +46,83 @@ class Leg(HeldHolder):
         """Whether the budget for what is held knows of it."""
         self._waits = self._stopped = False
 
-    # upstream.call.Caller
+    # upstream.call.Caller. A bug of ours in any of them ends this request, and no other.
 
     def connected(self) -> None:
-        self.relay.exchange.connected(self.attempt, self.relay.now())
+        try:
+            self.relay.exchange.connected(self.attempt, self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
 
     def may_send(self) -> bool:
-        return self.relay.exchange.may_send(self.attempt, self.relay.now())
+        try:
+            return self.relay.exchange.may_send(self.attempt, self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+            return False
 
     def reconnecting(self) -> bool:
-        return self.relay.exchange.reconnecting(self.attempt, self.relay.now())
+        try:
+            return self.relay.exchange.reconnecting(self.attempt, self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+            return False
 
     def sent(self) -> None:
-        self.relay.exchange.sent(self.attempt, self.relay.now())
+        try:
+            self.relay.exchange.sent(self.attempt, self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
 
     def room(self) -> int:
-        return self.relay.runtime.held.room(self, self.attempt.pending + self.relay.request.unsent)
+        try:
+            return self.relay.runtime.held.room(self, self.attempt.pending + self.relay.request.unsent)
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+            return 1
 
     def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         relay = self.relay
-        relay.exchange.head(self.attempt, status, fields, relay.now(), relay.runtime.wall())
-        relay.perform()
+        try:
+            relay.exchange.head(self.attempt, status, fields, relay.now(), relay.runtime.wall())
+            relay.perform()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
 
     def data(self, data: bytes) -> None:
         relay, attempt = self.relay, self.attempt
-        relay.exchange.data(attempt, data, relay.now())
-        relay.perform()
-        committed = attempt.phase is PASSED_ON
-        if self._counted or not committed or not data.endswith(b"\n\n"):  # else: nothing but whole events
-            size = attempt.pending
-            if size > HELD_FREE:
-                self._counted = True
-                relay.runtime.held.grew(self, size, not committed)
-            else:
-                self.recount()
+        try:
+            relay.exchange.data(attempt, data, relay.now())
+            relay.perform()
+            committed = attempt.phase is PASSED_ON
+            if self._counted or not committed or not data.endswith(b"\n\n"):  # else: nothing but whole events
+                self._grew(attempt.pending, committed)
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
 
     def end(self) -> None:
         relay = self.relay
         self.call = None
-        relay.exchange.end(self.attempt, relay.now())
-        relay.perform()
-        self.recount()
+        try:
+            relay.exchange.end(self.attempt, relay.now())
+            relay.perform()
+            self.recount()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
 
     def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
         relay = self.relay
         self.call = None
-        if failure is Failure.LOCAL:
-            relay.runtime.journal.shortage(detail, relay.now())
-        relay.exchange.failed(self.attempt, failure, before_response, detail, relay.now())
-        relay.perform()
+        try:
+            if failure is Failure.LOCAL:
+                relay.runtime.journal.shortage(detail, relay.now())
+            relay.exchange.failed(self.attempt, failure, before_response, detail, relay.now())
+            relay.perform()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
+
+    def crashed(self, error: Exception) -> None:
+        self.relay.crash(error)
 
     # HeldHolder
 
@@ -101,9 +131,12 @@ class Leg(HeldHolder):
 
     def commit_early(self) -> None:
         relay = self.relay
-        relay.exchange.release(self.attempt, relay.now())
-        relay.perform()
-        self.recount()
+        try:
+            relay.exchange.release(self.attempt, relay.now())
+            relay.perform()
+            self.recount()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
 
     def stop(self) -> None:
         self._waits = True
@@ -120,18 +153,35 @@ class Leg(HeldHolder):
             self._counted = size > HELD_FREE
             self.relay.runtime.held.hold(self, size)
 
+    def _grew(self, size: int, committed: bool) -> None:
+        if size > HELD_FREE:
+            self._counted = True
+            self.relay.runtime.held.grew(self, size, not committed)
+        else:
+            self.recount()
+
     def steer(self) -> None:
         """Have the provider read or not: not while the client is full, nor while there is no memory for more."""
         stopped = self._waits or self.relay.full
         if stopped == self._stopped or self.call is None:
             return
         self._stopped = stopped
-        if stopped:
-            self.call.pause()
-            self.relay.exchange.pause(self.attempt, self.relay.now())
-        else:
-            self.call.resume()
-            self.relay.exchange.resume(self.attempt, self.relay.now())
+        try:
+            if stopped:
+                self.call.pause()
+                self.relay.exchange.pause(self.attempt, self.relay.now())
+            else:
+                self.call.resume()
+                self.relay.exchange.resume(self.attempt, self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+
+    def let_go(self) -> None:
+        """Nothing more is wanted of it: give back all that it has."""
+        self.relay.runtime.held.drop(self)
+        call, self.call = self.call, None
+        if call is not None:
+            call.cancel()
 
 
 class Relay:
@@ -212,23 +262,70 @@ class Relay:
         """Begin the first attempt."""
         self.runtime.watch(self)
         self.route.counters.begin()
-        self.runtime.journal.begun(self.facts.protocol.name)
         self.request.watch(self)
-        self.exchange.start(self.now())
-        self.perform()
+        self._do(self._begin)
+
+    def _begin(self, now: float) -> None:
+        self.runtime.journal.begun(self.facts.protocol.name)
+        self.exchange.start(now)
 
     def expire(self) -> None:
         """The drain's time is over: answer with what can be said, and stop."""
-        self.exchange.expire(self.now())
+        self._do(self.exchange.expire)
+
+    def _do(self, step: Callable[[float], None]) -> None:
+        try:
+            step(self.now())
+            self.perform()
+        except Exception as error:  # noqa: BLE001
+            self.crash(error)
+
+    # A bug of ours.
+
+    def crash(self, error: Exception) -> None:
+        """Answer with a 500, or break off what has begun, and give back all that this one request has."""
+        self.runtime.journal.internal_error(f"request {self.id}", error)
+        for step in (self._apologize, self._break_off, self._abandon, self._forget):
+            try:
+                step()
+            except Exception as again:  # noqa: BLE001  the rest has to be given back all the same
+                self.runtime.journal.internal_error(f"the end of request {self.id}", again)
+
+    def _apologize(self) -> None:
+        self.exchange.crash(self.now())
         self.perform()
+
+    def _break_off(self) -> None:
+        """If the exchange could not do that itself."""
+        request, protocol = self.request, self.facts.protocol
+        if request.head_sent and not request.finished:
+            request.abort()
+        elif not request.finished:
+            error = protocol.refusal(api_error(500, f"internal error; the log knows {self.id}"))
+            fields = protocol.error_headers(error, self.id)
+            request.respond(error.status, self._with_extra(fields), protocol.error_body(error, self.id))
+
+    def _abandon(self) -> None:
+        """Whatever the exchange has not given back."""
+        for leg in self._legs:
+            leg.let_go()
+            if not leg.attempt.ticket.ended:
+                self.generation.router.end(leg.attempt.ticket, BUG, self.now())
+
+    def _forget(self) -> None:
+        self._body = None
+        self._close()
+        self.request.release()
+        if not self._over:
+            self._over = True
+            self._tell()
 
     # client.request.Handler
 
     def gone(self) -> None:
         """The client left."""
         if not self._over:
-            self.exchange.gone(self.now())
-            self.perform()
+            self._do(self.exchange.gone)
 
     def blocked(self) -> None:
         """The client takes less than the provider gives."""
@@ -294,8 +391,7 @@ class Relay:
 
     def _tick(self) -> None:
         self._alarm, self._alarm_at = None, inf
-        self.exchange.tick(self.now())
-        self.perform()
+        self._do(self.exchange.tick)
         for leg in self._legs:
             leg.recount()
 
@@ -322,9 +418,7 @@ class Relay:
         for leg in self._legs:
             if leg.attempt is attempt:
                 self._legs.remove(leg)
-                self.runtime.held.drop(leg)
-                if leg.call is not None:
-                    leg.call.cancel()
+                leg.let_go()
                 return
 
     def _tell(self) -> None:
@@ -367,8 +461,11 @@ class Relay:
             self._over = True
             self._tell()
         if self.exchange.settled:
-            self.runtime.relays.pop(self, None)
-            self._legs.clear()  # they refer back to us: without the cycle all goes at once
-            if self._alarm is not None:
-                self._alarm.cancel()
-                self._alarm = None
+            self._close()
+
+    def _close(self) -> None:
+        self.runtime.relays.pop(self, None)
+        self._legs.clear()  # they refer back to us: without the cycle all goes at once
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None

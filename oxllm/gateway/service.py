@@ -57,7 +57,7 @@ def client_timeout(request: Request) -> float | None:
 
 
 class Service:
-    """Implements `client.shared.Service` for one process."""
+    """What the client side asks of a gateway. One class, since it is all of `client.shared.Service`."""
 
     __slots__ = ("_access", "_admin", "_catalogue", "_journal", "_plan", "_runtime", "_taken")
 
@@ -121,6 +121,11 @@ class Service:
         """One that was taken on is no more."""
         if request.taken:
             self._taken -= 1
+
+    def crashed(self, request: Request | None, error: Exception) -> None:
+        """A bug of ours showed while `request` was read, served or answered."""
+        where = f"request {request.id}" if request is not None else "a connection"
+        self._journal.internal_error(where, error)
 
     def refused(self, request: Request, error: ApiError) -> None:
         """The connection answers `error` by itself: what it got was broken, too large or too slow."""

@@ -153,6 +153,7 @@ class Recorder:
         self.errors: list[ApiError] = []
         self.gone = 0
         self.ended_requests = 0
+        self.crashes: list[Exception] = []
         self.pressure: list[str] = []
         self.on_head: Callable[[Request], object] = lambda request: None
         self.on_serve: Callable[[Request], object] = lambda request: request.respond(200, [], b"ok")
@@ -165,6 +166,9 @@ class Recorder:
 
     def answer(self, request: Request, error: ApiError) -> None:
         request.respond(error.status, error.headers(), error.body())
+
+    def crashed(self, request: Request | None, error: Exception) -> None:
+        self.crashes.append(error)
 
     def ended(self, request: Request) -> None:
         self.ended_requests += 1

@@ -21,6 +21,7 @@ import msgspec
 from oxllm import plan as plans
 from oxllm.core.budget import HeldBudget
 from oxllm.gateway.assembly import Gateway
+from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import NonBlocking
 from oxllm.gateway.relay import Relay
@@ -205,8 +206,15 @@ class House:
     """A gateway. Leave the block to end it; whatever is still scheduled then is dropped."""
 
     def __init__(
-        self, plan: plans.Plan | None = None, json_log: bool = False, seed: int = 1, held: HeldBudget | None = None
+        self,
+        plan: plans.Plan | None = None,
+        json_log: bool = False,
+        seed: int = 1,
+        held: HeldBudget | None = None,
+        crashes: bool = False,
     ) -> None:
+        """`crashes`: bugs of ours are expected; else one fails the test."""
+        self._crashes = crashes
         plan = plan or plan_of("alpha", "beta")
         self.loop = VirtualLoop()
         self.dial_error: OSError | None = None
@@ -218,6 +226,7 @@ class House:
         rng = random.Random(seed)
         self.log = Log(self.loop, NonBlocking(self._log_file.fileno()), self.wall, json_log)
         self.gateway = Gateway(self.loop, plan, self.log, rng, self.wall, self._dial, held=held)
+        self.loop.set_exception_handler(Complaints(self.gateway.journal))
         self.gateway.vitals.addresses = ("http://127.0.0.1:8080",)
         self.wheel, self.pool, self.server = self.gateway.wheel, self.gateway.pool, self.gateway.server
         self.runtime, self.admin, self.service = self.gateway.runtime, self.gateway.admin, self.gateway.service
@@ -249,14 +258,16 @@ class House:
         asyncio.set_event_loop(self.loop)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
         self.pool.close()
         self.settle()
+        log = self.log_text()
         self._log_file.close()
         asyncio.set_event_loop(None)
         self.loop.close()
+        assert self._crashes or kind is not None or not self.gateway.journal.internal_errors, log
 
     # Time.
 

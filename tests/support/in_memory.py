@@ -495,6 +495,10 @@ class World:
             self.sleep(70.0)
             self.log.flush()
             self.written = os.pread(self._log_file.fileno(), 10_000_000, 0)
+            if self.journal.internal_errors:
+                lines = [line for line in self.written.decode().splitlines() if "internal error" in line]
+                self.errors.append({"message": "\n".join(lines)})
+                raise AssertionError(lines)
         finally:
             self._log_file.close()
             asyncio.set_event_loop(None)

@@ -120,16 +120,18 @@ class ClientConnection:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.state = CLOSED
-        self.timer.clear()
-        del self.timer  # it refers back to us: without a cycle the memory goes at once
-        self.output.close()
-        self.backlog.take()
-        if self._paused:
-            self._unwatch()
-        self._shared.open.discard(self)
-        self._shared.quiet.pop(self, None)
-        self._drop_reader()
-        self._end_request()
+        try:
+            self.timer.clear()
+            del self.timer  # it refers back to us: without a cycle the memory goes at once
+            self._shared.open.discard(self)
+            self._shared.quiet.pop(self, None)
+            self.output.close()
+            self.backlog.take()
+            if self._paused:
+                self._unwatch()
+            self._drop_reader()
+        finally:
+            self._end_request()
 
     def eof_received(self) -> None:
         if self.request is not None:
@@ -144,10 +146,13 @@ class ClientConnection:
         state = self.state
         if state >= LINGERING:
             return
-        if state is SERVING or state is WAITING or self.backlog.data is not None:
-            self._keep(self._shared.buffer, 0, nbytes)
-        else:
-            self._consume(self._shared.buffer, nbytes)
+        try:
+            if state is SERVING or state is WAITING or self.backlog.data is not None:
+                self._keep(self._shared.buffer, 0, nbytes)
+            else:
+                self._consume(self._shared.buffer, nbytes)
+        except Exception as error:  # noqa: BLE001  a bug of ours ends this request, and no other
+            self._crash(error)
 
     def pause_writing(self) -> None:
         self.output.blocked = True
@@ -155,10 +160,17 @@ class ClientConnection:
             self.request.pressed(True)
 
     def unsent(self) -> None:
-        self.output.unsent()
+        try:
+            self.output.unsent()
+        except Exception as error:  # noqa: BLE001
+            self._crash(error)
 
     def resume_writing(self) -> None:
-        if not self.output.relieved():
+        try:
+            if not self.output.relieved():
+                return
+        except Exception as error:  # noqa: BLE001
+            self._crash(error)
             return
         if self.request is not None:
             self.request.pressed(False)
@@ -190,9 +202,6 @@ class ClientConnection:
         except Refused as refused:
             self.decline(refused.error)
             return
-        except BaseException:
-            self.abort()
-            raise
         finally:
             self._consuming = False
         if at < end and self.state < LINGERING:
@@ -300,9 +309,12 @@ class ClientConnection:
         if self.state is WAITING and self._intake is not None:
             reader = self._intake.reader
             assert reader is not None
-            self.enter(SERVING if reader.stage is COMPLETE else BODY)
-            self._grant(reader)
-            self._go_on()
+            try:
+                self.enter(SERVING if reader.stage is COMPLETE else BODY)
+                self._grant(reader)
+                self._go_on()
+            except Exception as error:  # noqa: BLE001
+                self._crash(error)
 
     def no_room(self) -> None:
         """What waits for room gets none."""
@@ -355,11 +367,14 @@ class ClientConnection:
         """Take up what was kept."""
         if self.state >= LINGERING:
             return
-        data = self.backlog.take()
-        if data:
-            self._consume(data, len(data))
-        elif self.state is BODY:
-            self._body_moved()
+        try:
+            data = self.backlog.take()
+            if data:
+                self._consume(data, len(data))
+            elif self.state is BODY:
+                self._body_moved()
+        except Exception as error:  # noqa: BLE001
+            self._crash(error)
         if self.backlog.data is None and self.state is not WAITING:
             self._resume()
 
@@ -433,11 +448,13 @@ class ClientConnection:
     def _end_request(self) -> None:
         request, intake = self.request, self._intake
         self.request = self._intake = None
-        if intake is not None:
-            intake.release()
-        if request is not None:
-            self._shared.service.ended(request)
-            request.lost()
+        try:
+            if intake is not None:
+                intake.release()
+        finally:
+            if request is not None:
+                self._shared.service.ended(request)
+                request.lost()
 
     def date(self) -> bytes:
         """The Date line."""
@@ -462,8 +479,33 @@ class ClientConnection:
         self._shared.service.refused(request, error)
         self._shared.service.answer(request, error)
 
+    def _crash(self, error: Exception) -> None:
+        """A bug of ours: a 500 if nothing has been answered yet. The connection ends, and with it what it holds."""
+        request = self.request
+        self._shared.service.crashed(request, error)
+        handler = request.unwatch() if request is not None else None
+        bug = api_error(500, "internal error; the log has a line about it")
+        try:
+            if request is not None and self.state in (SERVING, WAITING):
+                self.keep = False
+                if not request.head_sent:
+                    self._answer(request, bug)
+            elif self.state < LINGERING:
+                self.decline(bug)
+        except Exception as again:  # noqa: BLE001  it stays without an answer
+            self._shared.service.crashed(request, again)
+        if self.state < LINGERING:
+            self.abort()
+        if handler is not None:
+            handler.gone()
+
     def _expired(self) -> None:
-        state = self.state
+        try:
+            self._time_out(self.state)
+        except Exception as error:  # noqa: BLE001
+            self._crash(error)
+
+    def _time_out(self, state: State) -> None:
         if state is HEAD:
             self.decline(api_error(408, f"the head was not whole within {LIMIT_S[HEAD]:.0f} s"))
         elif state is BODY:

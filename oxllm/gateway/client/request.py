@@ -199,6 +199,11 @@ class Request:
             self._detach()
             connection.reset()
 
+    def unwatch(self) -> Handler | None:
+        """Whoever watched is told nothing more."""
+        handler, self._handler = self._handler, None
+        return handler
+
     def release(self) -> None:
         """Head and body are not needed any more; the memory they held may go to others."""
         self.headers = []

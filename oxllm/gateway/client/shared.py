@@ -53,6 +53,9 @@ class Service(Protocol):
     def ended(self, request: Request) -> None:
         """A request that `head` was told of has its whole answer, or nobody waits for one any more. Called once."""
 
+    def crashed(self, request: Request | None, error: Exception) -> None:
+        """A bug of ours showed while `request` was read, served or answered."""
+
     def refused(self, request: Request, error: ApiError) -> None:
         """The connection is about to answer `error` by itself. `head` may not have been called; of a broken head
         `method` and `path` are empty."""

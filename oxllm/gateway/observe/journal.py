@@ -12,16 +12,31 @@ from oxllm.gateway.observe.trace import Trace, Tracer
 SHORTAGE_EVERY_S = 60.0
 """What this machine lacks it lacks for many requests; one line a minute is enough to read."""
 
+FRAMES = 3
+"""Of the stack, so many are told: the innermost."""
+
+
+def place(error: BaseException) -> str:
+    """Where an exception was raised, the innermost first: `chat.py:120 < exchange.py:200 < relay.py:70`."""
+    lines = []
+    frame = error.__traceback__
+    while frame is not None:
+        lines.append(f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}")
+        frame = frame.tb_next
+    return " < ".join(reversed(lines[-FRAMES:])) or "nowhere"
+
 
 class Journal:
     """What one process tells of its requests."""
 
-    __slots__ = ("_quiet_until", "log", "protocols", "records", "refusals", "telemetry")
+    __slots__ = ("_quiet_until", "internal_errors", "log", "protocols", "records", "refusals", "telemetry")
 
     def __init__(self, log: Log) -> None:
         self.log = log
         self._quiet_until = 0.0
         self.records = Records()
+        self.internal_errors = 0
+        """Bugs of ours that showed."""
         self.refusals: dict[int, int] = {}
         """Answers made without asking a provider, by status."""
         self.protocols: dict[str, int] = {}
@@ -51,6 +66,11 @@ class Journal:
         if now >= self._quiet_until:
             self._quiet_until = now + SHORTAGE_EVERY_S
             self.log.event("warning", f"providers cannot be reached from here: {detail}")
+
+    def internal_error(self, where: str, error: BaseException) -> None:
+        """A bug of ours showed. What the exception says may quote a request, so it is not told, but where it was."""
+        self.internal_errors += 1
+        self.log.event("error", f"internal error in {where}: {type(error).__name__} at {place(error)}")
 
     def refused(self, status: int, message: str, request_id: str) -> None:
         """A request has been answered without asking a provider."""

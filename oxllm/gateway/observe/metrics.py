@@ -51,7 +51,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_timers": ("gauge", "Timeouts that wait: of clients, requests and idle connections."),
     "oxllm_tasks": ("gauge", "Work beside the requests: connecting, name look-ups, reloads, telemetry."),
     "oxllm_heap_bytes": ("gauge", "What malloc has given out. At rest always about the same, or there is a leak."),
-    "oxllm_log_dropped_total": ("counter", "Log lines lost because the reader was slow."),
+    "oxllm_internal_errors_total": ("counter", "Bugs of ours that ended a request, or showed elsewhere. Report them."),
+    "oxllm_log_dropped_total": ("counter", "Log lines lost because the reader was slow, or the disk full."),
     "oxllm_telemetry_dropped_total": ("counter", "Requests whose spans did not get to the collector."),
     "oxllm_reloads_total": ("counter", "Reloads, by how they ended."),
     "process_resident_memory_bytes": ("gauge", "Resident set size."),
@@ -128,6 +129,7 @@ def _process(page: _Page, vitals: Vitals) -> None:
     page.add("oxllm_timers", len(vitals.wheel))
     page.add("oxllm_tasks", len(asyncio.all_tasks(vitals.loop)))
     page.add("oxllm_heap_bytes", heap_bytes())
+    page.add("oxllm_internal_errors_total", journal.internal_errors)
     page.add("oxllm_log_dropped_total", journal.log.dropped_in_all)
     if journal.telemetry is not None:
         page.add("oxllm_telemetry_dropped_total", journal.telemetry.dropped)

@@ -252,6 +252,9 @@ class _Export:
     def end(self) -> None:
         self._finish(None if 200 <= self._status < 300 else f"HTTP {self._status}")
 
+    def crashed(self, error: Exception) -> None:
+        self._finish("internal error")
+
     def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
         self._finish(detail or failure.value)
 

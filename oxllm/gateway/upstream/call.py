@@ -40,6 +40,9 @@ class Caller(Protocol):
     def end(self) -> None:
         """The response is whole by its framing."""
 
+    def crashed(self, error: Exception) -> None:
+        """A bug of ours ended it, on the way to the caller. It comes in the place of `end` and `failed`."""
+
     def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
         """It broke. `before_response`: not one byte of a response had come. `detail`: own words, or empty."""
 

@@ -170,22 +170,30 @@ class UpstreamConnection:
         if response is None:
             self.spoke_unasked = True
             self.drop()
-        else:
+            return
+        caller = self._caller
+        try:
             if not response.started and self._owner is not None:
                 self._owner.answered()
             response.feed(self._view[:nbytes])
             self._report(response)
+        except Exception as error:  # noqa: BLE001  it ends this request, and no other
+            self._crash(caller, error)
 
     def eof_received(self) -> None:
         response = self._response
         if response is None:
             self.drop()
             return
-        response.eof()
-        if response.complete:
-            self._report(response)
-        else:
-            self._fail(Broken(Failure.EOF))
+        caller = self._caller
+        try:
+            response.eof()
+            if response.complete:
+                self._report(response)
+            else:
+                self._fail(Broken(Failure.EOF))
+        except Exception as error:  # noqa: BLE001
+            self._crash(caller, error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None and isinstance(exc, OSError):
@@ -197,7 +205,11 @@ class UpstreamConnection:
         elif self._response is None:
             self.drop()
         else:
-            self._fail(broken(exc))
+            caller = self._caller
+            try:
+                self._fail(broken(exc))
+            except Exception as error:  # noqa: BLE001
+                self._crash(caller, error)
 
     def unsent(self) -> None:
         """A provider that takes nothing is noticed by the clocks of the exchange."""
@@ -207,7 +219,11 @@ class UpstreamConnection:
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        self._pump()
+        caller = self._caller
+        try:
+            self._pump()
+        except Exception as error:  # noqa: BLE001
+            self._crash(caller, error)
 
     # What it means
 
@@ -262,6 +278,13 @@ class UpstreamConnection:
         else:
             self.drop()
             owner.finished(False)
+
+    def _crash(self, caller: Caller | None, error: Exception) -> None:
+        """A bug of ours. Without a request under way nobody is concerned but the log."""
+        self.drop()
+        if caller is None:
+            raise error
+        caller.crashed(error)
 
     def _fail(self, error: Broken) -> None:
         owner, response = self._owner, self._response

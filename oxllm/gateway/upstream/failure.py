@@ -52,6 +52,8 @@ def broken(error: Exception | None) -> Broken:
         return error
     if isinstance(error, socket.gaierror) and error.errno not in LOOKUP_HERE:
         return Broken(Failure.DNS, DETAIL_OF_LOOKUP.get(error.errno or 0, "lookup failed"))
-    number = error.errno if isinstance(error, OSError) else None
+    if not isinstance(error, OSError):
+        return Broken(Failure.LOCAL, "internal error")  # a bug of ours, which the loop has told of
+    number = error.errno
     failure, detail = FAILURE_OF_ERRNO.get(number or 0, (Failure.RESET, ""))
     return Broken(failure, detail)

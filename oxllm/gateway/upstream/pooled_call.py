@@ -134,7 +134,11 @@ class PooledCall:
             self._connect()
             return
         self.reused = True
-        self._start(connection)
+        try:
+            self._start(connection)
+        except Exception:
+            connection.drop()
+            raise
         self._told_sent = connection.sent
 
     def _connect(self) -> None:
@@ -147,8 +151,18 @@ class PooledCall:
         except Broken as error:
             self._fail(error.failure, True, error.detail)
             return
+        except Exception as error:  # noqa: BLE001  a bug of ours: it ends this request
+            self._crash(error)
+            return
         self._task = None
         self._connecting.discard(self)
+        try:
+            self._go_over(connection)
+        except Exception as error:  # noqa: BLE001
+            connection.drop()
+            self._crash(error)
+
+    def _go_over(self, connection: UpstreamConnection) -> None:
         assert self._caller is not None
         if self._caller.may_send():
             self._start(connection)
@@ -191,9 +205,13 @@ class PooledCall:
         paused = self._paused
         self._done()
         if reusable:
-            if paused:
-                connection.resume()
-            self._connections.put_back(connection)
+            try:
+                if paused:
+                    connection.resume()
+                self._connections.put_back(connection)
+            except Exception:
+                connection.drop()
+                raise
         caller.end()
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
@@ -216,6 +234,12 @@ class PooledCall:
         assert caller is not None
         self._done()
         caller.failed(failure, before_response, detail)
+
+    def _crash(self, error: Exception) -> None:
+        caller = self._caller
+        self._done()
+        if caller is not None:
+            caller.crashed(error)
 
     def _forget_request(self) -> None:
         """A body may be 8 MiB, and the caller may have let go of it by now."""

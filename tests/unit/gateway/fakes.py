@@ -61,6 +61,9 @@ class Recorder:
     def end(self) -> None:
         self._note("end")
 
+    def crashed(self, error: Exception) -> None:
+        self._note("crashed", type(error))
+
     def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
         self._note("failed", failure, before_response, detail)
 

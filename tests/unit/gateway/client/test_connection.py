@@ -456,11 +456,32 @@ def test_garbage_behind_a_request_does_not_touch_its_answer(bench: Bench, client
     assert statuses(client.output) == [200, 400]
 
 
-def test_a_service_that_breaks_ends_the_connection_and_is_heard_of(bench: Bench, client: Client) -> None:
-    bench.service.on_serve = lambda request: 1 / 0
-    with pytest.raises(ZeroDivisionError):
-        client.send(get())
-    assert client.transport.aborted
+@pytest.mark.parametrize("callback", ["on_head", "on_serve"])
+def test_a_service_that_breaks_ends_its_request_with_a_500_and_is_heard_of(
+    bench: Bench, client: Client, callback: str
+) -> None:
+    setattr(bench.service, callback, lambda request: 1 / 0)
+    client.send(post(b"body"))
+    output = client.output
+    assert statuses(output) == [500]
+    assert error_of(output)["type"] == "server_error"
+    assert client.ended
+    assert [type(error) for error in bench.service.crashes] == [ZeroDivisionError]
+    assert bench.service.ended_requests == 1
+    assert bench.bodies.total == 0
+
+
+def test_a_service_that_breaks_within_its_answer_ends_the_connection(bench: Bench, client: Client) -> None:
+    def serve(request: Request) -> None:
+        request.begin(200, [], None)
+        request.write(b"a part")
+        raise ZeroDivisionError
+
+    bench.service.on_serve = serve
+    client.send(get())
+    assert not client.output.endswith(b"0\r\n\r\n")
+    assert client.closed()
+    assert bench.service.gone == 1
 
 
 # Time.

@@ -1,0 +1,59 @@
+"""What nobody else hears: the event loop's complaints, and what libraries log.
+
+Nothing of it goes to stderr by itself, since that may block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import sys
+from typing import Any
+
+from oxllm.gateway.observe.journal import Journal
+from oxllm.gateway.observe.log import Log
+
+SHORTAGES = (errno.EMFILE, errno.ENFILE)
+SHORTAGE_EVERY_S = 60.0
+"""The loop tries again each second; one line a minute is enough to read."""
+
+
+class Complaints:
+    """The loop's exception handler: of a lack of descriptors a line a minute, of a bug of ours one each time."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._quiet_until = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in SHORTAGES:
+            if loop.time() >= self._quiet_until:
+                self._quiet_until = loop.time() + SHORTAGE_EVERY_S
+                words = "out of file descriptors, new clients wait: raise the limit (ulimit -n)"
+                self._journal.log.event("warning", words)
+        elif error is not None:
+            self._journal.internal_error(str(context.get("message", "a callback")), error)
+        else:
+            self._journal.log.event("warning", str(context.get("message", "the event loop complains")))
+
+    def listen(self) -> None:
+        """Hear also what is raised where nobody can catch it, and what libraries log."""
+        sys.unraisablehook = self._unraisable
+        logging.getLogger().addHandler(_Handler(self._journal.log))
+
+    def _unraisable(self, unraisable: Any) -> None:
+        if unraisable.exc_value is not None:
+            self._journal.internal_error("a finalizer", unraisable.exc_value)
+
+
+class _Handler(logging.Handler):
+    """asyncio warns of a few things by way of `logging`, which would write them to stderr."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.event("warning", record.getMessage())

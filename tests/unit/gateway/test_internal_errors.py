@@ -1,0 +1,166 @@
+"""A bug of ours, in whatever callback: that one request ends, nothing is left of it, and the log has a line."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from oxllm.core import exchange as exchanges
+from oxllm.gateway import relay as relays
+from oxllm.gateway.client import backlog, connection, intake, output
+from oxllm.gateway.observe import journal
+from oxllm.gateway.upstream import connection as upstream
+from oxllm.gateway.upstream import connector, origin, pooled_call
+from tests.support.house import Client, House, Script, Step, answer, chat_request, plan_of, stream, token
+
+CALLBACKS: list[tuple[type, str]] = [
+    *(
+        (exchanges.Exchange, name)
+        for name in ("start", "connected", "sent", "may_send", "reconnecting", "head", "data", "end", "failed")
+    ),
+    *((exchanges.Exchange, name) for name in ("gone", "tick", "pause", "resume", "take_effects")),
+    *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_record", "_remember", "_finish")),
+    *((relays.Leg, name) for name in ("recount", "_grew", "steer")),
+    *((connection.ClientConnection, name) for name in ("_consume", "_head_whole", "_body_grew", "_admit")),
+    *((connection.ClientConnection, name) for name in ("_time_out", "_say_goodbye", "_drop_reader", "answering")),
+    *((intake.Intake, name) for name in ("admit", "whole", "moved", "late")),
+    *((output.Output, name) for name in ("send", "hold", "relieved", "close")),
+    (backlog.Backlog, "keep"),
+    *(
+        (upstream.UpstreamConnection, name)
+        for name in ("_report", "_report_head", "_finish", "_pump", "_fail", "start")
+    ),
+    *((pooled_call.PooledCall, name) for name in ("_start", "_announce", "finished", "broken", "sent", "answered")),
+    *((origin.OriginConnections, name) for name in ("borrow", "put_back")),
+    (connector.Connector, "connect"),
+    *((journal.Journal, name) for name in ("request", "trace", "begun", "shortage")),
+]
+
+
+class Planted(Exception):
+    """The bug."""
+
+
+def plant(patch: pytest.MonkeyPatch, owner: type, name: str, times: int) -> list[int]:
+    """Have `owner.name` raise `times` times. Returns how often it has."""
+    original = getattr(owner, name)
+    raised = [0]
+
+    def broken(self: Any, *args: Any, **more: Any) -> Any:
+        if raised[0] < times:
+            raised[0] += 1
+            raise Planted
+        return original(self, *args, **more)
+
+    patch.setattr(owner, name, broken)
+    return raised
+
+
+def big(client: Client) -> None:
+    """A request whose body comes in parts."""
+    data = chat_request(stream=True).replace(b"a secret prompt", b"a secret prompt" + b" " * 100_000)
+    length = len(data.partition(b"\r\n\r\n")[2])
+    data = data.replace(data.partition(b"content-length: ")[2].partition(b"\r\n")[0], b"%d" % length, 1)
+    for start in range(0, len(data), 20_000):
+        client.send(data[start : start + 20_000])
+
+
+def then(provider: Script, *replies: Sequence[Step]) -> None:
+    """What it answers from now on."""
+    provider.replies = [()] * len(provider.asked) + list(replies)
+
+
+def scenario(house: House) -> list[Client]:
+    """Requests that go through as many callbacks as fit into two minutes."""
+    alpha, beta = house.providers["alpha"], house.providers["beta"]
+    clients = [house.chat(), house.chat(stream=True)]
+    house.advance(0.5)
+    then(alpha, ["reset"], answer(b"{}", 503), stream(token("a"), 2.0, "reset"))
+    clients += [house.chat(), house.chat(stream=True), house.chat(stream=True)]
+    house.advance(5)
+    house.advance(35)
+    house.dial_error = OSError(errno.EMFILE, "")
+    clients += [house.chat() for _ in range(5)]
+    house.advance(0.5)
+    house.dial_error = None
+    for name in ("alpha", "beta"):
+        house.runtime.generation.router.reset(name)
+    alpha.replies = beta.replies = [[12.0, *stream(token("a"), 30.0, token("b"))]]
+    leaver, quitter = house.chat(stream=True), house.client()
+    big(quitter)
+    house.advance(11)
+    leaver.transport.close()
+    quitter.transport.close()
+    alpha.replies = beta.replies = [stream(token("a" * 30_000), *[token("b" * 30_000)] * 20, 1.0)]
+    slow, sender, twice = house.client(), house.client(), house.client()
+    slow.transport.pause_reading()
+    slow.send(chat_request(stream=True))
+    big(sender)
+    twice.send(chat_request(stream=True) + chat_request() + b"GET /v1/models HTTP/1.1\r\n")
+    half = house.client().send(chat_request()[:-5])
+    house.advance(22)
+    slow.transport.resume_reading()
+    house.advance(60)
+    return [*clients, slow, sender, twice, half]
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+@pytest.mark.parametrize(
+    ("owner", "name"), CALLBACKS, ids=lambda part: part if isinstance(part, str) else part.__name__
+)
+def test_a_bug_in_any_callback_ends_its_request_and_leaves_nothing(
+    owner: type, name: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with House(plan_of("alpha", "beta"), crashes=True) as house, monkeypatch.context() as patch:
+        raised = plant(patch, owner, name, times)
+        clients = scenario(house)
+        assert raised[0], "the scenario does not come there"
+        patch.undo()
+        house.advance(100)
+        assert not house.relays
+        router = house.runtime.generation.router
+        assert [provider.in_flight for provider in router.providers.values()] == [0, 0]
+        assert (house.runtime.bodies.total, house.runtime.bodies.waiting, house.runtime.held.total) == (0, 0, 0)
+        assert len(house.pool.connections) == house.pool.idle
+        assert not house.pool.connecting
+        assert house.server.backlog == 0
+        assert all(client.received or client.closed for client in clients), "nobody is left without an end"
+        assert house.gateway.journal.internal_errors >= 1
+        assert house.log_text().count("internal error in") >= 1
+        assert "Planted at" in house.log_text()
+        house.providers["alpha"].replies = house.providers["beta"].replies = [answer(b'{"choices":[]}', 200)]
+        for provider in ("alpha", "beta"):
+            router.reset(provider)
+        last = house.chat()
+        house.advance(1)
+        assert last.response.whole, "others are served"
+
+
+def test_the_500_has_the_shape_of_its_protocol_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with House(plan_of("alpha"), crashes=True) as house, monkeypatch.context() as patch:
+        plant(patch, exchanges.Exchange, "head", 1)
+        client = house.chat()
+        house.advance(0.5)
+        assert client.response.status == 500
+        assert client.response.json()["error"]["type"] == "server_error"
+        page = house.get("/metrics").text
+        assert "oxllm_internal_errors_total 1\n" in page
+        assert 'oxllm_request_failures_total{model="smart",cause="gateway"} 1' in page
+        assert 'oxllm_requests_in_flight{model="smart"} 0' in page
+        explained = house.get(f"/explain/{client.response.headers['x-request-id']}").text
+        assert "500" in explained
+
+
+def test_a_stream_that_has_begun_is_told_and_not_ended_as_if_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    with House(plan_of("alpha"), crashes=True) as house, monkeypatch.context() as patch:
+        house.providers["alpha"].replies = [stream(token("a"), 1.0, token("b"))]
+        client = house.chat(stream=True)
+        house.advance(0.5)
+        plant(patch, exchanges.Exchange, "data", 1)
+        house.advance(1)
+        assert b"stream_interrupted" in client.received
+        assert not client.received.endswith(b"0\r\n\r\n")
+        assert client.closed
