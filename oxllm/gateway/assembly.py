@@ -44,6 +44,7 @@ class Gateway:
         "life",
         "pool",
         "reloader",
+        "resolver",
         "runtime",
         "server",
         "service",
@@ -68,7 +69,8 @@ class Gateway:
         self._iterators = FutureIterators(loop)
         self.life = Life()
         self.wheel = Wheel(loop)
-        self.pool = Pool(loop, self.wheel, Resolver(loop), dialler, held)
+        self.resolver = Resolver(loop)
+        self.pool = Pool(loop, self.wheel, self.resolver, dialler, held)
         self.journal = Journal(log)
         generation = Generation(plan, router or Router(plan, rng))
         self.runtime = Runtime(loop, generation, self.pool, self.journal, rng, wall)
@@ -114,6 +116,10 @@ class Gateway:
     def load(self) -> int:
         """How many requests and connections there are now."""
         return len(self.runtime.relays) + self.server.connections + self.pool.open
+
+    def loading(self) -> bool:
+        """Whether another thread may be loading code just now."""
+        return self.resolver.busy
 
     def compact(self) -> None:
         """Make what is remembered anew, so that it does not keep the memory around it (see `memory.Trimmer`)."""

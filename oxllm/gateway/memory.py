@@ -106,10 +106,18 @@ def unchanged_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
 class Trimmer:
     """Gives back once at ready, then whenever the load has fallen: after a burst, and as its connections expire."""
 
-    __slots__ = ("_compact", "_libc", "_load", "_loop", "_peak")
+    __slots__ = ("_busy", "_compact", "_libc", "_load", "_loop", "_peak")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, load: Callable[[], int], compact: Callable[[], None]) -> None:
-        """`load`: how many requests and connections there are now. `compact`: copies what outlives a burst.
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        load: Callable[[], int],
+        compact: Callable[[], None],
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`load`: how many requests and connections there are now. `compact`: copies what outlives a burst. `busy`:
+        whether another thread may be loading code just now: a page that it changes between our look at it and our
+        giving it back would be lost with the change.
 
         A page is returned when nothing is left in it, and one small object that was made in the middle of a burst is
         enough to keep it: without `compact`, 5 MB stay after 1,000 streams.
@@ -117,6 +125,7 @@ class Trimmer:
         self._loop = loop
         self._compact = compact
         self._load = load
+        self._busy = busy
         self._peak = 0
         """The highest load since the last time."""
         self._libc = _libc()
@@ -129,7 +138,7 @@ class Trimmer:
 
     def _look(self, libc: ctypes.CDLL) -> None:
         load = self._load()
-        if load <= self._peak // 2 and self._peak:
+        if load <= self._peak // 2 and self._peak and not self._busy():
             self._compact()
             gc.collect()
             self._give_back(libc)

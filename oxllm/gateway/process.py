@@ -185,7 +185,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     loop.add_signal_handler(signal.SIGHUP, gateway.admin.hang_up)
     for text in (*plan.warnings, *([warning] if warning else [])):
         log.event("warning", text)
-    trimmer = Trimmer(loop, gateway.load, gateway.compact)
+    trimmer = Trimmer(loop, gateway.load, gateway.compact, gateway.loading)
     run.write(plan)
     log.event("ready", f"listening on {', '.join(gateway.vitals.addresses)}")
     systemd.notify("READY=1")

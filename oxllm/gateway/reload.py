@@ -12,6 +12,7 @@ What needs a restart is compared with what is bound, so that it is said at each 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -26,6 +27,11 @@ from oxllm.gateway.observe.log import Log
 
 LIMIT_S = 30.0
 """A config takes 0.3 s on a slow machine. One that takes so long waits for something: a file system that hangs."""
+DIES_S = 2.0
+"""What a child may take to die once it is killed."""
+CLOSE_S = 0.5
+"""The same, when the gateway itself ends."""
+LOOK_S = 0.005
 OUTPUT_MAX = 16 * 1024 * 1024
 """Bytes of a Plan; a config of a thousand providers has one."""
 READ_BYTES = 64 * 1024
@@ -100,6 +106,7 @@ class Reloader:
         "_process",
         "_running",
         "_tasks",
+        "_undead",
         "_waiting",
     )
 
@@ -124,6 +131,8 @@ class Reloader:
         self._bound = running().server
         self._lock = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._undead: list[subprocess.Popen[bytes]] = []
+        """Killed, and not dead yet."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting: dict[bool, list[Callable[[Result], None]]] = {}
         """By `dry_run`: who is told of the one that has not begun."""
@@ -149,6 +158,8 @@ class Reloader:
             task.cancel()
         if self._process is not None:
             self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(CLOSE_S)
 
     async def _run(self, dry_run: bool) -> None:
         async with self._lock:
@@ -160,6 +171,9 @@ class Reloader:
                 result = await self._attempt(dry_run)
             except Refused as refused:
                 result = Result(False, dry_run, refused.errors)
+            except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
+                self._loop.call_exception_handler({"message": "a reload", "exception": error})
+                result = Result(False, dry_run, [Error("internal error; the log has a line about it")])
             finally:
                 if not dry_run:
                     systemd.notify("READY=1")
@@ -192,6 +206,7 @@ class Reloader:
 
     async def _compile(self, file: str) -> tuple[bytes, int]:
         """What the child writes, and its exit status. Raises Refused."""
+        self._undead = [left for left in self._undead if left.poll() is None]
         try:
             process = self._process = subprocess.Popen(  # noqa: S603, ASYNC220  our own; vfork and exec take a millisecond
                 [*self._command, file],
@@ -206,12 +221,23 @@ class Reloader:
             async with asyncio.timeout(LIMIT_S):
                 output = await self._output(process)
         except TimeoutError:
+            process.kill()
+            await self._status(process)
             raise Refused([Error(f"checking the config took over {LIMIT_S:.0f} s")]) from None
         finally:
             self._process = None
             process.kill()  # does nothing to one that has ended
-            status = process.wait()
-        return output, status
+        return output, await self._status(process)
+
+    async def _status(self, process: subprocess.Popen[bytes]) -> int:
+        """How the child ended. Raises Refused for one that does not die: it may hang in a file system for ever."""
+        until = self._loop.time() + DIES_S
+        while (status := process.poll()) is None:
+            if self._loop.time() >= until:
+                self._undead.append(process)
+                raise Refused([Error("the process that checks the config cannot be ended: its disk or server hangs")])
+            await asyncio.sleep(LOOK_S)
+        return status
 
     async def _output(self, process: subprocess.Popen[bytes]) -> bytes:
         assert process.stdout is not None

@@ -79,8 +79,8 @@ class Resolver:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lookup: Lookup | None = None) -> None:
         self._loop = loop
-        self._resolver = _Resolver(loop)
-        self._lookup = lookup or self._resolver.lookup
+        self._threads = _Threads(loop)
+        self._lookup = lookup or self._threads.lookup
         self._entries: dict[str, _Entry] = {}
 
     async def resolve(self, host: str) -> tuple[Address, ...]:
@@ -89,12 +89,20 @@ class Resolver:
             return LOCALHOST
         return literal(host) or await self._remembered(host)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is in the C library's resolver, which may be loading modules of its own.
+
+        A lookup that nobody waits for any more goes on all the same.
+        """
+        return bool(self._threads.running)
+
     def close(self) -> None:
         """Start no more lookups, and wait for none."""
         for entry in self._entries.values():
             if entry.lookup is not None:
                 entry.lookup.cancel()
-        self._resolver.close()
+        self._threads.close()
 
     async def _remembered(self, host: str) -> tuple[Address, ...]:
         entry = self._entries.get(host) or self._admit(host)
@@ -128,17 +136,22 @@ class Resolver:
             entry.lookup = None
 
 
-class _Resolver:
+class _Threads:
     """`getaddrinfo` on threads that are started by the first name that needs one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._executor: concurrent.futures.ThreadPoolExecutor | None = None
+        self.running: set[concurrent.futures.Future[tuple[Address, ...]]] = set()
+        """Begun, or about to, and not done."""
 
     async def lookup(self, host: str) -> tuple[Address, ...]:
         if self._executor is None:
             self._executor = concurrent.futures.ThreadPoolExecutor(THREADS, "names")
-        return await self._loop.run_in_executor(self._executor, _getaddrinfo, host)
+        future = self._executor.submit(_getaddrinfo, host)
+        self.running.add(future)
+        future.add_done_callback(self.running.discard)  # on that thread: one step, so no lock
+        return await asyncio.wrap_future(future, loop=self._loop)
 
     def close(self) -> None:
         if self._executor is not None:

@@ -90,6 +90,25 @@ def test_it_gives_back_at_start_and_each_time_half_of_the_load_is_gone(monkeypat
     loop.close()
 
 
+def test_nothing_is_given_back_while_another_thread_may_be_loading_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    libc = Libc()
+    monkeypatch.setattr("oxllm.gateway.memory._libc", lambda: libc)
+    loop, load, busy = VirtualLoop(), [100], [False]
+    Trimmer(loop, lambda: load[0], lambda: None, lambda: busy[0]).start()
+
+    def look() -> int:
+        loop.call_later(QUIET_S, loop.stop)
+        loop.run_forever()
+        return libc.trims
+
+    assert look() == 1
+    load[0], busy[0] = 0, True
+    assert [look(), look()] == [1, 1]
+    busy[0] = False
+    assert look() == 2, "it was put off, not forgotten"
+    loop.close()
+
+
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_: None) -> ctypes.CDLL:
         raise OSError

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,37 @@ time.sleep(0.1)
 os.unlink(busy)
 sys.exit(7)
 """
+
+
+def test_a_child_that_does_not_die_stops_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one in a file system that hangs: neither SIGKILL nor a wait ends it."""
+    monkeypatch.setattr(reload, "DIES_S", 0.1)
+    real = subprocess.Popen.poll
+    immortal = [True]
+    monkeypatch.setattr(subprocess.Popen, "poll", lambda self: None if immortal[0] else real(self))
+    monkeypatch.setattr(subprocess.Popen, "wait", lambda self, timeout=None: pytest.fail("it would wait for ever"))
+    turns = [0]
+
+    def turn() -> None:
+        turns[0] += 1
+        scene.loop.call_later(0.005, turn)
+
+    scene.loop.call_soon(turn)
+    (result,) = scene.run(False)
+    assert "cannot be ended" in result.errors[0].text
+    assert turns[0] > 10, "the loop has gone on"
+    immortal[0] = False
+    monkeypatch.undo()
+    assert scene.run(False)[0].ok
+
+
+def test_a_bug_in_a_reload_is_told_to_whoever_waits(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "diff", lambda *_: 1 / 0)
+    told: list[str] = []
+    scene.loop.set_exception_handler(lambda loop, context: told.append(type(context["exception"]).__name__))
+    (result,) = scene.run(False)
+    assert "internal error" in result.errors[0].text
+    assert told == ["ZeroDivisionError"]
 
 
 @pytest.mark.parametrize("scene", [script(COUNTING)], indirect=True)

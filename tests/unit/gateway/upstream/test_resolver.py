@@ -221,3 +221,34 @@ def test_closing_drops_the_lookups_under_way(loop: VirtualLoop, resolver: Resolv
     resolver.close()
     settle(loop)
     assert server.pending[0].cancelled()
+
+
+async def test_a_lookup_that_nobody_waits_for_is_busy_until_its_thread_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    done, begun = threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        begun.set()
+        done.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    resolver = Resolver(asyncio.get_running_loop())
+
+    def busy() -> bool:
+        return resolver.busy
+
+    assert not busy()
+    task = asyncio.create_task(resolver.resolve("a.example"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    begun.wait(10)
+    task.cancel()
+    resolver.close()
+    await asyncio.sleep(0)
+    assert busy()
+    done.set()
+    for _ in range(1000):
+        if not busy():
+            break
+        await asyncio.sleep(0.005)
+    assert not busy()
