@@ -30,7 +30,7 @@ from oxllm.gateway.upstream.call import Call
 PASSED_ON = Phase.COMMITTED  # on 3.11 each look at an Enum's member takes 0.1 µs
 
 
-class Leg(HeldHolder):
+class Link(HeldHolder):
     """One attempt's end at the upstream: what `upstream.call.Caller` names, handed on to the relay.
 
     What it holds is counted only while that is more than HELD_FREE: most events come whole, and cost nothing here.
@@ -185,14 +185,14 @@ class Leg(HeldHolder):
 
 
 class Relay:
-    """One client request under way. It is the `client.request.Handler` of its request."""
+    """A client request under way. One class, since it is the request's Handler and does all that its exchange says."""
 
     __slots__ = (
         "_alarm",
         "_alarm_at",
         "_body",
         "_extra_headers",
-        "_legs",
+        "_links",
         "_over",
         "exchange",
         "facts",
@@ -225,7 +225,7 @@ class Relay:
         self.trace = runtime.journal.trace(request.get(b"traceparent"))
         self._body: RequestBody | PassedBody | None = body
         self._extra_headers = extra_headers
-        self._legs: list[Leg] = []
+        self._links: list[Link] = []
         self._over = False
         self.full = False
         """The client takes less than the provider gives."""
@@ -246,7 +246,7 @@ class Relay:
     @property
     def pending(self) -> int:
         """Bytes held of what the providers have sent."""
-        return sum(leg.attempt.pending for leg in self._legs)
+        return sum(link.attempt.pending for link in self._links)
 
     @property
     def id(self) -> str:
@@ -307,10 +307,10 @@ class Relay:
 
     def _abandon(self) -> None:
         """Whatever the exchange has not given back."""
-        for leg in self._legs:
-            leg.let_go()
-            if not leg.attempt.ticket.ended:
-                self.generation.router.end(leg.attempt.ticket, BUG, self.now())
+        for link in self._links:
+            link.let_go()
+            if not link.attempt.ticket.ended:
+                self.generation.router.end(link.attempt.ticket, BUG, self.now())
 
     def _forget(self) -> None:
         self._body = None
@@ -330,14 +330,14 @@ class Relay:
     def blocked(self) -> None:
         """The client takes less than the provider gives."""
         self.full = True
-        for leg in self._legs:
-            leg.steer()
+        for link in self._links:
+            link.steer()
 
     def drained(self) -> None:
         """The client has room again."""
         self.full = False
-        for leg in self._legs:
-            leg.steer()
+        for link in self._links:
+            link.steer()
 
     # Doing what the exchange says.
 
@@ -363,19 +363,11 @@ class Relay:
         if self._body is not None and (exchange.stage is COMMITTED or exchange.stage is DONE):
             self._body = exchange.body = None
             self.request.release()
-            self._remember()
+            remember_owner(self)
         if exchange.stage is DONE:
             self._finish()
         elif exchange.wake_at < self.runtime.next_sweep:
             self.arm()
-
-    def _remember(self) -> None:
-        """The client has begun to get an answer: who made it may be asked for it again."""
-        winner = self.exchange.winner
-        if winner is not None and winner.status // 100 == self.exchange.reply.status // 100 == 2:
-            answer = winner.reader.id or self.facts.endpoint.answer
-            if answer:
-                self.runtime.owners.remember(answer, winner.candidate.state.provider.owner)
 
     def _with_extra(self, fields: Headers) -> Headers:
         return [*fields, *self._extra_headers] if self._extra_headers else fields
@@ -392,8 +384,8 @@ class Relay:
     def _tick(self) -> None:
         self._alarm, self._alarm_at = None, inf
         self._do(self.exchange.tick)
-        for leg in self._legs:
-            leg.recount()
+        for link in self._links:
+            link.recount()
 
     def _try(self, attempt: Attempt) -> None:
         assert self._body is not None
@@ -408,52 +400,27 @@ class Relay:
         tail = b"%bcontent-length: %d\r\n\r\n" % (upstream(request.headers, provider, protocol), length)
         if trace is not None:
             tail = b"traceparent: %b\r\n%b" % (trace, tail)
-        leg = Leg(self, attempt)
-        self._legs.append(leg)
-        leg.call = self.runtime.pool.request(provider, head + tail, segments, leg)
-        if leg.call.reused:
-            leg.connected()
+        link = Link(self, attempt)
+        self._links.append(link)
+        link.call = self.runtime.pool.request(provider, head + tail, segments, link)
+        if link.call.reused:
+            link.connected()
 
     def _cancel(self, attempt: Attempt) -> None:
-        for leg in self._legs:
-            if leg.attempt is attempt:
-                self._legs.remove(leg)
-                leg.let_go()
+        for link in self._links:
+            if link.attempt is attempt:
+                self._links.remove(link)
+                link.let_go()
                 return
 
     def _tell(self) -> None:
         """The request has ended: count it, and have it remembered."""
         exchange, counters = self.exchange, self.route.counters
         counters.end(exchange.cause, rescued=exchange.error is None and exchange.attempts > 1)
-        record = self._record()
+        record = record_of(self)
         if record.first_content is not None:
             counters.ttft.observe(record.first_content)
         self.runtime.journal.request(record, self.trace, exchange.changes)
-
-    def _record(self) -> Record:
-        exchange, started = self.exchange, self.request.started
-        winner, usage = exchange.winner, exchange.usage
-        target = winner.candidate.state if winner is not None else None
-        content = winner.content_at if winner is not None else None
-        return Record(
-            id=self.request.id,
-            time=self.runtime.wall(),
-            model=self.route.name,
-            stream=self.facts.asked.stream,
-            status=exchange.reply.status,
-            provider=target.provider.name if target is not None else None,
-            upstream_model=winner.model if winner is not None else None,
-            attempts=exchange.attempts,
-            first_content=None if content is None else content - started,
-            total=self.now() - started,
-            prompt_tokens=usage.prompt_tokens if usage is not None else None,
-            completion_tokens=usage.completion_tokens if usage is not None else None,
-            cached_tokens=usage.cached_tokens if usage is not None else None,
-            error=exchange.error,
-            steps=tuple(exchange.steps),
-            skips=exchange.skips,
-            protocol=self.facts.protocol.name,
-        )
 
     def _finish(self) -> None:
         """The client has its response, or has gone; a provider may still be ending its body."""
@@ -465,7 +432,43 @@ class Relay:
 
     def _close(self) -> None:
         self.runtime.relays.pop(self, None)
-        self._legs.clear()  # they refer back to us: without the cycle all goes at once
+        self._links.clear()  # they refer back to us: without the cycle all goes at once
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+
+
+def remember_owner(relay: Relay) -> None:
+    """The client has begun to get an answer: who made it may be asked for it again."""
+    winner = relay.exchange.winner
+    if winner is not None and winner.status // 100 == relay.exchange.reply.status // 100 == 2:
+        answer = winner.reader.id or relay.facts.endpoint.answer
+        if answer:
+            relay.runtime.owners.remember(answer, winner.candidate.state.provider.owner)
+
+
+def record_of(relay: Relay) -> Record:
+    """What is remembered of a request that has ended."""
+    exchange, started = relay.exchange, relay.request.started
+    winner, usage = exchange.winner, exchange.usage
+    target = winner.candidate.state if winner is not None else None
+    content = winner.content_at if winner is not None else None
+    return Record(
+        id=relay.request.id,
+        time=relay.runtime.wall(),
+        model=relay.route.name,
+        stream=relay.facts.asked.stream,
+        status=exchange.reply.status,
+        provider=target.provider.name if target is not None else None,
+        upstream_model=winner.model if winner is not None else None,
+        attempts=exchange.attempts,
+        first_content=None if content is None else content - started,
+        total=relay.now() - started,
+        prompt_tokens=usage.prompt_tokens if usage is not None else None,
+        completion_tokens=usage.completion_tokens if usage is not None else None,
+        cached_tokens=usage.cached_tokens if usage is not None else None,
+        error=exchange.error,
+        steps=tuple(exchange.steps),
+        skips=exchange.skips,
+        protocol=relay.facts.protocol.name,
+    )

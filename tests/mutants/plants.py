@@ -213,8 +213,8 @@ PLANTS = (
     Plant(
         "a hang-up does not reach the provider",
         RELAYING,
-        "                    leg.call.cancel()\n",
-        "                    pass\n",
+        "            call.cancel()\n",
+        "            pass\n",
         (
             RELAY + "a_hang_up_closes_the_providers_connection_within_100_ms",
             ALWAYS + "12_a_hang_up_cancels_upstream_at_once_and_moves_no_breaker",

@@ -22,8 +22,8 @@ CALLBACKS: list[tuple[type, str]] = [
         for name in ("start", "connected", "sent", "may_send", "reconnecting", "head", "data", "end", "failed")
     ),
     *((exchanges.Exchange, name) for name in ("gone", "tick", "pause", "resume", "take_effects")),
-    *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_record", "_remember", "_finish")),
-    *((relays.Leg, name) for name in ("recount", "_grew", "steer")),
+    *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_finish")),
+    *((relays.Link, name) for name in ("recount", "_grew", "steer")),
     *((connection.ClientConnection, name) for name in ("_consume", "_head_whole", "_body_grew", "_admit")),
     *((connection.ClientConnection, name) for name in ("_time_out", "_say_goodbye", "_drop_reader", "answering")),
     *((intake.Intake, name) for name in ("admit", "whole", "moved", "late")),

@@ -13,11 +13,11 @@ from oxllm.core.exchange import Exchange
 from oxllm.core.routing import Router
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.request_reader import RequestReader
-from oxllm.gateway.relay import Leg, Relay
+from oxllm.gateway.relay import Link, Relay
 from oxllm.gateway.runtime import Generation
 from tests.support.house import House, answer, plan_of, stream, token
 
-KINDS = (Request, RequestReader, RequestBody, Relay, Leg, Exchange)
+KINDS = (Request, RequestReader, RequestBody, Relay, Link, Exchange)
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost:8080\r\n"
 
 
