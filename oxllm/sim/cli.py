@@ -18,6 +18,8 @@ from oxllm.sim.provider import pace
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script import exhibits, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
+from oxllm.sim.serve import directions
+from oxllm.sim.serve.directions import Directions
 
 if TYPE_CHECKING:
     from oxllm.sim.rehearsal.command import Request
@@ -34,7 +36,7 @@ AGAINST_PORT = 9000
 EXIT = {"passed": 0, "failed": 1, "not tested": 4}
 """Verdict of a rehearsal -> exit code; 2 is for what was asked wrongly."""
 _REHEARSING = ("models", "rps", "streams", "speed", "report", "beside", "junit", "as_json", "grade")
-_SERVING = ("tls", "write_config", "force", "host", "port")
+_SERVING = ("script", "tls", "write_config", "force", "host", "port")
 """Parameters that are for one kind of run only."""
 
 
@@ -73,6 +75,11 @@ class Duration(_Seconds):
     type=click.Choice(list(exhibits.EXHIBITS)),
     metavar="NAME",
     help=f"Play a real incident: {', '.join(exhibits.EXHIBITS)}.",
+)
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="One provider, `sim`, whose next faults and answers a file decides.",
 )
 @click.option("--blackout", is_flag=True, help="Let chaos leave no provider clean.")
 @click.option("--seed", type=click.IntRange(min=0), help="Have a run again; random if not given.")
@@ -140,6 +147,7 @@ def sim_command(
     chaos: str | None,
     scene: Path | None,
     exhibit: str | None,
+    script: Path | None,
     blackout: bool,
     seed: int | None,
     explain: bool,
@@ -189,6 +197,9 @@ def sim_command(
         return
     with _usage():
         scenario = _scenario(chaos, scene, exhibit, blackout, seed, chosen, duration or ENDLESS_S)
+        decided = None if script is None else _directions(script)
+    if decided is not None:
+        scenario = Scenario(seed, (Upstream("sim", pace=pace.parse("instant")),))
     if fate is not None:
         _tell_fate(scenario, provider, key, duration or EXPLAINED_S)
     elif explain:
@@ -200,7 +211,7 @@ def sim_command(
         if port + len(scenario.upstreams) > 65536:
             raise click.UsageError(f"--port {port}: the last provider's would lie above 65535; try --port 0")
         about = _about(chaos, scene, exhibit)
-        runner = Runner(scenario, host, port, authority(tls, scenario, host), duration, write_config, about)
+        runner = Runner(scenario, host, port, authority(tls, scenario, host), duration, write_config, about, decided)
         runner.run_until_done()
 
 
@@ -237,8 +248,8 @@ def _check(context: click.Context) -> None:
     """Options that contradict each other or would do nothing, and files that cannot be written. Raises UsageError."""
     asked = context.params
     rehearses = asked["config"] is not None or asked["against"] is not None
-    if sum(asked[name] is not None for name in ("chaos", "scene", "exhibit")) > 1:
-        raise click.UsageError("--chaos, --scene and --exhibit are three different runs; give one of them")
+    if sum(asked[name] is not None for name in ("chaos", "scene", "exhibit", "script")) > 1:
+        raise click.UsageError("--chaos, --scene, --exhibit and --script are different runs; give one of them")
     if asked["blackout"] and asked["chaos"] is None and (not rehearses or asked["scene"] or asked["exhibit"]):
         raise click.UsageError("--blackout lifts a rule of --chaos; give --chaos too")
     if asked["fate"] is not None and asked["seed"] is not None:
@@ -311,6 +322,14 @@ def _scenario(
     upstreams = (Upstream("alpha"), Upstream("beta"))
     table = presets.timetable(chaos, seed, [["alpha", "beta"]], horizon, blackout) if chaos is not None else ()
     return Scenario(seed, upstreams, table, chaos)
+
+
+def _directions(file: Path) -> Directions:
+    """What a script file decides. Raises SceneError."""
+    try:
+        return directions.load(scenes.read(file))
+    except ValueError as error:
+        raise scenes.SceneError([f"{file}: {error}"]) from None
 
 
 def _about(chaos: str | None, scene: Path | None, exhibit: str | None) -> list[str]:

@@ -23,7 +23,7 @@ from oxllm.sim.provider.steps import Send, Step, Wait
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script import grammar
 from oxllm.sim.script.scenario import Scenario, Scene
-from oxllm.sim.serve.engine import Script
+from oxllm.sim.serve.engine import Provider, Script
 from oxllm.sim.serve.live import Control, Live
 from oxllm.sim.serve.ports import State
 from oxllm.sim.serve.tls import Authority
@@ -102,6 +102,10 @@ class Sim:
     def url(self, name: str) -> str:
         """Base URL with `/v1`."""
         return self._live.url(name)
+
+    def provider(self, name: str) -> Provider:
+        """The provider itself; what is set on it before a request comes is in force for it."""
+        return self._live.providers[name]
 
     def port(self, name: str) -> int:
         return self._live.ports[name].number

@@ -7,6 +7,7 @@ each endpoint.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Protocol
 
@@ -14,12 +15,13 @@ import msgspec
 
 from oxllm.sim.dialects.base import Error
 from oxllm.sim.dialects.openai import OpenAI
-from oxllm.sim.provider import text
+from oxllm.sim.provider import said, schema, text
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.limits import Meter
 from oxllm.sim.provider.memory import Memory
 from oxllm.sim.provider.reply import Part, Reply, Tape
 from oxllm.sim.provider.request import Ask, SimRequest
+from oxllm.sim.provider.said import Said
 from oxllm.sim.provider.steps import Step
 from oxllm.sim.provider.upstream import Upstream
 
@@ -86,8 +88,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "ask", "chance", "dialect", "hint", "levels", "now", "operation", "provider", "request", "seed", "upstream",
-        "wall",
+        "ask", "chance", "dialect", "hint", "levels", "now", "operation", "provider", "request", "said", "seed",
+        "upstream", "wall",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +108,8 @@ class Exchange:
         self.wall = provider.wall(now)
         self.hint: float | None = None
         """The wait that a refusal asked for, for the ledger."""
+        self.said = _by_schema(self) if ask.schema is not None else None
+        """The answer, if it is not left to chance."""
 
     @property
     def limit_headers(self) -> list[tuple[str, str]]:
@@ -170,8 +174,16 @@ class Exchange:
     @property
     def length(self) -> int:
         """Tokens of each choice."""
-        wanted = answer_length(self.seed, self.upstream, self.ask.inputs[0])
+        if self.said is not None:
+            wanted = len(self.said.pieces)
+        else:
+            wanted = answer_length(self.seed, self.upstream, self.ask.inputs[0])
         return min(wanted, self.ask.max_tokens or wanted)
+
+    @property
+    def tool(self) -> str | None:
+        """The function that the answer calls."""
+        return self.ask.tool if self.said is None else self.said.tool
 
     @property
     def tokens(self) -> int:
@@ -184,12 +196,24 @@ class Exchange:
         return self.ask.max_tokens == self.length
 
     def words(self, choice: int = 0, of: int = 0) -> Iterator[str]:
-        """The endless answer to one input, token by token."""
+        """The answer to one input, token by token; without end, if it is left to chance."""
+        if self.said is not None:
+            return iter(self.said.pieces)
         return text.tokens(self.seed, self.upstream.name, self.ask.inputs[of], choice)
 
     def text(self, choice: int = 0, of: int = 0) -> str:
         """The whole answer to one input."""
-        return text.text(self.seed, self.upstream.name, self.ask.inputs[of], self.length, choice)
+        return "".join(itertools.islice(self.words(choice, of), self.length))
+
+    def argument_pieces(self, choice: int = 0) -> Iterator[str]:
+        """The arguments of the tool call, as they are streamed."""
+        if self.said is not None:
+            return itertools.islice(self.said.pieces, self.length)
+        return _arguments_of(self.words(choice), self.length)
+
+    def arguments(self, choice: int = 0) -> str:
+        """The whole arguments of the tool call, as JSON."""
+        return "".join(self.argument_pieces(choice))
 
     @property
     def answer_chance(self) -> Chance:
@@ -214,8 +238,13 @@ class Exchange:
         return [*head, *self.limit_headers]
 
 
-def tool_arguments(words: Iterator[str], length: int) -> Iterator[str]:
-    """The arguments of a tool call as they are streamed: `length` pieces, and the closing brace."""
+def _by_schema(x: Exchange) -> Said:
+    """What the schema that the client has sent allows."""
+    return said.data(schema.value(x.ask.schema, x.answer_chance), x.ask.tool)
+
+
+def _arguments_of(words: Iterator[str], length: int) -> Iterator[str]:
+    """A text as the one argument of a tool that has no schema: `length` pieces, and the closing brace."""
     yield '{"text":"' + next(words).strip()
     for _ in range(length - 1):
         yield next(words)

@@ -65,6 +65,8 @@ class Ask(msgspec.Struct, frozen=True):
     """The answer is made of tokens."""
     identity: str = ""
     """The id in the path."""
+    schema: Json | None = None
+    """What the answer, or the arguments of the tool, have to be."""
     data: Json = {}
     """The body, for what only one operation reads."""
 
@@ -86,6 +88,27 @@ def required(data: Json, name: str, kinds: type | tuple[type, ...]) -> Any:
     if not isinstance(value, kinds) or not value:
         raise BadAsk(f"Missing required parameter: '{name}'.", name)
     return value
+
+
+ANY_OBJECT: Json = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+"""For who wants JSON and does not say which."""
+
+
+def schema_of(tools: object, name: str, key: str) -> Json | None:
+    """The schema of the tool of that name, if it has members at all."""
+    for tool in tools if isinstance(tools, list) else ():
+        found = tool.get(key) if isinstance(tool, dict) and tool.get("name") == name else None
+        if isinstance(found, dict) and found.get("properties"):
+            return found
+    return None
+
+
+def parsed(text: str) -> object:
+    """JSON that may have been cut short; then an empty object."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return {}
 
 
 def whole_number(value: object, low: int, high: int, default: int) -> int:

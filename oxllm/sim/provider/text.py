@@ -45,11 +45,6 @@ def whole_tokens(answer: str, seed: int, provider: str, fingerprint: str, choice
     raise AssertionError("the answer never ends")
 
 
-def arguments(words: str) -> str:
-    """The JSON text of a tool call's arguments."""
-    return '{"text":"' + words.strip() + '"}'
-
-
 def vector(seed: int, provider: str, fingerprint: str, dimensions: int) -> list[float]:
     """An embedding: `dimensions` numbers in [-1, 1), exact in 32-bit floats."""
     blocks = (digest(seed, provider, fingerprint, "vector", block, size=64) for block in range(dimensions // 32 + 1))

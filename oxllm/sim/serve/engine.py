@@ -7,7 +7,7 @@ provider runs behind real sockets and under a virtual clock.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -28,6 +28,7 @@ from oxllm.sim.script import grammar
 from oxllm.sim.script.fate import CLEAN, Fate, Judge
 from oxllm.sim.script.grammar import Dosed
 from oxllm.sim.script.scenario import Scenario, Scene
+from oxllm.sim.serve.directions import Directions
 
 KEY_DIGITS = 12
 """Of a fingerprint: enough to tell the questions of a run apart, few enough to be typed."""
@@ -70,6 +71,9 @@ class Provider:
         self.upstream = self._own
         self.judge = self._own_judge
         self.memory = Memory()
+        self.directions = Directions()
+        self.watch: Callable[[SimRequest], object] = lambda _request: None
+        """Hears of every request."""
         self.ledger = Ledger()
         self.start = start
         self._date = epoch - start
@@ -171,6 +175,7 @@ class Provider:
 
     def respond(self, request: SimRequest, now: float, connection: int = 0) -> Script:
         """The answer to a request that has an ordinal."""
+        self.watch(request)
         elapsed = self._at(now)
         path = request.path.partition("?")[0]
         operation, ask, refusal = self._read(request, path)
@@ -180,6 +185,8 @@ class Provider:
         record.asked = ask.inputs[0] if ask.inputs else None
         chance = Chance(self.seed, self.upstream.name, key)
         exchange = Exchange(self, operation, request, ask, chance, now)
+        if ask.generates and (said := self.directions.said(request)) is not None:
+            exchange.said = said
         return Script(self._answer(exchange, key, refusal, self.ledger.add(record)), record)
 
     def _read(self, request: SimRequest, path: str) -> tuple[Operation, Ask, BadAsk | None]:
@@ -209,7 +216,7 @@ class Provider:
         try:
             if refusal is not None:
                 raise refusal
-            fate = self._fate(x.request, key, x.now)
+            fate = self._fate(x.request, key, x.now, bool(x.ask.inputs))
             x.operation.check(x)
         except BadAsk as error:
             return x.say(error.error)
@@ -230,7 +237,8 @@ class Provider:
             record.hint = x.hint
             yield step
 
-    def _fate(self, request: SimRequest, key: str, now: float) -> Fate:
+    def _fate(self, request: SimRequest, key: str, now: float, asks: bool) -> Fate:
+        directed = self.directions.fault() if asks else None
         ordered = request.get(FAULT_HEADER)
         if ordered == "none":
             return Fate(None, "ordered by header")
@@ -239,6 +247,8 @@ class Provider:
                 return Fate(grammar.fault(ordered), "ordered by header")
             except grammar.GrammarError as error:
                 raise BadAsk(str(error), FAULT_HEADER.decode()) from None
+        if directed is not None:
+            return Fate(directed, "as directed")
         elapsed = now - self.start
         port = self.judge.listener(elapsed)
         return self.judge.request(key, request.ordinal, elapsed) if port is CLEAN else port

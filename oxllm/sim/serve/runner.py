@@ -18,6 +18,7 @@ from oxllm.sim.script import show
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import strip
 from oxllm.sim.serve.control import control
+from oxllm.sim.serve.directions import Directions
 from oxllm.sim.serve.live import Live
 from oxllm.sim.serve.tls import Authority, NoTls
 
@@ -48,8 +49,10 @@ class Runner:
         duration: float | None,
         write_config: Path | None,
         about: Sequence[str] = (),
+        directions: Directions | None = None,
     ) -> None:
-        """`about`: what is played, in lines for who started it."""
+        """`about`: what is played, in lines for who started it; `directions`: of the only provider."""
+        self._directions = directions
         self._scenario = scenario
         self._about = about
         self._host = host
@@ -67,6 +70,8 @@ class Runner:
         names = [upstream.name for upstream in self._scenario.upstreams]
         ports = {name: self._port + place for place, name in enumerate(names)} if self._port else {}
         live = Live(self._scenario, self._host, ports, self._authority, control)
+        if self._directions is not None:
+            next(iter(live.providers.values())).directions = self._directions
         ended = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)

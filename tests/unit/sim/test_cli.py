@@ -242,3 +242,37 @@ def test_tls_prints_the_path_of_its_ca_and_a_config_that_trusts_it(tmp_path: Pat
             process.communicate(timeout=10)
     assert (provider["ca_file"], provider["base_url"][:18], status) == (ca, "https://127.0.0.2:", 200)
     assert not Path(ca).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('fault = "429 30%"', "write how many requests"),
+        ("answer = 3", "unknown key 'answer'; write fault and reply"),
+        ("fault =", "not TOML"),
+    ],
+)
+def test_a_script_file_that_cannot_be_played_says_what_to_write(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "script.toml"
+    file.write_text(text, encoding="utf-8")
+    code, said = run("--script", str(file))
+    assert (code, words in said) == (2, True), said
+
+
+def test_a_script_file_decides_what_the_next_requests_get(tmp_path: Path) -> None:
+    file, config = tmp_path / "script.toml", tmp_path / "sim.toml"
+    file.write_text('fault = "429, then ok"\nreply = ["Hello!", { answer = 42 }]\n', encoding="utf-8")
+    command = [*PROGRAM, "--script", str(file), "--write-config", str(config)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        while "gateway config written" not in process.stdout.readline():
+            pass
+        base = tomllib.loads(config.read_text(encoding="utf-8"))["providers"][0]["base_url"]
+        body = {"model": "sim-1", "messages": [{"role": "user", "content": "hi"}]}
+        answers = [httpx.post(base + "/chat/completions", json=body) for _ in range(3)]
+        process.terminate()
+        process.communicate(timeout=10)
+    assert answers[0].status_code == 429
+    told = [answer.json()["choices"][0]["message"]["content"] for answer in answers[1:]]
+    assert told[-1] == '{"answer":42}'

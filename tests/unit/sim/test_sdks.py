@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import anthropic
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 from oxllm.sim.provider import pace, text
 from oxllm.sim.provider.request import fingerprint
@@ -185,6 +188,29 @@ def test_tokens_are_counted_and_models_listed_in_anthropics_shape(sim: Sim) -> N
         assert client.models.retrieve(MODEL).owned_by == "alpha"
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve("gpt-9")
+
+
+class City(BaseModel):
+    name: str
+    inhabitants: int = Field(ge=1, le=10_000_000)
+    twins: list[str]
+
+
+def test_structured_outputs_are_of_their_schema(sim: Sim) -> None:
+    ask: Any = {"model": MODEL, "messages": HELLO}
+    with of_openai(sim) as client:
+        chat = client.chat.completions.parse(**ask, response_format=City)
+        assert chat.choices[0].message.parsed is not None
+        said = client.responses.parse(model=MODEL, input="Which city?", text_format=City)
+        assert said.output_parsed is not None
+        with client.responses.stream(model=MODEL, input="Which city?", text_format=City) as stream:
+            assert stream.get_final_response().output_parsed == said.output_parsed
+        loose = client.chat.completions.create(**ask, response_format={"type": "json_object"})
+        assert isinstance(json.loads(loose.choices[0].message.content or ""), dict)
+    tool: Any = {"name": "keep", "input_schema": City.model_json_schema()}
+    with of_anthropic(sim) as claude:
+        kept: Any = claude.messages.create(**ask, max_tokens=1000, tools=[tool]).content[0]
+        City.model_validate(kept.input)
 
 
 def test_what_else_there_is_in_json(sim: Sim) -> None:

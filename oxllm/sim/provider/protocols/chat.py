@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from oxllm.sim.dialects.base import CREATED, Json, encode
-from oxllm.sim.provider import text
-from oxllm.sim.provider.exchange import Exchange, Operation, tool_arguments
+from oxllm.sim.provider.exchange import Exchange, Operation
 from oxllm.sim.provider.reply import Part, Reply
 from oxllm.sim.provider.request import (
+    ANY_OBJECT,
     Ask,
     SimRequest,
     body,
     fingerprint,
     required,
+    schema_of,
     token_count,
     token_limit,
     whole_number,
@@ -30,14 +31,15 @@ class Chat(Operation):
     def read(self, request: SimRequest, names: Mapping[str, str]) -> Ask:
         data = body(request)
         messages = required(data, "messages", list)
-        options = data.get("stream_options")
+        options, tool = data.get("stream_options"), _tool(data, messages)
         return Ask(
             model=data["model"],
             stream=data.get("stream") is True,
             n=whole_number(data.get("n"), 1, 128, 1),
             wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
             max_tokens=token_limit(data.get("max_completion_tokens", data.get("max_tokens"))),
-            tool=_tool(data, messages),
+            tool=tool,
+            schema=_schema(data, tool),
             prompt_tokens=token_count(messages),
             inputs=(fingerprint(messages),),
             generates=True,
@@ -77,7 +79,7 @@ class Chat(Operation):
     def _ending(self, x: Exchange, base: Json, due: float, sources: list[Iterator[Json]]) -> Iterator[Part]:
         dialect = x.dialect
         for index, source in enumerate(sources):
-            for delta in source if x.ask.tool else ():
+            for delta in source if x.tool else ():
                 yield Part(due, dialect.chunk(base, index, delta), "token")
             yield Part(due, dialect.chunk(base, index, {}, _finish_reason(x)), "finish")
         if x.ask.wants_usage:
@@ -110,19 +112,31 @@ def _tool(data: Json, messages: list[Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def _schema(data: Json, tool: str | None) -> Json | None:
+    """Of the tool's parameters, or of the `response_format`."""
+    if tool is not None:
+        functions = [each.get("function") for each in data["tools"] if isinstance(each, dict)]
+        return schema_of(functions, tool, "parameters")
+    format = data.get("response_format")
+    if not isinstance(format, dict) or format.get("type") not in ("json_schema", "json_object"):
+        return None
+    named = format.get("json_schema")
+    return (named.get("schema") if isinstance(named, dict) else None) or ANY_OBJECT
+
+
 def _opening_delta(x: Exchange) -> Json:
-    if x.ask.tool is None:
+    if x.tool is None:
         return {"role": "assistant", "content": "", "refusal": None}
     return {"role": "assistant", "content": None}
 
 
 def _deltas(x: Exchange, index: int) -> Iterator[Json]:
     """The contents of one choice: text without end, or `length` pieces of a tool call and its closing brace."""
-    if x.ask.tool is None:
+    if x.tool is None:
         for word in x.words(index):
             yield {"content": word}
-    pieces = tool_arguments(x.words(index), x.length)
-    function = {"name": x.ask.tool, "arguments": next(pieces)}
+    pieces = x.argument_pieces(index)
+    function = {"name": x.tool, "arguments": next(pieces)}
     yield {"tool_calls": [{"index": 0, "id": _call_id(x, index), "type": "function", "function": function}]}
     for piece in pieces:
         yield {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
@@ -133,7 +147,7 @@ def _call_id(x: Exchange, index: int) -> str:
 
 
 def _finish_reason(x: Exchange) -> str:
-    if x.ask.tool is not None:
+    if x.tool is not None:
         return "tool_calls"
     return "length" if x.cut_short else "stop"
 
@@ -145,9 +159,9 @@ def _usage(x: Exchange) -> Json:
 
 def _message(x: Exchange, index: int) -> Json:
     content = x.text(index)
-    if x.ask.tool is None:
+    if x.tool is None:
         return {"role": "assistant", "content": content, "refusal": None}
-    function = {"name": x.ask.tool, "arguments": text.arguments(content)}
+    function = {"name": x.tool, "arguments": x.arguments(index)}
     call = {"id": _call_id(x, index), "type": "function", "function": function}
     return {"role": "assistant", "content": None, "tool_calls": [call]}
 

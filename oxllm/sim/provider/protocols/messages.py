@@ -11,7 +11,7 @@ from typing import Any
 
 from oxllm.sim.dialects.base import Json, encode
 from oxllm.sim.provider import seals
-from oxllm.sim.provider.exchange import Exchange, Operation, tool_arguments
+from oxllm.sim.provider.exchange import Exchange, Operation
 from oxllm.sim.provider.reply import Part, Reply
 from oxllm.sim.provider.request import (
     Ask,
@@ -19,7 +19,9 @@ from oxllm.sim.provider.request import (
     SimRequest,
     body,
     fingerprint,
+    parsed,
     required,
+    schema_of,
     token_count,
     token_limit,
 )
@@ -37,14 +39,16 @@ class Messages(Operation):
         if token_limit(data.get("max_tokens")) is None:
             raise BadAsk("max_tokens: Field required", "max_tokens")
         messages = data["messages"]
+        tool = _tool(data, messages)
         return Ask(
             model=data["model"],
             stream=data.get("stream") is True,
             max_tokens=token_limit(data["max_tokens"]),
-            tool=_tool(data, messages),
+            tool=tool,
             prompt_tokens=token_count(messages),
             inputs=(fingerprint(messages),),
             generates=True,
+            schema=_schema(data, tool),
             data=data,
         )
 
@@ -72,7 +76,7 @@ class Messages(Operation):
             index, due = 1, next(deadlines)
         started = _event("content_block_start", {"index": index, "content_block": _block(x, whole=False)})
         # A tool's name is content, an empty block of text is none.
-        yield Part(opening, started, "preamble") if x.ask.tool is None else Part(due, started, "token", 1)
+        yield Part(opening, started, "preamble") if x.tool is None else Part(due, started, "token", 1)
         yield Part(opening, _event("ping", {}), "comment")
         for delta in _deltas(x):
             yield Part(due, _event("content_block_delta", {"index": index, "delta": delta}), "token", 1)
@@ -131,6 +135,14 @@ def _tool(data: Json, messages: list[Any]) -> str | None:
     return names[0] if names and (kind == "any" or len(names) == 1) else None
 
 
+def _schema(data: Json, tool: str | None) -> Json | None:
+    """Of the tool's input, or of the output that is asked for."""
+    if tool is not None:
+        return schema_of(data.get("tools"), tool, "input_schema")
+    format = data.get("output_format") or (data.get("output_config") or {}).get("format")
+    return format.get("schema") if isinstance(format, dict) else None
+
+
 def _has_result(message: object) -> bool:
     content = message.get("content") if isinstance(message, dict) else None
     blocks = content if isinstance(content, list) else []
@@ -157,7 +169,7 @@ def _usage(x: Exchange, said: int) -> Json:
 
 
 def _stop_reason(x: Exchange) -> str:
-    if x.ask.tool is not None:
+    if x.tool is not None:
         return "tool_use"
     return "max_tokens" if x.cut_short else "end_turn"
 
@@ -186,15 +198,15 @@ def _thinking(x: Exchange, block: Json, opening: float, due: float) -> Iterator[
 
 def _block(x: Exchange, whole: bool) -> Json:
     """The block that bears the answer."""
-    if x.ask.tool is None:
+    if x.tool is None:
         return {"type": "text", "text": x.text() if whole else ""}
-    given = {"text": x.text().strip()} if whole else {}
-    return {"type": "tool_use", "id": x.identity("toolu_01", 22), "name": x.ask.tool, "input": given}
+    given = parsed(x.arguments()) if whole else {}
+    return {"type": "tool_use", "id": x.identity("toolu_01", 22), "name": x.tool, "input": given}
 
 
 def _deltas(x: Exchange) -> Iterator[Json]:
-    if x.ask.tool is not None:
-        for piece in tool_arguments(x.words(), x.length):
+    if x.tool is not None:
+        for piece in x.argument_pieces():
             yield {"type": "input_json_delta", "partial_json": piece}
         return
     words = x.words()

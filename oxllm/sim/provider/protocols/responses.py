@@ -11,17 +11,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from oxllm.sim.dialects.base import CREATED, Error, Json, encode
-from oxllm.sim.provider import seals, text
-from oxllm.sim.provider.exchange import Exchange, Operation, tool_arguments
+from oxllm.sim.provider import seals
+from oxllm.sim.provider.exchange import Exchange, Operation
 from oxllm.sim.provider.memory import Remembered
 from oxllm.sim.provider.reply import Part, Reply
 from oxllm.sim.provider.request import (
+    ANY_OBJECT,
     Ask,
     BadAsk,
     SimRequest,
     body,
     fingerprint,
     required,
+    schema_of,
     token_count,
     token_limit,
 )
@@ -36,11 +38,13 @@ class Responses(Operation):
     def read(self, request: SimRequest, names: Mapping[str, str]) -> Ask:
         data = body(request)
         given = required(data, "input", (str, list))
+        tool = _tool(data, given)
         return Ask(
             model=data["model"],
             stream=data.get("stream") is True,
             max_tokens=token_limit(data.get("max_output_tokens")),
-            tool=_tool(data, given),
+            tool=tool,
+            schema=_schema(data, tool),
             prompt_tokens=token_count(given),
             inputs=(fingerprint(given),),
             generates=True,
@@ -157,7 +161,7 @@ class _Answer:
 
     def _item(self, output: int) -> _Said:
         """What bears the answer: a message, or a function call."""
-        return _MessageSaid(self, output) if self.x.ask.tool is None else _CallSaid(self, output)
+        return _MessageSaid(self, output) if self.x.tool is None else _CallSaid(self, output)
 
     def _reasoning(self) -> list[Json]:
         """The reasoning item, if the client asks for any."""
@@ -245,17 +249,17 @@ class _CallSaid(_Said):
     delta = "response.function_call_arguments.delta"
 
     def deltas(self) -> Iterator[Json]:
-        for piece in tool_arguments(self.x.words(), self.x.length):
+        for piece in self.x.argument_pieces():
             yield {"output_index": self.output, "item_id": self._id, "delta": piece}
 
     def closed(self, at: float) -> Iterator[Part]:
-        said = {"item_id": self._id, "name": self.x.ask.tool, "arguments": text.arguments(self.x.text())}
+        said = {"item_id": self._id, "name": self.x.tool, "arguments": self.x.arguments()}
         yield self.part(at, "response.function_call_arguments.done", said, "closing")
         yield from super().closed(at)
 
     def item(self, status: str, whole: bool) -> Json:
-        arguments = text.arguments(self.x.text()) if whole else ""
-        call = {"call_id": self.x.identity("call_", 24), "name": self.x.ask.tool, "arguments": arguments}
+        arguments = self.x.arguments() if whole else ""
+        call = {"call_id": self.x.identity("call_", 24), "name": self.x.tool, "arguments": arguments}
         return {"id": self._id, "type": "function_call", "status": status, **call}
 
     @property
@@ -362,6 +366,16 @@ def _tool(data: Json, given: Any) -> str | None:
         return None
     name = offered[0].get("name")
     return name if isinstance(name, str) else None
+
+
+def _schema(data: Json, tool: str | None) -> Json | None:
+    """Of the function's parameters, or of `text.format`."""
+    if tool is not None:
+        return schema_of(data.get("tools"), tool, "parameters")
+    format = (data.get("text") or {}).get("format") if isinstance(data.get("text"), dict) else None
+    if not isinstance(format, dict) or format.get("type") not in ("json_schema", "json_object"):
+        return None
+    return format.get("schema") or ANY_OBJECT
 
 
 def _text(said: str) -> Json:

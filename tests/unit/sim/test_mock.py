@@ -1,0 +1,184 @@
+"""`llm_sim`: what a test of somebody else's code can say, ask and conclude."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from oxllm.sim.mock import LLMSim, ToolCall, llm_sim
+from oxllm.sim.script.grammar import GrammarError
+
+MODEL = "gpt-5"
+HELLO: Any = [{"role": "user", "content": "Hello?"}]
+
+
+@pytest.fixture
+def sim() -> Iterator[LLMSim]:
+    with llm_sim() as sim:
+        yield sim
+
+
+def said(client: openai.OpenAI, **options: Any) -> str | None:
+    answer = client.chat.completions.create(model=MODEL, messages=HELLO, **options)
+    content: str | None = answer.choices[0].message.content
+    return content
+
+
+def test_a_reply_is_what_every_protocol_says_plain_and_streamed(sim: LLMSim) -> None:
+    sim.reply("Hello, world! ")
+    with openai.OpenAI() as client, anthropic.Anthropic() as claude:
+        assert said(client) == "Hello, world! "
+        assert client.responses.create(model=MODEL, input="Hi").output_text == "Hello, world! "
+        assert client.completions.create(model=MODEL, prompt="Hi").choices[0].text == "Hello, world! "
+        with claude.messages.stream(model=MODEL, max_tokens=99, messages=HELLO) as stream:
+            assert "".join(stream.text_stream) == "Hello, world! "
+        with client.responses.stream(model=MODEL, input="Hi") as events:
+            assert events.get_final_response().output_text == "Hello, world! "
+
+
+def test_replies_come_in_their_order_and_the_last_one_stays(sim: LLMSim) -> None:
+    sim.reply("one", {"two": 2}, lambda asked: f"you said {asked.messages[0]['content']}")
+    with openai.OpenAI() as client:
+        assert [said(client) for _ in range(4)] == ["one", '{"two":2}', "you said Hello?", "you said Hello?"]
+
+
+def test_a_tool_call_is_a_reply_like_others(sim: LLMSim) -> None:
+    sim.reply(ToolCall("look_up", {"city": "Köln"}))
+    with openai.OpenAI() as client, anthropic.Anthropic() as claude:
+        call: Any = client.chat.completions.create(model=MODEL, messages=HELLO).choices[0]
+        assert call.finish_reason == "tool_calls"
+        assert json.loads(call.message.tool_calls[0].function.arguments) == {"city": "Köln"}
+        message: Any = claude.messages.create(model=MODEL, max_tokens=99, messages=HELLO)
+        assert message.content[0].input == {"city": "Köln"}
+        assert message.stop_reason == "tool_use"
+        item: Any = client.responses.create(model=MODEL, input="Hi").output[0]
+        assert (item.name, json.loads(item.arguments)) == ("look_up", {"city": "Köln"})
+
+
+def test_faults_come_in_their_order_and_then_all_is_well(sim: LLMSim) -> None:
+    sim.fault("429~10ms x2, then 500, ok x2 then 503")
+    with openai.OpenAI(max_retries=0) as client:
+        seen = []
+        for _ in range(7):
+            try:
+                said(client)
+                seen.append(200)
+            except openai.APIStatusError as error:
+                seen.append(error.status_code)
+    assert seen == [429, 429, 500, 200, 200, 503, 200]
+
+
+@pytest.mark.parametrize("script", ["429 30%", "refuse", "cutt", "tls-abort"])
+def test_a_script_that_cannot_be_played_is_refused_at_once(sim: LLMSim, script: str) -> None:
+    with pytest.raises(GrammarError):
+        sim.fault(script)
+
+
+def test_requests_are_told_parsed_and_in_order(sim: LLMSim) -> None:
+    with openai.OpenAI() as client:
+        client.models.list()
+        said(client, temperature=0.5)
+    listed, chat = sim.requests
+    assert (listed.method, listed.path, listed.model) == ("GET", "/v1/models", None)
+    assert (chat.model, chat.messages, chat.stream, chat.json["temperature"]) == (MODEL, HELLO, False, 0.5)
+    assert chat.headers["authorization"] == "Bearer sk-llm-sim"
+
+
+def test_the_sdks_own_retries_honour_the_hint_and_have_no_problem(sim: LLMSim) -> None:
+    sim.fault("429~300ms")
+    with openai.OpenAI() as client:
+        assert said(client)
+    assert (sim.verdict().requests, sim.verdict().ok) == (2, True)
+
+
+def test_who_does_not_wait_or_asks_too_often_is_told(sim: LLMSim) -> None:
+    sim.fault("429~5s x5")
+    with openai.OpenAI(max_retries=0) as client:
+        for _ in range(5):
+            with pytest.raises(openai.RateLimitError):
+                said(client)
+    problems = "\n".join(sim.verdict(raised=True).problems)
+    assert "although the provider had asked for 5 s" in problems
+    assert "asked 5 times; 3 would have been enough" in problems
+    assert "went on without an answer: the last attempt met 429" in "\n".join(sim.verdict().problems)
+
+
+def test_who_takes_a_cut_answer_for_whole_is_told_and_who_raises_is_not(sim: LLMSim) -> None:
+    sim.fault("silent-cut@token:3")
+    with openai.OpenAI() as client:
+        events: list[Any] = list(client.chat.completions.create(model=MODEL, messages=HELLO, stream=True))
+    assert events[-1].choices[0].finish_reason is None
+    assert sim.verdict().problems == (
+        "took an answer for whole that was not: the last attempt met 'silent-cut@token:3'",
+    )
+    assert sim.verdict(raised=True).ok
+
+
+async def test_async_code_is_served_alike() -> None:
+    with llm_sim() as sim:
+        sim.reply("Hello!")
+        async with openai.AsyncOpenAI() as client:
+            asked = [client.chat.completions.create(model=MODEL, messages=HELLO) for _ in range(20)]
+            answers = await asyncio.gather(*asked)
+    assert {answer.choices[0].message.content for answer in answers} == {"Hello!"}
+
+
+def test_the_environment_is_as_before_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "mine")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with llm_sim():
+        assert os.environ["OPENAI_API_KEY"] == "sk-llm-sim"
+    assert (os.environ["OPENAI_API_KEY"], "OPENAI_BASE_URL" in os.environ) == ("mine", False)
+
+
+def test_it_is_up_in_less_than_fifty_milliseconds() -> None:
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        with LLMSim():
+            took.append(time.perf_counter() - began)
+    assert min(took) < 0.05
+
+
+OF_A_STRANGER = """
+import openai
+
+def test_one(llm_sim):
+    llm_sim.reply("Hello!")
+    with openai.OpenAI() as client:
+        answer = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
+    assert answer.choices[0].message.content == "Hello!"
+    assert llm_sim.verdict().ok
+
+async def test_two(llm_sim):
+    llm_sim.fault("500")
+    async with openai.AsyncOpenAI(max_retries=1) as client:
+        await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
+    assert len(llm_sim.requests) == 2
+"""
+
+
+def test_the_fixture_is_there_for_a_stranger_and_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "test_stranger.py").write_text(OF_A_STRANGER, encoding="utf-8")
+    options = ["-p", "oxllm.sim.pytest_plugin", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-n", "2", "-q"]
+    plugins = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-p", "xdist", "-p", "pytest_asyncio.plugin", *options, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=plugins, timeout=120, check=False)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_plugin_loads_nothing_of_the_simulator() -> None:
+    program = "import sys, oxllm.sim.pytest_plugin; print([n for n in sys.modules if n.startswith('oxllm.')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['oxllm.sim', 'oxllm.sim.pytest_plugin']"
