@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from oxllm.sim.testing import Sim
 from tests.e2e.conftest import installed
 from tests.support.breaking import Breaking, prompt, serving
 from tests.support.processes import free_port
@@ -60,9 +61,16 @@ def providers() -> Iterator[Mapping[str, tuple[Breaking, str]]]:
 
 
 @pytest.fixture
-def running(providers: Mapping[str, tuple[Breaking, str]], tmp_path: Path) -> Iterator[Gateway]:
-    urls = {name: url for name, (_, url) in providers.items()}
-    models = {"smart": ["alpha", "beta"], "alone": ["alpha"]}
+def locked() -> Iterator[Sim]:
+    """A provider that refuses each key."""
+    with Sim("locked", faults={"locked": ["401"]}) as sim:
+        yield sim
+
+
+@pytest.fixture
+def running(providers: Mapping[str, tuple[Breaking, str]], locked: Sim, tmp_path: Path) -> Iterator[Gateway]:
+    urls = {name: url for name, (_, url) in providers.items()} | {"locked": locked.url("locked")}
+    models = {"smart": ["alpha", "beta"], "alone": ["alpha"], "locked": ["locked"]}
     text = config(urls, models, settings=SETTINGS, of_provider=dict.fromkeys(urls, SPEAKS))
     with gateway(tmp_path, text) as found:
         yield found
@@ -112,6 +120,14 @@ def test_a_break_behind_content_has_it_ask_again_and_get_a_whole_answer(
     assert (done.returncode, done.stdout.strip()) == (0, "Hello from beta")
     assert "Reconnecting... 1/1" in done.stderr
     assert (providers["alpha"][0].asked, providers["beta"][0].asked) == (1, 1)
+
+
+def test_what_cannot_recover_soon_is_asked_for_once_and_its_reason_is_shown(codex: Codex, locked: Sim) -> None:
+    done = codex("locked", "Hi")
+    assert done.returncode != 0
+    assert "locked/m: HTTP 401" in done.stderr
+    assert "Reconnecting" not in done.stderr
+    assert len(locked.ledger("locked")) == 1
 
 
 def test_half_an_answer_is_never_taken_for_one(codex: Codex) -> None:
