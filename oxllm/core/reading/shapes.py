@@ -260,7 +260,7 @@ class _Reader:
         """One of its messages; a second error inside it comes first, and stands for the whole."""
         text = text.lstrip()
         where = _PRINTED.search(text[:MESSAGE_MAX]) if "{" in text else None
-        if where is not None and depth < DEPTH_MAX and _wraps(text[: where.start()][-60:].lower()):
+        if where is not None and depth < DEPTH_MAX and _wraps(text[: where.end()].lower()):
             before, inner = text[: where.end()], text[where.end() :][:BODY_MAX]
             self._say_once(before.rstrip(" -:{[('\"b"))
             self._error.relayed = self._error.relayed or "litellm" in before
@@ -283,7 +283,10 @@ _QUOTER = re.compile(
 
 
 def _wraps(before: str) -> bool:
-    """These words introduce another's error, and not something of the request."""
+    """These words, up to the first brace, introduce another's error, and not something of the request."""
+    if "{" in before:
+        return False
+    before = before.rstrip("[( ")
     return not before or (_WRAPPER.search(before) is not None and _QUOTER.search(before) is None)
 
 

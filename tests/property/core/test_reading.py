@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oxllm.core.body import RequestBody
@@ -83,6 +83,7 @@ def meaning(outcome: Outcome) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("echo", ECHOES)
 @given(request=REQUEST, status=STATUSES)
+@example(request={"content": PHRASES[0], "error": PHRASES[-1]}, status=400)
 def test_what_a_server_repeats_of_the_request_changes_nothing(
     echo: Callable[[object], object], request: object, status: int
 ) -> None:
