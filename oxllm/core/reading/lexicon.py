@@ -96,7 +96,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         tokens, prompt tokens, maximum prompt, maximum input, max prompt, max input, seq len, maximum sequence,
         conversation length, message length, maximum tokens, total tokens, context, physical batch size, kv cache,
         number of tokens, text length, content length, maximum length of the model, position embeddings, allowed tokens,
-        tokens per batch
+        tokens per batch, model window, total length, window size
         """,
     ),
     (
@@ -184,16 +184,16 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         exhausted, insufficient, depleted, exceeded, exceeds, reached, use up, used up, used all, run out, ran out, out
         of, too low, not enough, no more, negative, zero, empty, consumed, suspended, inactive, not active, paused,
         disabled, deactivated, blocked, declined, failed, failure, expired, hit, no remaining, not remaining, remaining
-        0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, no, not, surpassed, used, not
-        sufficient, shortage, stopped, over, finished, ended, zero remaining, low, missing, overrun, all available,
-        limit, restricted, too small
+        0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, surpassed, used, not sufficient,
+        shortage, stopped, over, finished, ended, zero remaining, low, missing, overrun, all available, limit,
+        restricted, too small, lapsed, no active, no valid, no available, not have enough, not found
         """,
     ),
     (
         NEEDED,
         """
         required, requires, requirement, must, add, purchase, buy, top up, recharge, upgrade, deposit, need, needed,
-        complete, enable, set up, update
+        complete, enable, set up, update, renew, subscribe
         """,
     ),
     (
@@ -209,7 +209,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         limit, billing error, spend limit, charge resource exhausted, free allocated quota, allocation quota, used up,
         resource package exhausted, max budget, budget limit, prepaid credits, billing account, spend cap, owed, owing
         fees, credit required, credits required, customer verification required, credit balance, valid payment, dunning,
-        dunning decision
+        dunning decision, no quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid
+        payment, no active subscription
         """,
     ),
     (
@@ -261,7 +262,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         resolve, does not match any, not recognized, not known, no endpoints, no endpoints found, not found for account,
         no model loaded, blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a
         chat completions model, terms required, requires terms, terms acceptance, accept the terms, unpurchased, not
-        purchased
+        purchased, not offered
         """,
     ),
     (
@@ -280,7 +281,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         choice, at most 0, must be verified to, not provide, not applicable, not understand, can not be used, not
         allowed for, not configured, set enable, no endpoints found that support, no endpoints found support, no
         endpoints found that can handle, requires jinja, param requires, requires flag, requires enable, requires a
-        multimodal, not multimodal
+        multimodal, not multimodal, unavailable, not offered, not be enabled, not be used with, not exposed
         """,
     ),
     (
@@ -297,7 +298,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         support, forbidden, denied, not accessible, disabled, not active, deactivated, suspended, banned, terminated,
         inactive, not authorized, not a member, not found, locked, must be verified, not exist, closed, frozen, not
         enabled, not verified, expired, deleted, not permitted, not been used, hold, invalid, not have access, no
-        access, access blocked, access terminated, access revoked, access suspended, access disabled, not associated
+        access, access blocked, access terminated, access revoked, access suspended, access disabled, not associated,
+        not offered, not served
         """,
     ),
     (

@@ -269,7 +269,7 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return True
     if every & lex.REGION or _near(marks, every, lex.MODEL, lex.STRONG, 4):
         return False
-    if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION):
+    if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION | lex.BUSY):
         return True
     if _near(marks, every, lex.MODEL, lex.ACTIVE, 6):
         return True
