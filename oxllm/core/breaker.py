@@ -3,9 +3,15 @@
 A breaker belongs to the provider, since what it counts are faults of a host: refused connections, timeouts, 5xx,
 answers that are none. After `failures` of them in a row it opens, and nothing goes there for a cool-off that
 doubles with each re-opening up to `cooldown_max`, ±10 % so that many gateways do not come back as one. Then it is
-half-open: exactly one request, the probe, goes through, and its result decides. What says nothing about the host (a
-429, a client that left, a hedge that lost) gives the probe back, and the next request takes it. A doubling is
-forgotten for each 300 s closed.
+half-open: one request, the probe, goes through, and its result decides. What says nothing about the host (a 429, a
+client that left, a hedge that lost) gives the probe back, and the next request takes it. A doubling is forgotten for
+each 300 s closed.
+
+A probe need not be answered whole to decide: at the head of its success the breaker closes on trial, one failure short
+of opening again. And a slow probe must not keep all others out: each 2 s without a failure twice as many may probe.
+
+A failure counts at once. If it turns out that nobody knows whose fault it was, the host's or the request's, half of it
+is taken back (`excuse`), even if it has just opened the breaker.
 
 An operator's `offline` is a state of the same machine, so that no automatic transition can undo it; `online`
 starts afresh. `reset` forgets what was learnt, never what the operator said.
@@ -26,6 +32,9 @@ from oxllm.core.machine import Table, move
 
 JITTER = 0.1
 """Share of a cool-off by which it may be shorter or longer."""
+PROBE_DOUBLES_S = 2.0
+"""Seconds of probing after which twice as many requests may probe: a provider that is slow and the only one would else
+be starved by its own probe."""
 FORGET_S = 300.0
 """Seconds closed after which one doubling is forgotten: a provider that fails once an hour is a healthy one."""
 
@@ -37,7 +46,7 @@ class State(machine.State):
     OPEN = "open"
     HALF_OPEN = "half-open"
     PROBING = "probing"
-    """Half-open, and the one probe is out."""
+    """Half-open, and a probe is out."""
     OFFLINE = "offline"
 
 
@@ -47,9 +56,11 @@ class Event(machine.Event):
     SUCCESS = "success"
     FAILURE = "failure"
     TRIP = "failure that reaches the threshold"
+    EXCUSE = "that failure may have been its request's fault"
     COOLED = "cool-off over"
-    TAKE = "probe taken"
-    GIVE_BACK = "probe given back"
+    TAKE = "first probe taken"
+    TRIAL = "a probe is being answered"
+    GIVE_BACK = "last probe given back"
     OFFLINE = "operator: offline"
     ONLINE = "operator: online"
     RESET = "operator: reset"
@@ -62,11 +73,13 @@ TABLE: Table[State, Event] = {
     (State.CLOSED, Event.RESET): State.CLOSED,
     (State.CLOSED, Event.OFFLINE): State.OFFLINE,
     (State.OPEN, Event.COOLED): State.HALF_OPEN,
+    (State.OPEN, Event.EXCUSE): State.CLOSED,
     (State.OPEN, Event.RESET): State.CLOSED,
     (State.OPEN, Event.OFFLINE): State.OFFLINE,
     (State.HALF_OPEN, Event.TAKE): State.PROBING,
     (State.HALF_OPEN, Event.RESET): State.CLOSED,
     (State.HALF_OPEN, Event.OFFLINE): State.OFFLINE,
+    (State.PROBING, Event.TRIAL): State.CLOSED,
     (State.PROBING, Event.SUCCESS): State.CLOSED,
     (State.PROBING, Event.FAILURE): State.OPEN,
     (State.PROBING, Event.GIVE_BACK): State.HALF_OPEN,
@@ -84,10 +97,14 @@ class Breaker:
     __slots__ = (
         "_closed_at",
         "_doublings",
+        "_doublings_before",
+        "_excusable",
+        "_probes",
+        "_probing_since",
         "_state",
         "closed",
-        "failures",
         "generation",
+        "halves",
         "moves",
         "opens_until",
         "settings",
@@ -99,10 +116,15 @@ class Breaker:
         self.closed = True
         """Nothing is wrong: what the usual case asks. Needs no clock, since only an event closes."""
         self._closed_at = 0.0
-        self._doublings = 0
+        self._doublings = self._doublings_before = 0
+        self._excusable = False
+        """The failure that opened it would not have done so as half of one."""
         self.generation = 0
-        self.failures = 0
-        """In a row."""
+        self.halves = 0
+        """Failures in a row, counted by halves."""
+        self._probes = 0
+        """That are out."""
+        self._probing_since = 0.0
         self.opens_until = -inf
         """End of the latest cool-off."""
         self.moves: dict[tuple[State, State], int] = {}
@@ -114,16 +136,41 @@ class Breaker:
             self._step(Event.COOLED)
         return self._state
 
+    @property
+    def failures(self) -> int:
+        """In a row, whole ones."""
+        return self.halves // 2
+
+    def may_probe(self, now: float) -> bool:
+        """A request may be sent that finds out whether the provider is back."""
+        state = self.state(now)
+        if state is State.PROBING:
+            return self._probes < 1 << min(int((now - self._probing_since) / PROBE_DOUBLES_S), 16)
+        return state is State.HALF_OPEN
+
     def take(self, now: float) -> int:
-        """Make the caller's attempt the probe. Only when half-open. Returns the generation that it holds."""
-        assert self.state(now) is State.HALF_OPEN, self._state
-        self._step(Event.TAKE)
+        """Make the caller's attempt a probe, which it must be allowed to be. Returns the generation that it holds."""
+        assert self.may_probe(now), self._state
+        if self._state is State.HALF_OPEN:
+            self._step(Event.TAKE)
+            self._probes = 0
+            self._probing_since = now
+        self._probes += 1
         return self.generation
 
     def give_back(self, generation: int) -> None:
-        """The probe ended without saying anything about the provider."""
+        """A probe ended without saying anything about the provider."""
         if generation == self.generation and self._state is State.PROBING:
-            self._step(Event.GIVE_BACK)
+            self._probes -= 1
+            if not self._probes:
+                self._step(Event.GIVE_BACK)
+
+    def trial(self, generation: int, now: float) -> None:
+        """A probe of that generation is being answered: close, but let one failure open again."""
+        if generation == self.generation and self._state is State.PROBING:
+            self._step(Event.TRIAL)
+            self._closed_at = now
+            self.halves = 2 * (self.settings.failures - 1)
 
     def success(self, generation: int, now: float) -> None:
         """An attempt of that generation was answered as it should be."""
@@ -131,23 +178,35 @@ class Breaker:
             if self._state is State.PROBING:
                 self._closed_at = now
             self._step(Event.SUCCESS)
-            self.failures = 0
+            self.halves = 0
 
-    def failure(self, generation: int, now: float, rng: random.Random) -> None:
-        """An attempt of that generation failed in a way that counts."""
+    def failure(self, generation: int, now: float, rng: random.Random, halves: int = 2) -> None:
+        """An attempt of that generation failed in a way that counts, as a whole failure or as half of one."""
         if generation != self.generation:
             return
         if self._state is State.PROBING:
             self._step(Event.FAILURE)
+            self._excusable = False
             self._cool_off(now, rng)
             return
-        self.failures += 1
-        if self.failures < self.settings.failures:
+        self.halves += halves
+        if self.halves < 2 * self.settings.failures:
             self._step(Event.FAILURE)
             return
         self._step(Event.TRIP)
+        self._excusable = self.halves == 2 * self.settings.failures
         self._doublings = max(0, self._doublings - int((now - self._closed_at) / FORGET_S))
         self._cool_off(now, rng)
+
+    def excuse(self, generation: int) -> None:
+        """Half of a failure in that generation is taken back."""
+        if generation == self.generation:
+            self.halves = max(0, self.halves - 1)
+        elif generation == self.generation - 1 and self._state is State.OPEN and self._excusable:
+            self._step(Event.EXCUSE)
+            self._doublings = self._doublings_before
+            self.opens_until = -inf
+            self.halves = 2 * self.settings.failures - 1
 
     def offline(self) -> None:
         """Operator: send nothing there, until `online`."""
@@ -167,14 +226,15 @@ class Breaker:
         self._forget()
 
     def _forget(self) -> None:
-        self.failures = self._doublings = 0
+        self.halves = self._doublings = 0
         self.opens_until = -inf
 
     def _cool_off(self, now: float, rng: random.Random) -> None:
+        self._doublings_before = self._doublings
         seconds = self.settings.cooldown * 2.0**self._doublings
         if seconds < self.settings.cooldown_max:
             self._doublings += 1
-        self.failures = 0
+        self.halves = 0
         self.opens_until = now + min(seconds, self.settings.cooldown_max) * rng.uniform(1 - JITTER, 1 + JITTER)
 
     def _step(self, event: Event) -> None:

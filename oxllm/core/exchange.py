@@ -41,7 +41,7 @@ from oxllm.core.outcome import GONE, LOST, RULES, Cause, Failure, Kind, Last, Ou
 from oxllm.core.protocols.base import Usage
 from oxllm.core.refusal import Tried, describe, refuse
 from oxllm.core.reply import NOT_BEGUN, Received, Reply
-from oxllm.core.routing import Candidate, Change, Route, Router, TargetState, Ticket
+from oxllm.core.routing import SAYS_NOTHING, Candidate, Change, Route, Router, TargetState, Ticket
 
 PING_S = 10.0
 """Seconds without content after which, and each as many, a stream's client gets a comment: under the
@@ -115,6 +115,7 @@ class Exchange:
         "_budget",
         "_by_session",
         "_deadline",
+        "_doubtful",
         "_effects",
         "_facts",
         "_last_words",
@@ -175,6 +176,8 @@ class Exchange:
         self._repeat_at = inf
         self._last_words: tuple[Attempt, Outcome, Received | ApiError] | None = None
         """The last refusal that is worth more to the client than words of ours."""
+        self._doubtful: list[Ticket] = []
+        """Of attempts that ended in a server error, as long as no other has ended otherwise."""
         self._refused = False
         """It is the client's own fault, so that nobody else is asked."""
         self.body: RequestBody | PassedBody | None = None
@@ -259,6 +262,7 @@ class Exchange:
             return
         self._wake_by(attempt.clock)
         if 200 <= status < 300:
+            self.changes += self._router.answered(attempt.ticket, now)
             seconds = hints.predictive(fields, wall)
             if seconds is not None:
                 self.changes += self._router.predicted(attempt.ticket, seconds, now)
@@ -418,7 +422,8 @@ class Exchange:
         """Choose this attempt for good, and send what was held."""
         self._win(attempt, now)
         self._move(COMMIT)
-        self.changes += self._router.progressed(attempt.ticket, now)
+        if self._doubtful:
+            self._confirm(now)
         stream = self._facts.asked.stream
         status = attempt.status
         length = None if stream else headers.content_length(attempt.headers)
@@ -483,7 +488,9 @@ class Exchange:
 
     def _failover(self, result: Outcome) -> bool:
         """Whether another target may be asked what this one has refused."""
-        return RULES[result.kind].failover
+        return RULES[result.kind].failover or (
+            result.kind is Kind.CONTENT_REFUSED and self._route.content_filter_failover
+        )
 
     def _break(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """What was committed to has broken off."""
@@ -595,7 +602,7 @@ class Exchange:
     def _settle_repeat(self, result: Outcome, now: float) -> None:
         """End the ticket of a try that was to be repeated."""
         if self._repeat is not None:
-            self.changes += self._router.end(self._repeat[0], result, now)
+            self._end_ticket(self._repeat[0], result, now)
             self._repeat, self._repeat_at = None, inf
 
     # The books.
@@ -612,7 +619,7 @@ class Exchange:
     def _settle(self, attempt: Attempt, result: Outcome, now: float, linger: bool = False) -> None:
         """End an attempt's part in the request: its ticket, its record, its place among the running."""
         attempt.candidate.state.counters.dropped += attempt.reader.dropped
-        self.changes += self._router.end(attempt.ticket, result, now)
+        self._end_ticket(attempt.ticket, result, now)
         self._note(attempt, describe(result), now)
         if linger and attempt.phase is PASSED_ON:
             attempt.linger(now)
@@ -620,6 +627,27 @@ class Exchange:
         else:
             attempt.close()
             self._running.remove(attempt)
+
+    def _end_ticket(self, ticket: Ticket, result: Outcome, now: float) -> None:
+        """Have the router do what follows. A server error that each of several targets reports may be the request's
+        fault, and counts as half a failure of each."""
+        if result.kind is not Kind.SERVER_ERROR:
+            self.changes += self._router.end(ticket, result, now)
+            if self._doubtful and result.kind not in SAYS_NOTHING:
+                self._confirm(now)
+            return
+        alike = self._doubtful
+        if len(alike) == 1:
+            self.changes += self._router.excuse(alike[0], now)
+        self.changes += self._router.end(ticket, result, now, 1 if alike else 2)
+        alike.append(ticket)
+
+    def _confirm(self, now: float) -> None:
+        """One target does otherwise: those that failed alike before it did so by themselves."""
+        if len(self._doubtful) > 1:
+            for ticket in self._doubtful:
+                self.changes += self._router.confirm(ticket, now)
+        self._doubtful.clear()
 
     def _note(self, attempt: Attempt, result: str, now: float) -> None:
         content = None if attempt.content_at is None else attempt.content_at - self.started

@@ -18,7 +18,8 @@ RETRY_AFTER_MAX = 60
 """Seconds. The Node SDK does not honour a longer hint, so a longer one would be a lie about when it retries."""
 
 Tried = tuple[Candidate, Outcome]
-Recovery = tuple[float | None, list[tuple[Candidate, Skip | None, float | None]]]
+State = tuple[Candidate, Skip | None, float | None]
+Recovery = tuple[float | None, list[State]]
 """Seconds until some target is usable (None: not within reach), and why each one is not usable now."""
 
 _WAITS = (Kind.RATE_LIMITED, Kind.QUOTA)
@@ -48,15 +49,18 @@ def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: boo
     if deadline:
         return api_error(504, f"the time for {model!r} ran out: {detail}", "deadline_exceeded")
     if tried:
-        if all(RULES[kind].last is not Last.LATER for kind in kinds):
-            soonest = _soonest_of(unusable)
+        soonest = _soonest_after(outcomes, states, soonest)
         return _later(502, f"all targets of {model!r} failed: {detail}", "all_targets_failed", soonest)
     return _later(503, f"no target of {model!r} can be tried now: {detail}", "no_target_available", soonest)
 
 
-def _soonest_of(states: Sequence[tuple[Candidate, Skip | None, float | None]]) -> float | None:
-    """When a target that was not asked recovers, where those that were asked would say the same again."""
-    return min((left for _, skip, left in states if left is not None and skip not in HOPELESS), default=None)
+def _soonest_after(outcomes: dict[int, Outcome], states: Sequence[State], soonest: float | None) -> float | None:
+    """When some target recovers that would not say the same of this request again."""
+    final = {one for one, outcome in outcomes.items() if RULES[outcome.kind].last is not Last.LATER}
+    if not final:
+        return soonest
+    others = (left for one, skip, left in states if id(one) not in final and skip not in HOPELESS and left is not None)
+    return min(others, default=None if len(final) == len(outcomes) else soonest)
 
 
 def describe(outcome: Outcome) -> str:

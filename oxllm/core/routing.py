@@ -55,6 +55,7 @@ HEALTHY: frozenset[Skip | None] = frozenset({None, Skip.PROBING, Skip.FULL})
 """What does not take a name out of /v1/models: it is served, only not this moment."""
 ONE_TOO_MANY = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
 """What counts only when it comes twice in a row: once may be about its request alone."""
+OF_THE_KEY = (Effect.QUOTA, Effect.AUTH, Effect.FORBIDDEN)
 SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.WITHHELD, Kind.LOCAL})
 """Ends of our own making: the provider did not get to answer."""
 
@@ -158,6 +159,7 @@ class Route:
         "_speaking",
         "affinity",
         "candidates",
+        "content_filter_failover",
         "counters",
         "hedge_after",
         "hold_back",
@@ -175,6 +177,7 @@ class Route:
         hold_back: plans.HoldBack = plans.HoldBack(),  # noqa: B008  frozen
         counters: RequestCounters | None = None,
         affinity: bool = True,
+        content_filter_failover: bool = False,
     ) -> None:
         self.name = name
         self.candidates = tuple(sorted(candidates, key=attrgetter("tier")))
@@ -186,6 +189,8 @@ class Route:
         self.counters = counters or RequestCounters()
         self.affinity = affinity and len(self.tiers) < len(self.candidates)
         """A session may prefer one of several targets of a tier."""
+        self.content_filter_failover = content_filter_failover
+        """Another provider may judge a prompt that one has refused for its content."""
         self._speaking: dict[str, Route | None] = {}
 
     def speaking(self, protocol: str) -> Route | None:
@@ -206,14 +211,21 @@ class Route:
 
     def _over(self, candidates: list[Candidate]) -> Route:
         return Route(
-            self.name, candidates, self.request, self.hedge_after, self.hold_back, self.counters, self.affinity
+            self.name,
+            candidates,
+            self.request,
+            self.hedge_after,
+            self.hold_back,
+            self.counters,
+            self.affinity,
+            self.content_filter_failover,
         )
 
 
 class Ticket:
     """One attempt in progress."""
 
-    __slots__ = ("candidate", "generation", "probe", "started")
+    __slots__ = ("candidate", "failed_in", "generation", "probe", "started")
 
     def __init__(self, candidate: Candidate, generation: int, probe: bool, started: float) -> None:
         self.candidate = candidate
@@ -222,6 +234,8 @@ class Ticket:
         self.probe = probe
         """It is the one request that a half-open breaker lets through, and has not decided yet."""
         self.started = started
+        self.failed_in: int | None = None
+        """The generation in which it failed in a way that may be its request's fault."""
 
     @property
     def ended(self) -> bool:
@@ -266,7 +280,14 @@ class Router:
             for target in model.targets
         ]
         return Route(
-            model.name, candidates, model.request, model.hedge_after, model.hold_back, counters, model.affinity
+            model.name,
+            candidates,
+            model.request,
+            model.hedge_after,
+            model.hold_back,
+            counters,
+            model.affinity,
+            model.content_filter_failover,
         )
 
     def _direct_routes(self, request: float, counters: dict[str, RequestCounters]) -> dict[str, Route]:
@@ -382,7 +403,7 @@ class Router:
             return mark
         if state is State.OPEN:
             return Skip.OPEN
-        if state is State.PROBING:
+        if state is State.PROBING and not provider.breaker.may_probe(now):
             return Skip.PROBING
         return Skip.FULL if provider.in_flight >= provider.limit else None
 
@@ -440,14 +461,14 @@ class Router:
             return Skip.OFFLINE if breaker.state(now) is State.OFFLINE else Skip.OPEN
         return None
 
-    def progressed(self, ticket: Ticket, now: float) -> Sequence[Change]:
-        """The attempt has committed: if it is the probe, it has succeeded."""
+    def answered(self, ticket: Ticket, now: float) -> Sequence[Change]:
+        """The head of a success is there: if the attempt is a probe, its breaker closes on trial."""
         if not ticket.probe:
             return ()
         provider = ticket.candidate.state.provider
         before = provider.breaker.state(now)
         current = ticket.generation == provider.breaker.generation
-        provider.breaker.success(ticket.generation, now)
+        provider.breaker.trial(ticket.generation, now)
         ticket.probe = False
         if not current:
             return ()
@@ -455,8 +476,11 @@ class Router:
         ticket.generation = provider.breaker.generation
         return self._moved(provider, before, now)
 
-    def end(self, ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
-        """The attempt is over: do what its outcome means. Exactly once a ticket."""
+    def end(self, ticket: Ticket, outcome: Outcome, now: float, halves: int = 2) -> Sequence[Change]:
+        """The attempt is over: do what its outcome means. Exactly once a ticket.
+
+        `halves`: what a failure counts for; half of one if it may be its request's fault.
+        """
         assert ticket.generation != ENDED
         state = ticket.candidate.state
         provider = state.provider
@@ -466,37 +490,59 @@ class Router:
             state.cooldown.succeeded()
             breaker = provider.breaker
             if not ticket.probe and ticket.generation == breaker.generation:
-                if breaker.failures:
+                if breaker.halves:
                     breaker.success(ticket.generation, now)
                 ticket.generation = ENDED
                 return ()
-        return self._end(ticket, outcome, now)
+        if outcome.kind is Kind.SERVER_ERROR and not ticket.probe:
+            ticket.failed_in = ticket.generation
+        return self._end(ticket, outcome, now, halves)
 
-    def _end(self, ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
+    def _end(self, ticket: Ticket, outcome: Outcome, now: float, halves: int) -> Sequence[Change]:
         rule = RULES[outcome.kind]
         counters = ticket.candidate.state.counters
         if rule.cause is not None:
             counters.failed(rule.cause)
         elif outcome.kind is Kind.LOST:
             counters.lost += 1
-        changes = [*self._end_at_breaker(ticket, outcome, now), *self._mark(ticket, rule.effect, outcome, now)]
+        changes = [*self._end_at_breaker(ticket, outcome, now, halves), *self._mark(ticket, rule.effect, outcome, now)]
         ticket.generation = ENDED
         return changes
 
-    def _end_at_breaker(self, ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
+    def _end_at_breaker(self, ticket: Ticket, outcome: Outcome, now: float, halves: int) -> Sequence[Change]:
         provider = ticket.candidate.state.provider
         breaker = provider.breaker
         if outcome.kind is Kind.SUCCESS:
-            return self.progressed(ticket, now)
+            changes = self.answered(ticket, now)
+            breaker.success(ticket.generation, now)
+            return changes
         before = breaker.state(now)
         if outcome.is_failure:
-            breaker.failure(ticket.generation, now, self._rng)
+            breaker.failure(ticket.generation, now, self._rng, halves)
             return self._moved(provider, before, now)
         if ticket.probe:
             if outcome.kind is Kind.LOST and ticket.generation == breaker.generation:
                 provider.impatient(ticket.candidate.timeouts.first_byte)
             breaker.give_back(ticket.generation)
         return ()
+
+    def excuse(self, ticket: Ticket, now: float) -> Sequence[Change]:
+        """Another target has failed as this one did: it may be the request's fault, and counts as half a failure."""
+        if ticket.failed_in is None:
+            return ()
+        provider = ticket.candidate.state.provider
+        before = provider.breaker.state(now)
+        provider.breaker.excuse(ticket.failed_in)
+        return self._moved(provider, before, now)
+
+    def confirm(self, ticket: Ticket, now: float) -> Sequence[Change]:
+        """A third one has not: it was the host's fault after all, and the other half counts too."""
+        if ticket.failed_in is None:
+            return ()
+        provider = ticket.candidate.state.provider
+        before = provider.breaker.state(now)
+        provider.breaker.failure(ticket.failed_in, now, self._rng, 1)
+        return self._moved(provider, before, now)
 
     def _moved(self, provider: ProviderState, before: State, now: float) -> Sequence[Change]:
         after = provider.breaker.state(now)
@@ -510,6 +556,8 @@ class Router:
         if target.model == plans.ANY and effect in (Effect.MISSING, Effect.NOT_FOUND):
             return ()  # that was said of the name that one client sent
         own, shared = target.cooldown, target.provider.cooldown
+        if effect in OF_THE_KEY and ticket.candidate.plan.api_key != target.provider.plan.api_key:
+            return ()  # that was said of a key that a reload has replaced
         if effect not in ONE_TOO_MANY and outcome.kind not in SAYS_NOTHING:
             own.allowed()
         match effect:

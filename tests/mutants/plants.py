@@ -192,8 +192,8 @@ PLANTS = (
     Plant(
         "the breaker opens one failure late",
         BREAKER,
-        "        if self.failures < self.settings.failures:",
-        "        if self.failures <= self.settings.failures:",
+        "        if self.halves < 2 * self.settings.failures:",
+        "        if self.halves <= 2 * self.settings.failures:",
         (ALWAYS + "15_a_breaker_opens_exactly_at_its_threshold",),
     ),
     Plant(
@@ -225,7 +225,7 @@ PLANTS = (
         CHAT,
         "self._seen == self._done and self._done.bit_count() >= self._choices",
         "self._seen == self._done",
-        (RULES + "fewer_choices_than_asked_for_are_not_complete",),
+        (RULES + "fewer_choices_than_asked_for_are_not_complete_and_no_failure",),
     ),
     Plant(
         "any finish_reason completes",

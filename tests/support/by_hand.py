@@ -62,6 +62,7 @@ def make_plan(
     retry: plans.Retry | None = None,
     predictive: bool = True,
     usage_in_stream: bool = False,
+    content_filter_failover: bool = False,
 ) -> plans.Plan:
     """A plan with one virtual model. A target is `provider` or `provider/model`; each is a tier of its own."""
     chosen = tuple(_target(target, tier) for tier, target in enumerate(targets, 1))
@@ -79,7 +80,14 @@ def make_plan(
         )
         for number, name in enumerate(names, 1)
     )
-    model = plans.VirtualModel(route, chosen, hold_back or plans.HoldBack(), hedge_after, request)
+    model = plans.VirtualModel(
+        route,
+        chosen,
+        hold_back or plans.HoldBack(),
+        hedge_after,
+        request,
+        content_filter_failover=content_filter_failover,
+    )
     return plans.Plan(
         server=plans.Server(predictive_cooldown=predictive),
         breaker=breaker or plans.Breaker(),

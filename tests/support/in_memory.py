@@ -151,13 +151,13 @@ class WatchedRouter(Router):
         self._open[ticket] = begun
         return ticket
 
-    def end(self, ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
+    def end(self, ticket: Ticket, outcome: Outcome, now: float, halves: int = 2) -> Sequence[Change]:
         breaker = ticket.candidate.state.provider.breaker
         begun = self._open.pop(ticket)
         begun.result, begun.ended = outcome, now
         begun.stale = ticket.generation != breaker.generation
         begun.before, before = breaker.state(now).value, breaker.failures
-        changes = super().end(ticket, outcome, now)
+        changes = super().end(ticket, outcome, now, halves)
         begun.after, begun.failures = breaker.state(now).value, (before, breaker.failures)
         return changes
 

@@ -50,6 +50,8 @@ from oxllm.core.protocols.base import (
 
 CHOICES_MAX = 1024
 """Choices of one answer; the OpenAI API allows 128."""
+FAILED = ("error", "network_error")
+"""A finish_reason that is none (OpenRouter, Z.AI)."""
 DONE_EVENT = b"data: [DONE]\n\n"
 
 
@@ -170,7 +172,7 @@ class StreamReader(Reader):
         if self.complete:
             return None
         if self.failure is None:
-            self._stop(self._missing())
+            self._stop_at_end(self._missing())
         return self.failure
 
     def closing(self) -> bytes:
@@ -229,8 +231,8 @@ class StreamReader(Reader):
                 self.complete = False
             reason = choice.finish_reason
             if reason:
-                if reason == "error":
-                    self._stop('finish_reason "error"')
+                if reason in FAILED:
+                    self._stop(f'finish_reason "{reason}"')
                     return False
                 self._done |= 1 << index
                 bears = True
@@ -243,7 +245,7 @@ class StreamReader(Reader):
     def _read_odd(self, payload: bytes) -> bytes:
         """What is no event of ours: the end mark, JSON of another shape, or no JSON."""
         if payload == b"[DONE]":
-            return self._stop("its end mark came before a finish_reason")
+            return self._stop_at_end("its end mark came before a finish_reason")
         if not payload.strip():
             self.dropped += 1
             return b""
@@ -259,6 +261,14 @@ class StreamReader(Reader):
         if event.error not in EMPTY:
             return self._fail(in_band(payload, self._wall, "an error in the stream"))
         return self._stop("choices of an unknown shape")
+
+    def _stop_at_end(self, reason: str) -> bytes:
+        """The stream ended itself. A server that ignores how many choices were asked for is not broken for that."""
+        if not self.complete and self._seen and self._seen == self._done and not self.pending:
+            few = f"{self._done.bit_count()} of {self._choices} choices"
+            self.failure = Outcome(Kind.BAD_ANSWER, few, counts=False)
+            return b""
+        return self._stop(reason)
 
     def _stop(self, reason: str) -> bytes:
         return self._fail(Outcome(Kind.BAD_ANSWER, reason))

@@ -126,7 +126,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         MODEL,
         """
-        model, models, deployment, deployments, endpoint, engine, inference profile, foundation model, modelid,
+        model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid,
         checkpoint, adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no deployments, no
         models loaded, no endpoints found, not found for account, no models, no model loaded, on demand throughput, not
         a chat model, degraded function, not a chat completions model, for model, with model, by model, on model

@@ -54,6 +54,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.row = 0
         self.doublings = 0
         self.closed_at = 0.0
+        self.probing_since = 0.0
 
     def model(self) -> State:
         if self.offline:
@@ -62,7 +63,16 @@ class BreakerMachine(RuleBasedStateMachine):
             return State.CLOSED
         if self.now < self.shut_until:
             return State.OPEN
-        return State.PROBING if any(a.probe and not a.void for a in self.under_way) else State.HALF_OPEN
+        return State.PROBING if self.probes() else State.HALF_OPEN
+
+    def probes(self) -> int:
+        """How many are out."""
+        return sum(attempt.probe and not attempt.void for attempt in self.under_way)
+
+    def may_probe(self) -> bool:
+        if self.model() is State.PROBING:
+            return self.probes() < 1 << int((self.now - self.probing_since) / 2.0)
+        return self.model() is State.HALF_OPEN
 
     def void_all(self) -> None:
         for attempt in self.under_way:
@@ -76,14 +86,14 @@ class BreakerMachine(RuleBasedStateMachine):
         self.row = 0
         self.doublings = min(self.doublings + 1, 2)
 
-    def model_fails(self, attempt: Attempt) -> None:
+    def model_fails(self, attempt: Attempt, halves: int = 2) -> None:
         if attempt.void:
             return
         if attempt.probe:
             self.model_opens()
             return
-        self.row += 1
-        if self.row == 3:
+        self.row += halves
+        if self.row >= 6:
             forgotten = int((self.now - self.closed_at) // 300)
             self.doublings = max(0, self.doublings - forgotten)
             self.model_opens()
@@ -108,7 +118,9 @@ class BreakerMachine(RuleBasedStateMachine):
         state = self.breaker.state(self.now)
         if state is State.CLOSED:
             self.under_way.append(Attempt(self.breaker.generation, probe=False))
-        elif state is State.HALF_OPEN:
+        elif self.breaker.may_probe(self.now):
+            if state is State.HALF_OPEN:
+                self.probing_since = self.now
             self.under_way.append(Attempt(self.breaker.take(self.now), probe=True))
 
     @precondition(lambda self: not self.offline and self.shut_until is not None)
@@ -131,12 +143,50 @@ class BreakerMachine(RuleBasedStateMachine):
             self.shut_until = None
             self.closed_at = self.now
 
+    @precondition(lambda self: any(attempt.probe and not attempt.void for attempt in self.under_way))
+    @rule()
+    def answer_a_probe(self) -> None:
+        probe = next(attempt for attempt in self.under_way if attempt.probe and not attempt.void)
+        self.breaker.trial(probe.generation, self.now)
+        self.void_all()
+        self.shut_until = None
+        self.closed_at = self.now
+        self.row = 4
+        self.under_way.remove(probe)
+        self.under_way.append(Attempt(self.breaker.generation, probe=False))
+
+    @precondition(lambda self: self.model() is State.CLOSED)
+    @rule(row=st.integers(0, 5))
+    def fail_and_be_excused(self, row: int) -> None:
+        """A failure of which half is taken back, whether it has opened the breaker or not."""
+        while self.row < row:
+            self.breaker.failure(self.breaker.generation, self.now, self.rng, 1)
+            self.row += 1
+        generation = self.breaker.generation
+        self.breaker.failure(generation, self.now, self.rng)
+        opened = self.row + 2 >= 6
+        assert (self.breaker.state(self.now) is State.OPEN) == opened
+        self.breaker.excuse(generation)
+        self.row += 1
+        if opened:
+            self.doublings = max(0, self.doublings - int((self.now - self.closed_at) // 300))
+            self.void_all()
+        if self.row == 6:
+            self.model_opens()
+
+    @precondition(lambda self: any(attempt.probe for attempt in self.under_way))
+    @rule(seconds=st.sampled_from([1.9, 2.0, 4.0]))
+    def more_may_probe(self, seconds: float) -> None:
+        self.now += seconds
+        while self.probes() < 5 and self.breaker.state(self.now) is State.PROBING and self.breaker.may_probe(self.now):
+            self.begin()
+
     @precondition(lambda self: self.under_way)
-    @rule(which=st.integers(0, 5))
-    def fail(self, which: int) -> None:
+    @rule(which=st.integers(0, 5), halves=st.sampled_from([1, 2, 2]))
+    def fail(self, which: int, halves: int = 2) -> None:
         attempt = self.under_way.pop(which % len(self.under_way))
-        self.breaker.failure(attempt.generation, self.now, self.rng)
-        self.model_fails(attempt)
+        self.breaker.failure(attempt.generation, self.now, self.rng, halves)
+        self.model_fails(attempt, halves)
 
     @precondition(lambda self: self.under_way)
     @rule(which=st.integers(0, 5))
@@ -176,8 +226,8 @@ class BreakerMachine(RuleBasedStateMachine):
         assert self.breaker.state(self.now) is self.model()
         assert self.breaker.closed == (self.model() is State.CLOSED)
         if self.model() is State.CLOSED:
-            assert self.breaker.failures == self.row
-        assert sum(a.probe and not a.void for a in self.under_way) <= 1
+            assert (self.breaker.halves, self.breaker.failures) == (self.row, self.row // 2)
+        assert self.breaker.may_probe(self.now) == self.may_probe()
 
     @invariant()
     def holds_a_current_generation_exactly_by_what_still_counts(self) -> None:

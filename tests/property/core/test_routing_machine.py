@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from oxllm.core.breaker import TABLE, State
 from oxllm.core.cooldown import MARKS
 from oxllm.core.outcome import RULES, Cause, Kind, Outcome
-from oxllm.core.routing import Candidate, Route, Router, Skip, TargetState, Ticket
+from oxllm.core.routing import Candidate, ProviderState, Route, Router, Skip, TargetState, Ticket
 from oxllm.plan import Plan, Provider, Target, VirtualModel
 
 NAMES = ("a", "b", "c")
@@ -86,8 +86,10 @@ class RoutingMachine(RuleBasedStateMachine):
             in_force = {why for why, end in self.marks.get(owner, []) if end > self.now}
             if in_force:
                 return min(in_force, key=MARKS.index)
-        if breaker in {State.OPEN, State.PROBING}:
-            return Skip.OPEN if breaker is State.OPEN else Skip.PROBING
+        if breaker is State.OPEN:
+            return Skip.OPEN
+        if breaker is State.PROBING and not self.router.providers[name].breaker.may_probe(self.now):
+            return Skip.PROBING
         limit = LIMITS[name]
         return Skip.FULL if limit is not None and self.in_flight(name) >= limit else None
 
@@ -110,6 +112,9 @@ class RoutingMachine(RuleBasedStateMachine):
     def model_marks(self, ticket: Ticket, outcome: Outcome) -> None:
         target = ticket.candidate.state
         name, where, kind = target.provider.name, place(target), outcome.kind
+        of_an_old_key = ticket.candidate.plan.api_key != target.provider.plan.api_key
+        if of_an_old_key and kind in {Kind.QUOTA, Kind.AUTH, Kind.FORBIDDEN}:
+            return
         if kind is Kind.SUCCESS:
             self.limited[where] = 0, self.limited.get(where, (0, -inf))[1]
         if kind in {Kind.FORBIDDEN, Kind.NOT_FOUND}:
@@ -178,10 +183,10 @@ class RoutingMachine(RuleBasedStateMachine):
 
     def begin(self, route: Route, candidate: Candidate, tried: set[TargetState]) -> None:
         state = candidate.state.provider.breaker.state(self.now)
-        assert state in {State.CLOSED, State.HALF_OPEN}
+        assert state in {State.CLOSED, State.HALF_OPEN, State.PROBING}
         ticket = self.router.begin(route, candidate, tried, self.now)
         self.credit |= self.paid
-        assert ticket.probe == (state is State.HALF_OPEN)
+        assert ticket.probe == (state is not State.CLOSED)
         self.tickets.append(ticket)
         self.begun[place(candidate.state)] += 1
 
@@ -199,7 +204,8 @@ class RoutingMachine(RuleBasedStateMachine):
             assert after is before
         if before is State.PROBING and current:
             failed = outcome.is_failure
-            verdict = State.OPEN if failed else State.CLOSED if outcome.kind is Kind.SUCCESS else State.HALF_OPEN
+            given_back = State.PROBING if self.probes(provider) else State.HALF_OPEN
+            verdict = State.OPEN if failed else State.CLOSED if outcome.kind is Kind.SUCCESS else given_back
             assert after is verdict
         self.seen.add(outcome.kind)
 
@@ -229,7 +235,7 @@ class RoutingMachine(RuleBasedStateMachine):
         ticket = self.tickets[which % len(self.tickets)]
         breaker = ticket.candidate.state.provider.breaker
         before, probe = breaker.state(self.now), ticket.probe and ticket.generation == breaker.generation
-        self.router.progressed(ticket, self.now)
+        self.router.answered(ticket, self.now)
         assert breaker.state(self.now) is (State.CLOSED if probe else before)
         assert not ticket.probe
 
@@ -329,11 +335,14 @@ class RoutingMachine(RuleBasedStateMachine):
                 assert totals.attempts == ended + running + totals.retries
 
     @invariant()
-    def has_at_most_one_probe_a_provider(self) -> None:
+    def probes_exactly_the_providers_that_have_a_probe_out(self) -> None:
         for provider in self.router.providers.values():
-            mine = [t for t in self.tickets if t.candidate.state.provider is provider and t.probe]
-            current = [t for t in mine if t.generation == provider.breaker.generation]
-            assert len(current) == (provider.breaker.state(self.now) is State.PROBING)
+            assert (provider.breaker.state(self.now) is State.PROBING) == (self.probes(provider) > 0)
+
+    def probes(self, provider: ProviderState) -> int:
+        """How many of the provider's probes are out."""
+        mine = [t for t in self.tickets if t.candidate.state.provider is provider and t.probe]
+        return sum(t.generation == provider.breaker.generation for t in mine)
 
     @invariant()
     def knows_when_the_next_target_recovers(self) -> None:

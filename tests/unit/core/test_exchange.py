@@ -93,8 +93,9 @@ def test_what_bears_no_content_does_not_commit_and_its_end_is_a_failure(event: b
     assert d.failures("alpha") == 1
 
 
-def test_a_finish_reason_of_error_is_a_failure_before_commit() -> None:
-    d = drive().stream("alpha", b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"error"}]}\n\n')
+@pytest.mark.parametrize("reason", [b"error", b"network_error"])
+def test_a_finish_reason_of_error_is_a_failure_before_commit(reason: bytes) -> None:
+    d = drive().stream("alpha", b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"%b"}]}\n\n' % reason)
     assert d.tried == ["alpha", "beta"]
 
 
@@ -216,8 +217,24 @@ def test_a_provider_whose_extra_body_asks_for_choices_owes_as_many(own: str, ove
     assert d.stream("alpha", token("a"), FINISH).end("alpha").client.over == over
 
 
-def test_fewer_choices_than_asked_for_are_not_complete() -> None:
-    assert drive(n=2).stream("alpha", token("a"), FINISH).end("alpha").client.over == "break"
+@pytest.mark.parametrize("last", ["end", "done"])
+def test_fewer_choices_than_asked_for_are_not_complete_and_no_failure(last: str) -> None:
+    d = drive(n=2).stream("alpha", token("a"), FINISH)
+    d = d.end("alpha") if last == "end" else d.data("alpha", DONE)
+    assert (d.client.over, d.failures("alpha")) == ("break", 0)
+    assert "1 of 2 choices" in d.client.message
+
+
+def test_a_server_that_ignores_how_many_choices_are_asked_for_keeps_its_breaker_closed() -> None:
+    d = drive(plan=held(full=True), n=2)
+    for _ in range(4):
+        d.stream("alpha", token("a"), FINISH).end("alpha")
+        assert (d.tried, d.failures("alpha")) == (["alpha", "beta"], 0)
+        d = d.next(n=2).start()
+
+
+def test_a_cut_before_the_other_choice_ends_is_a_failure() -> None:
+    assert drive(n=2).stream("alpha", token("a"), token("b", 1), FINISH).end("alpha").failures("alpha") == 1
 
 
 BREAKS: dict[str, Callable[[Drive], Drive]] = {
@@ -669,7 +686,7 @@ def test_the_second_try_is_on_the_same_ticket_and_the_pair_counts_once() -> None
     d = drive().answer("alpha", b"", 500).pass_time(0.2)
     assert d.attempts[0].ticket is d.attempts[1].ticket
     assert d.failures("alpha") == 0
-    d.answer("alpha", b"", 500)
+    d.answer("alpha", b"", 500).fail("beta")
     assert d.failures("alpha") == 1
     assert d.tried == ["alpha", "alpha", "beta"]
 
@@ -710,13 +727,80 @@ def test_a_target_marked_during_the_jitter_is_not_asked_again() -> None:
     d["alpha"].candidate.state.cooldown.mark(Skip.COOLING, d.now, 30.0)
     d.pass_time(0.2)
     assert d.tried == ["alpha", "beta"]
-    assert d.failures("alpha") == 1
+    assert d.fail("beta").failures("alpha") == 1
 
 
 def test_a_target_marked_during_the_jitter_that_was_the_last_is_the_end() -> None:
     d = drive("alpha").answer("alpha", b"", 500)
     d.router.offline("alpha")
     assert d.pass_time(0.2).client.status == 502
+
+
+# What one target refuses for its content.
+
+FILTERED = error_body("content_filter", "The response was filtered")
+
+
+def test_a_prompt_refused_for_its_content_is_asked_of_nobody_else() -> None:
+    d = drive().answer("alpha", FILTERED, 400)
+    assert (d.tried, d.client.status, d.client.body) == (["alpha"], 400, FILTERED)
+
+
+def test_unless_the_virtual_model_lets_another_provider_judge_it() -> None:
+    d = drive(plan=make_plan("alpha", "beta", content_filter_failover=True)).answer("alpha", FILTERED, 400)
+    assert d.tried == ["alpha", "beta"]
+    d.answer("beta", FILTERED, 403)
+    assert (d.client.status, d.client.body, d.failures("alpha")) == (403, FILTERED, 0)
+
+
+# Whose fault it is.
+
+
+def halves(d: Drive, *names: str) -> list[int]:
+    """Failures in a row of each, in halves."""
+    return [d.router.providers[name].breaker.halves for name in names]
+
+
+def test_a_server_error_from_every_target_is_half_a_failure_of_each() -> None:
+    d = drive("alpha", "beta").answer("alpha", b"", 503).answer("beta", b"", 503)
+    assert (d.client.status, halves(d, "alpha", "beta")) == (502, [1, 1])
+
+
+def test_a_request_that_breaks_every_target_opens_no_breaker_in_three_tries() -> None:
+    d = drive("alpha", "beta")
+    for _ in range(3):
+        d.answer("alpha", b"", 503).answer("beta", b"", 503)
+        d = d.next().start()
+    assert d.tried == ["alpha"]
+
+
+@pytest.mark.parametrize("otherwise", ["content", "network", "rate"])
+def test_a_server_error_is_a_whole_failure_once_another_target_does_otherwise(otherwise: str) -> None:
+    d = drive("alpha", "gamma", "beta").answer("alpha", b"", 503)
+    assert halves(d, "alpha") == [2]
+    d.answer("gamma", b"", 503)
+    assert halves(d, "alpha", "gamma") == [1, 1]
+    if otherwise == "content":
+        d.stream("beta", token("b"))
+    elif otherwise == "network":
+        d.fail("beta")
+    else:
+        d.answer("beta", error_body(None), 429)
+    assert halves(d, "alpha", "gamma") == [2, 2]
+
+
+def test_the_only_target_has_nobody_to_be_compared_with() -> None:
+    assert halves(drive("alpha").answer("alpha", b"", 503), "alpha") == [2]
+
+
+def test_a_slow_probe_of_the_only_provider_lets_others_through_at_its_head_and_more_each_two_seconds() -> None:
+    probe = opened(make_plan("alpha")).start().connect("alpha")
+    assert probe.next().start().client.status == 503
+    later = probe.pass_time(2.1).next().start()
+    assert later.running == ["alpha"]
+    assert probe.next().start().client.status == 503
+    probe.stream("alpha", ROLE)
+    assert probe.next().start().running == ["alpha"]
 
 
 # Deadlines.

@@ -114,6 +114,11 @@ def test_what_every_target_would_say_again_is_not_worth_a_retry() -> None:
         assert (error.status, error.should_retry) == (502, False)
 
 
+def test_who_would_say_the_same_again_is_not_waited_for() -> None:
+    states: list[tuple[Candidate, Skip | None, float | None]] = [(ALPHA, None, 0.0), (BETA, Skip.OPEN, 19.5)]
+    assert refused((ALPHA, LARGE), (BETA, DOWN), skips=states, soonest=0.0).retry_after == 20
+
+
 def test_a_target_that_was_not_asked_may_be_worth_a_retry_when_it_is_back() -> None:
     forbidden = (ALPHA, Outcome(Kind.FORBIDDEN, "HTTP 403"))
     assert refused(forbidden, skips=[(BETA, Skip.COOLING, 7.0)], soonest=0.0).retry_after == 7

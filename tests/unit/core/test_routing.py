@@ -301,20 +301,88 @@ def test_there_is_one_probe_a_provider_not_one_a_target() -> None:
     assert skips(subject, now) == {"a/m": Skip.PROBING, "a/n": Skip.PROBING}
 
 
-def test_the_probe_closes_at_its_commit_and_counts_as_an_ordinary_attempt_from_there() -> None:
+def test_the_breaker_closes_on_trial_at_its_probes_head_and_one_failure_opens_it_again() -> None:
     subject, now = opened()
     ticket = start(subject, "a/m", now)
-    assert [change.text for change in subject.progressed(ticket, now)] == ["breaker probing -> closed"]
+    assert [change.text for change in subject.answered(ticket, now)] == ["breaker probing -> closed"]
     assert choose(subject, now) == "a/m"
+    assert subject.providers["a"].breaker.failures == 2
     subject.end(ticket, of(Kind.BROKEN), now)
-    assert subject.providers["a"].breaker.failures == 1
+    assert subject.providers["a"].breaker.state(now) is State.OPEN
 
 
-def test_a_commit_of_what_is_no_probe_means_nothing() -> None:
+def test_a_whole_answer_ends_the_trial() -> None:
+    subject, now = opened()
+    ticket = start(subject, "a/m", now)
+    subject.answered(ticket, now)
+    subject.end(ticket, SUCCESS, now)
+    assert subject.providers["a"].breaker.failures == 0
+
+
+def test_the_head_of_what_is_no_probe_means_nothing() -> None:
     subject = router(virtual("v", *AB))
     run(subject, "a/m", BROKEN, times=2)
-    assert subject.progressed(start(subject, "a/m"), 0.0) == ()
+    assert subject.answered(start(subject, "a/m"), 0.0) == ()
     assert subject.providers["a"].breaker.failures == 2
+
+
+def test_each_two_seconds_of_probing_twice_as_many_may_probe() -> None:
+    subject, now = opened(virtual("v", "a/m 1"))
+    probes = []
+    for seconds in (0.0, 1.9, 2.0, 4.1, 6.1):
+        while choose(subject, now + seconds) is not None:
+            probes.append(start(subject, "a/m", now + seconds))
+        assert all(ticket.probe for ticket in probes)
+        assert len(probes) == 2 ** int(seconds / 2)
+    subject.end(probes[3], BROKEN, now + 7)
+    assert subject.providers["a"].breaker.state(now + 7) is State.OPEN
+    for ticket in probes[:3]:
+        assert subject.end(ticket, SUCCESS, now + 7) == []
+
+
+def test_what_may_be_the_requests_fault_counts_half_unless_another_target_does_otherwise() -> None:
+    subject = router(virtual("v", *AB))
+    breaker = subject.providers["a"].breaker
+    run(subject, "a/m", BROKEN)
+    ticket = start(subject, "a/m")
+    subject.end(ticket, BROKEN, 0.0)
+    subject.excuse(ticket, 0.0)
+    assert breaker.halves == 3
+    subject.confirm(ticket, 0.0)
+    assert breaker.halves == 4
+
+
+def test_an_excuse_closes_again_what_its_failure_has_opened_and_nothing_else() -> None:
+    subject = router(virtual("v", *AB))
+    breaker = subject.providers["a"].breaker
+    run(subject, "a/m", BROKEN, times=2)
+    other, last = start(subject, "a/m"), start(subject, "a/m")
+    assert subject.end(last, BROKEN, 0.0)
+    assert [change.text for change in subject.excuse(last, 0.0)] == ["breaker open -> closed"]
+    assert (breaker.halves, breaker.failures) == (5, 2)
+    subject.end(other, BROKEN, 0.0)
+    assert breaker.halves == 5, "it began in an older generation"
+    final = start(subject, "a/m")
+    subject.end(final, BROKEN, 0.0)
+    assert breaker.opens_until <= 5.5, "the cool-off that did not last has doubled nothing"
+    subject.excuse(last, 0.0)
+    subject.excuse(final, 0.0)
+    assert breaker.state(0.0) is State.OPEN, "half of it was enough"
+
+
+@pytest.mark.parametrize("kind", [Kind.AUTH, Kind.QUOTA, Kind.FORBIDDEN])
+def test_an_answer_to_an_old_key_does_not_mark_the_new_one(kind: Kind) -> None:
+    models = virtual("v", *AB)
+    subject = router(models)
+    old = [start(subject, "a/m") for _ in range(2)]
+    renewed = (provider("a", api_key="new"), provider("b"))
+    fresh = Router(plan(models, providers=renewed), random.Random(0), subject)
+    for ticket in old:
+        fresh.end(ticket, of(kind), 1.0)
+    assert skips(fresh, 1.0) == {}
+    for _ in range(2):
+        run(fresh, "a/m", of(kind), 2.0)
+    assert skips(fresh, 2.0) != {}
 
 
 def test_a_probe_that_succeeds_without_a_commit_closes_too() -> None:
@@ -345,7 +413,7 @@ def test_a_beaten_probe_doubles_the_patience_for_the_next_up_to_first_byte() -> 
         seen.append(subject.providers["a"].patience)
         run(subject, "a/m", LOST, now)
     assert seen == [2.0, 4.0, 8.0, 10.0, 10.0]
-    subject.progressed(start(subject, "a/m", now), now)
+    subject.answered(start(subject, "a/m", now), now)
     assert subject.providers["a"].patience == 2.0
 
 

@@ -134,7 +134,7 @@ def test_complete_needs_the_finish_reason_of_every_choice_seen() -> None:
 def test_complete_needs_as_many_choices_as_were_asked_for() -> None:
     reader, _ = read(TEXT, STOP, n=2)
     assert not reader.complete
-    assert reason(reader.eof()) == "the stream ended without a finish_reason"
+    assert reason(reader.eof()) == "1 of 2 choices"
 
 
 def test_a_choice_that_comes_late_takes_completeness_back() -> None:
