@@ -181,6 +181,7 @@ class StreamReader(Reader):
 
     __slots__ = (
         "_begun",
+        "_character",
         "_closed",
         "_decoder",
         "_done",
@@ -208,6 +209,8 @@ class StreamReader(Reader):
         """Looks for the end of a large event's JSON, while the client has a part of it."""
         self._closed = False
         """It has found it."""
+        self._character = b""
+        """The beginning of a character in it that is not whole."""
         self._error: bytes | None = None
         """A failure before content, in the provider's own words."""
 
@@ -404,16 +407,29 @@ class StreamReader(Reader):
         self._large, self._closed = Closing(), False
         ready = self._decoder.take(kind)
         self._follow(ready[len(b"event: \ndata: ") + len(kind) :])
-        return ready
+        return self._whole_characters(ready)
 
     def _read_piece(self, piece: bytes) -> bytes:
         """A part of the event that the client has the beginning of, or its end."""
         if piece != END:
-            return piece if self._follow(piece) else b""
-        if not self._closed:
+            return self._whole_characters(piece) if self._follow(piece) else b""
+        if not self._closed or self._character:
             return self._break("data that is not JSON")
         self._large = None
         return END
+
+    def _whole_characters(self, piece: bytes) -> bytes:
+        """A piece without the beginning of a character whose rest is still to come: should it never, an SDK would fail
+        at that half instead of raising what we say behind it."""
+        piece = self._character + piece
+        cut = len(piece) - _half_character(piece)
+        piece, self._character = piece[:cut], piece[cut:]
+        try:
+            if not piece.isascii():
+                piece.decode()
+        except UnicodeDecodeError:
+            return self._break("data that is not JSON")
+        return piece
 
     def _follow(self, piece: bytes) -> bool:
         """Look for the end of the JSON in a piece of it; False if there is more behind it than white space."""
@@ -476,6 +492,16 @@ def _bears_content(delta: _Delta) -> bool:
             delta.encrypted_content,
         )
     )
+
+
+def _half_character(data: bytes) -> int:
+    """How many bytes at the end of `data` begin a character of UTF-8 that is not whole."""
+    for back in range(1, min(4, len(data) + 1)):
+        byte = data[-back]
+        if byte & 0xC0 != 0x80:  # none that goes on with a character
+            length = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return back if back < length else 0
+    return 0
 
 
 def _render(kind: str, name: bytes, payload: bytes) -> bytes:

@@ -375,7 +375,16 @@ def test_a_large_event_that_is_cut_is_a_break() -> None:
     assert why(reader) == "the stream was cut inside an event"
 
 
-@pytest.mark.parametrize("behind", [b"", b"}}", b"} {}", b"}x"])
+def test_no_half_of_a_character_of_a_large_event_is_passed_on() -> None:
+    sent = named(text("x")).replace(b'"x"', b'"%b"' % ("aä€😀" * LARGE).encode())
+    for size in (1000, 1001, 65_537, 100_003):
+        reader, _ = read(*BEGUN, text("Hi"))
+        parts = [reader.feed(sent[at : at + size]) for at in range(0, len(sent), size)]
+        assert [part for part in parts if part.decode() is None] == []
+        assert b"".join(parts) == sent
+
+
+@pytest.mark.parametrize("behind", [b"", b"}}", b"} {}", b"}x", b"\xc3x", b"\xc3"])
 def test_a_large_event_that_does_not_end_as_json_is_a_break_and_stays_open(behind: bytes) -> None:
     reader, _ = read(*BEGUN, text("Hi"))
     out = reader.feed(named(BIG)[:-3]) + reader.feed(behind + b"\n\n" + named(stop()))
