@@ -16,6 +16,7 @@ STREAM_HEAD: list[tuple[bytes, bytes]] = [
 
 _CONTENT = frozenset({b"content-type", b"content-language", b"content-disposition", b"retry-after", b"retry-after-ms"})
 _PREFIXES = (b"openai-", b"anthropic-", b"x-ratelimit-", b"retry-after")
+_GO_ALONG = (b"anthropic-", b"openai-beta")
 _REQUEST_IDS = (b"x-request-id", b"request-id")
 
 
@@ -38,17 +39,13 @@ def upstream(headers: Headers, provider: Provider, protocol: Protocol) -> bytes:
 
     What the config sets goes before what the client sends, as it does for members of the body.
     """
-    passed = [field for field in headers if _goes_along(field[0])]
+    passed = [field for field in headers if field[0].startswith(_GO_ALONG)]
     if not passed and not protocol.upstream_defaults:
         return b""
     named = {name for name, _ in passed}
     passed += [field for field in protocol.upstream_defaults if field[0] not in named]
     own = {name.lower().encode() for name, _ in provider.headers}
     return b"".join(b"%b: %b\r\n" % field for field in passed if field[0] not in own)
-
-
-def _goes_along(name: bytes) -> bool:
-    return name.startswith(b"anthropic-") or name == b"openai-beta"
 
 
 def content_length(headers: Headers) -> int | None:

@@ -29,6 +29,9 @@ from oxllm.gateway.upstream.call import Call
 
 PASSED_ON = Phase.COMMITTED  # on 3.11 each look at an Enum's member takes 0.1 µs
 
+BETA, VERSION, BETA_OF_OPENAI = b"anthropic-beta", b"anthropic-version", b"openai-beta"
+"""A head that has none of them has nothing that goes along."""
+
 
 class Link(HeldHolder):
     """One attempt's end at the upstream: what `upstream.call.Caller` names, handed on to the relay.
@@ -397,7 +400,9 @@ class Relay:
         if request.query and protocol.passes_query:
             head = head.replace(b" HTTP/1.1\r\n", b"?%b HTTP/1.1\r\n" % request.query, 1)
         trace = request.get(b"traceparent") if self.trace is None else self.trace.header(attempt.number)
-        tail = b"%bcontent-length: %d\r\n\r\n" % (upstream(request.headers, provider, protocol), length)
+        tail = b"content-length: %d\r\n\r\n" % length
+        if protocol.upstream_defaults or request.get(BETA) or request.get(VERSION) or request.get(BETA_OF_OPENAI):
+            tail = upstream(request.headers, provider, protocol) + tail
         if trace is not None:
             tail = b"traceparent: %b\r\n%b" % (trace, tail)
         link = Link(self, attempt)

@@ -93,3 +93,11 @@ def test_what_is_no_answer_fails_over(reply: list[Step]) -> None:
         house.providers["beta"].replies = [[f"{OCTETS}content-length: 3\r\n\r\nabc".encode()]]
         client = ask(house, "/v1/audio/speech", input="x")
         assert (served_by(client), client.response.body) == ("beta", b"abc")
+
+
+@pytest.mark.parametrize("field", ["anthropic-beta: x", "anthropic-version: 2023-06-01", "openai-beta: y=z"])
+def test_what_an_api_wants_to_know_goes_along_with_each(field: str) -> None:
+    with House() as house:
+        house.chat(field)
+        house.advance(0.1)
+        assert house.providers["alpha"].asked[0].count(f"{field}\r\n".encode()) == 1
