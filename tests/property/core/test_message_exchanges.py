@@ -9,17 +9,12 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from oxllm import plan as plans
-from oxllm.core.attempt import Attempt
-from oxllm.core.outcome import Failure
 from oxllm.core.protocols import messages
 from tests.property.core.test_named_events import naive
-from tests.support.by_hand import Drive, make_plan
+from tests.support.by_hand import Drive
+from tests.support.fated import FATES, HOLD_BACKS, MOVES, NAMES, Fate, Move, Provider, drive
 from tests.support.told import END, OVERLOADED, PING, THINKING, TOOL, block, delta, named, reason, start, stop, text
 
-NAMES = ("alpha", "beta", "gamma")
-WAYS = ("fin", "rst", "clean", "stall", "garbage", "overload", "invalid")
-HOLD_BACKS = (plans.HoldBack(), plans.HoldBack(tokens=3), plans.HoldBack(seconds=0.8), plans.HoldBack(full=True))
-FAST = plans.Timeouts(connect=3.0, first_byte=8.0, answer=12.0, idle=6.0)
 INVALID = {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
 
 
@@ -51,69 +46,19 @@ def heard(body: bytes) -> tuple[list[tuple[str, object]], list[dict[str, object]
 
 
 WHOLE = {name: heard(stream_of(name))[0] for name in NAMES}
-Fate = tuple[int, str]
+ERRORS = {"overload": named(OVERLOADED), "invalid": named(INVALID)}
 
 
-class Provider:
-    """Plays its stream up to a byte, and ends it in some way."""
-
-    def __init__(self, name: str, fate: Fate) -> None:
-        self.stream = stream_of(name)
-        self.cut, self.way = min(fate[0], len(self.stream)), fate[1]
-        self.at = 0
-
-    def play(self, drive: Drive, attempt: Attempt, size: int) -> None:
-        """The next bytes, or its end."""
-        name = attempt.candidate.state.provider.name
-        if attempt.status == 0:
-            drive.head(name)
-        elif self.at < self.cut:
-            part = self.stream[self.at : min(self.at + size, self.cut)]
-            self.at += len(part)
-            drive.data(name, part)
-        elif self.way != "stall":
-            self.at = self.cut = 0
-            self._end(drive, name)
-
-    def _end(self, drive: Drive, name: str) -> None:
-        said = {"garbage": b"\n\ndata: {oh no\n\n", "overload": b"\n\n" + named(OVERLOADED)}
-        if self.way in ("fin", "rst"):
-            drive.fail(name, Failure.EOF if self.way == "fin" else Failure.RESET, early=False)
-            return
-        last = said.get(self.way, b"\n\n" + named(INVALID) if self.way == "invalid" else b"")
-        if last:
-            drive.data(name, last)
-        if drive[name].phase.name != "ENDED":
-            drive.end(name)
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 3000), st.sampled_from(WAYS)), min_size=1, max_size=3),
-    st.sampled_from(HOLD_BACKS),
-    st.sampled_from([None, None, 1.0]),
-    st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, 7, 90, 400, 4000])), max_size=60),
-)
+@given(FATES, st.sampled_from(HOLD_BACKS), st.sampled_from([None, None, 1.0]), MOVES)
 def test_one_providers_whole_message_or_an_end_that_is_raised(
-    fates: list[Fate], hold_back: plans.HoldBack, hedge_after: float | None, moves: list[tuple[int, int]]
+    fates: list[Fate], hold_back: plans.HoldBack, hedge_after: float | None, moves: list[Move]
 ) -> None:
-    targets = [plans.Target(name, "m", tier, timeouts=FAST) for tier, name in enumerate(NAMES[: len(fates)], 1)]
-    plan = make_plan(*targets, hold_back=hold_back, hedge_after=hedge_after, request=60.0)
-    drive = Drive(plan=plan, protocol=messages.PROTOCOL, stream=True).start()
-    providers = {name: Provider(name, fate) for name, fate in zip(NAMES, fates, strict=False)}
-    for choice, size in [*moves, *[(0, 4000)] * 40]:
-        running = [attempt for attempt in drive.attempts if attempt.phase.name != "ENDED"]
-        if choice > 6 or not running:
-            drive.pass_time(choice / 2)
-        else:
-            attempt = running[choice % len(running)]
-            providers[attempt.candidate.state.provider.name].play(drive, attempt, size)
-    drive.pass_time(100)
-    assert drive.over
-    check(drive)
+    providers = [Provider(stream_of(name), fate, ERRORS) for name, fate in zip(NAMES, fates, strict=False)]
+    check(drive(messages.PROTOCOL, providers, hold_back, hedge_after, moves))
 
 
-def check(drive: Drive) -> None:
-    client = drive.client
+def check(driven: Drive) -> None:
+    client = driven.client
     event(f"{client.over} {client.status}")
     if client.over == "answer":
         error = json.loads(client.body)
@@ -127,8 +72,8 @@ def check(drive: Drive) -> None:
         assert len(errors) == 1
         assert naive(client.body)[-1][0] == b"error"
         assert any(whole[: len(said)] == said != whole for whole in WHOLE.values())
-    if drive.exchange.winner is not None and said:
-        name = drive.exchange.winner.candidate.state.provider.name
+    if driven.exchange.winner is not None and said:
+        name = driven.exchange.winner.candidate.state.provider.name
         assert WHOLE[name][: len(said)] == said
 
 
