@@ -21,5 +21,6 @@ def session_of(request: Request, body: RequestBody) -> int | None:
         value = (body.session() or "").encode()
     if not value:
         return None
-    client = request.get(b"authorization") or request.get(b"x-api-key") or b""
+    bearer = request.get(b"authorization") or b""
+    client = bearer.partition(b" ")[2].strip() or request.get(b"x-api-key") or b""
     return session_number(client, value)

@@ -67,6 +67,13 @@ def test_the_first_name_counts() -> None:
             assert asked(house, *others, f"x-claude-code-session-id: {session}", prompt_cache_key="third") == at
 
 
+def test_a_clients_sessions_are_its_own_however_its_key_comes() -> None:
+    with house_of(one_tier()) as house:
+        at = [asked(house, f"session-id: {session}", "Authorization: Bearer one") for session in SESSIONS]
+        assert [asked(house, f"session-id: {session}", "x-api-key: one") for session in SESSIONS] == at
+        assert [asked(house, f"session-id: {session}", "x-api-key: two") for session in SESSIONS] != at
+
+
 @pytest.mark.parametrize("members", [{}, {"prompt_cache_key": 5, "metadata": []}, {"metadata": {"user_id": None}}])
 def test_who_names_no_session_is_spread_evenly(members: dict[str, object]) -> None:
     with house_of(one_tier()) as house:
