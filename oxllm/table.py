@@ -13,16 +13,23 @@ from math import ceil
 import msgspec
 
 from oxllm.status import ModelStatus, ProviderStatus, Status, TargetStatus
-from oxllm.words import compact, count, draining, duration, printable, seconds, text_width
+from oxllm.verdict import verdict
+from oxllm.words import compact, count, duration, printable, seconds, text_width
 
 WIDTH = 100
 """Columns where nobody says how many there are."""
 TEXT_FAIR, TEXT_MIN = 24, 8
 """Columns that a text keeps while there are whole columns to leave out, and those that it keeps in any case."""
 GAP = "  "
+LEFT = " left"
+"""The end of how long a state lasts, which is the first to go where there is no room."""
 
-GOOD, WAIT, BAD, OFF, HEAD = "good", "wait", "bad", "off", "head"
-"""Moods: works; comes back by itself, soon; does not work; nobody wants it to; a heading."""
+GOOD, WAIT, BAD, OFF, HEAD, CHOSEN = "good", "wait", "bad", "off", "head", "chosen"
+"""Moods: works; comes back by itself, soon; does not work; nobody wants it to; a heading; what a key acts on."""
+_LEVELS = (GOOD, WAIT, BAD)
+"""Of a verdict's level."""
+Still = dict[str, int]
+"""A column's title -> how wide it has been."""
 Paint = Callable[[str, str], str]
 """(text, mood) -> the text as it is to be printed, as wide as before."""
 
@@ -65,24 +72,24 @@ class Row(msgspec.Struct, frozen=True):
 PROVIDERS = (
     Column("PROVIDER", number=False),
     Column("STATE", number=False, firm=True),
-    Column("IN FLIGHT"),
-    Column("ATTEMPTS", leaves=4),
-    Column("OK"),
-    Column("TTFT p50"),
-    Column("p99"),
-    Column("TOKENS", leaves=3),
+    Column("IN FLIGHT", leaves=3),
+    Column("ATTEMPTS", leaves=5),
+    Column("OK", leaves=1),
+    Column("TTFT p50", leaves=6),
+    Column("p99", leaves=7),
+    Column("TOKENS", leaves=4),
 )
 MODELS = (
     Column("MODEL", number=False),
-    Column("TIER"),
+    Column("TIER", leaves=1),
     Column("TARGET", number=False),
     Column("STATE", number=False, firm=True),
-    Column("IN FLIGHT", leaves=2),
-    Column("REQUESTS", leaves=1),
-    Column("RESCUED"),
-    Column("FAILED"),
+    Column("IN FLIGHT", leaves=5),
+    Column("REQUESTS", leaves=4),
+    Column("RESCUED", leaves=3),
+    Column("FAILED", leaves=2),
 )
-RATES = (Column("ATT/S", leaves=2), Column("FAIL/S", leaves=1), Column("TOK/S", leaves=5))
+RATES = (Column("ATT/S", leaves=4), Column("FAIL/S", leaves=2), Column("TOK/S", leaves=5))
 """Further columns of PROVIDERS, where an earlier Status is known."""
 
 
@@ -91,16 +98,28 @@ def plain(text: str, mood: str) -> str:
     return text
 
 
-def table(status: Status, width: int | None = WIDTH, paint: Paint = plain, earlier: Status | None = None) -> str:
-    """The lines, each with its end. `width` None: as many columns as they take; `earlier`: rates since then."""
+def table(
+    status: Status,
+    width: int | None = WIDTH,
+    paint: Paint = plain,
+    earlier: Status | None = None,
+    still: Still | None = None,
+    chosen: str | None = None,
+) -> str:
+    """The lines, each with its end. `width` None: as many columns as they take; `earlier`: rates since then.
+
+    `still`: how wide the columns have been, so that they do not jump from one page to the next. `chosen`: the name of
+    a provider that stands out.
+    """
     elapsed = _elapsed(status, earlier)
     rates = None if elapsed is None or earlier is None else (earlier, elapsed)
     lines = _head(status, width, paint, rates)
     if status.providers or status.disabled:
-        lines += ["", *grid(*_providers(status, rates), width, paint)]
+        columns, rows = _providers(status, rates, chosen, with_rates=still is not None or rates is not None)
+        lines += ["", *grid(columns, rows, width, paint, still)]
     if status.models:
         rows = [row for model in status.models for row in _model_rows(model)]
-        lines += ["", *grid(MODELS, rows, width, paint)]
+        lines += ["", *grid(MODELS, rows, width, paint, still)]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -122,18 +141,14 @@ def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list
     if rates is not None:
         load += f", {_rate(status.requests, rates[0].requests, rates[1])} requests/s"
     load += f", {count(status.connections, 'client connection')}, {status.upstream_connections} upstream"
-    leaving = f" ({_draining(status)})" if status.draining else ""
     lines = [
-        f"oxllm {status.version}{leaving}{f' on {places}' if (places := ', '.join(status.listen)) else ''}",
+        f"oxllm {status.version}{f' on {places}' if (places := ', '.join(status.listen)) else ''}",
         f"up {duration(status.uptime)}, pid {status.pid}, config {status.config or 'built in'}",
         load,
     ]
+    said = verdict(status)
     lines = [_shortened(printable(line), width) for line in lines]
-    return [paint(lines[0], BAD if status.draining else HEAD), *lines[1:]]
-
-
-def _draining(status: Status) -> str:
-    return "draining" if status.drain_left is None else draining(status.in_flight, status.drain_left)
+    return [paint(_shortened(said.line(width), width), _LEVELS[said.level]), *lines]
 
 
 def _rate(now: int, before: int, elapsed: float) -> str:
@@ -147,16 +162,21 @@ def _rate(now: int, before: int, elapsed: float) -> str:
 # Providers.
 
 
-def _providers(status: Status, rates: Rates) -> tuple[tuple[Column, ...], list[Row]]:
+def _providers(
+    status: Status, rates: Rates, chosen: str | None, with_rates: bool
+) -> tuple[tuple[Column, ...], list[Row]]:
     before = {provider.name: provider for provider in rates[0].providers} if rates is not None else {}
-    columns: tuple[Column, ...] = PROVIDERS if rates is None else (*PROVIDERS, *RATES)
+    columns: tuple[Column, ...] = (*PROVIDERS, *RATES) if with_rates else PROVIDERS
     rows = []
     for provider in status.providers:
         state, mood = provider_state(provider)
         cells = _provider_cells(provider, state)
         if rates is not None:
             cells += _provider_rates(provider, before.get(provider.name), rates[1])
-        rows.append(Row(cells, {"STATE": mood}))
+        elif with_rates:
+            cells += ("-",) * len(RATES)
+        moods = {"STATE": mood, "PROVIDER": CHOSEN} if provider.name == chosen else {"STATE": mood}
+        rows.append(Row(cells, moods))
     for name in status.disabled:
         rows.append(Row((printable(name), "disabled", *[""] * (len(columns) - 2)), {"STATE": OFF}))
     return columns, rows
@@ -221,7 +241,7 @@ def _marked(provider: ProviderStatus) -> tuple[str, str]:
 def _left(state: str, left: float | None) -> str:
     if not left:
         return state
-    return f"{state}, {ceil(left)} s left" if left <= 120 else f"{state}, {ceil(left / 60)} min left"
+    return f"{state}, {ceil(left)} s{LEFT}" if left <= 120 else f"{state}, {ceil(left / 60)} min{LEFT}"
 
 
 # Virtual models.
@@ -247,17 +267,39 @@ def _serves(target: TargetStatus) -> bool:
 # Lines.
 
 
-def grid(columns: Sequence[Column], rows: Sequence[Row], width: int | None, paint: Paint = plain) -> list[str]:
+def grid(
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    width: int | None,
+    paint: Paint = plain,
+    still: Still | None = None,
+) -> list[str]:
     """A heading and the rows, in columns, no line longer than `width` where that can be had."""
     places = range(len(columns))
     heading = Row(tuple(column.title for column in columns), {column.title: HEAD for column in columns})
     needs = [max(text_width(row.cells[i]) for row in (heading, *rows)) for i in places]
+    if still is not None:
+        keys = [f"{columns[0].title} {column.title}" for column in columns]
+        needs = [max(need, still.get(key, 0)) for key, need in zip(keys, needs, strict=True)]
+        still.update(zip(keys, needs, strict=True))
     fair = [need if column.firm else TEXT_FAIR for column, need in zip(columns, needs, strict=True)]
     shown = _that_fit(columns, _squeezed(columns, needs, places, width, fair), places, width)
     firm = [need if column.firm else TEXT_MIN for column, need in zip(columns, needs, strict=True)]
     widths = _squeezed(columns, needs, shown, width, firm)
+    if width is not None and _length(widths, shown) > width and any(map(_is_long, rows)):
+        return grid(columns, [_terse(columns, row) for row in rows], width, paint)
     widths = _squeezed(columns, widths, shown, width, [TEXT_MIN] * len(columns))
     return [_line(columns, row, shown, widths, paint) for row in (heading, *rows)]
+
+
+def _is_long(row: Row) -> bool:
+    return any(cell.endswith(LEFT) for cell in row.cells)
+
+
+def _terse(columns: Sequence[Column], row: Row) -> Row:
+    """A row that says how long something lasts without saying that it is left."""
+    cells = (cell.removesuffix(LEFT) if column.firm else cell for cell, column in zip(row.cells, columns, strict=True))
+    return Row(tuple(cells), row.moods)
 
 
 def _that_fit(columns: Sequence[Column], needs: Sequence[int], shown: Iterable[int], width: int | None) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from itertools import pairwise
@@ -16,11 +16,14 @@ import click
 from oxllm import __version__
 
 COMMANDS = (
-    *("serve", "validate", "status", "reload", "stop", "provider", "explain", "sim"),
-    *("init", "adapt", "schema", "completion"),
+    *("serve", "validate", "status", "requests", "explain", "provider", "reload", "stop", "sim"),
+    *("init", "adapt", "schema", "completion", "doctor", "report-bug"),
 )
 """In the order that the help shows: a module of this package each, whose `command` it is."""
 
+
+_MODULES = {"report-bug": "bug"}
+"""Of commands whose module has another name."""
 
 TYPED = "oxllm.typed"
 """Key of a click context's `meta`: the words of the command line."""
@@ -76,7 +79,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"oxllm.cli.{cmd_name}").command
+        command = import_module(f"oxllm.cli.{_MODULES.get(cmd_name, cmd_name)}").command
         assert isinstance(command, click.Command)
         return command
 
@@ -90,8 +93,23 @@ def _wants_json_log(words: Sequence[str]) -> bool:
     name="oxllm", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
 )
 @click.version_option(__version__, prog_name="oxllm")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    help="Colours. Default: $NO_COLOR, $FORCE_COLOR, else where the output is a terminal.",
+)
 @click.pass_context
-def main(context: click.Context) -> None:
+def main(context: click.Context, color: str | None) -> None:
     """One OpenAI-compatible address in front of a failing-over pool of providers."""
-    if os.environ.get("NO_COLOR"):
-        context.color = False
+    context.color = _wants_color(color, os.environ)
+
+
+def _wants_color(given: str | None, env: Mapping[str, str]) -> bool | None:
+    """Yes, no, or None: where there is a terminal (https://no-color.org, https://force-color.org)."""
+    if given is not None and given != "auto":
+        return given == "always"
+    if given is None and env.get("NO_COLOR"):
+        return False
+    if given is None and env.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    return None

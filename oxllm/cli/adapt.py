@@ -10,8 +10,8 @@ from oxllm.cli.options import Failure
 
 
 @click.command(short_help="Write what a LiteLLM config means here.")
-@click.argument("file")
-@click.option("-o", "--output", metavar="FILE", help="Where to write it. Default: the terminal.")
+@click.argument("file", type=click.Path())
+@click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Where to write it. Default: the terminal.")
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 def command(file: str, output: str | None, force: bool) -> None:
     """Write the configuration that a LiteLLM config (YAML or JSON) means.

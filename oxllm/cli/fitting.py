@@ -10,8 +10,8 @@ from oxllm.status import Status
 from oxllm.table import GOOD, provider_state
 from oxllm.words import count
 
-FRAME = 7
-"""Lines of a table beside its rows: the head, two headings, and a blank line before each."""
+FRAME = 8
+"""Lines of a table beside its rows: verdict and head, two headings, and a blank line before each."""
 
 
 def fitting(status: Status, lines: int | None) -> tuple[Status, str]:

@@ -71,7 +71,7 @@ smart = [
 
 
 @click.command(short_help="Write a configuration to start from.")
-@click.argument("file", default="config.toml")
+@click.argument("file", type=click.Path(), default="config.toml")
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 def command(file: str, force: bool) -> None:
     """Write a configuration to start from to FILE (config.toml), or for - to the terminal."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
@@ -22,6 +23,7 @@ config_option = click.option(
     "-c",
     "--config",
     metavar="FILE",
+    type=click.Path(),
     help="Configuration file. Default: $OXLLM_CONFIG, ./config.toml, $XDG_CONFIG_HOME/oxllm/config.toml.",
 )
 
@@ -35,6 +37,18 @@ def gateway_options(command: Callable[P, R]) -> Callable[P, R]:
         "--url", metavar="URL", help="URL of the gateway. Default: $OXLLM_URL, $OXLLM_PORT, its run file."
     )
     return url(port(command))
+
+
+def json_option(command: Callable[..., R]) -> Callable[..., R]:
+    """`--json`, or `-o json` as other tools have it: the command is told `as_json`."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, as_json: bool, output: str, **more: Any) -> R:
+        return command(*arguments, as_json=as_json or output == "json", **more)
+
+    kinds = click.Choice(["text", "json"])
+    output = click.option("-o", "--output", type=kinds, default="text", show_default=True, help="What to print.")
+    return click.option("--json", "as_json", is_flag=True, help="The same as -o json: for programs.")(output(wrapped))
 
 
 pid_option = click.option("--pid", type=click.IntRange(1), metavar="PID", help="Process number of the gateway.")

@@ -122,15 +122,15 @@ def _wanted(plan: Plan, provider: Provider) -> set[str]:
 async def _probe(provider: Provider, wanted: set[str]) -> Probe:
     began = time.monotonic()
     try:
-        async with _client(provider) as client:
-            response = await _models(client, provider)
+        async with client_for(provider) as client:
+            response = await ask_models(client, provider)
             latency = time.monotonic() - began
             probe = _judge(provider, wanted, response, latency)
             spoken = () if probe.failed else await _spoken(client, provider)
     except httpx.TimeoutException:
-        return Probe(provider.name, f"{_where(provider)}: no answer within {TIMEOUT_S:g} s", failed=True)
+        return Probe(provider.name, f"{where(provider)}: no answer within {TIMEOUT_S:g} s", failed=True)
     except httpx.HTTPError as error:
-        return Probe(provider.name, f"{_where(provider)}: {why(error)}", failed=True)
+        return Probe(provider.name, f"{where(provider)}: {why(error)}", failed=True)
     if not spoken:
         return probe
     return msgspec.structs.replace(
@@ -146,7 +146,7 @@ def _is_written(provider: Provider) -> bool:
     return provider.protocols != PROTOCOLS_DEFAULT
 
 
-async def _models(client: httpx.AsyncClient, provider: Provider) -> httpx.Response:
+async def ask_models(client: httpx.AsyncClient, provider: Provider) -> httpx.Response:
     """Its list of models. Where the key's header follows from the protocol, either is tried."""
     styles = [provider.auth or "bearer"]
     if provider.auth is None and "messages" in provider.protocols:
@@ -173,7 +173,8 @@ async def _speaks(client: httpx.AsyncClient, provider: Provider, protocol: str) 
     return response.status_code not in ABSENT and not response.is_redirect
 
 
-def _client(provider: Provider) -> httpx.AsyncClient:
+def client_for(provider: Provider) -> httpx.AsyncClient:
+    """Connects as the gateway would."""
     context: ssl.SSLContext | bool = ssl.create_default_context(cafile=provider.ca_file) if provider.tls else False
     proxy = None
     if provider.proxy:
@@ -204,10 +205,10 @@ def _judge(provider: Provider, wanted: set[str], response: httpx.Response, laten
     if status in (404, 405):
         return Probe(provider.name, f"ok, but it lists no models (HTTP {status})", latency=latency)
     if status != 200:
-        return Probe(provider.name, f"{_where(provider)}: HTTP {status}", failed=True, latency=latency)
+        return Probe(provider.name, f"{where(provider)}: HTTP {status}", failed=True, latency=latency)
     listed = _listed(response)
     if listed is None:
-        answer = f"{_where(provider)}: no list of models in the answer; is base_url right?"
+        answer = f"{where(provider)}: no list of models in the answer; is base_url right?"
         return Probe(provider.name, answer, failed=True, latency=latency)
     unknown = tuple(sorted(wanted - listed)) if listed else ()
     return Probe(provider.name, "ok", latency=latency, models=len(listed), unknown=unknown)
@@ -223,7 +224,7 @@ def _listed(response: httpx.Response) -> set[str] | None:
 # Why not.
 
 
-def _where(provider: Provider) -> str:
+def where(provider: Provider) -> str:
     """What was connected to."""
     host, port = (provider.proxy.host, provider.proxy.port) if provider.proxy else (provider.host, provider.port)
     via = "proxy " if provider.proxy else ""

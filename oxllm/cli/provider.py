@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 
 from oxllm.cli.completing import provider_argument
-from oxllm.cli.options import Failure, gateway_options
+from oxllm.cli.options import Failure, gateway_options, json_option
 
 
 @click.group(short_help="List providers, take one out, put it back.")
@@ -30,7 +30,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 @command.command(name="list")
 @gateway_options
-@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+@json_option
 def list_(url: str | None, port: int | None, as_json: bool) -> None:
     """Show each provider and its state."""
     from oxllm.cli.client import call_json

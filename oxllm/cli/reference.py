@@ -1,4 +1,4 @@
-"""The help of all commands in docs/cli.md.
+"""The help of all commands in docs/cli.md, and in the manual page.
 
 `python -m oxllm.cli.reference docs/cli.md` writes it anew between its two marks; a test holds it there.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from oxllm.cli import main as oxllm
+from oxllm.cli import manual
 from oxllm.config.reference import insert
 
 BEGIN = "<!-- commands: made by `python -m oxllm.cli.reference`, do not edit -->"
@@ -36,10 +37,13 @@ def _helps(command: click.Command, path: str, parent: click.Context | None) -> I
 
 
 def write(arguments: list[str]) -> int:
-    """Write the help into the files given, or print it."""
+    """Write the help into the files given, or print it; of docs/cli.md's checkout the manual page, too."""
     for name in arguments:
         file = Path(name)
         file.write_text(insert(file.read_text(encoding="utf-8"), render(), BEGIN, END), encoding="utf-8")
+        page = file.resolve().parents[1] / "contrib" / "man" / "oxllm.1"
+        if page.exists():
+            page.write_text(manual.render(), encoding="utf-8")
     if not arguments:
         sys.stdout.write(render())
     return 0

@@ -16,12 +16,13 @@ from typing import Any, Self
 
 import click
 
-from oxllm.table import BAD, GOOD, HEAD, OFF, WAIT
+from oxllm.table import BAD, CHOSEN, GOOD, HEAD, OFF, WAIT
 
 ENTER = "\x1b[?1049h\x1b[?7l\x1b[?25l"
 """The alternate screen, so that what was there before is there afterwards; no wrapping, no cursor (xterm, ctlseqs)."""
 LEAVE = "\x1b[?25h\x1b[?7h\x1b[?1049l"
 HOME, CLEAR_LINE, CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
+_STYLES: dict[str, dict[str, Any]] = {HEAD: {"bold": True}, CHOSEN: {"reverse": True}}
 _COLOURS = {GOOD: "green", WAIT: "yellow", BAD: "red", OFF: "cyan"}
 
 
@@ -41,11 +42,12 @@ def lines() -> int | None:
 
 
 def paint(text: str, mood: str) -> str:
-    """The colour of a mood, where colours are wanted: on a terminal, and without NO_COLOR (https://no-color.org)."""
+    """The colour of a mood, where colours are wanted: on a terminal, or where the command line says so."""
     context = click.get_current_context(silent=True)
-    if not is_terminal() or (context is not None and context.color is False):
+    wanted = context.color if context is not None else None
+    if not (is_terminal() if wanted is None else wanted):
         return text
-    return click.style(text, bold=True) if mood == HEAD else click.style(text, fg=_COLOURS[mood])
+    return click.style(text, **_STYLES[mood]) if mood in _STYLES else click.style(text, fg=_COLOURS[mood])
 
 
 def show(text: str) -> None:
@@ -79,12 +81,12 @@ class Screen:
 
     def draw(self, page: str) -> None:
         """Show a page of whole lines. All of it in one write, over what is there: nothing flickers."""
+        first, self._last = not self._last, page  # before it is shown: a Ctrl-Z right behind it draws it again
         if not self._live:
-            show(page if not self._last else f"\n{page}")
+            show(page if first else f"\n{page}")
         else:
             with _undisturbed():
                 show(_drawn(page))
-        self._last = page
 
     def _suspend(self, number: int, frame: FrameType | None) -> None:
         """Ctrl-Z: give the terminal back until `fg`."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
-from oxllm.cli.options import Failure, NotRunning, gateway_options
+from oxllm.cli.options import Failure, NotRunning, gateway_options, json_option
 
 if TYPE_CHECKING:
     from oxllm.cli.find import Gateway
@@ -21,30 +20,56 @@ EVERY_S = 2.0
 TIMEOUT_S = 5.0
 """The gateway answers this from memory: one that takes longer hangs."""
 JSON = "/status?format=json"
+UNKNOWN = 3
+"""Exit code of `--check` where nothing can be known: what monitoring plugins take for that, too."""
 
 
 @click.command(short_help="Show providers, models and targets.")
 @gateway_options
-@click.option("--watch", is_flag=True, help=f"Draw it again every {EVERY_S:g} s, with rates, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
-def command(url: str | None, port: int | None, watch: bool, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help=f"Draw it again every {EVERY_S:g} s, with rates, until q; keys act.")
+@click.option("--check", is_flag=True, help="One line, and an exit code for monitors.")
+@json_option
+def command(url: str | None, port: int | None, watch: bool, check: bool, as_json: bool) -> None:
     """Show providers, models and targets of the running gateway.
 
-    Exit: 0, or 3 when none is running. --watch waits for one that is gone to come back.
+    Exit: 0, or 3 when none is running. With --check: 0 all models are served and nothing is out, 1 something is
+    out, 2 a model has no target left, 3 not running or not to be asked. --watch waits for one that is gone to come
+    back; its keys: j/k or arrows choose a provider, Enter shows its last failures, o takes it offline or back, r
+    resets it, q ends.
     """
     from oxllm.cli.find import find
     from oxllm.cli.screen import columns, paint, show
     from oxllm.table import table
 
     gateway = find(url, port)
+    if check:
+        raise SystemExit(_check(gateway, as_json))
     first = _ask(gateway)
     if watch:
-        statuses = _again(first, gateway, url, port)
-        _watch_json(statuses) if as_json else _watch(statuses)
+        _watch(first, gateway, url, port, as_json)
     elif as_json:
         show(f"{first[0]}\n")
     else:
         show(table(first[1], columns(), paint))
+
+
+def _check(gateway: Gateway, as_json: bool) -> int:
+    from oxllm.cli.screen import show
+    from oxllm.verdict import verdict
+
+    try:
+        status = _ask(gateway)[1]
+    except Failure as failure:
+        level, line = UNKNOWN, failure.message
+    else:
+        said = verdict(status)
+        level, line = said.level, said.line(None)
+    if as_json:
+        import json
+
+        line = json.dumps({"level": level, "verdict": line})
+    show(f"{line}\n")
+    return level
 
 
 def _ask(gateway: Gateway) -> Seen:
@@ -89,55 +114,54 @@ def _leaving(gateway: Gateway) -> Seen | None:
     return msgspec.json.encode(status).decode(), status
 
 
-def _again(first: Seen, gateway: Gateway, url: str | None, port: int | None) -> Iterator[Seen | Failure]:
-    """Its status every two seconds, or why there is none. One that comes back may be at another port."""
-    from oxllm.cli.find import find
+class _Again:
+    """Asks again; one that comes back may be at another port."""
 
-    answer: Seen | Failure = first
-    while True:
-        yield answer
-        time.sleep(EVERY_S)
+    def __init__(self, gateway: Gateway, url: str | None, port: int | None) -> None:
+        self.gateway = gateway
+        self._choice = (url, port)
+        self._failed = False
+
+    def seen(self) -> Seen | Failure:
+        """Its status, or why there is none."""
+        from oxllm.cli.find import find
+
         try:
-            if isinstance(answer, Failure):
-                gateway = find(url, port)
-            answer = _ask(gateway)
+            if self._failed:
+                self.gateway = find(*self._choice)
+            seen = _ask(self.gateway)
         except Failure as failure:
-            answer = failure
+            self._failed = True
+            return failure
+        self._failed = False
+        return seen
+
+    def status(self) -> Status | Failure:
+        """The same without its text."""
+        seen = self.seen()
+        return seen if isinstance(seen, Failure) else seen[1]
 
 
-def _watch(statuses: Iterator[Seen | Failure]) -> None:
-    """Until Ctrl-C."""
-    from oxllm.cli.fitting import fitting
-    from oxllm.cli.screen import Screen, columns, lines, paint
-    from oxllm.table import BAD, OFF, table
-    from oxllm.words import duration
+def _watch(first: Seen, gateway: Gateway, url: str | None, port: int | None, as_json: bool) -> None:
+    again = _Again(gateway, url, port)
+    if as_json:
+        _watch_json(first, again)
+    else:
+        from oxllm.cli.watch import Watch
 
-    earlier: Status | None = None
-    gone_at = 0.0
-    with Screen() as screen:
-        try:
-            for answer in statuses:
-                if not isinstance(answer, Failure):
-                    shown, note = fitting(answer[1], lines())
-                    page = table(shown, columns(), paint, earlier) + note
-                    earlier, gone_at = answer[1], 0.0
-                else:
-                    gone_at = gone_at or time.monotonic() - EVERY_S
-                    since = duration(time.monotonic() - gone_at)
-                    page = paint(f"{answer.message}, for {since} now; the last that was seen:", BAD) + "\n"
-                    page += "" if earlier is None else table(earlier, columns(), lambda text, _: paint(text, OFF))
-                screen.draw(page)
-        except KeyboardInterrupt:
-            return
+        Watch(lambda: again.gateway, again.status).run(first[1])
 
 
-def _watch_json(statuses: Iterator[Seen | Failure]) -> None:
+def _watch_json(first: Seen, again: _Again) -> None:
     """A line each; none while there is no gateway."""
     from oxllm.cli.screen import show
 
+    answer: Seen | Failure = first
     try:
-        for answer in statuses:
+        while True:
             if not isinstance(answer, Failure):
                 show(f"{answer[0]}\n")
+            time.sleep(EVERY_S)
+            answer = again.seen()
     except KeyboardInterrupt:
         return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oxllm.cli.options import Failure, config_option, read_config
+from oxllm.cli.options import Failure, config_option, json_option, read_config
 from oxllm.cli.report import print_problems
 from oxllm.words import count
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @config_option
 @click.option("--probe", is_flag=True, help="Ask each enabled provider what models it has and what it speaks.")
 @click.option("--strict", is_flag=True, help="Warnings fail, too.")
-@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+@json_option
 def command(config: str | None, probe: bool, strict: bool, as_json: bool) -> None:
     """List all errors and warnings of a configuration.
 

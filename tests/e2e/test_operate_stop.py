@@ -183,7 +183,7 @@ def test_stop_waits_as_long_as_the_gateway_drains_and_a_second_one_cuts_nothing(
     second = oxllm("stop", "--wait", "0.1")
     assert "already draining, 1 request left, " in second.communicate(timeout=10)[1]
     status = oxllm("status")
-    assert "(draining, 1 request left, " in status.communicate(timeout=10)[0]
+    assert "draining, 1 request left, " in status.communicate(timeout=10)[0]
     assert status.returncode == 0
     scene.alpha.open_gate()
     assert everything(sock).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")

@@ -19,12 +19,13 @@ ROOMS = {
     "heap": set[str](),
     "params": set[str](),
     "status": set[str](),
-    "table": {"status", "words"},
+    "verdict": {"status", "words"},
+    "table": {"status", "verdict", "words"},
     "core": {"plan"},
     "gateway": {"core", "plan", "runfile", "status", "table", "words"},
     "config": {"plan"},
     "sim": {"plan", "config", "heap", "params", "words"},
-    "cli": {"plan", "config", "sim", "runfile", "heap", "params", "status", "table", "words"},
+    "cli": {"verdict", "plan", "config", "sim", "runfile", "heap", "params", "status", "table", "words"},
 }
 """Room -> the other rooms that it may import."""
 

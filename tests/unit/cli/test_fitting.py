@@ -35,8 +35,8 @@ def test_what_is_not_well_stays_and_the_quiet_go_first() -> None:
     status = Status("1", 1, 1.0, providers=providers, models=(ModelStatus("m", targets=(TargetStatus("p3/x"),)),))
     shown, note = fitting(status, 24)
     names = [provider.name for provider in shown.providers]
-    assert names == ["p3", *(f"p{i}" for i in range(15, 30))]
-    assert note == "... not shown, since well: 14 providers, 1 model\n"
+    assert names == ["p3", *(f"p{i}" for i in range(16, 30))]
+    assert note == "... not shown, since well: 15 providers, 1 model\n"
     assert len(table(shown, None).splitlines()) + 1 <= 24
 
 

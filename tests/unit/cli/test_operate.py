@@ -314,7 +314,7 @@ def test_status_of_one_that_drains_and_listens_no_more_is_in_its_run_file(
         result = run("status")
         told = json.loads(run("status", "--json").stdout)
     assert result.exit_code == 0
-    assert result.stdout.startswith("oxllm 9.9 (draining, 1 request left, 12 s)\n")
+    assert result.stdout.startswith("draining, 1 request left, 12 s\noxllm 9.9\n")
     assert (told["draining"], told["in_flight"], told["pid"]) == (True, 1, obedient.pid)
 
 

@@ -15,8 +15,9 @@ def test_the_table_fits_a_terminal_and_names_everything() -> None:
         table = house.get("/status").text
         lines = table.splitlines()
         assert max(map(len, lines)) <= 100
-        assert lines[0].startswith("oxllm ")
-        assert lines[0].endswith(" on http://127.0.0.1:8080")
+        assert lines[0] == "1 model served; beta refuses its key, 60 s; gamma is offline"
+        assert lines[1].startswith("oxllm ")
+        assert lines[1].endswith(" on http://127.0.0.1:8080")
         states = {line.split()[0]: line for line in lines if line.split()[:1] and line.split()[0] in house.providers}
         assert " ok " in states["alpha"]
         assert "100.0 %" in states["alpha"]

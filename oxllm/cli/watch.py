@@ -1,0 +1,146 @@
+"""`oxllm status --watch`: the table again and again, and keys that act on a provider."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+from oxllm.cli.client import call, call_json, error_message
+from oxllm.cli.find import Gateway
+from oxllm.cli.fitting import fitting
+from oxllm.cli.keys import DOWN, ENTER, ESCAPE, UP, Keys
+from oxllm.cli.options import Failure
+from oxllm.cli.screen import Screen, columns, is_terminal, lines, paint
+from oxllm.status import Status
+from oxllm.table import BAD, HEAD, OFF, Still, table
+from oxllm.words import duration, printable
+
+EVERY_S = 2.0
+FAILURES_MAX = 8
+"""Lines about a provider's last failures."""
+COMPLETE = "complete"
+"""The result of an attempt that served its request."""
+HELP = "j/k choose  Enter its failures  o offline/online  r reset  q quit"
+
+Ask = Callable[[], Status | Failure]
+
+
+class Watch:
+    """What is on the screen. `ask` is told nothing and gives the next status."""
+
+    def __init__(self, gateway: Callable[[], Gateway], ask: Ask) -> None:
+        self._gateway = gateway
+        self._ask = ask
+        self._earlier: Status | None = None
+        self._shown: Status | None = None
+        self._gone_at = 0.0
+        self._still: Still | None = {} if is_terminal() else None
+        self._chosen: str | None = None
+        self._message = ""
+        self._failures: list[str] = []
+
+    def run(self, first: Status) -> None:
+        """Until `q` or Ctrl-C."""
+        answer: Status | Failure = first
+        with Screen() as screen, Keys(is_terminal()) as keys:
+            try:
+                while True:
+                    self._take(answer)
+                    screen.draw(self._page(answer, keys.live))
+                    while (key := keys.wait(EVERY_S)) and not self._press(key):
+                        screen.draw(self._page(answer, keys.live))
+                    if key == "q":
+                        return
+                    answer = self._ask()
+            except KeyboardInterrupt:
+                return
+
+    def _take(self, answer: Status | Failure) -> None:
+        if isinstance(answer, Failure):
+            self._gone_at = self._gone_at or time.monotonic() - EVERY_S
+            return
+        self._earlier, self._shown = self._shown, answer
+        self._gone_at = 0.0
+        if self._chosen is not None and self._chosen not in {provider.name for provider in answer.providers}:
+            self._choose(None)
+
+    # What is drawn.
+
+    def _page(self, answer: Status | Failure, live: bool) -> str:
+        below = [*self._failures, *([HELP] if live else [])]
+        if isinstance(answer, Failure):
+            page = paint(f"{answer.message}, for {self._gone_for()} now; the last that was seen:", BAD) + "\n"
+            if self._shown is None:
+                return page
+            return page + table(self._shown, columns(), lambda text, _: paint(text, OFF), still=self._still)
+        height = lines()
+        shown, note = fitting(answer, None if height is None else height - len(below) - bool(below))
+        page = table(shown, columns(), paint, self._earlier, self._still, self._chosen) + note
+        if self._message:
+            below[-1:] = [self._message]
+        return page + "".join(f"{line}\n" for line in ["", *map(self._cut, below)] if below)
+
+    def _gone_for(self) -> str:
+        return duration(time.monotonic() - self._gone_at)
+
+    @staticmethod
+    def _cut(line: str) -> str:
+        width = columns()
+        return paint(line if width is None else line[:width], HEAD if line == HELP else OFF)
+
+    # What keys do.
+
+    def _press(self, key: str) -> bool:
+        """Act on a key. True: look again now."""
+        self._message = ""
+        if key in (DOWN, "j", UP, "k"):
+            self._move(1 if key in (DOWN, "j") else -1)
+        elif key == ESCAPE:
+            self._choose(None)
+        elif key == ENTER and self._chosen is not None:
+            self._failures = [] if self._failures else self._last_failures(self._chosen)
+        elif key in ("o", "r"):
+            self._act(key)
+            return True
+        return key == "q"
+
+    def _choose(self, name: str | None) -> None:
+        self._chosen, self._failures = name, []
+
+    def _move(self, by: int) -> None:
+        names = [provider.name for provider in self._shown.providers] if self._shown is not None else []
+        if names:
+            at = names.index(self._chosen) + by if self._chosen in names else 0 if by > 0 else -1
+            self._choose(names[at % len(names)])
+
+    def _act(self, key: str) -> None:
+        provider = next((p for p in self._shown.providers if p.name == self._chosen), None) if self._shown else None
+        if provider is None:
+            self._message = "choose a provider first, with j and k"
+            return
+        verb = "reset" if key == "r" else "online" if provider.state == "offline" else "offline"
+        try:
+            response = call(self._gateway(), "POST", f"/admin/providers/{quote(provider.name, safe='')}/{verb}")
+            answer = response.json() if response.status_code == 200 else {}
+            said = answer.get("warnings") or [f"{printable(provider.name)}: {verb}"]
+            self._message = said[0] if response.status_code == 200 else error_message(response)
+        except Failure as failure:
+            self._message = failure.message
+
+    def _last_failures(self, name: str) -> list[str]:
+        """Lines about its last failed attempts, the newest first."""
+        try:
+            requests = call_json(self._gateway(), "GET", "/requests").get("requests") or []
+        except Failure as failure:
+            return [failure.message]
+        found = [line for request in reversed(requests) for line in _failed(request, f"{name}/")]
+        return [f"the last failures of {printable(name)}:", *found[:FAILURES_MAX]] if found else ["no failure is known"]
+
+
+def _failed(request: dict[str, Any], prefix: str) -> Iterator[str]:
+    for step in request.get("steps") or []:
+        if str(step.get("target")).startswith(prefix) and step.get("result") != COMPLETE:
+            clock = time.strftime("%H:%M:%S", time.localtime(float(request.get("time") or 0)))
+            yield printable(f"  {clock}  {step.get('target')}: {step.get('result')}  ({request.get('id')})")

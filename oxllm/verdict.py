@@ -1,0 +1,121 @@
+"""How a gateway is, in a line: what it serves, who is not well and for how long, and what may be done about it.
+
+`3 models served; alpha refuses its key, 41 s: oxllm provider reset alpha`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+
+import msgspec
+
+from oxllm.status import ModelStatus, ProviderStatus, Status
+from oxllm.words import count, draining, printable, text_width
+
+OK, DEGRADED, UNSERVED = 0, 1, 2
+"""Levels, which are exit codes of `oxllm status --check`: all is well; a target is out; a model has none left."""
+SERVING = frozenset({"ready", "being probed", "half-open", "at its max_in_flight"})
+"""States of a target that requests still reach."""
+
+_PHRASES = {
+    "key refused": "refuses its key",
+    "out of quota": "is out of quota",
+    "rate-limited": "limits our rate",
+    "asked us to wait": "asked us to wait",
+    "model not found": "does not know {model}",
+    "open": "fails",
+    "half-open": "is being tried again",
+    "probing": "is being tried again",
+    "offline": "is offline",
+}
+"""State of a provider or of one of its models -> what it does."""
+_ORDER = tuple(_PHRASES)
+_COMMANDS = {"key refused": "reset", "out of quota": "reset", "model not found": "reset", "offline": "online"}
+"""State -> the `oxllm provider` command that ends it. The others end by themselves, soon."""
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Why one provider is not well."""
+
+    text: str
+    command: str = ""
+    """What may be typed about it."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What is to be said."""
+
+    level: int
+    models: str
+    troubles: tuple[Trouble, ...] = ()
+
+    def line(self, width: int | None) -> str:
+        """As much of it as fits: first commands are left out, then whole troubles, the least ones first."""
+        for shown in range(len(self.troubles), -1, -1):
+            for commands in (True, False):
+                text = self._text(shown, commands)
+                if width is None or text_width(text) <= width:
+                    return text
+        return self.models
+
+    def _text(self, shown: int, commands: bool) -> str:
+        parts = [self.models]
+        for trouble in self.troubles[:shown]:
+            parts.append(f"{trouble.text}: {trouble.command}" if commands and trouble.command else trouble.text)
+        if rest := len(self.troubles) - shown:
+            parts.append(f"{rest} more" if shown else count(rest, "provider") + " not well")
+        return "; ".join(parts)
+
+
+def verdict(status: Status) -> Verdict:
+    """What is to be said of `status`."""
+    troubles = tuple(trouble for _, trouble in sorted(_troubles(status), key=lambda found: found[0]))
+    unserved = [model for model in status.models if not _is_served(model)]
+    level = UNSERVED if unserved else DEGRADED if troubles or _is_thinned(status) else OK
+    if status.draining:
+        left = status.drain_left
+        return Verdict(max(level, DEGRADED), draining(status.in_flight, left) if left is not None else "draining")
+    return Verdict(level, _models(status, unserved), troubles)
+
+
+def _models(status: Status, unserved: list[ModelStatus]) -> str:
+    known, served = len(status.models), len(status.models) - len(unserved)
+    if not known:
+        return f"serving {count(len(status.providers), 'provider')}, no virtual model"
+    if not unserved:
+        return f"{count(known, 'model')} served"
+    names = ", ".join(printable(model.name) for model in unserved[:3])
+    more = f" and {len(unserved) - 3} more" if len(unserved) > 3 else ""
+    return f"{served} of {count(known, 'model')} served, not {names}{more}"
+
+
+def _is_served(model: ModelStatus) -> bool:
+    return any(target.state in SERVING for target in model.targets)
+
+
+def _is_thinned(status: Status) -> bool:
+    return any(target.state not in SERVING for model in status.models for target in model.targets)
+
+
+def _troubles(status: Status) -> Iterator[tuple[int, Trouble]]:
+    """Each with its rank: what does not end by itself comes first."""
+    for provider in status.providers:
+        if provider.state in _PHRASES:
+            yield _ORDER.index(provider.state), _trouble(provider, provider.state, "", provider.seconds_left)
+        elif provider.marks:
+            model, mark = max(provider.marks.items(), key=lambda item: item[1].seconds_left or 0.0)
+            rank = _ORDER.index(mark.state) if mark.state in _ORDER else len(_ORDER)
+            yield rank, _trouble(provider, mark.state, model, mark.seconds_left)
+
+
+def _trouble(provider: ProviderStatus, state: str, model: str, left: float | None) -> Trouble:
+    name = printable(provider.name)
+    phrase = _PHRASES.get(state, printable(state)).format(model=printable(model))
+    time = "" if not left else f", {ceil(left)} s" if left <= 120 else f", {ceil(left / 60)} min"
+    verb = _COMMANDS.get(state)
+    return Trouble(f"{name} {phrase}{time}", f"oxllm provider {verb} {_quoted(name)}" if verb else "")
+
+
+def _quoted(name: str) -> str:
+    return name if name.replace("-", "").replace("_", "").replace(".", "").isalnum() else f"'{name}'"
