@@ -139,9 +139,11 @@ _NO_MEMBER = frozenset({"model", "none", "null", "key", "api_key", "authorizatio
 """What `param` may be when no member of the request that holds text is meant."""
 _CODE = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}")
 _PLAIN = re.compile(r"[^a-z]+")
-_AFFORD = re.compile(r"can only afford (\d+)", re.IGNORECASE)
-_LIMIT = re.compile(r"limit:? (\d{1,15})\b.{0,80}?requested:? (\d{1,15})\b", re.IGNORECASE | re.DOTALL)
-_REQUESTED = re.compile(r"requested:? (\d{1,15})\b.{0,80}?limit(?: is| of)?:? (\d{1,15})\b", re.IGNORECASE | re.DOTALL)
+_AFFORD = re.compile(r"can(?: only| currently)? afford(?: up to| only)? (\d[\d,]*)", re.IGNORECASE)
+_BOUND = r"\b(?:limit|maximum|max|allowance)(?: is| of| was)?\s{0,3}[:=]?\s{0,3}(\d[\d,]{0,18})\b"
+_ASKED = r"\brequested(?: a| total| of| up| to| about)*\s{0,3}[:=]?\s{0,3}(\d[\d,]{0,18})\b"
+_BOUND_FIRST = re.compile(_BOUND + ".{0,80}?" + _ASKED, re.IGNORECASE | re.DOTALL)
+_ASKED_FIRST = re.compile(_ASKED + ".{0,80}?" + _BOUND, re.IGNORECASE | re.DOTALL)
 _LARGE = re.compile(r"(?:request|payload|body|entity|content)(?: is)? too (?:large|big)", re.IGNORECASE)
 _EMPTY = re.compile(
     r"(?:\W|\d|error|the|requested|resource|page|path|url|route|was|is|could|be|not|found|http|code|nginx|on|this|server)*",
@@ -263,13 +265,21 @@ def _too_large(facts: Facts) -> bool:
         return not any("context" in code.lower() for code in facts.error.codes)
     if facts.status == 402:
         afford = _AFFORD.search(facts.own_words)
-        return afford is not None and int(afford[1]) > 0
-    if facts.status != 429:
-        return False
-    said = facts.own_words
-    limit, asked = _LIMIT.search(said), _REQUESTED.search(said)
-    over = limit is not None and int(limit[2]) > int(limit[1])
-    return over or (asked is not None and int(asked[1]) > int(asked[2])) or _LARGE.search(said) is not None
+        return afford is not None and _number(afford[1]) > 0
+    return facts.status == 429 and (_over(facts.own_words) or _LARGE.search(facts.own_words) is not None)
+
+
+def _over(said: str) -> bool:
+    """More was requested than there can be."""
+    found = _BOUND_FIRST.search(said)
+    if found is not None:
+        return _number(found[2]) > _number(found[1])
+    found = _ASKED_FIRST.search(said)
+    return found is not None and _number(found[1]) > _number(found[2])
+
+
+def _number(digits: str) -> int:
+    return int(digits.replace(",", ""))
 
 
 def _soon(facts: Facts) -> bool:
@@ -316,7 +326,10 @@ def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdi
     verdict = _verdict(facts, headers, now_wall)
     if RULES[verdict.kind].effect is Effect.NONE or not (said := facts.grounds()):
         return verdict
-    otherwise = _verdict(Facts(status, headers, error, now_wall, believed=False), headers, now_wall)
+    if facts.by_code and not error.embedded and not facts.about(Topic.QUOTA):
+        otherwise = Verdict(verdict.kind)  # only its hint rests on words
+    else:
+        otherwise = _verdict(Facts(status, headers, error, now_wall, believed=False), headers, now_wall)
     if otherwise == verdict:
         return verdict
     return msgspec.structs.replace(verdict, grounds=tuple(said), otherwise=otherwise)

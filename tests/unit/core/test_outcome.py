@@ -190,6 +190,24 @@ DIALECTS: dict[str, tuple[int, bytes, Kind, str | None, float | None]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Limit 30000, Requested 31538.", Kind.TOO_LARGE),
+        ("Limit: 30,000 tokens, used 0, requested: 31,538 tokens", Kind.TOO_LARGE),
+        ("You requested 9000 tokens, but the limit is 6000", Kind.TOO_LARGE),
+        ("requested a total of 50000 tokens, maximum 30000 per minute", Kind.TOO_LARGE),
+        ("Limit 30000, Used 29500, Requested 9823.", Kind.RATE_LIMITED),
+        ("requested 100 of at most limit 6000", Kind.RATE_LIMITED),
+        ("requests per min: Limit 3, Used 3, Requested 1", Kind.RATE_LIMITED),
+        ("Request too large for gpt-4o", Kind.TOO_LARGE),
+        ("The payload is too big", Kind.TOO_LARGE),
+    ],
+)
+def test_a_429_that_no_waiting_helps_says_so_in_numbers_or_words(words: str, kind: Kind) -> None:
+    assert classify(429, [], error(message=words), NOW).kind is kind
+
+
 @pytest.mark.parametrize("name", DIALECTS)
 def test_each_dialect_is_read(name: str) -> None:
     status, body, kind, code, hint = DIALECTS[name]
