@@ -104,7 +104,10 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Attempt:
-    """One request to one target. It reads; `Exchange` decides what comes of it."""
+    """One request to one target, in one class, since all that arrives moves the same phase and the same clocks.
+
+    It reads; `Exchange` decides what comes of it.
+    """
 
     __slots__ = (
         "_gaps",

@@ -27,21 +27,20 @@ from math import inf
 import msgspec
 
 from oxllm import plan
-from oxllm.core import headers, hints, machine
+from oxllm.core import hints, machine
 from oxllm.core.attempt import COMMITTED as PASSED_ON
 from oxllm.core.attempt import CONTENT, DRAINING, ENDED, HOLDING, WAITING, Attempt, Facts
 from oxllm.core.body import PassedBody, RequestBody
+from oxllm.core.books import Books
 from oxllm.core.budget import RetryBudget
-from oxllm.core.cooldown import Skip
 from oxllm.core.effects import Cancel, Effect, Try
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
 from oxllm.core.outcome import GONE, LOST, RULES, Cause, Failure, Kind, Last, Outcome
-from oxllm.core.protocols.base import Usage
-from oxllm.core.refusal import Tried, describe, refuse
+from oxllm.core.refusal import refuse
 from oxllm.core.reply import NOT_BEGUN, Received, Reply
-from oxllm.core.routing import SAYS_NOTHING, Candidate, Change, Route, Router, TargetState, Ticket
+from oxllm.core.routing import Candidate, Route, Router, TargetState, Ticket
 
 PING_S = 10.0
 """Seconds without content after which, and each as many, a stream's client gets a comment: under the
@@ -95,27 +94,12 @@ TABLE: Table[Stage, ExchangeEvent] = {
 """Every move there is."""
 
 
-class Step(msgspec.Struct, frozen=True, gc=False):
-    """What became of one attempt, for `explain`. Times are seconds since the request's start."""
-
-    number: int
-    target: str
-    started: float
-    ended: float
-    content: float | None
-    result: str
-    session: bool = False
-    """Its target was preferred to others for the sake of the session."""
-
-
 class Exchange:
-    """One client request from its first attempt to its end."""
+    """One client request, in one class, since each thing that happens to it may be its turn to any other stage."""
 
     __slots__ = (
         "_budget",
-        "_by_session",
         "_deadline",
-        "_doubtful",
         "_effects",
         "_facts",
         "_last_words",
@@ -129,19 +113,10 @@ class Exchange:
         "_route",
         "_router",
         "_running",
-        "_tried",
-        "_tried_states",
-        "attempts",
         "body",
-        "cause",
-        "changes",
-        "error",
+        "books",
         "reply",
-        "skips",
         "stage",
-        "started",
-        "steps",
-        "usage",
         "wake_at",
         "winner",
     )
@@ -165,10 +140,6 @@ class Exchange:
         self._deadline = now + min(route.request, facts.timeout or inf)
         self._ping_at = now + PING_S if facts.asked.stream else inf
         self._running: list[Attempt] = []
-        self._by_session = False
-        """The session decided which target was chosen last."""
-        self._tried: list[Tried] = []
-        self._tried_states: tuple[TargetState, ...] = ()
         self._repeats: dict[TargetState, int] = {}
         """Second tries, by target."""
         self._repeat: tuple[Ticket, Outcome] | None = None
@@ -176,30 +147,16 @@ class Exchange:
         self._repeat_at = inf
         self._last_words: tuple[Attempt, Outcome, Received | ApiError] | None = None
         """The last refusal that is worth more to the client than words of ours."""
-        self._doubtful: list[Ticket] = []
-        """Of attempts that ended in a server error, as long as no other has ended otherwise."""
         self._refused = False
         """It is the client's own fault, so that nobody else is asked."""
         self.body: RequestBody | PassedBody | None = None
         """The request's, as long as it is kept."""
         self._effects: list[Effect] = []
         self.reply = Reply(facts, self._effects)
+        self.books = Books(router, now)
         self.stage = CHOOSING
-        self.started = now
-        self.attempts = 0
-        """Attempts made so far, same-target tries and hedges included."""
         self.winner: Attempt | None = None
         """The attempt whose answer the client gets."""
-        self.error: str | None = None
-        """Why it ended badly, in our own words; None while it has not."""
-        self.cause: Cause | None = None
-        """Whom to blame for that."""
-        self.usage: Usage | None = None
-        self.steps: list[Step] = []
-        self.skips: dict[str, Skip] = {}
-        """Targets passed over, and why, as of the last choice."""
-        self.changes: list[Change] = []
-        """Breaker and cooldown changes that this request caused and nobody has logged yet."""
         self.wake_at = inf
 
     def __repr__(self) -> str:
@@ -245,7 +202,7 @@ class Exchange:
         not be asked any more (its breaker has opened, it cools down), unless there is no other one to go to."""
         if self._router.unusable(attempt.ticket, now) is None:
             return True
-        return self._exhausted(now) or not self._router.usable(self._route, now, self._tried_states)
+        return self._exhausted(now) or not self._router.usable(self._route, now, self.books.tried_states)
 
     def sent(self, attempt: Attempt, now: float) -> None:
         """The last byte of the request has gone: the provider's time starts."""
@@ -262,10 +219,10 @@ class Exchange:
             return
         self._wake_by(attempt.clock)
         if 200 <= status < 300:
-            self.changes += self._router.answered(attempt.ticket, now)
+            self.books.changes += self._router.answered(attempt.ticket, now)
             seconds = hints.predictive(fields, wall)
             if seconds is not None:
-                self.changes += self._router.predicted(attempt.ticket, seconds, now)
+                self.books.changes += self._router.predicted(attempt.ticket, seconds, now)
 
     def data(self, attempt: Attempt, data: bytes, now: float) -> None:
         """A part of the response body is there."""
@@ -351,31 +308,20 @@ class Exchange:
 
     def _exhausted(self, now: float) -> bool:
         """No attempt is left, whatever targets are."""
-        return self.attempts >= self._limits.max_attempts or now >= self._deadline
+        return self.books.attempts >= self._limits.max_attempts or now >= self._deadline
 
     def _choose(self, now: float) -> Candidate | None:
-        if self._exhausted(now):
-            return None
-        session, self._by_session = self._facts.session, False
-        if session is None:
-            candidate, skips = self._router.choose(self._route, self._tried_states, now)
-        else:
-            candidate, skips, self._by_session = self._router.prefer(self._route, self._tried_states, now, session)
-        for passed, why in skips:
-            self.skips[f"{passed.state.provider.name}/{passed.state.model}"] = why
-        return candidate
+        return None if self._exhausted(now) else self.books.choose(self._route, self._facts.session, now)
 
     def _begin(self, candidate: Candidate, now: float) -> None:
         """Start an attempt at what was chosen this moment."""
-        ticket = self._router.begin(self._route, candidate, self._tried_states, now)
-        self._tried_states += (candidate.state,)
-        self._try(candidate, ticket, now)
-        self._running[-1].by_session = self._by_session
+        self._try(candidate, self.books.begin(self._route, candidate, now), now)
+        self._running[-1].by_session = self.books.by_session
 
     def _try(self, candidate: Candidate, ticket: Ticket, now: float) -> None:
-        self.attempts += 1
+        self.books.attempts += 1
         route = self._route
-        attempt = Attempt(self.attempts, candidate, ticket, self._facts, route.hold_back, route.counters.gap, now)
+        attempt = Attempt(self.books.attempts, candidate, ticket, self._facts, route.hold_back, route.counters.gap, now)
         attempt.share_at = now + (self._deadline - now) / 2
         if ticket.probe:
             attempt.hedge_at = now + candidate.state.provider.patience
@@ -388,20 +334,12 @@ class Exchange:
 
     def _give_up(self, now: float) -> None:
         """Nobody is left to be asked: the answer is a refusal, as received if that says more than ours."""
-        outcomes = [result for _, result in self._tried]
-        if self._last_words is not None and (self._refused or self._all_as_received()):
+        books, route, kept = self.books, self._route, self._facts.kept
+        if self._last_words is not None and (self._refused or books.all_as_received(route, kept)):
             self._pass_on(*self._last_words)
             return
-        recovery = self._router.recovery(self._route, now)
-        cause = next((RULES[result.kind].cause for result in reversed(outcomes)), Cause.CAPACITY)
-        late = now >= self._deadline
-        self._refuse(refuse(self._route.name, self._tried, recovery, late, self._facts.kept), cause)
-
-    def _all_as_received(self) -> bool:
-        """The last answer is worth more to the client than words of ours."""
-        if self._facts.kept and any(c.state not in self._tried_states for c in self._route.candidates):
-            return False
-        return all(RULES[result.kind].last is Last.AS_RECEIVED for _, result in self._tried)
+        recovery, late = self._router.recovery(route, now), now >= self._deadline
+        self._refuse(refuse(route.name, books.tried, recovery, late, kept), books.last_cause)
 
     # What became of an attempt.
 
@@ -422,13 +360,9 @@ class Exchange:
         """Choose this attempt for good, and send what was held."""
         self._win(attempt, now)
         self._move(COMMIT)
-        if self._doubtful:
-            self._confirm(now)
-        stream = self._facts.asked.stream
-        status = attempt.status
-        length = None if stream else headers.content_length(attempt.headers)
-        fields = headers.downstream(attempt.headers, stream) + self._served_by(attempt)
-        self.reply.begin(status, fields, length, attempt.commit(now))
+        self.books.committed(now)
+        self.reply.begin(attempt, self.books.attempts)
+        self.reply.write(attempt.commit(now))
 
     def _win(self, attempt: Attempt, now: float) -> None:
         self.winner = attempt
@@ -446,12 +380,11 @@ class Exchange:
         else:
             self._win(attempt, now)
             attempt.content_at = now
-            fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt)
-            self.reply.answer(attempt.status, fields, reader.closing())
+            self.reply.answer(attempt, self.books.attempts, reader.closing())
         result = reader.result
         if result.kind is not Kind.SUCCESS:
-            self.error, self.cause = describe(result), RULES[result.kind].cause
-        self._count(attempt)
+            self.books.blame(result)
+        self.books.count(attempt)
         self._settle(attempt, result, now, linger)
         self._move(END)
 
@@ -477,9 +410,9 @@ class Exchange:
     def _give_it_up(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """This attempt is of no more use. Another one may be."""
         self._effects.append(Cancel(attempt))
-        self._tried.append((attempt.candidate, result))
+        self.books.tried.append((attempt.candidate, result))
         if RULES[result.kind].last is Last.AS_RECEIVED and not self._refused:
-            self._last_words = attempt, result, self._as_received(attempt, result)
+            self._last_words = attempt, result, self.reply.as_received(attempt, result, self.books.attempts)
         self._refused = self._refused or not self._failover(result)
         self._settle(attempt, result, now)
         if not self._running:
@@ -500,8 +433,8 @@ class Exchange:
         self._interrupt(attempt, result)
 
     def _interrupt(self, attempt: Attempt, result: Outcome) -> None:
-        self.error, self.cause = describe(result), RULES[result.kind].cause or Cause.GATEWAY
-        words = f"the provider's stream broke: {self.error}"
+        self.books.blame(result, Cause.GATEWAY)
+        words = f"the provider's stream broke: {self.books.error}"
         self.reply.interrupt(attempt.reader, ApiError(502, "upstream_error", "stream_interrupted", words))
         self._move(END)
 
@@ -514,51 +447,24 @@ class Exchange:
         attempt.release(now)
         if attempt.phase is not HOLDING:
             return False
-        fields = self._fields_as_received(attempt)
-        length = headers.content_length(attempt.headers)
         self._win(attempt, now)
         self._move(COMMIT)
-        self.reply.begin(attempt.status, fields, length, attempt.commit(now))
+        self.reply.begin_refusal(attempt, self.books.attempts)
+        self.reply.write(attempt.commit(now))
         return True
 
     def _pass_on(self, attempt: Attempt, result: Outcome, words: Received | ApiError) -> None:
         """A provider's refusal is the answer."""
         self.winner = attempt
-        if isinstance(words, Received):
-            self.reply.pass_on(words)
-        else:
-            self.reply.refuse(words, self._served_by(attempt))
-        self.error, self.cause = describe(result), RULES[result.kind].cause
+        self.reply.pass_on(words, attempt, self.books.attempts)
+        self.books.blame(result)
         self._move(END)
 
     def _refuse(self, error: ApiError, cause: Cause | None) -> None:
         """An error of our own is the answer."""
-        self.error, self.cause = error.message, cause
-        self.reply.refuse(error, [(b"x-oxllm-attempts", b"%d" % self.attempts)])
+        self.books.error, self.books.cause = error.message, cause
+        self.reply.refuse(error, [(b"x-oxllm-attempts", b"%d" % self.books.attempts)])
         self._move(END)
-
-    def _as_received(self, attempt: Attempt, result: Outcome) -> Received | ApiError:
-        """What the client gets of a provider's refusal; if not all of it came, an error of ours with its status."""
-        body = attempt.reader.refusal()
-        status = result.status or attempt.status
-        if body is not None and attempt.status == status:
-            return Received(status, self._fields_as_received(attempt), body)
-        if body is not None:  # it came inside a success
-            return Received(status, [(b"content-type", b"application/json"), *self._served_by(attempt)], body)
-        return api_error(status, f"the provider answered {describe(result)}", result.code)
-
-    def _fields_as_received(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
-        fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt)
-        return fields + [field for field in attempt.headers if field[0] == b"content-encoding"]  # nobody decoded it
-
-    def _served_by(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
-        model = attempt.model if attempt.model.isprintable() else attempt.candidate.state.model
-        return [
-            (b"x-oxllm-provider", attempt.candidate.state.provider.name.encode("utf-8")),
-            (b"x-oxllm-model", model.encode("utf-8")),
-            (b"x-oxllm-attempts", b"%d" % self.attempts),
-            *self._facts.protocol.answer_headers(self._facts.request_id),
-        ]
 
     # A second try at the same target.
 
@@ -568,7 +474,7 @@ class Exchange:
             and len(self._running) == 1
             and not self._refused
             and self._repeats.get(attempt.candidate.state, 0) < self._limits.same_target
-            and self.attempts < self._limits.max_attempts
+            and self.books.attempts < self._limits.max_attempts
             and now + JITTER_S[1] < self._deadline
             and self._router.unusable(attempt.ticket, now) is None
             and self._budget.spend(now)
@@ -578,7 +484,7 @@ class Exchange:
         """Wait a moment and try the same target again, on the same ticket: the pair counts once."""
         state = attempt.candidate.state
         self._repeats[state] = self._repeats.get(state, 0) + 1
-        self._note(attempt, describe(result), now)
+        self.books.note(attempt, result, now)
         attempt.close()
         self._running.remove(attempt)
         self._repeat = attempt.ticket, result
@@ -595,73 +501,29 @@ class Exchange:
             self._try(ticket.candidate, ticket, now)
         else:
             self._settle_repeat(result, now)
-            self._tried.append((ticket.candidate, result))
+            self.books.tried.append((ticket.candidate, result))
             self._move(FAIL)
             self._next(now)
 
     def _settle_repeat(self, result: Outcome, now: float) -> None:
         """End the ticket of a try that was to be repeated."""
         if self._repeat is not None:
-            self._end_ticket(self._repeat[0], result, now)
+            self.books.end(self._repeat[0], result, now)
             self._repeat, self._repeat_at = None, inf
 
-    # The books.
-
-    def _count(self, attempt: Attempt) -> None:
-        counters = attempt.candidate.state.counters
-        if attempt.content_at is not None:
-            counters.ttft.observe(attempt.content_at - attempt.started)
-        usage = attempt.reader.usage
-        if usage is not None:
-            self.usage = usage
-            counters.tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+    # Ending.
 
     def _settle(self, attempt: Attempt, result: Outcome, now: float, linger: bool = False) -> None:
         """End an attempt's part in the request: its ticket, its record, its place among the running."""
         attempt.candidate.state.counters.dropped += attempt.reader.dropped
-        self._end_ticket(attempt.ticket, result, now)
-        self._note(attempt, describe(result), now)
+        self.books.end(attempt.ticket, result, now)
+        self.books.note(attempt, result, now)
         if linger and attempt.phase is PASSED_ON:
             attempt.linger(now)
             self._wake_by(attempt.clock)
         else:
             attempt.close()
             self._running.remove(attempt)
-
-    def _end_ticket(self, ticket: Ticket, result: Outcome, now: float) -> None:
-        """Have the router do what follows. A server error that each of several targets reports may be the request's
-        fault, and counts as half a failure of each."""
-        if result.kind is not Kind.SERVER_ERROR:
-            self.changes += self._router.end(ticket, result, now)
-            if self._doubtful and result.kind not in SAYS_NOTHING:
-                self._confirm(now)
-            return
-        alike = self._doubtful
-        if len(alike) == 1:
-            self.changes += self._router.excuse(alike[0], now)
-        self.changes += self._router.end(ticket, result, now, 1 if alike else 2)
-        alike.append(ticket)
-
-    def _confirm(self, now: float) -> None:
-        """One target does otherwise: those that failed alike before it did so by themselves."""
-        if len(self._doubtful) > 1:
-            for ticket in self._doubtful:
-                self.changes += self._router.confirm(ticket, now)
-        self._doubtful.clear()
-
-    def _note(self, attempt: Attempt, result: str, now: float) -> None:
-        content = None if attempt.content_at is None else attempt.content_at - self.started
-        self.steps.append(
-            Step(
-                attempt.number,
-                attempt.target,
-                attempt.started - self.started,
-                now - self.started,
-                content,
-                result,
-                attempt.by_session,
-            )
-        )
 
     def _drop_others(self, why: Outcome, now: float, but: Attempt | None = None) -> None:
         for other in tuple(self._running):
@@ -674,7 +536,7 @@ class Exchange:
         if self.stage is not DONE:
             self._drop_others(why, now)
             self._settle_repeat(why, now)
-            self.error, self.cause = why.reason, RULES[why.kind].cause or Cause.GATEWAY
+            self.books.blame(why, Cause.GATEWAY)
             return
         for attempt in self._running:  # draining: its answer is settled
             attempt.close()
@@ -732,12 +594,12 @@ class Exchange:
         """The deadline has come: end whatever runs."""
         for attempt in tuple(self._running):
             result = self._deadline_outcome(attempt, now)
-            self._tried.append((attempt.candidate, result))
+            self.books.tried.append((attempt.candidate, result))
             self._settle(attempt, result, now)
             self._effects.append(Cancel(attempt))
         if self._repeat is not None:
             ticket, result = self._repeat
-            self._tried.append((ticket.candidate, result))
+            self.books.tried.append((ticket.candidate, result))
             self._settle_repeat(result, now)
         self._give_up(now)
 

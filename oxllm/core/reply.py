@@ -13,12 +13,14 @@ from __future__ import annotations
 import msgspec
 
 from oxllm.core import headers, machine
-from oxllm.core.attempt import Facts
+from oxllm.core.attempt import Attempt, Facts
 from oxllm.core.effects import END_OF_BODY, Answer, Begin, Break, Effect, Write
-from oxllm.core.errors import ApiError
+from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
+from oxllm.core.outcome import Outcome
 from oxllm.core.protocols.base import Reader
+from oxllm.core.refusal import describe
 
 
 class ReplyState(machine.State):
@@ -88,16 +90,24 @@ class Reply:
         self._move(PING)
         self._effects.append(Write(self._facts.protocol.ping))
 
-    def begin(self, status: int, fields: Headers, length: int | None, data: bytes) -> None:
-        """The answer begins with `data`; `length` of the whole body if that is known."""
+    def begin(self, attempt: Attempt, attempts: int) -> None:
+        """The answer of an attempt begins, `attempts` having been made."""
+        stream = self._facts.asked.stream
+        fields = headers.downstream(attempt.headers, stream) + self._served_by(attempt, attempts)
+        self._begin(attempt, fields, None if stream else headers.content_length(attempt.headers))
+
+    def begin_refusal(self, attempt: Attempt, attempts: int) -> None:
+        """A provider's own refusal begins, too long to be kept."""
+        self._begin(attempt, self._as_received(attempt, attempts), headers.content_length(attempt.headers))
+
+    def _begin(self, attempt: Attempt, fields: Headers, length: int | None) -> None:
         if self.state is NOT_BEGUN:
-            self.status = status
-            self._effects.append(Begin(status, fields, length))
+            self.status = attempt.status
+            self._effects.append(Begin(attempt.status, fields, length))
         self._move(CONTENT)
-        self._effects.append(Write(data))
 
     def write(self, data: bytes) -> None:
-        """More of it."""
+        """A part of it."""
         self._effects.append(Write(data))
 
     def end(self, closing: bytes) -> None:
@@ -107,9 +117,10 @@ class Reply:
         self._effects.append(END_OF_BODY)
         self._move(END)
 
-    def answer(self, status: int, fields: Headers, body: bytes) -> None:
+    def answer(self, attempt: Attempt, attempts: int, body: bytes) -> None:
         """The whole answer at once."""
-        self._answer(status, fields, body)
+        fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt, attempts)
+        self._answer(attempt.status, fields, body)
         self._move(END)
 
     def refuse(self, error: ApiError, fields: Headers) -> None:
@@ -123,15 +134,29 @@ class Reply:
             self._break(protocol.error_event(error, request_id), protocol.break_is_clean)
         self._move(END)
 
-    def pass_on(self, received: Received) -> None:
-        """A provider's own refusal; an event if a head has gone out."""
+    def pass_on(self, words: Received | ApiError, attempt: Attempt, attempts: int) -> None:
+        """A provider's refusal; an event if a head has gone out."""
+        if isinstance(words, ApiError):
+            self.refuse(words, self._served_by(attempt, attempts))
+            return
         if self.state is NOT_BEGUN:
-            self._answer(received.status, received.fields, received.body)
+            self._answer(words.status, words.fields, words.body)
         else:
             protocol = self._facts.protocol
-            event = protocol.received_event(received.status, received.body, self._facts.request_id)
+            event = protocol.received_event(words.status, words.body, self._facts.request_id)
             self._break(event, protocol.break_is_clean)
         self._move(END)
+
+    def as_received(self, attempt: Attempt, result: Outcome, attempts: int) -> Received | ApiError:
+        """What the client may get of a provider's refusal; if not all of it came, an error of ours with its status."""
+        body = attempt.reader.refusal()
+        status = result.status or attempt.status
+        if body is None:
+            return api_error(status, f"the provider answered {describe(result)}", result.code)
+        if attempt.status == status:
+            return Received(status, self._as_received(attempt, attempts), body)
+        json = (b"content-type", b"application/json")  # it came inside a success
+        return Received(status, [json, *self._served_by(attempt, attempts)], body)
 
     def interrupt(self, reader: Reader, error: ApiError) -> None:
         """The answer broke off. It must not look as if it were whole."""
@@ -143,6 +168,20 @@ class Reply:
     def drop(self) -> None:
         """The client has gone."""
         self._move(END)
+
+    def _as_received(self, attempt: Attempt, attempts: int) -> Headers:
+        fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt, attempts)
+        return fields + [field for field in attempt.headers if field[0] == b"content-encoding"]  # nobody decoded it
+
+    def _served_by(self, attempt: Attempt, attempts: int) -> list[tuple[bytes, bytes]]:
+        target = attempt.candidate.state
+        model = attempt.model if attempt.model.isprintable() else target.model
+        return [
+            (b"x-oxllm-provider", target.provider.name.encode("utf-8")),
+            (b"x-oxllm-model", model.encode("utf-8")),
+            (b"x-oxllm-attempts", b"%d" % attempts),
+            *self._facts.protocol.answer_headers(self._facts.request_id),
+        ]
 
     def _answer(self, status: int, fields: Headers, body: bytes) -> None:
         self.status = status

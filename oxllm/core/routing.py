@@ -249,7 +249,10 @@ ENDED = -1
 
 
 class Router:
-    """All routes of one configuration, over the states that outlive it."""
+    """All routes of a configuration, in one class, since choosing, beginning and ending look at the same states.
+
+    Those outlive it.
+    """
 
     __slots__ = ("_keeping", "_names", "_predictive", "_request", "_rng", "_routes", "_virtual", "providers")
 

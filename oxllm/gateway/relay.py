@@ -244,7 +244,8 @@ class Relay:
         self.exchange.body = body
 
     def __repr__(self) -> str:
-        return f"<Relay {self.id} {self.exchange.stage.name} {self.exchange.attempts} attempts {self.pending} B held>"
+        attempts = self.exchange.books.attempts
+        return f"<Relay {self.id} {self.exchange.stage.name} {attempts} attempts {self.pending} B held>"
 
     @property
     def pending(self) -> int:
@@ -421,11 +422,11 @@ class Relay:
     def _tell(self) -> None:
         """The request has ended: count it, and have it remembered."""
         exchange, counters = self.exchange, self.route.counters
-        counters.end(exchange.cause, rescued=exchange.error is None and exchange.attempts > 1)
+        counters.end(exchange.books.cause, rescued=exchange.books.error is None and exchange.books.attempts > 1)
         record = record_of(self)
         if record.first_content is not None:
             counters.ttft.observe(record.first_content)
-        self.runtime.journal.request(record, self.trace, exchange.changes)
+        self.runtime.journal.request(record, self.trace, exchange.books.changes)
 
     def _finish(self) -> None:
         """The client has its response, or has gone; a provider may still be ending its body."""
@@ -455,7 +456,7 @@ def remember_owner(relay: Relay) -> None:
 def record_of(relay: Relay) -> Record:
     """What is remembered of a request that has ended."""
     exchange, started = relay.exchange, relay.request.started
-    winner, usage = exchange.winner, exchange.usage
+    winner, usage = exchange.winner, exchange.books.usage
     target = winner.candidate.state if winner is not None else None
     content = winner.content_at if winner is not None else None
     return Record(
@@ -466,14 +467,14 @@ def record_of(relay: Relay) -> Record:
         status=exchange.reply.status,
         provider=target.provider.name if target is not None else None,
         upstream_model=winner.model if winner is not None else None,
-        attempts=exchange.attempts,
+        attempts=exchange.books.attempts,
         first_content=None if content is None else content - started,
         total=relay.now() - started,
         prompt_tokens=usage.prompt_tokens if usage is not None else None,
         completion_tokens=usage.completion_tokens if usage is not None else None,
         cached_tokens=usage.cached_tokens if usage is not None else None,
-        error=exchange.error,
-        steps=tuple(exchange.steps),
-        skips=exchange.skips,
+        error=exchange.books.error,
+        steps=tuple(exchange.books.steps),
+        skips=exchange.books.skips,
         protocol=relay.facts.protocol.name,
     )

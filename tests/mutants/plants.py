@@ -110,8 +110,8 @@ PLANTS = (
     Plant(
         "the deadline is each attempt's own",
         EXCHANGE,
-        "        self._tried_states += (candidate.state,)\n",
-        "        self._tried_states += (candidate.state,)\n"
+        "        self._running[-1].by_session = self.books.by_session\n",
+        "        self._running[-1].by_session = self.books.by_session\n"
         "        self._deadline = now + min(self._route.request, self._facts.timeout or inf)\n",
         (
             RULES + "the_request_deadline_holds_over_all_attempts",
@@ -275,8 +275,8 @@ PLANTS = (
     Plant(
         "max_attempts is one too many",
         EXCHANGE,
-        "        return self.attempts >= self._limits.max_attempts or now",
-        "        return self.attempts > self._limits.max_attempts or now",
+        "        return self.books.attempts >= self._limits.max_attempts or now",
+        "        return self.books.attempts > self._limits.max_attempts or now",
         (
             RULES + "max_attempts_is_the_end_whatever_is_left",
             ALWAYS + "07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows",
@@ -286,8 +286,8 @@ PLANTS = (
     Plant(
         "held-back events are sent twice",
         EXCHANGE,
-        "        self.reply.begin(status, fields, length, attempt.commit(now))\n",
-        "        self.reply.begin(status, fields, length, attempt.commit(now) * 2)\n",
+        "        self.reply.begin(attempt, self.books.attempts)\n        self.reply.write(attempt.commit(now))\n",
+        "        self.reply.begin(attempt, self.books.attempts)\n        self.reply.write(attempt.commit(now) * 2)\n",
         (
             RULES + "a_stream_is_passed_on_and_ends_as_its_provider_ended_it",
             ALWAYS + "02_a_success_is_one_providers_text_with_no_splice_gap_or_duplicate",
@@ -307,8 +307,8 @@ PLANTS = (
     Plant(
         "the first failure is the client's",
         EXCHANGE,
-        "        return self.attempts >= self._limits.max_attempts or now",
-        "        return self.attempts >= self._limits.max_attempts or bool(self._tried) or now",
+        "        return self.books.attempts >= self._limits.max_attempts or now",
+        "        return self.books.attempts >= self._limits.max_attempts or bool(self.books.tried) or now",
         (
             RULES + "each_candidate_is_tried_once_in_tier_order",
             ALWAYS

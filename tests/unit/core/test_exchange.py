@@ -168,8 +168,8 @@ def test_a_usage_event_behind_the_finish_reason_starts_the_two_seconds_anew() ->
     d.data("alpha", b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n').pass_time(1.5)
     assert d.client.over is None
     assert d.pass_time(0.6).client.over == "end"
-    assert d.exchange.usage is not None
-    assert d.exchange.usage.prompt_tokens == 3
+    assert d.exchange.books.usage is not None
+    assert d.exchange.books.usage.prompt_tokens == 3
 
 
 @pytest.mark.parametrize("heartbeat", [b": still here\n\n", b'data: {"type":"ping"}\n\n'])
@@ -181,7 +181,7 @@ def test_heartbeats_behind_the_finish_reason_do_not_start_the_two_seconds_anew(h
 def test_a_cut_behind_a_complete_answer_is_no_break() -> None:
     d = drive().stream("alpha", token("a"), FINISH).fail("alpha", Failure.RESET, early=False)
     assert (d.client.over, d.client.body) == ("end", token("a") + FINISH + DONE)
-    assert d.exchange.error is None
+    assert d.exchange.books.error is None
 
 
 def test_after_done_the_provider_has_two_seconds_to_end_its_body() -> None:
@@ -464,7 +464,7 @@ def test_two_targets_of_one_provider_are_both_reached() -> None:
 def test_out_of_quota_passes_over_every_target_of_the_provider() -> None:
     d = drive("alpha/one", "alpha/two", "beta").answer("alpha", error_body("insufficient_quota"), 429)
     assert d.tried == ["alpha", "beta"]
-    assert d.exchange.skips["alpha/two"] is Skip.QUOTA
+    assert d.exchange.books.skips["alpha/two"] is Skip.QUOTA
 
 
 def test_too_large_moves_no_mark_and_no_breaker() -> None:
@@ -481,7 +481,7 @@ def test_a_clients_own_fault_is_passed_on_as_it_is_at_once(status: int) -> None:
     assert (d.client.over, d.client.status, d.client.body, d.tried) == ("answer", status, body, ["alpha"])
     assert d.client.headers[b"x-upstream-request-id"] == b"up-1"
     assert b"set-cookie" not in d.client.headers
-    assert (d.failures("alpha"), d.exchange.cause) == (0, Cause.CLIENT)
+    assert (d.failures("alpha"), d.exchange.books.cause) == (0, Cause.CLIENT)
 
 
 def test_a_4xx_whose_body_is_cut_is_known_by_its_status_and_told_in_our_words() -> None:
@@ -512,7 +512,7 @@ def test_a_4xx_too_long_to_hold_is_relayed_whole(stream: bool) -> None:
     assert d.client.headers[b"x-oxllm-provider"] == b"alpha"
     d.end("alpha")
     assert (d.client.over, d.tried, d.running, d.failures("alpha")) == ("end", ["alpha"], [], 0)
-    assert d.exchange.cause is Cause.CLIENT
+    assert d.exchange.books.cause is Cause.CLIENT
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -605,7 +605,7 @@ def test_a_dead_connection_from_the_pool_is_replaced_within_the_time_to_connect(
         d.pass_time(2).reconnect("alpha").pass_time(4.9)
         assert d.tried == ["alpha"]
         assert d.pass_time(0.2).tried == ["alpha", "beta"]
-        assert "no connection within 5 s" in d.exchange.steps[0].result
+        assert "no connection within 5 s" in d.exchange.books.steps[0].result
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["from the pool", "new"])
@@ -719,7 +719,7 @@ def test_there_is_no_jitter_past_the_deadline() -> None:
     d.connect("alpha").pass_time(4.8).answer("alpha", b"", 500)
     assert d.tried == ["alpha", "alpha", "beta"]
     d = drive(plan=make_plan("alpha"), timeout=10.0).connect("alpha").pass_time(9.9).answer("alpha", b"", 500)
-    assert (d.client.over, d.exchange.attempts) == ("answer", 1)
+    assert (d.client.over, d.exchange.books.attempts) == ("answer", 1)
 
 
 def test_a_target_marked_during_the_jitter_is_not_asked_again() -> None:
@@ -973,7 +973,7 @@ def test_a_clients_own_fault_from_one_of_two_is_passed_on_when_the_other_has_fai
     assert d.pass_time(1.1).running == ["alpha"], "nobody else is asked"
     d.answer("alpha", b"", 500)
     assert (d.client.status, d.client.body, d.running) == (400, error_body("bad"), [])
-    assert (d.client.headers[b"x-oxllm-provider"], d.exchange.cause) == (b"beta", Cause.CLIENT)
+    assert (d.client.headers[b"x-oxllm-provider"], d.exchange.books.cause) == (b"beta", Cause.CLIENT)
 
 
 def test_the_other_of_two_is_not_touched_again_once_one_is_committed_by_the_clock() -> None:
@@ -1016,7 +1016,7 @@ def test_a_client_that_leaves_cancels_everything_and_moves_no_breaker(phase: str
 def test_a_drain_that_cannot_wait_answers_in_every_phase(phase: str) -> None:
     d = PHASES[phase]().expire()
     assert d.over
-    assert d.exchange.cause is Cause.GATEWAY, "nobody else is to blame"
+    assert d.exchange.books.cause is Cause.GATEWAY, "nobody else is to blame"
     assert d.running == []
     assert d.in_flight() == 0
     assert d.failures("alpha") == 0
@@ -1124,12 +1124,12 @@ def test_the_message_names_statuses_and_codes_but_no_text_and_no_key() -> None:
 def test_each_attempt_leaves_a_step() -> None:
     d = drive().answer("alpha", b"", 500).pass_time(0.2).answer("alpha", b"", 500)
     d.stream("beta", token("b"), FINISH, DONE)
-    assert [(step.number, step.target, step.result) for step in d.exchange.steps] == [
+    assert [(step.number, step.target, step.result) for step in d.exchange.books.steps] == [
         (1, "alpha/big-1", "HTTP 500"),
         (2, "alpha/big-1", "HTTP 500"),
         (3, "beta/big-1", "complete"),
     ]
-    assert [step.content is not None for step in d.exchange.steps] == [False, False, True]
+    assert [step.content is not None for step in d.exchange.books.steps] == [False, False, True]
 
 
 def test_usage_that_only_we_asked_for_is_read_and_stripped() -> None:
@@ -1137,8 +1137,8 @@ def test_usage_that_only_we_asked_for_is_read_and_stripped() -> None:
     usage = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
     d = drive(plan=plan).stream("alpha", token("a"), FINISH, usage, DONE)
     assert d.client.body == token("a") + FINISH + DONE
-    assert d.exchange.usage is not None
-    assert d.exchange.usage.prompt_tokens == 7
+    assert d.exchange.books.usage is not None
+    assert d.exchange.books.usage.prompt_tokens == 7
     d = drive(plan=plan, wants_usage=True).stream("alpha", token("a"), FINISH, usage, DONE)
     assert usage in d.client.body
 
@@ -1164,7 +1164,7 @@ def test_a_code_that_repeats_our_key_is_not_repeated() -> None:
     assert d.client.status == 502
     assert "HTTP 503" in d.client.message
     assert key not in d.client.message
-    assert all(key not in step.result for step in d.exchange.steps)
+    assert all(key not in step.result for step in d.exchange.books.steps)
 
 
 def spent(message: str, request: str) -> Drive:

@@ -99,7 +99,7 @@ def test_a_model_that_thinks_has_the_time_of_a_plain_answer_while_it_gives_signs
     d.pass_time(49)
     assert d.tried == ["alpha"]
     d.pass_time(1)
-    assert (d.tried, d.exchange.steps[0].result) == (["alpha", "beta"], "no content within 300 s")
+    assert (d.tried, d.exchange.books.steps[0].result) == (["alpha", "beta"], "no content within 300 s")
 
 
 @pytest.mark.parametrize("sign", [b": keep\n\n", sse(event("keepalive", 9)), sse(event("response.unknown", 9))])
@@ -110,7 +110,7 @@ def test_comments_and_pings_are_no_signs_of_work(sign: bytes) -> None:
     d.pass_time(9)
     assert d.tried == ["alpha"]
     d.pass_time(1)
-    assert (d.tried, d.exchange.steps[0].result) == (["alpha", "beta"], "silent for 60 s")
+    assert (d.tried, d.exchange.books.steps[0].result) == (["alpha", "beta"], "silent for 60 s")
 
 
 def test_who_has_not_begun_to_think_has_the_time_of_a_first_byte() -> None:
@@ -124,7 +124,7 @@ def test_what_is_held_of_one_that_thinks_is_bounded_too() -> None:
     d = drive().stream("alpha", REASONS)
     more = sse(event("response.in_progress", 9, response={"id": ID, "instructions": "x" * 500_000}))
     d.data("alpha", more, more, more)
-    assert (d.tried, d.exchange.steps[0].result) == (["alpha", "beta"], "over 1 MiB without content")
+    assert (d.tried, d.exchange.books.steps[0].result) == (["alpha", "beta"], "over 1 MiB without content")
 
 
 SHORT = sse(*({**one, "response": {"id": ID}} if "response" in one else one for one in answer("Hi", thinks=True)))

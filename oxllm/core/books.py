@@ -1,0 +1,138 @@
+"""What has become of one client's request so far: whom it asked, what each said, and what that changed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from oxllm.core.attempt import Attempt
+from oxllm.core.cooldown import Skip
+from oxllm.core.outcome import RULES, Cause, Kind, Last, Outcome
+from oxllm.core.protocols.base import Usage
+from oxllm.core.refusal import Tried, describe
+from oxllm.core.routing import SAYS_NOTHING, Candidate, Change, Route, Router, TargetState, Ticket
+
+
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """What became of one attempt, for `explain`. Times are seconds since the request's start."""
+
+    number: int
+    target: str
+    started: float
+    ended: float
+    content: float | None
+    result: str
+    session: bool = False
+    """Its target was preferred to others for the sake of the session."""
+
+
+class Books:
+    """The record of one client's request."""
+
+    __slots__ = (
+        "_alike",
+        "_router",
+        "attempts",
+        "by_session",
+        "cause",
+        "changes",
+        "error",
+        "skips",
+        "started",
+        "steps",
+        "tried",
+        "tried_states",
+        "usage",
+    )
+
+    def __init__(self, router: Router, now: float) -> None:
+        self._router = router
+        self._alike: list[Ticket] = []
+        """Of attempts that ended in a server error, as long as no other has ended otherwise."""
+        self.started = now
+        self.attempts = 0
+        """Made so far, same-target tries and hedges included."""
+        self.tried: list[Tried] = []
+        self.tried_states: tuple[TargetState, ...] = ()
+        self.by_session = False
+        """The session decided which target was chosen last."""
+        self.error: str | None = None
+        """Why it ended badly, in our own words; None while it has not."""
+        self.cause: Cause | None = None
+        """Whom to blame for that."""
+        self.usage: Usage | None = None
+        self.steps: list[Step] = []
+        self.skips: dict[str, Skip] = {}
+        """Targets passed over, and why, as of the last choice."""
+        self.changes: list[Change] = []
+        """Breaker and cooldown changes that this request caused and nobody has logged yet."""
+
+    def choose(self, route: Route, session: int | None, now: float) -> Candidate | None:
+        """Whom to ask next. Changes nothing but what is known of who was passed over."""
+        self.by_session = False
+        if session is None:
+            candidate, skips = self._router.choose(route, self.tried_states, now)
+        else:
+            candidate, skips, self.by_session = self._router.prefer(route, self.tried_states, now, session)
+        for passed, why in skips:
+            self.skips[f"{passed.state.provider.name}/{passed.state.model}"] = why
+        return candidate
+
+    def begin(self, route: Route, candidate: Candidate, now: float) -> Ticket:
+        """An attempt begins at whom was chosen this moment."""
+        ticket = self._router.begin(route, candidate, self.tried_states, now)
+        self.tried_states += (candidate.state,)
+        return ticket
+
+    def end(self, ticket: Ticket, result: Outcome, now: float) -> None:
+        """Have the router do what follows. A server error that each of several targets reports may be the request's
+        fault, and counts as half a failure of each."""
+        alike = self._alike
+        if result.kind is not Kind.SERVER_ERROR:
+            self.changes += self._router.end(ticket, result, now)
+            if alike and result.kind not in SAYS_NOTHING:
+                self.committed(now)
+            return
+        if len(alike) == 1:
+            self.changes += self._router.excuse(alike[0], now)
+        self.changes += self._router.end(ticket, result, now, 1 if alike else 2)
+        alike.append(ticket)
+
+    def committed(self, now: float) -> None:
+        """One target does otherwise: those that failed alike before it did so by themselves."""
+        if len(self._alike) > 1:
+            for ticket in self._alike:
+                self.changes += self._router.confirm(ticket, now)
+        self._alike.clear()
+
+    def note(self, attempt: Attempt, result: Outcome, now: float) -> None:
+        """Remember what became of an attempt."""
+        content = None if attempt.content_at is None else attempt.content_at - self.started
+        began, ended = attempt.started - self.started, now - self.started
+        words = describe(result)
+        self.steps.append(Step(attempt.number, attempt.target, began, ended, content, words, attempt.by_session))
+
+    def count(self, attempt: Attempt) -> None:
+        """The client has the attempt's whole answer."""
+        counters = attempt.candidate.state.counters
+        if attempt.content_at is not None:
+            counters.ttft.observe(attempt.content_at - attempt.started)
+        usage = attempt.reader.usage
+        if usage is not None:
+            self.usage = usage
+            counters.tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+
+    def blame(self, result: Outcome, otherwise: Cause | None = None) -> None:
+        """The request has ended badly for this reason."""
+        self.error, self.cause = describe(result), RULES[result.kind].cause or otherwise
+
+    @property
+    def last_cause(self) -> Cause | None:
+        """Whom to blame if nobody is left to be asked."""
+        return next((RULES[result.kind].cause for _, result in reversed(self.tried)), Cause.CAPACITY)
+
+    def all_as_received(self, route: Route, kept: bool) -> bool:
+        """The last answer is worth more to the client than words of ours. `kept`: it is about an answer that some
+        provider keeps, so that whoever was not asked may be the one."""
+        if kept and any(candidate.state not in self.tried_states for candidate in route.candidates):
+            return False
+        return all(RULES[result.kind].last is Last.AS_RECEIVED for _, result in self.tried)
