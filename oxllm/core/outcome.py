@@ -109,9 +109,14 @@ WORDS = {
 """What a reason says beside the status, where the status alone would not say it."""
 
 
+TYPE_HEADERS = (b"x-amzn-errortype", b"x-ms-error-code")
+"""Where AWS and Azure name the type of an error; AWS puts a URL behind it."""
+
+
 def classify(status: int, headers: Headers, body: bytes, now_wall: float) -> Outcome:
     """The meaning of a whole response that is no answer (its first 64 KiB will do). Never raises."""
     error = reading.read(body)
+    error.types += [value.partition(b":")[0].decode("latin-1") for name, value in headers if name in TYPE_HEADERS]
     return _outcome(status, error, reading.judge(status, headers, error, now_wall))
 
 

@@ -9,7 +9,7 @@ do. What each means here:
     choices with a role, empty deltas, none    yes          nothing yet (Azure's filter results, Ollama's lost errors)
     a finish_reason                            yes          that choice is done; all are: the answer is complete
     no choices but usage                       unless       counted; dropped if only we asked for it
-    JSON without choices or error (a ping),    no           nothing; counted
+    JSON without choices or error (a ping),    no           nothing; counted (an error, if it is all there was)
       or nothing but white space
     error                                      no           the HTTP error that it names, else a break
     finish_reason "error"                      no           a break
@@ -52,6 +52,8 @@ CHOICES_MAX = 1024
 """Choices of one answer; the OpenAI API allows 128."""
 FAILED = ("error", "network_error")
 """A finish_reason that is none (OpenRouter, Z.AI)."""
+ASIDE_MAX = 1024
+"""Bytes of an event without choices that are kept for a moment."""
 DONE_EVENT = b"data: [DONE]\n\n"
 
 
@@ -134,12 +136,14 @@ _decode_usage = msgspec.json.Decoder(_Usage).decode
 class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = ("_choices", "_decoder", "_done", "_seen", "_strip_usage", "_wall")
+    __slots__ = ("_aside", "_choices", "_decoder", "_done", "_seen", "_strip_usage", "_wall")
     _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(_decode_event)
 
     def __init__(self, choices: int, strip_usage: bool, wall: float = 0.0) -> None:
         super().__init__()
         self._wall = wall
+        self._aside = b""
+        """The last event without choices, while there is no content: some vendors say in such a one what has failed."""
         self._decoder = sse.Decoder()
         self._choices = choices
         self._strip_usage = strip_usage
@@ -208,6 +212,8 @@ class StreamReader(Reader):
         choices = event.choices
         if choices is None:
             self.dropped += 1
+            if not self.content:
+                self._aside = payload[:ASIDE_MAX]
             return b""
         if choices:
             if not self._take(choices):
@@ -268,6 +274,8 @@ class StreamReader(Reader):
             few = f"{self._done.bit_count()} of {self._choices} choices"
             self.failure = Outcome(Kind.BAD_ANSWER, few, counts=False)
             return b""
+        if self._aside and not self.content:
+            return self._fail(in_band(self._aside, self._wall, reason))
         return self._stop(reason)
 
     def _stop(self, reason: str) -> bytes:

@@ -120,13 +120,14 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         authenticate, authorization, unauthorized, unauthenticated, x api key, auth, service account, oauth, iam, secret
         id, license key, login, project key, user key, api keys, appid, app id, signature does not match, access denied
         exception, auth failure, invalid token, token expired, invalid user, trial key, production key, virtual key,
-        provided key
+        provided key, unrecognized client, expired token, invalid client token, missing authentication token, incomplete
+        signature, invalid signature exception, invalid access key, opt in required
         """,
     ),
     (
         MODEL,
         """
-        model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid,
+        model, models, deployment, deployments, endpoint, engine, inference profile, foundation model, modelid,
         checkpoint, adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no deployments, no
         models loaded, no endpoints found, not found for account, no models, no model loaded, on demand throughput, not
         a chat model, degraded function, not a chat completions model, for model, with model, by model, on model

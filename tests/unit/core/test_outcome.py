@@ -272,6 +272,25 @@ def test_every_failure_has_somebody_to_blame_and_the_rest_nobody() -> None:
     assert {rule.cause for rule in RULES.values()} == {None, *Cause}
 
 
+@pytest.mark.parametrize(
+    ("value", "status", "kind"),
+    [
+        (b"ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/", 400, Kind.RATE_LIMITED),
+        (b"UnrecognizedClientException", 403, Kind.AUTH),
+        (b"ExpiredTokenException:", 403, Kind.AUTH),
+        (b"AccessDeniedException:", 403, Kind.FORBIDDEN),
+        (b"ModelNotReadyException:", 429, Kind.RATE_LIMITED),
+        (b"ModelNotReadyException:", 503, Kind.LOADING),
+        (b"ValidationException:", 400, Kind.CLIENT_ERROR),
+        (b"ServiceUnavailableException:", 503, Kind.SERVER_ERROR),
+    ],
+)
+def test_a_type_in_a_header_is_read_too(value: bytes, status: int, kind: Kind) -> None:
+    found = classify(status, [(b"x-amzn-errortype", value)], b'{"message":"no"}', NOW)
+    assert found.kind is kind
+    assert found.code == value.partition(b":")[0].decode()
+
+
 def test_only_500_and_502_may_be_tried_again_at_the_same_target() -> None:
     again = [status for status in range(100, 600) if classify(status, [], b"", NOW).same_target]
     assert again == [500, 502]

@@ -364,6 +364,28 @@ def assert_refused(found: Outcome, why: str, code: str | None) -> None:
     assert found.in_band or found.kind is Kind.BAD_ANSWER
 
 
+@pytest.mark.parametrize("end", [[], [DONE]])
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ({"object": "error", "message": "Rate limit reached", "code": 429}, Kind.RATE_LIMITED),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, Kind.QUOTA),
+        ({"type": "ping"}, Kind.BAD_ANSWER),
+    ],
+)
+def test_an_event_without_choices_says_what_failed_if_it_is_all_there_is(
+    event: object, kind: Kind, end: list[object]
+) -> None:
+    reader, out = read(event, *end)
+    failure = reader.eof()
+    assert failure is not None
+    assert (out, failure.kind) == (b"", kind)
+    reader, _ = read(event, TEXT, *end)
+    failure = reader.eof()
+    assert failure is not None
+    assert failure.kind is Kind.BAD_ANSWER
+
+
 def test_an_error_inside_a_200_is_read_as_the_http_error_that_it_names() -> None:
     too_long = b'{"error":{"code":400,"message":"the request exceeds the available context size"}}'
     found = plain(too_long)[1]
