@@ -32,7 +32,7 @@ from oxllm.core.attempt import COMMITTED as PASSED_ON
 from oxllm.core.attempt import CONTENT, DRAINING, ENDED, HOLDING, WAITING, Attempt, Facts
 from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.books import Books
-from oxllm.core.budget import RetryBudget
+from oxllm.core.budget.retry import RetryBudget
 from oxllm.core.effects import Cancel, Effect, Try
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers

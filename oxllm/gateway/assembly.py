@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from oxllm import plan as plans
-from oxllm.core.budget import HeldBudget
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.routing import Router
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.drain import Drain

@@ -14,7 +14,7 @@ import msgspec
 
 from oxllm.core.attempt import Attempt, Facts, Phase
 from oxllm.core.body import PassedBody, RequestBody
-from oxllm.core.budget import HELD_FREE, HeldHolder
+from oxllm.core.budget.answers import HELD_FREE, HeldHolder
 from oxllm.core.effects import Answer, Begin, Break, Cancel, End, Try, Write
 from oxllm.core.errors import api_error
 from oxllm.core.exchange import BUG, COMMITTED, DONE, Exchange
@@ -39,7 +39,7 @@ class Link(HeldHolder):
     What it holds is counted only while that is more than HELD_FREE: most events come whole, and cost nothing here.
     """
 
-    __slots__ = ("_counted", "_stopped", "_waits", "attempt", "call", "relay")
+    __slots__ = ("_counted", "_no_memory", "_paused", "attempt", "call", "relay")
 
     def __init__(self, relay: Relay, attempt: Attempt) -> None:
         self.relay = relay
@@ -47,7 +47,7 @@ class Link(HeldHolder):
         self.call: Call | None = None
         self._counted = False
         """Whether the budget for what is held knows of it."""
-        self._waits = self._stopped = False
+        self._no_memory = self._paused = False
 
     # upstream.call.Caller. A bug of ours in any of them ends this request, and no other.
 
@@ -141,12 +141,12 @@ class Link(HeldHolder):
         except Exception as error:  # noqa: BLE001
             relay.crash(error)
 
-    def stop(self) -> None:
-        self._waits = True
+    def pause(self) -> None:
+        self._no_memory = True
         self.steer()
 
-    def go_on(self) -> None:
-        self._waits = False
+    def resume(self) -> None:
+        self._no_memory = False
         self.steer()
 
     def recount(self) -> None:
@@ -165,12 +165,12 @@ class Link(HeldHolder):
 
     def steer(self) -> None:
         """Have the provider read or not: not while the client is full, nor while there is no memory for more."""
-        stopped = self._waits or self.relay.full
-        if stopped == self._stopped or self.call is None:
+        paused = self._no_memory or self.relay.full
+        if paused == self._paused or self.call is None:
             return
-        self._stopped = stopped
+        self._paused = paused
         try:
-            if stopped:
+            if paused:
                 self.call.pause()
                 self.relay.exchange.pause(self.attempt, self.relay.now())
             else:

@@ -130,7 +130,7 @@ PLANTS = (
     ),
     Plant(
         "the budget is ignored",
-        "oxllm/core/budget.py",
+        "oxllm/core/budget/retry.py",
         "        if self._extras_in_window + 1 > max(",
         "        if self._extras_in_window + 1 > 1000 + max(",
         (

@@ -18,7 +18,7 @@ import msgspec
 
 from oxllm import plan as plans
 from oxllm.core.attempt import Attempt, Facts, Phase
-from oxllm.core.budget import RetryBudget
+from oxllm.core.budget.retry import RetryBudget
 from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Try, Write
 from oxllm.core.exchange import Exchange, Stage
 from oxllm.core.hints import Headers

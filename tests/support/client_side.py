@@ -13,7 +13,7 @@ from itertools import count
 from random import Random
 from typing import Any, cast
 
-from oxllm.core.budget import BodyBudget
+from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.errors import ApiError
 from oxllm.gateway.client.connection import ClientConnection
 from oxllm.gateway.client.request import Request

@@ -19,7 +19,7 @@ from typing import Any, Self
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.core.budget import HeldBudget
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log

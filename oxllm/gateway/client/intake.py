@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from oxllm.core.budget import BodyHolder
+from oxllm.core.budget.bodies import BodyHolder
 from oxllm.gateway.client.pace import Upload
 from oxllm.gateway.client.request_reader import COMPLETE, RequestReader
 from oxllm.gateway.client.shared import READ_BYTES, Shared

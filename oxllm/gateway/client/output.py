@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from oxllm.core.budget import HELD_FREE, HeldHolder
+from oxllm.core.budget.answers import HELD_FREE, HeldHolder
 from oxllm.gateway.client.pace import LOOK_S, Stall
 from oxllm.gateway.client.shared import Shared
 from oxllm.gateway.transport import Transport

@@ -8,7 +8,9 @@ from itertools import islice
 from random import Random
 from typing import Protocol
 
-from oxllm.core.budget import BodyBudget, HeadBudget, HeldBudget
+from oxllm.core.budget.answers import HeldBudget
+from oxllm.core.budget.bodies import BodyBudget
+from oxllm.core.budget.heads import HeadBudget
 from oxllm.core.errors import ApiError
 from oxllm.gateway.client.hangup import Hangups
 from oxllm.gateway.client.request import Request

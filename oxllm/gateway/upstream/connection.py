@@ -14,7 +14,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 
-from oxllm.core.budget import HeldBudget
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.call import Caller, Owner, Segments

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 
-from oxllm.core.budget import HeldBudget
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream import proxy

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable
 
 from oxllm import plan
-from oxllm.core.budget import HeldBudget
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.gateway.upstream.call import Call, Caller, Segments
 from oxllm.gateway.upstream.connector import Connector
 from oxllm.gateway.upstream.dial import Dial, dial

@@ -8,7 +8,9 @@ from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from oxllm.core.budget import HELD_FREE, RESERVE, STEP, BodyBudget, BodyHolder, HeldBudget, HeldHolder, RetryBudget
+from oxllm.core.budget.answers import HELD_FREE, HeldBudget, HeldHolder
+from oxllm.core.budget.bodies import RESERVE, STEP, BodyBudget, BodyHolder
+from oxllm.core.budget.retry import RetryBudget
 
 
 class RetryMachine(RuleBasedStateMachine):
@@ -212,10 +214,10 @@ class Stream(HeldHolder):
         self.pass_on()
         self.machine.budget.hold(self, self.measure())
 
-    def stop(self) -> None:
+    def pause(self) -> None:
         self.stopped = True
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self.stopped = False
 
     def pass_on(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.budget import HELD_FREE, RESERVE, STEP, BodyBudget, BodyHolder, HeldBudget, HeldHolder, RetryBudget
+from oxllm.core.budget.answers import HELD_FREE, HeldBudget, HeldHolder
+from oxllm.core.budget.bodies import RESERVE, STEP, BodyBudget, BodyHolder
+from oxllm.core.budget.retry import RetryBudget
 
 MIB = 1024 * 1024
 
@@ -275,10 +277,10 @@ class Reader(HeldHolder):
         self.size = 0
         self.budget.hold(self, 0)
 
-    def stop(self) -> None:
+    def pause(self) -> None:
         self.stopped = True
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self.stopped = False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.core.budget import HELD_FREE, HELD_LIMIT, HeldBudget, HeldHolder
+from oxllm.core.budget.answers import HELD_FREE, HELD_LIMIT, HeldBudget, HeldHolder
 from tests.support.house import MESSAGES, Client, House, Step, answer, plan_of, stream, token
 
 KIB = 1024

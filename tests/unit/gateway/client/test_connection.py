@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from oxllm.core.budget import HEADS_LIMIT
+from oxllm.core.budget.heads import HEADS_LIMIT
 from oxllm.gateway.client.backlog import BACKLOG_MAX
 from oxllm.gateway.client.connection import CROWD_MAX, SKIP_BYTES_MAX
 from oxllm.gateway.client.pace import SLOW_BYTES

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
-from oxllm.core.budget import BodyBudget
+from oxllm.core.budget.bodies import BodyBudget
 from oxllm.gateway.client.backlog import BACKLOG_MAX
 from oxllm.gateway.client.connection import RESET
 from oxllm.gateway.client.request import Request

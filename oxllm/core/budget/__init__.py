@@ -1,0 +1,1 @@
+"""What may be spent: extra attempts, and memory for bodies, heads and what is held of answers. A file each."""
