@@ -25,7 +25,7 @@ from tests.support.meter import MB, rollup_mb, rss_mb
 from tests.support.processes import Running, free_port
 from tests.support.rounds import Ask, Driver
 from tests.support.slope import theil_sen
-from tests.support.wire import answer, chat_body, plain_answer, play, whole_stream
+from tests.support.wire import MESSAGES, answer, chat_body, plain_answer, play, whole_stream
 
 TIDE_BYTES = 200_000
 """By which the heap may differ between two weights all the same: the last 256 requests, tables that have grown."""
@@ -101,6 +101,7 @@ class Place(NamedTuple):
         lines = [f"[server]\nport = {self.port}\n[breaker]\nfailures = 1_000_000\n"]
         for name, url in providers.items():
             lines.append(f'[[providers]]\nname = "{name}"\nbase_url = "{url}"\napi_key = "sk-1"\nmodels = ["big-1"]')
+            lines.append('protocols = ["chat", "messages"]')
             if name == "secure":
                 lines.append(f'ca_file = "{self.file.parent / "ca.pem"}"')
         lines.append("[virtual_models]")
@@ -115,14 +116,22 @@ def chat(model: str, prompt: str = answer(300), *, stream: bool = False) -> str:
     return post(chat_body(prompt, model=model, stream=stream, size=400).decode())
 
 
-def post(body: str, *fields: str) -> str:
-    head = ["POST /v1/chat/completions HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", *fields]
+def message(model: str, prompt: str) -> str:
+    """The same for a stream of the Messages API, each in a session of its own."""
+    body = chat_body(prompt, model=model, stream=True, size=400).decode()
+    return post(body, "session-id: some", "anthropic-beta: x", path="/v1/messages?beta=true")
+
+
+def post(body: str, *fields: str, path: str = "/v1/chat/completions") -> str:
+    head = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", *fields]
     return "\r\n".join([*head, "", body])
 
 
 WHOLE = f"200 whole {re.escape(plain_answer(300).decode())}"
 EVENTS = whole_stream(8).decode()
 CONTENT = re.escape(EVENTS[: EVENTS.index("data: ", EVENTS.index("000007"))])
+MESSAGE = whole_stream(8, MESSAGES).decode()
+MESSAGE_CONTENT = re.escape(MESSAGE[: MESSAGE.index("event: content_block_stop")])
 BAD = (
     "GET /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     "GET /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
@@ -156,6 +165,14 @@ KINDS: dict[str, Callable[[int], Ask]] = {
         port=port,
         requests=(chat("cut", play(8, 0, 0), stream=True),),
         answer=f'200 cut {CONTENT}data: {{"error".*"stream_interrupted".*',
+    ),
+    "messages": lambda port: Ask(
+        port=port, requests=(message("local", play(8, 0, 0)),), answer=f"200 whole {re.escape(MESSAGE)}"
+    ),
+    "cut messages": lambda port: Ask(
+        port=port,
+        requests=(message("cut", play(8, 0, 0)),),
+        answer=f"200 cut {MESSAGE_CONTENT}event: error\\ndata: .*api_error.*",
     ),
     "cancelled streams": lambda port: Ask(
         port=port,

@@ -85,7 +85,7 @@ class Provider(asyncio.Protocol):
             self._serve(head, body)
 
     def _serve(self, head: bytes, body: bytes) -> None:
-        path = head.split(b" ", 2)[1]
+        path = head.split(b" ", 2)[1].partition(b"?")[0]
         if path.endswith(b"/embeddings"):
             self._answer(b"200 OK", EMBEDDING)
         elif path == b"/hang-up":
