@@ -7,6 +7,8 @@ again goes on with the same memory; a new one begins with none, and then asks ea
 
 from __future__ import annotations
 
+import msgspec
+
 OWNERS_MAX = 4096
 """Answers that are remembered: some 300 KB of them, days of a team's work, or minutes of a crowd's. One that is
 forgotten is still found, only not at once."""
@@ -14,22 +16,26 @@ forgotten is still found, only not at once."""
 Owner = tuple[str, str]
 """A provider's name and base URL: another server under the same name has not made the answer."""
 
+_decode_keys = msgspec.json.Decoder(list[int]).decode
+
 
 class Owners:
     """Which provider made which answer."""
 
-    __slots__ = ("_owners",)
+    __slots__ = ("_owners", "_packed")
 
     def __init__(self) -> None:
         self._owners: dict[int, Owner] = {}
         """In the order of their last use."""
+        self._packed: tuple[bytes, list[Owner]] | None = None
+        """The same in two pieces of memory, until it is needed again."""
 
     def __len__(self) -> int:
-        return len(self._owners)
+        return len(self._unpacked())
 
     def remember(self, answer: str, owner: Owner) -> None:
         """This provider has given the id."""
-        owners, key = self._owners, hash(answer)
+        owners, key = self._unpacked(), hash(answer)
         owners.pop(key, None)
         owners[key] = owner
         if len(owners) > OWNERS_MAX:
@@ -37,7 +43,20 @@ class Owners:
 
     def owner(self, answer: str) -> Owner | None:
         """Who has given it; None if nobody remembers."""
-        owner = self._owners.get(hash(answer))
+        owner = self._unpacked().get(hash(answer))
         if owner is not None:
             self.remember(answer, owner)
         return owner
+
+    def pack(self) -> None:
+        """Have it in one piece while nobody asks: thousands of small objects from the middle of a burst would keep the
+        memory around them, since the allocator returns whole pages only."""
+        if self._owners:
+            self._packed = msgspec.json.encode(list(self._owners)), list(self._owners.values())
+            self._owners = {}
+
+    def _unpacked(self) -> dict[int, Owner]:
+        if self._packed is not None:
+            keys, owners = self._packed
+            self._owners, self._packed = dict(zip(_decode_keys(keys), owners, strict=True)), None
+        return self._owners

@@ -124,6 +124,7 @@ class Gateway:
     def compact(self) -> None:
         """Make what is remembered anew, so that it does not keep the memory around it (see `memory.Trimmer`)."""
         self.journal.records.pack()
+        self.runtime.owners.pack()
         self._iterators.renew()
 
     def _export(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import re
 import signal
 import socket
@@ -24,6 +25,7 @@ from tests.support.wire import (
     CHAT,
     EMBEDDING,
     HEAD_END,
+    numbered,
     plain_answer,
     told,
     wanted_answer,
@@ -41,6 +43,7 @@ _STREAM_HEAD = (
 _JSON_HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nx-request-id: req_1\r\nContent-Length: %d\r\n\r\n"
 _LIMITED = b"429 Too Many Requests\r\nretry-after-ms: 1"
 """So short that the next request is refused by us again, and not by a cooldown."""
+_numbers = itertools.count(1)
 _ERROR = b'{"error":{"message":"no","type":"x","param":null,"code":null}}'
 
 
@@ -54,8 +57,8 @@ class Provider(asyncio.Protocol):
         self._cut = False
         self._busy = False
         self._told = CHAT
-        self._large = self._size = 0
-        """Of the stream under way: how it is told, bytes of each event, bytes of its last one."""
+        self._large = self._size = self._number = 0
+        """Of the stream under way: how it is told, bytes of each event, bytes of its last one, its number."""
         self._due: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
@@ -97,8 +100,9 @@ class Provider(asyncio.Protocol):
         elif _STREAM.search(body):
             self._busy = True
             self._cut = path.startswith(b"/cut")
+            self._number = next(_numbers)
             self._told, self._large, self._size = told(path), wanted_size(body), wanted_answer(body)
-            self._transport.write(_STREAM_HEAD + _chunk(self._told.first(wanted_echo(body))))
+            self._transport.write(_STREAM_HEAD + _chunk(numbered(self._told.first(wanted_echo(body)), self._number)))
             events, every_s, after_s = wanted_stream(body)
             self._play(0, events, every_s, self._loop.time() + after_s)
         else:
@@ -123,7 +127,7 @@ class Provider(asyncio.Protocol):
         if self._cut:
             self._transport.close()
             return
-        self._transport.write(_chunk(self._told.last(self._size)) + b"0\r\n\r\n")
+        self._transport.write(_chunk(numbered(self._told.last(self._size), self._number)) + b"0\r\n\r\n")
         self._busy = False
         self._due = None
         self._next()

@@ -101,7 +101,11 @@ def _response_end(size: int) -> bytes:
     return _named(b"output_item.done", b'"output_index":0,"item":{"type":"message"}') + _named(b"completed", response)
 
 
-_RESPONSE = b'"response":{"id":"resp_1","object":"response","created_at":1,"status":"%b","output":[%b],"usage":%b}'
+ANSWER_ID = b"resp_00000000"
+"""Of each response as it is expected; a provider numbers them."""
+_RESPONSE = (
+    b'"response":{"id":"resp_00000000","object":"response","created_at":1,"status":"%b","output":[%b],"usage":%b}'
+)
 
 
 def _block_event(kind: bytes, members: bytes) -> bytes:
@@ -126,6 +130,19 @@ _MESSAGE_END = (
 CHAT = Told(lambda echo: FIRST_EVENT, lambda index, size: content_event(index), lambda size: LAST_EVENT + DONE)
 RESPONSES = Told(_response_start, _response_delta, _response_end)
 MESSAGES = Told(lambda echo: _MESSAGE_START, _message_delta, lambda size: _MESSAGE_END)
+
+
+def numbered(events: bytes, number: int) -> bytes:
+    """The same events of another answer."""
+    return events.replace(ANSWER_ID, b"resp_%08d" % number)
+
+
+def unnumbered(events: bytes | bytearray) -> bytes:
+    """The events of any answer as they are expected."""
+    return _NUMBERED.sub(ANSWER_ID, events)
+
+
+_NUMBERED = re.compile(rb"resp_\d{8}")
 
 
 def told(path: bytes) -> Told:

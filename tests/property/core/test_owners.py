@@ -21,6 +21,8 @@ def test_owners_are_what_a_naive_list_of_uses_says(steps: list[tuple[str, Owner 
         known = Owners()
         used: list[tuple[str, Owner]] = []
         for answer, owner in steps:
+            if answer == "a":
+                known.pack()
             expected = next((found for name, found in reversed(used) if name == answer), None)
             if owner is None:
                 assert known.owner(answer) == expected

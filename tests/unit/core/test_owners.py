@@ -30,6 +30,19 @@ def test_the_answer_that_was_not_used_for_longest_is_forgotten_first() -> None:
     assert len(owners) == OWNERS_MAX
 
 
+def test_a_memory_that_was_packed_is_the_same_memory_in_its_order() -> None:
+    owners = Owners()
+    owners.pack()
+    assert len(owners) == 0
+    for number in range(OWNERS_MAX):
+        owners.remember(f"resp_{number}", (ALPHA, BETA)[number % 2])
+    owners.pack()
+    owners.pack()
+    owners.remember("one more", ALPHA)
+    assert len(owners) == OWNERS_MAX
+    assert (owners.owner("resp_0"), owners.owner("resp_1"), owners.owner("resp_2")) == (None, BETA, ALPHA)
+
+
 def test_a_full_memory_is_small_however_long_the_ids_are_and_stays_so() -> None:
     tracemalloc.start()
     try:
