@@ -124,6 +124,13 @@ def test_between_two_wings_of_a_room_arrows_run_one_way() -> None:
     assert not {pair for pair in between if pair[::-1] in between}
 
 
+def test_the_map_leads_to_files_that_are_there() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:core|gateway|sim|config|cli)/[\w/]*(?:\.py)?)`", page))
+    assert len(named) > 20
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
 LINES_MAX, METHODS_MAX = 300, 20
 """A class that is larger says on its docstring's first line why it is one."""
 
