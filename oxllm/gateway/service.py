@@ -23,6 +23,7 @@ from oxllm.gateway.operator.access import Access
 from oxllm.gateway.operator.admin import READ, Admin
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.sessions import HEADERS as SESSION_HEADERS
 from oxllm.gateway.sessions import session_of
 from oxllm.plan import Plan
 
@@ -32,6 +33,11 @@ DEADLINE_SHARE = 0.95
 """Of the client's own time limit: the rest is for our answer to reach it before it hangs up."""
 TIMEOUT_HEADERS = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout"))
 OVERLOADED_RETRY_S = 1
+NEEDED = frozenset(
+    (b"authorization", b"x-api-key", b"host", b"origin", b"traceparent", *TIMEOUT_HEADERS, *SESSION_HEADERS)
+)
+NEEDED_PREFIXES = (b"anthropic-", b"openai-")
+"""Headers that are looked at once a request has been taken on."""
 ROOT = b"/"
 """Where agents look whether anybody is there."""
 GREETING = b"oxllm %b, a gateway to LLM APIs: GET /v1/models lists what it serves\n" % __version__.encode()
@@ -116,6 +122,10 @@ class Service:
             self._models(request)
         else:
             self._model(request, unescape(path[len(b"/models/") :]))
+
+    def needs(self, name: bytes) -> bool:
+        """Whether a header of that name is looked at once a request has been taken on."""
+        return name in NEEDED or name.startswith(NEEDED_PREFIXES)
 
     def ended(self, request: Request) -> None:
         """One that was taken on is no more."""

@@ -170,6 +170,9 @@ class Recorder:
     def crashed(self, request: Request | None, error: Exception) -> None:
         self.crashes.append(error)
 
+    def needs(self, name: bytes) -> bool:
+        return name.startswith(b"x-needed")
+
     def ended(self, request: Request) -> None:
         self.ended_requests += 1
 

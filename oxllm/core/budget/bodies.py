@@ -11,6 +11,8 @@ STEP = 64 * 1024
 """Bytes by which a large body is counted; a body of up to one step is a small one."""
 GRAIN = 1024
 """Bytes by which a small body is counted: by whole steps, 128 chat requests of 4 KB would fill the bound."""
+HEADS_FREE = 64 * 1024
+"""Bytes of heads that take nothing from the bodies."""
 RESERVE = 1024 * 1024
 """Bytes kept for small bodies: a chat request is a few KB, and must not wait behind uploads."""
 
@@ -36,13 +38,15 @@ class BodyBudget:
     only large one: every body that `max_body_bytes` lets in can be served.
     """
 
-    __slots__ = ("_asks", "_held", "_promised", "_whole", "limit", "total", "waiting")
+    __slots__ = ("_asks", "_held", "_promised", "_whole", "heads", "limit", "total", "waiting")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         """Bytes."""
         self.total = 0
-        """Bytes held now, in whole steps."""
+        """Bytes of bodies held now, in whole steps."""
+        self.heads = 0
+        """Bytes of whole heads."""
         self._held: dict[BodyHolder, int] = {}
         """In order of age."""
         self._whole: dict[BodyHolder, int] = {}
@@ -53,34 +57,46 @@ class BodyBudget:
         self.waiting = 0
         """How many stand in line."""
 
-    def take(self, holder: BodyHolder, size: int, length: int | None = None, head: int = 0) -> bool:
-        """May `holder`'s body, of `length` bytes if that is declared, grow to `size` bytes, beside a head of `head`?
+    def take(self, holder: BodyHolder, size: int, length: int | None = None) -> bool:
+        """May `holder`'s body, of `length` bytes if that is declared, grow to `size` bytes?
 
         If not, it stands in line until a `release` names it.
         """
         large = size > STEP or (length or 0) > STEP
-        size = self._with_head(size, head)
-        if not large and not self._asks and holder not in self._held and self.total + size <= self.limit:
+        size = _counted(size)
+        if not large and not self._asks and holder not in self._held and self.total + size <= self._room:
             self._held[holder] = size  # most requests
             self.total += size
             return True
         if size <= self._held.setdefault(holder, 0):
             return True
         if large:
-            self._whole[holder] = self._with_head(length, head) if length else 0
+            self._whole[holder] = _counted(length or 0)
         if self._asks or not self._grant(holder, size, begin=True):
             self._asks[holder] = size
             return holder in self._serve()
         return True
 
-    def _with_head(self, size: int, head: int) -> int:
-        """The two in whole steps. A head never takes a body past the limit that alone is within it."""
-        size = _counted(size)
-        return max(size, min(size + _counted(head), self.limit))
+    def take_head(self, size: int) -> bool:
+        """A whole head, all of which is there already, has `size` bytes. May it stay? It cannot wait."""
+        if self.total + self.heads + size > self.limit:
+            return False
+        self.heads += size
+        return True
 
-    def settle(self, holder: BodyHolder, size: int, head: int = 0) -> Sequence[BodyHolder]:
+    def release_head(self, size: int) -> Sequence[BodyHolder]:
+        """It is kept no more. Returns those who now have what they asked for."""
+        self.heads -= size
+        return self._serve()
+
+    @property
+    def _room(self) -> int:
+        """For bodies. Some heads are free, so that the largest body fits beside its own."""
+        return self.limit - max(0, self.heads - HEADS_FREE)
+
+    def settle(self, holder: BodyHolder, size: int) -> Sequence[BodyHolder]:
         """`holder`'s body is whole and has `size` bytes: what it was granted beyond that goes to who waits."""
-        size = min(self._held.get(holder, 0), self._with_head(size, head))
+        size = min(self._held.get(holder, 0), _counted(size))
         self._resize(holder, size)
         if holder in self._whole:
             self._whole[holder] = size
@@ -138,7 +154,7 @@ class BodyBudget:
         5. Step by step: yes, if there is room beside the promises, and all without one can still finish.
         """
         has = self._held[holder]
-        if self.total - has + size > self.limit:
+        if self.total - has + size > self._room:
             return False  # 1
         if holder in self._whole and size > self._promised.get(holder, 0):  # else 2
             whole = self._whole[holder]

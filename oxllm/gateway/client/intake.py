@@ -24,7 +24,7 @@ class Reading(Protocol):
 class Intake:
     """One request, from its whole head on until nothing of it is kept. The budget knows it as a `BodyHolder`."""
 
-    __slots__ = ("_counted", "_reading", "_shared", "_upload", "reader")
+    __slots__ = ("_counted", "_head", "_reading", "_shared", "_upload", "reader")
 
     def __init__(self, shared: Shared, reading: Reading, reader: RequestReader) -> None:
         self._shared = shared
@@ -33,6 +33,15 @@ class Intake:
         """None once the request is whole."""
         self._upload: Upload | None = None
         self._counted = False
+        self._head = 0
+        """Bytes that its head counts for."""
+
+    def take_head(self, size: int) -> bool:
+        """Count the head, of which `size` bytes are kept. False if there is no room for it: it cannot wait."""
+        if not self._shared.bodies.take_head(size):
+            return False
+        self._head = size
+        return True
 
     def admit(self) -> bool:
         """May the next part of the body come, or the request be served if it is whole? If not, the connection hears
@@ -44,7 +53,7 @@ class Intake:
             length = size
         else:
             size = min(size + READ_BYTES, self._shared.limits.max_body_bytes if length is None else length)
-        if self._shared.bodies.take(self, size, length, reader.head_weight):
+        if self._shared.bodies.take(self, size, length):
             return True
         self._break_deadlocks()
         return False
@@ -54,10 +63,13 @@ class Intake:
         reader, self.reader, self._upload = self.reader, None, None
         assert reader is not None
         if reader.length is None:
-            self._wake(self._shared.bodies.settle(self, reader.received, reader.head_weight))
+            self._wake(self._shared.bodies.settle(self, reader.received))
 
     def release(self) -> None:
-        """The body is held no more, or not wanted."""
+        """Nothing of it is held any more, or wanted."""
+        if self._head:
+            head, self._head = self._head, 0
+            self._wake(self._shared.bodies.release_head(head))
         if self._counted:
             self._counted = False
             self._wake(self._shared.bodies.release(self))

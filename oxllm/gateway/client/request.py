@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from oxllm.gateway.client.request_reader import RequestReader
+from oxllm.gateway.client.request_reader import HEADER_OVERHEAD, RequestReader
 from oxllm.gateway.client.response_head import BODILESS, render
 from oxllm.gateway.transport import Transport
 
@@ -145,6 +145,16 @@ class Request:
         if fields is None:
             fields = self._fields = dict(reversed(self.headers))  # so that of two the first counts
         return fields.get(name)
+
+    def keep_headers(self, wanted: Callable[[bytes], bool]) -> None:
+        """Let go of all that is not `wanted`: a request may wait for its answer for long."""
+        self.headers[:] = [field for field in self.headers if wanted(field[0])]
+        self._fields = None
+
+    def weight(self) -> int:
+        """Bytes that its head takes."""
+        fields = sum([len(name) + len(value) for name, value in self.headers])
+        return len(self.path) + len(self.query) + fields + HEADER_OVERHEAD * (len(self.headers) + 1)
 
     def watch(self, handler: Handler) -> None:
         """Have `handler` told from now on, until the response is complete. Call it inside `head` or `serve`."""

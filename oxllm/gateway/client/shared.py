@@ -52,6 +52,9 @@ class Service(Protocol):
     def operator_route(self, request: Request) -> bool:
         """Whether this one is served though there are too many connections."""
 
+    def needs(self, name: bytes) -> bool:
+        """Whether a header of that name is looked at after `head`."""
+
     def ended(self, request: Request) -> None:
         """A request that `head` was told of has its whole answer, or nobody waits for one any more. Called once."""
 

@@ -124,7 +124,7 @@ def _process(page: _Page, vitals: Vitals) -> None:
     page.add("oxllm_client_connections", vitals.server.connections)
     page.add("oxllm_upstream_connections", runtime.pool.idle, state="idle")
     page.add("oxllm_upstream_connections", runtime.pool.open - runtime.pool.idle, state="in use")
-    page.add("oxllm_buffered_bytes", runtime.bodies.total)
+    page.add("oxllm_buffered_bytes", runtime.bodies.total + runtime.bodies.heads)
     page.add("oxllm_held_bytes", runtime.held.total)
     page.add("oxllm_timers", len(vitals.wheel))
     page.add("oxllm_tasks", len(asyncio.all_tasks(vitals.loop)))

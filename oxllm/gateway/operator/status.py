@@ -39,7 +39,7 @@ def snapshot(vitals: Vitals) -> Status:
         requests=sum(requests.requests for requests in shot.requests.values()),
         protocols=runtime.journal.protocols,
         in_flight=len(runtime.relays),
-        buffered_bytes=runtime.bodies.total,
+        buffered_bytes=runtime.bodies.total + runtime.bodies.heads,
         providers=tuple(map(_provider, shot.providers)),
         disabled=plan.disabled,
         models=tuple(_model(router, route, now) for route in routes),

@@ -791,9 +791,9 @@ def test_a_head_counts_until_its_end(bench: Bench, end: str) -> None:
 
 
 def small_budget() -> Bench:
-    """Room for three steps of 64 KiB, and their heads."""
+    """Room for three steps of 64 KiB."""
     bench = Bench()
-    bench.bodies.limit = 195 * KIB
+    bench.bodies.limit = 192 * KIB
     bench.service.keep_waiting()
     return bench
 
@@ -1048,42 +1048,84 @@ def taking(bench: Bench, limit: int) -> None:
     bench.bodies.limit = limit
 
 
+LONG = "x-needed-and-long: " + "h" * 30_000
+
+
 @pytest.mark.parametrize("body", [b"", b"x"])
 @pytest.mark.parametrize("at_once", [True, False])
 def test_whole_heads_count_as_long_as_anything_of_them_is_kept(at_once: bool, body: bytes) -> None:
     bench = Bench()
     taking(bench, 100 * KIB)
     clients = [bench.client() for _ in range(10)]
-    data = post(body, "x-long: " + "h" * 30_000)
+    data = post(body, LONG)
     for client in clients:
         client.send(data, piece=1 << 30 if at_once else 1000)
     assert len(bench.service.served) == 3
-    assert bench.bodies.total <= 100 * KIB
+    assert bench.bodies.total + bench.bodies.heads <= 100 * KIB
+    outputs = [client.output for client in clients]
+    assert [statuses(output) for output in outputs] == [[]] * 3 + [[503]] * 7, "a head cannot wait: it is there"
+    assert all(b"retry-after: 1\r\n" in output for output in outputs[3:])
     bench.service.served[0].release()
-    bench.clock.settle()
+    late = bench.client()
+    late.send(data)
     assert len(bench.service.served) == 4
-    bench.advance(5.2)
-    assert [statuses(client.output) for client in clients] == [[]] * 4 + [[503]] * 6
     for request in bench.service.served:
         request.respond(200, [], b"")
     bench.clock.settle()
-    assert (bench.bodies.total, bench.bodies.waiting) == (0, 0)
-    clients[9].send(data)
+    assert (bench.bodies.total, bench.bodies.heads, bench.bodies.waiting) == (0, 0, 0)
     assert bench.service.served[-1].body == body
-    assert bench.service.ended_requests == 10
+    assert bench.service.ended_requests == 11
+
+
+def test_of_a_large_head_only_what_is_needed_stays_and_counts() -> None:
+    bench = Bench()
+    taking(bench, 100 * KIB)
+    for _ in range(10):
+        bench.client().send(post(b"x", "x-long: " + "h" * 30_000, "x-needed: yes"))
+    assert [request.headers for request in bench.service.served] == [[(b"x-needed", b"yes")]] * 10
+    assert bench.bodies.heads < 10 * KIB
+
+
+def test_the_largest_body_is_served_whatever_its_head() -> None:
+    bench = Bench(Limits(max_body_bytes=256 * KIB, max_buffered_bytes=256 * KIB))
+    taking(bench, 256 * KIB)
+    client = bench.client()
+    client.send(post(b"x" * 256 * KIB, LONG))
+    assert len(bench.service.served) == 1
+
+
+def test_a_whole_request_waits_for_room_and_is_served_or_told_503() -> None:
+    bench = Bench()
+    taking(bench, 30 * KIB)
+    clients = [bench.client() for _ in range(3)]
+    for client in clients:
+        client.send(post(b"x" * 14 * KIB))
+    assert len(bench.service.served) == 2
+    assert clients[2].state is WAITING
+    bench.service.served[0].release()
+    bench.clock.settle()
+    assert len(bench.service.served) == 3
+    late = bench.client()
+    late.send(post(b"y" * 14 * KIB))
+    bench.advance(5.2)
+    late.pump()
+    assert statuses(late.output) == [503]
+    assert late.state is IDLE
 
 
 def test_a_client_that_leaves_while_its_whole_request_waits_is_forgotten() -> None:
     bench = Bench()
-    taking(bench, 40 * KIB)
+    taking(bench, 20 * KIB)
     first, second = bench.client(), bench.client()
     for client in (first, second):
-        client.send(post(b"x", "x-long: " + "h" * 30_000))
+        client.send(post(b"x" * 14 * KIB))
+    assert second.state is WAITING
     second.half_close()
     first.half_close()
     bench.clock.settle()
     assert len(bench.service.served) == 1
-    assert (bench.bodies.total, bench.bodies.waiting, bench.service.ended_requests) == (0, 0, 2)
+    assert (bench.bodies.total, bench.bodies.heads, bench.bodies.waiting) == (0, 0, 0)
+    assert bench.service.ended_requests == 2
 
 
 # The end.
