@@ -270,6 +270,21 @@ class Exchange:
         elif stage is not DONE:
             self._refuse(error, Cause.GATEWAY)
 
+    @property
+    def kept(self) -> int:
+        """Bytes of a refusal that may yet be passed on, if no other target has an answer."""
+        if self._last_words is None or self.stage is DONE:
+            return 0
+        words = self._last_words[2]
+        return len(words.body) if isinstance(words, Received) else 0
+
+    def shorten(self) -> None:
+        """There is no memory for such a refusal: keep what it means, in our own words."""
+        if self._last_words is not None:
+            attempt, result, _ = self._last_words
+            words = api_error(result.status or attempt.status, f"the provider answered {describe(result)}", result.code)
+            self._last_words = attempt, result, words
+
     def pause(self, attempt: Attempt, now: float) -> None:
         """Nobody reads this provider now: its silence is ours."""
         attempt.pause(now)

@@ -187,7 +187,7 @@ class Link(HeldHolder):
             call.cancel()
 
 
-class Relay:
+class Relay(HeldHolder):
     """A client request under way. One class, since it is the request's Handler and does all that its exchange says."""
 
     __slots__ = (
@@ -195,6 +195,7 @@ class Relay:
         "_alarm_at",
         "_body",
         "_extra_headers",
+        "_kept",
         "_links",
         "_over",
         "exchange",
@@ -229,6 +230,8 @@ class Relay:
         self._body: RequestBody | PassedBody | None = body
         self._extra_headers = extra_headers
         self._links: list[Link] = []
+        self._kept = 0
+        """Bytes of a refusal that the exchange keeps, as counted."""
         self._over = False
         self.full = False
         """The client takes less than the provider gives."""
@@ -368,6 +371,9 @@ class Relay:
             self._body = exchange.body = None
             self.request.release()
             remember_owner(self)
+        if exchange.kept != self._kept:
+            self._kept = exchange.kept
+            self.runtime.held.grew(self, self._kept, True)
         if exchange.stage is DONE:
             self._finish()
         elif exchange.wake_at < self.runtime.next_sweep:
@@ -436,7 +442,18 @@ class Relay:
         if self.exchange.settled:
             self._close()
 
+    def measure(self) -> int:
+        """Bytes held of a refusal, beside what its links hold."""
+        return self._kept
+
+    def commit_early(self) -> None:
+        """There is no memory for it."""
+        self.exchange.shorten()
+        self._kept = self.exchange.kept
+        self.runtime.held.hold(self, self._kept)
+
     def _close(self) -> None:
+        self.runtime.held.drop(self)
         self.runtime.relays.pop(self, None)
         self._links.clear()  # they refer back to us: without the cycle all goes at once
         if self._alarm is not None:

@@ -46,7 +46,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_breaker_open_seconds": ("gauge", "Seconds left of the cool-off, 0 unless open."),
     "oxllm_client_connections": ("gauge", "Open connections of clients."),
     "oxllm_upstream_connections": ("gauge", "Open connections to providers, idle or in use."),
-    "oxllm_buffered_bytes": ("gauge", "Request bodies held for replay."),
+    "oxllm_buffered_bytes": ("gauge", "Request heads and bodies held for replay."),
     "oxllm_held_bytes": ("gauge", "Of answers: partial events, what is held back, output that waits for clients."),
     "oxllm_timers": ("gauge", "Timeouts that wait: of clients, requests and idle connections."),
     "oxllm_tasks": ("gauge", "Work beside the requests: connecting, name look-ups, reloads, telemetry."),

@@ -115,6 +115,29 @@ def test_answers_of_256_kib_that_are_held_at_once_commit_early_and_come_whole() 
         assert budget.most > HELD_LIMIT // 4
 
 
+def test_refusals_that_are_kept_while_others_are_asked_count_and_are_shortened_when_it_is_full() -> None:
+    """Each provider says in 200 KiB that the prompt is too long for it; the second takes its time."""
+    budget = Watched()
+    with House(plan_of("alpha", "beta"), held=budget) as house:
+        budget.house = house
+        count = budget.clients = 30
+        too_long = b'{"error":{"code":"context_length_exceeded","message":"too long","padding":"%b"}}' % (
+            b"x" * 200 * KIB
+        )
+        house.providers["alpha"].replies = [answer(too_long, 400)]
+        house.providers["beta"].replies = [[5.0, *answer(too_long, 400)]]
+        clients = [ask(house, stream=False) for _ in range(count)]
+        house.advance(2)
+        assert 0 < budget.total <= HELD_LIMIT
+        assert len(house.relays) == count
+        house.advance(10)
+        answers = [client.response for client in clients]
+        assert {one.status for one in answers} == {400}
+        assert all(one.whole for one in answers)
+        assert {one.json()["error"]["code"] for one in answers} == {"context_length_exceeded"}
+        assert budget.total == 0
+
+
 def test_streams_that_are_held_back_commit_early_when_it_is_full_and_come_whole() -> None:
     budget = Watched()
     with House(held_back(plan_of("alpha", "beta")), held=budget) as house:
