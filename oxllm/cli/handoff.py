@@ -9,10 +9,9 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 from typing import NoReturn
 
-from oxllm import heap
+from oxllm import launch
 from oxllm import plan as plans
 from oxllm.cli.precompile import precompile
 
@@ -20,33 +19,15 @@ from oxllm.cli.precompile import precompile
 def become_gateway(plan: plans.Plan, log_format: str) -> NoReturn:
     """Replace this process by the gateway that serves `plan`."""
     precompile()
-    fd = plan_fd(plan)
+    fd = launch.plan_fd(plan)
     if hasattr(signal, "SIGHUP"):
         # The default would end the process, were a reload asked for before the gateway's handler stands.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         # What a Ctrl-C would find is Python starting, which shows a traceback; the gateway's first line lets it in.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.environ.update(heap.environment(dict(os.environ)))
+    os.environ.update(launch.environment(dict(os.environ)))
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # a full disk is no reason not to serve
             stream.flush()
-    command = [sys.executable, "-P", "-m", "oxllm.gateway", "--plan-fd", str(fd), "--log-format", log_format]
-    os.execve(sys.executable, command, os.environ)  # noqa: S606 - a shell is what it does without
-
-
-def plan_fd(plan: plans.Plan) -> int:
-    """An inheritable file descriptor of a file without a name that holds the Plan, at its start."""
-    fd = _anonymous()
-    with open(fd, "wb", closefd=False) as file:
-        file.write(plans.encode(plan))
-    os.lseek(fd, 0, os.SEEK_SET)
-    os.set_inheritable(fd, True)
-    return fd
-
-
-def _anonymous() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("oxllm-plan")
-    with tempfile.TemporaryFile() as file:  # unlinked; mode 0600
-        return os.dup(file.fileno())
+    os.execve(sys.executable, launch.command(fd, log_format), os.environ)  # noqa: S606 - a shell is what it does without

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from oxllm import heap
+from oxllm import launch
 from tests.bench import tables
 from tests.bench.measure import Proxy, memory_at_streams, small_requests, stream_events
 from tests.support import gateway, provider
@@ -130,7 +130,7 @@ def import_mb(statements: str) -> float | None:
     code = f"{statements}\nprint('ready', flush=True)\ninput()"
     command = [sys.executable, "-P", "-c", code]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=heap.environment({})
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=launch.environment({})
     ) as process:
         assert process.stdout is not None
         ready = process.stdout.readline() == b"ready\n"

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from oxllm import heap
+from oxllm import launch, plan
 from tests.support.processes import Running, answers, free_port, module
 
 SPOKEN = '["chat", "completions", "embeddings", "responses", "messages", "json"]'
@@ -85,11 +85,10 @@ def run_script_on(script: Path, file: Path, port: int, *arguments: str) -> Itera
     """A Python file in the place of `-m oxllm.gateway`, with the Plan of this config, which names the port."""
     command = module("oxllm.config.compile", str(file))
     compiled = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **CLEAN}).stdout
-    fd = os.memfd_create("plan")
+    fd = launch.plan_fd(plan.decode(compiled))
     try:
-        os.write(fd, compiled)
-        command = [sys.executable, "-P", str(script), "--plan-fd", str(fd), *arguments]
-        env = {**CLEAN, **heap.environment(dict(os.environ))}
+        command = [*launch.command(fd, program=(str(script),)), *arguments]
+        env = {**CLEAN, **launch.environment(dict(os.environ))}
         with Running(command, output=file.with_suffix(".log"), env=env, pass_fds=[fd]) as process:
             yield process.wait_until(lambda: answers(port, "/health"))
     finally:

@@ -16,7 +16,7 @@ ROOMS = {
     "__main__": {"cli"},
     "runfile": set[str](),
     "words": set[str](),
-    "heap": set[str](),
+    "launch": {"plan"},
     "params": set[str](),
     "status": set[str](),
     "verdict": {"status", "words"},
@@ -24,8 +24,8 @@ ROOMS = {
     "core": {"plan"},
     "gateway": {"core", "plan", "runfile", "status", "table", "words"},
     "config": {"plan"},
-    "sim": {"plan", "config", "heap", "params", "words"},
-    "cli": {"verdict", "plan", "config", "sim", "runfile", "heap", "params", "status", "table", "words"},
+    "sim": {"plan", "config", "launch", "params", "words"},
+    "cli": {"verdict", "plan", "config", "sim", "runfile", "launch", "params", "status", "table", "words"},
 }
 """Room -> the other rooms that it may import."""
 

@@ -19,7 +19,7 @@ import struct
 
 from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway.client.backlog import Backlog
-from oxllm.gateway.client.intake import Intake
+from oxllm.gateway.client.intake import Intake, slim
 from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.request_reader import COMPLETE, Refused, RequestReader, Stage
@@ -44,9 +44,6 @@ from oxllm.gateway.transport import Transport
 
 SKIP_BYTES_MAX = 64 * 1024
 """A rest of an unwanted body up to this length is read so that the connection can stay; node and Go do likewise."""
-
-LARGE_HEAD_BYTES = 4 * 1024
-"""What of a head that takes more is not needed is let go at once; those of SDKs take 3 KiB."""
 
 CROWD_MAX = 64
 """Connections over `max_connections` whose head is still read, so that the operator gets in."""
@@ -272,17 +269,10 @@ class ClientConnection:
             if more:
                 reader.expectation = None  # it has not waited for our word
             self._intake = Intake(shared, self, reader)
-            if request.taken and not self._intake.take_head(self._kept_of(reader, request)):
+            if request.taken and not self._intake.take_head(slim(reader, request, shared.service.needs)):
                 self._answer(request, overloaded("no memory for the request's head at present"))
             else:
                 self._admit(reader, self._intake)
-
-    def _kept_of(self, reader: RequestReader, request: Request) -> int:
-        """Bytes of the head that stay: of a large one only what the service needs."""
-        if reader.head_weight <= LARGE_HEAD_BYTES:
-            return reader.head_weight
-        request.keep_headers(self._shared.service.needs)
-        return request.weight()
 
     def _objection(self, reader: RequestReader, request: Request) -> ApiError | None:
         shared = self._shared

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from oxllm.core.budget.bodies import BodyHolder
 from oxllm.gateway.client.pace import Upload
-from oxllm.gateway.client.request_reader import COMPLETE, RequestReader
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.request_reader import COMPLETE, HEADER_OVERHEAD, RequestReader
 from oxllm.gateway.client.shared import READ_BYTES, Shared
+
+LARGE_HEAD_BYTES = 4 * 1024
+"""What of a head that takes more is not needed is let go at once; those of SDKs take 3 KiB."""
+
+
+def slim(reader: RequestReader, request: Request, needed: Callable[[bytes], bool]) -> int:
+    """Bytes of a whole head that stay: of a large one only what is needed, since it may be kept for long."""
+    if reader.head_weight <= LARGE_HEAD_BYTES:
+        return reader.head_weight
+    request.headers[:] = [field for field in request.headers if needed(field[0])]
+    request.index = None
+    fields = sum([len(name) + len(value) + HEADER_OVERHEAD for name, value in request.headers])
+    return len(reader.url) + HEADER_OVERHEAD + fields
 
 
 class Reading(Protocol):

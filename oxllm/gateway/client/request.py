@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from oxllm.gateway.client.request_reader import HEADER_OVERHEAD, RequestReader
+from oxllm.gateway.client.request_reader import RequestReader
 from oxllm.gateway.client.response_head import BODILESS, render
 from oxllm.gateway.transport import Transport
 
@@ -73,7 +73,6 @@ class Request:
         "_bodiless",
         "_chunked",
         "_connection",
-        "_fields",
         "_handler",
         "_http10",
         "_until_close",
@@ -82,6 +81,7 @@ class Request:
         "head_sent",
         "headers",
         "id",
+        "index",
         "last",
         "length",
         "method",
@@ -94,7 +94,8 @@ class Request:
     def __init__(self, connection: Channel, started: float, reader: RequestReader | None = None) -> None:
         self._connection: Channel | None = connection
         self._handler: Handler | None = None
-        self._fields: dict[bytes, bytes] | None = None
+        self.index: dict[bytes, bytes] | None = None
+        """Of the headers, made when one is asked for."""
         self._bodiless = False
         self._chunked = False
         self._until_close = False
@@ -141,20 +142,10 @@ class Request:
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first header called `name` (lower case)."""
-        fields = self._fields
+        fields = self.index
         if fields is None:
-            fields = self._fields = dict(reversed(self.headers))  # so that of two the first counts
+            fields = self.index = dict(reversed(self.headers))  # so that of two the first counts
         return fields.get(name)
-
-    def keep_headers(self, wanted: Callable[[bytes], bool]) -> None:
-        """Let go of all that is not `wanted`: a request may wait for its answer for long."""
-        self.headers[:] = [field for field in self.headers if wanted(field[0])]
-        self._fields = None
-
-    def weight(self) -> int:
-        """Bytes that its head takes."""
-        fields = sum([len(name) + len(value) for name, value in self.headers])
-        return len(self.path) + len(self.query) + fields + HEADER_OVERHEAD * (len(self.headers) + 1)
 
     def watch(self, handler: Handler) -> None:
         """Have `handler` told from now on, until the response is complete. Call it inside `head` or `serve`."""
@@ -217,7 +208,7 @@ class Request:
     def release(self) -> None:
         """Head and body are not needed any more; the memory they held may go to others."""
         self.headers = []
-        self._fields = None
+        self.index = None
         self.body = bytearray()
         if self._connection is not None:
             self._connection.release_body()

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from oxllm import heap
+from oxllm import launch
 from oxllm import plan as plans
 from oxllm.plan import ANY, PROTOCOLS, Plan, Provider, Server, Target
 from oxllm.sim.provider.pace import Pace
@@ -178,15 +178,16 @@ class Gateway:
     @classmethod
     def of(cls, plan: Plan) -> Gateway:
         """The real one, for a plan that `rewired` made."""
-        return cls((sys.executable, "-P", "-m", "oxllm.gateway", "--log-format", "json"), plan.server.port, plan)
+        return cls((), plan.server.port, plan)
 
     async def start(self) -> None:
         """Start it and wait until it answers. Raises ConfigError with what it said if it does not."""
         if self._plan is not None:
-            with tempfile.TemporaryFile() as file:
-                file.write(plans.encode(self._plan))
-                file.seek(0)
-                self._spawn([*self._command, "--plan-fd", str(file.fileno())], (file.fileno(),))
+            fd = launch.plan_fd(self._plan)
+            try:
+                self._spawn(launch.command(fd, "json"), (fd,))
+            finally:
+                os.close(fd)
         else:
             self._spawn(self._command, ())
         assert self._process is not None
@@ -205,7 +206,7 @@ class Gateway:
         """On a leash, so that it ends with us however we end; in a process group of its own, since Ctrl-C is for the
         rehearsal; its run file where `oxllm status` and `oxllm stop` do not find it."""
         environment = {**os.environ, "RUNTIME_DIRECTORY": self._directory.name}
-        environment |= heap.environment(environment)
+        environment |= launch.environment(environment)
         leash = [sys.executable, "-P", "-m", leashes.__name__, self._directory.name]
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
             [*leash, *command], stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, pass_fds=passed,

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import pytest
 
+from oxllm import launch
 from oxllm import plan as plans
 from oxllm.cli import demo, handoff, precompile
 from oxllm.cli.options import Failure
@@ -126,7 +127,7 @@ def test_on_windows_it_says_to_use_wsl(run: Run, config: Path, monkeypatch: pyte
 
 def test_where_there_is_no_memfd_an_unlinked_file_holds_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create", raising=False)
-    fd = handoff.plan_fd(Plan(source="here"))
+    fd = launch.plan_fd(Plan(source="here"))
     found = os.fstat(fd)
     assert (found.st_nlink, stat.S_IMODE(found.st_mode)) == (0, 0o600)
     with open(fd, "rb") as file:

@@ -6,17 +6,17 @@ import os
 
 import pytest
 
-from oxllm import heap
+from oxllm import launch
 
 
 def test_on_glibc_all_memory_comes_from_its_one_heap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "confstr", lambda name: "glibc 2.36", raising=False)
-    assert heap.environment({"HOME": "/"}) == {"MALLOC_ARENA_MAX": "1", "PYTHONMALLOC": "malloc"}
+    assert launch.environment({"HOME": "/"}) == {"MALLOC_ARENA_MAX": "1", "PYTHONMALLOC": "malloc"}
 
 
 def test_an_allocator_that_the_user_has_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "confstr", lambda name: "glibc 2.36", raising=False)
-    assert heap.environment({"PYTHONMALLOC": "pymalloc"}) == {"MALLOC_ARENA_MAX": "1"}
+    assert launch.environment({"PYTHONMALLOC": "pymalloc"}) == {"MALLOC_ARENA_MAX": "1"}
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError, AttributeError])
@@ -25,4 +25,4 @@ def test_where_there_is_no_glibc_python_keeps_its_own(monkeypatch: pytest.Monkey
         raise error
 
     monkeypatch.setattr(os, "confstr", refuse, raising=False)
-    assert heap.environment({}) == {"MALLOC_ARENA_MAX": "1"}
+    assert launch.environment({}) == {"MALLOC_ARENA_MAX": "1"}
