@@ -8,21 +8,8 @@ from collections.abc import Sequence
 from email.utils import format_datetime
 from typing import NamedTuple
 
-from tests.support.scripted import (
-    DONE,
-    FINISH,
-    HANG,
-    RESET,
-    ROLE,
-    Asked,
-    Reply,
-    Steps,
-    Word,
-    answer,
-    completion,
-    stream,
-    token,
-)
+from tests.support.chat_bytes import DONE, FINISH, ROLE, token
+from tests.support.scripted import HANG, RESET, Asked, Reply, Steps, Word, answer, completion, stream
 
 OPEN_S = 20.0
 PLAIN, STREAM, EMBEDDINGS = "plain", "stream", "embeddings"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.abuse import Caller, Rest, answers
+from tests.support.chat_bytes import token
 from tests.support.mutated import MODELS, SETTINGS, Believers, Campaign, Liar
 from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST, SMUGGLING
 from tests.support.scripted import (
@@ -25,7 +26,6 @@ from tests.support.scripted import (
     completion,
     healthy,
     stream,
-    token,
 )
 from tests.support.user import Gateway, config, eventually, gateway
 

@@ -15,20 +15,9 @@ from typing import NamedTuple
 import psutil
 import pytest
 
+from tests.support.chat_bytes import token
 from tests.support.gateway import CLEAN, serve_command
-from tests.support.scripted import (
-    HANG,
-    RESET,
-    Asked,
-    Reply,
-    Scripted,
-    Steps,
-    answer,
-    completion,
-    healthy,
-    stream,
-    token,
-)
+from tests.support.scripted import HANG, RESET, Asked, Reply, Scripted, Steps, answer, completion, healthy, stream
 from tests.support.user import Gateway, config, gateway
 
 MB = 2**20

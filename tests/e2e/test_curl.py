@@ -12,18 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.scripted import (
-    DONE,
-    FINISH,
-    GATE,
-    HANG,
-    ROLE,
-    Scripted,
-    completion,
-    healthy,
-    stream,
-    token,
-)
+from tests.support.chat_bytes import DONE, FINISH, ROLE, token
+from tests.support.scripted import GATE, HANG, Scripted, completion, healthy, stream
 from tests.support.user import Gateway, config, gateway
 
 CURL = shutil.which("curl")

@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from oxllm import runfile
+from tests.support.chat_bytes import DONE, FINISH, ROLE, token
 from tests.support.gateway import CLEAN
-from tests.support.scripted import DONE, FINISH, GATE, ROLE, Scripted, healthy, stream, token
+from tests.support.scripted import GATE, Scripted, healthy, stream
 from tests.support.user import Gateway, config, eventually, gateway
 
 SETTINGS = '[server]\nport = 0\nadmin_token = "first-token"\n'

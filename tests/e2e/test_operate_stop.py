@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from oxllm import runfile
+from tests.support.chat_bytes import DONE, FINISH, ROLE, token
 from tests.support.gateway import CLEAN, run_script
 from tests.support.processes import accepts
-from tests.support.scripted import DONE, FINISH, GATE, HANG, ROLE, Scripted, healthy, stream, token
+from tests.support.scripted import GATE, HANG, Scripted, healthy, stream
 from tests.support.user import Gateway, config, eventually, gateway
 
 BODY = b'{"model":"smart","messages":[]}'

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.abuse import Caller, answers
-from tests.support.scripted import HANG, ROLE, Scripted, healthy, stream, token
+from tests.support.chat_bytes import ROLE, token
+from tests.support.scripted import HANG, Scripted, healthy, stream
 from tests.support.user import config, eventually, gateway
 
 STREAM = b'{"model":"smart","stream":true,"messages":[]}'

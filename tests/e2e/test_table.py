@@ -39,20 +39,8 @@ from tests.e2e.rows import (
     error,
 )
 from tests.support import scripted
-from tests.support.scripted import (
-    DONE,
-    FINISH,
-    GATE,
-    HANG,
-    KEEP,
-    ROLE,
-    Reply,
-    Scripted,
-    answer,
-    healthy,
-    stream,
-    token,
-)
+from tests.support.chat_bytes import DONE, FINISH, ROLE, token
+from tests.support.scripted import GATE, HANG, KEEP, Reply, Scripted, answer, healthy, stream
 from tests.support.user import Gateway, config, eventually, gateway
 
 SETTINGS = f"""\

@@ -29,22 +29,9 @@ from oxllm.core.routing import Router
 
 EVENT_STREAM: Headers = [(b"content-type", b"text/event-stream")]
 JSON: Headers = [(b"content-type", b"application/json")]
-ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
-FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-DONE = b"data: [DONE]\n\n"
 PING = b": ping\n"
 WHOLE = b'{"choices":[{"index":0,"message":{"content":"hello"},"finish_reason":"stop"}]}'
 WALL = 1_700_000_000.0
-
-
-def token(text: str, index: int = 0) -> bytes:
-    """An event with content."""
-    return b'data: {"choices":[{"index":%d,"delta":{"content":"%b"}}]}\n\n' % (index, text.encode())
-
-
-def finish(index: int) -> bytes:
-    """The last event of one choice."""
-    return FINISH.replace(b'"index":0', b'"index":%d' % index)
 
 
 def error_body(code: str | None, message: str = "no", kind: str = "error") -> bytes:

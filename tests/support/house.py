@@ -28,6 +28,8 @@ from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.resolver import Address
+from tests.support import chat_bytes
+from tests.support.chat_bytes import DONE, FINISH, chunk
 from tests.support.virtual import MemoryTransport, VirtualLoop, connect
 
 WALL = 1_700_000_000.0
@@ -94,30 +96,22 @@ WHOLE = (
     b'{"choices":[{"index":0,"message":{"content":"a secret answer"},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":7,"completion_tokens":3}}'
 )
-FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-DONE = b"data: [DONE]\n\n"
-EVENT_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+EVENT_STREAM = chat_bytes.chunked_head()
 
 
 def answer(body: bytes, status: int = 200, *fields: str) -> list[Step]:
     """A whole response."""
-    lines = [f"HTTP/1.1 {status} X", "content-type: application/json", f"content-length: {len(body)}", *fields]
-    return ["\r\n".join([*lines, "", ""]).encode() + body]
-
-
-def chunk(data: bytes) -> bytes:
-    """A chunk of a chunked body."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    return [chat_bytes.sized(status, body, *fields)]
 
 
 def token(text: str) -> bytes:
     """A chunk with one event of content."""
-    return chunk(b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % text.encode())
+    return chunk(chat_bytes.token(text))
 
 
 def stream(*parts: Step) -> list[Step]:
     """A stream of these parts (chunks, pauses) and its proper end."""
-    return [EVENT_STREAM, *parts, chunk(FINISH), chunk(DONE), b"0\r\n\r\n"]
+    return [EVENT_STREAM, *parts, chunk(FINISH), chunk(DONE), chat_bytes.LAST_CHUNK]
 
 
 class Response(msgspec.Struct):

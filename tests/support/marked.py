@@ -23,8 +23,9 @@ from pathlib import Path
 from random import Random
 
 from tests.support.abuse import RESET, Answer, Rest, answers
+from tests.support.chat_bytes import DONE, FINISH, ROLE, token
 from tests.support.provider import make_certificates
-from tests.support.scripted import DONE, FINISH, ROLE, Scripted, Steps, answer, completion, stream, token
+from tests.support.scripted import Scripted, Steps, answer, completion, stream
 from tests.support.user import config, gateway
 
 _MARK = re.compile(rb"mark(\d+)end")

@@ -17,7 +17,8 @@ from collections import Counter
 from random import Random
 
 from tests.support.abuse import RESET, answers
-from tests.support.scripted import DONE, FINISH, KEEP, ROLE, Asked, Steps, Word, answer, completion, stream, token
+from tests.support.chat_bytes import DONE, FINISH, ROLE, token
+from tests.support.scripted import KEEP, Asked, Steps, Word, answer, completion, stream
 
 TOKENS = (
     *(b"\r\n", b"\n", b"\r", b"\0", b":", b" ", b"\t", b"\r\n\r\n", b"\xff", b"\x80", b"9" * 30, b"-1", b"0x1f"),

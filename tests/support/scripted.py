@@ -23,6 +23,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
 from typing import Any, Self, TypeVar
 
+from tests.support.chat_bytes import DONE, FINISH, LAST_CHUNK, ROLE, chunk, chunked_head, sized, token
+
 T = TypeVar("T")
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -44,15 +46,13 @@ Steps = list[bytes | Word]
 
 def answer(status: int, body: bytes = b"", *fields: str, content_type: str = "application/json") -> Steps:
     """A whole response with its length; the connection is closed behind it."""
-    lines = [f"HTTP/1.1 {status} Scripted", f"content-type: {content_type}", f"content-length: {len(body)}"]
-    return ["\r\n".join([*lines, *fields, "", ""]).encode() + body]
+    return [sized(status, body, *fields, content_type=content_type)]
 
 
 def stream(*parts: bytes | Word, end: bool = True, content_type: str = "text/event-stream") -> Steps:
     """A chunked response, a chunk for each part; without `end` the last chunk is left out."""
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
-    chunks = [b"%x\r\n%b\r\n" % (len(part), part) if isinstance(part, bytes) else part for part in parts]
-    return [head, *chunks, *([b"0\r\n\r\n"] if end else [])]
+    chunks = [chunk(part) if isinstance(part, bytes) else part for part in parts]
+    return [chunked_head(content_type), *chunks, *([LAST_CHUNK] if end else [])]
 
 
 class Asked:
@@ -64,15 +64,6 @@ class Asked:
 
 
 Reply = Sequence[bytes | Word] | Callable[[Asked], Sequence[bytes | Word]]
-
-ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
-FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-
-def token(text: str) -> bytes:
-    """An event of a stream with this content."""
-    return b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n' % text.encode()
 
 
 def completion(text: str) -> bytes:

@@ -29,7 +29,8 @@ from oxllm.core.cooldown import Skip
 from oxllm.core.exchange import TABLE, Exchange, Stage
 from oxllm.core.machine import moves
 from oxllm.core.outcome import Failure
-from tests.support.by_hand import DONE, FINISH, JSON, PING, ROLE, Drive, error_body, make_plan, token
+from tests.support.by_hand import JSON, PING, Drive, error_body, make_plan
+from tests.support.chat_bytes import DONE, FINISH, ROLE, token
 
 NAMES = ("alpha", "beta", "gamma")
 TIMES = plans.Timeouts(connect=5.0, first_byte=20.0, answer=30.0, idle=15.0)

@@ -17,20 +17,8 @@ from oxllm.core.outcome import Cause, Failure
 from oxllm.core.protocols import embeddings
 from oxllm.core.protocols.base import HELD_MAX
 from oxllm.core.routing import Skip
-from tests.support.by_hand import (
-    DONE,
-    EVENT_STREAM,
-    FINISH,
-    JSON,
-    PING,
-    ROLE,
-    WHOLE,
-    Drive,
-    error_body,
-    finish,
-    make_plan,
-    token,
-)
+from tests.support.by_hand import EVENT_STREAM, JSON, PING, WHOLE, Drive, error_body, make_plan
+from tests.support.chat_bytes import DONE, FINISH, ROLE, finish, token
 
 HTML = [(b"content-type", b"text/html")]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import DONE, EVENT_STREAM, Client, House, answer, chat_request, plan_of, stream, token
+from tests.support.chat_bytes import DONE
+from tests.support.house import EVENT_STREAM, Client, House, answer, chat_request, plan_of, stream, token
 
 MB = 2**20
 BROKEN = b'"code":"stream_interrupted"'

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from oxllm import plan as plans
-from tests.support.house import EVENT_STREAM, House, Response, Step, answer, chunk, plan_of
+from tests.support.chat_bytes import chunk
+from tests.support.house import EVENT_STREAM, House, Response, Step, answer, plan_of
 from tests.support.responses_api import ID, message, response, sse
 from tests.support.responses_api import answer as events
 

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from oxllm import plan as plans
-from tests.support.house import EVENT_STREAM, Client, House, Response, Step, answer, chunk, plan_of
+from tests.support.chat_bytes import chunk
+from tests.support.house import EVENT_STREAM, Client, House, Response, Step, answer, plan_of
 from tests.support.told import HELLO, OVERLOADED, PING, block, named, start, text
 
 MESSAGE = {

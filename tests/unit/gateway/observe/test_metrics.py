@@ -10,7 +10,8 @@ import pytest
 
 from oxllm.gateway.memory import heap_bytes
 from oxllm.gateway.observe.metrics import FAMILIES
-from tests.support.house import House, answer, chunk, plan_of, stream, token
+from tests.support.chat_bytes import chunk
+from tests.support.house import House, answer, plan_of, stream, token
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"'

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from oxllm.gateway.life import LAME
-from tests.support.house import House, answer, chunk, plan_of, stream, token
+from tests.support.chat_bytes import chunk
+from tests.support.house import House, answer, plan_of, stream, token
 
 
 def test_health_says_draining_with_503() -> None:
