@@ -38,7 +38,7 @@ from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
 from oxllm.core.outcome import GONE, LOST, RULES, Cause, Failure, Kind, Last, Outcome
-from oxllm.core.refusal import refuse
+from oxllm.core.refusal import describe, refuse
 from oxllm.core.reply import NOT_BEGUN, Received, Reply
 from oxllm.core.routing import Candidate, Route, Router, TargetState, Ticket
 
