@@ -8,10 +8,14 @@ follows the last empty line is no event: an event that was cut must not look who
 
 from __future__ import annotations
 
+import re
+
 EVENT_MAX = 1024 * 1024
 """Bytes of the data lines of one event, field names included, and of any one line. Audio in base64 comes in events of
 some 100 KB; beyond this a provider is not talking SSE."""
 
+KIND_MAX = 4096
+"""Bytes of an event by which its kind is known."""
 CR, LF = 13, 10
 _BOM = b"\xef\xbb\xbf"
 
@@ -92,6 +96,16 @@ class Decoder(Lines):
                 self._started = True
                 return events  # the usual case: nothing but whole events of one line
         return self._feed_lines(data)
+
+    def take_line(self, kind: re.Pattern[bytes]) -> bytes:
+        """What there is of the value of a data line that has not ended, if the event has no other and its first
+        KIND_MAX bytes are of this kind; else nothing. It is the caller's then, and so is the rest of the line."""
+        line = self._line
+        if self._data or not line.startswith(b"data:") or kind.match(line, 5, KIND_MAX) is None:
+            return b""
+        value = bytes(line[6 if line.startswith(b"data: ") else 5 :])
+        line.clear()
+        return value
 
     def _feed_lines(self, data: bytes) -> list[bytes]:
         events: list[bytes] = []

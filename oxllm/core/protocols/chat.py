@@ -47,6 +47,7 @@ from oxllm.core.protocols.base import (
     Usage,
     decode_raw,
 )
+from oxllm.core.protocols.large_event import BEARS_CHOICES, LARGE, LargeEvent
 
 CHOICES_MAX = 1024
 """Choices of one answer; the OpenAI API allows 128."""
@@ -98,6 +99,12 @@ class Choice(msgspec.Struct, gc=False):
         raise NotImplementedError
 
 
+class _LargeChoice(Choice, gc=False):
+    def bears(self) -> bool:
+        """What else would be so large."""
+        return True
+
+
 class Event(msgspec.Struct, gc=False):
     """An event of a stream, or a plain answer: what is read of both is the same."""
 
@@ -136,7 +143,7 @@ _decode_usage = msgspec.json.Decoder(_Usage).decode
 class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = ("_aside", "_choices", "_decoder", "_done", "_seen", "_strip_usage", "_wall")
+    __slots__ = ("_aside", "_choices", "_decoder", "_done", "_large", "_seen", "_strip_usage", "_wall")
     _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(_decode_event)
 
     def __init__(self, choices: int, strip_usage: bool, wall: float = 0.0) -> None:
@@ -145,6 +152,8 @@ class StreamReader(Reader):
         self._aside = b""
         """The last event without choices, while there is no content: some vendors say in such a one what has failed."""
         self._decoder = sse.Decoder()
+        self._large: LargeEvent | None = None
+        """The event that is passed on as it comes."""
         self._choices = choices
         self._strip_usage = strip_usage
         self._seen = 0
@@ -161,15 +170,39 @@ class StreamReader(Reader):
         """What a client may have of the events that `data` completes, ready to be sent; nothing behind a break."""
         if self.finished or self.failure is not None:
             return b""
+        if self._large is not None:
+            return self._go_on(self._large, data)
         try:
             events = self._decoder.feed(data)
             if len(events) == 1:
                 return self._read(events[0])
-            return b"".join(map(self._read, events))
+            ready = b"".join(map(self._read, events))
+            return ready + self._begin_large() if self.content and self.pending > LARGE else ready
         except sse.TooLarge as error:
             ready = b"".join(map(self._read, error.events))
         self._stop("an event over 1 MiB")
         return ready
+
+    def _begin_large(self) -> bytes:
+        """An event behind content is larger than what is kept: pass on what there is of it, if it bears choices."""
+        start = self._decoder.take_line(BEARS_CHOICES)
+        if not start:
+            return b""
+        self._large = LargeEvent(start)
+        self.complete = False
+        return b"data: " + start
+
+    def _go_on(self, large: LargeEvent, data: bytes) -> bytes:
+        """More of it."""
+        part, behind = large.feed(data)
+        if behind is None:
+            return part
+        if not large.whole:
+            self._stop("data that is not JSON")
+            return part
+        self._large = None
+        self._take([_LargeChoice(large.index, large.finish_reason)])
+        return part + b"\n\n" + self.feed(behind)
 
     def eof(self) -> Outcome | None:
         """The response has ended: None if the answer is whole, else why it is not."""
@@ -185,10 +218,11 @@ class StreamReader(Reader):
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
         """An event with an error: SDKs raise it with its code."""
-        return b"data: " + error.body() + b"\n\n"
+        end = b"" if self._large is None else b"\n\n"
+        return end + b"data: " + error.body() + b"\n\n"
 
     def _missing(self) -> str:
-        if self.pending:
+        if self.pending or self._large is not None:
             return "the stream was cut inside an event"
         if self.content:
             return "the stream ended without a finish_reason"

@@ -6,11 +6,13 @@ import json
 
 import pytest
 
+from oxllm.core.errors import api_error
 from oxllm.core.outcome import Kind, Outcome
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.base import HELD_MAX, TAIL_MAX, Asked, PlainReader, Usage
 from oxllm.core.protocols.chat import ChatReader, StreamReader
 from oxllm.core.protocols.embeddings import VectorReader
+from oxllm.core.protocols.large_event import LARGE
 from oxllm.core.sse import EVENT_MAX
 
 
@@ -251,6 +253,63 @@ def test_an_end_inside_an_event_is_a_cut_even_if_the_event_is_all_there() -> Non
     reader = StreamReader(1, False)
     reader.feed(sse(TEXT, STOP)[:-1])
     assert reason(reader.eof()) == "the stream was cut inside an event"
+
+
+# Large events.
+
+
+def large(size: int, finish: str | None = None, index: int = 0) -> bytes:
+    """An event with so many bytes of text."""
+    return sse(chunk({"content": "x" * size + '\\"}]'}, finish, index))
+
+
+@pytest.mark.parametrize("step", [1000, 4096, 65_536])
+@pytest.mark.parametrize("finish", [None, "stop"])
+def test_behind_content_an_event_of_any_size_is_passed_as_it_comes(step: int, finish: str | None) -> None:
+    reader = StreamReader(1, False)
+    event, out, most = large(2_000_000, finish), reader.feed(sse(TEXT)), 0
+    stream = event + (b"" if finish else sse(STOP)) + sse(DONE)
+    for at in range(0, len(stream), step):
+        out += reader.feed(stream[at : at + step])
+        most = max(most, reader.pending)
+    assert out == sse(TEXT) + event + (b"" if finish else sse(STOP))
+    assert (reader.complete, reader.finished, reader.failure) == (True, True, None)
+    assert most <= LARGE + step
+    assert reader.content == 3 - (finish is not None)
+
+
+def test_a_large_event_of_another_choice_wants_its_finish_reason() -> None:
+    reader = StreamReader(1, False)
+    stream = sse(TEXT) + large(100_000, index=1) + sse(STOP)
+    for at in range(0, len(stream), 9000):
+        reader.feed(stream[at : at + 9000])
+    assert not reader.complete
+    reader.feed(sse(chunk(finish="stop", index=1)))
+    assert reader.complete
+
+
+def test_before_content_a_large_event_waits_for_its_end() -> None:
+    reader = StreamReader(1, False)
+    event = large(500_000)
+    assert reader.feed(event[:300_000]) == b""
+    assert reader.feed(event[300_000:]) == event
+
+
+@pytest.mark.parametrize("cut", [b"", b"\n", b"\n\n"])
+def test_a_large_event_that_is_cut_is_a_break_behind_which_the_error_can_be_read(cut: bytes) -> None:
+    reader = StreamReader(1, False)
+    reader.feed(sse(TEXT))
+    assert reader.feed(large(200_000)[:100_000]) != b""
+    reader.feed(cut)
+    assert reader.eof() is not None
+    assert reader.interruption(api_error(502, "x"), "").startswith(b"\n\ndata: {")
+
+
+def test_a_large_event_that_is_no_answer_is_kept_to_its_bound() -> None:
+    reader = StreamReader(1, False)
+    reader.feed(sse(TEXT))
+    assert reader.feed(b'data: {"error":{"message":"' + b"x" * 100_000) == b""
+    assert reader.pending > 100_000
 
 
 # Usage.
