@@ -129,3 +129,30 @@ def test_an_id_that_nobody_remembers_moves_no_breaker_and_no_mark(kinds: list[st
         assert all(target.skip is None for one in snapshot.providers for target in one.targets)
         vain = (len(kinds) + 1) // 2 if at < 3 else len(kinds)
         assert [len(keeper.foreign) for keeper in keepers.values()] == [vain * (n < at) for n in range(3)]
+
+
+FOREIGN = [
+    {"code": "invalid_encrypted_content", "message": "The encrypted content gAAA could not be verified."},
+    {"code": "previous_response_not_found", "message": "Previous response with id 'resp_x' not found."},
+    {"code": None, "message": "Item with id 'rs_68' not found. Items are not persisted when `store` is set to false."},
+    {"code": None, "message": "Item 'rs_68' of type 'reasoning' was not found.", "param": "input"},
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(FOREIGN), st.sets(st.sampled_from(NAMES))), min_size=1, max_size=8))
+@settings(max_examples=40)
+def test_what_another_provider_sealed_moves_no_breaker_and_no_mark(asks: list[tuple[dict[str, str], set[str]]]) -> None:
+    """Each request is refused by some of them."""
+    with House(plan()) as house:
+        body = json.dumps({"model": "smart", "input": [{"type": "reasoning", "id": "rs_68"}]}).encode()
+        for error, refusing in asks:
+            refusal = answer(json.dumps({"error": {"type": "invalid_request_error", **error}}).encode(), 400)
+            for name, script in house.providers.items():
+                script.replies = [refusal if name in refusing else answer(json.dumps(response()).encode())]
+            got = settled(house, "POST", "/v1/responses", body)
+            able = [name for name in NAMES if name not in refusing]
+            assert got.headers["x-oxllm-provider"] == (able[0] if able else NAMES[-1])
+            assert got.status == 200 if able else got.json()["error"]["message"] == error["message"]
+        snapshot = house.runtime.generation.router.snapshot(house.loop.time())
+        assert [(one.state, one.failures) for one in snapshot.providers] == [("closed", 0)] * 3
+        assert all(target.skip is None for one in snapshot.providers for target in one.targets)
