@@ -4,8 +4,10 @@ from __future__ import annotations
 
 Headers = list[tuple[bytes, bytes]]
 
-EXPOSED = b"x-request-id, x-upstream-request-id, x-oxllm-provider, x-oxllm-model, x-oxllm-attempts, retry-after"
-ALLOWED = b"authorization, content-type"
+EXPOSED = (
+    b"x-request-id, request-id, x-upstream-request-id, x-oxllm-provider, x-oxllm-model, x-oxllm-attempts, retry-after"
+)
+ALLOWED = b"authorization, x-api-key, content-type"
 """For a page that does not say which headers it would send."""
 MAX_AGE_S = b"600"
 
