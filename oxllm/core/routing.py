@@ -607,11 +607,15 @@ class Router:
         return self._marked(new, target, Skip.COOLING, target.cooldown, now)
 
     def _has_another(self, route: Route, target: TargetState, now: float) -> bool:
-        """Another target of the route takes any number of requests: a half-open one takes only its probe."""
-        return any(
-            c.state is not target and c.state.provider.breaker.closed and self.skip(c.state, now) is None
+        """Other targets of the route take any number of requests, in each protocol in which this one does: a half-open
+        one takes only its probe."""
+        others = {
+            protocol
             for c in route.candidates
-        )
+            if c.state is not target and c.state.provider.breaker.closed and self.skip(c.state, now) is None
+            for protocol in c.plan.protocols
+        }
+        return others.issuperset(target.provider.plan.protocols)
 
     # Looking ahead.
 

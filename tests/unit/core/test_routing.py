@@ -491,6 +491,13 @@ def test_prediction_looks_at_every_virtual_model_that_lists_the_target() -> None
     assert subject.predicted(start(subject, "b/m"), 30.0, 0.0) != ()
 
 
+def test_prediction_never_cools_the_last_target_that_speaks_a_protocol() -> None:
+    providers = (provider("a", protocols=("chat", "messages")), provider("b", protocols=("chat",)))
+    subject = router(virtual("v", *AB), providers=providers)
+    assert subject.predicted(start(subject, "a/m"), 30.0, 0.0) == ()
+    assert subject.predicted(start(subject, "b/m"), 30.0, 0.0) != ()
+
+
 def test_prediction_does_not_lean_on_a_target_that_is_out_half_open_or_itself() -> None:
     for out in ("offline", "half-open", "itself"):
         targets = ("a/m 1", "b/m 1") if out == "itself" else ("b/m 1", "a/m 2")
