@@ -56,6 +56,10 @@ CENSORED = 1 << 35
 """Said of a prompt or an answer that a filter stopped."""
 ACTIVE = 1 << 36
 """Said of a model that is there, but cannot do something."""
+SHUT = 1 << 37
+"""Said of an account next to it."""
+SCHEMA = 1 << 38
+"""It speaks of the request's own make-up: nothing in it marks."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -80,12 +84,13 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         PACE,
         """
-        per minute, per second, per hour, per min, per sec, minute, rpm, tpm, qps, rps, tps, qpm, throttled, throttling,
+        per minute, per second, per hour, per min, per sec, rpm, tpm, qps, rps, tps, qpm, throttled, throttling,
         throttle, throttling exception, rate limit, rate limited, rate limiting, rate limiter, ratelimit, ratelimited,
-        too many requests, request rate, rate exceeded, concurrency, concurrent, slow down, token rate, call rate, max
-        request, burst, parallel requests, simultaneous requests, too fast, too frequent, too frequently, too quickly,
-        too many calls, too many connections, too many concurrent, frequency, requests limit exceeded, rate error, high
-        frequency, too many tokens please wait, hourly
+        too many requests, request rate, rate exceeded, concurrency, concurrent, slow down, token rate, call rate,
+        burst, parallel requests, simultaneous requests, too fast, too frequent, too frequently, too quickly, too many
+        calls, too many connections, too many concurrent, requests limit exceeded, rate error, high frequency, too many
+        tokens please wait, hourly, requests minute, tokens minute, calls minute, requests min, tokens min, tpm, request
+        frequency, call frequency, access frequency, frequency limit, minutes rate, request reached max request
         """,
     ),
     (
@@ -127,10 +132,10 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         MODEL,
         """
-        model, models, deployment, deployments, endpoint, engine, inference profile, foundation model, modelid,
-        checkpoint, adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no deployments, no
-        models loaded, no endpoints found, not found for account, no models, no model loaded, on demand throughput, not
-        a chat model, degraded function, not a chat completions model, for model, with model, by model, on model
+        model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid, checkpoint,
+        adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no deployments, no models loaded,
+        no endpoints found, not found for account, no models, no model loaded, on demand throughput, not a chat model,
+        degraded function, not a chat completions model, for model, with model, by model, on model
         """,
     ),
     (
@@ -149,8 +154,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         ACCOUNT,
         """
-        account, organization, organisation, project, workspace, tenant, user account, team, org, space, access blocked,
-        access terminated, access revoked, access suspended, access disabled
+        account, organization, organisation, project, workspace, tenant, user account, team, org, access blocked, access
+        terminated, access revoked, access suspended, access disabled
         """,
     ),
     (
@@ -297,10 +302,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         not supported, unsupported, not available, unavailable, restricted, prohibited, blocked, not allowed, not
         support, forbidden, denied, not accessible, disabled, not active, deactivated, suspended, banned, terminated,
-        inactive, not authorized, not a member, not found, locked, must be verified, not exist, closed, frozen, not
-        enabled, not verified, expired, deleted, not permitted, not been used, hold, invalid, not have access, no
-        access, access blocked, access terminated, access revoked, access suspended, access disabled, not associated,
-        not offered, not served
+        inactive, not authorized, not a member, locked, must be verified, closed, frozen, not enabled, not verified, not
+        permitted, not have access, no access, access blocked, access terminated, access revoked, access suspended,
+        access disabled, not offered, not served, not associated
         """,
     ),
     (
@@ -382,7 +386,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy, budget
         tokens, thinking budget, token budget, service account key, unsupported image, unsupported mime, unable to
-        process input image, unsupported file, unsupported format, unsupported image format
+        process input image, unsupported file, unsupported format, unsupported image format, country code, region code,
+        location field, country parameter, location parameter, user location country, country field
         """,
     ),
     (
@@ -403,6 +408,18 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         ACTIVE,
         """
         not support, only support, supports only, not currently support, not yet support
+        """,
+    ),
+    (
+        SHUT,
+        """
+        not found, not exist, invalid, expired, deleted, not associated, not been used, on hold, unknown
+        """,
+    ),
+    (
+        SCHEMA,
+        """
+        field, property, argument, schema, parameter, attribute, string, integer, array, enum, json
         """,
     ),
 )

@@ -22,7 +22,7 @@ from oxllm.core.rules import RULES, Effect, Kind
 SHORT_S = hints.HINT_MAX
 """A hint up to this long makes a quota a pace: time cures it."""
 
-CODED = ~Topic.NAMED
+CODED = ~(Topic.NAMED | Topic.SCHEMA)
 ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING
 UNDER: dict[int, int] = {
     400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
@@ -183,7 +183,7 @@ class Facts:
             coded &= HARMLESS
         self.topics = _leading(map(_of_word, error.codes), coded) or _leading(map(_of_word, error.types), coded)
         self.by_code = bool(self.topics)
-        self.topics = self.topics or _leading(of_message(self.text), self._may_say()) or _of_vendor(error, coded)
+        self.topics = self.topics or self._said(self._may_say()) or _of_vendor(error, coded)
 
     @property
     def own_words(self) -> str:
@@ -214,6 +214,16 @@ class Facts:
             ]
         hint = hints.prose(self.own_words) if self._hint else None
         return found + ([tuple(hint.lower().split())] if hint else [])
+
+    def _said(self, admitted: int) -> int:
+        """The topics of the first sentence that is about anything that counts. One that speaks of how the request is
+        made up ("property account has unknown type") marks nothing under a status that blames the request."""
+        blamed = admitted & HARMLESS if self.status in (400, 409, 422) else admitted
+        for topics in of_message(self.text):
+            counts = topics & (blamed if topics & Topic.SCHEMA else admitted)
+            if counts:
+                return counts
+        return Topic.NONE
 
     def _may_say(self) -> int:
         """What a sentence of this error may be about."""

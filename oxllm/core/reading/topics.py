@@ -32,6 +32,8 @@ class Topic:
     """This model cannot run now."""
     NAMED = 2048
     """It speaks of one model."""
+    SCHEMA = 4096
+    """It speaks of how the request is made up."""
 
 
 HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN
@@ -279,13 +281,15 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
 def _key(marks: list[int], every: int, code: bool) -> bool:
     if code and _near(marks, every, lex.MODEL, lex.ABSENT, 3):
         return False
+    if every & lex.FEATURE and not code:  # of a tool's server, or of a file
+        return False
     return _near(marks, every, lex.KEY, lex.BAD, 6) or (code and bool(every & lex.KEY))
 
 
 def _barred(marks: list[int], every: int, code: bool) -> bool:
     if _near(marks, every, lex.ONE_MODEL, lex.ABSENT, 6):
         return False
-    return _near(marks, every, lex.REGION | lex.ACCOUNT, lex.BARRED, 6)
+    return _near(marks, every, lex.REGION | lex.ACCOUNT, lex.BARRED, 6) or _near(marks, every, lex.ACCOUNT, lex.SHUT, 2)
 
 
 def _model(marks: list[int], every: int, code: bool) -> bool:
@@ -298,6 +302,10 @@ def _loading(marks: list[int], every: int, code: bool) -> bool:
 
 def _down(marks: list[int], every: int, code: bool) -> bool:
     return _near(marks, every, lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT, 8)
+
+
+def _schema(marks: list[int], every: int, code: bool) -> bool:
+    return bool(every & lex.SCHEMA) and not code
 
 
 def _named(marks: list[int], every: int, code: bool) -> bool:
@@ -317,6 +325,7 @@ RULES: Iterable[tuple[int, Rule]] = (
     (Topic.LOADING, _loading),
     (Topic.DOWN, _down),
     (Topic.NAMED, _named),
+    (Topic.SCHEMA, _schema),
 )
 
 
@@ -324,7 +333,7 @@ GROUNDS: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
     Topic.QUOTA: (lex.OWING, ((lex.MONEY | lex.QUOTA, lex.GONE), (lex.MONEY, lex.NEEDED))),
     Topic.RATE: (lex.PACE, ()),
     Topic.KEY: (0, ((lex.KEY, lex.BAD),)),
-    Topic.BARRED: (0, ((lex.REGION | lex.ACCOUNT, lex.BARRED),)),
+    Topic.BARRED: (0, ((lex.REGION | lex.ACCOUNT, lex.BARRED | lex.SHUT),)),
     Topic.MODEL: (0, ((lex.MODEL, lex.ABSENT), (lex.MODEL, lex.WEAK))),
     Topic.LOADING: (0, ((lex.MODEL, lex.LOADING),)),
     Topic.DOWN: (0, ((lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT),)),

@@ -291,6 +291,22 @@ def test_a_type_in_a_header_is_read_too(value: bytes, status: int, kind: Kind) -
     assert found.code == value.partition(b":")[0].decode()
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("The engine is currently overloaded, please try again later", Kind.SERVER_ERROR),
+        ("The server is overloaded", Kind.SERVER_ERROR),
+        ("No instances available", Kind.SERVER_ERROR),
+        ("server busy, please try again.  maximum pending requests exceeded", Kind.SERVER_ERROR),
+        ("The model is overloaded", Kind.LOADING),
+        ("This model is currently experiencing high demand.", Kind.LOADING),
+        ("model requires more system memory (2.7 GiB) than is available (2.3 GiB)", Kind.LOADING),
+    ],
+)
+def test_a_5xx_is_the_models_only_if_it_names_it(words: str, kind: Kind) -> None:
+    assert classify(503, [], error(message=words), NOW).kind is kind
+
+
 def test_only_500_and_502_may_be_tried_again_at_the_same_target() -> None:
     again = [status for status in range(100, 600) if classify(status, [], b"", NOW).same_target]
     assert again == [500, 502]
