@@ -29,8 +29,10 @@ from oxllm.core.error_reader import ErrorReader, MisplacedReader
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
 from oxllm.core.outcome import Failure, Kind, Outcome
-from oxllm.core.protocols.base import NOTHING_READ, Asked, Endpoint, Protocol, Reader, content_type
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import NOTHING_READ, Endpoint, Protocol, Reader, content_type
 from oxllm.core.routing import Candidate, Ticket
+from oxllm.core.shape import Value
 from oxllm.core.sse import EVENT_MAX
 from oxllm.core.stats import Histogram
 
@@ -86,7 +88,7 @@ TABLE: Table[Phase, AttemptEvent] = {
 """Every move there is."""
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(Value, frozen=True):
     """What the core needs to know of a client's request."""
 
     protocol: Protocol

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Raw
 
 from oxllm.core import echo
+from oxllm.core.body_shapes import decode_metadata, decode_stream_options
 from oxllm.core.nesting import ends_in_escape, first_at, levels
 
 DEPTH_MAX = 500
@@ -48,19 +49,9 @@ class BadBody(ValueError):
         self.param = param
 
 
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-class _Metadata(msgspec.Struct):
-    user_id: str | None = None
-
-
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_integer = msgspec.json.Decoder(int).decode
-_decode_stream_options = msgspec.json.Decoder(_StreamOptions).decode
-_decode_metadata = msgspec.json.Decoder(_Metadata).decode
 _encode = msgspec.json.Encoder().encode
 
 _TRUE, _FALSE, _NULL = Raw(b"true"), Raw(b"false"), Raw(b"null")
@@ -119,7 +110,7 @@ class RequestBody:
         named = _read_or_none(_decode_string, key)
         if named:
             return named
-        found = _read_or_none(_decode_metadata, metadata)
+        found = _read_or_none(decode_metadata, metadata)
         return found.user_id if found is not None else None
 
     def count(self, name: str) -> int:
@@ -139,7 +130,7 @@ class RequestBody:
         if raw is None:
             return False
         try:
-            return _decode_stream_options(raw).include_usage is True
+            return decode_stream_options(raw).include_usage is True
         except msgspec.ValidationError:
             pass
         wrong = "`stream_options` must be an object whose `include_usage` is true or false"

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from oxllm.core.attempt import Attempt
 from oxllm.core.cooldown import Skip
 from oxllm.core.outcome import RULES, Cause, Kind, Last, Outcome
 from oxllm.core.protocols.base import Usage
 from oxllm.core.refusal import Tried, describe
 from oxllm.core.routing import SAYS_NOTHING, Candidate, Change, Route, Router, TargetState, Ticket
-
-
-class Step(msgspec.Struct, frozen=True, gc=False):
-    """What became of one attempt, for `explain`. Times are seconds since the request's start."""
-
-    number: int
-    target: str
-    started: float
-    ended: float
-    content: float | None
-    result: str
-    session: bool = False
-    """Its target was preferred to others for the sake of the session."""
+from oxllm.core.step import Step
 
 
 class Books:

@@ -29,6 +29,7 @@ from math import inf
 from oxllm import plan
 from oxllm.core import machine
 from oxllm.core.machine import Table, move
+from oxllm.core.native import mypyc_attr
 
 JITTER = 0.1
 """Share of a cool-off by which it may be shorter or longer."""
@@ -91,6 +92,7 @@ TABLE: Table[State, Event] = {
 """Every transition there is."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Breaker:
     """The breaker of one provider. Times are the caller's monotonic seconds."""
 

@@ -7,27 +7,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from oxllm.core.hints import Headers
+from oxllm.core.shape import Leaf
 
 if TYPE_CHECKING:
     from oxllm.core.attempt import Attempt
 
 
-class Try(msgspec.Struct, frozen=True, gc=False):
+class Try(Leaf, frozen=True, gc=False):
     """Send the request to the attempt's target."""
 
     attempt: Attempt
 
 
-class Cancel(msgspec.Struct, frozen=True, gc=False):
+class Cancel(Leaf, frozen=True, gc=False):
     """Stop reading the attempt's response and give its connection up. Nothing to do if it has ended."""
 
     attempt: Attempt
 
 
-class Begin(msgspec.Struct, frozen=True, gc=False):
+class Begin(Leaf, frozen=True, gc=False):
     """Send the response head; a body of `length` bytes follows, or of unknown length when None."""
 
     status: int
@@ -35,17 +34,17 @@ class Begin(msgspec.Struct, frozen=True, gc=False):
     length: int | None = None
 
 
-class Write(msgspec.Struct, frozen=True, gc=False):
+class Write(Leaf, frozen=True, gc=False):
     """Send a part of the body."""
 
     data: bytes
 
 
-class End(msgspec.Struct, frozen=True, gc=False):
+class End(Leaf, frozen=True, gc=False):
     """The body is whole: end the response as the framing wants it."""
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class Answer(Leaf, frozen=True, gc=False):
     """Send a whole response."""
 
     status: int
@@ -53,7 +52,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
-class Break(msgspec.Struct, frozen=True, gc=False):
+class Break(Leaf, frozen=True, gc=False):
     """Send `tail`, then close the connection without the end of the framing: the body is not whole."""
 
     tail: bytes = b""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Outcome, in_band
-from oxllm.core.protocols.base import Asked, Protocol, Reader
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import Protocol, Reader
 
 ERROR_BODY_MAX = 256 * 1024
 """Bytes of an error body that are kept; the same bound as for an answer that is kept until it is whole."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import msgspec
 
+from oxllm.core.shape import Value
+
 OWNER_UNAVAILABLE = "owner_unavailable"
 """The code for an answer that only one provider has, which cannot be asked now."""
 
 
-class ApiError(msgspec.Struct, frozen=True):
+class ApiError(Value, frozen=True):
     """An answer that the gateway makes itself: HTTP status and the four fields of the error object."""
 
     status: int

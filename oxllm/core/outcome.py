@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-import msgspec
-
 from oxllm.core import reading
 from oxllm.core.hints import Headers
 from oxllm.core.rules import RULES as RULES  # noqa: PLC0414  exported: callers get the table from here
@@ -19,9 +17,10 @@ from oxllm.core.rules import Effect as Effect  # noqa: PLC0414
 from oxllm.core.rules import Kind as Kind  # noqa: PLC0414
 from oxllm.core.rules import Last as Last  # noqa: PLC0414
 from oxllm.core.rules import Rule
+from oxllm.core.shape import Value
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(Value, frozen=True):
     """How one attempt ended, ready to be acted upon and to be shown."""
 
     kind: Kind

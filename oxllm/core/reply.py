@@ -10,8 +10,6 @@ What the response is to be, the exchange decides; how that looks on the wire, th
 
 from __future__ import annotations
 
-import msgspec
-
 from oxllm.core import headers, machine
 from oxllm.core.attempt import Attempt, Facts
 from oxllm.core.effects import END_OF_BODY, Answer, Begin, Break, Effect, Write
@@ -21,6 +19,7 @@ from oxllm.core.machine import Table, move
 from oxllm.core.outcome import Outcome
 from oxllm.core.protocols.base import Reader
 from oxllm.core.refusal import describe
+from oxllm.core.shape import Value
 
 
 class ReplyState(machine.State):
@@ -57,7 +56,7 @@ TABLE: Table[ReplyState, ReplyEvent] = {
 """Every move there is."""
 
 
-class Received(msgspec.Struct, frozen=True):
+class Received(Value, frozen=True):
     """A provider's refusal that may go to the client as it is."""
 
     status: int

@@ -22,16 +22,16 @@ from itertools import groupby
 from math import inf
 from operator import attrgetter
 
-import msgspec
-
 from oxllm import plan as plans
 from oxllm.core.affinity import score, target_number
 from oxllm.core.breaker import Breaker, State
 from oxllm.core.cooldown import Cooldown
 from oxllm.core.cooldown import Skip as Skip  # noqa: PLC0414  exported: callers get reasons from here
 from oxllm.core.names import Names
+from oxllm.core.native import mypyc_attr
 from oxllm.core.outcome import RULES, Effect, Kind, Outcome
 from oxllm.core.owners import Owner
+from oxllm.core.shape import Value
 from oxllm.core.stats import (
     Counters,
     ProviderSnapshot,
@@ -60,7 +60,7 @@ SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kin
 """Ends of our own making: the provider did not get to answer."""
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(Value, frozen=True):
     """Something the log should tell: a breaker moved, or a mark was set."""
 
     provider: str
@@ -248,6 +248,7 @@ Recovery = tuple[float | None, list[tuple[Candidate, Skip | None, float | None]]
 ENDED = -1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Router:
     """All routes of a configuration, in one class, since choosing, beginning and ending look at the same states.
 

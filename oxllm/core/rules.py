@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-import msgspec
+from oxllm.core.shape import Value
 
 
 class Kind(Enum):
@@ -91,7 +91,7 @@ class Last(Enum):
     AS_RECEIVED = "the provider's own answer"
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(Value, frozen=True):
     """One row: what follows from a Kind."""
 
     failover: bool

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import frexp, inf
 
-import msgspec
-
 from oxllm.core.outcome import Cause
+from oxllm.core.shape import Value
 
 HISTOGRAM_FIRST = 2.0**-10
 """Seconds: upper bound of the lowest bucket, about 1 ms."""
@@ -48,7 +47,7 @@ class Histogram:
         return Distribution(tuple(self.counts), self.sum)
 
 
-class Distribution(msgspec.Struct, frozen=True):
+class Distribution(Value, frozen=True):
     """What a Histogram held at one moment."""
 
     counts: tuple[int, ...] = (0,) * HISTOGRAM_BUCKETS
@@ -134,14 +133,14 @@ class Counters:
         )
 
 
-class Totals(msgspec.Struct, frozen=True):
+class Totals(Value, frozen=True):
     """What Counters held at one moment, or the sum of several."""
 
     attempts: int = 0
     retries: int = 0
     successes: int = 0
     lost: int = 0
-    failures: dict[Cause, int] = {}
+    failures: dict[Cause, int] = {}  # noqa: RUF012  msgspec copies it
     """Every cause, also those that never were."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -200,7 +199,7 @@ class RequestCounters:
         )
 
 
-class RequestTotals(msgspec.Struct, frozen=True):
+class RequestTotals(Value, frozen=True):
     """What RequestCounters held at one moment."""
 
     requests: int
@@ -211,7 +210,7 @@ class RequestTotals(msgspec.Struct, frozen=True):
     gap: Distribution
 
 
-class TargetSnapshot(msgspec.Struct, frozen=True):
+class TargetSnapshot(Value, frozen=True):
     """One target at one moment."""
 
     model: str
@@ -222,7 +221,7 @@ class TargetSnapshot(msgspec.Struct, frozen=True):
     totals: Totals
 
 
-class ProviderSnapshot(msgspec.Struct, frozen=True):
+class ProviderSnapshot(Value, frozen=True):
     """One provider at one moment."""
 
     name: str
@@ -242,7 +241,7 @@ class ProviderSnapshot(msgspec.Struct, frozen=True):
     protocols: tuple[str, ...] = ()
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class Snapshot(Value, frozen=True):
     """Everything that the router knows, at one moment."""
 
     providers: tuple[ProviderSnapshot, ...]

@@ -24,7 +24,8 @@ from oxllm.core.exchange import Exchange, Stage
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Failure
 from oxllm.core.protocols import chat
-from oxllm.core.protocols.base import Asked, Protocol
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import Protocol
 from oxllm.core.routing import Router
 
 EVENT_STREAM: Headers = [(b"content-type", b"text/event-stream")]

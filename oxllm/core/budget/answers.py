@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from oxllm.core.native import mypyc_attr
+
 HELD_LIMIT = 2 * 1024 * 1024
 """Bytes of answers that all streams, held answers and slow clients share."""
 HELD_FREE = 1024
@@ -13,6 +15,7 @@ HELD_TURN = 1024 * 1024 + 2 * HELD_READ
 """
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class HeldHolder:
     """Whoever holds a part of an answer; what a subclass does not override, it is never asked for."""
 
@@ -32,6 +35,7 @@ class HeldHolder:
         """Read on."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class HeldBudget:
     """The bound on what is held of answers: partial events, hold-back, whole answers being checked, unsent output.
 

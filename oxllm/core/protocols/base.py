@@ -15,8 +15,11 @@ import msgspec
 from oxllm.core.body import RequestBody, invalid_utf8
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
+from oxllm.core.native import mypyc_attr
 from oxllm.core.nesting import Closing
 from oxllm.core.outcome import SUCCESS, Kind, Outcome, classify
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.shape import Value
 
 HELD_MAX = 256 * 1024
 """Bytes of a plain answer that are held until it is whole."""
@@ -32,7 +35,7 @@ SPACE = b" \t\r\n"
 decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(Value, frozen=True):
     """Tokens, as the provider counted them."""
 
     prompt_tokens: int = 0
@@ -48,7 +51,7 @@ ANSWER_ID = "{id}"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:=~+-]{0,511}")
 
 
-class Endpoint(msgspec.Struct, frozen=True):
+class Endpoint(Value, frozen=True):
     """A path that is proxied."""
 
     method: str
@@ -69,20 +72,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         return Endpoint(self.method, self.path.replace(ANSWER_ID, answer), answer)
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """What a protocol reads of a request's body."""
-
-    stream: bool = False
-    choices: int = 1
-    """How many an answer must have, at least 1."""
-    wants_usage: bool = False
-    """The client itself asked for usage in its stream."""
-    session: str | None = None
-    """What the client calls the conversation that this belongs to."""
-    previous: str | None = None
-    """The id of an earlier answer that this one continues."""
-
-
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Reader:
     """One response body being read: a stream or a plain answer.
 
@@ -152,6 +142,7 @@ NOTHING_READ = Reader()
 """Reads for an attempt that has no response yet."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PlainReader(Reader):
     """Holds and checks an answer that is no stream: one JSON object.
 
@@ -308,6 +299,7 @@ def content_type(headers: Headers) -> bytes:
     return b""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Protocol:
     """One API. Each has one value, `PROTOCOL` in its file."""
 

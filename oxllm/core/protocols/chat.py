@@ -33,20 +33,11 @@ from oxllm.core import sse
 from oxllm.core.body import RequestBody
 from oxllm.core.errors import ApiError
 from oxllm.core.hints import Headers
+from oxllm.core.native import mypyc_attr
 from oxllm.core.outcome import Kind, Outcome, in_band
-from oxllm.core.protocols.base import (
-    EMPTY,
-    NOT_JSON,
-    NOTHING,
-    Asked,
-    Count,
-    Endpoint,
-    PlainReader,
-    Protocol,
-    Reader,
-    Usage,
-    decode_raw,
-)
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import EMPTY, NOT_JSON, Endpoint, PlainReader, Protocol, Reader, Usage, decode_raw
+from oxllm.core.protocols.chat_shapes import Choice, Event, LargeChoice, decode_event, decode_loose, decode_usage
 from oxllm.core.protocols.large_event import BEARS_CHOICES, LARGE, LargeEvent
 
 CHOICES_MAX = 1024
@@ -58,93 +49,12 @@ ASIDE_MAX = 1024
 DONE_EVENT = b"data: [DONE]\n\n"
 
 
-class _PromptDetails(msgspec.Struct, gc=False):
-    cached_tokens: Count | None = None
-
-
-class _CompletionDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: Count | None = None
-
-
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: Count = 0
-    completion_tokens: Count = 0
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-
-class _Delta(msgspec.Struct, gc=False):
-    """Every field here bears content when it is not empty; `role` and what else there is does not."""
-
-    content: Raw = NOTHING
-    reasoning: Raw = NOTHING  # OpenRouter, Groq, Ollama, vLLM
-    reasoning_content: Raw = NOTHING  # DeepSeek, older vLLM, SGLang
-    reasoning_details: Raw = NOTHING  # OpenRouter
-    thinking_blocks: Raw = NOTHING  # LiteLLM
-    refusal: Raw = NOTHING
-    tool_calls: Raw = NOTHING
-    function_call: Raw = NOTHING  # before tools
-    audio: Raw = NOTHING
-    images: Raw = NOTHING  # OpenRouter
-
-
-class Choice(msgspec.Struct, gc=False):
-    """What is read of one, in each API that has them."""
-
-    index: int | None = None
-    finish_reason: str | None = None
-
-    def bears(self) -> bool:
-        """Whether there is content in it."""
-        raise NotImplementedError
-
-
-class _LargeChoice(Choice, gc=False):
-    def bears(self) -> bool:
-        """What else would be so large."""
-        return True
-
-
-class Event(msgspec.Struct, gc=False):
-    """An event of a stream, or a plain answer: what is read of both is the same."""
-
-    choices: Sequence[Choice] | None = None
-    error: Raw = NOTHING
-    usage: Raw = NOTHING
-
-
-class _Choice(Choice, gc=False):
-    delta: _Delta | None = None
-
-    def bears(self) -> bool:
-        """Text, reasoning, a refusal, a tool, audio, images."""
-        delta = self.delta
-        return delta is not None and (
-            delta.content not in EMPTY or any(raw not in EMPTY for raw in msgspec.structs.astuple(delta))
-        )
-
-
-class _Event(Event, gc=False):
-    choices: list[_Choice] | None = None
-
-
-class _LooseEvent(msgspec.Struct, gc=False):
-    """An event whose choices could not be read."""
-
-    choices: Raw = NOTHING
-    error: Raw = NOTHING
-
-
-_decode_event = msgspec.json.Decoder(_Event).decode
-_decode_loose = msgspec.json.Decoder(_LooseEvent).decode
-_decode_usage = msgspec.json.Decoder(_Usage).decode
-
-
+@mypyc_attr(allow_interpreted_subclasses=True)
 class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
     __slots__ = ("_aside", "_choices", "_decoder", "_done", "_large", "_seen", "_strip_usage", "_wall")
-    _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(_decode_event)
+    _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(decode_event)
 
     def __init__(self, choices: int, strip_usage: bool, wall: float = 0.0) -> None:
         super().__init__()
@@ -201,7 +111,7 @@ class StreamReader(Reader):
             self._stop("data that is not JSON")
             return part
         self._large = None
-        self._take([_LargeChoice(large.index, large.finish_reason)])
+        self._take([LargeChoice(large.index, large.finish_reason)])
         return part + b"\n\n" + self.feed(behind)
 
     def eof(self) -> Outcome | None:
@@ -292,7 +202,7 @@ class StreamReader(Reader):
         try:
             payload.decode()
             decode_raw(payload)
-            event = _decode_loose(payload)
+            event = decode_loose(payload)
         except msgspec.ValidationError:  # JSON, but no object
             self.dropped += 1
             return b""
@@ -329,7 +239,7 @@ def read_usage(raw: Raw) -> Usage | None:
     if raw in EMPTY:
         return None
     try:
-        usage = _decode_usage(raw)
+        usage = decode_usage(raw)
     except msgspec.ValidationError:
         return None
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
@@ -341,12 +251,13 @@ def read_usage(raw: Raw) -> Usage | None:
     )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ChatReader(PlainReader):
     """Reads an answer that is no stream."""
 
     __slots__ = ()
     START = re.compile(rb'"choices"\s*:\s*\[\s*\{')
-    _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(_decode_event)
+    _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(decode_event)
 
     def check(self, body: bytes) -> Outcome | None:
         """Choices without an error."""

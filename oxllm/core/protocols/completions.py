@@ -11,8 +11,10 @@ from msgspec import Raw
 from oxllm.core.body import RequestBody
 from oxllm.core.hints import Headers
 from oxllm.core.nesting import count_outside
-from oxllm.core.protocols.base import EMPTY, NOTHING, SPACE, Asked, Endpoint, Protocol, Reader
-from oxllm.core.protocols.chat import ChatReader, Choice, Event, StreamReader
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import EMPTY, NOTHING, SPACE, Endpoint, Protocol, Reader
+from oxllm.core.protocols.chat import ChatReader, StreamReader
+from oxllm.core.protocols.chat_shapes import Choice, Event
 
 
 class _Choice(Choice, gc=False):

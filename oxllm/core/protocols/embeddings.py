@@ -9,7 +9,8 @@ from msgspec import Raw
 
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Outcome, in_band
-from oxllm.core.protocols.base import EMPTY, NOTHING, Asked, Endpoint, PlainReader, Protocol, Reader
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import EMPTY, NOTHING, Endpoint, PlainReader, Protocol, Reader
 from oxllm.core.protocols.chat import read_usage
 
 

@@ -20,7 +20,8 @@ from msgspec import Raw
 
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Kind, Outcome, in_band
-from oxllm.core.protocols.base import EMPTY, Asked, Endpoint, PlainReader, Protocol, Reader, check_coding, decode_raw
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import EMPTY, Endpoint, PlainReader, Protocol, Reader, check_coding, decode_raw
 from oxllm.core.protocols.chat import read_usage
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode

@@ -47,18 +47,8 @@ from oxllm.core.hints import Headers
 from oxllm.core.named_events import END, LARGE, Event, NamedDecoder
 from oxllm.core.nesting import Closing
 from oxllm.core.outcome import Kind, Outcome, in_band
-from oxllm.core.protocols.base import (
-    EMPTY,
-    NOT_JSON,
-    NOTHING,
-    Asked,
-    Count,
-    Endpoint,
-    PlainReader,
-    Protocol,
-    Reader,
-    Usage,
-)
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import EMPTY, NOT_JSON, NOTHING, Count, Endpoint, PlainReader, Protocol, Reader, Usage
 
 BLOCKS_MAX = 4096
 """Blocks of one message. Agents that use server tools get some hundred; each costs a bit."""

@@ -42,12 +42,12 @@ from oxllm.core.errors import OWNER_UNAVAILABLE, ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.named_events import END, LARGE, NamedDecoder
 from oxllm.core.outcome import Kind, Outcome, in_band
+from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import (
     ANSWER_ID,
     EMPTY,
     NOT_JSON,
     NOTHING,
-    Asked,
     Count,
     Endpoint,
     PlainReader,

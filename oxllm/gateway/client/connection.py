@@ -78,6 +78,7 @@ class ClientConnection:
         "timer",
         "transport",
     )
+    __deletable__ = ("timer",)
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from oxllm.core.books import Step
 from oxllm.core.cooldown import Skip
+from oxllm.core.step import Step
 
 RING = 256
 """Requests that `explain` can still tell of."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from oxllm.core.books import Step
 from oxllm.core.cooldown import Skip
+from oxllm.core.step import Step
 from oxllm.gateway.observe.records import Record
 from oxllm.words import printable, seconds
 

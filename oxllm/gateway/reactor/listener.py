@@ -12,7 +12,7 @@ from oxllm.gateway.reactor.stream import Stream
 from oxllm.gateway.reactor.watched import Watched
 from oxllm.gateway.transport import Peer
 
-AGAIN_S: Final = 1.0
+AGAIN_S = 1.0
 """Seconds without accepting after the system had no room for a connection; asyncio's number."""
 
 SHORTAGES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))

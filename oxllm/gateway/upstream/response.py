@@ -57,7 +57,10 @@ class _Message:
         self.ended = False
         self.extra = False
 
-    on_status = on_chunk_header = on_chunk_complete = None  # httptools looks for each, and a miss takes longer
+    # httptools looks for each of these, and a miss takes longer.
+    on_status = None
+    on_chunk_header = None
+    on_chunk_complete = None
 
     def on_message_begin(self) -> None:
         self.extra = self.ended

@@ -316,12 +316,13 @@ class TlsTransport:
     def _read_some(self) -> bool:
         """One buffer full. Whether there may be more."""
         plain = memoryview(self._upper.get_buffer(-1))
+        read: Any = self._tls.read  # into a buffer it says how much, which its stub does not know
         got = 0
         ended = False
         broken: Broken | None = None
         try:
             while (self._incoming.pending or self._tls.pending()) and got < len(plain) and not ended:
-                count: int = self._tls.read(RECORD, plain[got:])  # type: ignore[assignment]
+                count: int = read(RECORD, plain[got:])
                 ended = count == 0
                 got += count
         except ssl.SSLWantReadError:

@@ -16,7 +16,7 @@ from oxllm.core.body import RequestBody
 from oxllm.core.error_reader import ErrorReader
 from oxllm.core.outcome import RULES, Effect, Kind, Outcome, classify, in_band
 from oxllm.core.protocols import chat
-from oxllm.core.protocols.base import Asked
+from oxllm.core.protocols.asked import Asked
 from oxllm.core.reading.shapes import BODY_MAX, completed
 from tests.support.corpus import Case, cases
 

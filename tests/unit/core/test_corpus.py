@@ -8,7 +8,8 @@ import pytest
 from oxllm.core.error_reader import ErrorReader
 from oxllm.core.outcome import RULES, Kind, Last, Outcome, classify, in_band
 from oxllm.core.protocols import chat, completions, embeddings, messages, responses
-from oxllm.core.protocols.base import Asked, Protocol
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import Protocol
 from tests.support.corpus import Case, cases, fields, filled
 
 NOW = 1_700_000_000.0

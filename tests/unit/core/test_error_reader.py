@@ -7,7 +7,7 @@ import pytest
 from oxllm.core.error_reader import ERROR_BODY_MAX, MisplacedReader
 from oxllm.core.outcome import Kind
 from oxllm.core.protocols import chat
-from oxllm.core.protocols.base import Asked
+from oxllm.core.protocols.asked import Asked
 
 NOW = 1_700_000_000.0
 TOO_LONG = b'{"error":{"code":400,"message":"the request exceeds the available context size","type":"x"}}'

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from oxllm.core.body import RequestBody
-from oxllm.core.protocols.base import Asked, Usage
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.completions import PROTOCOL, TextReader, TextStreamReader
 
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from oxllm.core.outcome import Kind
-from oxllm.core.protocols.base import HELD_MAX, Asked, Usage
+from oxllm.core.protocols.asked import Asked
+from oxllm.core.protocols.base import HELD_MAX, Usage
 from oxllm.core.protocols.json import PROTOCOL, JsonReader, RelayReader
 
 JSON = [(b"content-type", b"application/json")]

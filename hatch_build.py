@@ -1,0 +1,132 @@
+"""Compiles the hot half of oxllm by mypyc where that is wanted. The same files run without it, and do the same.
+
+    OXLLM_COMPILE=1 pip install .             compiled if mypyc and a C compiler are there, else pure Python
+    OXLLM_COMPILE=required python -m build    compiled, or no wheel (the release)
+    python hatch_build.py SOURCE TREE         a copy of it in TREE, compiled in place (tox -e py311-compiled)
+
+Modules of one group call each other without the interpreter between them, so the core and what stands between it and
+the sockets are one. Left out is what does not gain (the operator's side), what asyncio's classes are bases of, and what
+msgspec decodes into (`oxllm/core/shape.py` says why).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+PLACES = (
+    "core",
+    "core/protocols",
+    "gateway",
+    "gateway/client",
+    "gateway/observe",
+    "gateway/reactor",
+    "gateway/upstream",
+)
+LEFT_OUT = {
+    "core": {"body_shapes", "names", "native", "networks", "owners", "shape", "step"},
+    "core/protocols": {
+        "asked",
+        "chat_shapes",
+        "completions",
+        "embeddings",
+        "json",
+        "messages",
+        "registry",
+        "responses",
+    },
+    "gateway/client": {"hangup"},
+    "gateway/upstream": {"dial", "failure", "proxy", "resolver"},
+}
+"""Of these places all is compiled but what is here, and packages' own files."""
+CHOSEN = {
+    "gateway": {"relay", "runtime", "service", "wheel"},
+    "gateway/observe": {"journal", "log"},
+    "gateway/reactor": {"listener", "reactor", "stream", "watched"},
+}
+"""Of these only what is here."""
+NEEDED = ["mypy[mypyc]>=1.18", "setuptools>=68"]
+
+
+def modules(root: Path) -> list[str]:
+    """The files that are compiled, relative to `root`."""
+    found = []
+    for place in PLACES:
+        for file in sorted((root / "oxllm" / place).glob("*.py")):
+            name = file.stem
+            chosen = name in CHOSEN[place] if place in CHOSEN else name not in LEFT_OUT.get(place, set())
+            if chosen and not name.startswith("__"):
+                found.append(file.relative_to(root).as_posix())
+    return found
+
+
+def compile_in(root: Path) -> list[Path]:
+    """Compile in place; what was made. Raises whatever mypyc, setuptools and the C compiler do."""
+    from mypyc.build import mypycify
+    from setuptools import Distribution
+    from setuptools.command.build_ext import build_ext
+
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        chosen = modules(root)
+        extensions = mypycify(
+            chosen, only_compile_paths=chosen, opt_level="2", debug_level="0", multi_file=True, group_name="oxllm"
+        )
+        command = build_ext(Distribution({"name": "oxllm", "ext_modules": extensions}))
+        command.inplace, command.build_temp = False, "build/temp"
+        command.build_lib, command.parallel = ".", os.cpu_count()
+        command.ensure_finalized()
+        command.run()
+    finally:
+        os.chdir(before)
+    return [*root.glob("*.so"), *(root / "oxllm").rglob("*.so")]
+
+
+def copy(source: Path, tree: Path) -> None:
+    """The repository, without what was built or installed in it."""
+    shutil.rmtree(tree, ignore_errors=True)
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.so")
+    shutil.copytree(source, tree, ignore=ignored)
+
+
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+except ImportError:  # a copy is made without hatchling
+    pass
+else:
+
+    class Compiled(BuildHookInterface):  # type: ignore[type-arg]
+        """Puts the compiled modules into the wheel, beside the files that they were made of."""
+
+        PLUGIN_NAME = "custom"
+
+        def dependencies(self) -> list[str]:
+            """What the build needs beside hatchling."""
+            return NEEDED if os.environ.get("OXLLM_COMPILE") else []
+
+        def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+            """Before the wheel is made."""
+            wanted = os.environ.get("OXLLM_COMPILE")
+            if not wanted or version == "editable":
+                return
+            tree = Path(tempfile.mkdtemp(prefix="oxllm-build-")) / "tree"
+            try:
+                copy(Path(self.root), tree)
+                made = compile_in(tree)
+            except (Exception, SystemExit) as error:
+                if wanted == "required":
+                    raise
+                self.app.display_warning(f"not compiled, so this is pure Python: {error}")
+                return
+            build_data["pure_python"], build_data["infer_tag"] = False, True
+            build_data["force_include"].update({str(file): file.relative_to(tree).as_posix() for file in made})
+
+
+if __name__ == "__main__":
+    copy(Path(sys.argv[1]), Path(sys.argv[2]))
+    print(*compile_in(Path(sys.argv[2])), sep="\n")

@@ -1,0 +1,23 @@
+"""What is read of the members of a request that are objects."""
+
+from __future__ import annotations
+
+import msgspec
+
+from oxllm.core.shape import Shape
+
+
+class StreamOptions(Shape, gc=False):
+    """`stream_options` of chat and completions."""
+
+    include_usage: bool | None = None
+
+
+class Metadata(Shape, gc=False):
+    """`metadata` of the Messages API."""
+
+    user_id: str | None = None
+
+
+decode_stream_options = msgspec.json.Decoder(StreamOptions).decode
+decode_metadata = msgspec.json.Decoder(Metadata).decode
