@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from oxllm.cli.options import Failure
+from oxllm.config.listen import Listen
 from oxllm.plan import ANY, PROTOCOLS, Plan, Provider, Server, Target, VirtualModel
 
 COMMAND = (sys.executable, "-P", "-m", "oxllm.sim.demo")
@@ -53,10 +54,14 @@ class Ready(msgspec.Struct):
     ports: dict[str, int]
 
 
-def start_demo() -> Plan:
-    """Start the simulator, say what to paste, and return the Plan to serve. Failure 1 if it does not start."""
+def start_demo(host: str | None = None, port: int | None = None) -> Plan:
+    """Start the simulator, say what to paste, and return the Plan to serve. Failure 1 if it does not start.
+
+    In a container all addresses are bound, since what is published there comes from outside of it.
+    """
+    listen = _listen(host or ("0.0.0.0" if in_container() else None))  # noqa: S104 - no key can be spent there
     ports = start_simulator()
-    plan = demo_plan(ports, free_port(Server().port))
+    plan = demo_plan(ports, port or free_port(Server().port), listen)
     click.echo(hint(plan))
     return plan
 
@@ -68,12 +73,28 @@ def hint(plan: Plan) -> str:
     return HINT.format(title=title, sdk=sdk, agents=agents, port=plan.server.port)
 
 
-def demo_plan(ports: dict[str, int], port: int) -> Plan:
+def in_container() -> bool:
+    """Docker, Podman, Kubernetes and systemd-nspawn each leave a sign."""
+    signs = {"container", "KUBERNETES_SERVICE_HOST"} & set(os.environ)
+    return bool(signs) or os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv")
+
+
+def _listen(host: str | None) -> Listen:
+    from oxllm.config.listen import addresses
+    from oxllm.config.problem import BadValueError
+
+    try:
+        return addresses(host, None)
+    except BadValueError as bad:
+        raise Failure(f"--host {host} {bad.args[0]}") from None
+
+
+def demo_plan(ports: dict[str, int], port: int, listen: Listen = ("ipv4", ("127.0.0.1",))) -> Plan:
     """The virtual model `demo`, and any other name, over both, the one that fails first."""
     names = ("flaky", "steady")
     targets = tuple(Target(name, MODEL, tier) for tier, name in enumerate(names, start=1))
     return Plan(
-        server=Server(port=port),
+        server=Server(host=listen[1][0], port=port, bind_family=listen[0], listen=listen[1]),
         providers=tuple(
             Provider(
                 name=name,

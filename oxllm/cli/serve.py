@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -13,6 +14,8 @@ from oxllm.cli.options import Failure, config_option, load_config
 @click.command()
 @config_option
 @click.option("--demo", is_flag=True, help="No configuration: two simulated providers, one of which fails often.")
+@click.option("--host", metavar="HOST", help="Address or name to bind, over the file's.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="Port, over the file's; 0 is any free one.")
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
@@ -20,7 +23,7 @@ from oxllm.cli.options import Failure, config_option, load_config
     show_default=True,
     help="One line a request, on stderr.",
 )
-def command(config: str | None, demo: bool, log_format: str) -> None:
+def command(config: str | None, demo: bool, host: str | None, port: int | None, log_format: str) -> None:
     """Run the gateway in the foreground.
 
     SIGTERM or Ctrl-C lets it finish what is in flight, SIGHUP makes it read its configuration again. Exit: 0
@@ -38,8 +41,14 @@ def command(config: str | None, demo: bool, log_format: str) -> None:
     if demo:
         from oxllm.cli.demo import start_demo
 
-        become_gateway(start_demo(), log_format)
+        become_gateway(start_demo(host, port), log_format)
     import msgspec
+
+    from oxllm.config.compile import SERVE_HOST, SERVE_PORT
+
+    for name, value in ((SERVE_HOST, host), (SERVE_PORT, port)):
+        if value is not None:
+            os.environ[name] = str(value)  # so that a reload has it, too
 
     plan = load_config(config).plan
     assert plan is not None, "load_config ends the command when there is none"

@@ -35,6 +35,9 @@ from oxllm.config.syntax import explain
 from oxllm.config.timeouts import Layers
 from oxllm.config.urls import Url, parse_base_url, parse_origin
 
+SERVE_HOST, SERVE_PORT = "OXLLM_SERVE_HOST", "OXLLM_SERVE_PORT"
+"""Environment variables that hold the options of `oxllm serve` for the processes that it starts."""
+
 
 class Loaded(msgspec.Struct, frozen=True):
     """What came of a file: a Plan, or the errors that stand in its way; warnings and notes in both cases."""
@@ -66,7 +69,17 @@ def load(file: str, env: Mapping[str, str]) -> Loaded:
         return _failed(file, None, "is nested too deeply to be read")
     except ValueError:  # an integer of more digits than Python converts
         return _failed(file, None, "holds a number too long to be read", "write shorter numbers")
-    return compile_document(file, document, places, env, text)
+    return compile_document(file, _over(document, env), places, env, text)
+
+
+def _over(document: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """The document with what `serve --host` and `--port` say; a reload has it from the environment, too."""
+    own = {key: env[name] for key, name in (("host", SERVE_HOST), ("port", SERVE_PORT)) if env.get(name)}
+    server = document.get("server", {})
+    if not own or not isinstance(server, dict):
+        return document
+    kept = {key: value for key, value in server.items() if key != "bind_family" or "host" not in own}
+    return document | {"server": kept | own}
 
 
 def compile_document(file: str, raw: dict[str, Any], places: Places, env: Mapping[str, str], text: str = "") -> Loaded:

@@ -39,6 +39,8 @@ class ApiError(Value, frozen=True):
             headers.append((b"retry-after", b"%d" % self.retry_after))
         if self.should_retry is not None:
             headers.append((b"x-should-retry", b"true" if self.should_retry else b"false"))
+        if self.status == 401:
+            headers.append((b"www-authenticate", b'Bearer realm="oxllm"'))  # RFC 9110 section 11.6.1
         return headers
 
 

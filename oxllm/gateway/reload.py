@@ -81,6 +81,18 @@ class Result(msgspec.Struct, frozen=True):
 
 class _Compiled(msgspec.Struct):
     errors: list[Error]
+    unset: tuple[str, ...] = ()
+    """Environment variables that are missing."""
+
+    def reasons(self) -> list[Error]:
+        """The errors. One set in a shell a moment ago is not set in a process that has been serving for days."""
+        advice = "; a reload has the environment that `serve` was started with: a new variable needs a restart"
+        return [
+            msgspec.structs.replace(error, text=error.text + advice)
+            if any(f"variable {name} is not set" in error.message for name in self.unset)
+            else error
+            for error in self.errors
+        ]
 
 
 class Refused(Exception):
@@ -266,7 +278,7 @@ def _understand(output: bytes, status: int) -> plans.Plan:
         if status == 0:
             return plans.decode(output)
         if status == 1:
-            raise Refused(msgspec.json.decode(output, type=_Compiled).errors)
+            raise Refused(msgspec.json.decode(output, type=_Compiled).reasons())
     except (plans.PlanError, msgspec.DecodeError, UnicodeDecodeError):
         raise Refused([Error("what the check of the config said cannot be read")]) from None
     how = f"signal {-status}" if status < 0 else f"exit status {status}"

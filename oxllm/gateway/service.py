@@ -139,7 +139,7 @@ class Service:
 
     def refused(self, request: Request, error: ApiError) -> None:
         """The connection answers `error` by itself: what it got was broken, too large or too slow."""
-        self._journal.refused(error.status, error.message, request.id)
+        self._journal.refused(error.status, error.message, request.id, request.peer)
 
     # Before the body.
 

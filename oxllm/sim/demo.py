@@ -1,8 +1,9 @@
 """`python -m oxllm.sim.demo`: two providers for a gateway to show itself with, `steady` and `flaky`.
 
-`steady` is healthy, `flaky` fails four requests in ten before any content. When both listen, one line of JSON goes
-to standard output: `{"ports":{"steady":N,"flaky":N}}`. At EOF on standard input it ends, so that it lives no longer
-than the gateway that holds the pipe. It loads no web framework: its memory counts beside the gateway's.
+`steady` is healthy, `flaky` fails the first request and four in ten of the others before any content. When both
+listen, one line of JSON goes to standard output: `{"ports":{"steady":N,"flaky":N}}`. At EOF on standard input it ends,
+so that it lives no longer than the gateway that holds the pipe. It loads no web framework: its memory counts beside
+the gateway's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from oxllm.sim.script import grammar
 from oxllm.sim.script.scenario import Scenario, Scene
 from oxllm.sim.serve.live import Live
 
+FIRST = "503 x1"
+"""So that the very first request shows a failover. A 503 has no second try at the same provider."""
 FAULTS = ("429~2s 12%", "500 10%", "cut@connect 6%", "502-html 6%", "role-only 6%")
 """Forty requests in a hundred; all of them fail before commit."""
 PACE = "ttft 250ms lognormal 0.4, itl 15ms bursty 0.6, out 20..80"
@@ -28,7 +31,7 @@ PACE = "ttft 250ms lognormal 0.4, itl 15ms bursty 0.6, out 20..80"
 def scenario(seed: int) -> Scenario:
     """The demo's providers."""
     upstreams = tuple(Upstream(name, models=("demo-1",), pace=pace.parse(PACE)) for name in ("steady", "flaky"))
-    flaky = Scene("flaky fails", ("flaky",), tuple(grammar.parse(text) for text in FAULTS))
+    flaky = Scene("flaky fails", ("flaky",), tuple(grammar.parse(text) for text in (FIRST, *FAULTS)))
     return Scenario(seed, upstreams, (flaky,))
 
 

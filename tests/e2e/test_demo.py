@@ -103,6 +103,11 @@ def test_the_printed_python_works_word_for_word(demo: Demo) -> None:
     assert len(done.stdout.split()) >= 20
 
 
+def test_the_very_first_request_shows_a_failover(demo: Demo) -> None:
+    answer = demo.gateway.http.post("/v1/chat/completions", json=BODY)
+    assert (answer.headers["x-oxllm-provider"], answer.headers["x-oxllm-attempts"]) == ("steady", "2")
+
+
 def test_failover_shows_in_the_log_and_never_at_the_client(demo: Demo) -> None:
     def ask(_: int) -> str:
         return demo.gateway.http.post("/v1/chat/completions", json=BODY).text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_an_operator_looks_takes_a_provider_out_and_puts_it_back(run: Run, runni
     explained = run("explain", wanted)
     assert (explained.exit_code, explained.stdout.splitlines()[0]) == (
         0,
-        f"{wanted}: smart, 200, served by beta/m, attempt 2",
+        f"{wanted}: chat smart, 200, served by beta/m, attempt 2",
     )
     assert run("provider", "offline", "alpha").stdout == "alpha is offline\n"
     assert "alpha     offline" in run("provider", "list").stdout
@@ -105,7 +106,9 @@ def test_of_several_one_must_be_chosen(run: Run, running: Gateway, tmp_path: Pat
         for command in ("status", "reload", "stop"):
             result = run(command)
             assert (result.exit_code, result.stdout) == (2, "")
-            assert all(f"--port {found.port}" in result.stderr for found in (running, second))
+            assert all(f"  oxllm {command} -p {found.port} " in result.stderr for found in (running, second))
+        (typed,) = re.findall(rf"  oxllm (status -p {second.port}) ", run("status").stderr)
+        assert run(*typed.split()).exit_code == 0, "what is printed works"
         assert run("stop", "-p", str(second.port)).exit_code == 0
     assert run("status").exit_code == 0, "the other one's file went with it"
 

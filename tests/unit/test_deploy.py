@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import textwrap
 from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
 
 from oxllm.config.compile import load
 from oxllm.gateway.observe.metrics import FAMILIES
@@ -30,11 +36,57 @@ def test_the_dashboard_shows_only_metrics_that_there_are() -> None:
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
+def test_every_query_of_the_dashboard_is_of_the_chosen_job() -> None:
+    board = json.loads((ROOT / "contrib" / "grafana" / "oxllm.json").read_text(encoding="utf-8"))
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            metrics = re.findall(r"\b(?:oxllm|process)_\w+", target["expr"])
+            assert target["expr"].count('{job=~"$job"}') == len(metrics), target["expr"]
+
+
+RULES = ROOT / "contrib" / "prometheus" / "oxllm.rules.yml"
+RULES_TEST = ROOT / "contrib" / "prometheus" / "oxllm.rules.test.yml"
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+
+def test_each_alert_says_how_bad_it_is_what_it_means_and_what_to_type() -> None:
+    for name, rule in alerts().items():
+        assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}, name
+        assert rule["labels"]["severity"] in ("page", "ticket"), name
+        assert set(rule["annotations"]) == {"summary", "description"}, name
+        assert "oxllm " in rule["annotations"]["description"], name
+        used = {re.sub(r"_bucket$", "", metric) for metric in re.findall(r"\boxllm_\w+", rule["expr"])}
+        assert used <= set(FAMILIES), name
+
+
+def test_each_alert_has_a_case_where_it_fires_and_one_where_it_does_not() -> None:
+    tests = yaml.safe_load(RULES_TEST.read_text(encoding="utf-8"))
+    assert tests["rule_files"] == [RULES.name]
+    cases: dict[str, set[bool]] = {name: set() for name in alerts()}
+    for test in tests["tests"]:
+        for case in test["alert_rule_test"]:
+            cases[case["alertname"]].add(bool(case["exp_alerts"]))
+    assert all(found == {True, False} for found in cases.values()), cases
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_agrees() -> None:
+    for command in (["check", "rules", RULES.name], ["test", "rules", RULES_TEST.name]):
+        done = subprocess.run(["promtool", *command], cwd=RULES.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_dashboard_groups_by_labels_that_there_are() -> None:
     board = (ROOT / "contrib" / "grafana" / "oxllm.json").read_text(encoding="utf-8")
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     labels = dict(re.findall(r"^\| `(\w+)`(?: \{(.*?)\})? \|", page, re.MULTILINE))
-    for grouped, name in re.findall(r"by \(([\w, ]+)\) \((?:rate|increase)\((\w+?)(?:_bucket)?\[", board):
+    found = re.findall(r"by \(([\w, ]+)\) \((?:rate|increase)\((\w+?)(?:_bucket)?\{[^}]*\}\[", board)
+    assert len(found) > 5
+    for grouped, name in found:
         assert set(grouped.split(", ")) - {"le"} <= set(labels[name].split(", ")), (name, grouped)
 
 

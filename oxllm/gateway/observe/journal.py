@@ -72,7 +72,7 @@ class Journal:
         self.internal_errors += 1
         self.log.event("error", f"internal error in {where}: {type(error).__name__} at {place(error)}")
 
-    def refused(self, status: int, message: str, request_id: str) -> None:
+    def refused(self, status: int, message: str, request_id: str, peer: str = "") -> None:
         """A request has been answered without asking a provider."""
         self.refusals[status] = self.refusals.get(status, 0) + 1
-        self.log.refused(status, message, request_id)
+        self.log.refused(status, message, request_id, peer)

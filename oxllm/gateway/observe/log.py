@@ -95,13 +95,13 @@ class Log:
         else:
             self._put(f"{self._clock(self._wall())} {kind}: {printable(text)}".encode())
 
-    def refused(self, status: int, message: str, request_id: str) -> None:
+    def refused(self, status: int, message: str, request_id: str, peer: str = "") -> None:
         """A request has been answered without asking a provider."""
         if self._format == self._as_json:
             fields = {"time": self._wall(), "event": "refused", "id": request_id, "status": status, "message": message}
-            self._put(_json.encode(fields))
+            self._put(_json.encode({**fields, "peer": peer or None}))
         else:
-            self.event("refused", f"{status} {message}, {request_id}")
+            self.event("refused", f"{status}{f' to {peer}' if peer else ''}: {message}, {request_id}")
 
     def flush(self) -> None:
         """Write what the reader takes now."""

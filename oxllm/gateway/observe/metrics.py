@@ -11,7 +11,7 @@ import os
 from math import inf
 
 from oxllm import __version__
-from oxllm.core.breaker import State
+from oxllm.core.breaker import TABLE, State
 from oxllm.core.routing import ProviderState, TargetState
 from oxllm.core.stats import BOUNDS, Distribution, Totals
 from oxllm.gateway.memory import heap_bytes, resident_bytes
@@ -60,6 +60,11 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "process_start_time_seconds": ("gauge", "Start, in seconds since the epoch."),
 }
 """Name -> type and help, in the order of the page."""
+
+
+REFUSALS = dict.fromkeys((400, 401, 403, 404, 405, 408, 413, 431, 503), 0)
+MOVES = {(before, after): 0 for (before, _), after in TABLE.items() if before is not after}
+"""Counters that are there from the start: a rate over one that appears with its first event misses that event."""
 
 
 class _Page:
@@ -117,9 +122,10 @@ def _process(page: _Page, vitals: Vitals) -> None:
     runtime, journal = vitals.runtime, vitals.runtime.journal
     page.add("oxllm_info", 1, version=__version__)
     page.add("oxllm_draining", vitals.life.stopping)
-    for code, count in sorted(journal.refusals.items()):
+    for code, count in sorted({**REFUSALS, **journal.refusals}.items()):
         page.add("oxllm_refusals_total", count, status=str(code))
-    for protocol, count in sorted(journal.protocols.items()):
+    spoken = {protocol: 0 for provider in runtime.generation.plan.providers for protocol in provider.protocols}
+    for protocol, count in sorted({**spoken, **journal.protocols}.items()):
         page.add("oxllm_protocol_requests_total", count, protocol=protocol)
     page.add("oxllm_client_connections", vitals.server.connections)
     page.add("oxllm_upstream_connections", runtime.pool.idle, state="idle")
@@ -131,8 +137,8 @@ def _process(page: _Page, vitals: Vitals) -> None:
     page.add("oxllm_heap_bytes", heap_bytes())
     page.add("oxllm_internal_errors_total", journal.internal_errors)
     page.add("oxllm_log_dropped_total", journal.log.dropped_in_all)
-    if journal.telemetry is not None:
-        page.add("oxllm_telemetry_dropped_total", journal.telemetry.dropped)
+    telemetry = journal.telemetry
+    page.add("oxllm_telemetry_dropped_total", telemetry.dropped if telemetry is not None else 0)
     for result, count in vitals.reloads.items():
         page.add("oxllm_reloads_total", count, result=result)
     page.add("process_resident_memory_bytes", resident_bytes() or 0)
@@ -146,7 +152,7 @@ def _provider(page: _Page, provider: ProviderState, now: float) -> None:
     page.add("oxllm_provider_in_flight", provider.in_flight, provider=name)
     for other in State:
         page.add("oxllm_breaker_state", other is state, provider=name, state=other.value)
-    for (before, after), count in breaker.moves.items():
+    for (before, after), count in {**MOVES, **breaker.moves}.items():
         page.add("oxllm_breaker_transitions_total", count, provider=name, **{"from": before.value, "to": after.value})
     page.add("oxllm_breaker_open_seconds", breaker.opens_until - now if state is State.OPEN else 0, provider=name)
 

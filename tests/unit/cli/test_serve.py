@@ -20,6 +20,7 @@ from oxllm import launch
 from oxllm import plan as plans
 from oxllm.cli import demo, handoff, precompile
 from oxllm.cli.options import Failure
+from oxllm.config.compile import load
 from oxllm.plan import Plan
 from tests.unit.cli.conftest import CONFIG, Run
 
@@ -116,6 +117,36 @@ def test_every_line_on_stderr_is_json_where_the_log_is(run: Run, words: tuple[st
     assert events
     assert all(set(event) == {"time", "event", "message"} for event in events)
     assert any(said in event["message"] for event in events)
+
+
+def test_host_and_port_go_over_the_file_and_a_reload_has_them_too(
+    run: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text('[server]\nhost = "127.0.0.1"\nbind_family = "ipv4"\nport = 8080\n' + CONFIG)
+    served: list[Plan] = []
+
+    def become(plan: Plan, log_format: str) -> NoReturn:
+        served.append(plan)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(handoff, "become_gateway", become)
+    monkeypatch.setenv("OXLLM_SERVE_HOST", "")
+    monkeypatch.setenv("OXLLM_SERVE_PORT", "")
+    assert run("serve", "--host", "::1", "--port", "0").exit_code == 0
+    assert (served[0].server.listen, served[0].server.port) == (("::1",), 0)
+    again = load("config.toml", os.environ).plan
+    assert again is not None
+    assert again.server == served[0].server
+    assert run("serve", "--host", "a b").exit_code == 1
+    assert run("serve", "--port", "65536").exit_code == 2
+
+
+def test_the_demo_binds_what_can_be_published_from_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "start_simulator", lambda: {"steady": 1, "flaky": 2})
+    for inside, listen in ((True, ("0.0.0.0",)), (False, ("127.0.0.1",))):
+        monkeypatch.setattr(demo, "in_container", lambda inside=inside: inside)
+        assert demo.start_demo(None, 9009).server.listen == listen
+    assert demo.start_demo("::1", 9009).server.listen == ("::1",)
 
 
 def test_on_windows_it_says_to_use_wsl(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

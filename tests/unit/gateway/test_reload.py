@@ -104,6 +104,17 @@ def test_the_environment_is_the_one_of_the_start(scene: Scene, monkeypatch: pyte
     assert scene.house.runtime.generation.plan.providers[0].api_key == "sk-secret-alpha"
 
 
+def test_a_new_variable_is_said_to_need_a_restart(scene: Scene) -> None:
+    scene.file.write_text(CONFIG.replace("ALPHA_KEY", "NEW_KEY") + "[retry]\nmax_attempts = 0\n")
+    (result,) = scene.run(False)
+    missing, other = result.errors
+    assert "the environment variable NEW_KEY is not set" in missing.text
+    assert missing.text.endswith(
+        "; a reload has the environment that `serve` was started with: a new variable needs a restart"
+    )
+    assert "restart" not in other.text
+
+
 def test_a_dry_run_changes_nothing(scene: Scene) -> None:
     before = scene.house.runtime.generation
     scene.file.write_text(CONFIG + "[retry]\nmax_attempts = 2\n")

@@ -10,6 +10,7 @@ from collections import Counter
 import psutil
 
 from oxllm.sim import demo
+from oxllm.sim.script import grammar
 from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import play
 
@@ -26,6 +27,11 @@ def test_it_tells_its_ports_and_ends_with_its_standard_input() -> None:
         process.communicate(timeout=10)
     assert process.returncode == 0
     assert loaded < 32 * 2**20, "no web framework is loaded"
+
+
+def test_the_very_first_request_fails_at_flaky_in_a_way_that_is_failed_over() -> None:
+    first, *_ = demo.scenario(1).scenes[0].faults
+    assert repr(first) == repr(grammar.parse("503 x1"))
 
 
 def test_flaky_fails_four_in_ten_before_any_content_and_steady_never() -> None:

@@ -280,11 +280,11 @@ def test_a_refusal_has_its_line_too_with_its_status_and_id() -> None:
     with House(json_log=True) as house:
         assert house.get("/v1/models/none", "x-request-id: my-id").status == 404
         line = msgspec.json.decode(house.log_text())
-        assert (line["event"], line["status"], line["id"]) == ("refused", 404, "my-id")
+        assert (line["event"], line["status"], line["id"], line["peer"]) == ("refused", 404, "my-id", "127.0.0.1")
         assert "'none'" in line["message"]
     with House() as house:
         house.get("/v1/models/none", "x-request-id: my-id")
-        assert " refused: 404 " in house.log_text()
+        assert " refused: 404 to 127.0.0.1: " in house.log_text()
         assert house.log_text().endswith(", my-id\n")
 
 

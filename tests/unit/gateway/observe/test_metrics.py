@@ -161,6 +161,17 @@ def test_a_breaker_that_opens_shows_its_move_and_the_time_left() -> None:
         assert 4 < value(series, "oxllm_breaker_open_seconds", provider="alpha") < 6
 
 
+def test_counters_are_there_from_the_start() -> None:
+    with House() as house:
+        series = scrape(house)
+        counters = [name for name, (kind, _) in FAMILIES.items() if kind == "counter"]
+        assert {name for name, _ in series} >= set(counters)
+        idle = [number for (name, _), number in series.items() if name in counters and not name.startswith("process_")]
+        assert set(idle) == {0}
+        assert value(series, "oxllm_refusals_total", status="503") == 0
+        assert value(series, "oxllm_breaker_transitions_total", provider="alpha", from_="closed", to="open") == 0
+
+
 def test_what_clients_send_makes_no_series() -> None:
     with House() as house:
         before = scrape(house).keys()
@@ -168,7 +179,7 @@ def test_what_clients_send_makes_no_series() -> None:
             house.chat(model="made-up")
             house.get("/v1/models/made-up")
         series = scrape(house)
-        assert {name for name, _ in series.keys() - before} == {"oxllm_refusals_total"}
+        assert series.keys() == before
         assert value(series, "oxllm_refusals_total", status="404") == 6
         assert "made-up" not in house.get("/metrics").text
 

@@ -93,7 +93,9 @@ def test_a_web_page_of_another_origin_is_not_local(origin: str, status: int) -> 
 )
 def test_with_an_admin_token_being_local_is_not_enough(fields: tuple[str, ...], status: int) -> None:
     with House(plan_of("alpha", admin_token="token")) as house:
-        assert house.get("/status", *fields).status == status
+        reply = house.get("/status", *fields)
+        assert reply.status == status
+        assert reply.headers.get("www-authenticate") == ('Bearer realm="oxllm"' if status == 401 else None)
 
 
 def test_health_needs_no_token() -> None:
