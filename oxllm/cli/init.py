@@ -57,15 +57,19 @@ smart = [
 
 # Agents bring names of their own: Codex asks for gpt-... over `responses`,
 # Claude Code for claude-... over `messages`. A `*` in a name stands for any
-# text; as a target's model, for the name that was asked for.
+# text; as a target's model, for the name that was asked for. See docs/agents.md.
+
+"gpt-*" = [
+  { provider = "openai", model = "*" },
+  { provider = "openrouter", model = "openai/gpt-5.1" },
+  { provider = "local", model = "llama3.2" },
+]
+# Once anthropic or openrouter is switched on:
 #
-# "gpt-*" = [
-#   { provider = "openai", model = "*" },
-#   { provider = "openrouter", model = "openai/gpt-5.1" },
-# ]
 # "claude-*" = [
 #   { provider = "anthropic", model = "*" },
 #   { provider = "openrouter", model = "anthropic/claude-sonnet-4.5" },
+#   { provider = "local", model = "llama3.2" },
 # ]
 """
 

@@ -194,12 +194,12 @@ def test_what_init_writes_is_valid(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     result = run("validate", "--strict")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "2 providers (2 off), 1 virtual model" in result.stdout
+    assert "2 providers (2 off), 2 virtual models" in result.stdout
 
 
 def test_what_init_proposes_for_agents_is_valid(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     text = run("init", "-").stdout.replace("enabled = false", "enabled = true")
-    head, mark, agents = text.partition('# "gpt-*"')
+    head, mark, agents = text.partition('# "claude-*"')
     Path("config.toml").write_text(head + (mark + agents).replace("# ", ""))
     for name in ("OPENAI_API_KEY", "OPENROUTER_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, "sk-1")
