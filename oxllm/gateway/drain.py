@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from oxllm.gateway import systemd
 from oxllm.gateway.client.server import Server
-from oxllm.gateway.life import DONE, DRAINING, LAME, Life
+from oxllm.gateway.life import CLOSE, DONE, END, LAME, SIGNAL, Life
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.reactor.sockets import Listening
 from oxllm.gateway.runtime import Runtime
@@ -50,7 +50,7 @@ class Drain:
         if self._life.stopping:
             self._expire()
             return
-        self._life.enter(LAME)
+        self._life.move(SIGNAL)
         systemd.notify("STOPPING=1")
         limits = self._runtime.generation.plan.server
         self._log.event("drain", f"stopping, {len(self._runtime.relays)} requests under way")
@@ -87,7 +87,7 @@ class Drain:
 
     def _enter_draining(self) -> None:
         if self._life.stage is LAME:
-            self._life.enter(DRAINING)
+            self._life.move(CLOSE)
         self._server.drain()
 
     def _look(self) -> None:
@@ -114,7 +114,7 @@ class Drain:
     def _finish(self) -> None:
         if self._life.stage is DONE:
             return
-        self._life.enter(DONE)
+        self._life.move(END)
         self._server.close_all()
         telemetry = self._runtime.journal.telemetry
         if telemetry is None:

@@ -1,31 +1,41 @@
 """How far the process is on its way out. `drain` moves it on; who has to know looks here.
 
-RUNNING ──signal──► LAME (drain_delay_secs: the listener stays open, /health says 503)
-        ──────────► DRAINING (listener closed, idle connections closed, responses finish)
-        ──drain_timeout_secs or a second signal──► what is left gets an error, DONE
+    RUNNING   serves
+    LAME      a signal has come: the listener stays open for `drain_delay_secs`, /health says 503
+    DRAINING  the listener is closed, idle connections are too, responses finish
+    DONE      after `drain_timeout_secs` or a second signal: what is left has got an error
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from oxllm.core import machine
+from oxllm.core.machine import Table, move
 
 
-class Stage(IntEnum):
+class Stage(machine.State):
     """Where a process is in its life."""
 
-    RUNNING = 0
-    LAME = 1
-    DRAINING = 2
-    DONE = 3
+    RUNNING = "running"
+    LAME = "lame"
+    DRAINING = "draining"
+    DONE = "done"
+
+
+class Event(machine.Event):
+    """What moves it on."""
+
+    SIGNAL = "told to stop"
+    CLOSE = "no more connections are taken"
+    END = "nothing is left, or no time"
 
 
 RUNNING, LAME, DRAINING, DONE = Stage
+SIGNAL, CLOSE, END = Event
 
-NEXT = {
-    RUNNING: (LAME,),
-    LAME: (DRAINING,),
-    DRAINING: (DONE,),
-    DONE: (),
+TABLE: Table[Stage, Event] = {
+    (RUNNING, SIGNAL): LAME,
+    (LAME, CLOSE): DRAINING,
+    (DRAINING, END): DONE,
 }
 
 
@@ -39,16 +49,15 @@ class Life:
         self.until: float | None = None
         """When what is left will be cut, in loop time; None as long as nothing is said about it."""
         self.draining = False
-        """No response is followed by another on its connection. Read with each response, so it is kept beside."""
+        """No response is followed by another on its connection. Looked at with each response, so it is kept beside."""
 
     def __repr__(self) -> str:
         return f"<Life {self.stage.name}>"
 
-    def enter(self, stage: Stage) -> None:
-        """Go on to `stage`."""
-        assert stage in NEXT[self.stage], (self.stage, stage)
-        self.stage = stage
-        self.draining = stage >= DRAINING
+    def move(self, event: Event) -> None:
+        """Go on to the next stage."""
+        self.stage = move(TABLE, self.stage, event)
+        self.draining = self.stage is DRAINING or self.stage is DONE
 
     @property
     def stopping(self) -> bool:

@@ -19,7 +19,7 @@ from oxllm.gateway.client.connection import ClientConnection
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.client.states import State
-from oxllm.gateway.life import DRAINING, LAME, Life
+from oxllm.gateway.life import CLOSE, SIGNAL, Life
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
@@ -285,8 +285,8 @@ class Bench:
     def drain(self) -> None:
         """The process stops."""
         if not self.server.life.stopping:
-            self.server.life.enter(LAME)
-            self.server.life.enter(DRAINING)
+            self.server.life.move(SIGNAL)
+            self.server.life.move(CLOSE)
         self.server.drain()
 
     def undrain(self) -> None:

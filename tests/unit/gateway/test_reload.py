@@ -16,7 +16,7 @@ import pytest
 
 from oxllm import plan as plans
 from oxllm.gateway import reload, systemd
-from oxllm.gateway.life import LAME
+from oxllm.gateway.life import SIGNAL
 from oxllm.gateway.reload import COMPILE, Diff, Reloader, Result, diff
 from oxllm.gateway.runtime import Generation
 from tests.support.house import WHOLE, House, answer, plan_of, stream, token
@@ -245,7 +245,7 @@ def test_a_gateway_that_stops_reads_no_other_config(scene: Scene) -> None:
             raise AssertionError
 
     scene.house.admin.reloader = Never()  # type: ignore[assignment]
-    scene.house.gateway.life.enter(LAME)
+    scene.house.gateway.life.move(SIGNAL)
     scene.house.admin.hang_up()
     assert "reload: not read again, since the gateway is stopping" in scene.house.log_text()
 

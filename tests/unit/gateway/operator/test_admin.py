@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oxllm.gateway.life import LAME
+from oxllm.gateway.life import SIGNAL
 from tests.support.chat_bytes import chunk
 from tests.support.house import House, answer, plan_of, stream, token
 
@@ -14,7 +14,7 @@ from tests.support.house import House, answer, plan_of, stream, token
 def test_health_says_draining_with_503() -> None:
     with House() as house:
         assert (house.get("/health").status, house.get("/health").text) == (200, "ok\n")
-        house.gateway.life.enter(LAME)
+        house.gateway.life.move(SIGNAL)
         assert (house.get("/health").status, house.get("/health").text) == (503, "draining\n")
 
 
