@@ -40,12 +40,14 @@ def test_a_crowd_over_few_descriptors_costs_neither_time_nor_log_and_leaves_noth
             time.sleep(1.2 if exhausted else 0)  # asyncio tries again each second
             after = process.cpu_times()
             assert after.user + after.system - before.user - before.system < 0.3
-            assert answers(first.send(CHAT).everything())[0][0].status == 200 or exhausted
+            assert first.everything() == b"", "the longest silent one has made room"
+            if not exhausted:
+                assert answers(crowd[-1].send(CHAT).everything())[0][0].status == 200
             for caller in crowd:
                 caller.leave("close")
             assert eventually(lambda: process.num_fds() == at_rest)
             assert eventually(lambda: answers(Caller(gateway.port).send(CHAT).everything())[0][0].status == 200)
             log = gateway.log()
     assert "max_connections lowered from 4096" in log
-    assert log.count(SHORT) == exhausted
+    assert log.count(SHORT) <= exhausted
     assert "Traceback" not in log
