@@ -268,15 +268,13 @@ def _response(raw: Raw | bytes) -> _Response:
         return _Response()
 
 
-def _failure(event: _Event, wall: float) -> Outcome:
-    """What an event that says it failed means: its error beside it, in its response, or flat."""
+def _error_of(event: _Event) -> bytes | None:
+    """The error of an event that says it failed: beside it, in its response, or flat. As the body of a refusal."""
     error: Raw | bytes = event.error if event.error not in EMPTY else _response(event.response).error
     if error in EMPTY:
         flat = {"code": event.code, "message": event.message}
         error = _encode({name: value for name, value in flat.items() if value not in EMPTY})
-    if error in EMPTY:
-        return Outcome(Kind.BAD_ANSWER, "the provider says that it failed")
-    return in_band(b'{"error":%b}' % bytes(error), wall)
+    return None if error in EMPTY else b'{"error":%b}' % bytes(error)
 
 
 def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError) -> bytes:
@@ -300,7 +298,7 @@ def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError)
 class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = ("_decoder", "_identity", "_large", "_last", "_number", "_stored", "_tail", "_wall")
+    __slots__ = ("_decoder", "_error", "_identity", "_large", "_last", "_number", "_stored", "_tail", "_wall")
 
     def __init__(self, wall: float, stored: bool = True) -> None:
         super().__init__()
@@ -308,6 +306,8 @@ class StreamReader(Reader):
         self._wall = wall
         self._stored = stored
         """Its answer may be asked for again."""
+        self._error: bytes | None = None
+        """What the provider says of its failure."""
         self._identity: _Identity | None = None
         self._number = b""
         """The last sequence number that was seen."""
@@ -346,6 +346,10 @@ class StreamReader(Reader):
         if self.failure is None:
             self._stop(self._missing())
         return self.failure
+
+    def refusal(self) -> bytes | None:
+        """The error that came before any content, in the provider's words."""
+        return self._error
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
         """The answer has failed. An event that was being passed on is spoilt first, since it is not whole."""
@@ -435,7 +439,9 @@ class StreamReader(Reader):
 
     def _fail(self, event: _Event) -> None:
         """The provider says that it failed."""
-        self.failure = _failure(event, self._wall)
+        self._error = error = _error_of(event)
+        silent = Outcome(Kind.BAD_ANSWER, "the provider says that it failed")
+        self.failure = silent if error is None else in_band(error, self._wall)
         self.told = self.content > 0
         self.usage = read_usage(_response(event.response).usage)
 

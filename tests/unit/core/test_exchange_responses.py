@@ -61,6 +61,17 @@ def test_a_failure_behind_content_is_the_provider_s_own_and_no_second_one() -> N
     assert (d.client.over, d.failures("alpha")) == ("end", 1)
 
 
+@pytest.mark.parametrize("pinged", [False, True])
+def test_what_the_provider_says_of_the_request_inside_a_stream_is_told_in_its_words(pinged: bool) -> None:
+    flagged = event(
+        "response.failed", 2, response=response("failed", error={"code": "invalid_prompt", "message": "No!"})
+    )
+    d = drive().head("alpha").pass_time(11 if pinged else 0).data("alpha", sse(*PREAMBLE, flagged))
+    error = last(d)["response"]["error"] if pinged else d.client.error
+    assert (error["code"], error["message"]) == ("invalid_prompt", "No!")
+    assert (d.tried, d.client.status) == (["alpha"], 200 if pinged else 400)
+
+
 def test_when_all_fail_after_a_ping_the_answer_has_failed_and_the_chunks_end_properly() -> None:
     d = drive().head("alpha").pass_time(11).fail("alpha", Failure.RESET, early=False).fail("beta")
     assert d.client.body.startswith(b": ping\n")
