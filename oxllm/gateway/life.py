@@ -1,9 +1,9 @@
 """How far the process is on its way out. `drain` moves it on; who has to know looks here.
 
-    RUNNING   serves
-    LAME      a signal has come: the listener stays open for `drain_delay_secs`, /health says 503
-    DRAINING  the listener is closed, idle connections are too, responses finish
-    DONE      after `drain_timeout_secs` or a second signal: what is left has got an error
+RUNNING   serves
+LAME      a signal has come: the listener stays open for `drain_delay_secs`, /health says 503
+DRAINING  the listener is closed, idle connections are too, responses finish
+DONE      after `drain_timeout_secs` or a second signal: what is left has got an error
 """
 
 from __future__ import annotations
