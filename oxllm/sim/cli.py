@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from oxllm.params import Finite
 from oxllm.sim.provider import pace
 from oxllm.sim.provider.upstream import Upstream
-from oxllm.sim.script import exhibits, presets, scenes, show
+from oxllm.sim.script import exhibits, learn, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import directions
 from oxllm.sim.serve.directions import Directions
@@ -35,7 +35,7 @@ AGAINST_PORT = 9000
 """Of the first provider, when a gateway has to be told of it."""
 EXIT = {"passed": 0, "failed": 1, "not tested": 4}
 """Verdict of a rehearsal -> exit code; 2 is for what was asked wrongly."""
-_REHEARSING = ("models", "rps", "streams", "speed", "report", "beside", "junit", "as_json", "grade")
+_REHEARSING = ("models", "rps", "streams", "speed", "report", "beside", "junit", "try_advice", "as_json", "grade")
 _SERVING = ("script", "tls", "write_config", "force", "host", "port")
 """Parameters that are for one kind of run only."""
 
@@ -80,6 +80,12 @@ class Duration(_Seconds):
     "--script",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="One provider, `sim`, whose next faults and answers a file decides.",
+)
+@click.option(
+    "--learn",
+    "log",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Print a scene made of a log: oxllm's or LiteLLM's JSON, or an access log; nothing runs.",
 )
 @click.option("--blackout", is_flag=True, help="Let chaos leave no provider clean.")
 @click.option("--seed", type=click.IntRange(min=0), help="Have a run again; random if not given.")
@@ -136,6 +142,7 @@ class Duration(_Seconds):
 @click.option(
     "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdict as JUnit XML, for CI."
 )
+@click.option("--try-advice", is_flag=True, help="Play it again with the clocks that the card advises, and compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report card as JSON.")
 @click.option(
     "--grade",
@@ -148,6 +155,7 @@ def sim_command(
     scene: Path | None,
     exhibit: str | None,
     script: Path | None,
+    log: Path | None,
     blackout: bool,
     seed: int | None,
     explain: bool,
@@ -168,6 +176,7 @@ def sim_command(
     report: Path | None,
     beside: Path | None,
     junit: Path | None,
+    try_advice: bool,
     as_json: bool,
     grade: tuple[str, ...],
 ) -> None:
@@ -176,6 +185,10 @@ def sim_command(
     Without options: two healthy providers on loopback ports, and a gateway config to paste.
     """
     _check(click.get_current_context())
+    if log is not None:
+        with _usage(), log.open(encoding="utf-8", errors="replace") as lines:
+            click.echo(learn.scene(lines), nl=False)
+        return
     provider, key, chosen = "", "", seed is not None or fate is not None
     if fate is not None:
         with _usage():
@@ -187,6 +200,7 @@ def sim_command(
         asked = rehearsal.Request(
             config, chaos or "rough", scene, exhibit, blackout, seed, chosen, duration or 60.0, rps, streams / 100,
             speed, grade, models, against, _key(key_env), port or (AGAINST_PORT if against is not None else 0),
+            try_advice,
         )  # fmt: skip
         if provider:
             click.echo(rehearsal.fate(asked, provider, key))
@@ -230,17 +244,20 @@ def _rehearse(asked: Request, report: Path | None, beside: Path | None, junit: P
     from oxllm.sim.rehearsal.junit import junit as xml
 
     other = None if beside is None else reports.read(beside)
-    run, rules, replay = command.rehearsal(asked, to_stderr=as_json)
+    done = command.rehearsal(asked, to_stderr=as_json)
+    run, replay = done.run, done.replay
     if report is not None:
         report.write_text(page(run, replay), encoding="utf-8")
     if junit is not None:
-        junit.write_text(xml(run.card, rules, run.duration, replay), encoding="utf-8")
+        junit.write_text(xml(run.card, done.rules, run.duration, replay), encoding="utf-8")
     if as_json:
         click.echo(reports.as_json(run.card, run.duration, replay))
     elif other is not None:
         click.echo(reports.beside(run.card, replay, *other))
     else:
         click.echo(reports.text(run.card, replay))
+        if done.heeded is not None:
+            click.echo(f"\nwith what is advised on the right:\n{reports.columns(run.card, done.heeded.card)}")
     return EXIT[run.card.verdict.value]
 
 
@@ -308,7 +325,7 @@ def _usage() -> Iterator[None]:
     """Errors of what was written become usage errors, exit 2."""
     try:
         yield
-    except (scenes.SceneError, show.BadCoordinate) as error:
+    except (scenes.SceneError, show.BadCoordinate, learn.NothingLearnt) as error:
         raise click.UsageError(str(error)) from None
 
 

@@ -17,16 +17,18 @@ from __future__ import annotations
 import itertools
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
 import msgspec
 
+from oxllm.sim.provider import pace as paces
 from oxllm.sim.provider import said
 from oxllm.sim.provider.ledger import GONE, Harm, Record
 from oxllm.sim.provider.request import SimRequest
 from oxllm.sim.provider.said import Said
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.testing import Sim
 
 NAME = "sim"
@@ -87,8 +89,10 @@ class Verdict(msgspec.Struct, frozen=True):
 class LLMSim:
     """A simulated provider under the control of a test. `base_url` has `/v1`, `anthropic_base_url` has not."""
 
-    def __init__(self, seed: int = 7, pace: str = "instant") -> None:
-        self._sim = Sim(NAME, seed=seed, pace=pace)
+    def __init__(self, seed: int = 7, pace: str = "instant", models: Sequence[str] = ()) -> None:
+        """`models`: those that there are; others, requests without a key and values out of bounds are then refused."""
+        upstream = Upstream(NAME, models=tuple(models) or ("sim-1",), pace=paces.parse(pace), strict=bool(models))
+        self._sim = Sim(upstream, seed=seed)
         self._seen: list[SimRequest] = []
 
     def __enter__(self) -> Self:
@@ -153,9 +157,9 @@ class LLMSim:
 
 
 @contextmanager
-def llm_sim(seed: int = 7, pace: str = "instant") -> Iterator[LLMSim]:
+def llm_sim(seed: int = 7, pace: str = "instant", models: Sequence[str] = ()) -> Iterator[LLMSim]:
     """An LLMSim, with the environment of the process pointing at it until the block ends."""
-    with LLMSim(seed, pace) as sim:
+    with LLMSim(seed, pace, models) as sim:
         before = {name: os.environ.get(name) for name in sim.environment}
         os.environ.update(sim.environment)
         try:

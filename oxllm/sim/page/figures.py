@@ -163,13 +163,13 @@ def curve(values: Sequence[float]) -> Curve | None:
 def first_tokens(run: Run) -> tuple[Curve | None, Curve | None]:
     """Times to first token of the streams: the clients', and those behind a perfect gateway."""
     measured = grade.first_tokens(run.transcripts)
-    return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, first=True))
+    return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, True, run.hold_back))
 
 
 def totals(run: Run) -> tuple[Curve | None, Curve | None]:
     """Times of whole answers: the clients', and those behind a perfect gateway."""
     measured = grade.totals(run.transcripts)
-    return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, first=False))
+    return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, False))
 
 
 def decades(values: Iterable[float]) -> tuple[float, float]:

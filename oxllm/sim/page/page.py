@@ -48,7 +48,7 @@ def page(run: Run, replay: Replay) -> str:
 def _header(run: Run, replay: Replay) -> Markup:
     card = run.card
     verdict = tag("span", card.verdict.value.capitalize(), class_=f"verdict {VERDICTS[card.verdict]}")
-    models, providers = len(run.groups), len(run.scenario.upstreams)
+    models, providers = len({seen.model for seen in run.transcripts}), len(run.scenario.upstreams)
     facts = [
         f"seed {card.seed}", " ".join(replay.play[:2]).removeprefix("--"), f"{duration(run.duration)} of load",
         count(models, "model"), count(providers, "provider"),
@@ -56,8 +56,8 @@ def _header(run: Run, replay: Replay) -> Markup:
     return tag(
         "header", tag("p", "oxllm rehearsal", class_="kicker"), tag("h1", replay.config, " ", verdict),
         tag("p", _lead(card), class_="lead"), listed("facts", facts), listed("failed", _failed(card)),
-        listed("untested", card.untested), listed("alone", _alone(card)),
-        listed("doomed", (f"{model}: {reason}" for model, reason in card.survivable.items() if reason is not None)),
+        listed("untested", card.untested), listed("alone", _alone(card)), listed("advice", card.advice),
+        listed("doomed", _doomed(card)),
     )  # fmt: skip
 
 
@@ -75,6 +75,12 @@ def _lead(card: Card) -> str:
 
 def _failed(card: Card) -> list[str]:
     return [f"expected {words}" for words in failures(card)]
+
+
+def _doomed(card: Card) -> list[str]:
+    """What no gateway could have saved, although it has several providers."""
+    told = {name: reason for name, reason in card.survivable.items() if name not in card.single_points}
+    return [f"{name}: {reason}" for name, reason in told.items() if reason is not None]
 
 
 def _alone(card: Card) -> list[str]:
@@ -125,7 +131,8 @@ def _findings(run: Run, replay: Replay) -> Markup:
 def _finding(finding: Finding, records: dict[str, Record], replay: Replay) -> Markup:
     fates = [tag("li", *_fate(at, records.get(at)), tag("code", replay.fate(at))) for at in finding.coordinates]
     told = fates or [tag("li", "no attempt was made")]
-    return tag("li", tag("p", finding.what), tag("ul", *told))
+    said = [tag("pre", finding.explained)] if finding.explained else []
+    return tag("li", tag("p", finding.what), tag("ul", *told), *said)
 
 
 def _fate(coordinate: str, record: Record | None) -> Iterable[str]:

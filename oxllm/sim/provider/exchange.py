@@ -191,6 +191,11 @@ class Exchange:
         return self.length * self.ask.n if self.ask.generates else 0
 
     @property
+    def cached(self) -> int:
+        """Tokens of the prompt that come from a cache: as OpenAI has it, of 1,024 and more whole blocks of 128."""
+        return self.ask.prompt_tokens // 128 * 128 if self.ask.prompt_tokens >= 1024 else 0
+
+    @property
     def cut_short(self) -> bool:
         """The client's limit, and not the answer's end, ends it."""
         return self.ask.max_tokens == self.length

@@ -63,6 +63,14 @@ class Record(msgspec.Struct):
     end: str | None = None
     """COMPLETE, fin, rst, GONE, None = under way."""
 
+    @property
+    def lost(self) -> bool:
+        """Whether the provider gave no whole answer. A delay is none for who waits, and a peer that leaves a healthy
+        answer is no fault of the provider."""
+        if self.status not in (200, None):
+            return True
+        return self.harm is Harm.LOSS or (self.harm is Harm.DELAY and self.end == GONE)
+
 
 class Ledger:
     """All records of one provider."""

@@ -40,4 +40,8 @@ class Rst(msgspec.Struct, frozen=True):
     """Reset the connection: the peer reads ECONNRESET."""
 
 
-Step = Wait | Send | Gate | Hang | Fin | Rst
+class Truncate(msgspec.Struct, frozen=True):
+    """End the connection below TLS: the peer reads an EOF where a close_notify should be."""
+
+
+Step = Wait | Send | Gate | Hang | Fin | Rst | Truncate

@@ -14,6 +14,8 @@ class Upstream(msgspec.Struct, frozen=True):
     name: str
     dialect: str = "openai"
     models: tuple[str, ...] = ("sim-1",)
-    """What /models lists. Requests for any model are served: 404s are faults."""
+    """What /models lists. Requests for any model are served, unless it is strict: 404s are faults."""
     pace: Pace = Pace()
     limit: Limits = Limits()
+    strict: bool = False
+    """Refuse what the real ones refuse: no key, unknown models, values out of bounds."""

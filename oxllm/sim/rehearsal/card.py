@@ -41,6 +41,18 @@ class Finding(msgspec.Struct, frozen=True):
 
     what: str
     coordinates: tuple[str, ...]
+    explained: str = ""
+    """What the gateway itself says of the request."""
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """What became of the requests for one virtual model in one protocol."""
+
+    requests: int
+    whole: int
+    refused: int
+    broken: int
+    ttft: Spread
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -95,6 +107,13 @@ class Card(msgspec.Struct, frozen=True):
     """Kind that harms nobody -> how often it was played."""
     outages: int = 0
     """Of providers that somebody prefers; `recovery` is about them."""
+
+    lanes: dict[str, Lane] = {}
+    """Virtual model, as it is called in a protocol -> what became of its requests."""
+    providers: dict[str, tuple[int, int]] = {}
+    """Provider -> attempts, and those of them that were lost."""
+    advice: tuple[str, ...] = ()
+    """What in the config would have helped."""
 
     @property
     def verdict(self) -> Verdict:

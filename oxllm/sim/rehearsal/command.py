@@ -13,7 +13,9 @@ import msgspec
 from oxllm.plan import Plan, Provider, Target, VirtualModel
 from oxllm.sim.provider import pace
 from oxllm.sim.provider.upstream import Upstream
-from oxllm.sim.rehearsal import expect, gateway
+from oxllm.sim.rehearsal import advice as advices
+from oxllm.sim.rehearsal import expect, gateway, waits
+from oxllm.sim.rehearsal.advice import Advice
 from oxllm.sim.rehearsal.external import External
 from oxllm.sim.rehearsal.gateway import ConfigError, Gateway, Route
 from oxllm.sim.rehearsal.load import Load
@@ -48,6 +50,8 @@ class Request(msgspec.Struct, frozen=True):
     key: str | None = None
     port: int = 0
     """Of the first provider, if it is not to be any."""
+    try_advice: bool = False
+    """Play it again with what the card advises."""
 
     def replay(self, seed: int) -> Replay:
         """The commands that have it again; `seed` is the one that it had."""
@@ -141,20 +145,51 @@ def _routes(asked: Request, plan: Plan) -> tuple[Route, ...]:
     )
 
 
-def rehearsal(asked: Request, to_stderr: bool) -> tuple[Run, tuple[str, ...], Replay]:
-    """Rehearse; what happened, the rules that it was to keep, and how to have it again. `to_stderr`: where the seed is
-    told."""
+class Rehearsed(msgspec.Struct, frozen=True):
+    """What came of it."""
+
+    run: Run
+    rules: tuple[str, ...]
+    """That it was to keep."""
+    replay: Replay
+    """How to have it again."""
+    heeded: Run | None = None
+    """The same with what the first one advised, if that was to be tried."""
+
+
+def rehearsal(asked: Request, to_stderr: bool) -> Rehearsed:
+    """Rehearse. `to_stderr`: where the seed is told."""
     prepared = _prepared(asked)
     click.echo(f"seed {prepared.scenario.seed}", err=to_stderr)
     for note in _notes(asked, prepared):
         click.echo(f"note: {note}", err=True)
+    run, given = _advised(_played(asked, prepared), prepared.plan) if asked.against is None else (
+        _played(asked, prepared), []
+    )  # fmt: skip
+    heeded = None
+    if asked.try_advice and any(advice.key for advice in given):
+        click.echo("once more, with what is advised:", err=True)
+        better = msgspec.structs.replace(prepared, plan=advices.applied(prepared.plan, given))
+        heeded, _ = _advised(_played(asked, better), better.plan)
+    return Rehearsed(run, prepared.expectations, asked.replay(prepared.scenario.seed), heeded)
+
+
+def _played(asked: Request, prepared: Prepared) -> Run:
+    """One run, or a message for the user."""
     try:
-        run = asyncio.run(_run(asked, prepared))
+        return asyncio.run(_run(asked, prepared))
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
         raise click.Abort from None
-    return run, prepared.expectations, asked.replay(prepared.scenario.seed)
+
+
+def _advised(run: Run, plan: Plan) -> tuple[Run, list[Advice]]:
+    """The run with what in the config would have helped on its card."""
+    attempts = [record for record in run.records if record.ordinal and record.asked is not None]
+    given = advices.advise(plan, run.card, waits.found(run.scenario, run.groups, run.transcripts, attempts))
+    card = msgspec.structs.replace(run.card, advice=tuple(advice.text for advice in given))
+    return msgspec.structs.replace(run, card=card), given
 
 
 def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:
@@ -188,6 +223,7 @@ async def _run(asked: Request, prepared: Prepared) -> Run:
         cooldown_max=plan.breaker.cooldown_max,
         ports={name: asked.port + place for place, name in enumerate(names)} if asked.port else None,
         key=asked.key,
+        hold_back={model.name: model.hold_back for model in plan.virtual_models},
     )
 
 

@@ -44,5 +44,9 @@ class External:
         """Nothing is known of how it is."""
         return None
 
+    async def explain(self, client: httpx.AsyncClient, request_id: str) -> str:
+        """It has no way to."""
+        return ""
+
     def stop(self) -> None:
         """It goes on."""

@@ -225,6 +225,14 @@ class Gateway:
         left = {provider["name"]: provider["seconds_left"] or 0.0 for provider in providers}
         return Sample(at, states, left, state.get("memory_bytes"))
 
+    async def explain(self, client: httpx.AsyncClient, request_id: str) -> str:
+        """What it says of a request, "" if it does not tell."""
+        try:
+            answer = await client.get(f"{self._root}/explain/{request_id}")
+        except httpx.HTTPError:
+            return ""
+        return answer.text.strip() if answer.status_code == 200 else ""
+
     def stop(self) -> None:
         """Let go of the leash: SIGTERM, and SIGKILL if it takes too long."""
         if self._log.closed:

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from oxllm.plan import HoldBack
 from oxllm.sim import faults
 from oxllm.sim.provider.chance import Chance
-from oxllm.sim.provider.ledger import GONE, Harm, Record
+from oxllm.sim.provider.ledger import Harm, Record
 from oxllm.sim.provider.limits import Limits
 from oxllm.sim.rehearsal import expect
-from oxllm.sim.rehearsal.card import Card, Finding, Sample, Spread
+from oxllm.sim.rehearsal.card import Card, Finding, Lane, Sample, Spread
 from oxllm.sim.rehearsal.load import Transcript
 from oxllm.sim.script import presets
 from oxllm.sim.script.scenario import Scenario
@@ -40,16 +41,18 @@ def grade(
     expectations: Sequence[str],
     cooldown_max: float = presets.COOLDOWN_MAX_S,
     interrupted: bool = False,
+    hold_back: Mapping[str, HoldBack] | None = None,
 ) -> Card:
     """The card of a run. `groups`: virtual model, as it is called in each protocol -> its providers in order of
-    preference; `cooldown_max`: of the gateway's breakers."""
+    preference; `cooldown_max`: of the gateway's breakers; `hold_back`: virtual model -> what its config asks to be
+    held, for which the time to first token is not blamed."""
     reasons = {model: _lost(scenario, group, duration, cooldown_max) for model, group in groups.items()}
     attempts = [record for record in records if record.ordinal and record.asked is not None]
     by_question = defaultdict(list)
     for record in sorted(attempts, key=lambda record: record.arrived):
         by_question[record.asked].append(record)
     verdicts = [transcript.verdict for transcript in transcripts]
-    failing = [seen for seen in transcripts if any(map(lost, by_question[seen.asked]))]
+    failing = [seen for seen in transcripts if any(record.lost for record in by_question[seen.asked])]
     findings = tuple(_findings(scenario.seed, transcripts, by_question, reasons))
     early, opened = _retry_after(scenario.seed, attempts), _into_open(scenario.seed, attempts, samples)
     struck, harmless = _kinds(records, scenario, duration)
@@ -73,14 +76,16 @@ def grade(
         failover=spread(_failovers(by_question.values())),
         recovery=spread([_recovery(outage, attempts) for outage in outages]),
         ttft=spread(first_tokens(transcripts)),
-        ttft_perfect=spread(perfect(scenario, transcripts, groups, first=True)),
+        ttft_perfect=spread(perfect(scenario, transcripts, groups, True, hold_back)),
         total=spread(totals(transcripts)),
-        total_perfect=spread(perfect(scenario, transcripts, groups, first=False)),
+        total_perfect=spread(perfect(scenario, transcripts, groups, False)),
         rss_max=max((sample.rss for sample in samples if sample.rss is not None), default=None),
         kinds=struck,
         harmless=harmless,
         untouched=tuple(kind for kind in faults.KINDS if kind not in {**struck, **harmless}),
         outages=len(outages),
+        lanes={name: _lane([seen for seen in transcripts if seen.lane == name]) for name in groups},
+        providers=_shares(scenario, attempts),
         single_points={name: group[0] for name, group in groups.items() if len(set(group)) == 1},
         states=_states(samples),
         findings=(*findings, *early, *opened),
@@ -135,14 +140,6 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(p50, p99, len(values))
 
 
-def lost(record: Record) -> bool:
-    """Whether the provider gave no whole answer. A delay is none for who waits, and a peer that leaves a healthy answer
-    is no fault of the provider."""
-    if record.status not in (200, None):
-        return True
-    return record.harm is Harm.LOSS or (record.harm is Harm.DELAY and record.end == GONE)
-
-
 def _coordinate(seed: int, record: Record) -> str:
     return f"{seed}:{record.provider}:{record.key}"
 
@@ -156,7 +153,7 @@ def _findings(
     for seen in transcripts:
         if seen.verdict == "truncated" or (seen.verdict == "refused" and reasons[seen.lane] is None):
             where = tuple(_coordinate(seed, record) for record in by_question.get(seen.asked, []))
-            yield Finding(f"request {seen.number} of {seen.lane} {seen.verdict}: {seen.detail}", where)
+            yield Finding(f"request {seen.number} of {seen.lane} {seen.verdict}: {seen.detail}", where, seen.explained)
 
 
 def _retry_after(seed: int, attempts: Iterable[Record]) -> list[Finding]:
@@ -236,10 +233,14 @@ def totals(transcripts: Iterable[Transcript]) -> list[float]:
 
 
 def perfect(
-    scenario: Scenario, transcripts: Sequence[Transcript], groups: Mapping[str, Sequence[str]], first: bool
+    scenario: Scenario,
+    transcripts: Sequence[Transcript],
+    groups: Mapping[str, Sequence[str]],
+    first: bool,
+    hold_back: Mapping[str, HoldBack] | None = None,
 ) -> list[float]:
     """The times of a gateway that always knew whom to ask and cost nothing: those of the healthy answer of the most
-    preferred provider that played no scene at the time."""
+    preferred provider that played no scene at the time, held as long as the config asks."""
     upstreams = {upstream.name: upstream for upstream in scenario.upstreams}
     found = []
     for seen in transcripts:
@@ -250,8 +251,31 @@ def perfect(
         length = upstream.pace.length(Chance(scenario.seed, upstream.name, seen.asked).draw("length"))
         deadlines = upstream.pace.deadlines(Chance(scenario.seed, "perfect", seen.number).series("pace"), 0.0)
         times = [next(deadlines) for _ in range(length if seen.protocol in TEXTS else 1)]
-        found.append(times[0] if first else times[-1])
+        found.append(_held(times, (hold_back or {}).get(seen.model, HoldBack())) if first else times[-1])
     return found
+
+
+def _held(times: Sequence[float], hold: HoldBack) -> float:
+    """When a client may have its first token."""
+    if hold.full:
+        return times[-1]
+    return min(max(times[min(hold.tokens, len(times)) - 1], times[0] + hold.seconds), times[-1])
+
+
+def _lane(seen: Sequence[Transcript]) -> Lane:
+    """What became of the requests of one virtual model in one protocol."""
+    verdicts = [one.verdict for one in seen]
+    told = {word: verdicts.count(word) for word in ("whole", "refused", "broken")}
+    return Lane(len(seen), ttft=spread(first_tokens(seen)), **told)
+
+
+def _shares(scenario: Scenario, attempts: Iterable[Record]) -> dict[str, tuple[int, int]]:
+    """Provider -> attempts, and those of them that were lost."""
+    counts = {upstream.name: [0, 0] for upstream in scenario.upstreams}
+    for record in attempts:
+        counts[record.provider][0] += 1
+        counts[record.provider][1] += record.lost
+    return {name: (all_of_them, lost) for name, (all_of_them, lost) in counts.items()}
 
 
 def _plays(scenario: Scenario, name: str, at: float) -> bool:

@@ -6,7 +6,7 @@ Open loop: request i starts at i / rps, however the ones before it fare, as user
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx
@@ -19,6 +19,11 @@ from oxllm.sim.rehearsal.question import Question, Questions, lane
 PATIENCE_S = 600.0
 """How long a client waits for the end of its answer, and so how long a rehearsal may go on after its last request: what
 the SDKs wait. With limits such as 300 s for an answer, a gateway may well rescue a request after minutes."""
+
+
+EXPLAINED_MAX = 200
+"""Requests that the gateway is asked about."""
+SLOW_S = 1.0
 
 
 class Transcript(msgspec.Struct):
@@ -38,7 +43,11 @@ class Transcript(msgspec.Struct):
     whole answer of any provider); unfinished (the run was ended before)."""
     detail: str = ""
     provider: str | None = None
+    id: str | None = None
+    """That the gateway gave it."""
     protocol: str = "chat"
+    explained: str = ""
+    """What the gateway says of it, if it was slow or failed."""
 
     @property
     def lane(self) -> str:
@@ -58,7 +67,11 @@ class Load:
         rps: float,
         clock: Callable[[], float],
         key: str | None = None,
+        explain: Callable[[httpx.AsyncClient, str], Awaitable[str]] | None = None,
     ) -> None:
+        """`explain`: what the gateway says of the request with an id."""
+        self._explain = explain
+        self._explained = 0
         self.transcripts: list[Transcript] = []
         self._base_url = base_url
         self._seed = seed
@@ -121,15 +134,24 @@ class Load:
         answer.end(question.stream, seen.status)
         seen.ended = self._clock()
         seen.verdict, seen.detail = answer.verdict(question, self._seed, self._upstreams)
+        if self._explain is not None and self._explained < EXPLAINED_MAX and _is_notable(seen):
+            self._explained += 1
+            seen.explained = await self._explain(client, seen.id or "")
 
     async def _read(self, client: httpx.AsyncClient, question: Question, seen: Transcript, answer: Answer) -> None:
         url, headers = self._base_url + question.path, {**self._headers, **question.headers}
         async with client.stream("POST", url, json=question.body, headers=headers) as response:
             seen.status, seen.provider = response.status_code, response.headers.get("x-oxllm-provider")
+            seen.id = response.headers.get("x-request-id")
             async for line in response.aiter_lines():
                 answer.line(line, question.stream and response.status_code == 200)
                 if answer.content and seen.first is None:
                     seen.first = self._clock()
+
+
+def _is_notable(seen: Transcript) -> bool:
+    """Whether it is worth to ask why: it failed, or its first content was late."""
+    return seen.verdict != "whole" or (seen.first or seen.started) - seen.started > SLOW_S
 
 
 def begun(question: Question, now: float) -> Transcript:

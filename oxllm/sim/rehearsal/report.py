@@ -12,13 +12,21 @@ import msgspec
 
 from oxllm import __version__
 from oxllm.sim.rehearsal import changes, expect
-from oxllm.sim.rehearsal.card import Card, Spread, Verdict
+from oxllm.sim.rehearsal.card import Card, Lane, Spread, Verdict
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.words import duration
 
 FINDINGS_MAX = 20
 WIDTH = 80
-ONE_ONLY = ("kinds never met", "breaker changes never met", "breakers seen", "faults that struck")
+ONE_ONLY = (
+    "kinds never met",
+    "breaker changes never met",
+    "breakers seen",
+    "faults that struck",
+    "by what was asked",
+    "by provider",
+    "harmless, played too",
+)
 """Rows that are too long to stand beside others."""
 _GLUE = "\0"
 """Stands for a blank at which no line is broken."""
@@ -33,8 +41,11 @@ def text(card: Card, replay: Replay) -> str:
     lines = [*alone, *(line for name, value in told for line in _wrapped(name, value, width))]
     for finding in card.findings[:FINDINGS_MAX]:
         lines += [f"! {finding.what}", *(f"    {replay.fate(at)}" for at in finding.coordinates)]
+        lines += [f"    | {line}" for line in finding.explained.splitlines()]
     if len(card.findings) > FINDINGS_MAX:
         lines.append(f"! and {len(card.findings) - FINDINGS_MAX} more")
+    for advice in card.advice:
+        lines += textwrap.wrap(f"advice: {advice}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     lines += [f"FAILED: {words}" for words in failures(card)] + [f"NOT TESTED: {why}" for why in card.untested]
     if card.verdict is Verdict.PASSED:
         lines.append("passed")
@@ -70,6 +81,9 @@ def rows(card: Card) -> Iterable[tuple[str, str]]:
     yield "attempts per request", f"{card.amplification:g} ({card.attempts} attempts)"
     yield "asked before Retry-After", f"{card.retry_after_violations}"
     yield "asked while breaker open", f"{card.open_violations}"
+    yield "by what was asked", "; ".join(_lane(name, lane) for name, lane in card.lanes.items()) or "nothing"
+    told = (f"{name} {attempts} attempts ({lost} lost)" for name, (attempts, lost) in card.providers.items())
+    yield "by provider", "; ".join(told)
     yield "time to fail over", _spread(card.failover)
     yield "back after an outage", _spread(card.recovery) if card.outages else "no outage"
     yield "time to first token", f"{_spread(card.ttft)}; a perfect gateway {_spread(card.ttft_perfect)}"
@@ -84,6 +98,12 @@ def rows(card: Card) -> Iterable[tuple[str, str]]:
     yield "kinds never met", ", ".join(card.untouched) or "none"
     yield "breaker changes never met", ", ".join(changes.never_met(card.states)) or "none"
     yield "breakers seen", ", ".join(card.states) or "no state was told"
+
+
+def _lane(name: str, lane: Lane) -> str:
+    """One virtual model in one protocol."""
+    first = f", p99 {duration(lane.ttft.p99)}" if lane.ttft.p99 is not None else ""
+    return f"{name} {lane.requests} ({lane.whole} whole{first})"
 
 
 def _spread(spread: Spread) -> str:
@@ -109,10 +129,19 @@ def read(file: Path) -> tuple[Card, str]:
 
 
 def beside(card: Card, replay: Replay, other: Card, command: str) -> str:
-    """Two cards side by side: this run's, and another's."""
+    """This run's card beside another's, and their commands."""
+    return "\n".join([f"left:  {replay.run}", f"right: {command}", columns(card, other)])
+
+
+def columns(card: Card, other: Card) -> str:
+    """Two cards side by side."""
     theirs = dict(rows(other))
-    told = [(name, value, theirs.get(name, "")) for name, value in rows(card) if name not in ONE_ONLY]
+    told = [
+        (name, value.partition(";")[0], theirs.get(name, "").partition(";")[0])
+        for name, value in rows(card)
+        if name not in ONE_ONLY
+    ]
     told.append(("verdict", card.verdict.value, other.verdict.value))
     widths = [max(len(line[place]) for line in told) for place in range(2)]
     lines = [f"{name:<{widths[0]}}  {mine:<{widths[1]}}  {their}" for name, mine, their in told]
-    return "\n".join([f"left:  {replay.run}", f"right: {command}", *lines])
+    return "\n".join(line.rstrip() for line in lines)

@@ -11,6 +11,7 @@ from typing import Protocol
 import httpx
 import msgspec
 
+from oxllm.plan import HoldBack
 from oxllm.sim.provider.ledger import Record
 from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.grade import grade
@@ -34,6 +35,9 @@ class Front(Protocol):
     async def sample(self, client: httpx.AsyncClient, at: float) -> Sample | None:
         """Its state now, or None if it does not tell."""
 
+    async def explain(self, client: httpx.AsyncClient, request_id: str) -> str:
+        """What it says of a request, "" if it does not tell."""
+
     def stop(self) -> None:
         """The run is over."""
 
@@ -49,6 +53,8 @@ class Run(msgspec.Struct, frozen=True):
     transcripts: list[Transcript]
     records: list[Record]
     samples: list[Sample]
+    hold_back: Mapping[str, HoldBack] = {}
+    """Virtual model -> what its config asks to be held."""
 
 
 async def rehearse(
@@ -64,12 +70,13 @@ async def rehearse(
     cooldown_max: float = presets.COOLDOWN_MAX_S,
     ports: Mapping[str, int] | None = None,
     key: str | None = None,
+    hold_back: Mapping[str, HoldBack] | None = None,
 ) -> Run:
     """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` is given the
     providers' base URLs by name; `groups` are the names that `questions` use with their providers; `progress` hears of
-    it four times a second; `cooldown_max` is that of the gateway's breakers; `ports` are those of the providers, `key`
-    is what clients send. SIGINT or SIGTERM ends it earlier: the first starts no more requests, the second waits for
-    none. Raises ConfigError, OSError, and CancelledError when the
+    it four times a second; `cooldown_max` is that of the gateway's breakers, `hold_back` what its config asks to be
+    held; `ports` are those of the providers, and `key` is what clients send. SIGINT or SIGTERM ends it earlier: the
+    first starts no more requests, the second waits for none. Raises ConfigError, OSError, and CancelledError when the
     signal comes before there is a request."""
     live = Live(scenario, ports=ports)
     samples: list[Sample] = []
@@ -90,7 +97,7 @@ async def rehearse(
             def clock() -> float:
                 return live.now - start
 
-            load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock, key)
+            load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock, key, front.explain)
             watch = asyncio.create_task(_watch(front, clock, samples, load, progress))
             await load.run(duration)
             interrupted, duration = load.ending, min(duration, clock())
@@ -103,9 +110,18 @@ async def rehearse(
             await live.stop()
     records = [record for provider in live.providers.values() for record in provider.ledger.records]
     card = grade(
-        scenario, groups, load.transcripts, records, samples, duration, expectations, cooldown_max, interrupted
+        scenario,
+        groups,
+        load.transcripts,
+        records,
+        samples,
+        duration,
+        expectations,
+        cooldown_max,
+        interrupted,
+        hold_back,
     )
-    return Run(scenario, groups, duration, card, load.transcripts, records, samples)
+    return Run(scenario, groups, duration, card, load.transcripts, records, samples, hold_back or {})
 
 
 @contextlib.contextmanager

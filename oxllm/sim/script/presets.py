@@ -30,11 +30,13 @@ ROUGH = (
     "cut@token:12 1%", "error-event@token:8 1%",
 )  # fmt: skip
 HELL = (
-    "429 4%", "429-toobig 1%", "500 3%", "502-html 3%", "503 3%", "504-html 2%", "529 1.5%", "rst 2%", "fin 2%",
+    "429 4%", "429-toobig 1%", "500 2%", "502-html 2%", "503 2%", "504-html 1.5%", "529 1.5%", "rst 2%", "fin 2%",
     "garbage 1%", "slow~3s 2%", "stall@token:0~8s 1%", "trickle~1ms 1%", "cut@token:12 1%", "cut@headers 1%",
     "silent-cut@token:9 1%", "no-done 1%", "hold-open 1%", "garble@token:6 0.5%", "split-utf8 1%",
-    "error-event@token:0 2%", "empty-error@token:4 0.5%", "comments 1%", "role-only 2%", "late-usage 0.5%",
-    "bad-json 1%", "short-body 0.5%", "wrong-type 0.5%", "empty 1%", "html-200 1%", "error-200 1%", "lying-headers 1%",
+    "error-event@token:0 1%", "preamble-error 1%", "empty-error@token:4 0.5%", "comments 1%", "role-only 1.5%",
+    "late-usage 0.5%", "no-terminal 1%", "no-event-lines 0.5%", "sequence-gap 0.5%", "big-event 0.5%",
+    "foreign-state 0.5%", "twice 0.5%", "rst@token:5 0.5%", "bad-json 1%", "short-body 0.5%", "wrong-type 0.5%",
+    "empty 1%", "html-200 1%", "error-200 1%", "lying-headers 1%",
 )  # fmt: skip
 MARKS = {"429-quota": 600.0, "401": 60.0, "404": 60.0, "retry-after": 3600.0}
 """Kind -> seconds for which a gateway that honours docs/failures.md stays away."""

@@ -22,7 +22,7 @@ from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene, When
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+$")
 _REQUESTS = re.compile(r"requests (\d+)\.\.(\d*)$")
-_UPSTREAM_KEYS = ("dialect", "models", "pace", "limit", "faults")
+_UPSTREAM_KEYS = ("dialect", "models", "pace", "limit", "strict", "faults")
 _SCENE_KEYS = ("name", "on", "when", "faults", "expect")
 
 
@@ -112,7 +112,10 @@ class _Reader:
             self.errors.append(f"{where}.models: a provider has one model at least; leave models out for sim-1")
         speed = self.parsed(f"{where}.pace", pace.parse, table.get("pace", "normal"), pace.Pace())
         limit = self.parsed(f"{where}.limit", limits.parse, table["limit"], None) if "limit" in table else None
-        return Upstream(name, str(dialect), models, speed, limit or limits.Limits())
+        strict = table.get("strict", False)
+        if not isinstance(strict, bool):
+            self.errors.append(f"{where}.strict: write true or false")
+        return Upstream(name, str(dialect), models, speed, limit or limits.Limits(), strict is True)
 
     def standing(self, name: str, table: dict[str, Any]) -> Scene | None:
         """`faults` of an upstream itself: always, after all scenes."""

@@ -15,7 +15,7 @@ from oxllm.sim import dialects
 from oxllm.sim.dialects.base import CREATED, Error
 from oxllm.sim.dialects.openai import OpenAI
 from oxllm.sim.faults.base import ConnectionFault, Fault
-from oxllm.sim.provider import protocols
+from oxllm.sim.provider import protocols, strict
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.exchange import Exchange, Operation
 from oxllm.sim.provider.ledger import Harm, Ledger, Record
@@ -197,9 +197,12 @@ class Provider:
             return unknown, Ask(), BadAsk(f"Invalid URL ({request.method} {path})", status=404)
         operation, names = found
         try:
-            return operation, operation.read(request, names), None
+            ask = operation.read(request, names)
+            if self.upstream.strict:
+                strict.check(self.upstream, request, ask)
         except BadAsk as error:
             return operation, Ask(), error
+        return operation, ask, None
 
     def _key(self, request: SimRequest, ask: Ask) -> str:
         """What the draws of a request hang on: the id that it carries, or what it asks for, and how often that has been

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from oxllm.sim.provider.ledger import COMPLETE, GONE
-from oxllm.sim.provider.steps import Fin, Gate, Hang, Rst, Send, Step, Wait
+from oxllm.sim.provider.steps import Fin, Gate, Hang, Rst, Send, Step, Truncate, Wait
 from oxllm.sim.serve.engine import Script
 
 LINGER_S = 2.0
@@ -63,6 +63,17 @@ def reset(transport: asyncio.Transport) -> None:
     if sock is not None:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def truncate(transport: asyncio.Transport) -> None:
+    """End the TCP connection in order, and TLS above it not at all."""
+    sock = transport.get_extra_info("socket")
+    if transport.get_extra_info("ssl_object") is None or sock is None:
+        transport.close()
+        return
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
     transport.abort()
 
 
@@ -143,6 +154,9 @@ class Player:
             case Fin():
                 self._end("fin")
                 self._timer = finish(self._transport, self._clock)
+            case Truncate():
+                self._end("truncate")
+                truncate(self._transport)
             case Rst():
                 self._end("rst")
                 reset(self._transport)

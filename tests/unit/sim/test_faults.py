@@ -247,6 +247,8 @@ def _(sim: Sim) -> None:
 def _(sim: Sim) -> None:
     seen = exchange(sim, "rst")
     assert (seen.data, seen.end) == (b"", "reset")
+    middle = exchange(sim, "rst@token:4")
+    assert (middle.tokens, middle.end) == (4, "reset")
     sim.patch("alpha", ["rst@connect x1"])
     with pytest.raises(ConnectionResetError):
         connect_and_drain(sim)
@@ -538,6 +540,30 @@ def handshake(sim: Sim) -> None:
     context = ssl.create_default_context(cafile=sim.ca)
     with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as plain:
         context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+
+
+@case("twice")
+def _(sim: Sim) -> None:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=2) as client:
+        client.sendall(request("twice", False))
+        data = b""
+        while data.count(b"HTTP/1.1 200") < 2 or not data.endswith(b"}"):
+            data += client.recv(65536)
+    first, second = data[: len(data) // 2], data[len(data) // 2 :]
+    assert first == second
+
+
+@case("tls-truncate")
+def _(_sim: Sim) -> None:
+    with Sim("alpha", tls=True) as secure:
+        context = ssl.create_default_context(cafile=secure.ca)
+        plain = socket.create_connection(("127.0.0.1", secure.port("alpha")), timeout=5)
+        with context.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as client:
+            client.sendall(request("tls-truncate@token:3", True))
+            seen = list[bytes]()
+            with pytest.raises(ssl.SSLEOFError):
+                seen.extend(iter(lambda: client.recv(65536), b""))
+    assert b"".join(seen).count(b'"content":" ') == 3
 
 
 @case("tls-expired")

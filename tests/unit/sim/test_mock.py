@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 
@@ -149,6 +150,28 @@ def test_it_is_up_in_less_than_fifty_milliseconds() -> None:
         with LLMSim():
             took.append(time.perf_counter() - began)
     assert min(took) < 0.05
+
+
+def test_a_strict_one_refuses_what_the_real_ones_refuse() -> None:
+    with llm_sim(models=["gpt-5"]) as sim, openai.OpenAI(max_retries=0) as client:
+        assert said(client)
+        with pytest.raises(openai.NotFoundError, match="gpt-6"):
+            client.chat.completions.create(model="gpt-6", messages=HELLO)
+        with pytest.raises(openai.BadRequestError, match="Expected a value <= 2, but got 200 instead"):
+            said(client, temperature=200)
+        without = httpx.post(sim.base_url + "/chat/completions", json={"model": "gpt-5", "messages": HELLO})
+        assert (without.status_code, without.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_a_long_prompt_comes_from_the_cache_and_reasoning_is_counted(sim: LLMSim) -> None:
+    long: Any = [{"role": "user", "content": "word " * 2000}]
+    with openai.OpenAI() as client, anthropic.Anthropic() as claude:
+        chat: Any = client.chat.completions.create(model=MODEL, messages=long).usage
+        assert (chat.prompt_tokens_details.cached_tokens, chat.completion_tokens_details.reasoning_tokens) == (2432, 0)
+        response: Any = client.responses.create(model=MODEL, input="Think.", reasoning={"effort": "low"}).usage
+        assert response.output_tokens_details.reasoning_tokens == 32
+        message = claude.messages.create(model=MODEL, max_tokens=9, messages=long).usage
+        assert (message.cache_read_input_tokens, message.input_tokens) == (2432, chat.prompt_tokens - 2432)
 
 
 OF_A_STRANGER = """

@@ -70,7 +70,7 @@ def test_the_recorded_rehearsal_is_one_of_a_command_that_there_is_and_of_the_car
     assert {word for word in arguments if word.startswith("--")} <= known
     lines = output.splitlines()
     assert lines[0] == lines[-1] == "seed 7"
-    others = (" ", "single point of failure: ", "FAILED: ", "NOT TESTED: ", "passed", "seed ")
+    others = (" ", "single point of failure: ", "FAILED: ", "NOT TESTED: ", "advice: ", "passed", "seed ")
     told = [line.partition("  ")[0] for line in lines if not line.startswith(others)]
     card = msgspec.structs.replace(rehearsed().card, harmless={"comments": 1})
     assert told == [name for name, _ in rows(card)]

@@ -65,7 +65,7 @@ RESCUED = ([seen(0), seen(1)], [attempt(0, 500, Harm.LOSS), attempt(1)])
 def test_an_attempt_is_lost_when_its_answer_never_came_whole_and_not_when_the_client_left(
     record: Record, lost: bool
 ) -> None:
-    assert grade.lost(record) is lost
+    assert record.lost is lost
     assert graded([seen(0)], [record]).rescuable == lost
 
 

@@ -154,7 +154,11 @@ def _finish_reason(x: Exchange) -> str:
 
 def _usage(x: Exchange) -> Json:
     asked, said = x.ask.prompt_tokens, x.tokens
-    return {"prompt_tokens": asked, "total_tokens": asked + said, "completion_tokens": said}
+    details = {
+        "prompt_tokens_details": {"cached_tokens": x.cached},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+    return {"prompt_tokens": asked, "total_tokens": asked + said, "completion_tokens": said, **details}
 
 
 def _message(x: Exchange, index: int) -> Json:

@@ -164,8 +164,8 @@ def _begun(x: Exchange) -> Json:
 
 
 def _usage(x: Exchange, said: int) -> Json:
-    cached = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
-    return {"input_tokens": x.ask.prompt_tokens, **cached, "output_tokens": said, "service_tier": "standard"}
+    cached = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": x.cached}
+    return {"input_tokens": x.ask.prompt_tokens - x.cached, **cached, "output_tokens": said, "service_tier": "standard"}
 
 
 def _stop_reason(x: Exchange) -> str:

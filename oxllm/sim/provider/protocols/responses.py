@@ -32,6 +32,10 @@ SEALED = "reasoning.encrypted_content"
 """What `include` names when the client keeps the state."""
 
 
+THOUGHT_TOKENS = 32
+"""Of a reasoning item."""
+
+
 class Responses(Operation):
     protocol = "responses"
 
@@ -175,12 +179,13 @@ class _Answer:
         return [item]
 
     def _usage(self) -> Json:
-        asked, said = self.x.ask.prompt_tokens, self.x.tokens
+        thought = THOUGHT_TOKENS if self._reasoning() else 0
+        asked, said = self.x.ask.prompt_tokens, self.x.tokens + thought
         return {
             "input_tokens": asked,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": self.x.cached},
             "output_tokens": said,
-            "output_tokens_details": {"reasoning_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": thought},
             "total_tokens": asked + said,
         }
 

@@ -1,0 +1,69 @@
+"""A scene that is learnt from a log plays what the log tells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from oxllm.sim.cli import sim_command
+from oxllm.sim.provider.chance import Chance
+from oxllm.sim.script import learn, scenes
+
+SECRET = "my prompt"
+
+
+def of_oxllm(number: int) -> str:
+    """Nine answers of alpha and one of beta, after alpha had failed."""
+    failed = number % 10 == 9
+    record = {
+        "time": 1.0, "event": "request", "id": f"oxllm-{number}", "protocol": "chat", "model": SECRET, "status": 200,
+        "provider": "beta" if failed else "alpha", "upstream_model": "m", "attempts": 1 + failed, "stream": True,
+        "first_content_ms": 400.0 + number, "total_ms": 2400.0 + number, "completion_tokens": 101, "end": "ok",
+        "failed": ["alpha/m: HTTP 503: overloaded"] if failed else [],
+    }  # fmt: skip
+    return json.dumps(record)
+
+
+def test_oxllms_own_log_tells_pace_sizes_and_shares() -> None:
+    text = learn.scene([of_oxllm(number) for number in range(100)])
+    scenario = scenes.load(text, 7)
+    alpha, beta = scenario.upstreams
+    assert (alpha.name, beta.name) == ("alpha", "beta")
+    assert alpha.pace.ttft.mean == pytest.approx(0.45, abs=0.01)
+    assert alpha.pace.itl.mean == pytest.approx(0.02, abs=0.001)
+    assert alpha.pace.length(Chance(1, "a", 1).draw("x")) == 101
+    (scene,) = scenario.scenes
+    assert (scene.on, [str(dosed) for dosed in scene.faults]) == (("alpha",), ["503 10%"])
+    assert SECRET not in text
+
+
+def test_litellms_log_is_read_too() -> None:
+    good = {"startTime": 10.0, "completionStartTime": 10.3, "endTime": 12.0, "status": "success", "stream": True}
+    good |= {"custom_llm_provider": "openai", "completion_tokens": 50, "messages": [{"content": SECRET}]}
+    bad = {"startTime": 10.0, "endTime": 10.1, "status": "failure", "custom_llm_provider": "openai"}
+    lines = [json.dumps(good)] * 8
+    lines += [json.dumps({**bad, "error_information": {"error_code": code}}) for code in ("429", "")]
+    (upstream,) = scenes.load(text := learn.scene(lines), 7).upstreams
+    assert upstream.pace.ttft.mean == pytest.approx(0.3)
+    assert 'faults = ["429 10%", "rst 10%"]' in text
+    assert SECRET not in text
+
+
+def test_an_access_log_tells_the_statuses() -> None:
+    line = '127.0.0.1 - - [28/Nov/2026:01:00:00 +0000] "POST /v1/chat/completions HTTP/1.1" {} 512 "-" "x" 1.250'
+    text = learn.scene([line.format(200)] * 9 + [line.format(502), "something else"])
+    assert "[upstream.provider]" in text
+    assert '"502-html 10%"' in text
+
+
+def test_the_command_prints_a_scene_and_says_when_there_is_nothing_to_learn(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("\n".join(of_oxllm(number) for number in range(20)), encoding="utf-8")
+    done = CliRunner().invoke(sim_command, ["--learn", str(log)])
+    assert (done.exit_code, scenes.load(done.output, 7).upstreams[0].name) == (0, "alpha")
+    log.write_text("nothing\n", encoding="utf-8")
+    done = CliRunner().invoke(sim_command, ["--learn", str(log)])
+    assert (done.exit_code, "no line of it is a request" in done.output) == (2, True)
