@@ -54,8 +54,6 @@ class Error(msgspec.Struct, gc=False):
     """It lists what is wrong with members of the request, so that its words may be the request's."""
     relayed: bool = False
     """It is another provider's, passed on in a wrapper."""
-    embedded: bool = False
-    """A part of it stood inside a message."""
     quotas: str = ""
     """Names of the quotas that were used up, as Google lists them."""
     headers: list[tuple[bytes, bytes]] = []
@@ -264,7 +262,6 @@ class _Reader:
             before, inner = text[: where.end()], text[where.end() :][:BODY_MAX]
             self._say_once(before.rstrip(" -:{[('\"b"))
             self._error.relayed = self._error.relayed or "litellm" in before
-            self._error.embedded = True
             self._value(_as_json(inner, where[1]), depth + 1)
             return
         self._say_once(text)

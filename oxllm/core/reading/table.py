@@ -179,7 +179,7 @@ class Facts:
         self._headers = headers
         self._now_wall = now_wall
         coded = CODED if status >= 500 else CODED & ~Topic.DOWN
-        if not believed and error.embedded:
+        if not believed:
             coded &= HARMLESS
         self.topics = _leading(map(_of_word, error.codes), coded) or _leading(map(_of_word, error.types), coded)
         self.by_code = bool(self.topics)
@@ -198,20 +198,24 @@ class Facts:
         return "permodel" in self.error.quotas.lower() or any(said & Topic.NAMED for said in of_message(self.text))
 
     @property
+    def stated(self) -> float | None:
+        """Seconds until the provider wants to be asked again, as its headers or a member of the error say."""
+        return hints.retry_after(self._headers, self.error.headers, self.error.waits, self._now_wall)
+
+    @property
     def hint(self) -> float | None:
-        """Seconds until the provider wants to be asked again."""
+        """The same, or as its words say."""
         if self._hint is None:
-            said = hints.retry_after(self._headers, self.error.headers, self.error.waits, self._now_wall)
-            self._hint = said or (hints.in_prose(self.own_words) if self._believed else None) or 0.0
+            self._hint = self.stated or (hints.in_prose(self.own_words) if self._believed else None) or 0.0
         return self._hint or None
 
     def grounds(self) -> list[tuple[str, ...]]:
-        """The words on which a mark would rest: of a sentence, of a hint, of an error inside a message."""
-        found = [] if self.by_code else grounds(self.text, self.topics & ~HARMLESS)
-        if self.by_code and self.error.embedded:
-            found += [
-                (word.lower(),) for word in [*self.error.codes, *self.error.types] if _of_word(word) & self.topics
-            ]
+        """The words on which a mark would rest: a code, those of a sentence, those of a hint."""
+        if self.by_code:
+            words = [*self.error.codes, *self.error.types]
+            found = [tuple(word.lower().split()) for word in words if _of_word(word) & self.topics]
+        else:
+            found = grounds(self.text, self.topics & ~HARMLESS)
         hint = hints.prose(self.own_words) if self._hint else None
         return found + ([tuple(hint.lower().split())] if hint else [])
 
@@ -336,13 +340,17 @@ def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdi
     verdict = _verdict(facts, headers, now_wall)
     if RULES[verdict.kind].effect is Effect.NONE or not (said := facts.grounds()):
         return verdict
-    if facts.by_code and not error.embedded and not facts.about(Topic.QUOTA):
-        otherwise = Verdict(verdict.kind)  # only its hint rests on words
+    if status == 429 and not facts.about(Topic.QUOTA):  # its status says it: only its hint may rest on words
+        otherwise = Verdict(verdict.kind, _clamped(facts.stated))
     else:
         otherwise = _verdict(Facts(status, headers, error, now_wall, believed=False), headers, now_wall)
     if otherwise == verdict:
         return verdict
     return msgspec.structs.replace(verdict, grounds=tuple(said), otherwise=otherwise)
+
+
+def _clamped(hint: float | None) -> float | None:
+    return None if hint is None else min(hint, hints.HINT_MAX)
 
 
 def _verdict(facts: Facts, headers: Headers, now_wall: float) -> Verdict:
@@ -354,7 +362,7 @@ def _verdict(facts: Facts, headers: Headers, now_wall: float) -> Verdict:
         hint = facts.hint
     return Verdict(
         kind,
-        None if hint is None else min(hint, hints.HINT_MAX),
+        _clamped(hint),
         of_target=kind is Kind.QUOTA and (facts.error.relayed or facts.named),
     )
 

@@ -192,6 +192,9 @@ SPOKEN = [
     "The model is currently loading",
     "账户余额不足",
     "Insufficient balance",
+    "insufficient_quota",
+    "invalid_api_key",
+    "ModelNotOpen",
     "Error - {'error': {'message': 'Insufficient balance', 'code': 'insufficient_quota'}}",
 ]
 
@@ -212,7 +215,7 @@ def mark(outcome: Outcome) -> tuple[object, ...]:
 @given(
     status=st.sampled_from([400, 403, 409, 413, 415, 422, 429, 500, 503]),
     ascii_only=st.booleans(),
-    shape=st.sampled_from(["openai", "flat", "detail", "string", "text"]),
+    shape=st.sampled_from(["openai", "flat", "detail", "string", "text", "code", "type"]),
 )
 def test_a_phrase_of_the_request_marks_nothing_even_if_nothing_shows_that_it_is_repeated(
     wrapper: str, phrase: str, status: int, ascii_only: bool, shape: str
@@ -227,6 +230,8 @@ def test_a_phrase_of_the_request_marks_nothing_even_if_nothing_shows_that_it_is_
             "flat": {"object": "error", "message": message, "code": status},
             "detail": {"detail": message},
             "string": {"error": message},
+            "code": {"error": {"message": "no", "code": said}},
+            "type": {"error": {"message": "no", "type": said}},
         }
         return message.encode() if shape == "text" else json.dumps(shapes[shape]).encode()
 
