@@ -9,9 +9,10 @@ A request's span has one child for each attempt; `trace` says where they are in 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any
 
@@ -23,6 +24,8 @@ from oxllm.core.breaker import State
 from oxllm.core.outcome import SUCCESS, Failure
 from oxllm.core.routing import Router
 from oxllm.core.stats import BOUNDS, Histogram
+from oxllm.core.step import Step
+from oxllm.gateway.observe import otel_environment
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.records import Record
 from oxllm.gateway.observe.trace import Trace
@@ -46,6 +49,8 @@ _TRACEPARENT = re.compile(
     rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
 )
 """Version 00 is 55 characters long; a later one may have more behind them."""
+_STATUS = re.compile(r"HTTP (\d{3})\b")
+"""How the result of an attempt begins whose provider answered with an error."""
 _json = msgspec.json.Encoder()
 
 
@@ -57,10 +62,12 @@ class Telemetry:
         "_collector",
         "_created",
         "_durations",
+        "_headers",
         "_log",
         "_loop",
         "_pool",
         "_queue",
+        "_resource",
         "_rng",
         "_router",
         "_sending",
@@ -81,6 +88,7 @@ class Telemetry:
         wall: Callable[[], float],
         created: float,
         router: Callable[[], Router],
+        env: Mapping[str, str] = os.environ,
     ) -> None:
         """`created`: start of the process, seconds since the epoch. `router`: the one that runs."""
         self._loop = loop
@@ -91,7 +99,9 @@ class Telemetry:
         self._created = created
         self._router = router
         self._stopped = False
-        self._collector = collector(endpoint)
+        self._collector = msgspec.structs.replace(collector(endpoint), ca_file=otel_environment.certificate(env))
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in otel_environment.headers(env))
+        self._resource = {"attributes": _entries(otel_environment.resource(env, __version__, rng))}
         self.endpoint = endpoint
         self._queue: deque[tuple[Trace, Record]] = deque()
         self._durations: dict[tuple[str, bool], Histogram] = {}
@@ -150,18 +160,22 @@ class Telemetry:
         if self._queue and "/v1/traces" not in self._sending:
             batch = tuple(self._queue)
             self._queue.clear()
-            spans = [span for trace, record in batch for span in _spans(trace, record)]
+            places = {name: state.plan for name, state in self._router().providers.items()}
+            spans = [span for trace, record in batch for span in _spans(trace, record, places)]
             scope = {"scope": SCOPE, "spans": spans}
-            self._send("/v1/traces", {"resourceSpans": [{"resource": RESOURCE, "scopeSpans": [scope]}]}, len(batch))
+            self._send(
+                "/v1/traces", {"resourceSpans": [{"resource": self._resource, "scopeSpans": [scope]}]}, len(batch)
+            )
         if "/v1/metrics" not in self._sending:
             scope = {"scope": SCOPE, "metrics": self._metrics()}
-            self._send("/v1/metrics", {"resourceMetrics": [{"resource": RESOURCE, "scopeMetrics": [scope]}]}, 0)
+            self._send("/v1/metrics", {"resourceMetrics": [{"resource": self._resource, "scopeMetrics": [scope]}]}, 0)
 
     def _send(self, path: str, value: object, requests: int) -> None:
         body = _json.encode(value)
         head = (
             f"POST {self._collector.path}{path} HTTP/1.1\r\nhost: {self._collector.authority}\r\n"
-            f"content-type: application/json\r\nuser-agent: oxllm/{__version__}\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"content-type: application/json\r\nuser-agent: oxllm/{__version__}\r\n{self._headers}"
+            f"content-length: {len(body)}\r\n\r\n"
         )
         export = self._sending[path] = _Export(self, path, requests)
         export.call = self._pool.request(self._collector, head.encode("latin-1"), [body], export)
@@ -285,16 +299,29 @@ def _value(value: str | int | bool) -> dict[str, Any]:
     return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
 
 
-RESOURCE = {"attributes": _attributes(service__name="oxllm", service__version=__version__)}
+def _entries(values: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": _value(value)} for key, value in values.items()]
+
+
+OPERATIONS = {"chat": "chat", "messages": "chat", "responses": "chat", "completions": "text_completion"}
+"""API -> the well-known name of what it does; others keep their own."""
 SCOPE = {"name": "oxllm", "version": __version__}
 
 
-def _spans(trace: Trace, record: Record) -> Iterable[dict[str, Any]]:
+Places = Mapping[str, plans.Provider]
+"""Providers by name: where an attempt went."""
+
+
+def _spans(trace: Trace, record: Record, places: Places) -> Iterable[dict[str, Any]]:
+    """After the semantic conventions for HTTP servers and for generative AI (opentelemetry.io/docs/specs/semconv)."""
     began = record.time - record.total
     attributes = _attributes(
-        gen_ai__operation__name=record.protocol,
+        gen_ai__operation__name=OPERATIONS.get(record.protocol, record.protocol),
+        oxllm__protocol=record.protocol,
+        gen_ai__provider__name=record.provider,
         gen_ai__request__model=record.model,
         http__response__status_code=record.status,
+        error__type=_error_type(record),
         oxllm__request_id=record.id,
         oxllm__provider=record.provider,
         oxllm__attempts=record.attempts,
@@ -307,15 +334,49 @@ def _spans(trace: Trace, record: Record) -> Iterable[dict[str, Any]]:
         **_span(trace, 0, f"{record.protocol} {record.model}", SERVER, began, record.time),
         **parent,
         "attributes": attributes,
-        "status": {} if record.error is None else {**ERROR, "message": record.error},
+        "status": {**ERROR, "message": record.error} if _is_ours(record) else {},
     }
     for step in record.steps:
         yield {
             **_span(trace, step.number, f"attempt {step.target}", CLIENT, began + step.started, began + step.ended),
             "parentSpanId": trace.span_id(),
-            "attributes": _attributes(oxllm__target=step.target, oxllm__result=step.result),
+            "attributes": _attempt(step, record, places),
             "status": {} if step.result == SUCCESS.reason else {**ERROR, "message": step.result},
         }
+
+
+def _is_ours(record: Record) -> bool:
+    """Did it fail on our side? What the client got wrong, or did not wait for, is no error of a server's span."""
+    return record.error is not None and not (record.status == 0 or 400 <= record.status < 500)
+
+
+def _error_type(record: Record) -> str | None:
+    if record.error is None:
+        return None
+    return str(record.status) if record.status >= 400 else "client_gone" if record.status == 0 else "stream_interrupted"
+
+
+def _attempt(step: Step, record: Record, places: Places) -> list[dict[str, Any]]:
+    """Of one request to one provider; what was used is known of the one that served."""
+    name = next((name for name in places if step.target.startswith(f"{name}/")), step.target.partition("/")[0])
+    place, model = places.get(name), step.target[len(name) + 1 :]
+    served = step.result == SUCCESS.reason and (name, model) == (record.provider, record.upstream_model)
+    status = _STATUS.match(step.result)
+    failed = None if step.result == SUCCESS.reason else status[1] if status else step.result.replace(" ", "_")
+    return _attributes(
+        gen_ai__operation__name=OPERATIONS.get(record.protocol, record.protocol),
+        gen_ai__provider__name=name,
+        gen_ai__request__model=model,
+        server__address=place.host if place is not None else None,
+        server__port=place.port if place is not None else None,
+        http__response__status_code=int(status[1]) if status else 200 if failed is None else None,
+        error__type=failed,
+        gen_ai__usage__input_tokens=record.prompt_tokens if served else None,
+        gen_ai__usage__output_tokens=record.completion_tokens if served else None,
+        gen_ai__usage__cache_read__input_tokens=record.cached_tokens if served else None,
+        oxllm__target=step.target,
+        oxllm__result=step.result,
+    )
 
 
 def _span(trace: Trace, attempt: int, name: str, kind: int, began: float, ended: float) -> dict[str, Any]:

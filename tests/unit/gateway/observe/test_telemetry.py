@@ -79,6 +79,59 @@ def test_a_request_is_a_span_with_a_child_for_each_attempt() -> None:
         assert request["startTimeUnixNano"] == first["startTimeUnixNano"]
 
 
+def test_an_attempt_says_where_it_went_what_came_back_and_what_it_used() -> None:
+    with House() as house:
+        it = Scene(house)
+        house.providers["alpha"].replies = [answer(b"{}", 503)]
+        house.chat()
+        house.advance(EXPORT_S + 1)
+        request, first, second = map(attributes, it.spans())
+        assert first["gen_ai.provider.name"] == "alpha"
+        assert (first["http.response.status_code"], first["error.type"]) == ("503", "503")
+        assert "gen_ai.usage.input_tokens" not in first
+        plan = house.gateway.running().providers[1]
+        assert (second["server.address"], second["server.port"]) == (plan.host, str(plan.port))
+        assert (second["gen_ai.request.model"], second["gen_ai.usage.output_tokens"]) == ("m", "3")
+        assert (request["gen_ai.provider.name"], "error.type" in request, "error.type" in second) == (
+            "beta",
+            False,
+            False,
+        )
+
+
+@pytest.mark.parametrize(("status", "error"), [(400, {}), (503, {"code": 2})])
+def test_what_the_client_got_wrong_is_no_error_of_the_server(status: int, error: dict[str, int]) -> None:
+    with House(plan_of("alpha")) as house:
+        it = Scene(house)
+        house.providers["alpha"].replies = [answer(b'{"error":{"message":"no"}}', status)]
+        client = house.chat()
+        house.advance(EXPORT_S + 1)
+        request, *attempts = it.spans()
+        assert {key: value for key, value in request["status"].items() if key == "code"} == error
+        assert attributes(request)["error.type"] == str(client.response.status)
+        assert all(attempt["status"]["code"] == 2 for attempt in attempts), "to us the provider's is one"
+
+
+def test_the_environment_of_opentelemetry_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b, X-Org = 7,bad name=1,x=a%0Ab")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod,service.name=mine")
+    with House() as house:
+        it = Scene(house)
+        house.chat()
+        house.advance(EXPORT_S + 1)
+        (asked,) = (request for request in it.collector.asked if request.startswith(b"POST /base/v1/traces"))
+        head = asked.partition(b"\r\n\r\n")[0]
+        assert b"\r\napi-key: a b\r\n" in head
+        assert b"\r\nx-org: 7\r\n" in head
+        assert b"bad name" not in head
+        assert b"\r\nx: " not in head, "no line break gets into a head"
+        resource = attributes(it.posted("/v1/traces")[0]["resourceSpans"][0]["resource"])
+        assert (resource["service.name"], resource["deployment.environment.name"]) == ("mine", "prod")
+        assert re.fullmatch(
+            r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", resource["service.instance.id"]
+        )
+
+
 def test_embeddings_are_called_what_they_are() -> None:
     with House() as house:
         it = Scene(house)
