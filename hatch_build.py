@@ -49,6 +49,7 @@ CHOSEN = {
     "gateway/reactor": {"listener", "reactor", "stream", "watched"},
 }
 """Of these only what is here."""
+NOT_COPIED = (".git", ".tox", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build", "dist", "*.so")
 NEEDED = ["mypy[mypyc]>=1.18", "setuptools>=68"]
 
 
@@ -88,10 +89,10 @@ def compile_in(root: Path) -> list[Path]:
 
 
 def copy(source: Path, tree: Path) -> None:
-    """The repository, without what was built or installed in it."""
-    shutil.rmtree(tree, ignore_errors=True)
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.so")
-    shutil.copytree(source, tree, ignore=ignored)
+    """The repository, without what was built or installed in it. An old copy goes first."""
+    for old in tree.iterdir() if tree.exists() else ():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    shutil.copytree(source, tree, ignore=shutil.ignore_patterns(*NOT_COPIED), dirs_exist_ok=True)
 
 
 try:

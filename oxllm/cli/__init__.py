@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from oxllm import __version__
+from oxllm.cli.built import built
 
 COMMANDS = (
     *("serve", "validate", "status", "requests", "explain", "provider", "reload", "stop", "sim"),
@@ -92,7 +93,7 @@ def _wants_json_log(words: Sequence[str]) -> bool:
 @click.group(
     name="oxllm", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
 )
-@click.version_option(__version__, prog_name="oxllm")
+@click.version_option(__version__, prog_name="oxllm", message=f"%(prog)s, version %(version)s ({built()})")
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),

@@ -155,6 +155,7 @@ def test_each_job_of_a_release_may_do_only_its_own() -> None:
     granted = {name: re.findall(r"^      ([a-z-]+): write", job, re.MULTILINE) for name, job in parts.items()}
     assert granted == {
         "build": [],
+        "wheels": [],
         "test": [],
         "pypi": ["id-token"],
         "image": ["packages"],
@@ -164,5 +165,12 @@ def test_each_job_of_a_release_may_do_only_its_own() -> None:
 
 def test_nothing_is_published_before_its_tests() -> None:
     needs = {name: re.findall(r"^    needs: \[?(.*?)\]?$", job, re.MULTILINE) for name, job in jobs(RELEASE).items()}
-    assert needs == {"build": [], "test": ["build"], "pypi": ["test"], "image": ["test"], "release": ["pypi, image"]}
+    assert needs == {
+        "build": [],
+        "wheels": ["build"],
+        "test": ["build"],
+        "pypi": ["test, wheels"],
+        "image": ["test"],
+        "release": ["pypi, image"],
+    }
     assert re.search(r'^on:\n  push:\n    tags: \["v\*"\]\n(?=\S)', RELEASE, re.MULTILINE)

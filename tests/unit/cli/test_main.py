@@ -13,8 +13,10 @@ import pytest
 
 from oxllm import __version__
 from oxllm.cli import COMMANDS, main
+from oxllm.cli.built import built
 from oxllm.cli.reference import BEGIN, END, render, write
 from oxllm.config.reference import insert
+from oxllm.core import exchange
 from tests.unit.cli.conftest import Run
 
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
@@ -55,7 +57,12 @@ def test_a_wrong_command_or_option_exits_2(run: Run) -> None:
 
 
 def test_the_version_is_the_packages(run: Run) -> None:
-    assert run("--version").output == f"oxllm, version {__version__}\n"
+    assert run("--version").output == f"oxllm, version {__version__} ({built()})\n"
+
+
+def test_it_says_whether_it_is_compiled() -> None:
+    compiled = not str(exchange.__file__).endswith(".py")
+    assert built() == ("compiled" if compiled else "pure Python")
 
 
 def test_python_m_oxllm_is_the_same_command() -> None:
