@@ -40,7 +40,7 @@ FORGET_S = 300.0
 """Seconds closed after which one doubling is forgotten: a provider that fails once an hour is a healthy one."""
 
 
-class State(machine.State):
+class BreakerState(machine.State):
     """What may be sent to the provider."""
 
     CLOSED = "closed"
@@ -51,7 +51,7 @@ class State(machine.State):
     OFFLINE = "offline"
 
 
-class Event(machine.Event):
+class BreakerEvent(machine.Event):
     """What can happen to a breaker."""
 
     SUCCESS = "success"
@@ -67,27 +67,27 @@ class Event(machine.Event):
     RESET = "operator: reset"
 
 
-TABLE: Table[State, Event] = {
-    (State.CLOSED, Event.SUCCESS): State.CLOSED,
-    (State.CLOSED, Event.FAILURE): State.CLOSED,
-    (State.CLOSED, Event.TRIP): State.OPEN,
-    (State.CLOSED, Event.RESET): State.CLOSED,
-    (State.CLOSED, Event.OFFLINE): State.OFFLINE,
-    (State.OPEN, Event.COOLED): State.HALF_OPEN,
-    (State.OPEN, Event.EXCUSE): State.CLOSED,
-    (State.OPEN, Event.RESET): State.CLOSED,
-    (State.OPEN, Event.OFFLINE): State.OFFLINE,
-    (State.HALF_OPEN, Event.TAKE): State.PROBING,
-    (State.HALF_OPEN, Event.RESET): State.CLOSED,
-    (State.HALF_OPEN, Event.OFFLINE): State.OFFLINE,
-    (State.PROBING, Event.TRIAL): State.CLOSED,
-    (State.PROBING, Event.SUCCESS): State.CLOSED,
-    (State.PROBING, Event.FAILURE): State.OPEN,
-    (State.PROBING, Event.GIVE_BACK): State.HALF_OPEN,
-    (State.PROBING, Event.RESET): State.CLOSED,
-    (State.PROBING, Event.OFFLINE): State.OFFLINE,
-    (State.OFFLINE, Event.RESET): State.OFFLINE,
-    (State.OFFLINE, Event.ONLINE): State.CLOSED,
+TABLE: Table[BreakerState, BreakerEvent] = {
+    (BreakerState.CLOSED, BreakerEvent.SUCCESS): BreakerState.CLOSED,
+    (BreakerState.CLOSED, BreakerEvent.FAILURE): BreakerState.CLOSED,
+    (BreakerState.CLOSED, BreakerEvent.TRIP): BreakerState.OPEN,
+    (BreakerState.CLOSED, BreakerEvent.RESET): BreakerState.CLOSED,
+    (BreakerState.CLOSED, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
+    (BreakerState.OPEN, BreakerEvent.COOLED): BreakerState.HALF_OPEN,
+    (BreakerState.OPEN, BreakerEvent.EXCUSE): BreakerState.CLOSED,
+    (BreakerState.OPEN, BreakerEvent.RESET): BreakerState.CLOSED,
+    (BreakerState.OPEN, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
+    (BreakerState.HALF_OPEN, BreakerEvent.TAKE): BreakerState.PROBING,
+    (BreakerState.HALF_OPEN, BreakerEvent.RESET): BreakerState.CLOSED,
+    (BreakerState.HALF_OPEN, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
+    (BreakerState.PROBING, BreakerEvent.TRIAL): BreakerState.CLOSED,
+    (BreakerState.PROBING, BreakerEvent.SUCCESS): BreakerState.CLOSED,
+    (BreakerState.PROBING, BreakerEvent.FAILURE): BreakerState.OPEN,
+    (BreakerState.PROBING, BreakerEvent.GIVE_BACK): BreakerState.HALF_OPEN,
+    (BreakerState.PROBING, BreakerEvent.RESET): BreakerState.CLOSED,
+    (BreakerState.PROBING, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
+    (BreakerState.OFFLINE, BreakerEvent.RESET): BreakerState.OFFLINE,
+    (BreakerState.OFFLINE, BreakerEvent.ONLINE): BreakerState.CLOSED,
 }
 """Every transition there is."""
 
@@ -114,7 +114,7 @@ class Breaker:
 
     def __init__(self, settings: plan.Breaker) -> None:
         self.settings = settings
-        self._state = State.CLOSED
+        self._state = BreakerState.CLOSED
         self.closed = True
         """Nothing is wrong: what the usual case asks. Needs no clock, since only an event closes."""
         self._closed_at = 0.0
@@ -129,13 +129,13 @@ class Breaker:
         self._probing_since = 0.0
         self.opens_until = -inf
         """End of the latest cool-off."""
-        self.moves: dict[tuple[State, State], int] = {}
+        self.moves: dict[tuple[BreakerState, BreakerState], int] = {}
         """How often it went from one state to another."""
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> BreakerState:
         """The state now; an open breaker whose cool-off is over turns half-open here."""
-        if self._state is State.OPEN and now >= self.opens_until:
-            self._step(Event.COOLED)
+        if self._state is BreakerState.OPEN and now >= self.opens_until:
+            self._step(BreakerEvent.COOLED)
         return self._state
 
     @property
@@ -146,15 +146,15 @@ class Breaker:
     def may_probe(self, now: float) -> bool:
         """A request may be sent that finds out whether the provider is back."""
         state = self.state(now)
-        if state is State.PROBING:
+        if state is BreakerState.PROBING:
             return self._probes < 1 << min(int((now - self._probing_since) / PROBE_DOUBLES_S), 16)
-        return state is State.HALF_OPEN
+        return state is BreakerState.HALF_OPEN
 
     def take(self, now: float) -> int:
         """Make the caller's attempt a probe, which it must be allowed to be. Returns the generation that it holds."""
         assert self.may_probe(now), self._state
-        if self._state is State.HALF_OPEN:
-            self._step(Event.TAKE)
+        if self._state is BreakerState.HALF_OPEN:
+            self._step(BreakerEvent.TAKE)
             self._probes = 0
             self._probing_since = now
         self._probes += 1
@@ -162,40 +162,40 @@ class Breaker:
 
     def give_back(self, generation: int) -> None:
         """A probe ended without saying anything about the provider."""
-        if generation == self.generation and self._state is State.PROBING:
+        if generation == self.generation and self._state is BreakerState.PROBING:
             self._probes -= 1
             if not self._probes:
-                self._step(Event.GIVE_BACK)
+                self._step(BreakerEvent.GIVE_BACK)
 
     def trial(self, generation: int, now: float) -> None:
         """A probe of that generation is being answered: close, but let one failure open again."""
-        if generation == self.generation and self._state is State.PROBING:
-            self._step(Event.TRIAL)
+        if generation == self.generation and self._state is BreakerState.PROBING:
+            self._step(BreakerEvent.TRIAL)
             self._closed_at = now
             self.halves = 2 * (self.settings.failures - 1)
 
     def success(self, generation: int, now: float) -> None:
         """An attempt of that generation was answered as it should be."""
         if generation == self.generation:
-            if self._state is State.PROBING:
+            if self._state is BreakerState.PROBING:
                 self._closed_at = now
-            self._step(Event.SUCCESS)
+            self._step(BreakerEvent.SUCCESS)
             self.halves = 0
 
     def failure(self, generation: int, now: float, rng: random.Random, halves: int = 2) -> None:
         """An attempt of that generation failed in a way that counts, as a whole failure or as half of one."""
         if generation != self.generation:
             return
-        if self._state is State.PROBING:
-            self._step(Event.FAILURE)
+        if self._state is BreakerState.PROBING:
+            self._step(BreakerEvent.FAILURE)
             self._excusable = False
             self._cool_off(now, rng)
             return
         self.halves += halves
         if self.halves < 2 * self.settings.failures:
-            self._step(Event.FAILURE)
+            self._step(BreakerEvent.FAILURE)
             return
-        self._step(Event.TRIP)
+        self._step(BreakerEvent.TRIP)
         self._excusable = self.halves == 2 * self.settings.failures
         self._doublings = max(0, self._doublings - int((now - self._closed_at) / FORGET_S))
         self._cool_off(now, rng)
@@ -204,27 +204,27 @@ class Breaker:
         """Half of a failure in that generation is taken back."""
         if generation == self.generation:
             self.halves = max(0, self.halves - 1)
-        elif generation == self.generation - 1 and self._state is State.OPEN and self._excusable:
-            self._step(Event.EXCUSE)
+        elif generation == self.generation - 1 and self._state is BreakerState.OPEN and self._excusable:
+            self._step(BreakerEvent.EXCUSE)
             self._doublings = self._doublings_before
             self.opens_until = -inf
             self.halves = 2 * self.settings.failures - 1
 
     def offline(self) -> None:
         """Operator: send nothing there, until `online`."""
-        if self._state is not State.OFFLINE:
-            self._step(Event.OFFLINE)
+        if self._state is not BreakerState.OFFLINE:
+            self._step(BreakerEvent.OFFLINE)
 
     def online(self) -> None:
         """Operator: undo `offline`. Without one, nothing happens."""
-        if self._state is State.OFFLINE:
-            self._step(Event.ONLINE)
+        if self._state is BreakerState.OFFLINE:
+            self._step(BreakerEvent.ONLINE)
             self._forget()
 
     def reset(self) -> None:
         """Operator: forget every failure, cool-off and doubling. Stays offline if it is."""
         self.generation += 1
-        self._step(Event.RESET)
+        self._step(BreakerEvent.RESET)
         self._forget()
 
     def _forget(self) -> None:
@@ -239,11 +239,11 @@ class Breaker:
         self.halves = 0
         self.opens_until = now + min(seconds, self.settings.cooldown_max) * rng.uniform(1 - JITTER, 1 + JITTER)
 
-    def _step(self, event: Event) -> None:
+    def _step(self, event: BreakerEvent) -> None:
         before = self._state
         after = move(TABLE, before, event)
         if after is not before:
             self._state = after
-            self.closed = after is State.CLOSED
+            self.closed = after is BreakerState.CLOSED
             self.generation += 1
             self.moves[before, after] = self.moves.get((before, after), 0) + 1

@@ -58,5 +58,5 @@ class Break(Leaf, frozen=True, gc=False):
     tail: bytes = b""
 
 
-Effect = Try | Cancel | Begin | Write | End | Answer | Break
+Action = Try | Cancel | Begin | Write | End | Answer | Break
 END_OF_BODY = End()

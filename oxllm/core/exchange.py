@@ -33,7 +33,7 @@ from oxllm.core.attempt import CONTENT, DRAINING, ENDED, HOLDING, WAITING, Attem
 from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.books import Books
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.effects import Cancel, Effect, Try
+from oxllm.core.effects import Action, Cancel, Try
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
@@ -151,7 +151,7 @@ class Exchange:
         """It is the client's own fault, so that nobody else is asked."""
         self.body: RequestBody | PassedBody | None = None
         """The request's, as long as it is kept."""
-        self._effects: list[Effect] = []
+        self._effects: list[Action] = []
         self.reply = Reply(facts, self._effects)
         self.books = Books(router, now)
         self.stage = CHOOSING
@@ -167,7 +167,7 @@ class Exchange:
         """The client's part is over, and no provider's response is still being read to its end."""
         return self.stage is DONE and not self._running
 
-    def take_effects(self) -> Sequence[Effect]:
+    def take_effects(self) -> Sequence[Action]:
         """What is to be done, in order; the caller does it, before anything else happens to the request."""
         effects = self._effects
         if not effects:

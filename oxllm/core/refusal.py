@@ -18,8 +18,8 @@ RETRY_AFTER_MAX = 60
 """Seconds. The Node SDK does not honour a longer hint, so a longer one would be a lie about when it retries."""
 
 Tried = tuple[Candidate, Outcome]
-State = tuple[Candidate, Skip | None, float | None]
-Recovery = tuple[float | None, list[State]]
+Outlook = tuple[Candidate, Skip | None, float | None]
+Recovery = tuple[float | None, list[Outlook]]
 """Seconds until some target is usable (None: not within reach), and why each one is not usable now."""
 
 _WAITS = (Kind.RATE_LIMITED, Kind.QUOTA)
@@ -54,7 +54,7 @@ def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: boo
     return _later(503, f"no target of {model!r} can be tried now: {detail}", "no_target_available", soonest)
 
 
-def _soonest_after(outcomes: dict[int, Outcome], states: Sequence[State], soonest: float | None) -> float | None:
+def _soonest_after(outcomes: dict[int, Outcome], states: Sequence[Outlook], soonest: float | None) -> float | None:
     """When some target recovers that would not say the same of this request again."""
     final = {one for one, outcome in outcomes.items() if RULES[outcome.kind].last is not Last.LATER}
     if not final:

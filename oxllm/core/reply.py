@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from oxllm.core import headers, machine
 from oxllm.core.attempt import Attempt, Facts
-from oxllm.core.effects import END_OF_BODY, Answer, Begin, Break, Effect, Write
+from oxllm.core.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
@@ -69,7 +69,7 @@ class Reply:
 
     __slots__ = ("_effects", "_facts", "state", "status")
 
-    def __init__(self, facts: Facts, effects: list[Effect]) -> None:
+    def __init__(self, facts: Facts, effects: list[Action]) -> None:
         """`effects` is where those for the client are put, in the order in which they are to be done."""
         self._facts = facts
         self._effects = effects

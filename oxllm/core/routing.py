@@ -24,7 +24,7 @@ from operator import attrgetter
 
 from oxllm import plan as plans
 from oxllm.core.affinity import score, target_number
-from oxllm.core.breaker import Breaker, State
+from oxllm.core.breaker import Breaker, BreakerState
 from oxllm.core.cooldown import Cooldown
 from oxllm.core.cooldown import Skip as Skip  # noqa: PLC0414  exported: callers get reasons from here
 from oxllm.core.names import Names
@@ -400,14 +400,14 @@ class Router:
         """Why this target cannot be asked now; None if it can."""
         provider = target.provider
         state = provider.breaker.state(now)
-        if state is State.OFFLINE:
+        if state is BreakerState.OFFLINE:
             return Skip.OFFLINE
         mark = provider.cooldown.blocked(now) or target.cooldown.blocked(now)
         if mark is not None:
             return mark
-        if state is State.OPEN:
+        if state is BreakerState.OPEN:
             return Skip.OPEN
-        if state is State.PROBING and not provider.breaker.may_probe(now):
+        if state is BreakerState.PROBING and not provider.breaker.may_probe(now):
             return Skip.PROBING
         return Skip.FULL if provider.in_flight >= provider.limit else None
 
@@ -461,8 +461,8 @@ class Router:
         mark = state.provider.cooldown.blocked(now) or state.cooldown.blocked(now)
         if mark is not None:
             return mark
-        if ticket.generation != breaker.generation and breaker.state(now) is not State.CLOSED:
-            return Skip.OFFLINE if breaker.state(now) is State.OFFLINE else Skip.OPEN
+        if ticket.generation != breaker.generation and breaker.state(now) is not BreakerState.CLOSED:
+            return Skip.OFFLINE if breaker.state(now) is BreakerState.OFFLINE else Skip.OPEN
         return None
 
     def answered(self, ticket: Ticket, now: float) -> Sequence[Change]:
@@ -548,11 +548,11 @@ class Router:
         provider.breaker.failure(ticket.failed_in, now, self._rng, 1)
         return self._moved(provider, before, now)
 
-    def _moved(self, provider: ProviderState, before: State, now: float) -> Sequence[Change]:
+    def _moved(self, provider: ProviderState, before: BreakerState, now: float) -> Sequence[Change]:
         after = provider.breaker.state(now)
         if after is before:
             return ()
-        left = f" for {provider.breaker.opens_until - now:.1f} s" if after is State.OPEN else ""
+        left = f" for {provider.breaker.opens_until - now:.1f} s" if after is BreakerState.OPEN else ""
         return (Change(provider.name, None, f"breaker {before.value} -> {after.value}{left}"),)
 
     def _mark(self, ticket: Ticket, effect: Effect, outcome: Outcome, now: float) -> Sequence[Change]:
@@ -679,7 +679,7 @@ class Router:
             provider.plan.base_url,
             state.value,
             breaker.failures,
-            breaker.opens_until - now if state is State.OPEN else 0.0,
+            breaker.opens_until - now if state is BreakerState.OPEN else 0.0,
             provider.in_flight,
             provider.plan.max_in_flight,
             {(before.value, after.value): count for (before, after), count in breaker.moves.items()},

@@ -48,7 +48,7 @@ PLANTS = (
     Plant(
         "a probe is not given back",
         BREAKER,
-        "            self._step(Event.GIVE_BACK)",
+        "            self._step(BreakerEvent.GIVE_BACK)",
         "            pass",
         (
             RULES + "a_client_or_a_gateway_that_leaves_gives_the_probe_back",
@@ -100,8 +100,8 @@ PLANTS = (
     Plant(
         "[DONE] after a cut",
         CHAT,
-        '        return b"data: " + error.body() + b"\\n\\n"\n',
-        '        return b"data: " + error.body() + b"\\n\\n" + DONE_EVENT\n',
+        '        return end + b"data: " + error.body() + b"\\n\\n"\n',
+        '        return end + b"data: " + error.body() + b"\\n\\n" + DONE_EVENT\n',
         (
             RULES + "a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked",
             ALWAYS + "04_a_stream_succeeds_exactly_if_every_choice_has_its_finish_reason",
@@ -318,8 +318,8 @@ PLANTS = (
     Plant(
         "an illegal transition",
         BREAKER,
-        "    (State.PROBING, Event.FAILURE): State.OPEN,\n",
-        "    (State.PROBING, Event.FAILURE): State.HALF_OPEN,\n",
+        "    (BreakerState.PROBING, BreakerEvent.FAILURE): BreakerState.OPEN,\n",
+        "    (BreakerState.PROBING, BreakerEvent.FAILURE): BreakerState.HALF_OPEN,\n",
         (ALWAYS + "14_a_dead_provider_is_asked_once_a_cool_off",),
     ),
     Plant(

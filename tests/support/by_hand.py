@@ -19,7 +19,7 @@ import msgspec
 from oxllm import plan as plans
 from oxllm.core.attempt import Attempt, Facts, Phase
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.effects import Answer, Begin, Break, Cancel, Effect, End, Try, Write
+from oxllm.core.effects import Action, Answer, Begin, Break, Cancel, End, Try, Write
 from oxllm.core.exchange import Exchange, Stage
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Failure
@@ -163,7 +163,7 @@ class Drive:
         self.client = Client()
         self.attempts: list[Attempt] = []
         self.cancelled: list[Attempt] = []
-        self.effects: list[Effect] = []
+        self.effects: list[Action] = []
         route = self.router.resolve(self.plan.virtual_models[0].name)
         assert route is not None
         asked = Asked(stream, n, wants_usage)

@@ -11,7 +11,7 @@ import os
 from math import inf
 
 from oxllm import __version__
-from oxllm.core.breaker import TABLE, State
+from oxllm.core.breaker import TABLE, BreakerState
 from oxllm.core.routing import ProviderState, TargetState
 from oxllm.core.stats import BOUNDS, Distribution, Totals
 from oxllm.gateway.memory import heap_bytes, resident_bytes
@@ -150,11 +150,13 @@ def _provider(page: _Page, provider: ProviderState, now: float) -> None:
     breaker, name = provider.breaker, provider.name
     state = breaker.state(now)
     page.add("oxllm_provider_in_flight", provider.in_flight, provider=name)
-    for other in State:
+    for other in BreakerState:
         page.add("oxllm_breaker_state", other is state, provider=name, state=other.value)
     for (before, after), count in {**MOVES, **breaker.moves}.items():
         page.add("oxllm_breaker_transitions_total", count, provider=name, **{"from": before.value, "to": after.value})
-    page.add("oxllm_breaker_open_seconds", breaker.opens_until - now if state is State.OPEN else 0, provider=name)
+    page.add(
+        "oxllm_breaker_open_seconds", breaker.opens_until - now if state is BreakerState.OPEN else 0, provider=name
+    )
 
 
 def _target(page: _Page, target: TargetState, now: float) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from oxllm import __version__
 from oxllm import plan as plans
-from oxllm.core.breaker import State
+from oxllm.core.breaker import BreakerState
 from oxllm.core.outcome import SUCCESS, Failure
 from oxllm.core.routing import Router
 from oxllm.core.stats import BOUNDS, Histogram
@@ -201,7 +201,7 @@ class Telemetry:
         status, tokens = [], []
         for provider in router.providers.values():
             state = provider.breaker.state(self._loop.time())
-            usable = state not in (State.OPEN, State.OFFLINE)
+            usable = state not in (BreakerState.OPEN, BreakerState.OFFLINE)
             attributes = _attributes(provider=provider.name, state=state.value)
             status.append({"attributes": attributes, "timeUnixNano": now, "asInt": str(int(usable))})
             for target in provider.targets.values():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from oxllm import plan
-from oxllm.core.breaker import TABLE, Breaker, Event, State
+from oxllm.core.breaker import TABLE, Breaker, BreakerEvent, BreakerState
 
 SETTINGS = plan.Breaker(failures=3, cooldown=5.0, cooldown_max=20.0)
 
@@ -23,9 +23,9 @@ class Watched(Breaker):
 
     def __init__(self, settings: plan.Breaker) -> None:
         super().__init__(settings)
-        self.rows: set[tuple[State, Event]] = set()
+        self.rows: set[tuple[BreakerState, BreakerEvent]] = set()
 
-    def _step(self, what: Event) -> None:
+    def _step(self, what: BreakerEvent) -> None:
         self.rows.add((self._state, what))
         super()._step(what)
 
@@ -40,7 +40,7 @@ class Attempt:
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    visited: ClassVar[set[tuple[State, Event]]] = set()
+    visited: ClassVar[set[tuple[BreakerState, BreakerEvent]]] = set()
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,23 +56,23 @@ class BreakerMachine(RuleBasedStateMachine):
         self.closed_at = 0.0
         self.probing_since = 0.0
 
-    def model(self) -> State:
+    def model(self) -> BreakerState:
         if self.offline:
-            return State.OFFLINE
+            return BreakerState.OFFLINE
         if self.shut_until is None:
-            return State.CLOSED
+            return BreakerState.CLOSED
         if self.now < self.shut_until:
-            return State.OPEN
-        return State.PROBING if self.probes() else State.HALF_OPEN
+            return BreakerState.OPEN
+        return BreakerState.PROBING if self.probes() else BreakerState.HALF_OPEN
 
     def probes(self) -> int:
         """How many are out."""
         return sum(attempt.probe and not attempt.void for attempt in self.under_way)
 
     def may_probe(self) -> bool:
-        if self.model() is State.PROBING:
+        if self.model() is BreakerState.PROBING:
             return self.probes() < 1 << int((self.now - self.probing_since) / 2.0)
-        return self.model() is State.HALF_OPEN
+        return self.model() is BreakerState.HALF_OPEN
 
     def void_all(self) -> None:
         for attempt in self.under_way:
@@ -116,10 +116,10 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule()
     def begin(self) -> None:
         state = self.breaker.state(self.now)
-        if state is State.CLOSED:
+        if state is BreakerState.CLOSED:
             self.under_way.append(Attempt(self.breaker.generation, probe=False))
         elif self.breaker.may_probe(self.now):
-            if state is State.HALF_OPEN:
+            if state is BreakerState.HALF_OPEN:
                 self.probing_since = self.now
             self.under_way.append(Attempt(self.breaker.take(self.now), probe=True))
 
@@ -155,7 +155,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.under_way.remove(probe)
         self.under_way.append(Attempt(self.breaker.generation, probe=False))
 
-    @precondition(lambda self: self.model() is State.CLOSED)
+    @precondition(lambda self: self.model() is BreakerState.CLOSED)
     @rule(row=st.integers(0, 5))
     def fail_and_be_excused(self, row: int) -> None:
         """A failure of which half is taken back, whether it has opened the breaker or not."""
@@ -165,7 +165,7 @@ class BreakerMachine(RuleBasedStateMachine):
         generation = self.breaker.generation
         self.breaker.failure(generation, self.now, self.rng)
         opened = self.row + 2 >= 6
-        assert (self.breaker.state(self.now) is State.OPEN) == opened
+        assert (self.breaker.state(self.now) is BreakerState.OPEN) == opened
         self.breaker.excuse(generation)
         self.row += 1
         if opened:
@@ -178,7 +178,11 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.9, 2.0, 4.0]))
     def more_may_probe(self, seconds: float) -> None:
         self.now += seconds
-        while self.probes() < 5 and self.breaker.state(self.now) is State.PROBING and self.breaker.may_probe(self.now):
+        while (
+            self.probes() < 5
+            and self.breaker.state(self.now) is BreakerState.PROBING
+            and self.breaker.may_probe(self.now)
+        ):
             self.begin()
 
     @precondition(lambda self: self.under_way)
@@ -198,7 +202,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(count=st.integers(1, 4))
     def fail_in_a_row(self, count: int) -> None:
         for _ in range(count):
-            if self.model() is State.CLOSED:
+            if self.model() is BreakerState.CLOSED:
                 self.under_way.append(Attempt(self.breaker.generation, probe=False))
                 self.fail(len(self.under_way) - 1)
 
@@ -224,8 +228,8 @@ class BreakerMachine(RuleBasedStateMachine):
     @invariant()
     def agrees_with_the_model(self) -> None:
         assert self.breaker.state(self.now) is self.model()
-        assert self.breaker.closed == (self.model() is State.CLOSED)
-        if self.model() is State.CLOSED:
+        assert self.breaker.closed == (self.model() is BreakerState.CLOSED)
+        if self.model() is BreakerState.CLOSED:
             assert (self.breaker.halves, self.breaker.failures) == (self.row, self.row // 2)
         assert self.breaker.may_probe(self.now) == self.may_probe()
 

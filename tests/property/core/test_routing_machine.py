@@ -12,7 +12,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from oxllm.core.breaker import TABLE, State
+from oxllm.core.breaker import TABLE, BreakerState
 from oxllm.core.cooldown import MARKS
 from oxllm.core.outcome import RULES, Cause, Kind, Outcome
 from oxllm.core.routing import Candidate, ProviderState, Route, Router, Skip, TargetState, Ticket
@@ -42,7 +42,7 @@ OUTCOMES = st.builds(
     of_target=st.booleans(),
     counts=st.just(False),
 )
-RARE = [State.PROBING, State.HALF_OPEN, State.OPEN, State.OFFLINE, State.CLOSED]
+RARE = [BreakerState.PROBING, BreakerState.HALF_OPEN, BreakerState.OPEN, BreakerState.OFFLINE, BreakerState.CLOSED]
 BROKEN = Outcome(Kind.SERVER_ERROR, "x")
 Place = tuple[str, str]
 
@@ -80,15 +80,15 @@ class RoutingMachine(RuleBasedStateMachine):
     def why_not(self, target: TargetState) -> Skip | None:
         name = target.provider.name
         breaker = target.provider.breaker.state(self.now)
-        if breaker is State.OFFLINE:
+        if breaker is BreakerState.OFFLINE:
             return Skip.OFFLINE
         for owner in (name, place(target)):
             in_force = {why for why, end in self.marks.get(owner, []) if end > self.now}
             if in_force:
                 return min(in_force, key=MARKS.index)
-        if breaker is State.OPEN:
+        if breaker is BreakerState.OPEN:
             return Skip.OPEN
-        if breaker is State.PROBING and not self.router.providers[name].breaker.may_probe(self.now):
+        if breaker is BreakerState.PROBING and not self.router.providers[name].breaker.may_probe(self.now):
             return Skip.PROBING
         limit = LIMITS[name]
         return Skip.FULL if limit is not None and self.in_flight(name) >= limit else None
@@ -183,10 +183,10 @@ class RoutingMachine(RuleBasedStateMachine):
 
     def begin(self, route: Route, candidate: Candidate, tried: set[TargetState]) -> None:
         state = candidate.state.provider.breaker.state(self.now)
-        assert state in {State.CLOSED, State.HALF_OPEN, State.PROBING}
+        assert state in {BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.PROBING}
         ticket = self.router.begin(route, candidate, tried, self.now)
         self.credit |= self.paid
-        assert ticket.probe == (state is not State.CLOSED)
+        assert ticket.probe == (state is not BreakerState.CLOSED)
         self.tickets.append(ticket)
         self.begun[place(candidate.state)] += 1
 
@@ -200,12 +200,14 @@ class RoutingMachine(RuleBasedStateMachine):
         self.kinds[place(ticket.candidate.state), outcome.kind] += 1
         self.router.end(ticket, outcome, self.now)
         after = provider.breaker.state(self.now)
-        if not current or (before is State.CLOSED and not outcome.is_failure):
+        if not current or (before is BreakerState.CLOSED and not outcome.is_failure):
             assert after is before
-        if before is State.PROBING and current:
+        if before is BreakerState.PROBING and current:
             failed = outcome.is_failure
-            given_back = State.PROBING if self.probes(provider) else State.HALF_OPEN
-            verdict = State.OPEN if failed else State.CLOSED if outcome.kind is Kind.SUCCESS else given_back
+            given_back = BreakerState.PROBING if self.probes(provider) else BreakerState.HALF_OPEN
+            verdict = (
+                BreakerState.OPEN if failed else BreakerState.CLOSED if outcome.kind is Kind.SUCCESS else given_back
+            )
             assert after is verdict
         self.seen.add(outcome.kind)
 
@@ -217,12 +219,14 @@ class RoutingMachine(RuleBasedStateMachine):
             if len(self.tickets) > before:
                 self.end(before, BROKEN)
 
-    @precondition(lambda self: any(p.breaker.state(self.now) is State.OPEN for p in self.router.providers.values()))
+    @precondition(
+        lambda self: any(p.breaker.state(self.now) is BreakerState.OPEN for p in self.router.providers.values())
+    )
     @rule(outcome=st.none() | st.just(BROKEN) | OUTCOMES)
     def send_a_probe(self, outcome: Outcome | None) -> None:
         """Wait until an open breaker is due, and start its probe; end it too unless `outcome` is None."""
         providers = self.router.providers.values()
-        name = next(p.name for p in providers if p.breaker.state(self.now) is State.OPEN)
+        name = next(p.name for p in providers if p.breaker.state(self.now) is BreakerState.OPEN)
         self.now = max(self.now, self.router.providers[name].breaker.opens_until)
         before = len(self.tickets)
         self.request(f"{name}/m", 1, BROKEN)
@@ -236,7 +240,7 @@ class RoutingMachine(RuleBasedStateMachine):
         breaker = ticket.candidate.state.provider.breaker
         before, probe = breaker.state(self.now), ticket.probe and ticket.generation == breaker.generation
         self.router.answered(ticket, self.now)
-        assert breaker.state(self.now) is (State.CLOSED if probe else before)
+        assert breaker.state(self.now) is (BreakerState.CLOSED if probe else before)
         assert not ticket.probe
 
     @precondition(lambda self: self.tickets)
@@ -252,7 +256,7 @@ class RoutingMachine(RuleBasedStateMachine):
             self.retries[place(target)] += 1
         else:
             assert other is not Skip.FULL
-            assert target.provider.breaker.state(self.now) is not State.CLOSED or other is not None
+            assert target.provider.breaker.state(self.now) is not BreakerState.CLOSED or other is not None
 
     @precondition(lambda self: self.tickets)
     @rule(which=st.integers(0, 9), seconds=st.sampled_from([0.5, 59.0]))
@@ -279,7 +283,9 @@ class RoutingMachine(RuleBasedStateMachine):
         if move == "reset":
             self.forget(name)
 
-    @precondition(lambda self: any(p.breaker.state(self.now) is State.PROBING for p in self.router.providers.values()))
+    @precondition(
+        lambda self: any(p.breaker.state(self.now) is BreakerState.PROBING for p in self.router.providers.values())
+    )
     @rule(move=st.sampled_from(["offline", "reset"]))
     def operate_while_probing(self, move: str) -> None:
         self.operate(None, move)
@@ -337,7 +343,7 @@ class RoutingMachine(RuleBasedStateMachine):
     @invariant()
     def probes_exactly_the_providers_that_have_a_probe_out(self) -> None:
         for provider in self.router.providers.values():
-            assert (provider.breaker.state(self.now) is State.PROBING) == (self.probes(provider) > 0)
+            assert (provider.breaker.state(self.now) is BreakerState.PROBING) == (self.probes(provider) > 0)
 
     def probes(self, provider: ProviderState) -> int:
         """How many of the provider's probes are out."""

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from oxllm import plan
-from oxllm.core.breaker import TABLE, Breaker, Event, State
+from oxllm.core.breaker import TABLE, Breaker, BreakerEvent, BreakerState
 
 
 class Even(random.Random):
@@ -45,21 +45,21 @@ def probe(subject: Breaker, now: float, succeeds: bool) -> None:
         subject.failure(generation, now, RNG)
 
 
-def in_state(state: State) -> Breaker:
+def in_state(state: BreakerState) -> Breaker:
     subject = breaker()
-    if state in {State.OPEN, State.HALF_OPEN, State.PROBING}:
+    if state in {BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.PROBING}:
         fail(subject, 0.0, 3)
-    if state in {State.HALF_OPEN, State.PROBING}:
+    if state in {BreakerState.HALF_OPEN, BreakerState.PROBING}:
         subject.state(5.0)
-    if state is State.PROBING:
+    if state is BreakerState.PROBING:
         subject.take(5.0)
-    if state is State.OFFLINE:
+    if state is BreakerState.OFFLINE:
         subject.offline()
     return subject
 
 
-@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
-def test_a_transition_is_in_the_table_or_impossible(state: State, event: Event) -> None:
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(BreakerState, BreakerEvent)))
+def test_a_transition_is_in_the_table_or_impossible(state: BreakerState, event: BreakerEvent) -> None:
     subject = in_state(state)
     generation = subject.generation
     if (state, event) not in TABLE:
@@ -69,7 +69,7 @@ def test_a_transition_is_in_the_table_or_impossible(state: State, event: Event) 
         return
     subject._step(event)
     assert subject._state is TABLE[state, event]
-    assert subject.closed == (subject._state is State.CLOSED)
+    assert subject.closed == (subject._state is BreakerState.CLOSED)
     assert (subject.generation > generation) == (subject._state is not state)
 
 
@@ -77,9 +77,9 @@ def test_a_transition_is_in_the_table_or_impossible(state: State, event: Event) 
 def test_it_opens_exactly_at_the_threshold(threshold: int) -> None:
     subject = breaker(threshold)
     fail(subject, 1.0, threshold - 1)
-    assert subject.state(1.0) is State.CLOSED
+    assert subject.state(1.0) is BreakerState.CLOSED
     fail(subject, 1.0)
-    assert subject.state(1.0) is State.OPEN
+    assert subject.state(1.0) is BreakerState.OPEN
 
 
 def test_a_success_ends_the_run_of_failures() -> None:
@@ -87,13 +87,13 @@ def test_a_success_ends_the_run_of_failures() -> None:
     fail(subject, 0.0, 2)
     subject.success(subject.generation, 0.0)
     fail(subject, 0.0, 2)
-    assert subject.state(0.0) is State.CLOSED
+    assert subject.state(0.0) is BreakerState.CLOSED
 
 
 def test_it_is_half_open_at_the_very_end_of_the_cool_off() -> None:
-    subject = in_state(State.OPEN)
-    assert subject.state(4.999) is State.OPEN
-    assert subject.state(5.0) is State.HALF_OPEN
+    subject = in_state(BreakerState.OPEN)
+    assert subject.state(4.999) is BreakerState.OPEN
+    assert subject.state(5.0) is BreakerState.HALF_OPEN
 
 
 def test_each_reopening_doubles_the_cool_off_up_to_the_cap() -> None:
@@ -155,28 +155,28 @@ def test_jitter_is_at_most_a_tenth_either_way() -> None:
 
 
 def test_a_probe_given_back_can_be_taken_again() -> None:
-    subject = in_state(State.HALF_OPEN)
+    subject = in_state(BreakerState.HALF_OPEN)
     first = subject.take(5.0)
-    assert subject.state(5.0) is State.PROBING
+    assert subject.state(5.0) is BreakerState.PROBING
     subject.give_back(first)
-    assert subject.state(5.0) is State.HALF_OPEN
+    assert subject.state(5.0) is BreakerState.HALF_OPEN
     second = subject.take(5.0)
     assert second != first
 
 
 def test_a_former_probe_moves_nothing() -> None:
-    subject = in_state(State.HALF_OPEN)
+    subject = in_state(BreakerState.HALF_OPEN)
     first = subject.take(5.0)
     subject.give_back(first)
     subject.take(6.0)
     subject.give_back(first)
     subject.success(first, 7.0)
     subject.failure(first, 7.0, RNG)
-    assert subject.state(7.0) is State.PROBING
+    assert subject.state(7.0) is BreakerState.PROBING
 
 
 def test_nobody_takes_a_second_probe() -> None:
-    subject = in_state(State.PROBING)
+    subject = in_state(BreakerState.PROBING)
     with pytest.raises(AssertionError):
         subject.take(5.0)
 
@@ -188,46 +188,46 @@ def test_results_of_an_earlier_generation_move_nothing() -> None:
     probe(subject, 5.0, succeeds=True)
     for _ in range(5):
         subject.failure(old, 6.0, RNG)
-    assert subject.state(6.0) is State.CLOSED
+    assert subject.state(6.0) is BreakerState.CLOSED
     fail(subject, 6.0, 2)
     subject.success(old, 6.0)
     assert subject.failures == 2
 
 
 def test_offline_is_undone_by_online_alone() -> None:
-    subject = in_state(State.OFFLINE)
+    subject = in_state(BreakerState.OFFLINE)
     subject.reset()
     subject.offline()
-    assert subject.state(1e9) is State.OFFLINE
+    assert subject.state(1e9) is BreakerState.OFFLINE
     subject.online()
-    assert subject.state(1e9) is State.CLOSED
+    assert subject.state(1e9) is BreakerState.CLOSED
 
 
 def test_online_does_nothing_to_what_is_not_offline() -> None:
-    for state in State:
+    for state in BreakerState:
         subject = in_state(state)
         before = subject.generation
         subject.online()
-        assert (subject.generation != before) == (state is State.OFFLINE)
+        assert (subject.generation != before) == (state is BreakerState.OFFLINE)
 
 
-@pytest.mark.parametrize("state", State)
-def test_a_reset_forgets_everything_and_outdates_what_is_under_way(state: State) -> None:
+@pytest.mark.parametrize("state", BreakerState)
+def test_a_reset_forgets_everything_and_outdates_what_is_under_way(state: BreakerState) -> None:
     subject = in_state(state)
     old = subject.generation
     subject.reset()
     subject.failure(old, 10.0, RNG)
     assert subject.failures == 0
-    assert subject.state(0.0) is (State.OFFLINE if state is State.OFFLINE else State.CLOSED)
+    assert subject.state(0.0) is (BreakerState.OFFLINE if state is BreakerState.OFFLINE else BreakerState.CLOSED)
     subject.online()
     fail(subject, 10.0, 3)
     assert subject.opens_until == 15.0
 
 
 def test_moves_are_counted() -> None:
-    subject = in_state(State.PROBING)
+    subject = in_state(BreakerState.PROBING)
     assert subject.moves == {
-        (State.CLOSED, State.OPEN): 1,
-        (State.OPEN, State.HALF_OPEN): 1,
-        (State.HALF_OPEN, State.PROBING): 1,
+        (BreakerState.CLOSED, BreakerState.OPEN): 1,
+        (BreakerState.OPEN, BreakerState.HALF_OPEN): 1,
+        (BreakerState.HALF_OPEN, BreakerState.PROBING): 1,
     }

@@ -10,7 +10,7 @@ import pytest
 
 from oxllm import plan as plans
 from oxllm.core.body import RequestBody
-from oxllm.core.breaker import State as BreakerState
+from oxllm.core.breaker import BreakerState
 from oxllm.core.effects import Begin, Try
 from oxllm.core.exchange import Stage
 from oxllm.core.outcome import Cause, Failure

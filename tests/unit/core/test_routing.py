@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
-from oxllm.core.breaker import State
+from oxllm.core.breaker import BreakerState
 from oxllm.core.outcome import GONE, LOST, SUCCESS, Cause, Kind, Outcome
 from oxllm.core.routing import Candidate, Route, Router, Skip, Ticket
 from oxllm.plan import HoldBack, Plan, Provider, Server, Target, Timeouts, VirtualModel
@@ -194,7 +194,7 @@ COUNTED = {Kind.BAD_ANSWER, Kind.SERVER_ERROR, Kind.NETWORK, Kind.TIMEOUT, Kind.
 def test_three_failures_that_count_open_the_breaker_and_no_others_do(kind: Kind) -> None:
     subject = router(virtual("v", *AB))
     run(subject, "a/m", of(kind), times=3)
-    is_open = subject.providers["a"].breaker.state(0.0) is State.OPEN
+    is_open = subject.providers["a"].breaker.state(0.0) is BreakerState.OPEN
     assert is_open == (kind in COUNTED)
 
 
@@ -308,7 +308,7 @@ def test_the_breaker_closes_on_trial_at_its_probes_head_and_one_failure_opens_it
     assert choose(subject, now) == "a/m"
     assert subject.providers["a"].breaker.failures == 2
     subject.end(ticket, of(Kind.BROKEN), now)
-    assert subject.providers["a"].breaker.state(now) is State.OPEN
+    assert subject.providers["a"].breaker.state(now) is BreakerState.OPEN
 
 
 def test_a_whole_answer_ends_the_trial() -> None:
@@ -335,7 +335,7 @@ def test_each_two_seconds_of_probing_twice_as_many_may_probe() -> None:
         assert all(ticket.probe for ticket in probes)
         assert len(probes) == 2 ** int(seconds / 2)
     subject.end(probes[3], BROKEN, now + 7)
-    assert subject.providers["a"].breaker.state(now + 7) is State.OPEN
+    assert subject.providers["a"].breaker.state(now + 7) is BreakerState.OPEN
     for ticket in probes[:3]:
         assert subject.end(ticket, SUCCESS, now + 7) == []
 
@@ -367,7 +367,7 @@ def test_an_excuse_closes_again_what_its_failure_has_opened_and_nothing_else() -
     assert breaker.opens_until <= 5.5, "the cool-off that did not last has doubled nothing"
     subject.excuse(last, 0.0)
     subject.excuse(final, 0.0)
-    assert breaker.state(0.0) is State.OPEN, "half of it was enough"
+    assert breaker.state(0.0) is BreakerState.OPEN, "half of it was enough"
 
 
 @pytest.mark.parametrize("kind", [Kind.AUTH, Kind.QUOTA, Kind.FORBIDDEN])
@@ -399,7 +399,7 @@ def test_a_probe_that_fails_opens_again() -> None:
 def test_a_probe_that_says_nothing_of_the_host_is_given_back(kind: Kind) -> None:
     subject, now = opened()
     run(subject, "a/m", of(kind), now)
-    assert subject.providers["a"].breaker.state(now) is State.HALF_OPEN
+    assert subject.providers["a"].breaker.state(now) is BreakerState.HALF_OPEN
     later = now + 600
     assert start(subject, "a/m", later).probe
 
@@ -436,7 +436,7 @@ def test_results_from_before_the_outage_move_nothing() -> None:
     run(subject, "a/m", BROKEN, times=3)
     now = subject.providers["a"].breaker.opens_until
     subject.end(old[0], SUCCESS, now)
-    assert subject.providers["a"].breaker.state(now) is State.HALF_OPEN
+    assert subject.providers["a"].breaker.state(now) is BreakerState.HALF_OPEN
     run(subject, "a/m", SUCCESS, now)
     for ticket in old[1:]:
         assert subject.end(ticket, BROKEN, now) == []
