@@ -1,0 +1,270 @@
+"""Workloads: generated configs, faults, clients and operators over one world each, all from one number.
+
+    problems = play(generate(4711))
+
+Clients leave, read slowly, send slowly, give up by a deadline and ask again as the SDKs do. In the middle a config may
+be read anew, with other keys. What must hold of every workload is in `problems`; `shrunk` makes a failing one small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from oxllm import plan as plans
+from tests.property.worlds import CUTS, EARLY, FAST, HOLD_BACKS, LATE, MARKS, ODD
+from tests.support.in_memory import Setup, Visit, Wish, World
+
+SPAN_S = 40.0
+"""In which the clients of one workload come."""
+AGAIN = frozenset((408, 409, 429, 500, 502, 503, 504))
+"""What the OpenAI SDKs ask again after."""
+RETRY_MAX_S, TRIES_MAX = 10.0, 3
+DOSES = ("", " x2", " x5", " 30%", " 1/3")
+
+
+class Client(msgspec.Struct, frozen=True):
+    """One client, and what of it a `Wish` does not say."""
+
+    wish: Wish
+    sends_for: float = 0.0
+    """Seconds over which its request comes, in pieces."""
+    tries: int = 1
+    """How often it asks in all, as an SDK does."""
+
+
+class Workload(msgspec.Struct, frozen=True):
+    """What is played."""
+
+    seed: int
+    plan: plans.Plan
+    faults: dict[str, list[str]]
+    clients: tuple[Client, ...]
+    reloads: tuple[float, ...] = ()
+    """When another config is read: the same with other keys."""
+    cut: int = 0
+    """Which of CUTS decides how many bytes a read brings."""
+
+    @property
+    def healthy(self) -> set[str]:
+        """Providers without a fault."""
+        return {provider.name for provider in self.plan.providers if not self.faults.get(provider.name)}
+
+
+def generate(seed: int, clients: int = 60) -> Workload:
+    """The workload of this number."""
+    chance = random.Random(seed)
+    plan = _plan(chance)
+    names = [provider.name for provider in plan.providers]
+    faults = {name: _faults(chance) for name in names}
+    if chance.random() < 0.6:
+        faults[chance.choice(names)] = []
+    reloads = tuple(round(chance.uniform(1, SPAN_S), 1) for _ in range(chance.choice((0, 0, 1, 3))))
+    cut = chance.randrange(len(CUTS))
+    dawdling = CUTS[cut] is None  # who rests after each byte has not got far in ten minutes
+    return Workload(seed, plan, faults, tuple(_client(chance, dawdling) for _ in range(clients)), reloads, cut)
+
+
+def _plan(chance: random.Random) -> plans.Plan:
+    names = [f"p{number}" for number in range(chance.randint(1, 6))]
+    tiers = chance.randint(1, 4)
+    providers = tuple(
+        plans.Provider(
+            name,
+            tls=False,
+            host="127.0.0.1",
+            port=9001 + number,
+            path="/v1",
+            api_key=f"sk-{name}",
+            models=("big-1",),
+            usage_in_stream=chance.random() < 0.3,
+            max_in_flight=chance.choice((None, None, None, 2, 10)),
+        )
+        for number, name in enumerate(names)
+    )
+    targets = tuple(plans.Target(name, "big-1", chance.randint(1, tiers), chance.randint(1, 3), FAST) for name in names)
+    hold_back, hedge_after = chance.choice(HOLD_BACKS), chance.choice((None, None, 1.0))
+    model = plans.VirtualModel("smart", targets, hold_back, hedge_after, 40.0)
+    return plans.Plan(
+        plans.Server(
+            max_in_flight=chance.choice((2048, 2048, 5)),
+            max_connections=chance.choice((4096, 4096, 8)),
+            max_buffered_bytes=chance.choice((8 << 20, 8 << 20, 64 << 10)),
+        ),
+        breaker=plans.Breaker(failures=chance.randint(1, 3)),
+        retry=plans.Retry(chance.randint(0, 1), chance.choice((1, 6)), chance.choice((0.0, 0.2))),
+        providers=providers,
+        virtual_models=(model,),
+    )
+
+
+def _faults(chance: random.Random) -> list[str]:
+    kinds = chance.choices(EARLY + MARKS + LATE + ODD, k=chance.choice((0, 0, 1, 1, 2, 3)))
+    return [kind if kind in ("refuse", "blackhole@connect") else kind + chance.choice(DOSES) for kind in kinds]
+
+
+def _client(chance: random.Random, dawdling: bool) -> Client:
+    wish = Wish(
+        at=round(chance.uniform(0, SPAN_S), 2),
+        stream=chance.random() < 0.6,
+        n=chance.choice((1, 1, 1, 2)),
+        tokens=chance.randint(1, 12),
+        timeout=chance.choice((None, None, 5.0, 20.0)),
+        leaves_after=chance.choice((None, None, None, 0.005, 0.03, 2.5)),
+        leaves_by_reset=chance.random() < 0.5,
+        dawdles=chance.choice((0.0, 0.0, 0.0, 0.3 if dawdling else 0.0)),
+        usage=chance.random() < 0.3,
+        sane=chance.random() > 0.05,
+    )
+    return Client(wish, chance.choice((0.0, 0.0, 0.0, 1.0, 4.0)), chance.choice((1, 1, TRIES_MAX)))
+
+
+class Insistent(Visit):
+    """A visit that sends its request in pieces, and asks again as the SDKs do."""
+
+    def __init__(self, world: World, name: str, client: Client) -> None:
+        super().__init__(world, name, client.wish)
+        self._client = client
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not self._client.sends_for:
+            super().connection_made(transport)
+            return
+        data, loop = super().request(), self.world.loop
+        step = max(1, len(data) // 5)
+        for number, start in enumerate(range(step, len(data), step)):
+            loop.call_later(self._client.sends_for * (number + 1) / 5, self._send, data[start : start + step])
+        self._first = data[:step]
+        super().connection_made(transport)
+
+    def request(self) -> bytes:
+        return self._first if self._client.sends_for else super().request()
+
+    def _send(self, data: bytes) -> None:
+        if not self.ends:
+            self._transport.write(data)
+
+    def _end(self) -> None:
+        headers = self.reader.headers
+        again = not self.left and self.status in AGAIN and self._client.tries > 1
+        if again and headers.get("x-should-retry") != "false":
+            self.world.loop.call_later(min(float(headers.get("retry-after", "0.5")), RETRY_MAX_S), self._again)
+        super()._end()
+
+    def _again(self) -> None:
+        wish = msgspec.structs.replace(self.wish, at=0.0)
+        client = msgspec.structs.replace(self._client, wish=wish, tries=self._client.tries - 1)
+        self.world.join(Insistent(self.world, f"{self.name}+", client))
+
+
+def play(workload: Workload) -> list[str]:
+    """Plays it to its end. What was wrong with it, in words."""
+    setup = Setup(workload.plan, workload.faults, seed=workload.seed % 1000, cut=CUTS[workload.cut])
+    with World(setup) as world:
+        for number, client in enumerate(workload.clients):
+            world.join(Insistent(world, f"client {number}", client))
+        for number, when in enumerate(workload.reloads):
+            world.at(when, lambda number=number: world.gateway.adopt(_other_keys(workload.plan, number)))  # type: ignore[misc]
+        for _ in range(TRIES_MAX):
+            world.run()
+            world.sleep(RETRY_MAX_S + 1)  # those that ask again
+        world.run()
+        world.sleep(3.0)
+        found = [*problems(workload, world)]
+    return found + [str(error.get("exception", error)) for error in world.errors]
+
+
+def _other_keys(plan: plans.Plan, number: int) -> plans.Plan:
+    providers = tuple(msgspec.structs.replace(one, api_key=f"sk-{one.name}-{number}") for one in plan.providers)
+    return msgspec.structs.replace(plan, providers=providers)
+
+
+def problems(workload: Workload, world: World) -> Iterator[str]:
+    """What must hold whatever was played, and does not."""
+    for visit in world.visits:
+        if visit.ends != 1:
+            yield f"{visit.name} ended {visit.ends} times"
+        elif visit.kind == "whole" and visit.provider and (wrong := _wrong(world, visit)):
+            yield f"{visit.name}: {wrong}"
+    left = (world.runtime.bodies.total, world.runtime.bodies.heads, world.runtime.held.total, world.server.backlog)
+    if any(left) or world.runtime.relays:
+        yield f"left over: {left} {list(world.runtime.relays)}"
+    router = world.runtime.generation.router
+    for name, provider in router.providers.items():
+        if provider.in_flight:
+            yield f"{name}: {provider.in_flight} in flight"
+        if name in workload.healthy and provider.breaker.state(world.loop.time()).value != "closed":
+            yield f"{name} has no fault, and its breaker is {provider.breaker.state(world.loop.time()).value}"
+    yield from _unserved(workload, world)
+
+
+def _wrong(world: World, visit: Visit) -> str:
+    """What is wrong with an answer that looks whole."""
+    wanted = set(range(visit.wish.n))
+    if visit.finished() != wanted:
+        return f"choices {visit.finished()} are finished, not {wanted}"
+    provider = visit.provider
+    assert provider is not None
+    for index, said in visit.content().items():
+        if said != world.truth(visit, provider, index):
+            return f"choice {index} is not what {provider} says"
+    return ""
+
+
+def _unserved(workload: Workload, world: World) -> Iterator[str]:
+    """Where a provider without a fault is always among those that may be asked, whoever is patient is served."""
+    plan = workload.plan
+    roomy = plan.server.max_in_flight > 1000 and plan.server.max_connections > 1000
+    roomy = roomy and plan.server.max_buffered_bytes > 1 << 20
+    free = {one.name for one in plan.providers if one.max_in_flight is None}
+    if not (roomy and workload.healthy & free and plan.retry.max_attempts >= len(plan.providers)):
+        return
+    for visit in world.visits:
+        patient = visit.wish.timeout is None and visit.wish.leaves_after is None and visit.wish.sane
+        if patient and visit.kind == "error":
+            yield f"{visit.name} got {visit.status}, though {', '.join(sorted(workload.healthy & free))} was there"
+
+
+def shrunk(workload: Workload, rounds: int = 60) -> Workload:
+    """A smaller one that fails as well: without clients, faults and reloads that do not matter."""
+    for _ in range(rounds):
+        for smaller in _smaller(workload):
+            if play(smaller):
+                workload = smaller
+                break
+        else:
+            break
+    return workload
+
+
+def _smaller(workload: Workload) -> Iterator[Workload]:
+    clients = workload.clients
+    if workload.reloads:
+        yield msgspec.structs.replace(workload, reloads=())
+    for size in (len(clients) // 2, len(clients) // 4, 1):
+        for start in range(0, len(clients), size) if size else ():
+            if len(clients) > 1:
+                yield msgspec.structs.replace(workload, clients=clients[:start] + clients[start + size :])
+    for name, faults in workload.faults.items():
+        for index in range(len(faults)):
+            fewer: Sequence[str] = faults[:index] + faults[index + 1 :]
+            yield msgspec.structs.replace(workload, faults={**workload.faults, name: list(fewer)})
+
+
+def as_test(workload: Workload, found: Sequence[str]) -> str:
+    """A test that fails in the same way."""
+    clients: list[Any] = list(workload.clients)
+    lines = [
+        f"def test_workload_{workload.seed}() -> None:",
+        f'    """{found[0]}."""',
+        f"    workload = generate({workload.seed})",
+        f"    clients = {clients!r}",
+        f"    workload = msgspec.structs.replace(workload, clients=tuple(clients), faults={workload.faults!r},",
+        f"                                       reloads={workload.reloads!r})",
+        "    assert play(workload) == []",
+    ]
+    return "\n".join(lines)
