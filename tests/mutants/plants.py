@@ -403,6 +403,16 @@ PLANTS = (
         ),
     ),
     Plant(
+        "who does not have a response is taken for its owner",
+        RELAYING,
+        "winner.status // 100 == relay.exchange.reply.status // 100 == 2:\n",
+        "winner.status:\n",
+        (
+            KEPT.format("unit") + "an_answer_that_nobody_has_is_not_found_as_the_last_one_says_it",
+            KEPT.format("property") + "an_id_that_nobody_remembers_moves_no_breaker_and_no_mark",
+        ),
+    ),
+    Plant(
         "who does not have a response has lost its model",
         RESPONSES,
         "        if status in (404, 405) and",
