@@ -94,6 +94,13 @@ class MisplacedReader(ErrorReader):
 
     __slots__ = ()
 
+    def feed(self, data: bytes) -> bytes:
+        """Another part. What does not begin as JSON is judged at once: a stream under a wrong name may be long."""
+        super().feed(data)
+        if self.failure is None and bytes(self._kept.lstrip()[:1]) not in (b"", b"{", b"["):
+            self._judge(cut=True)
+        return b""
+
     def release(self) -> bytes:
         """Nothing: it is no answer, however long."""
         return b""

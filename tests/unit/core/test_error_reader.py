@@ -37,6 +37,15 @@ def test_what_is_no_error_either_is_a_bad_answer(body: bytes) -> None:
     assert (verdict.kind, verdict.reason) == (Kind.BAD_ANSWER, "JSON instead of a stream")
 
 
+def test_a_stream_under_a_wrong_name_is_judged_at_its_first_byte() -> None:
+    found = reader()
+    kinds = []
+    for part in (b"\n\n", b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'):
+        found.feed(part)
+        kinds.append(found.failure and found.failure.kind)
+    assert kinds == [None, Kind.BAD_ANSWER]
+
+
 def test_a_long_one_is_judged_by_its_start_and_never_handed_out() -> None:
     found = reader()
     assert found.feed(TOO_LONG[:-2] + b',"x":"' + b"y" * ERROR_BODY_MAX) == b""
