@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +14,8 @@ from oxllm.cli import JSON_LOG
 from oxllm.config.problem import Problem
 from oxllm.words import text_width
 
-WIDTH = 80
+WIDTH_MAX = 80
+"""Columns of a paragraph: longer lines are hard to read."""
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
@@ -61,7 +64,7 @@ def _excerpt(problem: Problem) -> Iterator[str]:
     if excerpt is None or not excerpt.text.strip():
         return
     gutter = f"    {problem.line} | "
-    room = WIDTH - len(gutter)
+    room = width() - len(gutter)
     cut = max(0, min(excerpt.column, len(excerpt.text) - room, excerpt.column + excerpt.width - room))
     text = excerpt.text[cut : cut + room]
     before, marked = text[: excerpt.column - cut], text[excerpt.column - cut :][: excerpt.width]
@@ -70,12 +73,18 @@ def _excerpt(problem: Problem) -> Iterator[str]:
     yield click.style(" " * (len(gutter) - 2) + "| ", fg="blue") + " " * text_width(before) + caret
 
 
+def width() -> int:
+    """Columns that a finding takes: those of a narrow terminal, at most 80."""
+    columns = shutil.get_terminal_size((WIDTH_MAX, 24)).columns if sys.stderr.isatty() else WIDTH_MAX
+    return max(40, min(columns, WIDTH_MAX))
+
+
 def indented(text: str, by: int = 4) -> str:
     """Text as a paragraph under a heading. Long words are left whole: they are what one copies."""
     margin = " " * by
     return textwrap.fill(
         text,
-        WIDTH,
+        width(),
         initial_indent=margin,
         subsequent_indent=margin,
         break_long_words=False,

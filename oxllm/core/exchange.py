@@ -449,8 +449,12 @@ class Exchange:
 
     def _interrupt(self, attempt: Attempt, result: Outcome) -> None:
         self.books.blame(result, Cause.GATEWAY)
-        words = f"the provider's stream broke: {self.books.error}"
-        self.reply.interrupt(attempt.reader, ApiError(502, "upstream_error", "stream_interrupted", words))
+        if result is STOPPING:
+            error = ApiError(503, "server_error", "stream_interrupted", f"{STOPPING.reason}; ask again")
+        else:
+            words = f"the provider's stream broke: {self.books.error}"
+            error = ApiError(502, "upstream_error", "stream_interrupted", words)
+        self.reply.interrupt(attempt.reader, error)
         self._move(END)
 
     def _relay_refusal(self, attempt: Attempt, now: float) -> bool:

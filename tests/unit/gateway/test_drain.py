@@ -257,6 +257,18 @@ def test_who_has_no_answer_yet_gets_a_503(phase: Callable[[House], Client], seco
         assert_clean(house)
 
 
+def test_a_stream_that_the_gateway_cuts_blames_the_gateway() -> None:
+    house, it = scene()
+    with house:
+        client = mid_stream(house)
+        it.signal()
+        it.signal()
+        assert it.done_within(0.6)
+        assert b"the gateway is shutting down" in client.response.body
+        assert b"provider" not in client.response.body
+        assert b'"type":"server_error"' in client.response.body
+
+
 @pytest.mark.parametrize("second_signal", [True, False])
 @pytest.mark.parametrize("phase", BROKEN_OFF)
 def test_a_stream_that_has_begun_gets_the_error_event_and_no_end(
