@@ -41,6 +41,9 @@ class Plant(NamedTuple):
     killers: tuple[str, ...]
 
 
+CONNECTION = "tests/unit/gateway/client/test_connection.py::test_"
+SERVICE = "tests/unit/gateway/test_service.py::test_"
+CLIENT = "oxllm/gateway/client/connection.py"
 EXCHANGE, ROUTING, BREAKER = "oxllm/core/exchange.py", "oxllm/core/routing.py", "oxllm/core/breaker.py"
 CHAT, PROTOCOL, RELAYING = "oxllm/core/protocols/chat.py", "oxllm/core/protocols/base.py", "oxllm/gateway/relay.py"
 
@@ -530,5 +533,90 @@ PLANTS = (
         "    if error.status is not None:\n        return error.status\n",
         "",
         (CORPUS,),
+    ),
+    # Bugs that only an unusual client reveals.
+    Plant(
+        "whole heads may take all memory",
+        "oxllm/core/budget/bodies.py",
+        "        if self.total + self.heads + size > self.limit:\n",
+        "        if False:\n",
+        (CONNECTION + "whole_heads_count_as_long_as_anything_of_them_is_kept",),
+    ),
+    Plant(
+        "a client that leaves in the middle of its request stays in flight",
+        "oxllm/gateway/service.py",
+        "            self._taken -= 1\n",
+        "            self._taken -= not request.finished\n            self._taken += not request.finished\n",
+        (SERVICE + "a_client_that_leaves_in_the_middle_of_its_request_is_no_longer_in_flight",),
+    ),
+    Plant(
+        "silent sockets keep their places",
+        "oxllm/gateway/client/shared.py",
+        "            if connection.spare():\n",
+        "            if False:\n",
+        (CONNECTION + "the_longest_idle_or_silent_connection_is_closed_for_a_newcomer",),
+    ),
+    Plant(
+        "a client with output that waits is taken for a silent one",
+        CLIENT,
+        "        if self.output.measure():\n            return False\n",
+        "",
+        (CONNECTION + "a_silent_client_with_output_that_waits_keeps_its_place",),
+    ),
+    Plant(
+        "a client that takes nothing is waited for",
+        "oxllm/gateway/client/pace.py",
+        "        return now >= self._since + STALL_S\n",
+        "        return False\n",
+        (CONNECTION + "a_client_that_takes_nothing_for_60_seconds_is_gone",),
+    ),
+    Plant(
+        "a trickled body keeps others out",
+        "oxllm/gateway/client/pace.py",
+        "            if others_wait and received - self._mark < SLOW_BYTES:\n",
+        "            if False:\n",
+        (CONNECTION + "a_slow_body_has_to_go_while_others_wait",),
+    ),
+    Plant(
+        "a client that pipelines without end is read without end",
+        "oxllm/gateway/client/backlog.py",
+        "        return len(self.data) < BACKLOG_MAX and self._shared.backlog < BACKLOG_TOTAL\n",
+        "        return True\n",
+        (CONNECTION + "what_is_kept_behind_a_request_is_bounded",),
+    ),
+    Plant(
+        "100 Continue is said to who did not wait for it",
+        CLIENT,
+        "                reader.expectation = None  # it has not waited for our word\n",
+        "                pass\n",
+        (CONNECTION + "100_continue_is_not_said_to_who_did_not_wait",),
+    ),
+    Plant(
+        "a client that is told to stop sending is cut off",
+        CLIENT,
+        "            self.transport.write_eof()\n",
+        "            self.abort()\n",
+        (CONNECTION + "a_long_rest_is_read_and_dropped_for_two_seconds",),
+    ),
+    Plant(
+        "a client that leaves while its answer waits is noticed late",
+        CLIENT,
+        "        if self.request is not None:\n            self.abort()\n        else:\n            self.close()\n",
+        "        self.close()\n",
+        (CONNECTION + "output_that_waits_does_not_delay_the_news_that_the_client_left",),
+    ),
+    Plant(
+        "a head that dribbles has all the time of the world",
+        CLIENT,
+        "        if limit is not None:\n            self.timer.set(self._shared.now() + limit)\n",
+        "        if limit is not None and state is not HEAD:\n            self.timer.set(self._shared.now() + limit)\n",
+        (CONNECTION + "the_head_of_a_next_request_has_20_seconds_too_not_75",),
+    ),
+    Plant(
+        "a bug of ours leaves its request hanging",
+        RELAYING,
+        "        for step in (self._apologize, self._break_off, self._abandon, self._forget):\n",
+        "        for step in ():\n",
+        ("tests/unit/gateway/test_internal_errors.py::test_the_500_has_the_shape_of_its_protocol_and_is_counted",),
     ),
 )

@@ -512,6 +512,14 @@ def test_a_head_has_20_seconds_from_its_first_byte_however_busily_it_comes(bench
     error_of(output)
 
 
+def test_the_head_of_a_next_request_has_20_seconds_too_not_75(bench: Bench, client: Client) -> None:
+    client.send(get())
+    assert statuses(client.output) == [200]
+    client.send(b"GET / HTTP/1.1\r\n")
+    bench.advance(20.2)
+    assert statuses(client.output) == [408]
+
+
 def test_a_body_may_take_its_time_but_not_be_silent_for_20_seconds(bench: Bench, client: Client) -> None:
     client.send(post(b"x" * 100)[:-100])
     for _ in range(10):
