@@ -83,6 +83,8 @@ MESSAGE_NAMES = (
     "detail",
     "details",
     "error",
+    "info",
+    "failure",
     "title",
 )
 INNER_NAMES = (
@@ -97,6 +99,11 @@ INNER_NAMES = (
     "header",
     "fault",
     "lasterror",
+    "err",
+    "status",
+    "output",
+    "cause",
+    "responsemetadata",
 )
 """Members that may hold an error of their own."""
 WAIT_NAMES = frozenset(

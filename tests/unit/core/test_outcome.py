@@ -307,6 +307,56 @@ def test_a_5xx_is_the_models_only_if_it_names_it(words: str, kind: Kind) -> None
     assert classify(503, [], error(message=words), NOW).kind is kind
 
 
+BALANCE = "Your account balance is insufficient"
+SHAPES: list[object] = [
+    BALANCE,
+    {"error": BALANCE},
+    {"error": [BALANCE]},
+    {"error": {"message": BALANCE}},
+    {"error": {"message": {"detail": BALANCE}}},
+    {"error": {"error": {"message": BALANCE}}},
+    {"error": {"errors": [{"message": BALANCE, "reason": "x"}]}},
+    {"error": {"innererror": {"message": BALANCE}}},
+    {"error": {"metadata": {"raw": {"message": BALANCE}}}},
+    {"error": {"msg": BALANCE}},
+    {"error": "forbidden", "error_description": BALANCE},
+    {"errors": [BALANCE]},
+    {"errors": [{"status": "403", "title": "Forbidden", "detail": BALANCE}]},
+    {"message": BALANCE},
+    {"message": [BALANCE]},
+    {"Message": BALANCE, "__type": "X"},
+    {"detail": BALANCE},
+    {"detail": {"message": BALANCE}},
+    {"detail": {"error": {"message": BALANCE}}},
+    {"title": "Forbidden", "detail": BALANCE},
+    {"code": 1, "msg": BALANCE},
+    {"error_code": 4, "error_msg": BALANCE},
+    {"errorType": "X", "errorMessage": BALANCE},
+    {"status": {"code": "1", "message": BALANCE}},
+    {"header": {"code": 11200, "message": BALANCE}},
+    {"base_resp": {"status_code": 4, "status_msg": BALANCE}},
+    {"output": {"code": "x", "message": BALANCE}},
+    {"fault": {"faultstring": BALANCE, "detail": {"errorcode": "x"}}},
+    {"Error": {"Code": "X", "Message": BALANCE}},
+    {"Response": {"Error": {"Code": "X", "Message": BALANCE}}},
+    {"ResponseMetadata": {"Error": {"Code": "X", "Message": BALANCE}}},
+    {"response": {"error": {"message": BALANCE}}},
+    [{"error": {"message": BALANCE}}],
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: msgspec.json.encode(shape).decode().replace(BALANCE, "…"))
+def test_an_error_is_found_in_any_shape(shape: object) -> None:
+    assert classify(403, [], msgspec.json.encode(shape), NOW).kind is Kind.QUOTA
+
+
+@pytest.mark.parametrize(
+    "text", [BALANCE, f'event: error\ndata: {{"message": "{BALANCE}"}}\n\n', f"<E><Message>{BALANCE}</Message></E>"]
+)
+def test_an_error_is_found_in_text_in_an_event_and_in_xml(text: str) -> None:
+    assert classify(403, [], text.encode(), NOW).kind is Kind.QUOTA
+
+
 def test_only_500_and_502_may_be_tried_again_at_the_same_target() -> None:
     again = [status for status in range(100, 600) if classify(status, [], b"", NOW).same_target]
     assert again == [500, 502]
