@@ -132,6 +132,9 @@ class Breaker:
         self.moves: dict[tuple[BreakerState, BreakerState], int] = {}
         """How often it went from one state to another."""
 
+    def __repr__(self) -> str:
+        return f"<Breaker {self._state.value} {self.halves / 2:g} failures {self._probes} probes>"
+
     def state(self, now: float) -> BreakerState:
         """The state now; an open breaker whose cool-off is over turns half-open here."""
         if self._state is BreakerState.OPEN and now >= self.opens_until:

@@ -13,7 +13,5 @@ class Asked(Value, frozen=True):
     """How many an answer must have, at least 1."""
     wants_usage: bool = False
     """The client itself asked for usage in its stream."""
-    session: str | None = None
-    """What the client calls the conversation that this belongs to."""
     previous: str | None = None
     """The id of an earlier answer that this one continues."""

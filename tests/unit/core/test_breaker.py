@@ -73,6 +73,12 @@ def test_a_transition_is_in_the_table_or_impossible(state: BreakerState, event: 
     assert (subject.generation > generation) == (subject._state is not state)
 
 
+def test_its_repr_says_its_state_on_one_line() -> None:
+    subject = breaker()
+    subject.failure(subject.generation, 1.0, random.Random(1), 1)
+    assert repr(subject) == "<Breaker closed 0.5 failures 0 probes>"
+
+
 @pytest.mark.parametrize("threshold", [1, 2, 3, 10])
 def test_it_opens_exactly_at_the_threshold(threshold: int) -> None:
     subject = breaker(threshold)

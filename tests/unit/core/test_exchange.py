@@ -90,6 +90,7 @@ def test_a_finish_reason_of_error_is_a_failure_before_commit(reason: bytes) -> N
 def test_an_event_without_choices_is_dropped_and_counted() -> None:
     d = drive().stream("alpha", token("a"), b'data: {"type":"ping"}\n\n', FINISH, DONE)
     assert d.client.body == token("a") + FINISH + DONE
+    assert d["alpha"].candidate.state.counters.dropped == 1
 
 
 # Streams: the gaps between their events.
