@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 
 from oxllm.sim.dialects.openai import OpenAI
@@ -19,6 +20,7 @@ _AT = {
 """Dialect and protocol -> the dialect that is spoken there, where it is another one."""
 
 
+@functools.cache
 def load(name: str, protocol: str | None = None) -> OpenAI:
     """The dialect of that name, which is one of NAMES, as it is spoken in a protocol. Whoever serves Messages says its
     errors as Anthropic does: clients read no others there."""

@@ -88,8 +88,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "ask", "chance", "dialect", "hint", "levels", "now", "operation", "provider", "request", "said", "seed",
-        "upstream", "wall",
+        "_length", "ask", "chance", "dialect", "hint", "levels", "now", "operation", "provider", "request", "said",
+        "seed", "upstream", "wall",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +108,7 @@ class Exchange:
         self.wall = provider.wall(now)
         self.hint: float | None = None
         """The wait that a refusal asked for, for the ledger."""
+        self._length: int | None = None
         self.said = _by_schema(self) if ask.schema is not None else None
         """The answer, if it is not left to chance."""
 
@@ -174,11 +175,11 @@ class Exchange:
     @property
     def length(self) -> int:
         """Tokens of each choice."""
-        if self.said is not None:
-            wanted = len(self.said.pieces)
-        else:
-            wanted = answer_length(self.seed, self.upstream, self.ask.inputs[0])
-        return min(wanted, self.ask.max_tokens or wanted)
+        if self._length is None:
+            said = self.said
+            wanted = answer_length(self.seed, self.upstream, self.ask.inputs[0]) if said is None else len(said.pieces)
+            self._length = min(wanted, self.ask.max_tokens or wanted)
+        return self._length
 
     @property
     def tool(self) -> str | None:

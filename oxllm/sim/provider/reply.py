@@ -73,7 +73,9 @@ class Reply(msgspec.Struct):
     def _whole(self) -> Iterator[Piece]:
         parts = list(self.parts)
         body = b"".join(part.data for part in parts)
-        yield Piece(self.at, self.head(("content-length", str(len(body)))), head=True, keep=0 if body else 1)
+        head = self.head(("content-length", str(len(body))))
+        joined = bool(body) and parts[-1].at <= self.at
+        yield Piece(self.at, head, head=True, keep=0 if body else 1, joined=joined)
         if body:
             yield Piece(parts[-1].at, body, tokens=sum(part.tokens for part in parts), keep=1)
 
@@ -86,6 +88,8 @@ class Piece(msgspec.Struct, frozen=True):
     tokens: int = 0
     head: bool = False
     keep: int = 0
+    joined: bool = False
+    """The next piece is due at the same moment: one write, if nothing strikes between."""
 
 
 class Tape:
@@ -116,11 +120,15 @@ class Tape:
 
     def rest(self, delay: float = 0.0) -> Iterator[Step]:
         """Play what is left, everything `delay` seconds later than it was due."""
+        before = b""
         while (piece := self._next()) is not None:
-            yield Wait(piece.at + delay)
-            yield Send(piece.data)
             self.sent += len(piece.data)
             self.tokens += piece.tokens
+            before += piece.data
+            if not piece.joined:
+                yield Wait(piece.at + delay)
+                yield Send(before)
+                before = b""
 
     def remaining(self) -> Iterator[Piece]:
         """What is left, for faults that slice it in their own way."""
