@@ -50,7 +50,8 @@ CHOSEN = {
 }
 """Of these only what is here."""
 NOT_COPIED = (".git", ".tox", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build", "dist", "*.so")
-NEEDED = ["mypy[mypyc]>=1.18", "setuptools>=68"]
+NEEDED = ["mypy[mypyc]>=1.18", "setuptools>=68", "httptools>=0.6.4", "msgspec>=0.19"]
+"""The last two for their types: without them it does not even check."""
 
 
 def modules(root: Path) -> list[str]:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from oxllm import heap
+from oxllm import launch
 from tests.support import gateway
 from tests.support.processes import Running, answers, free_port, module
 from tests.support.wire import DONE, FIRST_EVENT, HEAD_END, LAST_EVENT, chat_body, content_event, plain_answer
@@ -207,7 +207,7 @@ def _under(counter: Counter, file: Path, env: Mapping[str, str]) -> Iterator[Run
     try:
         os.write(fd, plan)
         command = [*counter.command, sys.executable, "-P", "-m", "oxllm.gateway", "--plan-fd", str(fd)]
-        env = {**gateway.CLEAN, **heap.environment(dict(os.environ)), "PYTHONHASHSEED": "0", **env}
+        env = {**gateway.CLEAN, **launch.environment(dict(os.environ)), "PYTHONHASHSEED": "0", **env}
         with Running(command, output=file.with_suffix(".log"), env=env, pass_fds=[fd]) as process:
             yield process
     finally:

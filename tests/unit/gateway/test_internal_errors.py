@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from oxllm.cli.built import built
 from oxllm.core import exchange as exchanges
 from oxllm.gateway import relay as relays
 from oxllm.gateway.client import backlog, connection, intake, output
@@ -15,6 +16,10 @@ from oxllm.gateway.observe import journal
 from oxllm.gateway.upstream import connection as upstream
 from oxllm.gateway.upstream import connector, origin, pooled_call
 from tests.support.house import Client, House, Script, Step, answer, chat_request, plan_of, stream, token
+
+pytestmark = pytest.mark.skipif(
+    built() == "compiled", reason="a bug is planted by a patch, and compiled methods call each other past it"
+)
 
 CALLBACKS: list[tuple[type, str]] = [
     *(
