@@ -225,10 +225,14 @@ class Server(Section):
         "max_connections = 4096",
     )
     max_in_flight: Count = setting(
-        "Requests served at once, counted from their head on; over it 503 with Retry-After.", DEFAULT.max_in_flight, "max_in_flight = 2048"
+        "Requests served at once, counted from their head on; over it 503 with Retry-After.",
+        DEFAULT.max_in_flight,
+        "max_in_flight = 2048",
     )
     max_buffered_bytes: Bytes = setting(
-        "Bound of all request heads and bodies held for replay.", DEFAULT.max_buffered_bytes, "max_buffered_bytes = 8388608"
+        "Bound of all request heads and bodies held for replay.",
+        DEFAULT.max_buffered_bytes,
+        "max_buffered_bytes = 8388608",
     )
     drain_timeout_secs: Delay = setting(
         "How long requests in flight may take to finish after SIGTERM.",
