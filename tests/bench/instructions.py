@@ -1,6 +1,6 @@
 """How many instructions the gateway takes for a small request and for a stream event, by callgrind.
 
-    python -m tests.bench.instructions [--write]
+    python -m tests.bench.instructions [--rivals DIR] [--write]
 
 CPU time moves by a fifth from minute to minute on a shared machine; instructions do not, to 1 %, since nothing here is
 left to chance: one client and one provider, both in this process, take turns with the gateway. So there is one request,
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oxllm import launch
+from tests.bench import tables
 from tests.support import gateway
 from tests.support.processes import Running, answers, free_port, module
 from tests.support.wire import DONE, FIRST_EVENT, HEAD_END, LAST_EVENT, chat_body, content_event, plain_answer
@@ -180,8 +181,8 @@ class Counter:
 
 
 @contextmanager
-def counting(directory: Path, env: Mapping[str, str] = {}) -> Iterator[tuple[Counter, Lockstep]]:
-    """A gateway under callgrind, and both its ends. Raises Absent."""
+def counting(directory: Path, python: str) -> Iterator[tuple[Counter, Lockstep]]:
+    """A gateway of this Python under callgrind, and both its ends. Raises Absent."""
     if not shutil.which("valgrind") or not shutil.which("callgrind_control"):
         raise Absent("there is no valgrind")
     port = free_port()
@@ -190,14 +191,14 @@ def counting(directory: Path, env: Mapping[str, str] = {}) -> Iterator[tuple[Cou
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         file.write_text(gateway.config(port, [url]), encoding="utf-8")
         counter = Counter(directory)
-        with _under(counter, file, env) as process:
+        with _under(counter, file, python) as process:
             process.wait_until(lambda: answers(port, "/health"), READY_WITHIN_S)
             counter.pid = process.pid
             yield counter, Lockstep(port, listener)
 
 
 @contextmanager
-def _under(counter: Counter, file: Path, env: Mapping[str, str]) -> Iterator[Running]:
+def _under(counter: Counter, file: Path, python: str) -> Iterator[Running]:
     """The serving process with the Plan of this config."""
     plain = {**os.environ, **gateway.CLEAN}
     plan = subprocess.run(
@@ -206,17 +207,17 @@ def _under(counter: Counter, file: Path, env: Mapping[str, str]) -> Iterator[Run
     fd = os.memfd_create("plan")
     try:
         os.write(fd, plan)
-        command = [*counter.command, sys.executable, "-P", "-m", "oxllm.gateway", "--plan-fd", str(fd)]
-        env = {**gateway.CLEAN, **launch.environment(dict(os.environ)), "PYTHONHASHSEED": "0", **env}
+        command = [*counter.command, python, "-P", "-m", "oxllm.gateway", "--plan-fd", str(fd)]
+        env = {**gateway.CLEAN, **launch.environment(dict(os.environ)), "PYTHONHASHSEED": "0"}
         with Running(command, output=file.with_suffix(".log"), env=env, pass_fds=[fd]) as process:
             yield process
     finally:
         os.close(fd)
 
 
-def measure(directory: Path, env: Mapping[str, str] = {}) -> Cost:
-    """What each costs. Raises Absent."""
-    with counting(directory, env) as (counter, both):
+def measure(directory: Path, python: str = sys.executable) -> Cost:
+    """What each costs with the oxllm of this Python. Raises Absent."""
+    with counting(directory, python) as (counter, both):
         both.wholes(WARM_UP)
         requests = counter.count(lambda: both.wholes(REQUESTS))
         both.begin()
@@ -226,12 +227,39 @@ def measure(directory: Path, env: Mapping[str, str] = {}) -> Cost:
     return Cost(requests / REQUESTS, events / EVENTS)
 
 
+def how_built(python: str) -> str:
+    """`compiled` or `pure Python`."""
+    script = "from oxllm.cli.built import built; print(built())"
+    return subprocess.run([python, "-P", "-c", script], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def recorded(build: str) -> Cost | None:
+    """What docs/footprint.md says of a build; None if nothing."""
+    text = tables.DOCUMENT.read_text(encoding="utf-8")
+    found = re.search(rf"^\| {re.escape(build)} +\| +([\d,]+) \| +([\d,]+) \|$", text, re.MULTILINE)
+    return Cost(*(float(number.replace(",", "")) for number in found.groups())) if found else None
+
+
+def report(costs: Mapping[str, Cost]) -> str:
+    """A table of builds."""
+    lines = [(build, f"{cost.request:,.0f}", f"{cost.event:,.0f}") for build, cost in costs.items()]
+    header = ("build", "instructions a small request", "instructions a stream event")
+    return f"{tables.aligned(header, lines)}\n\n{tables.machine()}."
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.instructions")
-    parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="oxllm-bench-") as name:
-        cost = measure(Path(name))
-    print(f"{cost.request:,.0f} instructions a request, {cost.event:,.0f} an event")
+    parser.add_argument("--rivals", type=Path, default=Path(tempfile.gettempdir()) / "oxllm-rivals")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/footprint.md")
+    arguments = parser.parse_args()
+    compiled = arguments.rivals / "compiled" / "bin" / "python"
+    costs = {}
+    for python in [sys.executable, *([str(compiled)] if compiled.exists() else [])]:
+        with tempfile.TemporaryDirectory(prefix="oxllm-bench-") as name:
+            costs[how_built(python)] = measure(Path(name), python)
+    print(report(costs))
+    if arguments.write:
+        tables.write("instructions", report(costs))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def test_a_document_without_the_section_is_an_error_and_unchanged(tmp_path: Path
 
 def test_all_sections_that_the_benchmarks_write_are_in_the_document() -> None:
     text = tables.DOCUMENT.read_text(encoding="utf-8")
-    for section in ("costs", "imports", "comparison"):
+    for section in ("costs", "imports", "comparison", "instructions"):
         assert text.count(f"<!-- {section} -->\n") == text.count(f"<!-- /{section} -->") == 1
 
 
@@ -44,9 +44,9 @@ def test_the_lines_of_a_table_are_all_of_one_length() -> None:
 def test_a_goal_that_is_missed_says_so_and_by_how_much() -> None:
     rows = [Row("oxllm", sample(75.0)), Row("envoy", sample(50.0)), Row("nginx", sample(10.0, streams_mb=25.0))]
     assert verdicts(rows) == [
-        "MISSED: CPU per small request at or under Envoy's (1.50)",
-        "reached: CPU per stream event at or under Envoy's (1.00)",
-        "reached: RSS at 500 streams under nginx's (0.80)",
+        "MISSED: oxllm: CPU per small request, of Envoy's: 1.5, at most 1.25",
+        "reached: oxllm: CPU per stream event, of Envoy's: 1, at most 1.15",
+        "reached: oxllm: RSS at 500 streams, of nginx's: 0.8, at most 0.9",
     ]
 
 
