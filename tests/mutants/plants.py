@@ -559,7 +559,7 @@ PLANTS = (
     Plant(
         "a client with output that waits is taken for a silent one",
         CLIENT,
-        "        if self.output.measure():\n            return False\n",
+        "        if self.output.measure() or self.backlog.data is not None:\n            return False\n",
         "",
         (CONNECTION + "a_silent_client_with_output_that_waits_keeps_its_place",),
     ),

@@ -552,8 +552,8 @@ class ClientConnection:
             self._answer(request, api_error(503, "the gateway is shutting down", "overloaded", retry_after=1))
 
     def spare(self) -> bool:
-        """It is idle or silent, and its place is needed: close. False if something still waits for its client."""
-        if self.output.measure():
+        """It is idle or silent, and its place is needed: close. False if its client waits for something."""
+        if self.output.measure() or self.backlog.data is not None:
             return False
         self.close()
         return True

@@ -1033,6 +1033,18 @@ def test_a_silent_client_with_output_that_waits_keeps_its_place() -> None:
     assert reading.closed()
 
 
+def test_a_client_whose_next_request_is_there_already_is_not_idle() -> None:
+    bench = Bench(Limits(max_connections=1))
+    bench.service.keep_waiting()
+    client = bench.client()
+    client.send(get() + get("/second"))
+    bench.service.served[0].respond(200, [], b"first")
+    assert client.state is IDLE, "for the rest of this turn of the loop"
+    bench.server.make_room()
+    bench.clock.settle()
+    assert bench.service.served[1].path == b"/second"
+
+
 def test_a_connection_too_many_is_served_if_others_have_left_meanwhile() -> None:
     bench = Bench(Limits(max_connections=1))
     (first,) = busy(bench, 1)
