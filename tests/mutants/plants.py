@@ -118,7 +118,7 @@ PLANTS = (
         "        self._deadline = now + min(self._route.request, self._facts.timeout or inf)\n",
         (
             RULES + "the_request_deadline_holds_over_all_attempts",
-            ALWAYS + "11_the_deadline_holds_over_all_attempts_until_commit",
+            ALWAYS + "11_the_deadline_holds_though_nobody_answers_and_another_runs_beside",
         ),
     ),
     Plant(

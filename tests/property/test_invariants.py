@@ -292,6 +292,19 @@ def test_11_the_deadline_holds_over_all_attempts_until_commit(world: World) -> N
         assert over - visit.began <= limit + SOON
 
 
+@given(st.floats(2.0, 20.0), st.booleans(), st.integers(0, 99))
+@settings(max_examples=20)
+def test_11_the_deadline_holds_though_nobody_answers_and_another_runs_beside(
+    timeout: float, stream: bool, seed: int
+) -> None:
+    stalls = {name: ["stall@headers"] for name in ("alpha", "beta")}
+    with World(Setup(plan_of("alpha", "beta"), stalls, seed=seed)) as world:
+        visit = world.ask(timeout=timeout, stream=stream)
+        world.run()
+        assert visit.ended - visit.began <= 0.95 * timeout + SOON
+        assert {asked.provider for asked in world.asked_for(visit)} == {"alpha", "beta"}
+
+
 # 12
 
 
