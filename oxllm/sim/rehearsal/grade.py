@@ -9,6 +9,7 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 
 import msgspec
 
@@ -54,7 +55,8 @@ def grade(
     verdicts = [transcript.verdict for transcript in transcripts]
     failing = [seen for seen in transcripts if any(record.lost for record in by_question[seen.asked])]
     findings = tuple(_findings(scenario.seed, transcripts, by_question, reasons))
-    early, opened = _retry_after(scenario.seed, attempts), _into_open(scenario.seed, attempts, samples)
+    asked_at: dict[str | None, float] = {seen.asked: seen.started for seen in transcripts}
+    early, opened = _retry_after(scenario.seed, attempts), _into_open(scenario.seed, attempts, samples, asked_at)
     struck, harmless = _kinds(records, scenario, duration)
     outages = list(_outages(scenario, groups.values(), duration))
     card = Card(
@@ -172,18 +174,27 @@ def _retry_after(seed: int, attempts: Iterable[Record]) -> list[Finding]:
     return found
 
 
-def _into_open(seed: int, attempts: Iterable[Record], samples: Sequence[Sample]) -> list[Finding]:
-    """Attempts at a provider between two samples of an open breaker that cannot have been anything else between."""
-    spans = [
-        (name, one.at, other.at)
-        for one, other in itertools.pairwise(samples)
-        for name, state in one.states.items()
-        if state == "open" and other.states.get(name) == "open" and one.at + one.left.get(name, 0.0) > other.at
-    ]
+def _into_open(
+    seed: int, attempts: Iterable[Record], samples: Sequence[Sample], asked_at: Mapping[str | None, float]
+) -> list[Finding]:
+    """Attempts at a provider between two samples of an open breaker that cannot have been anything else between. What
+    its client had asked for before the breaker opened may have been on its way there, as long as a connection takes."""
+    spans = []
+    opened: dict[str, float] = {}
+    for one, other in itertools.pairwise(samples):
+        opened = {name: opened.get(name, one.at) for name, state in one.states.items() if state == "open"}
+        spans += [
+            (name, since, one.at, other.at)
+            for name, since in opened.items()
+            if other.states.get(name) == "open" and one.at + one.left.get(name, 0.0) > other.at
+        ]
     return [
         Finding(f"{record.provider} was asked while its breaker was open", (_coordinate(seed, record),))
         for record in attempts
-        if any(name == record.provider and begin < record.arrived < end for name, begin, end in spans)
+        if any(
+            name == record.provider and begin < record.arrived < end and asked_at.get(record.asked, inf) > since
+            for name, since, begin, end in spans
+        )
     ]
 
 

@@ -367,6 +367,17 @@ def test_an_attempt_between_two_samples_of_an_open_breaker_is_a_violation() -> N
     assert card([attempt(1, 3.5)], samples).open_violations == 0, "it may have been half-open between"
 
 
+@pytest.mark.parametrize(("started", "violations"), [(0.5, 0), (1.2, 1)])
+def test_an_attempt_that_was_on_its_way_when_the_breaker_opened_is_no_violation(
+    started: float, violations: int
+) -> None:
+    samples = [Sample(at, {"alpha": "open"}, {"alpha": 9.0 - at}, None) for at in (1.0, 2.0, 3.0)]
+    seen = Transcript(1, "smart", stream=True, asked="asked", started=started, verdict="whole")
+    scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")))
+    found = grade.grade(scenario, {"smart": ["alpha", "beta"]}, [seen], [attempt(1, 2.5)], samples, 60.0, ())
+    assert found.open_violations == violations
+
+
 def test_a_breaker_is_closed_by_a_time_if_the_first_sample_after_it_says_so() -> None:
     samples = [
         Sample(at, {"alpha": state}, {}, None) for at, state in ((1.0, "closed"), (2.0, "open"), (3.0, "closed"))
