@@ -66,7 +66,9 @@ def fates(clients: int, named: bool) -> dict[str, str | None]:
                         return
                     try:
                         http.post(
-                            "/chat/completions", content=body(name), headers={"x-request-id": name} if named else {}
+                            "/chat/completions",
+                            content=body(name),
+                            headers={"connection": "close"} | ({"x-request-id": name} if named else {}),
                         )
                     except httpx.HTTPError:
                         continue

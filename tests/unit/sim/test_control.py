@@ -35,7 +35,7 @@ def test_state_is_told_on_any_providers_port(sim: Sim, client: httpx.Client) -> 
 
 
 def test_a_patch_with_a_ttl_strikes_and_is_taken_back(sim: Sim, client: httpx.Client) -> None:
-    state = client.patch("/-/sim", json={"upstream": "alpha", "faults": ["500"], "ttl": "150ms"}).json()
+    state = client.patch("/-/sim", json={"upstream": "alpha", "faults": ["500"], "ttl": "1s"}).json()
     assert (state["upstreams"]["alpha"]["patched"], state["upstreams"]["alpha"]["scenes"]) == (True, ["patch"])
     assert httpx.post(sim.url("alpha") + "/chat/completions", json=CHAT).status_code == 500
     while client.get("/-/sim").json()["upstreams"]["alpha"]["patched"]:

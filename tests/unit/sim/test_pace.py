@@ -96,6 +96,8 @@ async def whole(port: int, number: int) -> bytes:
 
 SLOW_ENOUGH = pace.parse("ttft 60ms, itl 10ms, out 21")
 WITHIN = 0.05
+STREAMS_MAX = 60
+"""As many as it takes on a machine that has other things to do."""
 
 
 def streamed(kept: socket.socket, number: int) -> tuple[float, float]:
@@ -113,19 +115,22 @@ def streamed(kept: socket.socket, number: int) -> tuple[float, float]:
 @pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
 def test_a_client_reads_back_the_pace_that_was_asked_for_on_new_and_kept_connections(kept: bool) -> None:
     """The best of some runs: a busy machine can make answers late, and never early."""
+    wanted = pytest.approx((0.06, 0.01), rel=WITHIN)
+    first = gap = inf
     with Sim(Upstream("alpha", pace=SLOW_ENOUGH)) as sim:
         address = ("127.0.0.1", sim.port("alpha"))
-        times = []
         with socket.create_connection(address) as one:
-            for number in range(8):
+            streamed(one, 0)  # what follows on it is on a kept connection
+            for number in range(1, STREAMS_MAX):
                 if kept:
-                    times.append(streamed(one, number))
+                    times = streamed(one, number)
                 else:
                     with socket.create_connection(address) as other:
-                        times.append(streamed(other, number))
-        firsts, gaps = zip(*(times[1:] if kept else times), strict=True)
-    assert min(firsts) == pytest.approx(0.06, rel=WITHIN)
-    assert min(gaps) == pytest.approx(0.01, rel=WITHIN)
+                        times = streamed(other, number)
+                first, gap = min(first, times[0]), min(gap, times[1])
+                if (first, gap) == wanted:
+                    break
+    assert (first, gap) == wanted
 
 
 def test_plain_answers_on_a_kept_connection_wait_for_no_acknowledgement() -> None:
