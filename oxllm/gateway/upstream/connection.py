@@ -147,6 +147,7 @@ class UpstreamConnection:
         self._forget(self._transport.abort if self._transport is not None else None)
 
     def _forget(self, end: Callable[[], None] | None) -> None:
+        self._error = self._error or Broken(Failure.EOF)  # whoever waits for it to open may not have had a turn yet
         self._transport = self._owner = self._caller = self._response = self._rest = None
         if end is not None:
             end()
@@ -203,6 +204,7 @@ class UpstreamConnection:
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
         elif self._response is None:
+            self._error = broken(exc)
             self.drop()
         else:
             caller = self._caller

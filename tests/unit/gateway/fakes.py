@@ -203,6 +203,10 @@ class Network:
         self.sock: socket.socket | None = None
         """What connections say that they go over."""
         self.cancelled = 0
+        self.greet: Callable[[FakeTransport], None] = lambda transport: None
+        """What happens to each connection the moment it is made, before anybody else has had a turn."""
+        self.shakes_hands = False
+        """Whether that moment comes a while after its transport is there, as with TLS."""
 
     async def __call__(self, address: Address, port: int, protocol: Peer) -> Transport:
         self.dialled.append((self.loop.time(), address.host))
@@ -216,8 +220,16 @@ class Network:
             raise
         transport = FakeTransport(self.loop, protocol, self.sock)
         self.made.append(transport)
-        protocol.connection_made(transport)
+        if self.shakes_hands:
+            self.loop.call_later(0.1, self._open, protocol, transport)
+        else:
+            self._open(protocol, transport)
         return transport
+
+    def _open(self, protocol: Peer, transport: FakeTransport) -> None:
+        if not transport.closed:
+            protocol.connection_made(transport)
+            self.greet(transport)
 
     @property
     def open(self) -> list[FakeTransport]:

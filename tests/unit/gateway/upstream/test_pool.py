@@ -386,6 +386,33 @@ def test_a_connection_that_closes_at_once_fails(rig: Rig) -> None:
     assert caller.events[-1] == ("failed", Failure.EOF, True, "")
 
 
+# A connection that is gone before its request could go out
+
+
+@pytest.mark.parametrize("ends", ["eof", "speaks", "lost"])
+@pytest.mark.parametrize("addresses", [1, 2])
+@pytest.mark.parametrize("shakes_hands", [False, True])
+def test_a_connection_that_ends_the_moment_it_is_made_is_a_failure_at_once(
+    rig: Rig, ends: str, addresses: int, shakes_hands: bool
+) -> None:
+    def end(transport: FakeTransport) -> None:
+        if ends == "eof":
+            transport.eof()
+        elif ends == "speaks":
+            transport.deliver(b"unasked")
+        else:
+            transport.lose(ConnectionResetError(errno.ECONNRESET, ""))
+
+    rig.network.greet = end
+    rig.network.shakes_hands = shakes_hands
+    caller = rig.request(named(rig, *[v4(1), v4(2)][:addresses]))
+    advance(rig.loop, 1)
+    assert [event[:3] for event in caller.events] == [
+        ("failed", Failure.RESET if ends == "lost" else Failure.EOF, True)
+    ]
+    assert rig.is_clean()
+
+
 # Cancelling
 
 
