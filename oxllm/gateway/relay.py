@@ -121,6 +121,7 @@ class Link(HeldHolder):
                 relay.runtime.journal.shortage(detail, relay.now())
             relay.exchange.failed(self.attempt, failure, before_response, detail, relay.now())
             relay.perform()
+            self.recount()
         except Exception as error:  # noqa: BLE001
             relay.crash(error)
 

@@ -6,7 +6,8 @@ import msgspec
 
 from oxllm import plan as plans
 from oxllm.core.budget.answers import HELD_FREE, HELD_LIMIT, HeldBudget, HeldHolder
-from tests.support.house import MESSAGES, Client, House, Step, answer, plan_of, stream, token
+from tests.support.chat_bytes import FINISH, chunk
+from tests.support.house import EVENT_STREAM, MESSAGES, Client, House, Step, answer, plan_of, stream, token
 
 KIB = 1024
 FRAMING = 200
@@ -189,3 +190,13 @@ def test_whoever_leaves_a_full_house_gives_everything_back() -> None:
         house.advance(70.0)
         assert house.server.connections == 0
         assert (budget.total, budget.full, budget.contended) == (0, False, False)
+
+
+def test_what_came_behind_a_whole_answer_is_counted_no_more_when_its_provider_breaks_off() -> None:
+    with House(plan_of("alpha")) as house:
+        half = b'data: {"choices":[],"x":"' + b"y" * 5000
+        house.providers["alpha"].replies = [[EVENT_STREAM, token("a"), chunk(FINISH), 0.1, chunk(half), 0.1, "reset"]]
+        client = house.chat(stream=True)
+        house.advance(1)
+        assert client.response.whole
+        assert (house.runtime.held.total, house.relays) == (0, [])
