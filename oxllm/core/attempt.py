@@ -276,7 +276,7 @@ class Attempt:
         if reader.content != before:
             self._gaps.observe(now - self.heard, reader.content - before - 1)
             self.heard = now
-        if reader.complete or reader.failure is not None:
+        if reader.complete or reader.failure is not None or self._silence is None:
             self._judge(now, bool(ready))
         return ready
 
@@ -383,6 +383,9 @@ class Attempt:
         if not reader.complete:
             if reader.failure is not None:
                 self.verdict = reader.failure
+            elif self._silence is None and self.phase is not WAITING:  # it was whole, and has begun another part
+                self._silence = self.candidate.timeouts.idle
+                self.clock = now + self._silence
         elif reader.finished or reader.failure is not None:
             self.verdict = reader.result
         elif news:  # a heartbeat behind the answer is none: a provider could hold its client with them for ever

@@ -490,6 +490,7 @@ class Exchange:
     def _may_repeat(self, attempt: Attempt, result: Outcome, now: float) -> bool:
         return (
             result.same_target
+            and not attempt.ticket.probe
             and len(self._running) == 1
             and not self._refused
             and self._repeats.get(attempt.candidate.state, 0) < self._limits.same_target

@@ -647,6 +647,14 @@ def test_a_slow_client_does_not_keep_a_provider_that_has_said_it_all() -> None:
     assert d.pass_time(2.1).running == []
 
 
+def test_a_choice_that_begins_after_the_others_were_done_has_its_own_time() -> None:
+    d = drive().stream("alpha", token("a"), finish(0)).pass_time(1)
+    d.data("alpha", token("b", 1)).pass_time(10)
+    assert d.client.over is None
+    d.data("alpha", finish(1), DONE).end("alpha")
+    assert (d.client.over, d.failures("alpha")) == ("end", 0)
+
+
 # A second try at the same target.
 
 
@@ -877,6 +885,17 @@ def test_after_commit_no_deadline_counts() -> None:
 
 
 # Hedging.
+
+
+@pytest.mark.parametrize("status", [500, 0])
+def test_a_probe_gets_no_second_try_at_the_same_target(status: int) -> None:
+    d = opened(make_plan("alpha", "beta")).start()
+    assert d["alpha"].ticket.probe
+    if status:
+        d.answer("alpha", b"", status)
+    else:
+        d.connect("alpha").fail("alpha", Failure.EOF)
+    assert d.tried == ["alpha", "beta"]
 
 
 def test_a_probe_without_content_after_two_seconds_gets_the_next_candidate_beside_it() -> None:
