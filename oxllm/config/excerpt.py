@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
 import msgspec
 
@@ -17,8 +18,11 @@ HIDDEN = "***"
 _STRING = re.compile(r"""\"(?:\\.|[^"\\])*(?:"|$)|'[^']*(?:'|$)|[\u201c\u201d\u2018\u2019].*""")
 _UNQUOTED = re.compile(r"""(?<==)\s*[^\s"'\[{][^,\]}#]*""")
 _VARIABLES = re.compile(r"""["'](?:\$\{[^}]*\})+["']""")
-_URLS = frozenset({"base_url", "proxy"})
+_URLS = frozenset({"base_url"})
 """Of their values only the credentials are hidden."""
+_CREDENTIALS = sorted(SECRET_KEYS - _URLS)
+_LONG = [name for name in _CREDENTIALS if len(name) > len("proxy")]
+"""Those that a mistyped word may be meant for; `prot` is rather a port."""
 _SECRET_NAME = re.compile(
     "|".join(sorted(SECRET_KEYS - _URLS)) + r"|key|token|secret|auth|password|cookie", re.IGNORECASE
 )
@@ -53,6 +57,9 @@ def excerpt_of(text: str, line: int, column: int) -> Excerpt | None:
     if line > len(lines):
         return None
     content = lines[line - 1].rstrip("\r")
+    if hides(content):  # where quotes are broken nobody knows where a secret ends
+        head = key_of(content)
+        return _window(_printable(f"{head} = {HIDDEN}"), min(column - 1, len(head)), 1)
     shown = _printable(_masked(content, content, secret=False))
     at = len(_masked(content[: column - 1], content, secret=False))
     return _window(shown, min(at, len(shown)), 1)
@@ -93,9 +100,26 @@ def _printable(line: str) -> str:
     return "".join(c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
+def key_of(line: str) -> str:
+    """What is surely no more than the key of a credential: as much of the first word as the longest of them has."""
+    found = re.match(rf"\W*\w{{0,{max(map(len, _CREDENTIALS))}}}", line)
+    return found[0] if found else ""
+
+
+def hides(line: str) -> bool:
+    """May this line hold a credential?"""
+    return bool(_SECRET_NAME.search(line)) or _nearly_secret(line)
+
+
+def _nearly_secret(line: str) -> bool:
+    """Does it begin with a mistyped key of a credential?"""
+    word = re.match(r"\s*\W?(\w+)", line)
+    return word is not None and bool(get_close_matches(word[1].lower(), _LONG, n=1, cutoff=0.6))
+
+
 def _masked(part: str, line: str, secret: bool) -> str:
     """Part of a line without what may be a credential in it. Variables stay: they hold none."""
-    if not secret and not _SECRET_NAME.search(line):
+    if not secret and not hides(line):
         return _LOOKS_SECRET.sub(HIDDEN, part)
     part = _STRING.sub(lambda found: found[0] if _VARIABLES.fullmatch(found[0]) else f'"{HIDDEN}"', part)
     return _LOOKS_SECRET.sub(HIDDEN, _UNQUOTED.sub(f" {HIDDEN}", part))

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from oxllm.config.excerpt import masked
+from oxllm.config.excerpt import hides, key_of, masked
 
 _PLACE = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 _KEY = r"[A-Za-z0-9_-]+"
@@ -59,8 +59,14 @@ def explain(text: str, error: tomllib.TOMLDecodeError) -> Wrong:
     said = f"not valid TOML: {stop.said[:1].lower()}{stop.said[1:]}"
     for guess in _GUESSES:
         if found := guess(stop):
-            return Wrong(stop.line, stop.column, said, found)
+            return Wrong(stop.line, stop.column, said, "" if _tells(found, stop.text) else found)
     return Wrong(stop.line, stop.column, said, "")
+
+
+def _tells(advice: str, line: str) -> bool:
+    """Does an advice repeat what may be a credential?"""
+    value = line[len(key_of(line)) :]
+    return hides(line) and any(word in advice for word in re.findall(r"\w{4,}", value))
 
 
 def _stop(text: str, error: tomllib.TOMLDecodeError) -> Stop:

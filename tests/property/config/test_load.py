@@ -217,3 +217,32 @@ def test_expansion_replaces_whole_placeholders_or_refuses(parts: list[str]) -> N
         assert any(part in ("${", "$") for part in parts)
     else:
         assert "${A}" not in expanded or "$${" in parts or "$" in parts
+
+
+SECRETS = """\
+[server]
+api_keys = ["sk-hush-team", '${KEY}']
+admin_token = "sk-hush-admin"
+[[providers]]
+name = "alpha"
+base_url = "https://alpha.example/v1"
+api_key = "sk-hush-alpha"
+headers = { X-Secret = "sk-hush-header", X-B = 'sk-hush-b' }
+extra_body = { user = "sk-hush-body" }
+proxy = "http://sk-hush-user:sk-hush-pass@proxy:1"
+[virtual_models]
+smart = [{ provider = "alpha", model = "m" }]
+"""
+CHARACTERS = ['"', "'", "\n", "=", "[", "]", "{", "}", ",", ".", "#", "\\", "\u201c", ":", "x", " ", "", "$"]
+SLIPS = st.tuples(st.integers(0, len(SECRETS) - 1), st.integers(0, 1), st.sampled_from(CHARACTERS))
+
+
+@given(SLIPS)
+def test_a_mistyped_file_is_shown_without_its_secrets(config_file: Path, slip: tuple[int, int, str]) -> None:
+    at, cut, new = slip
+    text = SECRETS[:at] + new + SECRETS[at + cut :]
+    loaded = load_bytes(config_file, text.encode(), {"KEY": "k"})
+    for problem in (*loaded.errors, *loaded.warnings, *loaded.notes):
+        assert "hush" not in repr(problem), (text, problem)
+        if problem.excerpt is not None:
+            assert 0 <= problem.excerpt.column <= len(problem.excerpt.text) + 1
