@@ -114,7 +114,7 @@ def hides(line: str) -> bool:
 def _nearly_secret(line: str) -> bool:
     """Does it begin with a mistyped key of a credential?"""
     word = re.match(r"\s*\W?(\w+)", line)
-    return word is not None and bool(get_close_matches(word[1].lower(), _LONG, n=1, cutoff=0.6))
+    return word is not None and bool(get_close_matches(word[1].lower(), _LONG, n=1, cutoff=0.75))
 
 
 def _masked(part: str, line: str, secret: bool) -> str:
