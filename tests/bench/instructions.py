@@ -1,6 +1,6 @@
 """How many instructions the gateway takes for a small request and for a stream event, by callgrind.
 
-    python -m tests.bench.instructions [--rivals DIR] [--write]
+    python -m tests.bench.instructions [--features] [--rivals DIR] [--write]
 
 CPU time moves by a fifth from minute to minute on a shared machine; instructions do not, to 1 %, since nothing here is
 left to chance: one client and one provider, both in this process, take turns with the gateway. So there is one request,
@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from oxllm import launch
 from tests.bench import tables
 from tests.support import gateway
 from tests.support.processes import Running, answers, free_port, module
+from tests.support.provider import make_certificates
 from tests.support.wire import DONE, FIRST_EVENT, HEAD_END, LAST_EVENT, chat_body, content_event, plain_answer
 
 WARM_UP = 60
@@ -53,6 +55,30 @@ class Cost(NamedTuple):
 def chunk(data: bytes) -> bytes:
     """In chunked coding."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class Feature(NamedTuple):
+    """Something that costs extra."""
+
+    settings: str = ""
+    """Lines of [server]."""
+    arguments: tuple[str, ...] = ()
+    tls: bool = False
+
+
+FEATURES = {
+    "plain": Feature(),
+    "client keys (`api_keys`)": Feature('api_keys = ["sk-client"]\n'),
+    "a log in JSON": Feature(arguments=("--log-format", "json")),
+    "TLS to the provider": Feature(tls=True),
+}
+
+
+def certified(directory: Path) -> ssl.SSLContext:
+    """A provider's context; its CA is `directory/ca.pem`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(make_certificates(directory))
+    return context
 
 
 class Absent(RuntimeError):
@@ -99,8 +125,9 @@ class Wire:
 class Lockstep:
     """Client and provider of one gateway, in turns with it."""
 
-    def __init__(self, port: int, listener: socket.socket) -> None:
+    def __init__(self, port: int, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         self._listener = listener
+        self._tls = tls
         self.client = Wire(socket.create_connection(("127.0.0.1", port)))
         self.provider: Wire | None = None
 
@@ -109,7 +136,8 @@ class Lockstep:
         body = chat_body("hello", model="smart", stream=stream, size=400)
         self.client.send(ASK % (len(body), body))
         if self.provider is None:
-            self.provider = Wire(self._listener.accept()[0])
+            sock, _ = self._listener.accept()
+            self.provider = Wire(sock if self._tls is None else self._tls.wrap_socket(sock, server_side=True))
         self.provider.message()
 
     def wholes(self, count: int) -> None:
@@ -181,24 +209,26 @@ class Counter:
 
 
 @contextmanager
-def counting(directory: Path, python: str) -> Iterator[tuple[Counter, Lockstep]]:
+def counting(directory: Path, python: str, feature: Feature) -> Iterator[tuple[Counter, Lockstep]]:
     """A gateway of this Python under callgrind, and both its ends. Raises Absent."""
     if not shutil.which("valgrind") or not shutil.which("callgrind_control"):
         raise Absent("there is no valgrind")
     port = free_port()
     file = directory / "oxllm.toml"
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        file.write_text(gateway.config(port, [url]), encoding="utf-8")
+        tls = certified(directory) if feature.tls else None
+        url = f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}/v1"
+        text = gateway.config(port, [url], ca_file=directory / "ca.pem" if tls else None)
+        file.write_text(text.replace("[server]\n", f"[server]\n{feature.settings}"), encoding="utf-8")
         counter = Counter(directory)
-        with _under(counter, file, python) as process:
+        with _under(counter, file, python, feature.arguments) as process:
             process.wait_until(lambda: answers(port, "/health"), READY_WITHIN_S)
             counter.pid = process.pid
-            yield counter, Lockstep(port, listener)
+            yield counter, Lockstep(port, listener, tls)
 
 
 @contextmanager
-def _under(counter: Counter, file: Path, python: str) -> Iterator[Running]:
+def _under(counter: Counter, file: Path, python: str, arguments: Sequence[str]) -> Iterator[Running]:
     """The serving process with the Plan of this config."""
     plain = {**os.environ, **gateway.CLEAN}
     plan = subprocess.run(
@@ -207,7 +237,7 @@ def _under(counter: Counter, file: Path, python: str) -> Iterator[Running]:
     fd = os.memfd_create("plan")
     try:
         os.write(fd, plan)
-        command = [*counter.command, python, "-P", "-m", "oxllm.gateway", "--plan-fd", str(fd)]
+        command = [*counter.command, python, "-P", "-m", "oxllm.gateway", "--plan-fd", str(fd), *arguments]
         env = {**gateway.CLEAN, **launch.environment(dict(os.environ)), "PYTHONHASHSEED": "0"}
         with Running(command, output=file.with_suffix(".log"), env=env, pass_fds=[fd]) as process:
             yield process
@@ -215,9 +245,9 @@ def _under(counter: Counter, file: Path, python: str) -> Iterator[Running]:
         os.close(fd)
 
 
-def measure(directory: Path, python: str = sys.executable) -> Cost:
+def measure(directory: Path, python: str = sys.executable, feature: Feature = FEATURES["plain"]) -> Cost:
     """What each costs with the oxllm of this Python. Raises Absent."""
-    with counting(directory, python) as (counter, both):
+    with counting(directory, python, feature) as (counter, both):
         both.wholes(WARM_UP)
         requests = counter.count(lambda: both.wholes(REQUESTS))
         both.begin()
@@ -240,6 +270,20 @@ def recorded(build: str) -> Cost | None:
     return Cost(*(float(number.replace(",", "")) for number in found.groups())) if found else None
 
 
+def features() -> str:
+    """A table of what costs extra, as ratios to a gateway that does without."""
+    costs = {}
+    for name, feature in FEATURES.items():
+        with tempfile.TemporaryDirectory(prefix="oxllm-bench-") as directory:
+            costs[name] = measure(Path(directory), feature=feature)
+    plain = costs["plain"]
+    lines = [
+        (name, f"{cost.request / plain.request:.2f}", f"{cost.event / plain.event:.2f}") for name, cost in costs.items()
+    ]
+    header = ("with", "instructions a small request", "instructions a stream event")
+    return f"{tables.aligned(header, lines)}\n\nOf plain; {how_built(sys.executable)}, {tables.machine()}."
+
+
 def report(costs: Mapping[str, Cost]) -> str:
     """A table of builds."""
     lines = [(build, f"{cost.request:,.0f}", f"{cost.event:,.0f}") for build, cost in costs.items()]
@@ -251,15 +295,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.instructions")
     parser.add_argument("--rivals", type=Path, default=Path(tempfile.gettempdir()) / "oxllm-rivals")
     parser.add_argument("--write", action="store_true", help="write the table into docs/footprint.md")
+    parser.add_argument("--features", action="store_true", help="the table of what costs extra, instead")
     arguments = parser.parse_args()
+    if arguments.features:
+        _show("features", features(), arguments.write)
+        return
     compiled = arguments.rivals / "compiled" / "bin" / "python"
     costs = {}
     for python in [sys.executable, *([str(compiled)] if compiled.exists() else [])]:
         with tempfile.TemporaryDirectory(prefix="oxllm-bench-") as name:
             costs[how_built(python)] = measure(Path(name), python)
-    print(report(costs))
-    if arguments.write:
-        tables.write("instructions", report(costs))
+    _show("instructions", report(costs), arguments.write)
+
+
+def _show(section: str, text: str, write: bool) -> None:
+    print(text)
+    if write:
+        tables.write(section, text)
 
 
 if __name__ == "__main__":

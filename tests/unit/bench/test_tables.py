@@ -32,7 +32,7 @@ def test_a_document_without_the_section_is_an_error_and_unchanged(tmp_path: Path
 
 def test_all_sections_that_the_benchmarks_write_are_in_the_document() -> None:
     text = tables.DOCUMENT.read_text(encoding="utf-8")
-    for section in ("costs", "imports", "comparison", "instructions"):
+    for section in ("costs", "imports", "comparison", "instructions", "features"):
         assert text.count(f"<!-- {section} -->\n") == text.count(f"<!-- /{section} -->") == 1
 
 
