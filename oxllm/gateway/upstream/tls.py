@@ -155,6 +155,7 @@ class TlsTransport:
     """
 
     __slots__ = (
+        "_at_end",
         "_context",
         "_host",
         "_incoming",
@@ -180,6 +181,8 @@ class TlsTransport:
         self._view = view
         self._phase = Phase.HANDSHAKE
         self._paused = False
+        self._at_end = False
+        """Nothing more comes from below; what did may not all have been passed on."""
 
     # The protocol of the transport below
 
@@ -206,11 +209,14 @@ class TlsTransport:
         if self._phase is Phase.OPEN:
             self._read()
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
+        """The transport is ours to close: `upper` may be pausing before what had come."""
         if self._phase is Phase.HANDSHAKE:
             self._break(Broken(Failure.TLS, "connection closed during the handshake"))
         elif self._phase is Phase.OPEN:
-            self._break(Broken(Failure.EOF, "without TLS close_notify"))
+            self._at_end = True
+            self._read()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._phase is Phase.OPEN and isinstance(exc, OSError):
@@ -249,7 +255,7 @@ class TlsTransport:
     def resume_reading(self) -> None:
         self._paused = False
         self._lower.resume_reading()
-        if self._phase is Phase.OPEN and (self._incoming.pending or self._tls.pending()):
+        if self._phase is Phase.OPEN and (self._at_end or self._incoming.pending or self._tls.pending()):
             asyncio.get_running_loop().call_soon(self._read)  # what came before the pause
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -310,8 +316,14 @@ class TlsTransport:
 
     def _read(self) -> None:
         """Decrypt all that is there, and pass it on: as much at a time as `upper` has room for, and while it reads."""
-        while self._phase is Phase.OPEN and not self._paused and self._read_some():
+        while self._reads and self._read_some():
             pass
+        if self._at_end and self._reads:
+            self._break(Broken(Failure.EOF, "without TLS close_notify"))
+
+    @property
+    def _reads(self) -> bool:
+        return self._phase is Phase.OPEN and not self._paused
 
     def _read_some(self) -> bool:
         """One buffer full. Whether there may be more."""

@@ -650,7 +650,7 @@ def test_a_slow_client_does_not_keep_a_provider_that_has_said_it_all() -> None:
 def test_a_choice_that_begins_after_the_others_were_done_has_its_own_time() -> None:
     d = drive().stream("alpha", token("a"), finish(0)).pass_time(1)
     d.data("alpha", token("b", 1)).pass_time(10)
-    assert d.client.over is None
+    assert not d.over
     d.data("alpha", finish(1), DONE).end("alpha")
     assert (d.client.over, d.failures("alpha")) == ("end", 0)
 

@@ -466,3 +466,54 @@ async def test_narrow_reads_and_pauses_lose_nothing(side: Side, room: int) -> No
     caller.call = side.pool.request(provider, head, [body], caller)
     await asyncio.wait_for(over.wait(), 20)
     assert caller.body == body
+
+
+async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_behind_it(side: Side) -> None:
+    """The end of the socket is seen as soon as it is read again, before the loop comes to what was kept."""
+    loop = asyncio.get_running_loop()
+    side.pool.held.full = True
+    caller = Recorder()
+    caller.rooms = 10
+    connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None, held=side.pool.held)
+    tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)))
+    lower = FakeTransport(loop, tls)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
+    tls.connection_made(lower)
+    for _ in range(3):
+        incoming.write(bytes(lower.written))
+        lower.written.clear()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            server.do_handshake()
+        lower.deliver(outgoing.read())
+    connection.start(b"GET / HTTP/1.1\r\n\r\n", [], caller, Lent(caller))
+    caller.on = {"data": connection.pause}
+    server.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        server.unwrap()
+    lower.deliver(outgoing.read())
+    connection.resume()
+    lower.eof()
+    while not caller.over:
+        connection.resume()
+        await asyncio.sleep(0)
+    assert (caller.body, caller.names[-1]) == (b"x" * 100, "end")
+
+
+class Lent:
+    """The owner of one connection, which passes its news on."""
+
+    def __init__(self, caller: Recorder) -> None:
+        self.caller = caller
+
+    def sent(self) -> None:
+        pass
+
+    def answered(self) -> None:
+        pass
+
+    def finished(self, reusable: bool) -> None:
+        self.caller.end()
+
+    def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
+        self.caller.failed(failure, before_response, detail)
