@@ -418,6 +418,8 @@ class Relay(HeldHolder):
         link.call = self.runtime.pool.request(provider, head + tail, segments, link)
         if link.call.reused:
             link.connected()
+        if self.full:
+            link.steer()
 
     def _cancel(self, attempt: Attempt) -> None:
         for link in self._links:

@@ -6,7 +6,7 @@ import pytest
 
 from oxllm import plan as plans
 from tests.support.by_hand import make_plan
-from tests.support.house import relays_of
+from tests.support.house import EVENT_STREAM, House, relays_of, stream, token
 from tests.support.in_memory import Setup, Wish, World
 
 PLAN = make_plan("alpha", "beta")
@@ -135,3 +135,21 @@ def test_the_loser_of_a_hedge_is_let_go_at_once() -> None:
         w.run().sleep(0.1)
         assert (visit.kind, visit.provider) == ("whole", "beta")
         assert [asked.record.end for asked in w.asked] == ["gone", "complete"]
+
+
+def test_a_target_that_is_asked_while_the_client_takes_nothing_is_not_read_either() -> None:
+    with House() as house:
+        house.providers["alpha"].replies = [[EVENT_STREAM, 0.2, "close"]]
+        house.providers["beta"].replies = [stream(token("hi"))]
+        client = house.chat(stream=True)
+        house.advance(0.1)
+        (relay,) = house.relays
+        relay.blocked()
+        relay._links[0].call.resume()  # type: ignore[union-attr]  # the end of what was on its way
+        house.advance(1)
+        assert len(house.providers["beta"].asked) == 1
+        assert not client.received
+        relay.drained()
+        house.advance(1)
+        assert client.response.whole
+        assert b"hi" in client.response.body
