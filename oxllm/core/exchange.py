@@ -450,7 +450,7 @@ class Exchange:
     def _interrupt(self, attempt: Attempt, result: Outcome) -> None:
         self.books.blame(result, Cause.GATEWAY)
         if result is STOPPING:
-            error = ApiError(503, "server_error", "stream_interrupted", f"{STOPPING.reason}; ask again")
+            error = ApiError(500, "server_error", "stream_interrupted", f"{STOPPING.reason}; ask again")
         else:
             words = f"the provider's stream broke: {self.books.error}"
             error = ApiError(502, "upstream_error", "stream_interrupted", words)
