@@ -3,8 +3,9 @@
 # The config inside must have `host = "0.0.0.0"`, and api_keys unless only trusted peers reach the port.
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY oxllm ./oxllm
+COPY contrib/man ./contrib/man
 RUN python -m venv /opt/oxllm && /opt/oxllm/bin/pip install --no-cache-dir .
 
 FROM python:3.13-slim

@@ -131,8 +131,8 @@ def test_the_installation_works_as_it_stands_in_a_checkout(tmp_path: Path) -> No
     checkout.mkdir()
     for name in ("oxllm", "contrib"):
         shutil.copytree(root / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(root / name, checkout)
+    for file in (file for file in root.iterdir() if file.is_file()):
+        shutil.copy(file, checkout)
     script = f"{INSTALL}\ncd / && oxllm --version && man -w oxllm >&2 || true\n"
     env = {**os.environ, **CLEAN, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     done = subprocess.run(

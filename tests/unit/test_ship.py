@@ -33,6 +33,15 @@ def maker() -> Any:
 # The packages.
 
 
+def test_the_image_is_built_from_all_that_the_package_needs() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = {word for line in re.findall(r"^COPY (?!--)(.*) \S+$", dockerfile, re.MULTILINE) for word in line.split()}
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = [*wheel["packages"], *wheel["shared-data"], PROJECT["project"]["readme"], "pyproject.toml"]
+    needed += [name for name in ("hatch_build.py",) if (ROOT / name).exists()]
+    assert all(any(name == path or name.startswith(f"{path}/") for path in copied) for name in needed), needed
+
+
 def test_the_lowest_releases_are_the_floors() -> None:
     floors = dict(each.split(">=") for each in PROJECT["project"]["dependencies"])
     lines = (ROOT / "tests" / "lowest.txt").read_text(encoding="utf-8").splitlines()
