@@ -795,6 +795,20 @@ def test_a_head_counts_until_its_end(bench: Bench, end: str) -> None:
     assert bench.server.heads.total == 0
 
 
+def test_a_head_whose_client_has_just_left_is_not_asked_to_go(bench: Bench) -> None:
+    """Both may happen in one turn of the loop, before the connection hears of its end."""
+    gone = dribble(bench, 30_000)
+    bench.advance(5)
+    for _ in range(33):
+        dribble(bench, 30_000)
+    dribble(bench, 12_000)
+    fresh = bench.client()
+    gone.connection.eof_received()
+    fresh.send(get("/", f"X-Long: {'x' * 30_000}")[:-4])
+    assert not bench.service.crashes
+    assert (statuses(fresh.output), fresh.ended) == ([], False)
+
+
 # The budget for bodies.
 
 
