@@ -14,7 +14,8 @@ COPY --from=build /opt/oxllm /opt/oxllm
 RUN python -m compileall -q "$(python -c 'import os; print(os.path.dirname(os.__file__))')" /opt/oxllm \
  && useradd --system --uid 10001 --no-create-home oxllm \
  && mkdir -p /etc/oxllm /run/oxllm && chown oxllm /run/oxllm
-ENV PATH=/opt/oxllm/bin:$PATH RUNTIME_DIRECTORY=/run/oxllm
+# Of the demo no key can be spent, so in here it listens where `docker run -p` reaches it.
+ENV PATH=/opt/oxllm/bin:$PATH RUNTIME_DIRECTORY=/run/oxllm OXLLM_DEMO_HOST=0.0.0.0
 USER 10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM

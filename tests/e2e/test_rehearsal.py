@@ -126,8 +126,8 @@ def test_a_config_with_everything_is_rehearsed_and_nothing_real_is_asked_or_show
         config.write_text(EVERYTHING.format(**ports), encoding="utf-8")
         names = ("team/smart", "vectors", "beta/org/big-2", "alpha/big-1")
         options = [word for name in names for word in ("--model", name)]
-        load = ("--seed", "7", "--chaos", "hell", "--for", "3s", "--rps", "20", "--report", str(page), "--json")
-        load += tuple(graded("survivable_errors == 0", "truncated == 0"))
+        load = ["--seed", "7", "--chaos", "hell", "--for", "3s", "--rps", "20", "--report", str(page), "--json"]
+        load += graded("survivable_errors == 0", "truncated == 0")
         run = Rehearsal(
             config, *options, *load, env={"SECRET": KEY, "HTTPS_PROXY": f"http://127.0.0.1:{ports['trap']}"}
         )

@@ -57,7 +57,7 @@ HOSTED = ("web_search", "file_search", "code_interpreter", "mcp", "image_generat
 def answer(*parts: str, thinks: bool = False, **completed: Any) -> list[Json]:
     """The events of an answer whose text comes in `parts`. `thinks`: a reasoning item comes first."""
     index = int(thinks)
-    place = {"item_id": "msg_1", "output_index": index, "content_index": 0}
+    place: dict[str, Any] = {"item_id": "msg_1", "output_index": index, "content_index": 0}
     text = "".join(parts)
     whole = message(text, "completed")
     output = [*([REASONING] if thinks else []), whole]

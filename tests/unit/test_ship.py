@@ -76,6 +76,9 @@ def test_the_image_is_built_from_what_the_context_lets_through() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     copied = [line.split()[1:-1] for line in dockerfile.splitlines() if re.match(r"COPY (?!--from)", line)]
     assert {name for names in copied for name in names} == allowed
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {*wheel["packages"], "hatch_build.py"} <= allowed
+    assert {Path(name).parent.as_posix() for name in wheel["shared-data"]} <= allowed
 
 
 # The formula.

@@ -141,11 +141,12 @@ def test_host_and_port_go_over_the_file_and_a_reload_has_them_too(
     assert run("serve", "--port", "65536").exit_code == 2
 
 
-def test_the_demo_binds_what_can_be_published_from_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_binds_what_can_be_published_only_where_the_image_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "start_simulator", lambda: {"steady": 1, "flaky": 2})
-    for inside, listen in ((True, ("0.0.0.0",)), (False, ("127.0.0.1",))):
-        monkeypatch.setattr(demo, "in_container", lambda inside=inside: inside)
-        assert demo.start_demo(None, 9009).server.listen == listen
+    monkeypatch.delenv("OXLLM_DEMO_HOST", raising=False)
+    assert demo.start_demo(None, 9009).server.listen == ("127.0.0.1",)
+    monkeypatch.setenv("OXLLM_DEMO_HOST", "0.0.0.0")
+    assert demo.start_demo(None, 9009).server.listen == ("0.0.0.0",)
     assert demo.start_demo("::1", 9009).server.listen == ("::1",)
 
 

@@ -247,7 +247,7 @@ def test_an_answer_that_is_not_kept_is_not_remembered() -> None:
         assert list(asked(house)) == list(NAMES)
 
 
-FOREIGN = [
+FOREIGN: list[dict[str, str | None]] = [
     {"code": "invalid_encrypted_content", "message": "The encrypted content could not be verified."},
     {"code": "previous_response_not_found", "message": f"Previous response with id '{ID}' not found."},
     {"code": None, "message": "Item with id 'rs_123' was not found.", "param": "input"},
@@ -255,7 +255,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("error", FOREIGN, ids=[str(one["code"]) for one in FOREIGN])
-def test_what_another_provider_sealed_is_asked_of_the_next_and_nobody_is_blamed(error: dict[str, str]) -> None:
+def test_what_another_provider_sealed_is_asked_of_the_next_and_nobody_is_blamed(error: dict[str, str | None]) -> None:
     refusal = answer(json.dumps({"error": {"type": "invalid_request_error", **error}}).encode(), 400)
     with House(plan()) as house:
         house.providers["alpha"].replies = [refusal]
