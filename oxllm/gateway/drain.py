@@ -56,8 +56,11 @@ class Drain:
         self._log.event("drain", f"stopping, {len(self._runtime.relays)} requests under way")
         self._life.until = self._loop.time() + limits.drain_delay + limits.drain_timeout
         self._say()
-        self._loop.call_later(limits.drain_delay, self._close)
         self._loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
+        if limits.drain_delay:
+            self._loop.call_later(limits.drain_delay, self._close)
+        else:
+            self._close()
 
     def _say(self) -> None:
         left = len(self._runtime.relays)
@@ -66,6 +69,8 @@ class Drain:
             self.tell(max(0.0, self._life.until - self._loop.time()), left)
 
     def _close(self) -> None:
+        if self._life.stage is LAME:
+            self._life.move(CLOSE)  # before the queue is taken: whoever stood in it is told to come here no more
         # Each turn of the loop takes some of what the kernel has accepted for us; the listeners go behind the last.
         self._turns += 1
         again = self._turns < TURNS_MAX and self._queued()
@@ -82,13 +87,8 @@ class Drain:
     def _close_listeners(self) -> None:
         for listener in self.listeners:
             listener.close()
-        self._enter_draining()
-        self._loop.call_later(LOOK_S, self._look)  # what was just accepted is not counted yet
-
-    def _enter_draining(self) -> None:
-        if self._life.stage is LAME:
-            self._life.move(CLOSE)
         self._server.drain()
+        self._loop.call_later(LOOK_S, self._look)  # what was just accepted is not counted yet
 
     def _look(self) -> None:
         if self._life.stage is DONE:
@@ -107,7 +107,9 @@ class Drain:
         for relay in tuple(self._runtime.relays):
             relay.expire()
         self._server.expire()
-        self._enter_draining()
+        if self._life.stage is LAME:
+            self._life.move(CLOSE)
+        self._server.drain()
         self._look()
         self._loop.call_later(FLUSH_S, self._finish)
 

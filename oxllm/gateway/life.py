@@ -2,7 +2,7 @@
 
 RUNNING   serves
 LAME      a signal has come: the listener stays open for `drain_delay_secs`, /health says 503
-DRAINING  the listener is closed, idle connections are too, responses finish
+DRAINING  what the kernel had queued is taken, then the listener is closed, idle connections too; responses finish
 DONE      after `drain_timeout_secs` or a second signal: what is left has got an error
 """
 
