@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,9 @@ COMMANDS = (
 _MODULES = {"report-bug": "bug"}
 """Of commands whose module has another name."""
 
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a write fails with that no command can help."""
+
 TYPED = "oxllm.typed"
 """Key of a click context's `meta`: the words of the command line."""
 
@@ -47,7 +51,19 @@ class Commands(click.Group):
         return context
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
-        """Run. Where the log is to be JSON, what ends the command early is said in JSON, too."""
+        """Run. What cannot be written (to a full disk) is told in a line on stderr, and the exit is 1."""
+        try:
+            return self._main(args, *rest, **more)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            with contextlib.suppress(OSError):
+                click.echo(f"oxllm: cannot write: {os.strerror(error.errno).lower()}", err=True)
+            _drop_output()
+            sys.exit(1)
+
+    def _main(self, args: Sequence[str] | None, *rest: Any, **more: Any) -> Any:
+        """Where the log is to be JSON, what ends the command early is said in JSON, too."""
         words = list(sys.argv[1:] if args is None else args)
         if not _wants_json_log(words):
             return super().main(words, *rest, **more)
@@ -83,6 +99,14 @@ class Commands(click.Group):
         command = import_module(f"oxllm.cli.{_MODULES.get(cmd_name, cmd_name)}").command
         assert isinstance(command, click.Command)
         return command
+
+
+def _drop_output() -> None:
+    """Let what stdout still holds go nowhere, so that Python does not fail at it again as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _wants_json_log(words: Sequence[str]) -> bool:

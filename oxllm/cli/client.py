@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from oxllm.cli.find import Gateway
-from oxllm.cli.options import Failure, NotRunning
+from oxllm.cli.find import Gateway, again
+from oxllm.cli.options import Failure, Leaving, NotRunning
 
 TIMEOUT_S = 35.0
 """The longest answer is that of a reload, which the gateway gives up after 30 s."""
@@ -17,7 +17,11 @@ OURS = "oxllm-"
 
 
 def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S) -> httpx.Response:
-    """One request to an operator route. NotRunning when no oxllm answers, Failure when we are not let in."""
+    """One request to an operator route.
+
+    NotRunning when no oxllm answers, Leaving when it drains and has closed its listener, Failure when we are not let
+    in.
+    """
     headers = {"authorization": f"Bearer {gateway.token}"} if gateway.token else {}
     tls = gateway.url.startswith("https:")  # without it there is nothing to verify, and no bundle to read for 30 ms
     try:
@@ -25,7 +29,7 @@ def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S)
             method, gateway.url + path, headers=headers, timeout=timeout_s, trust_env=False, verify=tls
         )
     except httpx.ConnectError:
-        raise NotRunning(f"not running: nothing answers at {gateway.url}") from None
+        raise _nothing_answers(gateway) from None
     except httpx.RemoteProtocolError:
         raise NotRunning(f"what answers at {gateway.url} is not oxllm: it does not speak HTTP") from None
     except httpx.HTTPError as error:
@@ -53,6 +57,13 @@ def greet(gateway: Gateway) -> None:
     """Before something is asked that has effects: is that an oxllm? NotRunning if not."""
     if gateway.run is None:
         call(gateway, "GET", "/health", timeout_s=5.0)
+
+
+def _nothing_answers(gateway: Gateway) -> Failure:
+    run = again(gateway)
+    if run is not None and run.draining is not None:
+        return Leaving(run, run.draining)
+    return NotRunning(f"not running: nothing answers at {gateway.url}")
 
 
 def not_oxllm(gateway: Gateway, response: httpx.Response) -> NotRunning:

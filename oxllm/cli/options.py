@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -12,9 +13,11 @@ import click
 
 from oxllm.cli.report import print_problems
 from oxllm.words import count
+from oxllm.words import draining as drain_words
 
 if TYPE_CHECKING:
     from oxllm.config.compile import Loaded
+    from oxllm.runfile import Draining, RunFile
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,6 +70,15 @@ class NotRunning(Failure):
     """There is no gateway to talk to: 3."""
 
     exit_code = 3
+
+
+class Leaving(Failure):
+    """There is one, but it drains and listens no more: 1."""
+
+    def __init__(self, run: RunFile, draining: Draining) -> None:
+        self.run, self.draining = run, draining
+        left = drain_words(draining.requests, draining.until - time.time())
+        super().__init__(f"{left}: process {run.pid} takes no more questions")
 
 
 class Ambiguous(Failure):

@@ -108,9 +108,13 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _drawn(page: str) -> str:
-    """A page over the one before, and nothing left of that."""
+    """A page over the one before, and nothing left of that.
+
+    Each line is cleared before it is written: behind a line of the full width the cursor stands on its last letter.
+    """
     shown = _that_fit(page.splitlines(), shutil.get_terminal_size().lines)
-    return HOME + f"{CLEAR_LINE}\r\n".join(shown) + CLEAR_LINE + CLEAR_REST
+    *upper, last = shown or [""]
+    return HOME + "".join(f"{CLEAR_LINE}{line}\r\n" for line in upper) + CLEAR_REST + last
 
 
 def _that_fit(page: list[str], height: int) -> list[str]:

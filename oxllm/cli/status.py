@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oxllm.cli.options import Failure, NotRunning, gateway_options, json_option
+from oxllm.cli.options import Failure, Leaving, gateway_options, json_option
 
 if TYPE_CHECKING:
     from oxllm.cli.find import Gateway
@@ -81,35 +81,29 @@ def _ask(gateway: Gateway) -> Seen:
 
     try:
         response = call(gateway, "GET", JSON, TIMEOUT_S)
-    except NotRunning:
-        if (leaving := _leaving(gateway)) is not None:
-            return leaving
-        raise
+    except Leaving as leaving:
+        return _seen(leaving)
     try:
         return response.text, msgspec.json.decode(response.text, type=Status)
     except msgspec.DecodeError:
         raise not_oxllm(gateway, response) from None
 
 
-def _leaving(gateway: Gateway) -> Seen | None:
+def _seen(leaving: Leaving) -> Seen:
     """What the run file says of a gateway that drains: its listener is closed, so it cannot be asked."""
     import msgspec
 
-    from oxllm.cli.find import again
     from oxllm.status import Status
 
-    run = again(gateway)
-    if run is None or run.draining is None:
-        return None
-    now = time.time()
+    run, draining, now = leaving.run, leaving.draining, time.time()
     status = Status(
         version=run.version,
         pid=run.pid,
         uptime=now - run.started,
         draining=True,
-        drain_left=max(0.0, run.draining.until - now),
+        drain_left=max(0.0, draining.until - now),
         config=run.config,
-        in_flight=run.draining.requests,
+        in_flight=draining.requests,
     )
     return msgspec.json.encode(status).decode(), status
 

@@ -65,6 +65,19 @@ def test_it_says_whether_it_is_compiled() -> None:
     assert built() == ("compiled" if compiled else "pure Python")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux that takes nothing")
+@pytest.mark.parametrize("words", [("schema",), ("--version",), ("adapt", "--help")])
+def test_what_cannot_be_written_is_told_in_a_line(words: tuple[str, ...]) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    for buffering in ({}, {"PYTHONUNBUFFERED": "1"}):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            command = [sys.executable, "-m", "oxllm", *words]
+            done = subprocess.run(
+                command, env=env | buffering, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert (done.returncode, done.stderr) == (1, "oxllm: cannot write: no space left on device\n")
+
+
 def test_python_m_oxllm_is_the_same_command() -> None:
     command = [sys.executable, "-m", "oxllm", "--version"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("oxllm, version")

@@ -318,6 +318,37 @@ def test_status_of_one_that_drains_and_listens_no_more_is_in_its_run_file(
     assert (told["draining"], told["in_flight"], told["pid"]) == (True, 1, obedient.pid)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("requests",),
+        ("explain", "oxllm-1"),
+        ("explain", "--last"),
+        ("provider", "list"),
+        ("provider", "offline", "alpha"),
+        ("reload",),
+    ],
+)
+def test_one_that_drains_and_listens_no_more_is_not_said_to_be_gone(
+    run: Run, http: respx.MockRouter, tmp_path: Path, obedient: subprocess.Popen[bytes], words: tuple[str, ...]
+) -> None:
+    http.route().mock(side_effect=httpx.ConnectError)
+    with run_file(tmp_path, obedient.pid, draining=Draining(time.time() + 12, 1)):
+        result = run(*words)
+    said = f"oxllm: draining, 1 request left, 12 s: process {obedient.pid} takes no more questions\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
+def test_a_report_of_a_bug_tells_that_the_gateway_drains(
+    run: Run, http: respx.MockRouter, tmp_path: Path, obedient: subprocess.Popen[bytes]
+) -> None:
+    http.route().mock(side_effect=httpx.ConnectError)
+    with run_file(tmp_path, obedient.pid, draining=Draining(time.time() + 12, 3)):
+        result = run("report-bug")
+    assert result.exit_code == 0
+    assert "\ndraining, 3 requests left, 12 s: process" in result.stdout
+
+
 @pytest.mark.parametrize("command", ["stop", "reload"])
 def test_a_process_that_is_no_gateway_gets_no_signal(run: Run, command: str) -> None:
     result = run(command, "--pid", str(os.getpid()))
