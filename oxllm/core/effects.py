@@ -5,13 +5,9 @@ Effects are values, performed in the order in which they are returned.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from oxllm.core.attempt import Attempt
 from oxllm.core.hints import Headers
 from oxllm.core.shape import Leaf
-
-if TYPE_CHECKING:
-    from oxllm.core.attempt import Attempt
 
 
 class Try(Leaf, frozen=True, gc=False):
