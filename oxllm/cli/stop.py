@@ -55,7 +55,7 @@ def command(url: str | None, port: int | None, pid: int | None, wait: float | No
             process.send(signal.SIGTERM)
         limit = wait if wait is not None else (gateway.run.drain_s if gateway.run else DRAIN_S) + MARGIN_S
         if not process.has_ended(limit):
-            raise Failure(f"process {process.pid} is still {_left(gateway)} after {limit:g} s; --now cuts what is left")
+            raise Failure(f"after {limit:g} s process {process.pid} is still {_left(gateway)}; --now cuts what is left")
     click.echo(f"stopped (process {process.pid})")
 
 
@@ -75,10 +75,10 @@ def _await_draining(gateway: Gateway, process: Process) -> None:
 
 
 def _left(gateway: Gateway) -> str:
-    """`draining, 1 request left, 12 s`."""
+    """`draining, 1 request left, 12 s to go`."""
     from oxllm.cli.find import again
 
     run = again(gateway)
     if run is None or run.draining is None:
         return "finishing"
-    return draining(run.draining.requests, run.draining.until - time.time())
+    return f"{draining(run.draining.requests, run.draining.until - time.time())} to go"

@@ -15,6 +15,7 @@ from oxllm.cli.options import Failure
 from oxllm.cli.screen import Screen, columns, is_terminal, lines, paint
 from oxllm.status import Status
 from oxllm.table import BAD, HEAD, OFF, Still, table
+from oxllm.verdict import SERVING
 from oxllm.words import duration, printable
 
 EVERY_S = 2.0
@@ -25,6 +26,8 @@ COMPLETE = "complete"
 HELP = "j/k choose  Enter its failures  o offline/online  r reset  q quit"
 
 Ask = Callable[[], Status | Failure]
+Situation = tuple[frozenset[str], frozenset[str]]
+"""What a message may be about: providers that are offline, and models that have no target left."""
 
 
 class Watch:
@@ -39,6 +42,8 @@ class Watch:
         self._still: Still | None = {} if is_terminal() else None
         self._chosen: str | None = None
         self._message = ""
+        self._said_of: Situation | None = None
+        """Of which the message is; None until the gateway has answered behind it."""
         self._failures: list[str] = []
 
     def run(self, first: Status) -> None:
@@ -59,8 +64,13 @@ class Watch:
 
     def _take(self, answer: Status | Failure) -> None:
         if isinstance(answer, Failure):
+            self._say("")
             self._gone_at = self._gone_at or time.monotonic() - EVERY_S
             return
+        situation = _situation(answer)
+        if self._said_of not in (None, situation) or (self._shown is not None and answer.uptime < self._shown.uptime):
+            self._say("")
+        self._said_of = situation if self._message else None
         self._earlier, self._shown = self._shown, answer
         self._gone_at = 0.0
         if self._chosen is not None and self._chosen not in {provider.name for provider in answer.providers}:
@@ -94,7 +104,7 @@ class Watch:
 
     def _press(self, key: str) -> bool:
         """Act on a key. True: look again now."""
-        self._message = ""
+        self._say("")
         if key in (DOWN, "j", UP, "k"):
             self._move(1 if key in (DOWN, "j") else -1)
         elif key == ESCAPE:
@@ -105,6 +115,9 @@ class Watch:
             self._act(key)
             return True
         return key == "q"
+
+    def _say(self, message: str) -> None:
+        self._message, self._said_of = message, None
 
     def _choose(self, name: str | None) -> None:
         self._chosen, self._failures = name, []
@@ -137,6 +150,12 @@ class Watch:
             return [failure.message]
         found = [line for request in reversed(requests) for line in _failed(request, f"{name}/")]
         return [f"the last failures of {printable(name)}:", *found[:FAILURES_MAX]] if found else ["no failure is known"]
+
+
+def _situation(status: Status) -> Situation:
+    offline = (provider.name for provider in status.providers if provider.state == "offline")
+    unserved = (m.name for m in status.models if not any(target.state in SERVING for target in m.targets))
+    return frozenset(offline), frozenset(unserved)
 
 
 def _failed(request: dict[str, Any], prefix: str) -> Iterator[str]:

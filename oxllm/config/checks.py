@@ -58,8 +58,20 @@ def check(document: Mapping[str, object], raw: Mapping[str, object], sections: S
     _models(document, problems)
     for name, model in sections.virtual_models.items():
         _virtual_model(name, model, raw, sections, problems)
+    _nothing_to_serve(document, problems)
     _inline_secrets(raw, problems)
     _bare_variables(raw, (), problems)
+
+
+def _nothing_to_serve(document: Mapping[str, object], problems: Problems) -> None:
+    """Without a virtual model clients can only ask for PROVIDER/MODEL, of the models that a provider lists."""
+    providers = document.get("providers")
+    if document.get("virtual_models") or not isinstance(providers, list) or not providers:
+        return
+    tables = [provider for provider in providers if isinstance(provider, dict)]
+    if not any(table.get("models") and table.get("enabled") is not False for table in tables):
+        message = "no model can be served: there is no virtual model, and no enabled provider lists models"
+        problems.warning(("virtual_models",), message, "write [virtual_models], or models in a provider")
 
 
 def _server(sections: Sections, problems: Problems) -> None:

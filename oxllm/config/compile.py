@@ -55,7 +55,7 @@ def load(file: str, env: Mapping[str, str]) -> Loaded:
     try:
         data, _ = read_file(file)
     except BadValueError as bad:
-        return _failed(file, None, bad.args[0], "give another path with --config")
+        return _failed(file, None, bad.args[0], "put that right, or start `oxllm serve` with another --config")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -111,8 +111,11 @@ class _Adapter:
         self.by_place: dict[tuple[Any, ...], Provider] = {}
 
     def run(self) -> Adapted:
-        for entry in _tables(self.config.get("model_list")):
-            self.entry(str(entry.get("model_name", "")), entry.get("litellm_params"))
+        for position, entry in enumerate(_list(self.config.get("model_list")), start=1):
+            if unread := _unreadable(entry):
+                self.out.lost.append(f"model_list: {_entry_name(entry, position)}: {unread}")
+            else:
+                self.entry(str(entry["model_name"]), entry["litellm_params"])
         router, settings = _table(self.config.get("router_settings")), _table(self.config.get("litellm_settings"))
         self.fallbacks([*_list(router.get("fallbacks")), *_list(settings.get("fallbacks"))])
         self.aliases(_table(router.get("model_group_alias")))
@@ -125,7 +128,7 @@ class _Adapter:
 
     def entry(self, name: str, params: object) -> None:
         given = _table(params)
-        full = str(given.get("model") or name)
+        full = str(given["model"])
         prefix, slash, model = full.partition("/")
         if not slash or (prefix not in BASES and given.get("api_base")):
             prefix, model = "openai", full
@@ -134,9 +137,9 @@ class _Adapter:
             advice = f"write the names into `models` of {prefix}, and {prefix}/NAME reaches them"
             self.out.lost.append(f"model_list: {name}: {advice}")
             return
-        if not name or not base:
+        if not base:
             why = f"{prefix} has no API that OpenAI's clients can call" if prefix not in BASES else "it has no api_base"
-            self.out.lost.append(f"model_list: {name or '?'} ({full}): {why}")
+            self.out.lost.append(f"model_list: {name} ({full}): {why}")
             return
         provider = self.provider(prefix, base, given)
         if model not in (*provider.models, "*"):
@@ -256,6 +259,26 @@ class _Adapter:
             self.out.lost += [f"{section}: {key}" for key in _table(self.config.get(section)) if key not in keys]
         known = {"model_list", "router_settings", "litellm_settings", "general_settings"}
         self.out.lost += [str(key) for key in self.config if key not in known]
+
+
+def _unreadable(entry: object) -> str:
+    """Why an entry of model_list cannot be read; empty if it can."""
+    if not isinstance(entry, dict):
+        return "the entry is no mapping"
+    if not entry.get("model_name"):
+        return "it has no model_name"
+    params = entry.get("litellm_params")
+    if not isinstance(params, dict):
+        return "it has no litellm_params" if params is None else "litellm_params is no mapping"
+    model = params.get("model")
+    if isinstance(model, str) and model:
+        return ""
+    return "litellm_params has no model" if model in (None, "") else "litellm_params.model is no text"
+
+
+def _entry_name(entry: object, position: int) -> str:
+    name = entry.get("model_name") if isinstance(entry, dict) else None
+    return name if isinstance(name, str) and name else f"entry {position}"
 
 
 def _environment(text: str) -> str:

@@ -17,6 +17,7 @@ from oxllm.gateway.life import CLOSE, DONE, END, LAME, SIGNAL, Life
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.reactor.sockets import Listening
 from oxllm.gateway.runtime import Runtime
+from oxllm.words import count
 
 LOOK_S = 0.05
 """How often to look whether all connections have gone."""
@@ -53,7 +54,7 @@ class Drain:
         self._life.move(SIGNAL)
         systemd.notify("STOPPING=1")
         limits = self._runtime.generation.plan.server
-        self._log.event("drain", f"stopping, {len(self._runtime.relays)} requests under way")
+        self._log.event("drain", f"stopping, {count(len(self._runtime.relays), 'request')} under way")
         self._life.until = self._loop.time() + limits.drain_delay + limits.drain_timeout
         self._say()
         self._loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)

@@ -93,7 +93,7 @@ def test_stop_waits_for_a_stream_and_the_stream_is_whole(scene: Scene) -> None:
     env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(scene.directory / "run")}
     command = [str(Path(sys.executable).with_name("oxllm")), "stop"]
     stop = subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True)
-    assert eventually(lambda: "drain: stopping, 1 requests under way" in scene.gateway.log())
+    assert eventually(lambda: "drain: stopping, 1 request under way" in scene.gateway.log())
     assert eventually(lambda: not accepts(scene.gateway.port))
     threading.Timer(0.1, scene.alpha.open_gate).start()
     assert everything(sock).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")

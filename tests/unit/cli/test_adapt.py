@@ -122,6 +122,28 @@ def test_whatever_is_in_its_places_nothing_breaks(run: Run) -> None:
         assert run("adapt", "file").exit_code == 0
 
 
+def test_entries_that_cannot_be_read_are_listed(run: Run) -> None:
+    entries = (
+        "7",
+        "{model_name: a}",
+        "{model_name: b, litellm_params: [x]}",
+        "{model_name: c, litellm_params: {api_base: 'http://c'}}",
+        "{model_name: d, litellm_params: {model: 7}}",
+        "{litellm_params: {model: openai/e}}",
+    )
+    Path("file").write_text("model_list:\n" + "".join(f"  - {entry}\n" for entry in entries))
+    result = run("adapt", "file")
+    assert "[[providers]]" not in result.stdout
+    assert result.stderr.splitlines() == [
+        "not carried over: model_list: entry 1: the entry is no mapping",
+        "not carried over: model_list: a: it has no litellm_params",
+        "not carried over: model_list: b: litellm_params is no mapping",
+        "not carried over: model_list: c: litellm_params has no model",
+        "not carried over: model_list: d: litellm_params.model is no text",
+        "not carried over: model_list: entry 6: it has no model_name",
+    ]
+
+
 def test_nothing_is_written_over_unasked(run: Run, litellm: Path, config: Path) -> None:
     assert run("adapt", str(litellm), "-o", "config.toml").exit_code == 1
     assert run("adapt", str(litellm), "-o", "config.toml", "--force").exit_code == 0

@@ -212,7 +212,7 @@ def test_stop_does_not_wait_for_ever(run: Run) -> None:
     try:
         result = run("stop", "--pid", str(process.pid), "--wait", "0.1")
         assert result.exit_code == 1
-        assert "still finishing after 0.1 s" in result.stderr
+        assert f"after 0.1 s process {process.pid} is still finishing; " in result.stderr
     finally:
         process.kill()
         process.wait()
@@ -294,8 +294,8 @@ def test_one_that_drains_is_only_waited_for(run: Run, tmp_path: Path, obedient: 
         result = run("stop", "--wait", "0.1")
     assert result.exit_code == 1
     assert result.stderr == (
-        "already draining, 1 request left, 12 s; waiting for it\n"
-        f"oxllm: process {obedient.pid} is still draining, 1 request left, 12 s after 0.1 s; --now cuts what is left\n"
+        "already draining, 1 request left, 12 s to go; waiting for it\n"
+        f"oxllm: after 0.1 s process {obedient.pid} is still draining, 1 request left, 12 s to go; --now cuts what is left\n"
     )
     assert obedient.poll() is None
 

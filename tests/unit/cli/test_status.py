@@ -17,7 +17,10 @@ import respx
 from click.testing import Result
 
 from oxllm.cli import screen
-from oxllm.status import ProviderStatus, Status
+from oxllm.cli.find import Gateway
+from oxllm.cli.options import Failure
+from oxllm.cli.watch import Watch as Watched
+from oxllm.status import ModelStatus, ProviderStatus, Status, TargetStatus
 from oxllm.table import BAD, GOOD, HEAD, table
 from tests.unit.cli.conftest import OURS, Run
 
@@ -104,6 +107,24 @@ def test_watching_begins_only_where_there_is_one(watch: Watch) -> None:
 def test_watching_as_json_is_a_line_a_status(watch: Watch) -> None:
     result, _ = watch([respond(STATUS), httpx.ConnectError("gone"), respond(LATER)], "--json")
     assert [json.loads(line)["uptime"] for line in result.stdout.splitlines()] == [100.0, 102.0]
+
+
+def test_a_note_goes_with_what_it_was_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ModelStatus("smart", targets=(TargetStatus("alpha/m", state="offline"),))
+    well = msgspec.structs.replace(STATUS, uptime=104.0)
+    out = msgspec.structs.replace(well, models=(model,))
+    restarted = msgspec.structs.replace(out, uptime=1.0)
+    ends: list[Status | Failure] = [well, restarted, Failure("gone")]
+    for end in ends:
+        watched = Watched(lambda: Gateway(URL), lambda: out)
+        note = "no target of smart is left"
+        shown = []
+        watched._take(STATUS)
+        watched._say(note)
+        for answer in (out, msgspec.structs.replace(out, uptime=105.0), end):
+            watched._take(answer)
+            shown.append(note in watched._page(answer, True))
+        assert shown == [True, True, False]
 
 
 class Terminal(io.TextIOWrapper):

@@ -47,6 +47,18 @@ def test_the_place_in_a_long_line_is_in_sight(run: Run, config: Path) -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_what_can_serve_nothing_is_warned_of(run: Run, config: Path) -> None:
+    provider = '[[providers]]\nname = "a"\nbase_url = "http://127.0.0.1:1/v1"\n'
+    for text in (provider, f'{provider}enabled = false\nmodels = ["m"]\n'):
+        config.write_text(text)
+        result = run("validate")
+        assert result.exit_code == 0
+        assert "no model can be served: there is no virtual model" in " ".join(result.stderr.split())
+        assert run("validate", "--strict").exit_code == 1
+    config.write_text(f'{provider}models = ["m"]\n')
+    assert run("validate", "--strict").exit_code == 0
+
+
 def test_long_messages_are_wrapped_at_80_columns(run: Run, config: Path) -> None:
     config.write_text(CONFIG + "x = [{ provider = 'alpha', model = '" + "long " * 20 + "' }]\n")
     stderr = run("validate").stderr

@@ -26,6 +26,11 @@ smart = [{ provider = "alpha", model = "m" }, { provider = "beta", model = "m" }
 PROVIDER = '[[providers]]\nname = "alpha"\nbase_url = "http://alpha"\n'
 
 
+def serving(text: str) -> str:
+    """The same with a model that can be asked for."""
+    return text if "[virtual_models]" in text else text + '\nmodels = ["m"]\n'
+
+
 def said(problems: tuple[object, ...]) -> list[str]:
     return [str(problem).removeprefix("config.toml:") for problem in problems]
 
@@ -379,7 +384,7 @@ WARNINGS = [
 
 @pytest.mark.parametrize(("text", "message"), WARNINGS)
 def test_what_is_allowed_but_unwise_is_a_warning(load_text: Load, text: str, message: str) -> None:
-    loaded = load_text(text, K="k")
+    loaded = load_text(serving(text), K="k")
     assert loaded.errors == ()
     assert said(loaded.warnings) == [message]
     assert loaded.plan is not None
@@ -399,7 +404,7 @@ MORE_WARNINGS = [
 
 @pytest.mark.parametrize(("text", "message"), MORE_WARNINGS)
 def test_what_is_probably_a_slip_is_a_warning(load_text: Load, text: str, message: str) -> None:
-    loaded = load_text(text, K="k", EMPTY="")
+    loaded = load_text(serving(text), K="k", EMPTY="")
     assert [said.partition(": warning: ")[2] for said in said(loaded.warnings)] == [message]
 
 
@@ -407,7 +412,7 @@ def test_what_is_probably_a_slip_is_a_warning(load_text: Load, text: str, messag
     "url", ["http://127.0.0.1:8000", "http://vllm:8000/v1", "http://10.1.2.3/v1", "http://gpu.internal", "https://a.b"]
 )
 def test_a_key_over_http_to_a_near_host_is_no_slip(load_text: Load, url: str) -> None:
-    assert load_text(PROVIDER.replace("http://alpha", url) + KEYED, K="k").warnings == ()
+    assert load_text(serving(PROVIDER.replace("http://alpha", url) + KEYED), K="k").warnings == ()
 
 
 def test_a_pipe_a_device_and_a_directory_are_errors_at_once(tmp_path: Path) -> None:
@@ -427,7 +432,7 @@ def test_a_key_file_for_everybody_or_with_a_name_in_it_is_a_warning(load_text: L
     key = tmp_path / "key"
     key.write_text("OPENAI_API_KEY=sk-hush\n")
     key.chmod(0o644)
-    loaded = load_text(PROVIDER + 'api_key_file = "key"')
+    loaded = load_text(serving(PROVIDER + 'api_key_file = "key"'))
     assert [warning.message for warning in loaded.warnings] == [
         "everybody on this machine can read the key",
         "the file holds OPENAI_API_KEY=…, all of which is sent as the key",
@@ -435,7 +440,7 @@ def test_a_key_file_for_everybody_or_with_a_name_in_it_is_a_warning(load_text: L
     assert "sk-hush" not in repr(loaded)
     key.write_text("sk-hush\n")
     key.chmod(0o640)
-    assert load_text(PROVIDER + 'api_key_file = "key"').warnings == ()
+    assert load_text(serving(PROVIDER + 'api_key_file = "key"')).warnings == ()
 
 
 def test_an_excerpt_underlines_what_is_meant(load_text: Load) -> None:
@@ -474,7 +479,7 @@ def test_providers_that_share_no_protocol_do_not_stand_in_for_each_other(load_te
     ],
 )
 def test_a_known_host_that_speaks_more_is_noted(load_text: Load, url: str, absent: str) -> None:
-    loaded = load_text(f'[[providers]]\nname = "a"\nbase_url = "{url}"\n')
+    loaded = load_text(f'[[providers]]\nname = "a"\nbase_url = "{url}"\nmodels = ["m"]\n')
     assert [note.message for note in loaded.notes] == [absent] * bool(absent)
     assert loaded.warnings == ()
     assert loaded.plan is not None
@@ -504,5 +509,5 @@ def test_the_same_embedding_model_under_another_prefix_is_no_mixture(load_text: 
 
 
 def test_a_loopback_or_a_keyed_bind_is_no_public_one(load_text: Load) -> None:
-    assert load_text("[server]\nbind_family = 'dual'\n" + PROVIDER).warnings == ()
-    assert load_text("[server]\nhost = '::'\napi_keys = ['${K}']\n" + PROVIDER, K="k").warnings == ()
+    assert load_text(serving("[server]\nbind_family = 'dual'\n" + PROVIDER)).warnings == ()
+    assert load_text(serving("[server]\nhost = '::'\napi_keys = ['${K}']\n" + PROVIDER), K="k").warnings == ()
