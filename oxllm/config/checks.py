@@ -320,7 +320,8 @@ def _time(place: _Model, sections: Sections, problems: Problems) -> None:
     total = sum(limit.connect + limit.first_byte for limit in limits)
     advice = "lower them, or raise request"
     if total > request:
-        message = f"{len(limits)} attempts may take {total:g} s (connect + first_byte), past request ({request:g} s)"
+        attempts = "an attempt" if len(limits) == 1 else f"{len(limits)} attempts"
+        message = f"{attempts} may take {total:g} s (connect + first_byte), past request ({request:g} s)"
         problems.warning(place.path, message, advice)
     elif limits and (longest := max(limit.answer for limit in limits)) > request:
         problems.warning(place.path, f"an answer may take {longest:g} s, past request ({request:g} s)", advice)

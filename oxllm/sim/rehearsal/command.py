@@ -25,6 +25,7 @@ from oxllm.sim.rehearsal.run import Front, Run, rehearse
 from oxllm.sim.script import exhibits, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.engine import attempt_key
+from oxllm.words import count
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -277,7 +278,9 @@ class _Progress:
         under_way = sum(seen.ended is None for seen in load.transcripts)
         if load.ending and not self._ending:
             self._ending = True
-            click.echo(f"ending: {under_way} requests under way; Ctrl-C once more does not wait for them", err=True)
+            click.echo(
+                f"ending: {count(under_way, 'request')} under way; Ctrl-C once more does not wait for them", err=True
+            )
         if at < self._next:
             return
         self._next += 5.0

@@ -15,6 +15,7 @@ from oxllm.sim.rehearsal import changes, expect
 from oxllm.sim.rehearsal.card import Card, Lane, Spread, Verdict
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.words import duration
+from oxllm.words import count
 
 FINDINGS_MAX = 20
 WIDTH = 80
@@ -78,7 +79,7 @@ def rows(card: Card) -> Iterable[tuple[str, str]]:
     yield "truncated, passed as whole", f"{card.truncated}"
     if card.unfinished:
         yield "unfinished at the end", f"{card.unfinished}"
-    yield "attempts per request", f"{card.amplification:g} ({card.attempts} attempts)"
+    yield "attempts per request", f"{card.amplification:g} ({count(card.attempts, 'attempt')})"
     yield "asked before Retry-After", f"{card.retry_after_violations}"
     yield "asked while breaker open", f"{card.open_violations}"
     yield "by what was asked", "; ".join(_lane(name, lane) for name, lane in card.lanes.items()) or "nothing"

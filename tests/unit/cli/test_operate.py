@@ -295,7 +295,8 @@ def test_one_that_drains_is_only_waited_for(run: Run, tmp_path: Path, obedient: 
     assert result.exit_code == 1
     assert result.stderr == (
         "already draining, 1 request left, 12 s to go; waiting for it\n"
-        f"oxllm: after 0.1 s process {obedient.pid} is still draining, 1 request left, 12 s to go; --now cuts what is left\n"
+        f"oxllm: after 0.1 s process {obedient.pid} is still draining, 1 request left, 12 s to go; "
+        "--now cuts what is left\n"
     )
     assert obedient.poll() is None
 

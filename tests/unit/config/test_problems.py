@@ -300,6 +300,7 @@ def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_an_error_not_a_traceback(tmp_path: Path) -> None:
     (error,) = load(str(tmp_path / "none.toml"), {}).errors
     assert error.message == "cannot be read: no such file or directory"
+    assert error.help == "put that right, or start `oxllm serve` with another --config", "a reload has no such option"
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
