@@ -323,6 +323,6 @@ NOTHING_LEFT = {
     "failed-and-limited": Left([BUSY_503, R429], 502, FAILED, 9, None, ["HTTP 503", "HTTP 429"]),
     "keys-refused": Left([BAD_KEY, BAD_KEY], 502, FAILED, 60, "false", ["HTTP 401", "invalid_api_key"]),
     "missing": Left([answer(404), answer(404)], 502, FAILED, 60, "false", ["HTTP 404", "HTTP 404"]),
-    "too-long-and-failed": Left([TOO_LONG, BUSY_503], 502, FAILED, 1, None, ["context length", "HTTP 503"]),
+    "too-long-and-failed": Left([TOO_LONG, BUSY_503], 502, FAILED, 20, None, ["context length", "HTTP 503"]),
 }
 """`retry_after` of what may vary (a breaker's jitter) is checked within a fifth."""

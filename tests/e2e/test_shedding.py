@@ -37,21 +37,21 @@ def test_over_max_in_flight_chat_is_told_503_and_a_moment_later_served_again(tmp
             busy[1].leave("close")
 
 
-def test_over_max_connections_64_more_have_their_head_read_and_the_operator_gets_in(tmp_path: Path) -> None:
+def test_over_max_connections_the_silent_make_room_and_where_all_are_busy_the_operator_gets_in(tmp_path: Path) -> None:
     with Scripted() as cast:
         alpha = cast.add("alpha")
-        alpha.replies = [healthy("a")]
+        alpha.replies = [stream(ROLE, token("x"), HANG, end=False)]
         text = config({"alpha": alpha.url}, {"smart": ["alpha"]}, settings="max_connections = 5")
         with gateway(tmp_path, text) as running:
             running.http.close()
-            members = [Caller(running.port) for _ in range(5)]
-            members[0].send(CHAT).until(b"[DONE]")
-            crowd = [Caller(running.port) for _ in range(64)]
-            assert Caller(running.port).everything() == b""
-            (shed,), _ = answers(crowd[0].send(CHAT).everything())
+            members = [Caller(running.port).send(CHAT) for _ in range(5)]
+            for caller in members:
+                caller.until(b'"x"')
+            (shed,), _ = answers(Caller(running.port).send(CHAT).everything())
             assert (shed.status, shed.headers["retry-after"]) == (503, "1")
-            (page,), _ = answers(crowd[1].send(STATUS).everything())
+            silent = Caller(running.port)
+            (page,), _ = answers(Caller(running.port).send(STATUS).everything())
             assert page.status == 200
-            members[0].send(CHAT).until(b"[DONE]")
-            for caller in (*members, *crowd):
+            assert silent.everything() == b""
+            for caller in members:
                 caller.leave("close")

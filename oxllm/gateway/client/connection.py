@@ -570,7 +570,7 @@ class ClientConnection:
 
     def _closed(self) -> None:
         self.state = CLOSED
-        self._drop_reader()
+        self._shared.heads.drop(self)
         self._shared.quiet.pop(self, None)
         self.output.closed = True
 
