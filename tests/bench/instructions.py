@@ -2,7 +2,7 @@
 
     python -m tests.bench.instructions [--features] [--rivals DIR] [--write]
 
-CPU time moves by a fifth from minute to minute on a shared machine; instructions do not, to 1 %, since nothing here is
+CPU time moves by a fifth from minute to minute on a shared machine; instructions do not, to 2 %, since nothing here is
 left to chance: one client and one provider, both in this process, take turns with the gateway. So there is one request,
 or one event, in each turn of its loop, and none of the savings of a crowd. What the kernel does is not counted.
 """
