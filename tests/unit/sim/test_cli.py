@@ -33,9 +33,13 @@ def run(*arguments: str) -> tuple[int, str]:
 def test_it_serves_what_its_config_says_until_a_signal_and_ends_with_the_seed(tmp_path: Path) -> None:
     config = tmp_path / "sim.toml"
     command = [*PROGRAM, "--seed", "7", "--write-config", str(config)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-    ) as process:
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        ) as process,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(process.kill)  # if an assertion fails, it must not be waited for
         assert process.stdout is not None
         assert process.stdout.readline() == "seed 7\n"
         assert "oxllm serve -c" in process.stdout.readline()
