@@ -131,6 +131,12 @@ class Lockstep:
         self.client = Wire(socket.create_connection(("127.0.0.1", port)))
         self.provider: Wire | None = None
 
+    def close(self) -> None:
+        """Leave."""
+        for wire in (self.client, self.provider):
+            if wire is not None:
+                wire.sock.close()
+
     def request(self, *, stream: bool = False) -> None:
         """Ask, and let the provider be asked."""
         body = chat_body("hello", model="smart", stream=stream, size=400)
@@ -224,7 +230,11 @@ def counting(directory: Path, python: str, feature: Feature) -> Iterator[tuple[C
         with _under(counter, file, python, feature.arguments) as process:
             process.wait_until(lambda: answers(port, "/health"), READY_WITHIN_S)
             counter.pid = process.pid
-            yield counter, Lockstep(port, listener, tls)
+            both = Lockstep(port, listener, tls)
+            try:
+                yield counter, both
+            finally:
+                both.close()
 
 
 @contextmanager
