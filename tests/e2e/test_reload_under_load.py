@@ -67,7 +67,7 @@ def test_a_signal_while_stopping_is_not_followed(stage: Stage) -> None:
         lines = response.iter_lines()
         next(lines)
         os.kill(stage.gateway.pid, signal.SIGTERM)
-        assert eventually(lambda: "drain: stopping, 1 requests" in stage.gateway.log())
+        assert eventually(lambda: "drain: stopping, 1 request under way" in stage.gateway.log())
         os.kill(stage.gateway.pid, signal.SIGHUP)
         assert eventually(lambda: "since the gateway is stopping" in stage.gateway.log())
         assert [line for line in lines if line][-1] == "data: [DONE]"
