@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.user import Gateway, config, gateway
+from tests.support.user import Gateway, config, eventually, gateway
 
 SUBNET = "10.231.7"
 """Of the cable alone: nothing else on the machine is reached through it."""
@@ -91,7 +91,7 @@ def test_v1_is_open_to_another_host(from_there: Ask) -> None:
 def test_what_was_refused_did_nothing_and_is_in_the_log(from_there: Ask, running: Gateway) -> None:
     assert from_there("POST /admin/providers/alpha/offline") == 403
     assert running.provider("alpha")["state"] == "closed"
-    assert f"to {SUBNET}.2" in running.log()
+    assert eventually(lambda: f"to {SUBNET}.2" in running.log())
 
 
 def test_the_same_routes_are_open_here(running: Gateway, tmp_path: Path) -> None:

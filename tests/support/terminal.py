@@ -68,11 +68,14 @@ class OnTerminal:
         os.write(self._master, keys)
 
     def end(self) -> int:
-        """Read to the end; its exit status."""
+        """Read to the end; its exit status. Raises TimeoutError."""
         deadline = time.monotonic() + WITHIN_S
         while self._read(deadline - time.monotonic()):
             pass
-        return self._process.wait(max(0.0, deadline - time.monotonic()))
+        try:
+            return self._process.wait(1 + max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"it has not ended after {self.seen!r}") from None
 
     def _read(self, seconds: float) -> bool:
         """Read something; False at its end, and when nothing comes in time."""

@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,7 +32,7 @@ class Executed(BaseException):
 
 
 @pytest.fixture
-def execve(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Executed]]:
+def execve(monkeypatch: pytest.MonkeyPatch) -> list[Executed]:
     """Calls of os.execve, which end the command."""
     calls: list[Executed] = []
 
@@ -41,14 +40,12 @@ def execve(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Executed]]:
         calls.append(Executed(file, arguments, dict(env)))
         raise SystemExit(0)
 
-    before = signal.getsignal(signal.SIGHUP)
     monkeypatch.setattr(os, "execve", replace)
     monkeypatch.setattr(handoff, "precompile", lambda: None)
     monkeypatch.setenv("MALLOC_ARENA_MAX", "")  # restored after the test
     monkeypatch.setenv("PYTHONMALLOC", "")
     monkeypatch.delenv("PYTHONMALLOC")
-    yield calls
-    signal.signal(signal.SIGHUP, before)
+    return calls
 
 
 def received(call: Executed) -> Plan:
