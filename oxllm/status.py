@@ -49,7 +49,7 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     state: str = "closed"
     """Of its breaker: closed, open, half-open, probing, offline."""
     seconds_left: float = 0.0
-    """Of the breaker's cool-off, 0 unless open."""
+    """Until its breaker is half-open, or until it comes back from offline; 0 where there is no such time."""
     in_flight: int = 0
     max_in_flight: int | None = None
     attempts: int = 0

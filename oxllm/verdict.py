@@ -11,7 +11,7 @@ from math import ceil
 import msgspec
 
 from oxllm.status import ModelStatus, ProviderStatus, Status
-from oxllm.words import count, draining, printable, text_width
+from oxllm.words import count, draining, printable, quoted, text_width
 
 OK, DEGRADED, UNSERVED = 0, 1, 2
 """Levels, which are exit codes of `oxllm status --check`: all is well; a target is out; a model has none left."""
@@ -25,7 +25,7 @@ _PHRASES = {
     "asked us to wait": "asked us to wait",
     "model not found": "does not know {model}",
     "open": "fails",
-    "half-open": "is being tried again",
+    "half-open": "is half-open, so the next request tries it",
     "probing": "is being tried again",
     "offline": "is offline",
 }
@@ -114,8 +114,4 @@ def _trouble(provider: ProviderStatus, state: str, model: str, left: float | Non
     phrase = _PHRASES.get(state, printable(state)).format(model=printable(model))
     time = "" if not left else f", {ceil(left)} s" if left <= 120 else f", {ceil(left / 60)} min"
     verb = _COMMANDS.get(state)
-    return Trouble(f"{name} {phrase}{time}", f"oxllm provider {verb} {_quoted(name)}" if verb else "")
-
-
-def _quoted(name: str) -> str:
-    return name if name.replace("-", "").replace("_", "").replace(".", "").isalnum() else f"'{name}'"
+    return Trouble(f"{name} {phrase}{time}", f"oxllm provider {verb} {quoted(name)}" if verb else "")

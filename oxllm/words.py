@@ -10,6 +10,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def quoted(text: str) -> str:
+    """`text` as one word of a shell."""
+    if text.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return text
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
 def text_width(text: str) -> int:
     """Columns that `text` takes on a terminal: East Asian wide characters two, combining ones none (UAX #11)."""
     if text.isascii():

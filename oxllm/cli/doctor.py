@@ -22,7 +22,7 @@ def command(config: str | None, as_json: bool) -> None:
     from oxllm.cli.ways import ways
 
     loaded = read_config(config)
-    findings = [_configuration(len(loaded.errors), len(loaded.warnings)), *machine(loaded.plan)]
+    findings = [_configuration(config, len(loaded.errors), len(loaded.warnings)), *machine(loaded.plan)]
     if loaded.plan is not None:
         findings += ways(loaded.plan)
     if as_json:
@@ -35,13 +35,14 @@ def command(config: str | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _configuration(errors: int, warnings: int) -> Finding:
-    from oxllm.words import count
+def _configuration(config: str | None, errors: int, warnings: int) -> Finding:
+    from oxllm.words import count, quoted
 
+    fix = f"oxllm validate{f' -c {quoted(config)}' if config else ''} lists them"
     if errors:
-        return Finding("configuration", FAIL, count(errors, "error"), "oxllm validate lists them")
+        return Finding("configuration", FAIL, count(errors, "error"), fix)
     state = WARN if warnings else OK
-    return Finding("configuration", state, count(warnings, "warning"), "oxllm validate" if warnings else "")
+    return Finding("configuration", state, count(warnings, "warning"), fix if warnings else "")
 
 
 def _show(findings: list[Finding]) -> None:

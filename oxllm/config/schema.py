@@ -88,6 +88,15 @@ def check_name(text: str) -> None:
         raise BadValueError("holds a control character", "remove it")
 
 
+def _provider_name(text: str) -> None:
+    """`provider/model` names a target, so a provider's name ends at the first `/`."""
+    check_name(text)
+    if "/" in text:
+        raise BadValueError("holds a /", "write for example " + f'name = "{text.strip("/ ").replace("/", "-")}"')
+    if text != text.strip():
+        raise BadValueError("begins or ends with white space", "remove it")
+
+
 def _host(text: str) -> None:
     if literal(text) is None and not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", text):
         advice = 'write an address such as "127.0.0.1", or "0.0.0.0" for all of them; the port is a key of its own'
@@ -143,6 +152,7 @@ Share = Annotated[float, Field(ge=0, le=1), _FLOAT]
 Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX), _FLOAT]
 Delay = Annotated[float, Field(ge=0, le=SECONDS_MAX), _FLOAT]
 Name = Annotated[str, checked(check_name)]
+ProviderName = Annotated[str, checked(_provider_name)]
 Network = Annotated[str, checked(_network)]
 HeaderValue = Annotated[str, checked(check_header_value)]
 Credential = Annotated[str, checked(_credential)]
@@ -330,7 +340,9 @@ class Retry(Section):
 class Provider(Section):
     """An OpenAI-compatible server with a base URL and a key."""
 
-    name: Name = setting("How targets, the log and `provider/model` name it; unique.", ..., 'name = "alpha"')
+    name: ProviderName = setting(
+        "How targets, the log and `provider/model` name it; unique, and without `/`.", ..., 'name = "alpha"'
+    )
     enabled: Flag = setting(
         "A provider that is off gets no requests, and its variables need not be set.", True, "enabled = true"
     )

@@ -497,4 +497,6 @@ def record_of(relay: Relay) -> Record:
         steps=tuple(exchange.books.steps),
         skips=exchange.books.skips,
         protocol=relay.facts.protocol.name,
+        response_model=winner.reader.model if winner is not None else None,
+        finish_reasons=winner.reader.reasons if winner is not None else (),
     )

@@ -24,6 +24,7 @@ import msgspec
 from oxllm import plan as plans
 from oxllm.gateway import systemd
 from oxllm.gateway.observe.log import Log
+from oxllm.words import count
 
 LIMIT_S = 30.0
 """A config takes 0.3 s on a slow machine. One that takes so long waits for something: a file system that hangs."""
@@ -210,7 +211,7 @@ class Reloader:
         if result.ok:
             log.event("reload", str(result.diff))
         else:
-            log.event("reload", f"refused, the running config stays: {len(result.errors)} error(s)")
+            log.event("reload", f"refused, the running config stays: {count(len(result.errors), 'error')}")
         for text in (*(error.text for error in result.errors), *result.warnings):
             log.event("reload", text)
 

@@ -560,7 +560,7 @@ def test_20_faults_at_some_providers_leave_the_answers_of_others_untouched(
 @given(worlds(kinds=(*MARKS, *EARLY, *LATE)))
 def test_21_no_key_is_in_any_output(world: World) -> None:
     output = [visit.reader.body + repr(visit.reader.headers).encode() for visit in world.visits]
-    snapshot = status.snapshot(world.gateway.vitals)
+    snapshot = status.snapshot(world.gateway.vitals, lambda _: None)
     output += [table(snapshot).encode(), msgspec.json.encode(snapshot, enc_hook=str)]
     output += [repr(record).encode() for record in world.journal.records]
     output.append(world.written)

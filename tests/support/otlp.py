@@ -19,14 +19,19 @@ class Strict(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """What it does not list is an error."""
 
 
+class Array(Strict):
+    values: list[Value]
+
+
 class Value(Strict):
     string_value: str | None = None
     bool_value: bool | None = None
     int_value: Int64 | None = None
     double_value: float | None = None
+    array_value: Array | None = None
 
     def __post_init__(self) -> None:
-        given = (self.string_value, self.bool_value, self.int_value, self.double_value)
+        given = (self.string_value, self.bool_value, self.int_value, self.double_value, self.array_value)
         if sum(value is not None for value in given) != 1:
             raise ValueError("a value has exactly one type")
 

@@ -33,6 +33,20 @@ EMPTY = (NOTHING, *map(msgspec.Raw, (b"null", b'""', b"[]", b"{}", b"false")))
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SPACE = b" \t\r\n"
 decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_text = msgspec.json.Decoder(str).decode
+NAME_MAX = 256
+"""Characters of a model's name, and of a reason to stop; what is longer is none."""
+
+
+def name_in(raw: msgspec.Raw | bytes) -> str | None:
+    """What a JSON text names; None if it is no string, or one that is no name."""
+    if raw in EMPTY:
+        return None
+    try:
+        name = _decode_text(raw)
+    except NOT_JSON:
+        return None
+    return name if len(name) <= NAME_MAX and name.isprintable() else None
 
 
 class Usage(Value, frozen=True):
@@ -80,7 +94,10 @@ class Reader:
     attributes after each call.
     """
 
-    __slots__ = ("complete", "content", "dropped", "failure", "finished", "id", "result", "told", "usage", "working")
+    __slots__ = (
+        *("complete", "content", "dropped", "failure", "finished", "id", "model", "reasons", "result", "told", "usage"),
+        "working",
+    )
 
     def __init__(self) -> None:
         self.content = 0
@@ -101,6 +118,10 @@ class Reader:
         self.usage: Usage | None = None
         self.id: str | None = None
         """The answer's own, by which its provider may be asked for it again."""
+        self.model: str | None = None
+        """Who made the answer, as the provider says."""
+        self.reasons: tuple[str, ...] = ()
+        """Why each result ended, in the provider's words."""
         self.dropped = 0
         """Events that nobody knows, and that were not passed on."""
 

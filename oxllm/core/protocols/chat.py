@@ -36,8 +36,27 @@ from oxllm.core.hints import Headers
 from oxllm.core.native import mypyc_attr
 from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import EMPTY, NOT_JSON, Endpoint, PlainReader, Protocol, Reader, Usage, decode_raw
-from oxllm.core.protocols.chat_shapes import Choice, Event, LargeChoice, decode_event, decode_loose, decode_usage
+from oxllm.core.protocols.base import (
+    EMPTY,
+    NAME_MAX,
+    NOT_JSON,
+    Endpoint,
+    PlainReader,
+    Protocol,
+    Reader,
+    Usage,
+    decode_raw,
+    name_in,
+)
+from oxllm.core.protocols.chat_shapes import (
+    Choice,
+    Event,
+    LargeChoice,
+    decode_event,
+    decode_loose,
+    decode_named,
+    decode_usage,
+)
 from oxllm.core.protocols.large_event import BEARS_CHOICES, LARGE, LargeEvent
 
 CHOICES_MAX = 1024
@@ -160,6 +179,8 @@ class StreamReader(Reader):
                 self._aside = payload[:ASIDE_MAX]
             return b""
         if choices:
+            if not self._seen:
+                self.model = name_in(decode_named(payload).model)
             if not self._take(choices):
                 return b""
         elif has_usage and self._strip_usage:
@@ -184,7 +205,9 @@ class StreamReader(Reader):
                 if reason in FAILED:
                     self._stop(f'finish_reason "{reason}"')
                     return False
-                self._done |= 1 << index
+                if not self._done >> index & 1:
+                    self._done |= 1 << index
+                    self.reasons += (reason[:NAME_MAX],)
                 bears = True
             elif not bears:
                 bears = choice.bears()
@@ -269,6 +292,8 @@ class ChatReader(PlainReader):
         if any(choice.finish_reason == "error" for choice in answer.choices):
             return Outcome(Kind.BAD_ANSWER, 'finish_reason "error"')
         self.usage = read_usage(answer.usage)
+        self.model = name_in(decode_named(body).model)
+        self.reasons = tuple(choice.finish_reason[:NAME_MAX] for choice in answer.choices if choice.finish_reason)
         return None
 
 

@@ -10,7 +10,7 @@ from msgspec import Raw
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Outcome, in_band
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import EMPTY, NOTHING, Endpoint, PlainReader, Protocol, Reader
+from oxllm.core.protocols.base import EMPTY, NOTHING, Endpoint, PlainReader, Protocol, Reader, name_in
 from oxllm.core.protocols.chat import read_usage
 
 
@@ -20,6 +20,7 @@ class _Vectors(msgspec.Struct, gc=False):
     data: list[Raw] | None = None
     error: Raw = NOTHING
     usage: Raw = NOTHING
+    model: Raw = NOTHING
 
 
 _decode_vectors = msgspec.json.Decoder(_Vectors).decode
@@ -39,6 +40,7 @@ class VectorReader(PlainReader):
         if not answer.data:
             return in_band(body, self._wall, "no embeddings")
         self.usage = read_usage(answer.usage)
+        self.model = name_in(answer.model)
         return None
 
 

@@ -21,7 +21,7 @@ from msgspec import Raw
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import EMPTY, Endpoint, PlainReader, Protocol, Reader, check_coding, decode_raw
+from oxllm.core.protocols.base import EMPTY, Endpoint, PlainReader, Protocol, Reader, check_coding, decode_raw, name_in
 from oxllm.core.protocols.chat import read_usage
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -44,6 +44,7 @@ class JsonReader(PlainReader):
             return in_band(body, self._wall)
         usage = members.get("usage")
         self.usage = None if usage is None else read_usage(usage)
+        self.model = name_in(members.get("model", EMPTY[0]))
         return None
 
 

@@ -48,7 +48,19 @@ from oxllm.core.named_events import END, LARGE, Event, NamedDecoder
 from oxllm.core.nesting import Closing
 from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import EMPTY, NOT_JSON, NOTHING, Count, Endpoint, PlainReader, Protocol, Reader, Usage
+from oxllm.core.protocols.base import (
+    EMPTY,
+    NAME_MAX,
+    NOT_JSON,
+    NOTHING,
+    Count,
+    Endpoint,
+    PlainReader,
+    Protocol,
+    Reader,
+    Usage,
+    name_in,
+)
 
 BLOCKS_MAX = 4096
 """Blocks of one message. Agents that use server tools get some hundred; each costs a bit."""
@@ -83,6 +95,7 @@ class _Message(msgspec.Struct, gc=False):
 
     type: str = ""
     stop_reason: str | None = None
+    model: Raw = NOTHING
     usage: Raw = NOTHING
     error: Raw = NOTHING
 
@@ -302,6 +315,7 @@ class StreamReader(Reader):
         self._started = True
         if event.message is not None:
             self.usage = self._tally.add(event.message.usage) or self.usage
+            self.model = name_in(event.message.model)
         return True
 
     def _begin(self, event: _Event) -> bool:
@@ -352,6 +366,7 @@ class StreamReader(Reader):
         if reason == "error":
             return self._stop('stop_reason "error"')
         self._reason = True
+        self.reasons = (reason[:NAME_MAX],)
         self.content += 1
         return self._settle()
 
@@ -520,6 +535,7 @@ class MessageReader(PlainReader):
         if not message.stop_reason:
             return Outcome(Kind.BAD_ANSWER, "a message without a stop_reason")
         self.usage = _Tally().add(message.usage)
+        self.model, self.reasons = name_in(message.model), (message.stop_reason[:NAME_MAX],)
         return None
 
 

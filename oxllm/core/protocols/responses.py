@@ -55,6 +55,7 @@ from oxllm.core.protocols.base import (
     Reader,
     Usage,
     decode_raw,
+    name_in,
 )
 
 ID_MAX = 512
@@ -181,6 +182,13 @@ class _Response(msgspec.Struct, gc=False):
     model: Raw = NOTHING
     error: Raw = NOTHING
     usage: Raw = NOTHING
+    incomplete_details: Raw = NOTHING
+
+
+class _Incomplete(msgspec.Struct, gc=False):
+    """Why a response is not as long as it was to be."""
+
+    reason: Raw = NOTHING
 
 
 class _Kept(msgspec.Struct, gc=False):
@@ -204,6 +212,7 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
 _decode_parts = msgspec.json.Decoder(list[_Part]).decode
 _decode_usage = msgspec.json.Decoder(_Usage).decode
+_decode_incomplete = msgspec.json.Decoder(_Incomplete).decode
 _decode_kept = msgspec.json.Decoder(_Kept).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_time = msgspec.json.Decoder(float).decode
@@ -268,6 +277,16 @@ def _response(raw: Raw | bytes) -> _Response:
         return _Response()
 
 
+def _reasons(response: _Response) -> tuple[str, ...]:
+    """Why it ended: `completed`, or what cut it short."""
+    try:
+        cut = name_in(_decode_incomplete(response.incomplete_details).reason)
+    except NOT_JSON:
+        cut = None
+    reason = cut or name_in(response.status)
+    return () if reason is None else (reason,)
+
+
 def _error_of(event: _Event) -> bytes | None:
     """The error of an event that says it failed: beside it, in its response, or flat. As the body of a refusal."""
     error: Raw | bytes = event.error if event.error not in EMPTY else _response(event.response).error
@@ -298,7 +317,9 @@ def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError)
 class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = ("_decoder", "_error", "_identity", "_large", "_last", "_number", "_stored", "_tail", "_wall")
+    __slots__ = (
+        *("_decoder", "_error", "_identity", "_kind", "_large", "_last", "_number", "_stored", "_tail", "_wall"),
+    )
 
     def __init__(self, wall: float, stored: bool = True) -> None:
         super().__init__()
@@ -313,6 +334,8 @@ class StreamReader(Reader):
         """The last sequence number that was seen."""
         self._large: Meaning | None = None
         """Of the event that is passed on as it comes."""
+        self._kind = b""
+        """Of that event, its type."""
         self._tail = b""
         """Of that event, its usage as far as it has come."""
         self._last = b""
@@ -413,13 +436,16 @@ class StreamReader(Reader):
             self._identify(event.response)
         elif says is WHOLE:
             self._identify(event.response)
-            self._end(read_usage(_response(event.response).usage))
+            response = _response(event.response)
+            self.model, self.reasons = name_in(response.model) or self.model, _reasons(response)
+            self._end(read_usage(response.usage))
         if worked and self.content == before and says is not NOTHING_YET:
             self.working += 1
 
     def _identify(self, response: Raw) -> None:
         if self._identity is None:
             self._identity = read_identity(response)
+            self.model = self._identity.model or None if self._identity is not None else None
             self.id = self._identity.id if self._identity is not None and self._stored else None
 
     def _add(self, raw: Raw) -> None:
@@ -478,7 +504,7 @@ class StreamReader(Reader):
             return b""
         number = _SEQUENCE.search(start)
         self._number = number[1] if number is not None else b"%d" % self._next()
-        self._large, self._tail, self._last = says, b"", b""
+        self._large, self._kind, self._tail, self._last = says, kind, b"", b""
         self.content += says is DELTA or says is CONTENT or says is ADDED
         ready = self._decoder.take(name or kind)
         self._look(ready)
@@ -492,6 +518,7 @@ class StreamReader(Reader):
             self._stop("data that is not JSON")
         elif self._large is WHOLE:
             found = _USAGE.search(self._tail)
+            self.reasons = (self._kind.rpartition(b".")[2].decode(),)
             self._end(None if found is None else read_usage(found[1]))
         self._large, self._tail = None, b""
         return END
@@ -532,6 +559,7 @@ class ResponseReader(PlainReader):
         status = bytes(response.status).strip(b'"')
         if status in WHOLE_STATUSES or (self._background and status in PENDING_STATUSES):
             self.usage = read_usage(response.usage)
+            self.model, self.reasons = name_in(response.model), _reasons(response)
             identity = read_identity(body) if self._stored else None
             self.id = None if identity is None else identity.id
             return None

@@ -37,6 +37,10 @@ class Record(msgspec.Struct, frozen=True):
     protocol: str = "chat"
     cached_tokens: int | None = None
     """Of the prompt's."""
+    response_model: str | None = None
+    """Who made the answer, as its provider says."""
+    finish_reasons: tuple[str, ...] = ()
+    """Why each of its results ended, in the provider's words."""
 
 
 class Records:

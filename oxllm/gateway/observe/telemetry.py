@@ -286,14 +286,19 @@ class _Export:
 # The JSON.
 
 
-def _attributes(**values: str | int | bool | None) -> list[dict[str, Any]]:
+Attribute = str | int | bool | tuple[str, ...]
+
+
+def _attributes(**values: Attribute | None) -> list[dict[str, Any]]:
     """Those that are there. Names are as in the code: `a__b` stands for `a.b`."""
     return [
         {"key": key.replace("__", "."), "value": _value(value)} for key, value in values.items() if value is not None
     ]
 
 
-def _value(value: str | int | bool) -> dict[str, Any]:
+def _value(value: Attribute) -> dict[str, Any]:
+    if isinstance(value, tuple):
+        return {"arrayValue": {"values": [_value(item) for item in value]}}
     if isinstance(value, bool):
         return {"boolValue": value}
     return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
@@ -325,6 +330,8 @@ def _spans(trace: Trace, record: Record, places: Places) -> Iterable[dict[str, A
         oxllm__request_id=record.id,
         oxllm__provider=record.provider,
         oxllm__attempts=record.attempts,
+        gen_ai__response__model=record.response_model,
+        gen_ai__response__finish_reasons=record.finish_reasons or None,
         gen_ai__usage__input_tokens=record.prompt_tokens,
         gen_ai__usage__output_tokens=record.completion_tokens,
         gen_ai__usage__cache_read__input_tokens=record.cached_tokens,
@@ -371,6 +378,8 @@ def _attempt(step: Step, record: Record, places: Places) -> list[dict[str, Any]]
         server__port=place.port if place is not None else None,
         http__response__status_code=int(status[1]) if status else 200 if failed is None else None,
         error__type=failed,
+        gen_ai__response__model=record.response_model if served else None,
+        gen_ai__response__finish_reasons=record.finish_reasons or None if served else None,
         gen_ai__usage__input_tokens=record.prompt_tokens if served else None,
         gen_ai__usage__output_tokens=record.completion_tokens if served else None,
         gen_ai__usage__cache_read__input_tokens=record.cached_tokens if served else None,

@@ -95,7 +95,7 @@ class Admin:
             request.respond(200, TEXT, b"ok\n")
 
     def _status(self, request: Request) -> None:
-        snapshot = status.snapshot(self._vitals)
+        snapshot = status.snapshot(self._vitals, self._overrides.left)
         if wants_json(request):
             request.respond(200, JSON, _json.encode(snapshot))
         else:

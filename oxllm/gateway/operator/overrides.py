@@ -50,6 +50,11 @@ class Overrides:
         self._log.event("operator", f"{name} reset")
         return True
 
+    def left(self, name: str) -> float | None:
+        """Seconds until a provider that is offline comes back by itself; None if it does not."""
+        handle = self._returns.get(name)
+        return None if handle is None else max(0.0, handle.when() - self._loop.time())
+
     def unserved(self, name: str) -> Sequence[str]:
         """The virtual models with targets at a provider that no target can serve now, and why not."""
         generation, now = self._runtime.generation, self._runtime.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from oxllm import __version__
 from oxllm.core.cooldown import MARKS, Skip
@@ -17,7 +18,11 @@ TIMED = frozenset({Skip.OPEN, *MARKS})
 _MARKS = frozenset(mark.value for mark in MARKS)
 
 
-def snapshot(vitals: Vitals) -> Status:
+Back = Callable[[str], float | None]
+"""Provider -> seconds until it is no longer offline; None if nobody knows."""
+
+
+def snapshot(vitals: Vitals, back: Back) -> Status:
     """The state of everything, at one moment."""
     now = vitals.loop.time()
     runtime = vitals.runtime
@@ -40,19 +45,20 @@ def snapshot(vitals: Vitals) -> Status:
         protocols=runtime.journal.protocols,
         in_flight=len(runtime.relays),
         buffered_bytes=runtime.bodies.total + runtime.bodies.heads,
-        providers=tuple(map(_provider, shot.providers)),
+        providers=tuple(_provider(provider, back) for provider in shot.providers),
         disabled=plan.disabled,
-        models=tuple(_model(router, route, now) for route in routes),
+        models=tuple(_model(router, route, now, back) for route in routes),
     )
 
 
-def _provider(shot: ProviderSnapshot) -> ProviderStatus:
+def _provider(shot: ProviderSnapshot, back: Back) -> ProviderStatus:
     totals = shot.totals
+    left = back(shot.name) or 0.0 if shot.state == Skip.OFFLINE.value else shot.open_seconds
     return ProviderStatus(
         name=shot.name,
         base_url=shot.base_url,
         state=shot.state,
-        seconds_left=shot.open_seconds,
+        seconds_left=left,
         in_flight=shot.in_flight,
         max_in_flight=shot.max_in_flight,
         attempts=totals.attempts,
@@ -70,13 +76,14 @@ def _provider(shot: ProviderSnapshot) -> ProviderStatus:
     )
 
 
-def _model(router: Router, route: Route, now: float) -> ModelStatus:
+def _model(router: Router, route: Route, now: float, back: Back) -> ModelStatus:
     targets = []
     for candidate in route.candidates:
         skip, left = router.outlook(candidate.state, now)
         name = f"{candidate.state.provider.name}/{candidate.state.model}"
         state = skip.value if skip else "ready"
-        left, counters = left if skip in TIMED else None, candidate.state.counters
+        left = back(candidate.state.provider.name) if skip is Skip.OFFLINE else left if skip in TIMED else None
+        counters = candidate.state.counters
         tokens = counters.prompt_tokens, counters.cached_tokens
         targets.append(TargetStatus(name, candidate.tier, candidate.weight, state, left, *tokens))
     of = route.counters

@@ -41,7 +41,7 @@ JSON = st.recursive(
 )
 PROVIDERS = st.fixed_dictionaries(
     {
-        "name": NAMES,
+        "name": NAMES.filter(lambda name: "/" not in name and name == name.strip()),
         "base_url": st.sampled_from(["http://a", "https://b.example/v1/", "http://[::1]:8000", "http://ü.example"]),
     },
     optional={

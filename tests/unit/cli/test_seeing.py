@@ -112,6 +112,17 @@ VERDICTS = [
         BOTH,
     ),
     (status(WELL, models=(HALF,)), DEGRADED, "1 model served"),
+    (
+        status(ProviderStatus("a'b", state="offline", seconds_left=150)),
+        DEGRADED,
+        "1 model served; a'b is offline, 3 min: oxllm provider online 'a'\\''b'",
+    ),
+    (
+        status(ProviderStatus("alpha", state="half-open")),
+        DEGRADED,
+        "1 model served; alpha is half-open, so the next request tries it",
+    ),
+    (status(ProviderStatus("alpha", state="probing")), DEGRADED, "1 model served; alpha is being tried again"),
     (status(WELL, models=()), OK, "serving 1 provider, no virtual model"),
     (status(WELL, draining=True, drain_left=11.6, in_flight=1), DEGRADED, "draining, 1 request left, 12 s"),
 ]
@@ -215,6 +226,12 @@ def test_the_doctor_says_so_when_the_configuration_is_bad(run: Run) -> None:
     result = run("doctor")
     assert result.exit_code == 1
     assert re.search(r"configuration +failed +2 errors", result.stdout)
+    assert "configuration: oxllm validate lists them\n" in result.stdout
+
+
+def test_the_doctor_names_the_configuration_that_it_was_given(run: Run) -> None:
+    Path("my own.toml").write_text("prot = 1")
+    assert "configuration: oxllm validate -c 'my own.toml' lists them\n" in run("doctor", "-c", "my own.toml").stdout
 
 
 # report-bug

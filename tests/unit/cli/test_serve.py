@@ -129,7 +129,7 @@ def test_host_and_port_go_over_the_file_and_a_reload_has_them_too(
     monkeypatch.setattr(handoff, "become_gateway", become)
     monkeypatch.setenv("OXLLM_SERVE_HOST", "")
     monkeypatch.setenv("OXLLM_SERVE_PORT", "")
-    assert run("serve", "--host", "::1", "--port", "0").exit_code == 0
+    assert run("serve", "--host", "::1", "-p", "0").exit_code == 0
     assert (served[0].server.listen, served[0].server.port) == (("::1",), 0)
     again = load("config.toml", os.environ).plan
     assert again is not None

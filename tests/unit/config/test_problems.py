@@ -127,6 +127,22 @@ def test_an_error_in_server_names_line_key_fault_and_remedy(load_text: Load, lin
     assert said(load_text(f"[server]\n{line}\n{PROVIDER}").errors) == [f"2: error: {message}"]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("eu/alpha", 'holds a /; write for example name = "eu-alpha"'),
+        ("alpha/", 'holds a /; write for example name = "alpha"'),
+        (" alpha", "begins or ends with white space; remove it"),
+        ("", 'is empty; write for example name = "alpha"'),
+    ],
+)
+def test_a_providers_name_is_what_stands_before_the_first_slash_of_a_target(
+    load_text: Load, name: str, message: str
+) -> None:
+    text = PROVIDER.replace("alpha", name, 1)
+    assert said(load_text(text).errors) == [f'2: error: providers[0].name: "{name}" {message}']
+
+
 PROVIDER_ERRORS = [
     (
         "timeouts = { connect = '10s' }",

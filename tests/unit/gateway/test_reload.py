@@ -135,7 +135,7 @@ def test_a_refused_config_keeps_the_running_one_and_lists_every_error_with_its_l
     assert result.errors[0].text.startswith(f"{scene.file}:9: ")
     assert scene.house.runtime.generation is before
     assert scene.house.gateway.vitals.reloads == {"success": 0, "refused": 1}
-    assert "refused, the running config stays: 2 error(s)" in scene.house.log_text()
+    assert "refused, the running config stays: 2 errors" in scene.house.log_text()
     assert "server.prot" in scene.house.log_text()
 
 

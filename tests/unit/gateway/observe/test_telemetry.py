@@ -99,6 +99,22 @@ def test_an_attempt_says_where_it_went_what_came_back_and_what_it_used() -> None
         )
 
 
+def test_spans_say_who_made_the_answer_and_why_it_ended() -> None:
+    plain = b'{"model":"m-2026","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"length"}]}'
+    for path, replies, reason in (("", answer(plain), "length"), ("stream", stream(token("Hi")), "stop")):
+        with House() as house:
+            it = Scene(house)
+            house.providers["alpha"].replies = [answer(b"{}", 503)]
+            house.providers["beta"].replies = [replies]
+            house.chat(stream=bool(path))
+            house.advance(EXPORT_S + 1)
+            request, first, second = map(attributes, it.spans())
+            assert "gen_ai.response.finish_reasons" not in first
+            for span in (request, second):
+                assert span["gen_ai.response.finish_reasons"] == {"values": [{"stringValue": reason}]}
+                assert span.get("gen_ai.response.model") == (None if path else "m-2026")
+
+
 @pytest.mark.parametrize(("status", "error"), [(400, {}), (503, {"code": 2})])
 def test_what_the_client_got_wrong_is_no_error_of_the_server(status: int, error: dict[str, int]) -> None:
     with House(plan_of("alpha")) as house:

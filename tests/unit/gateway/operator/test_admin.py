@@ -167,7 +167,19 @@ def test_a_provider_is_taken_out_and_put_back() -> None:
 def test_a_provider_comes_back_when_its_time_is_over() -> None:
     with House() as house:
         assert house.ask("POST", "/admin/providers/alpha/offline?for=600").status == 200
-        house.advance(599)
+        house.advance(400)
+        assert house.get("/status").text.startswith(
+            "1 model served; alpha is offline, 4 min: oxllm provider online alpha\n"
+        )
+        told = house.get("/status?format=json").json()
+        assert [round(provider["seconds_left"]) for provider in told["providers"]] == [200, 0]
+        assert [
+            target["seconds_left"] and round(target["seconds_left"]) for target in told["models"][0]["targets"]
+        ] == [
+            200,
+            None,
+        ]
+        house.advance(199)
         assert state(house, "alpha") == "offline"
         house.advance(2)
         assert state(house, "alpha") == "closed"
@@ -179,6 +191,7 @@ def test_the_last_word_about_a_provider_counts() -> None:
     with House() as house:
         house.ask("POST", "/admin/providers/alpha/offline?for=10")
         house.ask("POST", "/admin/providers/alpha/offline")
+        assert house.get("/status?format=json").json()["providers"][0]["seconds_left"] == 0, "nobody knows"
         house.advance(20)
         assert state(house, "alpha") == "offline", "for good"
         house.ask("POST", "/admin/providers/alpha/offline?for=10")
@@ -251,9 +264,9 @@ def test_an_unknown_action_is_404(path: str) -> None:
 
 
 def test_a_provider_name_is_unescaped() -> None:
-    with House(plan_of("a/b ü")) as house:
-        assert house.ask("POST", "/admin/providers/a%2Fb%20%C3%BC/offline").status == 200
-        assert state(house, "a/b ü") == "offline"
+    with House(plan_of("a 'b' ü")) as house:
+        assert house.ask("POST", "/admin/providers/a%20%27b%27%20%C3%BC/offline").status == 200
+        assert state(house, "a 'b' ü") == "offline"
 
 
 def test_overrides_are_posted_and_local() -> None:
