@@ -12,6 +12,10 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 # msgspec takes from it what Python 3.11 has in typing anyway, and it costs the process 0.4 MB.
 sys.modules["typing_extensions"] = None  # type: ignore[assignment]
 
+from oxllm.gateway.later import postpone  # noqa: E402
+
+postpone()
+
 from oxllm.gateway.process import main  # noqa: E402
 
 code = main()

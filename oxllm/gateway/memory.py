@@ -1,45 +1,25 @@
 """Giving memory back: what start-up needed and serving does not, and what a burst has left behind.
 
 Two things keep memory that nobody uses. glibc keeps what was freed until `malloc_trim` (malloc_trim(3)). And each
-page of the interpreter's and OpenSSL's code that ran once, at start-up, stays mapped: 8 of an idle gateway's
-25 MB. `madvise(MADV_DONTNEED)` (madvise(2)) lets the kernel unmap the pages of a mapping that come unchanged from
-a file; those that serving needs come back from the page cache at their next use, a few hundred soft faults in all.
+page of the interpreter's and OpenSSL's code that ran once, at start-up, stays mapped, 8 MB of it.
+`madvise(MADV_DONTNEED)` (madvise(2)) lets the kernel unmap the pages of a mapping that come unchanged from a file;
+those that serving needs come back from the page cache at their next use, a few hundred soft faults in all.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
+
+from oxllm.gateway.libc import Libc
 
 QUIET_S = 5.0
 """Seconds between two looks; one that finds half of the load gone, or all of it, gives back."""
-MADV_DONTNEED = 4
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FUTURE_ITERATORS = 255
-
-
-class _Mallinfo(ctypes.Structure):
-    """`struct mallinfo2` (mallinfo(3))."""
-
-    _fields_ = tuple((name, ctypes.c_size_t) for name in "abcdefghij")
-
-    def in_use(self) -> int:
-        uordblks, hblkhd = self.h, self.e  # from the heap, and by mmap
-        return int(uordblks + hblkhd)
-
-
-def heap_bytes() -> int:
-    """What malloc has given out and not got back; 0 where libc does not say (before glibc 2.33, and elsewhere)."""
-    try:
-        mallinfo = ctypes.CDLL(None).mallinfo2
-    except (AttributeError, OSError):
-        return 0
-    mallinfo.restype = _Mallinfo
-    found: _Mallinfo = mallinfo()
-    return found.in_use()
 
 
 def resident_bytes() -> int | None:
@@ -75,14 +55,11 @@ class FutureIterators:
         return [iter(future) for _ in range(FUTURE_ITERATORS)]
 
 
-def _libc() -> ctypes.CDLL | None:
+def _libc() -> Libc | None:
     try:
-        libc = ctypes.CDLL(None)
-        libc.malloc_trim.argtypes = [ctypes.c_size_t]
-        libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    except (AttributeError, OSError):
+        return Libc()
+    except OSError:
         return None  # not glibc: musl and macOS give freed memory back by themselves
-    return libc
 
 
 def unchanged_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
@@ -136,7 +113,7 @@ class Trimmer:
             self._give_back(self._libc)
             self._loop.call_later(QUIET_S, self._look, self._libc)
 
-    def _look(self, libc: ctypes.CDLL) -> None:
+    def _look(self, libc: Libc) -> None:
         load = self._load()
         if load <= self._peak // 2 and self._peak and not self._busy():
             self._compact()
@@ -147,11 +124,12 @@ class Trimmer:
         self._loop.call_later(QUIET_S, self._look, libc)
 
     @staticmethod
-    def _give_back(libc: ctypes.CDLL) -> None:
+    def _give_back(libc: Libc) -> None:
+        sys.path_importer_cache.clear()  # what files lie where, 0.2 MB; the next import looks again
         try:
             with open("/proc/self/smaps", encoding="ascii", errors="replace") as smaps:
                 for start, length in list(unchanged_mappings(smaps)):
-                    libc.madvise(start, length, MADV_DONTNEED)
+                    libc.forget(start, length)
         except OSError:
             pass  # /proc may be hidden: then these pages stay
-        libc.malloc_trim(0)
+        libc.trim()

@@ -19,8 +19,8 @@ from tests.support import gateway, load, provider
 from tests.support.load import Job, Seen
 from tests.support.meter import Peak, rollup_mb, rss_mb, settled_mb
 
-IDLE_MB = 25.0
-IDLE_WATCH_MB = 24.0
+IDLE_MB = 20.0
+IDLE_WATCH_MB = 19.5
 """From here on somebody should look, before it is too late."""
 LOADED_MB = 40.0
 BACK_MB = 4.0
@@ -51,7 +51,7 @@ class Subject:
         return seen
 
     def gives_back(self, name: str, profile: Profile) -> None:
-        """Under what it was at rest and 4 MB, after a minute; who is in a hurry waits only for 25 and 4."""
+        """Under what it was at rest and 4 MB, after a minute; who is in a hurry waits only for 20 and 4."""
         limit = BACK_MB + (IDLE_MB if profile.hurry else self.idle_mb)
         now, took_s = settled_mb(self.pid, limit if profile.hurry else 0.0, profile.settle_s)
         self._figures.take(f"  after {name}", now, limit, f"after {took_s:.0f} s; idle was {self.idle_mb:.1f}")
@@ -88,7 +88,7 @@ def describe(seen: Seen) -> str:
 
 
 @pytest.mark.filterwarnings("default:idle is near its limit")
-def test_an_idle_gateway_with_two_https_providers_stays_under_25_mb(tmp_path: Path, figures: Figures) -> None:
+def test_an_idle_gateway_with_two_https_providers_stays_under_20_mb(tmp_path: Path, figures: Figures) -> None:
     with gateway.serving(tmp_path) as (process, _):
         time.sleep(IDLE_AFTER_S)
         idle, exact = rss_mb(process.pid), rollup_mb(process.pid)

@@ -14,7 +14,8 @@ from oxllm import __version__
 from oxllm.core.breaker import TABLE, BreakerState
 from oxllm.core.routing import ProviderState, TargetState
 from oxllm.core.stats import BOUNDS, Distribution, Totals
-from oxllm.gateway.memory import heap_bytes, resident_bytes
+from oxllm.gateway.libc import heap_bytes
+from oxllm.gateway.memory import resident_bytes
 from oxllm.gateway.observe.vitals import Vitals
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from oxllm.gateway.memory import MADV_DONTNEED, QUIET_S, Trimmer, heap_bytes, unchanged_mappings
+from oxllm.gateway.libc import MADV_DONTNEED, Libc, heap_bytes
+from oxllm.gateway.memory import QUIET_S, Trimmer, resident_bytes, unchanged_mappings
 from tests.support.virtual import VirtualLoop
 
 SMAPS = """\
@@ -59,19 +60,21 @@ def test_a_page_that_was_given_back_still_holds_what_its_file_does(tmp_path: Pat
         assert area[5000:5001] == b"x"
 
 
-class Libc:
+class Counted:
+    """A libc that only counts."""
+
     def __init__(self) -> None:
         self.trims = 0
 
-    def malloc_trim(self, _: int) -> None:
+    def trim(self) -> None:
         self.trims += 1
 
-    def madvise(self, start: int, length: int, advice: int) -> None:
-        assert advice == MADV_DONTNEED
+    def forget(self, start: int, length: int) -> None:
+        pass
 
 
 def test_it_gives_back_at_start_and_each_time_half_of_the_load_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    libc = Libc()
+    libc = Counted()
     monkeypatch.setattr("oxllm.gateway.memory._libc", lambda: libc)
     loop, load, compacted = VirtualLoop(), [0], [0]
 
@@ -91,7 +94,7 @@ def test_it_gives_back_at_start_and_each_time_half_of_the_load_is_gone(monkeypat
 
 
 def test_nothing_is_given_back_while_another_thread_may_be_loading_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    libc = Libc()
+    libc = Counted()
     monkeypatch.setattr("oxllm.gateway.memory._libc", lambda: libc)
     loop, load, busy = VirtualLoop(), [100], [False]
     Trimmer(loop, lambda: load[0], lambda: None, lambda: busy[0]).start()
@@ -110,14 +113,32 @@ def test_nothing_is_given_back_while_another_thread_may_be_loading_code(monkeypa
 
 
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: None) -> ctypes.CDLL:
+    def missing(_library: int, _name: str) -> int:
         raise OSError
 
-    monkeypatch.setattr(ctypes, "CDLL", missing)
+    monkeypatch.setattr("oxllm.gateway.libc.dlsym", missing)
+    assert heap_bytes() == 0
     loop = VirtualLoop()
     Trimmer(loop, lambda: 0, lambda: None).start()
     assert not loop._scheduled  # type: ignore[attr-defined]
     loop.close()
+
+
+def test_a_page_that_is_given_back_comes_from_its_file_again_and_a_freed_one_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * mmap.PAGESIZE)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE) as area:
+        area[:1] = b"y"
+        Libc().forget(ctypes.addressof(ctypes.c_char.from_buffer(area)), mmap.PAGESIZE)
+        assert area[:1] == b"x"
+
+
+def test_freed_memory_is_given_back() -> None:
+    many = [bytes(1000) for _ in range(20_000)]
+    many = many[-1:]
+    with_it = resident_bytes()
+    Libc().trim()
+    assert (resident_bytes() or 0) <= (with_it or 0)
 
 
 @pytest.mark.skipif(not heap_bytes(), reason="this libc does not say what it has given out")

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from oxllm.gateway.memory import heap_bytes
+from oxllm.gateway.libc import heap_bytes
 from oxllm.gateway.observe.metrics import FAMILIES
 from tests.support.chat_bytes import chunk
 from tests.support.house import House, answer, plan_of, stream, token

@@ -1,0 +1,145 @@
+"""What serving seldom uses is loaded when it is used, and then all there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+START = """
+import sys
+sys.modules["typing_extensions"] = None
+from oxllm.gateway.later import LATER, UNKNOWN, Later, postpone
+postpone()
+"""
+
+
+def said(code: str) -> str:
+    """What a fresh interpreter prints that has postponed what can wait."""
+    command = [sys.executable, "-P", "-c", START + textwrap.dedent(code)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+SERVING = """
+import os, signal, socket, threading, time
+from oxllm import launch, plan
+from oxllm.core.protocols.registry import NAMES
+from oxllm.gateway.process import main
+
+def ask():
+    port = 0
+    while not port:
+        time.sleep(0.01)
+        port = next((s.getsockname()[1] for s in listening()), 0)
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /v1/models HTTP/1.1\\r\\nhost: localhost\\r\\nconnection: close\\r\\n\\r\\n")
+        while client.recv(4096):
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def listening():
+    import gc
+    return [s for s in gc.get_objects() if type(s) is socket.socket and s.fileno() > 0 and
+            s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)]
+
+provider = plan.Provider(name="a", host="a.example", port=443, path="", tls=True, protocols=NAMES)
+served = plan.Plan(server=plan.Server(port=0), providers=(provider,))
+threading.Thread(target=ask).start()
+sys.argv = ["gateway", "--plan-fd", str(launch.plan_fd(served))]
+assert main() == 0
+print(*sorted(name for name in sys.modules if isinstance(sys.modules[name], Later)))
+print(*sorted({"ast", "dis", "decimal", "uuid", "platform", "locale", "tokenize"} & sys.modules.keys()))
+"""
+
+
+def test_a_gateway_starts_serves_and_ends_without_them() -> None:
+    from oxllm.gateway.later import LATER
+
+    waiting, _, loaded = said(SERVING).partition("\n")
+    assert (waiting.split(), loaded.split()) == (sorted(LATER), [])
+
+
+@pytest.mark.parametrize(
+    ("use", "result"),
+    [
+        ("import inspect; print(inspect.signature(lambda a: 0))", "(a)"),
+        ("import inspect\nasync def f(): pass\nprint(inspect.iscoroutinefunction(f))", "True"),
+        ("import traceback; print(traceback.extract_stack()[-1].name)", "<module>"),
+        ("from subprocess import check_output; print(check_output(['echo', '1']).decode())", "1"),
+        ("import subprocess as s; print(s.PIPE, s.run(['true'], stdout=s.PIPE).stdout)", "-1 b''"),
+        ("import concurrent.futures as f; print(f.ThreadPoolExecutor(1).submit(int, '7').result())", "7"),
+        ("import asyncio; print(asyncio.run(asyncio.to_thread(int, '7')))", "7"),
+        ("import linecache; print(linecache.getline(linecache.__file__, 1) != '')", "True"),
+        ("import msgspec; print(msgspec.json.schema(int))", "{'type': 'integer'}"),
+        ("import msgspec; print(msgspec.inspect.type_info(int))", "IntType("),
+        ("import asyncio.sslproto as s; print(s.SSLProtocol.__name__)", "SSLProtocol"),
+        ("import decimal, uuid; print(decimal.Decimal('1.5'), uuid.UUID(int=1).int)", "1.5 1"),
+        ("try: 1 / 0\nexcept Exception: logging.error('x'); import traceback; print(traceback.format_exc())", "Zero"),
+    ],
+)  # fmt: skip
+def test_what_is_used_is_there(use: str, result: str) -> None:
+    assert result in said("import asyncio, logging, msgspec\n" + use)
+
+
+def test_whoever_has_the_waiting_one_has_all_of_the_real_one() -> None:
+    code = """
+        import asyncio, asyncio.base_events as holder, sys
+        print(type(holder.subprocess) is Later)
+        import subprocess
+        subprocess.Popen
+        print(sys.modules["subprocess"] is not holder.subprocess, holder.subprocess.Popen is subprocess.Popen)
+        print(sys.modules["subprocess"].Popen is subprocess.Popen, "Popen" in vars(holder.subprocess))
+    """
+    assert said(code).split() == ["True"] * 5
+
+
+def test_one_that_cannot_be_loaded_now_can_be_later() -> None:
+    """No file can be opened, for a while."""
+    code = """
+        import asyncio, resource, subprocess
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            subprocess.Popen
+        except OSError:
+            print("none")
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        print(subprocess.run(["true"]).returncode)
+    """
+    assert said(code).split() == ["none", "0"]
+
+
+def test_a_handler_of_a_signal_is_known_for_a_coroutine_or_not() -> None:
+    from oxllm.gateway.later import LATER
+
+    code = """
+        import functools, inspect
+        known = LATER["inspect"]["iscoroutinefunction"]
+        class C:
+            async def m(self): pass
+            def n(self): pass
+            async def g(self): yield
+            def __call__(self): pass
+        async def f(): pass
+        def g(): pass
+        asked = [f, g, C().m, C().n, C().g, C(), C, len, 1]
+        asked += map(functools.partial, [f, g, C().m])
+        mine = [known(one) for one in asked]
+        print(mine == [inspect.getfullargspec and inspect.iscoroutinefunction(one) for one in asked], sum(mine))
+    """
+    assert said(code).split() == ["True", "4"]
+    assert "inspect" in LATER
+
+
+def test_those_that_are_loaded_already_stay(tmp_path: os.PathLike[str]) -> None:
+    code = """
+        import asyncio, msgspec, subprocess
+        subprocess.Popen
+        before = dict(sys.modules)
+        postpone()
+        print({name for name in before if sys.modules[name] is not before[name]} or "none")
+    """
+    assert said(code) == "none"
