@@ -436,6 +436,8 @@ class Setup(msgspec.Struct, frozen=True):
     seed: int = 7
     cut: Callable[[random.Random], int] | None = None
     """How many bytes the next read may bring."""
+    cut_share: float = 1.0
+    """Of the connections, those that are cut. Where each byte is a read of its own, they take 15 times as long."""
     scenario: Scenario | None = None
     """In place of faults, pace and seed of the providers."""
 
@@ -520,12 +522,16 @@ class World:
             protocol,
             ProviderProtocol(provider, self.loop, self.gates, connections=self.accepted),
             server_address=(address.host, port),
-            cut=self._cut,
+            cut=self._cutter(),
         )
         return near
 
-    def _cut(self) -> int:
-        return CHUNK if self.setup.cut is None else max(1, self.setup.cut(self._chance))
+    def _cutter(self) -> Callable[[], int]:
+        """How many bytes each read of a connection may bring."""
+        cut, share, chance = self.setup.cut, self.setup.cut_share, self._chance
+        if cut is None or (share < 1 and chance.random() >= share):
+            return _whole
+        return lambda: max(1, cut(chance))
 
     # Acting.
 
@@ -545,14 +551,14 @@ class World:
             self._arrive(visit)
 
     def _arrive(self, visit: Visit) -> None:
-        connect(self.loop, visit, self.front(), ("127.0.0.1", 50000 + len(self.visits)), cut=self._cut)
+        connect(self.loop, visit, self.front(), ("127.0.0.1", 50000 + len(self.visits)), cut=self._cutter())
 
     def front(self) -> End:
         """The server's side of a client's connection."""
         return self.server.protocol()
 
     def visit_ended(self) -> None:
-        if self._running and all(visit.ends for visit in self.visits):
+        if self._running and all(visit.ends for visit in reversed(self.visits)):
             self.loop.stop()
 
     def run(self, within: float = ENDLESS_S) -> Self:
@@ -605,6 +611,10 @@ class World:
         provider = self.providers[name]
         count = provider.whole(visit.messages, visit.wish.tokens)
         return text.text(provider.seed, name, fingerprint(visit.messages), count, index)
+
+
+def _whole() -> int:
+    return CHUNK
 
 
 def _pace(words: str) -> Any:

@@ -20,6 +20,8 @@ from oxllm.gateway.transport import Peer, Transport
 
 CHUNK = 64 * 1024
 """Bytes delivered at once at most, as one recv would."""
+READS_MAX = 32
+"""Reads of one connection in one turn of the loop: where bytes come singly, the loop need not turn for each."""
 
 End = asyncio.BaseProtocol | Peer
 """What may stand on a transport: a peer of the gateway, or a protocol of a test."""
@@ -35,6 +37,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         self.now = 1000.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout == 0:  # callbacks wait to be run: what other threads have to say is heard when none does
+            return []
         ready = super().select(0)
         if not ready:
             if timeout is None:
@@ -147,12 +151,16 @@ class MemoryTransport(asyncio.Transport, Transport):
 
     def _deliver(self) -> None:
         self._scheduled = False
-        if self._paused or self._closing or self._closed:
-            return
-        if self._inbox:
+        for _ in range(READS_MAX):
+            if self._paused or self._closing or self._closed:
+                return
+            if not self._inbox:
+                break
             self._read(max(1, min(len(self._inbox), CHUNK, self._cut())))
+        else:
             self._schedule()
-        elif self._eof_due:
+            return
+        if self._eof_due:
             self._eof_due = False
             if not self.protocol.eof_received() and not self._closing:  # type: ignore[union-attr]
                 self.close()

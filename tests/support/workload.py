@@ -25,6 +25,8 @@ AGAIN = frozenset((408, 409, 429, 500, 502, 503, 504))
 """What the OpenAI SDKs ask again after."""
 RETRY_MAX_S, TRIES_MAX = 10.0, 3
 DOSES = ("", " x2", " x5", " 30%", " 1/3")
+SINGLY, SINGLY_SHARE = 1, 0.12
+"""Which of CUTS is byte by byte; it is for so many of the connections, since others than these say as much."""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -163,7 +165,8 @@ class Insistent(Visit):
 
 def play(workload: Workload) -> list[str]:
     """Plays it to its end. What was wrong with it, in words."""
-    setup = Setup(workload.plan, workload.faults, seed=workload.seed % 1000, cut=CUTS[workload.cut])
+    share = SINGLY_SHARE if workload.cut == SINGLY else 1.0
+    setup = Setup(workload.plan, workload.faults, seed=workload.seed % 1000, cut=CUTS[workload.cut], cut_share=share)
     with World(setup) as world:
         for number, client in enumerate(workload.clients):
             world.join(Insistent(world, f"client {number}", client))
