@@ -69,7 +69,7 @@ def _command(name: str, command: click.Command, context: click.Context) -> Itera
         )
     for param in command.get_params(own):
         record = param.get_help_record(own)
-        if record is not None:
+        if record is not None and record[1]:  # some releases of click have one of arguments, which say nothing
             yield f".TP\n.B {_escaped(record[0])}\n{_escaped(record[1])}"
 
 
