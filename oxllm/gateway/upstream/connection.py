@@ -174,9 +174,13 @@ class UpstreamConnection:
             return
         caller = self._caller
         try:
+            data = bytes(self._view[:nbytes])
+            if self._headed and caller is not None and (part := response.chunk(data)):
+                caller.data(part)
+                return
             if not response.started and self._owner is not None:
                 self._owner.answered()
-            response.feed(self._view[:nbytes])
+            response.feed(data)
             self._report(response)
         except Exception as error:  # noqa: BLE001  it ends this request, and no other
             self._crash(caller, error)

@@ -12,7 +12,8 @@
     any      anything that is not HTTP/1.x               error
 
 llhttp reads heads and chunks, and rejects what smuggling is made of: both lengths, two lengths, a bare LF,
-folded lines. Lengths and EOF are counted here, since llhttp does not say where a message ended.
+folded lines. Lengths and EOF are counted here, since llhttp does not say where a message ended. A head that comes whole
+and as nearly all do, and reads that are one whole chunk, are read without it (`usual`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from enum import Enum
 
 import httptools
 
+from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.call import Headers
 
 HEAD_MAX = 64 * 1024
@@ -44,23 +46,26 @@ HEAD, LENGTH, CHUNKS, UNTIL_EOF = Phase  # on 3.11 each look at an Enum's member
 _FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 
 
+PRIMER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+"""What llhttp is told of a head that it has not read, to go on with its chunks."""
+
+
 class _Message:
     """What llhttp finds. It knows neither parser nor connection, so there is no cycle to collect."""
 
-    __slots__ = ("ended", "extra", "framing", "headers", "pieces", "whole")
+    __slots__ = ("between", "ended", "extra", "framing", "headers", "pieces", "whole")
 
     def __init__(self) -> None:
         self.headers: Headers = []
         self.framing: Headers = []
         self.pieces: list[bytes] = []
         self.whole = False
+        self.between = False
+        """A chunk has ended, and the size of the next is not whole."""
         self.ended = False
         self.extra = False
 
-    # httptools looks for each of these, and a miss takes longer.
-    on_status = None
-    on_chunk_header = None
-    on_chunk_complete = None
+    on_status = None  # httptools looks for it, and a miss takes longer
 
     def on_message_begin(self) -> None:
         self.extra = self.ended
@@ -76,6 +81,12 @@ class _Message:
     def on_headers_complete(self) -> None:
         self.whole = True
 
+    def on_chunk_header(self) -> None:
+        self.between = False
+
+    def on_chunk_complete(self) -> None:
+        self.between = True
+
     def on_body(self, data: bytes) -> None:
         if not self.ended:
             self.pieces.append(data)
@@ -88,6 +99,9 @@ class Response:
     """One response being read: bytes in by `feed` and `eof`, what they meant in the attributes."""
 
     __slots__ = (
+        "_between",
+        "_body",
+        "_fields",
         "_fruitless",
         "_left",
         "_message",
@@ -112,38 +126,40 @@ class Response:
         self.reusable = False
         """Whether, once complete, the connection is ready for another request."""
         self.phase = HEAD
+        self._between = False
+        """The next byte begins a chunk."""
+        self._body = b""
+        self._fields: Headers | None = None
         self._fruitless = 0  # bytes since the last that bore fruit: a head's, or a chunk's framing
         self._left = 0
         self._tail = b""
-        self._renew()
-
-    def _renew(self) -> None:
-        self._message = _Message()
-        self._parser = httptools.HttpResponseParser(self._message)
+        self._message: _Message | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        """Made when it is needed."""
 
     def pop_headers(self) -> Headers:
         """The final head's fields, names lower-case. They are not kept: a stream lasts long, and its head is as large
         as all else."""
-        headers, self._message.headers = self._message.headers, []
-        self._message.framing = []
-        return headers
+        fields, self._fields = self._fields, None
+        return fields or []
 
     def pop_body(self) -> bytes:
         """The body bytes that came since the last call."""
-        pieces = self._message.pieces
-        if not pieces:
-            return b""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
+        data, self._body = self._body, b""
         return data
 
-    def feed(self, data: bytes | memoryview) -> None:
-        """Read on. `data` is not kept."""
+    def feed(self, data: bytes) -> None:
+        """Read on."""
         self.started = True
         if self.phase is HEAD:
-            data = self._read_head(bytes(data))
+            data = self._read_head(data)
         if data and not self.error:
             self._read_body(data)
+
+    def chunk(self, data: bytes) -> bytes:
+        """The part of the body in `data`, if that is one whole chunk and not the last. Else nothing, and `feed` has to
+        read it."""
+        return usual.chunk(data) if self._between else b""
 
     def eof(self) -> None:
         """The peer has cleanly said that there is no more."""
@@ -151,9 +167,37 @@ class Response:
             self.complete = True
 
     def _read_head(self, data: bytes) -> bytes:
+        if not self._fruitless:
+            at = data.find(b"\r\n\r\n", 0, HEAD_MAX)
+            head = usual.head(data[:at]) if at > 0 else None
+            if head is not None:
+                self._begin(head)
+                return data[at + 4 :]
         while data and self.phase is HEAD and not self.error and not self.complete:
             data = self._read_some_head(data)
         return data
+
+    def _begin(self, head: usual.Head) -> None:
+        """The head is whole, and was a usual one."""
+        self.status, self._fields, length, closes = head
+        self.reusable = not closes
+        if length < 0:
+            self.phase = CHUNKS
+            self._between = True
+        else:
+            self.phase = LENGTH
+            self._left = length
+            self.complete = not length
+
+    def _llhttp(self) -> httptools.HttpResponseParser:
+        """The parser, which expects what comes next."""
+        parser = self._parser
+        if parser is None:
+            self._message = _Message()
+            parser = self._parser = httptools.HttpResponseParser(self._message)
+            if self.phase is CHUNKS:
+                parser.feed_data(PRIMER)
+        return parser
 
     def _read_some_head(self, data: bytes) -> bytes:
         """Feed llhttp up to the end of one head, and return the bytes behind it."""
@@ -162,9 +206,11 @@ class Response:
         cut = at + 4 - len(self._tail) if at >= 0 else len(data)
         self._tail = window[-3:] if at < 0 else b""
         self._fruitless += cut
+        parser = self._llhttp()
         message = self._message
+        assert message is not None
         try:
-            self._parser.feed_data(data[:cut])
+            parser.feed_data(data[:cut])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not message.ended:  # a 101 is whole before llhttp refuses to go on
                 self.error = "malformed head"
@@ -173,18 +219,19 @@ class Response:
         elif message.whole != (at >= 0):
             self.error = "malformed head"
         elif at >= 0 and not self.error:
-            self._settle(message)
+            self._settle(parser, message)
         return data[cut:]
 
-    def _settle(self, message: _Message) -> None:
+    def _settle(self, parser: httptools.HttpResponseParser, message: _Message) -> None:
         """The head is whole: decide how the body ends."""
-        status = self._parser.get_status_code()
-        version = self._parser.get_http_version()
+        status = parser.get_status_code()
+        version = parser.get_http_version()
         if not 100 <= status <= 599 or version not in {"1.1", "1.0"}:
             self.error = "unknown version or status"
         elif status < 200 and status != 101:
-            self._renew()
+            self._parser = None
         else:
+            self._fields, message.headers = message.headers, []
             self._frame(status, message.framing, version == "1.1")
 
     def _frame(self, status: int, framing: Headers, keep_alive: bool) -> None:
@@ -207,37 +254,57 @@ class Response:
         self.status = status
         self.phase = phase
         self._left = left
+        self._between = phase is CHUNKS
         self.complete = phase is LENGTH and left == 0
         self.reusable = keep_alive and not closes and status != 101 and phase is not UNTIL_EOF
 
-    def _read_body(self, data: bytes | memoryview) -> None:
+    def _read_body(self, data: bytes) -> None:
         if self.complete:
             self.reusable = False
         elif self.phase is CHUNKS:
             self._read_chunks(data)
         elif self.phase is UNTIL_EOF or len(data) < self._left:
             self._left -= len(data)
-            self._message.pieces.append(bytes(data))
+            self._body += data
         else:
-            self._message.pieces.append(bytes(data[: self._left]))
             self.complete = True
             self.reusable = self.reusable and len(data) == self._left
+            self._body += data[: self._left]
 
-    def _read_chunks(self, data: bytes | memoryview) -> None:
+    def _read_chunks(self, data: bytes) -> None:
+        if not self._between:
+            self._read_some_chunks(data)
+        elif data == usual.LAST_CHUNK:
+            self.complete = True
+        elif part := usual.chunks(data):
+            self._body += part
+            self._fruitless = 0
+        else:
+            self._read_some_chunks(data)
+
+    def _read_some_chunks(self, data: bytes) -> None:
+        """Feed llhttp."""
+        parser = self._llhttp()
         message = self._message
-        self._tail = (self._tail + bytes(data[-5:]))[-5:]
+        assert message is not None
+        self._tail = (self._tail + data[-5:])[-5:]
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserError:
             if not message.ended:
                 self.error = "malformed chunk"
             message.extra = True
+        if message.pieces:
+            self._body += b"".join(message.pieces)
+            message.pieces.clear()
+            self._fruitless = 0
+        else:
+            self._fruitless += len(data)
+        self._between = message.between and data.endswith(b"\r\n")
         self.complete = message.ended
         if message.ended:
             # llhttp skips empty lines before a message, so line ends behind this one have to be looked for.
             exact = self._tail.endswith(b"\r\n\r\n") and self._tail[:1] not in {b"\r", b"\n"}
             self.reusable = self.reusable and exact and not message.extra
-            return
-        self._fruitless = 0 if message.pieces else self._fruitless + len(data)
-        if self._fruitless > HEAD_MAX:
+        elif self._fruitless > HEAD_MAX:
             self.error = "chunk framing too large"

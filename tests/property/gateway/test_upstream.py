@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.outcome import Failure
+from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
+from oxllm.gateway.upstream.response import CHUNKS, LENGTH, Response
 from tests.support.virtual import VirtualLoop
 from tests.unit.gateway.fakes import FakeTransport, Recorder
 
@@ -71,10 +74,12 @@ connections = st.sampled_from([b"", b"Connection: close\r\n", b"Connection: keep
 @st.composite
 def heads(draw: st.DrawFn, framing: bytes) -> bytes:
     version = draw(st.sampled_from([b"HTTP/1.1", b"HTTP/1.0"]))
-    status = draw(st.sampled_from([b"200", b"429", b"500", b"302"]))
+    status = draw(
+        st.sampled_from([b"200 OK", b"201 Created", b"200 Reason", b"429 Reason", b"500 Reason", b"302 Reason"])
+    )
     lines = b"".join(b"%b: %b\r\n" % field for field in draw(fields))
     interim = draw(st.sampled_from([b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 E\r\nlink: </a>\r\n\r\n"]))
-    return interim + version + b" " + status + b" Reason\r\n" + lines + draw(connections) + framing + b"\r\n"
+    return interim + version + b" " + status + b"\r\n" + lines + draw(connections) + framing + b"\r\n"
 
 
 @st.composite
@@ -132,6 +137,67 @@ def test_a_damaged_response_ends_in_the_same_way_however_it_is_cut(
     assert whole[0][-1] == "end" or whole[0][-1][0] == "failed"
     assert told(cut(data, places), eof=True) == whole
     assert told([bytes((byte,)) for byte in data], eof=True) == whole
+
+
+ODD_LINES = (
+    *(b"Content-Length: 5", b"content-length:5", b"Content-Length: 5 ", b"Content-Length: 05", b"Content-Length: x"),
+    *(b"Content-Length: 9" + b"9" * 17, b"Transfer-Encoding: chunked", b"transfer-encoding: chunked "),
+    *(b"Transfer-Encoding: gzip", b"Connection: close", b"connection:  Keep-Alive", b"Connection: close, x"),
+    *(b"Upgrade: h2c", b"Proxy-Connection: close", b"no colon", b"x", b"", b" x: y", b"x : y", b":", b": y", b"x:"),
+    *(b"x:\t", b"x: y \t", b"x: \x80\xff\ty", b"x: \x00", b"x: \x7f", b"x: \r", b"x: \n", b"x\r\n\r: y", b"x: y\n"),
+    *(b"x\x80: y", b"Set-Cookie: a=b", b"%b: y" % (b"x" * 65)),
+)
+FIRST_LINES = (b"HTTP/1.1 200 OK", b"HTTP/1.1 200", b"HTTP/1.1 201 Created", b"HTTP/1.1 200 Fine", b"HTTP/1.0 200 OK")
+first_lines = st.sampled_from(FIRST_LINES)
+odd_lines = st.sampled_from(ODD_LINES)
+
+
+@given(first_lines, st.lists(odd_lines | st.builds(b"%b: %b".__mod__, st.tuples(token, value)), max_size=6))
+def test_a_head_that_is_read_without_llhttp_means_what_llhttp_reads_in_it(first: bytes, lines: list[bytes]) -> None:
+    data = b"\r\n".join([first, *lines])
+    found = usual.head(data)
+    if found is not None:
+        assert b"\r\n\r\n" not in data
+        status, fields, length, closes = found
+        told = Response()
+        told.feed(data[:1])  # so that llhttp reads it
+        told.feed(data[1:] + b"\r\n\r\n")
+        assert (told.error, told.status, told.pop_headers()) == (None, status, fields)
+        chunked = any(name == b"transfer-encoding" for name, _ in fields)
+        assert (length == -1) == chunked
+        assert told.phase is (CHUNKS if chunked else LENGTH)
+        assert told.reusable is not closes
+        told.feed(b"0\r\n\r\n" if chunked else b"x" * length)
+        assert (told.complete, told.reusable) == (True, not closes)
+
+
+@pytest.mark.parametrize("line", [b"Content-Length: 5", b"transfer-encoding: chunked"])
+def test_usual_heads_and_chunks_are_read_without_llhttp(line: bytes) -> None:
+    found = usual.head(b"HTTP/1.1 200 OK\r\nContent-Type: x\r\nConnection: keep-alive\r\n" + line)
+    assert found is not None
+    assert found[1][0] == (b"content-type", b"x")
+    assert usual.chunk(b"5\r\nabcde\r\n") == usual.chunks(b"2\r\nab\r\n03\r\ncde\r\n") == b"abcde"
+    assert usual.chunk(b"1A\r\n%b\r\n" % (b"x" * 26)) == b"x" * 26
+
+
+sizes = st.sampled_from(b"0,1,01,+1,-1, 1,1 ,1_0,0x1,a,A,10,1;x=y,,x".split(b","))
+pieces = st.sampled_from([b"", b"a", b"\r", b"\r\n1\r\n", b"a" * 10, b"\r\n" * 8])
+parts = st.lists(st.tuples(sizes, pieces, st.booleans()))
+
+
+@given(parts)
+def test_chunks_that_are_read_without_llhttp_are_what_llhttp_reads(parts: list[tuple[bytes, bytes, bool]]) -> None:
+    data = b"".join(b"%b\r\n%b%b" % (size, part, b"\r\n" if ended else b"") for size, part, ended in parts)
+    found = usual.chunks(data)
+    assert usual.chunk(data) in (b"", found)
+    told = Response()
+    told.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for byte in data:
+        told.feed(bytes((byte,)))
+    if found:
+        assert (told.error, told.complete, told.pop_body()) == (None, False, found)
+        told.feed(b"0\r\n\r\n")  # and it stands between two of them
+        assert (told.error, told.complete, told.reusable) == (None, True, True)
 
 
 @given(st.lists(st.binary(max_size=300), max_size=10), st.booleans())

@@ -148,10 +148,11 @@ def test_a_204_or_304_has_no_body_whatever_it_says(status: bytes, framing: bytes
 def test_bytes_after_a_response_are_not_its_body_and_end_the_connection(whole: bytes, extra: bytes) -> None:
     plain = read(whole)
     assert plain.reusable
+    body = plain.pop_body()
     for at in range(len(whole)):
         response = read(whole[:at], whole[at:] + extra)
         assert (response.complete, response.reusable) == (True, False)
-        assert response.pop_body() == plain._message.pieces[0] if plain._message.pieces else not response.pop_body()
+        assert response.pop_body() == body
 
 
 @pytest.mark.parametrize(
