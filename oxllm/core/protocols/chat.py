@@ -35,6 +35,7 @@ from oxllm.core.errors import ApiError
 from oxllm.core.hints import Headers
 from oxllm.core.native import mypyc_attr
 from oxllm.core.outcome import Kind, Outcome, in_band
+from oxllm.core.protocols.alike import Alike
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import (
     EMPTY,
@@ -72,7 +73,18 @@ DONE_EVENT = b"data: [DONE]\n\n"
 class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = ("_aside", "_choices", "_decoder", "_done", "_large", "_seen", "_strip_usage", "_wall")
+    __slots__ = (
+        "_alike",
+        "_aside",
+        "_choices",
+        "_decoder",
+        "_done",
+        "_large",
+        "_seen",
+        "_strip_usage",
+        "_usual",
+        "_wall",
+    )
     _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(decode_event)
 
     def __init__(self, choices: int, strip_usage: bool, wall: float = 0.0) -> None:
@@ -89,6 +101,9 @@ class StreamReader(Reader):
         """Bit i: choice i has been seen."""
         self._done = 0
         """Bit i: choice i has its finish_reason."""
+        self._alike = Alike()
+        self._usual = False
+        """All that has come are whole events, and the answer goes on: one like another does what that did."""
 
     @property
     def pending(self) -> int:
@@ -97,6 +112,10 @@ class StreamReader(Reader):
 
     def feed(self, data: bytes) -> bytes:
         """What a client may have of the events that `data` completes, ready to be sent; nothing behind a break."""
+        if self._usual and self._alike.holds(data):
+            self.content += 1
+            return data
+        self._usual = False
         if self.finished or self.failure is not None:
             return b""
         if self._large is not None:
@@ -104,7 +123,9 @@ class StreamReader(Reader):
         try:
             events = self._decoder.feed(data)
             if len(events) == 1:
-                return self._read(events[0])
+                ready = self._read(events[0])
+                self._usual = ready == data and not self.complete
+                return ready
             ready = b"".join(map(self._read, events))
             return ready + self._begin_large() if self.content and self.pending > LARGE else ready
         except sse.TooLarge as error:
@@ -183,6 +204,8 @@ class StreamReader(Reader):
                 self.model = name_in(decode_named(payload).model)
             if not self._take(choices):
                 return b""
+            if self._alike.tries and len(choices) == 1 and not has_usage and not choices[0].finish_reason:
+                self._alike.remember(b"data: %b\n\n" % payload, bytes(choices[0].brings()))
         elif has_usage and self._strip_usage:
             return b""
         if b"\n" in payload:

@@ -51,6 +51,10 @@ class Choice(Shape, gc=False):
         """Whether there is content in it."""
         raise NotImplementedError
 
+    def brings(self) -> Raw:
+        """The JSON text of the text that is in it; nothing if there is none."""
+        return NOTHING
+
 
 class LargeChoice(Choice, gc=False):
     """Of an event too large to be looked into."""
@@ -77,6 +81,14 @@ class ChatChoice(Choice, gc=False):
         return delta is not None and (
             delta.content not in EMPTY or any(raw not in EMPTY for raw in msgspec.structs.astuple(delta))
         )
+
+    def brings(self) -> Raw:
+        """Text, or what a model thinks first."""
+        delta = self.delta
+        if delta is None:
+            return NOTHING
+        texts = delta.content, delta.reasoning_content, delta.reasoning
+        return next((raw for raw in texts if raw not in EMPTY), NOTHING)
 
 
 class ChatEvent(Event, gc=False):

@@ -24,6 +24,10 @@ class _Choice(Choice, gc=False):
         """Text."""
         return self.text not in EMPTY
 
+    def brings(self) -> Raw:
+        """Text."""
+        return self.text
+
 
 class _Event(Event, gc=False):
     choices: list[_Choice] | None = None
