@@ -224,16 +224,19 @@ class Exchange:
             if seconds is not None:
                 self.books.changes += self._router.predicted(attempt.ticket, seconds, now)
 
-    def data(self, attempt: Attempt, data: bytes, now: float) -> None:
-        """A part of the response body is there."""
+    def data(self, attempt: Attempt, data: bytes, now: float) -> bytes:
+        """A part of the response body is there. Returns what the client gets of it if that is all that is to be done;
+        else nothing, and all of it is in the effects."""
         phase = attempt.phase
         if phase is ENDED or phase is DRAINING:
-            return
+            return b""
         ready = attempt.data(data, now)
+        if phase is PASSED_ON and attempt.verdict is None and not attempt.reader.complete:
+            return ready
         if ready:
             self.reply.write(ready)
-        if phase is not PASSED_ON or attempt.verdict is not None or attempt.reader.complete:
-            self._advance(attempt, now, linger=True)
+        self._advance(attempt, now, linger=True)
+        return b""
 
     def end(self, attempt: Attempt, now: float) -> None:
         """The response is whole as its framing goes."""

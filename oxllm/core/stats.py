@@ -11,7 +11,7 @@ where a retry is the second try at one target, whose first result is not an end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import frexp, inf
+from math import inf
 
 from oxllm.core.outcome import Cause
 from oxllm.core.shape import Value
@@ -35,12 +35,16 @@ class Histogram:
 
     def observe(self, seconds: float, zeros: int = 0) -> None:
         """Count one time, and that many of no length."""
-        # The exponent of a float is the power of two above it: no search through the bounds.
-        bucket = frexp(seconds)[1] + 10 if seconds > HISTOGRAM_FIRST else 0
-        self.counts[bucket if bucket < HISTOGRAM_BUCKETS else -1] += 1
+        counts = self.counts
+        if seconds <= HISTOGRAM_FIRST:
+            counts[0] += 1 + zeros
+        else:
+            # The length of the number of first bounds is the power of two above it: no search through the bounds.
+            bucket = int(seconds * 1024).bit_length()
+            counts[bucket if bucket < HISTOGRAM_BUCKETS else -1] += 1
+            if zeros:
+                counts[0] += zeros
         self.sum += seconds
-        if zeros:
-            self.counts[0] += zeros
 
     def snapshot(self) -> Distribution:
         """Its present contents."""

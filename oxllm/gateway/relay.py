@@ -15,7 +15,7 @@ import msgspec
 from oxllm.core.attempt import Attempt, Facts, Phase
 from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.budget.answers import HELD_FREE, HeldHolder
-from oxllm.core.effects import Answer, Begin, Break, Cancel, End, Try, Write
+from oxllm.core.effects import Answer, Begin, Cancel, End, Try, Write
 from oxllm.core.errors import api_error
 from oxllm.core.exchange import BUG, COMMITTED, DONE, Exchange
 from oxllm.core.headers import upstream
@@ -29,7 +29,8 @@ from oxllm.gateway.upstream.call import Call
 
 PASSED_ON = Phase.COMMITTED  # on 3.11 each look at an Enum's member takes 0.1 µs
 
-BETA, VERSION, BETA_OF_OPENAI = b"anthropic-beta", b"anthropic-version", b"openai-beta"
+TRACE = b"traceparent"
+GO_ALONG = frozenset((b"anthropic-beta", b"anthropic-version", b"openai-beta"))
 """A head that has none of them has nothing that goes along."""
 
 
@@ -95,8 +96,11 @@ class Link(HeldHolder):
     def data(self, data: bytes) -> None:
         relay, attempt = self.relay, self.attempt
         try:
-            relay.exchange.data(attempt, data, relay.now())
-            relay.perform()
+            ready = relay.exchange.data(attempt, data, relay.now())
+            if ready:
+                relay.request.write(ready)
+            else:
+                relay.perform()
             committed = attempt.phase is PASSED_ON
             if self._counted or not committed or not data.endswith(b"\n\n"):  # else: nothing but whole events
                 self._grew(attempt.pending, committed)
@@ -271,11 +275,12 @@ class Relay(HeldHolder):
         self.runtime.watch(self)
         self.route.counters.begin()
         self.request.watch(self)
-        self._do(self._begin)
-
-    def _begin(self, now: float) -> None:
-        self.runtime.journal.begun(self.facts.protocol.name)
-        self.exchange.start(now)
+        try:
+            self.runtime.journal.begun(self.facts.protocol.name)
+            self.exchange.start(self.now())
+            self.perform()
+        except Exception as error:  # noqa: BLE001
+            self.crash(error)
 
     def expire(self) -> None:
         """The drain's time is over: answer with what can be said, and stop."""
@@ -352,33 +357,43 @@ class Relay(HeldHolder):
     def perform(self) -> None:
         """Do each of the exchange's effects in order, then set the timer for the next look at the clocks."""
         exchange = self.exchange
-        for effect in exchange.take_effects():
-            match effect:
-                case Write():
-                    self.request.write(effect.data)
-                case Answer():
-                    self.request.respond(effect.status, self._with_extra(effect.headers), effect.body)
-                case Try():
-                    self._try(effect.attempt)
-                case Cancel():
-                    self._cancel(effect.attempt)
-                case Begin():
-                    self.request.begin(effect.status, self._with_extra(effect.headers), effect.length)
-                case End():
-                    self.request.end()
-                case Break():
-                    self.request.abort(effect.tail)
+        effects = exchange.take_effects()
+        for effect in effects:
+            if isinstance(effect, Write):
+                self.request.write(effect.data)
+            elif isinstance(effect, Answer):
+                self.request.respond(effect.status, self._with_extra(effect.headers), effect.body)
+            elif isinstance(effect, Try):
+                self._try(effect.attempt)
+            elif isinstance(effect, Cancel):
+                self._cancel(effect.attempt)
+            elif isinstance(effect, Begin):
+                self.request.begin(effect.status, self._with_extra(effect.headers), effect.length)
+            elif isinstance(effect, End):
+                self.request.end()
+            else:
+                self.request.abort(effect.tail)
+        stage = exchange.stage
+        if stage is DONE:
+            self._keep()
+            self._finish()
+            return
+        if effects:
+            self._keep()
+        if exchange.wake_at < self.runtime.next_sweep:
+            self.arm()
+
+    def _keep(self) -> None:
+        """Keep no more than may be needed: the request's body until somebody answers it, and what an answer refused."""
+        exchange = self.exchange
         if self._body is not None and (exchange.stage is COMMITTED or exchange.stage is DONE):
             self._body = exchange.body = None
             self.request.release()
             remember_owner(self)
-        if exchange.kept != self._kept:
-            self._kept = exchange.kept
-            self.runtime.held.grew(self, self._kept, True)
-        if exchange.stage is DONE:
-            self._finish()
-        elif exchange.wake_at < self.runtime.next_sweep:
-            self.arm()
+        kept = exchange.kept
+        if kept != self._kept:
+            self._kept = kept
+            self.runtime.held.grew(self, kept, True)
 
     def _with_extra(self, fields: Headers) -> Headers:
         return [*fields, *self._extra_headers] if self._extra_headers else fields
@@ -401,22 +416,25 @@ class Relay(HeldHolder):
     def _try(self, attempt: Attempt) -> None:
         assert self._body is not None
         provider = attempt.candidate.plan
-        protocol, request = self.facts.protocol, self.request
-        ask_usage = self.facts.asked.stream and provider.usage_in_stream and protocol.stream_options
+        facts, request = self.facts, self.request
+        protocol = facts.protocol
+        ask_usage = facts.asked.stream and provider.usage_in_stream and protocol.stream_options
         length, segments = self._body.render(attempt.model, provider.extra_body, ask_usage)
-        head = self.generation.upstream_head(provider, self.facts)
+        head = self.generation.upstream_head(provider, facts)
         if request.query and protocol.passes_query:
             head = head.replace(b" HTTP/1.1\r\n", b"?%b HTTP/1.1\r\n" % request.query, 1)
-        trace = request.get(b"traceparent") if self.trace is None else self.trace.header(attempt.number)
-        tail = b"content-length: %d\r\n\r\n" % length
-        if protocol.upstream_defaults or request.get(BETA) or request.get(VERSION) or request.get(BETA_OF_OPENAI):
-            tail = upstream(request.headers, provider, protocol) + tail
-        if trace is not None:
-            tail = b"traceparent: %b\r\n%b" % (trace, tail)
+        fields = request.fields()
+        if protocol.upstream_defaults or not GO_ALONG.isdisjoint(fields):
+            head += upstream(request.headers, provider, protocol)
+        trace = fields.get(TRACE) if self.trace is None else self.trace.header(attempt.number)
+        if trace is None:
+            head = b"%bcontent-length: %d\r\n\r\n" % (head, length)
+        else:
+            head = b"%btraceparent: %b\r\ncontent-length: %d\r\n\r\n" % (head, trace, length)
         link = Link(self, attempt)
         self._links.append(link)
-        link.call = self.runtime.pool.request(provider, head + tail, segments, link)
-        if link.call.reused:
+        call = link.call = self.runtime.pool.request(provider, head, segments, link)
+        if call.reused:
             link.connected()
         if self.full:
             link.steer()
@@ -430,12 +448,12 @@ class Relay(HeldHolder):
 
     def _tell(self) -> None:
         """The request has ended: count it, and have it remembered."""
-        exchange, counters = self.exchange, self.route.counters
-        counters.end(exchange.books.cause, rescued=exchange.books.error is None and exchange.books.attempts > 1)
+        books, counters = self.exchange.books, self.route.counters
+        counters.end(books.cause, books.attempts > 1 and books.error is None)
         record = record_of(self)
         if record.first_content is not None:
             counters.ttft.observe(record.first_content)
-        self.runtime.journal.request(record, self.trace, exchange.books.changes)
+        self.runtime.journal.request(record, self.trace, books.changes)
 
     def _finish(self) -> None:
         """The client has its response, or has gone; a provider may still be ending its body."""
@@ -467,36 +485,46 @@ class Relay(HeldHolder):
 def remember_owner(relay: Relay) -> None:
     """The client has begun to get an answer: who made it may be asked for it again."""
     winner = relay.exchange.winner
-    if winner is not None and winner.status // 100 == relay.exchange.reply.status // 100 == 2:
-        answer = winner.reader.id or relay.facts.endpoint.answer
-        if answer:
-            relay.runtime.owners.remember(answer, winner.candidate.state.provider.owner)
+    if winner is None:
+        return
+    answer = winner.reader.id or relay.facts.endpoint.answer
+    if answer and winner.status // 100 == relay.exchange.reply.status // 100 == 2:
+        relay.runtime.owners.remember(answer, winner.candidate.state.provider.owner)
 
 
 def record_of(relay: Relay) -> Record:
     """What is remembered of a request that has ended."""
-    exchange, started = relay.exchange, relay.request.started
-    winner, usage = exchange.winner, exchange.books.usage
-    target = winner.candidate.state if winner is not None else None
-    content = winner.content_at if winner is not None else None
+    exchange, runtime = relay.exchange, relay.runtime
+    books, winner = exchange.books, exchange.winner
+    started, usage = relay.request.started, books.usage
+    provider = model = content = response_model = None
+    reasons: tuple[str, ...] = ()
+    if winner is not None:
+        provider, model = winner.candidate.state.provider.name, winner.model
+        response_model, reasons = winner.reader.model, winner.reader.reasons
+        if winner.content_at is not None:
+            content = winner.content_at - started
+    prompt, completion, cached = None, None, None
+    if usage is not None:
+        prompt, completion, cached = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
     return Record(
-        id=relay.request.id,
-        time=relay.runtime.wall(),
-        model=relay.route.name,
-        stream=relay.facts.asked.stream,
-        status=exchange.reply.status,
-        provider=target.provider.name if target is not None else None,
-        upstream_model=winner.model if winner is not None else None,
-        attempts=exchange.books.attempts,
-        first_content=None if content is None else content - started,
-        total=relay.now() - started,
-        prompt_tokens=usage.prompt_tokens if usage is not None else None,
-        completion_tokens=usage.completion_tokens if usage is not None else None,
-        cached_tokens=usage.cached_tokens if usage is not None else None,
-        error=exchange.books.error,
-        steps=tuple(exchange.books.steps),
-        skips=exchange.books.skips,
-        protocol=relay.facts.protocol.name,
-        response_model=winner.reader.model if winner is not None else None,
-        finish_reasons=winner.reader.reasons if winner is not None else (),
+        relay.request.id,
+        runtime.wall(),
+        relay.route.name,
+        relay.facts.asked.stream,
+        exchange.reply.status,
+        provider,
+        model,
+        books.attempts,
+        content,
+        relay.now() - started,
+        prompt,
+        completion,
+        books.error,
+        tuple(books.steps),
+        books.skips,
+        relay.facts.protocol.name,
+        cached,
+        response_model,
+        reasons,
     )

@@ -214,7 +214,10 @@ class Drive:
 
     def data(self, name: str, *parts: bytes) -> Drive:
         for part in parts:
-            self.exchange.data(self[name], part, self.now)
+            ready = self.exchange.data(self[name], part, self.now)
+            if ready:
+                assert not self.exchange.take_effects(), "it says what is to be done in two ways"
+                self._do(Write(ready))
             self.perform()
         return self
 
@@ -278,17 +281,20 @@ class Drive:
     def perform(self) -> Drive:
         """Do what the exchange wants done."""
         for effect in self.exchange.take_effects():
-            self.effects.append(effect)
-            match effect:
-                case Try():
-                    assert self.exchange.stage is not Stage.COMMITTED, "a second provider after commit"
-                    self.attempts.append(effect.attempt)
-                case Cancel():
-                    self.cancelled.append(effect.attempt)
-                case _:
-                    self.client.do(effect)
+            self._do(effect)
         self._check()
         return self
+
+    def _do(self, effect: Action) -> None:
+        self.effects.append(effect)
+        match effect:
+            case Try():
+                assert self.exchange.stage is not Stage.COMMITTED, "a second provider after commit"
+                self.attempts.append(effect.attempt)
+            case Cancel():
+                self.cancelled.append(effect.attempt)
+            case _:
+                self.client.do(effect)
 
     def _check(self) -> None:
         """What holds at every moment."""

@@ -56,6 +56,8 @@ class Output(HeldHolder):
         stall = self.stall
         if len(data) <= UNSENT_BYTES_HIGH:
             self._transport.write(data)
+            if stall is None:
+                return
         else:
             self._write(data)
         if self.stall is not None:

@@ -142,10 +142,14 @@ class Request:
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first header called `name` (lower case)."""
+        return self.fields().get(name)
+
+    def fields(self) -> dict[bytes, bytes]:
+        """The first value of each header, by its name in lower case."""
         fields = self.index
         if fields is None:
             fields = self.index = dict(reversed(self.headers))  # so that of two the first counts
-        return fields.get(name)
+        return fields
 
     def watch(self, handler: Handler) -> None:
         """Have `handler` told from now on, until the response is complete. Call it inside `head` or `serve`."""

@@ -133,8 +133,7 @@ class Log:
         if self._size + len(line) >= QUEUE_MAX:
             self._dropped += 1
             return
-        self._queue.append(line)
-        self._queue.append(b"\n")
+        self._queue.append(line + b"\n")
         self._size += len(line) + 1
         if not self._scheduled:
             self._schedule(FLUSH_S)
@@ -174,21 +173,21 @@ class Log:
         )
 
     def _as_text(self, record: Record) -> bytes:
-        parts = [f"{self._clock(record.time)} {record.status or '---'} {record.protocol} {record.model}"]
+        served = after = first = tokens = ended = ""
         if record.provider is not None:
-            parts.append(f"-> {record.provider}/{record.upstream_model}")
-        failed = ""
+            served = f" -> {record.provider}/{record.upstream_model}"
         if len(record.steps) > 1 or record.error is not None:
             failed = ", ".join(f"{s.target}: {s.result}" for s in record.steps if s.result != SUCCESS.reason)
-        if failed:
-            parts.append(f"after [{failed}]")
-        if record.first_content is not None and record.stream:
-            parts.append(f"first {seconds(record.first_content)},")
-        parts.append(f"total {seconds(record.total)}")
+            if failed:
+                after = f" after [{failed}]"
+            elif record.error is not None:
+                ended = f" ended: {record.error}"
+        if record.stream and record.first_content is not None:
+            first = f" first {seconds(record.first_content)},"
         if record.completion_tokens is not None:
             cached = f", {record.cached_tokens} cached" if record.cached_tokens else ""
-            parts.append(f"({record.prompt_tokens}+{record.completion_tokens} tokens{cached})")
-        if record.error is not None and not failed:
-            parts.append(f"ended: {record.error}")
-        parts.append(record.id)
-        return printable(" ".join(parts)).encode()
+            tokens = f" ({record.prompt_tokens}+{record.completion_tokens} tokens{cached})"
+        return printable(
+            f"{self._clock(record.time)} {record.status or '---'} {record.protocol} {record.model}{served}{after}"
+            f"{first} total {seconds(record.total)}{tokens}{ended} {record.id}"
+        ).encode()
