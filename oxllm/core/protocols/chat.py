@@ -55,7 +55,6 @@ from oxllm.core.protocols.chat_shapes import (
     LargeChoice,
     decode_event,
     decode_loose,
-    decode_named,
     decode_usage,
 )
 from oxllm.core.protocols.large_event import BEARS_CHOICES, LARGE, LargeEvent
@@ -201,16 +200,21 @@ class StreamReader(Reader):
             return b""
         if choices:
             if not self._seen:
-                self.model = name_in(decode_named(payload).model)
+                self.model = name_in(event.model)
             if not self._take(choices):
                 return b""
-            if self._alike.tries and len(choices) == 1 and not has_usage and not choices[0].finish_reason:
-                self._alike.remember(b"data: %b\n\n" % payload, bytes(choices[0].brings()))
+            self._remember(payload, event)
         elif has_usage and self._strip_usage:
             return b""
         if b"\n" in payload:
             payload = payload.replace(b"\n", b"\ndata: ")
         return b"data: " + payload + b"\n\n"
+
+    def _remember(self, payload: bytes, event: Event) -> None:
+        """Others may be like this event, if all that it does is to bring a text."""
+        choices = event.choices or ()
+        if self._alike.tries and len(choices) == 1 and event.usage in EMPTY and not choices[0].finish_reason:
+            self._alike.remember(b"data: %b\n\n" % payload, bytes(choices[0].brings()))
 
     def _take(self, choices: Sequence[Choice]) -> bool:
         """Account for the choices of one event; False if they break the stream."""
@@ -315,7 +319,7 @@ class ChatReader(PlainReader):
         if any(choice.finish_reason == "error" for choice in answer.choices):
             return Outcome(Kind.BAD_ANSWER, 'finish_reason "error"')
         self.usage = read_usage(answer.usage)
-        self.model = name_in(decode_named(body).model)
+        self.model = name_in(answer.model)
         self.reasons = tuple(choice.finish_reason[:NAME_MAX] for choice in answer.choices if choice.finish_reason)
         return None
 

@@ -70,6 +70,7 @@ class Event(Shape, gc=False):
     choices: Sequence[Choice] | None = None
     error: Raw = NOTHING
     usage: Raw = NOTHING
+    model: Raw = NOTHING
 
 
 class ChatChoice(Choice, gc=False):
@@ -95,12 +96,6 @@ class ChatEvent(Event, gc=False):
     choices: list[ChatChoice] | None = None
 
 
-class Named(Shape, gc=False):
-    """Who made an answer; of a stream only one event is asked."""
-
-    model: Raw = NOTHING
-
-
 class LooseEvent(Shape, gc=False):
     """An event whose choices could not be read."""
 
@@ -109,6 +104,5 @@ class LooseEvent(Shape, gc=False):
 
 
 decode_event = msgspec.json.Decoder(ChatEvent).decode
-decode_named = msgspec.json.Decoder(Named).decode
 decode_loose = msgspec.json.Decoder(LooseEvent).decode
 decode_usage = msgspec.json.Decoder(Counts).decode
