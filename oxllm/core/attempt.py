@@ -31,10 +31,11 @@ from oxllm.core.machine import Table, move
 from oxllm.core.outcome import Failure, Kind, Outcome
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import NOTHING_READ, Endpoint, Protocol, Reader, content_type
-from oxllm.core.routing import Candidate, Ticket
+from oxllm.core.route import Candidate
 from oxllm.core.shape import Value
 from oxllm.core.sse import EVENT_MAX
 from oxllm.core.stats import Histogram
+from oxllm.core.ticket import Ticket
 
 LINGER_S = 2.0
 """How long a provider that has sent a whole answer may keep its body open before we stop waiting for its end."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from oxllm.core.attempt import Attempt
+from oxllm.core.change import Change
 from oxllm.core.cooldown import Skip
+from oxllm.core.marks import SAYS_NOTHING
 from oxllm.core.outcome import RULES, Cause, Kind, Last, Outcome
 from oxllm.core.protocols.base import Usage
 from oxllm.core.refusal import Tried, describe
-from oxllm.core.routing import SAYS_NOTHING, Candidate, Change, Route, Router, TargetState, Ticket
+from oxllm.core.route import Candidate, Route
+from oxllm.core.routing import Router
 from oxllm.core.step import Step
+from oxllm.core.targets import TargetState
+from oxllm.core.ticket import Ticket
 
 
 class Books:
@@ -16,7 +21,8 @@ class Books:
 
     __slots__ = (
         "_alike",
-        "_router",
+        "_balancer",
+        "_results",
         "attempts",
         "by_session",
         "cause",
@@ -31,7 +37,8 @@ class Books:
     )
 
     def __init__(self, router: Router, now: float) -> None:
-        self._router = router
+        self._balancer = router.balancer
+        self._results = router.results
         self._alike: list[Ticket] = []
         """Of attempts that ended in a server error, as long as no other has ended otherwise."""
         self.started = now
@@ -56,38 +63,44 @@ class Books:
         """Whom to ask next. Changes nothing but what is known of who was passed over."""
         self.by_session = False
         if session is None:
-            candidate, skips = self._router.choose(route, self.tried_states, now)
+            candidate, skips = self._balancer.choose(route, self.tried_states, now)
         else:
-            candidate, skips, self.by_session = self._router.prefer(route, self.tried_states, now, session)
+            candidate, skips, self.by_session = self._balancer.prefer(route, self.tried_states, now, session)
         for passed, why in skips:
-            self.skips[f"{passed.state.provider.name}/{passed.state.model}"] = why
+            self.skips[passed.state.name] = why
         return candidate
 
     def begin(self, route: Route, candidate: Candidate, now: float) -> Ticket:
         """An attempt begins at whom was chosen this moment."""
-        ticket = self._router.begin(route, candidate, self.tried_states, now)
+        ticket = self._balancer.begin(route, candidate, self.tried_states, now)
         self.tried_states += (candidate.state,)
         return ticket
+
+    def answered(self, ticket: Ticket, spent: float | None, now: float) -> None:
+        """The head of a success is there. `spent`: seconds for which it says that its target's limit is used up."""
+        self.changes += self._results.answered(ticket, now)
+        if spent is not None:
+            self.changes += self._results.predicted(ticket, spent, now)
 
     def end(self, ticket: Ticket, result: Outcome, now: float) -> None:
         """Have the router do what follows. A server error that each of several targets reports may be the request's
         fault, and counts as half a failure of each."""
         alike = self._alike
         if result.kind is not Kind.SERVER_ERROR:
-            self.changes += self._router.end(ticket, result, now)
+            self.changes += self._results.end(ticket, result, now)
             if alike and result.kind not in SAYS_NOTHING:
                 self.committed(now)
             return
         if len(alike) == 1:
-            self.changes += self._router.excuse(alike[0], now)
-        self.changes += self._router.end(ticket, result, now, 1 if alike else 2)
+            self.changes += self._results.excuse(alike[0], now)
+        self.changes += self._results.end(ticket, result, now, 1 if alike else 2)
         alike.append(ticket)
 
     def committed(self, now: float) -> None:
         """One target does otherwise: those that failed alike before it did so by themselves."""
         if len(self._alike) > 1:
             for ticket in self._alike:
-                self.changes += self._router.confirm(ticket, now)
+                self.changes += self._results.confirm(ticket, now)
         self._alike.clear()
 
     def note(self, attempt: Attempt, result: Outcome, now: float) -> None:

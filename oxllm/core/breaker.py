@@ -59,7 +59,7 @@ class BreakerEvent(machine.Event):
     TRIP = "failure that reaches the threshold"
     EXCUSE = "that failure may have been its request's fault"
     COOLED = "cool-off over"
-    TAKE = "first probe taken"
+    PROBE = "first probe begun"
     TRIAL = "a probe is being answered"
     GIVE_BACK = "last probe given back"
     OFFLINE = "operator: offline"
@@ -77,7 +77,7 @@ TABLE: Table[BreakerState, BreakerEvent] = {
     (BreakerState.OPEN, BreakerEvent.EXCUSE): BreakerState.CLOSED,
     (BreakerState.OPEN, BreakerEvent.RESET): BreakerState.CLOSED,
     (BreakerState.OPEN, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
-    (BreakerState.HALF_OPEN, BreakerEvent.TAKE): BreakerState.PROBING,
+    (BreakerState.HALF_OPEN, BreakerEvent.PROBE): BreakerState.PROBING,
     (BreakerState.HALF_OPEN, BreakerEvent.RESET): BreakerState.CLOSED,
     (BreakerState.HALF_OPEN, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
     (BreakerState.PROBING, BreakerEvent.TRIAL): BreakerState.CLOSED,
@@ -153,11 +153,11 @@ class Breaker:
             return self._probes < 1 << min(int((now - self._probing_since) / PROBE_DOUBLES_S), 16)
         return state is BreakerState.HALF_OPEN
 
-    def take(self, now: float) -> int:
-        """Make the caller's attempt a probe, which it must be allowed to be. Returns the generation that it holds."""
+    def begin_probe(self, now: float) -> int:
+        """The caller's attempt is a probe, which it must be allowed to be. Returns the generation that it holds."""
         assert self.may_probe(now), self._state
         if self._state is BreakerState.HALF_OPEN:
-            self._step(BreakerEvent.TAKE)
+            self._step(BreakerEvent.PROBE)
             self._probes = 0
             self._probing_since = now
         self._probes += 1

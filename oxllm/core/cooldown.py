@@ -66,6 +66,9 @@ class Cooldown:
         self.until = -inf
         """When the last mark ends: the one comparison of the usual case."""
 
+    def __repr__(self) -> str:
+        return f"<Cooldown {[mark.value for mark in self._marks]} until {self.until:.1f}>"
+
     def blocked(self, now: float) -> Skip | None:
         """The mark in force, None when there is none."""
         if self.until <= now:

@@ -40,7 +40,10 @@ from oxllm.core.machine import Table, move
 from oxllm.core.outcome import GONE, LOST, RULES, Cause, Failure, Kind, Last, Outcome
 from oxllm.core.refusal import describe, refuse
 from oxllm.core.reply import NOT_BEGUN, Received, Reply
-from oxllm.core.routing import Candidate, Route, Router, TargetState, Ticket
+from oxllm.core.route import Candidate, Route
+from oxllm.core.routing import Router
+from oxllm.core.targets import TargetState
+from oxllm.core.ticket import Ticket
 
 PING_S = 10.0
 """Seconds without content after which, and each as many, a stream's client gets a comment: under the
@@ -111,7 +114,6 @@ class Exchange:
         "_repeats",
         "_rng",
         "_route",
-        "_router",
         "_running",
         "body",
         "books",
@@ -133,7 +135,6 @@ class Exchange:
     ) -> None:
         self._facts = facts
         self._route = route
-        self._router = router
         self._budget = budget
         self._limits = limits
         self._rng = rng
@@ -200,9 +201,9 @@ class Exchange:
     def may_send(self, attempt: Attempt, now: float) -> bool:
         """A new connection is there, or could be made: whether the request is to go out on it. Not when its target may
         not be asked any more (its breaker has opened, it cools down), unless there is no other one to go to."""
-        if self._router.unusable(attempt.ticket, now) is None:
+        if attempt.ticket.unusable(now) is None:
             return True
-        return self._exhausted(now) or not self._router.usable(self._route, now, self.books.tried_states)
+        return self._exhausted(now) or not self._route.usable(now, self.books.tried_states)
 
     def sent(self, attempt: Attempt, now: float) -> None:
         """The last byte of the request has gone: the provider's time starts."""
@@ -219,10 +220,7 @@ class Exchange:
             return
         self._wake_by(attempt.clock)
         if 200 <= status < 300:
-            self.books.changes += self._router.answered(attempt.ticket, now)
-            seconds = hints.predictive(fields, wall)
-            if seconds is not None:
-                self.books.changes += self._router.predicted(attempt.ticket, seconds, now)
+            self.books.answered(attempt.ticket, hints.predictive(fields, wall), now)
 
     def data(self, attempt: Attempt, data: bytes, now: float) -> bytes:
         """A part of the response body is there. Returns what the client gets of it if that is all that is to be done;
@@ -356,7 +354,7 @@ class Exchange:
         if self._last_words is not None and (self._refused or books.all_as_received(route, kept)):
             self._pass_on(*self._last_words)
             return
-        recovery, late = self._router.recovery(route, now), now >= self._deadline
+        recovery, late = route.recovery(now), now >= self._deadline
         self._refuse(refuse(route.name, books.tried, recovery, late, kept), books.last_cause)
 
     # What became of an attempt.
@@ -499,7 +497,7 @@ class Exchange:
             and self._repeats.get(attempt.candidate.state, 0) < self._limits.same_target
             and self.books.attempts < self._limits.max_attempts
             and now + JITTER_S[1] < self._deadline
-            and self._router.unusable(attempt.ticket, now) is None
+            and attempt.ticket.unusable(now) is None
             and self._budget.spend(now)
         )
 
@@ -519,7 +517,8 @@ class Exchange:
         """The jitter is over: the second try, unless the target has become unusable meanwhile."""
         assert self._repeat is not None
         ticket, result = self._repeat
-        if self._router.repeat(ticket, now) is None:
+        if ticket.unusable(now) is None:
+            ticket.try_again()
             self._repeat, self._repeat_at = None, inf
             self._try(ticket.candidate, ticket, now)
         else:

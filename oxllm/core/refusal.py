@@ -12,15 +12,12 @@ from math import ceil
 from oxllm.core.cooldown import Skip
 from oxllm.core.errors import OWNER_UNAVAILABLE, ApiError, api_error
 from oxllm.core.outcome import RULES, Kind, Last, Outcome
-from oxllm.core.routing import HOPELESS, Candidate
+from oxllm.core.route import HOPELESS, Candidate, Outlook, Recovery
 
 RETRY_AFTER_MAX = 60
 """Seconds. The Node SDK does not honour a longer hint, so a longer one would be a lie about when it retries."""
 
 Tried = tuple[Candidate, Outcome]
-Outlook = tuple[Candidate, Skip | None, float | None]
-Recovery = tuple[float | None, list[Outlook]]
-"""Seconds until some target is usable (None: not within reach), and why each one is not usable now."""
 
 _WAITS = (Kind.RATE_LIMITED, Kind.QUOTA)
 
@@ -34,8 +31,8 @@ def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: boo
     soonest, states = recovery
     outcomes = {id(candidate): outcome for candidate, outcome in tried}
     unusable = [(candidate, skip, left) for candidate, skip, left in states if id(candidate) not in outcomes]
-    reasons = [f"{_name(candidate)}: {describe(outcome)}" for candidate, outcome in tried]
-    reasons += [f"{_name(candidate)}: {_why(skip, left)}" for candidate, skip, left in unusable]
+    reasons = [f"{candidate.state.name}: {describe(outcome)}" for candidate, outcome in tried]
+    reasons += [f"{candidate.state.name}: {_why(skip, left)}" for candidate, skip, left in unusable]
     detail = "; ".join(reasons) or (f"{model!r} does not list it" if kept else "it has no enabled target")
     if kept and not deadline and (unusable or not tried):
         error = f"the provider that has the answer cannot be asked now: {detail}"
@@ -72,10 +69,6 @@ def _later(status: int, message: str, code: str, soonest: float | None) -> ApiEr
     if soonest is None or soonest > RETRY_AFTER_MAX:
         return api_error(status, message, code, retry_after=RETRY_AFTER_MAX, should_retry=False)
     return api_error(status, message, code, retry_after=max(1, ceil(soonest)))
-
-
-def _name(candidate: Candidate) -> str:
-    return f"{candidate.state.provider.name}/{candidate.state.model}"
 
 
 def _why(skip: Skip | None, left: float | None) -> str:

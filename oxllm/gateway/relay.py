@@ -21,7 +21,7 @@ from oxllm.core.exchange import BUG, COMMITTED, DONE, Exchange
 from oxllm.core.headers import upstream
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Failure
-from oxllm.core.routing import Route
+from oxllm.core.route import Route
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.observe.records import Record
 from oxllm.gateway.runtime import Generation, Runtime
@@ -323,7 +323,7 @@ class Relay(HeldHolder):
         for link in self._links:
             link.let_go()
             if not link.attempt.ticket.ended:
-                self.generation.router.end(link.attempt.ticket, BUG, self.now())
+                self.generation.router.results.end(link.attempt.ticket, BUG, self.now())
 
     def _forget(self) -> None:
         self._body = None

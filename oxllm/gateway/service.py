@@ -13,7 +13,8 @@ from oxllm.core.body import BadBody, PassedBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.core.protocols.registry import place_of
-from oxllm.core.routing import Route, Router
+from oxllm.core.route import Route
+from oxllm.core.routing import Router
 from oxllm.gateway import cors
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request

@@ -44,7 +44,8 @@ class Plant(NamedTuple):
 CONNECTION = "tests/unit/gateway/client/test_connection.py::test_"
 SERVICE = "tests/unit/gateway/test_service.py::test_"
 CLIENT = "oxllm/gateway/client/connection.py"
-EXCHANGE, ROUTING, BREAKER = "oxllm/core/exchange.py", "oxllm/core/routing.py", "oxllm/core/breaker.py"
+EXCHANGE, BREAKER = "oxllm/core/exchange.py", "oxllm/core/breaker.py"
+MARKS, BALANCER, ROUTE = "oxllm/core/marks.py", "oxllm/core/balancer.py", "oxllm/core/route.py"
 CHAT, PROTOCOL, RELAYING = "oxllm/core/protocols/chat.py", "oxllm/core/protocols/base.py", "oxllm/gateway/relay.py"
 
 PLANTS = (
@@ -55,12 +56,12 @@ PLANTS = (
         "            pass",
         (
             RULES + "a_client_or_a_gateway_that_leaves_gives_the_probe_back",
-            "tests/unit/core/test_routing.py::test_a_probe_that_says_nothing_of_the_host_is_given_back",
+            "tests/unit/core/test_results.py::test_a_probe_that_says_nothing_of_the_host_is_given_back",
         ),
     ),
     Plant(
         "a hint is shortened",
-        ROUTING,
+        MARKS,
         "limited = own.rate_limited(outcome.retry_after, ",
         "limited = own.rate_limited(outcome.retry_after and outcome.retry_after / 2, ",
         (
@@ -123,7 +124,7 @@ PLANTS = (
     ),
     Plant(
         "tiers in reverse",
-        ROUTING,
+        ROUTE,
         'sorted(candidates, key=attrgetter("tier"))',
         'sorted(candidates, key=attrgetter("tier"), reverse=True)',
         (
@@ -170,16 +171,16 @@ PLANTS = (
     ),
     Plant(
         "weights are ignored",
-        ROUTING,
-        "                candidate._credit += candidate.weight\n",
-        "                candidate._credit += 1\n",
+        BALANCER,
+        "                candidate.credit += candidate.weight\n",
+        "                candidate.credit += 1\n",
         (ALWAYS + "06_weights_share_a_tier_to_the_request",),
     ),
     Plant(
         "a target's cooldown holds for its provider",
-        ROUTING,
-        "        own, shared = target.cooldown, target.provider.cooldown\n",
-        "        own, shared = target.provider.cooldown, target.provider.cooldown\n",
+        MARKS,
+        "    own, shared = target.cooldown, target.provider.cooldown\n",
+        "    own, shared = target.provider.cooldown, target.provider.cooldown\n",
         (RULES + "two_targets_of_one_provider_are_both_reached",),
     ),
     Plant(
@@ -201,8 +202,8 @@ PLANTS = (
     ),
     Plant(
         "a half-open breaker lets everybody through",
-        ROUTING,
-        "        if probe:\n            breaker.take(now)\n",
+        BALANCER,
+        "        if probe:\n            breaker.begin_probe(now)\n",
         "",
         (RULES + "a_probe_that_wins_closes_its_breaker_at_its_commit",),
     ),
@@ -239,7 +240,7 @@ PLANTS = (
     ),
     Plant(
         "Retry-After names the last recovery",
-        ROUTING,
+        ROUTE,
         "        return min(within, default=None), states",
         "        return max(within, default=None), states",
         (
@@ -250,8 +251,8 @@ PLANTS = (
     Plant(
         "an error names the key",
         "oxllm/core/refusal.py",
-        '    return f"{candidate.state.provider.name}/{candidate.state.model}"',
-        '    return f"{candidate.state.provider.name}/{candidate.plan.api_key}"',
+        '    reasons = [f"{candidate.state.name}: {describe(outcome)}"',
+        '    reasons = [f"{candidate.plan.api_key}: {describe(outcome)}"',
         (
             RULES + "the_message_names_statuses_and_codes_but_no_text_and_no_key",
             ALWAYS + "21_no_key_is_in_any_output",
@@ -259,9 +260,9 @@ PLANTS = (
     ),
     Plant(
         "second tries are not counted",
-        ROUTING,
-        "            counters.attempts += 1\n            counters.retries += 1\n",
-        "            counters.retries += 1\n",
+        "oxllm/core/ticket.py",
+        "        counters.attempts += 1\n        counters.retries += 1\n",
+        "        counters.retries += 1\n",
         (ALWAYS + "19_the_counters_are_what_the_providers_ledgers_say",),
     ),
     Plant(
@@ -335,7 +336,7 @@ PLANTS = (
     Plant(
         "a request goes out on a new connection whatever its provider's breaker says by then",
         EXCHANGE,
-        "        if self._router.unusable(attempt.ticket, now) is None:\n            return True\n",
+        "        if attempt.ticket.unusable(now) is None:\n            return True\n",
         "        return True\n",
         (
             "tests/unit/sim/test_survival.py::test_clients_of_the_shipped_config_see_no_error_of_a_preset_before_content",
@@ -515,10 +516,10 @@ PLANTS = (
     ),
     Plant(
         "a quota of one model takes the provider",
-        ROUTING,
-        "            case Effect.QUOTA if outcome.of_target:\n",
-        "            case Effect.QUOTA if False:\n",
-        ("tests/unit/core/test_routing.py::test_a_quota_of_one_model_is_held_against_that_alone",),
+        MARKS,
+        "        case Effect.QUOTA if outcome.of_target:\n",
+        "        case Effect.QUOTA if False:\n",
+        ("tests/unit/core/test_marks.py::test_a_quota_of_one_model_is_held_against_that_alone",),
     ),
     Plant(
         "codes go behind sentences",

@@ -23,8 +23,13 @@ from typing import Any, Self
 import msgspec
 
 from oxllm import plan as plans
+from oxllm.core.balancer import Balancer, Skips
+from oxllm.core.change import Change
 from oxllm.core.outcome import Outcome
-from oxllm.core.routing import Candidate, Change, Route, Router, Skips, TargetState, Ticket
+from oxllm.core.results import Results
+from oxllm.core.route import Candidate, Route
+from oxllm.core.routing import Router
+from oxllm.core.ticket import Ticket
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import NonBlocking
@@ -127,19 +132,18 @@ class Begun(msgspec.Struct):
     before: str = ""
 
 
-class WatchedRouter(Router):
-    """The router, with minutes of what it decided."""
+class WatchedBalancer(Balancer):
+    """A balancer, with minutes of what it decided."""
 
-    def __init__(self, plan: plans.Plan, rng: random.Random, previous: Router | None = None) -> None:
-        super().__init__(plan, rng, previous)
+    def __init__(self) -> None:
         self.choices: list[Choice] = []
         self.begun: list[Begun] = []
-        self._open: dict[Ticket, Begun] = {}
+        self.open: dict[Ticket, Begun] = {}
 
     def choose(self, route: Route, tried: Any, now: float) -> tuple[Candidate | None, Skips]:
-        usable = tuple(c for c in route.candidates if c.state not in tried and self.skip(c.state, now) is None)
+        usable = tuple(c for c in route.candidates if c.state not in tried and c.state.skip(now) is None)
         chosen, skips = super().choose(route, tried, now)
-        self.choices.append(Choice(now, route.name, frozenset(map(_name, tried)), chosen, usable))
+        self.choices.append(Choice(now, route.name, frozenset(state.name for state in tried), chosen, usable))
         return chosen, skips
 
     def begin(self, route: Route, candidate: Candidate, tried: Any, now: float) -> Ticket:
@@ -148,12 +152,20 @@ class WatchedRouter(Router):
         ticket = super().begin(route, candidate, tried, now)
         begun = Begun(now, provider.name, candidate.state.model, ticket.probe, state, ticket.generation)
         self.begun.append(begun)
-        self._open[ticket] = begun
+        self.open[ticket] = begun
         return ticket
+
+
+class WatchedResults(Results):
+    """What attempts come to, with minutes of it."""
+
+    def __init__(self, rng: random.Random, predictive: bool, balancer: WatchedBalancer) -> None:
+        super().__init__(rng, predictive)
+        self._balancer = balancer
 
     def end(self, ticket: Ticket, outcome: Outcome, now: float, halves: int = 2) -> Sequence[Change]:
         breaker = ticket.candidate.state.provider.breaker
-        begun = self._open.pop(ticket)
+        begun = self._balancer.open.pop(ticket)
         begun.result, begun.ended = outcome, now
         begun.stale = ticket.generation != breaker.generation
         begun.before, before = breaker.state(now).value, breaker.failures
@@ -162,8 +174,15 @@ class WatchedRouter(Router):
         return changes
 
 
-def _name(state: TargetState) -> str:
-    return f"{state.provider.name}/{state.model}"
+class WatchedRouter(Router):
+    """The router, with minutes of what it decided."""
+
+    def __init__(self, plan: plans.Plan, rng: random.Random, previous: Router | None = None) -> None:
+        super().__init__(plan, rng, previous)
+        balancer = WatchedBalancer()
+        self.balancer = balancer
+        self.results = WatchedResults(rng, plan.server.predictive_cooldown, balancer)
+        self.choices, self.begun = balancer.choices, balancer.begun
 
 
 class ResponseReader:

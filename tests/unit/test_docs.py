@@ -9,7 +9,7 @@ import pytest
 
 from oxllm import plan
 from oxllm.config.schema import parse_hold_back
-from oxllm.core import attempt, breaker, cooldown, exchange, hints, refusal, routing, sse
+from oxllm.core import attempt, breaker, cooldown, exchange, hints, refusal, route, sse, targets
 from oxllm.core.cooldown import LASTS, Skip
 from oxllm.core.errors import TYPE_BY_STATUS
 from oxllm.core.outcome import RULES, Effect, Failure, Kind
@@ -97,10 +97,10 @@ def test_the_statuses_of_the_end_have_their_types() -> None:
         f"a 402 with a hint of at most {SHORT_S / 3600:g} h",
         f"After {plan.Breaker().failures} failures in a row it opens for {plan.Breaker().cooldown:g} s",
         f"at most {plan.Breaker().cooldown_max:g} s (±{breaker.JITTER:.0%}".replace("%", " %)"),
-        f"after {routing.PATIENCE_S:g} s without content the next target",
+        f"after {targets.PATIENCE_S:g} s without content the next target",
         f"{breaker.FORGET_S:g} s without a failure",
         f"rounded up to whole seconds and at most {refusal.RETRY_AFTER_MAX}",
-        f"If nothing can recover within {routing.REACH_S:g} s",
+        f"If nothing can recover within {route.REACH_S:g} s",
         f"After {exchange.PING_S:g} s without content, and every {exchange.PING_S:g} s, a comment (`: ping`)",
         f"is left after {attempt.LINGER_S:g} s",
         f"an event over {sse.EVENT_MAX / 2**20:g} MiB",

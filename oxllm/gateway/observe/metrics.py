@@ -12,8 +12,8 @@ from math import inf
 
 from oxllm import __version__
 from oxllm.core.breaker import TABLE, BreakerState
-from oxllm.core.routing import ProviderState, TargetState
 from oxllm.core.stats import BOUNDS, Distribution, Totals
+from oxllm.core.targets import ProviderState, TargetState
 from oxllm.gateway.libc import heap_bytes
 from oxllm.gateway.memory import resident_bytes
 from oxllm.gateway.observe.vitals import Vitals
@@ -114,7 +114,7 @@ def render(vitals: Vitals) -> bytes:
     for provider in router.providers.values():
         _provider(page, provider, now)
         for target in provider.targets.values():
-            if target.routes or target.model in provider.plan.models:
+            if target.listings or target.model in provider.plan.models:
                 _target(page, target, now)
     return bytes(page)
 

@@ -64,7 +64,7 @@ class Overrides:
                 continue
             route = generation.router.resolve(model.name)
             targets = [candidate.state for candidate in route.candidates] if route is not None else []
-            skips = {f"{t.provider.name}/{t.model}": generation.router.skip(t, now) for t in targets}
+            skips = {target.name: target.skip(now) for target in targets}
             if all(skip not in (None, Skip.PROBING, Skip.FULL) for skip in skips.values()):
                 why = ", ".join(f"{target} {skip.value}" for target, skip in skips.items() if skip is not None)
                 found.append(f"no target of {model.name} is left: {why}")

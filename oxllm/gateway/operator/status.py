@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from oxllm import __version__
 from oxllm.core.cooldown import MARKS, Skip
-from oxllm.core.routing import Route, Router
+from oxllm.core.route import Route
 from oxllm.core.stats import ProviderSnapshot
 from oxllm.gateway.memory import resident_bytes
 from oxllm.gateway.observe.vitals import Vitals
@@ -47,7 +47,7 @@ def snapshot(vitals: Vitals, back: Back) -> Status:
         buffered_bytes=runtime.bodies.total + runtime.bodies.heads,
         providers=tuple(_provider(provider, back) for provider in shot.providers),
         disabled=plan.disabled,
-        models=tuple(_model(router, route, now, back) for route in routes),
+        models=tuple(_model(route, now, back) for route in routes),
     )
 
 
@@ -76,16 +76,15 @@ def _provider(shot: ProviderSnapshot, back: Back) -> ProviderStatus:
     )
 
 
-def _model(router: Router, route: Route, now: float, back: Back) -> ModelStatus:
+def _model(route: Route, now: float, back: Back) -> ModelStatus:
     targets = []
     for candidate in route.candidates:
-        skip, left = router.outlook(candidate.state, now)
-        name = f"{candidate.state.provider.name}/{candidate.state.model}"
+        skip, left = candidate.state.outlook(now)
         state = skip.value if skip else "ready"
         left = back(candidate.state.provider.name) if skip is Skip.OFFLINE else left if skip in TIMED else None
         counters = candidate.state.counters
         tokens = counters.prompt_tokens, counters.cached_tokens
-        targets.append(TargetStatus(name, candidate.tier, candidate.weight, state, left, *tokens))
+        targets.append(TargetStatus(candidate.state.name, candidate.tier, candidate.weight, state, left, *tokens))
     of = route.counters
     failed = sum(of.failures.values())
     return ModelStatus(route.name, of.requests, of.in_flight, of.rescued, failed, tuple(targets))

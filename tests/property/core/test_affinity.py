@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from oxllm.core.affinity import session_number
 from oxllm.core.outcome import Kind, Outcome
-from oxllm.core.routing import Route, Router
-from tests.unit.core.test_routing import plan, virtual
+from oxllm.core.route import Route
+from oxllm.core.routing import Router
+from tests.support.routers import plan, virtual
 
 SESSIONS = 16_000
 WEIGHTS = st.lists(st.integers(1, 9), min_size=2, max_size=6)
@@ -44,7 +45,7 @@ def route(subject: Router) -> Route:
 def chosen(subject: Router, session: int, now: float = 0.0, without: str = "") -> str:
     at = route(subject)
     gone = {candidate.state for candidate in at.candidates if candidate.plan.name == without}
-    found, _, _ = subject.prefer(at, gone, now, session)
+    found, _, _ = subject.balancer.prefer(at, gone, now, session)
     assert found is not None
     return found.plan.name
 
@@ -96,10 +97,11 @@ def test_a_session_comes_back_to_its_own_when_that_can_be_asked_again(
     names: list[str], weights: list[int], session: int
 ) -> None:
     subject = router(names, weights)
-    first, _, decided = subject.prefer(route(subject), (), 0.0, session)
+    first, _, decided = subject.balancer.prefer(route(subject), (), 0.0, session)
     assert first is not None
     assert decided
-    subject.end(subject.begin(route(subject), first, (), 0.0), Outcome(Kind.RATE_LIMITED, "x", retry_after=10.0), 0.0)
+    ticket = subject.balancer.begin(route(subject), first, (), 0.0)
+    subject.results.end(ticket, Outcome(Kind.RATE_LIMITED, "x", retry_after=10.0), 0.0)
     assert chosen(subject, session, 1.0) != first.plan.name
     assert chosen(subject, session, 11.0) == first.plan.name
 

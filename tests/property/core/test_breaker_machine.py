@@ -121,7 +121,7 @@ class BreakerMachine(RuleBasedStateMachine):
         elif self.breaker.may_probe(self.now):
             if state is BreakerState.HALF_OPEN:
                 self.probing_since = self.now
-            self.under_way.append(Attempt(self.breaker.take(self.now), probe=True))
+            self.under_way.append(Attempt(self.breaker.begin_probe(self.now), probe=True))
 
     @precondition(lambda self: not self.offline and self.shut_until is not None)
     @rule()

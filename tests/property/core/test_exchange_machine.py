@@ -110,7 +110,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             return None
         for name in NAMES:
             state = self.drive.router.providers[name].target("big-1")
-            if name not in self.asked and self.drive.router.skip(state, self.drive.now) is None:
+            if name not in self.asked and state.skip(self.drive.now) is None:
                 return name
         return None
 
@@ -268,8 +268,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         return False
 
     def marked(self, name: str) -> bool:
-        router = self.drive.router
-        skip = router.skip(router.providers[name].target("big-1"), self.drive.now)
+        skip = self.drive.router.providers[name].target("big-1").skip(self.drive.now)
         return skip is not None and skip is not Skip.FULL
 
     # The rules.

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from oxllm.core.breaker import TABLE, BreakerState
-from oxllm.core.cooldown import MARKS
+from oxllm.core.cooldown import MARKS, Skip
 from oxllm.core.outcome import RULES, Cause, Kind, Outcome
-from oxllm.core.routing import Candidate, ProviderState, Route, Router, Skip, TargetState, Ticket
+from oxllm.core.route import Candidate, Route
+from oxllm.core.routing import Router
+from oxllm.core.targets import ProviderState, TargetState
+from oxllm.core.ticket import Ticket
 from oxllm.plan import Plan, Provider, Target, VirtualModel
 
 NAMES = ("a", "b", "c")
@@ -166,8 +169,8 @@ class RoutingMachine(RuleBasedStateMachine):
         tried: set[TargetState] = set()
         for number in range(tries):
             expected, why = self.model_chooses(route, tried)
-            usable = self.router.usable(route, self.now, tried)
-            candidate, skips = self.router.choose(route, tried, self.now)
+            usable = route.usable(self.now, tried)
+            candidate, skips = self.router.balancer.choose(route, tried, self.now)
             assert candidate is expected
             assert [skip for _, skip in skips] == why
             assert usable == (candidate is not None)
@@ -175,7 +178,7 @@ class RoutingMachine(RuleBasedStateMachine):
             if candidate is None:
                 return
             assert candidate.state not in tried
-            assert self.router.choose(route, tried, self.now)[0] is candidate, "choosing costs nothing"
+            assert self.router.balancer.choose(route, tried, self.now)[0] is candidate, "choosing costs nothing"
             self.begin(route, candidate, tried)
             tried.add(candidate.state)
             if number < tries - 1:
@@ -184,7 +187,7 @@ class RoutingMachine(RuleBasedStateMachine):
     def begin(self, route: Route, candidate: Candidate, tried: set[TargetState]) -> None:
         state = candidate.state.provider.breaker.state(self.now)
         assert state in {BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.PROBING}
-        ticket = self.router.begin(route, candidate, tried, self.now)
+        ticket = self.router.balancer.begin(route, candidate, tried, self.now)
         self.credit |= self.paid
         assert ticket.probe == (state is not BreakerState.CLOSED)
         self.tickets.append(ticket)
@@ -198,7 +201,7 @@ class RoutingMachine(RuleBasedStateMachine):
         before, current = provider.breaker.state(self.now), ticket.generation == provider.breaker.generation
         self.model_marks(ticket, outcome)
         self.kinds[place(ticket.candidate.state), outcome.kind] += 1
-        self.router.end(ticket, outcome, self.now)
+        self.router.results.end(ticket, outcome, self.now)
         after = provider.breaker.state(self.now)
         if not current or (before is BreakerState.CLOSED and not outcome.is_failure):
             assert after is before
@@ -239,7 +242,7 @@ class RoutingMachine(RuleBasedStateMachine):
         ticket = self.tickets[which % len(self.tickets)]
         breaker = ticket.candidate.state.provider.breaker
         before, probe = breaker.state(self.now), ticket.probe and ticket.generation == breaker.generation
-        self.router.answered(ticket, self.now)
+        self.router.results.answered(ticket, self.now)
         assert breaker.state(self.now) is (BreakerState.CLOSED if probe else before)
         assert not ticket.probe
 
@@ -248,12 +251,14 @@ class RoutingMachine(RuleBasedStateMachine):
     def try_again(self, which: int) -> None:
         ticket = self.tickets[which % len(self.tickets)]
         target = ticket.candidate.state
-        why = self.router.repeat(ticket, self.now)
+        why = ticket.unusable(self.now)
         other = self.why_not(target)
         if why is None:
             mine = ticket.probe and ticket.generation == target.provider.breaker.generation
             assert other in {None, Skip.FULL} or (other is Skip.PROBING and mine)
-            self.retries[place(target)] += 1
+            if not ticket.probe:
+                ticket.try_again()
+                self.retries[place(target)] += 1
         else:
             assert other is not Skip.FULL
             assert target.provider.breaker.state(self.now) is not BreakerState.CLOSED or other is not None
@@ -269,7 +274,7 @@ class RoutingMachine(RuleBasedStateMachine):
             others = [c.state for c in route.candidates if c.state is not target]
             may = may and any(o.provider.breaker.closed and self.why_not(o) is None for o in others)
         before = target.cooldown.until
-        self.router.predicted(ticket, seconds, self.now)
+        self.router.results.predicted(ticket, seconds, self.now)
         if may:
             self.mark(place(target), Skip.COOLING, seconds)
         assert target.cooldown.until == (max(before, self.now + seconds) if may else before)
@@ -315,7 +320,7 @@ class RoutingMachine(RuleBasedStateMachine):
     def agrees_on_every_reason(self) -> None:
         for provider in self.router.providers.values():
             for target in provider.targets.values():
-                assert self.router.skip(target, self.now) is self.why_not(target)
+                assert target.skip(self.now) is self.why_not(target)
 
     @invariant()
     def counts_what_is_in_flight(self) -> None:
@@ -355,8 +360,8 @@ class RoutingMachine(RuleBasedStateMachine):
         for name in ROUTES:
             route = self.router.resolve(name)
             assert route is not None
-            soonest, states = self.router.recovery(route, self.now)
-            assert (soonest == 0.0) == self.router.usable(route, self.now)
+            soonest, states = route.recovery(self.now)
+            assert (soonest == 0.0) == route.usable(self.now)
             assert soonest is None or 0 <= soonest <= 60
             for candidate, skip, left in states:
                 assert skip is self.why_not(candidate.state)
@@ -395,9 +400,9 @@ def test_over_each_full_turn_every_weight_is_met_exactly(weights: list[int], tur
     for _ in range(turns):
         chosen: Counter[Candidate] = Counter()
         for _ in range(sum(weights)):
-            candidate = router.choose(route, (), 0.0)[0]
+            candidate = router.balancer.choose(route, (), 0.0)[0]
             assert candidate is not None
-            router.begin(route, candidate, (), 0.0)
+            router.balancer.begin(route, candidate, (), 0.0)
             chosen[candidate] += 1
         assert [chosen[candidate] for candidate in route.candidates] == weights
 

@@ -38,7 +38,7 @@ def fail(subject: Breaker, now: float, times: int = 1, rng: random.Random = RNG)
 
 
 def probe(subject: Breaker, now: float, succeeds: bool) -> None:
-    generation = subject.take(now)
+    generation = subject.begin_probe(now)
     if succeeds:
         subject.success(generation, now)
     else:
@@ -52,7 +52,7 @@ def in_state(state: BreakerState) -> Breaker:
     if state in {BreakerState.HALF_OPEN, BreakerState.PROBING}:
         subject.state(5.0)
     if state is BreakerState.PROBING:
-        subject.take(5.0)
+        subject.begin_probe(5.0)
     if state is BreakerState.OFFLINE:
         subject.offline()
     return subject
@@ -162,19 +162,19 @@ def test_jitter_is_at_most_a_tenth_either_way() -> None:
 
 def test_a_probe_given_back_can_be_taken_again() -> None:
     subject = in_state(BreakerState.HALF_OPEN)
-    first = subject.take(5.0)
+    first = subject.begin_probe(5.0)
     assert subject.state(5.0) is BreakerState.PROBING
     subject.give_back(first)
     assert subject.state(5.0) is BreakerState.HALF_OPEN
-    second = subject.take(5.0)
+    second = subject.begin_probe(5.0)
     assert second != first
 
 
 def test_a_former_probe_moves_nothing() -> None:
     subject = in_state(BreakerState.HALF_OPEN)
-    first = subject.take(5.0)
+    first = subject.begin_probe(5.0)
     subject.give_back(first)
-    subject.take(6.0)
+    subject.begin_probe(6.0)
     subject.give_back(first)
     subject.success(first, 7.0)
     subject.failure(first, 7.0, RNG)
@@ -184,7 +184,7 @@ def test_a_former_probe_moves_nothing() -> None:
 def test_nobody_takes_a_second_probe() -> None:
     subject = in_state(BreakerState.PROBING)
     with pytest.raises(AssertionError):
-        subject.take(5.0)
+        subject.begin_probe(5.0)
 
 
 def test_results_of_an_earlier_generation_move_nothing() -> None:

@@ -11,12 +11,12 @@ import pytest
 from oxllm import plan as plans
 from oxllm.core.body import RequestBody
 from oxllm.core.breaker import BreakerState
+from oxllm.core.cooldown import Skip
 from oxllm.core.effects import Begin, Try
 from oxllm.core.exchange import Stage
 from oxllm.core.outcome import Cause, Failure
 from oxllm.core.protocols import embeddings
 from oxllm.core.protocols.base import HELD_MAX
-from oxllm.core.routing import Skip
 from tests.support.by_hand import EVENT_STREAM, JSON, PING, WHOLE, Drive, error_body, make_plan
 from tests.support.chat_bytes import DONE, FINISH, ROLE, finish, token
 
@@ -459,7 +459,7 @@ def test_out_of_quota_passes_over_every_target_of_the_provider() -> None:
 def test_too_large_moves_no_mark_and_no_breaker() -> None:
     d = drive().answer("alpha", error_body(None), 413)
     assert d.tried == ["alpha", "beta"]
-    assert d.router.usable(d.exchange._route, d.now)
+    assert d.exchange._route.usable(d.now)
     assert d.failures("alpha") == 0
 
 

@@ -9,8 +9,9 @@ import pytest
 from oxllm.core.cooldown import Skip
 from oxllm.core.errors import ApiError
 from oxllm.core.outcome import Kind, Outcome
-from oxllm.core.refusal import Recovery, Tried, describe, refuse
-from oxllm.core.routing import Candidate, Router
+from oxllm.core.refusal import Tried, describe, refuse
+from oxllm.core.route import Candidate, Recovery
+from oxllm.core.routing import Router
 from tests.support.by_hand import make_plan
 
 ROUTE = Router(make_plan("alpha", "beta", "gamma"), random.Random(1)).resolve("smart")

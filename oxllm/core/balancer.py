@@ -1,0 +1,98 @@
+"""Who is next: tiers, smooth weighted round robin, sessions, and a reason for each candidate passed over.
+
+A session goes where `affinity` has it. Else the choice inside a tier is nginx's smooth weighted round robin: each
+usable candidate gains its weight, the richest is chosen and pays what all gained. With weights 3 and 1 that is
+a a b a, never a a a b.
+
+To choose changes nothing; to begin an attempt pays for the turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from oxllm.core.affinity import score
+from oxllm.core.cooldown import Skip
+from oxllm.core.native import mypyc_attr
+from oxllm.core.route import Candidate, Route
+from oxllm.core.targets import TargetState
+from oxllm.core.ticket import Ticket
+
+Skips = Sequence[tuple[Candidate, Skip]]
+"""Candidates passed over, and why."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Balancer:
+    """Chooses among the candidates of a route. It keeps nothing itself: whose turn it is, they know."""
+
+    __slots__ = ()
+
+    def choose(self, route: Route, tried: Container[TargetState], now: float) -> tuple[Candidate | None, Skips]:
+        """The next candidate, and those passed over for it. None: there is none, and all are passed over."""
+        skips: list[tuple[Candidate, Skip]] | tuple[()] = ()
+        for tier in route.tiers:
+            best = None
+            most = 0
+            for candidate in tier:
+                state = candidate.state
+                provider = state.provider
+                # The usual case in comparisons; `skip` finds out what is unusual, and whether that matters.
+                if (
+                    state.cooldown.until > now
+                    or provider.cooldown.until > now
+                    or not provider.breaker.closed
+                    or provider.in_flight >= provider.limit
+                    or state in tried
+                ):
+                    why = Skip.TRIED if state in tried else state.skip(now)
+                    if why is not None:
+                        skips = [*skips, (candidate, why)]
+                        continue
+                credit = candidate.credit + candidate.weight
+                if best is None or credit > most:
+                    best, most = candidate, credit
+            if best is not None:
+                return best, skips
+        return None, skips
+
+    def prefer(
+        self, route: Route, tried: Container[TargetState], now: float, session: int
+    ) -> tuple[Candidate | None, Skips, bool]:
+        """The next candidate for a session, as `choose` has it, and whether the session has decided between several."""
+        skips: list[tuple[Candidate, Skip]] = []
+        for tier in route.tiers:
+            usable = []
+            for candidate in tier:
+                why = Skip.TRIED if candidate.state in tried else candidate.state.skip(now)
+                if why is None:
+                    usable.append(candidate)
+                else:
+                    skips.append((candidate, why))
+            if usable:
+                best = max(usable, key=lambda candidate: score(session, candidate.number, candidate.weight))
+                return best, skips, len(usable) > 1
+        return None, skips, False
+
+    def begin(self, route: Route, candidate: Candidate, tried: Container[TargetState], now: float) -> Ticket:
+        """Begin an attempt at a candidate that `choose` or `prefer` gave this moment, and pay for its turn. If the
+        breaker is half-open the attempt is a probe."""
+        if len(route.tiers) < len(route.candidates):  # else each is alone in its tier, and gains what it pays
+            self._pay(route, candidate, tried, now)
+        state = candidate.state
+        provider = state.provider
+        breaker = provider.breaker
+        probe = not breaker.closed
+        if probe:
+            breaker.begin_probe(now)
+        provider.in_flight += 1
+        state.counters.attempts += 1
+        return Ticket(candidate, breaker.generation, probe, now)
+
+    def _pay(self, route: Route, chosen: Candidate, tried: Container[TargetState], now: float) -> None:
+        """Each usable candidate of the tier gains its weight; the chosen one pays what all have gained."""
+        tier = next(tier for tier in route.tiers if chosen in tier)
+        for candidate in tier:
+            if candidate.state not in tried and candidate.state.skip(now) is None:
+                candidate.credit += candidate.weight
+                chosen.credit -= candidate.weight

@@ -1,0 +1,87 @@
+"""Which mark an outcome sets, and on whom: the target that it came from, or its provider.
+
+How long each lasts is in `cooldown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oxllm import plan as plans
+from oxllm.core.change import Change
+from oxllm.core.cooldown import Cooldown, Skip
+from oxllm.core.outcome import RULES, Effect, Kind, Outcome
+from oxllm.core.targets import TargetState
+from oxllm.core.ticket import Ticket
+
+ONE_TOO_MANY = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
+"""What counts only when it comes twice in a row: once may be about its request alone."""
+OF_THE_KEY = (Effect.QUOTA, Effect.AUTH, Effect.FORBIDDEN)
+SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.WITHHELD, Kind.LOCAL})
+"""Ends of our own making: the provider did not get to answer."""
+
+
+def mark(ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
+    """Set the mark that an attempt's outcome asks for; the change, if it was not in force before."""
+    effect = RULES[outcome.kind].effect
+    target = ticket.candidate.state
+    if target.model == plans.ANY and effect in (Effect.MISSING, Effect.NOT_FOUND):
+        return ()  # that was said of the name that one client sent
+    own, shared = target.cooldown, target.provider.cooldown
+    if effect in OF_THE_KEY and ticket.candidate.plan.api_key != target.provider.plan.api_key:
+        return ()  # that was said of a key that a reload has replaced
+    if effect not in ONE_TOO_MANY and outcome.kind not in SAYS_NOTHING:
+        own.allowed()
+    match effect:
+        case Effect.QUOTA if outcome.of_target:
+            return _changed(own.mark(Skip.QUOTA, now), target, Skip.QUOTA, own, now)
+        case Effect.QUOTA:
+            return _changed(shared.mark(Skip.QUOTA, now), target, Skip.QUOTA, shared, now)
+        case Effect.AUTH:
+            return _changed(shared.mark(Skip.AUTH, now), target, Skip.AUTH, shared, now)
+        case Effect.MISSING:
+            return _changed(own.mark(Skip.MISSING, now), target, Skip.MISSING, own, now)
+        case Effect.FORBIDDEN:
+            return _changed(own.refused(Skip.AUTH, now), target, Skip.AUTH, own, now)
+        case Effect.NOT_FOUND:
+            return _changed(own.refused(Skip.MISSING, now), target, Skip.MISSING, own, now)
+        case Effect.RATE:
+            limited = own.rate_limited(outcome.retry_after, ticket.started, now)
+            return _changed(limited, target, Skip.COOLING, own, now)
+        case Effect.LOADING:
+            waits = own.rate_limited(outcome.retry_after, ticket.started, now, Skip.WAITING)
+            return _changed(waits, target, Skip.WAITING, own, now)
+        case Effect.HINT if outcome.retry_after is not None:
+            waits = own.mark(Skip.WAITING, now, outcome.retry_after)
+            return _changed(waits, target, Skip.WAITING, own, now)
+    return ()
+
+
+def predict(target: TargetState, seconds: float, now: float) -> Sequence[Change]:
+    """A success has used up its target's limit: cool it, unless some virtual model has no other target to use.
+
+    A target that no virtual model lists has nobody to take over, and is left alone too.
+    """
+    if not target.listings or not all(_has_another(listed, target, now) for listed in target.listings):
+        return ()
+    new = target.cooldown.mark(Skip.COOLING, now, seconds)
+    return _changed(new, target, Skip.COOLING, target.cooldown, now)
+
+
+def _has_another(listed: frozenset[TargetState], target: TargetState, now: float) -> bool:
+    """Other targets take any number of requests, in each protocol in which this one does: a half-open one takes only
+    its probe."""
+    others = {
+        protocol
+        for other in listed
+        if other is not target and other.provider.breaker.closed and other.skip(now) is None
+        for protocol in other.provider.plan.protocols
+    }
+    return others.issuperset(target.provider.plan.protocols)
+
+
+def _changed(new: bool, target: TargetState, mark: Skip, cooldown: Cooldown, now: float) -> Sequence[Change]:
+    if not new:
+        return ()
+    model = target.model if cooldown is target.cooldown else None
+    return (Change(target.provider.name, model, f"{mark.value}: not asked for {cooldown.until - now:.1f} s"),)

@@ -1,0 +1,32 @@
+"""Providers and targets as values of one moment, for status and metrics."""
+
+from __future__ import annotations
+
+from oxllm.core.breaker import BreakerState
+from oxllm.core.stats import ProviderSnapshot, TargetSnapshot, total
+from oxllm.core.targets import ProviderState, TargetState
+
+
+def provider_snapshot(provider: ProviderState, now: float) -> ProviderSnapshot:
+    """A provider and all its targets."""
+    targets = tuple(_target(target, now) for target in provider.targets.values())
+    breaker = provider.breaker
+    state = breaker.state(now)
+    return ProviderSnapshot(
+        provider.name,
+        provider.plan.base_url,
+        state.value,
+        breaker.failures,
+        breaker.opens_until - now if state is BreakerState.OPEN else 0.0,
+        provider.in_flight,
+        provider.plan.max_in_flight,
+        {(before.value, after.value): count for (before, after), count in breaker.moves.items()},
+        targets,
+        total([target.totals for target in targets]),
+        provider.plan.protocols,
+    )
+
+
+def _target(target: TargetState, now: float) -> TargetSnapshot:
+    skip, seconds = target.outlook(now)
+    return TargetSnapshot(target.model, skip.value if skip else None, seconds, target.counters.snapshot())

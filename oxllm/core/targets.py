@@ -1,0 +1,121 @@
+"""What is known of providers and of their models while the process lives: breaker, marks, attempts in flight, counters.
+
+One model at one provider is a target. Its TargetState is shared by every route that lists it, and the ProviderState
+behind it by all targets of the provider. So a 429 that one virtual model has met is known to all others.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from oxllm import plan as plans
+from oxllm.core.breaker import Breaker, BreakerState
+from oxllm.core.cooldown import Cooldown, Skip
+from oxllm.core.owners import Owner
+from oxllm.core.stats import Counters
+
+PATIENCE_S = 2.0
+"""How long a probe's client waits before the next candidate is started beside it; doubled when that one wins."""
+SOON_S = 1.0
+"""When a place behind a bulkhead, or a probe's verdict, may be expected: nobody knows, so soon."""
+
+
+class ProviderState:
+    """What is known of a provider while the process lives."""
+
+    __slots__ = ("breaker", "cooldown", "in_flight", "limit", "name", "owner", "patience", "plan", "targets")
+
+    def __init__(self, provider: plans.Provider, breaker: plans.Breaker) -> None:
+        self.name = provider.name
+        self.owner: Owner = provider.name, provider.base_url
+        """What is remembered of it by the answers that it made."""
+        self.breaker = Breaker(breaker)
+        self.cooldown = Cooldown()
+        """Marks that hold for every target."""
+        self.in_flight = 0
+        self.patience = PATIENCE_S
+        """Seconds that the next probe gets before a hedge is started beside it."""
+        self.targets: dict[str, TargetState] = {}
+        """By model. One that a reload has dropped stays, for its marks and counters."""
+        self.adopt(provider, breaker)
+
+    def __repr__(self) -> str:
+        return f"<ProviderState {self.name} {self.breaker} {self.in_flight} in flight>"
+
+    def adopt(self, provider: plans.Provider, breaker: plans.Breaker) -> None:
+        """Go on under another configuration of the same provider."""
+        self.plan = provider
+        self.limit = inf if provider.max_in_flight is None else provider.max_in_flight
+        self.breaker.settings = breaker
+
+    def target(self, model: str) -> TargetState:
+        """The state of one of its models, made when first named."""
+        state = self.targets.get(model)
+        if state is None:
+            state = self.targets[model] = TargetState(self, model)
+        return state
+
+    def key_changed(self) -> None:
+        """Forget what was said of the old key."""
+        for cooldown in self._cooldowns():
+            cooldown.key_changed()
+
+    def reset(self) -> None:
+        """Operator: forget every failure and mark; stays offline if it is."""
+        self.breaker.reset()
+        self.patience = PATIENCE_S
+        for cooldown in self._cooldowns():
+            cooldown.clear()
+
+    def impatient(self, first_byte: float) -> None:
+        """A hedge beat the probe: give the next one twice the time, up to `first_byte` seconds."""
+        self.patience = max(self.patience, min(self.patience * 2, first_byte))
+
+    def _cooldowns(self) -> list[Cooldown]:
+        return [self.cooldown, *(target.cooldown for target in self.targets.values())]
+
+
+class TargetState:
+    """What is known of one model at one provider, whoever asks for it."""
+
+    __slots__ = ("cooldown", "counters", "listings", "model", "name", "provider")
+
+    def __init__(self, provider: ProviderState, model: str) -> None:
+        self.provider = provider
+        self.model = model
+        self.name = f"{provider.name}/{model}"
+        """As clients and messages name it."""
+        self.cooldown = Cooldown()
+        self.counters = Counters()
+        self.listings: tuple[frozenset[TargetState], ...] = ()
+        """The targets of each virtual model that lists it, itself among them, in the newest configuration."""
+
+    def __repr__(self) -> str:
+        return f"<TargetState {self.name} {self.cooldown}>"
+
+    def skip(self, now: float) -> Skip | None:
+        """Why it cannot be asked now; None if it can."""
+        provider = self.provider
+        state = provider.breaker.state(now)
+        if state is BreakerState.OFFLINE:
+            return Skip.OFFLINE
+        mark = provider.cooldown.blocked(now) or self.cooldown.blocked(now)
+        if mark is not None:
+            return mark
+        if state is BreakerState.OPEN:
+            return Skip.OPEN
+        if state is BreakerState.PROBING and not provider.breaker.may_probe(now):
+            return Skip.PROBING
+        return Skip.FULL if provider.in_flight >= provider.limit else None
+
+    def outlook(self, now: float) -> tuple[Skip | None, float | None]:
+        """Why it cannot be asked now, and the seconds until that is over: 0 if it can be, None if nobody knows."""
+        skip = self.skip(now)
+        if skip is None:
+            return None, 0.0
+        if skip is Skip.OFFLINE:
+            return skip, None
+        if skip is Skip.PROBING or skip is Skip.FULL:
+            return skip, SOON_S
+        provider = self.provider
+        return skip, max(provider.breaker.opens_until, provider.cooldown.until, self.cooldown.until) - now

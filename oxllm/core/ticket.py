@@ -1,0 +1,53 @@
+"""One attempt at a target, as the books of its provider know it: from its beginning to its one end."""
+
+from __future__ import annotations
+
+from oxllm.core.breaker import BreakerState
+from oxllm.core.cooldown import Skip
+from oxllm.core.route import Candidate
+
+ENDED = -1
+"""The generation of a ticket whose end has been told."""
+
+
+class Ticket:
+    """One attempt in progress. A second try at the same target goes on with it, so that the pair counts once."""
+
+    __slots__ = ("candidate", "failed_in", "generation", "probe", "started")
+
+    def __init__(self, candidate: Candidate, generation: int, probe: bool, started: float) -> None:
+        self.candidate = candidate
+        self.generation = generation
+        """Of the breaker; ENDED once ended."""
+        self.probe = probe
+        """It is a request that a half-open breaker lets through, and has not decided yet."""
+        self.started = started
+        self.failed_in: int | None = None
+        """The generation in which it failed in a way that may be its request's fault."""
+
+    def __repr__(self) -> str:
+        return f"<Ticket {self.candidate.state.name} generation {self.generation}{' probe' if self.probe else ''}>"
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end has been told."""
+        return self.generation == ENDED
+
+    def unusable(self, now: float) -> Skip | None:
+        """Why its target may not be sent the same request once more; None if it may. Much can have been learned of it
+        since the attempt began."""
+        state = self.candidate.state
+        breaker = state.provider.breaker
+        mark = state.provider.cooldown.blocked(now) or state.cooldown.blocked(now)
+        if mark is not None:
+            return mark
+        if self.generation != breaker.generation and breaker.state(now) is not BreakerState.CLOSED:
+            return Skip.OFFLINE if breaker.state(now) is BreakerState.OFFLINE else Skip.OPEN
+        return None
+
+    def try_again(self) -> None:
+        """Count a second try at its target."""
+        assert not self.probe, "a probe has one try"
+        counters = self.candidate.state.counters
+        counters.attempts += 1
+        counters.retries += 1

@@ -1,0 +1,114 @@
+"""Who is next: tiers, weights, what was tried, and a reason for each candidate passed over."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from oxllm.core.breaker import BreakerState
+from oxllm.core.cooldown import Skip
+from oxllm.core.outcome import SUCCESS, Kind
+from tests.support.routers import (
+    AB,
+    BROKEN,
+    choose,
+    of,
+    opened,
+    provider,
+    route,
+    router,
+    run,
+    skips,
+    start,
+    turn,
+    virtual,
+)
+
+
+def test_the_first_tier_is_chosen_while_it_is_usable() -> None:
+    subject = router(virtual("v", *AB))
+    assert [choose(subject) for _ in range(3)] == ["a/m"] * 3
+    assert subject.balancer.choose(route(subject), set(), 0.0)[1] == ()
+
+
+def test_tiers_go_by_number_not_by_place() -> None:
+    assert choose(router(virtual("v", "b/m 7", "a/m 3"))) == "a/m"
+
+
+def test_weights_are_met_smoothly() -> None:
+    subject = router(virtual("v", "a/m 1 5", "b/m 1 1", "c/m 1 1"))
+    order = [turn(subject) for _ in range(7)]
+    assert order == ["a/m", "a/m", "b/m", "a/m", "c/m", "a/m", "a/m"]
+
+
+def test_each_tier_is_balanced_on_its_own() -> None:
+    subject = router(virtual("v", "a/m 1", "b/m 2 2", "c/m 2 1"))
+    subject.offline("a")
+    assert Counter(turn(subject) for _ in range(30)) == {"b/m": 20, "c/m": 10}
+
+
+def test_weights_among_the_usable_hold_when_one_is_out() -> None:
+    subject = router(virtual("v", "a/m 1 3", "b/m 1 2", "c/m 1 1"))
+    subject.offline("a")
+    assert Counter(turn(subject) for _ in range(30)) == {"b/m": 20, "c/m": 10}
+
+
+def test_what_was_tried_is_passed_over_and_when_all_was_nothing_is_left() -> None:
+    subject = router(virtual("v", *AB))
+    first, second = route(subject).candidates
+    assert choose(subject, tried=[first]) == "b/m"
+    assert choose(subject, tried=[first, second]) is None
+    assert subject.balancer.choose(route(subject), {first.state}, 0.0)[1] == [(first, Skip.TRIED)]
+
+
+def test_a_target_listed_twice_is_tried_once() -> None:
+    subject = router(virtual("v", "a/m 1", "a/m 2"))
+    first = route(subject).candidates[0]
+    assert choose(subject, tried=[first]) is None
+
+
+def test_two_targets_on_one_provider_are_both_reachable() -> None:
+    subject = router(virtual("v", "a/m 1", "a/n 2"))
+    first = route(subject).candidates[0]
+    assert choose(subject, tried=[first]) == "a/n"
+    run(subject, "a/m", of(Kind.MISSING))
+    assert choose(subject) == "a/n"
+
+
+def test_a_full_bulkhead_passes_on_and_takes_in_again() -> None:
+    subject = router(virtual("v", *AB), providers=[provider("a", max_in_flight=2), provider("b")])
+    tickets = [start(subject, "a/m") for _ in range(2)]
+    assert skips(subject) == {"a/m": Skip.FULL}
+    subject.results.end(tickets[0], SUCCESS, 1.0)
+    assert choose(subject) == "a/m"
+
+
+def test_nothing_goes_to_an_open_provider() -> None:
+    subject, now = opened()
+    assert skips(subject, now - 0.001) == {"a/m": Skip.OPEN}
+
+
+def test_exactly_one_request_is_the_probe() -> None:
+    subject, now = opened()
+    assert choose(subject, now) == "a/m"
+    assert start(subject, "a/m", now).probe
+    assert skips(subject, now) == {"a/m": Skip.PROBING}
+
+
+def test_there_is_one_probe_a_provider_not_one_a_target() -> None:
+    subject, now = opened(virtual("v", "a/m 1", "a/n 2", "b/m 3"))
+    start(subject, "a/m", now)
+    assert skips(subject, now) == {"a/m": Skip.PROBING, "a/n": Skip.PROBING}
+
+
+def test_each_two_seconds_of_probing_twice_as_many_may_probe() -> None:
+    subject, now = opened(virtual("v", "a/m 1"))
+    probes = []
+    for seconds in (0.0, 1.9, 2.0, 4.1, 6.1):
+        while choose(subject, now + seconds) is not None:
+            probes.append(start(subject, "a/m", now + seconds))
+        assert all(ticket.probe for ticket in probes)
+        assert len(probes) == 2 ** int(seconds / 2)
+    subject.results.end(probes[3], BROKEN, now + 7)
+    assert subject.providers["a"].breaker.state(now + 7) is BreakerState.OPEN
+    for ticket in probes[:3]:
+        assert subject.results.end(ticket, SUCCESS, now + 7) == []
