@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import ceil
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm import plan as plans
@@ -21,6 +21,7 @@ from oxllm.core.breaker import TABLE as BREAKER_TABLE
 from oxllm.core.outcome import Kind
 from oxllm.gateway.operator import status
 from oxllm.table import table
+from tests.property.effort import examples
 from tests.property.worlds import (
     CUTS,
     EARLY,
@@ -42,7 +43,7 @@ from tests.support.in_memory import Setup, Visit, Wish, World
 
 SOON = 0.15
 """Seconds: a tick comes at most one sweep late, and the network in memory takes a millisecond or two."""
-QUICK = settings(max_examples=max(40, settings().max_examples * 2 // 3))
+QUICK = examples(40)
 PATIENT = {"leaves_after": None, "timeout": None}
 STAYS = {"leaves_after": None}
 
@@ -184,7 +185,7 @@ def test_06_attempts_follow_the_policys_order(world: World) -> None:
 
 
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=3), st.integers(1, 3))
-@settings(max_examples=20)
+@examples(20)
 def test_06_weights_share_a_tier_to_the_request(weights: list[int], rounds: int) -> None:
     names = ("alpha", "beta", "gamma")[: len(weights)]
     targets = [plans.Target(name, "big-1", 1, weight) for name, weight in zip(names, weights, strict=True)]
@@ -293,7 +294,7 @@ def test_11_the_deadline_holds_over_all_attempts_until_commit(world: World) -> N
 
 
 @given(st.floats(2.0, 20.0), st.booleans(), st.integers(0, 99))
-@settings(max_examples=20)
+@examples(20)
 def test_11_the_deadline_holds_though_nobody_answers_and_another_runs_beside(
     timeout: float, stream: bool, seed: int
 ) -> None:
@@ -358,7 +359,7 @@ def test_14_only_probes_go_to_a_provider_that_is_open_and_each_two_seconds_twice
 
 
 @given(st.integers(1, 4), st.floats(0.2, 2.0), st.integers(0, 99))
-@settings(max_examples=15)
+@examples(15)
 def test_14_a_dead_provider_is_asked_once_a_cool_off(failures: int, gap: float, seed: int) -> None:
     plan = plan_of(breaker=plans.Breaker(failures=failures))
     with World(Setup(plan, {"alpha": ["503"]}, seed=seed)) as world:
@@ -393,7 +394,7 @@ def test_15_a_breaker_opens_exactly_at_its_threshold(threshold: int, fates: list
 
 
 @given(st.integers(1, 3), st.floats(5.0, 60.0), st.sampled_from(("503", "refuse", "empty")), st.integers(0, 99))
-@settings(max_examples=20)
+@examples(20)
 def test_16_after_healing_one_probe_closes_and_traffic_is_back_on_the_preferred_tier(
     failures: int, outage: float, fault: str, seed: int
 ) -> None:
@@ -573,7 +574,7 @@ def test_21_no_key_is_in_any_output(world: World) -> None:
         assert visit.name.encode() not in world.written.replace(visit.name.encode() + b"\n", b"")
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(cases(most=12))
 def test_one_seed_is_one_run_to_the_byte(case: Case) -> None:
     runs = []

@@ -6,13 +6,14 @@ import random
 from collections import Counter
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.affinity import session_number
 from oxllm.core.outcome import Kind, Outcome
 from oxllm.core.route import Route
 from oxllm.core.routing import Router
+from tests.property.effort import examples
 from tests.support.routers import plan, virtual
 
 SESSIONS = 16_000
@@ -50,7 +51,7 @@ def chosen(subject: Router, session: int, now: float = 0.0, without: str = "") -
     return found.plan.name
 
 
-@settings(max_examples=5)
+@examples(5, nightly=60)  # each asks for 16,000 sessions
 @given(NAMES, WEIGHTS, st.integers(0, 2**32))
 def test_sessions_are_spread_by_weight_within_two_percent(names: list[str], weights: list[int], seed: int) -> None:
     subject = router(names, weights)
@@ -59,7 +60,7 @@ def test_sessions_are_spread_by_weight_within_two_percent(names: list[str], weig
         assert abs(counts[name] / SESSIONS - weight / sum(weights)) < 0.02
 
 
-@settings(max_examples=5)
+@examples(5, nightly=60)  # each asks for 16,000 sessions
 @given(NAMES, WEIGHTS, st.integers(0, 2**32), st.data())
 def test_only_what_was_on_a_target_that_left_moves_and_by_weight(
     names: list[str], weights: list[int], seed: int, data: st.DataObject

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 
 import msgspec
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from oxllm import plan as plans
+from tests.property.effort import examples
 from tests.support.house import House, Response, Script, Step, answer, plan_of
 from tests.support.responses_api import response
 
@@ -74,7 +75,7 @@ OPS = st.lists(st.tuples(st.sampled_from([*KINDS, "create", "continue"]), st.int
 
 
 @given(OPS)
-@settings(max_examples=60)
+@examples(60)
 def test_an_id_reaches_only_who_made_it(ops: list[tuple[str, int]]) -> None:
     with House(plan()) as house:
         keepers = {name: Keeper(name) for name in NAMES}
@@ -111,7 +112,7 @@ def test_an_id_reaches_only_who_made_it(ops: list[tuple[str, int]]) -> None:
 
 
 @given(st.lists(st.sampled_from(["get", "items", "cancel", "delete"]), min_size=1, max_size=6), st.integers(0, 3))
-@settings(max_examples=30)
+@examples(30)
 def test_an_id_that_nobody_remembers_moves_no_breaker_and_no_mark(kinds: list[str], at: int) -> None:
     """`at`: who made it; 3 is nobody. Each is asked for twice, if there are as many questions."""
     with House(plan()) as house:
@@ -140,7 +141,7 @@ FOREIGN = [
 
 
 @given(st.lists(st.tuples(st.sampled_from(FOREIGN), st.sets(st.sampled_from(NAMES))), min_size=1, max_size=8))
-@settings(max_examples=40)
+@examples(40)
 def test_what_another_provider_sealed_moves_no_breaker_and_no_mark(asks: list[tuple[dict[str, str], set[str]]]) -> None:
     """Each request is refused by some of them."""
     with House(plan()) as house:
