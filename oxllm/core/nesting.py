@@ -89,3 +89,55 @@ class Closing:
             return first_at(whole, self._inside, self._level, 0) - ahead
         self._level, self._inside = found[-1], inside
         return None
+
+
+class Passing:
+    """A JSON object that is passed on in pieces, as it comes: whether all of it is there, and nothing behind it.
+
+    It counts brackets and decodes characters, no more: what is wrong between two brackets its reader will find.
+    """
+
+    __slots__ = ("_character", "_closed", "_closing")
+
+    def __init__(self) -> None:
+        self._closing = Closing()
+        self._closed = False
+        """The bracket that closes it has been seen."""
+        self._character = b""
+        """The beginning of a character whose rest is still to come."""
+
+    @property
+    def whole(self) -> bool:
+        """All of it has been passed on."""
+        return self._closed and not self._character
+
+    def feed(self, piece: bytes) -> bytes | None:
+        """What of it may be sent now: all but half a character at its end, at which a reader would fail before it saw
+        what we say behind it. None: it is not JSON, or more than one value."""
+        if self._closed:
+            behind = piece
+        else:
+            at = self._closing.find(piece)
+            self._closed = at is not None
+            behind = b"" if at is None else piece[at + 1 :]
+        if behind.strip():
+            return None
+        piece = self._character + piece
+        cut = len(piece) - half_character(piece)
+        piece, self._character = piece[:cut], piece[cut:]
+        try:
+            if not piece.isascii():
+                piece.decode()
+        except UnicodeDecodeError:
+            return None
+        return piece
+
+
+def half_character(data: bytes) -> int:
+    """How many bytes at the end of `data` begin a character of UTF-8 that is not whole."""
+    for back in range(1, min(4, len(data) + 1)):
+        byte = data[-back]
+        if byte & 0xC0 != 0x80:  # none that goes on with a character
+            length = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return back if back < length else 0
+    return 0

@@ -40,7 +40,7 @@ class _Asked(CFuncPtr):
 
 
 def _library() -> int:
-    return dlopen(None, os.RTLD_NOW)  # type: ignore[arg-type]  its stub does not know that this is the process itself
+    return dlopen(None, os.RTLD_NOW)  # type: ignore[arg-type]  # None: the process itself
 
 
 class Libc:

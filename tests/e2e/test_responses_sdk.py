@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -196,3 +197,27 @@ def test_an_answer_that_nobody_has_is_not_found_by_any_number_of_providers(sim: 
             client.responses.create(model="smart", input=INPUT, previous_response_id="resp_of_nobody")
     assert missing.value.response.headers["x-oxllm-attempts"] == "8"
     assert foreign.value.code == "previous_response_not_found"
+
+
+# Beside answers.
+
+
+def test_tokens_are_counted_before_they_are_paid_for(client: OpenAI) -> None:
+    assert client.responses.input_tokens.count(model="smart", input=INPUT).input_tokens > 0
+
+
+def test_a_conversation_that_was_shortened_is_continued_by_who_can_read_it(client: OpenAI, sim: Sim) -> None:
+    sim.patch("smart-a", ["503 x1"])
+    short = client.responses.compact(model="smart", input=INPUT)
+    more: Any = [*(item.model_dump(exclude_none=True) for item in short.output), {"role": "user", "content": "More"}]
+    answer = client.responses.with_raw_response.create(model="smart", input=more)
+    assert answer.headers["x-oxllm-provider"] == "smart-b"
+
+
+def test_an_answer_that_is_kept_is_streamed_again(client: OpenAI) -> None:
+    first = client.responses.create(model="smart", input=INPUT, background=True)
+    events = list(client.responses.retrieve(first.id, stream=True))
+    said_again = "".join(one.delta for one in events if one.type == "response.output_text.delta")
+    assert (said_again, events[-1].type) == (said("smart-a"), "response.completed")
+    rest = list(client.responses.retrieve(first.id, stream=True, starting_after=3))
+    assert [one.sequence_number for one in rest] == [one.sequence_number for one in events][4:]

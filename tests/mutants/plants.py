@@ -473,6 +473,27 @@ PLANTS = (
         (MESSAGING + "half_a_large_event_becomes_a_ping_before_the_error",),
     ),
     Plant(
+        "a large block is always the next one",
+        MESSAGES,
+        "            return self._open(index)\n",
+        "            return self._open(self._begun.bit_length())\n",
+        (MESSAGING + "a_large_block_has_the_index_that_it_says",),
+    ),
+    Plant(
+        "a large last event is whole though it is no JSON",
+        RESPONSES,
+        "        if not self._passing.whole:\n",
+        "        if not self._passing:\n",
+        (RESPONDING + "a_large_event_that_ends_in_a_bracket_and_is_not_json_is_a_break_and_stays_open",),
+    ),
+    Plant(
+        "something may stand behind an object that is passed on in pieces",
+        "oxllm/core/nesting.py",
+        "        if behind.strip():\n",
+        "        if behind.strip(b' }'):\n",
+        ("tests/property/core/test_nesting.py::test_nothing_may_stand_behind_it",),
+    ),
+    Plant(
         "cached tokens are no input",
         MESSAGES,
         "Usage(self._input + self._created + self._read, ",

@@ -45,7 +45,7 @@ from oxllm.core.body import RequestBody
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.named_events import END, LARGE, Event, NamedDecoder
-from oxllm.core.nesting import Closing
+from oxllm.core.nesting import Passing
 from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import (
@@ -72,7 +72,11 @@ _NAMELESS = frozenset({"type", "id", "caller"})
 _WORK = (Raw(b'"thinking"'), Raw(b'"compaction"'))
 """Types of blocks that take the model minutes while nothing of them is shown."""
 _LARGE_KINDS = (b"content_block_delta", b"content_block_start")
-_KIND = re.compile(rb'\s*\{\s*"type"\s*:\s*"(content_block_(?:delta|start))"')
+_KIND = re.compile(rb'\s*\{\s*(?:"index"\s*:\s*\d{1,4}\s*,\s*)?"type"\s*:\s*"(content_block_(?:delta|start))"')
+_INDEX_FIRST = re.compile(rb'\s*\{\s*(?:"type"\s*:\s*"[a-z_]{1,64}"\s*,\s*)?"index"\s*:\s*(\d{1,4})\b')
+_INDEX_LAST = re.compile(rb'"index"\s*:\s*(\d{1,4})\s*\}\s*\Z')
+_TAIL = 64
+"""Bytes at the end of a large event in which its index may stand."""
 _NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
@@ -184,15 +188,15 @@ class StreamReader(Reader):
 
     __slots__ = (
         "_begun",
-        "_character",
-        "_closed",
         "_decoder",
         "_done",
         "_error",
         "_large",
+        "_opens",
         "_reason",
         "_started",
         "_stopped",
+        "_tail",
         "_tally",
         "_wall",
     )
@@ -208,12 +212,12 @@ class StreamReader(Reader):
         """Bit i: block i has begun."""
         self._done = 0
         """Bit i: block i has stopped."""
-        self._large: Closing | None = None
-        """Looks for the end of a large event's JSON, while the client has a part of it."""
-        self._closed = False
-        """It has found it."""
-        self._character = b""
-        """The beginning of a character in it that is not whole."""
+        self._large: Passing | None = None
+        """A large event of which the client has a part."""
+        self._opens: bool | None = None
+        """Whether it begins a block, as long as it has not said which block it is of."""
+        self._tail = b""
+        """Its last bytes, where it may still say so."""
         self._error: bytes | None = None
         """A failure before content, in the provider's own words."""
 
@@ -406,42 +410,45 @@ class StreamReader(Reader):
         kind = match[1] if match is not None else name
         if kind not in _LARGE_KINDS or name == b"error":
             return b""
-        if kind == b"content_block_start" and not self._open(self._begun.bit_length()):
+        self._opens, self._tail = kind == b"content_block_start", b""
+        first = _INDEX_FIRST.match(head)
+        if first is not None and not self._place(int(first[1])):
             return b""
         self.content += 1
-        self._large, self._closed = Closing(), False
-        ready = self._decoder.take(kind)
-        self._follow(ready[len(b"event: \ndata: ") + len(kind) :])
-        return self._whole_characters(ready)
+        self._large = Passing()
+        line = b"event: %b\ndata: " % kind
+        return line + self._pass_large(self._decoder.take(kind).removeprefix(line))
 
     def _read_piece(self, piece: bytes) -> bytes:
         """A part of the event that the client has the beginning of, or its end."""
         if piece != END:
-            return self._whole_characters(piece) if self._follow(piece) else b""
-        if not self._closed or self._character:
+            return self._pass_large(piece)
+        assert self._large is not None
+        if not self._large.whole:
             return self._break("data that is not JSON")
+        if self._opens is not None:
+            last = _INDEX_LAST.search(self._tail)
+            if not self._place(int(last[1]) if last is not None else None):
+                return b""
         self._large = None
         return END
 
-    def _whole_characters(self, piece: bytes) -> bytes:
-        """A piece without the beginning of a character whose rest is still to come: should it never, an SDK would fail
-        at that half instead of raising what we say behind it."""
-        piece = self._character + piece
-        cut = len(piece) - _half_character(piece)
-        piece, self._character = piece[:cut], piece[cut:]
-        try:
-            if not piece.isascii():
-                piece.decode()
-        except UnicodeDecodeError:
-            return self._break("data that is not JSON")
-        return piece
-
-    def _follow(self, piece: bytes) -> bool:
-        """Look for the end of the JSON in a piece of it; False if there is more behind it than white space."""
+    def _pass_large(self, piece: bytes) -> bytes:
         assert self._large is not None
-        at = -1 if self._closed else self._large.find(piece)
-        self._closed = at is not None
-        return at is None or not piece[at + 1 :].strip() or self._stop("data that is not JSON")
+        passed = self._large.feed(piece)
+        if passed is None:
+            return self._break("data that is not JSON")
+        self._tail = (self._tail + piece)[-_TAIL:]
+        return passed
+
+    def _place(self, index: int | None) -> bool:
+        """A large event says which block it is of; False if there can be no such one."""
+        opens, self._opens = self._opens, None
+        if opens:
+            return self._open(index)
+        if index is None or not self._begun >> index & 1:
+            return self._stop("a delta of no block")
+        return True
 
     def _fail(self, payload: bytes) -> bytes:
         """The provider says that it has failed. Behind content, its own words are the client's."""
@@ -497,16 +504,6 @@ def _bears_content(delta: _Delta) -> bool:
             delta.encrypted_content,
         )
     )
-
-
-def _half_character(data: bytes) -> int:
-    """How many bytes at the end of `data` begin a character of UTF-8 that is not whole."""
-    for back in range(1, min(4, len(data) + 1)):
-        byte = data[-back]
-        if byte & 0xC0 != 0x80:  # none that goes on with a character
-            length = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return back if back < length else 0
-    return 0
 
 
 def _render(kind: str, name: bytes, payload: bytes) -> bytes:

@@ -41,6 +41,7 @@ from oxllm.core.body import RequestBody
 from oxllm.core.errors import OWNER_UNAVAILABLE, ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.named_events import END, LARGE, NamedDecoder
+from oxllm.core.nesting import Passing
 from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import (
@@ -200,6 +201,15 @@ class _Kept(msgspec.Struct, gc=False):
     error: Raw = NOTHING
 
 
+class _Beside(msgspec.Struct, gc=False):
+    """A count of tokens, or a conversation made shorter."""
+
+    input_tokens: Raw = NOTHING
+    output: Raw = NOTHING
+    usage: Raw = NOTHING
+    error: Raw = NOTHING
+
+
 class _Identity(NamedTuple):
     """What our own `response.failed` repeats of the answer that broke off."""
 
@@ -214,6 +224,7 @@ _decode_parts = msgspec.json.Decoder(list[_Part]).decode
 _decode_usage = msgspec.json.Decoder(_Usage).decode
 _decode_incomplete = msgspec.json.Decoder(_Incomplete).decode
 _decode_kept = msgspec.json.Decoder(_Kept).decode
+_decode_beside = msgspec.json.Decoder(_Beside).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_time = msgspec.json.Decoder(float).decode
 _decode_string = msgspec.json.Decoder(str).decode
@@ -318,7 +329,7 @@ class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
     __slots__ = (
-        *("_decoder", "_error", "_identity", "_kind", "_large", "_last", "_number", "_stored", "_tail", "_wall"),
+        *("_decoder", "_error", "_identity", "_kind", "_large", "_number", "_passing", "_stored", "_tail", "_wall"),
     )
 
     def __init__(self, wall: float, stored: bool = True) -> None:
@@ -338,8 +349,8 @@ class StreamReader(Reader):
         """Of that event, its type."""
         self._tail = b""
         """Of that event, its usage as far as it has come."""
-        self._last = b""
-        """Of that event, the last byte that is no white space."""
+        self._passing: Passing | None = None
+        """That event, while the client has a part of it."""
 
     @property
     def pending(self) -> int:
@@ -376,7 +387,7 @@ class StreamReader(Reader):
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
         """The answer has failed. An event that was being passed on is spoilt first, since it is not whole."""
-        spoilt = b"!" + END if self._decoder.open else b""
+        spoilt = b"!" + END if self._passing is not None else b""
         identity = self._identity or _Identity(f"resp_{request_id}")
         return spoilt + failed_event(identity, self._next(), "server_error", error)
 
@@ -384,7 +395,7 @@ class StreamReader(Reader):
         return int(self._number) + 1 if self._number else 0
 
     def _missing(self) -> str:
-        if self.pending or self._decoder.open:
+        if self.pending or self._passing is not None:
             return "the stream was cut inside an event"
         if self.content:
             return "the stream ended without a response.completed"
@@ -504,32 +515,34 @@ class StreamReader(Reader):
             return b""
         number = _SEQUENCE.search(start)
         self._number = number[1] if number is not None else b"%d" % self._next()
-        self._large, self._kind, self._tail, self._last = says, kind, b"", b""
+        self._large, self._kind, self._tail, self._passing = says, kind, b"", Passing()
         self.content += says is DELTA or says is CONTENT or says is ADDED
-        ready = self._decoder.take(name or kind)
-        self._look(ready)
-        return ready
+        line = b"event: %b\ndata: " % (name or kind)
+        return line + self._pass_large(self._decoder.take(name or kind).removeprefix(line))
 
     def _read_large(self, piece: bytes) -> bytes:
         if piece != END:
-            self._look(piece)
-            return piece
-        if self._last != b"}":
-            self._stop("data that is not JSON")
-        elif self._large is WHOLE:
+            return self._pass_large(piece)
+        assert self._passing is not None
+        if not self._passing.whole:
+            return self._stop("data that is not JSON")
+        if self._large is WHOLE:
             found = _USAGE.search(self._tail)
             self.reasons = (self._kind.rpartition(b".")[2].decode(),)
             self._end(None if found is None else read_usage(found[1]))
-        self._large, self._tail = None, b""
+        self._large, self._tail, self._passing = None, b"", None
         return END
 
-    def _look(self, piece: bytes) -> None:
-        """Remember what is to be known of the event at its end."""
-        self._last = piece.rstrip()[-1:] or self._last
-        if self._large is WHOLE:
+    def _pass_large(self, piece: bytes) -> bytes:
+        assert self._passing is not None
+        passed = self._passing.feed(piece)
+        if passed is None:
+            return self._stop("data that is not JSON")
+        if self._large is WHOLE:  # its usage is to be known at its end
             seen = self._tail + piece
             at = seen.rfind(_USAGE_KEY)
             self._tail = seen[at : at + USAGE_MAX] if at >= 0 else seen[-len(_USAGE_KEY) :]
+        return passed
 
     def _stop(self, reason: str) -> bytes:
         """Pass nothing on any more. Behind a complete answer that is its end, else a break."""
@@ -590,6 +603,23 @@ class KeptReader(PlainReader):
         return Outcome(Kind.BAD_ANSWER, "neither an answer nor a list")
 
 
+class BesideReader(PlainReader):
+    """Reads what is told beside answers: how many tokens an input has, or the shorter conversation in its place."""
+
+    __slots__ = ()
+    START = re.compile(rb'"(?:output|input_tokens)"\s*:')
+
+    def check(self, body: bytes) -> Outcome | None:
+        """A number of tokens, or the items of a conversation."""
+        told = _decode_beside(body)
+        if told.error not in EMPTY:
+            return in_band(body, self._wall)
+        if told.input_tokens in EMPTY and told.output in EMPTY:
+            return Outcome(Kind.BAD_ANSWER, "neither a number of tokens nor a conversation")
+        self.usage = read_usage(told.usage)
+        return None
+
+
 class ResponsesAsked(Asked, frozen=True):
     """What is read of a request."""
 
@@ -599,6 +629,11 @@ class ResponsesAsked(Asked, frozen=True):
     """Its provider keeps it."""
     about: bool = False
     """It is about an answer that was given before."""
+    beside: bool = False
+    """No answer is asked for, but what one would cost, or a shorter conversation."""
+
+
+BESIDE = Endpoint("POST", "/responses/compact"), Endpoint("POST", "/responses/input_tokens")
 
 
 class Responses(Protocol):
@@ -612,6 +647,7 @@ class Responses(Protocol):
         Endpoint("DELETE", f"/responses/{ANSWER_ID}"),
         Endpoint("POST", f"/responses/{ANSWER_ID}/cancel"),
         Endpoint("GET", f"/responses/{ANSWER_ID}/input_items"),
+        *BESIDE,
     )
     break_is_clean = True
     passes_query = True
@@ -619,6 +655,8 @@ class Responses(Protocol):
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
         """A stream or not, in the background or not, kept or not, and what it continues. What is odd there is the
         provider's to judge."""
+        if endpoint in BESIDE:
+            return ResponsesAsked(previous=_text(body.member("previous_response_id")), stored=False, beside=True)
         return ResponsesAsked(
             body.flag("stream"),
             previous=_text(body.member("previous_response_id")),
@@ -631,10 +669,14 @@ class Responses(Protocol):
         return ResponsesAsked(b"stream=true" in query.split(b"&"), about=True)
 
     def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
-        """Who does not have an answer, or keeps none at all, says nothing of a model."""
+        """Who does not have an answer, or keeps none at all, says nothing of a model; nor does who counts no tokens."""
         if status in (404, 405) and isinstance(asked, ResponsesAsked) and asked.about:
             return Outcome(Kind.FOREIGN_STATE, f"HTTP {status}: not its answer", status)
-        return super().classify(asked, status, headers, body, wall)
+        found = super().classify(asked, status, headers, body, wall)
+        beside = isinstance(asked, ResponsesAsked) and asked.beside
+        if beside and status in (404, 405) and found.kind is not Kind.FOREIGN_STATE:
+            return Outcome(Kind.UNSUPPORTED, f"it has no such path: HTTP {status}", status)
+        return found
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
         """Reads the events of a response."""
@@ -644,6 +686,8 @@ class Responses(Protocol):
         """Reads one response, or what is said of one that is kept."""
         if not isinstance(asked, ResponsesAsked):
             return ResponseReader(False, wall)
+        if asked.beside:
+            return BesideReader(wall)
         return KeptReader(wall) if asked.about else ResponseReader(asked.background, wall, asked.stored)
 
     def refusal(self, error: ApiError) -> ApiError:

@@ -334,3 +334,79 @@ def test_a_gateway_whose_providers_do_not_speak_it_has_no_such_paths() -> None:
     with House(plan_of("alpha")) as house:
         assert house.get(f"/v1/responses/{ID}").status == 404
         assert create(house).status == 404
+
+
+# Beside answers.
+
+BESIDE = {
+    "input_tokens": b'{"object":"response.input_tokens","input_tokens":11}',
+    "compact": b'{"id":"resp_9","object":"response.compaction","output":[{"type":"compaction"}],\
+"usage":{"input_tokens":7}}',
+}
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/", "/responses/"])
+@pytest.mark.parametrize("what", list(BESIDE))
+def test_tokens_are_counted_and_conversations_shortened_by_the_first_who_can(what: str, path: str) -> None:
+    body = json.dumps({"model": "smart", "input": "Hi"}).encode()
+    with House(plan()) as house:
+        house.providers["alpha"].replies = [answer(b"{}", 503)]
+        house.providers["beta"].replies = [answer(BESIDE[what])]
+        got = house.ask("POST", f"{path}{what}", body=body)
+        assert (got.status, got.body, got.headers["x-oxllm-provider"]) == (200, BESIDE[what], "beta")
+        assert asked(house)["beta"] == [f"POST /v1/responses/{what}"]
+        assert len(house.runtime.owners) == 0
+        tokens = (
+            house.runtime.generation.router.snapshot(house.loop.time()).providers[1].targets[0].totals.prompt_tokens
+        )
+        assert tokens == (7 if what == "compact" else 0)
+
+
+@pytest.mark.parametrize("what", list(BESIDE))
+@pytest.mark.parametrize("status", [404, 405])
+def test_who_cannot_do_that_is_not_blamed_and_the_last_says_so(what: str, status: int) -> None:
+    body = json.dumps({"model": "smart", "input": "Hi"}).encode()
+    with House(plan()) as house:
+        for script in house.providers.values():
+            script.replies = [answer(b'{"error":{"message":"no such path"}}', status)]
+        for _ in range(3):
+            got = house.ask("POST", f"/v1/responses/{what}", body=body)
+            assert (got.status, got.json()["error"]["message"]) == (status, "no such path")
+        assert [len(script.asked) for script in house.providers.values()] == [3, 3, 3]
+        assert untouched(house)
+
+
+@pytest.mark.parametrize("what", list(BESIDE))
+@pytest.mark.parametrize("body", [b"{}", b"<html>", b'{"input_tokens":', b'{"error":{"code":"server_error"}}'])
+def test_what_is_neither_a_number_nor_a_conversation_is_no_answer(what: str, body: bytes) -> None:
+    with House(plan()) as house:
+        house.providers["alpha"].replies = [answer(body)]
+        house.providers["beta"].replies = [answer(BESIDE[what])]
+        got = house.ask("POST", f"/v1/responses/{what}", body=b'{"model":"smart","input":"Hi"}')
+        assert (got.status, got.headers["x-oxllm-provider"]) == (200, "beta")
+        assert house.runtime.generation.router.providers["alpha"].breaker.failures == 1
+
+
+@pytest.mark.parametrize("what", list(BESIDE))
+def test_what_continues_an_answer_is_counted_and_shortened_by_who_made_it(what: str) -> None:
+    with House(plan()) as house:
+        told_by(house, "gamma")
+        house.providers["gamma"].replies = [answer(BESIDE[what])]
+        body = json.dumps({"model": "smart", "previous_response_id": ID}).encode()
+        assert house.ask("POST", f"/v1/responses/{what}", body=body).status == 200
+        assert asked(house) == {"gamma": [f"POST /v1/responses/{what}"]}
+        foreign = b'{"error":{"code":"previous_response_not_found","message":"Previous response not found"}}'
+        for script in house.providers.values():
+            script.replies = [answer(foreign, 404)]
+        body = body.replace(ID.encode(), b"resp_of_nobody")
+        got = house.ask("POST", f"/v1/responses/{what}", body=body)
+        assert (got.status, got.json()["error"]["code"]) == (404, "previous_response_not_found")
+        assert "foreign state" in house.get(f"/explain/{got.headers['x-request-id']}").text
+        assert untouched(house)
+
+
+@pytest.mark.parametrize("what", list(BESIDE))
+def test_they_are_asked_for_with_post_alone(what: str) -> None:
+    with House(plan()) as house:
+        got = house.get(f"/v1/responses/{what}")
+        assert (got.status, got.headers["allow"]) == (405, "POST")

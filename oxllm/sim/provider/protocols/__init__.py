@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 
 from oxllm.sim.provider.exchange import Operation
-from oxllm.sim.provider.protocols import chat, completions, embeddings, messages, models, other, responses
+from oxllm.sim.provider.protocols import chat, completions, embeddings, kept, messages, models, other, responses
 
 _ENDPOINTS: tuple[tuple[str, str, Operation], ...] = (
     ("POST", "/chat/completions", chat.CHAT),
     ("POST", "/completions", completions.COMPLETIONS),
     ("POST", "/embeddings", embeddings.EMBEDDINGS),
     ("POST", "/responses", responses.RESPONSES),
-    ("GET", "/responses/{id}", responses.RETRIEVE),
-    ("DELETE", "/responses/{id}", responses.DELETE),
-    ("POST", "/responses/{id}/cancel", responses.CANCEL),
-    ("GET", "/responses/{id}/input_items", responses.INPUT_ITEMS),
+    ("POST", "/responses/compact", responses.COMPACT),
+    ("POST", "/responses/input_tokens", responses.INPUT_TOKENS),
+    ("GET", "/responses/{id}", kept.RETRIEVE),
+    ("DELETE", "/responses/{id}", kept.DELETE),
+    ("POST", "/responses/{id}/cancel", kept.CANCEL),
+    ("GET", "/responses/{id}/input_items", kept.INPUT_ITEMS),
     ("POST", "/messages", messages.MESSAGES),
     ("POST", "/messages/count_tokens", messages.COUNT_TOKENS),
     ("POST", "/rerank", other.RERANK),

@@ -1,4 +1,4 @@
-"""Responses: `POST /v1/responses`, and what is asked of an answer by its id.
+"""Responses: `POST /v1/responses`, and what is asked beside answers. What is asked of one by its id: `kept`.
 
 Facts: platform.openai.com/docs/api-reference/responses and .../responses-streaming. An answer is made of items: a
 reasoning item first, when reasoning is asked for, then a message or a function call. Each event carries its type twice
@@ -34,6 +34,8 @@ SEALED = "reasoning.encrypted_content"
 
 THOUGHT_TOKENS = 32
 """Of a reasoning item."""
+COMPACTED_TOKENS = 64
+"""Of a conversation that was made shorter."""
 
 
 class Responses(Operation):
@@ -73,7 +75,7 @@ class Responses(Operation):
         answer = _Answer(x)
         said = {"code": x.dialect.failure_code(error), "message": x.dialect.message(error)}
         failed = {**answer.begun, "status": "failed", "error": said}
-        return _event("response.failed", number, {"response": failed})
+        return event("response.failed", number, {"response": failed})
 
     def nothing(self, x: Exchange) -> bytes:
         return b": \n\n"
@@ -161,7 +163,7 @@ class _Answer:
 
     def part(self, at: float, kind: str, data: Json, role: str, tokens: int = 0) -> Part:
         number, self.number = self.number, self.number + 1
-        return Part(at, _event(kind, number, data), role, tokens, number)
+        return Part(at, event(kind, number, data), role, tokens, number)
 
     def _item(self, output: int) -> _Said:
         """What bears the answer: a message, or a function call."""
@@ -180,14 +182,7 @@ class _Answer:
 
     def _usage(self) -> Json:
         thought = THOUGHT_TOKENS if self._reasoning() else 0
-        asked, said = self.x.ask.prompt_tokens, self.x.tokens + thought
-        return {
-            "input_tokens": asked,
-            "input_tokens_details": {"cached_tokens": self.x.cached},
-            "output_tokens": said,
-            "output_tokens_details": {"reasoning_tokens": thought},
-            "total_tokens": asked + said,
-        }
+        return _usage(self.x, self.x.ask.prompt_tokens, self.x.tokens + thought, thought)
 
 
 class _Said:
@@ -272,55 +267,35 @@ class _CallSaid(_Said):
         return self.x.identity("fc_", 48)
 
 
-class OfOne(Operation):
-    """What is asked of an answer by its id. Subclasses have one method, `tell`."""
+class Compact(Operation):
+    """`POST /responses/compact`: a conversation in fewer words, which only this provider can read."""
 
     protocol = "responses"
 
     def read(self, request: SimRequest, names: Mapping[str, str]) -> Ask:
-        return Ask(identity=names["id"])
+        return _asked_beside(request)
 
     def check(self, x: Exchange) -> None:
-        if x.provider.memory.find(x.ask.identity) is None:
-            raise BadAsk(f"Response with id '{x.ask.identity}' not found.", None, 404)
+        _check_state(x)
 
     def reply(self, x: Exchange) -> Reply:
-        answer = x.provider.memory.find(x.ask.identity)
-        assert answer is not None, "check() has found it"
-        return x.plain(encode(self.tell(x, answer)), x.now)
-
-    def tell(self, x: Exchange, answer: Remembered) -> Json:
-        raise NotImplementedError
+        sealed = seals.seal(x.upstream.name, x.ask.inputs[0])
+        item = {"id": x.identity("cmp_", 48), "type": "compaction", "encrypted_content": sealed}
+        told = {"id": x.identity("resp_", 48), "object": "response.compaction", "created_at": CREATED, "output": [item]}
+        return x.plain(encode({**told, "usage": _usage(x, x.ask.prompt_tokens, COMPACTED_TOKENS)}), x.now)
 
 
-class Retrieve(OfOne):
-    def tell(self, x: Exchange, answer: Remembered) -> Json:
-        return answer.told(x.now)
+class InputTokens(Compact):
+    """`POST /responses/input_tokens`."""
+
+    def reply(self, x: Exchange) -> Reply:
+        return x.plain(encode({"object": "response.input_tokens", "input_tokens": x.ask.prompt_tokens}), x.now)
 
 
-class Delete(OfOne):
-    def tell(self, x: Exchange, answer: Remembered) -> Json:
-        x.provider.memory.forget(x.ask.identity)
-        return {"id": x.ask.identity, "object": "response", "deleted": True}
-
-
-class Cancel(OfOne):
-    def check(self, x: Exchange) -> None:
-        super().check(x)
-        answer = x.provider.memory.find(x.ask.identity)
-        if answer is not None and not answer.response["background"]:
-            raise BadAsk("Cannot cancel a synchronous response.", "response_id")
-
-    def tell(self, x: Exchange, answer: Remembered) -> Json:
-        answer.cancelled = answer.cancelled or x.now < answer.ready
-        return answer.told(x.now)
-
-
-class InputItems(OfOne):
-    def tell(self, x: Exchange, answer: Remembered) -> Json:
-        items = answer.items[::-1]  # the newest first, as `order` is by default
-        ends = {"first_id": items[0]["id"], "last_id": items[-1]["id"]}
-        return {"object": "list", "data": items, **ends, "has_more": False}
+def _asked_beside(request: SimRequest) -> Ask:
+    data = {"input": [], **body(request)}
+    given = data["input"]
+    return Ask(model=data["model"], prompt_tokens=token_count(given), inputs=(fingerprint(given),), data=data)
 
 
 def _check_state(x: Exchange) -> None:
@@ -336,7 +311,7 @@ def _check_state(x: Exchange) -> None:
 
 def _check_item(x: Exchange, item: Json) -> None:
     sealed, identity = item.get("encrypted_content"), item.get("id")
-    if item.get("type") == "reasoning" and sealed is not None:
+    if item.get("type") in ("reasoning", "compaction") and sealed is not None:
         if not seals.is_own(x.upstream.name, sealed):
             raise unsealed(str(sealed))
     elif item.get("type") in ("reasoning", "item_reference") and not x.provider.memory.has_item(str(identity)):
@@ -383,13 +358,24 @@ def _schema(data: Json, tool: str | None) -> Json | None:
     return format.get("schema") or ANY_OBJECT
 
 
+def _usage(x: Exchange, asked: int, said: int, thought: int = 0) -> Json:
+    return {
+        "input_tokens": asked,
+        "input_tokens_details": {"cached_tokens": x.cached},
+        "output_tokens": said,
+        "output_tokens_details": {"reasoning_tokens": thought},
+        "total_tokens": asked + said,
+    }
+
+
 def _text(said: str) -> Json:
     return {"type": "output_text", "annotations": [], "logprobs": [], "text": said}
 
 
-def _event(kind: str, number: int, data: Json) -> bytes:
+def event(kind: str, number: int, data: Json) -> bytes:
+    """One event of a stream."""
     told = encode({"type": kind, "sequence_number": number, **data})
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), told)
 
 
-RESPONSES, RETRIEVE, DELETE, CANCEL, INPUT_ITEMS = Responses(), Retrieve(), Delete(), Cancel(), InputItems()
+RESPONSES, COMPACT, INPUT_TOKENS = Responses(), Compact(), InputTokens()

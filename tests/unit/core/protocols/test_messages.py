@@ -354,6 +354,40 @@ def test_a_large_event_behind_content_is_passed_on_as_it_comes(
     assert reader.complete
 
 
+def large_block(index: int, *, first: str) -> bytes:
+    """The start of a block of 128 KB, that says which it is before or behind its type, or at its end."""
+    members = {
+        "type": "content_block_start",
+        "index": index,
+        "content_block": {"type": "x", "content": "x" * 2 * LARGE},
+    }
+    order = {"type": ("type", "index", "content_block"), "index": ("index", "type", "content_block")}
+    return named({name: members[name] for name in order.get(first, ("type", "content_block", "index"))})
+
+
+@pytest.mark.parametrize("first", ["type", "index", "content"])
+def test_a_large_block_has_the_index_that_it_says(first: str) -> None:
+    """Blocks may begin in any order: that it is the next one is only likely."""
+    reader, _ = read(*BEGUN, text("Hi"))
+    sent = large_block(3, first=first)
+    assert b"".join(reader.feed(sent[at : at + 1000]) for at in range(0, len(sent), 1000)) == sent
+    reader.feed(named(stop(), stop(3), reason()))
+    assert (reader.failure, reader.complete) == (None, True)
+
+
+@pytest.mark.parametrize("first", ["type", "index", "content"])
+@pytest.mark.parametrize("event", ["block", "delta"])
+def test_a_large_event_of_a_block_that_cannot_be_is_a_break(first: str, event: str) -> None:
+    reader, _ = read(*BEGUN, text("Hi"))
+    sent = large_block(0, first=first)
+    if event == "delta":
+        sent = large_block(7, first=first).replace(b"content_block_start", b"content_block_delta")
+    for at in range(0, len(sent), 1000):
+        reader.feed(sent[at : at + 1000])
+    assert why(reader) == ("a delta of no block" if event == "delta" else "a block with an impossible index")
+    assert reader.interruption(api_error(502, "it broke"), "req-1").rpartition(b"event: error\n")[1]
+
+
 def test_a_large_event_before_content_waits_for_its_end() -> None:
     reader, _ = read(*BEGUN)
     sent = named(BIG)

@@ -9,7 +9,7 @@ import pytest
 
 from oxllm.core.body import BadBody, RequestBody
 from oxllm.core.errors import api_error
-from oxllm.core.outcome import Kind
+from oxllm.core.outcome import Kind, Outcome
 from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.responses import PROTOCOL, ResponseReader, ResponsesAsked, StreamReader
 from oxllm.core.sse import EVENT_MAX
@@ -359,6 +359,31 @@ def test_a_large_event_that_does_not_end_as_json_is_a_break() -> None:
     in_pieces(reader, stream + b"\n\n")
     assert reader.complete is False
     assert reader.failure is not None
+
+
+@pytest.mark.parametrize("end", [b"}", b'"}', b'"}}', b'"}}}}', b'"}}} {}', b'"}}}x', b'"}}}\xc3', b'"}}\xff}'])
+def test_a_large_event_that_ends_in_a_bracket_and_is_not_json_is_a_break_and_stays_open(end: bytes) -> None:
+    """One `}` would look like the end of it: all that were opened have to be closed."""
+    begun = b'event: response.completed\ndata: {"type":"response.completed","response":{"id":"r","x":{"y":"'
+    reader = StreamReader(0.0)
+    out, _ = in_pieces(reader, sse(TEXT) + begun + b"y" * 100_000 + end + b"\n\n" + sse(TEXT))
+    assert (reader.complete, reader.failure) == (False, Outcome(Kind.BAD_ANSWER, "data that is not JSON"))
+    _, spoilt, failed = (out + reader.interruption(ERROR, "oxllm-1")).split(b"\n\n")[:-1]
+    with pytest.raises(ValueError, match=r"delimiter|Unterminated|Extra data|decode"):
+        json.loads(spoilt.partition(b"data: ")[2])
+    assert parse(failed + b"\n\n")[0]["type"] == "response.failed"
+
+
+def test_no_half_of_a_character_of_a_large_event_is_passed_on() -> None:
+    """An SDK would fail at that half instead of raising what we say behind it."""
+    whole = event("response.completed", 9, response=response(output=[{"x": "aä€😀" * 20_000}]))
+    sent = b"event: response.completed\ndata: " + json.dumps(whole, ensure_ascii=False).encode() + b"\n\n"
+    for size in (1000, 1001, 65_537, 100_003):
+        reader = StreamReader(0.0)
+        reader.feed(sse(TEXT))
+        parts = [reader.feed(sent[at : at + size]) for at in range(0, len(sent), size)]
+        assert [part for part in parts if part.decode() is None] == []
+        assert (b"".join(parts), reader.complete) == (sent, True)
 
 
 def test_of_a_large_event_the_last_usage_counts() -> None:

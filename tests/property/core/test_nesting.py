@@ -1,0 +1,50 @@
+"""Objects that are passed on in pieces: however they are cut, the same is known of them."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxllm.core.nesting import Passing
+from tests.property.core.cuts import cut
+
+VALUES = st.recursive(
+    st.none() | st.integers() | st.text('{}[]"\\\\aä😀\n', max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('"}ä', max_size=2), inner, max_size=3),
+    max_leaves=9,
+)
+OBJECTS = st.dictionaries(st.text("a", max_size=2), VALUES, max_size=3)
+
+
+def passed(data: st.DataObject, text: bytes) -> tuple[bytes, Passing] | None:
+    """What is passed on of a text that comes in pieces; None if it is seen to be none."""
+    passing, out = Passing(), b""
+    for piece in cut(text, data):
+        found = passing.feed(piece)
+        if found is None:
+            return None
+        found.decode()
+        out += found
+    return out, passing
+
+
+@given(st.data(), OBJECTS, st.booleans(), st.text(" \n", max_size=3))
+def test_an_object_is_passed_on_and_whole(data: st.DataObject, value: object, ascii: bool, behind: str) -> None:
+    text = (json.dumps(value, ensure_ascii=ascii) + behind).encode()
+    found = passed(data, text)
+    assert found is not None
+    assert (found[0], found[1].whole) == (text, True)
+
+
+@given(st.data(), OBJECTS, st.booleans(), st.integers(1, 50))
+def test_one_that_is_cut_is_not_whole(data: st.DataObject, value: object, ascii: bool, missing: int) -> None:
+    found = passed(data, json.dumps(value, ensure_ascii=ascii).encode()[:-missing])
+    assert found is not None
+    assert not found[1].whole
+
+
+@given(st.data(), OBJECTS, st.sampled_from([b"}", b"{}", b"x", b" ]", b"\xff"]))
+def test_nothing_may_stand_behind_it(data: st.DataObject, value: object, behind: bytes) -> None:
+    assert passed(data, json.dumps(value).encode() + behind) is None
