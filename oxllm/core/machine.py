@@ -36,9 +36,10 @@ Table = Mapping[tuple[S, E], S]
 
 def move(table: Table[S, E], state: S, event: E) -> S:
     """The state that `event` leads to from `state`."""
-    after = table.get((state, event))
-    assert after is not None, f"{event} while {state}"
-    return after
+    try:
+        return table[state, event]
+    except KeyError:
+        raise AssertionError(f"{event} while {state}") from None
 
 
 def moves(table: Table[S, E]) -> frozenset[tuple[S, S]]:

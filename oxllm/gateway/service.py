@@ -18,6 +18,7 @@ from oxllm.core.routing import Router
 from oxllm.gateway import cors
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.shared import overloaded
 from oxllm.gateway.models import Catalogue
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.operator.access import Access
@@ -33,7 +34,6 @@ Handler = Callable[["Service", Request], None]
 DEADLINE_SHARE = 0.95
 """Of the client's own time limit: the rest is for our answer to reach it before it hangs up."""
 TIMEOUT_HEADERS = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout"))
-OVERLOADED_RETRY_S = 1
 NEEDED = frozenset(
     (b"authorization", b"x-api-key", b"host", b"origin", b"traceparent", *TIMEOUT_HEADERS, *SESSION_HEADERS)
 )
@@ -66,12 +66,12 @@ def client_timeout(request: Request) -> float | None:
 class Service:
     """What the client side asks of a gateway. One class, since it is all of `client.shared.Service`."""
 
-    __slots__ = ("_access", "_admin", "_catalogue", "_journal", "_plan", "_runtime", "_taken")
+    __slots__ = ("_access", "_admin", "_catalogue", "_in_flight", "_journal", "_plan", "_runtime")
 
     def __init__(self, runtime: Runtime, journal: Journal, admin: Admin, created: int) -> None:
         """`created`: start of the process, seconds since the epoch; /v1/models shows it."""
         self._runtime = runtime
-        self._taken = 0
+        self._in_flight = 0
         """Requests whose head was accepted and whose end has not come."""
         self._journal = journal
         self._admin = admin
@@ -98,8 +98,8 @@ class Service:
         if self._endpoint(request) is not None:
             error = self.access.client(request) or self._too_much()
             if error is None:
-                request.taken = True
-                self._taken += 1
+                request.in_flight = True
+                self._in_flight += 1
         elif request.path == ROOT:
             error = _wrong_method(request, READ)
         elif self._admin.knows(request.path):
@@ -129,9 +129,9 @@ class Service:
         return name in NEEDED or name.startswith(NEEDED_PREFIXES)
 
     def ended(self, request: Request) -> None:
-        """One that was taken on is no more."""
-        if request.taken:
-            self._taken -= 1
+        """One that was accepted is no more."""
+        if request.in_flight:
+            self._in_flight -= 1
 
     def crashed(self, request: Request | None, error: Exception) -> None:
         """A bug of ours showed while `request` was read, served or answered."""
@@ -176,9 +176,9 @@ class Service:
         return _wrong_method(request, methods) or self.access.client(request)
 
     def _too_much(self) -> ApiError | None:
-        if self._taken >= self._plan.server.max_in_flight:
-            message = f"{self._taken} requests are being served, the most that max_in_flight allows"
-            return api_error(503, message, "overloaded", retry_after=OVERLOADED_RETRY_S)
+        if self._in_flight >= self._plan.server.max_in_flight:
+            message = f"{self._in_flight} requests are being served, the most that max_in_flight allows"
+            return overloaded(message)
         return None
 
     def _refuse(self, request: Request, error: ApiError) -> None:

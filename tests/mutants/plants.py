@@ -43,7 +43,7 @@ class Plant(NamedTuple):
 
 CONNECTION = "tests/unit/gateway/client/test_connection.py::test_"
 SERVICE = "tests/unit/gateway/test_service.py::test_"
-CLIENT = "oxllm/gateway/client/connection.py"
+CLIENT, TURNS = "oxllm/gateway/client/connection.py", "oxllm/gateway/client/turns.py"
 EXCHANGE, BREAKER = "oxllm/core/exchange.py", "oxllm/core/breaker.py"
 MARKS, BALANCER, ROUTE = "oxllm/core/marks.py", "oxllm/core/balancer.py", "oxllm/core/route.py"
 CHAT, PROTOCOL, RELAYING = "oxllm/core/protocols/chat.py", "oxllm/core/protocols/base.py", "oxllm/gateway/relay.py"
@@ -567,14 +567,14 @@ PLANTS = (
     Plant(
         "a client that leaves in the middle of its request stays in flight",
         "oxllm/gateway/service.py",
-        "            self._taken -= 1\n",
-        "            self._taken -= not request.finished\n            self._taken += not request.finished\n",
+        "            self._in_flight -= 1\n",
+        "            self._in_flight -= request.finished\n",
         (SERVICE + "a_client_that_leaves_in_the_middle_of_its_request_is_no_longer_in_flight",),
     ),
     Plant(
         "silent sockets keep their places",
         "oxllm/gateway/client/shared.py",
-        "            if connection.spare():\n",
+        "            if connection.evict():\n",
         "            if False:\n",
         (CONNECTION + "the_longest_idle_or_silent_connection_is_closed_for_a_newcomer",),
     ),
@@ -602,34 +602,34 @@ PLANTS = (
     Plant(
         "a client that pipelines without end is read without end",
         "oxllm/gateway/client/backlog.py",
-        "        return len(self.data) < BACKLOG_MAX and self._shared.backlog < BACKLOG_TOTAL\n",
-        "        return True\n",
+        "        if len(self.data) >= BACKLOG_MAX or self._shared.backlog >= BACKLOG_TOTAL:\n",
+        "        if False:\n",
         (CONNECTION + "what_is_kept_behind_a_request_is_bounded",),
     ),
     Plant(
         "100 Continue is said to who did not wait for it",
-        CLIENT,
+        TURNS,
         "                reader.expectation = None  # it has not waited for our word\n",
         "                pass\n",
         (CONNECTION + "100_continue_is_not_said_to_who_did_not_wait",),
     ),
     Plant(
         "a client that is told to stop sending is cut off",
-        CLIENT,
-        "            self.transport.write_eof()\n",
-        "            self.abort()\n",
+        "oxllm/gateway/client/output.py",
+        "            self._transport.write_eof()\n",
+        "            self._gone()\n",
         (CONNECTION + "a_long_rest_is_read_and_dropped_for_two_seconds",),
     ),
     Plant(
         "a client that leaves while its answer waits is noticed late",
         CLIENT,
-        "        if self.request is not None:\n            self.abort()\n        else:\n            self.close()\n",
-        "        self.close()\n",
+        "        if self.turns.request is not None:\n            self.abort()\n",
+        "        if False:\n            self.abort()\n",
         (CONNECTION + "output_that_waits_does_not_delay_the_news_that_the_client_left",),
     ),
     Plant(
         "a head that dribbles has all the time of the world",
-        CLIENT,
+        TURNS,
         "        if limit is not None:\n            self.timer.set(self._shared.now() + limit)\n",
         "        if limit is not None and state is not HEAD:\n            self.timer.set(self._shared.now() + limit)\n",
         (CONNECTION + "the_head_of_a_next_request_has_20_seconds_too_not_75",),

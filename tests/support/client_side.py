@@ -1,6 +1,6 @@
 """The client's side of the gateway without sockets and without an event loop: a clock to turn, a transport to inspect.
 
-`Bench` is a `downstream.Server` on them, with a service that writes down what it is asked.
+`Bench` is a `client.server.Server` on them, with a service that writes down what it is asked.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ class Client:
 
     @property
     def state(self) -> State:
-        return self.connection.state
+        return self.connection.turns.state
 
     def paused(self) -> bool:
         """Whether the server has stopped reading."""

@@ -20,8 +20,8 @@ RESERVE = 1024 * 1024
 class BodyHolder(Protocol):
     """Whoever receives a body, as the budget knows it."""
 
-    def room(self) -> None:
-        """What `take` refused is granted now."""
+    def granted(self) -> None:
+        """It may have now what `admit` has refused."""
 
 
 class BodyBudget:
@@ -57,7 +57,7 @@ class BodyBudget:
         self.waiting = 0
         """How many stand in line."""
 
-    def take(self, holder: BodyHolder, size: int, length: int | None = None) -> bool:
+    def admit(self, holder: BodyHolder, size: int, length: int | None = None) -> bool:
         """May `holder`'s body, of `length` bytes if that is declared, grow to `size` bytes?
 
         If not, it stands in line until a `release` names it.
@@ -77,7 +77,7 @@ class BodyBudget:
             return holder in self._serve()
         return True
 
-    def take_head(self, size: int) -> bool:
+    def admit_head(self, size: int) -> bool:
         """A whole head, all of which is there already, has `size` bytes. May it stay? It cannot wait."""
         if self.total + self.heads + size > self.limit:
             return False

@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from oxllm.core.budget.bodies import BodyHolder
+from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway.client.pace import Upload
-from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.request import Request, Writer
 from oxllm.gateway.client.request_reader import COMPLETE, HEADER_OVERHEAD, RequestReader
-from oxllm.gateway.client.shared import READ_BYTES, Shared
+from oxllm.gateway.client.response_head import CONTINUE
+from oxllm.gateway.client.shared import READ_BYTES, Shared, overloaded
+from oxllm.gateway.wheel import Timer
 
 LARGE_HEAD_BYTES = 4 * 1024
 """What of a head that takes more is not needed is let go at once; those of SDKs take 3 KiB."""
@@ -26,108 +29,165 @@ def slim(reader: RequestReader, request: Request, needed: Callable[[bytes], bool
 
 
 class Reading(Protocol):
-    """The connection that a body comes on."""
+    """Who reads the request, as its intake sees it."""
+
+    @property
+    def output(self) -> Writer:
+        """The way to the client."""
+
+    @property
+    def timer(self) -> Timer:
+        """Goes off when the client has taken too long."""
+
+    def wait(self) -> None:
+        """There is no room: read no more until `admitted`."""
 
     def admitted(self) -> None:
         """There is room now for the part, or the whole, that had to wait."""
 
-    def no_room(self) -> None:
-        """There will be none."""
+    def refuse(self, error: ApiError) -> None:
+        """Answer `error` instead of serving the request."""
+
+    def decline(self, error: ApiError) -> None:
+        """Answer `error`, and read no further."""
 
 
 class Intake:
     """One request, from its whole head on until nothing of it is kept. The budget knows it as a `BodyHolder`."""
 
-    __slots__ = ("_counted", "_head", "_reading", "_shared", "_upload", "reader")
+    __slots__ = ("_counted", "_head_bytes", "_reader", "_reading", "_request", "_shared", "_upload")
 
-    def __init__(self, shared: Shared, reading: Reading, reader: RequestReader) -> None:
+    def __init__(self, shared: Shared, reading: Reading, reader: RequestReader, request: Request) -> None:
         self._shared = shared
         self._reading = reading
-        self.reader: RequestReader | None = reader
+        self._reader: RequestReader | None = reader
         """None once the request is whole."""
+        self._request = request
         self._upload: Upload | None = None
         self._counted = False
-        self._head = 0
-        """Bytes that its head counts for."""
+        self._head_bytes = 0
+        """What its head counts for."""
 
-    def take_head(self, size: int) -> bool:
-        """Count the head, of which `size` bytes are kept. False if there is no room for it: it cannot wait."""
-        if not self._shared.bodies.take_head(size):
-            return False
-        self._head = size
-        return True
+    def begin(self) -> None:
+        """The head is there. Let the body come, or have the request served if that has come along."""
+        request, shared = self._request, self._shared
+        if request.in_flight:
+            assert self._reader is not None
+            size = slim(self._reader, request, shared.service.needs)
+            if not shared.bodies.admit_head(size):  # it is here already: it cannot wait
+                self._reading.refuse(overloaded("no memory for the request's head at present"))
+                return
+            self._head_bytes = size
+        self._admit()
 
-    def admit(self) -> bool:
-        """May the next part of the body come, or the request be served if it is whole? If not, the connection hears
-        of it later."""
-        reader, self._counted = self.reader, True
+    def grew(self) -> None:
+        """A part of the body has come."""
+        reader, size_max = self._reader, self._shared.limits.max_body_bytes
+        assert reader is not None
+        if reader.received > size_max:
+            self._reading.refuse(too_large(size_max))
+        elif reader.stage is COMPLETE:
+            self._complete(reader)
+        else:
+            self._admit()
+
+    def go_ahead(self) -> None:
+        """There is room for the next part of the body, or for all of it."""
+        reader = self._reader
+        assert reader is not None
+        if reader.stage is COMPLETE:
+            self._complete(reader)
+        elif reader.expectation is not None:
+            reader.expectation = None
+            self._reading.output.send(CONTINUE)
+
+    def release(self) -> None:
+        """Nothing of it is kept any more, or wanted."""
+        if self._head_bytes:
+            size, self._head_bytes = self._head_bytes, 0
+            self._wake(self._shared.bodies.release_head(size))
+        if self._counted:
+            self._counted = False
+            self._wake(self._shared.bodies.release(self))
+
+    def _admit(self) -> None:
+        """Let the next part of the body in, or serve what is whole, if there is room for it. If not, the budget says
+        later when there is."""
+        reader, self._counted = self._reader, True
         assert reader is not None
         size, length = reader.received, reader.length
         if reader.stage is COMPLETE:
             length = size
         else:
             size = min(size + READ_BYTES, self._shared.limits.max_body_bytes if length is None else length)
-        if self._shared.bodies.take(self, size, length):
-            return True
+        if self._shared.bodies.admit(self, size, length):
+            self.go_ahead()
+            return
         self._break_deadlocks()
-        return False
+        if not self._request.head_sent:  # else it was the one that had to give way
+            self._reading.wait()
 
-    def whole(self) -> None:
+    def _complete(self, reader: RequestReader) -> None:
         """The body is there. It is not ours to keep: whoever serves it lets go of it once it is sent."""
-        reader, self.reader, self._upload = self.reader, None, None
-        assert reader is not None
+        self._reader = self._upload = None
         if reader.length is None:
             self._wake(self._shared.bodies.settle(self, reader.received))
+        self._shared.service.serve(self._request)
 
-    def release(self) -> None:
-        """Nothing of it is held any more, or wanted."""
-        if self._head:
-            head, self._head = self._head, 0
-            self._wake(self._shared.bodies.release_head(head))
-        if self._counted:
-            self._counted = False
-            self._wake(self._shared.bodies.release(self))
+    # Its pace.
 
-    def moved(self, now: float) -> float | None:
-        """More of it has come. When to look at its pace, if that is not known yet."""
+    def moved(self) -> None:
+        """All that has come so far was read: go by the clock from now on."""
+        now = self._shared.now()
         if self._upload is not None:
             self._upload.heard = now
-            return None
-        assert self.reader is not None
-        self._upload = Upload(now, self.reader.received)
-        return self._upload.look_at(now)
+            return
+        assert self._reader is not None
+        self._upload = Upload(now, self._reader.received)
+        self._reading.timer.set(self._upload.look_at(now))
 
-    def late(self, now: float) -> str | None:
-        """Why it has to go, if it comes too slowly."""
-        assert self._upload is not None
-        assert self.reader is not None
-        why = self._upload.late(now, self.reader.received, self._shared.bodies.waiting > 0)
-        if why is None and not self._upload.quick:
+    def look(self) -> None:
+        """The timer has gone off: give the body up if it comes too slowly, or look again later."""
+        upload, reader, now = self._upload, self._reader, self._shared.now()
+        assert upload is not None
+        assert reader is not None
+        why = upload.late(now, reader.received, self._shared.bodies.waiting > 0)
+        if why is not None:
+            self._reading.decline(api_error(408, why))
+            return
+        if not upload.quick:
             self._wake(self._shared.bodies.lapse(self))
-        return why
+        self._reading.timer.set(upload.look_at(now))
 
-    def look_at(self, now: float) -> float:
-        """When to ask `late` next."""
-        assert self._upload is not None
-        return self._upload.look_at(now)
+    # Who waits for room.
 
-    # The budget's side.
-
-    def room(self) -> None:
-        """What was refused is granted now."""
+    def granted(self) -> None:
+        """The budget has what it refused."""
         self._upload = None
         self._reading.admitted()
 
-    def no_room(self) -> None:
-        """It would wait for ever."""
-        self._reading.no_room()
+    def give_way(self) -> None:
+        """It would wait for ever, or has waited for long enough."""
+        self._reading.refuse(overloaded("no memory for the body at present"))
 
     def _break_deadlocks(self) -> None:
         """Let bodies go that wait for each other, the youngest first."""
         while (victim := self._shared.bodies.deadlocked()) is not None:
             assert isinstance(victim, Intake)
-            victim.no_room()
+            victim.give_way()
 
     def _wake(self, holders: Sequence[BodyHolder]) -> None:
         for holder in holders:
-            self._shared.loop.call_soon(holder.room)
+            self._shared.loop.call_soon(holder.granted)
+
+
+def objection(expectation: bytes) -> ApiError | None:
+    """417, of an expectation (RFC 9110 section 10.1.1) that cannot be met."""
+    if expectation == b"100-continue":
+        return None
+    return api_error(417, "the only expectation that can be met is 100-continue")
+
+
+def too_large(size_max: int) -> ApiError:
+    """413, of a body over so many bytes."""
+    return api_error(413, f"the body is over {size_max} bytes")

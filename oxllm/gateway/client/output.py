@@ -6,6 +6,8 @@ the provider is stopped earlier.
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Callable
 
 from oxllm.core.budget.answers import HELD_FREE, HeldHolder
@@ -15,6 +17,9 @@ from oxllm.gateway.transport import Transport
 
 UNSENT_BYTES_HIGH = 64 * 1024
 """Past so much waiting for the client the provider is not read. It is asyncio's own mark, too."""
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER on, with no time: close() sends RST instead of FIN."""
 
 
 def _nothing() -> None:
@@ -27,7 +32,7 @@ class Output(HeldHolder):
     __slots__ = ("_gone", "_head", "_shared", "_tight", "_transport", "blocked", "closed", "stall")
 
     def __init__(self, shared: Shared, transport: Transport, gone: Callable[[], None]) -> None:
-        """`gone` is called when the client has taken nothing for too long."""
+        """`gone` is called when the client has left, or has taken nothing for too long."""
         self._shared = shared
         self._transport = transport
         self._gone = gone
@@ -41,7 +46,7 @@ class Output(HeldHolder):
         """Nothing more is sent."""
         transport.set_write_buffer_limits(high=UNSENT_BYTES_HIGH)
 
-    def hold(self, head: bytes) -> None:
+    def defer(self, head: bytes) -> None:
         """Send `head` with what follows it, at the latest when this turn of the loop is over."""
         self._head = head
         self._shared.loop.call_soon(self.send, b"")
@@ -82,6 +87,25 @@ class Output(HeldHolder):
         self.blocked = False
         self._count(self.measure())
         return not self.blocked
+
+    def address(self, end: str) -> str:
+        """The IP address of `peername` or `sockname`; empty when the client has gone."""
+        address = self._transport.get_extra_info(end)
+        return str(address[0]) if isinstance(address, tuple) else ""
+
+    def shut(self) -> None:
+        """What was sent is all. The client sees that at once, and may still send."""
+        try:
+            self._transport.write_eof()
+        except OSError:
+            self._gone()
+
+    def reset(self) -> None:
+        """Close the connection so that the client cannot take what it has for the whole."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self._gone()
 
     def close(self) -> None:
         """The connection has come to its end."""

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from oxllm.gateway.client.request_reader import RequestReader
 from oxllm.gateway.client.response_head import BODILESS, render
-from oxllm.gateway.transport import Transport
 
 JOIN_BYTES_MAX = 16 * 1024
 """A response body up to this length is copied behind its head to save a system call."""
@@ -16,41 +15,44 @@ JOIN_BYTES_MAX = 16 * 1024
 class Writer(Protocol):
     """What is written to the client."""
 
-    def hold(self, head: bytes) -> None:
+    def defer(self, head: bytes) -> None:
         """Send `head` with what follows it, at the latest when this turn of the loop is over."""
 
     def send(self, data: bytes) -> None:
         """Send it. To a client that has gone nothing is sent, without an error."""
 
+    def measure(self) -> int:
+        """Bytes that wait for the client."""
+
+    def address(self, end: str) -> str:
+        """The IP address of `peername` or `sockname`; empty when the client has gone."""
+
+    def reset(self) -> None:
+        """Close the connection so that the client cannot take what it has for the whole."""
+
+
+class Kept(Protocol):
+    """What a request keeps memory for."""
+
+    def release(self) -> None:
+        """Nothing of it is kept any more."""
+
 
 class Channel(Protocol):
     """The connection that a request came on."""
 
-    keep: bool
+    keep_alive: bool
     """Whether there may be another request on it."""
-
-    @property
-    def transport(self) -> Transport:
-        """What it stands on."""
 
     @property
     def output(self) -> Writer:
         """The way to the client."""
 
-    def date(self) -> bytes:
-        """The Date line."""
-
-    def answering(self) -> bool:
-        """A response begins. Whether the connection closes behind it."""
+    def answering(self, http10: bool) -> bytes:
+        """A response begins. Header lines that say when, and whether the connection closes behind it."""
 
     def answered(self) -> None:
         """The response is complete."""
-
-    def release_body(self) -> None:
-        """The body is held no more."""
-
-    def reset(self) -> None:
-        """Close so that the client cannot take what it has for the whole."""
 
 
 class Handler(Protocol):
@@ -81,14 +83,15 @@ class Request:
         "head_sent",
         "headers",
         "id",
+        "in_flight",
         "index",
+        "intake",
         "last",
         "length",
         "method",
         "path",
         "query",
         "started",
-        "taken",
     )
 
     def __init__(self, connection: Channel, started: float, reader: RequestReader | None = None) -> None:
@@ -100,23 +103,25 @@ class Request:
         self._chunked = False
         self._until_close = False
         self._http10 = reader is not None and reader.http10
-        self.method = reader.method if reader else ""
-        self.path = reader.path if reader else b""
+        self.method = "" if reader is None else reader.method
+        self.path = b"" if reader is None else reader.path
         """Undecoded, without the query."""
-        self.query = reader.query if reader else b""
-        self.headers = reader.headers if reader else []
+        self.query = b"" if reader is None else reader.query
+        self.headers = [] if reader is None else reader.headers
         """Names in lower case."""
-        self.body = reader.body if reader else bytearray()
+        self.body = bytearray() if reader is None else reader.body
         """Whole when `serve` is called; empty after `release`."""
-        self.length = reader.length if reader else 0
+        self.length = 0 if reader is None else reader.length
         """The declared length of the body; None when chunked."""
         self.last = reader is not None and not reader.keep_alive
         """The client will send no request behind this one."""
         self.started = started
         """Loop time at which the head was whole."""
         self.id = ""
-        self.taken = False
-        """The service has taken it on: it counts until its end."""
+        self.in_flight = False
+        """The service has accepted it: it counts until its end."""
+        self.intake: Kept | None = None
+        """The memory that it counts for, if any."""
         self.head_sent = False
         self.finished = False
         """The response is complete, or ended by `abort`."""
@@ -124,21 +129,17 @@ class Request:
     @property
     def peer(self) -> str:
         """The client's IP address; empty when it has gone."""
-        return self._address("peername")
+        return self._connection.output.address("peername") if self._connection is not None else ""
 
     @property
     def local(self) -> str:
         """The IP address on which the connection arrived; empty when the client has gone."""
-        return self._address("sockname")
+        return self._connection.output.address("sockname") if self._connection is not None else ""
 
     @property
     def unsent(self) -> int:
         """Bytes that wait for the client."""
-        return self._connection.transport.get_write_buffer_size() if self._connection is not None else 0
-
-    def _address(self, end: str) -> str:
-        address = self._connection and self._connection.transport.get_extra_info(end)
-        return str(address[0]) if isinstance(address, tuple) else ""
+        return self._connection.output.measure() if self._connection is not None else 0
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first header called `name` (lower case)."""
@@ -173,7 +174,7 @@ class Request:
         """
         connection = self._connection
         if connection is not None and not self.head_sent:
-            connection.output.hold(self._head(connection, status, headers, length))
+            connection.output.defer(self._head(connection, status, headers, length))
 
     def write(self, data: bytes) -> None:
         """A piece of the body, after `begin`."""
@@ -197,12 +198,12 @@ class Request:
         if connection is None:
             return
         self.write(tail)
-        connection.keep = False
+        connection.keep_alive = False
         if self.head_sent and (tail or not self._until_close):
             self._finish(connection)
         else:
             self._detach()
-            connection.reset()
+            connection.output.reset()
 
     def unwatch(self) -> Handler | None:
         """Whoever watched is told nothing more."""
@@ -214,28 +215,24 @@ class Request:
         self.headers = []
         self.index = None
         self.body = bytearray()
-        if self._connection is not None:
-            self._connection.release_body()
+        if self.intake is not None:
+            self.intake.release()
 
     def _head(
         self, connection: Channel, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None
     ) -> bytes:
         self.head_sent = True
-        framing = connection.date()
         self._bodiless = status in BODILESS or self.method == "HEAD"
-        if length is not None:
-            if status not in BODILESS:
-                framing += b"content-length: %d\r\n" % length
-        elif self._http10:
+        if length is None and self._http10:
             self._until_close = not self._bodiless
-            connection.keep = False
-        elif status not in BODILESS:
-            self._chunked = not self._bodiless
-            framing += b"transfer-encoding: chunked\r\n"
-        if connection.answering():
-            framing += b"connection: close\r\n"
-        elif self._http10:
-            framing += b"connection: keep-alive\r\n"
+            connection.keep_alive = False
+        framing = connection.answering(self._http10)
+        if status not in BODILESS:
+            if length is not None:
+                framing += b"content-length: %d\r\n" % length
+            elif not self._http10:
+                self._chunked = not self._bodiless
+                framing += b"transfer-encoding: chunked\r\n"
         return render(status, self.id, headers, framing)
 
     def _finish(self, connection: Channel) -> None:
@@ -244,14 +241,14 @@ class Request:
 
     def _detach(self) -> None:
         self.finished = True
-        self._connection = self._handler = None
+        self._connection = self._handler = self.intake = None
 
     # Called by the connection.
 
     def lost(self) -> None:
         """There is nobody any more to answer."""
         handler = self._handler
-        self._connection = self._handler = None
+        self._connection = self._handler = self.intake = None
         if handler is not None:
             handler.gone()
 

@@ -92,8 +92,8 @@ class RequestReader:
         "head_weight",
         "headers",
         "http10",
-        "keep",
         "keep_alive",
+        "keep_body",
         "left",
         "length",
         "method",
@@ -119,7 +119,7 @@ class RequestReader:
         self.received = 0
         """Body bytes so far, kept or not."""
         self.body = bytearray()
-        self.keep = True
+        self.keep_body = True
         """Cleared, body bytes are read and dropped."""
         self.expectation: bytes | None = None
         """Value of Expect in lower case (HTTP/1.1 only)."""
@@ -318,7 +318,7 @@ class RequestReader:
 
     def on_body(self, data: bytes) -> None:
         self.received += len(data)
-        if self.keep:
+        if self.keep_body:
             self.body += data
 
     def on_message_complete(self) -> None:

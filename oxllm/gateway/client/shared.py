@@ -11,7 +11,7 @@ from typing import Protocol
 from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.budget.heads import HeadBudget
-from oxllm.core.errors import ApiError
+from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway.client.hangup import Hangups
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.response_head import http_date
@@ -38,6 +38,14 @@ LOOK_AT_MAX = 64
 """Of those that are silent so many are looked at for one whose place can be had."""
 
 REQUEST_ID_MAX = 128
+
+OVERLOAD_RETRY_S = 1
+"""Retry-After of our own 503s: room comes back as fast as requests end."""
+
+
+def overloaded(message: str) -> ApiError:
+    """A 503 that says to come again soon."""
+    return api_error(503, message, "overloaded", retry_after=OVERLOAD_RETRY_S)
 
 
 class Service(Protocol):
@@ -78,8 +86,8 @@ class Connected(Protocol):
 
     def __hash__(self) -> int: ...
 
-    def decline(self, error: ApiError) -> None:
-        """Answer, and read no further."""
+    def crash(self, error: Exception) -> None:
+        """A bug of ours: end it, and what it holds."""
 
     def drain(self) -> None:
         """No request after the present one."""
@@ -87,14 +95,23 @@ class Connected(Protocol):
     def expire(self) -> None:
         """The process ends, and cannot wait for an answer or for the rest of a request."""
 
-    def spare(self) -> bool:
-        """It is idle or silent, and its place is needed: close. False if something still waits for its client."""
+    def evict(self) -> bool:
+        """Close for somebody else's sake. False if something still waits for its client, or has come already."""
 
     def close(self) -> None:
         """Close once what was written has been taken."""
 
     def abort(self) -> None:
         """Close now; what was written may be lost."""
+
+
+class Unread(Protocol):
+    """A head that has come in part."""
+
+    def __hash__(self) -> int: ...
+
+    def decline(self, error: ApiError) -> None:
+        """Answer, and read no further."""
 
 
 class Shared:
@@ -136,7 +153,7 @@ class Shared:
         """Those that owe us something and are silent, or that we wait for to close: the longest silent first."""
         self.backlog = 0
         """Bytes that wait unparsed, of all connections."""
-        self.heads: HeadBudget[Connected] = HeadBudget()
+        self.heads: HeadBudget[Unread] = HeadBudget()
         self.hangups = Hangups(loop)
         self.life = life or Life()
         self._rng = rng
@@ -144,12 +161,30 @@ class Shared:
         self._date = b""
         self._date_second = -1
 
+    @property
+    def too_many(self) -> bool:
+        """Whether there are more connections than may be."""
+        return len(self.open) > self.max_connections
+
     def make_room(self) -> None:
         """Close the connection that has been idle or silent for longest, if there is one."""
         for connection in islice(self.quiet, LOOK_AT_MAX):
-            if connection.spare():
+            if connection.evict():
                 self.open.discard(connection)
                 return
+
+    def turn_away(self, request: Request) -> ApiError | None:
+        """Why a connection too many is not served, unless there is room by now or an operator asks."""
+        if self.too_many and not self.service.operator_route(request):
+            return overloaded("too many connections")
+        return None
+
+    def head_grew(self, reading: Unread, size: int) -> None:
+        """Count a head that is not whole, `size` bytes of it. When there are too many of those, some have to go."""
+        now = self.now()
+        self.heads.grew(reading, size, now)
+        while (victim := self.heads.excess(now)) is not None:
+            victim.decline(overloaded("too many requests whose heads are not whole"))
 
     def backlog_grew(self, change: int) -> None:
         """So many bytes more, or less, wait unparsed. When they are too many, a read brings little."""

@@ -5,7 +5,7 @@ NEW        the first byte of a first request   20 s                close without
 IDLE       the first byte of a next request    75 s                close without a word
 HEAD       the rest of a head                  20 s in all         408, close
 BODY       the rest of a body                  20 s of silence     408, close
-WAITING    nothing: no room for its request     5 s                 503 and Retry-After
+WAITING    nothing: no room for its request    5 s                 503 and Retry-After
 SERVING    nothing: the service has it         the service's own
 SKIPPING   a rest of a body nobody wants       20 s once answered  close
 LINGERING  its end of file; we said goodbye    2 s                 close
@@ -14,37 +14,73 @@ CLOSED     -
 
 from __future__ import annotations
 
-from enum import IntEnum
+from oxllm.core import machine
+from oxllm.core.machine import Table
 
 
-class State(IntEnum):
+class State(machine.State):
     """What a connection reads."""
 
-    NEW = 0
-    IDLE = 1
-    HEAD = 2
-    BODY = 3
-    WAITING = 4
-    SERVING = 5
-    SKIPPING = 6
-    LINGERING = 7
-    CLOSED = 8
+    NEW = "new"
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    WAITING = "waiting"
+    SERVING = "serving"
+    SKIPPING = "skipping"
+    LINGERING = "lingering"
+    CLOSED = "closed"
+
+
+class Event(machine.Event):
+    """What makes it read something else."""
+
+    HEAD_BEGUN = "a head begins, and is not whole"
+    BODY_DUE = "a head is whole, or there is room: the body may come"
+    WHOLE = "a request has been read to its end"
+    NO_ROOM = "there is no room for the request"
+    CUT_SHORT = "an answer begins before the request is read to its end"
+    DONE = "a request has been read to its end, and answered"
+    GOODBYE = "the last answer is complete"
+    CLOSE = "either side has closed"
 
 
 NEW, IDLE, HEAD, BODY, WAITING, SERVING, SKIPPING, LINGERING, CLOSED = State  # on 3.11 State.HEAD takes 0.1 µs
+HEAD_BEGUN, BODY_DUE, WHOLE, NO_ROOM, CUT_SHORT, DONE, GOODBYE, CLOSE = Event
 
-NEXT = {
-    NEW: (HEAD, BODY, SERVING, SKIPPING),
-    IDLE: (HEAD, BODY, SERVING, SKIPPING),
-    HEAD: (BODY, SERVING, SKIPPING),
-    BODY: (WAITING, SERVING, SKIPPING),
-    WAITING: (BODY, SERVING, SKIPPING),
-    SERVING: (IDLE, WAITING, LINGERING),
-    SKIPPING: (IDLE, SERVING, LINGERING),
-    LINGERING: (),
-    CLOSED: (),
+TABLE: Table[State, Event] = {
+    (NEW, HEAD_BEGUN): HEAD,
+    (NEW, BODY_DUE): BODY,
+    (NEW, WHOLE): SERVING,
+    (NEW, CUT_SHORT): SKIPPING,
+    (NEW, CLOSE): CLOSED,
+    (IDLE, HEAD_BEGUN): HEAD,
+    (IDLE, BODY_DUE): BODY,
+    (IDLE, WHOLE): SERVING,
+    (IDLE, CUT_SHORT): SKIPPING,
+    (IDLE, CLOSE): CLOSED,
+    (HEAD, BODY_DUE): BODY,
+    (HEAD, WHOLE): SERVING,
+    (HEAD, CUT_SHORT): SKIPPING,
+    (HEAD, CLOSE): CLOSED,
+    (BODY, WHOLE): SERVING,
+    (BODY, NO_ROOM): WAITING,
+    (BODY, CUT_SHORT): SKIPPING,
+    (BODY, CLOSE): CLOSED,
+    (WAITING, BODY_DUE): BODY,
+    (WAITING, WHOLE): SERVING,
+    (WAITING, CUT_SHORT): SKIPPING,
+    (WAITING, CLOSE): CLOSED,
+    (SERVING, NO_ROOM): WAITING,
+    (SERVING, DONE): IDLE,
+    (SERVING, GOODBYE): LINGERING,
+    (SERVING, CLOSE): CLOSED,
+    (SKIPPING, WHOLE): SERVING,
+    (SKIPPING, DONE): IDLE,
+    (SKIPPING, GOODBYE): LINGERING,
+    (SKIPPING, CLOSE): CLOSED,
+    (LINGERING, CLOSE): CLOSED,
 }
-"""Any may also become CLOSED."""
 
 LIMIT_S = {NEW: 20.0, IDLE: 75.0, HEAD: 20.0, WAITING: 5.0, SKIPPING: 20.0, LINGERING: 2.0}
 """75 s is nginx's keepalive_timeout; Apache gives a head 20 s. BODY's limit is in `pace`."""

@@ -63,7 +63,7 @@ class Body:
         self.arrived = 0
         self.waits = False
 
-    def room(self) -> None: ...
+    def granted(self) -> None: ...
 
     @property
     def whole(self) -> bool:
@@ -100,7 +100,7 @@ class BodyMachine(RuleBasedStateMachine):
 
     def send(self, body: Body) -> None:
         if not body.waits and not body.whole:
-            body.waits = not self.budget.take(body, body.wants(), body.size if body.declared else None)
+            body.waits = not self.budget.admit(body, body.wants(), body.size if body.declared else None)
             if not body.waits:
                 self.came(body)
 

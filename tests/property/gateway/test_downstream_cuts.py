@@ -244,10 +244,11 @@ class OneConnection(RuleBasedStateMachine):
         if self.client.transport.unsent:
             assert connection.output.stall is not None
             assert connection.output.stall.timer.when <= self.bench.clock.now + STALL_S
-        if connection.state is CLOSED:
+        turns = connection.turns
+        if turns.state is CLOSED:
             assert self.client.transport.unsent
-        elif connection.request is None or connection.state not in (SERVING, SKIPPING):
-            assert connection.timer.when < inf
+        elif turns.request is None or turns.state not in (SERVING, SKIPPING):
+            assert turns.timer.when < inf
 
     def teardown(self) -> None:
         for request in self.waiting:

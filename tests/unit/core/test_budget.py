@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 class Body:
     """Somebody who receives a body."""
 
-    def room(self) -> None: ...
+    def granted(self) -> None: ...
 
 
 def bodies(count: int) -> list[Body]:
@@ -75,21 +75,21 @@ def test_a_body_is_counted_by_kib_up_to_64_and_in_steps_of_64_beyond() -> None:
     (body,) = bodies(1)
     counted = []
     for size in (1, 4000, STEP, STEP + 1, 3 * STEP, 2 * STEP):
-        assert budget.take(body, size)
+        assert budget.admit(body, size)
         counted.append(budget.total // 1024)
     assert counted == [1, 4, 64, 128, 192, 192]
 
 
 def test_a_thousand_chat_requests_of_4_kb_fit_at_once() -> None:
     budget = BodyBudget(8 * MIB)
-    assert all(budget.take(body, 4000) for body in bodies(1000))
+    assert all(budget.admit(body, 4000) for body in bodies(1000))
 
 
 def test_a_whole_body_gives_back_what_it_was_granted_and_does_not_need() -> None:
     budget = BodyBudget(STEP)
     first, second = bodies(2)
-    assert budget.take(first, STEP)
-    assert not budget.take(second, 2000)
+    assert budget.admit(first, STEP)
+    assert not budget.admit(second, 2000)
     assert budget.settle(first, 3000) == [second]
     assert budget.total == 3 * 1024 + 2 * 1024
 
@@ -97,8 +97,8 @@ def test_a_whole_body_gives_back_what_it_was_granted_and_does_not_need() -> None
 def test_a_body_that_would_pass_the_bound_waits_until_another_is_dropped() -> None:
     budget = BodyBudget(8 * MIB)
     first, second = bodies(2)
-    assert budget.take(first, 5 * MIB)
-    assert not budget.take(second, 3 * MIB)
+    assert budget.admit(first, 5 * MIB)
+    assert not budget.admit(second, 3 * MIB)
     assert (budget.waiting, budget.total) == (1, 5 * MIB)
     assert budget.release(first) == [second]
     assert (budget.waiting, budget.total) == (0, 3 * MIB)
@@ -107,62 +107,62 @@ def test_a_body_that_would_pass_the_bound_waits_until_another_is_dropped() -> No
 def test_a_mib_is_kept_for_small_bodies() -> None:
     budget = BodyBudget(8 * MIB)
     first, second, *small = bodies(2 + RESERVE // STEP)
-    assert budget.take(first, 4 * MIB)
-    assert budget.take(second, 3 * MIB)
-    assert not budget.take(second, 3 * MIB + 1)
-    assert all(budget.take(body, STEP) for body in small)
+    assert budget.admit(first, 4 * MIB)
+    assert budget.admit(second, 3 * MIB)
+    assert not budget.admit(second, 3 * MIB + 1)
+    assert all(budget.admit(body, STEP) for body in small)
     assert budget.total == 8 * MIB
-    assert not budget.take(Body(), 1)
+    assert not budget.admit(Body(), 1)
 
 
 def test_a_single_large_body_may_have_the_whole_bound() -> None:
     budget = BodyBudget(8 * MIB)
-    assert budget.take(Body(), 8 * MIB)
-    assert not budget.take(Body(), 1)
+    assert budget.admit(Body(), 8 * MIB)
+    assert not budget.admit(Body(), 1)
 
 
 def test_even_a_bound_under_the_reserve_serves_a_body() -> None:
     budget = BodyBudget(4 * STEP)
     first, second, third = bodies(3)
-    assert budget.take(first, 3 * STEP)
-    assert not budget.take(second, 2 * STEP)
-    assert budget.take(third, STEP)
+    assert budget.admit(first, 3 * STEP)
+    assert not budget.admit(second, 2 * STEP)
+    assert budget.admit(third, STEP)
 
 
 def test_small_bodies_pass_a_large_one_that_waits() -> None:
     budget = BodyBudget(8 * MIB)
     first, large, small = bodies(3)
-    budget.take(first, 6 * MIB)
-    assert not budget.take(large, 2 * MIB)
-    assert budget.take(small, STEP)
+    budget.admit(first, 6 * MIB)
+    assert not budget.admit(large, 2 * MIB)
+    assert budget.admit(small, STEP)
 
 
 def test_large_bodies_do_not_pass_an_older_one_that_waits() -> None:
     budget = BodyBudget(8 * MIB)
     first, older, younger = bodies(3)
-    budget.take(first, 6 * MIB)
-    assert not budget.take(older, 2 * MIB)
-    assert not budget.take(younger, 2 * STEP)
+    budget.admit(first, 6 * MIB)
+    assert not budget.admit(older, 2 * MIB)
+    assert not budget.admit(younger, 2 * STEP)
     assert budget.release(older) == [younger]
 
 
 def test_the_oldest_body_is_served_first_even_if_it_asked_last() -> None:
     budget = BodyBudget(8 * MIB)
     first, older, younger = bodies(3)
-    budget.take(older, STEP)
-    budget.take(younger, STEP)
-    budget.take(first, 6 * MIB)
-    assert not budget.take(younger, 5 * MIB)
-    assert not budget.take(older, 5 * MIB)
+    budget.admit(older, STEP)
+    budget.admit(younger, STEP)
+    budget.admit(first, 6 * MIB)
+    assert not budget.admit(younger, 5 * MIB)
+    assert not budget.admit(older, 5 * MIB)
     assert budget.release(first) == [older]
 
 
 def test_who_stops_waiting_leaves_the_line_and_gives_back_what_it_had() -> None:
     budget = BodyBudget(2 * MIB)
     first, second = bodies(2)
-    budget.take(first, MIB)
-    budget.take(second, STEP)
-    assert not budget.take(second, 2 * STEP)
+    budget.admit(first, MIB)
+    budget.admit(second, STEP)
+    assert not budget.admit(second, 2 * STEP)
     assert budget.release(second) == []
     assert (budget.waiting, budget.total) == (0, MIB)
     assert budget.release(second) == []
@@ -171,10 +171,10 @@ def test_who_stops_waiting_leaves_the_line_and_gives_back_what_it_had() -> None:
 def test_nobody_has_to_give_way_while_somebody_can_move() -> None:
     budget = BodyBudget(2 * MIB)
     first, second = bodies(2)
-    budget.take(first, MIB // 2)
-    budget.take(second, MIB // 2)
+    budget.admit(first, MIB // 2)
+    budget.admit(second, MIB // 2)
     assert budget.deadlocked() is None
-    assert not budget.take(first, MIB)
+    assert not budget.admit(first, MIB)
     assert budget.deadlocked() is None
 
 
@@ -182,8 +182,8 @@ def test_the_youngest_gives_way_when_everybody_waits_for_everybody() -> None:
     budget = BodyBudget(2 * MIB)
     first, second, third = bodies(3)
     for body in (first, second):
-        budget.take(body, MIB // 2)
-    assert [budget.take(body, MIB) for body in (third, second, first)] == [False] * 3
+        budget.admit(body, MIB // 2)
+    assert [budget.admit(body, MIB) for body in (third, second, first)] == [False] * 3
     assert budget.deadlocked() is second
     assert budget.release(second) == [first]
     assert budget.deadlocked() is None
@@ -192,23 +192,23 @@ def test_the_youngest_gives_way_when_everybody_waits_for_everybody() -> None:
 def test_a_body_of_declared_length_begins_when_there_is_room_for_all_of_it() -> None:
     budget = BodyBudget(8 * MIB)
     *begun, eighth = bodies(8)
-    assert [budget.take(body, STEP, MIB) for body in begun] == [True] * 7
-    assert not budget.take(eighth, STEP, MIB)
+    assert [budget.admit(body, STEP, MIB) for body in begun] == [True] * 7
+    assert not budget.admit(eighth, STEP, MIB)
     assert budget.total == 7 * STEP
-    assert all(budget.take(body, MIB, MIB) for body in begun)
+    assert all(budget.admit(body, MIB, MIB) for body in begun)
     assert budget.release(begun[3]) == [eighth]
 
 
 def test_who_comes_slowly_keeps_no_room_that_it_has_not_filled() -> None:
     budget = BodyBudget(8 * MIB)
     slow, second, third = bodies(3)
-    assert budget.take(slow, STEP, 7 * MIB)
-    assert not budget.take(second, STEP, MIB)
-    assert not budget.take(third, STEP, 6 * MIB)
+    assert budget.admit(slow, STEP, 7 * MIB)
+    assert not budget.admit(second, STEP, MIB)
+    assert not budget.admit(third, STEP, 6 * MIB)
     assert budget.lapse(slow) == [second]
-    assert budget.take(second, MIB, MIB)
+    assert budget.admit(second, MIB, MIB)
     assert budget.release(second) == [third]
-    assert not budget.take(slow, 2 * MIB, 7 * MIB)
+    assert not budget.admit(slow, 2 * MIB, 7 * MIB)
     assert budget.release(third) == [slow]
 
 
@@ -216,13 +216,13 @@ def test_a_slow_body_goes_on_only_while_all_slow_ones_can_still_finish() -> None
     budget = BodyBudget(RESERVE + 16 * STEP)
     first, second, third = bodies(3)
     for body in (first, second):
-        assert budget.take(body, STEP, 14 * STEP)
+        assert budget.admit(body, STEP, 14 * STEP)
         budget.lapse(body)
-    assert not budget.take(third, STEP, 16 * STEP)
-    assert budget.take(first, 8 * STEP, 14 * STEP)
-    assert budget.take(second, 2 * STEP, 14 * STEP)
-    assert not budget.take(second, 3 * STEP, 14 * STEP)
-    assert budget.take(first, 14 * STEP, 14 * STEP)
+    assert not budget.admit(third, STEP, 16 * STEP)
+    assert budget.admit(first, 8 * STEP, 14 * STEP)
+    assert budget.admit(second, 2 * STEP, 14 * STEP)
+    assert not budget.admit(second, 3 * STEP, 14 * STEP)
+    assert budget.admit(first, 14 * STEP, 14 * STEP)
     assert budget.release(first) == [second]
 
 
@@ -246,7 +246,7 @@ def test_of_many_uploads_at_once_each_is_served_or_gives_way(uploads: int) -> No
         for body in list(sizes):
             if sizes.get(body) == MIB:
                 leave(body, served)
-            elif body in sizes and budget.take(body, sizes[body] + STEP):
+            elif body in sizes and budget.admit(body, sizes[body] + STEP):
                 grow(body)
         while (loser := budget.deadlocked()) is not None:
             leave(loser, refused)

@@ -11,7 +11,7 @@ import pytest
 from oxllm.cli.built import built
 from oxllm.core import exchange as exchanges
 from oxllm.gateway import relay as relays
-from oxllm.gateway.client import backlog, connection, intake, output
+from oxllm.gateway.client import backlog, intake, output, turns
 from oxllm.gateway.observe import journal
 from oxllm.gateway.upstream import connection as upstream
 from oxllm.gateway.upstream import connector, origin, pooled_call
@@ -29,11 +29,10 @@ CALLBACKS: list[tuple[type, str]] = [
     *((exchanges.Exchange, name) for name in ("gone", "tick", "pause", "resume", "take_effects")),
     *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_finish")),
     *((relays.Link, name) for name in ("recount", "_grew", "steer")),
-    *((connection.ClientConnection, name) for name in ("_consume", "_head_whole", "_body_grew", "_admit")),
-    *((connection.ClientConnection, name) for name in ("_time_out", "_say_goodbye", "_drop_reader", "answering")),
-    *((intake.Intake, name) for name in ("admit", "whole", "moved", "late")),
-    *((output.Output, name) for name in ("send", "hold", "relieved", "close")),
-    (backlog.Backlog, "keep"),
+    *((turns.Turns, name) for name in ("read", "_head_whole", "time_out", "_say_goodbye", "_drop_reader", "answering")),
+    *((intake.Intake, name) for name in ("begin", "grew", "go_ahead", "_admit", "_complete", "moved", "look")),
+    *((output.Output, name) for name in ("send", "defer", "relieved", "shut", "close")),
+    *((backlog.Backlog, name) for name in ("append", "close")),
     *(
         (upstream.UpstreamConnection, name)
         for name in ("_report", "_report_head", "_finish", "_pump", "_fail", "start")

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from oxllm.core.budget.heads import HEADS_LIMIT
+from oxllm.core.machine import moves
 from oxllm.gateway.client.backlog import BACKLOG_MAX
-from oxllm.gateway.client.connection import CROWD_MAX, SKIP_BYTES_MAX
+from oxllm.gateway.client.connection import CROWD_MAX
 from oxllm.gateway.client.pace import SLOW_BYTES
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
@@ -22,12 +23,13 @@ from oxllm.gateway.client.states import (
     HEAD,
     IDLE,
     LINGERING,
-    NEXT,
     SERVING,
     SKIPPING,
+    TABLE,
     WAITING,
     State,
 )
+from oxllm.gateway.client.turns import SKIP_BYTES_MAX
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Bench, Client, chunked, get, post
 
@@ -60,17 +62,24 @@ def error_of(output: bytes) -> dict[str, object]:
 # The table.
 
 
-def test_only_transitions_in_the_table_are_possible(client: Client) -> None:
-    for state in State:
-        for other in set(State) - set(NEXT[state]):
-            client.connection.state = state
-            with pytest.raises(AssertionError):
-                client.connection.enter(other)
+def test_every_state_can_be_left_but_the_last_and_come_to_but_the_first() -> None:
+    ways = moves(TABLE)
+    assert {state for state, _ in ways} == set(State) - {CLOSED}
+    assert {state for _, state in ways} == set(State) - {State.NEW}
+    assert {state for state, after in ways if after is CLOSED} == set(State) - {CLOSED}
 
 
-def test_every_state_but_the_last_can_be_left() -> None:
-    assert [state for state in State if not NEXT[state]] == [LINGERING, CLOSED]
-    assert {state for following in NEXT.values() for state in following} == set(State) - {State.NEW, CLOSED}
+def test_a_goodbye_is_for_good() -> None:
+    assert {after for state, after in moves(TABLE) if state is LINGERING} == {CLOSED}
+
+
+def test_a_connection_says_in_a_line_what_it_does(bench: Bench, client: Client) -> None:
+    assert repr(bench.server.protocol()) == "<ClientConnection NEW>"
+    bench.service.keep_waiting()
+    client.send(get("/slow", "X-Request-Id: mine"))
+    assert repr(client.connection) == "<ClientConnection SERVING GET /slow mine>"
+    bench.service.served[0].respond(200, [], b"")
+    assert repr(client.connection) == "<ClientConnection IDLE>"
 
 
 # Requests and responses.
@@ -1075,7 +1084,7 @@ def taking(bench: Bench, limit: int) -> None:
     """Requests count from their head on, and stay under way."""
 
     def take(request: Request) -> None:
-        request.taken = True
+        request.in_flight = True
 
     bench.service.on_head = take
     bench.service.keep_waiting()

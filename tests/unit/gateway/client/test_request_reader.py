@@ -126,6 +126,6 @@ def test_a_dropped_body_is_counted_but_not_kept() -> None:
     reader = RequestReader()
     data = bytearray(POST + b"Content-Length: 5\r\n\r\nhello")
     at = reader.feed(data, 0, len(data))
-    reader.keep = False
+    reader.keep_body = False
     reader.feed(data, at, len(data))
     assert (reader.stage, reader.received, bytes(reader.body)) == (Stage.COMPLETE, 5, b"")

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.gateway.client.backlog import BACKLOG_MAX
-from oxllm.gateway.client.connection import RESET
+from oxllm.gateway.client.output import RESET
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.reactor.sockets import accept

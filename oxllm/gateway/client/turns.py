@@ -1,0 +1,349 @@
+"""The requests of one connection, one after the other: read, handed to the `Service`, answered, in order.
+
+`states` has the table of what is read, and how long for. Whatever arrives behind the request that is being served
+stays raw, in bounds (`backlog`), until its turn: a request is not even parsed before the one in front of it is
+answered.
+
+An answer may come before the body has (401, 413, a drain). If little of the body is left it is skipped and
+the connection lives; otherwise our side is shut, what still comes is read and dropped for 2 s so that no
+reset overtakes the answer (RFC 9112 section 9.6), then the connection closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.machine import move
+from oxllm.gateway.client.backlog import Backlog
+from oxllm.gateway.client.intake import Intake, objection, too_large
+from oxllm.gateway.client.output import Output
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.request_reader import COMPLETE, Refused, RequestReader, Stage
+from oxllm.gateway.client.shared import Connected, Shared
+from oxllm.gateway.client.states import (
+    BODY,
+    BODY_DUE,
+    CLOSE,
+    CLOSED,
+    CUT_SHORT,
+    DONE,
+    GOODBYE,
+    HEAD,
+    HEAD_BEGUN,
+    IDLE,
+    LIMIT_S,
+    LINGERING,
+    NEW,
+    NO_ROOM,
+    SERVING,
+    SKIPPING,
+    TABLE,
+    WAITING,
+    WHOLE,
+    Event,
+)
+
+SKIP_BYTES_MAX = 64 * 1024
+"""A rest of an unwanted body up to this length is read so that the connection can stay; node and Go do likewise."""
+
+CONNECTION_CLOSE = b"connection: close\r\n"
+CONNECTION_KEEP_ALIVE = b"connection: keep-alive\r\n"
+
+
+class Turns:
+    """Whose turn it is on one connection, and what becomes of the bytes that come."""
+
+    __slots__ = (
+        "_connection",
+        "_intake",
+        "_reader",
+        "_reading",
+        "_shared",
+        "backlog",
+        "keep_alive",
+        "output",
+        "over_limit",
+        "request",
+        "state",
+        "timer",
+    )
+    __deletable__ = ("_connection", "timer")
+
+    def __init__(self, shared: Shared, connection: Connected, late: Callable[[], None]) -> None:
+        """`late` is called when the client has not done in time what it owes us; it should call `time_out`."""
+        self._shared = shared
+        self._connection = connection
+        self.output: Output
+        self.backlog: Backlog
+        """These two from the time on that there is a transport."""
+        self.timer = shared.wheel.timer(late)
+        self.request: Request | None = None
+        """What is being answered."""
+        self._reader: RequestReader | None = None
+        """What is being read; None when it is complete, and once nothing more is going to be understood."""
+        self._intake: Intake | None = None
+        """Of the request being answered, if the service has taken it on or its body did not come with its head."""
+        self._reading = False
+        self.keep_alive = True
+        """Whether there may be another request on this connection."""
+        self.over_limit = False
+        """It was one connection too many when it was made: only operators are served."""
+        self.state = NEW
+
+    def _enter(self, event: Event) -> None:
+        """Go on to the next state, and begin its time."""
+        state = self.state = move(TABLE, self.state, event)
+        shared = self._shared
+        shared.quiet.pop(self._connection, None)
+        if state is IDLE or state is HEAD or state is LINGERING:
+            shared.quiet[self._connection] = None
+        elif state is SERVING:
+            return
+        limit = LIMIT_S.get(state)
+        if limit is not None:
+            self.timer.set(shared.now() + limit)
+
+    # Reading.
+
+    def read(self, buffer: bytearray, end: int) -> None:
+        """Go through `buffer[:end]` as far as the requests' turn has come; keep the rest."""
+        self._reading = True
+        at = 0
+        try:
+            while at < end:
+                state = self.state
+                if state is IDLE or state is NEW or state is HEAD:
+                    if self.output.blocked:  # no next request is read behind an answer that its client does not take
+                        break
+                elif state is not BODY and state is not SKIPPING:
+                    break
+                at = self._step(buffer, at, end)
+        except Refused as refused:
+            self.decline(refused.error)
+            return
+        finally:
+            self._reading = False
+        state = self.state
+        if at < end and state is not LINGERING and state is not CLOSED:
+            self.backlog.append(buffer, at, end)
+        if state is BODY:
+            assert self._intake is not None
+            self._intake.moved()
+        elif state is HEAD:
+            assert self._reader is not None
+            quiet = self._shared.quiet
+            quiet[self._connection] = quiet.pop(self._connection)  # the last to be heard
+            self._shared.head_grew(self, self._reader.weight)
+
+    def _step(self, buffer: bytearray, at: int, end: int) -> int:
+        """Read up to the end of the head, of the request, or of the data. Returns where that is."""
+        reader, state = self._reader, self.state
+        if reader is None:
+            if state is SKIPPING:
+                return end
+            reader = self._reader = RequestReader()
+        at = reader.feed(buffer, at, end)
+        complete = reader.stage is COMPLETE
+        if complete:
+            self._reader = None
+        if state is BODY:
+            if complete:
+                self._enter(WHOLE)
+            assert self._intake is not None
+            self._intake.grew()
+        elif state is SKIPPING:
+            if complete:
+                self._enter(DONE if self.request is None else WHOLE)
+        elif reader.stage is not Stage.HEAD:
+            self._head_whole(reader, at < end)
+        elif state is not HEAD:
+            self._enter(HEAD_BEGUN)
+        return at
+
+    def _head_whole(self, reader: RequestReader, more: bool) -> None:
+        """Ask the service about a request; let its body come, or have it served. `more` has come behind the head."""
+        shared = self._shared
+        request = self.request = Request(self, shared.now(), reader)
+        request.id = shared.request_id(request)
+        if request.last:
+            self.keep_alive = False
+        if self.state is HEAD:
+            shared.heads.drop(self)
+        self._enter(WHOLE if reader.stage is COMPLETE else BODY_DUE)
+        error = None
+        if self.over_limit:
+            self.keep_alive = False
+            error = shared.turn_away(request)
+        if error is None and reader.expectation is not None:
+            error = objection(reader.expectation)
+        if error is not None:
+            self.refuse(error)
+            return
+        shared.service.head(request)
+        if request.head_sent or self.state is CLOSED:
+            return
+        if reader.length is not None and reader.length > shared.limits.max_body_bytes:
+            self.refuse(too_large(shared.limits.max_body_bytes))
+        elif reader.stage is COMPLETE and not request.in_flight:
+            shared.service.serve(request)
+        else:
+            if more:
+                reader.expectation = None  # it has not waited for our word
+            intake = self._intake = request.intake = Intake(shared, self, reader, request)
+            intake.begin()
+
+    def resume(self) -> None:
+        """Go on with what was kept, then with what comes."""
+        if self.state is LINGERING or self.state is CLOSED:
+            return
+        try:
+            data = self.backlog.pop()
+            if data:
+                self.read(data, len(data))
+            elif self.state is BODY:
+                assert self._intake is not None
+                self._intake.moved()
+        except Exception as error:  # noqa: BLE001
+            self._connection.crash(error)
+        if self.backlog.data is None and self.state is not WAITING:
+            self.backlog.resume()
+
+    def _drop_reader(self) -> None:
+        """Nothing more is going to be understood of what is being read."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.drop()
+            self._shared.heads.drop(self)
+
+    # The intake's side.
+
+    def wait(self) -> None:
+        self._enter(NO_ROOM)
+        self.backlog.pause()
+
+    def admitted(self) -> None:
+        intake = self._intake
+        if self.state is WAITING and intake is not None:
+            try:
+                self._enter(WHOLE if self._reader is None else BODY_DUE)
+                intake.go_ahead()
+            except Exception as error:  # noqa: BLE001
+                self._connection.crash(error)
+            self.resume()
+
+    # The request's side.
+
+    def answering(self, http10: bool) -> bytes:
+        if self.state is BODY or self.state is WAITING:
+            self._skip()
+        date = self._shared.date()
+        if not self.keep_alive or self._shared.life.draining:
+            return date + CONNECTION_CLOSE
+        return date + CONNECTION_KEEP_ALIVE if http10 else date
+
+    def _skip(self) -> None:
+        """The answer comes before the body has, or before there was room for the request."""
+        reader, waited = self._reader, self.state is WAITING
+        if reader is not None:
+            reader.keep_body = False
+            if reader.length is None or reader.left > SKIP_BYTES_MAX or reader.expectation is not None:
+                self.keep_alive = False
+                self._drop_reader()
+        if self._intake is not None:
+            self._intake.release()
+        self._enter(WHOLE if reader is None else CUT_SHORT)
+        if waited:
+            self._shared.loop.call_soon(self.resume)
+
+    def answered(self) -> None:
+        last = self.request is not None and self.request.last
+        self._end_request()
+        if self.state is CLOSED:
+            return
+        if not self.keep_alive or self._shared.life.draining:
+            self._say_goodbye(last)
+        elif self.state is SERVING:
+            self._enter(DONE)
+            if self.backlog.data is not None and not self._reading:
+                self._shared.loop.call_soon(self.resume)
+        else:
+            self.timer.set(self._shared.now() + LIMIT_S[SKIPPING])
+
+    def _end_request(self) -> None:
+        request, intake = self.request, self._intake
+        self.request = self._intake = None
+        try:
+            if intake is not None:
+                intake.release()
+        finally:
+            if request is not None:
+                self._shared.service.ended(request)
+                if not request.finished:
+                    request.lost()
+
+    # Errors of our own.
+
+    def refuse(self, error: ApiError) -> None:
+        request = self.request
+        assert request is not None
+        self._shared.service.refused(request, error)
+        self._shared.service.answer(request, error)
+
+    def decline(self, error: ApiError) -> None:
+        """Answer what cannot be understood or waited for, and read no further."""
+        self.keep_alive = False
+        self._drop_reader()
+        request = self.request
+        if request is None:
+            request = self.request = Request(self, self._shared.now())
+            request.id = self._shared.request_id(request)
+        if self.state is not SERVING and self.state is not SKIPPING:
+            self._enter(CUT_SHORT)
+        if not request.head_sent:
+            self.refuse(error)
+
+    def time_out(self) -> None:
+        """The client has not done in time what it owes us in this state."""
+        state = self.state
+        if state is HEAD:
+            self.decline(api_error(408, f"the head was not whole within {LIMIT_S[HEAD]:.0f} s"))
+        elif state is BODY:
+            assert self._intake is not None
+            self._intake.look()
+        elif state is WAITING:
+            assert self._intake is not None
+            self._intake.give_way()
+        elif state is IDLE and self.backlog.data is not None:
+            self.timer.set(self._shared.now() + LIMIT_S[IDLE])  # it waits for its client, which `output` watches
+        elif self.request is None:
+            self._connection.close()
+
+    # The end.
+
+    def _say_goodbye(self, last: bool) -> None:
+        """Close so that the answer arrives. A client whose `last` request it was sends nothing more; others may."""
+        if self.state is SERVING and last and self.backlog.data is None:
+            self._connection.close()
+            return
+        self._enter(GOODBYE)
+        self._drop_reader()
+        self.backlog.pop()
+        self.backlog.resume()
+        self.output.shut()
+
+    def close(self) -> None:
+        """Read and answer nothing more."""
+        if self.state is not CLOSED:
+            self._enter(CLOSE)
+            self._shared.heads.drop(self)
+
+    def lost(self) -> None:
+        """The connection is closed."""
+        try:
+            self.close()
+            self.timer.clear()
+            del self.timer, self._connection  # they refer back to us: without a cycle the memory goes at once
+            self._drop_reader()
+        finally:
+            self._end_request()
