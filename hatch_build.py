@@ -44,7 +44,7 @@ LEFT_OUT = {
 }
 """Of these places all is compiled but what is here, and packages' own files."""
 CHOSEN = {
-    "gateway": {"relay", "runtime", "service", "wheel"},
+    "gateway": {"dispatch", "relay", "runtime", "service", "wheel"},
     "gateway/observe": {"journal", "log"},
     "gateway/reactor": {"listener", "reactor", "stream", "watched"},
 }

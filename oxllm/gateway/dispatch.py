@@ -1,0 +1,117 @@
+"""From a request to the relay that drives it: what it asks for, of which model, until when. Or why that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+
+from oxllm.core.attempt import Facts
+from oxllm.core.body import BadBody, PassedBody, RequestBody
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.protocols.base import Endpoint, Protocol
+from oxllm.core.route import Route
+from oxllm.core.routing import Router
+from oxllm.gateway.client.paths import unescape
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.relay import Relay
+from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.sessions import session_of
+from oxllm.plan import Plan
+
+DEADLINE_SHARE = 0.95
+"""Of the client's own time limit: the rest is for our answer to reach it before it hangs up."""
+TIMEOUT_HEADERS = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout"))
+
+
+class Dispatcher:
+    """Starts relays. `start` and what it calls return why a request is refused, or None if it is under way."""
+
+    __slots__ = ("_runtime",)
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def start(
+        self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: list[tuple[bytes, bytes]]
+    ) -> ApiError | None:
+        """Have a request for an endpoint of a provider relayed. `extra_headers` go with whatever it is answered."""
+        if endpoint.keeps:
+            return self._recall(request, protocol, endpoint, extra_headers)
+        generation, owners = self._runtime.generation, self._runtime.owners
+        try:
+            body = RequestBody.parse(request.body)
+            asked = protocol.asked(endpoint, body)
+        except BadBody as bad:
+            return api_error(400, str(bad), param=bad.param)
+        route = generation.router.resolve(body.model)
+        if route is None:
+            return no_model(generation.router, body.model)
+        speaking = route.speaking(protocol.name)
+        if speaking is None:
+            return _not_spoken(route, protocol)
+        owner = None if asked.previous is None else owners.owner(asked.previous)
+        if owner is not None:
+            speaking = speaking.at(owner)
+        session = session_of(request, body) if speaking.affinity else None
+        timeout = client_timeout(request)
+        facts = Facts(protocol, endpoint, asked, request.id, timeout, owner is not None, body.model, session)
+        Relay(self._runtime, generation, request, body, facts, speaking, extra_headers).start()
+        return None
+
+    def _recall(
+        self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: list[tuple[bytes, bytes]]
+    ) -> ApiError | None:
+        """A request for an answer that a provider keeps: it goes to who made it, or to one after the other."""
+        generation, owners = self._runtime.generation, self._runtime.owners
+        name = unescape(generation.endpoints.answer(request.path))
+        about = endpoint.about(name)
+        if about is None:
+            return api_error(404, f"there is no answer {name[:200]!r}", "not_found")
+        route = generation.router.keepers(protocol.name, self._runtime.now(), owners.owner(name))
+        asked = protocol.asked_about(request.query)
+        facts = Facts(protocol, about, asked, request.id, client_timeout(request), True)
+        Relay(self._runtime, generation, request, PassedBody(request.body), facts, route, extra_headers).start()
+        return None
+
+
+def client_timeout(request: Request) -> float | None:
+    """How long the client says that it will wait, less a little, in seconds.
+
+    The OpenAI SDKs send it with each request (Python `x-stainless-read-timeout`, Node `x-stainless-timeout`).
+    """
+    limit = None
+    for name, value in request.headers:
+        if name in TIMEOUT_HEADERS:
+            try:
+                seconds = float(value) * DEADLINE_SHARE
+            except ValueError:
+                continue
+            if DEADLINE_SHARE <= seconds < inf and (limit is None or seconds < limit):
+                limit = seconds
+    return limit
+
+
+def no_model(router: Router, model: str) -> ApiError:
+    """404, of a name that is no model here."""
+    close = router.similar(model)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return api_error(404, f"the model {model[:200]!r} does not exist here{hint}", "model_not_found", "model")
+
+
+def nobody_speaks(plan: Plan, protocol: str) -> ApiError:
+    """404, of a path of a protocol that no provider speaks."""
+    spoken = {provider.name: provider.protocols for provider in plan.providers}
+    return api_error(404, f"no provider here speaks {protocol}: {_spoken(spoken, protocol)}", "model_not_found")
+
+
+def _not_spoken(route: Route, protocol: Protocol) -> ApiError:
+    """No target of a model speaks what its client does: say which do what, and what to add."""
+    spoken = {candidate.plan.name: candidate.plan.protocols for candidate in route.candidates}
+    told = _spoken(spoken, protocol.name)
+    message = f"no target of the model {route.name!r} speaks {protocol.name}: {told}"
+    return api_error(404, message, "model_not_found", "model")
+
+
+def _spoken(spoken: Mapping[str, Sequence[str]], wanted: str) -> str:
+    who = "; ".join(f"{name} speaks {', '.join(protocols)}" for name, protocols in spoken.items())
+    return f'{who or "there is none"}; add "{wanted}" to the `protocols` of a provider that does'
