@@ -108,7 +108,8 @@ class Books:
         content = None if attempt.content_at is None else attempt.content_at - self.started
         began, ended = attempt.started - self.started, now - self.started
         words = describe(result)
-        self.steps.append(Step(attempt.number, attempt.target, began, ended, content, words, attempt.by_session))
+        step = Step(attempt.number, attempt.target, began, ended, content, words, attempt.by_session, result.status)
+        self.steps.append(step)
 
     def count(self, attempt: Attempt) -> None:
         """The client has the attempt's whole answer."""

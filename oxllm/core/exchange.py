@@ -33,6 +33,7 @@ from oxllm.core.attempt import CONTENT, DRAINING, ENDED, HOLDING, WAITING, Attem
 from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.books import Books
 from oxllm.core.budget.retry import RetryBudget
+from oxllm.core.cooldown import Skip
 from oxllm.core.effects import Action, Cancel, Try
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
@@ -200,9 +201,11 @@ class Exchange:
 
     def may_send(self, attempt: Attempt, now: float) -> bool:
         """A new connection is there, or could be made: whether the request is to go out on it. Not when its target may
-        not be asked any more (its breaker has opened, it cools down), unless there is no other one to go to."""
-        if attempt.ticket.unusable(now) is None:
-            return True
+        not be asked any more: its provider has asked for a wait, an operator has taken it out. Its breaker may have
+        opened, too, which is our own guess, and no reason where there is no other one to go to."""
+        why = attempt.ticket.unusable(now)
+        if why is None or why is not Skip.OPEN:
+            return why is None
         return self._exhausted(now) or not self._route.usable(now, self.books.tried_states)
 
     def sent(self, attempt: Attempt, now: float) -> None:

@@ -16,3 +16,5 @@ class Step(Leaf, frozen=True, gc=False):
     result: str
     session: bool = False
     """Its target was preferred to others for the sake of the session."""
+    status: int | None = None
+    """The provider's, if the attempt failed with one."""

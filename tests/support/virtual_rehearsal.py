@@ -20,6 +20,7 @@ from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.load import PATIENCE_S, Transcript, begun
 from oxllm.sim.rehearsal.question import Question, Questions
 from oxllm.sim.rehearsal.run import SAMPLE_S, Run
+from oxllm.sim.rehearsal.schedule import Schedule
 from oxllm.sim.script import presets
 from oxllm.sim.script.scenario import Scenario
 from tests.support.in_memory import Setup, Visit, Wish, World
@@ -106,7 +107,11 @@ def played(
     urls = {provider.name: f"http://127.0.0.1:{9001 + n}/v1" for n, provider in enumerate(plan.providers)}
     samples: list[Sample] = []
     with make(Setup(gateway.rewired(plan, urls, 8080), seed=scenario.seed, scenario=scenario)) as world:
-        clients = [Client(world, questions[n], n / rps) for n in range(int(duration * rps))]
+        schedule = Schedule(rps, scenario.scenes)
+        due = {questions[n].asked: schedule.due(n) for n in range(schedule.count(duration))}
+        clients = [Client(world, questions[n], schedule.due(n)) for n in range(len(due))]
+        for provider in world.providers.values():
+            provider.due = due.get
         for client in clients:
             world.join(client)
         _watch(world, samples)

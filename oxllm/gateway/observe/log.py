@@ -150,6 +150,7 @@ class Log:
         return self._stamp
 
     def _as_json(self, record: Record) -> bytes:
+        failed = [step for step in record.steps if step.result != SUCCESS.reason]
         return _json.encode(
             {
                 "time": record.time,
@@ -168,7 +169,8 @@ class Log:
                 "completion_tokens": record.completion_tokens,
                 "cached_tokens": record.cached_tokens,
                 "end": record.error or "ok",
-                "failed": [f"{step.target}: {step.result}" for step in record.steps if step.result != SUCCESS.reason],
+                "failed": [f"{step.target}: {step.result}" for step in failed],
+                "failed_status": [step.status for step in failed],
             }
         )
 

@@ -17,6 +17,7 @@ from oxllm.sim.provider.steps import Step
 class Layer(Enum):
     """Whose event a fault is. Values are the words of messages."""
 
+    NAME = "name"
     LISTENER = "port"
     CONNECTION = "connection"
     HANDSHAKE = "handshake"
@@ -94,12 +95,12 @@ class ConnectionFault(Fault):
     def strikes_at(self) -> Layer:
         return Layer.RESPONSE if self.place is None else Layer.CONNECTION
 
-    def strike(self) -> Iterator[Step]:
-        """What befalls the connection."""
+    def strike(self, now: float) -> Iterator[Step]:
+        """What befalls the connection; one that goes on after it is served."""
         raise NotImplementedError
 
     def play(self, x: Exchange) -> Iterator[Step]:
-        return self.strike()
+        return self.strike(x.now)
 
 
 class Refusal(Fault):

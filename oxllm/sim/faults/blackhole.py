@@ -24,7 +24,7 @@ class Blackhole(ConnectionFault):
     def strikes_at(self) -> Layer:
         return Layer.RESPONSE if self.place is None else Layer.LISTENER
 
-    def strike(self) -> Iterator[Step]:
+    def strike(self, now: float) -> Iterator[Step]:
         yield Hang()
 
     def play(self, x: Exchange) -> Iterator[Step]:
@@ -35,7 +35,7 @@ class Blackhole(ConnectionFault):
             if not port.dark(now):
                 yield Rst()
                 return
-        yield from self.strike()
+        yield from self.strike(x.now)
 
 
 FAULT = Blackhole

@@ -11,7 +11,7 @@ from oxllm.sim.provider.steps import Fin, Step
 class FinFault(ConnectionFault):
     kind = "fin"
 
-    def strike(self) -> Iterator[Step]:
+    def strike(self, now: float) -> Iterator[Step]:
         yield Fin()
 
 

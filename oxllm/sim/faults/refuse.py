@@ -16,7 +16,7 @@ class Refuse(ConnectionFault):
     def strikes_at(self) -> Layer:
         return self.layer
 
-    def strike(self) -> Iterator[Step]:
+    def strike(self, now: float) -> Iterator[Step]:
         yield Rst()
 
 

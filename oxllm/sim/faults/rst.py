@@ -17,13 +17,13 @@ class RstFault(ConnectionFault):
     def strikes_at(self) -> Layer:
         return Layer.CONNECTION if self.place is not None and self.place.word == "connect" else Layer.RESPONSE
 
-    def strike(self) -> Iterator[Step]:
+    def strike(self, now: float) -> Iterator[Step]:
         yield Rst()
 
     def play(self, x: Exchange) -> Iterator[Step]:
         if self.place is not None:
             yield from x.tape().until(self.place)
-        yield from self.strike()
+        yield from self.strike(x.now)
 
 
 FAULT = RstFault

@@ -15,7 +15,7 @@ class TlsExpired(ConnectionFault):
     def strikes_at(self) -> Layer:
         return Layer.HANDSHAKE
 
-    def strike(self) -> Iterator[Step]:
+    def strike(self, now: float) -> Iterator[Step]:
         """Of a client that goes on all the same nothing is known; ordered by header it is a close."""
         yield Fin()
 

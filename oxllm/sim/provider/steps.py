@@ -2,7 +2,7 @@
 
 The engine yields steps and does nothing itself, so that the same script runs on a real socket and, under a virtual
 clock, on a transport in memory. Times are absolute: a step that comes late does not push back the next one.
-A script that ends without Hang, Fin or Rst leaves the connection open for the next request.
+A script that ends without Hang, Fin, Rst or Forget leaves the connection open for the next request.
 """
 
 from __future__ import annotations
@@ -40,8 +40,13 @@ class Rst(msgspec.Struct, frozen=True):
     """Reset the connection: the peer reads ECONNRESET."""
 
 
+class Forget(msgspec.Struct, frozen=True):
+    """Leave the connection open and know nothing of it any more: the next bytes of the peer are answered with a
+    reset."""
+
+
 class Truncate(msgspec.Struct, frozen=True):
     """End the connection below TLS: the peer reads an EOF where a close_notify should be."""
 
 
-Step = Wait | Send | Gate | Hang | Fin | Rst | Truncate
+Step = Wait | Send | Gate | Hang | Fin | Rst | Forget | Truncate

@@ -18,9 +18,11 @@ from oxllm.sim.rehearsal import expect, gateway, waits
 from oxllm.sim.rehearsal.advice import Advice
 from oxllm.sim.rehearsal.external import External
 from oxllm.sim.rehearsal.gateway import ConfigError, Gateway, Route
+from oxllm.sim.rehearsal.likeness import fates
 from oxllm.sim.rehearsal.load import Load
 from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.replay import Replay
+from oxllm.sim.rehearsal.report import Told
 from oxllm.sim.rehearsal.run import Front, Run, rehearse
 from oxllm.sim.script import exhibits, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
@@ -79,23 +81,24 @@ class Prepared(msgspec.Struct, frozen=True):
 
 def timetable(asked: Request) -> str:
     """The faults that a rehearsal would play; nothing runs."""
-    scenario = _prepared(asked).scenario
+    scenario = prepare(asked).scenario
     return "\n".join([f"seed {scenario.seed}", *show.timetable(scenario, asked.duration)])
 
 
 def fate(asked: Request, provider: str, key: str) -> str:
     """What one request of a rehearsal gets, and why. `key`: of the ledger, or the number of a client's question."""
-    prepared = _prepared(asked)
+    prepared = prepare(asked)
     scenario = prepared.scenario
     names = [upstream.name for upstream in scenario.upstreams]
     if provider not in names:
         raise click.UsageError(f"unknown provider {provider!r}; there are {', '.join(names)}")
     if key.isdecimal():
-        key = attempt_key(_questions(asked, prepared)[int(key)].asked, 1)
+        key = attempt_key(questions(asked, prepared)[int(key)].asked, 1)
     return "\n".join(show.fate(scenario, provider, key))
 
 
-def _questions(asked: Request, prepared: Prepared) -> Questions:
+def questions(asked: Request, prepared: Prepared) -> Questions:
+    """What its clients ask."""
     models = {route.name: route.models for route in prepared.routes}
     spoken = {route.name: tuple(route.spoken) for route in prepared.routes}
     return Questions(prepared.scenario.seed, models, asked.streams, spoken)
@@ -106,7 +109,7 @@ def _lanes(routes: Iterable[Route]) -> dict[str, tuple[str, ...]]:
     return {name: providers for route in routes for name, providers in route.lanes.items()}
 
 
-def _prepared(asked: Request) -> Prepared:
+def prepare(asked: Request) -> Prepared:
     """Config, scenario, names and expectations, or a usage error; a bad config is none."""
     plan, missing = (Plan(), []) if asked.config is None else _compiled(asked.config)
     try:
@@ -162,31 +165,37 @@ class Rehearsed(msgspec.Struct, frozen=True):
     """That it was to keep."""
     replay: Replay
     """How to have it again."""
-    heeded: Run | None = None
+    heeded: Told | None = None
     """The same with what the first one advised, if that was to be tried."""
+
+    @property
+    def told(self) -> Told:
+        return Told(self.run.card, self.replay.run, fates(self.run.records))
 
 
 def rehearsal(asked: Request, to_stderr: bool) -> Rehearsed:
     """Rehearse. `to_stderr`: where the seed is told."""
-    prepared = _prepared(asked)
+    prepared = prepare(asked)
     click.echo(f"seed {prepared.scenario.seed}", err=to_stderr)
     for note in _notes(asked, prepared):
         click.echo(f"note: {note}", err=True)
-    run, given = _advised(_played(asked, prepared), prepared.plan) if asked.against is None else (
-        _played(asked, prepared), []
+    run, given = _advised(play(asked, prepared), prepared.plan) if asked.against is None else (
+        play(asked, prepared), []
     )  # fmt: skip
+    replay = asked.replay(prepared.scenario.seed)
     heeded = None
     if asked.try_advice and any(advice.key for advice in given):
         click.echo("once more, with what is advised:", err=True)
         better = msgspec.structs.replace(prepared, plan=advices.applied(prepared.plan, given))
-        heeded, _ = _advised(_played(asked, better), better.plan)
-    return Rehearsed(run, prepared.expectations, asked.replay(prepared.scenario.seed), heeded)
+        again, _ = _advised(play(asked, better), better.plan)
+        heeded = Told(again.card, replay.run, fates(again.records))
+    return Rehearsed(run, prepared.expectations, replay, heeded)
 
 
-def _played(asked: Request, prepared: Prepared) -> Run:
-    """One run, or a message for the user."""
+def play(asked: Request, prepared: Prepared, quietly: bool = False) -> Run:
+    """One run, or a message for the user. `quietly`: nothing is said of how far it is."""
     try:
-        return asyncio.run(_run(asked, prepared))
+        return asyncio.run(_run(asked, prepared, quietly))
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from None
     except asyncio.CancelledError:
@@ -211,7 +220,7 @@ def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:
         yield f"{names}: one provider, so that nothing could save its requests and this tests nothing; add a second"
 
 
-async def _run(asked: Request, prepared: Prepared) -> Run:
+async def _run(asked: Request, prepared: Prepared, quietly: bool) -> Run:
     plan, scenario = prepared.plan, prepared.scenario
 
     def front(urls: Mapping[str, str]) -> Front:
@@ -224,11 +233,11 @@ async def _run(asked: Request, prepared: Prepared) -> Run:
         scenario,
         _lanes(prepared.routes),
         front,
-        _questions(asked, prepared),
+        questions(asked, prepared),
         duration=asked.duration,
         rps=asked.rps,
         expectations=prepared.expectations,
-        progress=_Progress(asked.duration),
+        progress=_silence if quietly else _Progress(asked.duration),
         cooldown_max=plan.breaker.cooldown_max,
         ports={name: asked.port + place for place, name in enumerate(names)} if asked.port else None,
         key=asked.key,
@@ -272,6 +281,10 @@ def _expectations(asked: Request, scenario: Scenario) -> tuple[str, ...]:
     if errors:
         raise scenes.SceneError(errors)
     return found
+
+
+def _silence(_at: float, _load: Load) -> None:
+    """Say nothing."""
 
 
 class _Progress:

@@ -303,7 +303,7 @@ def _kinds(records: Iterable[Record], scenario: Scenario, duration: float) -> tu
     for scene in scenario.scenes:
         if scene.when.first is None and scene.when.start < duration:
             for dosed in scene.faults:
-                if dosed.fault.kind in ("refuse", "blackhole") and dosed.fault.kind not in struck:
+                if dosed.fault.kind in ("refuse", "blackhole", "dns") and dosed.fault.kind not in struck:
                     struck[dosed.fault.kind] += 1
     return dict(sorted(struck.items())), dict(sorted(harmless.items()))
 

@@ -1,6 +1,6 @@
 """The load of a rehearsal: clients that come when they come, and can tell a whole answer from a part of one.
 
-Open loop: request i starts at i / rps, however the ones before it fare, as users do.
+Open loop: each request starts when it is due, however the ones before it fare, as users do.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal.answer import Answer
 from oxllm.sim.rehearsal.question import Question, Questions, lane
+from oxllm.sim.rehearsal.schedule import Schedule
 
 PATIENCE_S = 600.0
 """How long a client waits for the end of its answer, and so how long a rehearsal may go on after its last request: what
@@ -64,7 +65,7 @@ class Load:
         seed: int,
         upstreams: Sequence[Upstream],
         questions: Questions,
-        rps: float,
+        schedule: Schedule,
         clock: Callable[[], float],
         key: str | None = None,
         explain: Callable[[httpx.AsyncClient, str], Awaitable[str]] | None = None,
@@ -77,7 +78,9 @@ class Load:
         self._seed = seed
         self._upstreams = upstreams
         self._questions = questions
-        self._rps = rps
+        self._schedule = schedule
+        self.due: dict[str, float] = {}
+        """Fingerprint of what has been asked -> when it was to be, in seconds since the start."""
         self._clock = clock
         self._headers = {} if key is None else {"authorization": f"Bearer {key}"}
         self._no_more = asyncio.Event()
@@ -94,13 +97,15 @@ class Load:
     async def run(self, duration: float) -> None:
         """Start requests for `duration` seconds and wait for their ends."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-        began = asyncio.get_running_loop().time()
+        began = asyncio.get_running_loop().time() - self._clock()
         async with httpx.AsyncClient(timeout=None, limits=limits, trust_env=False) as client:  # noqa: S113
             tasks: list[asyncio.Task[None]] = []
-            for number in range(max(1, int(duration * self._rps))):
-                if await self._until(began + number / self._rps):
+            for number in range(self._schedule.count(duration)):
+                due, question = self._schedule.due(number), self._questions[number]
+                if await self._until(began + due):
                     break
-                tasks.append(asyncio.create_task(self._one(client, self._questions[number])))
+                self.due[question.asked] = due
+                tasks.append(asyncio.create_task(self._one(client, question)))
             await self._all(tasks)
 
     async def _until(self, when: float) -> bool:

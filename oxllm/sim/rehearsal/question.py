@@ -109,6 +109,11 @@ class Questions:
             if turn < FORMS[protocol].share
         ]
 
+    @property
+    def turn(self) -> int:
+        """After how many of them each name has been asked in each protocol as often as is its share."""
+        return len(self._turns)
+
     def __getitem__(self, number: int) -> Question:
         """The names, and the protocols of each, take turns."""
         model, protocol = self._turns[number % len(self._turns)]

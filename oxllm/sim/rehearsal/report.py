@@ -13,6 +13,7 @@ import msgspec
 from oxllm import __version__
 from oxllm.sim.rehearsal import changes, expect
 from oxllm.sim.rehearsal.card import Card, Lane, Spread, Verdict
+from oxllm.sim.rehearsal.likeness import Fates, likeness
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.words import duration
 from oxllm.words import count
@@ -113,36 +114,48 @@ def _spread(spread: Spread) -> str:
     return f"{duration(spread.p50)} (p99 {duration(spread.p99)} of {spread.count})"
 
 
-def as_json(card: Card, seconds: float, replay: Replay) -> str:
-    """The card for a program, with its verdict, how long the load was, and what made it."""
-    made = {"command": replay.run, "version": __version__}
-    told = {"verdict": card.verdict, "duration": round(seconds, 3), **made, **msgspec.to_builtins(card)}
-    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
+class Told(msgspec.Struct, frozen=True):
+    """What was told of a run: its card, the command that has it again, and the fault of each attempt."""
+
+    card: Card
+    command: str
+    fates: Fates = {}
 
 
-def read(file: Path) -> tuple[Card, str]:
-    """A card that `as_json` wrote, and the command of its run. Raises UsageError."""
+def as_json(told: Told, seconds: float) -> str:
+    """A run for a program: its verdict, how long the load was, what made it, its card, and the fate of each attempt."""
+    card = told.card
+    made = {"command": told.command, "version": __version__}
+    shown = {"verdict": card.verdict, "duration": round(seconds, 3), **made, **msgspec.to_builtins(card)}
+    return msgspec.json.format(msgspec.json.encode({**shown, "fates": told.fates}), indent=2).decode()
+
+
+def read(file: Path) -> Told:
+    """What `as_json` wrote. Raises UsageError."""
     try:
         told = msgspec.json.decode(file.read_bytes())
-        return msgspec.convert(told, Card), str(told["command"])
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
+        return Told(msgspec.convert(told, Card), str(told["command"]), dict(told.get("fates") or {}))
+    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError, AttributeError):
         raise click.UsageError(f"{file} is no card; write one with --json") from None
 
 
-def beside(card: Card, replay: Replay, other: Card, command: str) -> str:
-    """This run's card beside another's, and their commands."""
-    return "\n".join([f"left:  {replay.run}", f"right: {command}", columns(card, other)])
+def beside(mine: Told, other: Told) -> str:
+    """Two runs next to each other, and their commands."""
+    return "\n".join([f"left:  {mine.command}", f"right: {other.command}", columns(mine, other)])
 
 
-def columns(card: Card, other: Card) -> str:
-    """Two cards side by side."""
-    theirs = dict(rows(other))
+def columns(mine: Told, other: Told) -> str:
+    """Two cards side by side, and whether their faults were the same, which those of one seed are."""
+    card = mine.card
+    theirs = dict(rows(other.card))
     told = [
         (name, value.partition(";")[0], theirs.get(name, "").partition(";")[0])
         for name, value in rows(card)
         if name not in ONE_ONLY
     ]
-    told.append(("verdict", card.verdict.value, other.verdict.value))
+    told.append(("verdict", card.verdict.value, other.card.verdict.value))
     widths = [max(len(line[place]) for line in told) for place in range(2)]
-    lines = [f"{name:<{widths[0]}}  {mine:<{widths[1]}}  {their}" for name, mine, their in told]
+    lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {their}" for name, value, their in told]
+    if card.seed == other.card.seed and mine.fates and other.fates:
+        lines.append(f"faults of both runs: {likeness(mine.fates, other.fates)}")
     return "\n".join(line.rstrip() for line in lines)

@@ -17,6 +17,7 @@ from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.grade import grade
 from oxllm.sim.rehearsal.load import Load, Transcript
 from oxllm.sim.rehearsal.question import Questions
+from oxllm.sim.rehearsal.schedule import Schedule
 from oxllm.sim.script import presets
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.live import Live
@@ -97,7 +98,12 @@ async def rehearse(
             def clock() -> float:
                 return live.now - start
 
-            load = Load(front.base_url, scenario.seed, scenario.upstreams, questions, rps, clock, key, front.explain)
+            schedule = Schedule(rps, scenario.scenes)
+            load = Load(
+                front.base_url, scenario.seed, scenario.upstreams, questions, schedule, clock, key, front.explain
+            )
+            for provider in live.providers.values():
+                provider.due = load.due.get
             watch = asyncio.create_task(_watch(front, clock, samples, load, progress))
             await load.run(duration)
             interrupted, duration = load.ending, min(duration, clock())

@@ -74,8 +74,9 @@ def parse(text: str) -> Dosed:
     name, dose_at, dose_text = _split(text)
     fault = _fault(text, name)
     dose = _dose(text, dose_at, dose_text) if dose_text else Dose()
-    if fault.strikes_at() is Layer.LISTENER and dose.measure is not Measure.ALWAYS:
-        reason = f"{name!r} closes the whole port, so it takes no dose; give its scene a `when`, or write rst {dose}"
+    if fault.strikes_at() in (Layer.LISTENER, Layer.NAME) and dose.measure is not Measure.ALWAYS:
+        what = "closes the whole port" if fault.strikes_at() is Layer.LISTENER else "is of the name, not of a request"
+        reason = f"{name!r} {what}, so it takes no dose; give its scene a `when`, or write rst {dose}"
         raise GrammarError(text, dose_at, reason)
     return Dosed(fault, dose)
 

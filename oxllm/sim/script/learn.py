@@ -22,7 +22,6 @@ OTHERWISE = "rst"
 """What stands for a failure without a status that a fault is named after."""
 FEWEST = 5
 """Answers that a pace is made of."""
-_ATTEMPT = re.compile(r"([^/]+)/[^:]*: (?:HTTP (\d{3}))?")
 _ACCESS = re.compile(r'"(?:GET|POST) \S+ HTTP/[\d.]+" (\d{3}) .*?(\d+\.\d+)?\s*$')
 
 
@@ -71,9 +70,8 @@ def _attempts(line: str) -> Iterator[Seen]:
 
 
 def _of_oxllm(data: dict[str, Any]) -> Iterator[Seen]:
-    for failed in data.get("failed") or ():
-        if (found := _ATTEMPT.match(failed)) is not None:
-            yield Seen(found[1], int(found[2]) if found[2] else None)
+    for failed, status in zip(data.get("failed") or (), data.get("failed_status") or (), strict=False):
+        yield Seen(str(failed).partition("/")[0], status if status and status >= 400 else None)
     if data.get("end") == "ok" and data.get("provider"):
         first = data["first_content_ms"] if data.get("stream") else None
         yield Seen(data["provider"], 200, _seconds(first), _seconds(data["total_ms"]), data.get("completion_tokens"))

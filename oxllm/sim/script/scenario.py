@@ -58,6 +58,11 @@ class Scene(msgspec.Struct, frozen=True):
         """It takes the whole port: there is no connecting while it plays."""
         return any(dosed.fault.strikes_at() is Layer.LISTENER for dosed in self.faults)
 
+    @property
+    def nameless(self) -> bool:
+        """Its providers cannot be found by name."""
+        return any(dosed.fault.strikes_at() is Layer.NAME for dosed in self.faults)
+
 
 class Scenario(msgspec.Struct, frozen=True):
     """Everything that decides a run, but the requests."""

@@ -205,6 +205,8 @@ def in_itself(scene: Scene, known: set[str]) -> Iterable[str]:
             if dosed.dose.measure is Measure.ALWAYS:
                 text = dosed.fault.text
                 yield f"{where}: {text!r} always strikes, so nothing after it can; give it a dose or put it last"
+    if scene.nameless and scene.when != ALWAYS:
+        yield f"{where}: a name cannot be found for the whole run; leave out when"
     if scene.when.first is not None and scene.closes:
         yield f"{where}: a closed port gets no requests to count; write a time such as when = '10s..40s'"
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import httptools
 
 from oxllm.sim.serve.engine import Provider, Script
-from oxllm.sim.serve.player import Clock, Gates, Player, finish
+from oxllm.sim.serve.player import Clock, Gates, Player, finish, reset
 
 CONTROL = b"/-/"
 _FORBIDDEN = (
@@ -69,6 +69,9 @@ class ProviderProtocol(asyncio.Protocol):
         self._ordinal = 0
         self._closing = False
         self._first = b""
+        self._accepting = False
+        self._early = b""
+        """What came before anybody read."""
         self._timer: asyncio.TimerHandle | None = None
 
     # of asyncio
@@ -79,6 +82,11 @@ class ProviderProtocol(asyncio.Protocol):
         self._begin()
 
     def data_received(self, data: bytes) -> None:
+        if self._player is not None and self._player.forgotten:
+            reset(self._transport)
+            return
+        if self._accepting:
+            self._early += data
         if self._closing:
             return
         if self._control is not None:
@@ -131,8 +139,8 @@ class ProviderProtocol(asyncio.Protocol):
         """Count the connection, and let befall it what is due before anything is read."""
         self._ordinal, script = self.provider.connect(self._clock.time())
         if script is not None:
-            self._closing = True
-            self._play(script, lambda: None)
+            self._closing = self._accepting = True
+            self._play(script, self._again)
 
     def _sniff(self, data: bytes) -> None:
         """Wait for enough bytes to know whose connection it is."""
@@ -191,8 +199,14 @@ class ProviderProtocol(asyncio.Protocol):
         self._player.run()
 
     def _again(self) -> None:
+        """What was played is over: serve what comes next, or what came before anybody read."""
         self._player = None
-        self._answer()
+        if self._accepting:
+            self._closing = self._accepting = False
+            early, self._early = self._early, b""
+            self.data_received(early)
+        else:
+            self._answer()
 
     def _close(self) -> None:
         self._closing = True

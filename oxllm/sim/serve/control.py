@@ -100,6 +100,8 @@ def _app(live: Live) -> Starlette:
 
 def _check(live: Live, upstream: str, faults: Sequence[Dosed]) -> None:
     """Refuse what a scene would be refused for. Raises ValueError with all that is wrong."""
+    if any(dosed.fault.strikes_at() is Layer.NAME for dosed in faults):
+        raise ValueError("a name cannot be taken back while it runs; write dns into a scene")
     errors = [*scenes.in_itself(Scene("patch", (upstream,), tuple(faults)), set(live.providers))]
     if live.authority is None and any(dosed.fault.strikes_at() is Layer.HANDSHAKE for dosed in faults):
         errors.append("TLS faults need --tls")

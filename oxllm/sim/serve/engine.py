@@ -74,6 +74,8 @@ class Provider:
         self.directions = Directions()
         self.watch: Callable[[SimRequest], object] = lambda _request: None
         """Hears of every request."""
+        self.due: Callable[[str], float | None] = lambda _asked: None
+        """When what has this fingerprint was to be asked, in seconds since the start, if a rehearsal asks it."""
         self.ledger = Ledger()
         self.start = start
         self._date = epoch - start
@@ -128,7 +130,7 @@ class Provider:
             return ordinal, None
         assert isinstance(fate.fault, ConnectionFault), "only these are of that layer"
         record = self._struck(fate, f"connection {ordinal}", elapsed, ordinal)
-        return ordinal, Script(fate.fault.strike(), record)
+        return ordinal, Script(fate.fault.strike(now), record)
 
     def handshake(self, now: float) -> Fault | None:
         """A TLS handshake began: what becomes of it."""
@@ -206,8 +208,11 @@ class Provider:
 
     def _key(self, request: SimRequest, ask: Ask) -> str:
         """What the draws of a request hang on: the id that it carries, or what it asks for, and how often that has been
-        asked for here; only if it asks for nothing, its place in the order of arrival."""
+        asked for here; only if it asks for nothing, its place in the order of arrival. What a rehearsal asks is known
+        by that alone, since some gateways make an id of their own each time."""
         given, asked = request.get(ID_HEADER), ask.inputs[0] if ask.inputs else None
+        if asked is not None and self.due(asked) is not None:
+            given = None
         if given is None and asked is None:
             return str(request.ordinal)
         known = given or asked or ""
@@ -219,7 +224,7 @@ class Provider:
         try:
             if refusal is not None:
                 raise refusal
-            fate = self._fate(x.request, key, x.now, bool(x.ask.inputs))
+            fate = self._fate(x.request, key, x.now, x.ask.inputs[0] if x.ask.inputs else None)
             x.operation.check(x)
         except BadAsk as error:
             return x.say(error.error)
@@ -240,8 +245,8 @@ class Provider:
             record.hint = x.hint
             yield step
 
-    def _fate(self, request: SimRequest, key: str, now: float, asks: bool) -> Fate:
-        directed = self.directions.fault() if asks else None
+    def _fate(self, request: SimRequest, key: str, now: float, asked: str | None) -> Fate:
+        directed = self.directions.fault() if asked is not None else None
         ordered = request.get(FAULT_HEADER)
         if ordered == "none":
             return Fate(None, "ordered by header")
@@ -254,7 +259,13 @@ class Provider:
             return Fate(directed, "as directed")
         elapsed = now - self.start
         port = self.judge.listener(elapsed)
-        return self.judge.request(key, request.ordinal, elapsed) if port is CLEAN else port
+        return self.judge.request(key, request.ordinal, self._moment(asked, elapsed)) if port is CLEAN else port
+
+    def _moment(self, asked: str | None, elapsed: float) -> float:
+        """When a request counts as having come. A question of a rehearsal, a whole number of seconds after it was due:
+        so a machine that is milliseconds later in one of two runs changes no fate."""
+        due = None if asked is None else self.due(asked)
+        return elapsed if due is None else due + round(max(0.0, elapsed - due))
 
 
 def _over(verdict: Verdict) -> Error:

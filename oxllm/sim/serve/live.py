@@ -16,6 +16,8 @@ from oxllm.sim.serve.player import Gates
 from oxllm.sim.serve.ports import Port, State
 from oxllm.sim.serve.tls import Authority
 
+NOWHERE = "provider.invalid"
+"""The host of a provider that has no address (RFC 6761 section 6.4)."""
 Control = Callable[["Live"], Callable[[], asyncio.Protocol]]
 
 
@@ -81,6 +83,8 @@ class Live:
 
     def url(self, name: str) -> str:
         """Base URL of a provider, with `/v1`. Who listens everywhere is called on loopback."""
+        if any(scene.nameless and name in scene.on for scene in self.scenario.scenes):
+            return f"http{'s' if self.authority else ''}://{NOWHERE}:{self.ports[name].number}/v1"
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - no binding here
         host = f"[{host}]" if ":" in host else host
         return f"http{'s' if self.authority else ''}://{host}:{self.ports[name].number}/v1"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from oxllm.sim.provider.ledger import COMPLETE, GONE
-from oxllm.sim.provider.steps import Fin, Gate, Hang, Rst, Send, Step, Truncate, Wait
+from oxllm.sim.provider.steps import Fin, Forget, Gate, Hang, Rst, Send, Step, Truncate, Wait
 from oxllm.sim.serve.engine import Script
 
 LINGER_S = 2.0
@@ -89,7 +89,18 @@ def finish(transport: asyncio.Transport, clock: Clock) -> asyncio.TimerHandle | 
 class Player:
     """One script on one transport. `done` is called when the connection is free for the next request."""
 
-    __slots__ = ("_clock", "_done", "_gates", "_paused", "_start", "_steps", "_timer", "_transport", "record")
+    __slots__ = (
+        "_clock",
+        "_done",
+        "_gates",
+        "_paused",
+        "_start",
+        "_steps",
+        "_timer",
+        "_transport",
+        "forgotten",
+        "record",
+    )
 
     def __init__(
         self,
@@ -109,6 +120,8 @@ class Player:
         self._done = done
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
+        self.forgotten = False
+        """The connection is open for the peer alone."""
 
     def run(self) -> None:
         """Take steps until one has to wait."""
@@ -151,6 +164,9 @@ class Player:
                 return self._gates.wait(name, self.run)
             case Hang():
                 return False
+            case Forget():
+                self._end(COMPLETE)
+                self.forgotten = True
             case Fin():
                 self._end("fin")
                 self._timer = finish(self._transport, self._clock)

@@ -619,8 +619,20 @@ def test_a_request_does_not_go_out_on_a_connection_that_came_after_its_breaker_o
     d.fail("alpha", Failure.WITHHELD)
     assert d.tried == ["alpha", "beta"]
     assert d.failures("alpha") == 0
-    d.router.offline("beta")
+    breaker = d.router.providers["beta"].breaker
+    for _ in range(3):
+        breaker.failure(breaker.generation, d.now, random.Random(7))
     assert d.exchange.may_send(d["beta"], d.now), "there is nobody else to go to"
+
+
+def test_nor_on_one_that_came_after_its_provider_had_asked_for_a_wait_whoever_else_there_is() -> None:
+    d = drive("alpha")
+    d.next().start().answer("alpha", error_body(None), 429)
+    assert not d.exchange.may_send(d["alpha"], d.now)
+    d.pass_time(4)
+    assert not d.exchange.may_send(d["alpha"], d.now)
+    d.now += 2
+    assert d.exchange.may_send(d["alpha"], d.now), "the 5 s of a 429 without a hint are over"
 
 
 def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:

@@ -7,6 +7,7 @@ import json
 import struct
 
 import msgspec
+import pytest
 
 from oxllm.sim.provider import text
 from oxllm.sim.provider.request import fingerprint
@@ -178,3 +179,24 @@ def test_the_date_stays_right_when_the_scenes_begin_later() -> None:
     provider.start = 105.0
     assert [provider.wall(now) for now in (100.0, 110.0)] == [2e9, 2e9 + 10]
     assert provider.elapsed(110.0) == 5.0
+
+
+@pytest.mark.parametrize(("arrived", "status"), [(9.9, 200), (10.2, 200), (10.6, 500), (11.3, 500), (12.6, 200)])
+def test_a_question_of_a_rehearsal_counts_as_come_a_whole_number_of_seconds_after_it_was_due(
+    arrived: float, status: int
+) -> None:
+    """It was due at 9.9 s, and the scene plays from 10.1 s to 12.5 s."""
+    bad = (Scene("bad", ("alpha",), (grammar.parse("500"),), When(10.1, 12.5)),)
+    target = provider(scenario("alpha", scenes=bad))
+    target.due = {fingerprint(MESSAGES): 9.9}.get
+    body = msgspec.json.encode({"model": "m", "messages": MESSAGES})
+    sent, _ = play(target.accept("POST", "/v1/chat/completions", [], body, arrived))
+    assert sent[9:12] == b"%d" % status
+
+
+def test_a_question_of_a_rehearsal_is_known_by_what_it_asks_whatever_id_a_gateway_gives_it() -> None:
+    target = provider()
+    ask(target, headers=((b"x-request-id", b"own-1"),))
+    target.due = {fingerprint(MESSAGES): 0.0}.get
+    ask(target, headers=((b"x-request-id", b"own-2"),))
+    assert [record.key for record in target.ledger.records] == ["own-1.1", f"{fingerprint(MESSAGES)[:12]}.1"]

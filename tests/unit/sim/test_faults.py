@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -540,6 +541,37 @@ def handshake(sim: Sim) -> None:
     context = ssl.create_default_context(cafile=sim.ca)
     with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as plain:
         context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+
+
+@case("dns")
+def _(_sim: Sim) -> None:
+    with Sim("alpha", "beta", faults={"alpha": ["dns"]}) as nameless:
+        host = urlsplit(nameless.url("alpha")).hostname
+        with pytest.raises(socket.gaierror):
+            socket.getaddrinfo(host, 80)
+        assert urlsplit(nameless.url("beta")).hostname == "127.0.0.1"
+
+
+@case("slow-accept")
+def _(sim: Sim) -> None:
+    sim.patch("alpha", ["slow-accept~300ms x1"])
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+        assert time.monotonic() - began < 0.3, "the kernel has accepted it"
+        client.sendall(request("none", True))
+        assert read(client).end == "whole"
+    assert time.monotonic() - began >= 0.3
+    sim.patch("alpha")
+
+
+@case("half-open")
+def _(sim: Sim) -> None:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+        client.sendall(request("half-open", True))
+        assert read(client).end == "whole"
+        client.sendall(request("none", True))
+        with pytest.raises(ConnectionResetError):
+            drain(client)
 
 
 @case("twice")

@@ -22,7 +22,7 @@ def of_oxllm(number: int) -> str:
         "time": 1.0, "event": "request", "id": f"oxllm-{number}", "protocol": "chat", "model": SECRET, "status": 200,
         "provider": "beta" if failed else "alpha", "upstream_model": "m", "attempts": 1 + failed, "stream": True,
         "first_content_ms": 400.0 + number, "total_ms": 2400.0 + number, "completion_tokens": 101, "end": "ok",
-        "failed": ["alpha/m: HTTP 503: overloaded"] if failed else [],
+        "failed": ["alpha/m: too busy"] if failed else [], "failed_status": [503] if failed else [],
     }  # fmt: skip
     return json.dumps(record)
 
@@ -62,8 +62,8 @@ def test_an_access_log_tells_the_statuses() -> None:
 def test_the_command_prints_a_scene_and_says_when_there_is_nothing_to_learn(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("\n".join(of_oxllm(number) for number in range(20)), encoding="utf-8")
-    done = CliRunner().invoke(sim_command, ["--learn", str(log)])
+    done = CliRunner().invoke(sim_command, ["learn", str(log)])
     assert (done.exit_code, scenes.load(done.output, 7).upstreams[0].name) == (0, "alpha")
     log.write_text("nothing\n", encoding="utf-8")
-    done = CliRunner().invoke(sim_command, ["--learn", str(log)])
+    done = CliRunner().invoke(sim_command, ["learn", str(log)])
     assert (done.exit_code, "no line of it is a request" in done.output) == (2, True)

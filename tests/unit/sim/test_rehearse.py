@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oxllm import __version__
 from oxllm.config import checks
@@ -26,10 +28,12 @@ from oxllm.sim.rehearsal.answer import Answer
 from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.command import Request
 from oxllm.sim.rehearsal.gateway import Gateway
+from oxllm.sim.rehearsal.likeness import Likeness, fates, likeness
 from oxllm.sim.rehearsal.load import Transcript
 from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.run import Run, rehearse
+from oxllm.sim.rehearsal.schedule import CLEAR_S, Schedule
 from oxllm.sim.script import grammar, scenes
 from oxllm.sim.script.scenario import Scenario, Scene, When
 from oxllm.sim.serve.engine import attempt_key
@@ -92,7 +96,8 @@ async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     assert max(len(line) for line in said.splitlines() if not line.startswith(("!", "    oxllm"))) <= 80
     assert "FAILED: truncated == 0" in said
     assert f"    oxllm sim --rehearse 'my config.toml' --fate {coordinates[0]}\n" in said
-    told = json.loads(report.as_json(run.card, run.duration, Replay("my config.toml")))
+    whole = report.Told(run.card, Replay("my config.toml").run, fates(run.records))
+    told = json.loads(report.as_json(whole, run.duration))
     assert (told["truncated"], told["verdict"]) == (run.card.truncated, "failed")
     assert (told["command"], told["version"]) == ("oxllm sim --rehearse 'my config.toml'", __version__)
 
@@ -265,10 +270,11 @@ async def test_any_gateway_is_asked_the_same_and_the_naive_one_fails(tmp_path: P
     assert card["truncated"] > 0
     assert card["command"].startswith(f"oxllm sim --against {url} --scene")
     page.write_text(said, encoding="utf-8")
-    read, made = report.read(page)
-    beside = report.beside(read, Replay("config.toml"), read, made).splitlines()
-    assert beside[1] == f"right: {made}"
-    assert beside[-1].split() == ["verdict", "failed", "failed"]
+    read = report.read(page)
+    beside = report.beside(read, read).splitlines()
+    assert beside[1] == f"right: {read.command}"
+    assert beside[-2].split() == ["verdict", "failed", "failed"]
+    assert re.fullmatch(r"faults of both runs: [1-9]\d* attempts of both compared, all alike", beside[-1])
 
 
 def free_ports(count: int) -> list[int]:
@@ -411,6 +417,44 @@ def test_a_client_reads_a_stream_as_an_sdk_does(
         answer.line(line, events=True)
     answer.end(stream=True, status=200)
     assert (answer.error, answer.content, answer.finished) == (error, content, finished)
+
+
+def test_two_runs_of_one_seed_give_the_same_faults_to_the_same_questions_wherever_scenes_begin(config: Path) -> None:
+    """Each scene begins a few milliseconds after a question is due."""
+    windows = [f'"{0.1 * n + 0.004:.3f}s..{0.1 * n + 0.104:.3f}s"' for n in range(20)]
+    scene = config.with_name("scene.toml")
+    faults = 'faults = ["500 30%", "cut@token:3 10%", "rst 10%"]'
+    played = (f'[[scene]]\nname = "{n}"\non = "alpha"\nwhen = {when}\n{faults}\n' for n, when in enumerate(windows))
+    scene.write_text("".join(played), encoding="utf-8")
+    told = []
+    for number in range(2):
+        card = config.with_name(f"{number}.json")
+        code, said = invoke("--rehearse", str(config), "--scene", str(scene), "--seed", "7", "--for", "2s", "--rps",
+                            "20", "--grade", "truncated == 0", "--json")  # fmt: skip
+        assert code == 0, said
+        card.write_text(said[said.index("{") :], encoding="utf-8")
+        told.append(report.read(card))
+    found = likeness(told[0].fates, told[1].fates)
+    assert found.differing == ()
+    assert found.compared > 30
+    assert sum(map(bool, told[0].fates.values())) > 5
+
+
+def test_attempts_that_met_something_else_are_named() -> None:
+    one, other = {"alpha:a.1": "500", "alpha:b.1": "", "beta:a.1": ""}, {"alpha:a.1": "", "alpha:b.1": ""}
+    assert likeness(one, other) == Likeness(2, ("alpha:a.1",))
+    assert str(likeness(one, other)) == "2 attempts of both compared, 1 differ: alpha:a.1"
+    assert str(likeness(one, one)) == "3 attempts of both compared, all alike"
+
+
+@given(st.floats(0.1, 100), st.lists(st.floats(0.1, 60), max_size=6), st.integers(0, 400))
+def test_no_question_is_due_beside_an_edge_and_each_when_the_one_before_it_or_later(
+    rps: float, edges: list[float], number: int
+) -> None:
+    schedule = Schedule(rps, [Scene("s", ("alpha",), (), When(edge, edge + 7)) for edge in edges])
+    due = schedule.due(number)
+    assert due >= max(number / rps, schedule.due(number - 1) if number else 0)
+    assert all(abs(due - moment) > CLEAR_S - 1e-6 for edge in edges for moment in (edge, edge + 7))
 
 
 def test_what_never_ended_counts_as_unfinished() -> None:

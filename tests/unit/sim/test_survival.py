@@ -64,7 +64,7 @@ def test_so_do_clients_of_other_configs_in_hell_for_four_minutes(config: str) ->
     assert set(card.survivable.values()) == {None}
 
 
-@pytest.mark.parametrize("seed", [2, 5])
+@pytest.mark.parametrize("seed", [1, 2, 6])
 def test_in_a_blackout_no_provider_is_pressed_and_no_answer_is_cut_short_unsaid(seed: int) -> None:
     card = rehearsed(make_plan("alpha", "beta"), "hell", seed, duration=60.0, rps=4.0, blackout=True).card
     assert (card.failed, card.verdict) == ((), Verdict.NOT_TESTED), summary(card)

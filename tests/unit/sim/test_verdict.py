@@ -73,7 +73,7 @@ def test_kinds_that_harm_nobody_are_told_apart() -> None:
     harmless = {kind for kind in faults.KINDS if grammar.fault(kind).harm is Harm.NONE}
     assert harmless == {
         "comments", "split-utf8", "no-done", "hold-open", "lying-headers",
-        "no-event-lines", "sequence-gap", "big-event", "twice",
+        "no-event-lines", "sequence-gap", "big-event", "twice", "half-open",
     }  # fmt: skip
     commented = attempt(0)
     commented.fault = "comments"

@@ -264,6 +264,7 @@ def test_json_lines_hold_all_fields() -> None:
             "cached_tokens": 0,
             "end": "ok",
             "failed": ["alpha/m: HTTP 503"],
+            "failed_status": [503],
         }
 
 

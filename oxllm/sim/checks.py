@@ -1,0 +1,73 @@
+"""What options of `oxllm sim` contradict each other or would do nothing, and which files cannot be written: found out
+before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from oxllm.sim.options import Options
+
+_REHEARSING = ("models", "rps", "streams", "speed", "report", "beside", "junit", "try_advice", "as_json", "grade")
+_SERVING = ("script", "tls", "write_config", "force", "host", "port")
+"""Parameters that are for one kind of run only."""
+
+
+def check(context: click.Context, asked: Options) -> None:
+    """Raises UsageError."""
+    if sum(played is not None for played in (asked.chaos, asked.scene, asked.exhibit, asked.script)) > 1:
+        raise click.UsageError("--chaos, --scene, --exhibit and --script are different runs; give one of them")
+    if asked.blackout and asked.chaos is None and (not asked.rehearses or asked.scene or asked.exhibit):
+        raise click.UsageError("--blackout lifts a rule of --chaos; give --chaos too")
+    if asked.fate is not None and asked.seed is not None:
+        raise click.UsageError("--fate names a seed itself; leave out --seed")
+    _check_against(asked)
+    _check_useless(context, asked)
+    if asked.fate is None and not asked.explain:
+        for file in filter(None, (asked.report, asked.junit)):
+            check_writable(file)
+        if asked.write_config is not None:
+            check_new(asked.write_config, asked.force)
+
+
+def _check_against(asked: Options) -> None:
+    """What belongs to a gateway that is not ours."""
+    if asked.config is not None and asked.against is not None:
+        raise click.UsageError("--rehearse starts a gateway, --against asks one that is there; give one of them")
+    if asked.against is not None and not asked.models:
+        raise click.UsageError("--against: give --model NAME, a model that this gateway serves from the providers")
+    if asked.key_env is not None and asked.against is None:
+        raise click.UsageError("--key-env: only for --against URL")
+
+
+def _check_useless(context: click.Context, asked: Options) -> None:
+    """Options that are for the other kind of run."""
+    useless = set(_SERVING if asked.rehearses else _REHEARSING)
+    if asked.against is not None:
+        useless.discard("port")
+    given = [name for name in useless if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if not given:
+        return
+    options = ", ".join(param.opts[0] for param in context.command.params if param.name in given)
+    if not asked.rehearses:
+        raise click.UsageError(f"{options}: only for a rehearsal; give --rehearse CONFIG too")
+    raise click.UsageError(f"--rehearse listens on ports of its own; leave out {options}")
+
+
+def check_new(file: Path, force: bool) -> None:
+    """Find out now, and touch nothing: the file is written when there is something to write into it. Raises
+    UsageError."""
+    if file.exists() and not force:
+        raise click.UsageError(f"{file} exists already; write over it with --force")
+    if not file.parent.is_dir():
+        raise click.UsageError(f"{file} cannot be written: no such directory")
+
+
+def check_writable(file: Path) -> None:
+    """Find out now that a file cannot be written, and not when a run has ended. Raises UsageError."""
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {(error.strerror or 'unknown error').lower()}") from None

@@ -1,0 +1,45 @@
+"""Whether two runs of one seed were the same: the fault of each attempt that both of them had.
+
+An attempt is known by its provider and its key, which is what was asked and for the how-manieth time. A gateway whose
+clocks are real may go to another provider in one of two runs; then there is nothing to compare, and nothing to mend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from oxllm.sim.provider.ledger import Record
+
+Fates = Mapping[str, str]
+"""`PROVIDER:KEY` of an attempt -> its fault as the grammar writes it, "" for a healthy answer."""
+SHOWN = 3
+
+
+class Likeness(msgspec.Struct, frozen=True):
+    """How many attempts could be compared, and those that met something else."""
+
+    compared: int
+    differing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        told = f"{self.compared} attempts of both compared"
+        if not self.differing:
+            return f"{told}, all alike"
+        more = ", ..." if len(self.differing) > SHOWN else ""
+        return f"{told}, {len(self.differing)} differ: {', '.join(self.differing[:SHOWN])}{more}"
+
+
+def fates(records: Iterable[Record]) -> dict[str, str]:
+    """Of all attempts in the ledgers."""
+    return {
+        f"{record.provider}:{record.key}": record.fault or ""
+        for record in records
+        if record.ordinal and record.asked is not None
+    }
+
+
+def likeness(one: Fates, other: Fates) -> Likeness:
+    both = [coordinate for coordinate in one if coordinate in other]
+    return Likeness(len(both), tuple(coordinate for coordinate in both if one[coordinate] != other[coordinate]))

@@ -1,0 +1,134 @@
+"""From a run that failed to the shortest scene that still fails.
+
+It guesses first, by what the failing requests met, and else begins with all that was played. What fails is then made
+smaller, one thing at a time, as long as it goes on failing: fewer questions, fewer scenes, fewer faults, each fault
+only once. Every step is a run, so that what comes out has been seen to fail.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import msgspec
+
+from oxllm.sim.faults.base import Layer
+from oxllm.sim.rehearsal.card import Card
+from oxllm.sim.script import grammar
+from oxllm.sim.script.grammar import Dose, Dosed, Measure
+from oxllm.sim.script.scenario import ALWAYS, Scene
+
+ONCE = Dose(Measure.NEXT, 1.0)
+GUESSES = 3
+"""Failing requests whose faults are tried alone."""
+KINDS = 8
+"""Of a run that has none of these: faults that are tried, those that struck most first."""
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What is played, and how many questions are asked meanwhile."""
+
+    scenes: tuple[Scene, ...]
+    questions: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Faults and questions."""
+        return sum(len(scene.faults) for scene in self.scenes), self.questions
+
+    def __str__(self) -> str:
+        faults, _ = self.size
+        questions = f"{self.questions} question{'s' * (self.questions != 1)}"
+        return f"{faults} fault{'s' * (faults != 1)}, {questions}"
+
+
+Fails = Callable[[Trial], bool]
+
+
+class OutOfTries(Exception):
+    """No more runs are wanted."""
+
+
+def guesses(card: Card, fates: Mapping[str, str], turn: int) -> Iterator[Trial]:
+    """What the first failing requests met, alone: once each for a single question, and then always for a whole `turn`
+    of questions, since it may take one of their kind. A card with no findings is one of times or of broken answers: of
+    these, each fault that struck."""
+    for finding in card.findings[:GUESSES]:
+        met = [(at.split(":", 1)[1], fates.get(at.split(":", 1)[1], "")) for at in finding.coordinates]
+        yield from _alone(((where.rpartition(":")[0], fault) for where, fault in met if fault), turn)
+    if not card.findings:
+        struck = Counter((where.rpartition(":")[0], fault) for where, fault in fates.items() if fault)
+        for one, _ in struck.most_common(KINDS):
+            yield from _alone([one], turn)
+
+
+def _alone(met: Iterable[tuple[str, str]], turn: int) -> Iterator[Trial]:
+    faults: dict[str, list[str]] = defaultdict(list)
+    for provider, fault in met:
+        faults[provider].append(fault)
+    if not faults:
+        return
+    once = {provider: [_once(grammar.parse(text)) for text in texts] for provider, texts in faults.items()}
+    yield Trial(tuple(_scene(provider, dosed) for provider, dosed in once.items()), 1)
+    always = {provider: [grammar.parse(texts[0])] for provider, texts in faults.items()}
+    yield Trial(tuple(_scene(provider, dosed) for provider, dosed in always.items()), turn)
+
+
+def _once(dosed: Dosed) -> Dosed:
+    """A closed port has no dose."""
+    return dosed if dosed.fault.strikes_at() is Layer.LISTENER else Dosed(dosed.fault, ONCE)
+
+
+def _scene(provider: str, faults: Iterable[Dosed]) -> Scene:
+    return Scene(f"{provider} fails", (provider,), tuple(faults))
+
+
+def shortest(candidates: Iterable[Trial], fails: Fails) -> Trial | None:
+    """The first candidate that fails, made as small as it can be; None if none fails. `fails` may raise OutOfTries,
+    which ends it with the best that there is."""
+    best: Trial | None = None
+    try:
+        best = next((trial for trial in candidates if fails(trial)), None)
+        while best is not None:
+            smaller = next((trial for trial in _smaller(best) if fails(trial)), None)
+            if smaller is None:
+                return best
+            best = smaller
+    except OutOfTries:
+        pass
+    return best
+
+
+def _smaller(trial: Trial) -> Iterator[Trial]:
+    """All that is a step smaller, the largest steps first."""
+    replace = msgspec.structs.replace
+    for questions in dict.fromkeys((trial.questions // 2, trial.questions - 1)):
+        if 1 <= questions < trial.questions:
+            yield replace(trial, questions=questions)
+    calm = min((scene.when.start for scene in trial.scenes), default=0.0)
+    if calm:
+        yield replace(trial, scenes=tuple(_earlier(scene, calm) for scene in trial.scenes))
+    for at, scene in enumerate(trial.scenes):
+        before, after = trial.scenes[:at], trial.scenes[at + 1 :]
+        if before or after:
+            yield replace(trial, scenes=(*before, *after))
+        for changed in _less(scene):
+            yield replace(trial, scenes=(*before, changed, *after))
+
+
+def _earlier(scene: Scene, seconds: float) -> Scene:
+    when = scene.when
+    moved = msgspec.structs.replace(when, start=when.start - seconds, end=when.end - seconds)
+    return msgspec.structs.replace(scene, when=moved)
+
+
+def _less(scene: Scene) -> Iterator[Scene]:
+    """Scenes that do less, or need less to be said."""
+    replace = msgspec.structs.replace
+    for at in range(len(scene.faults) if len(scene.faults) > 1 else 0):
+        yield replace(scene, faults=(*scene.faults[:at], *scene.faults[at + 1 :]))
+    if scene.when != ALWAYS and not scene.closes:
+        yield replace(scene, when=ALWAYS)
+    for at, dosed in enumerate(scene.faults):
+        if dosed.dose != ONCE and not scene.closes:
+            yield replace(scene, faults=(*scene.faults[:at], Dosed(dosed.fault, ONCE), *scene.faults[at + 1 :]))
