@@ -30,7 +30,7 @@ FLUSH_S = 0.5
 class Drain:
     """One process's way out. `done` is set when nothing is left to do."""
 
-    __slots__ = ("_life", "_log", "_loop", "_runtime", "_server", "_told", "_turns", "done", "listeners", "tell")
+    __slots__ = ("_life", "_log", "_loop", "_reported", "_runtime", "_server", "_turns", "done", "listeners", "report")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, life: Life, runtime: Runtime, server: Server, log: Log) -> None:
         self._loop = loop
@@ -41,9 +41,9 @@ class Drain:
         self._turns = 0
         self.listeners: Sequence[Listening] = ()
         """Who accepts connections."""
-        self.tell: Callable[[float, int], None] = lambda seconds, requests: None
+        self.report: Callable[[float, int], None] = lambda seconds, requests: None
         """Is told how long it may still take and how many requests are left, each time that is another number."""
-        self._told = -1
+        self._reported = -1
         self.done: asyncio.Future[None] = loop.create_future()
 
     def signal(self) -> None:
@@ -56,18 +56,18 @@ class Drain:
         limits = self._runtime.generation.plan.server
         self._log.event("drain", f"stopping, {count(len(self._runtime.relays), 'request')} under way")
         self._life.until = self._loop.time() + limits.drain_delay + limits.drain_timeout
-        self._say()
+        self._report_progress()
         self._loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
         if limits.drain_delay:
             self._loop.call_later(limits.drain_delay, self._close)
         else:
             self._close()
 
-    def _say(self) -> None:
+    def _report_progress(self) -> None:
         left = len(self._runtime.relays)
-        if left != self._told and self._life.until is not None:
-            self._told = left
-            self.tell(max(0.0, self._life.until - self._loop.time()), left)
+        if left != self._reported and self._life.until is not None:
+            self._reported = left
+            self.report(max(0.0, self._life.until - self._loop.time()), left)
 
     def _close(self) -> None:
         if self._life.stage is LAME:
@@ -89,16 +89,16 @@ class Drain:
         for listener in self.listeners:
             listener.close()
         self._server.drain()
-        self._loop.call_later(LOOK_S, self._look)  # what was just accepted is not counted yet
+        self._loop.call_later(LOOK_S, self._check)  # what was just accepted is not counted yet
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self._life.stage is DONE:
             return
-        self._say()
+        self._report_progress()
         if self._server.connections == 0:
             self._finish()
         else:
-            self._loop.call_later(LOOK_S, self._look)
+            self._loop.call_later(LOOK_S, self._check)
 
     def _expire(self) -> None:
         if self._life.stage is DONE:
@@ -111,7 +111,7 @@ class Drain:
         if self._life.stage is LAME:
             self._life.move(CLOSE)
         self._server.drain()
-        self._look()
+        self._check()
         self._loop.call_later(FLUSH_S, self._finish)
 
     def _finish(self) -> None:

@@ -12,7 +12,7 @@ from oxllm.core import machine
 from oxllm.core.machine import Table, move
 
 
-class Stage(machine.State):
+class LifeStage(machine.State):
     """Where a process is in its life."""
 
     RUNNING = "running"
@@ -21,7 +21,7 @@ class Stage(machine.State):
     DONE = "done"
 
 
-class Event(machine.Event):
+class LifeEvent(machine.Event):
     """What moves it on."""
 
     SIGNAL = "told to stop"
@@ -29,10 +29,10 @@ class Event(machine.Event):
     END = "nothing is left, or no time"
 
 
-RUNNING, LAME, DRAINING, DONE = Stage
-SIGNAL, CLOSE, END = Event
+RUNNING, LAME, DRAINING, DONE = LifeStage
+SIGNAL, CLOSE, END = LifeEvent
 
-TABLE: Table[Stage, Event] = {
+TABLE: Table[LifeStage, LifeEvent] = {
     (RUNNING, SIGNAL): LAME,
     (LAME, CLOSE): DRAINING,
     (DRAINING, END): DONE,
@@ -54,7 +54,7 @@ class Life:
     def __repr__(self) -> str:
         return f"<Life {self.stage.name}>"
 
-    def move(self, event: Event) -> None:
+    def move(self, event: LifeEvent) -> None:
         """Go on to the next stage."""
         self.stage = move(TABLE, self.stage, event)
         self.draining = self.stage is DRAINING or self.stage is DONE

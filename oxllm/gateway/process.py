@@ -167,7 +167,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     complaints.listen()
     loop.set_exception_handler(complaints)
     drain, run = gateway.drain, _RunFile(sockets, log)
-    drain.tell = run.drains
+    drain.report = run.drains
     gateway.vitals.addresses = tuple(map(_url, sockets))
     make = gateway.server.protocol
     drain.listeners = [loop.run_until_complete(accept(sock, make, ACCEPTED_AT_ONCE, BACKLOG)) for sock in sockets]

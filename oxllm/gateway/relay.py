@@ -340,13 +340,13 @@ class Relay(HeldHolder):
         if not self._over:
             self._do(self.exchange.gone)
 
-    def blocked(self) -> None:
+    def pause_writing(self) -> None:
         """The client takes less than the provider gives."""
         self.full = True
         for link in self._links:
             link.steer()
 
-    def drained(self) -> None:
+    def resume_writing(self) -> None:
         """The client has room again."""
         self.full = False
         for link in self._links:

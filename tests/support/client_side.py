@@ -18,7 +18,7 @@ from oxllm.core.errors import ApiError
 from oxllm.gateway.client.connection import ClientConnection
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
-from oxllm.gateway.client.states import State
+from oxllm.gateway.client.states import ConnectionState
 from oxllm.gateway.life import CLOSE, SIGNAL, Life
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.wheel import Wheel
@@ -199,11 +199,11 @@ class Watcher:
     def gone(self) -> None:
         self._recorder.gone += 1
 
-    def blocked(self) -> None:
-        self._recorder.pressure.append("blocked")
+    def pause_writing(self) -> None:
+        self._recorder.pressure.append("paused")
 
-    def drained(self) -> None:
-        self._recorder.pressure.append("drained")
+    def resume_writing(self) -> None:
+        self._recorder.pressure.append("resumed")
 
 
 class Client:
@@ -246,7 +246,7 @@ class Client:
         return data
 
     @property
-    def state(self) -> State:
+    def state(self) -> ConnectionState:
         return self.connection.turns.state
 
     def paused(self) -> bool:

@@ -66,7 +66,7 @@ class ClientConnection:
             try:
                 self.backlog.close()
             finally:
-                self.turns.lost()
+                self.turns.connection_lost()
 
     def eof_received(self) -> None:
         if self.turns.request is not None:
@@ -93,7 +93,7 @@ class ClientConnection:
     def pause_writing(self) -> None:
         self.output.blocked = True
         if self.turns.request is not None:
-            self.turns.request.pressed(True)
+            self.turns.request.pause_writing()
 
     def unsent(self) -> None:
         try:
@@ -103,13 +103,13 @@ class ClientConnection:
 
     def resume_writing(self) -> None:
         try:
-            if not self.output.relieved():
+            if not self.output.unblock():
                 return
         except Exception as error:  # noqa: BLE001
             self.crash(error)
             return
         if self.turns.request is not None:
-            self.turns.request.pressed(False)
+            self.turns.request.resume_writing()
         elif self.backlog.data is not None:
             self._shared.loop.call_soon(self.turns.resume)
 

@@ -136,7 +136,7 @@ class Intake:
 
     # Its pace.
 
-    def moved(self) -> None:
+    def note_progress(self) -> None:
         """All that has come so far was read: go by the clock from now on."""
         now = self._shared.now()
         if self._upload is not None:
@@ -146,7 +146,7 @@ class Intake:
         self._upload = Upload(now, self._reader.received)
         self._reading.timer.set(self._upload.look_at(now))
 
-    def look(self) -> None:
+    def check_pace(self) -> None:
         """The timer has gone off: give the body up if it comes too slowly, or look again later."""
         upload, reader, now = self._upload, self._reader, self._shared.now()
         assert upload is not None

@@ -29,7 +29,7 @@ def _nothing() -> None:
 class Output(HeldHolder):
     """The way to one client."""
 
-    __slots__ = ("_gone", "_head", "_shared", "_tight", "_transport", "blocked", "closed", "stall")
+    __slots__ = ("_gone", "_head", "_lowered", "_shared", "_transport", "blocked", "closed", "stall")
 
     def __init__(self, shared: Shared, transport: Transport, gone: Callable[[], None]) -> None:
         """`gone` is called when the client has left, or has taken nothing for too long."""
@@ -39,7 +39,7 @@ class Output(HeldHolder):
         self._head = b""
         """A response head that goes out with the first piece of its body."""
         self.stall: Stall | None = None
-        self._tight = False
+        self._lowered = False
         self.blocked = False
         """More waits than may."""
         self.closed = False
@@ -82,7 +82,7 @@ class Output(HeldHolder):
         """Bytes that wait for the client."""
         return self._transport.get_write_buffer_size()
 
-    def relieved(self) -> bool:
+    def unblock(self) -> bool:
         """Less waits than the mark. False if memory is so short that another mark counts, and that is passed."""
         self.blocked = False
         self._count(self.measure())
@@ -125,9 +125,9 @@ class Output(HeldHolder):
         """Count what waits; while memory for that is short, have the provider stopped earlier."""
         held = self._shared.held
         held.hold(self, unsent)
-        if self._tight != held.full and (unsent > HELD_FREE or self._tight):
-            self._tight = held.full
-            self._transport.set_write_buffer_limits(HELD_FREE if self._tight else UNSENT_BYTES_HIGH)
+        if self._lowered != held.full and (unsent > HELD_FREE or self._lowered):
+            self._lowered = held.full
+            self._transport.set_write_buffer_limits(HELD_FREE if self._lowered else UNSENT_BYTES_HIGH)
 
     def _look(self) -> None:
         stall, now = self.stall, self._shared.now()

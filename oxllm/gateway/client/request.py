@@ -61,10 +61,10 @@ class Handler(Protocol):
     def gone(self) -> None:
         """The client left, or took nothing for 60 s. Nothing that is written arrives."""
 
-    def blocked(self) -> None:
+    def pause_writing(self) -> None:
         """More than 64 KiB are waiting for the client."""
 
-    def drained(self) -> None:
+    def resume_writing(self) -> None:
         """The client has room again."""
 
 
@@ -245,17 +245,19 @@ class Request:
 
     # Called by the connection.
 
-    def lost(self) -> None:
+    def gone(self) -> None:
         """There is nobody any more to answer."""
         handler = self._handler
         self._connection = self._handler = self.intake = None
         if handler is not None:
             handler.gone()
 
-    def pressed(self, full: bool) -> None:
-        """The output went over, or back under, its mark."""
+    def pause_writing(self) -> None:
+        """The output is over its mark."""
         if self._handler is not None:
-            if full:
-                self._handler.blocked()
-            else:
-                self._handler.drained()
+            self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It is back under it."""
+        if self._handler is not None:
+            self._handler.resume_writing()

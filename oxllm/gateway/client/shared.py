@@ -173,7 +173,7 @@ class Shared:
                 self.open.discard(connection)
                 return
 
-    def turn_away(self, request: Request) -> ApiError | None:
+    def shed(self, request: Request) -> ApiError | None:
         """Why a connection too many is not served, unless there is room by now or an operator asks."""
         if self.too_many and not self.service.operator_route(request):
             return overloaded("too many connections")

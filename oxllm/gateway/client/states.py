@@ -18,7 +18,7 @@ from oxllm.core import machine
 from oxllm.core.machine import Table
 
 
-class State(machine.State):
+class ConnectionState(machine.State):
     """What a connection reads."""
 
     NEW = "new"
@@ -32,7 +32,7 @@ class State(machine.State):
     CLOSED = "closed"
 
 
-class Event(machine.Event):
+class ConnectionEvent(machine.Event):
     """What makes it read something else."""
 
     HEAD_BEGUN = "a head begins, and is not whole"
@@ -45,10 +45,10 @@ class Event(machine.Event):
     CLOSE = "either side has closed"
 
 
-NEW, IDLE, HEAD, BODY, WAITING, SERVING, SKIPPING, LINGERING, CLOSED = State  # on 3.11 State.HEAD takes 0.1 µs
-HEAD_BEGUN, BODY_DUE, WHOLE, NO_ROOM, CUT_SHORT, DONE, GOODBYE, CLOSE = Event
+NEW, IDLE, HEAD, BODY, WAITING, SERVING, SKIPPING, LINGERING, CLOSED = ConnectionState  # on 3.11 .HEAD takes 0.1 µs
+HEAD_BEGUN, BODY_DUE, WHOLE, NO_ROOM, CUT_SHORT, DONE, GOODBYE, CLOSE = ConnectionEvent
 
-TABLE: Table[State, Event] = {
+TABLE: Table[ConnectionState, ConnectionEvent] = {
     (NEW, HEAD_BEGUN): HEAD,
     (NEW, BODY_DUE): BODY,
     (NEW, WHOLE): SERVING,

@@ -19,7 +19,7 @@ from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.intake import Intake, objection, too_large
 from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.request import Request
-from oxllm.gateway.client.request_reader import COMPLETE, Refused, RequestReader, Stage
+from oxllm.gateway.client.request_reader import COMPLETE, Progress, RequestReader, Unreadable
 from oxllm.gateway.client.shared import Connected, Shared
 from oxllm.gateway.client.states import (
     BODY,
@@ -41,7 +41,7 @@ from oxllm.gateway.client.states import (
     TABLE,
     WAITING,
     WHOLE,
-    Event,
+    ConnectionEvent,
 )
 
 SKIP_BYTES_MAX = 64 * 1024
@@ -91,7 +91,7 @@ class Turns:
         """It was one connection too many when it was made: only operators are served."""
         self.state = NEW
 
-    def _enter(self, event: Event) -> None:
+    def _enter(self, event: ConnectionEvent) -> None:
         """Go on to the next state, and begin its time."""
         state = self.state = move(TABLE, self.state, event)
         shared = self._shared
@@ -119,8 +119,8 @@ class Turns:
                 elif state is not BODY and state is not SKIPPING:
                     break
                 at = self._step(buffer, at, end)
-        except Refused as refused:
-            self.decline(refused.error)
+        except Unreadable as unreadable:
+            self.decline(unreadable.error)
             return
         finally:
             self._reading = False
@@ -129,7 +129,7 @@ class Turns:
             self.backlog.append(buffer, at, end)
         if state is BODY:
             assert self._intake is not None
-            self._intake.moved()
+            self._intake.note_progress()
         elif state is HEAD:
             assert self._reader is not None
             quiet = self._shared.quiet
@@ -155,7 +155,7 @@ class Turns:
         elif state is SKIPPING:
             if complete:
                 self._enter(DONE if self.request is None else WHOLE)
-        elif reader.stage is not Stage.HEAD:
+        elif reader.stage is not Progress.HEAD:
             self._head_whole(reader, at < end)
         elif state is not HEAD:
             self._enter(HEAD_BEGUN)
@@ -174,7 +174,7 @@ class Turns:
         error = None
         if self.over_limit:
             self.keep_alive = False
-            error = shared.turn_away(request)
+            error = shared.shed(request)
         if error is None and reader.expectation is not None:
             error = objection(reader.expectation)
         if error is not None:
@@ -203,7 +203,7 @@ class Turns:
                 self.read(data, len(data))
             elif self.state is BODY:
                 assert self._intake is not None
-                self._intake.moved()
+                self._intake.note_progress()
         except Exception as error:  # noqa: BLE001
             self._connection.crash(error)
         if self.backlog.data is None and self.state is not WAITING:
@@ -280,7 +280,7 @@ class Turns:
             if request is not None:
                 self._shared.service.ended(request)
                 if not request.finished:
-                    request.lost()
+                    request.gone()
 
     # Errors of our own.
 
@@ -310,7 +310,7 @@ class Turns:
             self.decline(api_error(408, f"the head was not whole within {LIMIT_S[HEAD]:.0f} s"))
         elif state is BODY:
             assert self._intake is not None
-            self._intake.look()
+            self._intake.check_pace()
         elif state is WAITING:
             assert self._intake is not None
             self._intake.give_way()
@@ -338,7 +338,7 @@ class Turns:
             self._enter(CLOSE)
             self._shared.heads.drop(self)
 
-    def lost(self) -> None:
+    def connection_lost(self) -> None:
         """The connection is closed."""
         try:
             self.close()

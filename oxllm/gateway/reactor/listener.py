@@ -12,7 +12,7 @@ from oxllm.gateway.reactor.stream import Stream
 from oxllm.gateway.reactor.watched import Watched
 from oxllm.gateway.transport import Peer
 
-AGAIN_S = 1.0
+RETRY_S = 1.0
 """Seconds without accepting after the system had no room for a connection; asyncio's number."""
 
 SHORTAGES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -53,7 +53,7 @@ class Listener(Watched):
 
     def close(self) -> None:
         """Take no more."""
-        self._forget()
+        self._unwatch()
         self._sock.close()
 
     def ready(self, mask: int) -> None:
@@ -78,19 +78,19 @@ class Listener(Watched):
                 return True
             if error.errno not in SHORTAGES:
                 raise
-            self._rest(error)
+            self._pause(error)
             return False
         sock.setblocking(False)
         Stream(self._reactor, sock, self._make()).begin()
         return True
 
-    def _rest(self, error: OSError) -> None:
+    def _pause(self, error: OSError) -> None:
         """There is no room for a connection: what waits is left to the kernel for a while."""
         loop = self._reactor.loop
         assert loop is not None
-        self._forget()
+        self._unwatch()
         loop.call_exception_handler({"message": "accept() is out of a system resource", "exception": error})
-        loop.call_later(AGAIN_S, self._watch)
+        loop.call_later(RETRY_S, self._watch)
 
     def _watch(self) -> None:
         fd = self._sock.fileno()
@@ -99,7 +99,7 @@ class Listener(Watched):
             self._reactor.watched[fd] = self
             self._reactor.epoll.register(fd, READ)
 
-    def _forget(self) -> None:
+    def _unwatch(self) -> None:
         if self._watching:
             self._watching = False
             fd = self._sock.fileno()

@@ -40,15 +40,15 @@ class Loop(asyncio.SelectorEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        self.reactor.stirred = True
+        self.reactor.interrupted = True
         return super().call_soon(callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        self.reactor.stirred = True
+        self.reactor.interrupted = True
         return super().call_at(when, callback, *args, context=context)
 
     def stop(self) -> None:
-        self.reactor.stirred = True
+        self.reactor.interrupted = True
         super().stop()

@@ -32,12 +32,12 @@ EVENTS_MAX: Final = 128
 class Reactor:
     """All sockets of one event loop that asyncio does not serve."""
 
-    __slots__ = ("_theirs", "ended", "epoll", "loop", "stirred", "watched", "writers")
+    __slots__ = ("_asyncio_fd", "ended", "epoll", "interrupted", "loop", "watched", "writers")
 
-    def __init__(self, theirs: int) -> None:
-        """`theirs`: the file number of asyncio's own epoll, which is waited for like a socket."""
+    def __init__(self, asyncio_fd: int) -> None:
+        """`asyncio_fd`: the file number of asyncio's own epoll, which is waited for like a socket."""
         self.epoll = select.epoll()
-        self.epoll.register(theirs, READ)
+        self.epoll.register(asyncio_fd, READ)
         self.loop: asyncio.AbstractEventLoop | None = None
         """Whose exception handler hears of faults in callbacks."""
         self.watched: dict[int, Watched] = {}
@@ -46,22 +46,22 @@ class Reactor:
         """Those that have gathered something to send."""
         self.ended: list[Watched] = []
         """Closed, but the peers have not heard."""
-        self.stirred = False
+        self.interrupted = False
         """asyncio has been given something to do while we serve."""
-        self._theirs = theirs
+        self._asyncio_fd = asyncio_fd
 
     def serve(self, timeout: float | None) -> bool:
         """Serve until asyncio has something to do, or `timeout` seconds have gone. Whether its epoll is ready."""
         until = inf if timeout is None else monotonic() + timeout
-        self.stirred = False
+        self.interrupted = False
         self._end_turn()  # of what timers and tasks have written and closed
         wait = timeout
         while True:
-            if self.stirred:
+            if self.interrupted:
                 wait = 0.0
-            theirs = self._serve(self.epoll.poll(wait, EVENTS_MAX))
-            if theirs or self.stirred:
-                return theirs
+            asyncio_ready = self._serve(self.epoll.poll(wait, EVENTS_MAX))
+            if asyncio_ready or self.interrupted:
+                return asyncio_ready
             if wait is not None:
                 wait = until - monotonic()
                 if wait <= 0.0:
@@ -69,7 +69,7 @@ class Reactor:
 
     def _serve(self, events: list[tuple[int, int]]) -> bool:
         """One turn. Whether asyncio's epoll is ready."""
-        theirs = False
+        asyncio_ready = False
         watched = self.watched
         for fd, mask in events:
             one = watched.get(fd)
@@ -77,11 +77,11 @@ class Reactor:
                 try:
                     one.ready(mask)
                 except Exception as error:  # noqa: BLE001  whatever it is, the others must go on
-                    self.complain(one, error)
-            elif fd == self._theirs:
-                theirs = True
+                    self.fail(one, error)
+            elif fd == self._asyncio_fd:
+                asyncio_ready = True
         self._end_turn()
-        return theirs
+        return asyncio_ready
 
     def _end_turn(self) -> None:
         while self.writers or self.ended:
@@ -90,15 +90,15 @@ class Reactor:
                 try:
                     one.flush()
                 except Exception as error:  # noqa: BLE001
-                    self.complain(one, error)
+                    self.fail(one, error)
             ended, self.ended = self.ended, []
             for one in ended:
                 try:
-                    one.lost()
+                    one.close_socket()
                 except Exception as error:  # noqa: BLE001
                     self._report(error)
 
-    def complain(self, one: Watched, error: Exception) -> None:
+    def fail(self, one: Watched, error: Exception) -> None:
         """A callback of `one` has failed: that is a bug, which ends this one and no other."""
         self._report(error)
         one.fail(error)

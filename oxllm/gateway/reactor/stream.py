@@ -79,7 +79,7 @@ class Stream(Watched):
         try:
             self._peer.connection_made(self)
         except Exception as error:  # noqa: BLE001  whoever opened it has others to open
-            self._reactor.complain(self, error)
+            self._reactor.fail(self, error)
 
     # The reactor's side
 
@@ -87,7 +87,7 @@ class Stream(Watched):
         if mask & (READ | ENDED) and self._reading and not self._closing:
             self._read()
         if mask & (WRITE | ENDED) and self._buffer is not None:
-            self._write_on(self._buffer)
+            self._send_buffer(self._buffer)
 
     def flush(self) -> None:
         queue = self._queue
@@ -95,7 +95,7 @@ class Stream(Watched):
             self._queue = b""
             self._send(queue)
 
-    def lost(self) -> None:
+    def close_socket(self) -> None:
         peer, error = self._peer, self._error
         self._peer, self._error = NOBODY, None  # they refer to us: without the cycle all goes at once
         try:
@@ -152,14 +152,14 @@ class Stream(Watched):
 
     def _send(self, data: bytes | bytearray | memoryview) -> None:
         """Hand over to the kernel what it takes, the rest to the buffer, which must be empty."""
-        count = self._hand_over(data)
+        count = self._send_now(data)
         if count < len(data) and not self._ended:
             self._buffer = bytearray(memoryview(data)[count:])
             self._watch()
             self._peer.unsent()
-            self._press()
+            self._check_high()
 
-    def _hand_over(self, data: bytes | bytearray | memoryview) -> int:
+    def _send_now(self, data: bytes | bytearray | memoryview) -> int:
         """How many bytes the kernel has taken. After an error, which ends us, 0."""
         try:
             return self._sock.send(data)
@@ -169,9 +169,9 @@ class Stream(Watched):
             self.fail(error)
             return 0
 
-    def _write_on(self, buffer: bytearray) -> None:
+    def _send_buffer(self, buffer: bytearray) -> None:
         """There is room in the kernel again."""
-        del buffer[: self._hand_over(buffer)]
+        del buffer[: self._send_now(buffer)]
         if self._full and len(buffer) <= self._low and not self._ended:
             self._full = False
             self._peer.resume_writing()
@@ -186,7 +186,7 @@ class Stream(Watched):
             with contextlib.suppress(OSError):  # it has gone, as reading will show
                 self._sock.shutdown(socket.SHUT_WR)
 
-    def _press(self) -> None:
+    def _check_high(self) -> None:
         buffer = self._buffer
         if buffer is not None and len(buffer) > self._high and not self._full:
             self._full = True
@@ -212,7 +212,7 @@ class Stream(Watched):
         buffer, queue = self._buffer, self._queue
         if buffer is not None:
             buffer += data
-            self._press()
+            self._check_high()
         elif len(queue) + len(data) > JOIN_MAX:
             self._queue = b""
             self._send(queue + data if queue else data)
@@ -235,7 +235,7 @@ class Stream(Watched):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = HIGH if high is None else high
         self._low = self._high // 4 if low is None else low
-        self._press()
+        self._check_high()
 
     def get_write_buffer_size(self) -> int:
         return 0 if self._buffer is None else len(self._buffer)
@@ -275,6 +275,6 @@ class Stream(Watched):
 
     def abort(self) -> None:
         if self._queue:
-            self._hand_over(self._queue)
+            self._send_now(self._queue)
         self._closing = True
         self._end(None)

@@ -15,7 +15,7 @@ class Watched:
     def flush(self) -> None:
         """The turn ends: send what was gathered."""
 
-    def lost(self) -> None:
+    def close_socket(self) -> None:
         """The turn ends, and it has been closed: tell the peer, and close the socket."""
 
     def fail(self, error: Exception) -> None:

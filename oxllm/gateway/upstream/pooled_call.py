@@ -26,7 +26,7 @@ from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.origin import OriginConnections
 
 
-class State(machine.State):
+class CallState(machine.State):
     """How far a call is."""
 
     CONNECTING = 1
@@ -34,7 +34,7 @@ class State(machine.State):
     DONE = 3
 
 
-class Event(machine.Event):
+class CallEvent(machine.Event):
     """What happens to a call."""
 
     CONNECTED = 1
@@ -44,10 +44,10 @@ class Event(machine.Event):
     """Whole, broken or cancelled."""
 
 
-CONNECTING, UNDER_WAY, DONE = State
-CONNECTED, DEAD, ENDED = Event
+CONNECTING, UNDER_WAY, DONE = CallState
+CONNECTED, DEAD, ENDED = CallEvent
 
-TABLE: Table[State, Event] = {
+TABLE: Table[CallState, CallEvent] = {
     (CONNECTING, CONNECTED): UNDER_WAY,
     (CONNECTING, ENDED): DONE,
     (UNDER_WAY, DEAD): CONNECTING,

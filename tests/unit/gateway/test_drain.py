@@ -33,7 +33,7 @@ class Scene:
         self.drain = house.gateway.drain
         self.drain.listeners = [self.listener]
         self.told: list[tuple[int, int]] = []
-        self.drain.tell = lambda seconds, requests: self.told.append((round(seconds), requests))
+        self.drain.report = lambda seconds, requests: self.told.append((round(seconds), requests))
 
     def signal(self) -> None:
         self.drain.signal()

@@ -30,8 +30,11 @@ CALLBACKS: list[tuple[type, str]] = [
     *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_finish")),
     *((relays.Link, name) for name in ("recount", "_grew", "steer")),
     *((turns.Turns, name) for name in ("read", "_head_whole", "time_out", "_say_goodbye", "_drop_reader", "answering")),
-    *((intake.Intake, name) for name in ("begin", "grew", "go_ahead", "_admit", "_complete", "moved", "look")),
-    *((output.Output, name) for name in ("send", "defer", "relieved", "shut", "close")),
+    *(
+        (intake.Intake, name)
+        for name in ("begin", "grew", "go_ahead", "_admit", "_complete", "note_progress", "check_pace")
+    ),
+    *((output.Output, name) for name in ("send", "defer", "unblock", "shut", "close")),
     *((backlog.Backlog, name) for name in ("append", "close")),
     *(
         (upstream.UpstreamConnection, name)

@@ -144,12 +144,12 @@ def test_a_target_that_is_asked_while_the_client_takes_nothing_is_not_read_eithe
         client = house.chat(stream=True)
         house.advance(0.1)
         (relay,) = house.relays
-        relay.blocked()
+        relay.pause_writing()
         relay._links[0].call.resume()  # type: ignore[union-attr]  # the end of what was on its way
         house.advance(1)
         assert len(house.providers["beta"].asked) == 1
         assert not client.received
-        relay.drained()
+        relay.resume_writing()
         house.advance(1)
         assert client.response.whole
         assert b"hi" in client.response.body

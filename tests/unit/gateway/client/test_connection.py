@@ -27,7 +27,7 @@ from oxllm.gateway.client.states import (
     SKIPPING,
     TABLE,
     WAITING,
-    State,
+    ConnectionState,
 )
 from oxllm.gateway.client.turns import SKIP_BYTES_MAX
 from oxllm.plan import Server as Limits
@@ -64,9 +64,9 @@ def error_of(output: bytes) -> dict[str, object]:
 
 def test_every_state_can_be_left_but_the_last_and_come_to_but_the_first() -> None:
     ways = moves(TABLE)
-    assert {state for state, _ in ways} == set(State) - {CLOSED}
-    assert {state for _, state in ways} == set(State) - {State.NEW}
-    assert {state for state, after in ways if after is CLOSED} == set(State) - {CLOSED}
+    assert {state for state, _ in ways} == set(ConnectionState) - {CLOSED}
+    assert {state for _, state in ways} == set(ConnectionState) - {ConnectionState.NEW}
+    assert {state for state, after in ways if after is CLOSED} == set(ConnectionState) - {CLOSED}
 
 
 def test_a_goodbye_is_for_good() -> None:
@@ -639,9 +639,9 @@ def test_the_handler_hears_of_a_full_client_and_of_room(bench: Bench, client: Cl
     bench.service.served[0].write(b"x" * 64 * KIB)
     assert bench.service.pressure == []
     bench.service.served[0].write(b"x")
-    assert bench.service.pressure == ["blocked"]
+    assert bench.service.pressure == ["paused"]
     client.transport.take(60 * KIB)
-    assert bench.service.pressure == ["blocked", "drained"]
+    assert bench.service.pressure == ["paused", "resumed"]
 
 
 def test_what_waits_for_a_client_is_counted_until_it_is_taken_or_the_client_gone(bench: Bench) -> None:
@@ -670,11 +670,11 @@ def test_while_memory_for_answers_is_full_a_writer_is_held_back_from_a_kib_on(be
     request = bench.service.served[-1]
     for _ in range(20):
         request.write(b"y" * 100)
-    assert bench.service.pressure == ["blocked", "blocked"]
+    assert bench.service.pressure == ["paused", "paused"]
     full.connection.abort()
     bench.clock.settle()
     client.transport.take(3000)
-    assert bench.service.pressure[-1] == "drained"
+    assert bench.service.pressure[-1] == "resumed"
     bench.service.pressure.clear()
     request.write(b"y" * 60 * KIB)
     assert bench.service.pressure == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.gateway.client.request_reader import HEAD_BYTES_MAX, HEADERS_MAX, Refused, RequestReader, Stage
+from oxllm.gateway.client.request_reader import HEAD_BYTES_MAX, HEADERS_MAX, Progress, RequestReader, Unreadable
 from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -14,14 +14,14 @@ def read(data: bytes, piece: int = 1 << 20) -> tuple[RequestReader, int]:
     """Feed `data` to one reader, `piece` bytes at a time, until it is complete; also how much it took."""
     reader = RequestReader()
     at = 0
-    while at < len(data) and reader.stage is not Stage.COMPLETE:
+    while at < len(data) and reader.stage is not Progress.COMPLETE:
         part = bytearray(data[at : at + piece])
         at += reader.feed(part, 0, len(part))
     return reader, at
 
 
 def refusal(data: bytes, piece: int = 1 << 20) -> tuple[int, str]:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Unreadable) as caught:
         read(data, piece)
     return caught.value.error.status, caught.value.error.message
 
@@ -31,7 +31,7 @@ def refusal(data: bytes, piece: int = 1 << 20) -> tuple[int, str]:
 def test_what_is_odd_but_valid_is_read_exactly_to_its_end_however_it_is_cut(case: str, piece: int) -> None:
     data, body = ODD_BUT_VALID[case]
     reader, taken = read(data + GET, piece)
-    assert reader.stage is Stage.COMPLETE
+    assert reader.stage is Progress.COMPLETE
     assert bytes(reader.body) == body
     assert taken == len(data)
 
@@ -89,7 +89,7 @@ def test_trailers_are_dropped() -> None:
 def test_a_head_may_have_32_kib_and_not_one_byte_more(first: bytes, piece: int) -> None:
     fill = HEAD_BYTES_MAX - len(first) - len(b"X: \r\n\r\n")
     reader, _ = read(first + b"X: " + b"y" * fill + b"\r\n\r\n", piece)
-    assert reader.stage is Stage.COMPLETE
+    assert reader.stage is Progress.COMPLETE
     assert refusal(first + b"X: " + b"y" * (fill + 1) + b"\r\n\r\n", piece)[0] == 431
 
 
@@ -128,4 +128,4 @@ def test_a_dropped_body_is_counted_but_not_kept() -> None:
     at = reader.feed(data, 0, len(data))
     reader.keep_body = False
     reader.feed(data, at, len(data))
-    assert (reader.stage, reader.received, bytes(reader.body)) == (Stage.COMPLETE, 5, b"")
+    assert (reader.stage, reader.received, bytes(reader.body)) == (Progress.COMPLETE, 5, b"")

@@ -239,10 +239,10 @@ async def test_a_client_that_does_not_read_holds_back_the_writer(site: Site) -> 
         request.write(b"x" * 50_000)
         written += 50_000
         await asyncio.sleep(0)
-    assert site.service.pressure == ["blocked"]
+    assert site.service.pressure == ["paused"]
     got = 0
     while got < written:
         got += len(await loop.sock_recv(sock, 1 << 20))
-    while site.service.pressure != ["blocked", "drained"]:
+    while site.service.pressure != ["paused", "resumed"]:
         await asyncio.sleep(0)
     sock.close()

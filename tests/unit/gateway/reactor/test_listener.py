@@ -111,7 +111,7 @@ def no_files_left() -> Iterator[None]:
 
 @on_ours
 def test_without_files_it_says_so_once_rests_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listeners, "AGAIN_S", 0.02)
+    monkeypatch.setattr(listeners, "RETRY_S", 0.02)
     with turning() as loop:
         guests: list[Guest] = []
         listener = opened(loop, guests)
@@ -132,7 +132,7 @@ def test_without_files_it_says_so_once_rests_and_goes_on(monkeypatch: pytest.Mon
 
 @on_ours
 def test_closed_while_it_rests_it_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listeners, "AGAIN_S", 0.01)
+    monkeypatch.setattr(listeners, "RETRY_S", 0.01)
     with turning() as loop:
         guests: list[Guest] = []
         listener = opened(loop, guests)
