@@ -60,6 +60,8 @@ SHUT = 1 << 37
 """Said of an account next to it."""
 SCHEMA = 1 << 38
 """It speaks of the request's own make-up: nothing in it marks."""
+VARIANT = 1 << 39
+"""A parser that knows no such thing, which is the next word: "unknown variant image_url"."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -420,6 +422,12 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         SCHEMA,
         """
         field, property, argument, schema, parameter, attribute, string, integer, array, enum, json
+        """,
+    ),
+    (
+        VARIANT,
+        """
+        unknown variant, unknown type, unknown content type, unexpected type, unexpected content type, unknown modality
         """,
     ),
 )

@@ -144,6 +144,8 @@ _BOUND = r"\b(?:limit|maximum|max|allowance)(?: is| of| was)?\s{0,3}[:=]?\s{0,3}
 _ASKED = r"\brequested(?: a| total| of| up| to| about)*\s{0,3}[:=]?\s{0,3}(\d[\d,]{0,18})\b"
 _BOUND_FIRST = re.compile(_BOUND + ".{0,80}?" + _ASKED, re.IGNORECASE | re.DOTALL)
 _ASKED_FIRST = re.compile(_ASKED + ".{0,80}?" + _BOUND, re.IGNORECASE | re.DOTALL)
+_PACED = re.compile(r"(?:(\w+)\W+)?\bper (minute|second|min|sec)\b|\b[qrt]p[ms]\b", re.IGNORECASE)
+"""What a quota is for so short a time that it is a pace."""
 _LARGE = re.compile(r"(?:request|payload|body|entity|content)(?: is)? too (?:large|big)", re.IGNORECASE)
 _EMPTY = re.compile(
     r"(?:\W|\d|error|the|requested|resource|page|path|url|route|was|is|could|be|not|found|http|code|nginx|on|this|server)*",
@@ -165,10 +167,31 @@ class Verdict(msgspec.Struct, frozen=True):
 class Facts:
     """One error under one status, and what it is about."""
 
-    __slots__ = ("_believed", "_headers", "_hint", "_now_wall", "_own", "by_code", "error", "status", "text", "topics")
+    __slots__ = (
+        "_believed",
+        "_headers",
+        "_hint",
+        "_now_wall",
+        "_own",
+        "by_code",
+        "error",
+        "paced",
+        "status",
+        "text",
+        "topics",
+    )
 
-    def __init__(self, status: int, headers: Headers, error: Error, now_wall: float, believed: bool = True) -> None:
-        """`believed`: words count. Without it they are taken for the request's, and mark nothing."""
+    def __init__(
+        self,
+        status: int,
+        headers: Headers,
+        error: Error,
+        now_wall: float,
+        believed: bool = True,
+        paced: bool = True,
+    ) -> None:
+        """`believed`: words count. Without it they are taken for the request's, and mark nothing. `paced`: a quota of
+        so many a minute is a pace."""
         self._believed = believed
         self.status = status
         self.error = error
@@ -183,7 +206,18 @@ class Facts:
             coded &= HARMLESS
         self.topics = _leading(map(_of_word, error.codes), coded) or _leading(map(_of_word, error.types), coded)
         self.by_code = bool(self.topics)
+        pace = _PACED.search(self.own_words) if paced and believed and self._coded_quota() else None
+        self.paced = _runs(pace) if pace is not None else ()
+        """Words that make a pace of what its code calls a quota: any of these runs."""
         self.topics = self.topics or self._said(self._may_say()) or _of_vendor(error, coded)
+        if self.paced:
+            self.topics = Topic.RATE
+
+    def _coded_quota(self) -> bool:
+        """A code alone says that it is a quota."""
+        if self.status != 429 or not self.by_code or self.topics != Topic.QUOTA:
+            return False
+        return not any(said & Topic.QUOTA for said in of_message(self.text))
 
     @property
     def own_words(self) -> str:
@@ -246,6 +280,14 @@ class Facts:
     def code(self, topics: int) -> bool:
         """A code or type says so."""
         return self.by_code and bool(self.topics & topics)
+
+
+def _runs(pace: re.Match[str]) -> tuple[tuple[str, ...], ...]:
+    """ "calls per min" as a request may have it, which may also write "calls / min"."""
+    before, unit = (pace[1] or "").lower(), (pace[2] or "").lower()
+    if not unit:
+        return ((pace[0].lower(),),)
+    return (("per", unit), (before, unit)) if before else (("per", unit),)
 
 
 @lru_cache(maxsize=128)
@@ -338,6 +380,9 @@ def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdi
     """What an error under this status means, and the hint that goes with it."""
     facts = Facts(status, headers, error, now_wall)
     verdict = _verdict(facts, headers, now_wall)
+    if facts.paced:
+        quota = _verdict(Facts(status, headers, error, now_wall, paced=False), headers, now_wall)
+        return msgspec.structs.replace(verdict, grounds=facts.paced, otherwise=quota)
     if RULES[verdict.kind].effect is Effect.NONE or not (said := facts.grounds()):
         return verdict
     if status == 429 and not facts.about(Topic.QUOTA):  # its status says it: only its hint may rest on words

@@ -53,6 +53,8 @@ _NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+")
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
+_PER = re.compile(r"\s?/\s?(?=(?:min(?:ute)?|sec(?:ond)?|hour|day|week|month)s?\b)", re.IGNORECASE)
+"""As in "20 calls / minute"."""
 _NOT = re.compile(r"n['\u2019]t\b|(?<=can)not\b", re.IGNORECASE)
 _QUOTED = re.compile(
     r"`[^`]*`?|\"[^\"]*\"?|(?<![A-Za-z0-9])'[^']*(?:'(?=[A-Za-z0-9])[^']*)*'?"
@@ -91,6 +93,7 @@ def unquoted(text: str) -> str:
     """A message without what may be the request's words: all between quotes becomes a sign that means nothing."""
     text = _NOT.sub(" not", text)
     text = _URL.sub(" ", text)
+    text = _PER.sub(" per ", text)
     text = _ASIDE.sub(" ", text)
     return _QUOTED.sub(_quoted, text)
 
@@ -212,6 +215,13 @@ def _near(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
     return False
 
 
+def _then(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
+    """A word of the other kind stands at most `gap` words behind one of the first kind."""
+    if not (every & one and every & other):
+        return False
+    return any(bits & one and any(after & other for after in marks[at : at + gap + 1]) for at, bits in enumerate(marks))
+
+
 def _topics(marks: list[int], code: bool) -> int:
     every = 0
     for bits in marks:
@@ -273,7 +283,7 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return False
     if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION | lex.BUSY):
         return True
-    if _near(marks, every, lex.MODEL, lex.ACTIVE, 6):
+    if _near(marks, every, lex.MODEL, lex.ACTIVE, 6) or _then(marks, every, lex.VARIANT, lex.FEATURE, 2):
         return True
     return _near(marks, every, lex.FEATURE, lex.LACKING, 6) or _near(marks, every, lex.LACKING, lex.FOR_MODEL, 5)
 

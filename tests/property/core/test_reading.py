@@ -239,6 +239,24 @@ def test_a_phrase_of_the_request_marks_nothing_even_if_nothing_shows_that_it_is_
     assert mark(found) == mark(classify(status, [], body("hello"), NOW))
 
 
+@pytest.mark.parametrize("pace", ["20 requests per minute", "60 calls / min", "RPM: 3", "5 queries/second"])
+def test_a_quota_of_so_many_a_minute_is_a_pace_unless_the_request_says_so(pace: str) -> None:
+    error = {"message": f"No more of {pace} for this", "code": "request_quota_exceeded"}
+    found = classify(429, [], json.dumps({"error": error}).encode(), NOW)
+    assert found.kind is Kind.RATE_LIMITED
+    for content, kind in ((f"What is {pace}?", Kind.QUOTA), ("hello", Kind.RATE_LIMITED)):
+        request = json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+        assert unless_repeated(found, request).kind is kind
+
+
+@pytest.mark.parametrize(
+    "words", ["You are out of credits. Until then 3 requests per minute", "Quota of the day is used up"]
+)
+def test_a_quota_whose_words_speak_of_money_or_of_no_minute_stays_one(words: str) -> None:
+    body = json.dumps({"error": {"message": words, "code": "insufficient_quota"}}).encode()
+    assert classify(429, [], body, NOW).kind is Kind.QUOTA
+
+
 @pytest.mark.parametrize("case", [case for case in cases() if case.status >= 400], ids=lambda case: case.id)
 def test_a_provider_is_believed_by_those_who_did_not_say_it_themselves(case: Case) -> None:
     request = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello, what is the weather?"}]})
