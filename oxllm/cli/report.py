@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from oxllm.cli import JSON_LOG
+from oxllm.config.excerpt import ELLIPSIS
 from oxllm.config.problem import Problem
 from oxllm.words import text_width
 
@@ -65,8 +66,13 @@ def _excerpt(problem: Problem) -> Iterator[str]:
         return
     gutter = f"    {problem.line} | "
     room = width() - len(gutter)
-    cut = max(0, min(excerpt.column, len(excerpt.text) - room, excerpt.column + excerpt.width - room))
+    end = excerpt.column + excerpt.width + len(ELLIPSIS)
+    cut = max(0, min(excerpt.column - len(ELLIPSIS), len(excerpt.text) - room, end - room))
     text = excerpt.text[cut : cut + room]
+    if cut:
+        text = ELLIPSIS + text[1:]
+    if cut + room < len(excerpt.text):
+        text = text[:-1] + ELLIPSIS
     before, marked = text[: excerpt.column - cut], text[excerpt.column - cut :][: excerpt.width]
     caret = click.style("^" * max(1, text_width(marked)), fg=_COLOURS[problem.severity], bold=True)
     yield click.style(gutter, fg="blue") + text

@@ -40,6 +40,8 @@ ENDPOINTS = (
 )
 """Ends of a URL that belong to a request, not to a base URL. The longer of two comes first."""
 BARE_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+VARIABLES_NAME = re.compile(r"[A-Z]{2,12}(_[A-Z0-9]{1,12})*|[a-z]{1,5}")
+"""How people name variables."""
 REASONING = re.compile(r"(?:^|/)(?:o[1-9](?![0-9a-z])|gpt-5(?!.*chat))")
 """OpenAI's models that refuse `max_tokens` and want `max_completion_tokens` (platform.openai.com, Reasoning)."""
 INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 63) - 1
@@ -337,7 +339,9 @@ def _inline_secrets(raw: Mapping[str, object], problems: Problems) -> None:
 def _bare_variables(value: object, path: Path, problems: Problems) -> None:
     """`"$NAME"` is what a shell would expand."""
     if isinstance(value, str) and (found := BARE_VARIABLE.fullmatch(value)):
-        problems.warning(path, f"{value} is no variable but plain text", f'write "${{{found[1]}}}"')
+        shown = VARIABLES_NAME.fullmatch(found[1]) is not None  # else it may be a secret that begins with a $
+        message = f"{value if shown else 'this'} is no variable but plain text"
+        problems.warning(path, message, f'write "${{{found[1] if shown else "NAME"}}}"')
     elif isinstance(value, dict):
         for key, item in value.items():
             _bare_variables(item, (*path, key), problems)

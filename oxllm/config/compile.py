@@ -34,6 +34,7 @@ from oxllm.config.sections import Sections, read_sections
 from oxllm.config.syntax import explain
 from oxllm.config.timeouts import Layers
 from oxllm.config.urls import Url, parse_base_url, parse_origin
+from oxllm.config.veil import veiled
 
 SERVE_HOST, SERVE_PORT = "OXLLM_SERVE_HOST", "OXLLM_SERVE_PORT"
 """Environment variables that hold the options of `oxllm serve` for the processes that it starts."""
@@ -282,8 +283,9 @@ def _failed(file: str, line: int | None, message: str, advice: str = "") -> Load
 
 
 def _syntax(file: str, text: str, error: tomllib.TOMLDecodeError) -> Loaded:
-    wrong = explain(text, error)
-    excerpt = excerpt_of(text, wrong.line, wrong.column)
+    shown = veiled(text, None)
+    wrong = explain(text, error, shown)
+    excerpt = excerpt_of(shown, wrong.line, wrong.column)
     return Loaded(None, (Problem(file, wrong.line, "", wrong.message, wrong.help, excerpt=excerpt),))
 
 

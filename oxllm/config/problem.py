@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Literal
 
 import msgspec
 
 from oxllm.config.excerpt import Excerpt, excerpt_at
 from oxllm.config.lines import Path, Places, line_of, show
+from oxllm.config.veil import unmarked, veiled
 
 Severity = Literal["error", "warning", "note"]
 
@@ -90,8 +92,13 @@ class Problems:
         return tuple(sorted(chosen, key=lambda problem: problem.line or 0))
 
     def _add(self, path: Path, message: str, help: str, severity: Severity, on_key: bool = False) -> None:
-        line, excerpt = line_of(self.lines, path), excerpt_at(self._text, self._places, path, on_key)
-        self.found.append((path, Problem(self.file, line, show(path), message, help, severity, excerpt)))
+        line, excerpt = line_of(self.lines, path), excerpt_at(self._veiled, self._places, path, on_key)
+        key, said, advice = show(path), unmarked(message), unmarked(help)
+        self.found.append((path, Problem(self.file, line, key, said, advice, severity, excerpt)))
+
+    @cached_property
+    def _veiled(self) -> str:
+        return veiled(self._text, self._places)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

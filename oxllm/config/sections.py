@@ -14,10 +14,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from oxllm.config.excerpt import SECRET_KEYS
 from oxllm.config.lines import Path, show
 from oxllm.config.problem import BadValueError, Problems, nearest
 from oxllm.config.schema import Breaker, File, Provider, Retry, Section, Server, Timeouts, VirtualModel
+from oxllm.config.veil import SECRET_KEYS
 
 S = TypeVar("S", bound=Section)
 SHOWN_MAX = 60
@@ -142,7 +142,8 @@ class _Reader:
             key, words = _BOUNDS[kind]
             self.problems.error(path, f"{shown} is out of range: {words.format(f'{context[key]:.15g}')}", example)
         elif kind == "literal_error":
-            self.problems.error(path, f"{shown} is none of {context['expected']}", self.meant(path, context) or example)
+            said = f"{shown or 'this'} is none of {context['expected']}"
+            self.problems.error(path, said, self.meant(path, context) or example)
         elif kind == "too_short":
             self.problems.error(path, "is an empty list", example)
         else:
@@ -173,7 +174,7 @@ class _Reader:
 
     def shown(self, path: Path) -> str:
         """The value as the file has it, not as it expanded, and nothing of a credential."""
-        if any(part in SECRET_KEYS for part in path):
+        if any(part in SECRET_KEYS or part == "auth" for part in path):
             return ""
         value = value_at(self.raw, path)
         if isinstance(value, str):

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from oxllm.config.excerpt import hides, key_of, masked
+from oxllm.config.veil import VEIL
 
 _PLACE = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 _KEY = r"[A-Za-z0-9_-]+"
@@ -33,6 +33,8 @@ class Stop(NamedTuple):
 
     said: str
     lines: list[str]
+    veiled: list[str]
+    """The same, without credentials: whatever is repeated comes from here."""
     line: int
     """From 1, as is `column`."""
     column: int
@@ -50,34 +52,33 @@ class Stop(NamedTuple):
     def after(self) -> str:
         return self.text[self.column - 1 :]
 
+    def shown(self, start: int, end: int | None = None) -> str:
+        """Part of the line, by offsets, as it may be shown; with the VEIL in it where it may not."""
+        line = self.veiled[self.line - 1] if self.line <= len(self.veiled) else ""
+        return line[start:end]
 
-def explain(text: str, error: tomllib.TOMLDecodeError) -> Wrong:
-    """Where and what, in words."""
-    stop = _stop(text, error)
+
+def explain(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Wrong:
+    """Where and what, in words. `veiled`: the text as it may be shown."""
+    stop = _stop(text, error, veiled)
     if language := _another_language(text):
         return Wrong(1, 1, f"this is {language}; oxllm reads TOML", _advice_on(language))
     said = f"not valid TOML: {stop.said[:1].lower()}{stop.said[1:]}"
     for guess in _GUESSES:
         if found := guess(stop):
-            return Wrong(stop.line, stop.column, said, "" if _tells(found, stop.text) else found)
+            return Wrong(stop.line, stop.column, said, "" if VEIL in found else found)
     return Wrong(stop.line, stop.column, said, "")
 
 
-def _tells(advice: str, line: str) -> bool:
-    """Does an advice repeat what may be a credential?"""
-    value = line[len(key_of(line)) :]
-    return hides(line) and any(word in advice for word in re.findall(r"\w{4,}", value))
-
-
-def _stop(text: str, error: tomllib.TOMLDecodeError) -> Stop:
+def _stop(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Stop:
     """From the error's words: it has attributes with Python 3.14 only."""
     found = _PLACE.search(str(error))
-    lines = text.split("\n")
+    lines, shown = text.split("\n"), veiled.split("\n")
     said = str(error)[: found.start()] if found else str(error)
     if found and found[1]:
-        return Stop(said, lines, int(found[1]), int(found[2]), at_end=False)
+        return Stop(said, lines, shown, int(found[1]), int(found[2]), at_end=False)
     last = len(text.rstrip("\n").split("\n"))
-    return Stop(said, lines, last, len(lines[last - 1]) + 1, at_end=True)
+    return Stop(said, lines, shown, last, len(lines[last - 1]) + 1, at_end=True)
 
 
 # Another language.
@@ -111,8 +112,10 @@ def _advice_on(language: str) -> str:
 
 def _variable(stop: Stop) -> str:
     found = re.match(r"\$\{[^}\s]*\}|\$\w+", stop.after)
-    name = found[0].strip("${}") if found else ""
-    return f'a variable stands inside a string: write "${{{name}}}"' if found else ""
+    if found is None:
+        return ""
+    name = stop.shown(stop.column - 1, stop.column - 1 + found.end()).strip("${}")
+    return f'a variable stands inside a string: write "${{{"NAME" if VEIL in name else name}}}"'
 
 
 def _smart_quotes(stop: Stop) -> str:
@@ -147,7 +150,7 @@ def _open_string(stop: Stop) -> str:
 def _unit(stop: Stop) -> str:
     found = re.search(rf"({_KEY})\s*=\s*(\d+(?:\.\d+)?)$", stop.before)
     unit = re.match(r"(ms|s|sec|secs|seconds|m|min|h|MB|MiB|kB|KiB|GB)\b", stop.after)
-    if not found or not unit:
+    if not found or not unit or VEIL in stop.shown(*found.span()):
         return ""
     number = float(found[2]) * _UNITS[unit[1]]
     return f"a number has no unit (times are in seconds, sizes in bytes): write {found[1]} = {number:.12g}"
@@ -162,23 +165,26 @@ def _odd_name(stop: Stop) -> str:
     if "after a key" not in stop.said and not stop.said.startswith("Expected ']'"):
         return ""
     if re.match(r"\s*:\s", stop.after + " ") and not re.search("[=/]", stop.after):
-        return f"write = instead of the colon: {stop.before.strip()} = …"
+        return f"write = instead of the colon: {stop.shown(0, stop.column - 1).strip()} = …"
     if re.match(rf"\s*\[+\s*{_KEY}[\w.\s-]*$", stop.text):
-        return f"write {stop.text.strip()}{']' * stop.text.count('[')}"
+        return f"write {stop.shown(0).strip()}{']' * stop.text.count('[')}"
     found = re.match(r"\s*(\[*)([^=\]]*?)\s*(\]+|=|$)", stop.text)
     if not found or not found[3] or not found[2]:
-        return f"write {stop.before.split()[0]} = …" if stop.before.strip() and "=" not in stop.text else ""
+        known = stop.shown(0, stop.column - 1).split()
+        return f"write {known[0]} = …" if known and "=" not in stop.text else ""
+    written = stop.shown(*found.span(2))
     if found[1]:
-        head, dot, name = found[2].rpartition(".")
+        head, dot, name = written.rpartition(".")
         return f'a name with other characters than letters, digits, - and _ is quoted: {found[1]}{head}{dot}"{name}"…'
-    return f'a name with other characters than letters, digits, - and _ is quoted: "{found[2]}" = …'
+    return f'a name with other characters than letters, digits, - and _ is quoted: "{written}" = …'
 
 
 def _comma(stop: Stop) -> str:
     if stop.at_end or not stop.said.startswith("Unclosed") or not stop.after.strip():
         return ""
-    following = masked(stop.after, stop.text).split()[0]
-    return f"a comma is missing before {following[:24].rstrip(',')}"
+    following = stop.shown(stop.column - 1).split()
+    known = following and VEIL not in following[0]
+    return f"a comma is missing {'before ' + following[0][:24].rstrip(',') if known else 'there'}"
 
 
 def _open_bracket(stop: Stop) -> str:
@@ -222,9 +228,9 @@ def _word(stop: Stop) -> str:
         return "TOML has no such value: leave the key out"
     if re.fullmatch(r"\.\d+|\d[\d.]*", plain):
         return f"write the number as 0{plain}" if plain.startswith(".") else ""
-    key = re.search(rf"({_KEY})\s*=\s*$", stop.before)
-    hidden = masked(f"={word[0]}", stop.text) != f"={word[0]}"
-    return f'text goes in quotes: {key[1] + " = " if key else ""}"{"…" if hidden else word[0][:40]}"'
+    key = re.search(rf"({_KEY})\s*=\s*$", stop.shown(0, stop.column - 1))
+    shown = stop.shown(stop.column - 1, stop.column - 1 + word.end())
+    return f'text goes in quotes: {key[1] + " = " if key else ""}"{"…" if VEIL in shown else shown[:40]}"'
 
 
 def _rest(stop: Stop) -> str:

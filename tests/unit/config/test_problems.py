@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from oxllm.config.compile import load
+from oxllm.config.excerpt import LINE_MAX
+from oxllm.config.lines import find_places
+from oxllm.config.veil import lift, veiled
 from tests.unit.config.conftest import Load
 
 GOOD = """\
@@ -202,7 +205,7 @@ PROVIDER_ERRORS = [
     ("protocols = []", 'protocols: is an empty list; write for example protocols = ["chat", "messages"]'),
     (
         "auth = 'basic'",
-        "auth: \"basic\" is none of 'bearer' or 'x-api-key'; write for example auth = \"bearer\"",
+        "auth: this is none of 'bearer' or 'x-api-key'; write for example auth = \"bearer\"",
     ),
     (
         "max_in_flight = 0",
@@ -463,7 +466,7 @@ def test_a_key_file_for_everybody_or_with_a_name_in_it_is_a_warning(load_text: L
 def test_an_excerpt_underlines_what_is_meant(load_text: Load) -> None:
     cases = {
         "prot = 1  # c": "prot",
-        "headers = { Host = 'x' }": "'x'",
+        "headers = { Host = 'x' }": "'***'",
         'timeouts = { connect = "x" }': '"x"',
         "models = ['a', '']": "''",
     }
@@ -471,7 +474,59 @@ def test_an_excerpt_underlines_what_is_meant(load_text: Load) -> None:
         excerpt = load_text(f"{PROVIDER}{line}\n").errors[0].excerpt
         assert excerpt is not None
         underlined = excerpt.text[excerpt.column :][: excerpt.width]
-        assert underlined == meant if "headers" not in line else underlined == '"***"'
+        assert underlined == meant
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'hold_back = "20 tokens"',
+        'name = "keyhole"',
+        'base_url = "https://authority.example/tokens/v1"',
+        'user_agent = "author/2 (password manager)"',
+        'models = ["meta-llama/Llama-3.3-70B-Instruct-Turbo-Free", "anthropic.claude-3-5-sonnet-20241022-v2:0"]',
+        "max_in_flight = 200",
+        "prot = 8080",
+        'nmae = "alpha"',
+        'smart = [{ provider = "alpha", model = "big-1" }, { provider = "beta", model = "big-1b" }]',
+        'api_key = "${ALPHA_KEY}"',
+    ],
+)
+def test_harmless_text_is_shown(line: str) -> None:
+    text = f"[{'virtual_models' if 'smart' in line else '[providers]'}]\n{line}\n"
+    assert lift(veiled(text, find_places(text)).splitlines()[1]) == line
+    if "nmae" not in line:
+        assert lift(veiled(text, None).splitlines()[1]) == line
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('api_key = "hush"  # was hush', 'api_key = "***"'),
+        ("api_keys = ['hush', 'hush']", "api_keys = ['***', '***']"),
+        ('apikey = "hush"', 'apikey = "***"'),
+        ('headers = { X-Team = "hush" }', 'headers = { X-Team = "***" }'),
+        ('headers.X-Team = "hush"', 'headers.X-Team = "***"'),
+        ('proxy = "http://hush@proxy:1"', 'proxy = "***"'),
+        ('name = "sk-proj-hush"', 'name = "***"'),
+        ('base_url = "https://hush:hush@alpha.example/v1?hush"', 'base_url = "https://***@alpha.example/v1?***"'),
+        ('extra_body = { user = "hush", n = 1 }', 'extra_body = { user = "***", n = *** }'),
+        ("admin_token = 'hush'", "admin_token = '***'"),
+    ],
+)
+def test_what_may_be_a_credential_is_not(line: str, shown: str) -> None:
+    text = f"[[providers]]\n{line}\n"
+    assert lift(veiled(text, find_places(text)).splitlines()[1]).rstrip() == shown
+    assert "hush" not in lift(veiled(text + "=", None).splitlines()[1])
+
+
+def test_where_a_long_line_is_cut_there_is_an_ellipsis(load_text: Load) -> None:
+    many = ", ".join(f'"model-{number}"' for number in range(100))
+    excerpt = load_text(f"{PROVIDER}models = [{many}, 7, {many}]\n").errors[0].excerpt
+    assert excerpt is not None
+    assert excerpt.text[excerpt.column :][: excerpt.width] == "7"
+    assert (excerpt.text[0], excerpt.text[-1]) == ("…", "…")
+    assert len(excerpt.text) <= LINE_MAX + 1
 
 
 def test_providers_that_share_no_protocol_do_not_stand_in_for_each_other(load_text: Load) -> None:

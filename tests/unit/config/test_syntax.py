@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from oxllm.config.syntax import explain
+from oxllm.config.veil import veiled
 from tests.unit.config.conftest import Load
 
 MEANT = [
@@ -17,8 +18,9 @@ MEANT = [
     ('name = "alpha\nport = 1', (1, 14), 'the text is not closed: write " at its end'),
     ("name = 'alpha\nport = 1", (2, 9), "the text is not closed: write ' at its end"),
     ('key = "a"b"', (1, 10), 'a " inside text is written \\"'),
-    ('x = [ "a" "b" ]', (1, 11), 'a comma is missing before "b"'),
-    ("x = { a = 1 b = 2 }", (1, 13), "a comma is missing before b"),
+    ('api_keys = [ "sk-hush" "b" ]', (1, 24), "a comma is missing there"),
+    ('models = [ "a" "b" ]', (1, 16), 'a comma is missing before "b"'),
+    ("timeouts = { connect = 1 idle = 2 }", (1, 26), "a comma is missing before idle"),
     ('x = [\n  { a = "x" }\n  { a = "y" },\n]', (3, 3), "a comma is missing before {"),
     ("x = { a = 1, }", (1, 14), "no comma before the }"),
     ("x = { a = 1,\n b = 2 }", (1, 13), "a table in { } stays on one line"),
@@ -27,9 +29,13 @@ MEANT = [
     ("[server\nport = 1", (1, 8), "write [server]"),
     ("connect = 10s", (1, 13), "a number has no unit (times are in seconds, sizes in bytes): write connect = 10"),
     ("connect = 500ms", (1, 14), "a number has no unit (times are in seconds, sizes in bytes): write connect = 0.5"),
-    ("size = 8MiB", (1, 9), "a number has no unit (times are in seconds, sizes in bytes): write size = 8388608"),
     (
-        "openai/gpt = 1",
+        "max_body_bytes = 8MiB",
+        (1, 19),
+        "a number has no unit (times are in seconds, sizes in bytes): write max_body_bytes = 8388608",
+    ),
+    (
+        "openai/gpt = []",
         (1, 7),
         'a name with other characters than letters, digits, - and _ is quoted: "openai/gpt" = …',
     ),
@@ -47,7 +53,8 @@ MEANT = [
     ("x = .5", (1, 5), "write the number as 0.5"),
     ("x = 1,", (1, 6), "no , at the end of a line"),
     ("x=1 y=2", (1, 5), "one key a line"),
-    ("x = $A", (1, 5), 'a variable stands inside a string: write "${A}"'),
+    ("port = $A", (1, 8), 'a variable stands inside a string: write "${A}"'),
+    ("api_key = $hushhush", (1, 11), 'a variable stands inside a string: write "${NAME}"'),
     ('x = "C:\\dir"', (1, 9), r"a \ begins an escape there: write \\, or put the text in single quotes"),
 ]
 
@@ -56,7 +63,7 @@ MEANT = [
 def test_what_is_no_toml_says_what_to_write(text: str, place: tuple[int, int], meant: str) -> None:
     with pytest.raises(tomllib.TOMLDecodeError) as raised:
         tomllib.loads(text)
-    wrong = explain(text, raised.value)
+    wrong = explain(text, raised.value, veiled(text, None))
     assert (wrong.line, wrong.help) == (place[0], meant)
     assert abs(wrong.column - place[1]) <= 2, "Python releases differ by where they say that it is"
     assert wrong.message.startswith("not valid TOML: ")
