@@ -16,7 +16,7 @@ from oxllm.gateway.upstream import proxy
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.dial import Dial
 from oxllm.gateway.upstream.failure import Broken, broken
-from oxllm.gateway.upstream.origin import Origin, OriginConnections
+from oxllm.gateway.upstream.origin import OriginConnections
 from oxllm.gateway.upstream.proxy import Tunnel
 from oxllm.gateway.upstream.resolver import Address, Resolver
 from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport
@@ -98,13 +98,15 @@ class Connector:
 
     async def _reach(self, connections: OriginConnections, address: Address, port: int) -> _Reached:
         connection = UpstreamConnection(self._view, connections.closed, connections.absolute, self._held)
-        return await self._dial(address, port, self._stack(connection, connections.origin)), connection
+        return await self._dial(address, port, self._stack(connection, connections)), connection
 
-    def _stack(self, connection: UpstreamConnection, origin: Origin) -> Peer:
+    def _stack(self, connection: UpstreamConnection, connections: OriginConnections) -> Peer:
         """What stands on the transport: `connection`, under it TLS, under that a tunnel, as needed."""
+        origin = connections.origin
         if not origin.tls:
             return connection
-        tls = TlsTransport(connection, self._contexts.get(origin.ca_file), origin.host, self._ciphertext)
+        context = self._contexts.get(origin.ca_file)
+        tls = TlsTransport(connection, context, origin.host, self._ciphertext, connections.handshakes)
         if origin.proxy is None:
             return tls
         return Tunnel(tls, proxy.connect(origin.authority, origin.proxy.authorization), self._ciphertext)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from oxllm import plan
 from oxllm.gateway.upstream import proxy
 from oxllm.gateway.upstream.connection import UpstreamConnection
+from oxllm.gateway.upstream.tls import Turns
 from oxllm.gateway.wheel import Wheel
 
 IDLE_S = 30.0
@@ -45,7 +46,7 @@ def origin_of(provider: plan.Provider) -> Origin:
 class OriginConnections:
     """The connections of one origin. Of several idle ones the youngest is used, so that the others can expire."""
 
-    __slots__ = ("_all", "_loop", "_timer", "absolute", "idle", "origin", "retired", "trusted_from")
+    __slots__ = ("_all", "_loop", "_timer", "absolute", "handshakes", "idle", "origin", "retired", "trusted_from")
 
     def __init__(
         self, origin: Origin, loop: asyncio.AbstractEventLoop, wheel: Wheel, every: set[UpstreamConnection]
@@ -57,6 +58,8 @@ class OriginConnections:
         self.origin = origin
         self.absolute = origin.proxy is not None and not origin.tls
         """Whether requests go to a proxy in plain HTTP."""
+        self.handshakes = Turns(loop)
+        """Of its TLS connections that are being made."""
         self.idle: list[UpstreamConnection] = []
         """Oldest first."""
         self.retired = False

@@ -20,7 +20,7 @@ from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
-from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport, make_context, system_authorities
+from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport, Turns, make_context, system_authorities
 from oxllm.gateway.wheel import Wheel
 from tests.unit.gateway.fakes import FakeTransport, Recorder
 
@@ -102,6 +102,10 @@ async def side(tmp_path: Path) -> AsyncIterator[Side]:
     await side.close()
 
 
+def turns() -> Turns:
+    return Turns(asyncio.get_running_loop())
+
+
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answers each request with its own body."""
     while True:
@@ -178,7 +182,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
     trustme.CA().cert_pem.write_to_path(str(other))
     loop = asyncio.get_running_loop()
     upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
-    tls = TlsTransport(upper, make_context(str(other)), HOST, memoryview(bytearray(RECORD)))
+    tls = TlsTransport(upper, make_context(str(other)), HOST, memoryview(bytearray(RECORD)), turns())
     transport = FakeTransport(loop, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
@@ -198,10 +202,68 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
 @pytest.mark.parametrize("host", [".example", "a\0b", ""])
 async def test_what_cannot_be_a_host_name_is_a_tls_failure(side: Side, host: str) -> None:
     upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
-    tls = TlsTransport(upper, make_context(side.ca_file), host, memoryview(bytearray(RECORD)))
+    tls = TlsTransport(upper, make_context(side.ca_file), host, memoryview(bytearray(RECORD)), turns())
     tls.connection_made(FakeTransport(asyncio.get_running_loop(), tls))
     with pytest.raises(Broken, match="not a host name"):
         await upper.opened()
+
+
+# Turns: each handshake takes memory that a connection does not.
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def test_handshakes_take_turns_and_all_are_served(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 2)
+    provider = side.provider(await side.serve(echo, side.certified(HOST)))
+    callers = await asyncio.gather(*(side.request(provider, b"%d" % n) for n in range(9)))
+    assert [caller.body for caller in callers] == [b"%d" % n for n in range(9)]
+    assert side.pool.open == 9
+
+
+async def test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 2)
+    loop, shared, context = asyncio.get_running_loop(), turns(), make_context(side.ca_file)
+
+    def made() -> tuple[TlsTransport, FakeTransport]:
+        upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
+        tls = TlsTransport(upper, context, HOST, memoryview(bytearray(RECORD)), shared)
+        lower = FakeTransport(loop, tls)
+        tls.connection_made(lower)
+        return tls, lower
+
+    async def begun() -> list[bool]:
+        await asyncio.sleep(0)
+        return [bool(lower.written) for _, lower in every]
+
+    every = [made() for _ in range(7)]
+    assert await begun() == [True, True, False, False, False, False, False]
+    every[3][0].abort()  # while it waits
+    every[4][0].eof_received()
+    assert await begun() == [True, True, False, False, False, False, False]
+    every[0][0].connection_lost(ConnectionResetError())
+    assert await begun() == [True, True, True, False, False, False, False]
+    every[1][1].deliver(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert await begun() == [True, True, True, False, False, True, False]
+    every[5][0].abort()
+    every[5][0].abort()
+    assert await begun() == [True, True, True, False, False, True, True]
+    assert repr(shared) == "<Turns 2 under way, 0 waiting>"
+
+
+async def test_an_origin_that_is_silent_holds_up_no_other(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 1)
+    deaf = side.provider(await side.serve(silent, None))
+    callers = [Recorder() for _ in range(3)]
+    calls = [side.pool.request(deaf, b"POST / HTTP/1.1\r\n\r\n", [], caller) for caller in callers]
+    assert (await side.request(side.provider(await side.serve(echo, side.certified(HOST))), b"x")).body == b"x"
+    for call in calls:
+        call.cancel()
+    assert [caller.events for caller in callers] == [[], [], []]
 
 
 async def test_a_ca_file_that_cannot_be_read_is_a_tls_failure(side: Side, tmp_path: Path) -> None:
@@ -475,7 +537,7 @@ async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_b
     caller = Recorder()
     caller.rooms = 10
     connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None, held=side.pool.held)
-    tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)))
+    tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)), turns())
     lower = FakeTransport(loop, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
