@@ -131,6 +131,7 @@ class Attempt:
         "heard",
         "hedge_at",
         "hold_back",
+        "model",
         "number",
         "phase",
         "reader",
@@ -153,6 +154,9 @@ class Attempt:
     ) -> None:
         self.number = number
         """1 for the first attempt of a client request."""
+        model = candidate.state.model
+        self.model = facts.model if model == plan.ANY else model
+        """What its provider is asked for."""
         self.by_session = False
         """Its target was preferred to others for the sake of the session."""
         self.candidate = candidate
@@ -194,12 +198,6 @@ class Attempt:
         return f"<Attempt {self.number} {self.target} {self.phase.name} {self.status or '-'} {self.pending} B held>"
 
     @property
-    def model(self) -> str:
-        """What its provider is asked for."""
-        model = self.candidate.state.model
-        return self.facts.model if model == plan.ANY else model
-
-    @property
     def target(self) -> str:
         """`provider/model`, for messages."""
         return f"{self.candidate.state.provider.name}/{self.model}"
@@ -217,9 +215,13 @@ class Attempt:
     @property
     def wake_at(self) -> float:
         """When the first of its clocks is due."""
+        first = self.clock
         if self.phase is COMMITTED or self.phase is DRAINING:
-            return self.clock
-        return min(self.clock, self.share_at, self.hedge_at, self.commit_at)
+            return first
+        for clock in (self.share_at, self.hedge_at, self.commit_at):  # min() takes longer by far
+            if clock < first:
+                first = clock
+        return first
 
     # What happens to it.
 

@@ -239,6 +239,15 @@ class Exchange:
         self._advance(attempt, now, linger=True)
         return b""
 
+    def whole(self, attempt: Attempt, status: int, fields: Headers, body: bytes, now: float, wall: float) -> None:
+        """The response has come in one piece: its head, its body, its end."""
+        self.head(attempt, status, fields, now, wall)
+        if body:
+            ready = self.data(attempt, body, now)
+            if ready:
+                self.reply.write(ready)
+        self.end(attempt, now)
+
     def end(self, attempt: Attempt, now: float) -> None:
         """The response is whole as its framing goes."""
         if not self._drained(attempt):

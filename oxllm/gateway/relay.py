@@ -117,6 +117,15 @@ class Link(HeldHolder):
         except Exception as error:  # noqa: BLE001
             relay.crash(error)
 
+    def whole(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
+        relay = self.relay
+        self.call = None
+        try:
+            relay.exchange.whole(self.attempt, status, fields, body, relay.now(), relay.runtime.wall())
+            relay.perform()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
+
     def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
         relay = self.relay
         self.call = None

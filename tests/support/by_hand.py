@@ -239,6 +239,13 @@ class Drive:
 
     # In one go.
 
+    def whole(self, name: str, status: int, fields: Headers, body: bytes) -> Drive:
+        """A response in one piece."""
+        if self[name].phase is Phase.CONNECTING:
+            self.connect(name)
+        self.exchange.whole(self[name], status, fields, body, self.now, WALL)
+        return self.perform()
+
     def stream(self, name: str, *parts: bytes) -> Drive:
         """A head and events."""
         return self.head(name).data(name, *parts)

@@ -266,6 +266,10 @@ class _Export:
     def end(self) -> None:
         self._finish(None if 200 <= self._status < 300 else f"HTTP {self._status}")
 
+    def whole(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self._status = status
+        self.end()
+
     def crashed(self, error: Exception) -> None:
         self._finish("internal error")
 

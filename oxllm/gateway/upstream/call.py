@@ -13,7 +13,7 @@ Segments = Sequence[bytes | memoryview]
 
 class Caller(Protocol):
     """Who made a request. Each of `connected`, `sent` and `head` comes at most once, but for `reconnecting`; exactly
-    one of `end` and `failed` comes last, unless the call is cancelled, after which nothing comes."""
+    one of `whole`, `end` and `failed` comes last, unless the call is cancelled, after which nothing comes."""
 
     def connected(self) -> None:
         """A connection is there and the request goes out on it. Not called for one that was there before (`reused`)."""
@@ -39,6 +39,9 @@ class Caller(Protocol):
 
     def end(self) -> None:
         """The response is whole by its framing."""
+
+    def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """The response has come in one piece: `head`, `data` if there is any, and `end` in one."""
 
     def crashed(self, error: Exception) -> None:
         """A bug of ours ended it, on the way to the caller. It comes in the place of `end` and `failed`."""
@@ -74,6 +77,9 @@ class Owner(Protocol):
 
     def finished(self, reusable: bool) -> None:
         """The response is whole. The connection is idle if `reusable`, else already dropped."""
+
+    def whole(self, reusable: bool, status: int, headers: Headers, body: bytes) -> None:
+        """As `finished`, of a response that has come in one piece, of which the caller has heard nothing yet."""
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         """The connection is gone, and the response is not whole."""

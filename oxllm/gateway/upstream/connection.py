@@ -178,9 +178,14 @@ class UpstreamConnection:
             if self._headed and caller is not None and (part := response.chunk(data)):
                 caller.data(part)
                 return
-            if not response.started and self._owner is not None:
+            if response.started or self._owner is None:
+                response.feed(data)
+            else:
                 self._owner.answered()
-            response.feed(data)
+                response.feed(data)
+                if response.complete and self._rest is None and not self.proxied:
+                    self._report_whole(response)
+                    return
             self._report(response)
         except Exception as error:  # noqa: BLE001  it ends this request, and no other
             self._crash(caller, error)
@@ -274,16 +279,27 @@ class UpstreamConnection:
         caller.head(response.status, response.pop_headers())
         return self._response is response
 
-    def _finish(self, reusable: bool) -> None:
-        owner, transport = self._owner, self._transport
+    def _report_whole(self, response: Response) -> None:
+        """Report a response that has come in one piece."""
+        owner = self._owner
         assert owner is not None
+        reusable = self._give_back(response.reusable)
+        owner.whole(reusable, response.status, response.pop_headers(), response.pop_body())
+
+    def _finish(self, reusable: bool) -> None:
+        owner = self._owner
+        assert owner is not None
+        owner.finished(self._give_back(reusable))
+
+    def _give_back(self, reusable: bool) -> bool:
+        """The response is whole: the connection is idle then, or dropped. Whether it is idle."""
+        transport = self._transport
         assert transport is not None
         if reusable and transport.get_write_buffer_size() == 0 and not transport.is_closing():
             self._owner = self._caller = self._response = None
-            owner.finished(True)
-        else:
-            self.drop()
-            owner.finished(False)
+            return True
+        self.drop()
+        return False
 
     def _crash(self, caller: Caller | None, error: Exception) -> None:
         """A bug of ours. Without a request under way nobody is concerned but the log."""

@@ -19,7 +19,7 @@ from typing import final
 from oxllm.core import machine
 from oxllm.core.machine import Table, move
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream.call import Caller, Segments
+from oxllm.gateway.upstream.call import Caller, Headers, Segments
 from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.connector import Connector
 from oxllm.gateway.upstream.failure import Broken
@@ -199,8 +199,20 @@ class PooledCall:
         self._forget_request()
 
     def finished(self, reusable: bool) -> None:
-        caller, connection = self._caller, self._connection
+        caller = self._caller
         assert caller is not None
+        self._give_back(reusable)
+        caller.end()
+
+    def whole(self, reusable: bool, status: int, headers: Headers, body: bytes) -> None:
+        caller = self._caller
+        assert caller is not None
+        self._give_back(reusable)
+        caller.whole(status, headers, body)
+
+    def _give_back(self, reusable: bool) -> None:
+        """The response is whole: the connection may serve another."""
+        connection = self._connection
         assert connection is not None
         paused = self._paused
         self._done()
@@ -212,7 +224,6 @@ class PooledCall:
             except Exception:
                 connection.drop()
                 raise
-        caller.end()
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self._connection = None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from oxllm.core.outcome import Failure
 from oxllm.gateway.upstream import usual
+from oxllm.gateway.upstream.call import Headers
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.response import CHUNKS, LENGTH, Response
 from tests.support.virtual import VirtualLoop
@@ -33,6 +34,10 @@ class Borrower:
     def finished(self, reusable: bool) -> None:
         self.reusable = reusable
         self.caller.end()
+
+    def whole(self, reusable: bool, status: int, headers: Headers, body: bytes) -> None:
+        self.reusable = reusable
+        self.caller.whole(status, headers, body)
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self.caller.failed(failure, before_response, detail)

@@ -14,6 +14,7 @@ from oxllm.core.breaker import BreakerState
 from oxllm.core.cooldown import Skip
 from oxllm.core.effects import Begin, Try
 from oxllm.core.exchange import Stage
+from oxllm.core.hints import Headers
 from oxllm.core.outcome import Cause, Failure
 from oxllm.core.protocols import embeddings
 from oxllm.core.protocols.base import HELD_MAX
@@ -1208,3 +1209,23 @@ def test_what_a_request_says_itself_is_not_believed_when_it_comes_back() -> None
     d = spent("Your credit balance is too low", "say: your CREDIT\nbalance is too low!")
     assert (d.tried, d.client.status) == (["alpha"], 400)
     assert d.router.providers["alpha"].cooldown.blocked(d.now) is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [200, 204, 400, 401, 429, 500])
+@pytest.mark.parametrize(
+    "body",
+    [b"", WHOLE, WHOLE[:-3], b'{"error":{"message":"x"}}', token("a"), token("a") + FINISH, token("a") + FINISH + DONE],
+)
+@pytest.mark.parametrize("fields", [JSON, EVENT_STREAM, [*JSON, (b"content-encoding", b"gzip")]])
+def test_a_response_in_one_piece_means_what_its_parts_do(
+    stream: bool, status: int, body: bytes, fields: Headers
+) -> None:
+    parts, whole = drive(stream=stream), drive(stream=stream)
+    parts.head("alpha", status, fields)
+    if body:
+        parts.data("alpha", body)
+    parts.end("alpha")
+    whole.whole("alpha", status, fields, body)
+    assert vars(whole.client) == vars(parts.client)
+    assert (whole.tried, whole.over, whole.failures("alpha")) == (parts.tried, parts.over, parts.failures("alpha"))

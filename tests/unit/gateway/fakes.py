@@ -61,6 +61,12 @@ class Recorder:
     def end(self) -> None:
         self._note("end")
 
+    def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        self.head(status, headers)
+        if body:
+            self.data(body)
+        self.end()
+
     def crashed(self, error: Exception) -> None:
         self._note("crashed", type(error))
 

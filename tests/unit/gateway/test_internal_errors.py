@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 CALLBACKS: list[tuple[type, str]] = [
     *(
         (exchanges.Exchange, name)
-        for name in ("start", "connected", "sent", "may_send", "reconnecting", "head", "data", "end", "failed")
+        for name in ("start", "connected", "sent", "may_send", "reconnecting", "head", "data", "end", "failed", "whole")
     ),
     *((exchanges.Exchange, name) for name in ("gone", "tick", "pause", "resume", "take_effects")),
     *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_finish")),
@@ -38,9 +38,12 @@ CALLBACKS: list[tuple[type, str]] = [
     *((backlog.Backlog, name) for name in ("append", "close")),
     *(
         (upstream.UpstreamConnection, name)
-        for name in ("_report", "_report_head", "_finish", "_pump", "_fail", "start")
+        for name in ("_report", "_report_head", "_report_whole", "_finish", "_pump", "_fail", "start")
     ),
-    *((pooled_call.PooledCall, name) for name in ("_start", "_announce", "finished", "broken", "sent", "answered")),
+    *(
+        (pooled_call.PooledCall, name)
+        for name in ("_start", "_announce", "finished", "whole", "broken", "sent", "answered")
+    ),
     *((origin.OriginConnections, name) for name in ("borrow", "put_back")),
     (connector.Connector, "connect"),
     *((journal.Journal, name) for name in ("request", "trace", "begun", "shortage")),

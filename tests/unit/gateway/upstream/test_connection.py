@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from oxllm.core.outcome import Failure
+from oxllm.gateway.upstream.call import Headers
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken, broken
 from oxllm.gateway.upstream.response import HEAD_MAX, HEADERS_MAX, Response
@@ -36,6 +37,10 @@ class Borrower:
     def finished(self, reusable: bool) -> None:
         self.reusable = reusable
         self.caller.end()
+
+    def whole(self, reusable: bool, status: int, headers: Headers, body: bytes) -> None:
+        self.reusable = reusable
+        self.caller.whole(status, headers, body)
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self.caller.failed(failure, before_response, detail)
@@ -284,7 +289,8 @@ def test_a_request_that_is_still_in_our_buffer_when_its_answer_is_whole_ends_the
 def test_dropping_from_within_a_callback_is_the_last_of_it(rig: Rig, phase: str) -> None:
     rig.caller.on[phase] = rig.connection.drop
     rig.start()
-    rig.transport.deliver(OK + b"content-length: 2\r\n\r\nhi" + b"extra")
+    rig.transport.deliver(OK + b"content-length: 2\r\n\r\nh")
+    rig.transport.deliver(b"i" + b"extra")
     assert rig.caller.names[-1] == phase
     assert rig.lost == [rig.connection]
 

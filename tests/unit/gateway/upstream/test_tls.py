@@ -16,6 +16,7 @@ import trustme
 
 from oxllm import plan
 from oxllm.core.outcome import Failure
+from oxllm.gateway.upstream.call import Headers
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.pool import Pool
@@ -576,6 +577,9 @@ class Lent:
 
     def finished(self, reusable: bool) -> None:
         self.caller.end()
+
+    def whole(self, reusable: bool, status: int, headers: Headers, body: bytes) -> None:
+        self.caller.whole(status, headers, body)
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self.caller.failed(failure, before_response, detail)
