@@ -218,8 +218,8 @@ class Attempt:
         first = self.clock
         if self.phase is COMMITTED or self.phase is DRAINING:
             return first
-        for clock in (self.share_at, self.hedge_at, self.commit_at):  # min() takes longer by far
-            if clock < first:
+        for clock in (self.share_at, self.hedge_at, self.commit_at):
+            if clock < first:  # noqa: PLR1730  min() takes longer by far
                 first = clock
         return first
 

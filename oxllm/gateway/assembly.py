@@ -125,6 +125,7 @@ class Gateway:
         """Make what is remembered anew, so that it does not keep the memory around it (see `memory.Trimmer`)."""
         self.journal.records.pack()
         self.runtime.owners.pack()
+        self.server.known.clear()
         self._iterators.renew()
 
     def _export(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from math import inf
 from typing import Protocol
@@ -17,16 +16,12 @@ from oxllm.core.budget.retry import RetryBudget
 from oxllm.core.owners import Owners
 from oxllm.core.protocols.registry import EndpointTable
 from oxllm.core.routing import Router
+from oxllm.gateway.clock import clock_of
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.upstream.pool import Pool
 
 SWEEP_S = 0.1
 """Seconds between two looks at the clocks of all requests under way."""
-
-
-def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """The loop's clock without the Python around it, if it is the usual one (a test's loop has its own)."""
-    return time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
 
 
 class Generation:

@@ -15,6 +15,8 @@ import asyncio
 from collections.abc import Callable
 from math import inf
 
+from oxllm.gateway.clock import clock_of
+
 TICK = 0.1
 """Seconds. The shortest limit in use is one second, so a tenth of it is the most it can be late."""
 
@@ -58,10 +60,11 @@ UNSET = 1 << 62
 class Wheel:
     """All timers of one event loop."""
 
-    __slots__ = ("_handle", "_loop", "_next", "_slots")
+    __slots__ = ("_clock", "_handle", "_loop", "_next", "_slots")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._clock = clock_of(loop)
         self._slots: dict[int, dict[Timer, None]] = {}
         self._next = 0
         self._handle: asyncio.TimerHandle | None = None
@@ -85,7 +88,7 @@ class Wheel:
     def _move(self, timer: Timer) -> None:
         self._remove(timer)
         if self._handle is None:
-            self._next = int(self._loop.time() / TICK) + 1
+            self._next = int(self._clock() / TICK) + 1
             self._arm()
         timer._slot = max(int(timer.when / TICK) + 1, self._next)
         self._slots.setdefault(timer._slot, {})[timer] = None
@@ -94,7 +97,7 @@ class Wheel:
         self._handle = self._loop.call_at(self._next * TICK, self._turn)
 
     def _turn(self) -> None:
-        now = self._loop.time()
+        now = self._clock()
         first = self._next
         self._next = max(int(now / TICK), first) + 1
         for number in range(first, self._next):

@@ -97,7 +97,7 @@ class Request:
     def __init__(self, connection: Channel, started: float, reader: RequestReader | None = None) -> None:
         self._connection: Channel | None = connection
         self._handler: Handler | None = None
-        self.index: dict[bytes, bytes] | None = None
+        self.index = None if reader is None else reader.index
         """Of the headers, made when one is asked for."""
         self._bodiless = False
         self._chunked = False

@@ -92,6 +92,7 @@ class RequestReader:
         "head_weight",
         "headers",
         "http10",
+        "index",
         "keep_alive",
         "keep_body",
         "left",
@@ -103,13 +104,14 @@ class RequestReader:
         "stage",
         "url",
     )
-    __deletable__ = ("_parser",)
 
     def __init__(self) -> None:
         self.stage = HEAD
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         """Names in lower case, values without white space around them, in order."""
+        self.index: dict[bytes, bytes] | None = None
+        """Of the headers, if it was made before."""
         self.length: int | None = 0
         """Declared length of the body; None when it is chunked."""
         self.head_weight = 0
@@ -133,11 +135,12 @@ class RequestReader:
         self._tail = b""
         self._wire = 0
         self._head_whole = self._whole = False
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = None
+        """Made when there is something to read."""
 
     def drop(self) -> None:
         """Nothing more will be fed: the parser's callbacks refer to us, and a cycle would keep the body for long."""
-        del self._parser
+        self._parser = None
 
     def feed(self, buffer: bytearray, start: int, end: int) -> int:
         """Read `buffer[start:end]` up to the end of the head, of the request, or of the data; returns where that is.
@@ -209,16 +212,19 @@ class RequestReader:
 
     def _parse(self, buffer: bytearray, start: int, end: int) -> bool:
         """Feed llhttp. True when it stopped because of an Upgrade or a CONNECT."""
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpRequestParser(self)
         try:
-            self._parser.feed_data(memoryview(buffer)[start:end])
+            parser.feed_data(memoryview(buffer)[start:end])
         except httptools.HttpParserUpgrade:
             return True
         except httptools.HttpParserError as error:
-            raise self._explain(error) from None
+            raise self._explain(parser, error) from None
         return False
 
-    def _explain(self, error: httptools.HttpParserError) -> Unreadable:
-        version = self._parser.get_http_version()
+    def _explain(self, parser: httptools.HttpRequestParser, error: httptools.HttpParserError) -> Unreadable:
+        version = parser.get_http_version()
         if not self._head_whole and version not in ("0.0", "1.0", "1.1"):
             return bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
         return bad_request(f"not valid HTTP: {error}")
@@ -235,15 +241,16 @@ class RequestReader:
         url, headers, keep_alive = self.url, self.headers, self.keep_alive
         self.headers = []
         self._head_whole = self._whole = False
-        self._parser = httptools.HttpRequestParser(self)
+        parser = self._parser = httptools.HttpRequestParser(self)
         framing = b"Transfer-Encoding: chunked" if self.length is None else b"Content-Length: %d" % self.length
-        self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: primed\r\n%b\r\n\r\n" % framing)
+        parser.feed_data(b"POST / HTTP/1.1\r\nHost: primed\r\n%b\r\n\r\n" % framing)
         self.url, self.headers, self.keep_alive = url, headers, keep_alive
 
     # Checks by hand.
 
     def _judge(self) -> None:
         parser = self._parser
+        assert parser is not None
         version = parser.get_http_version()
         if version != "1.1":
             if version != "1.0":
@@ -313,6 +320,7 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         if self._head_whole:
             raise ValueError("a second message in one")  # then we cut wrongly; httptools makes it an error of its own
+        assert self._parser is not None
         self._head_whole = True
         self.keep_alive = self._parser.should_keep_alive()  # llhttp has forgotten it once the message is complete
 

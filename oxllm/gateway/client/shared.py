@@ -13,8 +13,10 @@ from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.budget.heads import HeadBudget
 from oxllm.core.errors import ApiError, api_error
 from oxllm.gateway.client.hangup import Hangups
+from oxllm.gateway.client.known_heads import KnownHeads
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.response_head import http_date
+from oxllm.gateway.clock import clock_of
 from oxllm.gateway.life import Life
 from oxllm.gateway.transport import Transport
 from oxllm.gateway.wheel import Wheel
@@ -135,7 +137,7 @@ class Shared:
         `wall` gives Unix time for the Date header; without it there is none (RFC 9110: no clock, no Date).
         """
         self.loop = loop
-        self.now = loop.time
+        self.now = clock_of(loop)
         self.service = service
         self.limits = limits
         self.max_connections = limits.max_connections if max_connections is None else max_connections
@@ -154,6 +156,7 @@ class Shared:
         self.backlog = 0
         """Bytes that wait unparsed, of all connections."""
         self.heads: HeadBudget[Unread] = HeadBudget()
+        self.known = KnownHeads()
         self.hangups = Hangups(loop)
         self.life = life or Life()
         self._rng = rng

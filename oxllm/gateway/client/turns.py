@@ -142,8 +142,10 @@ class Turns:
         if reader is None:
             if state is SKIPPING:
                 return end
-            reader = self._reader = RequestReader()
-        at = reader.feed(buffer, at, end)
+            reader, at = self._shared.known.begin(buffer, at, end)
+            self._reader = reader
+        else:
+            at = reader.feed(buffer, at, end)
         complete = reader.stage is COMPLETE
         if complete:
             self._reader = None
@@ -185,7 +187,7 @@ class Turns:
             return
         if reader.length is not None and reader.length > shared.limits.max_body_bytes:
             self.refuse(too_large(shared.limits.max_body_bytes))
-        elif reader.stage is COMPLETE and not request.in_flight:
+        elif reader.stage is COMPLETE and not request.in_flight and not reader.body:
             shared.service.serve(request)
         else:
             if more:

@@ -6,6 +6,7 @@ import asyncio
 from typing import NamedTuple
 
 from oxllm import plan
+from oxllm.gateway.clock import clock_of
 from oxllm.gateway.upstream import proxy
 from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.tls import Turns
@@ -46,13 +47,13 @@ def origin_of(provider: plan.Provider) -> Origin:
 class OriginConnections:
     """The connections of one origin. Of several idle ones the youngest is used, so that the others can expire."""
 
-    __slots__ = ("_all", "_loop", "_timer", "absolute", "handshakes", "idle", "origin", "retired", "trusted_from")
+    __slots__ = ("_all", "_clock", "_timer", "absolute", "handshakes", "idle", "origin", "retired", "trusted_from")
 
     def __init__(
         self, origin: Origin, loop: asyncio.AbstractEventLoop, wheel: Wheel, every: set[UpstreamConnection]
     ) -> None:
         """`every`: all connections that are open, of all origins."""
-        self._loop = loop
+        self._clock = clock_of(loop)
         self._timer = wheel.timer(self._expire)
         self._all = every
         self.origin = origin
@@ -88,7 +89,7 @@ class OriginConnections:
 
     def put_back(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose response is whole."""
-        now = self._loop.time()
+        now = self._clock()
         if self.retired or now < self.trusted_from:
             connection.close()
             return
@@ -107,7 +108,7 @@ class OriginConnections:
             if not self.idle:
                 self._timer.clear()
         if connection.spoke_unasked:
-            self.trusted_from = self._loop.time() + DISTRUST_S
+            self.trusted_from = self._clock() + DISTRUST_S
             self.clear()
 
     def clear(self) -> None:
@@ -117,7 +118,7 @@ class OriginConnections:
             connection.close()
 
     def _expire(self) -> None:
-        due = self._loop.time() - IDLE_S
+        due = self._clock() - IDLE_S
         while self.idle and self.idle[0].idle_since <= due:
             self.idle[0].close()
         if self.idle:

@@ -59,7 +59,7 @@ TABLE: Table[CallState, CallEvent] = {
 
 @final
 class PooledCall:
-    """The `Call` of its caller, and the `Owner` of its connection."""
+    """The `Call` of its caller, and the `Owner` of its connection. One class, since it stands between the two."""
 
     __slots__ = (
         "_caller",
