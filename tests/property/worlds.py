@@ -65,12 +65,27 @@ DOSES = ("", "", " x2", " x5", " 30%", " 60%", " 1/2", " 1/3")
 FAST = plans.Timeouts(connect=3.0, first_byte=8.0, answer=12.0, idle=6.0)
 
 Cut = Callable[[random.Random], int]
+
+
+def singly(chance: random.Random) -> int:
+    """Byte by byte."""
+    return 1
+
+
 CUTS: tuple[Cut | None, ...] = (
     None,
-    lambda chance: 1,
+    singly,
     lambda chance: chance.choice((1, 2, 3, 50, 700, 100_000)),
     lambda chance: chance.randrange(1, 200),
 )
+
+
+def cut_share(cut: Cut | None) -> float:
+    """How many of a world's connections are cut: where each byte is a read, a few say as much as all, and all take
+    fifteen times as long."""
+    return 0.15 if cut is singly else 1.0
+
+
 HOLD_BACKS = (plans.HoldBack(), plans.HoldBack(tokens=5), plans.HoldBack(seconds=0.8), plans.HoldBack(full=True))
 
 
@@ -141,12 +156,14 @@ def cases(
 ) -> Case:
     """A world to make, and its clients."""
     config = draw(configs() if plan is None else plan)
+    cut = draw(st.sampled_from(CUTS))
     setup = Setup(
         config,
         {provider.name: draw(faults(*kinds, doses=doses)) for provider in config.providers},
         pace=draw(st.sampled_from(("ttft 20ms, itl 5ms, out 20..60", "ttft 1s, itl 300ms, out 20..60"))),
         seed=draw(st.integers(0, 1000)),
-        cut=draw(st.sampled_from(CUTS)),
+        cut=cut,
+        cut_share=cut_share(cut),
     )
     return setup, draw(st.lists(wishes(**fixed), min_size=2, max_size=most) if visits is None else visits)
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from oxllm import plan as plans
-from tests.property.worlds import CUTS, EARLY, FAST, HOLD_BACKS, LATE, MARKS, ODD
+from tests.property.worlds import CUTS, EARLY, FAST, HOLD_BACKS, LATE, MARKS, ODD, cut_share
 from tests.support.in_memory import Setup, Visit, Wish, World
 
 SPAN_S = 40.0
@@ -25,8 +25,6 @@ AGAIN = frozenset((408, 409, 429, 500, 502, 503, 504))
 """What the OpenAI SDKs ask again after."""
 RETRY_MAX_S, TRIES_MAX = 10.0, 3
 DOSES = ("", " x2", " x5", " 30%", " 1/3")
-SINGLY, SINGLY_SHARE = 1, 0.12
-"""Which of CUTS is byte by byte; it is for so many of the connections, since others than these say as much."""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -165,8 +163,8 @@ class Insistent(Visit):
 
 def play(workload: Workload) -> list[str]:
     """Plays it to its end. What was wrong with it, in words."""
-    share = SINGLY_SHARE if workload.cut == SINGLY else 1.0
-    setup = Setup(workload.plan, workload.faults, seed=workload.seed % 1000, cut=CUTS[workload.cut], cut_share=share)
+    cut = CUTS[workload.cut]
+    setup = Setup(workload.plan, workload.faults, seed=workload.seed % 1000, cut=cut, cut_share=cut_share(cut))
     with World(setup) as world:
         for number, client in enumerate(workload.clients):
             world.join(Insistent(world, f"client {number}", client))
