@@ -197,6 +197,7 @@ def _models(document: Mapping[str, object], problems: Problems) -> None:
     """Read from the document, not from the sound models, so that another fault hides none of these."""
     names = {name for _, name in _named_providers(document)}
     models = document.get("virtual_models")
+    are_tables = isinstance(document.get("providers", []), list)
     for name, value in models.items() if isinstance(models, dict) else ():
         path: Path = ("virtual_models", name)
         if not problems.is_sound(path):
@@ -208,7 +209,7 @@ def _models(document: Mapping[str, object], problems: Problems) -> None:
         tables = {i: t for i, t in enumerate(targets if isinstance(targets, list) else []) if isinstance(t, dict)}
         for index, target in tables.items():
             wanted = target.get("provider")
-            if isinstance(wanted, str) and wanted not in names:
+            if are_tables and isinstance(wanted, str) and wanted not in names:
                 problems.error((*path, index, "provider"), f"no provider is named {wanted!r}", nearest(wanted, names))
         _tiers(tables, path, problems)
 

@@ -60,7 +60,11 @@ def load(file: str, env: Mapping[str, str]) -> Loaded:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return _failed(file, data.count(b"\n", 0, error.start) + 1, "is not UTF-8", "save the file as UTF-8")
+        return _failed(file, data.count(b"\n", 0, error.start) + 1, *_encoding(data))
+    if "\0" in text:
+        return _failed(file, text.count("\n", 0, text.index("\0")) + 1, *_encoding(data))
+    if "\r" in text and "\n" not in text:
+        return _failed(file, 1, "has no line breaks but carriage returns", "save the file with Unix line endings")
     try:
         document = tomllib.loads(text)
         places = find_places(text)
@@ -276,6 +280,15 @@ def _environment_proxy(variable: str, value: str) -> plan.Proxy:
     except BadValueError as bad:
         advice = f'change {variable}, or write proxy = "" to go without'
         raise BadValueError(f"the proxy in {variable} {bad.args[0]}", advice) from None
+
+
+def _encoding(data: bytes) -> tuple[str, str]:
+    """What bytes are that are no UTF-8 text, and what to do."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or data[:2].count(0) == 1:
+        return "is UTF-16", "save the file as UTF-8 (PowerShell: `... | Out-File -Encoding utf8 FILE`)"
+    if b"\0" in data:
+        return "holds a NUL character", "remove it; the file is UTF-8 text without control characters"
+    return "is not UTF-8", "save the file as UTF-8"
 
 
 def _failed(file: str, line: int | None, message: str, advice: str = "") -> Loaded:

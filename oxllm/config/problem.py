@@ -106,7 +106,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     if not names:
         return "there is none"
-    if close := get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5):
+    if close := get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.58):
         return f"did you mean {next(n for n in names if n.lower() == close[0])!r}?"
     return f"there {'is' if len(names) == 1 else 'are'} {listed(names)}"
 

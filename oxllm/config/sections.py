@@ -96,8 +96,14 @@ class _Reader:
         value = document.get(key, kind())
         if isinstance(value, kind):
             return value
-        header = f"[[{key}]]" if kind is list else f"[{key}]"
-        self.problems.error((key,), f"takes {'tables' if kind is list else 'a table'}", f"write it as {header}")
+        advice = f"write it as {f'[[{key}]]' if kind is list else f'[{key}]'}"
+        if (
+            key == "providers"
+            and isinstance(value, dict)
+            and (names := [n for n in value if isinstance(value[n], dict)])
+        ):
+            advice = f'write [[providers]], and below it name = "{names[0]}"'
+        self.problems.error((key,), f"takes {'tables' if kind is list else 'a table'}", advice)
         return kind()
 
     def section(self, model: type[S], value: object, path: Path) -> S | None:
@@ -106,6 +112,9 @@ class _Reader:
             written = ".".join((str(path[-1]), name))
             message = f"a dot parts names, so this is {name!r} inside {path[-1]!r}"
             self.problems.error(path, message, f'put the whole name in quotes: "{written}"', on_key=True)
+            return None
+        if model is VirtualModel and isinstance(value, dict) and "provider" in value and "targets" not in value:
+            self.problems.error(path, "takes a list of targets, not one", f"write {show(path[-1:])} = [{{ … }}]")
             return None
         try:
             return model.model_validate(value)
@@ -131,9 +140,13 @@ class _Reader:
         shown = self.shown(path)
         if kind == "extra_forbidden":
             belongs = _BELONGS.get((str(section[0]), str(path[-1])))
+            if len(section) == 1 and path[-1] in File.model_fields:
+                belongs = f"[{path[-1]}] is a table of its own"
             self.unknown(path, belongs or nearest(str(path[-1]), _keys(model, detail["loc"][:-1])))
         elif kind == "missing":
             self.problems.error(path, "is missing", example)
+        elif kind == "list_type" and shown.startswith('"'):
+            self.problems.error(path, f"takes {_KINDS[kind]}, not {shown}", f"write {show(path[-1:])} = [{shown}]")
         elif kind in _KINDS and (advice := self.target_as_text(path)):
             self.problems.error(path, f"takes {_KINDS[kind]}, not {shown}", advice)
         elif kind in _KINDS:

@@ -63,7 +63,7 @@ def explain(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Wrong:
     stop = _stop(text, error, veiled)
     if language := _another_language(text):
         return Wrong(1, 1, f"this is {language}; oxllm reads TOML", _advice_on(language))
-    said = f"not valid TOML: {stop.said[:1].lower()}{stop.said[1:]}"
+    said = f"not valid TOML: {stop.said[:1].lower()}{_without_tuple(stop.said[1:])}"
     for guess in _GUESSES:
         if found := guess(stop):
             return Wrong(stop.line, stop.column, said, "" if VEIL in found else found)
@@ -79,6 +79,12 @@ def _stop(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Stop:
         return Stop(said, lines, shown, int(found[1]), int(found[2]), at_end=False)
     last = len(text.rstrip("\n").split("\n"))
     return Stop(said, lines, shown, last, len(lines[last - 1]) + 1, at_end=True)
+
+
+def _without_tuple(said: str) -> str:
+    """`cannot declare ('server', 'x') twice`, as the file would write it."""
+    found = re.search(r"\((?:'[\w-]+',? ?)+\)", said)
+    return said if found is None else said.replace(found[0], f"[{'.'.join(re.findall('[a-zA-Z0-9_-]+', found[0]))}]")
 
 
 # Another language.
@@ -108,6 +114,35 @@ def _advice_on(language: str) -> str:
 
 
 # What was probably meant, by what stands where the parser stopped. The first that fits counts.
+
+
+def _comment(stop: Stop) -> str:
+    return "a comment begins with #" if not stop.before.strip() and stop.after.startswith(("//", ";", "--")) else ""
+
+
+def _conflict(stop: Stop) -> str:
+    if not re.match(r"(<<<<<<<|=======|>>>>>>>)(\s|$)", stop.text):
+        return ""
+    return "a merge conflict is left here: keep one of its sides, and remove the lines of <, = and >"
+
+
+def _odd_character(stop: Stop) -> str:
+    """One that looks like another, or like nothing. (Quotes have an advice of their own.)"""
+    for char in (stop.after[:1], stop.before[-1:]):
+        if char > "~" and not char.isalnum():
+            if char.isprintable():
+                return f"{char} (U+{ord(char):04X}) only looks like the character that is meant: write the plain one"
+            return f"an invisible character (U+{ord(char):04X}) stands there: remove it"
+    return ""
+
+
+def _leading_zero(stop: Stop) -> str:
+    found = re.search(rf"({_KEY})\s*=\s*([+-]?0)$", stop.before)
+    digits = re.match(r"\d+(?=\s|$|#|,|\]|\})", stop.after)
+    if not found or not digits:
+        return ""
+    value = stop.shown(stop.column - 1, stop.column - 1 + digits.end())
+    return f"a number has no leading zero: write {found[1]} = {value.lstrip('0') or '0'}"
 
 
 def _variable(stop: Stop) -> str:
@@ -247,6 +282,6 @@ def _equals(stop: Stop) -> str:
 
 
 _GUESSES: tuple[Callable[[Stop], str], ...] = (
-    *(_twice, _variable, _smart_quotes, _backslash, _equals, _unit, _comma, _inline_table, _open_bracket),
-    *(_odd_name, _word, _open_string, _rest),
+    *(_comment, _conflict, _twice, _variable, _smart_quotes, _odd_character, _backslash, _equals, _unit),
+    *(_leading_zero, _comma, _inline_table, _open_bracket, _odd_name, _word, _open_string, _rest),
 )

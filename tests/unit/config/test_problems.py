@@ -162,7 +162,7 @@ PROVIDER_ERRORS = [
         "write it in [timeouts] or a virtual model",
     ),
     ("timeouts = 3", "timeouts: takes a table, not 3; write for example timeouts = { answer = 600 }"),
-    ("models = 'm'", 'models: takes a list in [ ], not "m"; write for example models = ["big-1", "small-1"]'),
+    ("models = 'm'", 'models: takes a list in [ ], not "m"; write models = ["m"]'),
     ("models = ['']", 'models[0]: "" is empty; write for example models = ["big-1", "small-1"]'),
     (
         "enabled = 'yes'",
@@ -461,6 +461,25 @@ def test_a_key_file_for_everybody_or_with_a_name_in_it_is_a_warning(load_text: L
     key.write_text("sk-hush\n")
     key.chmod(0o640)
     assert load_text(serving(PROVIDER + 'api_key_file = "key"')).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[providers.alpha]\nbase_url = "http://a"\n[virtual_models]\nm = [{ provider = "alpha", model = "x" }]\n',
+            '1: error: providers: takes tables; write [[providers]], and below it name = "alpha"',
+        ),
+        (f"[server.timeouts]\nidle = 5\n{GOOD}", "1: error: server.timeouts: is not a key that oxllm knows; "
+         "[timeouts] is a table of its own"),
+        (
+            f'{PROVIDER}[virtual_models]\nm = {{ provider = "alpha", model = "x" }}\n',
+            "5: error: virtual_models.m: takes a list of targets, not one; write m = [{ … }]",
+        ),
+    ],
+)  # fmt: skip
+def test_what_stands_one_level_too_high_or_too_deep_is_one_error(load_text: Load, text: str, message: str) -> None:
+    assert said(load_text(text).errors) == [message]
 
 
 def test_an_excerpt_underlines_what_is_meant(load_text: Load) -> None:

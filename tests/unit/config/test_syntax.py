@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
+from oxllm.config.compile import load
 from oxllm.config.syntax import explain
 from oxllm.config.veil import veiled
 from tests.unit.config.conftest import Load
 
+TWICE = "a key or table may be written only once; tables of a list have two brackets: [[providers]]"
 MEANT = [
     ("name = alpha", (1, 8), 'text goes in quotes: name = "alpha"'),
     ("api_key = sk-hush", (1, 11), 'text goes in quotes: api_key = "…"'),
@@ -53,6 +56,22 @@ MEANT = [
     ("x = .5", (1, 5), "write the number as 0.5"),
     ("x = 1,", (1, 6), "no , at the end of a line"),
     ("x=1 y=2", (1, 5), "one key a line"),
+    ("// mine\nport = 1", (1, 1), "a comment begins with #"),
+    ("; mine\nport = 1", (1, 1), "a comment begins with #"),
+    (
+        "port = 1\n<<<<<<< HEAD\nhost = 'a'\n",
+        (2, 1),
+        "a merge conflict is left here: keep one of its sides, and remove the lines of <, = and >",
+    ),
+    ("port = 08080", (1, 9), "a number has no leading zero: write port = 8080"),
+    ("port\u00a0= 1", (1, 5), "an invisible character (U+00A0) stands there: remove it"),
+    ("\u200bport = 1", (1, 1), "an invisible character (U+200B) stands there: remove it"),
+    (
+        "port \uff1d 1",
+        (1, 6),
+        "\uff1d (U+FF1D) only looks like the character that is meant: write the plain one",
+    ),
+    ("[server]\n[server]\n", (2, 8), TWICE),
     ("port = $A", (1, 8), 'a variable stands inside a string: write "${A}"'),
     ("api_key = $hushhush", (1, 11), 'a variable stands inside a string: write "${NAME}"'),
     ('x = "C:\\dir"', (1, 9), r"a \ begins an escape there: write \\, or put the text in single quotes"),
@@ -67,6 +86,24 @@ def test_what_is_no_toml_says_what_to_write(text: str, place: tuple[int, int], m
     assert (wrong.line, wrong.help) == (place[0], meant)
     assert abs(wrong.column - place[1]) <= 2, "Python releases differ by where they say that it is"
     assert wrong.message.startswith("not valid TOML: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("[server]\nport = 1\n".encode("utf-16"), "1: error: is UTF-16; save the file as UTF-8"),
+        ("[server]\nport = 1\n".encode("utf-16-le"), "1: error: is UTF-16; save the file as UTF-8"),
+        (b"[server]\nport = 1\x00\n", "2: error: holds a NUL character; remove it"),
+        (b"[server]\nhost = '\xfc'\n", "2: error: is not UTF-8; save the file as UTF-8"),
+        (b"[server]\rport = 1\r", "1: error: has no line breaks but carriage returns; save the file with Unix"),
+        (b"[server]\nport = 1\n[server]\n", "3: error: not valid TOML: cannot declare [server] twice; a key"),
+    ],
+)
+def test_what_is_no_text_of_ours_is_called_by_its_name(tmp_path: Path, data: bytes, said: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(data)
+    (error,) = load(str(file), {}).errors
+    assert str(error).startswith(f"{file}:{said}")
 
 
 LITELLM = "# proxy\nmodel_list:\n  - model_name: gpt\n    litellm_params:\n      model: openai/gpt-4o\n"
