@@ -26,8 +26,9 @@ BORDERS = list(accumulate((len(named(event)) for event in EVENTS), initial=0))
 CONTENT, WHOLE = BORDERS[3], BORDERS[-2]
 INSIDE = [at for at in range(1, len(STREAM)) if at not in BORDERS]
 PLACES = [(at, way) for way in WAYS for at in BORDERS] + [(at, WAYS[at % 2 * 2]) for at in INSIDE[::13]]
-"""Every border of an event in every way, and every 13th byte between them by a close or a proper end. (Every byte, but
-without sockets and SDKs: tests/unit/core/test_exchange_messages.py.)"""
+"""Every border of an event in every way, and every 13th byte between them by a close or a proper end. (Every byte:
+test_every_byte.py, and
+tests/unit/core/test_exchange_messages.py without sockets.)"""
 BIG = named(text("#" * 50)).replace(b"#", "ä😀".encode() * 700)
 LARGE = named(*HELLO[:2], text("Hi"), BIG, *HELLO[-3:])
 SETTINGS = "[breaker]\nfailures = 1000000\n[retry]\nsame_target = 0\n"

@@ -27,8 +27,9 @@ FIRST_CONTENT = next(n for n, one in enumerate(EVENTS) if one["type"] == "respon
 """The reasoning item's: the first event that bears content."""
 INSIDE = [at for at in range(1, len(STREAM)) if at not in BORDERS]
 PLACES = [(at, way) for way in WAYS for at in BORDERS] + [(at, WAYS[at % 2 * 2]) for at in INSIDE[::13]]
-"""Every border of an event in every way, and every 13th byte between them by a close or a proper end. (Every byte, but
-without sockets and SDKs: tests/unit/core/test_exchange_responses.py.)"""
+"""Every border of an event in every way, and every 13th byte between them by a close or a proper end. (Every byte:
+test_every_byte.py, and
+tests/unit/core/test_exchange_responses.py without sockets.)"""
 LARGE = sse(*EVENTS[:-1], event("response.completed", 99, response=response(output=[{"x": "y" * 200_000}])))
 SETTINGS = "[breaker]\nfailures = 1000000\n[retry]\nsame_target = 0\n"
 SPEAKS = 'protocols = ["responses"]\ntimeouts = { idle = 1, first_byte = 1 }\n'

@@ -19,6 +19,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from typing import Protocol
 
 WAYS = ("fin", "rst", "clean", "stall", "garbage")
 _WANTED = re.compile(rb"break at (\d+) by (\w+)")
@@ -81,8 +82,15 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+class Served(Protocol):
+    """What answers on a socket."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+
+
 @contextlib.contextmanager
-def serving(provider: Breaking) -> Iterator[str]:
+def serving(provider: Served) -> Iterator[str]:
     """Its base URL, while it listens."""
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(provider.serve, "127.0.0.1", 0))
