@@ -10,6 +10,8 @@ What the response is to be, the exchange decides; how that looks on the wire, th
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core import headers, machine
 from oxllm.core.attempt import Attempt, Facts
 from oxllm.core.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
@@ -31,7 +33,10 @@ class ReplyState(machine.State):
     ENDED = "ended"
 
 
-NOT_BEGUN, BEGUN, ANSWERING, ENDED = ReplyState
+NOT_BEGUN: Final[ReplyState] = ReplyState.NOT_BEGUN
+BEGUN: Final[ReplyState] = ReplyState.BEGUN
+ANSWERING: Final[ReplyState] = ReplyState.ANSWERING
+ENDED: Final[ReplyState] = ReplyState.ENDED
 
 
 class ReplyEvent(machine.Event):
@@ -42,9 +47,11 @@ class ReplyEvent(machine.Event):
     END = "it ends, well or not"
 
 
-PING, CONTENT, END = ReplyEvent
+PING: Final[ReplyEvent] = ReplyEvent.PING
+CONTENT: Final[ReplyEvent] = ReplyEvent.CONTENT
+END: Final[ReplyEvent] = ReplyEvent.END
 
-TABLE: Table[ReplyState, ReplyEvent] = {
+TABLE: Final[Table[ReplyState, ReplyEvent]] = {
     (NOT_BEGUN, PING): BEGUN,
     (NOT_BEGUN, CONTENT): ANSWERING,
     (NOT_BEGUN, END): ENDED,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Final
 
 from oxllm.core.breaker import BreakerState
 from oxllm.core.change import Change
@@ -17,7 +18,7 @@ from oxllm.core.outcome import RULES, Kind, Outcome
 from oxllm.core.targets import PATIENCE_S, ProviderState
 from oxllm.core.ticket import ENDED, Ticket
 
-_SUCCESS = Kind.SUCCESS  # on 3.11 each look at an Enum's member takes 0.1 µs
+_SUCCESS: Final[Kind] = Kind.SUCCESS  # on 3.11 each look at an Enum's member takes 0.1 µs
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -79,6 +79,8 @@ def client_timeout(request: Request) -> float | None:
 
     The OpenAI SDKs send it with each request (Python `x-stainless-read-timeout`, Node `x-stainless-timeout`).
     """
+    if TIMEOUT_HEADERS.isdisjoint(request.fields()):
+        return None
     limit = None
     for name, value in request.headers:
         if name in TIMEOUT_HEADERS:

@@ -8,6 +8,8 @@ DONE      after `drain_timeout_secs` or a second signal: what is left has got an
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core import machine
 from oxllm.core.machine import Table, move
 
@@ -29,10 +31,15 @@ class LifeEvent(machine.Event):
     END = "nothing is left, or no time"
 
 
-RUNNING, LAME, DRAINING, DONE = LifeStage
-SIGNAL, CLOSE, END = LifeEvent
+RUNNING: Final[LifeStage] = LifeStage.RUNNING
+LAME: Final[LifeStage] = LifeStage.LAME
+DRAINING: Final[LifeStage] = LifeStage.DRAINING
+DONE: Final[LifeStage] = LifeStage.DONE
+SIGNAL: Final[LifeEvent] = LifeEvent.SIGNAL
+CLOSE: Final[LifeEvent] = LifeEvent.CLOSE
+END: Final[LifeEvent] = LifeEvent.END
 
-TABLE: Table[LifeStage, LifeEvent] = {
+TABLE: Final[Table[LifeStage, LifeEvent]] = {
     (RUNNING, SIGNAL): LAME,
     (LAME, CLOSE): DRAINING,
     (DRAINING, END): DONE,

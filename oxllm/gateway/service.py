@@ -175,7 +175,8 @@ class Service:
         return endpoints.speaker(request.path) or named
 
     def _cors_headers(self, request: Request) -> list[tuple[bytes, bytes]]:
-        return cors.headers(None if self._admin.knows(request.path) else self.access.cors(request))
+        origin = self.access.cors(request)
+        return cors.headers(None if origin is None or self._admin.knows(request.path) else origin)
 
     def _models(self, request: Request, path: bytes) -> None:
         """What is behind /models, or one of them; `path` is without the /v1."""

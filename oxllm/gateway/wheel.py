@@ -36,7 +36,7 @@ class Timer:
     def set(self, when: float) -> None:
         """Fire at `when` (loop time) instead of at any earlier setting. One assignment when it moves back."""
         self.when = when
-        if when < self._slot * TICK:
+        if when < (self._slot - 1) * TICK:  # else its slot is the right one, or an earlier one
             self._wheel._move(self)
 
     def clear(self) -> None:

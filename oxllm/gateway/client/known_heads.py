@@ -14,7 +14,7 @@ HEADS_MAX: Final = 64
 """Kept at once: 256 KiB at most."""
 WEIGHT_MAX: Final = 4 * 1024
 """Bytes of one, as `RequestReader.head_weight` counts; those of SDKs take 3 KiB."""
-TITLES: Final = (b"\r\ncontent-length: ", b"\r\nContent-Length: ")
+TITLES: Final = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 """How the line of the length begins. Only at the start of a line can these bytes stand in a head."""
 TITLE_SIZE: Final = 18
 DECIDES: Final = (b"upgrade", b"expect", b"transfer-encoding")

@@ -97,24 +97,27 @@ class Request:
     def __init__(self, connection: Channel, started: float, reader: RequestReader | None = None) -> None:
         self._connection: Channel | None = connection
         self._handler: Handler | None = None
-        self.index = None if reader is None else reader.index
-        """Of the headers, made when one is asked for."""
-        self._bodiless = False
-        self._chunked = False
-        self._until_close = False
-        self._http10 = reader is not None and reader.http10
-        self.method = "" if reader is None else reader.method
-        self.path = b"" if reader is None else reader.path
-        """Undecoded, without the query."""
-        self.query = b"" if reader is None else reader.query
-        self.headers = [] if reader is None else reader.headers
+        self._bodiless = self._chunked = self._until_close = self._http10 = False
+        self.method = ""
+        self.path = self.query = b""
+        """Undecoded, the path without the query."""
+        self.headers: list[tuple[bytes, bytes]]
         """Names in lower case."""
-        self.body = bytearray() if reader is None else reader.body
+        self.index: dict[bytes, bytes] | None = None
+        """Of the headers, made when one is asked for."""
+        self.body: bytearray
         """Whole when `serve` is called; empty after `release`."""
-        self.length = 0 if reader is None else reader.length
+        self.length: int | None = 0
         """The declared length of the body; None when chunked."""
-        self.last = reader is not None and not reader.keep_alive
+        self.last = False
         """The client will send no request behind this one."""
+        if reader is None:
+            self.headers, self.body = [], bytearray()
+        else:
+            self._http10, self.last = reader.http10, not reader.keep_alive
+            self.method, self.path, self.query = reader.method, reader.path, reader.query
+            self.headers, self.index = reader.headers, reader.index
+            self.body, self.length = reader.body, reader.length
         self.started = started
         """Loop time at which the head was whole."""
         self.id = ""

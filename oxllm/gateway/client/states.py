@@ -14,6 +14,8 @@ CLOSED     -
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core import machine
 from oxllm.core.machine import Table
 
@@ -45,10 +47,25 @@ class ConnectionEvent(machine.Event):
     CLOSE = "either side has closed"
 
 
-NEW, IDLE, HEAD, BODY, WAITING, SERVING, SKIPPING, LINGERING, CLOSED = ConnectionState  # on 3.11 .HEAD takes 0.1 µs
-HEAD_BEGUN, BODY_DUE, WHOLE, NO_ROOM, CUT_SHORT, DONE, GOODBYE, CLOSE = ConnectionEvent
+NEW: Final[ConnectionState] = ConnectionState.NEW  # on 3.11 each look at an Enum's member takes 0.1 µs
+IDLE: Final[ConnectionState] = ConnectionState.IDLE
+HEAD: Final[ConnectionState] = ConnectionState.HEAD
+BODY: Final[ConnectionState] = ConnectionState.BODY
+WAITING: Final[ConnectionState] = ConnectionState.WAITING
+SERVING: Final[ConnectionState] = ConnectionState.SERVING
+SKIPPING: Final[ConnectionState] = ConnectionState.SKIPPING
+LINGERING: Final[ConnectionState] = ConnectionState.LINGERING
+CLOSED: Final[ConnectionState] = ConnectionState.CLOSED
+HEAD_BEGUN: Final[ConnectionEvent] = ConnectionEvent.HEAD_BEGUN
+BODY_DUE: Final[ConnectionEvent] = ConnectionEvent.BODY_DUE
+WHOLE: Final[ConnectionEvent] = ConnectionEvent.WHOLE
+NO_ROOM: Final[ConnectionEvent] = ConnectionEvent.NO_ROOM
+CUT_SHORT: Final[ConnectionEvent] = ConnectionEvent.CUT_SHORT
+DONE: Final[ConnectionEvent] = ConnectionEvent.DONE
+GOODBYE: Final[ConnectionEvent] = ConnectionEvent.GOODBYE
+CLOSE: Final[ConnectionEvent] = ConnectionEvent.CLOSE
 
-TABLE: Table[ConnectionState, ConnectionEvent] = {
+TABLE: Final[Table[ConnectionState, ConnectionEvent]] = {
     (NEW, HEAD_BEGUN): HEAD,
     (NEW, BODY_DUE): BODY,
     (NEW, WHOLE): SERVING,
@@ -85,5 +102,5 @@ TABLE: Table[ConnectionState, ConnectionEvent] = {
 LIMIT_S = {NEW: 20.0, IDLE: 75.0, HEAD: 20.0, WAITING: 5.0, SKIPPING: 20.0, LINGERING: 2.0}
 """75 s is nginx's keepalive_timeout; Apache gives a head 20 s. BODY's limit is in `pace`."""
 
-DRAIN_NEW_S = 1.0
+DRAIN_NEW_S: Final = 1.0
 """While draining, what a connection gets that was accepted but has not sent anything: its request may be queued."""

@@ -28,7 +28,7 @@ _POSSIBLE_HOST = re.compile(rb"(?:\[[\w:.%]+\]|[-\w.~!$&'()*+,;=%]*)(?::[0-9]*)?
 class Access:
     """The rules of one config."""
 
-    __slots__ = ("_admin_allow", "_admin_hosts", "_health_allow", "_keys", "_origins", "_token")
+    __slots__ = ("_admin_allow", "_admin_hosts", "_health_allow", "_host", "_keys", "_origins", "_token")
 
     def __init__(self, server: Server) -> None:
         self._admin_allow = Networks(server.admin_allow)
@@ -37,6 +37,8 @@ class Access:
         self._origins = frozenset(server.cors_origins)
         self._keys = tuple(key.encode() for key in server.api_keys)
         self._token = server.admin_token.encode() if server.admin_token else None
+        self._host = b""
+        """The last one that was looked at, and is possible."""
 
     def operator(self, request: Request, health: bool) -> ApiError | None:
         """None if the request may use an operator route; `health`: it is GET /health."""
@@ -51,8 +53,11 @@ class Access:
 
     def client(self, request: Request) -> ApiError | None:
         """None if the request may use /v1."""
-        if _POSSIBLE_HOST.fullmatch(request.get(b"host") or b"") is None:
-            return api_error(400, "the Host header names no host")  # RFC 9112 section 3.2
+        host = request.get(b"host") or b""
+        if host != self._host:
+            if _POSSIBLE_HOST.fullmatch(host) is None:
+                return api_error(400, "the Host header names no host")  # RFC 9112 section 3.2
+            self._host = host
         origin = request.get(b"origin")
         if origin is not None and not self._keys and not (self.cors(request) or self._own(request, origin)):
             return api_error(403, "requests from web pages are refused; list the page's origin in cors_origins")

@@ -122,7 +122,10 @@ class UpstreamConnection:
         self._owner = owner
         self._response = Response()
         self._headed = False
-        if len(head) + sum(map(len, segments)) <= SLICE:
+        size = len(head)
+        for segment in segments:
+            size += len(segment)
+        if size <= SLICE:
             self._transport.write(b"".join((head, *segments)))
         else:
             self._rest = _slices(head, segments)

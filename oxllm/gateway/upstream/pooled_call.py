@@ -14,7 +14,7 @@ any         cancelled                        DONE, connection closed, half-made 
 from __future__ import annotations
 
 import asyncio
-from typing import final
+from typing import Final, final
 
 from oxllm.core import machine
 from oxllm.core.machine import Table, move
@@ -44,10 +44,14 @@ class CallEvent(machine.Event):
     """Whole, broken or cancelled."""
 
 
-CONNECTING, UNDER_WAY, DONE = CallState
-CONNECTED, DEAD, ENDED = CallEvent
+CONNECTING: Final[CallState] = CallState.CONNECTING
+UNDER_WAY: Final[CallState] = CallState.UNDER_WAY
+DONE: Final[CallState] = CallState.DONE
+CONNECTED: Final[CallEvent] = CallEvent.CONNECTED
+DEAD: Final[CallEvent] = CallEvent.DEAD
+ENDED: Final[CallEvent] = CallEvent.ENDED
 
-TABLE: Table[CallState, CallEvent] = {
+TABLE: Final[Table[CallState, CallEvent]] = {
     (CONNECTING, CONNECTED): UNDER_WAY,
     (CONNECTING, ENDED): DONE,
     (UNDER_WAY, DEAD): CONNECTING,

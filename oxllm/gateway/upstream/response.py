@@ -19,16 +19,17 @@ and as nearly all do, and reads that are one whole chunk, are read without it (`
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 import httptools
 
 from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.call import Headers
 
-HEAD_MAX = 64 * 1024
+HEAD_MAX: Final = 64 * 1024
 """Bytes of all heads of one response together. Providers send 1-4 KiB; node stops at 16, curl at 300."""
 
-HEADERS_MAX = 200
+HEADERS_MAX: Final = 200
 """Fields in one head. Envoy and Apache stop at 100; a provider behind two CDNs sends 50."""
 
 
@@ -41,12 +42,15 @@ class Phase(Enum):
     UNTIL_EOF = 4
 
 
-HEAD, LENGTH, CHUNKS, UNTIL_EOF = Phase  # on 3.11 each look at an Enum's member takes 0.1 µs
+HEAD: Final[Phase] = Phase.HEAD  # on 3.11 each look at an Enum's member takes 0.1 µs
+LENGTH: Final[Phase] = Phase.LENGTH
+CHUNKS: Final[Phase] = Phase.CHUNKS
+UNTIL_EOF: Final[Phase] = Phase.UNTIL_EOF
 
 _FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 
 
-PRIMER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+PRIMER: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 """What llhttp is told of a head that it has not read, to go on with its chunks."""
 
 

@@ -43,6 +43,8 @@ Head = tuple[int, Headers, int, bool]
 
 _names: Final[dict[bytes, bytes]] = {}
 """As they were sent -> one shared lower-case object."""
+_deciding: Final[dict[bytes, bytes]] = {}
+"""The same of those that decide."""
 
 
 def head(data: bytes) -> Head | None:
@@ -57,31 +59,36 @@ def head(data: bytes) -> Head | None:
     del lines[0]
     for line in lines:
         sent, colon, value = line.partition(b":")
-        name = _names.get(sent) or _learn(sent)
-        if not name or not colon:
-            return None
         value = value.lstrip(b" \t")
-        if name in DECIDES:
-            if name == CONNECTION and value.lower() in {b"close", b"keep-alive"}:
-                closes = closes or value.lower() == b"close"
-            elif length != -2:
+        name = _names.get(sent)
+        if not colon:
+            return None
+        if name is None:
+            name = _deciding.get(sent) or _learn(sent)
+            if name is None:
                 return None
-            elif name == LENGTH and value.isdigit() and len(value) < 16:
-                length = int(value)
-            elif name == CODING and value == b"chunked":
-                length = -1
-            else:
-                return None
+            if name in DECIDES:
+                if name == CONNECTION and value.lower() in {b"close", b"keep-alive"}:
+                    closes = closes or value.lower() == b"close"
+                elif length != -2:
+                    return None
+                elif name == LENGTH and value.isdigit() and len(value) < 16:
+                    length = int(value)
+                elif name == CODING and value == b"chunked":
+                    length = -1
+                else:
+                    return None
         fields.append((name, value))
     return None if length == -2 else (status, fields, length, closes)
 
 
 def _learn(sent: bytes) -> bytes | None:
     """The name in lower case; None if it is none."""
-    if not sent or len(sent) > NAME_MAX or sent.translate(None, TOKEN) or len(_names) >= NAMES_MAX:
+    if not sent or len(sent) > NAME_MAX or sent.translate(None, TOKEN) or len(_names) + len(_deciding) >= NAMES_MAX:
         return None
     lower = sent.lower()
-    _names[sent] = lower = _names.setdefault(lower, lower)
+    known = _deciding if lower in DECIDES else _names
+    known[sent] = lower = known.setdefault(lower, lower)
     return lower
 
 
