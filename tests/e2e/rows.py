@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from typing import NamedTuple
 
 from tests.support.chat_bytes import DONE, FINISH, ROLE, token
-from tests.support.scripted import HANG, RESET, Asked, Reply, Steps, Word, answer, completion, stream
+from tests.support.scripted import HANG, RESET, Asked, Reply, Step, Steps, answer, completion, stream
 
 OPEN_S = 20.0
 PLAIN, STREAM, EMBEDDINGS = "plain", "stream", "embeddings"
@@ -255,7 +255,7 @@ AS_IS = {
 }
 """The client's own mistakes: what the provider said, byte for byte."""
 
-BREAKS: dict[str, Sequence[bytes | Word]] = {
+BREAKS: dict[str, Sequence[Step]] = {
     "cut": [],
     "reset": [RESET],
     "stall": [HANG],
@@ -275,7 +275,7 @@ USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}
 FILTER = b'data: {"choices":[],"prompt_filter_results":[{"prompt_index":0}]}\n\n'
 NOT_YET = b'data: {"choices":[{"index":0,"delta":{"content":"lo"},"finish_reason":""}]}\n\n'
 HI = ROLE + token("hi") + FINISH
-ODD_STREAMS: dict[str, tuple[Sequence[bytes | Word], bytes]] = {
+ODD_STREAMS: dict[str, tuple[Sequence[Step], bytes]] = {
     "no-done": (stream(HI), HI + DONE),
     "no-done-cut": (stream(HI, end=False), HI + DONE),
     "no-done-held-open": ([*stream(HI, end=False), HANG], HI + DONE),

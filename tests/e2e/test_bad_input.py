@@ -18,7 +18,7 @@ import pytest
 from tests.support.chat_bytes import token
 from tests.support.gateway import CLEAN, serve_command
 from tests.support.scripted import HANG, RESET, Asked, Reply, Scripted, Steps, answer, completion, healthy, stream
-from tests.support.user import Gateway, config, gateway
+from tests.support.user import Gateway, config, eventually, gateway
 
 MB = 2**20
 
@@ -303,7 +303,7 @@ def test_a_body_that_is_no_request_is_a_400_that_says_where(site: Site, body: by
         assert (response.status_code, error["type"]) == (400, "invalid_request_error")
         assert words in error["message"]
         assert error["param"] == ("model" if words == "model" else None)
-    assert not site.cast.providers["fine"].asked or b'"x"' not in site.cast.providers["fine"].asked[-1].body
+    assert not site.cast.providers["fine"].asked or b'"x"' not in site.cast.providers["fine"].last.body
 
 
 def test_a_model_that_nobody_knows_is_a_404_that_helps(site: Site) -> None:
@@ -345,3 +345,4 @@ def test_a_client_that_speaks_something_else_is_told_and_closed(site: Site, data
 def test_clients_that_only_connect_and_leave_cost_nothing(site: Site) -> None:
     for _ in range(200):
         socket.create_connection(("127.0.0.1", site.gateway.port), timeout=5).close()
+    assert eventually(lambda: site.gateway.status()["connections"] == 1), "the one that asks"

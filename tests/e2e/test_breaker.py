@@ -34,7 +34,7 @@ class Site:
     def first(self, model: str, *replies: Reply) -> Provider:
         """Give the first provider these replies."""
         provider = self.cast.providers[f"{model}-a"]
-        provider.replies = [*provider.replies[:1] * len(provider.asked), *replies]
+        provider.replies = [*[provider.replies[0]] * len(provider.asked), *replies] if provider.asked else replies
         return provider
 
     def state(self, model: str) -> str:

@@ -6,15 +6,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import installed
-from tests.support.breaking import Breaking, prompt, serving
+from tests.support.breaking import breaking, prompt
 from tests.support.processes import free_port
+from tests.support.scripted import Scripted
 from tests.support.told import END, HELLO, block, named, reason, start, stop, text
 from tests.support.user import Gateway, config, gateway
 
@@ -49,7 +50,6 @@ QUIET = (
 )
 
 Claude = Callable[..., subprocess.CompletedProcess[str]]
-Providers = Mapping[str, tuple[Breaking, str]]
 
 
 @pytest.fixture(scope="session")
@@ -65,16 +65,17 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def providers() -> Iterator[Providers]:
+def cast() -> Iterator[Scripted]:
     """Both speak the API; alpha breaks where it is told to, and answers with a stream whatever it is asked."""
-    alpha, beta = Breaking(STREAM), Breaking(BETA, steady=True, plain=PLAIN)
-    with serving(alpha) as at_alpha, serving(beta) as at_beta:
-        yield {"alpha": (alpha, at_alpha), "beta": (beta, at_beta)}
+    with Scripted() as cast:
+        cast.add("alpha").replies = [breaking(STREAM)]
+        cast.add("beta").replies = [breaking(BETA, steady=True, plain=PLAIN)]
+        yield cast
 
 
 @pytest.fixture
-def running(providers: Providers, tmp_path: Path) -> Iterator[Gateway]:
-    urls = {name: url for name, (_, url) in providers.items()}
+def running(cast: Scripted, tmp_path: Path) -> Iterator[Gateway]:
+    urls = {name: provider.url for name, provider in cast.providers.items()}
     models = {"*": ["alpha", "beta"], "alone": ["alpha"]}
     written = config(urls, models, settings=SETTINGS, of_provider=dict.fromkeys(urls, SPEAKS))
     with gateway(tmp_path, written) as found:
@@ -101,31 +102,27 @@ def claude(binary: Path, running: Gateway, tmp_path: Path) -> Claude:
     return run
 
 
-def asked(providers: Providers) -> tuple[int, int]:
-    return providers["alpha"][0].asked, providers["beta"][0].asked
-
-
 @pytest.mark.parametrize("key", ["ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"])
-def test_an_answer_arrives_whichever_way_the_key_comes(claude: Claude, providers: Providers, key: str) -> None:
+def test_an_answer_arrives_whichever_way_the_key_comes(claude: Claude, cast: Scripted, key: str) -> None:
     done = claude("Hi", key=key)
     assert (done.returncode, done.stdout.strip()) == (0, "Hello")
-    assert asked(providers) == (1, 0)
+    assert cast.counts() == (1, 0)
 
 
 @pytest.mark.parametrize("way", ["fin", "rst", "clean", "garbage"])
-def test_a_break_before_content_is_invisible(claude: Claude, providers: Providers, way: str) -> None:
+def test_a_break_before_content_is_invisible(claude: Claude, cast: Scripted, way: str) -> None:
     done = claude(prompt(BEFORE, way))
     assert (done.returncode, done.stdout.strip()) == (0, OTHER)
-    assert asked(providers) == (1, 1)
+    assert cast.counts() == (1, 1)
 
 
 @pytest.mark.parametrize("way", ["fin", "rst", "clean", "garbage"])
 def test_a_break_behind_content_has_it_ask_again_and_get_a_whole_answer(
-    claude: Claude, providers: Providers, way: str
+    claude: Claude, cast: Scripted, way: str
 ) -> None:
     done = claude(prompt(BEHIND, way))
     assert (done.returncode, done.stdout.strip()) == (0, OTHER)
-    assert asked(providers) == (1, 1)
+    assert cast.counts() == (1, 1)
 
 
 def test_half_an_answer_is_never_taken_for_one(claude: Claude) -> None:

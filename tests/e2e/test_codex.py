@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from oxllm.sim.testing import Sim
 from tests.e2e.conftest import installed
-from tests.support.breaking import Breaking, prompt, serving
+from tests.support.breaking import breaking, prompt
 from tests.support.processes import free_port
 from tests.support.responses_api import answer, sse
+from tests.support.scripted import Scripted
 from tests.support.user import Gateway, config, gateway
 
 pytestmark = pytest.mark.agents
@@ -53,11 +54,12 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def providers() -> Iterator[Mapping[str, tuple[Breaking, str]]]:
-    """Both speak the API; alpha breaks where it is told to."""
-    alpha, beta = Breaking(STREAM), Breaking(sse(*answer("Hello from beta")), steady=True)
-    with serving(alpha) as at_alpha, serving(beta) as at_beta:
-        yield {"alpha": (alpha, at_alpha), "beta": (beta, at_beta)}
+def cast() -> Iterator[Scripted]:
+    """Two providers that speak the API; alpha breaks where it is told to."""
+    with Scripted() as cast:
+        cast.add("alpha").replies = [breaking(STREAM)]
+        cast.add("beta").replies = [breaking(sse(*answer("Hello from beta")), steady=True)]
+        yield cast
 
 
 @pytest.fixture
@@ -68,8 +70,8 @@ def locked() -> Iterator[Sim]:
 
 
 @pytest.fixture
-def running(providers: Mapping[str, tuple[Breaking, str]], locked: Sim, tmp_path: Path) -> Iterator[Gateway]:
-    urls = {name: url for name, (_, url) in providers.items()} | {"locked": locked.url("locked")}
+def running(cast: Scripted, locked: Sim, tmp_path: Path) -> Iterator[Gateway]:
+    urls = {name: provider.url for name, provider in cast.providers.items()} | {"locked": locked.url("locked")}
     models = {"smart": ["alpha", "beta"], "alone": ["alpha"], "locked": ["locked"]}
     text = config(urls, models, settings=SETTINGS, of_provider=dict.fromkeys(urls, SPEAKS))
     with gateway(tmp_path, text) as found:
@@ -96,30 +98,26 @@ def codex(binary: Path, running: Gateway, tmp_path: Path) -> Codex:
     return run
 
 
-def test_an_answer_arrives(codex: Codex, providers: Mapping[str, tuple[Breaking, str]]) -> None:
+def test_an_answer_arrives(codex: Codex, cast: Scripted) -> None:
     done = codex("smart", "Hi")
     assert (done.returncode, done.stdout.strip()) == (0, "Hello from alpha")
-    assert (providers["alpha"][0].asked, providers["beta"][0].asked) == (1, 0)
+    assert cast.counts() == (1, 0)
 
 
 @pytest.mark.parametrize("way", ["fin", "rst", "clean", "garbage"])
-def test_a_break_before_content_is_invisible(
-    codex: Codex, providers: Mapping[str, tuple[Breaking, str]], way: str
-) -> None:
+def test_a_break_before_content_is_invisible(codex: Codex, cast: Scripted, way: str) -> None:
     done = codex("smart", prompt(BEFORE, way))
     assert (done.returncode, done.stdout.strip()) == (0, "Hello from beta")
     assert "Reconnecting" not in done.stderr
-    assert (providers["alpha"][0].asked, providers["beta"][0].asked) == (1, 1)
+    assert cast.counts() == (1, 1)
 
 
 @pytest.mark.parametrize("way", ["fin", "rst", "clean", "garbage"])
-def test_a_break_behind_content_has_it_ask_again_and_get_a_whole_answer(
-    codex: Codex, providers: Mapping[str, tuple[Breaking, str]], way: str
-) -> None:
+def test_a_break_behind_content_has_it_ask_again_and_get_a_whole_answer(codex: Codex, cast: Scripted, way: str) -> None:
     done = codex("smart", prompt(BEHIND, way))
     assert (done.returncode, done.stdout.strip()) == (0, "Hello from beta")
     assert "Reconnecting... 1/1" in done.stderr
-    assert (providers["alpha"][0].asked, providers["beta"][0].asked) == (1, 1)
+    assert cast.counts() == (1, 1)
 
 
 def test_what_cannot_recover_soon_is_asked_for_once_and_its_reason_is_shown(codex: Codex, locked: Sim) -> None:

@@ -68,7 +68,7 @@ def answer_or(case: Case) -> scripted.Reply:
     """The case for the model that it is about; the provider's other model is well."""
     bad, good = reply(case), healthy("from another model")
 
-    def steps(asked: scripted.Asked) -> Sequence[bytes | scripted.Word]:
+    def steps(asked: scripted.Asked) -> Sequence[scripted.Step]:
         chosen = good if b'"m2"' in asked.body else bad
         return chosen(asked) if callable(chosen) else chosen
 

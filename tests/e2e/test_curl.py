@@ -138,13 +138,13 @@ def test_an_offer_of_http_2_is_served_as_http_11_with_its_body(site: Site) -> No
 def test_a_body_in_chunks_arrives(site: Site) -> None:
     said = chat(site, PLAIN_BODY, "chat", "-H", "Transfer-Encoding: chunked")
     assert said.out == completion("hello").decode()
-    assert site.cast.providers["chat"].asked[-1].body == PLAIN_BODY.replace("MODEL", "m").encode()
+    assert site.cast.providers["chat"].last.body == PLAIN_BODY.replace("MODEL", "m").encode()
 
 
 def test_no_answer_is_compressed(site: Site) -> None:
     said = chat(site, PLAIN_BODY, "chat", "--compressed", "-i")
     assert "content-encoding" not in said.out
-    assert b"accept-encoding: identity" in site.cast.providers["chat"].asked[-1].head
+    assert b"accept-encoding: identity" in site.cast.providers["chat"].last.head
 
 
 def test_two_megabytes_go_up_after_a_100_and_reach_the_provider_byte_for_byte(site: Site, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_two_megabytes_go_up_after_a_100_and_reach_the_provider_byte_for_byte(si
     said = curl(f"{site.gateway.url}/v1/chat/completions", *arguments)
     assert "HTTP/1.1 100 Continue" in said.err
     assert said.out == completion("hello").decode()
-    seen = site.cast.providers["large"].asked[-1].body
+    seen = site.cast.providers["large"].last.body
     assert len(seen) > 2 * 2**20 - 2**10
     assert json.loads(seen)["messages"][0]["content"] == filler
 

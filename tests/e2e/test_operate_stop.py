@@ -40,7 +40,7 @@ class Scene:
         return sock
 
     def exit_status(self) -> int:
-        return self.gateway.process._process.wait(10)
+        return self.gateway.process.wait()
 
     def run_files(self) -> list[str]:
         return os.listdir(self.directory / "run" / "oxllm")

@@ -54,7 +54,7 @@ def test_the_manager_hears_of_each_step_in_order_and_when(tmp_path: Path, alpha:
                 assert told() == ["READY=1"], "also when refused"
             os.kill(running.pid, signal.SIGTERM)
             assert told() == ["STOPPING=1"]
-            assert running.process._process.wait(10) == 0
+            assert running.process.wait() == 0
         manager.setblocking(False)
         with pytest.raises(BlockingIOError):
             manager.recv(200)
@@ -148,7 +148,7 @@ def test_a_socket_that_cannot_be_served_is_refused_with_what_to_write(tmp_path: 
         unix.bind(str(tmp_path / "sock"))
         unix.listen()
         with Unit(tmp_path, alpha, unix).start("unix") as service:
-            assert service._process.wait(10) == 1
+            assert service.wait() == 1
             last = service.tail().splitlines()[-1]
             assert last.startswith("oxllm: the service manager hands over a socket that cannot be served")
             assert "ListenStream=" in last
@@ -165,4 +165,4 @@ def test_stop_that_is_not_waited_out_exits_1_and_the_drain_goes_on(tmp_path: Pat
             assert "is still finishing; " in ended.stderr
             slow.sendall(CHAT[-1:])
             assert slow.recv(12) == b"HTTP/1.1 200"
-        assert running.process._process.wait(10) == 0
+        assert running.process.wait() == 0

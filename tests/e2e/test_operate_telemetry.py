@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import trustme
 
-from tests.support import otlp
+from tests.support import otlp, scripted
 from tests.support.scripted import HANG, Scripted, answer, healthy
 from tests.support.user import config, eventually, gateway
 
@@ -27,11 +27,11 @@ def test_the_last_spans_are_flushed_when_it_stops(tmp_path: Path) -> None:
         with gateway(tmp_path, config({"alpha": alpha.url}, {"smart": ["alpha"]}, settings=settings)) as running:
             httpx.post(f"{running.url}/v1/chat/completions", json=BODY, trust_env=False).raise_for_status()
             assert running.process.stop() == 0
-        for asked in collector.asked:
+        for asked in map(scripted.Asked, collector.asked):
             otlp.check(asked.head.split(b" ")[1].decode(), asked.body)
-        paths = {asked.head.split(b" ")[1] for asked in collector.asked}
+        paths = {asked.head.split(b" ")[1] for asked in map(scripted.Asked, collector.asked)}
         assert paths == {b"/v1/traces", b"/v1/metrics"}
-        (traces,) = (asked for asked in collector.asked if b"/v1/traces" in asked.head)
+        (traces,) = (asked for asked in map(scripted.Asked, collector.asked) if b"/v1/traces" in asked.head)
         spans = json.loads(traces.body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
         assert [span["name"] for span in spans] == ["chat smart", "attempt alpha/m"]
 

@@ -71,4 +71,4 @@ def test_a_signal_while_stopping_is_not_followed(stage: Stage) -> None:
         os.kill(stage.gateway.pid, signal.SIGHUP)
         assert eventually(lambda: "since the gateway is stopping" in stage.gateway.log())
         assert [line for line in lines if line][-1] == "data: [DONE]"
-    assert stage.gateway.process._process.wait(10) == 0
+    assert stage.gateway.process.wait() == 0

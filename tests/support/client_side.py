@@ -11,18 +11,17 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 from random import Random
-from typing import Any, cast
+from typing import cast
 
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.errors import ApiError
-from oxllm.gateway.client.connection import ClientConnection
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.client.states import ConnectionState
 from oxllm.gateway.life import CLOSE, SIGNAL, Life
-from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
+from tests.support.virtual import MemoryTransport
 
 
 class Clock:
@@ -60,88 +59,6 @@ class Clock:
             callback()
             self.settle()
         self.now = end
-
-
-class FakeTransport(Transport):
-    """Keeps what is written. `stuck` makes it keep it as unsent, as a client does that takes nothing."""
-
-    def __init__(self, clock: Clock, protocol: ClientConnection) -> None:
-        self._clock = clock
-        self._protocol = protocol
-        self.sent = bytearray()
-        """What has reached the client."""
-        self.unsent = bytearray()
-        self.stuck = False
-        self.paused = self.eof = self.closing = self.aborted = self.lost = False
-        self._high = 0
-        self._full = False
-
-    def write(self, data: Any) -> None:
-        assert not self.eof, "write after write_eof"
-        assert not self.closing, "write after close"
-        first = not self.unsent
-        self.unsent += data
-        if not self.stuck:
-            self.take(len(self.unsent))
-            return
-        if first:
-            self._protocol.unsent()
-        if len(self.unsent) > self._high and not self._full:
-            self._full = True
-            self._protocol.pause_writing()
-
-    def take(self, size: int) -> None:
-        """The client reads `size` bytes."""
-        self.sent += self.unsent[:size]
-        del self.unsent[:size]
-        if self._full and len(self.unsent) <= self._high // 4:
-            self._full = False
-            self._protocol.resume_writing()
-        if self.closing and not self.unsent:
-            self._lose()
-
-    def get_write_buffer_size(self) -> int:
-        return len(self.unsent)
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def set_protocol(self, protocol: Peer) -> None:
-        raise AssertionError("a client's connection stays as it is")
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"peername": ("192.0.2.7", 50000), "sockname": ("127.0.0.1", 8080)}.get(name, default)
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        assert high is not None
-        self._high = high
-        if len(self.unsent) > high and not self._full:
-            self._full = True
-            self._protocol.pause_writing()
-
-    def pause_reading(self) -> None:
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        self.paused = False
-
-    def write_eof(self) -> None:
-        self.eof = True
-
-    def close(self) -> None:
-        self.closing = True
-        if not self.unsent:
-            self._lose()
-
-    def abort(self) -> None:
-        self.closing = self.aborted = True
-        self.unsent.clear()
-        self._lose()
-
-    def _lose(self) -> None:
-        if not self.lost:
-            self.lost = True
-            self._clock.call_soon(self._protocol.connection_lost, None)
 
 
 class Recorder:
@@ -212,7 +129,7 @@ class Client:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self.connection = bench.server.protocol()
-        self.transport = FakeTransport(bench.clock, self.connection)
+        self.transport = MemoryTransport(bench.clock, self.connection)
         self.connection.connection_made(self.transport)
         self._backlog = bytearray()
         bench.clock.settle()
@@ -225,11 +142,7 @@ class Client:
     def pump(self, piece: int = 1 << 30) -> None:
         """Have read what may be read."""
         while self._backlog and not self.transport.paused and not self.transport.closing:
-            view = self.connection.get_buffer(-1)
-            size = min(len(view), piece, len(self._backlog))
-            view[:size] = self._backlog[:size]
-            del self._backlog[:size]
-            self.connection.buffer_updated(size)
+            self.transport.read(self._backlog, min(piece, len(self._backlog)))
             self._bench.clock.settle()
 
     def half_close(self) -> None:
@@ -241,8 +154,8 @@ class Client:
     @property
     def output(self) -> bytes:
         """What the client has read so far; reading it forgets it."""
-        data = bytes(self.transport.sent)
-        self.transport.sent.clear()
+        data = bytes(self.transport.written)
+        self.transport.written.clear()
         return data
 
     @property
@@ -260,7 +173,7 @@ class Client:
     @property
     def ended(self) -> bool:
         """Whether the server has finished with the connection: closed it, or shut its side for good."""
-        return self.transport.closing or self.transport.eof
+        return self.transport.closing or self.transport.eof_written
 
 
 class Bench:

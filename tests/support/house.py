@@ -13,13 +13,14 @@ import asyncio
 import os
 import random
 import tempfile
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Self, cast
 
 import msgspec
 
 from oxllm import plan as plans
 from oxllm.core.budget.answers import HeldBudget
+from oxllm.core.routing import Router
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log
@@ -27,69 +28,15 @@ from oxllm.gateway.observe.sink import NonBlocking
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.transport import Peer, Transport
+from oxllm.gateway.upstream.dial import Dial
 from oxllm.gateway.upstream.resolver import Address
-from tests.support import chat_bytes
+from tests.support import chat_bytes, scripted
 from tests.support.chat_bytes import DONE, FINISH, chunk
-from tests.support.virtual import MemoryTransport, VirtualLoop, connect
+from tests.support.scripted import Playing, Step
+from tests.support.virtual import CHUNK, End, MemoryTransport, VirtualLoop, connect
 
 WALL = 1_700_000_000.0
 MESSAGES = b'"messages":[{"role":"user","content":"a secret prompt"}]'
-Step = bytes | float | str
-"""Bytes to send, seconds to wait, `close` or `reset`; without an end the provider hangs."""
-
-
-class Provider(asyncio.Protocol):
-    """One connection to a scripted provider."""
-
-    def __init__(self, script: Script) -> None:
-        self._script = script
-        self._buffer = b""
-        self._task: asyncio.Task[None] | None = None
-        self.transport: MemoryTransport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, MemoryTransport)
-        self.transport = transport
-        self._script.connections += 1
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, found, body = self._buffer.partition(b"\r\n\r\n")
-        length = next((int(x[15:]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length:")), 0)
-        if found and len(body) >= length:
-            self._script.asked.append(self._buffer)
-            self._buffer = b""
-            self._task = self.transport.loop.create_task(self._play(self._script.next()))
-
-    async def _play(self, steps: Sequence[Step]) -> None:
-        for step in steps:
-            match step:
-                case bytes():
-                    self.transport.write(step)
-                case float():
-                    await asyncio.sleep(step)
-                case "close":
-                    self.transport.close()
-                case "reset":
-                    self.transport.reset()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._script.connections -= 1
-        if self._task is not None:
-            self._task.cancel()
-
-
-class Script:
-    """What one provider does: `replies` one after another, the last again and again."""
-
-    def __init__(self) -> None:
-        self.replies: list[Sequence[Step]] = [answer(WHOLE)]
-        self.asked: list[bytes] = []
-        self.connections = 0
-        """Open ones."""
-
-    def next(self) -> Sequence[Step]:
-        return self.replies[min(len(self.asked), len(self.replies)) - 1]
 
 
 WHOLE = (
@@ -97,6 +44,14 @@ WHOLE = (
     b'"usage":{"prompt_tokens":7,"completion_tokens":3}}'
 )
 EVENT_STREAM = chat_bytes.chunked_head()
+
+
+class Script(scripted.Script):
+    """A provider of a house. If nobody says otherwise it gives a whole answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replies = [answer(WHOLE)]
 
 
 def answer(body: bytes, status: int = 200, *fields: str) -> list[Step]:
@@ -138,11 +93,10 @@ class Client(asyncio.Protocol):
         self.received = bytearray()
         self.closed = False
         self.transport: MemoryTransport
-        connect(house.loop, self, house.server.protocol(), (peer, 50000), (local, 8080), house.cut)
+        house.join(self, (peer, 50000), (local, 8080))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, MemoryTransport)
-        self.transport = transport
+        self.transport = cast(MemoryTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -206,20 +160,30 @@ class House:
         seed: int = 1,
         held: HeldBudget | None = None,
         crashes: bool = False,
+        *,
+        rng: random.Random | None = None,
+        router: Router | None = None,
+        began: float = WALL,
+        dial: Dial | None = None,
     ) -> None:
-        """`crashes`: bugs of ours are expected; else one fails the test."""
+        """`crashes`: bugs of ours are expected; else one fails the test. `began`: the date when it begins.
+
+        `dial`: other providers than scripted ones.
+        """
         self._crashes = crashes
         plan = plan or plan_of("alpha", "beta")
         self.loop = VirtualLoop()
+        self._zero = began - self.loop.time()
         self.dial_error: OSError | None = None
         """What every new connection to a provider fails with."""
-        self.cut = lambda: 64 * 1024
+        self.cut = lambda: CHUNK
+        """How many bytes the next read of a client or from one brings at most."""
         self.providers = {provider.name: Script() for provider in plan.providers}
         self._ports = {provider.port: provider.name for provider in plan.providers}
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the house
-        rng = random.Random(seed)
+        rng = rng or random.Random(seed)
         self.log = Log(self.loop, NonBlocking(self._log_file.fileno()), self.wall, json_log)
-        self.gateway = Gateway(self.loop, plan, self.log, rng, self.wall, self._dial, held=held)
+        self.gateway = Gateway(self.loop, plan, self.log, rng, self.wall, dial or self._dial, router=router, held=held)
         self.loop.set_exception_handler(Complaints(self.gateway.journal))
         self.gateway.vitals.addresses = ("http://127.0.0.1:8080",)
         self.wheel, self.pool, self.server = self.gateway.wheel, self.gateway.pool, self.gateway.server
@@ -237,7 +201,8 @@ class House:
         return relays_of(self.runtime)
 
     def wall(self) -> float:
-        return WALL + self.loop.time() - 1000.0
+        """The date."""
+        return self._zero + self.loop.time()
 
     async def _dial(self, address: Address, port: int, protocol: Peer) -> Transport:
         if self.dial_error is not None:
@@ -245,7 +210,7 @@ class House:
         name = self._ports.get(port)
         if name is None:
             raise ConnectionRefusedError(111, "Connection refused")
-        near, _ = connect(self.loop, protocol, Provider(self.providers[name]), server_address=(address.host, port))
+        near, _ = connect(self.loop, protocol, Playing(self.providers[name]), server_address=(address.host, port))
         return near
 
     def __enter__(self) -> Self:
@@ -258,25 +223,37 @@ class House:
         self.pool.close()
         self.settle()
         log = self.log_text()
+        self.close()
+        assert self._crashes or kind is not None or not self.gateway.journal.internal_errors, log
+
+    def close(self) -> None:
+        """Give back what it has of the process: the log, the loop."""
         self._log_file.close()
         asyncio.set_event_loop(None)
         self.loop.close()
-        assert self._crashes or kind is not None or not self.gateway.journal.internal_errors, log
 
     # Time.
 
     def settle(self) -> None:
         """Run until nothing is left to do at this instant."""
-        for _ in range(40):
-            self.loop.call_soon(self.loop.stop)
-            self.loop.run_forever()
+        self.loop.settle()
 
     def advance(self, seconds: float) -> None:
         """Let so much time pass."""
-        self.loop.run_until_complete(asyncio.sleep(seconds))
-        self.settle()
+        self.loop.advance(seconds)
 
     # A client's view.
+
+    def join(
+        self,
+        client: asyncio.Protocol,
+        peer: tuple[str, int] = ("127.0.0.1", 50000),
+        local: tuple[str, int] = ("127.0.0.1", 8080),
+        front: End | None = None,
+        cut: Callable[[], int] | None = None,
+    ) -> None:
+        """Connect a client to the gateway, or to another `front`."""
+        connect(self.loop, client, front or self.server.protocol(), peer, local, cut or self.cut)
 
     def client(self, peer: str = "127.0.0.1", local: str = "127.0.0.1") -> Client:
         return Client(self, peer, local)
@@ -307,7 +284,7 @@ class House:
     def log_text(self) -> str:
         """What the log has written."""
         self.log.flush()
-        return os.pread(self._log_file.fileno(), 1 << 20, 0).decode()
+        return os.pread(self._log_file.fileno(), 10_000_000, 0).decode()
 
 
 def chat_request(*fields: str, model: str = "smart", stream: bool = False) -> bytes:

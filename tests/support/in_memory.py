@@ -13,10 +13,8 @@ parses what it gets to the letter of RFC 9112 and of SSE, and says how it ended.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -30,9 +28,6 @@ from oxllm.core.results import Results
 from oxllm.core.route import Candidate, Route
 from oxllm.core.routing import Router
 from oxllm.core.ticket import Ticket
-from oxllm.gateway.assembly import Gateway
-from oxllm.gateway.observe.log import Log
-from oxllm.gateway.observe.sink import NonBlocking
 from oxllm.gateway.transport import Transport
 from oxllm.gateway.upstream.resolver import Address
 from oxllm.sim import testing
@@ -45,7 +40,8 @@ from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import engine
 from oxllm.sim.serve.connection import ProviderProtocol
 from oxllm.sim.serve.player import Gates
-from tests.support.virtual import CHUNK, End, VirtualLoop, connect
+from tests.support.house import House
+from tests.support.virtual import CHUNK, End, connect
 
 WALL = 1_750_000_000.0
 """The date when a world begins."""
@@ -361,7 +357,7 @@ class Visit(asyncio.Protocol):
         if self.first_content is None and b'"delta"' in self.reader.body:
             self.first_content = self.world.loop.time()
         if self.reader.complete and not self.ends:
-            self._end()
+            self.end()
             if self.reader.headers.get("connection") != "close":
                 self._transport.close()
         elif self.wish.dawdles:
@@ -374,18 +370,19 @@ class Visit(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         if not self.ends:
-            self._end()
+            self.end()
 
     def _leave(self) -> None:
         if not self.ends:
             self.left = True
-            self._end()
+            self.end()
             if self.wish.leaves_by_reset:
                 self._transport.reset()
             else:
                 self._transport.close()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """It has its whole answer, or has left, or its connection is lost."""
         self.ends += 1
         self.ended = self.world.loop.time()
         self.world.visit_ended()
@@ -462,15 +459,19 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 class World:
-    """Gateway, providers and clients on one virtual clock."""
+    """A house whose providers are simulated and whose clients are strict."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.loop = VirtualLoop()
-        asyncio.set_event_loop(self.loop)
-        self._chance = random.Random(setup.seed)
-        self.rng = random.Random(setup.seed + 1)
         plan = self.plan = setup.plan
+        self._chance = random.Random(setup.seed)
+        rng = random.Random(setup.seed + 1)
+        self.router = WatchedRouter(plan, rng)
+        self.house = House(plan, rng=rng, router=self.router, began=WALL, dial=self.dial)
+        self.loop, self.gateway = self.house.loop, self.house.gateway
+        self.pool, self.server = self.gateway.pool, self.gateway.server
+        self.runtime, self.journal = self.gateway.runtime, self.gateway.journal
+        asyncio.set_event_loop(self.loop)
         start = self.start = self.loop.time()
         names = [provider.name for provider in plan.providers]
         scenario = setup.scenario or testing.scenario(
@@ -483,12 +484,6 @@ class World:
         """Providers to which no new connection can be made, whatever becomes of those that are open."""
         self.accepted: set[asyncio.BaseTransport] = set()
         """Connections that are open at the providers."""
-        self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
-        self.log = Log(self.loop, NonBlocking(self._log_file.fileno()), self.wall)
-        self.router = WatchedRouter(plan, self.rng)
-        self.gateway = Gateway(self.loop, plan, self.log, self.rng, self.wall, self.dial, router=self.router)
-        self.pool, self.server = self.gateway.pool, self.gateway.server
-        self.runtime, self.journal = self.gateway.runtime, self.gateway.journal
         self.written = b""
         """The log, once closed."""
         self._running = False
@@ -505,25 +500,20 @@ class World:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def wall(self) -> float:
-        return WALL + self.loop.time() - self.start
-
     def close(self) -> None:
         """Let all callbacks run out, so that whatever they would do wrong is seen."""
         try:
             self.pool.close()
             self.server.close_all()
             self.sleep(70.0)
-            self.log.flush()
-            self.written = os.pread(self._log_file.fileno(), 10_000_000, 0)
+            log = self.house.log_text()
+            self.written = log.encode()
             if self.journal.internal_errors:
-                lines = [line for line in self.written.decode().splitlines() if "internal error" in line]
+                lines = [line for line in log.splitlines() if "internal error" in line]
                 self.errors.append({"message": "\n".join(lines)})
                 raise AssertionError(lines)
         finally:
-            self._log_file.close()
-            asyncio.set_event_loop(None)
-            self.loop.close()
+            self.house.close()
 
     async def dial(self, address: Address, port: int, protocol: End) -> Transport:
         provider = self._by_port[port]
@@ -570,7 +560,8 @@ class World:
             self._arrive(visit)
 
     def _arrive(self, visit: Visit) -> None:
-        connect(self.loop, visit, self.front(), ("127.0.0.1", 50000 + len(self.visits)), cut=self._cutter())
+        address = ("127.0.0.1", 50000 + len(self.visits))
+        self.house.join(visit, address, front=self.front(), cut=self._cutter())
 
     def front(self) -> End:
         """The server's side of a client's connection."""

@@ -1,13 +1,15 @@
-"""Providers that send exactly the bytes they are told to, over real sockets, and remember who asked.
+"""Providers that send exactly the bytes they are told to, and remember who asked.
 
     with Scripted() as cast:
         alpha = cast.add("alpha")
         alpha.replies = [answer(503, b"{}"), [HEAD, GATE, b"garbage"]]
         ... alpha.url, alpha.asked, alpha.open_gate() ...
 
-A reply is a list of steps: bytes to send, or one of the words below. After its steps the connection is closed,
-unless KEEP stands at its end. The last reply of the list is given again and again. `healthy` makes a reply that
-looks at the request.
+A reply is a list of steps: bytes to send, seconds to wait, or one of the words below. The last reply of the list is
+given again and again; one that looks at the request is a function (`healthy` makes one). After its steps the connection
+is closed, unless KEEP stands at its end, or the script `keeps` connections.
+
+`Script` and `Playing` know no socket: `Scripted` has them play on real ones, `house.House` in memory.
 """
 
 from __future__ import annotations
@@ -18,52 +20,62 @@ import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Coroutine, Sequence
-from enum import Enum
-from typing import Any, Self, TypeVar
+from enum import StrEnum
+from typing import Any, Self, TypeVar, cast
 
 from tests.support.chat_bytes import DONE, FINISH, LAST_CHUNK, ROLE, chunk, chunked_head, sized, token
+from tests.support.virtual import MemoryTransport
 
 T = TypeVar("T")
 
+UNREAD_MAX = 128 * 1024
+"""Bytes that a provider reads at most of what it does not want."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-class Word(Enum):
-    """A step that is no bytes."""
+class Word(StrEnum):
+    """A step that is neither bytes nor a time."""
 
     GATE = "wait until the test opens the gate"
     HANG = "say nothing more until the peer leaves"
-    PAUSE = "say nothing for 20 ms"
-    RESET = "end with a TCP reset"
+    CLOSE = "close"
+    RESET = "reset"
     KEEP = "leave the connection open for another request"
 
 
-GATE, HANG, PAUSE, RESET, KEEP = Word.GATE, Word.HANG, Word.PAUSE, Word.RESET, Word.KEEP
-Steps = list[bytes | Word]
+GATE, HANG, CLOSE, RESET, KEEP = Word
+PAUSE = 0.02
+Step = bytes | float | str
+"""Bytes to send, seconds to wait, or a word."""
+Steps = list[Step]
 
 
 def answer(status: int, body: bytes = b"", *fields: str, content_type: str = "application/json") -> Steps:
-    """A whole response with its length; the connection is closed behind it."""
+    """A whole response with its length."""
     return [sized(status, body, *fields, content_type=content_type)]
 
 
-def stream(*parts: bytes | Word, end: bool = True, content_type: str = "text/event-stream") -> Steps:
+def stream(*parts: Step, end: bool = True, content_type: str = "text/event-stream") -> Steps:
     """A chunked response, a chunk for each part; without `end` the last chunk is left out."""
     chunks = [chunk(part) if isinstance(part, bytes) else part for part in parts]
     return [chunked_head(content_type), *chunks, *([LAST_CHUNK] if end else [])]
 
 
-class Asked:
-    """One request that arrived."""
+class Asked(bytes):
+    """One request that arrived, head and body."""
 
-    def __init__(self, head: bytes, body: bytes) -> None:
-        self.head = head
-        self.body = body
+    @property
+    def head(self) -> bytes:
+        """With the empty line at its end."""
+        return self[: self.index(b"\r\n\r\n") + 4]
+
+    @property
+    def body(self) -> bytes:
+        return self[self.index(b"\r\n\r\n") + 4 :]
 
 
-Reply = Sequence[bytes | Word] | Callable[[Asked], Sequence[bytes | Word]]
+Reply = Sequence[Step] | Callable[[Asked], Sequence[Step]]
 
 
 def completion(text: str) -> bytes:
@@ -90,28 +102,142 @@ def healthy(text: str) -> Callable[[Asked], Steps]:
     return reply
 
 
-class Provider:
-    """One listening port. Made by `Scripted.add`."""
+class Script:
+    """What a provider does, and what has been done to it."""
 
-    def __init__(self, cast: Scripted, name: str) -> None:
-        self.name = name
-        self.replies: list[Reply] = []
-        self.asked: list[Asked] = []
+    keeps = True
+    """Whether connections stay open behind a reply that does not say so."""
+
+    def __init__(self) -> None:
+        self.replies: Sequence[Reply] = []
+        self.asked: list[bytes] = []
+        """Each request that has arrived, head and body."""
         self.greeting = b""
         """Sent as soon as a connection is accepted, which is then closed: a port that speaks something else."""
         self.hasty = False
         """It answers as soon as it has a head, and never reads the body."""
-        self.connections = 0
+        self.playing: set[Playing] = set()
+        """Open connections."""
+        self.connected = 0
+        """How many connections there have been."""
+        self.gate = asyncio.Event()
         self.left = threading.Event()
         """The gateway has closed a connection on which HANG was being played."""
-        self.left_at = 0.0
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self.playing)
+
+    @property
+    def last(self) -> Asked:
+        """What was asked last."""
+        return Asked(self.asked[-1])
+
+    def next(self) -> Sequence[Step]:
+        """The reply to what was asked last."""
+        reply = self.replies[min(len(self.asked), len(self.replies)) - 1]
+        return reply(self.last) if callable(reply) else reply
+
+
+class Playing(asyncio.Protocol):
+    """One connection to a provider, which plays its script, one request after another."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._buffer = b""
+        self._task: asyncio.Task[None] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._hanging = False
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._script.playing.add(self)
+        self._script.connected += 1
+        if self._script.greeting:
+            self.transport.write(self._script.greeting)
+            self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if self._task is None:
+            self._next()
+        elif len(self._buffer) > UNREAD_MAX:
+            self.transport.pause_reading()
+
+    def _next(self) -> None:
+        """Play the reply to the request that is there, if one is whole."""
+        self._task = None
+        head, found, _ = self._buffer.partition(b"\r\n\r\n")
+        length = None if self._script.hasty else _LENGTH.search(head)
+        size = len(head) + 4 + (int(length[1]) if length else 0)
+        if not found or len(self._buffer) < size:
+            return
+        self._script.asked.append(self._buffer[:size])
+        self._buffer = self._buffer[size:]
+        self._task = asyncio.get_running_loop().create_task(self._play(self._script.next()))
+
+    async def _play(self, reply: Sequence[Step]) -> None:
+        for step in reply:
+            match step:
+                case bytes():
+                    self.transport.write(step)
+                    await self._writable.wait()
+                case Word.GATE:
+                    await self._script.gate.wait()
+                case Word.HANG:
+                    self._hanging = True
+                    await asyncio.Event().wait()
+                case Word.CLOSE:
+                    self.transport.close()
+                case Word.RESET:
+                    reset(self.transport)
+                case float():
+                    await asyncio.sleep(step)
+        if not self._script.keeps and (not reply or reply[-1] != KEEP):
+            self.transport.close()
+        self._next()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._script.playing.discard(self)
+        if self._hanging:
+            self._script.left.set()
+        if self._task is not None:
+            self._task.cancel()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End as by a TCP reset."""
+    if isinstance(transport, MemoryTransport):
+        transport.reset()
+        return
+    found = transport.get_extra_info("socket")
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+class Provider(Script):
+    """One listening port. Made by `Scripted.add`."""
+
+    keeps = False
+
+    def __init__(self, cast: Scripted, name: str) -> None:
+        super().__init__()
+        self.name = name
         self._cast = cast
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._gate = asyncio.Event()
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
-        self.server: asyncio.Server | None = None
+        self._server: asyncio.Server | None = None
+        self._fillers: list[socket.socket] = []
 
     @property
     def url(self) -> str:
@@ -119,15 +245,16 @@ class Provider:
 
     def open_gate(self) -> None:
         """Let every reply that waits at GATE, now or later, go on."""
-        self._cast.loop.call_soon_threadsafe(self._gate.set)
+        self._cast.loop.call_soon_threadsafe(self.gate.set)
 
     def hang_up(self) -> None:
         """Close every connection."""
-        for writer in tuple(self._writers):
-            self._cast.loop.call_soon_threadsafe(writer.close)
+        for playing in tuple(self.playing):
+            self._cast.loop.call_soon_threadsafe(playing.transport.close)
 
     async def listen(self) -> None:
-        self.server = await asyncio.start_server(self._serve, sock=self._socket)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Playing(self), sock=self._socket)
 
     def swallow(self) -> None:
         """Listen with a full queue, so that no handshake is ever completed."""
@@ -139,65 +266,14 @@ class Provider:
                 filler.connect(("127.0.0.1", self.port))
 
     def close(self) -> None:
-        if self.server is not None:
-            self.server.close()
-        for filler in getattr(self, "_fillers", ()):
+        """Listen no more, and cut every connection."""
+        if self._server is not None:
+            self._server.close()
+        for playing in tuple(self.playing):
+            playing.transport.abort()
+        for filler in self._fillers:
             filler.close()
         self._socket.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._cast.tasks.add(task)
-        self._writers.add(writer)
-        try:
-            if self.greeting:
-                writer.write(self.greeting)
-                return
-            while await self._one(reader, writer):
-                pass
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self._cast.tasks.discard(task)
-            self._writers.discard(writer)
-            writer.close()
-
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = None if self.hasty else _LENGTH.search(head)
-        body = await reader.readexactly(int(length[1])) if length else b""
-        self.asked.append(Asked(head, body))
-        reply = self.replies[min(len(self.asked), len(self.replies)) - 1]
-        return await self._play(reply(self.asked[-1]) if callable(reply) else reply, reader, writer)
-
-    async def _play(
-        self, reply: Sequence[bytes | Word], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
-        for step in reply:
-            match step:
-                case bytes():
-                    writer.write(step)
-                    await writer.drain()
-                case Word.GATE:
-                    await self._gate.wait()
-                case Word.HANG:
-                    await self._until_left(reader)
-                case Word.PAUSE:
-                    await asyncio.sleep(0.02)
-                case Word.RESET:
-                    writer.get_extra_info("socket").setsockopt(
-                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                    )
-                    writer.transport.abort()
-        return bool(reply) and reply[-1] is KEEP
-
-    async def _until_left(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
-        self.left_at = time.monotonic()
-        self.left.set()
 
 
 class Scripted:
@@ -205,7 +281,6 @@ class Scripted:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.tasks: set[asyncio.Task[Any]] = set()
         self.providers: dict[str, Provider] = {}
         self._thread = threading.Thread(target=self.loop.run_forever, name="scripted", daemon=True)
 
@@ -215,6 +290,10 @@ class Scripted:
         if listens:
             self.run(provider.listen())
         return provider
+
+    def counts(self) -> tuple[int, ...]:
+        """How often each provider has been asked."""
+        return tuple(len(provider.asked) for provider in self.providers.values())
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run in the providers' thread and wait."""
@@ -233,6 +312,8 @@ class Scripted:
     async def _close(self) -> None:
         for provider in self.providers.values():
             provider.close()
-        for task in self.tasks:
+        await asyncio.sleep(0)  # connections are told that they are lost
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

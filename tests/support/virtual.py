@@ -4,24 +4,28 @@
 sleep until the next timer, it moves the number. Everything that runs on it is the real code, and with one seed it
 does the same thing each time. A loop with nothing left to wait for raises `Stuck` instead of hanging the test.
 
-`connect` joins two protocols by a pair of `MemoryTransport`s that behave as sockets do where it matters here:
-bytes arrive later and in order, may be cut anywhere, wait while the reader has paused, push back on the
-writer, and end in an EOF or a reset.
+A `MemoryTransport` behaves as a socket does where it matters here: bytes come in order, may be cut anywhere, wait
+while the reader has paused, push back on the writer, and end in an EOF or a reset. `connect` joins two protocols by a
+pair of them, over which bytes arrive later; one alone has its other side in the hands of the test, at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Mapping
-from typing import Any
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
 
-from oxllm.gateway.transport import Peer, Transport
+from oxllm.gateway.transport import HIGH, Peer, Transport
 
 CHUNK = 64 * 1024
 """Bytes delivered at once at most, as one recv would."""
 READS_MAX = 32
 """Reads of one connection in one turn of the loop: where bytes come singly, the loop need not turn for each."""
+
+TURNS = 40
+"""Of the loop, after which nothing is left of what followed from what."""
 
 End = asyncio.BaseProtocol | Peer
 """What may stand on a transport: a peer of the gateway, or a protocol of a test."""
@@ -57,23 +61,71 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    @property
+    def timers(self) -> int:
+        """How many are set."""
+        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        return sum(not timer.cancelled() for timer in scheduled)
+
+    def settle(self) -> None:
+        """Run until nothing is left to do at this instant."""
+        for _ in range(TURNS):
+            self.call_soon(self.stop)
+            self.run_forever()
+
+    def advance(self, seconds: float) -> None:
+        """Run all that is due in the next `seconds`, and what follows from it at once."""
+        self.run_until_complete(asyncio.sleep(seconds))
+        self.settle()
+
+
+class CallsSoon(Protocol):
+    """What a transport uses of a loop."""
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> object: ...
+
 
 class MemoryTransport(asyncio.Transport, Transport):
-    """One end of a connection in memory. Made in pairs by `connect`."""
+    """One end of a connection in memory.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, addresses: Mapping[str, Any], cut: Callable[[], int]) -> None:
-        super().__init__(dict(addresses))
-        self.loop = loop
-        self.peer: MemoryTransport
-        self.protocol: End
+    Its other side is another end, which takes what is written as it reads; or it is the test, which sends by `deliver`,
+    `eof` and `lose`, and takes all at once, or only `room` bytes and then what it says by `take`.
+    """
+
+    def __init__(
+        self,
+        loop: CallsSoon,
+        protocol: End,
+        *,
+        peername: tuple[str, int] = ("192.0.2.7", 50000),
+        sockname: tuple[str, int] = ("127.0.0.1", 8080),
+        sock: socket.socket | None = None,
+        cut: Callable[[], int] = lambda: CHUNK,
+    ) -> None:
+        """`cut` says how many bytes the next read from another end may bring at most."""
+        super().__init__({"peername": peername, "sockname": sockname, "socket": sock})
+        self.protocol = protocol
+        self._loop = loop
+        self._far: MemoryTransport | None = None
         self._cut = cut
-        self._inbox = bytearray()
-        self._eof_sent = self._eof_due = False
-        self._paused = self._closing = self._closed = self._scheduled = False
-        self._write_paused = False
-        self._high, self._low = 64 * 1024, 16 * 1024
+        self._scheduled = self._at_eof = False
+        self.room: int | None = None
+        """How many bytes the test still takes by itself; None: any number."""
         self.written = bytearray()
-        """All that this end has written: the transcript."""
+        """What the other side has taken."""
+        self.unsent = bytearray()
+        """What has been written and not been taken yet."""
+        self.largest_write = 0
+        self.after_close = bytearray()
+        """What was written though it was closed, and went nowhere."""
+        self.paused = False
+        """Nothing is read."""
+        self.eof_written = self.closing = self.aborted = self.lost = False
+        self._high, self._low, self._full = HIGH, HIGH // 4, False
+
+    def join(self, far: MemoryTransport) -> None:
+        """Have another end as the other side."""
+        self._far, self.room = far, 0
 
     # What a protocol calls.
 
@@ -81,123 +133,180 @@ class MemoryTransport(asyncio.Transport, Transport):
         self.protocol = protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._closed or self._closing or self._eof_sent:
+        if self.closing:
+            self.after_close += data
             return
-        self.written += data
-        first = not self.peer._inbox
-        self.peer._inbox += data
-        self.peer._schedule()
-        if first and not isinstance(self.protocol, asyncio.BaseProtocol):
+        if self.eof_written:
+            raise RuntimeError("write after write_eof")
+        first = not self.unsent
+        self.unsent += data
+        self.largest_write = max(self.largest_write, len(data))
+        self._flow()
+        if self._far is not None:
+            self._far.schedule()
+        if first and self.unsent and not isinstance(self.protocol, asyncio.BaseProtocol):
             self.protocol.unsent()
-        if not self._write_paused and self.get_write_buffer_size() > self._high:
-            self._write_paused = True
-            self.protocol.pause_writing()
+        self._fill()
 
     def get_write_buffer_size(self) -> int:
-        return len(self.peer._inbox)
+        return len(self.unsent)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._high = 64 * 1024 if high is None else high
+        self._high = HIGH if high is None else high
         self._low = self._high // 4 if low is None else low
-        if not self._write_paused and self.get_write_buffer_size() > self._high:
-            self._write_paused = True
+        self._fill()
+
+    def _fill(self) -> None:
+        if len(self.unsent) > self._high and not self._full:
+            self._full = True
             self.protocol.pause_writing()
 
     def write_eof(self) -> None:
-        if not self._eof_sent:
-            self._eof_sent = True
-            self.peer._eof_due = True
-            self.peer._schedule()
+        self.eof_written = True
+        if self._far is not None:
+            self._far.schedule()
 
     def can_write_eof(self) -> bool:
         return True
 
     def pause_reading(self) -> None:
-        self._paused = True
+        self.paused = True
 
     def resume_reading(self) -> None:
-        self._paused = False
-        self._schedule()
+        self.paused = False
+        self.schedule()
 
     def is_reading(self) -> bool:
-        return not self._paused and not self._closing
+        return not self.paused and not self.closing
 
     def is_closing(self) -> bool:
-        return self._closing
+        return self.closing
 
     def close(self) -> None:
-        if not self._closing:
-            self._closing = True
-            self.write_eof()
-            self.loop.call_soon(self._lose, None)
+        self.closing = True
+        if self._far is not None:
+            self._far.forsaken()
+        if not self.unsent or (self._far is not None and self._far.closing):
+            self._let_go()
 
     def abort(self) -> None:
-        self.close()
+        self.closing = self.aborted = True
+        if self._far is None:
+            self.unsent.clear()  # else it is on its way
+        self._let_go()
+
+    def _let_go(self, error: Exception | None = None) -> None:
+        """The connection ends, soon: never from within a call of the protocol."""
+        self._loop.call_soon(self.lose, error)
+
+    def forsaken(self) -> None:
+        """The other end reads no more: what it has written may still be read, what it was sent is lost."""
+        self.schedule()
+        if self.closing:
+            self._let_go()
+
+    # What the other side does.
+
+    def take(self, size: int) -> None:
+        """The test takes so many bytes more, of what has been written and of what will be."""
+        if self.room is not None:
+            self.room += size
+        self._flow()
+
+    def _flow(self) -> None:
+        size = len(self.unsent) if self.room is None else min(self.room, len(self.unsent))
+        if self.room is not None:
+            self.room -= size
+        if size:
+            self.taken(size)
+
+    def taken(self, size: int) -> None:
+        """So many bytes of what has been written have been taken."""
+        self.written += self.unsent[:size]
+        del self.unsent[:size]
+        if self._full and len(self.unsent) <= self._low and not self.lost:
+            self._full = False
+            self.protocol.resume_writing()
+        if self.closing and not self.unsent:
+            self._let_go()
+
+    def deliver(self, data: bytes) -> None:
+        """It sends. All of that is read now, also when reading is paused: it was on its way."""
+        source = bytearray(data)
+        while source and not self.closing:
+            self.read(source, len(source))
+
+    def read(self, source: bytearray, size: int) -> None:
+        """One read from the front of `source`, of no more than `size` bytes and than the protocol has room for."""
+        if isinstance(self.protocol, asyncio.BaseProtocol):
+            data = self._taken(source, size)
+            self.protocol.data_received(data)  # type: ignore[attr-defined]
+        else:
+            buffer = memoryview(self.protocol.get_buffer(size))
+            data = self._taken(source, min(size, len(buffer)))
+            buffer[: len(data)] = data
+            self.protocol.buffer_updated(len(data))
+
+    def _taken(self, source: bytearray, size: int) -> bytes:
+        data = bytes(source[:size])
+        if self._far is not None:
+            self._far.taken(len(data))
+        else:
+            del source[: len(data)]
+        return data
+
+    def eof(self) -> None:
+        """It writes no more."""
+        if not self.closing and not self.protocol.eof_received():  # type: ignore[union-attr]
+            self.close()
+
+    def lose(self, error: Exception | None) -> None:
+        """The connection has ended, or breaks."""
+        if not self.lost:
+            self.closing = self.lost = True
+            try:
+                self.protocol.connection_lost(error)
+            finally:
+                if self._far is not None:
+                    self._far.forsaken()
 
     def reset(self) -> None:
-        """Close as a TCP reset does: the peer loses what it had not read yet."""
-        self._closing = True
-        self.loop.call_soon(self._lose, None)
-        self.peer._inbox.clear()
-        self.peer._closing = True
-        self.loop.call_soon(self.peer._lose, ConnectionResetError(104, "Connection reset by peer"))
+        """Both sides end as by a TCP reset: what has not been read is lost."""
+        for end, error in ((self, None), (self._far, ConnectionResetError(104, "Connection reset by peer"))):
+            assert end is not None
+            end.closing = True
+            end.unsent.clear()
+            self._loop.call_soon(end.lose, error)
 
-    # Delivery.
+    # Delivery from another end.
 
-    def _schedule(self) -> None:
-        if not self._scheduled and not self._closed:
+    def schedule(self) -> None:
+        """Have a look soon at what has come."""
+        if self._far is not None and not self._scheduled and not self.lost:
             self._scheduled = True
-            self.loop.call_soon(self._deliver)
+            self._loop.call_soon(self._deliver)
 
     def _deliver(self) -> None:
         self._scheduled = False
-        for _ in range(READS_MAX):
-            if self._paused or self._closing or self._closed:
-                return
-            if not self._inbox:
-                break
-            self._read(max(1, min(len(self._inbox), CHUNK, self._cut())))
-        else:
-            self._schedule()
+        far = self._far
+        if far is None:
             return
-        if self._eof_due:
-            self._eof_due = False
-            if not self.protocol.eof_received() and not self._closing:  # type: ignore[union-attr]
-                self.close()
-
-    def _read(self, size: int) -> None:
-        """One read, of no more than the protocol's buffer has room for."""
-        if not isinstance(self.protocol, asyncio.BaseProtocol):
-            buffer = memoryview(self.protocol.get_buffer(size))
-            size = min(size, len(buffer))
-            buffer[:size] = self._inbox[:size]
-            del self._inbox[:size]
-            self.peer._relieve()
-            self.protocol.buffer_updated(size)
+        for _ in range(READS_MAX):
+            if self.paused or self.closing:
+                return
+            if not far.unsent:
+                break
+            self.read(far.unsent, max(1, min(len(far.unsent), CHUNK, self._cut())))
         else:
-            data = bytes(self._inbox[:size])
-            del self._inbox[:size]
-            self.peer._relieve()
-            self.protocol.data_received(data)  # type: ignore[attr-defined]
-
-    def _relieve(self) -> None:
-        if self._write_paused and self.get_write_buffer_size() <= self._low and not self._closed:
-            self._write_paused = False
-            self.protocol.resume_writing()
-
-    def _lose(self, error: Exception | None) -> None:
-        if not self._closed:
-            self._closed = True
-            self._inbox.clear()
-            self.protocol.connection_lost(error)
-            if not self._eof_sent:
-                self._eof_sent = True
-                self.peer._eof_due = True
-                self.peer._schedule()
+            self.schedule()
+            return
+        if (far.eof_written or far.closing) and not self._at_eof:
+            self._at_eof = True
+            self.eof()
 
 
 def connect(
-    loop: asyncio.AbstractEventLoop,
+    loop: CallsSoon,
     client: End,
     server: End,
     client_address: tuple[str, int] = ("127.0.0.1", 50000),
@@ -205,10 +314,10 @@ def connect(
     cut: Callable[[], int] = lambda: CHUNK,
 ) -> tuple[MemoryTransport, MemoryTransport]:
     """Join two protocols. `cut` says how many bytes the next read may bring at most."""
-    near = MemoryTransport(loop, {"peername": server_address, "sockname": client_address}, cut)
-    far = MemoryTransport(loop, {"peername": client_address, "sockname": server_address}, cut)
-    near.peer, far.peer = far, near
-    near.protocol, far.protocol = client, server
+    near = MemoryTransport(loop, client, peername=server_address, sockname=client_address, cut=cut)
+    far = MemoryTransport(loop, server, peername=client_address, sockname=server_address, cut=cut)
+    near.join(far)
+    far.join(near)
     server.connection_made(far)
     client.connection_made(near)
     return near, far

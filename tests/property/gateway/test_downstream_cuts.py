@@ -206,7 +206,7 @@ class OneConnection(RuleBasedStateMachine):
 
     @rule(stuck=st.booleans())
     def take(self, stuck: bool) -> None:
-        self.client.transport.stuck = stuck
+        self.client.transport.room = 0 if stuck else None
         if not stuck and not self.client.transport.lost:
             self.client.transport.take(1 << 30)
             self.bench.clock.settle()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from oxllm import plan as plans
 from tests.property.effort import examples
-from tests.support.house import House, Response, Script, Step, answer, plan_of
+from tests.support.house import House, Response, Script, answer, plan_of
 from tests.support.responses_api import response
+from tests.support.scripted import Step
 
 NAMES = ("alpha", "beta", "gamma")
 

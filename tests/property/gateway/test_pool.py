@@ -6,6 +6,7 @@ import asyncio
 import errno
 import re
 import socket
+from collections import Counter
 
 import msgspec
 from hypothesis import settings
@@ -18,8 +19,8 @@ from oxllm.gateway.upstream.origin import IDLE_S
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import Address, Resolver
 from oxllm.gateway.wheel import Wheel
-from tests.support.virtual import VirtualLoop
-from tests.unit.gateway.fakes import FakeTransport, Network, Recorder, advance, lookup_in, settle
+from tests.support.virtual import MemoryTransport, VirtualLoop
+from tests.unit.gateway.fakes import Network, Recorder, lookup_in
 
 PLAIN = plan.Provider("plain", False, "192.0.2.1", 80, "")
 NAMED = msgspec.structs.replace(PLAIN, name="named", host="a.example")
@@ -54,13 +55,14 @@ class PoolMachine(RuleBasedStateMachine):
         names = Resolver(self.loop, lookup_in(ADDRESSES))
         self.pool = Pool(self.loop, Wheel(self.loop), names, self.network)
         self.asked: list[Asked] = []
+        self.answers: Counter[MemoryTransport] = Counter()
 
-    def waiting(self, transport: FakeTransport) -> int | None:
+    def waiting(self, transport: MemoryTransport) -> int | None:
         """The number of the request that the peer has read and not answered."""
         asked = re.findall(rb"\r\nnumber: ([0-9]+)\r\n", bytes(transport.written))
-        return int(asked[-1]) if len(asked) > transport.answers else None
+        return int(asked[-1]) if len(asked) > self.answers[transport] else None
 
-    def open(self) -> list[FakeTransport]:
+    def open(self) -> list[MemoryTransport]:
         return self.network.open
 
     @rule(provider=st.sampled_from(PROVIDERS), settled=st.booleans())
@@ -72,7 +74,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert caller.events == []
         self.asked.append(Asked(number, caller, call))
         if settled:
-            settle(self.loop)
+            self.loop.settle()
 
     @precondition(lambda self: any(asked.live for asked in self.asked))
     @rule(pick=picks)
@@ -94,7 +96,7 @@ class PoolMachine(RuleBasedStateMachine):
         """Whole; on an idle connection it is unasked for."""
         transport = self.open()[pick % len(self.open())]
         body = b"%d" % (-1 if (number := self.waiting(transport)) is None else number)
-        transport.answers += 1
+        self.answers[transport] += 1
         connection = b"connection: close\r\n" if close else b""
         transport.deliver(b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n%b%b" % (connection, len(body), body, extra))
 
@@ -112,7 +114,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 0.2, 0.3, 5.0, IDLE_S + 1]))
     def wait(self, seconds: float) -> None:
-        advance(self.loop, seconds)
+        self.loop.advance(seconds)
 
     @rule(turns=st.integers(1, 3))
     def turn(self, turns: int) -> None:
@@ -128,7 +130,7 @@ class PoolMachine(RuleBasedStateMachine):
     def no_connection_has_two_requests(self) -> None:
         for transport in self.open():
             asked = re.findall(rb"\r\nnumber: ([0-9]+)\r\n", bytes(transport.written))
-            assert len(asked) - transport.answers <= 1
+            assert len(asked) - self.answers[transport] <= 1
 
     @invariant()
     def every_caller_hears_its_own_answer_and_one_end(self) -> None:
@@ -154,9 +156,9 @@ class PoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for asked in self.asked:
             asked.call.cancel()
-        settle(self.loop)
+        self.loop.settle()
         assert self.pool.open == self.pool.idle == len(self.open())
-        advance(self.loop, IDLE_S + 1)
+        self.loop.advance(IDLE_S + 1)
         assert (self.pool.open, len(self.pool.connecting), self.open()) == (0, 0, [])
         assert asyncio.all_tasks(self.loop) == set()
         self.loop.close()

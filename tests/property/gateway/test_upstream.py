@@ -14,8 +14,8 @@ from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.call import Headers
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.response import CHUNKS, LENGTH, Response
-from tests.support.virtual import VirtualLoop
-from tests.unit.gateway.fakes import FakeTransport, Recorder
+from tests.support.virtual import MemoryTransport, VirtualLoop
+from tests.unit.gateway.fakes import Recorder
 
 
 class Borrower:
@@ -50,12 +50,12 @@ def told(pieces: list[bytes], eof: bool) -> tuple[list[Any], bool | None]:
         caller = Recorder()
         borrower = Borrower(caller)
         connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
-        transport = FakeTransport(loop, connection)
+        transport = MemoryTransport(loop, connection)
         connection.connection_made(transport)
         connection.start(b"head", [], caller, borrower)
         for piece in pieces:
             transport.deliver(piece)
-        still_open = not transport.closed
+        still_open = not transport.closing
         if eof:
             transport.eof()
         return caller.events, borrower.reusable and still_open

@@ -1,4 +1,4 @@
-"""In-memory stand-ins for the outside of the upstream side: caller, transport, network, clock."""
+"""In-memory stand-ins for the outside of the upstream side: caller and network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oxllm.core.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.call import Call, Headers
 from oxllm.gateway.upstream.resolver import Address
-from tests.support.virtual import VirtualLoop
+from tests.support.virtual import MemoryTransport, VirtualLoop
 
 
 class Recorder:
@@ -87,116 +87,6 @@ class Recorder:
         return bool({"end", "failed"} & set(self.names))
 
 
-class FakeTransport(Transport):
-    """A socket in memory. `room` is what its peer's window still takes; None is without end."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Peer, sock: socket.socket | None = None) -> None:
-        self._sock = sock
-        self._loop = loop
-        self._protocol = protocol
-        self.written = bytearray()
-        self.largest_write = 0
-        self.held = bytearray()
-        self.room: int | None = None
-        self.reading = True
-        self.closed = False
-        self.aborted = False
-        self.stuck = False
-        self.answers = 0
-        """For the test to count what it delivered."""
-
-    def write(self, data: Any) -> None:
-        if self.closed:
-            return
-        self.largest_write = max(self.largest_write, len(data))
-        self.held += data
-        self._flow()
-
-    def take(self, size: int) -> None:
-        """The peer takes `size` bytes more."""
-        assert self.room is not None
-        self.room += size
-        self._flow()
-
-    def _flow(self) -> None:
-        count = len(self.held) if self.room is None else min(self.room, len(self.held))
-        self.written += self.held[:count]
-        del self.held[:count]
-        if self.room is not None:
-            self.room -= count
-        if bool(self.held) != self.stuck:
-            self.stuck = bool(self.held)
-            (self._protocol.pause_writing if self.stuck else self._protocol.resume_writing)()
-
-    def get_write_buffer_size(self) -> int:
-        return len(self.held)
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        assert high == 0
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._sock if name == "socket" else default
-
-    def set_protocol(self, protocol: Peer) -> None:
-        self._protocol = protocol
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def write_eof(self) -> None:
-        raise AssertionError("a request is ended by its framing")
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._loop.call_soon(self._protocol.connection_lost, None)
-
-    def abort(self) -> None:
-        self.aborted = True
-        self.close()
-
-    # The peer's side
-
-    def deliver(self, data: bytes) -> None:
-        """`data` is read from the socket, as the selector loop does it."""
-        while data and not self.closed:
-            buffer = memoryview(self._protocol.get_buffer(-1))
-            piece = data[: len(buffer)]
-            buffer[: len(piece)] = piece
-            self._protocol.buffer_updated(len(piece))
-            data = data[len(piece) :]
-
-    def eof(self) -> None:
-        """The peer has closed its side."""
-        if not self.closed and not self._protocol.eof_received():
-            self.close()
-
-    def lose(self, error: OSError) -> None:
-        """The connection breaks."""
-        if not self.closed:
-            self.closed = True
-            self._protocol.connection_lost(error)
-
-
-def settle(loop: VirtualLoop) -> None:
-    """Run until nothing is left to do at this instant."""
-    for _ in range(20):
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-
-
-def advance(loop: VirtualLoop, seconds: float) -> None:
-    """Run everything that is due in the next `seconds`."""
-    loop.run_until_complete(asyncio.sleep(seconds))
-    settle(loop)
-
-
 class Network:
     """A `pool.Dial`: each host's answer is set by the test, and everything made is remembered."""
 
@@ -205,11 +95,11 @@ class Network:
         self.after = dict(after or {})
         """Host -> seconds until it answers, or the error it answers with at once."""
         self.dialled: list[tuple[float, str]] = []
-        self.made: list[FakeTransport] = []
+        self.made: list[MemoryTransport] = []
         self.sock: socket.socket | None = None
         """What connections say that they go over."""
         self.cancelled = 0
-        self.greet: Callable[[FakeTransport], None] = lambda transport: None
+        self.greet: Callable[[MemoryTransport], None] = lambda transport: None
         """What happens to each connection the moment it is made, before anybody else has had a turn."""
         self.shakes_hands = False
         """Whether that moment comes a while after its transport is there, as with TLS."""
@@ -224,7 +114,7 @@ class Network:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        transport = FakeTransport(self.loop, protocol, self.sock)
+        transport = MemoryTransport(self.loop, protocol, sock=self.sock)
         self.made.append(transport)
         if self.shakes_hands:
             self.loop.call_later(0.1, self._open, protocol, transport)
@@ -232,14 +122,14 @@ class Network:
             self._open(protocol, transport)
         return transport
 
-    def _open(self, protocol: Peer, transport: FakeTransport) -> None:
-        if not transport.closed:
+    def _open(self, protocol: Peer, transport: MemoryTransport) -> None:
+        if not transport.closing:
             protocol.connection_made(transport)
             self.greet(transport)
 
     @property
-    def open(self) -> list[FakeTransport]:
-        return [transport for transport in self.made if not transport.closed]
+    def open(self) -> list[MemoryTransport]:
+        return [transport for transport in self.made if not transport.closing]
 
 
 def lookup_in(table: Mapping[str, tuple[Address, ...]]) -> Callable[[str], Awaitable[tuple[Address, ...]]]:

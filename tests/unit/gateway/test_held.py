@@ -7,7 +7,8 @@ import msgspec
 from oxllm import plan as plans
 from oxllm.core.budget.answers import HELD_FREE, HELD_LIMIT, HeldBudget, HeldHolder
 from tests.support.chat_bytes import FINISH, chunk
-from tests.support.house import EVENT_STREAM, MESSAGES, Client, House, Step, answer, plan_of, stream, token
+from tests.support.house import EVENT_STREAM, MESSAGES, Client, House, answer, plan_of, stream, token
+from tests.support.scripted import Step
 
 KIB = 1024
 FRAMING = 200

@@ -15,7 +15,8 @@ from oxllm.gateway.client import backlog, intake, output, turns
 from oxllm.gateway.observe import journal
 from oxllm.gateway.upstream import connection as upstream
 from oxllm.gateway.upstream import connector, origin, pooled_call
-from tests.support.house import Client, House, Script, Step, answer, chat_request, plan_of, stream, token
+from tests.support.house import Client, House, Script, answer, chat_request, plan_of, stream, token
+from tests.support.scripted import Step
 
 pytestmark = pytest.mark.skipif(
     built() == "compiled", reason="a bug is planted by a patch, and compiled methods call each other past it"

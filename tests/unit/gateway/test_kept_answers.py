@@ -10,9 +10,10 @@ import pytest
 
 from oxllm import plan as plans
 from tests.support.chat_bytes import chunk
-from tests.support.house import EVENT_STREAM, House, Response, Step, answer, plan_of
+from tests.support.house import EVENT_STREAM, House, Response, answer, plan_of
 from tests.support.responses_api import ID, message, response, sse
 from tests.support.responses_api import answer as events
+from tests.support.scripted import Step
 
 NAMES = ("alpha", "beta", "gamma")
 MISSING = answer(b'{"error":{"message":"Response not found","type":"invalid_request_error"}}', 404)

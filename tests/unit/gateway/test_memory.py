@@ -75,7 +75,7 @@ class Counted:
 
 def test_it_gives_back_at_start_and_each_time_half_of_the_load_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     libc = Counted()
-    monkeypatch.setattr("oxllm.gateway.memory._libc", lambda: libc)
+    monkeypatch.setattr("oxllm.gateway.memory.Libc", lambda: libc)
     loop, load, compacted = VirtualLoop(), [0], [0]
 
     def look(now: int) -> int:
@@ -95,7 +95,7 @@ def test_it_gives_back_at_start_and_each_time_half_of_the_load_is_gone(monkeypat
 
 def test_nothing_is_given_back_while_another_thread_may_be_loading_code(monkeypatch: pytest.MonkeyPatch) -> None:
     libc = Counted()
-    monkeypatch.setattr("oxllm.gateway.memory._libc", lambda: libc)
+    monkeypatch.setattr("oxllm.gateway.memory.Libc", lambda: libc)
     loop, load, busy = VirtualLoop(), [100], [False]
     Trimmer(loop, lambda: load[0], lambda: None, lambda: busy[0]).start()
 
@@ -120,7 +120,7 @@ def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heap_bytes() == 0
     loop = VirtualLoop()
     Trimmer(loop, lambda: 0, lambda: None).start()
-    assert not loop._scheduled  # type: ignore[attr-defined]
+    assert loop.timers == 0
     loop.close()
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from oxllm import plan as plans
 from tests.support.chat_bytes import chunk
-from tests.support.house import EVENT_STREAM, Client, House, Response, Step, answer, plan_of
+from tests.support.house import EVENT_STREAM, Client, House, Response, answer, plan_of
+from tests.support.scripted import Step
 from tests.support.told import HELLO, OVERLOADED, PING, block, named, start, text
 
 MESSAGE = {

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tests.support.chat_bytes import chunk
-from tests.support.house import EVENT_STREAM, Client, House, Step, answer
+from tests.support.house import EVENT_STREAM, Client, House, answer
+from tests.support.scripted import Step
 
 AUDIO = bytes(range(256)) * 4
 OCTETS = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\n"

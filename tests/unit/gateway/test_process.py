@@ -172,7 +172,7 @@ def test_the_run_file_of_a_wildcard_names_an_address_to_connect_to(
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     with socket.create_server(("0.0.0.0", 0)) as sock:
-        written = process._RunFile([sock], None)  # type: ignore[arg-type]
+        written = process.RunFileWriter([sock], None)  # type: ignore[arg-type]
         written.write(Plan(server=Server(admin_token="hush")))
         (found,) = runfile.read_all(str(tmp_path))
         assert (found.host, found.port, found.admin_token) == ("127.0.0.1", sock.getsockname()[1], "hush")
@@ -195,7 +195,7 @@ def test_without_a_place_for_the_run_file_it_serves_and_logs_that(
     reader, writer = os.pipe()
     log = Log(loop, NonBlocking(writer), lambda: 0.0)
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        process._RunFile([sock], log).write(Plan())
+        process.RunFileWriter([sock], log).write(Plan())
     log.flush()
     assert b"no run file, so commands need --url" in os.read(reader, 4096)
     os.close(reader)

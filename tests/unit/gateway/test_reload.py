@@ -62,7 +62,7 @@ class Scene:
         async def wait() -> None:
             for number, dry_run in enumerate(dry_runs):
                 self.reloader.start(dry_run, self.results.append)
-                while number == 0 and self.reloader._process is None and not self.results:
+                while number == 0 and self.reloader.child is None and not self.results:
                     await asyncio.sleep(0)
             while len(self.results) < len(dry_runs):
                 await asyncio.sleep(0.005)
@@ -255,11 +255,14 @@ def test_no_child_is_left_when_the_process_ends(scene: Scene) -> None:
     async def begin_and_close() -> None:
         scene.reloader.start(False, scene.results.append)
         await asyncio.sleep(0.1)
-        process = scene.reloader._process
-        assert process is not None
+        child = scene.reloader.child
+        assert child is not None
+        os.kill(child, 0)
         scene.reloader.close()
-        await asyncio.sleep(0.05)
-        assert process.returncode is not None
+        with pytest.raises(ProcessLookupError):  # it has been waited for, too
+            os.kill(child, 0)
+        for _ in range(3):
+            await asyncio.sleep(0)  # what waited for it is cancelled
 
     scene.loop.run_until_complete(begin_and_close())
 

@@ -8,7 +8,8 @@ import pytest
 from oxllm.core.protocols.registry import NAMES, named, place_of
 from oxllm.gateway.client.paths import unescape
 from tests.support.chat_bytes import chunk
-from tests.support.house import House, Step, answer, chat_request, plan_of, stream, token
+from tests.support.house import House, answer, chat_request, plan_of, stream, token
+from tests.support.scripted import Step
 
 ORIGIN = "Origin: https://app.example"
 

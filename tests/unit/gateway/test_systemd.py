@@ -26,14 +26,16 @@ def test_a_manager_that_is_not_there_or_deaf_harms_nobody(tmp_path: Path, monkey
     systemd.notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     systemd.notify("READY=1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_manager_that_does_not_read_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        for _ in range(1000):
-            systemd.notify("STATUS=x")
+        for number in range(1000):
+            systemd.notify(f"STATUS={number}")
+        assert manager.recv(100) == b"STATUS=0", "what fitted is there"
 
 
 def test_sockets_for_another_process_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:

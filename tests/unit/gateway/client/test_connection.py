@@ -6,6 +6,7 @@ import gc
 import json
 import re
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
@@ -268,7 +269,7 @@ def test_a_date_is_made_once_a_second_if_there_is_a_clock(bench: Bench) -> None:
         return 784111777.0
 
     bench.server = Server(
-        bench.server.loop, bench.service, bench.limits, bench.wheel, bench.bodies, bench.server._rng, wall=wall
+        bench.server.loop, bench.service, bench.limits, bench.wheel, bench.bodies, Random(1), wall=wall
     )
     client = bench.client()
     client.send(get() * 3)
@@ -305,7 +306,7 @@ def test_a_long_rest_is_read_and_dropped_for_two_seconds(bench: Bench, client: C
     bench.service.on_head = early
     client.send(post(b"x" * (SKIP_BYTES_MAX + 1))[: -SKIP_BYTES_MAX - 1])
     assert b"connection: close\r\n" in client.output
-    assert (client.state, client.transport.eof, client.transport.closing) == (LINGERING, True, False)
+    assert (client.state, client.transport.eof_written, client.transport.closing) == (LINGERING, True, False)
     client.send(b"x" * 200_000)
     bench.advance(1.8)
     assert not client.transport.closing
@@ -556,7 +557,7 @@ def test_a_served_request_has_no_limit_here(bench: Bench, client: Client) -> Non
 def test_a_client_that_takes_nothing_for_60_seconds_is_gone(bench: Bench, client: Client) -> None:
     bench.service.on_serve = lambda request: request.begin(200, [], None)
     client.send(get())
-    client.transport.stuck = True
+    client.transport.room = 0
     bench.service.served[0].write(b"x" * 1000)
     bench.advance(59)
     assert bench.service.gone == 0
@@ -568,7 +569,7 @@ def test_a_client_that_takes_nothing_for_60_seconds_is_gone(bench: Bench, client
 def test_a_client_that_takes_a_little_is_not_gone(bench: Bench, client: Client) -> None:
     bench.service.on_serve = lambda request: request.begin(200, [], None)
     client.send(get())
-    client.transport.stuck = True
+    client.transport.room = 0
     for _ in range(20):
         bench.service.served[0].write(b"x" * 100)
         client.transport.take(1)
@@ -580,7 +581,7 @@ def test_a_client_that_takes_a_little_is_not_gone(bench: Bench, client: Client) 
 
 
 def test_a_finished_answer_that_nobody_takes_does_not_hold_the_connection(bench: Bench, client: Client) -> None:
-    client.transport.stuck = True
+    client.transport.room = 0
     client.send(get("/", "Connection: close"))
     assert bench.server.connections == 1
     bench.advance(66)
@@ -608,7 +609,7 @@ def test_a_client_that_leaves_is_gone_at_once(bench: Bench, client: Client, fini
 def test_output_that_waits_does_not_delay_the_news_that_the_client_left(bench: Bench, client: Client) -> None:
     bench.service.on_serve = lambda request: request.begin(200, [], None)
     client.send(get())
-    client.transport.stuck = True
+    client.transport.room = 0
     bench.service.served[0].write(b"x")
     client.half_close()
     assert bench.service.gone == 1
@@ -635,7 +636,7 @@ def test_an_answer_made_at_once_reaches_a_client_that_has_shut_its_side(client: 
 def test_the_handler_hears_of_a_full_client_and_of_room(bench: Bench, client: Client) -> None:
     bench.service.on_serve = lambda request: request.begin(200, [], 1 << 20)
     client.send(get())
-    client.transport.stuck = True
+    client.transport.room = 0
     bench.service.served[0].write(b"x" * 64 * KIB)
     assert bench.service.pressure == []
     bench.service.served[0].write(b"x")
@@ -648,7 +649,7 @@ def test_what_waits_for_a_client_is_counted_until_it_is_taken_or_the_client_gone
     bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 200 * KIB)
     takes, leaves = bench.client(), bench.client()
     for client in (takes, leaves):
-        client.transport.stuck = True
+        client.transport.room = 0
         client.send(get())
     assert bench.server.held.total >= 400 * KIB
     takes.transport.take(190 * KIB)
@@ -661,7 +662,7 @@ def test_what_waits_for_a_client_is_counted_until_it_is_taken_or_the_client_gone
 
 def test_while_memory_for_answers_is_full_a_writer_is_held_back_from_a_kib_on(bench: Bench, client: Client) -> None:
     full = bench.client()
-    full.transport.stuck = client.transport.stuck = True
+    full.transport.room = client.transport.room = 0
     bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 1024 * KIB)
     full.send(get())
     assert bench.server.held.full
@@ -682,7 +683,7 @@ def test_while_memory_for_answers_is_full_a_writer_is_held_back_from_a_kib_on(be
 
 def test_a_client_that_does_not_read_gets_no_next_answer(bench: Bench, client: Client) -> None:
     bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 50_000)
-    client.transport.stuck = True
+    client.transport.room = 0
     client.send(get() * 100)
     assert len(bench.service.served) == 2
     bench.advance(50)
@@ -697,7 +698,7 @@ def test_requests_behind_an_answer_that_is_not_taken_outlive_the_idle_limit_and_
     bench: Bench, client: Client
 ) -> None:
     bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 70_000)
-    client.transport.stuck = True
+    client.transport.room = 0
     client.send(get() * 2)
     for _ in range(10):
         bench.advance(20)
@@ -1047,7 +1048,7 @@ def test_those_that_were_told_to_go_make_room_before_their_two_seconds_are_over(
 def test_a_silent_client_with_output_that_waits_keeps_its_place() -> None:
     bench = Bench(Limits(max_connections=2))
     reading, slow = bench.client(), bench.client()
-    slow.transport.stuck = True
+    slow.transport.room = 0
     slow.send(get())
     bench.advance(1)
     reading.send(get())
@@ -1200,7 +1201,7 @@ def test_a_client_that_did_not_ask_for_the_end_gets_time_to_notice_it(bench: Ben
     client.send(get())
     bench.drain()
     bench.service.served[0].respond(200, [], b"")
-    assert (client.transport.eof, client.closed()) == (True, False)
+    assert (client.transport.eof_written, client.closed()) == (True, False)
     client.send(get())
     client.half_close()
     assert client.closed()

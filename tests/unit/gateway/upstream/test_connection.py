@@ -14,8 +14,8 @@ from oxllm.gateway.upstream.call import Headers
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken, broken
 from oxllm.gateway.upstream.response import HEAD_MAX, HEADERS_MAX, Response
-from tests.support.virtual import VirtualLoop
-from tests.unit.gateway.fakes import FakeTransport, Recorder, settle
+from tests.support.virtual import MemoryTransport, VirtualLoop
+from tests.unit.gateway.fakes import Recorder
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -54,7 +54,7 @@ class Rig:
         self.caller = Recorder()
         self.borrower = Borrower(self.caller)
         self.connection = UpstreamConnection(memoryview(bytearray(SLICE)), self.lost.append, proxied)
-        self.transport = FakeTransport(loop, self.connection)
+        self.transport = MemoryTransport(loop, self.connection)
         self.connection.connection_made(self.transport)
 
     def start(self, head: bytes = b"POST / HTTP/1.1\r\n\r\n", *segments: bytes | memoryview) -> None:
@@ -253,11 +253,11 @@ def test_a_big_body_goes_out_in_slices_as_the_socket_takes_them(rig: Rig) -> Non
     rig.transport.room = 100_000
     rig.start(b"head", body[:100], memoryview(body)[100:])
     assert not rig.connection.sent
-    assert len(rig.transport.held) <= SLICE
+    assert len(rig.transport.unsent) <= SLICE
     while len(rig.transport.written) < len(body) + 4:
         assert "sent" not in rig.caller.events
         rig.transport.take(10_000)
-        assert len(rig.transport.held) <= SLICE
+        assert len(rig.transport.unsent) <= SLICE
     assert bytes(rig.transport.written) == b"head" + body
     assert rig.transport.largest_write == SLICE
     assert rig.caller.events == ["sent"]
@@ -302,10 +302,10 @@ def test_bytes_on_an_idle_connection_close_it_quietly(rig: Rig, unasked: bytes) 
 
 
 def test_eof_or_reset_on_an_idle_connection_closes_it_quietly(loop: VirtualLoop) -> None:
-    for end in (FakeTransport.eof, lambda transport: transport.lose(ConnectionResetError(errno.ECONNRESET, ""))):
+    for end in (MemoryTransport.eof, lambda transport: transport.lose(ConnectionResetError(errno.ECONNRESET, ""))):
         rig = Rig(loop)
         end(rig.transport)
-        settle(loop)
+        loop.settle()
         assert (rig.lost, rig.caller.events) == ([rig.connection], [])
 
 
@@ -322,7 +322,7 @@ def test_eof_and_reset_tell_how_far_the_response_had_come(
         rig.transport.deliver(received)
     closed.transport.eof()
     reset.transport.lose(ConnectionResetError(errno.ECONNRESET, "by peer"))
-    settle(loop)
+    loop.settle()
     assert closed.caller.events[-1] == ("failed", Failure.EOF, before, where)
     assert reset.caller.events[-1] == ("failed", Failure.RESET, before, where)
     assert closed.lost == [closed.connection]
@@ -357,7 +357,7 @@ def test_a_407_of_a_plain_proxy_is_the_proxys(loop: VirtualLoop) -> None:
 
 
 def test_a_broken_socket_stops_the_writing_of_a_big_body(rig: Rig) -> None:
-    rig.transport.closed = True
+    rig.transport.closing = True
     rig.start(b"head", b"x" * 1_000_000)
     assert rig.transport.largest_write == 0
     assert not rig.connection.sent

@@ -20,7 +20,6 @@ from oxllm.gateway.upstream.resolver import (
     literal,
 )
 from tests.support.virtual import VirtualLoop
-from tests.unit.gateway.fakes import advance, settle
 
 ONE = (Address(socket.AF_INET, "192.0.2.1"),)
 TWO = (Address(socket.AF_INET6, "2001:db8::2"),)
@@ -41,11 +40,11 @@ class NameServer:
 
     def answer(self, addresses: tuple[Address, ...]) -> None:
         self.pending.pop(0).set_result(addresses)
-        settle(self.loop)
+        self.loop.settle()
 
     def fail(self) -> None:
         self.pending.pop(0).set_exception(socket.gaierror(socket.EAI_AGAIN, "try again"))
-        settle(self.loop)
+        self.loop.settle()
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def resolver(loop: VirtualLoop, server: NameServer) -> Resolver:
 
 def ask(loop: VirtualLoop, resolver: Resolver, host: str = "a.example") -> asyncio.Task[tuple[Address, ...]]:
     task = loop.create_task(resolver.resolve(host))
-    settle(loop)
+    loop.settle()
     return task
 
 
@@ -96,7 +95,7 @@ def test_an_address_is_used_for_a_minute_without_asking(
     loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
     know(loop, resolver, server)
-    advance(loop, FRESH_S - 1)
+    loop.advance(FRESH_S - 1)
     assert ask(loop, resolver).result() == ONE
     assert len(server.asked) == 1
 
@@ -105,7 +104,7 @@ def test_after_a_minute_the_new_address_is_waited_for(
     loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
     know(loop, resolver, server)
-    advance(loop, FRESH_S)
+    loop.advance(FRESH_S)
     task = ask(loop, resolver)
     assert not task.done()
     server.answer(TWO)
@@ -116,12 +115,12 @@ def test_a_hanging_resolver_delays_nobody_for_more_than_its_patience(
     loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
     know(loop, resolver, server)
-    advance(loop, FRESH_S)
+    loop.advance(FRESH_S)
     first = ask(loop, resolver)
-    advance(loop, PATIENCE_S / 2)
+    loop.advance(PATIENCE_S / 2)
     second = ask(loop, resolver)
     assert not first.done()
-    advance(loop, PATIENCE_S / 2)
+    loop.advance(PATIENCE_S / 2)
     assert first.result() == second.result() == ONE
     assert ask(loop, resolver).result() == ONE  # at once: it has hung for long enough
     assert len(server.asked) == 2
@@ -133,13 +132,13 @@ def test_the_old_address_is_used_while_lookups_fail_and_they_are_not_hammered(
     loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
     know(loop, resolver, server)
-    advance(loop, FRESH_S)
+    loop.advance(FRESH_S)
     task = ask(loop, resolver)
     server.fail()
     assert task.result() == ONE
     assert ask(loop, resolver).result() == ONE
     assert len(server.asked) == 2
-    advance(loop, RETRY_S)
+    loop.advance(RETRY_S)
     ask(loop, resolver)
     assert len(server.asked) == 3
     server.answer(TWO)
@@ -162,7 +161,7 @@ def test_a_waiter_that_is_cancelled_takes_the_lookup_from_nobody(
 ) -> None:
     leaving, staying = ask(loop, resolver), ask(loop, resolver)
     leaving.cancel()
-    settle(loop)
+    loop.settle()
     server.answer(ONE)
     assert staying.result() == ONE
 
@@ -172,7 +171,7 @@ def test_a_lookup_that_fails_when_nobody_waits_any_more_is_forgotten(
 ) -> None:
     task = ask(loop, resolver)
     task.cancel()
-    settle(loop)
+    loop.settle()
     server.fail()
     assert not ask(loop, resolver).done()
     server.answer(ONE)
@@ -219,7 +218,7 @@ async def test_what_cannot_be_a_host_name_is_not_found(host: str) -> None:
 def test_closing_drops_the_lookups_under_way(loop: VirtualLoop, resolver: Resolver, server: NameServer) -> None:
     ask(loop, resolver).cancel()
     resolver.close()
-    settle(loop)
+    loop.settle()
     assert server.pending[0].cancelled()
 
 

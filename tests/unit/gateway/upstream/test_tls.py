@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import socket
 import ssl
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
 from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport, Turns, make_context, system_authorities
 from oxllm.gateway.wheel import Wheel
-from tests.unit.gateway.fakes import FakeTransport, Recorder
+from tests.support.virtual import MemoryTransport
+from tests.unit.gateway.fakes import Recorder
 
 HOST = "api.alpha.example"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -184,7 +186,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
     loop = asyncio.get_running_loop()
     upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
     tls = TlsTransport(upper, make_context(str(other)), HOST, memoryview(bytearray(RECORD)), turns())
-    transport = FakeTransport(loop, tls)
+    transport = MemoryTransport(loop, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
     tls.connection_made(transport)
@@ -204,7 +206,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
 async def test_what_cannot_be_a_host_name_is_a_tls_failure(side: Side, host: str) -> None:
     upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
     tls = TlsTransport(upper, make_context(side.ca_file), host, memoryview(bytearray(RECORD)), turns())
-    tls.connection_made(FakeTransport(asyncio.get_running_loop(), tls))
+    tls.connection_made(MemoryTransport(asyncio.get_running_loop(), tls))
     with pytest.raises(Broken, match="not a host name"):
         await upper.opened()
 
@@ -364,7 +366,8 @@ async def test_a_body_that_only_eof_ends_needs_a_close_notify(side: Side, polite
         writer.write(b"HTTP/1.1 200 OK\r\n\r\nabc")
         await writer.drain()
         if not polite:
-            writer.transport._ssl_protocol._transport.close()  # type: ignore[attr-defined]
+            writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            writer.transport.abort()
         writer.close()
         await writer.wait_closed()
 
@@ -539,7 +542,7 @@ async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_b
     caller.rooms = 10
     connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None, held=side.pool.held)
     tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)), turns())
-    lower = FakeTransport(loop, tls)
+    lower = MemoryTransport(loop, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
     tls.connection_made(lower)
