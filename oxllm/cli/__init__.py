@@ -126,10 +126,10 @@ def _wants_json_log(words: Sequence[str]) -> bool:
 @click.pass_context
 def main(context: click.Context, color: str | None) -> None:
     """One OpenAI-compatible address in front of a failing-over pool of providers."""
-    context.color = _wants_color(color, os.environ)
+    context.color = wants_color(color, os.environ)
 
 
-def _wants_color(given: str | None, env: Mapping[str, str]) -> bool | None:
+def wants_color(given: str | None, env: Mapping[str, str]) -> bool | None:
     """Yes, no, or None: where there is a terminal (https://no-color.org, https://force-color.org)."""
     if given is not None and given != "auto":
         return given == "always"

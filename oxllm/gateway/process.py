@@ -166,7 +166,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     complaints = Complaints(gateway.journal)
     complaints.listen()
     loop.set_exception_handler(complaints)
-    drain, run = gateway.drain, _RunFile(sockets, log)
+    drain, run = gateway.drain, RunFileWriter(sockets, log)
     drain.report = run.drains
     gateway.vitals.addresses = tuple(map(_url, sockets))
     make = gateway.server.protocol
@@ -200,7 +200,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     return 0
 
 
-class _RunFile:
+class RunFileWriter:
     """Tells the command line where we are. Without a place to write we serve all the same: a URL finds us too."""
 
     def __init__(self, sockets: Sequence[socket.socket], log: Log) -> None:

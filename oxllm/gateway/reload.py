@@ -165,6 +165,11 @@ class Reloader:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @property
+    def child(self) -> int | None:
+        """The process id of what reads the config just now, if something does."""
+        return None if self._process is None else self._process.pid
+
     def close(self) -> None:
         """The process ends: no more reloads, and no child is left behind."""
         for task in self._tasks:

@@ -53,7 +53,7 @@ class Broken(NamedTuple):
     @property
     def places(self) -> list[Place]:
         """Every border of an event in every way, and every 13th byte between them by a close or a proper end. (Every
-        byte: test_every_byte.py, and without sockets tests/unit/core/test_exchange_messages.py and ..._responses.py.)"""
+        byte: test_every_byte.py, and without sockets test_exchange_messages.py and ..._responses.py.)"""
         inside = [at for at in range(1, len(self.stream)) if at not in self.borders]
         return [(at, way) for way in WAYS for at in self.borders] + [(at, WAYS[at % 2 * 2]) for at in inside[::13]]
 

@@ -139,6 +139,16 @@ class Client:
         return str(self.error["message"])
 
 
+class Chance(random.Random):
+    """Chance that remembers what it said last: a jitter can only be known from it."""
+
+    last = 0.0
+
+    def uniform(self, a: float, b: float) -> float:
+        self.last = super().uniform(a, b)
+        return self.last
+
+
 class Drive:
     """One exchange, its clock and its client."""
 
@@ -166,9 +176,11 @@ class Drive:
         self.effects: list[Action] = []
         route = self.router.resolve(self.plan.virtual_models[0].name)
         assert route is not None
+        self.route = route
+        self.chance = Chance(seed)
         asked = Asked(stream, n, wants_usage)
         facts = Facts(protocol, protocol.endpoints[0], asked, "oxllm-1", timeout)
-        self.exchange = Exchange(facts, route, self.router, self.budget, self.plan.retry, random.Random(seed), self.now)
+        self.exchange = Exchange(facts, route, self.router, self.budget, self.plan.retry, self.chance, self.now)
 
     def next(self, **changes: object) -> Drive:
         """Another request, now, to the same gateway."""
@@ -192,6 +204,12 @@ class Drive:
             self.perform()
         self.now = until
         return self
+
+    def oversleep(self, seconds: float) -> Drive:
+        """Let time pass as for a gateway that was kept busy: with one tick, at its end."""
+        self.now += seconds
+        self.exchange.tick(self.now)
+        return self.perform()
 
     def connect(self, name: str) -> Drive:
         """The connection is made and the request goes out."""

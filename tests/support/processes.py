@@ -96,6 +96,10 @@ class Running:
         self.stop()
         raise NotReady(f"{self.command[0]} was not ready after {time.monotonic() - start:.1f} s:\n{self.tail()}")
 
+    def wait(self, within_s: float = STOP_WITHIN_S) -> int:
+        """The exit status, once it has ended by itself. Raises TimeoutExpired."""
+        return self._process.wait(within_s)
+
     def stop(self) -> int:
         """Ends the process and returns its exit status. May be called again."""
         self._process.terminate()

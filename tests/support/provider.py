@@ -110,9 +110,13 @@ class Provider(asyncio.Protocol):
         if path.startswith(b"/close"):
             self._transport.close()
 
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.close()
+
     def _hang_up(self) -> None:
         for other in self._others - {self}:
-            other._transport.close()
+            other.close()
         self._answer(b"200 OK", b"{}")
 
     def _answer(self, status: bytes, body: bytes) -> None:
@@ -168,7 +172,8 @@ def running(directory: Path, *, tls: bool = False, cpus: set[int] | None = None)
 def hang_up(port: int, *, tls: bool = False) -> None:
     """Has the provider close all its connections, as providers do with idle ones."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as plain, contextlib.ExitStack() as stack:
-        context = ssl._create_unverified_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = stack.enter_context(context.wrap_socket(plain)) if tls else plain
         connection.sendall(b"POST /hang-up HTTP/1.1\r\n\r\n")
         assert connection.recv(64).startswith(b"HTTP/1.1 200")

@@ -148,12 +148,12 @@ class Insistent(Visit):
         if not self.ends:
             self._transport.write(data)
 
-    def _end(self) -> None:
+    def end(self) -> None:
         headers = self.reader.headers
         again = not self.left and self.status in AGAIN and self._client.tries > 1
         if again and headers.get("x-should-retry") != "false":
             self.world.loop.call_later(min(float(headers.get("retry-after", "0.5")), RETRY_MAX_S), self._again)
-        super()._end()
+        super().end()
 
     def _again(self) -> None:
         wish = msgspec.structs.replace(self.wish, at=0.0)

@@ -1,4 +1,5 @@
-"""The rooms keep their doors: who imports whom, what the serving process loads, what the core may not touch."""
+"""The rooms keep their doors: who imports whom, what the serving process loads, what the core may not touch, and what
+tests may not touch."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -176,3 +178,57 @@ def test_the_serving_process_loads_the_standard_library_httptools_and_msgspec_on
     foreign = {name for name in foreign if not name.startswith(("_", "sitecustomize", "distutils-precedence"))}
     assert not foreign
     assert not loaded & HEAVY
+
+
+# Tests.
+
+TESTS = Path(__file__).parents[1]
+PUBLIC = {
+    "_replace": "of a NamedTuple: the underscore keeps it apart from the fields",
+    "_fields": "of a NamedTuple",
+    "_request_id": "of an answer of the openai and anthropic SDKs, whose manuals have it",
+}
+"""Names that are public in spite of their underscore, each with the reason."""
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__") and name not in PUBLIC
+
+
+def private_uses(tree: ast.AST) -> Iterator[str]:
+    """Each use of something private of another object or file, as it is written."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                pass
+            case ast.Attribute(attr=name) if is_private(name):
+                yield ast.unparse(node)
+            case ast.ImportFrom(names=names) if any(is_private(alias.name) for alias in names):
+                yield ast.unparse(node)
+            case ast.Call(func=ast.Name(id="getattr" | "setattr") | ast.Attribute(attr="setattr"), args=arguments):
+                named = [argument.value for argument in arguments if isinstance(argument, ast.Constant)]
+                if any(isinstance(value, str) and is_private(value.rpartition(".")[2]) for value in named):
+                    yield ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("thing._inner", True),
+        ("thing.self._inner.more", True),
+        ("super()._step(x)", True),
+        ("from oxllm.core import _inner", True),
+        ("getattr(thing, '_inner')", True),
+        ("patch.setattr(Thing, '_inner', 1)", True),
+        ("patch.setattr('oxllm.core.thing._inner', 1)", True),
+        ("self._inner; cls._inner; thing.outer; thing.__slots__; pair._replace(x=1)", False),
+        ("getattr(thing, 'outer'); from oxllm import outer", False),
+    ],
+)
+def test_what_is_private_of_another_is_found(text: str, found: bool) -> None:
+    assert bool(list(private_uses(ast.parse(text)))) == found
+
+
+@pytest.mark.parametrize("file", sorted(TESTS.rglob("*.py")), ids=lambda file: str(file.relative_to(TESTS)))
+def test_no_test_reaches_for_what_is_private(file: Path) -> None:
+    assert list(private_uses(ast.parse(file.read_text(encoding="utf-8")))) == []

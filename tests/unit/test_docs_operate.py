@@ -65,7 +65,7 @@ def test_the_networks_of_security_are_the_defaults() -> None:
 
 def test_every_operator_route_is_among_those_of_security() -> None:
     told = set(re.findall(r"`/(\w+)`", SECURITY))
-    routes = {path.decode().split("/")[1] for path in (*admin._ROUTES, *admin._PREFIXES)}
+    routes = {path.decode().split("/")[1] for path in (*admin.ROUTES, *admin.PREFIXES)}
     assert routes <= told
 
 

@@ -54,7 +54,7 @@ class Admin:
 
     def knows(self, path: bytes) -> bool:
         """Is `path` one of these routes?"""
-        return path in _ROUTES or path.startswith(_PREFIXES)
+        return path in ROUTES or path.startswith(PREFIXES)
 
     def methods(self, path: bytes) -> tuple[bytes, ...]:
         """What `path` can be asked with."""
@@ -79,7 +79,7 @@ class Admin:
             name, _, verb = path[len(PROVIDERS) :].rpartition(b"/")
             self._override(request, unescape(name), verb.decode("latin-1"))
         else:
-            _ROUTES[path](self, request)
+            ROUTES[path](self, request)
 
     def hang_up(self) -> None:
         """SIGHUP."""
@@ -189,14 +189,14 @@ def _seconds(request: Request) -> float | None:
     return seconds
 
 
-_ROUTES = {
+ROUTES = {
     b"/health": Admin._health,
     b"/status": Admin._status,
     b"/metrics": Admin._metrics,
     b"/requests": Admin._requests,
     RELOAD: Admin._reload,
 }
-_PREFIXES = (EXPLAIN, PROVIDERS)
+PREFIXES = (EXPLAIN, PROVIDERS)
 
 
 def _not_found(request: Request, what: str) -> None:

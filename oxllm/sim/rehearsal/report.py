@@ -40,7 +40,7 @@ def text(card: Card, replay: Replay) -> str:
     width = max(len(name) for name, _ in told)
     alone = (f"single point of failure: {provider} is all there is behind {name}" for name, provider in
              card.single_points.items())  # fmt: skip
-    lines = [*alone, *(line for name, value in told for line in _wrapped(name, value, width))]
+    lines = [*alone, *(line for name, value in told for line in wrapped(name, value, width))]
     for finding in card.findings[:FINDINGS_MAX]:
         lines += [f"! {finding.what}", *(f"    {replay.fate(at)}" for at in finding.coordinates)]
         lines += [f"    | {line}" for line in finding.explained.splitlines()]
@@ -61,7 +61,7 @@ def failures(card: Card) -> Iterable[str]:
         yield rule if value is None else f"{rule}, got {value:g}"
 
 
-def _wrapped(name: str, value: str, width: int) -> list[str]:
+def wrapped(name: str, value: str, width: int) -> list[str]:
     """A row of the card in as many lines as WIDTH makes of it, broken after its commas where that is enough."""
     first, room = f"{name:<{width}}  ", WIDTH - width - 2
     parts = re.split(r"(?<=[,;]) ", value)

@@ -6,28 +6,24 @@ import random
 from math import inf, nextafter
 from typing import ClassVar
 
+import pytest
 from hypothesis import event, settings, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from oxllm import plan
-from oxllm.core.breaker import TABLE, Breaker, BreakerEvent, BreakerState
+from oxllm.core import breaker
+from oxllm.core.breaker import Breaker, BreakerEvent, BreakerState
+from tests.support.noted import Noted
 
 SETTINGS = plan.Breaker(failures=3, cooldown=5.0, cooldown_max=20.0)
+TABLE = Noted(breaker.TABLE)
 
 
-class Watched(Breaker):
-    """A breaker that notes which row of the table it used."""
-
-    __slots__ = ("rows",)
-
-    def __init__(self, settings: plan.Breaker) -> None:
-        super().__init__(settings)
-        self.rows: set[tuple[BreakerState, BreakerEvent]] = set()
-
-    def _step(self, what: BreakerEvent) -> None:
-        self.rows.add((self._state, what))
-        super()._step(what)
+@pytest.fixture(autouse=True)
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each row that a breaker uses noted."""
+    monkeypatch.setattr(breaker, "TABLE", TABLE)
 
 
 class Attempt:
@@ -46,7 +42,8 @@ class BreakerMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1000.0
         self.rng = random.Random(0)
-        self.breaker = Watched(SETTINGS)
+        self.breaker = Breaker(SETTINGS)
+        TABLE.used.clear()
         self.under_way: list[Attempt] = []
         # The model: is it offline; till when is it shut (None: closed); the failures in a row; the doublings.
         self.offline = False
@@ -220,6 +217,11 @@ class BreakerMachine(RuleBasedStateMachine):
             self.offline = False
             self.forget()
 
+    @precondition(lambda self: any(attempt.probe and not attempt.void for attempt in self.under_way))
+    @rule(move=st.sampled_from(["offline", "reset"]))
+    def operate_while_probing(self, move: str) -> None:
+        self.operate(move, 0)
+
     def forget(self) -> None:
         self.void_all()
         self.shut_until = None
@@ -239,9 +241,9 @@ class BreakerMachine(RuleBasedStateMachine):
             assert attempt.void == (attempt.generation != self.breaker.generation)
 
     def teardown(self) -> None:
-        type(self).visited |= self.breaker.rows
-        event(f"{len(self.breaker.rows)} rows")
-        target(float(len(self.breaker.rows)), label="rows of the table used")
+        type(self).visited |= TABLE.used
+        event(f"{len(TABLE.used)} rows")
+        target(float(len(TABLE.used)), label="rows of the table used")
 
 
 TestBreaker = BreakerMachine.TestCase

@@ -155,10 +155,9 @@ class BodyMachine(RuleBasedStateMachine):
 
     @invariant()
     def adds_up_within_the_bound(self) -> None:
-        held = list(self.budget._held.values())
-        assert self.budget.total == sum(held) <= self.limit
+        assert self.budget.total == sum(map(self.budget.held, self.bodies)) <= self.limit
         assert self.budget.waiting == sum(body.waits for body in self.bodies)
-        assert all(self.budget._held[body] >= body.arrived for body in self.bodies)
+        assert all(self.budget.held(body) >= body.arrived for body in self.bodies)
 
     @invariant()
     def small_bodies_flow_through_their_reserve(self) -> None:

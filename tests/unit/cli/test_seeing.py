@@ -19,7 +19,7 @@ import pytest
 import respx
 from click.shell_completion import BashComplete
 
-from oxllm.cli import COMMANDS, _wants_color, main, manual
+from oxllm.cli import COMMANDS, main, manual, wants_color
 from oxllm.cli.completing import provider_names, request_ids
 from oxllm.status import ModelStatus, ProviderStatus, Status, TargetStatus
 from oxllm.verdict import DEGRADED, OK, UNSERVED, verdict
@@ -297,7 +297,7 @@ def test_files_are_proposed_where_a_file_is_meant() -> None:
     ],
 )
 def test_the_option_goes_before_the_environment(given: str | None, env: dict[str, str], wanted: bool | None) -> None:
-    assert _wants_color(given, env) is wanted
+    assert wants_color(given, env) is wanted
 
 
 def test_colours_can_be_had_in_a_pipe(run: Run, http: respx.MockRouter) -> None:

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,7 +37,7 @@ def execve(monkeypatch: pytest.MonkeyPatch) -> list[Executed]:
     """Calls of os.execve, which end the command."""
     calls: list[Executed] = []
 
-    def replace(file: str, arguments: list[str], env: os._Environ[str]) -> NoReturn:
+    def replace(file: str, arguments: list[str], env: Mapping[str, str]) -> NoReturn:
         calls.append(Executed(file, arguments, dict(env)))
         raise SystemExit(0)
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import Self
 
 import httpx
 import msgspec
@@ -17,6 +18,7 @@ import respx
 from click.testing import Result
 
 from oxllm.cli import screen
+from oxllm.cli import watch as watching
 from oxllm.cli.find import Gateway
 from oxllm.cli.options import Failure
 from oxllm.cli.watch import Watch as Watched
@@ -109,22 +111,52 @@ def test_watching_as_json_is_a_line_a_status(watch: Watch) -> None:
     assert [json.loads(line)["uptime"] for line in result.stdout.splitlines()] == [100.0, 102.0]
 
 
-def test_a_note_goes_with_what_it_was_about(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_goes_with_what_it_was_about(http: respx.MockRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = "no target of smart is left"
+    http.post(f"{URL}/admin/providers/alpha/offline").respond(headers=OURS, json={"warnings": [note]})
     model = ModelStatus("smart", targets=(TargetStatus("alpha/m", state="offline"),))
     well = msgspec.structs.replace(STATUS, uptime=104.0)
     out = msgspec.structs.replace(well, models=(model,))
     restarted = msgspec.structs.replace(out, uptime=1.0)
     ends: list[Status | Failure] = [well, restarted, Failure("gone")]
     for end in ends:
-        watched = Watched(lambda: Gateway(URL), lambda: out)
-        note = "no target of smart is left"
-        shown = []
-        watched._take(STATUS)
-        watched._say(note)
-        for answer in (out, msgspec.structs.replace(out, uptime=105.0), end):
-            watched._take(answer)
-            shown.append(note in watched._page(answer, True))
-        assert shown == [True, True, False]
+        pages = Pages()
+        monkeypatch.setattr(watching, "Screen", lambda pages=pages: pages)
+        monkeypatch.setattr(watching, "Keys", lambda live: Pressed("j", "o", "", "", "q"))
+        answers = iter([out, msgspec.structs.replace(out, uptime=105.0), end])
+        Watched(lambda: Gateway(URL), lambda answers=answers: next(answers)).run(STATUS)  # type: ignore[misc]
+        assert [note in page for page in pages] == [False, False, True, True, False]
+
+
+class Pages(list[str]):
+    """A screen that keeps what was drawn."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def draw(self, page: str) -> None:
+        self.append(page)
+
+
+class Pressed:
+    """Keys that are pressed one after another; "" is none for so long."""
+
+    live = True
+
+    def __init__(self, *keys: str) -> None:
+        self._keys = iter(keys)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def wait(self, seconds: float) -> str:
+        return next(self._keys)
 
 
 class Terminal(io.TextIOWrapper):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
+from collections.abc import Callable
 
 import pytest
 
 from oxllm import plan
-from oxllm.core.breaker import TABLE, Breaker, BreakerEvent, BreakerState
+from oxllm.core import breaker as breakers
+from oxllm.core.breaker import TABLE, Breaker, BreakerState
+from tests.support.noted import Noted
 
 
 class Even(random.Random):
@@ -58,19 +62,46 @@ def in_state(state: BreakerState) -> Breaker:
     return subject
 
 
-@pytest.mark.parametrize(("state", "event"), list(itertools.product(BreakerState, BreakerEvent)))
-def test_a_transition_is_in_the_table_or_impossible(state: BreakerState, event: BreakerEvent) -> None:
-    subject = in_state(state)
-    generation = subject.generation
-    if (state, event) not in TABLE:
-        with pytest.raises(AssertionError):
-            subject._step(event)
-        assert (subject._state, subject.generation) == (state, generation)
-        return
-    subject._step(event)
-    assert subject._state is TABLE[state, event]
-    assert subject.closed == (subject._state is BreakerState.CLOSED)
-    assert (subject.generation > generation) == (subject._state is not state)
+def last_failure(subject: Breaker, now: float) -> None:
+    """The one that reaches the threshold."""
+    subject.halves = 2 * (subject.settings.failures - 1)
+    subject.failure(subject.generation, now, RNG)
+
+
+CALLS: dict[str, Callable[[Breaker, float], object]] = {
+    "success": lambda subject, now: subject.success(subject.generation, now),
+    "failure": lambda subject, now: subject.failure(subject.generation, now, RNG),
+    "last failure": last_failure,
+    "excuse": lambda subject, now: subject.excuse(subject.generation - 1),
+    "cooled": lambda subject, now: subject.state(5.0),
+    "take": lambda subject, now: subject.begin_probe(now),
+    "trial": lambda subject, now: subject.trial(subject.generation, now),
+    "give back": lambda subject, now: subject.give_back(subject.generation),
+    "offline": lambda subject, now: subject.offline(),
+    "online": lambda subject, now: subject.online(),
+    "reset": lambda subject, now: subject.reset(),
+}
+"""All that can be done to a breaker."""
+
+
+def test_each_call_in_each_state_moves_it_by_one_row_of_the_table_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = set()
+    for state, call in itertools.product(BreakerState, CALLS):
+        subject = in_state(state)
+        now = 4.0 if state is BreakerState.OPEN else 5.0
+        generation = subject.generation
+        noted = Noted(TABLE)
+        monkeypatch.setattr(breakers, "TABLE", noted)
+        with contextlib.suppress(AssertionError):  # what is not in the table is a bug of the caller
+            CALLS[call](subject, now)
+        after = subject.state(now)
+        assert [TABLE[row] for row in noted.used] == [after] if noted.used else after is state, (state, call)
+        assert subject.closed == (after is BreakerState.CLOSED)
+        assert (subject.generation > generation) == (after is not state or call == "reset"), (state, call)
+        used |= noted.used
+    assert used == set(TABLE), "there is a call for each row"
 
 
 def test_its_repr_says_its_state_on_one_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 
@@ -33,7 +34,7 @@ def opened(plan: plans.Plan, name: str = "alpha") -> Drive:
     first = Drive(plan=plan)
     breaker = first.router.providers[name].breaker
     for _ in range(plan.breaker.failures):
-        breaker.failure(breaker.generation, first.now, first.exchange._rng)
+        breaker.failure(breaker.generation, first.now, first.chance)
     first.now += plan.breaker.cooldown * 1.1
     assert breaker.state(first.now) is BreakerState.HALF_OPEN
     return first.next()
@@ -99,7 +100,7 @@ def test_an_event_without_choices_is_dropped_and_counted() -> None:
 
 def gaps(d: Drive) -> tuple[int, float]:
     """How many have been counted, and their sum, to the millisecond."""
-    counted = d.exchange._route.counters.gap.snapshot()
+    counted = d.route.counters.gap.snapshot()
     return counted.count, round(counted.sum, 3)
 
 
@@ -460,7 +461,7 @@ def test_out_of_quota_passes_over_every_target_of_the_provider() -> None:
 def test_too_large_moves_no_mark_and_no_breaker() -> None:
     d = drive().answer("alpha", error_body(None), 413)
     assert d.tried == ["alpha", "beta"]
-    assert d.exchange._route.usable(d.now)
+    assert d.route.usable(d.now)
     assert d.failures("alpha") == 0
 
 
@@ -884,9 +885,7 @@ def test_what_the_request_deadline_ends_counts_past_the_attempts_own_limit(reque
 def test_the_deadline_during_the_jitter_ends_the_request() -> None:
     d = drive("alpha", timeout=10.0).connect("alpha").pass_time(9.8).answer("alpha", b"", 500)
     assert d.exchange.stage is Stage.BACKING_OFF
-    d.exchange._deadline = d.now + 0.01
-    d.exchange.wake_at = d.exchange._deadline
-    assert d.pass_time(0.02).client.status == 504
+    assert d.oversleep(0.3).client.status == 504
     assert d.failures("alpha") == 1
 
 
@@ -969,10 +968,16 @@ def test_hedge_after_applies_to_every_request_of_its_model() -> None:
 
 
 def test_a_hedge_counts_against_the_budget() -> None:
-    d = Drive(plan=make_plan("alpha", "beta", hedge_after=1.0))
-    while d.budget.spend(d.now):
-        pass
-    assert d.start().connect("alpha").pass_time(5).tried == ["alpha"]
+    plan = make_plan("alpha", "beta", hedge_after=1.0)
+
+    def left(d: Drive) -> int:
+        return next(count for count in itertools.count() if not d.budget.spend(d.now))
+
+    d = drive(plan=plan).connect("alpha").pass_time(5)
+    assert d.tried == ["alpha", "beta"]
+    unhedged = drive(plan=make_plan("alpha", "beta")).connect("alpha").pass_time(5)
+    assert left(d) == left(unhedged) - 1
+    assert d.next().start().connect("alpha").pass_time(5).tried == ["alpha"], "there is nothing left for a hedge"
 
 
 def test_a_plain_answer_is_hedged_too() -> None:
@@ -1121,10 +1126,10 @@ def test_nobody_to_ask_is_503_at_once_with_the_reasons() -> None:
 
 
 def test_an_open_breaker_says_when_to_come_back() -> None:
-    d = opened(make_plan("alpha"))
-    d.now -= 2
-    d = d.next()
-    d.router.providers["alpha"].breaker._state = BreakerState.OPEN
+    d = Drive("alpha")
+    breaker = d.router.providers["alpha"].breaker
+    for _ in range(d.plan.breaker.failures):
+        breaker.failure(breaker.generation, d.now, d.chance)
     d.start()
     assert d.client.status == 503
     assert 1 <= int(d.client.headers[b"retry-after"]) <= 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -341,14 +342,18 @@ def test_odd_usage_breaks_nothing(usage: object) -> None:
 
 
 def test_an_idle_reader_is_small() -> None:
-    from sys import getsizeof
-
-    reader = StreamReader(1, False)
-    reader.feed(sse(TEXT))
-    decoder = reader._decoder
-    slots: tuple[str, ...] = getattr(decoder, "__slots__", ())  # a compiled one has its fields inside
-    parts: list[object] = [reader, decoder, *(getattr(decoder, name) for name in slots)]
-    assert sum(map(getsizeof, parts)) < 512
+    readers = []
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(100):
+            reader = StreamReader(1, False)
+            reader.feed(sse(TEXT))
+            readers.append(reader)
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert held / len(readers) < 600
 
 
 # Answers that are no stream.

@@ -232,10 +232,10 @@ async def test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before(
     monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 2)
     loop, shared, context = asyncio.get_running_loop(), turns(), make_context(side.ca_file)
 
-    def made() -> tuple[TlsTransport, FakeTransport]:
+    def made() -> tuple[TlsTransport, MemoryTransport]:
         upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
         tls = TlsTransport(upper, context, HOST, memoryview(bytearray(RECORD)), shared)
-        lower = FakeTransport(loop, tls)
+        lower = MemoryTransport(loop, tls)
         tls.connection_made(lower)
         return tls, lower
 
