@@ -137,18 +137,29 @@ Rates = tuple[Status, float] | None
 def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list[str]:
     memory = f"{status.memory_bytes / 2**20:.1f} MB" if status.memory_bytes else "unknown"
     bodies = f" ({status.buffered_bytes / 2**20:.1f} MB of bodies)" if status.buffered_bytes >= 2**19 else ""
-    load = f"memory {memory}{bodies}, {status.in_flight} in flight"
+    load = [f"memory {memory}{bodies}", f"{status.in_flight} in flight"]
     if rates is not None:
-        load += f", {_rate(status.requests, rates[0].requests, rates[1])} requests/s"
-    load += f", {count(status.connections, 'client connection')}, {status.upstream_connections} upstream"
+        load.append(f"{_rate(status.requests, rates[0].requests, rates[1])} requests/s")
+    load += [count(status.connections, "client connection"), f"{status.upstream_connections} upstream"]
+    first, *others = status.listen or ("",)
     lines = [
-        f"oxllm {status.version}{f' on {places}' if (places := ', '.join(status.listen)) else ''}",
-        f"up {duration(status.uptime)}, pid {status.pid}, config {status.config or 'built in'}",
-        load,
+        _parts([f"oxllm {status.version}{f' on {first}' if first else ''}", *others], width),
+        _parts([f"up {duration(status.uptime)}", f"pid {status.pid}", f"config {status.config or 'built in'}"], width),
+        _parts(load, width),
     ]
     said = verdict(status)
-    lines = [_shortened(printable(line), width) for line in lines]
     return [paint(_shortened(said.line(width), width), _LEVELS[said.level]), *lines]
+
+
+def _parts(parts: Sequence[str], width: int | None) -> str:
+    """As many of them as fit; the first that does not is shortened if that leaves something to read."""
+    line = printable(parts[0])
+    for part in map(printable, parts[1:]):
+        room = None if width is None else width - text_width(line) - len(", ")
+        if room is not None and room < min(text_width(part), TEXT_FAIR):
+            break
+        line += f", {_shortened(part, room)}"
+    return _shortened(line, width)
 
 
 def _rate(now: int, before: int, elapsed: float) -> str:

@@ -23,7 +23,11 @@ FAILURES_MAX = 8
 """Lines about a provider's last failures."""
 COMPLETE = "complete"
 """The result of an attempt that served its request."""
-HELP = "j/k choose  Enter its failures  o offline/online  r reset  q quit"
+HELPS = (
+    "j/k choose  Enter its failures  o offline/online  r reset  q quit",
+    "j/k choose  Enter  o off/on  r  q quit",
+)
+"""What the keys do, for a wide terminal and for a narrow one."""
 
 Ask = Callable[[], Status | Failure]
 Situation = tuple[frozenset[str], frozenset[str]]
@@ -79,7 +83,7 @@ class Watch:
     # What is drawn.
 
     def _page(self, answer: Status | Failure, live: bool) -> str:
-        below = [*self._failures, *([HELP] if live else [])]
+        below = [*self._failures, *([help_line()] if live else [])]
         if isinstance(answer, Failure):
             page = paint(f"{answer.message}, for {self._gone_for()} now; the last that was seen:", BAD) + "\n"
             if self._shown is None:
@@ -98,7 +102,7 @@ class Watch:
     @staticmethod
     def _cut(line: str) -> str:
         width = columns()
-        return paint(line if width is None else line[:width], HEAD if line == HELP else OFF)
+        return paint(line if width is None else line[:width], HEAD if line in HELPS else OFF)
 
     # What keys do.
 
@@ -150,6 +154,12 @@ class Watch:
             return [failure.message]
         found = [line for request in reversed(requests) for line in _failed(request, f"{name}/")]
         return [f"the last failures of {printable(name)}:", *found[:FAILURES_MAX]] if found else ["no failure is known"]
+
+
+def help_line() -> str:
+    """What the keys do, as long as fits."""
+    width = columns()
+    return next((text for text in HELPS if width is None or len(text) <= width), HELPS[-1])
 
 
 def _situation(status: Status) -> Situation:

@@ -93,6 +93,15 @@ def test_a_provider_says_how_it_is_and_for_how_long(name: str, words: str, mood:
     assert words in rows(table(FULL))[name.split(maxsplit=1)[0]]
 
 
+def test_a_narrow_head_leaves_out_whole_parts() -> None:
+    assert table(FULL, 40).splitlines()[1:4] == [
+        "oxllm 0.1.0 on http://127.0.0.1:8080",
+        "up 2 h 5 min, pid 4711",
+        "memory 18.4 MB, 12 in flight",
+    ]
+    assert table(FULL, 50).splitlines()[2] == "up 2 h 5 min, pid 4711, config /etc/../config.toml"
+
+
 def test_a_row_has_load_success_first_content_and_tokens() -> None:
     line = re.split(r" {2,}", rows(table(FULL, 120))["alpha"])
     assert line == ["alpha", "ok", "12/200", "123 k", "97.2 %", "310 ms", "4.2 s", "43.2 M"]

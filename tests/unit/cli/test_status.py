@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -226,3 +227,10 @@ def test_what_the_terminal_cannot_spell_is_escaped(monkeypatch: pytest.MonkeyPat
     out = stdout(monkeypatch, "ascii")
     screen.show("日 ok\n")
     assert out.written() == "\\u65e5 ok\n"
+
+
+@pytest.mark.parametrize("width", [40, 65, 66, 200])
+def test_the_keys_of_watch_are_all_named_on_any_width(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setattr(watching, "columns", lambda: width)
+    assert len(watching.help_line()) <= width
+    assert re.findall(r"(?:^|  )(\S+)", watching.help_line()) == ["j/k", "Enter", "o", "r", "q"]
