@@ -119,6 +119,17 @@ def test_the_kubernetes_example_keeps_one_replica_and_its_memory() -> None:
         assert words in KUBERNETES
 
 
+def test_the_run_file_has_a_directory_that_only_its_user_can_write_to() -> None:
+    (pod,) = (part for part in yaml.safe_load_all(KUBERNETES) if part["kind"] == "Deployment")
+    spec = pod["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    (mount,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "run")
+    (place,) = (entry["value"] for entry in container["env"] if entry["name"] == "RUNTIME_DIRECTORY")
+    assert place.startswith(f"{mount}/"), "an emptyDir itself is anybody's"
+    release = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    assert f"--tmpfs {mount}:uid={spec['securityContext']['runAsUser']},mode=700 " in release
+
+
 def test_systemd_waits_longer_than_a_drain_takes() -> None:
     found = re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
     assert found is not None
