@@ -25,25 +25,22 @@ from typing import Final
 import msgspec
 
 from oxllm import plan
-from oxllm.core import machine, outcome
+from oxllm.core import machine
+from oxllm.core.alarm import Alarm
 from oxllm.core.error_reader import ErrorReader, MisplacedReader
+from oxllm.core.facts import Facts
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
-from oxllm.core.outcome import Failure, Kind, Outcome
-from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import NOTHING_READ, Endpoint, Protocol, Reader, content_type
-from oxllm.core.route import Candidate
-from oxllm.core.shape import Value
+from oxllm.core.outcome import Kind, Outcome
+from oxllm.core.protocols.base import NOTHING_READ, Reader, content_type
+from oxllm.core.route import Candidate, Route
 from oxllm.core.sse import EVENT_MAX
-from oxllm.core.stats import Histogram
 from oxllm.core.ticket import Ticket
 
 LINGER_S: Final = 2.0
 """How long a provider that has sent a whole answer may keep its body open before we stop waiting for its end."""
 ERROR_STALL_S: Final = 2.0
 """How long an error body may be silent: its head and what came of it will do, and the client waits."""
-ALIVE_S: Final = 30.0
-"""A host from which something came in so many last seconds is alive. Providers send heartbeats each 10 to 20 s."""
 PREAMBLE_MAX = EVENT_MAX + 64 * 1024
 """Bytes of a stream without content: role events, filter results, and the event behind them that is not whole."""
 
@@ -98,39 +95,18 @@ TABLE: Final[Table[Phase, AttemptEvent]] = {
     (DRAINING, END): ENDED,
 }
 """Every move there is."""
-
-
-class Facts(Value, frozen=True):
-    """What the core needs to know of a client's request."""
-
-    protocol: Protocol
-    endpoint: Endpoint
-    asked: Asked
-    request_id: str = ""
-    timeout: float | None = None
-    """Seconds after which the client says it will not wait any more."""
-    kept: bool = False
-    """It is about an answer that some provider keeps: whoever cannot be asked may be the one."""
-    model: str = ""
-    """The name that the client sent; what a target sends that takes any name."""
-    session: int | None = None
-    """Which session it belongs to, if one of several targets may be preferred for that."""
+OVER = frozenset((DRAINING, ENDED))
+"""Whatever arrives changes nothing more for the client."""
 
 
 class Attempt:
-    """One request to one target, in one class, since all that arrives moves the same phase and the same clocks.
-
-    It reads; `Exchange` decides what comes of it.
-    """
+    """One request to one target. It reads; `Exchange` decides what comes of it."""
 
     __slots__ = (
+        "_alarm",
         "_gaps",
         "_held",
-        "_held_bytes",
         "_left",
-        "_read_at",
-        "_sent_at",
-        "_silence",
         "_worked",
         "by_session",
         "candidate",
@@ -139,16 +115,20 @@ class Attempt:
         "content_at",
         "facts",
         "headers",
-        "heard",
         "hedge_at",
         "hold_back",
+        "last_content_at",
         "model",
         "number",
         "phase",
+        "read_at",
         "reader",
+        "sent_at",
         "share_at",
+        "silence",
         "started",
         "status",
+        "target",
         "ticket",
         "verdict",
     )
@@ -156,72 +136,71 @@ class Attempt:
     def __init__(
         self,
         number: int,
-        candidate: Candidate,
         ticket: Ticket,
         facts: Facts,
-        hold_back: plan.HoldBack,
-        gaps: Histogram,
+        route: Route,
+        alarm: Alarm,
         now: float,
+        by_session: bool = False,
     ) -> None:
+        candidate = ticket.candidate
+        target = candidate.state
         self.number = number
         """1 for the first attempt of a client request."""
-        model = candidate.state.model
-        self.model = facts.model if model == plan.ANY else model
-        """What its provider is asked for."""
-        self.by_session = False
+        self.by_session = by_session
         """Its target was preferred to others for the sake of the session."""
-        self.candidate = candidate
+        self.candidate: Candidate = candidate
+        self.model = target.model
+        """What its provider is asked for."""
+        self.target = target.name
+        """`provider/model`, for messages."""
+        if target.model == plan.ANY:
+            self.model, self.target = facts.model, f"{target.provider.name}/{facts.model}"
         self.ticket = ticket
         self.facts = facts
-        self.hold_back = hold_back
+        self.hold_back = route.hold_back
         self.phase = CONNECTING
+        # Its clocks, in loop time; `inf` for one that does not run.
         self.started = now
         self.clock = now + candidate.timeouts.connect
-        """When this phase has lasted too long, in loop time; `inf` while nobody reads."""
+        """When this phase has lasted too long; `inf` while nobody reads."""
         self.share_at = inf
         """When it has used half of the client's time."""
         self.hedge_at = inf
         """When another attempt is to run beside it."""
         self.commit_at = inf
         """When what it holds has been held back for long enough."""
+        self.sent_at = now
+        """When the last byte of the request had gone."""
+        self.read_at = -inf
+        """When something came last before the commit."""
         self.content_at: float | None = None
-        self.heard = 0.0
+        self.last_content_at = 0.0
         """When its client was last sent content, or its provider was read again; 0 before the commit."""
+        self.silence: float | None = None
+        """Seconds that it may be silent between two reads; None while a clock runs that reads do not set back."""
+        self._left = inf
+        """Seconds that `clock` had left when it was paused."""
+        self._alarm = alarm
+        # Its response.
         self.status = 0
         self.headers: Headers = ()
         self.reader: Reader = NOTHING_READ
         self.verdict: Outcome | None = None
         """What has become of it; None while there is more to come."""
-        self._gaps = gaps
-        self._held: list[bytes] = []
+        self._gaps = route.counters.gap
+        self._held = bytearray()
         """What is ready for the client but not yet committed to."""
-        self._held_bytes = 0
-        self._silence: float | None = None
-        """Seconds that it may be silent between two reads; None while a clock runs that reads do not set back."""
         self._worked = 0
         """Signs of work that were seen."""
-        self._sent_at = now
-        self._read_at = -inf
-        self._left = inf
-        """Seconds that `clock` had left when it was paused."""
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} {self.target} {self.phase.name} {self.status or '-'} {self.pending} B held>"
 
     @property
-    def target(self) -> str:
-        """`provider/model`, for messages."""
-        return f"{self.candidate.state.provider.name}/{self.model}"
-
-    @property
-    def over(self) -> bool:
-        """Whatever arrives changes nothing more for the client."""
-        return self.phase is ENDED or self.phase is DRAINING
-
-    @property
     def pending(self) -> int:
         """Bytes read that the client has none of yet: what is held, and what is not whole."""
-        return 0 if self.over else self._held_bytes + self.reader.pending
+        return 0 if self.phase in OVER else len(self._held) + self.reader.pending
 
     @property
     def wake_at(self) -> float:
@@ -249,14 +228,14 @@ class Attempt:
         """The connection had been idle and was dead. A new one has the same time to be made as any other."""
         if self.phase is WAITING:
             self.move(RECONNECT)
-        self.clock = now + self.candidate.timeouts.connect
+        self.clock = self._alarm.by(now + self.candidate.timeouts.connect)
 
     def sent(self, now: float) -> None:
         """The last byte of the request has gone: the provider's time starts."""
         if self.phase is WAITING and self.status == 0:
             times = self.candidate.timeouts
-            self._sent_at = now
-            self.clock = now + (times.first_byte if self.facts.asked.stream else times.answer)
+            self.sent_at = now
+            self.clock = self._alarm.by(now + (times.first_byte if self.facts.asked.stream else times.answer))
 
     def head(self, status: int, fields: Headers, now: float, wall: float) -> None:
         """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""
@@ -266,24 +245,24 @@ class Attempt:
         facts = self.facts
         if not 200 <= status < 300:
             self.reader = ErrorReader(facts.protocol, facts.asked, status, fields, wall)
-            self._silence = ERROR_STALL_S
+            self.silence = ERROR_STALL_S
         elif (verdict := facts.protocol.check_head(status, fields, facts.asked)) is not None:
             self.verdict = verdict
         elif facts.asked.stream and content_type(fields) == b"application/json":
             self.reader = MisplacedReader(facts.protocol, facts.asked, status, fields, wall)
-            self._silence = ERROR_STALL_S
+            self.silence = ERROR_STALL_S
         elif facts.asked.stream:
-            self.reader = self._stream_reader(wall)
+            self.reader = _stream_reader(facts, self.candidate.plan, wall)
         else:
             self.reader = facts.protocol.plain_reader(facts.asked, fields, wall)
-            self._silence = self.candidate.timeouts.idle
-        if self._silence is not None:
-            self.clock = now + self._silence
+            self.silence = self.candidate.timeouts.idle
+        if self.silence is not None:
+            self.clock = self._alarm.by(now + self.silence)
 
     def data(self, data: bytes, now: float) -> bytes:
         """A part of the response body: what the client may have now. Before the commit it is held."""
-        if self._silence is not None:
-            self.clock = now + self._silence
+        if self.silence is not None:
+            self.clock = now + self.silence
         reader = self.reader
         before = reader.content
         ready = reader.feed(data)
@@ -291,9 +270,9 @@ class Attempt:
             self._hold(ready, now)
             return b""
         if reader.content != before:
-            self._gaps.observe(now - self.heard, reader.content - before - 1)
-            self.heard = now
-        if reader.complete or reader.failure is not None or self._silence is None:
+            self._gaps.observe(now - self.last_content_at, reader.content - before - 1)
+            self.last_content_at = now
+        if reader.complete or reader.failure is not None or self.silence is None:
             self._judge(now, bool(ready))
         return ready
 
@@ -302,13 +281,9 @@ class Attempt:
         failure = self.reader.eof()
         self.verdict = self.reader.result if failure is None else failure
 
-    def failed(self, failure: Failure, early: bool, detail: str) -> None:
-        """Its connection failed. `early`: before any byte of the response."""
-        self.verdict = self.reader.broke_off(outcome.network(failure, early, detail))
-
-    def late(self, now: float) -> None:
-        """Its clock has struck."""
-        self.verdict = self.reader.broke_off(self._timeout(now))
+    def broke_off(self, why: Outcome) -> None:
+        """Its response stopped coming before its end. `why`: what that is, unless what came says more."""
+        self.verdict = self.reader.broke_off(why)
 
     def release(self, now: float) -> None:
         """There is no memory to hold more of the answer: what there is may go out, if it begins one."""
@@ -317,15 +292,15 @@ class Attempt:
 
     def pause(self, now: float) -> None:
         """Nobody reads the provider now: its silence is ours."""
-        if not self.over:
+        if self.phase not in OVER:
             self._left = self.clock - now
             self.clock = inf
 
     def resume(self, now: float) -> None:
         """The provider is read again."""
-        if not self.over:
-            self.clock = now + self._left
-            self.heard = now
+        if self.phase not in OVER:
+            self.clock = self._alarm.by(now + self._left)
+            self.last_content_at = now
 
     # What the exchange does to it.
 
@@ -336,63 +311,44 @@ class Attempt:
     def commit(self, now: float) -> bytes:
         """Its answer is the client's: what was held of it."""
         self.move(COMMIT)
-        self.heard = now
+        self.last_content_at = now
         self.headers = ()
-        return self._flush()
+        held = bytes(self._held)
+        self._held.clear()
+        return held
 
     def linger(self, now: float) -> None:
         """Leave the provider a moment to end its body, so that the connection can be used again."""
         self.move(LINGER)
-        self.clock = now + LINGER_S
+        self.clock = self._alarm.by(now + LINGER_S)
 
     def close(self) -> None:
         """Drop what it holds, and whatever comes."""
         self.move(END)
-        self._flush()
-
-    @property
-    def may_commit(self) -> bool:
-        """Enough of its answer is there, but for what only time brings (`commit_at`)."""
-        if self.phase is not HOLDING:
-            return False
-        hold, reader = self.hold_back, self.reader
-        if reader.complete or not self.facts.asked.stream:
-            return True
-        return not hold.full and not hold.seconds and reader.content >= hold.tokens
+        self._held.clear()
 
     # Reading.
 
-    def _stream_reader(self, wall: float) -> Reader:
-        protocol, asked, provider = self.facts.protocol, self.facts.asked, self.candidate.plan
-        own = provider.extra_body.get("n", "")  # replaces what the client asked for
-        if own.isdigit():
-            asked = msgspec.structs.replace(asked, choices=int(own))
-        return protocol.stream_reader(asked, provider.usage_in_stream and not asked.wants_usage, wall)
-
     def _hold(self, ready: bytes, now: float) -> None:
         """Keep what was read before the commit, and see what it is."""
-        self._read_at = now
+        self.read_at = now
         reader = self.reader
-        if ready:
-            self._held.append(ready)
-            self._held_bytes += len(ready)
+        self._held += ready
         if reader.content:
             if self.phase is WAITING:
-                self._begin_content(now)
-        elif self._held_bytes + reader.pending > PREAMBLE_MAX:
+                self.move(CONTENT)
+                self.content_at = now
+                self.silence = self.candidate.timeouts.idle
+                self.clock = now + self.silence
+                if self.hold_back.seconds:
+                    self.commit_at = now + self.hold_back.seconds
+        elif len(self._held) + reader.pending > PREAMBLE_MAX:
             self.verdict = Outcome(Kind.BAD_ANSWER, "over 1 MiB without content")
         elif reader.working != self._worked:  # comments and pings alone are no work
             self._worked = reader.working
-            self.clock = min(self._sent_at + self.candidate.timeouts.answer, now + self.candidate.timeouts.idle)
+            self.clock = min(self.sent_at + self.candidate.timeouts.answer, now + self.candidate.timeouts.idle)
         self._judge(now, bool(ready))
-
-    def _begin_content(self, now: float) -> None:
-        self.move(CONTENT)
-        self.content_at = now
-        self._silence = self.candidate.timeouts.idle
-        self.clock = now + self._silence
-        if self.hold_back.seconds:
-            self.commit_at = now + self.hold_back.seconds
+        self._alarm.by(min(self.clock, self.commit_at))
 
     def _judge(self, now: float, news: bool) -> None:
         """See whether the answer is whole or broken."""
@@ -400,32 +356,20 @@ class Attempt:
         if not reader.complete:
             if reader.failure is not None:
                 self.verdict = reader.failure
-            elif self._silence is None and self.phase is not WAITING:  # it was whole, and has begun another part
-                self._silence = self.candidate.timeouts.idle
-                self.clock = now + self._silence
+            elif self.silence is None and self.phase is not WAITING:  # it was whole, and has begun another part
+                self.silence = self.candidate.timeouts.idle
+                self.clock = self._alarm.by(now + self.silence)
         elif reader.finished or reader.failure is not None:
             self.verdict = reader.result
         elif news:  # a heartbeat behind the answer is none: a provider could hold its client with them for ever
-            self._silence = None
-            self.clock = now + LINGER_S
+            self.silence = None
+            self.clock = self._alarm.by(now + LINGER_S)
 
-    def _flush(self) -> bytes:
-        held = b"".join(self._held)
-        self._held.clear()
-        self._held_bytes = 0
-        return held
 
-    def _timeout(self, now: float) -> Outcome:
-        """What its provider has not done in time."""
-        times = self.candidate.timeouts
-        if self.phase is CONNECTING:
-            return Outcome(Kind.TIMEOUT, f"no connection within {times.connect:g} s")
-        working = self.reader.working
-        if self.phase is not WAITING or self._silence is not None or (working and now < self._sent_at + times.answer):
-            return Outcome(Kind.TIMEOUT, f"silent for {times.idle:g} s")
-        if not self.facts.asked.stream:
-            return Outcome(Kind.TIMEOUT, f"no answer within {times.answer:g} s")
-        reason = f"no content within {times.answer if working else times.first_byte:g} s"
-        if now - self._read_at <= min(ALIVE_S, times.first_byte / 2):
-            return Outcome(Kind.TIMEOUT, f"{reason}, but heartbeats", counts=False)
-        return Outcome(Kind.TIMEOUT, reason)
+def _stream_reader(facts: Facts, provider: plan.Provider, wall: float) -> Reader:
+    """A reader for a stream of a provider, whose config may ask for other things than the client has."""
+    asked = facts.asked
+    own = provider.extra_body.get("n", "")  # replaces what the client asked for
+    if own.isdigit():
+        asked = msgspec.structs.replace(asked, choices=int(own))
+    return facts.protocol.stream_reader(asked, provider.usage_in_stream and not asked.wants_usage, wall)

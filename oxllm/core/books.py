@@ -6,9 +6,9 @@ from oxllm.core.attempt import Attempt
 from oxllm.core.change import Change
 from oxllm.core.cooldown import Skip
 from oxllm.core.marks import SAYS_NOTHING
-from oxllm.core.outcome import RULES, Cause, Kind, Last, Outcome
+from oxllm.core.outcome import Kind, Outcome
 from oxllm.core.protocols.base import Usage
-from oxllm.core.refusal import Tried, describe
+from oxllm.core.refusal import describe
 from oxllm.core.route import Candidate, Route
 from oxllm.core.routing import Router
 from oxllm.core.step import Step
@@ -25,13 +25,10 @@ class Books:
         "_results",
         "attempts",
         "by_session",
-        "cause",
         "changes",
-        "error",
         "skips",
         "started",
         "steps",
-        "tried",
         "tried_states",
         "usage",
     )
@@ -44,14 +41,9 @@ class Books:
         self.started = now
         self.attempts = 0
         """Made so far, same-target tries and hedges included."""
-        self.tried: list[Tried] = []
         self.tried_states: tuple[TargetState, ...] = ()
         self.by_session = False
         """The session decided which target was chosen last."""
-        self.error: str | None = None
-        """Why it ended badly, in our own words; None while it has not."""
-        self.cause: Cause | None = None
-        """Whom to blame for that."""
         self.usage: Usage | None = None
         self.steps: list[Step] = []
         self.skips: dict[str, Skip] = {}
@@ -120,19 +112,3 @@ class Books:
         if usage is not None:
             self.usage = usage
             counters.tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
-
-    def blame(self, result: Outcome, otherwise: Cause | None = None) -> None:
-        """The request has ended badly for this reason."""
-        self.error, self.cause = describe(result), RULES[result.kind].cause or otherwise
-
-    @property
-    def last_cause(self) -> Cause | None:
-        """Whom to blame if nobody is left to be asked."""
-        return next((RULES[result.kind].cause for _, result in reversed(self.tried)), Cause.CAPACITY)
-
-    def all_as_received(self, route: Route, kept: bool) -> bool:
-        """The last answer is worth more to the client than words of ours. `kept`: it is about an answer that some
-        provider keeps, so that whoever was not asked may be the one."""
-        if kept and any(candidate.state not in self.tried_states for candidate in route.candidates):
-            return False
-        return all(RULES[result.kind].last is Last.AS_RECEIVED for _, result in self.tried)

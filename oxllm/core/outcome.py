@@ -60,6 +60,8 @@ class Outcome(Value, frozen=True):
 SUCCESS = Outcome(Kind.SUCCESS, "complete")
 GONE = Outcome(Kind.GONE, "client went away")
 LOST = Outcome(Kind.LOST, "another target was faster")
+BUG = Outcome(Kind.STOPPED, "internal error")
+STOPPING = Outcome(Kind.STOPPED, "the gateway is shutting down")
 
 
 class Failure(Enum):

@@ -10,18 +10,25 @@ What the response is to be, the exchange decides; how that looks on the wire, th
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from oxllm.core import headers, machine
-from oxllm.core.attempt import Attempt, Facts
+from oxllm.core.attempt import Attempt
+from oxllm.core.books import Books
 from oxllm.core.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
-from oxllm.core.errors import ApiError, api_error
+from oxllm.core.errors import ApiError
+from oxllm.core.facts import Facts
 from oxllm.core.hints import Headers
+from oxllm.core.last_answer import Received, Refusal, in_our_words
 from oxllm.core.machine import Table, move
-from oxllm.core.outcome import Outcome
+from oxllm.core.outcome import RULES, STOPPING, SUCCESS, Cause, Outcome
 from oxllm.core.protocols.base import Reader
 from oxllm.core.refusal import describe
-from oxllm.core.shape import Value
+
+PING_S: Final = 10.0
+"""Seconds without content after which, and each as many, a stream's client gets a comment: under the
+shortest read timeout that is common in front of a gateway (20 s in some load balancers)."""
 
 
 class ReplyState(machine.State):
@@ -63,32 +70,32 @@ TABLE: Final[Table[ReplyState, ReplyEvent]] = {
 """Every move there is."""
 
 
-class Received(Value, frozen=True):
-    """A provider's refusal that may go to the client as it is."""
-
-    status: int
-    fields: Headers
-    body: bytes
-
-
 class Reply:
-    """What one client gets."""
+    """What one client gets, and how it ended."""
 
-    __slots__ = ("_effects", "_facts", "state", "status")
+    __slots__ = ("_books", "_effects", "_facts", "cause", "error", "ping_at", "state", "status")
 
-    def __init__(self, facts: Facts, effects: list[Action]) -> None:
+    def __init__(self, facts: Facts, books: Books, effects: list[Action], now: float) -> None:
         """`effects` is where those for the client are put, in the order in which they are to be done."""
         self._facts = facts
+        self._books = books
         self._effects = effects
         self.state = NOT_BEGUN
+        self.ping_at = now + PING_S if facts.asked.stream else inf
+        """When its client is to be kept waiting, in loop time."""
         self.status = 0
         """Of the response that the client got, 0 before."""
+        self.error: str | None = None
+        """Why it ended badly, in our own words; None while it has not."""
+        self.cause: Cause | None = None
+        """Whom to blame for that."""
 
     def __repr__(self) -> str:
         return f"<Reply {self.state.name} {self.status or '-'}>"
 
-    def ping(self) -> None:
+    def ping(self, now: float) -> None:
         """Keep a stream's client waiting."""
+        self.ping_at = now + PING_S
         if self.state is NOT_BEGUN:
             self.status = 200
             own = self._facts.protocol.answer_headers(self._facts.request_id)
@@ -96,15 +103,18 @@ class Reply:
         self._move(PING)
         self._effects.append(Write(self._facts.protocol.ping))
 
-    def begin(self, attempt: Attempt, attempts: int) -> None:
-        """The answer of an attempt begins, `attempts` having been made."""
+    # An answer.
+
+    def begin(self, attempt: Attempt) -> None:
+        """The answer of an attempt begins."""
         stream = self._facts.asked.stream
-        fields = headers.downstream(attempt.headers, stream) + self._served_by(attempt, attempts)
+        fields = self._fields(attempt, stream)
         self._begin(attempt, fields, None if stream else headers.content_length(attempt.headers))
 
-    def begin_refusal(self, attempt: Attempt, attempts: int) -> None:
+    def begin_refusal(self, attempt: Attempt) -> None:
         """A provider's own refusal begins, too long to be kept."""
-        self._begin(attempt, self._as_received(attempt, attempts), headers.content_length(attempt.headers))
+        fields = self._fields(attempt, stream=False) + _coding(attempt.headers)
+        self._begin(attempt, fields, headers.content_length(attempt.headers))
 
     def _begin(self, attempt: Attempt, fields: Headers, length: int | None) -> None:
         if self.state is NOT_BEGUN:
@@ -116,90 +126,118 @@ class Reply:
         """A part of it."""
         self._effects.append(Write(data))
 
-    def end(self, closing: bytes) -> None:
-        """It is whole with `closing` behind it."""
+    def end(self, closing: bytes, result: Outcome) -> None:
+        """It is whole with `closing` behind it. `result`: what it means."""
         if closing:
             self._effects.append(Write(closing))
         self._effects.append(END_OF_BODY)
+        self._blame(result)
         self._move(END)
 
-    def answer(self, attempt: Attempt, attempts: int, body: bytes) -> None:
+    def answer(self, attempt: Attempt, body: bytes, result: Outcome) -> None:
         """The whole answer at once."""
-        fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt, attempts)
-        self._answer(attempt.status, fields, body)
+        self._answer(attempt.status, self._fields(attempt, stream=False), body)
+        self._blame(result)
         self._move(END)
 
-    def refuse(self, error: ApiError, fields: Headers) -> None:
-        """An error of our own; an event if a head has gone out. `fields` go with it, if it has a head."""
+    # An error.
+
+    def refuse(self, error: ApiError, cause: Cause | None) -> None:
+        """An error of our own; an event if a head has gone out."""
+        self.error, self.cause = error.message, cause
+        self._refuse(error, [(b"x-oxllm-attempts", b"%d" % self._books.attempts)])
+
+    def pass_on(self, refusal: Refusal) -> None:
+        """A provider's refusal; an event if a head has gone out."""
+        self._blame(refusal.result)
+        words, protocol = refusal.words, self._facts.protocol
+        if isinstance(words, ApiError):
+            self._refuse(words, self._served_by(refusal.attempt))
+            return
+        if self.state is NOT_BEGUN:
+            self._answer(words.status, words.fields, words.body)
+        else:
+            event = protocol.received_event(words.status, words.body, self._facts.request_id)
+            self._effects += _breaking(event, protocol.break_is_clean)
+        self._move(END)
+
+    def as_received(self, attempt: Attempt, result: Outcome) -> Refusal:
+        """What the client may get of a provider's refusal; if not all of it came, an error of ours with its status."""
+        status = result.status or attempt.status
+        body = attempt.reader.refusal()
+        words: Received | ApiError
+        if body is None:
+            words = in_our_words(attempt, result)
+        elif attempt.status == status:
+            words = Received(status, self._fields(attempt, stream=False) + _coding(attempt.headers), body)
+        else:
+            json = (b"content-type", b"application/json")  # it came inside a success
+            words = Received(status, [json, *self._served_by(attempt)], body)
+        return Refusal(attempt, result, words)
+
+    def interrupt(self, reader: Reader, result: Outcome) -> None:
+        """The answer broke off, as `result` has it. It must not look as if it were whole."""
+        self._blame(result, Cause.GATEWAY)
+        if result is STOPPING:
+            error = ApiError(500, "server_error", "stream_interrupted", f"{STOPPING.reason}; ask again")
+        else:
+            words = f"the provider's stream broke: {self.error}"
+            error = ApiError(502, "upstream_error", "stream_interrupted", words)
+        protocol = self._facts.protocol
+        told = b"" if reader.told else reader.interruption(error, self._facts.request_id)
+        self._effects += _breaking(told, protocol.break_is_clean and (reader.told or bool(told)))
+        self._move(END)
+
+    def drop(self, result: Outcome) -> None:
+        """The client has gone."""
+        self._blame(result, Cause.GATEWAY)
+        self._move(END)
+
+    def _refuse(self, error: ApiError, fields: Headers) -> None:
+        """`fields` go with it, if it has a head."""
         protocol, request_id = self._facts.protocol, self._facts.request_id
         error = protocol.refusal(error)
         if self.state is NOT_BEGUN:
             own = protocol.error_headers(error, request_id)
             self._answer(error.status, [*own, *fields], protocol.error_body(error, request_id))
         else:
-            self._break(protocol.error_event(error, request_id), protocol.break_is_clean)
+            self._effects += _breaking(protocol.error_event(error, request_id), protocol.break_is_clean)
         self._move(END)
 
-    def pass_on(self, words: Received | ApiError, attempt: Attempt, attempts: int) -> None:
-        """A provider's refusal; an event if a head has gone out."""
-        if isinstance(words, ApiError):
-            self.refuse(words, self._served_by(attempt, attempts))
-            return
-        if self.state is NOT_BEGUN:
-            self._answer(words.status, words.fields, words.body)
-        else:
-            protocol = self._facts.protocol
-            event = protocol.received_event(words.status, words.body, self._facts.request_id)
-            self._break(event, protocol.break_is_clean)
-        self._move(END)
+    def _blame(self, result: Outcome, otherwise: Cause | None = None) -> None:
+        """It ended for this reason: badly, if that is no success."""
+        if result is not SUCCESS:
+            self.error, self.cause = describe(result), RULES[result.kind].cause or otherwise
 
-    def as_received(self, attempt: Attempt, result: Outcome, attempts: int) -> Received | ApiError:
-        """What the client may get of a provider's refusal; if not all of it came, an error of ours with its status."""
-        body = attempt.reader.refusal()
-        status = result.status or attempt.status
-        if body is None:
-            return api_error(status, f"the provider answered {describe(result)}", result.code)
-        if attempt.status == status:
-            return Received(status, self._as_received(attempt, attempts), body)
-        json = (b"content-type", b"application/json")  # it came inside a success
-        return Received(status, [json, *self._served_by(attempt, attempts)], body)
+    # How it looks.
 
-    def interrupt(self, reader: Reader, error: ApiError) -> None:
-        """The answer broke off. It must not look as if it were whole."""
-        protocol = self._facts.protocol
-        words = b"" if reader.told else reader.interruption(error, self._facts.request_id)
-        self._break(words, protocol.break_is_clean and (reader.told or bool(words)))
-        self._move(END)
+    def _fields(self, attempt: Attempt, stream: bool) -> list[tuple[bytes, bytes]]:
+        return headers.downstream(attempt.headers, stream) + self._served_by(attempt)
 
-    def drop(self) -> None:
-        """The client has gone."""
-        self._move(END)
-
-    def _as_received(self, attempt: Attempt, attempts: int) -> Headers:
-        fields = headers.downstream(attempt.headers, stream=False) + self._served_by(attempt, attempts)
-        return fields + [field for field in attempt.headers if field[0] == b"content-encoding"]  # nobody decoded it
-
-    def _served_by(self, attempt: Attempt, attempts: int) -> list[tuple[bytes, bytes]]:
-        target = attempt.candidate.state
-        model = attempt.model if attempt.model.isprintable() else target.model
-        return [
-            (b"x-oxllm-provider", target.provider.name.encode("utf-8")),
-            (b"x-oxllm-model", model.encode("utf-8")),
-            (b"x-oxllm-attempts", b"%d" % attempts),
-            *self._facts.protocol.answer_headers(self._facts.request_id),
-        ]
+    def _served_by(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
+        """Who has answered, and as the last of how many attempts."""
+        facts, model, target = self._facts, attempt.model, attempt.candidate.state
+        provider, named = target.fields
+        if model is not target.model and model.isprintable():
+            named = named[0], model.encode()
+        attempts = b"x-oxllm-attempts", b"%d" % self._books.attempts
+        return [provider, named, attempts, *facts.protocol.answer_headers(facts.request_id)]
 
     def _answer(self, status: int, fields: Headers, body: bytes) -> None:
         self.status = status
         self._effects.append(Answer(status, fields, body))
 
-    def _break(self, words: bytes, clean: bool) -> None:
-        if not clean:
-            self._effects.append(Break(words))
-            return
-        if words:
-            self._effects.append(Write(words))
-        self._effects.append(END_OF_BODY)
-
     def _move(self, event: ReplyEvent) -> None:
         self.state = move(TABLE, self.state, event)
+
+
+def _coding(fields: Headers) -> list[tuple[bytes, bytes]]:
+    """What is said of a body's coding: nobody has decoded it."""
+    return [field for field in fields if field[0] == b"content-encoding"]
+
+
+def _breaking(words: bytes, clean: bool) -> list[Action]:
+    """The end of a body that is not whole. `clean`: its framing may be ended all the same, since the words say so."""
+    if not clean:
+        return [Break(words)]
+    return [Write(words), END_OF_BODY] if words else [END_OF_BODY]

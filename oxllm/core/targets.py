@@ -78,13 +78,15 @@ class ProviderState:
 class TargetState:
     """What is known of one model at one provider, whoever asks for it."""
 
-    __slots__ = ("cooldown", "counters", "listings", "model", "name", "provider")
+    __slots__ = ("cooldown", "counters", "fields", "listings", "model", "name", "provider")
 
     def __init__(self, provider: ProviderState, model: str) -> None:
         self.provider = provider
         self.model = model
         self.name = f"{provider.name}/{model}"
         """As clients and messages name it."""
+        self.fields = ((b"x-oxllm-provider", provider.name.encode()), (b"x-oxllm-model", model.encode()))
+        """What the head of its answers says of it."""
         self.cooldown = Cooldown()
         self.counters = Counters()
         self.listings: tuple[frozenset[TargetState], ...] = ()

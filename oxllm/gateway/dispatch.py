@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from oxllm.core.attempt import Facts
 from oxllm.core.body import BadBody, PassedBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
+from oxllm.core.facts import Facts
 from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.core.route import Route
 from oxllm.core.routing import Router

@@ -13,22 +13,23 @@ from typing import Final
 
 import msgspec
 
-from oxllm.core.attempt import Attempt, Facts, Phase
+from oxllm.core.attempt import COMMITTED as PASSED_ON
+from oxllm.core.attempt import Attempt
 from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.budget.answers import HELD_FREE, HeldHolder
 from oxllm.core.effects import Answer, Begin, Cancel, End, Try, Write
 from oxllm.core.errors import api_error
-from oxllm.core.exchange import BUG, COMMITTED, DONE, Exchange
+from oxllm.core.exchange import Exchange
+from oxllm.core.facts import Facts
 from oxllm.core.headers import upstream
 from oxllm.core.hints import Headers
-from oxllm.core.outcome import Failure
+from oxllm.core.outcome import BUG, Failure
 from oxllm.core.route import Route
+from oxllm.core.stages import COMMITTED, DONE
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.observe.records import Record
 from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.upstream.call import Call
-
-PASSED_ON: Final[Phase] = Phase.COMMITTED  # on 3.11 each look at an Enum's member takes 0.1 µs
 
 TRACE: Final = b"traceparent"
 GO_ALONG = frozenset((b"anthropic-beta", b"anthropic-version", b"openai-beta"))
@@ -55,7 +56,7 @@ class Link(HeldHolder):
 
     def connected(self) -> None:
         try:
-            self.relay.exchange.connected(self.attempt, self.relay.now())
+            self.attempt.connected(self.relay.now())
         except Exception as error:  # noqa: BLE001
             self.relay.crash(error)
 
@@ -68,14 +69,18 @@ class Link(HeldHolder):
 
     def reconnecting(self) -> bool:
         try:
-            return self.relay.exchange.reconnecting(self.attempt, self.relay.now())
+            now = self.relay.now()
+            if not self.relay.exchange.may_send(self.attempt, now):
+                return False
+            self.attempt.reconnecting(now)
+            return True
         except Exception as error:  # noqa: BLE001
             self.relay.crash(error)
             return False
 
     def sent(self) -> None:
         try:
-            self.relay.exchange.sent(self.attempt, self.relay.now())
+            self.attempt.sent(self.relay.now())
         except Exception as error:  # noqa: BLE001
             self.relay.crash(error)
 
@@ -187,10 +192,10 @@ class Link(HeldHolder):
         try:
             if paused:
                 self.call.pause()
-                self.relay.exchange.pause(self.attempt, self.relay.now())
+                self.attempt.pause(self.relay.now())
             else:
                 self.call.resume()
-                self.relay.exchange.resume(self.attempt, self.relay.now())
+                self.attempt.resume(self.relay.now())
         except Exception as error:  # noqa: BLE001
             self.relay.crash(error)
 
@@ -278,7 +283,7 @@ class Relay(HeldHolder):
     @property
     def wake_at(self) -> float:
         """When one of the exchange's clocks is due, in loop time."""
-        return self.exchange.wake_at
+        return self.exchange.alarm.at
 
     def start(self) -> None:
         """Begin the first attempt."""
@@ -393,7 +398,7 @@ class Relay(HeldHolder):
             self._count_kept()
         if stage is DONE:
             self._finish()
-        elif exchange.wake_at < self.runtime.next_sweep:
+        elif exchange.alarm.at < self.runtime.next_sweep:
             self.arm()
 
     def _count_kept(self) -> None:
@@ -408,7 +413,7 @@ class Relay(HeldHolder):
 
     def arm(self) -> None:
         """Have the exchange's clocks looked at exactly at the next one: it is due before the next sweep."""
-        wake = self.exchange.wake_at
+        wake = self.exchange.alarm.at
         if wake < self._alarm_at:
             if self._alarm is not None:
                 self._alarm.cancel()
@@ -456,8 +461,8 @@ class Relay(HeldHolder):
 
     def _tell(self) -> None:
         """The request has ended: count it, and have it remembered."""
-        books, counters = self.exchange.books, self.route.counters
-        counters.end(books.cause, books.attempts > 1 and books.error is None)
+        books, reply, counters = self.exchange.books, self.exchange.reply, self.route.counters
+        counters.end(reply.cause, books.attempts > 1 and reply.error is None)
         record = record_of(self)
         if record.first_content is not None:
             counters.ttft.observe(record.first_content)
@@ -528,7 +533,7 @@ def record_of(relay: Relay) -> Record:
         relay.now() - started,
         prompt,
         completion,
-        books.error,
+        exchange.reply.error,
         tuple(books.steps),
         books.skips,
         relay.facts.protocol.name,

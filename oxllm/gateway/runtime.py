@@ -10,9 +10,9 @@ from typing import Protocol
 
 from oxllm import plan as plans
 from oxllm.core import headers
-from oxllm.core.attempt import Facts
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.budget.retry import RetryBudget
+from oxllm.core.facts import Facts
 from oxllm.core.owners import Owners
 from oxllm.core.protocols.registry import EndpointTable
 from oxllm.core.routing import Router

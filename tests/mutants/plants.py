@@ -114,8 +114,8 @@ PLANTS = (
     Plant(
         "the deadline is each attempt's own",
         EXCHANGE,
-        "        self._running[-1].by_session = self.books.by_session\n",
-        "        self._running[-1].by_session = self.books.by_session\n"
+        "        self._race.begin(self.books.begin(self._route, candidate, now), now, self.books.by_session)\n",
+        "        self._race.begin(self.books.begin(self._route, candidate, now), now, self.books.by_session)\n"
         "        self._deadline = now + min(self._route.request, self._facts.timeout or inf)\n",
         (
             RULES + "the_request_deadline_holds_over_all_attempts",
@@ -185,9 +185,9 @@ PLANTS = (
     ),
     Plant(
         "the loser of a hedge is not cancelled",
-        EXCHANGE,
-        "                self._settle(other, why, now)\n                self._effects.append(Cancel(other))\n",
-        "                self._settle(other, why, now)\n",
+        "oxllm/core/race.py",
+        "            if attempt is not winner:\n                self.cancel(attempt, result, now)\n",
+        "            if attempt is not winner:\n                self.end(attempt, result, now)\n",
         (
             RULES + "the_first_to_have_content_wins_and_the_other_is_cancelled",
             RELAY + "the_loser_of_a_hedge_is_let_go_at_once",
@@ -267,9 +267,9 @@ PLANTS = (
     ),
     Plant(
         "a second try has no jitter",
-        EXCHANGE,
-        "        self._repeat_at = now + self._rng.uniform(*JITTER_S)",
-        "        self._repeat_at = now",
+        "oxllm/core/second_try.py",
+        "        self.at = now + self._rng.uniform(*JITTER_S)",
+        "        self.at = now",
         (
             RULES + "a_500_or_502_is_tried_again_at_the_same_target_after_a_jitter",
             ALWAYS + "07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows",
@@ -279,8 +279,8 @@ PLANTS = (
     Plant(
         "max_attempts is one too many",
         EXCHANGE,
-        "        return self.books.attempts >= self._limits.max_attempts or now",
-        "        return self.books.attempts > self._limits.max_attempts or now",
+        "        return self.books.attempts >= self._max_attempts or now",
+        "        return self.books.attempts > self._max_attempts or now",
         (
             RULES + "max_attempts_is_the_end_whatever_is_left",
             ALWAYS + "07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows",
@@ -290,8 +290,8 @@ PLANTS = (
     Plant(
         "held-back events are sent twice",
         EXCHANGE,
-        "        self.reply.begin(attempt, self.books.attempts)\n        self.reply.write(attempt.commit(now))\n",
-        "        self.reply.begin(attempt, self.books.attempts)\n        self.reply.write(attempt.commit(now) * 2)\n",
+        "        self.reply.begin(attempt)\n        self.reply.write(attempt.commit(now))\n",
+        "        self.reply.begin(attempt)\n        self.reply.write(attempt.commit(now) * 2)\n",
         (
             RULES + "a_stream_is_passed_on_and_ends_as_its_provider_ended_it",
             ALWAYS + "02_a_success_is_one_providers_text_with_no_splice_gap_or_duplicate",
@@ -303,7 +303,7 @@ PLANTS = (
         EXCHANGE,
         "    def _tick_uncommitted(self, now: float) -> None:\n",
         "    def _tick_uncommitted(self, now: float) -> None:\n"
-        "        for held in self._running:\n"
+        "        for held in self._race.running:\n"
         "            if held.phase is HOLDING:\n"
         "                held.clock = now + 60\n",
         (RULES + "a_provider_that_stalls_inside_the_hold_back_is_given_up_after_its_idle_time", MACHINE),
@@ -311,8 +311,8 @@ PLANTS = (
     Plant(
         "the first failure is the client's",
         EXCHANGE,
-        "        return self.books.attempts >= self._limits.max_attempts or now",
-        "        return self.books.attempts >= self._limits.max_attempts or bool(self.books.tried) or now",
+        "        return self.books.attempts >= self._max_attempts or now",
+        "        return self.books.attempts >= self._max_attempts or bool(self._last.tried) or now",
         (
             RULES + "each_candidate_is_tried_once_in_tier_order",
             ALWAYS
@@ -336,7 +336,8 @@ PLANTS = (
     Plant(
         "a request goes out on a new connection whatever its provider's breaker says by then",
         EXCHANGE,
-        "        if attempt.ticket.unusable(now) is None:\n            return True\n",
+        "        why = attempt.ticket.unusable(now)\n        if why is None or why is not Skip.OPEN:\n"
+        "            return why is None\n",
         "        return True\n",
         (
             "tests/unit/sim/test_survival.py::test_clients_of_the_shipped_config_see_no_error_of_a_preset_before_content",
@@ -530,9 +531,9 @@ PLANTS = (
     ),
     Plant(
         "what the request says itself is believed when it comes back",
-        EXCHANGE,
-        "            return result.otherwise\n",
-        "            return result\n",
+        "oxllm/core/belief.py",
+        "        result = result.otherwise\n",
+        "        pass\n",
         (RULES + "what_a_request_says_itself_is_not_believed_when_it_comes_back",),
     ),
     Plant(

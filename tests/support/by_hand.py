@@ -17,16 +17,18 @@ import random
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.core.attempt import Attempt, Facts, Phase
+from oxllm.core.attempt import Attempt, Phase
 from oxllm.core.budget.retry import RetryBudget
 from oxllm.core.effects import Action, Answer, Begin, Break, Cancel, End, Try, Write
-from oxllm.core.exchange import Exchange, Stage
+from oxllm.core.exchange import Exchange
+from oxllm.core.facts import Facts
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Failure
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Protocol
 from oxllm.core.routing import Router
+from oxllm.core.stages import Stage
 
 EVENT_STREAM: Headers = [(b"content-type", b"text/event-stream")]
 JSON: Headers = [(b"content-type", b"application/json")]
@@ -196,7 +198,7 @@ class Drive:
         """Let time pass, with a tick at each moment that the exchange wants one."""
         until = self.now + seconds
         ticks = 0
-        while (wake := self.exchange.wake_at) <= until:
+        while (wake := self.exchange.alarm.at) <= until:
             ticks += 1
             assert ticks < 1000, "the exchange wants to be woken without end"
             self.now = max(self.now, wake)
@@ -214,13 +216,14 @@ class Drive:
     def connect(self, name: str) -> Drive:
         """The connection is made and the request goes out."""
         attempt = self[name]
-        self.exchange.connected(attempt, self.now)
-        self.exchange.sent(attempt, self.now)
+        attempt.connected(self.now)
+        attempt.sent(self.now)
         return self
 
     def reconnect(self, name: str) -> Drive:
         """The connection from the pool was dead."""
-        if self.exchange.reconnecting(self[name], self.now):
+        if self.exchange.may_send(self[name], self.now):
+            self[name].reconnecting(self.now)
             return self
         return self.fail(name, Failure.WITHHELD, early=True)
 

@@ -9,7 +9,7 @@ import pytest
 
 from oxllm import plan
 from oxllm.config.schema import parse_hold_back
-from oxllm.core import attempt, breaker, cooldown, exchange, hints, refusal, route, sse, targets
+from oxllm.core import attempt, breaker, cooldown, hints, refusal, reply, route, sse, targets
 from oxllm.core.cooldown import LASTS, Skip
 from oxllm.core.errors import TYPE_BY_STATUS
 from oxllm.core.outcome import RULES, Effect, Failure, Kind
@@ -101,7 +101,7 @@ def test_the_statuses_of_the_end_have_their_types() -> None:
         f"{breaker.FORGET_S:g} s without a failure",
         f"rounded up to whole seconds and at most {refusal.RETRY_AFTER_MAX}",
         f"If nothing can recover within {route.REACH_S:g} s",
-        f"After {exchange.PING_S:g} s without content, and every {exchange.PING_S:g} s, a comment (`: ping`)",
+        f"After {reply.PING_S:g} s without content, and every {reply.PING_S:g} s, a comment (`: ping`)",
         f"is left after {attempt.LINGER_S:g} s",
         f"an event over {sse.EVENT_MAX / 2**20:g} MiB",
         "has one more chance first" if plan.Retry().same_target == 1 else "has more chances",

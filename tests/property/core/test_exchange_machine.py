@@ -23,8 +23,8 @@ from hypothesis.stateful import (
 from oxllm import plan as plans
 from oxllm.core import attempt, exchange
 from oxllm.core.cooldown import Skip
-from oxllm.core.exchange import Stage
 from oxllm.core.outcome import Failure
+from oxllm.core.stages import TABLE, Stage
 from tests.support.by_hand import JSON, PING, Drive, error_body, make_plan
 from tests.support.chat_bytes import DONE, FINISH, ROLE, token
 from tests.support.noted import Noted
@@ -261,8 +261,11 @@ class ExchangeMachine(RuleBasedStateMachine):
         return False
 
     def marked(self, name: str) -> bool:
-        skip = self.drive.router.providers[name].target("big-1").skip(self.drive.now)
-        return skip is not None and skip is not Skip.FULL
+        return self.skip(name) not in (None, Skip.FULL)
+
+    def skip(self, name: str) -> Skip | None:
+        """Why a target is passed over now."""
+        return self.drive.router.providers[name].target("big-1").skip(self.drive.now)
 
     # The rules.
 
@@ -282,7 +285,8 @@ class ExchangeMachine(RuleBasedStateMachine):
     @rule()
     def connects_anew(self) -> None:
         one = next(one for one in self.running if one.connected and not one.headed)
-        withheld = self.marked(one.name) and self.usable() is not None
+        guessed = self.skip(one.name) is Skip.OPEN
+        withheld = self.marked(one.name) and (not guessed or self.usable() is not None)
         self.drive.reconnect(one.name)
         if withheld:
             self.lose(one, self.drive.now)
@@ -428,7 +432,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 def test_the_exchange_does_what_the_model_says_and_the_campaign_uses_every_row_of_both_tables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stages, phases = Noted(exchange.TABLE), Noted(attempt.TABLE)
+    stages, phases = Noted(TABLE), Noted(attempt.TABLE)
     monkeypatch.setattr(exchange, "TABLE", stages)
     monkeypatch.setattr(attempt, "TABLE", phases)
     many = settings(max_examples=max(700, settings().max_examples), stateful_step_count=25)

@@ -47,13 +47,13 @@ def check(driven: Drive) -> None:
     assert client.over == "end", "the chunks always end properly"
     said = heard(client.body)
     if said in WHOLE.values():
-        assert driven.exchange.books.error is None
+        assert driven.exchange.reply.error is None
         return
     *told, last = said
     assert last["type"] in FAILURES
     assert not any(one["type"] in (*FAILURES, "response.completed") for one in told)
     assert any(whole[: len(told)] == told for whole in WHOLE.values())
-    assert driven.exchange.books.error is not None
+    assert driven.exchange.reply.error is not None
 
 
 def test_what_is_checked_can_fail() -> None:

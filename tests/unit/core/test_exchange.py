@@ -14,11 +14,11 @@ from oxllm.core.body import RequestBody
 from oxllm.core.breaker import BreakerState
 from oxllm.core.cooldown import Skip
 from oxllm.core.effects import Begin, Try
-from oxllm.core.exchange import Stage
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Cause, Failure
 from oxllm.core.protocols import embeddings
 from oxllm.core.protocols.base import HELD_MAX
+from oxllm.core.stages import Stage
 from tests.support.by_hand import EVENT_STREAM, JSON, PING, WHOLE, Drive, error_body, make_plan
 from tests.support.chat_bytes import DONE, FINISH, ROLE, finish, token
 
@@ -123,9 +123,9 @@ def test_what_is_no_whole_event_of_content_ends_no_gap() -> None:
 
 def test_a_gap_in_which_the_client_did_not_read_is_no_gap_of_the_providers() -> None:
     d = drive().stream("alpha", token("a")).pass_time(1)
-    d.exchange.pause(d["alpha"], d.now)
+    d["alpha"].pause(d.now)
     d.pass_time(30)
-    d.exchange.resume(d["alpha"], d.now)
+    d["alpha"].resume(d.now)
     d.pass_time(0.5).data("alpha", token("b"))
     assert gaps(d) == (1, 0.5)
 
@@ -172,7 +172,7 @@ def test_heartbeats_behind_the_finish_reason_do_not_start_the_two_seconds_anew(h
 def test_a_cut_behind_a_complete_answer_is_no_break() -> None:
     d = drive().stream("alpha", token("a"), FINISH).fail("alpha", Failure.RESET, early=False)
     assert (d.client.over, d.client.body) == ("end", token("a") + FINISH + DONE)
-    assert d.exchange.books.error is None
+    assert d.exchange.reply.error is None
 
 
 def test_after_done_the_provider_has_two_seconds_to_end_its_body() -> None:
@@ -472,7 +472,7 @@ def test_a_clients_own_fault_is_passed_on_as_it_is_at_once(status: int) -> None:
     assert (d.client.over, d.client.status, d.client.body, d.tried) == ("answer", status, body, ["alpha"])
     assert d.client.headers[b"x-upstream-request-id"] == b"up-1"
     assert b"set-cookie" not in d.client.headers
-    assert (d.failures("alpha"), d.exchange.books.cause) == (0, Cause.CLIENT)
+    assert (d.failures("alpha"), d.exchange.reply.cause) == (0, Cause.CLIENT)
 
 
 def test_a_4xx_whose_body_is_cut_is_known_by_its_status_and_told_in_our_words() -> None:
@@ -503,7 +503,7 @@ def test_a_4xx_too_long_to_hold_is_relayed_whole(stream: bool) -> None:
     assert d.client.headers[b"x-oxllm-provider"] == b"alpha"
     d.end("alpha")
     assert (d.client.over, d.tried, d.running, d.failures("alpha")) == ("end", ["alpha"], [], 0)
-    assert d.exchange.books.cause is Cause.CLIENT
+    assert d.exchange.reply.cause is Cause.CLIENT
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -582,9 +582,9 @@ def test_each_phase_has_its_limit(stream: bool, prepare: Callable[[Drive], Drive
 
 def test_the_providers_time_starts_when_the_last_byte_of_the_request_has_gone() -> None:
     d = drive()
-    d.exchange.connected(d["alpha"], d.now)
+    d["alpha"].connected(d.now)
     d.pass_time(50)
-    d.exchange.sent(d["alpha"], d.now)
+    d["alpha"].sent(d.now)
     assert d.pass_time(59).tried == ["alpha"]
 
 
@@ -639,25 +639,25 @@ def test_nor_on_one_that_came_after_its_provider_had_asked_for_a_wait_whoever_el
 
 def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:
     d = drive().stream("alpha", token("a"))
-    d.exchange.pause(d["alpha"], d.now)
+    d["alpha"].pause(d.now)
     d.pass_time(500)
     assert d.client.over is None
-    d.exchange.resume(d["alpha"], d.now)
+    d["alpha"].resume(d.now)
     assert d.pass_time(59).client.over is None
     assert d.pass_time(2).client.over == "break"
 
 
 def test_a_slow_clients_pause_behind_a_complete_answer_leaves_the_two_seconds() -> None:
     d = drive().stream("alpha", token("a"), FINISH)
-    d.exchange.pause(d["alpha"], d.now)
+    d["alpha"].pause(d.now)
     d.pass_time(100)
-    d.exchange.resume(d["alpha"], d.now)
+    d["alpha"].resume(d.now)
     assert d.pass_time(2.1).client.over == "end"
 
 
 def test_a_slow_client_does_not_keep_a_provider_that_has_said_it_all() -> None:
     d = drive().stream("alpha", token("a"), FINISH, DONE)
-    d.exchange.pause(d["alpha"], d.now)
+    d["alpha"].pause(d.now)
     assert d.pass_time(2.1).running == []
 
 
@@ -882,7 +882,7 @@ def test_what_the_request_deadline_ends_counts_past_the_attempts_own_limit(reque
     assert (d.client.status, d.failures("alpha")) == (504, failures)
 
 
-def test_the_deadline_during_the_jitter_ends_the_request() -> None:
+def test_the_deadline_ends_the_request_if_the_look_at_the_second_try_comes_behind_it() -> None:
     d = drive("alpha", timeout=10.0).connect("alpha").pass_time(9.8).answer("alpha", b"", 500)
     assert d.exchange.stage is Stage.BACKING_OFF
     assert d.oversleep(0.3).client.status == 504
@@ -999,7 +999,7 @@ def test_a_clients_own_fault_from_one_of_two_is_passed_on_when_the_other_has_fai
     assert d.pass_time(1.1).running == ["alpha"], "nobody else is asked"
     d.answer("alpha", b"", 500)
     assert (d.client.status, d.client.body, d.running) == (400, error_body("bad"), [])
-    assert (d.client.headers[b"x-oxllm-provider"], d.exchange.books.cause) == (b"beta", Cause.CLIENT)
+    assert (d.client.headers[b"x-oxllm-provider"], d.exchange.reply.cause) == (b"beta", Cause.CLIENT)
 
 
 def test_the_other_of_two_is_not_touched_again_once_one_is_committed_by_the_clock() -> None:
@@ -1042,7 +1042,7 @@ def test_a_client_that_leaves_cancels_everything_and_moves_no_breaker(phase: str
 def test_a_drain_that_cannot_wait_answers_in_every_phase(phase: str) -> None:
     d = PHASES[phase]().expire()
     assert d.over
-    assert d.exchange.books.cause is Cause.GATEWAY, "nobody else is to blame"
+    assert d.exchange.reply.cause is Cause.GATEWAY, "nobody else is to blame"
     assert d.running == []
     assert d.in_flight() == 0
     assert d.failures("alpha") == 0

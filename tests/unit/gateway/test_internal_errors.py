@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from oxllm.cli.built import built
+from oxllm.core import attempt as attempts
 from oxllm.core import exchange as exchanges
 from oxllm.gateway import relay as relays
 from oxllm.gateway.client import backlog, intake, output, turns
@@ -25,9 +26,9 @@ pytestmark = pytest.mark.skipif(
 CALLBACKS: list[tuple[type, str]] = [
     *(
         (exchanges.Exchange, name)
-        for name in ("start", "connected", "sent", "may_send", "reconnecting", "head", "data", "end", "failed", "whole")
+        for name in ("start", "may_send", "head", "data", "end", "failed", "whole", "gone", "tick", "take_effects")
     ),
-    *((exchanges.Exchange, name) for name in ("gone", "tick", "pause", "resume", "take_effects")),
+    *((attempts.Attempt, name) for name in ("connected", "sent", "reconnecting", "pause", "resume")),
     *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_finish")),
     *((relays.Link, name) for name in ("recount", "_grew", "steer")),
     *((turns.Turns, name) for name in ("read", "_head_whole", "time_out", "_say_goodbye", "_drop_reader", "answering")),

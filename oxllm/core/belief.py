@@ -1,0 +1,21 @@
+"""What is believed, and kept, of what a provider says about its error."""
+
+from __future__ import annotations
+
+import msgspec
+
+from oxllm.core.body import PassedBody, RequestBody
+from oxllm.core.outcome import Outcome
+
+
+def believed(result: Outcome, body: RequestBody | PassedBody | None, key: str | None) -> Outcome:
+    """An outcome as it is acted upon. `body`: of the request, if it is still there. `key`: ours at the provider.
+
+    An error whose words only repeat what the request says itself means what it is without them. A provider's code goes
+    into messages and logs, whatever it is: but never when it repeats our key.
+    """
+    if result.otherwise is not None and body is not None and body.says(result.grounds):
+        result = result.otherwise
+    if key and result.code and key in result.code:
+        result = msgspec.structs.replace(result, code=None)
+    return result

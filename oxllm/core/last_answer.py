@@ -1,0 +1,90 @@
+"""What the client gets when nobody is left to be asked: a target's own refusal, or an error of ours."""
+
+from __future__ import annotations
+
+from oxllm.core.attempt import Attempt
+from oxllm.core.errors import ApiError, api_error
+from oxllm.core.hints import Headers
+from oxllm.core.outcome import RULES, Cause, Last, Outcome
+from oxllm.core.refusal import Tried, describe, refuse
+from oxllm.core.route import Route
+from oxllm.core.shape import Value
+
+
+class Received(Value, frozen=True):
+    """A provider's refusal that may go to the client as it is."""
+
+    status: int
+    fields: Headers
+    body: bytes
+
+
+class Refusal(Value, frozen=True):
+    """What a target has refused, and how the client may be told."""
+
+    attempt: Attempt
+    result: Outcome
+    words: Received | ApiError
+    """As it came; in our words if not all of it was kept."""
+
+
+class LastAnswer:
+    """What each target that was tried said, and the refusal that is worth more to the client than words of ours."""
+
+    __slots__ = ("_refusal", "final", "tried")
+
+    def __init__(self) -> None:
+        self.tried: list[Tried] = []
+        """Candidates that have failed, and how."""
+        self.final = False
+        """It is the client's own fault: nobody else is asked, and the refusal stands, whoever fails behind it."""
+        self._refusal: Refusal | None = None
+
+    def __repr__(self) -> str:
+        return f"<LastAnswer {[describe(result) for _, result in self.tried]}{' final' if self.final else ''}>"
+
+    @property
+    def kept(self) -> int:
+        """Bytes of a refusal that may yet be passed on."""
+        words = None if self._refusal is None else self._refusal.words
+        return len(words.body) if isinstance(words, Received) else 0
+
+    def keep(self, refusal: Refusal) -> None:
+        """The newest refusal takes the place of the one before."""
+        if not self.final:
+            self._refusal = refusal
+
+    def shorten(self) -> None:
+        """There is no memory for it: keep what it means, in our own words."""
+        kept = self._refusal
+        if kept is not None:
+            self._refusal = Refusal(kept.attempt, kept.result, in_our_words(kept.attempt, kept.result))
+
+    def refusal(self, route: Route, of_kept: bool) -> Refusal | None:
+        """The target's refusal to pass on; None if words of ours say more.
+
+        `of_kept`: the request is about an answer that some provider keeps, so that whoever was not asked may be the one
+        that has it.
+        """
+        if self.final:
+            return self._refusal
+        if of_kept:
+            asked = {candidate.state for candidate, _ in self.tried}
+            if any(candidate.state not in asked for candidate in route.candidates):
+                return None
+        alike = all(RULES[result.kind].last is Last.AS_RECEIVED for _, result in self.tried)
+        return self._refusal if alike else None
+
+    def error(self, route: Route, late: bool, of_kept: bool, now: float) -> ApiError:
+        """Words of ours. `late`: the client's time is over."""
+        return refuse(route.name, self.tried, route.recovery(now), late, of_kept)
+
+    @property
+    def cause(self) -> Cause | None:
+        """Whom to blame for them."""
+        return next((RULES[result.kind].cause for _, result in reversed(self.tried)), Cause.CAPACITY)
+
+
+def in_our_words(attempt: Attempt, result: Outcome) -> ApiError:
+    """A provider's refusal of which not all was kept: its status and what it means."""
+    return api_error(result.status or attempt.status, f"the provider answered {describe(result)}", result.code)

@@ -1,0 +1,41 @@
+"""What an attempt has not done in time: of its target's own limits, or before the deadline of its request."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oxllm.core.attempt import CONNECTING, WAITING, Attempt
+from oxllm.core.outcome import Kind, Outcome
+
+ALIVE_S: Final = 30.0
+"""A host from which something came in so many last seconds is alive. Providers send heartbeats each 10 to 20 s."""
+
+
+def timed_out(attempt: Attempt, now: float) -> Outcome:
+    """The clock of an attempt's phase has struck."""
+    times = attempt.candidate.timeouts
+    # 1. No connection.
+    if attempt.phase is CONNECTING:
+        return Outcome(Kind.TIMEOUT, f"no connection within {times.connect:g} s")
+    # 2. A response, or signs of work, that went silent.
+    working = attempt.reader.working
+    may_work = working and now < attempt.sent_at + times.answer
+    if attempt.phase is not WAITING or attempt.silence is not None or may_work:
+        return Outcome(Kind.TIMEOUT, f"silent for {times.idle:g} s")
+    # 3. No answer.
+    if not attempt.facts.asked.stream:
+        return Outcome(Kind.TIMEOUT, f"no answer within {times.answer:g} s")
+    # 4. No content, from a host that may be alive all the same.
+    reason = f"no content within {times.answer if working else times.first_byte:g} s"
+    if now - attempt.read_at <= min(ALIVE_S, times.first_byte / 2):
+        return Outcome(Kind.TIMEOUT, f"{reason}, but heartbeats", counts=False)
+    return Outcome(Kind.TIMEOUT, reason)
+
+
+def out_of_time(attempt: Attempt, request_s: float, now: float) -> Outcome:
+    """The deadline of the request has come. What a client's own one ends says nothing of a provider; what ours ends,
+    which is `request_s` seconds after the request's start, does if the attempt has had its own limit."""
+    times, timeout = attempt.candidate.timeouts, attempt.facts.timeout
+    lasted, limit = now - attempt.started, times.first_byte if attempt.facts.asked.stream else times.answer
+    ours = timeout is None or timeout >= request_s
+    return Outcome(Kind.DEADLINE, f"out of time after {lasted:.1f} s", counts=ours and lasted >= limit)

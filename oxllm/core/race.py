@@ -1,0 +1,109 @@
+"""The attempts of one request that are under way: one, or two side by side, of which the first with content wins."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+from oxllm.core.alarm import Alarm
+from oxllm.core.attempt import COMMITTED, DRAINING, ENDED, Attempt
+from oxllm.core.books import Books
+from oxllm.core.effects import Action, Cancel, Try
+from oxllm.core.facts import Facts
+from oxllm.core.outcome import Outcome
+from oxllm.core.route import Route
+from oxllm.core.ticket import Ticket
+
+RUNNING_MAX: Final = 2
+"""Attempts that run side by side."""
+
+
+class Race:
+    """Begins the attempts of one request and ends them: at the upstream, in the books, and as its own."""
+
+    __slots__ = ("_alarm", "_books", "_deadline", "_effects", "_facts", "_route", "running")
+
+    def __init__(
+        self, facts: Facts, route: Route, books: Books, deadline: float, alarm: Alarm, effects: list[Action]
+    ) -> None:
+        """`deadline`: of the request, in loop time. `effects` is where those for the upstream are put."""
+        self._facts = facts
+        self._route = route
+        self._books = books
+        self._deadline = deadline
+        self._alarm = alarm
+        self._effects = effects
+        self.running: list[Attempt] = []
+        """Whose response is read, the oldest first; once a winner's answer is whole, it while it drains."""
+
+    def __repr__(self) -> str:
+        return f"<Race {self.running}>"
+
+    @property
+    def full(self) -> bool:
+        """No other may begin beside those that run."""
+        return len(self.running) >= RUNNING_MAX
+
+    @property
+    def wake_at(self) -> float:
+        """When the first clock of any of them is due."""
+        return min([attempt.wake_at for attempt in self.running], default=inf)
+
+    def begin(self, ticket: Ticket, now: float, by_session: bool = False) -> None:
+        """Ask a ticket's target. Another may be asked beside it when half of the time that is left has passed, and when
+        it takes longer than a probe should, or than the route has it."""
+        books, route = self._books, self._route
+        books.attempts += 1
+        attempt = Attempt(books.attempts, ticket, self._facts, route, self._alarm, now, by_session)
+        attempt.share_at = now + (self._deadline - now) / 2
+        if ticket.probe:
+            attempt.hedge_at = now + ticket.candidate.state.provider.patience
+        elif route.hedge_after is not None:
+            attempt.hedge_at = now + route.hedge_after
+        self._alarm.by(attempt.wake_at)
+        self.running.append(attempt)
+        self._effects.append(Try(attempt))
+
+    def end(self, attempt: Attempt, result: Outcome, now: float, linger: bool = False) -> None:
+        """An attempt's part in the request is over. `linger`: its provider may still end its body."""
+        attempt.candidate.state.counters.dropped += attempt.reader.dropped
+        self._books.end(attempt.ticket, result, now)
+        self._books.note(attempt, result, now)
+        if linger and attempt.phase is COMMITTED:
+            attempt.linger(now)
+        else:
+            self._close(attempt)
+
+    def cancel(self, attempt: Attempt, result: Outcome, now: float) -> None:
+        """The same for one whose response is not read to its end."""
+        self.end(attempt, result, now)
+        self._effects.append(Cancel(attempt))
+
+    def cancel_others(self, result: Outcome, now: float, winner: Attempt | None = None) -> None:
+        """Cancel all but the winner."""
+        for attempt in tuple(self.running):
+            if attempt is not winner:
+                self.cancel(attempt, result, now)
+
+    def suspend(self, attempt: Attempt, result: Outcome, now: float) -> None:
+        """It has failed, but its ticket goes on: its target is to be asked once more."""
+        self._books.note(attempt, result, now)
+        self._close(attempt)
+        self._effects.append(Cancel(attempt))
+
+    def drained(self, attempt: Attempt) -> bool:
+        """Whether a response that has ended, or that nobody waits for any more, was settled before."""
+        if attempt.phase is DRAINING:
+            self._close(attempt)
+        return attempt.phase is ENDED
+
+    def stop_draining(self) -> None:
+        """Read no response to its end."""
+        for attempt in self.running:
+            attempt.close()
+            self._effects.append(Cancel(attempt))
+        self.running.clear()
+
+    def _close(self, attempt: Attempt) -> None:
+        attempt.close()
+        self.running.remove(attempt)

@@ -1,0 +1,49 @@
+"""What is believed of an error: not what its request says itself; what is kept of it: not our key."""
+
+from __future__ import annotations
+
+import pytest
+
+from oxllm.core.belief import believed
+from oxllm.core.body import RequestBody
+from oxllm.core.outcome import Kind, Outcome
+
+OTHERWISE = Outcome(Kind.CLIENT_ERROR, "HTTP 400", 400)
+QUOTA = Outcome(Kind.QUOTA, "out of quota", 400, grounds=(("credit", "balance"),), otherwise=OTHERWISE)
+
+
+def body(text: bytes) -> RequestBody:
+    return RequestBody.parse(b'{"model":"m","messages":[{"role":"user","content":"%b"}]}' % text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [(b"what is a credit balance?", Kind.CLIENT_ERROR), (b"what is a credit?", Kind.QUOTA)]
+)
+def test_words_that_the_request_says_itself_are_not_believed(text: bytes, kind: Kind) -> None:
+    assert believed(QUOTA, body(text), None).kind is kind
+
+
+def test_without_the_request_they_are() -> None:
+    assert believed(QUOTA, None, None) is QUOTA
+
+
+@pytest.mark.parametrize(
+    ("code", "key", "kept"),
+    [
+        ("busy", "sk-1", "busy"),
+        ("bad_sk-1_key", "sk-1", None),
+        ("sk-1", "sk-1", None),
+        ("busy", None, "busy"),
+        (None, "sk-1", None),
+        ("busy", "", "busy"),
+    ],
+)
+def test_a_code_that_repeats_our_key_is_dropped(code: str | None, key: str | None, kept: str | None) -> None:
+    assert believed(Outcome(Kind.SERVER_ERROR, "HTTP 503", 503, code), None, key).code == kept
+
+
+def test_neither_does_one_that_is_all_that_is_left_to_believe() -> None:
+    quota = Outcome(
+        Kind.QUOTA, "x", grounds=(("credit",),), otherwise=Outcome(Kind.CLIENT_ERROR, "HTTP 400", 400, "sk-1")
+    )
+    assert believed(quota, body(b"credit"), "sk-1").code is None
