@@ -3,6 +3,7 @@ before anything runs."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from click.core import ParameterSource
 from oxllm.sim.options import Options
 
 _REHEARSING = ("models", "rps", "streams", "speed", "report", "beside", "junit", "try_advice", "as_json", "grade")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[\x20-\x7e]+")
 _SERVING = ("script", "tls", "write_config", "force", "host", "port")
 """Parameters that are for one kind of run only."""
 
@@ -40,6 +42,11 @@ def _check_against(asked: Options) -> None:
         raise click.UsageError("--against: give --model NAME, a model that this gateway serves from the providers")
     if asked.key_env is not None and asked.against is None:
         raise click.UsageError("--key-env: only for --against URL")
+    if asked.header and asked.against is None:
+        raise click.UsageError("--header: only for --against URL")
+    for header in asked.header:
+        if not _HEADER.fullmatch(header):
+            raise click.UsageError(f"--header {header!r}: write 'NAME: VALUE'")
 
 
 def _check_useless(context: click.Context, asked: Options) -> None:

@@ -139,7 +139,7 @@ def _request(asked: Options, coordinate: COORDINATE | None) -> Request:
         asked.config, asked.chaos or "rough", asked.scene, asked.exhibit, asked.blackout, _seed(asked, coordinate),
         _is_chosen(asked), asked.duration or 60.0, asked.rps, asked.streams / 100, asked.speed, asked.grade,
         asked.models, asked.against, _key(asked.key_env),
-        asked.port or (AGAINST_PORT if asked.against is not None else 0), asked.try_advice,
+        asked.port or (AGAINST_PORT if asked.against is not None else 0), asked.try_advice, asked.header,
     )  # fmt: skip
 
 

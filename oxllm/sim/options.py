@@ -54,6 +54,7 @@ class Options(msgspec.Struct, frozen=True):
     config: Path | None
     against: str | None
     key_env: str | None
+    header: tuple[str, ...]
     models: tuple[str, ...]
     rps: float
     streams: int
@@ -125,6 +126,12 @@ _OPTIONS = (
         help="The same for any gateway: its base URL with /v1. It has to know the providers, on ports 9000 and up.",
     ),
     click.option("--key-env", metavar="NAME", help="With --against: the variable that holds the key for it."),
+    click.option(
+        "--header",
+        multiple=True,
+        metavar="'NAME: VALUE'",
+        help="With --against: a header of every request, for gateways that are configured by one.",
+    ),
     click.option(
         "--model",
         "models",

@@ -44,7 +44,7 @@ def small_requests(proxy: Proxy, directory: Path, seconds: float, connections: i
     """Plain chat requests of 400 bytes, answers of about 600, on keep-alive connections, as fast as they go."""
     job = Job(kind="requests", port=proxy.port, count=connections, exact=proxy.exact, within_s=seconds + WARM_UP_S + 60)
     with load.running(job, directory, cpus=cores()[1]) as driver:
-        return checked(_window(proxy, driver, seconds))
+        return checked(measured(proxy, driver, seconds))
 
 
 def stream_events(proxy: Proxy, directory: Path, seconds: float, streams: int = 200, per_s: float = 20.0) -> Window:
@@ -63,7 +63,7 @@ def stream_events(proxy: Proxy, directory: Path, seconds: float, streams: int = 
     )
     with load.running(job, directory, cpus=cores()[1]) as driver:
         driver.wait_for(lambda seen: seen.open == streams)
-        window = _window(proxy, driver, seconds)
+        window = measured(proxy, driver, seconds)
         checked(window._replace(last=driver.finish()))
     return window
 
@@ -98,7 +98,8 @@ def checked(window: Window) -> Window:
     return window
 
 
-def _window(proxy: Proxy, driver: Driver, seconds: float) -> Window:
+def measured(proxy: Proxy, driver: Driver, seconds: float) -> Window:
+    """A window of so many seconds, after a moment to warm up."""
     time.sleep(WARM_UP_S)
     cpu, first = cpu_s(proxy.pid, children=True), driver.mark()
     time.sleep(seconds)

@@ -13,10 +13,11 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
-from oxllm.sim.dialects.base import Error
+from oxllm.sim.dialects.base import Error, encode
 from oxllm.sim.dialects.openai import OpenAI
 from oxllm.sim.provider import said, schema, text
 from oxllm.sim.provider.chance import Chance
+from oxllm.sim.provider.ledger import UnderWay
 from oxllm.sim.provider.limits import Meter
 from oxllm.sim.provider.memory import Memory
 from oxllm.sim.provider.reply import Part, Reply, Tape
@@ -36,6 +37,7 @@ class Host(Protocol):
     upstream: Upstream
     meter: Meter
     memory: Memory
+    answering: UnderWay
 
     def dialect(self, protocol: str) -> OpenAI:
         """How it speaks in a protocol."""
@@ -89,7 +91,7 @@ class Exchange:
 
     __slots__ = (
         "_length", "ask", "chance", "dialect", "hint", "levels", "now", "operation", "provider", "request", "said",
-        "seed", "upstream", "wall",
+        "seed", "slowdown", "upstream", "wall",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +108,7 @@ class Exchange:
         self.levels = provider.meter.levels(now)
         self.now = now
         self.wall = provider.wall(now)
+        self.slowdown = self.upstream.pace.slowdown(provider.answering.count + 1)
         self.hint: float | None = None
         """The wait that a refusal asked for, for the ledger."""
         self._length: int | None = None
@@ -207,9 +210,17 @@ class Exchange:
             return iter(self.said.pieces)
         return text.tokens(self.seed, self.upstream.name, self.ask.inputs[of], choice)
 
+    def json_words(self) -> Iterator[bytes]:
+        """The words of the first choice as they stand inside a JSON string."""
+        if self.said is not None:
+            return (encode(piece)[1:-1] for piece in self.said.pieces)
+        return text.json_tokens(self.seed, self.upstream.name, self.ask.inputs[0])
+
     def text(self, choice: int = 0, of: int = 0) -> str:
         """The whole answer to one input."""
-        return "".join(itertools.islice(self.words(choice, of), self.length))
+        if self.said is not None:
+            return "".join(self.said.pieces[: self.length])
+        return text.text(self.seed, self.upstream.name, self.ask.inputs[of], self.length, choice)
 
     def argument_pieces(self, choice: int = 0) -> Iterator[str]:
         """The arguments of the tool call, as they are streamed."""
@@ -228,12 +239,17 @@ class Exchange:
 
     def deadlines(self) -> Iterator[float]:
         """When each token is due."""
-        return self.upstream.pace.deadlines(self.chance.series("pace"), self.now)
+        return self.upstream.pace.deadlines(self.chance.series("pace"), self.now, self.slowdown)
 
     def finished(self, tokens: int) -> float:
         """When the last of so many tokens is due."""
+        pace = self.upstream.pace
+        if pace.is_fixed:
+            return self.now + (pace.ttft.mean + pace.itl.mean * (tokens - 1)) * self.slowdown
         deadlines = self.deadlines()
-        return [next(deadlines) for _ in range(tokens)][-1]
+        for _ in range(tokens - 1):
+            next(deadlines)
+        return next(deadlines)
 
     def opening(self, due: float) -> float:
         """When the head of a stream is due whose first token is due at `due`."""

@@ -63,6 +63,11 @@ class Record(msgspec.Struct):
     end: str | None = None
     """COMPLETE, fin, rst, GONE, None = under way."""
 
+    def complete(self, response: bytes, at: float) -> None:
+        """The whole response goes out at once."""
+        self.began = self.ended = at
+        self.status, self.sent, self.end = int(response[9:12]), len(response), COMPLETE
+
     @property
     def lost(self) -> bool:
         """Whether the provider gave no whole answer. A delay is none for who waits, and a peer that leaves a healthy
@@ -70,6 +75,15 @@ class Record(msgspec.Struct):
         if self.status not in (200, None):
             return True
         return self.harm is Harm.LOSS or (self.harm is Harm.DELAY and self.end == GONE)
+
+
+class UnderWay:
+    """How many answers a provider is giving now."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 class Ledger:

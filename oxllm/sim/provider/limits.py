@@ -59,6 +59,9 @@ class Verdict(msgspec.Struct, frozen=True):
     never: bool = False
 
 
+ADMITTED = Verdict()
+
+
 class Window:
     """What was used in the last `limit.window` seconds."""
 
@@ -105,6 +108,8 @@ class Meter:
 
     def admit(self, tokens: int, now: float) -> Verdict:
         """Let a request of so many tokens in, or say what stands against it."""
+        if not self.windows:
+            return ADMITTED
         amounts = {"requests": 1, "tokens": tokens}
         for word, window in self.windows.items():
             if amounts[word] > window.limit.most:

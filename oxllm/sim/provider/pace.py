@@ -7,6 +7,8 @@ always the mean; the shape says how the values lie around it:
     bursty P        with chance P a token comes together with the one before, the others wait the longer for it
     (nothing)       always exactly the figure
 
+    load N          of all of it: from N answers at once on, everything takes as many times longer as there are more
+
 A schedule is made of absolute deadlines. Sleeping the gaps one after the other would add up every lateness of the
 event loop: 17 % at 200 streams.
 """
@@ -14,13 +16,12 @@ event loop: 17 % at 200 streams.
 from __future__ import annotations
 
 import math
-import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from oxllm.sim.provider.chance import normal
+from oxllm.sim.provider.chance import Series, normal
 
 NAMED = {
     "instant": "ttft 0ms, itl 0ms, out 20..60",
@@ -45,7 +46,7 @@ class Spread(msgspec.Struct, frozen=True):
     shape: str = "fixed"
     parameter: float = 0.0
 
-    def sample(self, series: random.Random) -> float:
+    def sample(self, series: Series) -> float:
         if self.shape == "lognormal":
             sigma = self.parameter
             return self.mean * math.exp(sigma * normal(series) - sigma * sigma / 2)
@@ -60,17 +61,28 @@ class Pace(msgspec.Struct, frozen=True):
     ttft: Spread = Spread(0.4, "lognormal", 0.6)
     itl: Spread = Spread(0.018, "bursty", 0.7)
     out: tuple[int, int] = (20, 200)
+    load: int | None = None
+    """Answers at once that it is made for; None = as many as come."""
+
+    def slowdown(self, answering: int) -> float:
+        """How many times longer everything takes when so many answers are under way."""
+        return 1.0 if self.load is None else max(1.0, answering / self.load)
 
     def length(self, draw: float) -> int:
         low, high = self.out
         return low + int(draw * (high - low + 1))
 
-    def deadlines(self, series: random.Random, start: float) -> Iterator[float]:
+    @property
+    def is_fixed(self) -> bool:
+        """No chance is in its times."""
+        return self.ttft.shape == self.itl.shape == "fixed"
+
+    def deadlines(self, series: Series, start: float, slowdown: float = 1.0) -> Iterator[float]:
         """When each token is due: the first after the TTFT, each other one a gap after the one before."""
-        due = start + self.ttft.sample(series)
+        due = start + self.ttft.sample(series) * slowdown
         while True:
             yield due
-            due += self.itl.sample(series)
+            due += self.itl.sample(series) * slowdown
 
 
 def seconds(text: str) -> float:
@@ -83,13 +95,14 @@ def seconds(text: str) -> float:
 
 def parse(text: str) -> Pace:
     """The pace that `text` describes, or one of NAMED. What it leaves out is as in `normal`. Raises BadPace."""
-    fields = {}
+    fields: dict[str, object] = {}
     for part in NAMED.get(text.strip(), text).split(","):
         word, _, rest = part.strip().partition(" ")
-        if word not in ("ttft", "itl", "out"):
-            raise BadPace(f"{part.strip()!r} in pace {text!r}: write ttft, itl or out, or one of {', '.join(NAMED)}")
+        if word not in _READERS:
+            words = "ttft, itl, out or load"
+            raise BadPace(f"{part.strip()!r} in pace {text!r}: write {words}, or one of {', '.join(NAMED)}")
         try:
-            fields[word] = _range(rest) if word == "out" else _spread(rest)
+            fields[word] = _READERS[word](rest)
         except ValueError as error:
             raise BadPace(f"{part.strip()!r} in pace {text!r}: {error}") from None
     return msgspec.convert({**msgspec.to_builtins(Pace()), **msgspec.to_builtins(fields)}, Pace)
@@ -118,3 +131,12 @@ def _spread(text: str) -> Spread:
     if parameter < 0 or (shape == "bursty" and parameter >= 1):
         raise ValueError("bursty takes a chance below 1, lognormal a sigma of 0 or more")
     return Spread(mean, shape, parameter)
+
+
+def _load(text: str) -> int:
+    if not text.strip().isdigit() or int(text) < 1:
+        raise ValueError("write how many answers at once it is made for, such as load 20")
+    return int(text)
+
+
+_READERS: dict[str, Callable[[str], object]] = {"ttft": _spread, "itl": _spread, "out": _range, "load": _load}

@@ -50,9 +50,8 @@ class Reply(msgspec.Struct):
     """When the head is due."""
 
     def head(self, *framing: tuple[str, str]) -> bytes:
-        lines = [f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}"]
-        lines += [f"{name}: {value}" for name, value in (*self.headers, *framing)]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+        told = "".join([f"{name}: {value}\r\n" for name, value in (*self.headers, *framing)])
+        return f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}\r\n{told}\r\n".encode("latin-1")
 
     def pieces(self) -> Iterator[Piece]:
         """The response as bytes on the wire."""
@@ -69,6 +68,17 @@ class Reply(msgspec.Struct):
                 continue
             yield Piece(due, b"%x\r\n%b\r\n" % (len(part.data), part.data), tokens=part.tokens)
         yield Piece(due, LAST_CHUNK, keep=len(LAST_CHUNK))
+
+    def at_once(self, now: float) -> bytes | None:
+        """All of it on the wire, if all is due by `now`."""
+        if self.stream or self.at > now:
+            return None
+        parts = list(self.parts)
+        if parts and parts[-1].at > now:
+            self.parts = iter(parts)
+            return None
+        body = parts[0].data if len(parts) == 1 else b"".join([part.data for part in parts])
+        return self.head(("content-length", str(len(body)))) + body
 
     def _whole(self) -> Iterator[Piece]:
         parts = list(self.parts)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from oxllm.sim.dialects.base import Error, Json
-from oxllm.sim.provider.chance import digest
 
 
 class SimRequest(msgspec.Struct, frozen=True):
@@ -24,7 +24,10 @@ class SimRequest(msgspec.Struct, frozen=True):
 
     def get(self, name: bytes) -> str | None:
         """The first header of that name."""
-        return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return None
 
 
 class BadAsk(ValueError):
@@ -124,9 +127,15 @@ def token_limit(value: object) -> int | None:
 def fingerprint(content: Any) -> str:
     """The part of a request that decides its answer: the messages, or one input. White space of the JSON, the
     model's name and every option are left out, so a gateway may rewrite those."""
-    return digest(msgspec.json.encode(content).decode(), size=16).hex()
+    return weighed(content)[0]
 
 
 def token_count(content: Any) -> int:
     """About four characters a token, which is all that a limit or a usage figure needs here."""
-    return max(1, len(msgspec.json.encode(content)) // 4)
+    return weighed(content)[1]
+
+
+def weighed(content: Any) -> tuple[str, int]:
+    """The fingerprint and the token count of the same content."""
+    encoded = msgspec.json.encode(content)
+    return blake2b(encoded, digest_size=16).hexdigest(), max(1, len(encoded) // 4)

@@ -16,6 +16,7 @@ from oxllm.sim.provider.chance import digest
 _ONSETS = ("b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z")
 _RIMES = ("a", "e", "i", "o", "u", "an", "en", "in", "on", "un", "ar", "er", "é", "ö", "ai", "ou")
 WORDS = tuple(f" {onset}{rime}" for onset in _ONSETS for rime in _RIMES)
+_ENCODED = tuple(word.encode() for word in WORDS)
 
 
 def tokens(seed: int, provider: str, fingerprint: str, choice: int = 0) -> Iterator[str]:
@@ -27,10 +28,20 @@ def tokens(seed: int, provider: str, fingerprint: str, choice: int = 0) -> Itera
         block += 1
 
 
+def json_tokens(seed: int, provider: str, fingerprint: str) -> Iterator[bytes]:
+    """The same as they stand inside a JSON string."""
+    block = 0
+    while True:
+        for byte in digest(seed, provider, fingerprint, 0, "text", block, size=64):
+            yield _ENCODED[byte]
+        block += 1
+
+
 def text(seed: int, provider: str, fingerprint: str, count: int, choice: int = 0) -> str:
     """The first `count` tokens as one string."""
-    source = tokens(seed, provider, fingerprint, choice)
-    return "".join(next(source) for _ in range(count))
+    blocks = range(-(-count // 64))
+    drawn = b"".join(digest(seed, provider, fingerprint, choice, "text", block, size=64) for block in blocks)
+    return "".join([WORDS[byte] for byte in drawn[:count]])
 
 
 def whole_tokens(answer: str, seed: int, provider: str, fingerprint: str, choice: int = 0) -> int | None:

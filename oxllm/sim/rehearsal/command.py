@@ -55,6 +55,8 @@ class Request(msgspec.Struct, frozen=True):
     """Of the first provider, if it is not to be any."""
     try_advice: bool = False
     """Play it again with what the card advises."""
+    headers: tuple[str, ...] = ()
+    """`NAME: VALUE` of every request to a gateway that is not ours."""
 
     def replay(self, seed: int) -> Replay:
         """The commands that have it again; `seed` is the one that it had."""
@@ -63,6 +65,7 @@ class Request(msgspec.Struct, frozen=True):
         play = played if self.scene is None else ("--scene", str(self.scene))
         load = ("--rps", f"{self.rps:g}", "--streams", f"{self.streams * 100:g}", "--pace", self.pace)
         further = [*(("--model", name) for name in self.models), *(("--grade", rule) for rule in self.grade)]
+        further += (("--header", header) for header in self.headers)
         rest = ("--seed", str(seed), *load, *(word for pair in further for word in pair))
         what, option = (self.config, "--rehearse") if self.against is None else (self.against, "--against")
         return Replay(str(what), (*play, "--for", f"{self.duration:g}s"), rest, option)
@@ -240,7 +243,7 @@ async def _run(asked: Request, prepared: Prepared, quietly: bool) -> Run:
         progress=_silence if quietly else _Progress(asked.duration),
         cooldown_max=plan.breaker.cooldown_max,
         ports={name: asked.port + place for place, name in enumerate(names)} if asked.port else None,
-        key=asked.key,
+        headers=_headers(asked),
         hold_back={model.name: model.hold_back for model in plan.virtual_models},
     )
 
@@ -281,6 +284,13 @@ def _expectations(asked: Request, scenario: Scenario) -> tuple[str, ...]:
     if errors:
         raise scenes.SceneError(errors)
     return found
+
+
+def _headers(asked: Request) -> dict[str, str]:
+    """What every request of the load carries."""
+    keyed = {} if asked.key is None else {"authorization": f"Bearer {asked.key}"}
+    pairs = (header.partition(":") for header in asked.headers)
+    return {**keyed, **{name: value.strip() for name, _, value in pairs}}
 
 
 def _silence(_at: float, _load: Load) -> None:

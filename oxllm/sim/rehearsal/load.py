@@ -6,7 +6,7 @@ Open loop: each request starts when it is due, however the ones before it fare, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -67,7 +67,7 @@ class Load:
         questions: Questions,
         schedule: Schedule,
         clock: Callable[[], float],
-        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         explain: Callable[[httpx.AsyncClient, str], Awaitable[str]] | None = None,
     ) -> None:
         """`explain`: what the gateway says of the request with an id."""
@@ -82,7 +82,7 @@ class Load:
         self.due: dict[str, float] = {}
         """Fingerprint of what has been asked -> when it was to be, in seconds since the start."""
         self._clock = clock
-        self._headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        self._headers = headers or {}
         self._no_more = asyncio.Event()
         self._no_wait = asyncio.Event()
 

@@ -70,15 +70,15 @@ async def rehearse(
     progress: Callable[[float, Load], None],
     cooldown_max: float = presets.COOLDOWN_MAX_S,
     ports: Mapping[str, int] | None = None,
-    key: str | None = None,
+    headers: Mapping[str, str] | None = None,
     hold_back: Mapping[str, HoldBack] | None = None,
 ) -> Run:
     """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` is given the
     providers' base URLs by name; `groups` are the names that `questions` use with their providers; `progress` hears of
     it four times a second; `cooldown_max` is that of the gateway's breakers, `hold_back` what its config asks to be
-    held; `ports` are those of the providers, and `key` is what clients send. SIGINT or SIGTERM ends it earlier: the
-    first starts no more requests, the second waits for none. Raises ConfigError, OSError, and CancelledError when the
-    signal comes before there is a request."""
+    held; `ports` are those of the providers, and `headers` those that clients send. SIGINT or SIGTERM ends it earlier:
+    the first starts no more requests, the second waits for none. Raises ConfigError, OSError, and CancelledError when
+    the signal comes before there is a request."""
     live = Live(scenario, ports=ports)
     samples: list[Sample] = []
     front: Front | None = None
@@ -100,7 +100,7 @@ async def rehearse(
 
             schedule = Schedule(rps, scenario.scenes)
             load = Load(
-                front.base_url, scenario.seed, scenario.upstreams, questions, schedule, clock, key, front.explain
+                front.base_url, scenario.seed, scenario.upstreams, questions, schedule, clock, headers, front.explain
             )
             for provider in live.providers.values():
                 provider.due = load.due.get

@@ -40,6 +40,11 @@ class Judge:
         self._scenes = [(index, scene) for index, scene in enumerate(scenes) if provider in scene.on]
         self._asked: Counter[tuple[int, int]] = Counter()
 
+    @property
+    def idle(self) -> bool:
+        """It has no scene to play, whenever it is."""
+        return not self._scenes
+
     def request(self, key: str, ordinal: int, elapsed: float) -> Fate:
         """The fate of a request that arrived `elapsed` seconds after the start."""
         return self._decide(Layer.RESPONSE, Chance(self._seed, self._provider, key), ordinal, elapsed)

@@ -46,7 +46,8 @@ def _scene(scene: Scene) -> str:
 def pace(told: Pace) -> str:
     """As `pace.parse` reads it."""
     low, high = told.out
-    return f"ttft {_spread(told.ttft)}, itl {_spread(told.itl)}, out {low}..{high}"
+    load = "" if told.load is None else f", load {told.load}"
+    return f"ttft {_spread(told.ttft)}, itl {_spread(told.itl)}, out {low}..{high}{load}"
 
 
 def limit(told: Limits) -> str:

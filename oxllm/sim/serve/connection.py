@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections import deque
 from collections.abc import Callable
 
 import httptools
 
 from oxllm.sim.serve.engine import Provider, Script
-from oxllm.sim.serve.player import Clock, Gates, Player, finish, reset
+from oxllm.sim.serve.player import Clock, Gates, Player, Timer, finish, reset
 
 CONTROL = b"/-/"
 _FORBIDDEN = (
@@ -45,40 +44,52 @@ class Arrived:
         self.keep_alive = True
 
 
+NOTHING = Arrived()
+"""Being read between two requests."""
+
+
 class ProviderProtocol(asyncio.Protocol):
     """One connection. `clock` is the loop, or what stands in for one; `connections` is kept to the open ones."""
+
+    __slots__ = (
+        "_accepting", "_clock", "_closing", "_connections", "_control", "_early", "_first", "_full", "_gates",
+        "_ordinal", "_parser", "_player", "_reading", "_timer", "_transport", "_waiting", "provider",
+    )  # fmt: skip
 
     def __init__(
         self,
         provider: Provider,
         clock: Clock,
-        gates: Gates | None = None,
+        gates: Gates,
         control: Callable[[], asyncio.Protocol] | None = None,
         connections: set[asyncio.BaseTransport] | None = None,
     ) -> None:
         self.provider = provider
         self._clock = clock
-        self._gates = gates or Gates()
+        self._gates = gates
         self._control = control
-        self._connections = connections if connections is not None else set()
+        self._connections = connections
         self._parser = httptools.HttpRequestParser(self)
-        self._reading = Arrived()
-        self._waiting: deque[Arrived] = deque()
+        self._reading = NOTHING
+        self._waiting: list[Arrived] = []
         self._player: Player | None = None
         self._transport: asyncio.Transport
         self._ordinal = 0
         self._closing = False
         self._first = b""
+        self._full = False
+        """The peer does not read."""
         self._accepting = False
         self._early = b""
         """What came before anybody read."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     # of asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        self._connections.add(transport)
+        if self._connections is not None:
+            self._connections.add(transport)
         self._begin()
 
     def data_received(self, data: bytes) -> None:
@@ -95,16 +106,19 @@ class ProviderProtocol(asyncio.Protocol):
             self._feed(data)
 
     def pause_writing(self) -> None:
+        self._full = True
         if self._player is not None:
             self._player.pause()
 
     def resume_writing(self) -> None:
+        self._full = False
         if self._player is not None:
             self._player.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
-        self._connections.discard(self._transport)
+        if self._connections is not None:
+            self._connections.discard(self._transport)
         if self._player is not None:
             self._player.gone()
         if self._timer is not None:
@@ -132,6 +146,7 @@ class ProviderProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._reading.keep_alive = self._parser.should_keep_alive()
         self._waiting.append(self._reading)
+        self._reading = NOTHING
 
     # our own
 
@@ -163,7 +178,8 @@ class ProviderProtocol(asyncio.Protocol):
             self._first = b""
 
     def _hand_over(self, protocol: asyncio.Protocol) -> None:
-        self._connections.discard(self._transport)
+        if self._connections is not None:
+            self._connections.discard(self._transport)
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(self._first)
@@ -179,20 +195,19 @@ class ProviderProtocol(asyncio.Protocol):
         self._answer()
 
     def _answer(self) -> None:
-        """Play the answer to the next request, if nothing is being played."""
-        if self._player is not None or not self._waiting or self._closing:
-            return
-        arrived = self._waiting.popleft()
-        now = self._clock.time()
-        script = self.provider.accept(
-            arrived.method,
-            arrived.path.decode("latin-1"),
-            arrived.headers,
-            bytes(arrived.body),
-            now,
-            self._ordinal,
-        )
-        self._play(script, self._again if arrived.keep_alive else self._close)
+        """Play the answers to the next requests, as long as nothing is being played."""
+        while self._waiting and self._player is None and not self._closing:
+            arrived = self._waiting.pop(0)
+            now, path = self._clock.time(), arrived.path.decode("latin-1")
+            body = bytes(arrived.body)
+            script = self.provider.accept(arrived.method, path, arrived.headers, body, now, self._ordinal)
+            if script.at_once is None or self._full:
+                self._play(script, self._again if arrived.keep_alive else self._close)
+                continue
+            script.record.complete(script.at_once, now - self.provider.start)
+            self._transport.write(script.at_once)
+            if not arrived.keep_alive:
+                self._close()
 
     def _play(self, script: Script, done: Callable[[], None]) -> None:
         self._player = Player(self._clock, self._gates, self._transport, script, self.provider.start, done)

@@ -18,12 +18,13 @@ from oxllm.sim.faults.base import ConnectionFault, Fault
 from oxllm.sim.provider import protocols, strict
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.exchange import Exchange, Operation
-from oxllm.sim.provider.ledger import Harm, Ledger, Record
-from oxllm.sim.provider.limits import Limits, Meter, Verdict
+from oxllm.sim.provider.ledger import Harm, Ledger, Record, UnderWay
+from oxllm.sim.provider.limits import ADMITTED, Limits, Meter, Verdict
 from oxllm.sim.provider.memory import Memory
 from oxllm.sim.provider.pace import FOREVER, Pace
+from oxllm.sim.provider.reply import Reply, Tape
 from oxllm.sim.provider.request import Ask, BadAsk, SimRequest
-from oxllm.sim.provider.steps import Step
+from oxllm.sim.provider.steps import Send, Step
 from oxllm.sim.script import grammar
 from oxllm.sim.script.fate import CLEAN, Fate, Judge
 from oxllm.sim.script.grammar import Dosed
@@ -44,16 +45,29 @@ def attempt_key(asked: str, time: int) -> str:
 
 
 class Script:
-    """The steps of one answer. Whoever plays them keeps `record` up to date."""
+    """The steps of one answer. Whoever plays them keeps `record` up to date.
 
-    __slots__ = ("_steps", "record")
+    Of a healthy answer there are shorter ways to say it: `at_once`, all of its bytes, if they are due; else `reply`.
+    """
 
-    def __init__(self, steps: Iterator[Step], record: Record) -> None:
+    __slots__ = ("_steps", "answering", "at_once", "record", "reply")
+
+    def __init__(
+        self,
+        steps: Iterator[Step],
+        record: Record,
+        at_once: bytes | None = None,
+        reply: Reply | None = None,
+    ) -> None:
         self._steps = steps
+        self.at_once = at_once
+        self.answering: UnderWay | None = None
+        """Those of its provider, of which it is one while it is played."""
         self.record = record
+        self.reply = reply
 
     def __iter__(self) -> Iterator[Step]:
-        return self._steps
+        return self._steps if self.reply is None else Tape(self.reply).rest()
 
 
 class Provider:
@@ -71,6 +85,7 @@ class Provider:
         self.upstream = self._own
         self.judge = self._own_judge
         self.memory = Memory()
+        self.answering = UnderWay()
         self.directions = Directions()
         self.watch: Callable[[SimRequest], object] = lambda _request: None
         """Hears of every request."""
@@ -189,7 +204,9 @@ class Provider:
         exchange = Exchange(self, operation, request, ask, chance, now)
         if ask.generates and (said := self.directions.said(request)) is not None:
             exchange.said = said
-        return Script(self._answer(exchange, key, refusal, self.ledger.add(record)), record)
+        script = self._answer(exchange, key, refusal, self.ledger.add(record))
+        script.answering = self.answering
+        return script
 
     def _read(self, request: SimRequest, path: str) -> tuple[Operation, Ask, BadAsk | None]:
         """What is asked for, or what is wrong with it."""
@@ -219,26 +236,26 @@ class Provider:
         self._seen[known] += 1
         return f"{given}.{self._seen[given]}" if given else attempt_key(known, self._seen[known])
 
-    def _answer(self, x: Exchange, key: str, refusal: BadAsk | None, record: Record) -> Iterator[Step]:
-        """Decides all of it at once, and returns steps that are made as they are played."""
+    def _answer(self, x: Exchange, key: str, refusal: BadAsk | None, record: Record) -> Script:
+        """Decides all of it at once; the steps are made as they are played."""
         try:
             if refusal is not None:
                 raise refusal
             fate = self._fate(x.request, key, x.now, x.ask.inputs[0] if x.ask.inputs else None)
             x.operation.check(x)
         except BadAsk as error:
-            return x.say(error.error)
-        verdict = self.meter.admit(x.ask.prompt_tokens + x.tokens, x.now) if x.ask.inputs else Verdict()
+            return Script(x.say(error.error), record)
+        verdict = self.meter.admit(x.ask.prompt_tokens + x.tokens, x.now) if x.ask.inputs else ADMITTED
         x.levels = self.meter.levels(x.now)
         if verdict.dimension is not None:
             record.over, record.why = verdict.dimension, f"over the limit of {verdict.dimension}"
-            return self._noted(x, x.say(_over(verdict)), record)
+            return Script(self._noted(x, x.say(_over(verdict)), record), record)
         record.why = fate.why
         if fate.fault is None or not fate.fault.applies(x):
             record.why += f"; {fate.fault.text} does nothing to this request" if fate.fault is not None else ""
-            return self._noted(x, x.tape().rest(), record)
+            return _healthy(x, record)
         record.fault, record.harm = fate.fault.text, fate.fault.harm
-        return self._noted(x, fate.fault.play(x), record)
+        return Script(self._noted(x, fate.fault.play(x), record), record)
 
     def _noted(self, x: Exchange, steps: Iterator[Step], record: Record) -> Iterator[Step]:
         for step in steps:
@@ -257,6 +274,8 @@ class Provider:
                 raise BadAsk(str(error), FAULT_HEADER.decode()) from None
         if directed is not None:
             return Fate(directed, "as directed")
+        if self.judge.idle:
+            return CLEAN
         elapsed = now - self.start
         port = self.judge.listener(elapsed)
         return self.judge.request(key, request.ordinal, self._moment(asked, elapsed)) if port is CLEAN else port
@@ -266,6 +285,15 @@ class Provider:
         so a machine that is milliseconds later in one of two runs changes no fate."""
         due = None if asked is None else self.due(asked)
         return elapsed if due is None else due + round(max(0.0, elapsed - due))
+
+
+def _healthy(x: Exchange, record: Record) -> Script:
+    """The answer, in one piece where all of it is due."""
+    reply = x.reply()
+    whole = reply.at_once(x.now)
+    if whole is None:
+        return Script(iter(()), record, reply=reply)
+    return Script(iter((Send(whole),)), record, whole)
 
 
 def _over(verdict: Verdict) -> Error:

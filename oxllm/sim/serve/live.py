@@ -15,6 +15,7 @@ from oxllm.sim.serve.engine import Provider, providers
 from oxllm.sim.serve.player import Gates
 from oxllm.sim.serve.ports import Port, State
 from oxllm.sim.serve.tls import Authority
+from oxllm.sim.serve.wheel import Wheel
 
 NOWHERE = "provider.invalid"
 """The host of a provider that has no address (RFC 6761 section 6.4)."""
@@ -38,6 +39,7 @@ class Live:
         self.gates = Gates()
         self.ports: dict[str, Port] = {}
         self._loop = asyncio.get_running_loop()
+        self._clock = Wheel(self._loop)
         self.providers = providers(scenario, self._loop.time(), time.time())
         self._wanted = ports or {}
         self._control = control(self) if control is not None else None
@@ -100,7 +102,7 @@ class Live:
 
     def _port(self, name: str, provider: Provider) -> Port:
         def protocol() -> asyncio.Protocol:
-            return ProviderProtocol(provider, self._loop, self.gates, self._control, self._connections)
+            return ProviderProtocol(provider, self._clock, self.gates, self._control, self._connections)
 
         def handshake() -> Fault | None:
             return provider.handshake(self._loop.time())

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from oxllm.sim.provider.ledger import COMPLETE, GONE
+from oxllm.sim.provider.reply import Piece
 from oxllm.sim.provider.steps import Fin, Forget, Gate, Hang, Rst, Send, Step, Truncate, Wait
 from oxllm.sim.serve.engine import Script
 
@@ -22,12 +23,22 @@ LINGER_S = 2.0
 """After a Fin, how long the peer has to close before we do. Closing at once with bytes unread would be a reset."""
 
 
+WRITE_MAX = 65536
+"""Bytes that are written before it is asked whether the peer still reads."""
+
+
+class Timer(Protocol):
+    """Something that will happen."""
+
+    def cancel(self) -> None: ...
+
+
 class Clock(Protocol):
     """The part of an event loop that a player needs."""
 
     def time(self) -> float: ...
 
-    def call_at(self, when: float, callback: Callable[[], object], /) -> asyncio.TimerHandle: ...
+    def call_at(self, when: float, callback: Callable[[], object], /) -> Timer: ...
 
 
 class Gates:
@@ -77,7 +88,7 @@ def truncate(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-def finish(transport: asyncio.Transport, clock: Clock) -> asyncio.TimerHandle | None:
+def finish(transport: asyncio.Transport, clock: Clock) -> Timer | None:
     """Close so that the peer reads an EOF, whatever it has still under way to us. The timer closes for good."""
     if not transport.can_write_eof():
         transport.close()
@@ -90,10 +101,13 @@ class Player:
     """One script on one transport. `done` is called when the connection is free for the next request."""
 
     __slots__ = (
+        "_answering",
         "_clock",
         "_done",
         "_gates",
+        "_next",
         "_paused",
+        "_pieces",
         "_start",
         "_steps",
         "_timer",
@@ -112,20 +126,29 @@ class Player:
         done: Callable[[], None],
     ) -> None:
         self.record = script.record
-        self._steps: Iterator[Step] = iter(script)
+        self._answering = script.answering
+        if self._answering is not None:
+            self._answering.count += 1
+        self._steps: Iterator[Step] = iter(script) if script.reply is None else iter(())
         self._clock = clock
         self._gates = gates
         self._transport = transport
         self._start = start
         self._done = done
         self._paused = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
+        self._pieces = None if script.reply is None else script.reply.pieces()
+        """Of a healthy answer, which needs no steps."""
+        self._next: Piece | None = None
         self.forgotten = False
         """The connection is open for the peer alone."""
 
     def run(self) -> None:
         """Take steps until one has to wait."""
         self._timer = None
+        if self._pieces is not None:
+            self._flow(self._pieces)
+            return
         while not self._paused:
             step = next(self._steps, None)
             if step is None:
@@ -134,6 +157,31 @@ class Player:
                 return
             if not self._take(step):
                 return
+
+    def _flow(self, pieces: Iterator[Piece]) -> None:
+        """Write all that is due, in as few writes as that takes."""
+        now = self._clock.time()
+        due: list[bytes] = []
+        size = 0
+        while not self._paused:
+            piece = self._next or next(pieces, None)
+            self._next = None
+            if piece is None:
+                self._write(b"".join(due))
+                self._end(COMPLETE)
+                self._done()
+                return
+            if piece.at > now:
+                self._next = piece
+                if due:
+                    self._write(b"".join(due))
+                self._timer = self._clock.call_at(piece.at, self.run)
+                return
+            due.append(piece.data)
+            size += len(piece.data)
+            if size >= WRITE_MAX:
+                self._write(b"".join(due))
+                due, size = [], 0
 
     def pause(self) -> None:
         """The peer does not read: write no more."""
@@ -148,7 +196,7 @@ class Player:
         """The connection is lost; nothing more can happen."""
         if self._timer is not None:
             self._timer.cancel()
-        self._steps = iter(())
+        self._steps, self._pieces = iter(()), None
         if self.record.end is None:
             self._end(GONE)
 
@@ -192,5 +240,7 @@ class Player:
         self._transport.write(data)
 
     def _end(self, how: str) -> None:
+        if self._answering is not None:
+            self._answering.count -= 1
         self.record.end = how
         self.record.ended = self._clock.time() - self._start

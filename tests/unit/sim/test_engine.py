@@ -9,7 +9,9 @@ import struct
 import msgspec
 import pytest
 
+from oxllm.sim import dialects
 from oxllm.sim.provider import text
+from oxllm.sim.provider.protocols import chat
 from oxllm.sim.provider.request import fingerprint
 from oxllm.sim.provider.steps import Hang, Rst, Wait
 from oxllm.sim.provider.upstream import Upstream
@@ -200,3 +202,29 @@ def test_a_question_of_a_rehearsal_is_known_by_what_it_asks_whatever_id_a_gatewa
     target.due = {fingerprint(MESSAGES): 0.0}.get
     ask(target, headers=((b"x-request-id", b"own-2"),))
     assert [record.key for record in target.ledger.records] == ["own-1.1", f"{fingerprint(MESSAGES)[:12]}.1"]
+
+
+@pytest.mark.parametrize("pace", ["instant", "ttft 0ms, itl 1ms, out 30"])
+def test_an_answer_that_is_due_is_said_in_one_piece_with_the_same_bytes(pace: str) -> None:
+    body = msgspec.json.encode({"model": "m", "messages": MESSAGES})
+    scripts = [
+        provider(scenario("alpha", pace=pace)).accept("POST", "/v1/chat/completions", list(headers), body, 0.0)
+        for headers in ((), ((b"x-oxllm-sim", b"slow~0s"),))
+    ]
+    assert [script.at_once is not None for script in scripts] == [pace == "instant", False]
+    (whole, _), (slow, _) = map(play, scripts)
+    assert whole == slow
+    assert scripts[0].at_once in (whole, None)
+
+
+@pytest.mark.parametrize("dialect", dialects.NAMES)
+@pytest.mark.parametrize("model", ["m", chat.HOLE, f'"{chat.HOLE}" and ö'])
+def test_an_event_of_a_text_is_what_the_dialect_says_whatever_the_model_is_called(dialect: str, model: str) -> None:
+    target = provider(scenario(Upstream("alpha", dialect)))
+    status, body = ask(target, model=model, stream=True)
+    lines = [line.removeprefix(b"data: ") for line in body.split(b"\n\n") if line.startswith(b"data: {")]
+    read = [json.loads(line) for line in lines]
+    said = "".join(event["choices"][0]["delta"].get("content") or "" for event in read if event["choices"])
+    assert (status, {event["model"] for event in read} - {""}) == (200, {model}), "Azure's first one names none"
+    assert text.whole_tokens(said, 7, "alpha", fingerprint(MESSAGES)) is not None
+    assert all(msgspec.json.encode(event) == line for event, line in zip(read, lines, strict=True))

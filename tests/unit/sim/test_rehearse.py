@@ -289,6 +289,8 @@ def free_ports(count: int) -> list[int]:
     [
         (("--against", "http://127.0.0.1:1/v1"), "give --model NAME"),
         (("--key-env", "KEY"), "only for --against"),
+        (("--header", "a: b"), "only for --against"),
+        (("--against", "http://x/v1", "--model", "m", "--header", "a b"), "write 'NAME: VALUE'"),
         (("--against", "http://x/v1", "--model", "m", "--key-env", "NOT_SET"), "NOT_SET: the environment variable"),
         (("--against", "http://x/v1", "--model", "m", "--host", "::1"), "leave out --host"),
     ],

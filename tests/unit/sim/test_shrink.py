@@ -105,7 +105,9 @@ SECONDS = st.integers(0, 10**6).map(lambda ms: ms / 1000)
 SPREADS = st.builds(pace.Spread, SECONDS) | st.builds(
     pace.Spread, SECONDS, st.just("lognormal"), st.integers(0, 300).map(lambda n: n / 100)
 )
-PACES = st.builds(pace.Pace, SPREADS, SPREADS, st.tuples(st.integers(1, 50), st.integers(50, 900)))
+PACES = st.builds(
+    pace.Pace, SPREADS, SPREADS, st.tuples(st.integers(1, 50), st.integers(50, 900)), st.none() | st.integers(1, 99)
+)
 LIMITS = st.builds(
     limits.Limits,
     st.none() | st.builds(limits.Limit, WHOLE, st.sampled_from([1.0, 60.0, 3600.0, 86400.0])),

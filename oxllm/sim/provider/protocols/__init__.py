@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from oxllm.sim.provider.exchange import Operation
@@ -49,6 +50,7 @@ class UnknownMessages(Unknown):
 UNKNOWN, UNKNOWN_MESSAGES = Unknown(), UnknownMessages()
 
 
+@functools.lru_cache(256)
 def find(method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
     """The operation of a path without its query, whatever stands before the endpoint, and the words in it."""
     for known, pattern, operation in _COMPILED:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from oxllm.sim.dialects.base import CREATED, Json, encode
@@ -13,14 +14,15 @@ from oxllm.sim.provider.request import (
     Ask,
     SimRequest,
     body,
-    fingerprint,
     required,
     schema_of,
-    token_count,
     token_limit,
+    weighed,
     whole_number,
 )
 
+HOLE = "{hole}"
+"""Stands for the token in the event that is made once for all of them; what a client names stands before it."""
 DONE = b"data: [DONE]\n\n"
 
 
@@ -32,6 +34,7 @@ class Chat(Operation):
         data = body(request)
         messages = required(data, "messages", list)
         options, tool = data.get("stream_options"), _tool(data, messages)
+        asked, tokens = weighed(messages)
         return Ask(
             model=data["model"],
             stream=data.get("stream") is True,
@@ -40,8 +43,8 @@ class Chat(Operation):
             max_tokens=token_limit(data.get("max_completion_tokens", data.get("max_tokens"))),
             tool=tool,
             schema=_schema(data, tool),
-            prompt_tokens=token_count(messages),
-            inputs=(fingerprint(messages),),
+            prompt_tokens=tokens,
+            inputs=(asked,),
             generates=True,
             data=data,
         )
@@ -69,12 +72,24 @@ class Chat(Operation):
             yield Part(opening, data, "preamble")
         for index in choices:
             yield Part(opening, dialect.chunk(base, index, _opening_delta(x)), "preamble")
+        if x.tool is None and x.ask.n == 1:
+            due = yield from self._text(x, base, due, deadlines)
+            yield from self._ending(x, base, due, [iter(())])
+            return
         sources = [_deltas(x, index) for index in choices]
         for _ in range(x.length):
             for index, source in zip(choices, sources, strict=True):
                 yield Part(due, dialect.chunk(base, index, next(source)), "token", 1 if index == 0 else 0)
             due = next(deadlines)
         yield from self._ending(x, base, due, sources)
+
+    def _text(self, x: Exchange, base: Json, due: float, deadlines: Iterator[float]) -> Generator[Part, None, float]:
+        """The tokens of one text, whose events differ in nothing else; returns when the end is due."""
+        before, _, after = x.dialect.chunk(base, 0, {"content": HOLE}).rpartition(HOLE.encode())
+        for word in itertools.islice(x.json_words(), x.length):
+            yield Part(due, b"%b%b%b" % (before, word, after), "token", 1)
+            due = next(deadlines)
+        return due
 
     def _ending(self, x: Exchange, base: Json, due: float, sources: list[Iterator[Json]]) -> Iterator[Part]:
         dialect = x.dialect
