@@ -43,6 +43,7 @@ ERROR_STALL_S: Final = 2.0
 """How long an error body may be silent: its head and what came of it will do, and the client waits."""
 PREAMBLE_MAX = EVENT_MAX + 64 * 1024
 """Bytes of a stream without content: role events, filter results, and the event behind them that is not whole."""
+NEVER: Final = -inf
 
 
 class Phase(machine.State):
@@ -116,13 +117,13 @@ class Attempt:
         "facts",
         "headers",
         "hedge_at",
-        "hold_back",
         "last_content_at",
         "model",
         "number",
         "phase",
         "read_at",
         "reader",
+        "route",
         "sent_at",
         "share_at",
         "silence",
@@ -141,6 +142,7 @@ class Attempt:
         route: Route,
         alarm: Alarm,
         now: float,
+        share_at: float = inf,
         by_session: bool = False,
     ) -> None:
         candidate = ticket.candidate
@@ -158,13 +160,13 @@ class Attempt:
             self.model, self.target = facts.model, f"{target.provider.name}/{facts.model}"
         self.ticket = ticket
         self.facts = facts
-        self.hold_back = route.hold_back
+        self.route = route
         self.phase = CONNECTING
         # Its clocks, in loop time; `inf` for one that does not run.
         self.started = now
-        self.clock = now + candidate.timeouts.connect
+        self.clock = alarm.by(now + candidate.timeouts.connect)
         """When this phase has lasted too long; `inf` while nobody reads."""
-        self.share_at = inf
+        self.share_at = alarm.by(share_at)
         """When it has used half of the client's time."""
         self.hedge_at = inf
         """When another attempt is to run beside it."""
@@ -172,7 +174,7 @@ class Attempt:
         """When what it holds has been held back for long enough."""
         self.sent_at = now
         """When the last byte of the request had gone."""
-        self.read_at = -inf
+        self.read_at = NEVER
         """When something came last before the commit."""
         self.content_at: float | None = None
         self.last_content_at = 0.0
@@ -339,16 +341,16 @@ class Attempt:
                 self.move(CONTENT)
                 self.content_at = now
                 self.silence = self.candidate.timeouts.idle
-                self.clock = now + self.silence
-                if self.hold_back.seconds:
-                    self.commit_at = now + self.hold_back.seconds
+                self.clock = self._alarm.by(now + self.silence)
+                if self.route.hold_back.seconds:
+                    self.commit_at = self._alarm.by(now + self.route.hold_back.seconds)
         elif len(self._held) + reader.pending > PREAMBLE_MAX:
             self.verdict = Outcome(Kind.BAD_ANSWER, "over 1 MiB without content")
         elif reader.working != self._worked:  # comments and pings alone are no work
             self._worked = reader.working
-            self.clock = min(self.sent_at + self.candidate.timeouts.answer, now + self.candidate.timeouts.idle)
+            latest = self.sent_at + self.candidate.timeouts.answer
+            self.clock = self._alarm.by(min(latest, now + self.candidate.timeouts.idle))
         self._judge(now, bool(ready))
-        self._alarm.by(min(self.clock, self.commit_at))
 
     def _judge(self, now: float, news: bool) -> None:
         """See whether the answer is whole or broken."""

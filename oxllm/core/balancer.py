@@ -77,7 +77,7 @@ class Balancer:
     def begin(self, route: Route, candidate: Candidate, tried: Container[TargetState], now: float) -> Ticket:
         """Begin an attempt at a candidate that `choose` or `prefer` gave this moment, and pay for its turn. If the
         breaker is half-open the attempt is a probe."""
-        if len(route.tiers) < len(route.candidates):  # else each is alone in its tier, and gains what it pays
+        if route.turns:  # else each is alone in its tier, and gains what it pays
             self._pay(route, candidate, tried, now)
         state = candidate.state
         provider = state.provider

@@ -96,11 +96,12 @@ class Exchange:
         timeout = facts.timeout
         self._deadline = now + (timeout if timeout and timeout < route.request else route.request)
         self._effects: list[Action] = []
-        self.alarm = Alarm()
+        self.alarm = Alarm(self._deadline)
         self.body: RequestBody | PassedBody | None = None
         """The request's, as long as it is kept."""
         self.books = Books(router, now)
         self.reply = Reply(facts, self.books, self._effects, now)
+        self.alarm.by(self.reply.ping_at)
         self._race = Race(facts, route, self.books, self._deadline, self.alarm, self._effects)
         self._second = SecondTry(limits.same_target, budget, rng, self.books)
         self._last = LastAnswer()
@@ -139,8 +140,6 @@ class Exchange:
     def start(self, now: float) -> None:
         """Begin."""
         self._budget.request(now)
-        self.alarm.by(self._deadline)
-        self.alarm.by(self.reply.ping_at)
         self._next(now)
 
     def may_send(self, attempt: Attempt, now: float) -> bool:
@@ -298,7 +297,8 @@ class Exchange:
 
     def _win(self, attempt: Attempt, now: float) -> None:
         self.winner = attempt
-        self._race.cancel_others(LOST, now, winner=attempt)
+        if len(self._race.running) > 1:
+            self._race.cancel_others(LOST, now, winner=attempt)
 
     def _succeed(self, attempt: Attempt, now: float, linger: bool) -> None:
         """The client has it all. `linger`: leave the provider a moment to end its body."""

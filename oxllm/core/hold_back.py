@@ -14,5 +14,5 @@ def held_enough(attempt: Attempt) -> bool:
     if reader.complete or not attempt.facts.asked.stream:
         return True
     # 2. As many events as the route has it; none is enough where it waits for the end, or for a time.
-    hold = attempt.hold_back
+    hold = attempt.route.hold_back
     return not hold.full and not hold.seconds and reader.content >= hold.tokens

@@ -54,19 +54,19 @@ class Race:
         it takes longer than a probe should, or than the route has it."""
         books, route = self._books, self._route
         books.attempts += 1
-        attempt = Attempt(books.attempts, ticket, self._facts, route, self._alarm, now, by_session)
-        attempt.share_at = now + (self._deadline - now) / 2
+        half = now + (self._deadline - now) / 2
+        attempt = Attempt(books.attempts, ticket, self._facts, route, self._alarm, now, half, by_session)
         if ticket.probe:
-            attempt.hedge_at = now + ticket.candidate.state.provider.patience
+            attempt.hedge_at = self._alarm.by(now + ticket.candidate.state.provider.patience)
         elif route.hedge_after is not None:
-            attempt.hedge_at = now + route.hedge_after
-        self._alarm.by(attempt.wake_at)
+            attempt.hedge_at = self._alarm.by(now + route.hedge_after)
         self.running.append(attempt)
         self._effects.append(Try(attempt))
 
     def end(self, attempt: Attempt, result: Outcome, now: float, linger: bool = False) -> None:
         """An attempt's part in the request is over. `linger`: its provider may still end its body."""
-        attempt.candidate.state.counters.dropped += attempt.reader.dropped
+        if attempt.reader.dropped:
+            attempt.candidate.state.counters.dropped += attempt.reader.dropped
         self._books.end(attempt.ticket, result, now)
         self._books.note(attempt, result, now)
         if linger and attempt.phase is COMMITTED:

@@ -131,13 +131,16 @@ class Reply:
         if closing:
             self._effects.append(Write(closing))
         self._effects.append(END_OF_BODY)
-        self._blame(result)
+        if result is not SUCCESS:
+            self._blame(result)
         self._move(END)
 
     def answer(self, attempt: Attempt, body: bytes, result: Outcome) -> None:
         """The whole answer at once."""
-        self._answer(attempt.status, self._fields(attempt, stream=False), body)
-        self._blame(result)
+        self.status = attempt.status
+        self._effects.append(Answer(attempt.status, self._fields(attempt, stream=False), body))
+        if result is not SUCCESS:
+            self._blame(result)
         self._move(END)
 
     # An error.
@@ -205,9 +208,8 @@ class Reply:
         self._move(END)
 
     def _blame(self, result: Outcome, otherwise: Cause | None = None) -> None:
-        """It ended for this reason: badly, if that is no success."""
-        if result is not SUCCESS:
-            self.error, self.cause = describe(result), RULES[result.kind].cause or otherwise
+        """It ended badly, for this reason."""
+        self.error, self.cause = describe(result), RULES[result.kind].cause or otherwise
 
     # How it looks.
 

@@ -66,6 +66,7 @@ class Route:
         "name",
         "request",
         "tiers",
+        "turns",
     )
 
     def __init__(
@@ -88,7 +89,9 @@ class Route:
         self.hedge_after = hedge_after
         self.hold_back = hold_back
         self.counters = counters or RequestCounters()
-        self.affinity = affinity and len(self.tiers) < len(self.candidates)
+        self.turns = len(self.tiers) < len(self.candidates)
+        """Some tier has several candidates, which take turns."""
+        self.affinity = affinity and self.turns
         """A session may prefer one of several targets of a tier."""
         self.content_filter_failover = content_filter_failover
         """Another provider may judge a prompt that one has refused for its content."""
