@@ -264,7 +264,7 @@ class Exchange:
     def _give_up(self, now: float) -> None:
         """Nobody is left to be asked: the answer is a refusal, as received if that says more than ours."""
         last, route, of_kept = self._last, self._route, self._facts.kept
-        refusal = last.refusal(route, of_kept)
+        refusal = last.refusal(route, of_kept, now)
         if refusal is not None:
             self.winner = refusal.attempt
             self.reply.pass_on(refusal)

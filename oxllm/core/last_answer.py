@@ -6,7 +6,7 @@ from oxllm.core.attempt import Attempt
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import RULES, Cause, Last, Outcome
-from oxllm.core.refusal import Tried, describe, refuse
+from oxllm.core.refusal import Tried, describe, refuse, sealed_elsewhere
 from oxllm.core.route import Route
 from oxllm.core.shape import Value
 
@@ -60,7 +60,7 @@ class LastAnswer:
         if kept is not None:
             self._refusal = Refusal(kept.attempt, kept.result, in_our_words(kept.attempt, kept.result))
 
-    def refusal(self, route: Route, of_kept: bool) -> Refusal | None:
+    def refusal(self, route: Route, of_kept: bool, now: float) -> Refusal | None:
         """The target's refusal to pass on; None if words of ours say more.
 
         `of_kept`: the request is about an answer that some provider keeps, so that whoever was not asked may be the one
@@ -72,6 +72,8 @@ class LastAnswer:
             asked = {candidate.state for candidate, _ in self.tried}
             if any(candidate.state not in asked for candidate in route.candidates):
                 return None
+        if sealed_elsewhere(self.tried, route.recovery(now)):
+            return None
         alike = all(RULES[result.kind].last is Last.AS_RECEIVED for _, result in self.tried)
         return self._refusal if alike else None
 

@@ -51,6 +51,18 @@ def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: boo
     return _later(503, f"no target of {model!r} can be tried now: {detail}", "no_target_available", soonest)
 
 
+def sealed_elsewhere(tried: Sequence[Tried], recovery: Recovery) -> bool:
+    """Some target could not read what another one has sealed, and one that may have done so can be asked again soon."""
+    if all(outcome.kind is not Kind.FOREIGN_STATE for _, outcome in tried):
+        return False
+    asked = {id(candidate) for candidate, _ in tried}
+    others = [(skip, left) for candidate, skip, left in recovery[1] if id(candidate) not in asked]
+    return any(
+        skip is not None and skip not in HOPELESS and left is not None and left <= RETRY_AFTER_MAX
+        for skip, left in others
+    )
+
+
 def _soonest_after(outcomes: dict[int, Outcome], states: Sequence[Outlook], soonest: float | None) -> float | None:
     """When some target recovers that would not say the same of this request again."""
     final = {one for one, outcome in outcomes.items() if RULES[outcome.kind].last is not Last.LATER}

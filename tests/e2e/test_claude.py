@@ -125,6 +125,14 @@ def test_a_break_behind_content_has_it_ask_again_and_get_a_whole_answer(
     assert cast.counts() == (1, 1)
 
 
+@pytest.mark.parametrize("way", ["fin", "rst", "clean", "garbage"])
+def test_a_break_behind_a_whole_block_is_an_error_and_never_an_answer(claude: Claude, way: str) -> None:
+    """It does not ask again once it has a block of the answer, such as the thinking before it."""
+    behind = len(named(*HELLO[:6]))
+    done = claude(prompt(behind, way), "--model", "alone")
+    assert (done.returncode, "API Error" in done.stdout) == (1, True)
+
+
 def test_half_an_answer_is_never_taken_for_one(claude: Claude) -> None:
     done = claude(prompt(BEHIND, "clean"), "--model", "alone")
     assert done.returncode != 0

@@ -37,8 +37,8 @@ name = "oxllm"
 base_url = "{url}/v1"
 wire_api = "responses"
 env_key = "OXLLM_KEY"
-stream_max_retries = 1
-request_max_retries = 1
+stream_max_retries = {retries}
+request_max_retries = {retries}
 """
 
 Codex = Callable[[str, str], subprocess.CompletedProcess[str]]
@@ -81,21 +81,23 @@ def running(cast: Scripted, locked: Sim, tmp_path: Path) -> Iterator[Gateway]:
 @pytest.fixture
 def codex(binary: Path, running: Gateway, tmp_path: Path) -> Codex:
     """Has it answer a prompt with a model."""
-    home = tmp_path / "codex"
+    return lambda model, text: run_codex(binary, tmp_path, running.url, model, text)
+
+
+def run_codex(
+    binary: Path, directory: Path, url: str, model: str, text: str, retries: int = 1
+) -> subprocess.CompletedProcess[str]:
+    home = directory / "codex"
     home.mkdir()
-
-    def run(model: str, text: str) -> subprocess.CompletedProcess[str]:
-        (home / "config.toml").write_text(CODEX.format(model=model, url=running.url), encoding="utf-8")
-        nowhere = f"http://127.0.0.1:{free_port()}"
-        env = {"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "OXLLM_KEY": "none"}
-        env |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), nowhere) | {"NO_PROXY": "127.0.0.1"}
-        command = [str(binary), "exec", "--skip-git-repo-check", text]
-        stdin = subprocess.DEVNULL
-        return subprocess.run(
-            command, capture_output=True, env=env, cwd=home, stdin=stdin, timeout=120, check=False, text=True
-        )
-
-    return run
+    (home / "config.toml").write_text(CODEX.format(model=model, url=url, retries=retries), encoding="utf-8")
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "OXLLM_KEY": "none"}
+    env |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), nowhere) | {"NO_PROXY": "127.0.0.1"}
+    command = [str(binary), "exec", "--skip-git-repo-check", text]
+    stdin = subprocess.DEVNULL
+    return subprocess.run(
+        command, capture_output=True, env=env, cwd=home, stdin=stdin, timeout=120, check=False, text=True
+    )
 
 
 def test_an_answer_arrives(codex: Codex, cast: Scripted) -> None:
@@ -126,6 +128,28 @@ def test_what_cannot_recover_soon_is_asked_for_once_and_its_reason_is_shown(code
     assert "locked/m: HTTP 401" in done.stderr
     assert "Reconnecting" not in done.stderr
     assert len(locked.ledger("locked")) == 1
+
+
+def test_an_overload_behind_the_preamble_is_invisible(binary: Path, tmp_path: Path) -> None:
+    """As real ones tell it: a success, `response.created`, and then that there is no room. Codex wants reasoning."""
+    with Sim("full", "free", faults={"full": ["preamble-error"]}) as sim:
+        urls = {name: sim.url(name) for name in ("full", "free")}
+        text = config(urls, {"smart": ["full", "free"]}, of_provider=dict.fromkeys(urls, SPEAKS))
+        with gateway(tmp_path, text) as running:
+            done = run_codex(binary, tmp_path, running.url, "smart", "Hi")
+        assert (done.returncode, len(sim.ledger("full")), len(sim.ledger("free"))) == (0, 1, 1)
+
+
+def test_what_a_broken_provider_sealed_is_asked_of_it_again_when_it_is_back(binary: Path, tmp_path: Path) -> None:
+    """Codex keeps the reasoning of answers that broke, and no other provider can read it."""
+    with Sim("alpha", "beta", faults={"alpha": ["cut@token:5 x3"]}, pace="ttft 10ms, itl 10ms, out 24") as sim:
+        urls = {name: sim.url(name) for name in ("alpha", "beta")}
+        settings = "[breaker]\ncooldown = 1\n"
+        text = config(urls, {"smart": ["alpha", "beta"]}, settings=settings, of_provider=dict.fromkeys(urls, SPEAKS))
+        with gateway(tmp_path, text) as running:
+            done = run_codex(binary, tmp_path, running.url, "smart", "Hi", retries=5)
+        assert done.returncode == 0
+        assert len(sim.ledger("beta")) >= 1
 
 
 def test_half_an_answer_is_never_taken_for_one(codex: Codex) -> None:

@@ -337,6 +337,43 @@ def test_a_gateway_whose_providers_do_not_speak_it_has_no_such_paths() -> None:
         assert create(house).status == 404
 
 
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [("open", 503), ("cooling", 503), ("cooling for long", 400), ("offline", 400), ("refused its key", 400)],
+)
+def test_who_may_have_sealed_it_and_can_be_asked_again_soon_is_waited_for(how: str, status: int) -> None:
+    """An agent whose provider broke sends what that one sealed to the next one: its refusal would be the end of a
+    session that has only to wait for a breaker."""
+    sealed = b'{"error":{"code":"invalid_encrypted_content","message":"could not be verified"}}'
+    with House(plan("alpha", "beta")) as house:
+        house.providers["beta"].replies = [answer(sealed, 400)]
+        router, now = house.runtime.generation.router, house.loop.time()
+        alpha = router.providers["alpha"]
+        if how == "open":
+            for _ in range(3):
+                alpha.breaker.failure(alpha.breaker.generation, now, house.runtime.rng)
+        elif how == "offline":
+            router.offline("alpha")
+        elif how == "refused its key":
+            house.providers["alpha"].replies = [answer(b"{}", 401)]
+            create(house)
+            house.providers["alpha"].asked.clear()
+            house.providers["beta"].asked.clear()
+        else:
+            alpha.target("m").cooldown.rate_limited(300.0 if how == "cooling for long" else 7.0, now, now)
+        got = create(house)
+        assert (got.status, list(asked(house))) == (status, ["beta"])
+        if status == 503:
+            assert got.json()["error"]["code"] == "server_is_overloaded"
+            assert int(got.headers["retry-after"]) <= 7
+            assert "foreign state" in got.json()["error"]["message"]
+            house.advance(8)
+            house.providers["alpha"].replies = [given(ID)]
+            assert create(house).status == 200
+        else:
+            assert got.json()["error"]["code"] == "invalid_encrypted_content"
+
+
 # Beside answers.
 
 BESIDE = {

@@ -150,8 +150,8 @@ class _Answer:
         for item in self._reasoning():
             bare = {**item, "summary": []}
             yield self.part(opening, "response.output_item.added", {"output_index": 0, "item": bare}, "preamble")
-            yield self.part(opening, "response.output_item.done", {"output_index": 0, "item": item}, "preamble")
-            output = 1
+            yield self.part(due, "response.output_item.done", {"output_index": 0, "item": item}, "token", 1)
+            output, due = 1, next(deadlines)
         said = self._item(output)
         yield from said.opened(opening)
         for data in said.deltas():
