@@ -108,7 +108,7 @@ class Link(HeldHolder):
             else:
                 relay.perform()
             committed = attempt.phase is PASSED_ON
-            if self._counted or not committed or not data.endswith(b"\n\n"):  # else: nothing but whole events
+            if self._counted or not committed or data[-2:] != b"\n\n":  # else: nothing but whole events
                 self._grew(attempt.pending, committed)
         except Exception as error:  # noqa: BLE001
             relay.crash(error)

@@ -16,7 +16,7 @@ import contextlib
 import socket
 from typing import Any, Final, cast
 
-from oxllm.gateway.reactor.reactor import ENDED, READ, WRITE, Reactor
+from oxllm.gateway.reactor.reactor import READ, READABLE, WRITABLE, WRITE, Reactor
 from oxllm.gateway.reactor.watched import Watched
 from oxllm.gateway.transport import HIGH, Peer
 
@@ -84,9 +84,9 @@ class Stream(Watched):
     # The reactor's side
 
     def ready(self, mask: int) -> None:
-        if mask & (READ | ENDED) and self._reading and not self._closing:
+        if mask & READABLE and self._reading and not self._closing:
             self._read()
-        if mask & (WRITE | ENDED) and self._buffer is not None:
+        if self._buffer is not None and mask & WRITABLE:
             self._send_buffer(self._buffer)
 
     def flush(self) -> None:
@@ -152,8 +152,14 @@ class Stream(Watched):
 
     def _send(self, data: bytes | bytearray | memoryview) -> None:
         """Hand over to the kernel what it takes, the rest to the buffer, which must be empty."""
-        count = self._send_now(data)
-        if count < len(data) and not self._ended:
+        try:  # as in `_send_now`: each event of a stream comes here
+            count = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            count = 0
+        except OSError as error:
+            self.fail(error)
+            return
+        if count < len(data):
             self._buffer = bytearray(memoryview(data)[count:])
             self._watch()
             self._peer.unsent()
