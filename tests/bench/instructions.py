@@ -18,8 +18,10 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,20 +30,62 @@ from tests.bench import tables
 from tests.support import gateway
 from tests.support.processes import Running, answers, free_port, module
 from tests.support.provider import make_certificates
-from tests.support.wire import DONE, FIRST_EVENT, HEAD_END, LAST_EVENT, chat_body, content_event, plain_answer
+from tests.support.wire import CHAT, HEAD_END, MESSAGES, RESPONSES, Told, plain_answer
 
 WARM_UP = 60
 REQUESTS = 200
 EVENTS = 400
-ANSWER = plain_answer(350)
+HELD = 20
+"""Events that are held back where that is asked for."""
 READY_WITHIN_S = 120.0
 
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-ANSWER_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER)
+ANSWER_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 ASK = (
-    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     b"Authorization: Bearer sk-client\r\nContent-Length: %d\r\n\r\n%b"
+)
+
+
+class Api(NamedTuple):
+    """What is asked and answered in one."""
+
+    path: bytes
+    body: bytes
+    """Of a request; `%b` is where a stream is asked for."""
+    answer: bytes
+    """Of some 600 bytes."""
+    told: Told
+
+    def ask(self, stream: bool) -> bytes:
+        """A request of some 400 bytes."""
+        body = self.body % (b'"stream":true,' if stream else b"")
+        return ASK % (self.path, len(body), body)
+
+
+_PROMPT = b"p" * 300
+_TEXT = b"x" * 350
+CHAT_API = Api(
+    b"/v1/chat/completions",
+    b'{"model":"smart",%%b"messages":[{"role":"system","content":"%b"},{"role":"user","content":"hello"}]}' % _PROMPT,
+    plain_answer(350),
+    CHAT,
+)
+RESPONSES_API = Api(
+    b"/v1/responses",
+    b'{"model":"smart",%%b"instructions":"%b","input":"hello"}' % _PROMPT,
+    b'{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"big-1","output":[{"type":"message",'
+    b'"id":"msg_1","role":"assistant","status":"completed","content":[{"type":"output_text","text":"%b"}]}],'
+    b'"usage":{"input_tokens":9,"output_tokens":12,"total_tokens":21}}' % _TEXT,
+    RESPONSES,
+)
+MESSAGES_API = Api(
+    b"/v1/messages",
+    b'{"model":"smart","max_tokens":99,%%b"system":"%b","messages":[{"role":"user","content":"hello"}]}' % _PROMPT,
+    b'{"id":"msg_1","type":"message","role":"assistant","model":"big-1","content":[{"type":"text","text":"%b"}],'
+    b'"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":12}}' % _TEXT,
+    MESSAGES,
 )
 
 
@@ -64,6 +108,11 @@ class Feature(NamedTuple):
     """Lines of [server]."""
     arguments: tuple[str, ...] = ()
     tls: bool = False
+    api: Api = CHAT_API
+    held: int = 0
+    """Events that are held back at the beginning of a stream."""
+    collector: bool = False
+    """Traces and metrics go to one."""
 
 
 FEATURES = {
@@ -71,7 +120,40 @@ FEATURES = {
     "client keys (`api_keys`)": Feature('api_keys = ["sk-client"]\n'),
     "a log in JSON": Feature(arguments=("--log-format", "json")),
     "TLS to the provider": Feature(tls=True),
+    f"`hold_back` of {HELD} tokens": Feature(held=HELD),
+    "telemetry to a collector": Feature(collector=True),
+    "the Responses API": Feature(api=RESPONSES_API),
+    "the Messages API": Feature(api=MESSAGES_API),
 }
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes whatever is exported."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def collecting() -> Iterator[str]:
+    """A collector, by its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def certified(directory: Path) -> ssl.SSLContext:
@@ -125,9 +207,13 @@ class Wire:
 class Lockstep:
     """Client and provider of one gateway, in turns with it."""
 
-    def __init__(self, port: int, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, port: int, listener: socket.socket, tls: ssl.SSLContext | None, feature: Feature = FEATURES["plain"]
+    ) -> None:
         self._listener = listener
         self._tls = tls
+        self._api = feature.api
+        self._held = feature.held
         self.client = Wire(socket.create_connection(("127.0.0.1", port)))
         self.provider: Wire | None = None
 
@@ -139,8 +225,7 @@ class Lockstep:
 
     def request(self, *, stream: bool = False) -> None:
         """Ask, and let the provider be asked."""
-        body = chat_body("hello", model="smart", stream=stream, size=400)
-        self.client.send(ASK % (len(body), body))
+        self.client.send(self._api.ask(stream))
         if self.provider is None:
             sock, _ = self._listener.accept()
             self.provider = Wire(sock if self._tls is None else self._tls.wrap_socket(sock, server_side=True))
@@ -151,31 +236,34 @@ class Lockstep:
         for _ in range(count):
             self.request()
             assert self.provider is not None
-            self.provider.send(ANSWER_HEAD + ANSWER)
+            self.provider.send(ANSWER_HEAD % len(self._api.answer) + self._api.answer)
             self.client.message()
 
     def begin(self) -> None:
         """A stream, up to its first event."""
         self.request(stream=True)
         assert self.provider is not None
-        self.provider.send(STREAM_HEAD + chunk(FIRST_EVENT))
-        self.event(content_event(0))
+        told = self._api.told
+        self.provider.send(STREAM_HEAD + chunk(told.first(0)))
+        for number in range(self._held):  # not one of them comes through before the last
+            self.provider.send(chunk(told.content(number, 0)))
+        self.event(self._held)
 
     def finish(self) -> None:
         """The rest of the stream."""
         assert self.provider is not None
-        for data in (LAST_EVENT, DONE):
-            self.provider.send(chunk(data))
-        self.provider.send(b"0\r\n\r\n")
+        self.provider.send(chunk(self._api.told.last(0)) + b"0\r\n\r\n")
         self.client.until(b"\r\n0\r\n\r\n")
 
     def events(self, numbers: Sequence[int]) -> None:
         """Content events, one at a time."""
         for number in numbers:
-            self.event(content_event(number))
+            self.event(number)
 
-    def event(self, data: bytes) -> None:
+    def event(self, number: int) -> None:
+        """One content event."""
         assert self.provider is not None
+        data = self._api.told.content(number, 0)
         self.provider.send(chunk(data))
         self.client.until(data[-40:] + b"\r\n")
 
@@ -221,16 +309,22 @@ def counting(directory: Path, python: str, feature: Feature) -> Iterator[tuple[C
         raise Absent("there is no valgrind")
     port = free_port()
     file = directory / "oxllm.toml"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
         tls = certified(directory) if feature.tls else None
         url = f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}/v1"
         text = gateway.config(port, [url], ca_file=directory / "ca.pem" if tls else None)
-        file.write_text(text.replace("[server]\n", f"[server]\n{feature.settings}"), encoding="utf-8")
+        settings = feature.settings
+        if feature.collector:
+            settings += f'otel_endpoint = "{stack.enter_context(collecting())}"\n'
+        if feature.held:
+            start, _, targets = text.partition("[virtual_models]\nsmart = ")
+            text = f'{start}[virtual_models.smart]\nhold_back = "{feature.held} tokens"\ntargets = {targets}'
+        file.write_text(text.replace("[server]\n", f"[server]\n{settings}"), encoding="utf-8")
         counter = Counter(directory)
         with _under(counter, file, python, feature.arguments) as process:
             process.wait_until(lambda: answers(port, "/health"), READY_WITHIN_S)
             counter.pid = process.pid
-            both = Lockstep(port, listener, tls)
+            both = Lockstep(port, listener, tls, feature)
             try:
                 yield counter, both
             finally:
