@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.protocols import chat, completions
+from oxllm.core.protocols import chat, completions, messages
 from oxllm.core.protocols.alike import TRIES_MAX, Alike
+from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Reader
 
+ASKED = Asked(stream=True)
 NEXT = b'data: {"id":"c-1","choices":[{"index":0,"delta":{"content":%b}}],"usage":null%b}\n\n'
 TEXTS = (
     "a",
@@ -71,8 +73,42 @@ def streams(draw: st.DrawFn) -> list[bytes]:
     return found
 
 
+KINDS = (*["content_block_delta"] * 2, "content_block_start", "content_block_stop", "message_delta", "ping")
+START = b'event: message_start\ndata: {"type":"message_start","message":{"model":"m","usage":{"input_tokens":1}}}\n\n'
+BLOCK = (
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text"}}\n\n'
+)
+pieces = st.fixed_dictionaries(
+    {"type": st.sampled_from(KINDS), "index": st.integers(0, 1)},
+    optional={
+        "delta": st.fixed_dictionaries(
+            {"type": texts},
+            optional=dict.fromkeys(("text", "thinking", "partial_json", "obfuscation"), members)
+            | {"stop_reason": st.sampled_from([None, "end_turn", "error"])},
+        ),
+        "usage": usages,
+        "error": st.sampled_from([None, {"message": "x"}]),
+    },
+)
+
+
+@st.composite
+def named_streams(draw: st.DrawFn) -> list[bytes]:
+    """The same of a message."""
+    kinds = draw(st.lists(pieces, min_size=1, max_size=3))
+    found = [START, BLOCK]
+    for _ in range(draw(st.integers(1, 12))):
+        event = json.loads(json.dumps(draw(st.sampled_from(kinds))))
+        for name, value in event.get("delta", {}).items():
+            if name != "stop_reason" and isinstance(value, str) and draw(st.booleans()):
+                event["delta"][name] = draw(texts)
+        text = json.dumps(event, ensure_ascii=draw(st.booleans()), separators=(",", ":"))
+        found.append(b"event: %b\ndata: %b\n\n" % (event["type"].encode(), text.encode()))
+    return found
+
+
 def told(reader: Reader) -> dict[str, Any]:
-    names = ("content", "complete", "finished", "failure", "usage", "dropped", "pending")
+    names = ("content", "working", "complete", "finished", "failure", "usage", "dropped", "pending", "reasons")
     return {name: getattr(reader, name) for name in names}
 
 
@@ -85,6 +121,15 @@ def test_an_event_means_the_same_whether_it_is_like_another_or_not(
     for event in stream:
         passed = whole.feed(event)
         assert cut.feed(event[:5]) + cut.feed(event[5:-1]) + cut.feed(event[-1:]) == passed
+        assert told(whole) == told(cut)
+
+
+@given(named_streams())
+def test_an_event_of_a_message_means_the_same_whether_it_is_like_another_or_not(stream: list[bytes]) -> None:
+    whole, cut = messages.PROTOCOL.stream_reader(ASKED, False, 0.0), messages.PROTOCOL.stream_reader(ASKED, False, 0.0)
+    for event in stream:
+        passed = whole.feed(event)
+        assert cut.feed(event[:9]) + cut.feed(event[9:-1]) + cut.feed(event[-1:]) == passed
         assert told(whole) == told(cut)
 
 
