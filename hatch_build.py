@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 PLACES = (
+    "",
     "core",
+    "core/budget",
     "core/protocols",
     "gateway",
     "gateway/client",
     "gateway/observe",
+    "gateway/operator",
     "gateway/reactor",
     "gateway/upstream",
 )
@@ -44,8 +47,10 @@ LEFT_OUT = {
 }
 """Of these places all is compiled but what is here, and packages' own files."""
 CHOSEN = {
-    "gateway": {"dispatch", "relay", "runtime", "service", "wheel"},
+    "": {"words"},
+    "gateway": {"clock", "cors", "dispatch", "relay", "runtime", "service", "sessions", "wheel"},
     "gateway/observe": {"journal", "log"},
+    "gateway/operator": {"access"},
     "gateway/reactor": {"listener", "reactor", "stream", "watched"},
 }
 """Of these only what is here."""
