@@ -1,8 +1,8 @@
 """Reads one HTTP/1.1 request: bytes in, a checked head and a body out. No I/O, no clock.
 
 llhttp (by way of httptools) parses; what it lets pass and RFC 9112 or we do not, is checked here by hand
-once it has returned, and before anybody acts on the request: exactly one Host, HTTP/1.0 or 1.1, `chunked` as
-the only coding and none in 1.0, no trailers kept.
+once it has returned, and before anybody acts on the request: exactly one Host, that can be one, HTTP/1.0 or 1.1,
+`chunked` as the only coding and none in 1.0, no trailers kept.
 
 **llhttp never sees two messages.** It would go on into the next one inside the same call, so that a request
 could not be judged before the one behind it is parsed. A message can only end at the end of its head, after
@@ -16,6 +16,7 @@ reads it.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import Final
 
@@ -71,6 +72,9 @@ COMMON = {
 }
 COMMON.update({name: name for name in list(COMMON.values())})
 """Header names as they are sent -> one shared lower-case object, so that a thousand requests do not hold a thousand."""
+
+_HOST = re.compile(rb"(?:\[[\w:.%]+\]|[-\w.~!$&'()*+,;=%]*)(?::[0-9]*)?", re.ASCII)
+"""A Host field (RFC 9110 section 7.2): an IPv6 literal in brackets, or a name of RFC 3986, or none; then a port."""
 
 FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 METHODS = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")}
@@ -267,6 +271,8 @@ class RequestReader:
             if name in FRAMING:
                 if name == b"host":
                     hosts += 1
+                    if _HOST.fullmatch(value) is None:  # RFC 9112 section 3.2
+                        raise bad_request("the Host header names no host")
                 elif name == b"transfer-encoding":
                     codings.append(value)
                 elif name == b"content-length":
@@ -300,7 +306,7 @@ class RequestReader:
         scheme, _, rest = url.partition(b"://")
         cut = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
         host, path = rest[:cut], rest[cut:]
-        if scheme.lower() not in (b"http", b"https") or not host or b"@" in host:
+        if scheme.lower() not in (b"http", b"https") or not host or _HOST.fullmatch(host) is None:
             raise bad_request("the request target is neither a path nor an http URL")
         self.headers = [(name, host if name == b"host" else value) for name, value in self.headers]
         return path if path.startswith(b"/") else b"/" + path

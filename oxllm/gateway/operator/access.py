@@ -19,16 +19,13 @@ from oxllm.plan import Server
 
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
-"""A Host field (RFC 9110 section 7.2): an IPv6 literal in brackets, or a name, or an IPv4 literal; then a port."""
-
-_POSSIBLE_HOST = re.compile(rb"(?:\[[\w:.%]+\]|[-\w.~!$&'()*+,;=%]*)(?::[0-9]*)?", re.ASCII)
-"""The same with RFC 3986's other names, the empty one too: what is none of these is a bad request."""
+"""What a Host field may be: an IPv6 literal in brackets, or a name, or an IPv4 literal; then a port."""
 
 
 class Access:
     """The rules of one config."""
 
-    __slots__ = ("_admin_allow", "_admin_hosts", "_health_allow", "_host", "_keys", "_origins", "_token")
+    __slots__ = ("_admin_allow", "_admin_hosts", "_health_allow", "_keys", "_origins", "_token")
 
     def __init__(self, server: Server) -> None:
         self._admin_allow = Networks(server.admin_allow)
@@ -37,8 +34,6 @@ class Access:
         self._origins = frozenset(server.cors_origins)
         self._keys = tuple(key.encode() for key in server.api_keys)
         self._token = server.admin_token.encode() if server.admin_token else None
-        self._host = b""
-        """The last one that was looked at, and is possible."""
 
     def operator(self, request: Request, health: bool) -> ApiError | None:
         """None if the request may use an operator route; `health`: it is GET /health."""
@@ -53,11 +48,6 @@ class Access:
 
     def client(self, request: Request) -> ApiError | None:
         """None if the request may use /v1."""
-        host = request.get(b"host") or b""
-        if host != self._host:
-            if _POSSIBLE_HOST.fullmatch(host) is None:
-                return api_error(400, "the Host header names no host")  # RFC 9112 section 3.2
-            self._host = host
         origin = request.get(b"origin")
         if origin is not None and not self._keys and not (self.cors(request) or self._own(request, origin)):
             return api_error(403, "requests from web pages are refused; list the page's origin in cors_origins")
