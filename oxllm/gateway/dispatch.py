@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import inf
+from typing import Final
 
 from oxllm.core.body import BadBody, PassedBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
@@ -18,9 +19,9 @@ from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.sessions import session_of
 from oxllm.plan import Plan
 
-DEADLINE_SHARE = 0.95
+DEADLINE_SHARE: Final = 0.95
 """Of the client's own time limit: the rest is for our answer to reach it before it hangs up."""
-TIMEOUT_HEADERS = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout"))
+TIMEOUT_HEADERS: Final = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout"))
 
 
 class Dispatcher:

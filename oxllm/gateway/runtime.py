@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from math import inf
-from typing import Protocol
+from typing import Final, Protocol
 
 from oxllm import plan as plans
 from oxllm.core import headers
@@ -20,7 +20,7 @@ from oxllm.gateway.clock import clock_of
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.upstream.pool import Pool
 
-SWEEP_S = 0.1
+SWEEP_S: Final = 0.1
 """Seconds between two looks at the clocks of all requests under way."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from oxllm import __version__
@@ -20,16 +22,16 @@ from oxllm.gateway.operator.admin import READ, Admin
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.sessions import HEADERS as SESSION_HEADERS
 
-NEEDED = frozenset(
+NEEDED: Final = frozenset(
     (b"authorization", b"x-api-key", b"host", b"origin", b"traceparent", *TIMEOUT_HEADERS, *SESSION_HEADERS)
 )
-NEEDED_PREFIXES = (b"anthropic-", b"openai-")
+NEEDED_PREFIXES: Final = (b"anthropic-", b"openai-")
 """Headers that are looked at once a request has been taken on."""
-ROOT = b"/"
+ROOT: Final = b"/"
 """Where agents look whether anybody is there."""
-GREETING = b"oxllm %b, a gateway to LLM APIs: GET /v1/models lists what it serves\n" % __version__.encode()
+GREETING: Final = b"oxllm %b, a gateway to LLM APIs: GET /v1/models lists what it serves\n" % __version__.encode()
 
-_json = msgspec.json.Encoder()
+_json: Final = msgspec.json.Encoder()
 
 
 class Service:

@@ -14,10 +14,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
 from oxllm.gateway.clock import clock_of
 
-TICK = 0.1
+TICK: Final = 0.1
 """Seconds. The shortest limit in use is one second, so a tenth of it is the most it can be late."""
 
 
@@ -53,7 +54,7 @@ class Timer:
             self._wheel._move(self)
 
 
-UNSET = 1 << 62
+UNSET: Final = 1 << 62
 """The slot of a timer that is not in the wheel: later than any deadline."""
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core.native import mypyc_attr
 
-HELD_LIMIT = 2 * 1024 * 1024
+HELD_LIMIT: Final = 2 * 1024 * 1024
 """Bytes of answers that all streams, held answers and slow clients share."""
-HELD_FREE = 1024
+HELD_FREE: Final = 1024
 """Bytes that each may hold whatever the others do: most events are shorter, so most streams never wait."""
-HELD_READ = 64 * 1024
+HELD_READ: Final = 64 * 1024
 """The most that one read brings while there is plenty."""
-HELD_TURN = 1024 * 1024 + 2 * HELD_READ
+HELD_TURN: Final = 1024 * 1024 + 2 * HELD_READ
 """Kept for whose turn it is: the largest event, what stands before it, and a read behind it. So one can always finish.
 """
 

@@ -5,15 +5,15 @@ Says yes, or puts in line: who stands there is named by the call that makes room
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-STEP = 64 * 1024
+STEP: Final = 64 * 1024
 """Bytes by which a large body is counted; a body of up to one step is a small one."""
-GRAIN = 1024
+GRAIN: Final = 1024
 """Bytes by which a small body is counted: by whole steps, 128 chat requests of 4 KB would fill the bound."""
-HEADS_FREE = 64 * 1024
+HEADS_FREE: Final = 64 * 1024
 """Bytes of heads that take nothing from the bodies."""
-RESERVE = 1024 * 1024
+RESERVE: Final = 1024 * 1024
 """Bytes kept for small bodies: a chat request is a few KB, and must not wait behind uploads."""
 
 

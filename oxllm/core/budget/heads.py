@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-HEADS_LIMIT = 1024 * 1024
+HEADS_LIMIT: Final = 1024 * 1024
 """Bytes of all heads that are not whole. Nearly all come in one read and never count: of 500 that come in two, each
 may have 2 KiB."""
 Half = TypeVar("Half", bound=Hashable)

@@ -4,11 +4,13 @@ Says yes or no, and never waits."""
 
 from __future__ import annotations
 
-WINDOW_S = 10
+from typing import Final
+
+WINDOW_S: Final = 10
 """Seconds of traffic that a retry budget looks back on, as finagle and linkerd do."""
-ALWAYS = 3
+ALWAYS: Final = 3
 """Extra attempts allowed in a window whatever the traffic: one failing request may be all there is."""
-TICKS = WINDOW_S * 10 + 1
+TICKS: Final = WINDOW_S * 10 + 1
 """Slots of 100 ms. One more than the window has, since the oldest may be only partly in it: 10.0 to 10.1 s count."""
 
 

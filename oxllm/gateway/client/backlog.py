@@ -7,11 +7,12 @@ a client that leaves.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from oxllm.gateway.client.shared import BACKLOG_TOTAL, Shared
 from oxllm.gateway.transport import Transport
 
-BACKLOG_MAX = 64 * 1024
+BACKLOG_MAX: Final = 64 * 1024
 """Bytes that one connection may have waiting behind the request being served; then it is not read."""
 
 

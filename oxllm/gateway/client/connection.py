@@ -9,6 +9,8 @@ A bug of ours in whatever is called from here ends the request that it is about,
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core.errors import api_error
 from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.output import Output
@@ -17,7 +19,7 @@ from oxllm.gateway.client.states import BODY, CLOSED, DRAIN_NEW_S, IDLE, LIMIT_S
 from oxllm.gateway.client.turns import Turns
 from oxllm.gateway.transport import Transport
 
-CROWD_MAX = 64
+CROWD_MAX: Final = 64
 """Connections over `max_connections` whose head is still read, so that the operator gets in."""
 
 

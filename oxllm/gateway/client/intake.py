@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from oxllm.core.budget.bodies import BodyHolder
 from oxllm.core.errors import ApiError, api_error
@@ -14,7 +14,7 @@ from oxllm.gateway.client.response_head import CONTINUE
 from oxllm.gateway.client.shared import READ_BYTES, Shared, overloaded
 from oxllm.gateway.wheel import Timer
 
-LARGE_HEAD_BYTES = 4 * 1024
+LARGE_HEAD_BYTES: Final = 4 * 1024
 """What of a head that takes more is not needed is let go at once; those of SDKs take 3 KiB."""
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from typing import Final
 
 from oxllm.core.budget.answers import HELD_FREE, HeldHolder
 from oxllm.gateway.client.pace import LOOK_S, Stall
 from oxllm.gateway.client.shared import Shared
 from oxllm.gateway.transport import Transport
 
-UNSENT_BYTES_HIGH = 64 * 1024
+UNSENT_BYTES_HIGH: Final = 64 * 1024
 """Past so much waiting for the client the provider is not read. It is asyncio's own mark, too."""
 
-RESET = struct.pack("ii", 1, 0)
+RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on, with no time: close() sends RST instead of FIN."""
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.gateway.wheel import Timer
 
-SILENCE_S = 20.0
+SILENCE_S: Final = 20.0
 """A body that has no byte for so long is given up (between Apache's RequestReadTimeout and nginx's 60 s)."""
 
-WINDOW_S = 5.0
-SLOW_BYTES = int(16 * 1024 * WINDOW_S)
+WINDOW_S: Final = 5.0
+SLOW_BYTES: Final = int(16 * 1024 * WINDOW_S)
 """While others wait for room, a body slower than 16 KiB/s over 5 s has to go."""
 
-STRIDE_S = 0.25
-STRIDE_BYTES = 64 * 1024
+STRIDE_S: Final = 0.25
+STRIDE_BYTES: Final = 64 * 1024
 """A body that was promised room keeps the promise at this pace, 256 KiB/s: else one slow upload would keep all others
 out. Memory takes in steps of 64 KiB, and a client anywhere on earth answers in 0.25 s."""
 
-STALL_S = 60.0
+STALL_S: Final = 60.0
 """A client that takes nothing for so long is gone (nginx's send_timeout)."""
 
-LOOK_S = 5.0
+LOOK_S: Final = 5.0
 """How often a client that has output waiting is looked at: so late may its end be noticed."""
 
 

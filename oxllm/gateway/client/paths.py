@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from oxllm.gateway.client.request import Request
 
-_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
+_ESCAPE: Final = re.compile(rb"%([0-9a-fA-F]{2})")
 
 
 def unescape(path: bytes) -> str:

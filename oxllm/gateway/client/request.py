@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from oxllm.gateway.client.request_reader import RequestReader
 from oxllm.gateway.client.response_head import BODILESS, render
 
-JOIN_BYTES_MAX = 16 * 1024
+JOIN_BYTES_MAX: Final = 16 * 1024
 """A response body up to this length is copied behind its head to save a system call."""
 
 

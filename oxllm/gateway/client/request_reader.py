@@ -59,7 +59,7 @@ HEAD: Final[Progress] = Progress.HEAD  # on 3.11 each look at an Enum's member t
 BODY: Final[Progress] = Progress.BODY
 COMPLETE: Final[Progress] = Progress.COMPLETE
 
-COMMON = {
+COMMON: Final = {
     name: name.lower()
     for name in (
         *(b"Host", b"Accept", b"Accept-Encoding", b"Accept-Language", b"Authorization", b"Connection"),
@@ -73,11 +73,11 @@ COMMON = {
 COMMON.update({name: name for name in list(COMMON.values())})
 """Header names as they are sent -> one shared lower-case object, so that a thousand requests do not hold a thousand."""
 
-_HOST = re.compile(rb"(?:\[[\w:.%]+\]|[-\w.~!$&'()*+,;=%]*)(?::[0-9]*)?", re.ASCII)
+_HOST: Final = re.compile(rb"(?:\[[\w:.%]+\]|[-\w.~!$&'()*+,;=%]*)(?::[0-9]*)?", re.ASCII)
 """A Host field (RFC 9110 section 7.2): an IPv6 literal in brackets, or a name of RFC 3986, or none; then a port."""
 
-FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
-METHODS = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")}
+FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+METHODS: Final = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")}
 
 
 def bad_request(message: str) -> Unreadable:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Final
 
-REASONS = {
+REASONS: Final = {
     200: "OK",
     204: "No Content",
     304: "Not Modified",
@@ -29,14 +30,14 @@ REASONS = {
     503: "Service Unavailable",
     504: "Gateway Timeout",
 }
-STATUS_LINES = {status: f"HTTP/1.1 {status} {reason}\r\n".encode() for status, reason in REASONS.items()}
+STATUS_LINES: Final = {status: f"HTTP/1.1 {status} {reason}\r\n".encode() for status, reason in REASONS.items()}
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-BODILESS = (204, 304)
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+BODILESS: Final = (204, 304)
 """Statuses whose response ends with its head (RFC 9112 section 6.3)."""
 
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def status_line(status: int) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from itertools import islice
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
 
 from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.budget.bodies import BodyBudget
@@ -22,26 +22,26 @@ from oxllm.gateway.transport import Transport
 from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 
-READ_BYTES = 64 * 1024
+READ_BYTES: Final = 64 * 1024
 """The shared buffer, and the most that one read of a body takes: what a Linux socket typically has ready."""
 
-BACKLOG_TOTAL = 1024 * 1024
+BACKLOG_TOTAL: Final = 1024 * 1024
 """Bytes that all connections together may have waiting behind the requests being served, unparsed: pipelining is
 rare, and not worth more memory."""
 
-HEAD_READ_BYTES = 16 * 1024
+HEAD_READ_BYTES: Final = 16 * 1024
 """The most that a read takes while no body is due. A request of usual size fits; and so little of a body whose
 budget is not granted yet can come along with its head, and stay unparsed outside the budget."""
 
-NARROW_READ_BYTES = 1024
+NARROW_READ_BYTES: Final = 1024
 """The same while too much waits unparsed: 4,096 connections may each bring one such read more."""
 
-LOOK_AT_MAX = 64
+LOOK_AT_MAX: Final = 64
 """Of those that are silent so many are looked at for one whose place can be had."""
 
-REQUEST_ID_MAX = 128
+REQUEST_ID_MAX: Final = 128
 
-OVERLOAD_RETRY_S = 1
+OVERLOAD_RETRY_S: Final = 1
 """Retry-After of our own 503s: room comes back as fast as requests end."""
 
 

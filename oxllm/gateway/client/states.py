@@ -99,7 +99,7 @@ TABLE: Final[Table[ConnectionState, ConnectionEvent]] = {
     (LINGERING, CLOSE): CLOSED,
 }
 
-LIMIT_S = {NEW: 20.0, IDLE: 75.0, HEAD: 20.0, WAITING: 5.0, SKIPPING: 20.0, LINGERING: 2.0}
+LIMIT_S: Final = {NEW: 20.0, IDLE: 75.0, HEAD: 20.0, WAITING: 5.0, SKIPPING: 20.0, LINGERING: 2.0}
 """75 s is nginx's keepalive_timeout; Apache gives a head 20 s. BODY's limit is in `pace`."""
 
 DRAIN_NEW_S: Final = 1.0

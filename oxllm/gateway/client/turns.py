@@ -12,6 +12,7 @@ reset overtakes the answer (RFC 9112 section 9.6), then the connection closes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.machine import move
@@ -19,7 +20,8 @@ from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.intake import Intake, objection, too_large
 from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.request import Request
-from oxllm.gateway.client.request_reader import COMPLETE, Progress, RequestReader, Unreadable
+from oxllm.gateway.client.request_reader import COMPLETE, RequestReader, Unreadable
+from oxllm.gateway.client.request_reader import HEAD as IN_HEAD
 from oxllm.gateway.client.shared import Connected, Shared
 from oxllm.gateway.client.states import (
     BODY,
@@ -44,11 +46,11 @@ from oxllm.gateway.client.states import (
     ConnectionEvent,
 )
 
-SKIP_BYTES_MAX = 64 * 1024
+SKIP_BYTES_MAX: Final = 64 * 1024
 """A rest of an unwanted body up to this length is read so that the connection can stay; node and Go do likewise."""
 
-CONNECTION_CLOSE = b"connection: close\r\n"
-CONNECTION_KEEP_ALIVE = b"connection: keep-alive\r\n"
+CONNECTION_CLOSE: Final = b"connection: close\r\n"
+CONNECTION_KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
 
 
 class Turns:
@@ -157,7 +159,7 @@ class Turns:
         elif state is SKIPPING:
             if complete:
                 self._enter(DONE if self.request is None else WHOLE)
-        elif reader.stage is not Progress.HEAD:
+        elif reader.stage is not IN_HEAD:
             self._head_whole(reader, at < end)
         elif state is not HEAD:
             self._enter(HEAD_BEGUN)
