@@ -40,7 +40,7 @@ from oxllm.core.ticket import Ticket
 LINGER_S: Final = 2.0
 """How long a provider that has sent a whole answer may keep its body open before we stop waiting for its end."""
 ERROR_STALL_S: Final = 2.0
-"""How long an error body may be silent: its head and what came of it will do, and the client waits."""
+"""How long an error body may be silent. The client waits, and its head and what has come of it say enough."""
 PREAMBLE_MAX = EVENT_MAX + 64 * 1024
 """Bytes of a stream without content: role events, filter results, and the event behind them that is not whole."""
 NEVER: Final = -inf
@@ -106,8 +106,8 @@ class Attempt:
     __slots__ = (
         "_alarm",
         "_gaps",
-        "_held",
         "_left",
+        "_ready",
         "_worked",
         "by_session",
         "candidate",
@@ -191,7 +191,7 @@ class Attempt:
         self.verdict: Outcome | None = None
         """What has become of it; None while there is more to come."""
         self._gaps = route.counters.gap
-        self._held = bytearray()
+        self._ready = bytearray()
         """What is ready for the client but not yet committed to."""
         self._worked = 0
         """Signs of work that were seen."""
@@ -202,7 +202,7 @@ class Attempt:
     @property
     def pending(self) -> int:
         """Bytes read that the client has none of yet: what is held, and what is not whole."""
-        return 0 if self.phase in OVER else len(self._held) + self.reader.pending
+        return 0 if self.phase in OVER else len(self._ready) + self.reader.pending
 
     @property
     def wake_at(self) -> float:
@@ -269,7 +269,7 @@ class Attempt:
         before = reader.content
         ready = reader.feed(data)
         if self.phase is not COMMITTED:
-            self._hold(ready, now)
+            self._collect(ready, now)
             return b""
         if reader.content != before:
             self._gaps.observe(now - self.last_content_at, reader.content - before - 1)
@@ -290,7 +290,7 @@ class Attempt:
     def release(self, now: float) -> None:
         """There is no memory to hold more of the answer: what there is may go out, if it begins one."""
         if self.phase is WAITING:
-            self._hold(self.reader.release(), now)
+            self._collect(self.reader.release(), now)
 
     def pause(self, now: float) -> None:
         """Nobody reads the provider now: its silence is ours."""
@@ -315,9 +315,9 @@ class Attempt:
         self.move(COMMIT)
         self.last_content_at = now
         self.headers = ()
-        held = bytes(self._held)
-        self._held.clear()
-        return held
+        ready = bytes(self._ready)
+        self._ready.clear()
+        return ready
 
     def linger(self, now: float) -> None:
         """Leave the provider a moment to end its body, so that the connection can be used again."""
@@ -327,15 +327,15 @@ class Attempt:
     def close(self) -> None:
         """Drop what it holds, and whatever comes."""
         self.move(END)
-        self._held.clear()
+        self._ready.clear()
 
     # Reading.
 
-    def _hold(self, ready: bytes, now: float) -> None:
+    def _collect(self, ready: bytes, now: float) -> None:
         """Keep what was read before the commit, and see what it is."""
         self.read_at = now
         reader = self.reader
-        self._held += ready
+        self._ready += ready
         if reader.content:
             if self.phase is WAITING:
                 self.move(CONTENT)
@@ -344,7 +344,7 @@ class Attempt:
                 self.clock = self._alarm.by(now + self.silence)
                 if self.route.hold_back.seconds:
                     self.commit_at = self._alarm.by(now + self.route.hold_back.seconds)
-        elif len(self._held) + reader.pending > PREAMBLE_MAX:
+        elif len(self._ready) + reader.pending > PREAMBLE_MAX:
             self.verdict = Outcome(Kind.BAD_ANSWER, "over 1 MiB without content")
         elif reader.working != self._worked:  # comments and pings alone are no work
             self._worked = reader.working

@@ -37,7 +37,7 @@ class Books:
         self._balancer = router.balancer
         self._results = router.results
         self._alike: list[Ticket] = []
-        """Of attempts that ended in a server error, as long as no other has ended otherwise."""
+        """Tickets of attempts that ended in a server error, as long as no other has ended otherwise."""
         self.started = now
         self.attempts = 0
         """Made so far, same-target tries and hedges included."""

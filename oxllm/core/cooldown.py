@@ -48,7 +48,7 @@ RATE_MAX = 60.0
 REFUSALS_MAX = 1
 """403s, or 404s, in a row that are forgiven: one may be about its request alone."""
 MARKS = (Skip.QUOTA, Skip.AUTH, Skip.MISSING, Skip.COOLING, Skip.WAITING)
-"""Of several in force the first is named: those that time alone will hardly cure come first."""
+"""The first of those in force is named. What time alone will hardly cure comes first."""
 
 
 class Cooldown:

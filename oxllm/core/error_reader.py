@@ -69,14 +69,14 @@ class ErrorReader(Reader):
         self.result, self.failure = self.failure, None
         self._passing = True
         self.content = 1
-        return self._take()
+        return self._pop()
 
     def refusal(self) -> bytes | None:
         """All of the body, if it was kept; the reader keeps nothing of it."""
-        body = self._take()
+        body = self._pop()
         return None if self._cut else body
 
-    def _take(self) -> bytes:
+    def _pop(self) -> bytes:
         kept, self._kept = bytes(self._kept), bytearray()
         return kept
 

@@ -32,7 +32,7 @@ from oxllm.core.effects import Action, Cancel
 from oxllm.core.errors import ApiError, api_error
 from oxllm.core.facts import Facts
 from oxllm.core.hints import Headers
-from oxllm.core.hold_back import held_enough
+from oxllm.core.hold_back import may_commit
 from oxllm.core.last_answer import LastAnswer
 from oxllm.core.limits import out_of_time, timed_out
 from oxllm.core.machine import move
@@ -198,7 +198,7 @@ class Exchange:
             attempt.broke_off(network(failure, early, detail))
             self._advance(attempt, now)
 
-    def release(self, attempt: Attempt, now: float) -> None:
+    def commit_early(self, attempt: Attempt, now: float) -> None:
         """There is no memory to hold more of this answer: pass on what there is, if that is the beginning of one."""
         if attempt.phase is WAITING or attempt.phase is HOLDING:
             attempt.release(now)
@@ -207,22 +207,22 @@ class Exchange:
 
     def gone(self, now: float) -> None:
         """The client went away: cancel, blame nobody."""
-        if self._abandoned(GONE, now):
+        if self._cancel_all(GONE, now):
             self.reply.drop(GONE)
             self._move(END)
 
     def expire(self, now: float) -> None:
         """The gateway stops and cannot wait any longer."""
-        self._give_out(STOPPING, api_error(503, STOPPING.reason, "overloaded", retry_after=1), now)
+        self._interrupt(STOPPING, api_error(503, STOPPING.reason, "overloaded", retry_after=1), now)
 
     def crash(self, now: float) -> None:
         """A bug of ours is in the way of this request: say so, blame nobody else."""
-        self._give_out(BUG, api_error(500, f"internal error; the log knows {self._facts.request_id}"), now)
+        self._interrupt(BUG, api_error(500, f"internal error; the log knows {self._facts.request_id}"), now)
 
-    def _give_out(self, why: Outcome, error: ApiError, now: float) -> None:
+    def _interrupt(self, why: Outcome, error: ApiError, now: float) -> None:
         """End it from outside: with `error`, or by breaking off the answer that has begun."""
         winner = self.winner if self.stage is COMMITTED else None
-        if not self._abandoned(why, now):
+        if not self._cancel_all(why, now):
             return
         if winner is not None:
             self.reply.interrupt(winner.reader, why)
@@ -230,7 +230,7 @@ class Exchange:
             self.reply.refuse(error, Cause.GATEWAY)
         self._move(END)
 
-    def _abandoned(self, why: Outcome, now: float) -> bool:
+    def _cancel_all(self, why: Outcome, now: float) -> bool:
         """Whether whatever runs could be cut short. False: the client has its response, and nothing is read on."""
         if self.stage is DONE:
             self._race.stop_draining()
@@ -263,13 +263,13 @@ class Exchange:
 
     def _give_up(self, now: float) -> None:
         """Nobody is left to be asked: the answer is a refusal, as received if that says more than ours."""
-        last, route, of_kept = self._last, self._route, self._facts.kept
-        refusal = last.refusal(route, of_kept, now)
+        last, route, stored = self._last, self._route, self._facts.stored
+        refusal = last.refusal(route, stored, now)
         if refusal is not None:
             self.winner = refusal.attempt
             self.reply.pass_on(refusal)
         else:
-            self.reply.refuse(last.error(route, now >= self._deadline, of_kept, now), last.cause)
+            self.reply.refuse(last.error(route, now >= self._deadline, stored, now), last.cause)
         self._move(END)
 
     # What became of an attempt.
@@ -277,7 +277,7 @@ class Exchange:
     def _advance(self, attempt: Attempt, now: float, linger: bool = False) -> None:
         """Commit, end or fail, as what was read demands. `linger`: its body has not ended."""
         # Also if what follows is a break: the same events mean the same, however reads cut them.
-        if held_enough(attempt):
+        if may_commit(attempt):
             self._commit(attempt, now)
         verdict = attempt.verdict
         if verdict is None:

@@ -16,7 +16,7 @@ class Facts(Value, frozen=True):
     request_id: str = ""
     timeout: float | None = None
     """Seconds after which the client says it will not wait any more."""
-    kept: bool = False
+    stored: bool = False
     """It is about an answer that some provider keeps: whoever cannot be asked may be the one."""
     model: str = ""
     """The name that the client sent; what a target sends that takes any name."""

@@ -23,7 +23,7 @@ _REQUEST_IDS = (b"x-request-id", b"request-id")
 def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:
     """Those of a provider's headers that a client may see: content headers, limits, hints, its request id.
 
-    Of two of one name the first passes: all of these stand once in a head.
+    The first of duplicates passes: each of these stands once in a head.
     """
     passed = dict(STREAM_HEAD) if stream else {}
     for name, value in headers:

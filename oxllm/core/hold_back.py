@@ -5,7 +5,7 @@ from __future__ import annotations
 from oxllm.core.attempt import HOLDING, Attempt
 
 
-def held_enough(attempt: Attempt) -> bool:
+def may_commit(attempt: Attempt) -> bool:
     """Enough of an attempt's answer is there to commit to it, but for what only time brings (`Attempt.commit_at`)."""
     if attempt.phase is not HOLDING:
         return False

@@ -60,15 +60,15 @@ class LastAnswer:
         if kept is not None:
             self._refusal = Refusal(kept.attempt, kept.result, in_our_words(kept.attempt, kept.result))
 
-    def refusal(self, route: Route, of_kept: bool, now: float) -> Refusal | None:
+    def refusal(self, route: Route, stored: bool, now: float) -> Refusal | None:
         """The target's refusal to pass on; None if words of ours say more.
 
-        `of_kept`: the request is about an answer that some provider keeps, so that whoever was not asked may be the one
+        `stored`: the request is about an answer that some provider keeps, so that whoever was not asked may be the one
         that has it.
         """
         if self.final:
             return self._refusal
-        if of_kept:
+        if stored:
             asked = {candidate.state for candidate, _ in self.tried}
             if any(candidate.state not in asked for candidate in route.candidates):
                 return None
@@ -77,9 +77,9 @@ class LastAnswer:
         alike = all(RULES[result.kind].last is Last.AS_RECEIVED for _, result in self.tried)
         return self._refusal if alike else None
 
-    def error(self, route: Route, late: bool, of_kept: bool, now: float) -> ApiError:
+    def error(self, route: Route, late: bool, stored: bool, now: float) -> ApiError:
         """Words of ours. `late`: the client's time is over."""
-        return refuse(route.name, self.tried, route.recovery(now), late, of_kept)
+        return refuse(route.name, self.tried, route.recovery(now), late, stored)
 
     @property
     def cause(self) -> Cause | None:

@@ -34,7 +34,7 @@ class Race:
         self._alarm = alarm
         self._effects = effects
         self.running: list[Attempt] = []
-        """Whose response is read, the oldest first; once a winner's answer is whole, it while it drains."""
+        """Those whose response is read, the oldest first. A winner whose answer is whole stays while it drains."""
 
     def __repr__(self) -> str:
         return f"<Race {self.running}>"

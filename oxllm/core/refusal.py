@@ -22,10 +22,10 @@ Tried = tuple[Candidate, Outcome]
 _WAITS = (Kind.RATE_LIMITED, Kind.QUOTA)
 
 
-def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: bool, kept: bool = False) -> ApiError:
+def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: bool, stored: bool = False) -> ApiError:
     """The error for a request to `model` whose attempts all failed.
 
-    `deadline`: the client's time ended it. `kept`: it is about an answer that only its provider has. A request whose
+    `deadline`: the client's time ended it. `stored`: it is about an answer that only its provider has. A request whose
     targets all said something that is worth more to the client than our words does not come here.
     """
     soonest, states = recovery
@@ -33,8 +33,8 @@ def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: boo
     unusable = [(candidate, skip, left) for candidate, skip, left in states if id(candidate) not in outcomes]
     reasons = [f"{candidate.state.name}: {describe(outcome)}" for candidate, outcome in tried]
     reasons += [f"{candidate.state.name}: {_why(skip, left)}" for candidate, skip, left in unusable]
-    detail = "; ".join(reasons) or (f"{model!r} does not list it" if kept else "it has no enabled target")
-    if kept and not deadline and (unusable or not tried):
+    detail = "; ".join(reasons) or (f"{model!r} does not list it" if stored else "it has no enabled target")
+    if stored and not deadline and (unusable or not tried):
         error = f"the provider that has the answer cannot be asked now: {detail}"
         return _later(503, error, OWNER_UNAVAILABLE, soonest)
     kinds = {outcome.kind for outcome in outcomes.values()}

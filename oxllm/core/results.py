@@ -98,7 +98,7 @@ class Results:
             return _moved(provider, before, now)
         if ticket.probe:
             if outcome.kind is Kind.LOST and ticket.generation == breaker.generation:
-                provider.impatient(ticket.candidate.timeouts.first_byte)
+                provider.lengthen_patience(ticket.candidate.timeouts.first_byte)
             breaker.give_back(ticket.generation)
         return ()
 

@@ -84,7 +84,7 @@ class Effect(Enum):
 
 
 class Last(Enum):
-    """What a client is told whose last or only target ended so."""
+    """What a client is told when its last or only target ended so."""
 
     LATER = "try again later: with Retry-After"
     FINAL = "nothing that makes an SDK ask again"

@@ -67,7 +67,7 @@ class ProviderState:
         for cooldown in self._cooldowns():
             cooldown.clear()
 
-    def impatient(self, first_byte: float) -> None:
+    def lengthen_patience(self, first_byte: float) -> None:
         """A hedge beat the probe: give the next one twice the time, up to `first_byte` seconds."""
         self.patience = max(self.patience, min(self.patience * 2, first_byte))
 

@@ -155,7 +155,7 @@ class Link(HeldHolder):
     def commit_early(self) -> None:
         relay = self.relay
         try:
-            relay.exchange.release(self.attempt, relay.now())
+            relay.exchange.commit_early(self.attempt, relay.now())
             relay.perform()
             self.recount()
         except Exception as error:  # noqa: BLE001

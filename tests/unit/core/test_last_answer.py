@@ -33,15 +33,15 @@ def test_the_newest_refusal_is_passed_on_if_all_say_what_only_they_can_say() -> 
     subject.keep(refusal(TOO_LONG))
     newest = refusal(TOO_LONG, b"newest")
     subject.keep(newest)
-    assert subject.refusal(DRIVE.route, of_kept=False, now=0.0) is newest
+    assert subject.refusal(DRIVE.route, stored=False, now=0.0) is newest
     assert subject.kept == len(b"newest")
 
 
 def test_it_is_not_if_one_failed_otherwise_or_none_was_kept() -> None:
     subject = after(TOO_LONG, BROKEN)
-    assert subject.refusal(DRIVE.route, of_kept=False, now=0.0) is None
+    assert subject.refusal(DRIVE.route, stored=False, now=0.0) is None
     subject.keep(refusal(TOO_LONG))
-    assert subject.refusal(DRIVE.route, of_kept=False, now=0.0) is None
+    assert subject.refusal(DRIVE.route, stored=False, now=0.0) is None
 
 
 def test_the_clients_own_fault_stands_whoever_fails_behind_it() -> None:
@@ -50,14 +50,14 @@ def test_the_clients_own_fault_stands_whoever_fails_behind_it() -> None:
     subject.final = True
     subject.tried.append((BETA, BROKEN))
     subject.keep(refusal(TOO_LONG))
-    assert subject.refusal(DRIVE.route, of_kept=False, now=0.0) is own
+    assert subject.refusal(DRIVE.route, stored=False, now=0.0) is own
 
 
 @pytest.mark.parametrize(("asked", "passed_on"), [(1, False), (2, True)])
 def test_of_an_answer_that_somebody_keeps_all_have_to_be_asked(asked: int, passed_on: bool) -> None:
     subject = after(*[TOO_LONG] * asked)
     subject.keep(refusal(TOO_LONG))
-    assert (subject.refusal(DRIVE.route, of_kept=True, now=0.0) is not None) == passed_on
+    assert (subject.refusal(DRIVE.route, stored=True, now=0.0) is not None) == passed_on
 
 
 def test_shortened_it_holds_nothing_and_means_the_same() -> None:
@@ -66,7 +66,7 @@ def test_shortened_it_holds_nothing_and_means_the_same() -> None:
     assert subject.kept == 0
     subject.keep(refusal(TOO_LONG, b"x" * 1000))
     subject.shorten()
-    found = subject.refusal(DRIVE.route, of_kept=False, now=0.0)
+    found = subject.refusal(DRIVE.route, stored=False, now=0.0)
     assert found is not None
     assert isinstance(found.words, ApiError)
     assert (found.words.status, found.result, subject.kept) == (400, TOO_LONG, 0)
@@ -75,11 +75,11 @@ def test_shortened_it_holds_nothing_and_means_the_same() -> None:
 
 def test_our_own_words_name_each_target_and_blame_the_last() -> None:
     subject = after(TOO_LONG, BROKEN)
-    error = subject.error(DRIVE.route, late=False, of_kept=False, now=DRIVE.now)
+    error = subject.error(DRIVE.route, late=False, stored=False, now=DRIVE.now)
     assert (error.status, subject.cause) == (502, Cause.CAPACITY)
     assert "alpha/big-1: HTTP 400" in error.message
     assert "beta/big-1: HTTP 503" in error.message
-    assert subject.error(DRIVE.route, late=True, of_kept=False, now=DRIVE.now).status == 504
+    assert subject.error(DRIVE.route, late=True, stored=False, now=DRIVE.now).status == 504
 
 
 def test_if_nobody_could_be_asked_that_is_a_lack_of_room() -> None:
