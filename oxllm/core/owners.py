@@ -18,35 +18,51 @@ Owner = tuple[str, str]
 
 _decode_keys = msgspec.json.Decoder(list[int]).decode
 
+_Made = tuple[Owner, str]
+"""Who made an answer, and for which model name of the config; empty if nobody knows."""
+
 
 class Owners:
     """Which provider made which answer."""
 
-    __slots__ = ("_owners", "_packed")
+    __slots__ = ("_kinds", "_owners", "_packed")
 
     def __init__(self) -> None:
-        self._owners: dict[int, Owner] = {}
+        self._owners: dict[int, _Made] = {}
         """In the order of their last use."""
-        self._packed: tuple[bytes, list[Owner]] | None = None
+        self._kinds: dict[_Made, _Made] = {}
+        """One of each, which all entries share: there are as many as providers and models that ever were."""
+        self._packed: tuple[bytes, list[_Made]] | None = None
         """The same in two pieces of memory, until it is needed again."""
 
     def __len__(self) -> int:
         return len(self._unpacked())
 
-    def remember(self, answer: str, owner: Owner) -> None:
-        """This provider has given the id."""
-        owners, key = self._unpacked(), hash(answer)
-        owners.pop(key, None)
-        owners[key] = owner
-        if len(owners) > OWNERS_MAX:
-            del owners[next(iter(owners))]
+    def remember(self, answer: str, owner: Owner, model: str = "") -> None:
+        """This provider has given the id, when it was asked for that model."""
+        made = owner, model
+        self._use(hash(answer), self._kinds.setdefault(made, made))
 
     def owner(self, answer: str) -> Owner | None:
         """Who has given it; None if nobody remembers."""
-        owner = self._unpacked().get(hash(answer))
-        if owner is not None:
-            self.remember(answer, owner)
-        return owner
+        key = hash(answer)
+        made = self._unpacked().get(key)
+        if made is None:
+            return None
+        self._use(key, made)
+        return made[0]
+
+    def model(self, answer: str) -> str:
+        """For which model; empty if nobody remembers. It is no use of it."""
+        made = self._unpacked().get(hash(answer))
+        return "" if made is None else made[1]
+
+    def _use(self, key: int, made: _Made) -> None:
+        owners = self._unpacked()
+        owners.pop(key, None)
+        owners[key] = made
+        if len(owners) > OWNERS_MAX:
+            del owners[next(iter(owners))]
 
     def pack(self) -> None:
         """Have it in one piece while nobody asks: thousands of small objects from the middle of a burst would keep the
@@ -55,7 +71,7 @@ class Owners:
             self._packed = msgspec.json.encode(list(self._owners)), list(self._owners.values())
             self._owners = {}
 
-    def _unpacked(self) -> dict[int, Owner]:
+    def _unpacked(self) -> dict[int, _Made]:
         if self._packed is not None:
             keys, owners = self._packed
             self._owners, self._packed = dict(zip(_decode_keys(keys), owners, strict=True)), None

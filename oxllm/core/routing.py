@@ -16,6 +16,9 @@ from oxllm.core.snapshot import provider_snapshot
 from oxllm.core.stats import RequestCounters, Snapshot
 from oxllm.core.targets import ProviderState, TargetState
 
+OF_NO_MODEL = ""
+"""What stands for the model of requests for answers that providers keep and of which nobody remembers it."""
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Router:
@@ -29,7 +32,7 @@ class Router:
         self.results = Results(rng, plan.server.predictive_cooldown)
         self._request = plan.request
         self._keeping: RequestCounters = previous._keeping if previous is not None else RequestCounters()
-        """Of requests for answers that providers keep: they name no model."""
+        """Of requests OF_NO_MODEL."""
         self.providers: dict[str, ProviderState] = {}
         """Enabled ones, by name, in file order."""
         for provider in plan.providers:
@@ -98,17 +101,20 @@ class Router:
         names = {name: route for name, route in self._routes.items() if plans.ANY not in name}
         return sorted(name for name, route in names.items() if all or route.healthy(now))
 
-    def keepers(self, protocol: str, now: float, owner: Owner | None = None) -> Route:
+    def keepers(self, protocol: str, now: float, owner: Owner | None = None, model: str = "") -> Route:
         """The route of a request for an answer that is kept: one target of each provider that speaks a protocol, in
         file order, or of its owner alone. Such a request names no model, so that a mark of one does not matter while
-        the provider has another."""
+        the provider has another. It is counted for the `model` that the answer was made for, if that is known."""
         candidates: list[Candidate] = []
         for provider in self.providers.values():
             if protocol in provider.plan.protocols and provider.targets and owner in (None, provider.owner):
                 targets = provider.targets.values()
                 target = next((one for one in targets if one.skip(now) is None), next(iter(targets)))
                 candidates.append(Candidate(target, len(candidates) + 1, 1, provider.plan.timeouts))
-        return Route(protocol, candidates, self._request, counters=self._keeping)
+        known = self._routes.get(model)
+        if known is None:
+            return Route(protocol, candidates, self._request, counters=self._keeping)
+        return Route(model, candidates, self._request, counters=known.counters)
 
     # Operator.
 
@@ -136,6 +142,9 @@ class Router:
     def snapshot(self, now: float) -> Snapshot:
         """Everything, for status and metrics."""
         requests = {name: route.counters.snapshot() for name, route in self._routes.items()}
+        of_nobody = self._keeping.snapshot()
+        if of_nobody.requests:
+            requests[OF_NO_MODEL] = of_nobody
         return Snapshot(tuple(provider_snapshot(state, now) for state in self.providers.values()), requests)
 
 

@@ -68,7 +68,7 @@ class Dispatcher:
         about = endpoint.about(name)
         if about is None:
             return api_error(404, f"there is no answer {name[:200]!r}", "not_found")
-        route = generation.router.keepers(protocol.name, self._runtime.now(), owners.owner(name))
+        route = generation.router.keepers(protocol.name, self._runtime.now(), owners.owner(name), owners.model(name))
         asked = protocol.asked_about(request.query)
         facts = Facts(protocol, about, asked, request.id, client_timeout(request), True)
         Relay(self._runtime, generation, request, PassedBody(request.body), facts, route, extra_headers).start()
@@ -99,6 +99,14 @@ def no_model(router: Router, model: str) -> ApiError:
     close = router.similar(model)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     return api_error(404, f"the model {model[:200]!r} does not exist here{hint}", "model_not_found", "model")
+
+
+def no_path(path: bytes) -> ApiError:
+    """404, of a path of no API, or of one that an API has elsewhere."""
+    message = f"there is no {unescape(path)[:200]!r} here"
+    if path.startswith(b"/v1/"):
+        message += "; what is passed on names a model, in JSON: ask a provider itself for files, batches and the like"
+    return api_error(404, message, "not_found")
 
 
 def nobody_speaks(plan: Plan, protocol: str) -> ApiError:

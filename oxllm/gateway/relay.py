@@ -502,7 +502,9 @@ def remember_owner(relay: Relay) -> None:
         return
     answer = winner.reader.id or relay.facts.endpoint.answer
     if answer and winner.status // 100 == relay.exchange.reply.status // 100 == 2:
-        relay.runtime.owners.remember(answer, winner.candidate.state.provider.owner)
+        owners = relay.runtime.owners
+        model = owners.model(answer) if relay.facts.endpoint.answer else relay.route.name
+        owners.remember(answer, winner.candidate.state.provider.owner, model)
 
 
 def record_of(relay: Relay) -> Record:

@@ -14,7 +14,7 @@ from oxllm.gateway import cors
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.shared import overloaded
-from oxllm.gateway.dispatch import TIMEOUT_HEADERS, Dispatcher, no_model, nobody_speaks
+from oxllm.gateway.dispatch import TIMEOUT_HEADERS, Dispatcher, no_model, no_path, nobody_speaks
 from oxllm.gateway.models import Catalogue, Json
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.operator.access import Access
@@ -137,8 +137,8 @@ class Service:
         methods = self._methods(request.path)
         if not methods:
             protocol = place_of(request.path)
-            if protocol is None:
-                return api_error(404, f"there is no {unescape(request.path)[:200]!r} here", "not_found")
+            if protocol is None or any(protocol in provider.protocols for provider in self._plan.providers):
+                return no_path(request.path)
             return self.access.client(request) or nobody_speaks(self._plan, protocol)
         if request.method == "OPTIONS" and self.access.cors(request) is not None:
             asked = request.get(b"access-control-request-headers")

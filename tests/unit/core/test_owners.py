@@ -54,3 +54,15 @@ def test_a_full_memory_is_small_however_long_the_ids_are_and_stays_so() -> None:
         tracemalloc.stop()
     assert len(owners) == OWNERS_MAX
     assert size < 500_000
+
+
+def test_the_model_of_an_answer_is_remembered_with_it_and_asking_for_it_is_no_use_of_it() -> None:
+    owners = Owners()
+    assert owners.model("resp_1") == ""
+    owners.remember("resp_0", ALPHA, "smart")
+    for number in range(1, OWNERS_MAX):
+        owners.remember(f"resp_{number}", BETA, "other")
+    owners.pack()
+    assert (owners.model("resp_0"), owners.model("resp_1")) == ("smart", "other")
+    owners.remember("one more", ALPHA)
+    assert (owners.model("resp_0"), owners.model("one more")) == ("", "")

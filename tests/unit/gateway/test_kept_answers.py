@@ -180,6 +180,24 @@ def test_an_answer_that_nobody_has_is_not_found_as_the_last_one_says_it() -> Non
         assert "not its answer" in explained
 
 
+def test_a_request_for_an_answer_counts_for_the_model_that_it_was_made_for() -> None:
+    def counted(house: House) -> dict[str, str]:
+        lines = house.get("/metrics").text.splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if line.startswith("oxllm_requests_total"))
+
+    with House(plan()) as house:
+        smart, of_none = 'oxllm_requests_total{model="smart"}', 'oxllm_requests_total{model=""}'
+        assert (counted(house)[smart], of_none in counted(house)) == ("0", False)
+        told_by(house, "beta")
+        house.providers["beta"].replies = [given(ID)]
+        for _ in range(2):
+            house.get(f"/v1/responses/{ID}")
+        assert (counted(house)[smart], of_none in counted(house)) == ("3", False)
+        for _ in range(2):
+            house.get("/v1/responses/resp_of_nobody")
+        assert (counted(house)[smart], counted(house)[of_none]) == ("3", "2")
+
+
 def test_what_nobody_else_has_may_be_at_who_cannot_be_asked() -> None:
     with House(plan()) as house:
         for script in house.providers.values():

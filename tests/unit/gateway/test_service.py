@@ -86,6 +86,23 @@ def test_a_path_of_an_api_that_no_provider_speaks_says_who_speaks_what(path: str
         assert f'add "{protocol}"' in error["message"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/messages/batches", "/v1/chat/completions/chatcmpl-1", "/v1/files", "/v1/audio/transcriptions"]
+)
+@pytest.mark.parametrize("anthropic", [False, True])
+def test_what_no_api_has_here_is_to_be_asked_of_a_provider(path: str, anthropic: bool) -> None:
+    """The SDKs have it; that some provider speaks the rest of its API is no help."""
+    base = plan_of("alpha")
+    speaks = tuple(msgspec.structs.replace(one, protocols=("chat", "messages")) for one in base.providers)
+    with House(msgspec.structs.replace(base, providers=speaks)) as house:
+        version = ["anthropic-version: 2023-06-01"] if anthropic else []
+        reply = house.ask("POST", path, *version, body=b"{}")
+        told = reply.json()
+        assert (reply.status, told.get("type")) == (404, "error" if anthropic else None)
+        assert told["error"]["message"].startswith(f"there is no '{path}' here; ")
+        assert "ask a provider itself" in told["error"]["message"]
+
+
 def test_each_api_is_named_by_its_paths() -> None:
     for name in NAMES:
         for endpoint in named(name).endpoints:
