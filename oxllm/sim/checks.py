@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
@@ -13,7 +14,7 @@ from oxllm.sim.options import Options
 
 _REHEARSING = ("models", "rps", "streams", "speed", "report", "beside", "junit", "try_advice", "as_json", "grade")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[\x20-\x7e]+")
-_SERVING = ("script", "tls", "write_config", "force", "host", "port")
+_SERVING = ("script", "before", "tls", "write_config", "force", "host", "port")
 """Parameters that are for one kind of run only."""
 
 
@@ -26,6 +27,7 @@ def check(context: click.Context, asked: Options) -> None:
     if asked.fate is not None and asked.seed is not None:
         raise click.UsageError("--fate names a seed itself; leave out --seed")
     _check_against(asked)
+    _check_before(asked)
     _check_useless(context, asked)
     if asked.fate is None and not asked.explain:
         for file in filter(None, (asked.report, asked.junit)):
@@ -47,6 +49,17 @@ def _check_against(asked: Options) -> None:
     for header in asked.header:
         if not _HEADER.fullmatch(header):
             raise click.UsageError(f"--header {header!r}: write 'NAME: VALUE'")
+
+
+def _check_before(asked: Options) -> None:
+    """What belongs to a provider that is real."""
+    if asked.before is None:
+        return
+    url = urlsplit(asked.before)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.username:
+        raise click.UsageError(f"--before {asked.before!r}: write its base URL, such as https://api.openai.com/v1")
+    if asked.script is not None or asked.write_config is not None:
+        raise click.UsageError("--before has answers and models of its own; leave out --script and --write-config")
 
 
 def _check_useless(context: click.Context, asked: Options) -> None:

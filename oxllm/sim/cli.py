@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
+from oxllm.sim import dialects
 from oxllm.sim.checks import check, check_new
 from oxllm.sim.options import FILE, THERE, Options, options
 from oxllm.sim.provider import pace
@@ -33,6 +35,8 @@ AGAINST_PORT = 9000
 """Of the first provider, when a gateway has to be told of it."""
 EXIT = {"passed": 0, "failed": 1, "not tested": 4}
 """Verdict of a rehearsal -> exit code; 2 is for what was asked wrongly."""
+BEFORE = "real"
+"""The provider that a real one is behind."""
 COORDINATE = tuple[int, str, str]
 """Seed, provider, key of a request."""
 
@@ -199,7 +203,7 @@ def _run(asked: Options, scenario: Scenario, decided: Directions | None) -> None
         raise click.UsageError(f"--port {asked.port}: the last provider's would lie above 65535; try --port 0")
     tls = authority(asked.tls, scenario, asked.host)
     runner = Runner(
-        scenario, asked.host, asked.port, tls, asked.duration, asked.write_config, _about(asked), decided
+        scenario, asked.host, asked.port, tls, asked.duration, asked.write_config, _about(asked), decided, asked.before
     )  # fmt: skip
     runner.run_until_done()
 
@@ -215,6 +219,8 @@ def _usage() -> Iterator[None]:
 
 def _scenario(asked: Options, seed: int) -> Scenario:
     """What is played without a gateway. Raises SceneError."""
+    if asked.before is not None:
+        return _before(asked, asked.before, seed)
     if asked.scene is not None:
         return scenes.load(scenes.read(asked.scene), seed, _is_chosen(asked))
     if asked.exhibit is not None:
@@ -223,6 +229,24 @@ def _scenario(asked: Options, seed: int) -> Scenario:
     groups, chaos = [["alpha", "beta"]], asked.chaos
     table = presets.timetable(chaos, seed, groups, horizon, asked.blackout) if chaos is not None else ()
     return Scenario(seed, upstreams, table, chaos)
+
+
+def _before(asked: Options, url: str, seed: int) -> Scenario:
+    """What is played before a real provider: nothing that nobody has told. Raises SceneError."""
+    real = Upstream(BEFORE, dialects.suggested(urlsplit(url).netloc), ())
+    if asked.scene is not None:
+        scenario = scenes.over((real,), scenes.read(asked.scene), seed, _is_chosen(asked))
+        others = [upstream.name for upstream in scenario.upstreams if upstream.name != BEFORE]
+        if others:
+            raise scenes.SceneError([f"{', '.join(others)}: --before has one provider, {BEFORE!r}"])
+        return scenario
+    if asked.exhibit is not None:
+        table = exhibits.scenes(asked.exhibit, BEFORE, asked.duration or exhibits.PLAYED_S)
+        return Scenario(seed, (real,), table, asked.exhibit)
+    if asked.chaos is None:
+        return Scenario(seed, (real,))
+    table = presets.timetable(asked.chaos, seed, [[BEFORE]], asked.duration or ENDLESS_S, blackout=True)
+    return Scenario(seed, (real,), table, asked.chaos)
 
 
 def _directions(file: Path) -> Directions:

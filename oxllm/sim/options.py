@@ -41,6 +41,7 @@ class Options(msgspec.Struct, frozen=True):
     scene: Path | None
     exhibit: str | None
     script: Path | None
+    before: str | None
     blackout: bool
     seed: int | None
     explain: bool
@@ -93,6 +94,11 @@ _OPTIONS = (
         "--script",
         type=THERE,
         help="One provider, `sim`, whose next faults and answers a file decides.",
+    ),
+    click.option(
+        "--before",
+        metavar="URL",
+        help="Be a proxy before a real provider, `real`, and break its answers where a scene says so.",
     ),
     click.option("--blackout", is_flag=True, help="Let chaos leave no provider clean."),
     click.option("--seed", type=click.IntRange(min=0), help="Have a run again; random if not given."),

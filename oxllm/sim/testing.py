@@ -79,7 +79,10 @@ class Sim:
         host: str = "127.0.0.1",
         tls: bool = False,
         control: Control | None = None,
+        before: str | None = None,
     ) -> None:
+        """`before`: the base URL of a real provider, which the only one, `real`, passes on."""
+        self._before = before
         self._scenario = scenario(*upstreams, faults=faults, scenes=scenes, seed=seed, pace=pace)
         self._host = host
         self._authority = Authority(host) if tls else None
@@ -151,7 +154,7 @@ class Sim:
         return self._call(lambda: self._live.gates.open(name))
 
     async def _start(self) -> None:
-        self._live = Live(self._scenario, self._host, authority=self._authority, control=self._control)
+        self._live = Live(self._scenario, self._host, None, self._authority, self._control, self._before)
         await self._live.start()
 
     def _records(self, name: str) -> list[Record]:

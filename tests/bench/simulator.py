@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -77,8 +78,7 @@ def streams(start: Start, directory: Path, seconds: float, count: int) -> Cost:
         )  # fmt: skip
         with load.running(job, directory, cpus=cores()[1]) as driver:
             driver.wait_for(lambda seen: seen.open == count, within_s=events / PER_S)
-            window = measured(proxy, driver, seconds)
-            checked(window._replace(last=driver.finish()))
+            window = checked(measured(proxy, driver, seconds))
     return Cost(window.cpu_s / window.events * 1e6, window.events / window.seconds, peak.mb)
 
 
@@ -87,20 +87,18 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=5.0)
     arguments = parser.parse_args()
+    seconds, count = arguments.seconds, arguments.streams
+    print(f"{'':<28}{'CPU':>10}{'a core':>12}{'seen':>12}{'memory':>9}  beside the bare one")
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        mine = (
-            plain(simulator, directory, arguments.seconds),
-            streams(simulator, directory, arguments.seconds, arguments.streams),
-        )
-        theirs = (
-            plain(stub, directory, arguments.seconds),
-            streams(stub, directory, arguments.seconds, arguments.streams),
-        )
-    print(f"{'':<28}{'CPU':>10}{'a core':>12}{'seen':>12}{'memory':>9}  beside the bare one")
-    for what, sim, bare in zip(("a plain answer", f"an event, {arguments.streams} streams"), mine, theirs, strict=True):
-        told = f"{sim.each_us:>7.1f} µs{1e6 / sim.each_us:>10,.0f}/s{sim.per_s:>10,.0f}/s{sim.mb:>6.0f} MB"
-        print(f"{what:<28}{told}  {sim.each_us / bare.each_us:.1f} x {bare.each_us:.1f} µs")
+        told = ("a plain answer", f"an event, {count} streams")
+        costs: tuple[Callable[..., Cost], ...] = (plain, functools.partial(streams, count=count))
+        for what, cost in zip(told, costs, strict=True):
+            sim = cost(simulator, directory, seconds)
+            line = f"{sim.each_us:>7.1f} µs{1e6 / sim.each_us:>10,.0f}/s{sim.per_s:>10,.0f}/s{sim.mb:>6.0f} MB"
+            print(f"{what:<28}{line}", end="", flush=True)
+            bare = cost(stub, directory, seconds)
+            print(f"  {sim.each_us / bare.each_us:.1f} x {bare.each_us:.1f} µs, {bare.mb:.0f} MB")
 
 
 if __name__ == "__main__":

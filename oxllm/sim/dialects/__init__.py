@@ -20,6 +20,15 @@ _AT = {
 """Dialect and protocol -> the dialect that is spoken there, where it is another one."""
 
 
+_BY_ADDRESS = {**{name: name for name in ("azure", "anthropic", "groq", "openrouter")}, "11434": "ollama"}
+"""A part of an address -> who is there."""
+
+
+def suggested(address: str) -> str:
+    """The dialect that who serves at `HOST:PORT` most likely speaks."""
+    return next((dialect for part, dialect in _BY_ADDRESS.items() if part in address), "openai")
+
+
 @functools.cache
 def load(name: str, protocol: str | None = None) -> OpenAI:
     """The dialect of that name, which is one of NAMES, as it is spoken in a protocol. Whoever serves Messages says its

@@ -46,6 +46,8 @@ class Fault:
     """Whether the harm can only be done to a stream; any other answer stays healthy."""
     protocols: ClassVar[tuple[str, ...]] = ()
     """Those in which it can be done, if not in all; any other answer stays healthy."""
+    needs_answer: bool = True
+    """It is done to an answer, so that there has to be one."""
     harm: Harm = Harm.LOSS
     """What becomes of the answer."""
 
@@ -90,6 +92,7 @@ class ConnectionFault(Fault):
     the response's first byte. Subclasses have one method, `strike`."""
 
     places: ClassVar[tuple[str, ...]] = ("connect",)
+    needs_answer = False
     __slots__ = ()
 
     def strikes_at(self) -> Layer:
@@ -107,6 +110,7 @@ class Refusal(Fault):
     """An error in the dialect's own words instead of the answer. Subclasses have one `error`."""
 
     error: ClassVar[Error]
+    needs_answer = False
     __slots__ = ()
 
     def play(self, x: Exchange) -> Iterator[Step]:
@@ -118,6 +122,7 @@ class FixedBody(Fault):
 
     content_type: ClassVar[str]
     body: ClassVar[bytes]
+    needs_answer = False
     __slots__ = ()
 
     def play(self, x: Exchange) -> Iterator[Step]:

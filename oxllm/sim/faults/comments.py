@@ -17,6 +17,9 @@ class Comments(SpoiledParts):
 
     def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
         for part in parts:
+            if part.waits is not None:
+                yield part
+                continue
             yield Part(part.at, b": PROCESSING\n\n", "comment")
             yield part
 

@@ -12,6 +12,7 @@ from oxllm.sim.provider.steps import Step
 
 class TooManyRequests(Fault):
     kind = "429"
+    needs_answer = False
     argument = Argument.SECONDS
 
     def play(self, x: Exchange) -> Iterator[Step]:

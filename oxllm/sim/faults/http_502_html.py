@@ -12,6 +12,7 @@ from oxllm.sim.provider.steps import Step
 
 class BadGatewayPage(Fault):
     kind = "502-html"
+    needs_answer = False
     argument = Argument.COUNT
 
     def play(self, x: Exchange) -> Iterator[Step]:

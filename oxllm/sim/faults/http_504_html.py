@@ -12,6 +12,7 @@ from oxllm.sim.provider.steps import Step
 
 class TimeoutPage(Fault):
     kind = "504-html"
+    needs_answer = False
 
     def play(self, x: Exchange) -> Iterator[Step]:
         return cloudflare(x, 504, "Gateway time-out")

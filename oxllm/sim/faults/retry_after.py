@@ -12,6 +12,7 @@ from oxllm.sim.provider.steps import Step
 
 class RetryAfter(Fault):
     kind = "retry-after"
+    needs_answer = False
     argument = Argument.SECONDS
 
     def play(self, x: Exchange) -> Iterator[Step]:

@@ -8,7 +8,7 @@ from oxllm.sim.faults.base import Argument, Fault
 from oxllm.sim.provider.exchange import Exchange
 from oxllm.sim.provider.ledger import Harm
 from oxllm.sim.provider.place import HEADERS, WORDS
-from oxllm.sim.provider.steps import Send, Step, Wait
+from oxllm.sim.provider.steps import Await, Send, Step, Wait
 
 
 class Trickle(Fault):
@@ -24,6 +24,8 @@ class Trickle(Fault):
         yield from tape.until(self.place)
         gap, due = self.seconds(0.01), 0.0
         for piece in tape.remaining():
+            if piece.waits is not None:
+                yield Await(piece.waits)
             due = max(due, piece.at)
             for offset in range(len(piece.data)):
                 yield Wait(due)

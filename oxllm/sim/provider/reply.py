@@ -13,7 +13,7 @@ from http import HTTPStatus
 import msgspec
 
 from oxllm.sim.provider.place import Place
-from oxllm.sim.provider.steps import Send, Step, Wait
+from oxllm.sim.provider.steps import Await, Send, Step, Wait, Waitable
 
 ENDINGS = ("closing", "finish")
 """Roles of parts that come after all content."""
@@ -37,6 +37,8 @@ class Part(msgspec.Struct, frozen=True):
     tokens: int = 0
     number: int = 0
     """Of the event, in protocols that count them."""
+    waits: Waitable | None = None
+    """There is no more yet, and there will be when this says so: of an answer that is passed on."""
 
 
 class Reply(msgspec.Struct):
@@ -64,6 +66,8 @@ class Reply(msgspec.Struct):
         due = self.at
         for part in self.parts:
             due = part.at
+            if part.waits is not None:
+                yield Piece(due, b"", waits=part.waits)
             if not part.data:  # a chunk of size 0 would be the last
                 continue
             yield Piece(due, b"%x\r\n%b\r\n" % (len(part.data), part.data), tokens=part.tokens)
@@ -98,6 +102,7 @@ class Piece(msgspec.Struct, frozen=True):
     tokens: int = 0
     head: bool = False
     keep: int = 0
+    waits: Waitable | None = None
     joined: bool = False
     """The next piece is due at the same moment: one write, if nothing strikes between."""
 
@@ -116,6 +121,8 @@ class Tape:
     def until(self, place: Place) -> Iterator[Step]:
         """Play up to `place`; if that lies beyond the answer, up to its end."""
         while (piece := self._next()) is not None:
+            if piece.waits is not None:
+                yield Await(piece.waits)
             size = self._reach(piece, place)
             if size:
                 yield Wait(piece.at)
@@ -135,6 +142,9 @@ class Tape:
             self.sent += len(piece.data)
             self.tokens += piece.tokens
             before += piece.data
+            if piece.waits is not None:
+                yield Await(piece.waits)
+                continue
             if not piece.joined:
                 yield Wait(piece.at + delay)
                 yield Send(before)

@@ -7,6 +7,9 @@ A script that ends without Hang, Fin, Rst or Forget leaves the connection open f
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import msgspec
 
 
@@ -26,6 +29,19 @@ class Gate(msgspec.Struct, frozen=True):
     """Do nothing until someone opens the gate of this name."""
 
     name: str
+
+
+class Waitable(Protocol):
+    """Something that will have something more."""
+
+    def wait(self, passed: Callable[[], None]) -> bool:
+        """True if it has; else `passed` is called when it has."""
+
+
+class Await(msgspec.Struct, frozen=True):
+    """Do nothing until there is more of what is passed on."""
+
+    source: Waitable
 
 
 class Hang(msgspec.Struct, frozen=True):
@@ -49,4 +65,4 @@ class Truncate(msgspec.Struct, frozen=True):
     """End the connection below TLS: the peer reads an EOF where a close_notify should be."""
 
 
-Step = Wait | Send | Gate | Hang | Fin | Rst | Forget | Truncate
+Step = Wait | Send | Gate | Await | Hang | Fin | Rst | Forget | Truncate

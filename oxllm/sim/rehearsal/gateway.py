@@ -23,7 +23,8 @@ import msgspec
 
 from oxllm import launch
 from oxllm import plan as plans
-from oxllm.plan import ANY, PROTOCOLS, Plan, Provider, Server, Target
+from oxllm.plan import ANY, PROTOCOLS, Plan, Server, Target
+from oxllm.sim import dialects
 from oxllm.sim.provider.pace import Pace
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal import leash as leashes
@@ -33,7 +34,6 @@ from oxllm.sim.rehearsal.question import askable, lane
 STAND_IN = "rehearsal"
 """Value of a variable that is not set."""
 READY_S = 20.0
-_DIALECTS = {"azure": "azure", "anthropic": "anthropic", "groq": "groq", "openrouter": "openrouter", "11434": "ollama"}
 
 
 class ConfigError(ValueError):
@@ -78,7 +78,7 @@ def upstreams(plan: Plan, speed: Pace) -> tuple[Upstream, ...]:
     for provider in plan.providers:
         served = [target.model for target in targets if target.provider == provider.name]
         models = tuple(dict.fromkeys([*provider.models, *served])) or ("sim-1",)
-        found.append(Upstream(provider.name, _dialect(provider), models, speed))
+        found.append(Upstream(provider.name, dialects.suggested(f"{provider.host}:{provider.port}"), models, speed))
     return tuple(found)
 
 
@@ -133,11 +133,6 @@ def _route(plan: Plan, name: str, targets: Sequence[Target]) -> Route:
 
 def _tier(target: Target) -> int:
     return target.tier
-
-
-def _dialect(provider: Provider) -> str:
-    address = f"{provider.host}:{provider.port}"
-    return next((dialect for part, dialect in _DIALECTS.items() if part in address), "openai")
 
 
 def rewired(plan: Plan, urls: Mapping[str, str], port: int) -> Plan:

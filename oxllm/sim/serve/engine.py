@@ -201,12 +201,15 @@ class Provider:
         record.model, record.stream, record.protocol = ask.model or None, ask.stream, operation.protocol
         record.asked = ask.inputs[0] if ask.inputs else None
         chance = Chance(self.seed, self.upstream.name, key)
-        exchange = Exchange(self, operation, request, ask, chance, now)
+        exchange = self._exchange(operation, request, ask, chance, now)
         if ask.generates and (said := self.directions.said(request)) is not None:
             exchange.said = said
         script = self._answer(exchange, key, refusal, self.ledger.add(record))
         script.answering = self.answering
         return script
+
+    def _exchange(self, operation: Operation, request: SimRequest, ask: Ask, chance: Chance, now: float) -> Exchange:
+        return Exchange(self, operation, request, ask, chance, now)
 
     def _read(self, request: SimRequest, path: str) -> tuple[Operation, Ask, BadAsk | None]:
         """What is asked for, or what is wrong with it."""

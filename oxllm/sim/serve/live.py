@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import Fault
 from oxllm.sim.provider.pace import FOREVER
@@ -19,6 +20,9 @@ from oxllm.sim.serve.wheel import Wheel
 
 NOWHERE = "provider.invalid"
 """The host of a provider that has no address (RFC 6761 section 6.4)."""
+if TYPE_CHECKING:
+    import httpx
+
 Control = Callable[["Live"], Callable[[], asyncio.Protocol]]
 
 
@@ -32,7 +36,9 @@ class Live:
         ports: Mapping[str, int] | None = None,
         authority: Authority | None = None,
         control: Control | None = None,
+        before: str | None = None,
     ) -> None:
+        """`before`: the base URL of a real provider, whose answers the only one of the scenario passes on."""
         self.scenario = scenario
         self.host = host
         self.authority = authority
@@ -40,7 +46,8 @@ class Live:
         self.ports: dict[str, Port] = {}
         self._loop = asyncio.get_running_loop()
         self._clock = Wheel(self._loop)
-        self.providers = providers(scenario, self._loop.time(), time.time())
+        self._client: httpx.AsyncClient | None = None
+        self.providers = providers(scenario, self._loop.time(), time.time()) if before is None else self._real(before)
         self._wanted = ports or {}
         self._control = control(self) if control is not None else None
         self._connections: set[asyncio.BaseTransport] = set()
@@ -77,6 +84,8 @@ class Live:
             transport.close()
         if self.authority is not None:
             self.authority.close()
+        if self._client is not None:
+            await self._client.aclose()
 
     @property
     def address(self) -> str:
@@ -99,6 +108,16 @@ class Live:
     @property
     def now(self) -> float:
         return self._loop.time()
+
+    def _real(self, url: str) -> dict[str, Provider]:
+        """The one that a real provider is behind; its answers may take as long as they like."""
+        import httpx
+
+        from oxllm.sim.serve.before import NAME, Before
+
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+        self._client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=30.0), limits=limits)
+        return {NAME: Before(self.scenario, self._loop.time(), url, self._client, time.time())}
 
     def _port(self, name: str, provider: Provider) -> Port:
         def protocol() -> asyncio.Protocol:

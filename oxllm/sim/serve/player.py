@@ -16,7 +16,7 @@ from typing import Protocol
 
 from oxllm.sim.provider.ledger import COMPLETE, GONE
 from oxllm.sim.provider.reply import Piece
-from oxllm.sim.provider.steps import Fin, Forget, Gate, Hang, Rst, Send, Step, Truncate, Wait
+from oxllm.sim.provider.steps import Await, Fin, Forget, Gate, Hang, Rst, Send, Step, Truncate, Wait
 from oxllm.sim.serve.engine import Script
 
 LINGER_S = 2.0
@@ -210,6 +210,8 @@ class Player:
                 return self._wait(until)
             case Gate(name):
                 return self._gates.wait(name, self.run)
+            case Await(source):
+                return source.wait(self.run)
             case Hang():
                 return False
             case Forget():

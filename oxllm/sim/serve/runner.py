@@ -50,8 +50,11 @@ class Runner:
         write_config: Path | None,
         about: Sequence[str] = (),
         directions: Directions | None = None,
+        before: str | None = None,
     ) -> None:
-        """`about`: what is played, in lines for who started it; `directions`: of the only provider."""
+        """`about`: what is played, in lines for who started it; `directions`: of the only provider; `before`: the base
+        URL of a real one, whose answers it passes on."""
+        self._before = before
         self._directions = directions
         self._scenario = scenario
         self._about = about
@@ -69,7 +72,7 @@ class Runner:
         """Serve until the time is up or a signal comes, and tell how it was."""
         names = [upstream.name for upstream in self._scenario.upstreams]
         ports = {name: self._port + place for place, name in enumerate(names)} if self._port else {}
-        live = Live(self._scenario, self._host, ports, self._authority, control)
+        live = Live(self._scenario, self._host, ports, self._authority, control, self._before)
         if self._directions is not None:
             next(iter(live.providers.values())).directions = self._directions
         ended = asyncio.Event()
@@ -108,6 +111,10 @@ class Runner:
         if self._authority is not None:
             click.echo(f"CA certificate: {self._authority.path}")
         urls = {name: live.url(name) for name in live.providers}
+        if self._before is not None:
+            (url,) = urls.values()
+            click.echo(f"{url} is {self._before}, where no fault strikes; keys pass, and nothing is kept")
+            return
         text = show.config(self._scenario, urls, str(self._authority.path) if self._authority else None)
         if self._write_config is not None:
             self._write_config.write_text(text, encoding="utf-8")

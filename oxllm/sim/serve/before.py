@@ -1,0 +1,246 @@
+"""A real provider with faults in front of it: `--before URL`.
+
+What is asked goes on to the real one, key and all, and its answer comes back event by event; only where a fault is told
+does something else happen to it. A fault that needs no answer (a refusal, a reset) asks nobody. Nothing that passes is
+kept: the ledger knows when what was asked of which path, and what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import httpx
+import msgspec
+
+from oxllm.sim.dialects.base import CREATED, encode
+from oxllm.sim.faults.base import Fault
+from oxllm.sim.provider.chance import Chance
+from oxllm.sim.provider.exchange import Exchange, Operation
+from oxllm.sim.provider.ledger import Harm, Record
+from oxllm.sim.provider.reply import Part, Reply, Tape
+from oxllm.sim.provider.request import Ask, BadAsk, SimRequest
+from oxllm.sim.provider.steps import Await, Step
+from oxllm.sim.script.scenario import Scenario
+from oxllm.sim.serve.engine import FAULT_HEADER, Provider, Script
+
+NAME = "real"
+"""Of the provider, for scenes."""
+HELD_MAX = 262_144
+"""Bytes that came and nobody has taken yet; more are not read."""
+_OURS = frozenset(
+    ("host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade", "expect",
+     "accept-encoding", "proxy-connection", FAULT_HEADER.decode())
+)  # fmt: skip
+"""Headers of one connection, not of the message."""
+_FINISHES = frozenset(("message_stop", "response.completed", "response.failed", "response.incomplete"))
+
+
+class Source:
+    """The real answer to one request, as it comes. Lives from `start` to `close`."""
+
+    def __init__(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
+        self.status = 0
+        self.headers: list[tuple[str, str]] = []
+        self.stream = False
+        self.ended = False
+        self.failed: str | None = None
+        self._held: deque[bytes] = deque()
+        self._size = 0
+        self._passed: Callable[[], None] | None = None
+        self._room = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run(client, request))
+
+    @property
+    def ready(self) -> bool:
+        """There is enough to begin with: the head of a stream, or all of an answer that is none."""
+        return self.ended or (self.stream and self.status > 0)
+
+    @property
+    def dry(self) -> bool:
+        """All that has come was taken, and more will come."""
+        return not self._held and not self.ended
+
+    def wait(self, passed: Callable[[], None]) -> bool:
+        """True if there is something to be taken; else `passed` is called when there is."""
+        if self.ready and not self.dry:
+            return True
+        self._passed = passed
+        return False
+
+    def take(self) -> bytes:
+        """All that has come since."""
+        data = b"".join(self._held)
+        self._held.clear()
+        self._size = 0
+        self._room.set()
+        return data
+
+    def close(self) -> None:
+        """Nobody wants it any more: the real one is told, too."""
+        self._passed = None
+        self._task.cancel()
+
+    async def _run(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
+        try:
+            answer = await client.send(request, stream=True)
+            try:
+                await self._read(answer)
+            finally:
+                await answer.aclose()
+        except httpx.HTTPError as error:
+            self.failed = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        self.ended = True
+        self._tell()
+
+    async def _read(self, answer: httpx.Response) -> None:
+        raw = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in answer.headers.raw]
+        self.headers = [(name, value) for name, value in raw if name not in _OURS]
+        self.status = answer.status_code
+        self.stream = answer.headers.get("content-type", "").startswith("text/event-stream")
+        async for data in answer.aiter_raw():
+            self._held.append(data)
+            self._size += len(data)
+            self._tell()
+            while self.stream and self._size > HELD_MAX:
+                self._room.clear()
+                await self._room.wait()
+
+    def _tell(self) -> None:
+        if self.ready and self._passed is not None:
+            passed, self._passed = self._passed, None
+            passed()
+
+
+class RealExchange(Exchange):
+    """A request whose healthy answer is the real one's."""
+
+    __slots__ = ("source",)
+
+    source: Source
+
+    def reply(self) -> Reply:
+        """As it came, or comes."""
+        source = self.source
+        if source.stream:
+            parts = _events(source, asyncio.get_running_loop().time)
+            return Reply(source.status, list(source.headers), parts, True, self.now)
+        body = source.take()
+        part = Part(self.now, body, "body", max(1, len(body) // 4))
+        return Reply(source.status, list(source.headers), iter((part,)), False, self.now)
+
+
+class Before(Provider):
+    """The provider that a real one is behind. `url`: its base, with or without `/v1`."""
+
+    def __init__(
+        self, scenario: Scenario, start: float, url: str, client: httpx.AsyncClient, epoch: float = CREATED
+    ) -> None:
+        super().__init__(scenario, NAME, start, epoch)
+        self._root = url.rstrip("/").removesuffix("/v1")
+        self._client = client
+
+    def _read(self, request: SimRequest, path: str) -> tuple[Operation, Ask, BadAsk | None]:
+        """What cannot be read is for the real one to refuse."""
+        operation, ask, _ = super()._read(request, path)
+        return operation, ask, None
+
+    def _exchange(self, operation: Operation, request: SimRequest, ask: Ask, chance: Chance, now: float) -> Exchange:
+        return RealExchange(self, operation, request, ask, chance, now)
+
+    def _answer(self, x: Exchange, key: str, refusal: BadAsk | None, record: Record) -> Script:
+        assert isinstance(x, RealExchange), "it is made above"
+        try:
+            fate = self._fate(x.request, key, x.now, x.ask.inputs[0] if x.ask.inputs else None)
+        except BadAsk as error:
+            return Script(x.say(error.error), record)
+        record.why = fate.why
+        fault = fate.fault if fate.fault is not None and fate.fault.applies(x) else None
+        if fault is not None:
+            record.fault, record.harm = fault.text, fault.harm
+            if not fault.needs_answer:
+                return Script(self._noted(x, fault.play(x), record), record)
+        return Script(self._real(x, fault, record), record)
+
+    def _real(self, x: RealExchange, fault: Fault | None, record: Record) -> Iterator[Step]:
+        """The real answer, spoilt or not. What the real one refuses is passed on as it is."""
+        source = x.source = Source(self._client, self._request(x.request))
+        try:
+            while not source.ready:
+                yield Await(source)
+            if fault is not None and not source.failed and source.status == 200:
+                yield from self._noted(x, fault.play(x), record)
+                return
+            record.fault, record.harm = None, Harm.NONE
+            if source.failed and not source.status:
+                yield from x.raw(502, "application/json", _unreachable(source.failed))
+            else:
+                yield from Tape(x.reply()).rest()
+        finally:
+            source.close()
+
+    def _request(self, request: SimRequest) -> httpx.Request:
+        headers = [(name, value) for name, value in request.headers if name.decode("latin-1") not in _OURS]
+        headers.append((b"accept-encoding", b"identity"))
+        return self._client.build_request(
+            request.method, self._root + request.path, headers=headers, content=request.body
+        )
+
+
+def _unreachable(why: str) -> bytes:
+    words = f"oxllm sim --before: the real provider cannot be reached ({why})"
+    return encode({"error": {"message": words, "type": "upstream_error", "param": None, "code": None}})
+
+
+def _events(source: Source, clock: Callable[[], float]) -> Iterator[Part]:
+    """The events of a stream, each as it comes; in between, that there is none yet."""
+    buffer = b""
+    while True:
+        if source.dry:
+            yield Part(clock(), b"", "pending", waits=source)
+            continue
+        ended, buffer = source.ended, buffer + source.take()
+        *whole, buffer = buffer.replace(b"\r\n", b"\n").split(b"\n\n")
+        for event in whole:
+            role, tokens = role_of(event)
+            yield Part(clock(), event + b"\n\n", role, tokens)
+        if ended:
+            if buffer:
+                yield Part(clock(), buffer, "done")
+            return
+
+
+def role_of(event: bytes) -> tuple[str, int]:
+    """The role of an event in any of the protocols, as `Part` has it, and how many tokens it bears."""
+    lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
+    if lines == [b"[DONE]"]:
+        return "done", 0
+    try:
+        data = msgspec.json.decode(b"\n".join(lines))
+    except msgspec.DecodeError:
+        return "comment" if not lines else "preamble", 0
+    if not isinstance(data, dict):
+        return "preamble", 0
+    return _of_choices(data) if "choices" in data else _of_type(str(data.get("type", "")))
+
+
+def _of_choices(data: dict[str, object]) -> tuple[str, int]:
+    choices = data["choices"]
+    if not isinstance(choices, list) or not choices:
+        return ("usage" if data.get("usage") else "preamble"), 0
+    first = choices[0] if isinstance(choices[0], dict) else {}
+    if first.get("finish_reason"):
+        return "finish", 0
+    delta = first.get("delta") or {}
+    words = ("content", "reasoning_content", "reasoning", "tool_calls", "refusal")
+    said = first.get("text") or (isinstance(delta, dict) and any(delta.get(word) for word in words))
+    return ("token", 1) if said else ("preamble", 0)
+
+
+def _of_type(kind: str) -> tuple[str, int]:
+    if kind in _FINISHES:
+        return "finish", 0
+    if kind == "content_block_delta" or kind.endswith(".delta"):
+        return "token", 1
+    return ("closing" if kind == "content_block_stop" or kind.endswith(".done") else "preamble"), 0
