@@ -153,7 +153,7 @@ def test_a_workflow_may_read_and_no_more_unless_a_job_says_so(file: Path) -> Non
     assert re.search(r"^permissions:\n  contents: read\n(?=\S)", text, re.MULTILINE)
     assert "secrets." not in text
     assert all("timeout-minutes:" in job for job in jobs(text).values())
-    assert text.count("actions/checkout@") == text.count("persist-credentials: false"), "no token is left in a work tree"
+    assert text.count("actions/checkout@") == text.count("persist-credentials: false"), "no token stays in a work tree"
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
