@@ -157,6 +157,8 @@ class Response:
         self.started = True
         if self.phase is HEAD:
             data = self._read_head(data)
+            if self.complete and not data:
+                return
         if data and not self.error:
             self._read_body(data)
 
@@ -175,23 +177,27 @@ class Response:
             at = data.find(b"\r\n\r\n", 0, HEAD_MAX)
             head = usual.head(data[:at]) if at > 0 else None
             if head is not None:
-                self._begin(head)
-                return data[at + 4 :]
+                return self._begin(head, data[at + 4 :])
         while data and self.phase is HEAD and not self.error and not self.complete:
             data = self._read_some_head(data)
         return data
 
-    def _begin(self, head: usual.Head) -> None:
-        """The head is whole, and was a usual one."""
+    def _begin(self, head: usual.Head, behind: bytes) -> bytes:
+        """The head is whole, and was a usual one. Returns what is still to be read of what stands behind it."""
         self.status, self._fields, length, closes = head
         self.reusable = not closes
         if length < 0:
             self.phase = CHUNKS
             self._between = True
-        else:
-            self.phase = LENGTH
-            self._left = length
-            self.complete = not length
+            return behind
+        self.phase = LENGTH
+        self._left = length
+        if length == len(behind):
+            self._body = behind
+            self.complete = True
+            return b""
+        self.complete = not length
+        return behind
 
     def _llhttp(self) -> httptools.HttpResponseParser:
         """The parser, which expects what comes next."""
