@@ -127,10 +127,27 @@ FEATURES = {
 }
 
 
-class Collector(BaseHTTPRequestHandler):
-    """Takes whatever is exported."""
+class Collector(ThreadingHTTPServer):
+    """Takes whatever is exported, and tells of traces."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Taking)
+        self.traces = threading.Semaphore(0)
+        """Once for each export of some."""
+
+    def settle(self) -> None:
+        """Wait until the traces of what has been done are exported."""
+        while self.traces.acquire(blocking=False):
+            pass
+        if not self.traces.acquire(timeout=60):
+            raise TimeoutError("no traces")
+
+
+class Taking(BaseHTTPRequestHandler):
+    """One connection of a collector."""
 
     protocol_version = "HTTP/1.1"
+    server: Collector
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -138,19 +155,21 @@ class Collector(BaseHTTPRequestHandler):
         self.send_header("content-length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
+        if self.path.endswith("/traces"):
+            self.server.traces.release()
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @contextmanager
-def collecting() -> Iterator[str]:
-    """A collector, by its URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+def collecting() -> Iterator[Collector]:
+    """A collector at work."""
+    with Collector() as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield server
         finally:
             server.shutdown()
             thread.join()
@@ -212,6 +231,8 @@ class Lockstep:
     ) -> None:
         self._listener = listener
         self._tls = tls
+        self.settle: Callable[[], object] = lambda: None
+        """Waits until what follows a request later has been done, too."""
         self._api = feature.api
         self._held = feature.held
         self.client = Wire(socket.create_connection(("127.0.0.1", port)))
@@ -238,6 +259,7 @@ class Lockstep:
             assert self.provider is not None
             self.provider.send(ANSWER_HEAD % len(self._api.answer) + self._api.answer)
             self.client.message()
+        self.settle()
 
     def begin(self) -> None:
         """A stream, up to its first event."""
@@ -314,8 +336,9 @@ def counting(directory: Path, python: str, feature: Feature) -> Iterator[tuple[C
         url = f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}/v1"
         text = gateway.config(port, [url], ca_file=directory / "ca.pem" if tls else None)
         settings = feature.settings
-        if feature.collector:
-            settings += f'otel_endpoint = "{stack.enter_context(collecting())}"\n'
+        collector = stack.enter_context(collecting()) if feature.collector else None
+        if collector is not None:
+            settings += f'otel_endpoint = "http://127.0.0.1:{collector.server_address[1]}"\n'
         if feature.held:
             start, _, targets = text.partition("[virtual_models]\nsmart = ")
             text = f'{start}[virtual_models.smart]\nhold_back = "{feature.held} tokens"\ntargets = {targets}'
@@ -325,6 +348,7 @@ def counting(directory: Path, python: str, feature: Feature) -> Iterator[tuple[C
             process.wait_until(lambda: answers(port, "/health"), READY_WITHIN_S)
             counter.pid = process.pid
             both = Lockstep(port, listener, tls, feature)
+            both.settle = collector.settle if collector is not None else both.settle
             try:
                 yield counter, both
             finally:

@@ -293,23 +293,56 @@ class _Export:
 Attribute = str | int | bool | tuple[str, ...]
 
 
-def _attributes(**values: Attribute | None) -> list[dict[str, Any]]:
+class _Text(msgspec.Struct, gc=False):
+    stringValue: str
+
+
+class _Int(msgspec.Struct, gc=False):
+    intValue: str
+
+
+class _Bool(msgspec.Struct, gc=False):
+    boolValue: bool
+
+
+class _Array(msgspec.Struct):
+    arrayValue: dict[str, list[_Value]]
+
+
+_Value = _Text | _Int | _Bool | _Array
+
+
+class _Entry(msgspec.Struct):
+    key: str
+    value: _Value
+
+
+_names: dict[str, str] = {}
+"""`a__b` -> `a.b`, as they are used."""
+
+
+def _attributes(**values: Attribute | None) -> list[_Entry]:
     """Those that are there. Names are as in the code: `a__b` stands for `a.b`."""
-    return [
-        {"key": key.replace("__", "."), "value": _value(value)} for key, value in values.items() if value is not None
-    ]
+    found = []
+    for key, value in values.items():
+        if value is not None:
+            name = _names.get(key)
+            if name is None:
+                name = _names[key] = key.replace("__", ".")
+            found.append(_Entry(name, _Text(value) if type(value) is str else _value(value)))
+    return found
 
 
-def _value(value: Attribute) -> dict[str, Any]:
+def _value(value: Attribute) -> _Value:
     if isinstance(value, tuple):
-        return {"arrayValue": {"values": [_value(item) for item in value]}}
+        return _Array({"values": [_value(item) for item in value]})
     if isinstance(value, bool):
-        return {"boolValue": value}
-    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
+        return _Bool(value)
+    return _Int(str(value)) if isinstance(value, int) else _Text(value)
 
 
-def _entries(values: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _value(value)} for key, value in values.items()]
+def _entries(values: Mapping[str, str]) -> list[_Entry]:
+    return [_Entry(key, _Text(value)) for key, value in values.items()]
 
 
 OPERATIONS = {"chat": "chat", "messages": "chat", "responses": "chat", "completions": "text_completion"}
@@ -367,7 +400,7 @@ def _error_type(record: Record) -> str | None:
     return str(record.status) if record.status >= 400 else "client_gone" if record.status == 0 else "stream_interrupted"
 
 
-def _attempt(step: Step, record: Record, places: Places) -> list[dict[str, Any]]:
+def _attempt(step: Step, record: Record, places: Places) -> list[_Entry]:
     """Of one request to one provider; what was used is known of the one that served."""
     name = next((name for name in places if step.target.startswith(f"{name}/")), step.target.partition("/")[0])
     place, model = places.get(name), step.target[len(name) + 1 :]
