@@ -133,7 +133,7 @@ class _Adapter:
         if not slash or (prefix not in BASES and given.get("api_base")):
             prefix, model = "openai", full
         base = self.base_of(prefix, given)
-        if "/" in name and "*" in name:
+        if "/" in name and "*" in name and "*" in model:  # what stands for the * goes up, and not the whole name
             advice = f"write the names into `models` of {prefix}, and {prefix}/NAME reaches them"
             self.out.lost.append(f"model_list: {name}: {advice}")
             return

@@ -95,7 +95,17 @@ class Reader:
     """
 
     __slots__ = (
-        *("complete", "content", "dropped", "failure", "finished", "id", "model", "reasons", "result", "told", "usage"),
+        "complete",
+        "content",
+        "dropped",
+        "failure",
+        "finished",
+        "id",
+        "model",
+        "reasons",
+        "result",
+        "told",
+        "usage",
         "working",
     )
 

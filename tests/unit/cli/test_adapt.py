@@ -98,6 +98,16 @@ def test_it_copies_no_key_and_says_what_it_lost(run: Run, litellm: Path) -> None
     assert all(f"#   {line[18:]}" in result.stdout for line in result.stderr.splitlines()[:7])
 
 
+def test_any_name_may_mean_one_model(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "litellm.yaml"
+    model = "model: ollama/llama3.2, api_base: 'http://gpu:11434'"
+    file.write_text(f"model_list:\n  - model_name: 'llama/*'\n    litellm_params: {{{model}}}\n")
+    assert run("adapt", str(file), "-o", "config.toml").stderr == ""
+    plan = load("config.toml", {}).plan
+    assert plan is not None
+    assert [(m.name, [t.model for t in m.targets]) for m in plan.virtual_models] == [("llama/*", ["llama3.2"])]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
