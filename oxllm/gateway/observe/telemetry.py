@@ -402,11 +402,11 @@ def _error_type(record: Record) -> str | None:
 
 def _attempt(step: Step, record: Record, places: Places) -> list[_Entry]:
     """Of one request to one provider; what was used is known of the one that served."""
-    name = next((name for name in places if step.target.startswith(f"{name}/")), step.target.partition("/")[0])
-    place, model = places.get(name), step.target[len(name) + 1 :]
+    name, _, model = step.target.partition("/")
+    place = places.get(name)
     served = step.result == SUCCESS.reason and (name, model) == (record.provider, record.upstream_model)
     status = _STATUS.match(step.result)
-    failed = None if step.result == SUCCESS.reason else status[1] if status else step.result.replace(" ", "_")
+    failed = None if step.result == SUCCESS.reason else status[1] if status else _kind(step.result)
     return _attributes(
         gen_ai__operation__name=OPERATIONS.get(record.protocol, record.protocol),
         gen_ai__provider__name=name,
@@ -423,6 +423,11 @@ def _attempt(step: Step, record: Record, places: Places) -> list[_Entry]:
         oxllm__target=step.target,
         oxllm__result=step.result,
     )
+
+
+def _kind(result: str) -> str:
+    """What kind of failure a result is: `name_not_found` of `name not found: no such host`. Few, to be grouped by."""
+    return re.split(r": | \(", result, maxsplit=1)[0].replace(" ", "_")
 
 
 def _span(trace: Trace, attempt: int, name: str, kind: int, began: float, ended: float) -> dict[str, Any]:

@@ -99,6 +99,20 @@ def test_an_attempt_says_where_it_went_what_came_back_and_what_it_used() -> None
         )
 
 
+def test_the_kind_of_a_failure_has_no_details_in_it() -> None:
+    with House() as house:
+        it = Scene(house)
+        house.providers["alpha"].replies = [["close"], ["close"]]
+        house.providers["beta"].replies = [answer(b'{"error":{"message":"no","code":"boom"}}')]
+        house.chat()
+        house.advance(EXPORT_S + 1)
+        _, *attempts = it.spans()
+        kinds = [attributes(attempt)["error.type"] for attempt in attempts]
+        results = [attributes(attempt)["oxllm.result"] for attempt in attempts]
+        assert any(" (" in result for result in results), "the code is in the result"
+        assert all(re.fullmatch(r"[a-z_]+", kind) for kind in kinds), kinds
+
+
 def test_spans_say_who_made_the_answer_and_why_it_ended() -> None:
     plain = b'{"model":"m-2026","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"length"}]}'
     for path, replies, reason in (("", answer(plain), "length"), ("stream", stream(token("Hi")), "stop")):
