@@ -5,13 +5,13 @@ once it has returned, and before anybody acts on the request: exactly one Host, 
 `chunked` as the only coding and none in 1.0, no trailers kept.
 
 **llhttp never sees two messages.** It would go on into the next one inside the same call, so that a request
-could not be judged before the one behind it is parsed. A message can only end at the end of its head, after
-Content-Length bytes, or, chunked, at an empty line: so it is fed exactly up to there, and the caller keeps
-the rest. `feed` returns how far it came.
+could not be judged before the one behind it is parsed. What it reads, a head or chunks, can only end at an empty
+line: so it is fed exactly up to there, and the caller keeps the rest. `feed` returns how far it came. A body of a
+declared length needs no parser.
 
-**Upgrade and CONNECT** make llhttp stop behind the head and leave the body unparsed; who then goes on as if
-there was none has the body read as the next request. A fresh parser, primed with a head of the same framing,
-reads it.
+**Upgrade and CONNECT** make llhttp stop behind the head and leave chunks unparsed; who then goes on as if
+there were none has them read as the next request. A fresh parser, primed with a head of the same framing,
+reads them.
 """
 
 from __future__ import annotations
@@ -161,9 +161,12 @@ class RequestReader:
         if self.length is None:
             return self._feed_chunks(buffer, start, end)
         at = min(start + self.left, end)
-        self._parse(buffer, start, at)
+        self.received += at - start
         self.left -= at - start
-        self._advance()
+        if self.keep_body:
+            self.body += memoryview(buffer)[start:at]
+        if not self.left:
+            self.stage = COMPLETE
         return at
 
     @property
@@ -184,13 +187,14 @@ class RequestReader:
             raise Unreadable(api_error(431, f"the request has over {HEADERS_MAX} headers"))
         if self._head_whole:
             self._judge()
-            if upgrade:
-                self._prime()
             self.head_weight = self.weight
             self._wire = 0
             self._tail = b""
-            self.stage = BODY
-            self._advance()
+            self.stage = COMPLETE if self.length == 0 else BODY
+            if self.length is not None:
+                self.drop()
+            elif upgrade:
+                self._prime()
         return at
 
     def _feed_chunks(self, buffer: bytearray, start: int, end: int) -> int:
@@ -201,7 +205,9 @@ class RequestReader:
             start = at
         if self._wire - self.received > CHUNK_OVERHEAD_MAX + 16 * self.received:
             raise bad_request("the chunked body is nearly all framing")
-        self._advance()
+        if self._whole:
+            self.stage = COMPLETE
+            self.drop()
         return start
 
     def _boundary(self, buffer: bytearray, start: int, end: int) -> int:
@@ -236,21 +242,13 @@ class RequestReader:
             return bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
         return bad_request(f"not valid HTTP: {error}")
 
-    def _advance(self) -> None:
-        if self._whole:
-            self.stage = COMPLETE
-            self.drop()
-        elif self.length == 0 or (self.length is not None and not self.left):
-            raise bad_request("the body's length is unclear")
-
     def _prime(self) -> None:
-        """Have the body read as HTTP/1.1 although the client would like to switch protocols."""
+        """Have chunks read as HTTP/1.1 although the client would like to switch protocols."""
         url, headers, keep_alive = self.url, self.headers, self.keep_alive
         self.headers = []
         self._head_whole = self._whole = False
         parser = self._parser = httptools.HttpRequestParser(self)
-        framing = b"Transfer-Encoding: chunked" if self.length is None else b"Content-Length: %d" % self.length
-        parser.feed_data(b"POST / HTTP/1.1\r\nHost: primed\r\n%b\r\n\r\n" % framing)
+        parser.feed_data(b"POST / HTTP/1.1\r\nHost: primed\r\nTransfer-Encoding: chunked\r\n\r\n")
         self.url, self.headers, self.keep_alive = url, headers, keep_alive
 
     # Checks by hand.
