@@ -16,6 +16,9 @@ class Server(Shared):
         """For `loop.create_server`."""
         return ClientConnection(self)
 
+    def __repr__(self) -> str:
+        return f"<Server {len(self.open)} connections, {len(self.quiet)} silent, {self.backlog} B unparsed>"
+
     @property
     def connections(self) -> int:
         """How many are open."""

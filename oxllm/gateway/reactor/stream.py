@@ -3,11 +3,13 @@
 Where a byte that is written may be, in this order: the queue (until the end of the turn), the buffer (the kernel was
 full), the kernel. At most one of the first two is in use: while there is a buffer, what is written joins it.
 
-    event             then
-    close             what is queued is sent, reading stops; ENDED when the buffer is empty
-    abort, an error   what is queued is sent if it can be; ENDED
-    end of file       `eof_received`, then `close` unless the peer says that it wants to write on
-    ENDED             nothing is read or written; at the end of the turn `connection_lost`, and the socket is closed
+    state     event                then
+    OPEN      close                what is queued is sent, reading stops; CLOSING if there is a buffer, else ENDED
+    OPEN      end of file          `eof_received`, then `close` unless the peer says that it wants to write on
+    CLOSING   the buffer is empty  ENDED
+    either    abort, an error      what is queued is sent if it can be; ENDED
+    ENDED                          nothing is read or written; at the end of the turn `connection_lost`, and the socket
+                                   is closed
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import contextlib
 import socket
 from typing import Any, Final, cast
 
+from oxllm.core import machine
+from oxllm.core.machine import Table, move
 from oxllm.gateway.reactor.reactor import READ, READABLE, WRITABLE, WRITE, Reactor
 from oxllm.gateway.reactor.watched import Watched
 from oxllm.gateway.transport import HIGH, Peer
@@ -28,14 +32,40 @@ NOBODY: Final = cast(Peer, None)
 """The peer of a stream that has ended."""
 
 
+class StreamState(machine.State):
+    """Whether a connection is still one."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    ENDED = "ended"
+
+
+class StreamEvent(machine.Event):
+    """What ends it."""
+
+    CLOSE = "closed by its peer, with a buffer that is not empty"
+    END = "closed with nothing left to send, aborted or broken"
+
+
+OPEN: Final[StreamState] = StreamState.OPEN
+CLOSING: Final[StreamState] = StreamState.CLOSING
+ENDED: Final[StreamState] = StreamState.ENDED
+CLOSE: Final[StreamEvent] = StreamEvent.CLOSE
+END: Final[StreamEvent] = StreamEvent.END
+
+TABLE: Final[Table[StreamState, StreamEvent]] = {
+    (OPEN, CLOSE): CLOSING,
+    (OPEN, END): ENDED,
+    (CLOSING, END): ENDED,
+}
+
+
 class Stream(Watched):
     """A connection on a socket of its own, connected and non-blocking. One class, since it is a whole Transport."""
 
     __slots__ = (
         "_at_end",
         "_buffer",
-        "_closing",
-        "_ended",
         "_error",
         "_fd",
         "_full",
@@ -47,6 +77,7 @@ class Stream(Watched):
         "_reactor",
         "_reading",
         "_sock",
+        "_state",
         "_written",
     )
 
@@ -66,13 +97,17 @@ class Stream(Watched):
         self._reading = True
         self._at_end = False
         """Whether the other side writes no more."""
-        self._closing = self._ended = False
+        self._state = OPEN
         self._full = False
         """Whether the peer has been told to pause."""
         self._written = False
         """Whether `write_eof` was called."""
         reactor.watched[self._fd] = self
         self._watch()
+
+    def __repr__(self) -> str:
+        how = "" if self._reading else ", not read"
+        return f"<Stream {self._state.name} {self._fd}{how}, {self.get_write_buffer_size()} B unsent>"
 
     def begin(self) -> None:
         """Tell the peer that it is open."""
@@ -84,7 +119,7 @@ class Stream(Watched):
     # The reactor's side
 
     def ready(self, mask: int) -> None:
-        if mask & READABLE and self._reading and not self._closing:
+        if mask & READABLE and self._reading:
             self._read()
         if self._buffer is not None and mask & WRITABLE:
             self._send_buffer(self._buffer)
@@ -104,20 +139,20 @@ class Stream(Watched):
             self._sock.close()
 
     def fail(self, error: Exception) -> None:
-        self._closing = True
         self._end(error)
 
     def drop(self) -> None:
         if self._queue:
             with contextlib.suppress(OSError):
                 self._sock.send(self._queue)
-        self._ended = self._closing = True
+        if self._state is not ENDED:
+            self._state = move(TABLE, self._state, END)
         self._queue, self._buffer, self._peer = b"", None, NOBODY
         self._sock.close()
 
     def _watch(self) -> None:
         """Have epoll watch for what is wanted now."""
-        mask = READ if self._reading and not self._closing else 0
+        mask = READ if self._reading else 0
         if self._buffer is not None:
             mask |= WRITE
         before, self._mask = self._mask, mask
@@ -178,13 +213,13 @@ class Stream(Watched):
     def _send_buffer(self, buffer: bytearray) -> None:
         """There is room in the kernel again."""
         del buffer[: self._send_now(buffer)]
-        if self._full and len(buffer) <= self._low and not self._ended:
+        if self._full and len(buffer) <= self._low and self._state is not ENDED:
             self._full = False
             self._peer.resume_writing()
-        if buffer or self._ended:
+        if buffer or self._state is ENDED:
             return
         self._buffer = None
-        if self._closing:
+        if self._state is CLOSING:
             self._end(None)
             return
         self._watch()
@@ -199,8 +234,9 @@ class Stream(Watched):
             self._peer.pause_writing()
 
     def _end(self, error: Exception | None) -> None:
-        if not self._ended:
-            self._ended = True
+        if self._state is not ENDED:
+            self._state = move(TABLE, self._state, END)
+            self._reading = False
             self._queue, self._buffer = b"", None
             self._error = error
             self._watch()
@@ -213,7 +249,7 @@ class Stream(Watched):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._written:
             raise RuntimeError("write() after write_eof()")
-        if self._ended or not data:
+        if self._state is ENDED or not data:
             return
         buffer, queue = self._buffer, self._queue
         if buffer is not None:
@@ -229,12 +265,12 @@ class Stream(Watched):
             self._reactor.writers.append(self)
 
     def pause_reading(self) -> None:
-        if self._reading and not self._closing:
+        if self._reading:
             self._reading = False
             self._watch()
 
     def resume_reading(self) -> None:
-        if not self._reading and not self._closing and not self._at_end:
+        if not self._reading and self._state is OPEN and not self._at_end:
             self._reading = True
             self._watch()
 
@@ -261,26 +297,26 @@ class Stream(Watched):
         self._peer = protocol
 
     def is_closing(self) -> bool:
-        return self._closing
+        return self._state is not OPEN
 
     def write_eof(self) -> None:
         self.flush()
-        if not self._written and not self._closing:
+        if not self._written and self._state is OPEN:
             self._written = True
             if self._buffer is None:
                 self._sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self.flush()
-        if not self._closing:
-            self._closing = True
+        if self._state is OPEN:
             if self._buffer is None:
                 self._end(None)
-            else:
-                self._watch()
+                return
+            self._state = move(TABLE, OPEN, CLOSE)
+            self._reading = False
+            self._watch()
 
     def abort(self) -> None:
         if self._queue:
             self._send_now(self._queue)
-        self._closing = True
         self._end(None)

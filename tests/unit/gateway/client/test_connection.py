@@ -81,6 +81,7 @@ def test_a_connection_says_in_a_line_what_it_does(bench: Bench, client: Client) 
     assert repr(client.connection) == "<ClientConnection SERVING GET /slow mine>"
     bench.service.served[0].respond(200, [], b"")
     assert repr(client.connection) == "<ClientConnection IDLE>"
+    assert repr(bench.server) == "<Server 1 connections, 1 silent, 0 B unparsed>"
 
 
 # Requests and responses.

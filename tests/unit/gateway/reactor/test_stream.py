@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 
@@ -70,6 +71,27 @@ def test_who_takes_nothing_is_noticed_at_once_and_only_once(choice: str) -> None
         peer.transport.write(b"more")
         turn(loop)
         assert sorted(peer.told) == ["made", "pause", "unsent: True"]
+
+
+@on_ours
+def test_a_stream_says_in_a_line_how_far_it_is() -> None:
+    with turning("reactor") as loop:
+        peer = Told()
+        far = joined(loop, peer)
+        stream = peer.transport
+        number = stream.get_extra_info("socket").fileno()
+        assert repr(stream) == f"<Stream OPEN {number}, 0 B unsent>"
+        stream.pause_reading()
+        stream.write(LARGE)
+        turn(loop)
+        assert re.fullmatch(rf"<Stream OPEN {number}, not read, [1-9]\d+ B unsent>", repr(stream))
+        stream.close()
+        assert re.fullmatch(rf"<Stream CLOSING {number}, not read, [1-9]\d+ B unsent>", repr(stream))
+        stream.resume_reading()
+        assert "not read" in repr(stream), "what closes is read no more"
+        reset(far)
+        turn(loop)
+        assert repr(stream) == f"<Stream ENDED {number}, not read, 0 B unsent>"
 
 
 @on_both
