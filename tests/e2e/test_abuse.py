@@ -203,7 +203,7 @@ def test_a_client_may_leave_at_any_moment_in_any_way(site: Site, when: str, how:
         assert eventually(lambda: len(site.hanging.asked) > asked)
     caller.leave(how)
     if len(site.hanging.asked) > asked:
-        assert left.wait(1), "the provider still works for nobody"
+        assert left.wait(10), "the provider still works for nobody"
 
 
 # A provider that dribbles.
@@ -223,13 +223,13 @@ def test_a_provider_that_is_busy_saying_nothing_is_passed_over_in_time(site: Sit
     dribbler = site.cast.providers["dribbler"]
     piece = start[-9:] if b"ping" in start else start if b"100" in start else b"y"
     steps: Steps = [start]
-    for _ in range(200):
+    for _ in range(5000):
         steps += [PAUSE, piece]
     dribbler.replies = [steps]
     begun = time.monotonic()
     (reply,), _ = answers(site.ask(chat("dribbled", "Connection: close", more='"stream":true,')))
     assert (reply.status, reply.headers["x-oxllm-provider"]) == (200, "fine")
-    assert 0.25 < time.monotonic() - begun < 2
+    assert 0.25 < time.monotonic() - begun < 50, "it would have gone on for 100 s"
 
 
 # A provider that does not listen.

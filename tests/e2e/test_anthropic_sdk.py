@@ -248,6 +248,12 @@ def test_all_that_fail(client: Anthropic, sim: Sim, how: Any) -> None:
 def test_too_little_time(client: Anthropic, sim: Sim) -> None:
     for end in "ab":
         sim.patch(f"slow-{end}", [], pace_text="ttft 60s, itl 0ms, out 5")
-    with pytest.raises(anthropic.APIStatusError) as caught:
-        ask(client.with_options(timeout=2.0), "slow")
-    assert (caught.value.status_code, caught.value.type) == (504, "timeout_error")
+    caught: anthropic.APIError | None = None
+    for _ in range(5):  # a busy machine is late, but not each time
+        with pytest.raises(anthropic.APIError) as raised:
+            ask(client.with_options(timeout=2.0), "slow")
+        caught = raised.value
+        if isinstance(caught, anthropic.APIStatusError):
+            break
+    assert isinstance(caught, anthropic.APIStatusError)
+    assert (caught.status_code, caught.type) == (504, "timeout_error")

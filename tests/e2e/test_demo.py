@@ -16,11 +16,12 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.demos import demonstrating
 from tests.support.gateway import CLEAN, serve_command
 from tests.support.printed import shape
 from tests.support.processes import Running, accepts
 from tests.support.terminal import CTRL_C, CTRL_Z, OnTerminal
-from tests.support.user import Gateway, eventually, ready
+from tests.support.user import Gateway, eventually
 
 FAILOVER = re.compile(
     r" 200 chat demo -> steady/demo-1 after \[flaky/demo-1: .+\] .*total .*oxllm-[0-9a-f]{16}$", re.MULTILINE
@@ -46,12 +47,16 @@ class Demo:
         return self.gateway.log()
 
 
+COMMAND = [*serve_command(Path())[:-2], "--demo"]
+
+
+def environment(directory: Path) -> dict[str, str]:
+    return {**CLEAN, "XDG_RUNTIME_DIR": str(directory), "PYTHONUNBUFFERED": "1"}
+
+
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    command = [*serve_command(Path())[:-2], "--demo"]
-    env = {**CLEAN, "XDG_RUNTIME_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    with Running(command, output=tmp_path / "log", env=env) as process:
-        process.wait_until(lambda: ready(process))
+    with demonstrating(COMMAND, tmp_path / "log", environment(tmp_path)) as process:
         started = Demo(process, tmp_path)
         with started.gateway.http:
             yield started
@@ -191,9 +196,7 @@ def test_a_killed_gateway_takes_its_simulator_along(demo: Demo) -> None:
 def test_two_demos_do_not_quarrel_about_a_port(demo: Demo, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    command = [*serve_command(Path())[:-2], "--demo"]
-    with Running(command, output=other / "log", env={**CLEAN, "XDG_RUNTIME_DIR": str(other)}) as process:
-        process.wait_until(lambda: ready(process))
+    with demonstrating(COMMAND, other / "log", environment(other)) as process:
         second = Gateway(process)
         assert second.port != demo.gateway.port
         assert f"{second.url}/v1/chat/completions" in second.log()

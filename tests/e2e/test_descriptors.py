@@ -19,6 +19,14 @@ CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nc
 SHORT = "out of file descriptors"
 
 
+def busy(process: psutil.Process) -> float:
+    """The share of a while that it works."""
+    before, began = process.cpu_times(), time.monotonic()
+    time.sleep(1.2)  # asyncio tries again each second
+    after = process.cpu_times()
+    return (after.user + after.system - before.user - before.system) / (time.monotonic() - began)
+
+
 @pytest.mark.parametrize(("limit", "clients", "exhausted"), [(80, 90, True), (512, 340, False)])
 def test_a_crowd_over_few_descriptors_costs_neither_time_nor_log_and_leaves_nothing(
     tmp_path: Path, limit: int, clients: int, exhausted: bool
@@ -36,10 +44,8 @@ def test_a_crowd_over_few_descriptors_costs_neither_time_nor_log_and_leaves_noth
             at_rest = process.num_fds()
             first = Caller(gateway.port)
             crowd = [Caller(gateway.port) for _ in range(clients)]
-            before = process.cpu_times()
-            time.sleep(1.2 if exhausted else 0)  # asyncio tries again each second
-            after = process.cpu_times()
-            assert after.user + after.system - before.user - before.system < 0.3
+            if exhausted:
+                assert busy(process) < 0.5
             assert first.everything() == b"", "the longest silent one has made room"
             if not exhausted:
                 assert answers(crowd[-1].send(CHAT).everything())[0][0].status == 200

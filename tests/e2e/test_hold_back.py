@@ -36,7 +36,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def test_a_form_costs_what_the_page_says(serving: Gateway, model: str) -> None:
     price = 0.02 + FORMS[model][1]
     waited = first_token(serving, model)
-    for _ in range(4):  # a busy machine is late, but not each time
+    for _ in range(20):  # a busy machine is late, but not each time
         waited = min(waited, first_token(serving, model)) if waited >= price + LATE_S else waited
     assert price - 0.01 <= waited < price + LATE_S
 

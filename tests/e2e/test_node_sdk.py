@@ -120,5 +120,8 @@ def test_an_error_is_of_the_right_class_with_its_message(
     node: Node, case: str, name: str, status: int, code: str | None, words: str
 ) -> None:
     thrown = node(case)["thrown"]
+    for _ in range(5):  # our answer comes a little before the SDK's own timeout, where the machine is not too busy
+        if thrown["class"] == "APIConnectionTimeoutError":
+            thrown = node(case)["thrown"]
     assert (thrown["class"], thrown["status"], thrown["code"]) == (name, status, code)
     assert words in thrown["message"]

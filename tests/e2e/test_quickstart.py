@@ -17,6 +17,7 @@ import click
 import pytest
 
 from oxllm.cli import main
+from tests.support.demos import demonstrating
 from tests.support.gateway import CLEAN
 from tests.support.printed import shape
 from tests.support.processes import Running
@@ -68,8 +69,7 @@ def terminal(tmp_path: Path) -> Terminal:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_from_the_demo_to_a_failover_that_one_sees(terminal: Terminal) -> None:
     answers, log, said = SHOWN
-    with Running(shlex.split(DEMO), output=terminal.directory / "log", env=terminal.env) as process:
-        process.wait_until(lambda: ready(process))
+    with demonstrating(shlex.split(DEMO), terminal.directory / "log", terminal.env) as process:
         gateway = Gateway(process)
         terminal.port = gateway.port
 

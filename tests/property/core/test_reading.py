@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -19,6 +18,7 @@ from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.reading.shapes import BODY_MAX, completed
 from tests.support.corpus import Case, cases
+from tests.support.effort import passes
 
 NOW = 1_700_000_000.0
 PHRASES = [
@@ -167,10 +167,7 @@ HARD: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", HARD)
 def test_no_body_takes_long(name: str) -> None:
-    start = time.process_time()
-    classify(400, [], HARD[name], NOW)
-    in_band(HARD[name], NOW)
-    assert time.process_time() - start < 0.25
+    assert passes(lambda: (classify(400, [], HARD[name], NOW), in_band(HARD[name], NOW))) < 50
 
 
 def test_nothing_behind_the_first_64_kib_is_read() -> None:

@@ -188,12 +188,14 @@ def test_explain_prints_what_the_gateway_tells(run: Run, http: respx.MockRouter)
 
 
 OBEDIENT = "import time; print(flush=True); time.sleep(60)  "
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OBEDIENT
+STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OBEDIENT
+AS_USUAL = "import signal; [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGHUP, signal.SIGTERM)]; "
+"""What is ignored here, as under nohup, is so in a child, too."""
 
 
 def start(script: str) -> subprocess.Popen[bytes]:
     """A process that passes for a gateway by its command line."""
-    process = subprocess.Popen([sys.executable, "-c", script, "-m", "oxllm.gateway"], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", AS_USUAL + script, "-m", "oxllm.gateway"], stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()

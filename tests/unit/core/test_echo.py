@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.echo import LOOKS_MAX, PIECE, says
+from tests.support.effort import passes
 
 RUN = ("credit", "balance", "is", "too", "low")
 
@@ -67,9 +67,7 @@ def test_a_run_is_found_wherever_pieces_end(before: int, behind: int) -> None:
     "data", [b"credit " * 1_200_000, b"credit balance is too " * 380_000, b"x" * 8_400_000, b"\\u00e9" * 1_400_000]
 )
 def test_a_request_of_megabytes_takes_no_time(data: bytes) -> None:
-    start = time.process_time()
-    says(data, RUN)
-    assert time.process_time() - start < 0.5
+    assert passes(lambda: says(data, RUN)) < 50
 
 
 def test_what_begins_it_too_often_is_taken_for_a_find() -> None:

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -23,6 +23,10 @@ from oxllm.sim.script.exhibits import EXHIBITS
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-c", "from oxllm.sim.cli import sim_command; sim_command()"]
+PATIENT = [*PROGRAM[:2], "from oxllm.sim.serve import runner; runner.DRAIN_S = 600; " + PROGRAM[2]]
+"""It waits that long for answers under way."""
+HANG_S = 60
+"""What has not happened by then never will."""
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -45,12 +49,15 @@ def test_it_serves_what_its_config_says_until_a_signal_and_ends_with_the_seed(tm
         assert "oxllm serve -c" in process.stdout.readline()
         written = tomllib.loads(config.read_text(encoding="utf-8"))
         base = written["providers"][0]["base_url"]
-        assert httpx.get(base + "/models").json()["data"][0]["id"] == written["virtual_models"]["smart"][0]["model"]
+        assert (
+            httpx.get(base + "/models", timeout=HANG_S).json()["data"][0]["id"]
+            == written["virtual_models"]["smart"][0]["model"]
+        )
         headers = {"x-oxllm-sim": "500"}
         body = {"model": "sim-1", "messages": [{"role": "user", "content": "hi"}]}
-        assert httpx.post(base + "/chat/completions", json=body, headers=headers).status_code == 500
+        assert httpx.post(base + "/chat/completions", json=body, headers=headers, timeout=HANG_S).status_code == 500
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=10)
+        rest, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 0
     assert re.search(r"alpha request [0-9a-f]{12}\.1: 500\n", rest)
     assert rest.endswith("seed 7\n")
@@ -62,18 +69,20 @@ ASK = {"model": "sim-1", "stream": True, "messages": [{"role": "user", "content"
 
 
 @contextlib.contextmanager
-def asked(tmp_path: Path, headers: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], httpx.Response]]:
+def asked(
+    tmp_path: Path, headers: dict[str, str], program: Sequence[str] = PROGRAM
+) -> Iterator[tuple[subprocess.Popen[str], httpx.Response]]:
     """A simulator in the midst of an answer."""
     scene, config = tmp_path / "scene.toml", tmp_path / "sim.toml"
     scene.write_text(SLOW, encoding="utf-8")
-    command = [*PROGRAM, "--scene", str(scene), "--write-config", str(config)]
+    command = [*program, "--scene", str(scene), "--write-config", str(config)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         while "gateway config written" not in process.stdout.readline():
             pass
         base = tomllib.loads(config.read_text(encoding="utf-8"))["providers"][0]["base_url"]
-        with httpx.stream("POST", base + "/chat/completions", json=ASK, headers=headers) as response:
+        with httpx.stream("POST", base + "/chat/completions", json=ASK, headers=headers, timeout=HANG_S) as response:
             yield process, response
 
 
@@ -83,14 +92,14 @@ def test_a_signal_lets_the_answers_under_way_end(tmp_path: Path) -> None:
         next(lines)
         process.send_signal(signal.SIGINT)
         assert list(lines)[-2:] == ["data: [DONE]", ""]
-        rest, _ = process.communicate(timeout=10)
+        rest, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 0
     assert "1 under way: they have 5 s to end" in rest
     assert "alpha: 1 requests, 0 struck\nseed " in rest
 
 
 def test_a_second_signal_cuts_an_answer_that_hangs(tmp_path: Path) -> None:
-    with asked(tmp_path, {"x-oxllm-sim": "stall@token:1"}) as (process, response):
+    with asked(tmp_path, {"x-oxllm-sim": "stall@token:1"}, PATIENT) as (process, response):
         lines = response.iter_lines()
         next(lines)
         process.send_signal(signal.SIGINT)
@@ -98,7 +107,7 @@ def test_a_second_signal_cuts_an_answer_that_hangs(tmp_path: Path) -> None:
         while "Ctrl-C again" not in process.stdout.readline():
             pass
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=4)
+        rest, _ = process.communicate(timeout=HANG_S)
         with pytest.raises(httpx.RemoteProtocolError):
             list(lines)
     assert "alpha: 1 requests, 1 struck: stall@token:1 1\nseed " in rest
@@ -240,10 +249,10 @@ def test_tls_prints_the_path_of_its_ca_and_a_config_that_trusts_it(tmp_path: Pat
         provider = tomllib.loads(config.read_text(encoding="utf-8"))["providers"][0]
         trusting = ssl.create_default_context(cafile=ca)
         try:
-            status = httpx.get(provider["base_url"] + "/models", verify=trusting).status_code
+            status = httpx.get(provider["base_url"] + "/models", verify=trusting, timeout=HANG_S).status_code
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=10)
+            process.communicate(timeout=HANG_S)
     assert (provider["ca_file"], provider["base_url"][:18], status) == (ca, "https://127.0.0.2:", 200)
     assert not Path(ca).exists()
 
@@ -274,9 +283,9 @@ def test_a_script_file_decides_what_the_next_requests_get(tmp_path: Path) -> Non
             pass
         base = tomllib.loads(config.read_text(encoding="utf-8"))["providers"][0]["base_url"]
         body = {"model": "sim-1", "messages": [{"role": "user", "content": "hi"}]}
-        answers = [httpx.post(base + "/chat/completions", json=body) for _ in range(3)]
+        answers = [httpx.post(base + "/chat/completions", json=body, timeout=HANG_S) for _ in range(3)]
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=HANG_S)
     assert answers[0].status_code == 429
     told = [answer.json()["choices"][0]["message"]["content"] for answer in answers[1:]]
     assert told[-1] == '{"answer":42}'

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +143,22 @@ def test_the_environment_is_as_before_behind_it(monkeypatch: pytest.MonkeyPatch)
     assert (os.environ["OPENAI_API_KEY"], "OPENAI_BASE_URL" in os.environ) == ("mine", False)
 
 
-def test_it_is_up_in_less_than_fifty_milliseconds() -> None:
+def seconds(act: Callable[[], object]) -> float:
+    """How long it takes, the best of five."""
     took = []
     for _ in range(5):
         began = time.perf_counter()
+        act()
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def test_it_is_up_and_down_in_less_time_than_a_python_that_does_nothing() -> None:
+    def up_and_down() -> None:
         with LLMSim():
-            took.append(time.perf_counter() - began)
-    assert min(took) < 0.05
+            pass
+
+    assert seconds(up_and_down) < seconds(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
 
 
 def test_a_strict_one_refuses_what_the_real_ones_refuse() -> None:

