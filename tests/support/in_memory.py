@@ -34,6 +34,7 @@ from oxllm.sim import testing
 from oxllm.sim.provider import text
 from oxllm.sim.provider.exchange import answer_length
 from oxllm.sim.provider.ledger import Record
+from oxllm.sim.provider.protocols.embeddings import DIMENSIONS
 from oxllm.sim.provider.request import SimRequest, fingerprint
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script.scenario import Scenario
@@ -41,6 +42,7 @@ from oxllm.sim.serve import engine
 from oxllm.sim.serve.connection import ProviderProtocol
 from oxllm.sim.serve.player import Gates
 from tests.support.house import House
+from tests.support.said import scenes
 from tests.support.virtual import CHUNK, End, connect
 
 WALL = 1_750_000_000.0
@@ -372,6 +374,12 @@ class Visit(asyncio.Protocol):
         if not self.ends:
             self.end()
 
+    def refused(self) -> None:
+        """There was nobody to connect to."""
+        self.left = True
+        self.began = self.world.loop.time()
+        self.end()
+
     def _leave(self) -> None:
         if not self.ends:
             self.left = True
@@ -433,8 +441,16 @@ class Visit(asyncio.Protocol):
     def _choices(self) -> list[dict[str, Any]]:
         if self.status != 200:
             return []
+        if not self.reader.complete and not self.wish.stream:
+            return []
+        if self.wish.embeddings:
+            data = msgspec.json.decode(self.reader.body)["data"]
+            return [
+                {"index": one["index"], "message": {"content": str(one["embedding"])}, "finish_reason": "stop"}
+                for one in data
+            ]
         if not self.wish.stream:
-            return list(msgspec.json.decode(self.reader.body)["choices"]) if self.reader.complete else []
+            return list(msgspec.json.decode(self.reader.body)["choices"])
         found: list[dict[str, Any]] = []
         for payload in self.payloads:
             if payload != b"[DONE]":
@@ -447,7 +463,7 @@ class Setup(msgspec.Struct, frozen=True):
 
     plan: plans.Plan
     faults: Mapping[str, Sequence[str]] = {}
-    """Provider -> faults in the simulator's grammar, in play from the start."""
+    """Provider -> faults, those of `said` too, in play from the start."""
     pace: str = "ttft 20ms, itl 5ms, out 20..60"
     seed: int = 7
     cut: Callable[[random.Random], int] | None = None
@@ -474,8 +490,8 @@ class World:
         asyncio.set_event_loop(self.loop)
         start = self.start = self.loop.time()
         names = [provider.name for provider in plan.providers]
-        scenario = setup.scenario or testing.scenario(
-            *(Upstream(name, pace=_pace(setup.pace)) for name in names), faults=setup.faults, seed=setup.seed
+        scenario = self.scenario = setup.scenario or testing.scenario(
+            *(Upstream(name, pace=_pace(setup.pace)) for name in names), scenes=scenes(setup.faults), seed=setup.seed
         )
         self.providers = {name: Recorded(scenario, name, start) for name in names}
         self._by_port = {provider.port: self.providers[provider.name] for provider in plan.providers}
@@ -560,6 +576,9 @@ class World:
             self._arrive(visit)
 
     def _arrive(self, visit: Visit) -> None:
+        if self.gateway.life.draining:  # nobody accepts
+            visit.refused()
+            return
         address = ("127.0.0.1", 50000 + len(self.visits))
         self.house.join(visit, address, front=self.front(), cut=self._cutter())
 
@@ -617,8 +636,10 @@ class World:
         return self.router.providers[name].breaker.state(self.loop.time()).value
 
     def truth(self, visit: Visit, name: str, index: int) -> str:
-        """The whole text that a provider has for a visit's choice."""
+        """The whole text that a provider has for a visit's choice, or its vector."""
         provider = self.providers[name]
+        if visit.wish.embeddings:
+            return str(text.vector(provider.seed, name, fingerprint(visit.name), DIMENSIONS))
         count = provider.whole(visit.messages, visit.wish.tokens)
         return text.text(provider.seed, name, fingerprint(visit.messages), count, index)
 

@@ -2,8 +2,10 @@
 
     problems = play(generate(4711))
 
-Clients leave, read slowly, send slowly, give up by a deadline and ask again as the SDKs do. In the middle a config may
-be read anew, with other keys. What must hold of every workload is in `problems`; `shrunk` makes a failing one small.
+Clients ask for answers and for vectors, leave, read slowly, send slowly, send several requests at once, give up by a
+deadline and ask again as the SDKs do. Providers fail as the simulator knows it, and say what real ones say. In the
+middle a config may be read anew, with other keys, and the gateway may be told to stop. What must hold of every workload
+is in `problems`; `shrunk` makes a failing one small.
 """
 
 from __future__ import annotations
@@ -11,13 +13,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import inf
 from typing import Any
 
 import msgspec
 
 from oxllm import plan as plans
+from oxllm.gateway.drain import FLUSH_S
 from tests.property.worlds import CUTS, EARLY, FAST, HOLD_BACKS, LATE, MARKS, ODD, cut_share
-from tests.support.in_memory import Setup, Visit, Wish, World
+from tests.support.in_memory import ResponseReader, Setup, Visit, Wish, World
+from tests.support.said import CASES, KIND
 
 SPAN_S = 40.0
 """In which the clients of one workload come."""
@@ -25,6 +31,7 @@ AGAIN = frozenset((408, 409, 429, 500, 502, 503, 504))
 """What the OpenAI SDKs ask again after."""
 RETRY_MAX_S, TRIES_MAX = 10.0, 3
 DOSES = ("", " x2", " x5", " 30%", " 1/3")
+SAID = sorted(CASES)
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -35,6 +42,8 @@ class Client(msgspec.Struct, frozen=True):
     """Seconds over which its request comes, in pieces."""
     tries: int = 1
     """How often it asks in all, as an SDK does."""
+    behind: tuple[Wish, ...] = ()
+    """What else it asks for on the same connection, without waiting for an answer."""
 
 
 class Workload(msgspec.Struct, frozen=True):
@@ -48,6 +57,8 @@ class Workload(msgspec.Struct, frozen=True):
     """When another config is read: the same with other keys."""
     cut: int = 0
     """Which of CUTS decides how many bytes a read brings."""
+    stops: float | None = None
+    """When the gateway is told to stop."""
 
     @property
     def healthy(self) -> set[str]:
@@ -63,10 +74,12 @@ def generate(seed: int, clients: int = 60) -> Workload:
     faults = {name: _faults(chance) for name in names}
     if chance.random() < 0.6:
         faults[chance.choice(names)] = []
-    reloads = tuple(round(chance.uniform(1, SPAN_S), 1) for _ in range(chance.choice((0, 0, 1, 3))))
+    stops = round(chance.uniform(SPAN_S / 2, SPAN_S), 1) if chance.random() < 0.1 else None
+    reloads = tuple(round(chance.uniform(1, stops or SPAN_S), 1) for _ in range(chance.choice((0, 0, 1, 3))))
     cut = chance.randrange(len(CUTS))
     dawdling = CUTS[cut] is None  # who rests after each byte has not got far in ten minutes
-    return Workload(seed, plan, faults, tuple(_client(chance, dawdling) for _ in range(clients)), reloads, cut)
+    some = tuple(_client(chance, dawdling) for _ in range(clients))
+    return Workload(seed, plan, faults, some, reloads, cut, stops)
 
 
 def _plan(chance: random.Random) -> plans.Plan:
@@ -104,10 +117,20 @@ def _plan(chance: random.Random) -> plans.Plan:
 
 def _faults(chance: random.Random) -> list[str]:
     kinds = chance.choices(EARLY + MARKS + LATE + ODD, k=chance.choice((0, 0, 1, 1, 2, 3)))
+    kinds += [f"{KIND}~{chance.choice(SAID)}" for _ in range(chance.choice((0, 0, 1)))]
     return [kind if kind in ("refuse", "blackhole@connect") else kind + chance.choice(DOSES) for kind in kinds]
 
 
 def _client(chance: random.Random, dawdling: bool) -> Client:
+    wish = _wish(chance, dawdling)
+    if chance.random() < 0.08:
+        alone = msgspec.structs.replace(wish, leaves_after=None, dawdles=0.0)
+        behind = [_wish(chance, False) for _ in range(chance.randint(1, 3))]
+        return Client(alone, behind=tuple(msgspec.structs.replace(one, leaves_after=None) for one in behind))
+    return Client(wish, chance.choice((0.0, 0.0, 0.0, 1.0, 4.0)), chance.choice((1, 1, TRIES_MAX)))
+
+
+def _wish(chance: random.Random, dawdling: bool) -> Wish:
     wish = Wish(
         at=round(chance.uniform(0, SPAN_S), 2),
         stream=chance.random() < 0.6,
@@ -120,7 +143,9 @@ def _client(chance: random.Random, dawdling: bool) -> Client:
         usage=chance.random() < 0.3,
         sane=chance.random() > 0.05,
     )
-    return Client(wish, chance.choice((0.0, 0.0, 0.0, 1.0, 4.0)), chance.choice((1, 1, TRIES_MAX)))
+    if chance.random() < 0.1:
+        return msgspec.structs.replace(wish, embeddings=True, stream=False, n=1, sane=True)
+    return wish
 
 
 class Insistent(Visit):
@@ -161,20 +186,74 @@ class Insistent(Visit):
         self.world.join(Insistent(self.world, f"{self.name}+", client))
 
 
+class Pipelined(Visit):
+    """A visit that sends further requests on its connection, and gets the answers in their order."""
+
+    def __init__(self, world: World, name: str, client: Client) -> None:
+        super().__init__(world, name, client.wish)
+        self._all = [self, *(Visit(world, f"{name}.{n}", wish) for n, wish in enumerate(client.behind, 1))]
+        for visit in self._all:
+            visit.reader = ResponseReader(alone=False)
+        world.visits += self._all[1:]
+
+    def request(self) -> bytes:
+        return super().request() + b"".join(visit.request() for visit in self._all[1:])
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        for visit in self._all:
+            visit.began = self.began
+
+    def data_received(self, data: bytes) -> None:
+        for visit in self._all:
+            if not visit.ends:
+                visit.reader.feed(data)
+                if not visit.reader.complete:
+                    return
+                data = visit.reader.rest
+                visit.end()
+        assert not data, "more than was asked for"
+        if self._all[-1].reader.headers.get("connection") != "close":
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._all_over()
+
+    def refused(self) -> None:
+        for visit in self._all:
+            visit.left = True
+        self._all_over()
+
+    def unanswered(self) -> str:
+        """The name of a request that got no answer though nothing had been said of the connection's end."""
+        for before, after in pairwise(self._all):
+            if before.reader.complete and before.reader.headers.get("connection") != "close" and not after.status:
+                return "" if after.left else after.name
+        return ""
+
+    def _all_over(self) -> None:
+        for visit in self._all:
+            if not visit.ends:
+                visit.end()
+
+
 def play(workload: Workload) -> list[str]:
     """Plays it to its end. What was wrong with it, in words."""
     cut = CUTS[workload.cut]
     setup = Setup(workload.plan, workload.faults, seed=workload.seed % 1000, cut=cut, cut_share=cut_share(cut))
     with World(setup) as world:
         for number, client in enumerate(workload.clients):
-            world.join(Insistent(world, f"client {number}", client))
+            kind = Pipelined if client.behind else Insistent
+            world.join(kind(world, f"client {number}", client))
+        if workload.stops is not None:
+            world.at(workload.stops, world.gateway.drain.signal)
         for number, when in enumerate(workload.reloads):
             world.at(when, lambda number=number: world.gateway.adopt(_other_keys(workload.plan, number)))  # type: ignore[misc]
         for _ in range(TRIES_MAX):
             world.run()
             world.sleep(RETRY_MAX_S + 1)  # those that ask again
         world.run()
-        world.sleep(3.0)
+        world.sleep(3.0 if workload.stops is None else workload.plan.server.drain_timeout)
         found = [*problems(workload, world)]
     return found + [str(error.get("exception", error)) for error in world.errors]
 
@@ -191,6 +270,8 @@ def problems(workload: Workload, world: World) -> Iterator[str]:
             yield f"{visit.name} ended {visit.ends} times"
         elif visit.kind == "whole" and visit.provider and (wrong := _wrong(world, visit)):
             yield f"{visit.name}: {wrong}"
+        elif isinstance(visit, Pipelined) and workload.stops is None and (name := visit.unanswered()):
+            yield f"{name} got no answer on a connection that was to be kept"
     left = (world.runtime.bodies.total, world.runtime.bodies.heads, world.runtime.held.total, world.server.backlog)
     if any(left) or world.runtime.relays:
         yield f"left over: {left} {list(world.runtime.relays)}"
@@ -200,7 +281,19 @@ def problems(workload: Workload, world: World) -> Iterator[str]:
             yield f"{name}: {provider.in_flight} in flight"
         if name in workload.healthy and provider.breaker.state(world.loop.time()).value != "closed":
             yield f"{name} has no fault, and its breaker is {provider.breaker.state(world.loop.time()).value}"
+    if workload.stops is not None:
+        yield from _still_there(world, world.start + workload.stops)
     yield from _unserved(workload, world)
+
+
+def _still_there(world: World, stopped: float) -> Iterator[str]:
+    """Whatever was under way when the gateway was told to stop has ended in time, and so has the gateway."""
+    if not world.gateway.drain.done.done():
+        yield f"not stopped, but {world.gateway.life}"
+    until = stopped + world.plan.server.drain_timeout + FLUSH_S
+    for visit in world.visits:
+        if visit.began <= stopped and visit.ended > until + 0.1:
+            yield f"{visit.name} ended {visit.ended - stopped:.1f} s after the signal"
 
 
 def _wrong(world: World, visit: Visit) -> str:
@@ -224,9 +317,12 @@ def _unserved(workload: Workload, world: World) -> Iterator[str]:
     free = {one.name for one in plan.providers if one.max_in_flight is None}
     if not (roomy and workload.healthy & free and plan.retry.max_attempts >= len(plan.providers)):
         return
+    final = {case.id for case in CASES.values() if not case.expect.failover}
+    told = {asked.visit for asked in world.asked if (asked.record.fault or "").removeprefix(f"{KIND}~") in final}
+    cut = inf if workload.stops is None else world.start + workload.stops + plan.server.drain_timeout
     for visit in world.visits:
         patient = visit.wish.timeout is None and visit.wish.leaves_after is None and visit.wish.sane
-        if patient and visit.kind == "error":
+        if patient and visit.kind == "error" and visit.name not in told and visit.ended < cut:
             yield f"{visit.name} got {visit.status}, though {', '.join(sorted(workload.healthy & free))} was there"
 
 
@@ -246,6 +342,8 @@ def _smaller(workload: Workload) -> Iterator[Workload]:
     clients = workload.clients
     if workload.reloads:
         yield msgspec.structs.replace(workload, reloads=())
+    if workload.stops is not None:
+        yield msgspec.structs.replace(workload, stops=None)
     for size in (len(clients) // 2, len(clients) // 4, 1):
         for start in range(0, len(clients), size) if size else ():
             if len(clients) > 1:
@@ -265,7 +363,7 @@ def as_test(workload: Workload, found: Sequence[str]) -> str:
         f"    workload = generate({workload.seed})",
         f"    clients = {clients!r}",
         f"    workload = msgspec.structs.replace(workload, clients=tuple(clients), faults={workload.faults!r},",
-        f"                                       reloads={workload.reloads!r})",
+        f"                                       reloads={workload.reloads!r}, stops={workload.stops!r})",
         "    assert play(workload) == []",
     ]
     return "\n".join(lines)
