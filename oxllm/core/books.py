@@ -95,6 +95,12 @@ class Books:
                 self.changes += self._results.confirm(ticket, now)
         self._alike.clear()
 
+    def unanswered(self, now: float) -> None:
+        """Nobody is left to be asked. If the only target that was has said a server error, it may be the request's
+        fault as well: nobody has done otherwise."""
+        if len(self._alike) == len(self.tried_states) == 1:
+            self.changes += self._results.excuse(self._alike[0], now)
+
     def note(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """Remember what became of an attempt."""
         content = None if attempt.content_at is None else attempt.content_at - self.started

@@ -264,6 +264,7 @@ class Exchange:
     def _give_up(self, now: float) -> None:
         """Nobody is left to be asked: the answer is a refusal, as received if that says more than ours."""
         last, route, stored = self._last, self._route, self._facts.stored
+        self.books.unanswered(now)
         refusal = last.refusal(route, stored, now)
         if refusal is not None:
             self.winner = refusal.attempt

@@ -800,8 +800,20 @@ def test_a_server_error_is_a_whole_failure_once_another_target_does_otherwise(ot
     assert halves(d, "alpha", "gamma") == [2, 2]
 
 
-def test_the_only_target_has_nobody_to_be_compared_with() -> None:
-    assert halves(drive("alpha").answer("alpha", b"", 503), "alpha") == [2]
+def test_a_server_error_from_the_only_target_is_half_a_failure_too() -> None:
+    assert halves(drive("alpha").answer("alpha", b"", 503), "alpha") == [1]
+
+
+def test_a_server_error_beside_a_target_that_says_nothing_is_a_whole_failure() -> None:
+    d = drive("alpha", "beta", timeout=10.0).answer("alpha", b"", 503).connect("beta").pass_time(11.0)
+    assert (d.client.status, halves(d, "alpha", "beta")) == (504, [2, 0])
+
+
+def test_a_request_that_breaks_the_only_provider_leaves_it_open_to_others_in_three_tries() -> None:
+    d = drive("alpha")
+    for _ in range(3):
+        d = d.answer("alpha", b"", 503).next().start()
+    assert d.tried == ["alpha"]
 
 
 def test_a_slow_probe_of_the_only_provider_lets_others_through_at_its_head_and_more_each_two_seconds() -> None:
@@ -886,7 +898,7 @@ def test_the_deadline_ends_the_request_if_the_look_at_the_second_try_comes_behin
     d = drive("alpha", timeout=10.0).connect("alpha").pass_time(9.8).answer("alpha", b"", 500)
     assert d.exchange.stage is Stage.BACKING_OFF
     assert d.oversleep(0.3).client.status == 504
-    assert d.failures("alpha") == 1
+    assert halves(d, "alpha") == [1]
 
 
 def test_after_commit_no_deadline_counts() -> None:
