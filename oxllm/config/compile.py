@@ -74,7 +74,7 @@ def load(file: str, env: Mapping[str, str]) -> Loaded:
         return _failed(file, None, "is nested too deeply to be read")
     except ValueError:  # an integer of more digits than Python converts
         return _failed(file, None, "holds a number too long to be read", "write shorter numbers")
-    return compile_document(file, _over(document, env), places, env, text)
+    return compile_document(file, _over(document, env), places, env, text, _options(env))
 
 
 def _over(document: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
@@ -87,9 +87,22 @@ def _over(document: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
     return document | {"server": kept | own}
 
 
-def compile_document(file: str, raw: dict[str, Any], places: Places, env: Mapping[str, str], text: str = "") -> Loaded:
-    """A parsed file → Loaded. `text`: what it was parsed from, for excerpts."""
+def _options(env: Mapping[str, str]) -> dict[Path, str]:
+    """Keys that options of `oxllm serve` stand over -> the option."""
+    return {("server", key): f"--{key}" for key, name in (("host", SERVE_HOST), ("port", SERVE_PORT)) if env.get(name)}
+
+
+def compile_document(
+    file: str,
+    raw: dict[str, Any],
+    places: Places,
+    env: Mapping[str, str],
+    text: str = "",
+    options: Mapping[Path, str] | None = None,
+) -> Loaded:
+    """A parsed file → Loaded. `text`: what it was parsed from, for excerpts. `options`: see Problems."""
     problems = Problems(file, places, text)
+    problems.options.update(options or {})
     document = expand_document(raw, env, problems)
     sections = read_sections(document, raw, problems)
     check(document, raw, sections, problems)

@@ -62,6 +62,8 @@ class Problems:
         self._text = text
         self.found: list[tuple[Path, Problem]] = []
         self.muted: set[Path] = set()
+        self.options: dict[Path, str] = {}
+        """Keys that options of the command line stand over, so that no file has what is wrong with them."""
         self.unset: list[str] = []
         """Environment variables that values need and that are not set."""
 
@@ -92,8 +94,11 @@ class Problems:
         return tuple(sorted(chosen, key=lambda problem: problem.line or 0))
 
     def _add(self, path: Path, message: str, help: str, severity: Severity, on_key: bool = False) -> None:
-        line, excerpt = line_of(self.lines, path), excerpt_at(self._veiled, self._places, path, on_key)
-        key, said, advice = show(path), unmarked(message), unmarked(help)
+        line: int | None = None
+        excerpt: Excerpt | None = None
+        if path not in self.options:
+            line, excerpt = line_of(self.lines, path), excerpt_at(self._veiled, self._places, path, on_key)
+        key, said, advice = self.options.get(path) or show(path), unmarked(message), unmarked(help)
         self.found.append((path, Problem(self.file, line, key, said, advice, severity, excerpt)))
 
     @cached_property

@@ -139,6 +139,18 @@ def test_host_and_port_go_over_the_file_and_a_reload_has_them_too(
     assert run("serve", "--port", "65536").exit_code == 2
 
 
+def test_what_is_wrong_with_an_option_is_not_looked_for_in_the_file(
+    run: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text('[server]\nhost = "127.0.0.1"\n' + CONFIG)
+    monkeypatch.setenv("OXLLM_SERVE_HOST", "")
+    result = run("serve", "--host", "a b")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        'config.toml: error: --host\n    "a b" is neither an IP address nor a host name\n    help: write an address'
+    )
+
+
 def test_the_demo_binds_what_can_be_published_only_where_the_image_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "start_simulator", lambda: {"steady": 1, "flaky": 2})
     monkeypatch.delenv("OXLLM_DEMO_HOST", raising=False)
