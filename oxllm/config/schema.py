@@ -95,6 +95,8 @@ def _provider_name(text: str) -> None:
         raise BadValueError("holds a /", "write for example " + f'name = "{text.strip("/ ").replace("/", "-")}"')
     if text != text.strip():
         raise BadValueError("begins or ends with white space", "remove it")
+    if text.startswith("-") or text in (".", ".."):  # would be an option in a shell, a step up in a URL
+        raise BadValueError("cannot be typed as a name", "begin it with a letter or a digit")
 
 
 def _host(text: str) -> None:

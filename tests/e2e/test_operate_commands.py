@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,3 +123,25 @@ def test_what_a_crash_left_behind_is_nobody(run: Run, running: Gateway, tmp_path
         result = run(*arguments)
         assert (result.exit_code, result.stdout) == (3, "")
         assert result.stderr.startswith("oxllm: not running: nothing answers at ")
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "日本", "?&#%+", "..."])
+def test_a_provider_of_any_name_can_be_spoken_of(run: Run, tmp_path: Path, name: str) -> None:
+    with Scripted() as cast:
+        alpha = cast.add("alpha")
+        alpha.replies = [healthy("a")]
+        text = config({name: alpha.url}, {"smart": [name]}).replace(f"sk-{name}", "sk-alpha")
+        with gateway(tmp_path, text) as made:
+            served = httpx.post(f"{made.url}/v1/chat/completions", json={"model": f"{name}/m"}, trust_env=False)
+            assert served.status_code == 200
+            assert dict(served.headers.raw)[b"x-oxllm-provider"] == name.encode()
+            assert run("provider", "offline", "--for", "10m", "--", name).stdout == f"{name} is offline for 10 min\n"
+            said = run("status", "--check")
+            assert said.exit_code == 2
+            command = shlex.split(said.stdout.partition(": ")[2])
+            assert command[:3] == ["oxllm", "provider", "online"]
+            assert run(*command[1:]).exit_code == 0, said.stdout
+            assert run("status", "--check").exit_code == 0
+            assert run("provider", "reset", "--", name).stdout == f"{name} is reset\n"
+            assert name in run("provider", "list").stdout
+            assert f"{name}/m" in run("explain", "--last").stdout

@@ -41,7 +41,7 @@ JSON = st.recursive(
 )
 PROVIDERS = st.fixed_dictionaries(
     {
-        "name": NAMES.filter(lambda name: "/" not in name and name == name.strip()),
+        "name": NAMES.filter(lambda name: "/" not in name and name == name.strip() and name[0] not in "-."),
         "base_url": st.sampled_from(["http://a", "https://b.example/v1/", "http://[::1]:8000", "http://ü.example"]),
     },
     optional={

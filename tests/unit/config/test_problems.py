@@ -136,6 +136,8 @@ def test_an_error_in_server_names_line_key_fault_and_remedy(load_text: Load, lin
         ("eu/alpha", 'holds a /; write for example name = "eu-alpha"'),
         ("alpha/", 'holds a /; write for example name = "alpha"'),
         (" alpha", "begins or ends with white space; remove it"),
+        ("-p", "cannot be typed as a name; begin it with a letter or a digit"),
+        ("..", "cannot be typed as a name; begin it with a letter or a digit"),
         ("", 'is empty; write for example name = "alpha"'),
     ],
 )
