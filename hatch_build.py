@@ -48,7 +48,19 @@ LEFT_OUT = {
 """Of these places all is compiled but what is here, and packages' own files."""
 CHOSEN = {
     "": {"words"},
-    "gateway": {"clock", "cors", "dispatch", "relay", "runtime", "service", "sessions", "wheel"},
+    "gateway": {
+        "clock",
+        "cors",
+        "dispatch",
+        "link",
+        "relay",
+        "remembered",
+        "runtime",
+        "service",
+        "sessions",
+        "upstream_request",
+        "wheel",
+    },
     "gateway/observe": {"journal", "log"},
     "gateway/operator": {"access"},
     "gateway/reactor": {"listener", "reactor", "stream", "watched"},

@@ -36,6 +36,7 @@ from oxllm.core.protocols.base import NOTHING_READ, Reader, content_type
 from oxllm.core.route import Candidate, Route
 from oxllm.core.sse import EVENT_MAX
 from oxllm.core.ticket import Ticket
+from oxllm.plan import ANY
 
 LINGER_S: Final = 2.0
 """How long a provider that has sent a whole answer may keep its body open before we stop waiting for its end."""
@@ -156,7 +157,7 @@ class Attempt:
         """What its provider is asked for."""
         self.target = target.name
         """`provider/model`, for messages."""
-        if target.model == plan.ANY:
+        if target.model == ANY:
             self.model, self.target = facts.model, f"{target.provider.name}/{facts.model}"
         self.ticket = ticket
         self.facts = facts

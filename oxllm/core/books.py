@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core.attempt import Attempt
 from oxllm.core.change import Change
 from oxllm.core.cooldown import Skip
@@ -14,6 +16,8 @@ from oxllm.core.routing import Router
 from oxllm.core.step import Step
 from oxllm.core.targets import TargetState
 from oxllm.core.ticket import Ticket
+
+_SERVER_ERROR: Final[Kind] = Kind.SERVER_ERROR  # on 3.11 each look at an Enum's member takes 0.1 µs
 
 
 class Books:
@@ -78,7 +82,7 @@ class Books:
         """Have the router do what follows. A server error that each of several targets reports may be the request's
         fault, and counts as half a failure of each."""
         alike = self._alike
-        if result.kind is not Kind.SERVER_ERROR:
+        if result.kind is not _SERVER_ERROR:
             self.changes += self._results.end(ticket, result, now)
             if alike and result.kind not in SAYS_NOTHING:
                 self.committed(now)

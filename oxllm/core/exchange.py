@@ -65,16 +65,16 @@ class Exchange:
         "_budget",
         "_deadline",
         "_effects",
-        "_facts",
         "_last",
         "_max_attempts",
         "_race",
-        "_route",
         "_second",
         "alarm",
         "body",
         "books",
+        "facts",
         "reply",
+        "route",
         "stage",
         "winner",
     )
@@ -89,8 +89,8 @@ class Exchange:
         rng: random.Random,
         now: float,
     ) -> None:
-        self._facts = facts
-        self._route = route
+        self.facts = facts
+        self.route = route
         self._budget = budget
         self._max_attempts = limits.max_attempts
         timeout = facts.timeout
@@ -110,7 +110,7 @@ class Exchange:
         """The attempt whose answer the client gets."""
 
     def __repr__(self) -> str:
-        return f"<Exchange {self._route.name!r} {self.stage.name} {self._race.running} {self.reply}>"
+        return f"<Exchange {self.route.name!r} {self.stage.name} {self._race.running} {self.reply}>"
 
     @property
     def settled(self) -> bool:
@@ -149,7 +149,7 @@ class Exchange:
         why = attempt.ticket.unusable(now)
         if why is None or why is not Skip.OPEN:
             return why is None
-        return self._exhausted(now) or not self._route.usable(now, self.books.tried_states)
+        return self._exhausted(now) or not self.route.usable(now, self.books.tried_states)
 
     def head(self, attempt: Attempt, status: int, fields: Headers, now: float, wall: float) -> None:
         """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""
@@ -178,7 +178,7 @@ class Exchange:
     def whole(self, attempt: Attempt, status: int, fields: Headers, body: bytes, now: float, wall: float) -> None:
         """The response has come in one piece: its head, its body, its end."""
         self.head(attempt, status, fields, now, wall)
-        if body and self._facts.asked.stream:
+        if body and self.facts.asked.stream:
             ready = self.data(attempt, body, now)
             if ready:
                 self.reply.write(ready)
@@ -217,7 +217,7 @@ class Exchange:
 
     def crash(self, now: float) -> None:
         """A bug of ours is in the way of this request: say so, blame nobody else."""
-        self._interrupt(BUG, api_error(500, f"internal error; the log knows {self._facts.request_id}"), now)
+        self._interrupt(BUG, api_error(500, f"internal error; the log knows {self.facts.request_id}"), now)
 
     def _interrupt(self, why: Outcome, error: ApiError, now: float) -> None:
         """End it from outside: with `error`, or by breaking off the answer that has begun."""
@@ -254,16 +254,16 @@ class Exchange:
         return self.books.attempts >= self._max_attempts or now >= self._deadline
 
     def _choose(self, now: float) -> Candidate | None:
-        return None if self._exhausted(now) else self.books.choose(self._route, self._facts.session, now)
+        return None if self._exhausted(now) else self.books.choose(self.route, self.facts.session, now)
 
     def _begin(self, candidate: Candidate, now: float) -> None:
         """Start an attempt at what was chosen this moment."""
         self._move(TRY)
-        self._race.begin(self.books.begin(self._route, candidate, now), now, self.books.by_session)
+        self._race.begin(self.books.begin(self.route, candidate, now), now, self.books.by_session)
 
     def _give_up(self, now: float) -> None:
         """Nobody is left to be asked: the answer is a refusal, as received if that says more than ours."""
-        last, route, stored = self._last, self._route, self._facts.stored
+        last, route, stored = self._last, self.route, self.facts.stored
         self.books.unanswered(now)
         refusal = last.refusal(route, stored, now)
         if refusal is not None:
@@ -304,7 +304,7 @@ class Exchange:
     def _succeed(self, attempt: Attempt, now: float, linger: bool) -> None:
         """The client has it all. `linger`: leave the provider a moment to end its body."""
         reader = attempt.reader
-        if attempt.phase is PASSED_ON or self._facts.asked.stream:
+        if attempt.phase is PASSED_ON or self.facts.asked.stream:
             if attempt.phase is WAITING:
                 attempt.move(CONTENT)
             if attempt.phase is not PASSED_ON:
@@ -343,7 +343,7 @@ class Exchange:
     def _failover(self, result: Outcome) -> bool:
         """Whether another target may be asked what this one has refused."""
         return RULES[result.kind].failover or (
-            result.kind is Kind.CONTENT_REFUSED and self._route.content_filter_failover
+            result.kind is Kind.CONTENT_REFUSED and self.route.content_filter_failover
         )
 
     def _break(self, attempt: Attempt, result: Outcome, now: float) -> None:
@@ -451,7 +451,7 @@ class Exchange:
     def _out_of_time(self, now: float) -> None:
         """The deadline has come: end whatever runs."""
         for attempt in tuple(self._race.running):
-            result = out_of_time(attempt, self._route.request, now)
+            result = out_of_time(attempt, self.route.request, now)
             self._last.tried.append((attempt.candidate, result))
             self._race.cancel(attempt, result, now)
         ticket, failed = self._second.ticket, self._second.result

@@ -65,10 +65,11 @@ class Race:
 
     def end(self, attempt: Attempt, result: Outcome, now: float, linger: bool = False) -> None:
         """An attempt's part in the request is over. `linger`: its provider may still end its body."""
+        books = self._books
         if attempt.reader.dropped:
             attempt.candidate.state.counters.dropped += attempt.reader.dropped
-        self._books.end(attempt.ticket, result, now)
-        self._books.note(attempt, result, now)
+        books.end(attempt.ticket, result, now)
+        books.note(attempt, result, now)
         if linger and attempt.phase is COMMITTED:
             attempt.linger(now)
         else:

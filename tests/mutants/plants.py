@@ -114,9 +114,9 @@ PLANTS = (
     Plant(
         "the deadline is each attempt's own",
         EXCHANGE,
-        "        self._race.begin(self.books.begin(self._route, candidate, now), now, self.books.by_session)\n",
-        "        self._race.begin(self.books.begin(self._route, candidate, now), now, self.books.by_session)\n"
-        "        self._deadline = now + min(self._route.request, self._facts.timeout or inf)\n",
+        "        self._race.begin(self.books.begin(self.route, candidate, now), now, self.books.by_session)\n",
+        "        self._race.begin(self.books.begin(self.route, candidate, now), now, self.books.by_session)\n"
+        "        self._deadline = now + min(self.route.request, self.facts.timeout or inf)\n",
         (
             RULES + "the_request_deadline_holds_over_all_attempts",
             ALWAYS + "11_the_deadline_holds_though_nobody_answers_and_another_runs_beside",
@@ -216,7 +216,7 @@ PLANTS = (
     ),
     Plant(
         "a hang-up does not reach the provider",
-        RELAYING,
+        "oxllm/gateway/link.py",
         "            call.cancel()\n",
         "            pass\n",
         (
@@ -409,8 +409,8 @@ PLANTS = (
     ),
     Plant(
         "who does not have a response is taken for its owner",
-        RELAYING,
-        "winner.status // 100 == relay.exchange.reply.status // 100 == 2:\n",
+        "oxllm/gateway/remembered.py",
+        "winner.status // 100 == exchange.reply.status // 100 == 2:\n",
         "winner.status:\n",
         (
             KEPT.format("unit") + "an_answer_that_nobody_has_is_not_found_as_the_last_one_says_it",

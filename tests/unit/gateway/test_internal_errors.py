@@ -11,6 +11,7 @@ import pytest
 from oxllm.cli.built import built
 from oxllm.core import attempt as attempts
 from oxllm.core import exchange as exchanges
+from oxllm.gateway import link
 from oxllm.gateway import relay as relays
 from oxllm.gateway.client import backlog, intake, output, turns
 from oxllm.gateway.observe import journal
@@ -30,7 +31,7 @@ CALLBACKS: list[tuple[type, str]] = [
     ),
     *((attempts.Attempt, name) for name in ("connected", "sent", "reconnecting", "pause", "resume")),
     *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_finish")),
-    *((relays.Link, name) for name in ("recount", "_grew", "steer")),
+    *((link.Link, name) for name in ("recount", "_grew", "steer")),
     *((turns.Turns, name) for name in ("read", "_head_whole", "time_out", "_say_goodbye", "_drop_reader", "answering")),
     *(
         (intake.Intake, name)

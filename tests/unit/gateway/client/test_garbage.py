@@ -13,7 +13,8 @@ from oxllm.core.exchange import Exchange
 from oxllm.core.routing import Router
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.request_reader import RequestReader
-from oxllm.gateway.relay import Link, Relay
+from oxllm.gateway.link import Link
+from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Generation
 from tests.support.house import House, answer, plan_of, stream, token
 

@@ -1,0 +1,205 @@
+"""One attempt's end at the upstream: what its call tells goes to the exchange, and its provider is read or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oxllm.core.attempt import COMMITTED, Attempt
+from oxllm.core.budget.answers import HELD_FREE, HeldHolder
+from oxllm.core.exchange import Exchange
+from oxllm.core.outcome import Failure
+from oxllm.gateway.client.request import Request
+from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.upstream.call import Call
+
+
+class Linked(HeldHolder):
+    """A client request under way, as its links see it."""
+
+    __slots__ = ("exchange", "full", "now", "request", "runtime")
+
+    exchange: Exchange
+    full: bool
+    """The client takes less than the provider gives."""
+    now: Callable[[], float]
+    request: Request
+    runtime: Runtime
+
+    def perform(self) -> None:
+        """Do what the exchange wants done."""
+        raise NotImplementedError
+
+    def crash(self, error: Exception) -> None:
+        """A bug of ours has met this request: end it, and no other."""
+        raise NotImplementedError
+
+
+class Link(HeldHolder):
+    """One attempt's end at the upstream: what `upstream.call.Caller` names, handed on to the relay.
+
+    What it holds is counted only while that is more than HELD_FREE: most events come whole, and cost nothing here.
+    """
+
+    __slots__ = ("_counted", "_no_memory", "_paused", "attempt", "call", "relay")
+
+    def __init__(self, relay: Linked, attempt: Attempt) -> None:
+        self.relay = relay
+        self.attempt = attempt
+        self.call: Call | None = None
+        self._counted = False
+        """Whether the budget for what is held knows of it."""
+        self._no_memory = self._paused = False
+
+    # upstream.call.Caller. A bug of ours in any of them ends this request, and no other.
+
+    def connected(self) -> None:
+        try:
+            self.attempt.connected(self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+
+    def may_send(self) -> bool:
+        try:
+            return self.relay.exchange.may_send(self.attempt, self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+            return False
+
+    def reconnecting(self) -> bool:
+        try:
+            now = self.relay.now()
+            if not self.relay.exchange.may_send(self.attempt, now):
+                return False
+            self.attempt.reconnecting(now)
+            return True
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+            return False
+
+    def sent(self) -> None:
+        try:
+            self.attempt.sent(self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+
+    def room(self) -> int:
+        try:
+            return self.relay.runtime.held.room(self, self.attempt.pending + self.relay.request.unsent)
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+            return 1
+
+    def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        relay = self.relay
+        try:
+            relay.exchange.head(self.attempt, status, fields, relay.now(), relay.runtime.wall())
+            relay.perform()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
+
+    def data(self, data: bytes) -> None:
+        relay, attempt = self.relay, self.attempt
+        try:
+            ready = relay.exchange.data(attempt, data, relay.now())
+            if ready:
+                relay.request.write(ready)
+            else:
+                relay.perform()
+            committed = attempt.phase is COMMITTED
+            if self._counted or not committed or data[-2:] != b"\n\n":  # else: nothing but whole events
+                self._grew(attempt.pending, committed)
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
+
+    def end(self) -> None:
+        relay = self.relay
+        self.call = None
+        try:
+            relay.exchange.end(self.attempt, relay.now())
+            relay.perform()
+            self.recount()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
+
+    def whole(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
+        relay = self.relay
+        self.call = None
+        try:
+            relay.exchange.whole(self.attempt, status, fields, body, relay.now(), relay.runtime.wall())
+            relay.perform()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
+
+    def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
+        relay = self.relay
+        self.call = None
+        try:
+            if failure is Failure.LOCAL:
+                relay.runtime.journal.shortage(detail, relay.now())
+            relay.exchange.failed(self.attempt, failure, before_response, detail, relay.now())
+            relay.perform()
+            self.recount()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
+
+    def crashed(self, error: Exception) -> None:
+        self.relay.crash(error)
+
+    # HeldHolder
+
+    def measure(self) -> int:
+        return self.attempt.pending
+
+    def commit_early(self) -> None:
+        relay = self.relay
+        try:
+            relay.exchange.commit_early(self.attempt, relay.now())
+            relay.perform()
+            self.recount()
+        except Exception as error:  # noqa: BLE001
+            relay.crash(error)
+
+    def pause(self) -> None:
+        self._no_memory = True
+        self.steer()
+
+    def resume(self) -> None:
+        self._no_memory = False
+        self.steer()
+
+    def recount(self) -> None:
+        """Something was passed on: it may hold less."""
+        if self._counted:
+            size = self.attempt.pending
+            self._counted = size > HELD_FREE
+            self.relay.runtime.held.hold(self, size)
+
+    def _grew(self, size: int, committed: bool) -> None:
+        if size > HELD_FREE:
+            self._counted = True
+            self.relay.runtime.held.grew(self, size, not committed)
+        else:
+            self.recount()
+
+    def steer(self) -> None:
+        """Have the provider read or not: not while the client is full, nor while there is no memory for more."""
+        paused = self._no_memory or self.relay.full
+        if paused == self._paused or self.call is None:
+            return
+        self._paused = paused
+        try:
+            if paused:
+                self.call.pause()
+                self.attempt.pause(self.relay.now())
+            else:
+                self.call.resume()
+                self.attempt.resume(self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+
+    def let_go(self) -> None:
+        """Nothing more is wanted of it: give back all that it has."""
+        self.relay.runtime.held.drop(self)
+        call, self.call = self.call, None
+        if call is not None:
+            call.cancel()
