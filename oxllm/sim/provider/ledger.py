@@ -59,13 +59,15 @@ class Record(msgspec.Struct):
     sent: int = 0
     """Bytes of the response."""
     began: float | None = None
+    last: float | None = None
+    """When the last bytes of it were sent."""
     ended: float | None = None
     end: str | None = None
     """COMPLETE, fin, rst, GONE, None = under way."""
 
     def complete(self, response: bytes, at: float) -> None:
         """The whole response goes out at once."""
-        self.began = self.ended = at
+        self.began = self.last = self.ended = at
         self.status, self.sent, self.end = int(response[9:12]), len(response), COMPLETE
 
     @property

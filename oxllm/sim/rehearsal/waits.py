@@ -1,4 +1,4 @@
-"""Where the time of requests went that waited for nothing: for a connection, for a first byte, for the next one.
+"""Where the time of requests went that waited for nothing, and which answers something in the config could have saved.
 
 Pure: it reads the ledgers, the transcripts and the scenario. An attempt that never reached a provider has no record
 there; that its port was a black hole at the time is known from the scenes.
@@ -6,6 +6,7 @@ there; that its port was a black hole at the time is known from the scenes.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
@@ -14,30 +15,55 @@ import msgspec
 
 from oxllm.sim.provider.ledger import Record
 from oxllm.sim.rehearsal.load import Transcript
+from oxllm.sim.script import grammar
 from oxllm.sim.script.scenario import Scenario
 
 LEAST_S = 0.5
 """Shorter waits are nobody's complaint."""
+LATE_S = 1.0
+"""A first token that comes later than that is late."""
+LONG_S = 60.0
+"""A wait that no limit of a minute explains."""
+_AGAIN = re.compile(r"(500|502-html|rst|fin)\b(?!@)")
+"""Faults behind which the same target is tried once more."""
 
 
 class Cause(Enum):
-    """What was waited for, by the key that limits it."""
+    """What was waited for, by the key that limits it; or what came of it, by the key that helps."""
 
     CONNECT = "connect"
     FIRST_BYTE = "first_byte"
     """A stream's first content."""
     ANSWER = "answer"
     """A plain answer's head."""
+    IDLE = "idle"
+    """The next part of a stream that had begun."""
+    LATE = "hedge_after"
+    """A first token that came, and late."""
+    BROKEN = "hold_back"
+    """An answer broke behind its first token."""
+    REFUSED = "retry"
+    """Nobody asked again after a failure that may pass at once."""
+    HINT = "hint"
+    """A provider asked for a wait that is longer than it can mean."""
+
+
+CLOCKS = (Cause.CONNECT, Cause.FIRST_BYTE, Cause.ANSWER, Cause.IDLE)
+"""Those that a timeout of the provider limits."""
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """One client's wait at one provider, in seconds, that came to nothing."""
+    """One client's wait at one provider, in seconds."""
 
     number: int
     """Of the client's question."""
     provider: str
     cause: Cause
     seconds: float
+    model: str = ""
+    """That the client had asked for."""
+    tokens: int = 0
+    """After which it broke."""
 
 
 def found(
@@ -56,6 +82,9 @@ def found(
         for wait in (
             *_for_connections(scenario, groups[seen.lane], seen, by_question[seen.asked]),
             *_for_answers(seen, by_question[seen.asked]),
+            *_for_next_parts(seen, by_question[seen.asked]),
+            *_of_the_model(seen, by_question[seen.asked]),
+            *_for_hints(seen, by_question[seen.asked]),
         )
     ]
 
@@ -97,3 +126,34 @@ def _for_answers(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
             continue
         if seen.first is None or seen.first >= ended:
             yield Wait(seen.number, record.provider, cause, ended - record.arrived)
+
+
+def _for_next_parts(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
+    """Silences of streams that had begun, until somebody gave them up."""
+    for record in tried:
+        if not record.lost or record.last is None or record.ended is None or seen.first is None:
+            continue
+        if seen.first < record.ended and record.ended - record.last >= LEAST_S:
+            yield Wait(seen.number, record.provider, Cause.IDLE, record.ended - record.last)
+
+
+def _of_the_model(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
+    """What another provider, or another try, could have saved."""
+    last = tried[-1] if tried else None
+    if last is None:
+        return
+    late = (seen.first or 0.0) - last.arrived
+    if seen.stream and seen.first is not None and not last.lost and late >= LATE_S:
+        yield Wait(seen.number, last.provider, Cause.LATE, late, seen.model)
+    place = None if last.fault is None else grammar.fault(last.fault).place
+    if seen.verdict == "broken" and place is not None and place.word == "token":
+        yield Wait(seen.number, last.provider, Cause.BROKEN, 0.0, seen.model, place.n)
+    if seen.verdict == "refused" and len(tried) == 1 and _AGAIN.match(last.fault or ""):
+        yield Wait(seen.number, last.provider, Cause.REFUSED, 0.0)
+
+
+def _for_hints(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
+    """What providers asked to be left alone for, if that is longer than they can mean."""
+    for record in tried:
+        if record.hint is not None and record.hint > LONG_S:
+            yield Wait(seen.number, record.provider, Cause.HINT, record.hint)

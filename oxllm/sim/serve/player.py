@@ -235,8 +235,9 @@ class Player:
         return False
 
     def _write(self, data: bytes) -> None:
+        self.record.last = self._clock.time() - self._start
         if self.record.began is None:
-            self.record.began = self._clock.time() - self._start
+            self.record.began = self.record.last
             self.record.status = int(data[9:12]) if data.startswith(b"HTTP/1.1 ") else None
         self.record.sent += len(data)
         self._transport.write(data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -11,9 +13,11 @@ from oxllm.sim.provider import pace
 from oxllm.sim.provider.ledger import Harm, Record
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal import advice, grade, waits
+from oxllm.sim.rehearsal.advice import Advice, Change
 from oxllm.sim.rehearsal.card import Card
 from oxllm.sim.rehearsal.load import Transcript
 from oxllm.sim.rehearsal.question import Questions
+from oxllm.sim.rehearsal.run import Run
 from oxllm.sim.rehearsal.waits import Cause, Wait
 from oxllm.sim.script import grammar, scenes
 from oxllm.sim.script.scenario import Scenario, Scene, When
@@ -61,7 +65,7 @@ def card(requests: int = 10) -> Card:
 def test_advice_has_a_share_a_time_a_key_and_a_number() -> None:
     given = advice.advise(make_plan(*BOTH), card(), [Wait(n, "alpha", Cause.CONNECT, 5.0) for n in range(3)])
     assert given[0].text == ("30 % waited 5 s for `alpha` to connect: `timeouts.connect = 1` would have saved 12 s")
-    assert (given[0].provider, given[0].key, given[0].seconds) == ("alpha", "connect", 1.0)
+    assert given[0].change == Change("providers", "alpha", "connect", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -77,32 +81,67 @@ def test_there_is_no_advice_without_need(given: list[Wait]) -> None:
 
 
 def test_a_limit_that_is_as_short_already_is_not_advised() -> None:
-    plan = advice.applied(make_plan(*BOTH), [advice.Advice("", "alpha", "connect", 1.0)])
+    plan = advice.applied(make_plan(*BOTH), [advice.Advice("", Change("providers", "alpha", "connect", 1.0))])
     assert [provider.timeouts.connect for provider in plan.providers] == [1.0, 5.0]
     assert [target.timeouts.connect for target in plan.virtual_models[0].targets] == [1.0, 5.0]
     assert advice.advise(plan, card(), [Wait(n, "alpha", Cause.CONNECT, 5.0) for n in range(3)]) == []
 
 
-SCENES = '[[scene]]\nname = "hole"\non = "alpha"\nwhen = "5s..45s"\nfaults = ["blackhole@connect"]\n'
-
-
-def test_heeding_it_is_worth_what_it_says() -> None:
-    """The same seed, before and after."""
+def lost(what: str, plan: Plan) -> tuple[Run, list[Advice]]:
+    """A minute of these scenes, and what its card advises."""
     speed = pace.parse("ttft 50ms, itl 8ms, out 20..30")
-    scenario = scenes.over((Upstream("alpha", pace=speed), Upstream("beta", pace=speed)), SCENES, 7)
+    scenario = scenes.over((Upstream("alpha", pace=speed), Upstream("beta", pace=speed)), what, 7)
+    groups = {"smart": [target.provider for target in plan.virtual_models[0].targets]}
+    run = played(scenario, plan, groups, Questions(7, {"smart": ["big-1"]}, 1.0), 60.0, 2.0)
+    records = [record for record in run.records if record.ordinal]
+    return run, advice.advise(plan, run.card, waits.found(scenario, run.groups, run.transcripts, records))
 
-    def run(plan: Plan) -> tuple[Card, list[advice.Advice]]:
-        done = played(scenario, plan, {"smart": BOTH}, Questions(7, {"smart": ["big-1"]}, 1.0), 60.0, 2.0)
-        records = [record for record in done.records if record.ordinal]
-        return done.card, advice.advise(plan, done.card, waits.found(scenario, done.groups, done.transcripts, records))
 
-    plan = make_plan(*BOTH)
-    before, given = run(plan)
-    assert [one.key for one in given] == ["connect"], given
-    after, rest = run(advice.applied(plan, given))
-    assert (before.ttft.p99 or 0) > 4.0
-    assert (after.ttft.p99 or 9) < 1.2
-    assert [one.key for one in rest] == []
+def scene(faults: str, when: str = "5s..45s") -> str:
+    return f'[[scene]]\nname = "bad"\non = "alpha"\nwhen = "{when}"\nfaults = ["{faults}"]\n'
+
+
+def first(run: Run) -> float:
+    return run.card.ttft.p99 or 0.0
+
+
+def longest(run: Run) -> float:
+    """Of the answers that broke."""
+    return max((seen.ended or 0.0) - seen.started for seen in run.transcripts if seen.verdict == "broken")
+
+
+TWO = make_plan(*BOTH)
+SLOW_BREAKER = make_plan(*BOTH, breaker=plans.Breaker(failures=2, cooldown=20.0, cooldown_max=20.0))
+ALONE = make_plan("alpha", retry=plans.Retry(same_target=0))
+CAUSES: dict[str, tuple[Plan, str, str, Callable[[Run], float]]] = {
+    "connect": (TWO, scene("blackhole@connect"), "connect", first),
+    "first byte": (TWO, scene("stall@token:0 20%"), "first_byte", first),
+    "idle": (TWO, scene("stall@token:4 10%"), "idle", longest),
+    "late": (TWO, scene("slow~4s 15%"), "hedge_after", first),
+    "broken": (TWO, scene("cut@token:6 20%"), "hold_back", lambda run: run.card.broken),
+    "breaker": (SLOW_BREAKER, scene("refuse", "5s..27s"), "cooldown_max", lambda run: run.card.recovery.p99 or 0.0),
+    "no second try": (ALONE, scene("500 20%"), "same_target", lambda run: run.card.client_errors),
+}
+"""Cause -> a plan, what befalls it, the key that is advised, and the figure that heeding it makes smaller."""
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_heeding_it_is_worth_what_it_says(cause: str) -> None:
+    """The same seed, before and after."""
+    plan, what, key, figure = CAUSES[cause]
+    before, given = lost(what, plan)
+    heard = [one for one in given if one.change is not None and one.change.key == key]
+    assert len(heard) == 1, given
+    after, rest = lost(what, advice.applied(plan, heard))
+    assert figure(after) < figure(before) / 2
+    assert not [one for one in rest if one.change == heard[0].change]
+
+
+def test_a_provider_that_asks_for_a_day_gets_it_until_an_operator_knows_better() -> None:
+    _, given = lost(scene("retry-after~86400 x1"), TWO)
+    words = "`alpha` asked for a wait of 24 h, and gets it, up to an hour: `oxllm provider reset alpha` ends it when"
+    assert [one.text for one in given] == [f"{words} you know better"]
+    assert given[0].change is None
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def test_a_config_that_does_not_validate_is_an_error_as_for_every_command(tmp_pa
         (("--grade", "failover.p99 < 1h"), "'failover.p99 < 500ms'"),
         (("--grade", "gamma closed by 45s"), "'alpha closed by 45s'"),
         (("--grade", "alpha closed by soon"), "is not a duration"),
-        (("--pace", "quick"), "write ttft, itl or out"),
+        (("--pace", "quick"), "write ttft, itl, out or load"),
         (("--tls",), "on ports of its own; leave out --tls"),
         (("--port", "9000", "--host", "::1"), "leave out --host, --port"),
         (("--report", "/nonexistent/r.html"), "/nonexistent/r.html cannot be written"),
