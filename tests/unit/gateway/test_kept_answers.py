@@ -127,13 +127,15 @@ def test_a_kept_answer_is_given_as_it_is(status: str) -> None:
         assert house.runtime.generation.router.providers["beta"].breaker.failures == 0
 
 
-@pytest.mark.parametrize("body", [b'{"error":{"code":"server_error"}}', b"{}", b"<html>", b'{"id":"x"'])
-def test_what_is_no_answer_is_a_failure_of_the_owner_and_no_other_is_asked(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "halves"), [(b'{"error":{"code":"server_error"}}', 1), (b"{}", 2), (b"<html>", 2), (b'{"id":"x"', 2)]
+)
+def test_what_is_no_answer_is_a_failure_of_the_owner_and_no_other_is_asked(body: bytes, halves: int) -> None:
     with House(plan()) as house:
         told_by(house, "beta")
         house.providers["beta"].replies = [answer(body)]
         assert house.get(f"/v1/responses/{ID}").status == 503
-        assert house.runtime.generation.router.providers["beta"].breaker.failures == 1
+        assert house.runtime.generation.router.providers["beta"].breaker.halves == halves
         assert list(asked(house)) == ["beta"]
 
 
