@@ -13,6 +13,7 @@ without a head, two ends, anything behind an end.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -278,6 +279,16 @@ class Drive:
             self.data(name, body)
         return self.end(name)
 
+    def break_off(self, name: str, way: str, last: bytes = b"") -> Drive:
+        """Its stream breaks in one of the ways of `breaking`; `last` comes before its proper end, if it has one."""
+        match way:
+            case "fin" | "rst":
+                return self.fail(name, Failure.EOF if way == "fin" else Failure.RESET, early=False)
+            case "stall":
+                return self.pass_time(61)
+            case _:
+                return self.data(name, *([last] if last else [])).end(name)
+
     # What came of it.
 
     def __getitem__(self, name: str) -> Attempt:
@@ -329,3 +340,12 @@ class Drive:
         if self.exchange.stage is Stage.DONE:
             assert all(attempt.ticket.generation == -1 for attempt in self.attempts), "a ticket is never given back"
         assert len(self.running) <= 2
+
+
+def broken_behind(content: bytes, begin: Callable[[], Drive]) -> Iterator[Drive]:
+    """An exchange for each thing that can go wrong once `alpha` has said this."""
+    yield begin().stream("alpha", content).end("alpha")
+    yield begin().stream("alpha", content).fail("alpha", Failure.RESET, early=False)
+    yield begin().stream("alpha", content, b"data: garbage\n\n")
+    yield begin().stream("alpha", content).pass_time(100)
+    yield begin().stream("alpha", content).expire()

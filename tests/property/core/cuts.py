@@ -5,6 +5,12 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 
+def told(draw: st.DrawFn, events: bytes) -> bytes:
+    """Events whose lines end in one of the ways in which they may; the last of them may be cut."""
+    stream = events.replace(b"\n", draw(st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"])))
+    return stream[: len(stream) - draw(st.sampled_from([0, 0, 0, 1, 2, 9]))]
+
+
 def cut(stream: bytes, data: st.DataObject | None) -> list[bytes]:
     """`stream` in pieces as `data` wants it, and byte by byte without it."""
     if data is None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oxllm.core.protocols.base import PlainReader, Usage
 from oxllm.core.protocols.chat import ChatReader, StreamReader
 from oxllm.core.protocols.embeddings import VectorReader
-from tests.property.core.cuts import cut
+from tests.property.core.cuts import cut, told
 from tests.property.core.test_sse import naive as naive_events
 
 BEARING = [
@@ -74,8 +74,7 @@ def streams(draw: st.DrawFn) -> bytes:
     for payload in draw(HEALTHY | st.lists(PAYLOADS, max_size=6)):
         lines = b"".join(b"data: " + line + b"\n" for line in payload.split(b"\n"))
         parts.append(draw(NOISE) + lines + b"\n")
-    stream = b"".join(parts).replace(b"\n", draw(st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"])))
-    return stream[: len(stream) - draw(st.sampled_from([0, 0, 0, 1, 2, 9]))]
+    return told(draw, b"".join(parts))
 
 
 class Reading(NamedTuple):

@@ -9,7 +9,7 @@ from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from oxllm.core.protocols.messages import MessageReader, StreamReader
-from tests.property.core.cuts import cut
+from tests.property.core.cuts import cut, told
 from tests.property.core.test_answers import strictly
 from tests.property.core.test_named_events import naive as naive_events
 from tests.support.told import (
@@ -82,8 +82,7 @@ def streams(draw: st.DrawFn) -> bytes:
     for name, payload in draw(HEALTHY | st.lists(TOLD, max_size=6)):
         line = b"event: %b\n" % name.encode() if name and isinstance(name, str) else b""
         parts.append(line + b"".join(b"data: " + line + b"\n" for line in payload.split(b"\n")) + b"\n")
-    stream = b"".join(parts).replace(b"\n", draw(st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"])))
-    return stream[: len(stream) - draw(st.sampled_from([0, 0, 0, 1, 2, 9]))]
+    return told(draw, b"".join(parts))
 
 
 class Reading(NamedTuple):

@@ -9,38 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.outcome import Failure
 from oxllm.gateway.upstream import usual
-from oxllm.gateway.upstream.call import Headers
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.response import CHUNKS, LENGTH, Response
 from tests.support.virtual import MemoryTransport, VirtualLoop
-from tests.unit.gateway.fakes import Recorder
-
-
-class Borrower:
-    """The owner of one connection: notes whether it may be used again."""
-
-    def __init__(self, caller: Recorder) -> None:
-        self.caller = caller
-        self.reusable: bool | None = None
-
-    def sent(self) -> None:
-        pass
-
-    def answered(self) -> None:
-        pass
-
-    def finished(self, reusable: bool) -> None:
-        self.reusable = reusable
-        self.caller.end()
-
-    def whole(self, reusable: bool, status: int, headers: Headers, body: bytes) -> None:
-        self.reusable = reusable
-        self.caller.whole(status, headers, body)
-
-    def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
-        self.caller.failed(failure, before_response, detail)
+from tests.unit.gateway.fakes import Borrower, Recorder
 
 
 def told(pieces: list[bytes], eof: bool) -> tuple[list[Any], bool | None]:

@@ -12,7 +12,7 @@ from oxllm.core.outcome import Failure
 from oxllm.core.protocols import messages
 from oxllm.core.protocols.messages import MESSAGE_STOP
 from tests.property.core.test_named_events import naive
-from tests.support.by_hand import JSON, Drive, make_plan
+from tests.support.by_hand import JSON, Drive, broken_behind, make_plan
 from tests.support.told import AGENT, END, HELLO, OVERLOADED, PING, THINKING, block, delta, named, start, text
 
 BEGUN = (start(), block(), text("Hi"))
@@ -41,13 +41,7 @@ def test_an_overload_behind_the_preamble_is_rescued_by_the_next_target() -> None
 
 
 def test_a_break_behind_content_is_an_error_event_and_no_last_chunk() -> None:
-    for broken in (
-        drive().stream("alpha", named(*BEGUN)).end("alpha"),
-        drive().stream("alpha", named(*BEGUN)).fail("alpha", Failure.RESET, early=False),
-        drive().stream("alpha", named(*BEGUN), b"data: garbage\n\n"),
-        drive().stream("alpha", named(*BEGUN)).pass_time(100),
-        drive().stream("alpha", named(*BEGUN)).expire(),
-    ):
+    for broken in broken_behind(named(*BEGUN), drive):
         assert (broken.tried, broken.client.over) == (["alpha"], "break")
         assert broken.client.body.startswith(named(*BEGUN))
         assert error_of(broken.client.body)["type"] == "api_error"
@@ -111,19 +105,9 @@ WHOLE = BORDERS[-2]
 
 @pytest.mark.parametrize("way", ["fin", "rst", "clean", "stall", "garbage", "overload"])
 def test_a_break_at_any_byte_is_a_whole_message_of_one_provider_or_an_error_event(way: str) -> None:
+    last = {"garbage": b"\n\ndata: {garbage\n\n", "overload": b"\n\n" + named(OVERLOADED)}
     for at in range(len(STREAM) + 1):
-        d = drive().stream("alpha", STREAM[:at])
-        match way:
-            case "fin" | "rst":
-                d.fail("alpha", Failure.EOF if way == "fin" else Failure.RESET, early=False)
-            case "clean":
-                d.end("alpha")
-            case "stall":
-                d.pass_time(61)
-            case "garbage":
-                d.data("alpha", b"\n\ndata: {garbage\n\n").end("alpha")
-            case "overload":
-                d.data("alpha", b"\n\n" + named(OVERLOADED)).end("alpha")
+        d = drive().stream("alpha", STREAM[:at]).break_off("alpha", way, last.get(way, b""))
         read = at + 2 * (way in ("garbage", "overload"))  # the blank line may be the one that was missing
         if read < CONTENT:
             d.stream("beta", OTHER).end("beta")

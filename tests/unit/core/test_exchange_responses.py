@@ -9,7 +9,7 @@ import pytest
 from oxllm import plan as plans
 from oxllm.core.outcome import Failure
 from oxllm.core.protocols import responses
-from tests.support.by_hand import JSON, Drive, make_plan
+from tests.support.by_hand import JSON, Drive, broken_behind, make_plan
 from tests.support.responses_api import ID, Json, answer, event, message, parse, response, sse
 
 PREAMBLE = [*answer("Hi")[:2]]
@@ -41,13 +41,7 @@ def test_an_overload_behind_the_preamble_is_rescued_by_the_next_target() -> None
 
 
 def test_a_break_behind_content_is_a_failed_response_and_the_chunks_end_properly() -> None:
-    for broken in (
-        drive().stream("alpha", sse(*BEGUN)).end("alpha"),
-        drive().stream("alpha", sse(*BEGUN)).fail("alpha", Failure.RESET, early=False),
-        drive().stream("alpha", sse(*BEGUN), b"data: garbage\n\n"),
-        drive().stream("alpha", sse(*BEGUN)).pass_time(100),
-        drive().stream("alpha", sse(*BEGUN)).expire(),
-    ):
+    for broken in broken_behind(sse(*BEGUN), drive):
         assert (broken.tried, broken.client.over) == (["alpha"], "end")
         assert parse(broken.client.body)[:-1] == BEGUN
         assert (last(broken)["type"], last(broken)["sequence_number"]) == ("response.failed", len(BEGUN))
@@ -147,16 +141,8 @@ def test_a_break_at_any_byte_is_a_whole_answer_of_one_provider_or_a_failed_respo
     first = next(n for n, one in enumerate(events) if one["type"].endswith(".done"))
     content = len(sse(*events[: first + 1]))
     for at in range(len(SHORT)):
-        d = drive().stream("alpha", SHORT[:at])
-        match way:
-            case "fin" | "rst":
-                d.fail("alpha", Failure.EOF if way == "fin" else Failure.RESET, early=False)
-            case "clean":
-                d.end("alpha")
-            case "stall":
-                d.pass_time(61)
-            case "garbage":
-                d.data("alpha", b"data: {garbage\n\n").end("alpha")  # which may have been the name of no event
+        last = b"data: {garbage\n\n" if way == "garbage" else b""  # which may have been the name of no event
+        d = drive().stream("alpha", SHORT[:at]).break_off("alpha", way, last)
         if at < content:
             d.stream("beta", other).end("beta")
             assert d.client.body.replace(b": ping\n", b"") == other, at

@@ -87,6 +87,32 @@ class Recorder:
         return bool({"end", "failed"} & set(self.names))
 
 
+class Borrower:
+    """The owner of one connection, which passes its news to the caller and does nothing else."""
+
+    def __init__(self, caller: Recorder) -> None:
+        self.caller = caller
+        self.reusable: bool | None = None
+        self.answers = 0
+
+    def sent(self) -> None:
+        self.caller.sent()
+
+    def answered(self) -> None:
+        self.answers += 1
+
+    def finished(self, reusable: bool) -> None:
+        self.reusable = reusable
+        self.caller.end()
+
+    def whole(self, reusable: bool, status: int, headers: Headers, body: bytes) -> None:
+        self.reusable = reusable
+        self.caller.whole(status, headers, body)
+
+    def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
+        self.caller.failed(failure, before_response, detail)
+
+
 class Network:
     """A `pool.Dial`: each host's answer is set by the test, and everything made is remembered."""
 

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -69,21 +69,28 @@ ASK = {"model": "sim-1", "stream": True, "messages": [{"role": "user", "content"
 
 
 @contextlib.contextmanager
-def asked(
-    tmp_path: Path, headers: dict[str, str], program: Sequence[str] = PROGRAM
-) -> Iterator[tuple[subprocess.Popen[str], httpx.Response]]:
-    """A simulator in the midst of an answer."""
-    scene, config = tmp_path / "scene.toml", tmp_path / "sim.toml"
-    scene.write_text(SLOW, encoding="utf-8")
-    command = [*program, "--scene", str(scene), "--write-config", str(config)]
+def running(tmp_path: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A simulator that waits for answers under way as long as they take, and the base URL of its first provider."""
+    config = tmp_path / "sim.toml"
+    command = [*PATIENT, *options, "--write-config", str(config)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         while "gateway config written" not in process.stdout.readline():
             pass
-        base = tomllib.loads(config.read_text(encoding="utf-8"))["providers"][0]["base_url"]
-        with httpx.stream("POST", base + "/chat/completions", json=ASK, headers=headers, timeout=HANG_S) as response:
-            yield process, response
+        yield process, tomllib.loads(config.read_text(encoding="utf-8"))["providers"][0]["base_url"]
+
+
+@contextlib.contextmanager
+def asked(tmp_path: Path, headers: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], httpx.Response]]:
+    """One in the midst of an answer."""
+    scene = tmp_path / "scene.toml"
+    scene.write_text(SLOW, encoding="utf-8")
+    with (
+        running(tmp_path, "--scene", str(scene)) as (process, base),
+        httpx.stream("POST", base + "/chat/completions", json=ASK, headers=headers, timeout=HANG_S) as response,
+    ):
+        yield process, response
 
 
 def test_a_signal_lets_the_answers_under_way_end(tmp_path: Path) -> None:
@@ -94,12 +101,12 @@ def test_a_signal_lets_the_answers_under_way_end(tmp_path: Path) -> None:
         assert list(lines)[-2:] == ["data: [DONE]", ""]
         rest, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 0
-    assert "1 under way: they have 5 s to end" in rest
+    assert "1 under way: they have 600 s to end" in rest
     assert "alpha: 1 requests, 0 struck\nseed " in rest
 
 
 def test_a_second_signal_cuts_an_answer_that_hangs(tmp_path: Path) -> None:
-    with asked(tmp_path, {"x-oxllm-sim": "stall@token:1"}, PATIENT) as (process, response):
+    with asked(tmp_path, {"x-oxllm-sim": "stall@token:1"}) as (process, response):
         lines = response.iter_lines()
         next(lines)
         process.send_signal(signal.SIGINT)
@@ -273,15 +280,9 @@ def test_a_script_file_that_cannot_be_played_says_what_to_write(tmp_path: Path, 
 
 
 def test_a_script_file_decides_what_the_next_requests_get(tmp_path: Path) -> None:
-    file, config = tmp_path / "script.toml", tmp_path / "sim.toml"
+    file = tmp_path / "script.toml"
     file.write_text('fault = "429, then ok"\nreply = ["Hello!", { answer = 42 }]\n', encoding="utf-8")
-    command = [*PROGRAM, "--script", str(file), "--write-config", str(config)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        while "gateway config written" not in process.stdout.readline():
-            pass
-        base = tomllib.loads(config.read_text(encoding="utf-8"))["providers"][0]["base_url"]
+    with running(tmp_path, "--script", str(file)) as (process, base):
         body = {"model": "sim-1", "messages": [{"role": "user", "content": "hi"}]}
         answers = [httpx.post(base + "/chat/completions", json=body, timeout=HANG_S) for _ in range(3)]
         process.terminate()

@@ -10,40 +10,13 @@ from collections.abc import Iterator
 import pytest
 
 from oxllm.core.outcome import Failure
-from oxllm.gateway.upstream.call import Headers
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken, broken
 from oxllm.gateway.upstream.response import HEAD_MAX, HEADERS_MAX, Response
 from tests.support.virtual import MemoryTransport, VirtualLoop
-from tests.unit.gateway.fakes import Recorder
+from tests.unit.gateway.fakes import Borrower, Recorder
 
 OK = b"HTTP/1.1 200 OK\r\n"
-
-
-class Borrower:
-    """The owner of one connection, which passes its news to the caller and does nothing else."""
-
-    def __init__(self, caller: Recorder) -> None:
-        self.caller = caller
-        self.reusable: bool | None = None
-        self.answers = 0
-
-    def sent(self) -> None:
-        self.caller.sent()
-
-    def answered(self) -> None:
-        self.answers += 1
-
-    def finished(self, reusable: bool) -> None:
-        self.reusable = reusable
-        self.caller.end()
-
-    def whole(self, reusable: bool, status: int, headers: Headers, body: bytes) -> None:
-        self.reusable = reusable
-        self.caller.whole(status, headers, body)
-
-    def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
-        self.caller.failed(failure, before_response, detail)
 
 
 class Rig:
