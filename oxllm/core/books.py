@@ -79,7 +79,7 @@ class Books:
             self.changes += self._results.predicted(ticket, spent, now)
 
     def end(self, ticket: Ticket, result: Outcome, now: float) -> None:
-        """Have the router do what follows. A server error that each of several targets reports may be the request's
+        """Do what follows from a result. A server error that each of several targets reports may be the request's
         fault, and counts as half a failure of each."""
         alike = self._alike
         if result.kind is not _SERVER_ERROR:
