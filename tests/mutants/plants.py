@@ -43,6 +43,8 @@ class Plant(NamedTuple):
 
 CONNECTION = "tests/unit/gateway/client/test_connection.py::test_"
 SERVICE = "tests/unit/gateway/test_service.py::test_"
+ALIKE = "tests/property/core/test_alike.py::test_"
+UPSTREAM = "tests/property/gateway/test_upstream.py::test_"
 CLIENT, TURNS = "oxllm/gateway/client/connection.py", "oxllm/gateway/client/turns.py"
 EXCHANGE, BREAKER = "oxllm/core/exchange.py", "oxllm/core/breaker.py"
 MARKS, BALANCER, ROUTE = "oxllm/core/marks.py", "oxllm/core/balancer.py", "oxllm/core/route.py"
@@ -641,5 +643,33 @@ PLANTS = (
         "        for step in (self._apologize, self._break_off, self._abandon, self._forget):\n",
         "        for step in ():\n",
         ("tests/unit/gateway/test_internal_errors.py::test_the_500_has_the_shape_of_its_protocol_and_is_counted",),
+    ),
+    Plant(
+        "an event whose text stands in it twice is taken for a pattern",
+        "oxllm/core/protocols/alike.py",
+        " or event.count(text) != 1:",
+        ":",
+        (ALIKE + "an_event_whose_text_stands_in_it_twice_is_not_remembered",),
+    ),
+    Plant(
+        "padding that is more than a text is taken for none",
+        "oxllm/core/protocols/alike.py",
+        "            if not _plain(padding):\n                return False\n",
+        "",
+        (ALIKE + "events_that_differ_in_their_text_and_padding_alone_are_like_one_another",),
+    ),
+    Plant(
+        "a known head stands for one with another length of its body",
+        "oxllm/gateway/client/known_heads.py",
+        ' if head[at : end + 2] == digits + b"\\r\\n" else b""',
+        "",
+        ("tests/unit/gateway/client/test_known_heads.py::test_what_is_not_quite_a_known_head_and_its_body_is_read",),
+    ),
+    Plant(
+        "a head with a bare line feed is a usual one",
+        "oxllm/gateway/upstream/usual.py",
+        " or data.translate(None, TEXT) != CRLF * (len(lines) - 1):",
+        ":",
+        (UPSTREAM + "a_head_that_is_read_without_llhttp_means_what_llhttp_reads_in_it",),
     ),
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import tables
+from tests.bench import overload, tables
 from tests.bench.compare import Row, Sample, median, table, verdicts
 
 
@@ -32,7 +32,7 @@ def test_a_document_without_the_section_is_an_error_and_unchanged(tmp_path: Path
 
 def test_all_sections_that_the_benchmarks_write_are_in_the_document() -> None:
     text = tables.DOCUMENT.read_text(encoding="utf-8")
-    for section in ("costs", "imports", "comparison", "instructions", "features"):
+    for section in ("costs", "imports", "comparison", "instructions", "features", "overload"):
         assert text.count(f"<!-- {section} -->\n") == text.count(f"<!-- /{section} -->") == 1
 
 
@@ -58,3 +58,9 @@ def test_an_absent_rival_is_said_to_be_absent_and_has_no_verdict() -> None:
 
 def test_the_medians_are_taken_column_by_column() -> None:
     assert median([sample(1.0, 30.0), sample(3.0, 10.0), sample(2.0, 20.0)]) == sample(2.0, 20.0)
+
+
+def test_the_report_of_an_overload_says_whether_those_let_in_were_answered_in_time() -> None:
+    lines = [overload.Line(32, 2000.0, 0.0, 12.0, 20.0), overload.Line(64, 1500.0, 900.0, 20.0, 51.0)]
+    assert "- MISSED: p99 of what is let in, at twice as many clients: 51 ms, at most 50" in overload.report(lines, "x")
+    assert "- met: p99" in overload.report(lines[:1], "x")
