@@ -27,6 +27,18 @@ COMMANDS = (
 _MODULES = {"report-bug": "bug"}
 """Of commands whose module has another name."""
 
+_ELSEWHERE = {
+    **dict.fromkeys(("start", "run", "up"), "serve"),
+    **dict.fromkeys(("check", "config", "lint", "test"), "validate"),
+    **dict.fromkeys(("restart", "refresh"), "reload"),
+    **dict.fromkeys(("shutdown", "kill", "quit", "down"), "stop"),
+    **dict.fromkeys(("ps", "top", "info", "list", "ls"), "status"),
+    **dict.fromkeys(("log", "logs", "history"), "requests"),
+    **dict.fromkeys(("version",), "--version"),
+    **dict.fromkeys(("help",), "--help"),
+}
+"""What other programs call it -> what it is called here."""
+
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """What a write fails with that no command can help."""
 
@@ -85,10 +97,20 @@ class Commands(click.Group):
         """Refuse a command that does not exist, naming the one that was probably meant."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            close = get_close_matches(name.lower(), COMMANDS, n=1)
+            close = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name.lower(), COMMANDS, n=1)
             meant = f"did you mean {close[0]}?" if close else "`oxllm --help` lists them"
             raise click.UsageError(f"there is no command {name!r}; {meant}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Who gives it a file without -c is told of that."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            options = error.ctx.command.params if error.ctx is not None else []
+            if "extra argument" in error.message and any(option.name == "config" for option in options):
+                error.message += "; a configuration is given as -c FILE"
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -117,7 +139,9 @@ def _wants_json_log(words: Sequence[str]) -> bool:
 @click.group(
     name="oxllm", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
 )
-@click.version_option(__version__, prog_name="oxllm", message=f"%(prog)s, version %(version)s ({built()})")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="oxllm", message=f"%(prog)s, version %(version)s ({built()})"
+)
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),

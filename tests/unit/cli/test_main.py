@@ -12,7 +12,7 @@ import click
 import pytest
 
 from oxllm import __version__
-from oxllm.cli import COMMANDS, main
+from oxllm.cli import _ELSEWHERE, COMMANDS, main
 from oxllm.cli.built import built
 from oxllm.cli.reference import BEGIN, END, render, write
 from oxllm.config.reference import insert
@@ -132,3 +132,24 @@ def test_schema_prints_json(run: Run) -> None:
     import json
 
     assert json.loads(run("schema").output)["title"] == "oxllm configuration"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("start", "serve"), ("check", "validate"), ("logs", "requests"), ("help", "--help")]
+)
+def test_what_other_programs_call_it_is_understood(run: Run, typed: str, meant: str) -> None:
+    result = run(typed)
+    assert (result.exit_code, f"there is no command '{typed}'; did you mean {meant}?" in result.stderr) == (2, True)
+
+
+def test_what_a_mistyped_command_is_answered_with_exists() -> None:
+    assert {*_ELSEWHERE.values()} <= {*COMMANDS, "--help", "--version"}
+    assert not {*_ELSEWHERE} & {*COMMANDS}
+
+
+@pytest.mark.parametrize("command", ["validate", "serve", "doctor"])
+def test_a_configuration_without_its_option_is_told_of_it(run: Run, command: str) -> None:
+    result = run(command, "mine.toml")
+    assert result.exit_code == 2
+    assert "(mine.toml); a configuration is given as -c FILE" in result.stderr
+    assert "-c FILE" not in run("status", "mine.toml").stderr
