@@ -88,11 +88,6 @@ class BodyBudget:
         self.heads += size
         return True
 
-    def release_head(self, size: int) -> Sequence[BodyHolder]:
-        """It is kept no more. Returns those who now have what they asked for."""
-        self.heads -= size
-        return self._serve()
-
     @property
     def _room(self) -> int:
         """For bodies. Some heads are free, so that the largest body fits beside its own."""
@@ -111,8 +106,12 @@ class BodyBudget:
         self._promised.pop(holder, None)
         return self._serve()
 
-    def release(self, holder: BodyHolder) -> Sequence[BodyHolder]:
-        """Take back all that `holder` has, and its place in line. Returns those who now have what they asked for."""
+    def release(self, holder: BodyHolder, head_size: int = 0) -> Sequence[BodyHolder]:
+        """Take back all that `holder` has, its place in line, and `head_size` bytes of a head.
+
+        Returns those who now have what they asked for.
+        """
+        self.heads -= head_size
         if not self._asks and holder not in self._whole:
             self.total -= self._held.pop(holder, 0)
             return []

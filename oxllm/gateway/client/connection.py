@@ -46,9 +46,9 @@ class ClientConnection:
     def connection_made(self, transport: Transport) -> None:
         shared = self._shared
         self.transport = transport
-        turns = self.turns
-        self.output = turns.output = Output(shared, transport, self.abort)
-        self.backlog = turns.backlog = Backlog(shared, transport, self.abort)
+        turns, gone = self.turns, self.abort
+        self.output = turns.output = Output(shared, transport, gone)
+        self.backlog = turns.backlog = Backlog(shared, transport, gone)
         shared.open.add(self)
         if shared.too_many:
             shared.make_room()

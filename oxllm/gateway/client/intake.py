@@ -19,9 +19,7 @@ LARGE_HEAD_BYTES: Final = 4 * 1024
 
 
 def slim(reader: RequestReader, request: Request, needed: Callable[[bytes], bool]) -> int:
-    """Bytes of a whole head that stay: of a large one only what is needed, since it may be kept for long."""
-    if reader.head_weight <= LARGE_HEAD_BYTES:
-        return reader.head_weight
+    """Keep of a large head only what is needed, since it may be kept for long. Returns the bytes that stay."""
     request.headers[:] = [field for field in request.headers if needed(field[0])]
     request.index = None
     fields = sum([len(name) + len(value) + HEADER_OVERHEAD for name, value in request.headers])
@@ -73,7 +71,9 @@ class Intake:
         request, shared = self._request, self._shared
         if request.in_flight:
             assert self._reader is not None
-            size = slim(self._reader, request, shared.service.needs)
+            size = self._reader.head_weight
+            if size > LARGE_HEAD_BYTES:
+                size = slim(self._reader, request, shared.service.needs)
             if not shared.bodies.admit_head(size):  # it is here already: it cannot wait
                 self._reading.refuse(overloaded("no memory for the request's head at present"))
                 return
@@ -103,12 +103,12 @@ class Intake:
 
     def release(self) -> None:
         """Nothing of it is kept any more, or wanted."""
-        if self._head_bytes:
-            size, self._head_bytes = self._head_bytes, 0
-            self._wake(self._shared.bodies.release_head(size))
-        if self._counted:
-            self._counted = False
-            self._wake(self._shared.bodies.release(self))
+        head_bytes = self._head_bytes
+        if self._counted or head_bytes:
+            self._counted, self._head_bytes = False, 0
+            granted = self._shared.bodies.release(self, head_bytes)
+            if granted:
+                self._wake(granted)
 
     def _admit(self) -> None:
         """Let the next part of the body in, or serve what is whole, if there is room for it. If not, the budget says
@@ -116,12 +116,16 @@ class Intake:
         reader, self._counted = self._reader, True
         assert reader is not None
         size, length = reader.received, reader.length
-        if reader.stage is COMPLETE:
+        complete = reader.stage is COMPLETE
+        if complete:
             length = size
         else:
             size = min(size + READ_BYTES, self._shared.limits.max_body_bytes if length is None else length)
         if self._shared.bodies.admit(self, size, length):
-            self.go_ahead()
+            if complete:
+                self._complete(reader)
+            else:
+                self.go_ahead()
             return
         self._break_deadlocks()
         if not self._request.head_sent:  # else it was the one that had to give way

@@ -94,30 +94,26 @@ class Request:
         "started",
     )
 
-    def __init__(self, connection: Channel, started: float, reader: RequestReader | None = None) -> None:
+    def __init__(self, connection: Channel, started: float, reader: RequestReader) -> None:
+        """`reader` has read the head, or nothing of one that cannot be read."""
         self._connection: Channel | None = connection
         self._handler: Handler | None = None
-        self._bodiless = self._chunked = self._until_close = self._http10 = False
-        self.method = ""
-        self.path = self.query = b""
+        self._bodiless = self._chunked = self._until_close = False
+        self._http10 = reader.http10
+        self.method = reader.method
+        self.path = reader.path
+        self.query = reader.query
         """Undecoded, the path without the query."""
-        self.headers: list[tuple[bytes, bytes]]
+        self.headers = reader.headers
         """Names in lower case."""
-        self.index: dict[bytes, bytes] | None = None
+        self.index = reader.index
         """Of the headers, made when one is asked for."""
-        self.body: bytearray
+        self.body = reader.body
         """Whole when `serve` is called; empty after `release`."""
-        self.length: int | None = 0
+        self.length = reader.length
         """The declared length of the body; None when chunked."""
-        self.last = False
+        self.last = not reader.keep_alive
         """The client will send no request behind this one."""
-        if reader is None:
-            self.headers, self.body = [], bytearray()
-        else:
-            self._http10, self.last = reader.http10, not reader.keep_alive
-            self.method, self.path, self.query = reader.method, reader.path, reader.query
-            self.headers, self.index = reader.headers, reader.index
-            self.body, self.length = reader.body, reader.length
         self.started = started
         """Loop time at which the head was whole."""
         self.id = ""

@@ -133,12 +133,12 @@ class RequestReader:
         self.expectation: bytes | None = None
         """Value of Expect in lower case (HTTP/1.1 only)."""
         self.http10 = False
-        self.keep_alive: bool
+        self.keep_alive = True
         """Whether the client would have another request behind this one."""
-        self.method: str
-        self.path: bytes
+        self.method = ""
+        self.path = b""
         """Undecoded, without the query; `*` or an authority where the method has such a target."""
-        self.query: bytes
+        self.query = b""
         self._tail = b""
         self._wire = 0
         self._head_whole = self._whole = False

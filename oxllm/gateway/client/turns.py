@@ -300,7 +300,7 @@ class Turns:
         self._drop_reader()
         request = self.request
         if request is None:
-            request = self.request = Request(self, self._shared.now())
+            request = self.request = Request(self, self._shared.now(), RequestReader())
             request.id = self._shared.request_id(request)
         if self.state is not SERVING and self.state is not SKIPPING:
             self._enter(CUT_SHORT)
