@@ -27,7 +27,7 @@ COMMANDS = (
 _MODULES = {"report-bug": "bug"}
 """Of commands whose module has another name."""
 
-_ELSEWHERE = {
+ELSEWHERE = {
     **dict.fromkeys(("start", "run", "up"), "serve"),
     **dict.fromkeys(("check", "config", "lint", "test"), "validate"),
     **dict.fromkeys(("restart", "refresh"), "reload"),
@@ -97,7 +97,7 @@ class Commands(click.Group):
         """Refuse a command that does not exist, naming the one that was probably meant."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            close = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name.lower(), COMMANDS, n=1)
+            close = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name.lower(), COMMANDS, n=1)
             meant = f"did you mean {close[0]}?" if close else "`oxllm --help` lists them"
             raise click.UsageError(f"there is no command {name!r}; {meant}", ctx)
         return super().resolve_command(ctx, args)
@@ -109,7 +109,8 @@ class Commands(click.Group):
         except click.UsageError as error:
             options = error.ctx.command.params if error.ctx is not None else []
             if "extra argument" in error.message and any(option.name == "config" for option in options):
-                error.message += "; a configuration is given as -c FILE"
+                advice = f"{error.message}; a configuration is given as -c FILE"
+                raise click.UsageError(advice, error.ctx) from None
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:

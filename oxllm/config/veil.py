@@ -304,7 +304,10 @@ class _Guess:
         """May a name that nobody knows stand here: a mistyped key, a virtual model's, a header's?"""
         if first:
             return re.match(r"\s*=\s*[\[{]", behind) is not None or _is_near(key, KNOWN)
-        return self._last in (",", "{") and bool(self.stack) and self.stack[-1][0] == "{"
+        if self._last not in (",", "{") or not self.stack or self.stack[-1][0] != "{":
+            return False
+        dark = [bracket for bracket, keys in self.stack if not keys]
+        return not dark or (dark == ["{"] and behind.startswith(" "))  # a key in base64 ends with an = of its own
 
     def _text(self, text: str, kind: str) -> str:
         """A value, or what stands where one may."""

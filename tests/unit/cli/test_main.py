@@ -12,7 +12,7 @@ import click
 import pytest
 
 from oxllm import __version__
-from oxllm.cli import _ELSEWHERE, COMMANDS, main
+from oxllm.cli import COMMANDS, ELSEWHERE, main
 from oxllm.cli.built import built
 from oxllm.cli.reference import BEGIN, END, render, write
 from oxllm.config.reference import insert
@@ -143,8 +143,8 @@ def test_what_other_programs_call_it_is_understood(run: Run, typed: str, meant: 
 
 
 def test_what_a_mistyped_command_is_answered_with_exists() -> None:
-    assert {*_ELSEWHERE.values()} <= {*COMMANDS, "--help", "--version"}
-    assert not {*_ELSEWHERE} & {*COMMANDS}
+    assert {*ELSEWHERE.values()} <= {*COMMANDS, "--help", "--version"}
+    assert not {*ELSEWHERE} & {*COMMANDS}
 
 
 @pytest.mark.parametrize("command", ["validate", "serve", "doctor"])
