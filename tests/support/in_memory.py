@@ -23,7 +23,7 @@ import msgspec
 from oxllm import plan as plans
 from oxllm.core.balancer import Balancer, Skips
 from oxllm.core.change import Change
-from oxllm.core.outcome import Outcome
+from oxllm.core.outcome import Kind, Outcome
 from oxllm.core.results import Results
 from oxllm.core.route import Candidate, Route
 from oxllm.core.routing import Router
@@ -128,6 +128,11 @@ class Begun(msgspec.Struct):
     after: str = ""
     """The breaker's state after its end."""
     before: str = ""
+
+    @property
+    def unread(self) -> bool:
+        """It was called off: what its provider said in that moment nobody has read."""
+        return self.result is not None and self.result.kind in (Kind.LOST, Kind.GONE)
 
 
 class WatchedBalancer(Balancer):
