@@ -196,8 +196,8 @@ def retry_wait(house: House) -> Client:
 
 
 def probe(house: House) -> Client:
-    house.providers["alpha"].replies = [*[answer(b"{}", 503)] * 3, []]
-    for _ in range(3):
+    house.providers["alpha"].replies = [*[answer(b"{}", 503)] * 6, []]
+    for _ in range(6):
         house.chat()
         house.advance(0.5)
     house.advance(8)

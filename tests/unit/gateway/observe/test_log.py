@@ -270,7 +270,7 @@ def test_json_lines_hold_all_fields() -> None:
 def test_a_change_of_a_breaker_is_a_line() -> None:
     with House(plan_of("alpha")) as house:
         house.providers["alpha"].replies = [answer(b"{}", 503)]
-        for _ in range(3):
+        for _ in range(6):
             house.chat()
             house.advance(0.5)
         assert "change: alpha: breaker closed -> open for " in house.log_text()

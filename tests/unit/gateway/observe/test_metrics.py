@@ -152,7 +152,7 @@ def test_events_that_are_not_passed_on_are_counted_also_of_a_stream_that_fails()
 def test_a_breaker_that_opens_shows_its_move_and_the_time_left() -> None:
     with House(plan_of("alpha")) as house:
         house.providers["alpha"].replies = [answer(b"{}", 503)]
-        for _ in range(3):
+        for _ in range(6):
             house.chat()
             house.advance(0.1)
         series = scrape(house)
