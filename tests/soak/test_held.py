@@ -135,7 +135,7 @@ def _body(got: bytes) -> bytes:
             break
         parts.append(body[at + 2 : at + 2 + size])
         body = body[at + 4 + size :]
-    return b"".join(parts)
+    return b"".join(parts).replace(b": ping\n", b"")  # of those who wait for 10 s, on a busy machine
 
 
 Load = Callable[[int], Awaitable[None]]

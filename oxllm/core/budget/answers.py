@@ -45,14 +45,21 @@ class HeldBudget:
 
     - a read brings no more than what its stream lacks to HELD_FREE (`room`), so who holds little goes on as ever;
     - the largest of those that can commit early do (`grew`), until it is full no more;
-    - who still needs more than HELD_FREE is paused and stands in line, the oldest need first, and goes on when
-      there is plenty again, or when it is its turn. There is one turn at a time, with memory of its own: else a
+    - who still needs more than HELD_FREE is paused and stands in line, first who has held so much for longest, and goes
+      on when there is plenty again, or when it is its turn. There is one turn at a time, with memory of its own: else a
       hundred partial events could wait for each other.
+
+    When there is plenty again, only as many go on as may each read once, and the next ones when these have; who comes
+    meanwhile and needs more than HELD_FREE stands behind those who wait (`tight`). Else the fastest would take it all,
+    whose answers may be minutes away, and those waiting whose answers are there.
 
     It is full before the limit is reached: what lies between is one read, and the turn's memory.
     """
 
-    __slots__ = ("_early", "_held", "_line", "_turn", "_turn_had", "_turn_size", "full", "limit", "mark", "total")
+    __slots__ = (
+        *("_early", "_going", "_held", "_line", "_paused", "_read", "_turn", "_turn_had", "_turn_size"),
+        *("full", "limit", "mark", "tight", "total"),
+    )
 
     def __init__(self, limit: int = HELD_LIMIT, turn: int = HELD_TURN, read: int = HELD_READ) -> None:
         self.limit = limit
@@ -61,12 +68,19 @@ class HeldBudget:
         self.total = 0
         """Bytes held now by those who hold more than HELD_FREE."""
         self.full = False
+        self.tight = False
+        """It is full, or somebody waits: not every read may bring what it likes."""
         self._turn_size = turn
+        self._read = read
         self._held: dict[HeldHolder, int] = {}
         self._early: dict[HeldHolder, None] = {}
         """Those that may be able to commit early."""
         self._line: dict[HeldHolder, bool] = {}
-        """Those that were paused at some time and still hold more than HELD_FREE -> whether they are paused now."""
+        """Readers that hold more than HELD_FREE, in the order in which they came to -> whether they are paused."""
+        self._paused = 0
+        """How many of them are."""
+        self._going: set[HeldHolder] = set()
+        """Those that go on and have not read since."""
         self._turn: HeldHolder | None = None
         self._turn_had = 0
 
@@ -82,24 +96,37 @@ class HeldBudget:
             return
         self.total += size - before
         self.full = self.total > self.mark
+        self.tight = self.full or self._paused > 0
         if not self.full:
             self._turn = None
-        if size < before and self._line:
+        if size < before and self._paused:
             self._serve()
 
     def grew(self, reader: HeldHolder, size: int, early: bool) -> None:
         """As `hold`, for bytes that were read. `early`: it might be able to commit. It may be paused."""
         self.hold(reader, size)
+        went_on, new = reader in self._going, reader not in self._line
+        self._going.discard(reader)
         if early and size > HELD_FREE:
             self._early[reader] = None
         else:
             self._early.pop(reader, None)
-        if self.full and size > HELD_FREE:
-            self._relieve()
-            self._line_up(reader)
+        if size > HELD_FREE:
+            if new:
+                self._line[reader] = False
+            if self.tight:
+                self._relieve()
+                self._line_up(reader, new)
+        if went_on and self._paused and not self.full:
+            self._serve()
 
-    def _line_up(self, reader: HeldHolder) -> None:
-        if self.full and reader in self._held and reader is not self._turn:
+    def _line_up(self, reader: HeldHolder, new: bool) -> None:
+        """Have a reader wait if it has to: all but whose turn it is while it is full, new ones while others wait."""
+        waits = self.full or (self._paused > 0 and new)
+        if waits and reader in self._held and reader is not self._turn:
+            if not self._line.get(reader):
+                self._paused += 1
+                self.tight = True
             self._line[reader] = True
             reader.pause()
             self._serve()
@@ -107,17 +134,19 @@ class HeldBudget:
     def drop(self, holder: HeldHolder) -> None:
         """`holder` has come to its end."""
         if holder in self._held:
-            self._line.pop(holder, None)
+            self._leave(holder)
             self.hold(holder, 0)
 
     def room(self, reader: HeldHolder, size: int) -> int:
         """The most that a read may bring now to a stream that has `size` bytes; at least one."""
-        return HELD_READ if not self.full or reader is self._turn else max(1, HELD_FREE - size)
+        if reader is self._turn or not (self.full or (self._paused and reader not in self._line)):
+            return HELD_READ
+        return max(1, HELD_FREE - size)
 
     @property
     def contended(self) -> bool:
-        """Whether somebody waits, or did and may again: then `look` from time to time."""
-        return bool(self._line)
+        """Whether somebody waits: then `look` from time to time."""
+        return self._paused > 0
 
     def look(self) -> None:
         """Find out what has become less without a word: a client takes what waits for it.
@@ -133,15 +162,23 @@ class HeldBudget:
             if has == self._turn_had and self.total + self._turn_size <= self.limit:
                 self._turn = None
             self._turn_had = has
+        self._going.clear()  # there was nothing for them to read
         self._serve()
 
     def _forget(self, holder: HeldHolder) -> None:
         del self._held[holder]
         self._early.pop(holder, None)
-        if self._line.pop(holder, False):
+        if self._leave(holder):
             holder.resume()
         if holder is self._turn:
             self._turn = None
+
+    def _leave(self, holder: HeldHolder) -> bool:
+        """Out of the line. Whether it was paused."""
+        self._going.discard(holder)
+        paused = self._line.pop(holder, False)
+        self._paused -= paused
+        return paused
 
     def _relieve(self) -> None:
         while self.full and self._early:
@@ -152,9 +189,16 @@ class HeldBudget:
     def _serve(self) -> None:
         for reader, paused in tuple(self._line.items()):
             if paused and self._line.get(reader):
-                if self.full and not self._take_turn(reader):
+                if self.full:
+                    if not self._take_turn(reader):
+                        return
+                elif self.total + self._read * len(self._going) > self.mark:
                     return
+                else:
+                    self._going.add(reader)
                 self._line[reader] = False
+                self._paused -= 1
+                self.tight = self.full or self._paused > 0
                 reader.resume()
 
     def _take_turn(self, reader: HeldHolder) -> bool:

@@ -33,7 +33,7 @@ class UpstreamConnection:
 
     `view` is the read buffer that all connections of a loop share: `get_buffer` and `buffer_updated` come
     in pairs, with nothing between them. `closed` is called once, when the connection is closed for any reason.
-    While `held` is full the caller says how much a read may bring.
+    While `held` is tight the caller says how much a read may bring.
     """
 
     __slots__ = (
@@ -165,7 +165,7 @@ class UpstreamConnection:
             self._waiter.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        if self._held.full and self._caller is not None:
+        if self._held.tight and self._caller is not None:
             return self._view[: self._caller.room()]
         return self._view
 

@@ -229,7 +229,7 @@ class Stream(HeldHolder):
         budget = self.machine.budget
         if self.stopped or (self.client.unsent > HELD_FREE and budget.full):
             return 0
-        room = budget.room(self, self.measure() + self.client.unsent) if budget.full else READ
+        room = budget.room(self, self.measure() + self.client.unsent) if budget.tight else READ
         size = min(room, most, self.event - self.partial)
         self.partial += size
         if self.partial == self.event:
@@ -314,6 +314,7 @@ class HeldMachine(RuleBasedStateMachine):
         sizes = [size for stream in self.streams for size in (stream.measure(), stream.client.unsent)]
         assert sum(sizes) <= self.limit + HELD_FREE * len(self.streams)
         assert self.budget.full == (self.budget.total > self.budget.mark)
+        assert self.budget.tight == (self.budget.full or any(stream.stopped for stream in self.streams))
 
     @invariant()
     def nobody_waits_for_nobody(self) -> None:

@@ -383,9 +383,9 @@ def test_a_turn_that_is_not_used_goes_to_the_next() -> None:
     assert stopped(second) == [True]
     budget.look()
     assert stopped(second) == [False]
-    assert budget.contended
+    assert (budget.contended, stopped(silent)) == (False, [False])
     silent.has(2501)
-    assert stopped(silent) == [True]
+    assert (budget.contended, stopped(silent)) == (True, [True])
     second.has(0)
     assert stopped(silent) == [False]
 
@@ -397,3 +397,55 @@ def test_who_leaves_gives_all_back_and_loses_its_place() -> None:
     for reader in (third, second, first, first):
         budget.drop(reader)
     assert (budget.total, budget.full, budget.contended) == (0, False, False)
+
+
+def test_of_those_who_wait_only_as_many_go_on_as_may_read_and_the_next_when_these_have() -> None:
+    """The fastest, whose answers may be minutes away, would take it all."""
+    budget = held_budget()
+    (first,) = readers(budget, 9000)
+    waiting = readers(budget, *[1100] * 6)
+    first.has(10_000)
+    assert stopped(*waiting) == [False, True, True, True, True, True]  # one has the turn
+    first.has(0)
+    assert stopped(*waiting) == [False, False, False, True, True, True]
+    assert not budget.full
+    waiting[1].has(3000)
+    assert stopped(*waiting) == [False, False, False, True, True, True], "it has taken what was kept for it"
+    waiting[2].has(0)
+    assert stopped(*waiting) == [False, False, False, False, False, True]
+
+
+def test_who_has_held_for_longest_goes_first_though_it_was_stopped_last() -> None:
+    """Who had read while there was plenty, and needs only a little more, would wait for all who came behind it."""
+    budget = held_budget()
+    readers(budget, 1100)
+    first, *others = readers(budget, 8000, *[1100] * 3)
+    assert stopped(first, *others) == [False, False, True, True]
+    first.has(8001)
+    assert stopped(first, *others) == [True, False, True, True]
+    others[0].has(0)
+    assert stopped(first, *others) == [False, False, True, True]
+
+
+def test_who_comes_stands_behind_those_who_wait_though_it_is_not_full() -> None:
+    budget = held_budget()
+    (first,) = readers(budget, 9000)
+    readers(budget, *[1100] * 6)
+    first.has(0)
+    assert (budget.full, budget.tight) == (False, True)
+    new = Reader(budget)
+    assert budget.room(new, 24) == HELD_FREE - 24
+    new.has(HELD_FREE)
+    assert stopped(new) == [False]
+    new.has(HELD_FREE + 1)
+    assert stopped(new) == [True]
+
+
+def test_who_goes_on_and_has_nothing_to_read_keeps_nobody_waiting() -> None:
+    budget = held_budget()
+    (first,) = readers(budget, 9000)
+    waiting = readers(budget, *[1100] * 6)
+    first.has(0)
+    before = stopped(*waiting).count(True)
+    budget.look()
+    assert stopped(*waiting).count(True) < before
