@@ -231,7 +231,7 @@ class Exchange:
         self._move(END)
 
     def _cancel_all(self, why: Outcome, now: float) -> bool:
-        """Whether whatever runs could be cut short. False: the client has its response, and nothing is read on."""
+        """Cut short whatever runs. False: the client had its whole response, and no provider is read on."""
         if self.stage is DONE:
             self._race.stop_draining()
             return False
