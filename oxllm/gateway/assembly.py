@@ -89,7 +89,7 @@ class Gateway:
             self.runtime.held,
             self.life,
         )
-        self.drain = Drain(loop, self.life, self.runtime, self.server, log)
+        self.drain = Drain(loop, self.life, self.server, self.runtime.relays, self._close_upstream, log)
         self.reloader: Reloader | None = None
         """Set once there is something to read again."""
         self._export()
@@ -142,6 +142,18 @@ class Gateway:
             self.journal.telemetry = Telemetry(
                 endpoint, self._loop, self.pool, self._log, self._rng, self._wall, self.vitals.created, self._router
             )
+
+    def _close_upstream(self, done: Callable[[], None]) -> None:
+        """Send what telemetry still has, then close the connections to providers, then call `done`."""
+
+        def close() -> None:
+            self.pool.close()
+            done()
+
+        if self.journal.telemetry is None:
+            close()
+        else:
+            self.journal.telemetry.close(close)
 
     def _router(self) -> Router:
         return self.runtime.generation.router

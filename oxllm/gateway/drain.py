@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from oxllm.gateway import systemd
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.life import CLOSE, DONE, END, LAME, SIGNAL, Life
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.reactor.sockets import Listening
-from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.runtime import Alarmed
 from oxllm.words import count
 
 LOOK_S = 0.05
@@ -30,13 +30,35 @@ FLUSH_S = 0.5
 class Drain:
     """One process's way out. `done` is set when nothing is left to do."""
 
-    __slots__ = ("_life", "_log", "_loop", "_reported", "_runtime", "_server", "_turns", "done", "listeners", "report")
+    __slots__ = (
+        "_close_upstream",
+        "_life",
+        "_log",
+        "_loop",
+        "_relays",
+        "_reported",
+        "_server",
+        "_turns",
+        "done",
+        "listeners",
+        "report",
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, life: Life, runtime: Runtime, server: Server, log: Log) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        life: Life,
+        server: Server,
+        relays: Collection[Alarmed],
+        close_upstream: Callable[[Callable[[], None]], None],
+        log: Log,
+    ) -> None:
+        """`relays` are under way. `close_upstream` closes what leads to others, then calls what it is given."""
         self._loop = loop
         self._life = life
-        self._runtime = runtime
         self._server = server
+        self._relays = relays
+        self._close_upstream = close_upstream
         self._log = log
         self._turns = 0
         self.listeners: Sequence[Listening] = ()
@@ -53,8 +75,8 @@ class Drain:
             return
         self._life.move(SIGNAL)
         systemd.notify("STOPPING=1")
-        limits = self._runtime.generation.plan.server
-        self._log.event("drain", f"stopping, {count(len(self._runtime.relays), 'request')} under way")
+        limits = self._server.limits
+        self._log.event("drain", f"stopping, {count(len(self._relays), 'request')} under way")
         self._life.until = self._loop.time() + limits.drain_delay + limits.drain_timeout
         self._report_progress()
         self._loop.call_later(limits.drain_delay + limits.drain_timeout, self._expire)
@@ -64,7 +86,7 @@ class Drain:
             self._close()
 
     def _report_progress(self) -> None:
-        left = len(self._runtime.relays)
+        left = len(self._relays)
         if left != self._reported and self._life.until is not None:
             self._reported = left
             self.report(max(0.0, self._life.until - self._loop.time()), left)
@@ -105,7 +127,7 @@ class Drain:
             return
         for listener in self.listeners:
             listener.close()
-        for relay in tuple(self._runtime.relays):
+        for relay in tuple(self._relays):
             relay.expire()
         self._server.expire()
         if self._life.stage is LAME:
@@ -119,13 +141,8 @@ class Drain:
             return
         self._life.move(END)
         self._server.close_all()
-        telemetry = self._runtime.journal.telemetry
-        if telemetry is None:
-            self._end()
-        else:
-            telemetry.close(self._end)
+        self._close_upstream(self._end)
 
     def _end(self) -> None:
-        self._runtime.pool.close()
         self._log.event("drain", "stopped")
         self.done.set_result(None)
