@@ -18,6 +18,8 @@ KIND_MAX = 4096
 """Bytes of an event by which its kind is known."""
 CR, LF = 13, 10
 _BOM = b"\xef\xbb\xbf"
+_NOTHING = bytearray()
+"""Stays empty: what a stream has that comes in whole events of one line, as nearly all do."""
 
 
 class TooLarge(ValueError):
@@ -37,7 +39,7 @@ class Lines:
     def __init__(self) -> None:
         self._line = bytearray()
         """The line that has not ended yet."""
-        self._data = bytearray()
+        self._data = _NOTHING
         """The values of this event's data lines, each with a line feed behind it."""
         self._used = 0
         """Bytes of these lines as they came."""
@@ -66,6 +68,8 @@ class Lines:
         if not line.startswith(b"data:") and line != b"data":
             return False
         self._used += len(line)
+        if self._data is _NOTHING:
+            self._data = bytearray()
         del line[: 6 if line.startswith(b"data: ") else 5]
         self._data += line
         self._data += b"\n"

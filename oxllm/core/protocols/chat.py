@@ -316,11 +316,14 @@ class ChatReader(PlainReader):
             return in_band(body, self._wall, "an error instead of an answer")
         if not answer.choices:
             return in_band(body, self._wall, "no choices")
-        if any(choice.finish_reason == "error" for choice in answer.choices):
-            return Outcome(Kind.BAD_ANSWER, 'finish_reason "error"')
+        reasons: tuple[str, ...] = ()
+        for choice in answer.choices:
+            if choice.finish_reason == "error":
+                return Outcome(Kind.BAD_ANSWER, 'finish_reason "error"')
+            if choice.finish_reason:
+                reasons += (choice.finish_reason[:NAME_MAX],)
         self.usage = read_usage(answer.usage)
-        self.model = name_in(answer.model)
-        self.reasons = tuple(choice.finish_reason[:NAME_MAX] for choice in answer.choices if choice.finish_reason)
+        self.model, self.reasons = name_in(answer.model), reasons
         return None
 
 

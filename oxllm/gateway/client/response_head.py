@@ -32,6 +32,8 @@ REASONS: Final = {
 }
 STATUS_LINES: Final = {status: f"HTTP/1.1 {status} {reason}\r\n".encode() for status, reason in REASONS.items()}
 
+CRLF: Final = b"\r\n"
+COLON: Final = b": "
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODILESS: Final = (204, 304)
 """Statuses whose response ends with its head (RFC 9112 section 6.3)."""
@@ -47,7 +49,9 @@ def status_line(status: int) -> bytes:
 
 def render(status: int, request_id: str, headers: Sequence[tuple[bytes, bytes]], framing: bytes) -> bytes:
     """A whole head. `framing` holds the lines that belong to the connection, each with its line end."""
-    fields = b"".join([b"%b: %b\r\n" % field for field in headers])
+    fields = CRLF.join([COLON.join(field) for field in headers])
+    if fields:
+        fields += CRLF
     return b"%bx-request-id: %b\r\n%b%b\r\n" % (status_line(status), request_id.encode(), fields, framing)
 
 
