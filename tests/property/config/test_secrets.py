@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oxllm.config.compile import load
 from oxllm.config.veil import lift, veiled
 
-EACH = 20
+EACH = 12
 """Texts for an example: few slips are dangerous."""
 PIECE = 6
 """Characters of a secret that show where it is from."""
