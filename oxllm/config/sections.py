@@ -41,12 +41,23 @@ _BOUNDS = {
     "less_than": ("lt", "must be under {}"),
     "less_than_equal": ("le", "must be at most {}"),
 }
+_CALLED = {
+    **dict.fromkeys(("url", "endpoint", "api_base", "base", "baseURL"), "base_url"),
+    **dict.fromkeys(("key", "token", "secret"), "api_key"),
+    **dict.fromkeys(("id", "title"), "name"),
+    **dict.fromkeys(("model",), "models"),
+    **dict.fromkeys(("disabled",), "enabled = false"),
+}
+"""What others call a key of a provider -> its name here."""
 _BELONGS = {
     ("providers", "request"): "`request` is of the whole client request: write it in [timeouts] or a virtual model",
     ("server", "api_key"): "write a list: api_keys = [...]",
     ("virtual_models", "api_key"): "the key belongs to the provider",
+    ("providers", "api_version"): "leave it out: Azure's base_url ends in /openai/v1, which has none",
+    **{("providers", key): f"write {meant}" for key, meant in _CALLED.items()},
+    **{("server", key): "write host" for key in ("listen", "bind", "address", "ip")},
 }
-"""(section, unknown key) → where it belongs, for keys that are right elsewhere."""
+"""(section, unknown key) → where it belongs, or what it is called here."""
 
 
 _STAND_INS: dict[type[Section], dict[str, object]] = {Provider: {"name": "?", "base_url": "http://127.0.0.1"}}
@@ -120,7 +131,10 @@ class _Reader:
             return model.model_validate(value)
         except ValidationError as error:
             details = error.errors(include_url=False)
+            meant = {_meant(model, detail) for detail in details}
             for detail in details:
+                if detail["type"] == "missing" and detail["loc"] in meant:
+                    continue  # it is there under another name, which is said
                 self.report(model, path, self.place(path, detail["loc"]), detail)
         wrong = {detail["loc"][0] for detail in details if detail["loc"]}
         if not isinstance(value, dict) or (model is VirtualModel and "targets" in wrong):
@@ -208,6 +222,17 @@ def seconds_meant(path: Path, value: object) -> str:
         return ""
     seconds = float(found[1]) * {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}[found[2]]
     return f"times are in seconds: write {show(path[-1:])} = {seconds:.12g}"
+
+
+def _meant(model: type[Section], detail: ErrorDetails) -> Path | None:
+    """Where the key should be that an unknown one is probably meant for."""
+    *above, key = detail["loc"] or ("",)
+    if detail["type"] != "extra_forbidden":
+        return None
+    names = _keys(model, tuple(above))
+    called = _CALLED.get(str(key)) if model is Provider and not above else None
+    close = [called] if called in names else get_close_matches(str(key).lower(), names, n=1, cutoff=0.58)
+    return (*above, close[0]) if close else None
 
 
 def _plain(value: object) -> str:

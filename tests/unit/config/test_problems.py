@@ -484,6 +484,19 @@ def test_what_stands_one_level_too_high_or_too_deep_is_one_error(load_text: Load
     assert said(load_text(text).errors) == [message]
 
 
+@pytest.mark.parametrize(
+    ("key", "called", "message"),
+    [
+        ("name", "nam", "did you mean 'name'?"),
+        ("base_url", "url", "write base_url"),
+        ("base_url", "bas_url", "did you mean 'base_url'?"),
+    ],
+)
+def test_a_key_under_another_name_is_not_missing_as_well(load_text: Load, key: str, called: str, message: str) -> None:
+    (error,) = load_text(PROVIDER.replace(f"{key} =", f"{called} =")).errors
+    assert str(error).endswith(f"providers[0].{called}: is not a key that oxllm knows; {message}")
+
+
 def test_an_excerpt_underlines_what_is_meant(load_text: Load) -> None:
     cases = {
         "prot = 1  # c": "prot",
