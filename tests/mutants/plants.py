@@ -672,4 +672,36 @@ PLANTS = (
         ":",
         (UPSTREAM + "a_head_that_is_read_without_llhttp_means_what_llhttp_reads_in_it",),
     ),
+    Plant(
+        "all who waited for memory go on at once",
+        "oxllm/core/budget/answers.py",
+        "elif self.total + self._read * len(self._going) > self.mark:",
+        "elif self.total > self.mark:",
+        (
+            "tests/unit/core/test_budget.py::test_of_those_who_wait_only_as_many_go_on_as_may_read_and_the_next_when_these_have",
+        ),
+    ),
+    Plant(
+        "who was stopped last waits behind all others, whatever it holds",
+        "oxllm/core/budget/answers.py",
+        "            if new:\n                self._line[reader] = False\n",
+        "            if not new:\n                self._line.setdefault(reader, False)\n",
+        ("tests/unit/core/test_budget.py::test_who_has_held_for_longest_goes_first_though_it_was_stopped_last",),
+    ),
+    Plant(
+        "who cannot read what another has sealed has the last word while that one is away",
+        "oxllm/core/last_answer.py",
+        "        if sealed_elsewhere(self.tried, route.recovery(now)):\n            return None\n",
+        "",
+        (KEPT.format("unit") + "who_may_have_sealed_it_and_can_be_asked_again_soon_is_waited_for",),
+    ),
+    Plant(
+        "all shake hands at once",
+        "oxllm/gateway/upstream/tls.py",
+        "        if len(self._under_way) < HANDSHAKES_MAX:\n            self._under_way.add(one)",
+        "        if one is not None:\n            self._under_way.add(one)",
+        (
+            "tests/unit/gateway/upstream/test_tls.py::test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before",
+        ),
+    ),
 )
