@@ -1,6 +1,6 @@
 """What the simulator carries, beside the provider of these benchmarks, which costs next to nothing and knows no faults.
 
-    python -m tests.bench.simulator [--streams 5000] [--seconds 5]
+    python -m tests.bench.simulator [--streams 5000] [--per-s 20] [--seconds 5]
 
 CPU time of each on a core of its own, for a plain answer and for an event of a stream (20 a second), and the memory of
 the simulator at so many streams. A busy machine makes both dearer alike, so look at the ratios.
@@ -23,7 +23,6 @@ from tests.support.load import Job
 from tests.support.meter import Peak, cores
 from tests.support.processes import Running, accepts, free_port, module
 
-PER_S = 20.0
 SLACK_S = 8.0
 """For a machine on which it takes longer until all are open."""
 PLAIN, STREAM = "ttft 0ms, itl 0ms, out 60", "ttft 50ms, itl {gap:g}ms, out {events}"
@@ -68,16 +67,16 @@ def plain(start: Start, directory: Path, seconds: float) -> Cost:
     return Cost(window.cpu_s / window.done * 1e6, window.done / window.seconds, peak.mb)
 
 
-def streams(start: Start, directory: Path, seconds: float, count: int) -> Cost:
+def streams(start: Start, directory: Path, seconds: float, count: int, per_s: float) -> Cost:
     """So many streams at once."""
-    events = int((2 * count / 200 + seconds + SLACK_S) * PER_S)
-    with start(directory, STREAM.format(gap=1000 / PER_S, events=events)) as proxy, Peak(proxy.pid) as peak:
+    events = int((2 * count / 200 + seconds + SLACK_S) * per_s)
+    with start(directory, STREAM.format(gap=1000 / per_s, events=events)) as proxy, Peak(proxy.pid) as peak:
         job = Job(
-            kind="streams", port=proxy.port, count=count, events=events, every_s=1 / PER_S, ramp_s=count / 200,
-            exact=False, within_s=events / PER_S * 4,
+            kind="streams", port=proxy.port, count=count, events=events, every_s=1 / per_s, ramp_s=count / 200,
+            exact=False, within_s=events / per_s * 4,
         )  # fmt: skip
         with load.running(job, directory, cpus=cores()[1]) as driver:
-            driver.wait_for(lambda seen: seen.open == count, within_s=events / PER_S)
+            driver.wait_for(lambda seen: seen.open == count, within_s=events / per_s)
             window = checked(measured(proxy, driver, seconds))
     return Cost(window.cpu_s / window.events * 1e6, window.events / window.seconds, peak.mb)
 
@@ -85,6 +84,7 @@ def streams(start: Start, directory: Path, seconds: float, count: int) -> Cost:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.simulator")
     parser.add_argument("--streams", type=int, default=5000)
+    parser.add_argument("--per-s", type=float, default=20.0, help="events of each stream")
     parser.add_argument("--seconds", type=float, default=5.0)
     arguments = parser.parse_args()
     seconds, count = arguments.seconds, arguments.streams
@@ -92,7 +92,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         told = ("a plain answer", f"an event, {count} streams")
-        costs: tuple[Callable[..., Cost], ...] = (plain, functools.partial(streams, count=count))
+        costs: tuple[Callable[..., Cost], ...] = (plain, functools.partial(streams, count=count, per_s=arguments.per_s))
         for what, cost in zip(told, costs, strict=True):
             sim = cost(simulator, directory, seconds)
             line = f"{sim.each_us:>7.1f} µs{1e6 / sim.each_us:>10,.0f}/s{sim.per_s:>10,.0f}/s{sim.mb:>6.0f} MB"

@@ -30,6 +30,9 @@ HEAD_SHARE = 0.5
 """A stream's head and its first event, the role, come after this share of the time to the first token."""
 
 
+NOTHING = SimRequest("", "", (), b"", 0)
+
+
 class Host(Protocol):
     """The provider that an exchange happens at."""
 
@@ -56,6 +59,8 @@ class Operation:
     """One endpoint: how its requests are read, and what a healthy answer is. Stateless."""
 
     protocol: ClassVar[str]
+    reads_at_once = False
+    """A stream needs nothing more of the request when its answer begins."""
     done = b""
     """What comes last in a stream, behind the event that makes the answer whole."""
 
@@ -114,6 +119,11 @@ class Exchange:
         self._length: int | None = None
         self.said = _by_schema(self) if ask.schema is not None else None
         """The answer, if it is not left to chance."""
+
+    def let_go(self) -> None:
+        """Of the request, if the answer needs no more of it: thousands of streams hold none of theirs."""
+        if self.operation.reads_at_once:
+            self.request, self.ask = NOTHING, msgspec.structs.replace(self.ask, data={})
 
     @property
     def limit_headers(self) -> list[tuple[str, str]]:

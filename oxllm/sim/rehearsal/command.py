@@ -58,6 +58,13 @@ class Request(msgspec.Struct, frozen=True):
     headers: tuple[str, ...] = ()
     """`NAME: VALUE` of every request to a gateway that is not ours."""
 
+    @property
+    def sent(self) -> dict[str, str]:
+        """The headers of every request of the load."""
+        keyed = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
+        pairs = (header.partition(":") for header in self.headers)
+        return {**keyed, **{name: value.strip() for name, _, value in pairs}}
+
     def replay(self, seed: int) -> Replay:
         """The commands that have it again; `seed` is the one that it had."""
         chaos = ("--chaos", self.chaos, *(["--blackout"] if self.blackout else []))
@@ -243,7 +250,7 @@ async def _run(asked: Request, prepared: Prepared, quietly: bool) -> Run:
         progress=_silence if quietly else _Progress(asked.duration),
         cooldown_max=plan.breaker.cooldown_max,
         ports={name: asked.port + place for place, name in enumerate(names)} if asked.port else None,
-        headers=_headers(asked),
+        headers=asked.sent,
         hold_back={model.name: model.hold_back for model in plan.virtual_models},
     )
 
@@ -284,13 +291,6 @@ def _expectations(asked: Request, scenario: Scenario) -> tuple[str, ...]:
     if errors:
         raise scenes.SceneError(errors)
     return found
-
-
-def _headers(asked: Request) -> dict[str, str]:
-    """What every request of the load carries."""
-    keyed = {} if asked.key is None else {"authorization": f"Bearer {asked.key}"}
-    pairs = (header.partition(":") for header in asked.headers)
-    return {**keyed, **{name: value.strip() for name, _, value in pairs}}
 
 
 def _silence(_at: float, _load: Load) -> None:

@@ -69,7 +69,8 @@ class ProviderProtocol(asyncio.Protocol):
         self._gates = gates
         self._control = control
         self._connections = connections
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = None
+        """Of a request that is being read; a stream holds none."""
         self._reading = NOTHING
         self._waiting: list[Arrived] = []
         self._player: Player | None = None
@@ -136,6 +137,7 @@ class ProviderProtocol(asyncio.Protocol):
         self._reading.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None, "it calls this"
         self._reading.method = self._parser.get_method().decode("ascii")
         if (b"expect", b"100-continue") in self._reading.headers:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -144,6 +146,7 @@ class ProviderProtocol(asyncio.Protocol):
         self._reading.body += body
 
     def on_message_complete(self) -> None:
+        assert self._parser is not None, "it calls this"
         self._reading.keep_alive = self._parser.should_keep_alive()
         self._waiting.append(self._reading)
         self._reading = NOTHING
@@ -185,6 +188,8 @@ class ProviderProtocol(asyncio.Protocol):
         protocol.data_received(self._first)
 
     def _feed(self, data: bytes) -> None:
+        if self._parser is None:
+            self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -210,6 +215,8 @@ class ProviderProtocol(asyncio.Protocol):
                 self._close()
 
     def _play(self, script: Script, done: Callable[[], None]) -> None:
+        if script.reply is not None and self._reading is NOTHING and not self._waiting:
+            self._parser = None
         self._player = Player(self._clock, self._gates, self._transport, script, self.provider.start, done)
         self._player.run()
 

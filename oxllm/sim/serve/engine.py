@@ -33,6 +33,8 @@ from oxllm.sim.serve.directions import Directions
 
 KEY_DIGITS = 12
 """Of a fingerprint: enough to tell the questions of a run apart, few enough to be typed."""
+SEEN_MAX = 200_000
+"""Questions of which it is known how often they were asked; the oldest are forgotten."""
 FAULT_HEADER = b"x-oxllm-sim"
 """A request that carries it gets this fault, whatever the scenes say; `none` = a healthy answer."""
 ID_HEADER = b"x-request-id"
@@ -237,6 +239,8 @@ class Provider:
             return str(request.ordinal)
         known = given or asked or ""
         self._seen[known] += 1
+        if len(self._seen) > SEEN_MAX:
+            del self._seen[next(iter(self._seen))]
         return f"{given}.{self._seen[given]}" if given else attempt_key(known, self._seen[known])
 
     def _answer(self, x: Exchange, key: str, refusal: BadAsk | None, record: Record) -> Script:
@@ -295,6 +299,7 @@ def _healthy(x: Exchange, record: Record) -> Script:
     reply = x.reply()
     whole = reply.at_once(x.now)
     if whole is None:
+        x.let_go()
         return Script(iter(()), record, reply=reply)
     return Script(iter((Send(whole),)), record, whole)
 

@@ -167,20 +167,20 @@ class Player:
             piece = self._next or next(pieces, None)
             self._next = None
             if piece is None:
-                self._write(b"".join(due))
+                self._write(b"".join(due), now)
                 self._end(COMPLETE)
                 self._done()
                 return
             if piece.at > now:
                 self._next = piece
                 if due:
-                    self._write(b"".join(due))
+                    self._write(b"".join(due), now)
                 self._timer = self._clock.call_at(piece.at, self.run)
                 return
             due.append(piece.data)
             size += len(piece.data)
             if size >= WRITE_MAX:
-                self._write(b"".join(due))
+                self._write(b"".join(due), now)
                 due, size = [], 0
 
     def pause(self) -> None:
@@ -204,7 +204,7 @@ class Player:
         """True when the next step may follow at once."""
         match step:
             case Send(data):
-                self._write(data)
+                self._write(data, self._clock.time())
                 return True
             case Wait(until):
                 return self._wait(until)
@@ -234,8 +234,8 @@ class Player:
         self._timer = self._clock.call_at(until, self.run)
         return False
 
-    def _write(self, data: bytes) -> None:
-        self.record.last = self._clock.time() - self._start
+    def _write(self, data: bytes, now: float) -> None:
+        self.record.last = now - self._start
         if self.record.began is None:
             self.record.began = self.record.last
             self.record.status = int(data[9:12]) if data.startswith(b"HTTP/1.1 ") else None

@@ -17,6 +17,7 @@ from oxllm.sim.provider.steps import Hang, Rst, Wait
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.script import grammar
 from oxllm.sim.script.scenario import Scenario, Scene, When
+from oxllm.sim.serve import engine
 from oxllm.sim.serve.engine import Provider
 from oxllm.sim.testing import play, scenario
 
@@ -194,6 +195,14 @@ def test_a_question_of_a_rehearsal_counts_as_come_a_whole_number_of_seconds_afte
     body = msgspec.json.encode({"model": "m", "messages": MESSAGES})
     sent, _ = play(target.accept("POST", "/v1/chat/completions", [], body, arrived))
     assert sent[9:12] == b"%d" % status
+
+
+def test_of_how_many_questions_it_knows_how_often_they_were_asked_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SEEN_MAX", 3)
+    target = provider()
+    for number in (1, 2, 3, 1, 4, 1, 2):
+        ask(target, messages=[{"role": "user", "content": f"{number}"}])
+    assert [record.key.rpartition(".")[2] for record in target.ledger.records] == ["1", "1", "1", "2", "1", "1", "1"]
 
 
 def test_a_question_of_a_rehearsal_is_known_by_what_it_asks_whatever_id_a_gateway_gives_it() -> None:

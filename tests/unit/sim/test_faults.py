@@ -307,7 +307,7 @@ def _(sim: Sim) -> None:
         client.sendall(request("trickle@connect~5ms", True))
         reads = [client.recv(65536) for _ in range(8)]
     assert b"".join(reads).startswith(b"HTTP/1.1"[: len(b"".join(reads))])
-    assert len(b"".join(reads)) < 16
+    assert len(b"".join(reads)) < 200, "a busy machine may send several at once, and never all"
 
 
 @case("cut")

@@ -473,5 +473,9 @@ def test_the_command_of_a_run_says_all_that_it_hangs_on(config: Path) -> None:
         "--seed 8 --rps 2.5 --streams 80 --pace fast --grade 'broken < 9'"
     )
     assert again.fate("8:it's:3").endswith("--blackout --for 90s --fate '8:it'\"'\"'s:3'")
+    headed = msgspec.structs.replace(asked, against="http://x/v1", key="sk-1", headers=("x-how: a: b",))
+    assert headed.sent == {"authorization": "Bearer sk-1", "x-how": "a: b"}
+    assert headed.replay(8).run.endswith(" --header 'x-how: a: b'")
+    assert "sk-1" not in headed.replay(8).run
     scened = msgspec.structs.replace(asked, scene=Path("s.toml")).replay(8)
     assert scened.fate("8:alpha:3") == f"oxllm sim --rehearse {config} --scene s.toml --for 90s --fate 8:alpha:3"

@@ -28,6 +28,7 @@ DONE = b"data: [DONE]\n\n"
 
 class Chat(Operation):
     protocol = "chat"
+    reads_at_once = True
     done = DONE
 
     def read(self, request: SimRequest, names: Mapping[str, str]) -> Ask:
