@@ -704,4 +704,18 @@ PLANTS = (
             "tests/unit/gateway/upstream/test_tls.py::test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before",
         ),
     ),
+    Plant(
+        "a Host that can be none is served",
+        "oxllm/gateway/client/request_reader.py",
+        "                    if _HOST.fullmatch(value) is None:",
+        "                    if False:",
+        ("tests/unit/gateway/operator/test_access.py::test_a_host_that_can_be_none_is_a_bad_request",),
+    ),
+    Plant(
+        "a connection that closes is still read",
+        "oxllm/gateway/reactor/stream.py",
+        "            self._state = move(TABLE, OPEN, CLOSE)\n            self._reading = False\n",
+        "            self._state = move(TABLE, OPEN, CLOSE)\n",
+        ("tests/unit/gateway/reactor/test_stream.py::test_what_comes_while_it_closes_is_not_read",),
+    ),
 )

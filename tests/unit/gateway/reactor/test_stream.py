@@ -73,6 +73,20 @@ def test_who_takes_nothing_is_noticed_at_once_and_only_once(choice: str) -> None
         assert sorted(peer.told) == ["made", "pause", "unsent: True"]
 
 
+@on_both
+def test_what_comes_while_it_closes_is_not_read(choice: str) -> None:
+    with turning(choice) as loop:
+        peer = Told()
+        far = joined(loop, peer)
+        peer.transport.write(LARGE)
+        turn(loop)
+        peer.transport.close()
+        far.send(b"too late")
+        turn(loop)
+        assert peer.data == b""
+        reset(far)
+
+
 @on_ours
 def test_a_stream_says_in_a_line_how_far_it_is() -> None:
     with turning("reactor") as loop:
