@@ -32,6 +32,7 @@ from oxllm.core.facts import Facts
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
 from oxllm.core.outcome import Kind, Outcome
+from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import NOTHING_READ, Reader, content_type
 from oxllm.core.route import Candidate, Route
 from oxllm.core.sse import EVENT_MAX
@@ -257,7 +258,7 @@ class Attempt:
         elif facts.asked.stream:
             self.reader = _stream_reader(facts, self.candidate.plan, wall)
         else:
-            self.reader = facts.protocol.plain_reader(facts.asked, fields, wall)
+            self.reader = facts.protocol.plain_reader(_asked_of(facts, self.candidate.plan), fields, wall)
             self.silence = self.candidate.timeouts.idle
         if self.silence is not None:
             self.clock = self._alarm.by(now + self.silence)
@@ -370,9 +371,12 @@ class Attempt:
 
 
 def _stream_reader(facts: Facts, provider: plan.Provider, wall: float) -> Reader:
-    """A reader for a stream of a provider, whose config may ask for other things than the client has."""
-    asked = facts.asked
-    own = provider.extra_body.get("n", "")  # replaces what the client asked for
-    if own.isdigit():
-        asked = msgspec.structs.replace(asked, choices=int(own))
+    """A reader for a stream of a provider."""
+    asked = _asked_of(facts, provider)
     return facts.protocol.stream_reader(asked, provider.usage_in_stream and not asked.wants_usage, wall)
+
+
+def _asked_of(facts: Facts, provider: plan.Provider) -> Asked:
+    """What a provider is asked for, whose config may ask for other things than the client has."""
+    own = provider.extra_body.get("n", "") if provider.extra_body else ""
+    return msgspec.structs.replace(facts.asked, choices=int(own)) if own.isdigit() else facts.asked

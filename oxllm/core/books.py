@@ -26,7 +26,9 @@ class Books:
     __slots__ = (
         "_alike",
         "_balancer",
+        "_halved",
         "_results",
+        "_route",
         "attempts",
         "by_session",
         "changes",
@@ -42,6 +44,10 @@ class Books:
         self._results = router.results
         self._alike: list[Ticket] = []
         """Tickets of attempts that ended in a server error, as long as no other has ended otherwise."""
+        self._halved = False
+        """Those count for half a failure each."""
+        self._route: Route | None = None
+        """Where the last attempt was chosen from."""
         self.started = now
         self.attempts = 0
         """Made so far, same-target tries and hedges included."""
@@ -69,6 +75,7 @@ class Books:
     def begin(self, route: Route, candidate: Candidate, now: float) -> Ticket:
         """An attempt begins at whom was chosen this moment."""
         ticket = self._balancer.begin(route, candidate, self.tried_states, now)
+        self._route = route
         self.tried_states += (candidate.state,)
         return ticket
 
@@ -79,30 +86,37 @@ class Books:
             self.changes += self._results.predicted(ticket, spent, now)
 
     def end(self, ticket: Ticket, result: Outcome, now: float) -> None:
-        """Do what follows from a result. A server error that each of several targets reports may be the request's
-        fault, and counts as half a failure of each."""
+        """Do what follows from a result. A server error that each target reports may be the request's fault, and counts
+        as half a failure of each: at once, if no other can be asked."""
         alike = self._alike
         if result.kind is not _SERVER_ERROR:
             self.changes += self._results.end(ticket, result, now)
             if alike and result.kind not in SAYS_NOTHING:
                 self.committed(now)
             return
-        if len(alike) == 1:
+        if alike and not self._halved:
             self.changes += self._results.excuse(alike[0], now)
-        self.changes += self._results.end(ticket, result, now, 1 if alike else 2)
+        self._halved = bool(alike) or self._alone(now)
+        self.changes += self._results.end(ticket, result, now, 1 if self._halved else 2)
         alike.append(ticket)
+
+    def _alone(self, now: float) -> bool:
+        """No other target can be asked."""
+        return self._route is not None and not self._route.usable(now, self.tried_states)
 
     def committed(self, now: float) -> None:
         """One target does otherwise: those that failed alike before it did so by themselves."""
-        if len(self._alike) > 1:
+        if self._halved:
             for ticket in self._alike:
                 self.changes += self._results.confirm(ticket, now)
         self._alike.clear()
+        self._halved = False
 
     def unanswered(self, now: float) -> None:
         """Nobody is left to be asked. If the only target that was has said a server error, it may be the request's
         fault as well: nobody has done otherwise."""
-        if len(self._alike) == len(self.tried_states) == 1:
+        if len(self._alike) == len(self.tried_states) == 1 and not self._halved:
+            self._halved = True
             self.changes += self._results.excuse(self._alike[0], now)
 
     def note(self, attempt: Attempt, result: Outcome, now: float) -> None:

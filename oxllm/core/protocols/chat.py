@@ -305,9 +305,13 @@ def read_usage(raw: Raw) -> Usage | None:
 class ChatReader(PlainReader):
     """Reads an answer that is no stream."""
 
-    __slots__ = ()
+    __slots__ = ("_choices",)
     START = re.compile(rb'"choices"\s*:\s*\[\s*\{')
     _decode: ClassVar[staticmethod[[bytes], Event]] = staticmethod(decode_event)
+
+    def __init__(self, wall: float = 0.0, choices: int = 1) -> None:
+        super().__init__(wall)
+        self._choices = choices
 
     def check(self, body: bytes) -> Outcome | None:
         """Choices without an error."""
@@ -322,6 +326,9 @@ class ChatReader(PlainReader):
                 return Outcome(Kind.BAD_ANSWER, 'finish_reason "error"')
             if choice.finish_reason:
                 reasons += (choice.finish_reason[:NAME_MAX],)
+        few = len(answer.choices)
+        if few < self._choices:  # the server ignores how many were asked for, and is not broken for that
+            return Outcome(Kind.BAD_ANSWER, f"{few} of {self._choices} choices", counts=False)
         self.usage = read_usage(answer.usage)
         self.model, self.reasons = name_in(answer.model), reasons
         return None
@@ -345,7 +352,7 @@ class Chat(Protocol):
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads one chat completion."""
-        return ChatReader(wall)
+        return ChatReader(wall, asked.choices)
 
 
 PROTOCOL = Chat()

@@ -68,7 +68,7 @@ class Completions(Protocol):
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads one completion."""
-        return TextReader(wall)
+        return TextReader(wall, asked.choices)
 
 
 def _prompts(raw: Raw | None) -> int:

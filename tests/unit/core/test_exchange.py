@@ -224,6 +224,29 @@ def test_a_server_that_ignores_how_many_choices_are_asked_for_keeps_its_breaker_
         d = d.next(n=2).start()
 
 
+ONE_OF_TWO = b'{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
+
+
+def test_a_plain_answer_with_fewer_choices_than_asked_for_is_not_whole_and_no_failure() -> None:
+    d = drive("alpha", "beta", stream=False, n=2).answer("alpha", ONE_OF_TWO)
+    assert (d.tried, d.failures("alpha")) == (["alpha", "beta"], 0)
+    d.answer("beta", ONE_OF_TWO.replace(b"[{", b'[{"index":1,"finish_reason":"stop"},{'))
+    assert (d.client.status, d.client.over) == (200, "answer")
+
+
+def test_who_asks_the_only_target_for_more_choices_than_it_gives_is_told_so() -> None:
+    d = drive("alpha", stream=False, n=2).answer("alpha", ONE_OF_TWO)
+    assert (d.client.status, d.failures("alpha")) == (502, 0)
+    assert "1 of 2 choices" in d.client.message
+
+
+def test_a_provider_whose_extra_body_asks_for_one_choice_owes_one_in_a_plain_answer_too() -> None:
+    plan = make_plan("alpha")
+    providers = (msgspec.structs.replace(plan.providers[0], extra_body={"n": "1"}),)
+    d = drive(plan=msgspec.structs.replace(plan, providers=providers), stream=False, n=2)
+    assert d.answer("alpha", ONE_OF_TWO).client.status == 200
+
+
 def test_a_cut_before_the_other_choice_ends_is_a_failure() -> None:
     assert drive(n=2).stream("alpha", token("a"), token("b", 1), FINISH).end("alpha").failures("alpha") == 1
 
