@@ -7,10 +7,10 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-settings.register_profile(
-    "ci", max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+UNCHECKED = [HealthCheck.too_slow, HealthCheck.data_too_large]
+"""How long data takes to make, which is the machine's business, and how much of it an unlucky seed begins with."""
+settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, suppress_health_check=UNCHECKED)
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=15)
-settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=UNCHECKED)
 settings.register_profile("mutants", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

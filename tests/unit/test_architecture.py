@@ -4,6 +4,7 @@ tests may not touch."""
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -49,11 +50,18 @@ HEAVY = {
 """Of what others bring along, or of the standard library: each would cost memory that nobody counted."""
 
 
+@functools.cache
+def parsed(file: Path) -> ast.Module:
+    """What a file says."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imports(file: Path) -> set[str]:
     """Dotted names that a file imports, whether at once or later."""
     names: set[str] = set()
     package = ("oxllm", *file.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -75,6 +83,7 @@ def test_a_room_imports_only_rooms_below_it(file: Path) -> None:
     assert others <= ROOMS.get(room, set()), f"{room} may not import {others - ROOMS.get(room, set())}"
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every file with something in it, by its dotted name."""
     return {
@@ -84,6 +93,7 @@ def modules() -> dict[str, Path]:
     }
 
 
+@functools.cache
 def arrows() -> dict[str, set[str]]:
     """File -> the files that it imports, for its types alone, too."""
     known = modules()
@@ -143,7 +153,7 @@ LINES_MAX, METHODS_MAX = 300, 20
     ids=lambda file: str(file.relative_to(ROOT)),
 )
 def test_a_large_class_says_on_its_first_line_why_it_is_one(file: Path) -> None:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.ClassDef):
             methods = sum(isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) for part in node.body)
             lines = (node.end_lineno or 0) - node.lineno + 1
@@ -231,4 +241,4 @@ def test_what_is_private_of_another_is_found(text: str, found: bool) -> None:
 
 @pytest.mark.parametrize("file", sorted(TESTS.rglob("*.py")), ids=lambda file: str(file.relative_to(TESTS)))
 def test_no_test_reaches_for_what_is_private(file: Path) -> None:
-    assert list(private_uses(ast.parse(file.read_text(encoding="utf-8")))) == []
+    assert list(private_uses(parsed(file))) == []

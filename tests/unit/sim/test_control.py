@@ -49,7 +49,7 @@ def test_a_patch_with_a_ttl_strikes_and_is_taken_back(sim: Sim, client: httpx.Cl
         ({"upstream": "gamma"}, 404, "there are alpha, beta"),
         ({"upstream": "alpha", "faults": ["cutt"]}, 400, "did you mean 'cut'?"),
         ({"upstream": "alpha", "ttl": "soon"}, 400, "is not a duration"),
-        ({"upstream": "alpha", "pace": "quick"}, 400, "write ttft, itl or out"),
+        ({"upstream": "alpha", "pace": "quick"}, 400, "write ttft, itl, out or load"),
         ({"upstream": "alpha", "limit": "9"}, 400, "write 60 rpm"),
         ({"upstream": "alpha", "fault": []}, 400, "unknown field `fault`"),
         ({"upstream": "alpha", "faults": ["500 60%", "429 60%"]}, 400, "its shares add up to 120%"),

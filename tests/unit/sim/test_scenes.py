@@ -65,7 +65,7 @@ def scene(body: str) -> str:
         ("[scene]\non = 'alpha'\n", "scene: write [[scene]] above each scene"),
         (HEAD + "sede = 7\n", "unknown key 'sede'"),
         ("[upstream.alpha]\ndialect = 'grok'\n", "unknown dialect 'grok'; write one of openai, azure"),
-        ("[upstream.alpha]\npace = 'ttfb 3s'\n", "write ttft, itl or out"),
+        ("[upstream.alpha]\npace = 'ttfb 3s'\n", "write ttft, itl, out or load"),
         ("[upstream.alpha]\nlimit = '60 rpx'\n", "write 60 rpm, 5 rps or 40k tpm"),
         (scene("faults = ['cutt 3%']"), "did you mean 'cut'?"),
         (scene("when = '40s..10s'"), "the window must end after it begins"),
