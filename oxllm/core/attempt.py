@@ -28,7 +28,7 @@ from oxllm import plan
 from oxllm.core import machine
 from oxllm.core.alarm import Alarm
 from oxllm.core.error_reader import ErrorReader, MisplacedReader
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
 from oxllm.core.outcome import Kind, Outcome
@@ -48,7 +48,7 @@ PREAMBLE_MAX = EVENT_MAX + 64 * 1024
 NEVER: Final = -inf
 
 
-class Phase(machine.State):
+class AttemptPhase(machine.State):
     """Where an attempt is."""
 
     CONNECTING = "connecting"
@@ -59,12 +59,12 @@ class Phase(machine.State):
     ENDED = "ended"
 
 
-CONNECTING: Final[Phase] = Phase.CONNECTING  # on 3.11 each look at an Enum's member takes 0.1 µs
-WAITING: Final[Phase] = Phase.WAITING
-HOLDING: Final[Phase] = Phase.HOLDING
-COMMITTED: Final[Phase] = Phase.COMMITTED
-DRAINING: Final[Phase] = Phase.DRAINING
-ENDED: Final[Phase] = Phase.ENDED
+CONNECTING: Final[AttemptPhase] = AttemptPhase.CONNECTING  # on 3.11 each look at an Enum's member takes 0.1 µs
+WAITING: Final[AttemptPhase] = AttemptPhase.WAITING
+HOLDING: Final[AttemptPhase] = AttemptPhase.HOLDING
+COMMITTED: Final[AttemptPhase] = AttemptPhase.COMMITTED
+DRAINING: Final[AttemptPhase] = AttemptPhase.DRAINING
+ENDED: Final[AttemptPhase] = AttemptPhase.ENDED
 
 
 class AttemptEvent(machine.Event):
@@ -85,7 +85,7 @@ COMMIT: Final[AttemptEvent] = AttemptEvent.COMMIT
 LINGER: Final[AttemptEvent] = AttemptEvent.LINGER
 END: Final[AttemptEvent] = AttemptEvent.END
 
-TABLE: Final[Table[Phase, AttemptEvent]] = {
+TABLE: Final[Table[AttemptPhase, AttemptEvent]] = {
     (CONNECTING, CONNECT): WAITING,
     (CONNECTING, END): ENDED,
     (WAITING, RECONNECT): CONNECTING,  # once, if the connection from the pool was dead
@@ -140,7 +140,7 @@ class Attempt:
         self,
         number: int,
         ticket: Ticket,
-        facts: Facts,
+        facts: RequestFacts,
         route: Route,
         alarm: Alarm,
         now: float,
@@ -370,13 +370,13 @@ class Attempt:
             self.clock = self._alarm.by(now + LINGER_S)
 
 
-def _stream_reader(facts: Facts, provider: plan.Provider, wall: float) -> Reader:
+def _stream_reader(facts: RequestFacts, provider: plan.Provider, wall: float) -> Reader:
     """A reader for a stream of a provider."""
     asked = _asked_of(facts, provider)
     return facts.protocol.stream_reader(asked, provider.usage_in_stream and not asked.wants_usage, wall)
 
 
-def _asked_of(facts: Facts, provider: plan.Provider) -> Asked:
+def _asked_of(facts: RequestFacts, provider: plan.Provider) -> Asked:
     """What a provider is asked for, whose config may ask for other things than the client has."""
     own = provider.extra_body.get("n", "") if provider.extra_body else ""
     return msgspec.structs.replace(facts.asked, choices=int(own)) if own.isdigit() else facts.asked

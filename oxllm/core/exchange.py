@@ -30,7 +30,7 @@ from oxllm.core.budget.retry import RetryBudget
 from oxllm.core.cooldown import Skip
 from oxllm.core.effects import Action, Cancel
 from oxllm.core.errors import ApiError, api_error
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.hints import Headers
 from oxllm.core.hold_back import may_commit
 from oxllm.core.last_answer import LastAnswer
@@ -81,7 +81,7 @@ class Exchange:
 
     def __init__(
         self,
-        facts: Facts,
+        facts: RequestFacts,
         route: Route,
         router: Router,
         budget: RetryBudget,

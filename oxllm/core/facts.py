@@ -7,7 +7,7 @@ from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.core.shape import Value
 
 
-class Facts(Value, frozen=True):
+class RequestFacts(Value, frozen=True):
     """A client's request, its body apart."""
 
     protocol: Protocol

@@ -9,7 +9,7 @@ from oxllm.core.alarm import Alarm
 from oxllm.core.attempt import COMMITTED, DRAINING, ENDED, Attempt
 from oxllm.core.books import Books
 from oxllm.core.effects import Action, Cancel, Try
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.outcome import Outcome
 from oxllm.core.route import Route
 from oxllm.core.ticket import Ticket
@@ -24,7 +24,7 @@ class Race:
     __slots__ = ("_alarm", "_books", "_deadline", "_effects", "_facts", "_route", "running")
 
     def __init__(
-        self, facts: Facts, route: Route, books: Books, deadline: float, alarm: Alarm, effects: list[Action]
+        self, facts: RequestFacts, route: Route, books: Books, deadline: float, alarm: Alarm, effects: list[Action]
     ) -> None:
         """`deadline`: of the request, in loop time. `effects` is where those for the upstream are put."""
         self._facts = facts

@@ -18,7 +18,7 @@ from oxllm.core.attempt import Attempt
 from oxllm.core.books import Books
 from oxllm.core.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
 from oxllm.core.errors import ApiError
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.hints import Headers
 from oxllm.core.last_answer import Received, Refusal, in_our_words
 from oxllm.core.machine import Table, move
@@ -75,7 +75,7 @@ class Reply:
 
     __slots__ = ("_books", "_effects", "_facts", "cause", "error", "ping_at", "state", "status")
 
-    def __init__(self, facts: Facts, books: Books, effects: list[Action], now: float) -> None:
+    def __init__(self, facts: RequestFacts, books: Books, effects: list[Action], now: float) -> None:
         """`effects` is where those for the client are put, in the order in which they are to be done."""
         self._facts = facts
         self._books = books

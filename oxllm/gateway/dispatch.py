@@ -8,7 +8,7 @@ from typing import Final
 
 from oxllm.core.body import BadBody, PassedBody, RequestBody
 from oxllm.core.errors import ApiError, api_error
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.core.route import Route
 from oxllm.core.routing import Router
@@ -55,7 +55,7 @@ class Dispatcher:
             speaking = speaking.at(owner)
         session = session_of(request, body) if speaking.affinity else None
         timeout = client_timeout(request)
-        facts = Facts(protocol, endpoint, asked, request.id, timeout, owner is not None, body.model, session)
+        facts = RequestFacts(protocol, endpoint, asked, request.id, timeout, owner is not None, body.model, session)
         Relay(self._runtime, generation, request, body, facts, speaking, extra_headers).start()
         return None
 
@@ -70,7 +70,7 @@ class Dispatcher:
             return api_error(404, f"there is no answer {name[:200]!r}", "not_found")
         route = generation.router.keepers(protocol.name, self._runtime.now(), owners.owner(name), owners.model(name))
         asked = protocol.asked_about(request.query)
-        facts = Facts(protocol, about, asked, request.id, client_timeout(request), True)
+        facts = RequestFacts(protocol, about, asked, request.id, client_timeout(request), True)
         Relay(self._runtime, generation, request, PassedBody(request.body), facts, route, extra_headers).start()
         return None
 

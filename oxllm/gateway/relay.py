@@ -17,7 +17,7 @@ from oxllm.core.body import PassedBody, RequestBody
 from oxllm.core.effects import Answer, Begin, Cancel, End, Try, Write
 from oxllm.core.errors import api_error
 from oxllm.core.exchange import Exchange
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import BUG
 from oxllm.core.route import Route
@@ -50,7 +50,7 @@ class Relay(Linked):
         generation: Generation,
         request: Request,
         body: RequestBody | PassedBody,
-        facts: Facts,
+        facts: RequestFacts,
         route: Route,
         extra_headers: list[tuple[bytes, bytes]],
     ) -> None:

@@ -12,7 +12,7 @@ from oxllm import plan as plans
 from oxllm.core import headers
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.owners import Owners
 from oxllm.core.protocols.registry import EndpointTable
 from oxllm.core.routing import Router
@@ -36,7 +36,7 @@ class Generation:
         self.endpoints = EndpointTable({name for provider in plan.providers for name in provider.protocols})
         self._heads: dict[tuple[str, str, bool], bytes] = {}
 
-    def upstream_head(self, provider: plans.Provider, facts: Facts) -> bytes:
+    def upstream_head(self, provider: plans.Provider, facts: RequestFacts) -> bytes:
         """The request head for `provider`, made once for each kind of request, and anew for each single answer."""
         protocol, endpoint, stream = facts.protocol, facts.endpoint, facts.asked.stream
         if endpoint.answer:

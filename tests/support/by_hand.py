@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.core.attempt import Attempt, Phase
+from oxllm.core.attempt import Attempt, AttemptPhase
 from oxllm.core.budget.retry import RetryBudget
 from oxllm.core.effects import Action, Answer, Begin, Break, Cancel, End, Try, Write
 from oxllm.core.exchange import Exchange
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.hints import Headers
 from oxllm.core.outcome import Failure
 from oxllm.core.protocols import chat
@@ -182,7 +182,7 @@ class Drive:
         self.route = route
         self.chance = Chance(seed)
         asked = Asked(stream, n, wants_usage)
-        facts = Facts(protocol, protocol.endpoints[0], asked, "oxllm-1", timeout)
+        facts = RequestFacts(protocol, protocol.endpoints[0], asked, "oxllm-1", timeout)
         self.exchange = Exchange(facts, route, self.router, self.budget, self.plan.retry, self.chance, self.now)
 
     def next(self, **changes: object) -> Drive:
@@ -229,7 +229,7 @@ class Drive:
         return self.fail(name, Failure.WITHHELD, early=True)
 
     def head(self, name: str, status: int = 200, fields: Headers = EVENT_STREAM) -> Drive:
-        if self[name].phase is Phase.CONNECTING:
+        if self[name].phase is AttemptPhase.CONNECTING:
             self.connect(name)
         self.exchange.head(self[name], status, fields, self.now, WALL)
         return self.perform()
@@ -263,7 +263,7 @@ class Drive:
 
     def whole(self, name: str, status: int, fields: Headers, body: bytes) -> Drive:
         """A response in one piece."""
-        if self[name].phase is Phase.CONNECTING:
+        if self[name].phase is AttemptPhase.CONNECTING:
             self.connect(name)
         self.exchange.whole(self[name], status, fields, body, self.now, WALL)
         return self.perform()
@@ -303,7 +303,7 @@ class Drive:
     @property
     def running(self) -> list[str]:
         """Providers whose response somebody still reads."""
-        alive = [a for a in self.attempts if a.phase is not Phase.ENDED and a not in self.cancelled]
+        alive = [a for a in self.attempts if a.phase is not AttemptPhase.ENDED and a not in self.cancelled]
         return [attempt.candidate.state.provider.name for attempt in alive]
 
     @property

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.attempt import TABLE, Attempt, AttemptEvent, Phase
+from oxllm.core.attempt import TABLE, Attempt, AttemptEvent, AttemptPhase
 from oxllm.core.machine import moves
 from tests.support.by_hand import Drive
 
 
-def attempt_in(phase: Phase) -> Attempt:
+def attempt_in(phase: AttemptPhase) -> Attempt:
     attempt = Drive("alpha").start()["alpha"]
     attempt.phase = phase
     return attempt
 
 
-@pytest.mark.parametrize("before", Phase)
+@pytest.mark.parametrize("before", AttemptPhase)
 @pytest.mark.parametrize("event", AttemptEvent)
-def test_only_the_moves_of_the_table_are_possible(before: Phase, event: AttemptEvent) -> None:
+def test_only_the_moves_of_the_table_are_possible(before: AttemptPhase, event: AttemptEvent) -> None:
     attempt = attempt_in(before)
     if (before, event) in TABLE:
         attempt.move(event)
@@ -28,18 +28,20 @@ def test_only_the_moves_of_the_table_are_possible(before: Phase, event: AttemptE
 
 
 def test_every_phase_but_the_last_can_end() -> None:
-    assert {before for before, after in moves(TABLE) if after is Phase.ENDED} == set(Phase) - {Phase.ENDED}
+    assert {before for before, after in moves(TABLE) if after is AttemptPhase.ENDED} == set(AttemptPhase) - {
+        AttemptPhase.ENDED
+    }
 
 
 def test_nothing_leads_back_but_a_dead_connection_from_the_pool() -> None:
-    order = list(Phase)
+    order = list(AttemptPhase)
     back = [(before, after) for before, after in moves(TABLE) if order.index(before) > order.index(after)]
-    assert back == [(Phase.WAITING, Phase.CONNECTING)]
+    assert back == [(AttemptPhase.WAITING, AttemptPhase.CONNECTING)]
 
 
 def test_a_new_attempt_has_the_time_to_connect() -> None:
     drive = Drive("alpha").start()
-    assert (drive["alpha"].phase, drive["alpha"].clock) == (Phase.CONNECTING, drive.now + 5.0)
+    assert (drive["alpha"].phase, drive["alpha"].clock) == (AttemptPhase.CONNECTING, drive.now + 5.0)
 
 
 def test_its_target_is_named_as_clients_name_it() -> None:

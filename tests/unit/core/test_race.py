@@ -7,10 +7,10 @@ from math import inf
 
 from oxllm import plan as plans
 from oxllm.core.alarm import Alarm
-from oxllm.core.attempt import Attempt, Phase
+from oxllm.core.attempt import Attempt, AttemptPhase
 from oxllm.core.books import Books
 from oxllm.core.effects import Action, Cancel, Try
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.outcome import GONE, LOST, SUCCESS, Kind, Outcome
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
@@ -36,7 +36,7 @@ class Raced:
         self.effects: list[Action] = []
         self.alarm = Alarm()
         self.books = Books(self.router, NOW)
-        facts = Facts(chat.PROTOCOL, chat.PROTOCOL.endpoints[0], Asked(True))
+        facts = RequestFacts(chat.PROTOCOL, chat.PROTOCOL.endpoints[0], Asked(True))
         self.race = Race(facts, route, self.books, deadline, self.alarm, self.effects)
 
     def begin(self) -> Attempt:
@@ -90,7 +90,7 @@ def test_one_that_ends_is_settled_and_one_that_is_cancelled_is_stopped_too() -> 
     raced = Raced()
     first, second = raced.begin(), raced.begin()
     raced.race.end(first, FAILED, NOW + 1)
-    assert (first.phase, first.ticket.ended, raced.race.running) == (Phase.ENDED, True, [second])
+    assert (first.phase, first.ticket.ended, raced.race.running) == (AttemptPhase.ENDED, True, [second])
     assert Cancel(first) not in raced.effects
     raced.race.cancel(second, FAILED, NOW + 1)
     assert raced.effects[-1] == Cancel(second)
@@ -103,7 +103,7 @@ def test_one_that_is_suspended_keeps_its_ticket() -> None:
     attempt = raced.begin()
     raced.race.suspend(attempt, FAILED, NOW + 1)
     assert raced.effects[-1] == Cancel(attempt)
-    assert (attempt.phase, attempt.ticket.ended, raced.race.running) == (Phase.ENDED, False, [])
+    assert (attempt.phase, attempt.ticket.ended, raced.race.running) == (AttemptPhase.ENDED, False, [])
     assert len(raced.books.steps) == 1
 
 
@@ -121,9 +121,9 @@ def test_a_winner_may_linger_and_is_then_ended_without_a_second_result() -> None
     attempt = raced.committed()
     attempt.data(FINISH + DONE, NOW)
     raced.race.end(attempt, SUCCESS, NOW, linger=True)
-    assert (attempt.phase, attempt.ticket.ended, raced.race.running) == (Phase.DRAINING, True, [attempt])
+    assert (attempt.phase, attempt.ticket.ended, raced.race.running) == (AttemptPhase.DRAINING, True, [attempt])
     assert raced.race.drained(attempt)
-    assert (attempt.phase, raced.race.running, len(raced.books.steps)) == (Phase.ENDED, [], 1)
+    assert (attempt.phase, raced.race.running, len(raced.books.steps)) == (AttemptPhase.ENDED, [], 1)
     assert raced.race.drained(attempt), "it stays so"
 
 
@@ -132,7 +132,7 @@ def test_what_was_not_committed_to_does_not_linger() -> None:
     attempt = raced.begin()
     assert not raced.race.drained(attempt)
     raced.race.end(attempt, SUCCESS, NOW, linger=True)
-    assert (attempt.phase, raced.race.running) == (Phase.ENDED, [])
+    assert (attempt.phase, raced.race.running) == (AttemptPhase.ENDED, [])
 
 
 def test_draining_can_be_stopped() -> None:
@@ -140,7 +140,7 @@ def test_draining_can_be_stopped() -> None:
     attempt = raced.committed()
     raced.race.end(attempt, SUCCESS, NOW, linger=True)
     raced.race.stop_draining()
-    assert (attempt.phase, raced.race.running, raced.effects[-1]) == (Phase.ENDED, [], Cancel(attempt))
+    assert (attempt.phase, raced.race.running, raced.effects[-1]) == (AttemptPhase.ENDED, [], Cancel(attempt))
 
 
 def test_events_that_were_dropped_are_counted_at_the_target() -> None:

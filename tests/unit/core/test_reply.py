@@ -11,7 +11,7 @@ import pytest
 from oxllm.core.books import Books
 from oxllm.core.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
 from oxllm.core.errors import api_error
-from oxllm.core.facts import Facts
+from oxllm.core.facts import RequestFacts
 from oxllm.core.machine import moves
 from oxllm.core.outcome import BUG, GONE, STOPPING, SUCCESS, Cause, Kind, Outcome
 from oxllm.core.protocols import chat
@@ -28,7 +28,7 @@ class Replied:
     """A reply and what it wants done."""
 
     def __init__(self, stream: bool = True) -> None:
-        facts = Facts(chat.PROTOCOL, chat.PROTOCOL.endpoints[0], Asked(stream), "oxllm-1")
+        facts = RequestFacts(chat.PROTOCOL, chat.PROTOCOL.endpoints[0], Asked(stream), "oxllm-1")
         self.effects: list[Action] = []
         self.books = Books(Router(make_plan("alpha"), random.Random(1)), 0.0)
         self.reply = Reply(facts, self.books, self.effects, 0.0)
