@@ -323,7 +323,7 @@ class Exchange:
         result = believed(result, self.body, attempt.candidate.plan.api_key)
         if attempt.phase is PASSED_ON:
             self._break(attempt, result, now)
-        elif not self._failover(result) and self._relay_refusal(attempt, now):
+        elif not self.route.fails_over(result) and self._relay_refusal(attempt, now):
             return
         elif not self._back_off(attempt, result, now):
             self._fail_over(attempt, result, now)
@@ -334,17 +334,11 @@ class Exchange:
         last.tried.append((attempt.candidate, result))
         if RULES[result.kind].last is Last.AS_RECEIVED:
             last.keep(self.reply.as_received(attempt, result))
-        last.final = last.final or not self._failover(result)
+        last.final = last.final or not self.route.fails_over(result)
         self._race.cancel(attempt, result, now)
         if not self._race.running:
             self._move(FAIL)
         self._next(now)
-
-    def _failover(self, result: Outcome) -> bool:
-        """Whether another target may be asked what this one has refused."""
-        return RULES[result.kind].failover or (
-            result.kind is Kind.CONTENT_REFUSED and self.route.content_filter_failover
-        )
 
     def _break(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """What was committed to has broken off."""

@@ -13,6 +13,7 @@ from operator import attrgetter
 from oxllm import plan as plans
 from oxllm.core.affinity import target_number
 from oxllm.core.cooldown import Skip
+from oxllm.core.outcome import RULES, Kind, Outcome
 from oxllm.core.owners import Owner
 from oxllm.core.stats import RequestCounters
 from oxllm.core.targets import TargetState
@@ -131,6 +132,10 @@ class Route:
     def usable(self, now: float, tried: Container[TargetState] = ()) -> bool:
         """Some candidate that is not in `tried` can be asked now."""
         return any(c.state not in tried and c.state.skip(now) is None for c in self.candidates)
+
+    def fails_over(self, result: Outcome) -> bool:
+        """Another target may be asked what one has refused so."""
+        return RULES[result.kind].failover or (self.content_filter_failover and result.kind is Kind.CONTENT_REFUSED)
 
     def healthy(self, now: float) -> bool:
         """Some candidate is served, if perhaps not this moment."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import Kind
+from oxllm.core.outcome import RULES, Kind
 from tests.support.routers import AB, label, of, opened, provider, route, router, run, start, virtual
 
 
@@ -80,3 +80,11 @@ def test_only_targets_whose_provider_speaks_the_protocol_are_candidates() -> Non
     assert part is whole.speaking("messages")
     assert part.candidates == whole.candidates[1:]
     assert part.counters is whole.counters
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_another_target_is_asked_as_the_rules_have_it_and_about_refused_content_as_the_route_has_it(kind: Kind) -> None:
+    strict = route(router(virtual("v", *AB)))
+    lenient = route(router(virtual("v", *AB, content_filter_failover=True)))
+    assert strict.fails_over(of(kind)) == RULES[kind].failover
+    assert lenient.fails_over(of(kind)) == (RULES[kind].failover or kind is Kind.CONTENT_REFUSED)
