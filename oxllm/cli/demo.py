@@ -13,6 +13,7 @@ from typing import IO
 import click
 import msgspec
 
+from oxllm.cli.find import WILDCARDS
 from oxllm.cli.options import Failure
 from oxllm.config.listen import Listen
 from oxllm.plan import ANY, PROTOCOLS, Plan, Provider, Server, Target, VirtualModel
@@ -23,7 +24,7 @@ MODEL = "demo-1"
 HINT = """\
 {title}
 
-  curl -N http://127.0.0.1:{port}/v1/chat/completions \\
+  curl -N http://{where}/v1/chat/completions \\
     -H 'content-type: application/json' \\
     -d '{{"model": "demo", "stream": true,
          "messages": [{{"role": "user", "content": "Hello!"}}]}}'
@@ -31,16 +32,16 @@ HINT = """\
 {sdk}
 
   from openai import OpenAI
-  client = OpenAI(base_url="http://127.0.0.1:{port}/v1", api_key="none")
+  client = OpenAI(base_url="http://{where}/v1", api_key="none")
   answer = client.chat.completions.create(
       model="demo", messages=[{{"role": "user", "content": "Hello!"}}])
   print(answer.choices[0].message.content)
 
 {agents}
 
-  ANTHROPIC_BASE_URL=http://127.0.0.1:{port} ANTHROPIC_AUTH_TOKEN=none claude
+  ANTHROPIC_BASE_URL=http://{where} ANTHROPIC_AUTH_TOKEN=none claude
   codex -c model_provider=oxllm -c model_providers.oxllm.name=oxllm \\
-    -c model_providers.oxllm.base_url=http://127.0.0.1:{port}/v1
+    -c model_providers.oxllm.base_url=http://{where}/v1
 
   oxllm status --watch -p {port}
 
@@ -70,7 +71,10 @@ def hint(plan: Plan) -> str:
     """What to paste next."""
     title = click.style("Two simulated providers, no key needed: `flaky` fails often, `steady` steps in.", bold=True)
     sdk, agents = "or with the openai SDK:", "or with an agent, Claude Code or Codex:"
-    return HINT.format(title=title, sdk=sdk, agents=agents, port=plan.server.port)
+    host, port = plan.server.listen[0], plan.server.port
+    host = WILDCARDS.get(host, host)
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return HINT.format(title=title, sdk=sdk, agents=agents, where=where, port=port)
 
 
 def _listen(host: str | None) -> Listen:

@@ -21,6 +21,7 @@ from oxllm import plan as plans
 from oxllm.cli import demo, handoff, precompile
 from oxllm.cli.options import Failure
 from oxllm.config.compile import load
+from oxllm.config.listen import addresses
 from oxllm.plan import Plan
 from tests.unit.cli.conftest import CONFIG, Run
 
@@ -285,3 +286,19 @@ def test_the_wanted_port_is_taken_if_it_is_free_else_another() -> None:
         port = taken.getsockname()[1]
         assert demo.free_port(port) not in (port, 0)
     assert demo.free_port(port) == port
+
+
+@pytest.mark.parametrize(
+    ("host", "where"),
+    [
+        (None, "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::1", "[::1]"),
+        ("::", "[::1]"),
+        ("gateway.lan", "gateway.lan"),
+    ],
+)
+def test_the_demo_says_an_address_that_it_listens_at(host: str | None, where: str) -> None:
+    plan = demo.demo_plan({"flaky": 1, "steady": 2}, 8123, addresses(host, None))
+    said = demo.hint(plan)
+    assert said.count(f"http://{where}:8123") == said.count("http://") == 4
