@@ -89,3 +89,14 @@ def test_the_picture_is_small_enough_for_a_page() -> None:
     width, height = struct.unpack(">II", picture[16:24])
     assert len(picture) < 200_000
     assert width > height / 2
+
+
+@pytest.mark.parametrize("page", ["simulator.md", "simulator-gateways.md", "mocking.md"])
+def test_every_option_of_a_command_on_the_page_is_one(page: str) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"^(?:- run: |\$ )?oxllm sim (.*?)(?:#.*)?$", text, re.MULTILINE)
+    named = {word for command in commands for word in re.findall(r"(?<![\w-])--[a-z-]+", command)}
+    groups = [sim_command, *sim_command.commands.values()]
+    known = {option for each in groups for param in each.params for option in (*param.opts, *param.secondary_opts)}
+    assert named
+    assert named <= known
