@@ -38,8 +38,7 @@ ODD_BUT_VALID: dict[str, tuple[bytes, bytes]] = {
     ),
     "a body for GET": (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
     "a body for HEAD": (b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
-    "two spaces in the request line": (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", b""),
-    "RTSP, which llhttp takes for HTTP": (b"GET / RTSP/1.0\r\nHost: a\r\n\r\n", b""),
+    "three empty lines in front": (b"\r\n\r\n\r\nGET /?a=b HTTP/1.1\r\nHost: a\r\n\r\n", b""),
 }
 """Name -> the bytes, and the body that they carry."""
 
@@ -93,6 +92,10 @@ NOT_VALID: dict[str, bytes] = {
     "a folded header": b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
     "a header folded by a tab": b"GET / HTTP/1.1\r\nHost: a\r\n\tX: b\r\n\r\n",
     "a space before the first header": b"GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+    "two spaces behind the method": b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "two spaces behind the target": b"GET /  HTTP/1.1\r\nHost: a\r\n\r\n",
+    "RTSP, which llhttp takes for HTTP": b"GET / RTSP/1.0\r\nHost: a\r\n\r\n",
+    "ICE, which llhttp takes for HTTP": b"SOURCE / ICE/1.0\r\nHost: a\r\n\r\n",
     "a Host with a space": b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
     "a Host with a path": b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
     "a Host with a user": b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n",

@@ -90,6 +90,7 @@ class RequestReader:
 
     __slots__ = (
         "_head_whole",
+        "_line",
         "_parser",
         "_tail",
         "_whole",
@@ -139,7 +140,7 @@ class RequestReader:
         self.path = b""
         """Undecoded, without the query; `*` or an authority where the method has such a target."""
         self.query = b""
-        self._tail = b""
+        self._line = self._tail = b""
         self._wire = 0
         self._head_whole = self._whole = False
         self._parser: httptools.HttpRequestParser | None = None
@@ -172,12 +173,13 @@ class RequestReader:
     @property
     def weight(self) -> int:
         """Bytes that a head takes which is not whole yet: its own, and those of the objects that it becomes."""
-        return self._wire + HEADER_OVERHEAD * len(self.headers)
+        return self._wire + len(self._line) + HEADER_OVERHEAD * len(self.headers)
 
     def _feed_head(self, buffer: bytearray, start: int, end: int) -> int:
         if not self._wire and buffer[start] == 0x0A:
             raise bad_request("a request cannot begin with a bare line feed")
         at = self._boundary(buffer, start, end)
+        self._keep_line(buffer, start, at)
         self._wire += at - start
         excess = max(self._wire - HEAD_BYTES_MAX, 0)
         upgrade = self._parse(buffer, start, at - excess)
@@ -187,15 +189,22 @@ class RequestReader:
             raise Unreadable(api_error(431, f"the request has over {HEADERS_MAX} headers"))
         if self._head_whole:
             self._judge()
+            self._line = self._tail = b""
             self.head_weight = self.weight
             self._wire = 0
-            self._tail = b""
             self.stage = COMPLETE if self.length == 0 else BODY
             if self.length is not None:
                 self.drop()
             elif upgrade:
                 self._prime()
         return at
+
+    def _keep_line(self, buffer: bytearray, start: int, end: int) -> None:
+        """Keep the request line, without the empty lines in front of it, for `_judge`."""
+        while start < end and not self._line.endswith(b"\n"):
+            at = buffer.find(b"\n", start, end) + 1 or end
+            self._line = (self._line + buffer[start:at]).lstrip(b"\r\n")
+            start = at
 
     def _feed_chunks(self, buffer: bytearray, start: int, end: int) -> int:
         while start < end and not self._whole:
@@ -262,6 +271,8 @@ class RequestReader:
                 raise bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
             self.http10 = True
         method = parser.get_method()
+        if self._line != b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode()):  # llhttp takes more (section 3)
+            raise bad_request("the request line is no method, target and HTTP version")
         self.method = METHODS.get(method) or method.decode("ascii")
         hosts = 0
         codings: list[bytes] = []
