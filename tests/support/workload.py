@@ -15,7 +15,6 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import inf
-from typing import Any
 
 import msgspec
 
@@ -348,6 +347,11 @@ def _smaller(workload: Workload) -> Iterator[Workload]:
         for start in range(0, len(clients), size) if size else ():
             if len(clients) > 1:
                 yield msgspec.structs.replace(workload, clients=clients[:start] + clients[start + size :])
+    for at, client in enumerate(clients):
+        for index in range(len(client.behind)):
+            fewer_behind = client.behind[:index] + client.behind[index + 1 :]
+            other = msgspec.structs.replace(client, behind=fewer_behind)
+            yield msgspec.structs.replace(workload, clients=(*clients[:at], other, *clients[at + 1 :]))
     for name, faults in workload.faults.items():
         for index in range(len(faults)):
             fewer: Sequence[str] = faults[:index] + faults[index + 1 :]
@@ -356,14 +360,26 @@ def _smaller(workload: Workload) -> Iterator[Workload]:
 
 def as_test(workload: Workload, found: Sequence[str]) -> str:
     """A test that fails in the same way."""
-    clients: list[Any] = list(workload.clients)
     lines = [
         f"def test_workload_{workload.seed}() -> None:",
         f'    """{found[0]}."""',
         f"    workload = generate({workload.seed})",
-        f"    clients = {clients!r}",
-        f"    workload = msgspec.structs.replace(workload, clients=tuple(clients), faults={workload.faults!r},",
+        "    clients = (",
+        *(f"        {_written(client)}," for client in workload.clients),
+        "    )",
+        f"    workload = msgspec.structs.replace(workload, clients=clients, faults={workload.faults!r},",
         f"                                       reloads={workload.reloads!r}, stops={workload.stops!r})",
         "    assert play(workload) == []",
     ]
     return "\n".join(lines)
+
+
+def _written(value: object) -> str:
+    """A value as Python has it, without what is usual."""
+    if isinstance(value, tuple):
+        return f"({''.join(f'{_written(one)}, ' for one in value).strip()})"
+    if not isinstance(value, msgspec.Struct):
+        return repr(value)
+    fields = msgspec.structs.fields(value)
+    given = {field.name: getattr(value, field.name) for field in fields if getattr(value, field.name) != field.default}
+    return f"{type(value).__name__}({', '.join(f'{name}={_written(one)}' for name, one in given.items())})"
