@@ -137,10 +137,12 @@ Rates = tuple[Status, float] | None
 def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list[str]:
     memory = f"{status.memory_bytes / 2**20:.1f} MB" if status.memory_bytes else "unknown"
     bodies = f" ({status.buffered_bytes / 2**20:.1f} MB of bodies)" if status.buffered_bytes >= 2**19 else ""
-    load = [f"memory {memory}{bodies}", f"{status.in_flight} in flight"]
+    asked = bool(status.listen)  # else it drains, and this is what its run file says
+    load = [f"memory {memory}{bodies}", f"{status.in_flight} in flight"][not asked :]
     if rates is not None:
         load.append(f"{_rate(status.requests, rates[0].requests, rates[1])} requests/s")
-    load += [count(status.connections, "client connection"), f"{status.upstream_connections} upstream"]
+    if asked:
+        load += [count(status.connections, "client connection"), f"{status.upstream_connections} upstream"]
     first, *others = status.listen or ("",)
     lines = [
         _parts([f"oxllm {status.version}{f' on {first}' if first else ''}", *others], width),

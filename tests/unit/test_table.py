@@ -93,6 +93,16 @@ def test_a_provider_says_how_it_is_and_for_how_long(name: str, words: str, mood:
     assert words in rows(table(FULL))[name.split(maxsplit=1)[0]]
 
 
+def test_of_a_gateway_that_cannot_be_asked_only_what_is_known_is_said() -> None:
+    status = Status("0.1.0", 42, 5.0, draining=True, drain_left=12.0, config="/c.toml", in_flight=1)
+    assert table(status).splitlines() == [
+        "draining, 1 request left, 12 s",
+        "oxllm 0.1.0",
+        "up 5 s, pid 42, config /c.toml",
+        "1 in flight",
+    ]
+
+
 def test_a_narrow_head_leaves_out_whole_parts() -> None:
     assert table(FULL, 40).splitlines()[1:4] == [
         "oxllm 0.1.0 on http://127.0.0.1:8080",
