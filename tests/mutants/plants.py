@@ -52,6 +52,34 @@ CHAT, PROTOCOL, RELAYING = "oxllm/core/protocols/chat.py", "oxllm/core/protocols
 
 PLANTS = (
     Plant(
+        "fewer choices than asked for are a plain answer",
+        CHAT,
+        "        if few < self._choices:",
+        "        if few < 1:",
+        (RULES + "a_plain_answer_with_fewer_choices_than_asked_for_is_not_whole_and_no_failure",),
+    ),
+    Plant(
+        "a server error counts as a whole failure where nobody else was asked",
+        "oxllm/core/books.py",
+        "        if len(self._alike) == len(self.tried_states) == 1 and not self._halved:",
+        "        if False:",
+        (RULES + "a_server_error_from_the_only_target_that_may_be_asked_is_half_a_failure_too",),
+    ),
+    Plant(
+        "a lone provider's server error opens its breaker and closes it again",
+        "oxllm/core/books.py",
+        "        self._halved = bool(alike) or self._alone(now)",
+        "        self._halved = bool(alike)",
+        ("tests/unit/gateway/observe/test_metrics.py::test_a_breaker_that_opens_shows_its_move_and_the_time_left",),
+    ),
+    Plant(
+        "a quota of so many a minute is a quota",
+        "oxllm/core/reading/table.py",
+        "        if self.paced:\n            self.topics",
+        "        if False:\n            self.topics",
+        (READING + "a_quota_of_so_many_a_minute_is_a_pace_unless_the_request_says_so",),
+    ),
+    Plant(
         "a probe is not given back",
         BREAKER,
         "            self._step(BreakerEvent.GIVE_BACK)",

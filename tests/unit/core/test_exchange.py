@@ -827,6 +827,11 @@ def test_a_server_error_from_the_only_target_is_half_a_failure_too() -> None:
     assert halves(drive("alpha").answer("alpha", b"", 503), "alpha") == [1]
 
 
+def test_a_server_error_from_the_only_target_that_may_be_asked_is_half_a_failure_too() -> None:
+    d = drive(plan=make_plan("alpha", "beta", retry=plans.Retry(max_attempts=1))).answer("alpha", b"", 503)
+    assert (d.tried, d.client.status, halves(d, "alpha")) == (["alpha"], 502, [1])
+
+
 def test_a_server_error_beside_a_target_that_says_nothing_is_a_whole_failure() -> None:
     d = drive("alpha", "beta", timeout=10.0).answer("alpha", b"", 503).connect("beta").pass_time(11.0)
     assert (d.client.status, halves(d, "alpha", "beta")) == (504, [2, 0])
