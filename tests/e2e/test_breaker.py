@@ -106,7 +106,7 @@ def test_a_client_that_leaves_gives_its_probe_back(site: Site) -> None:
     provider = site.open("given-back", [HANG], healthy("hi"))
     assert eventually(lambda: site.state("given-back") == "half-open")
     with (
-        httpx.Client(base_url=site.gateway.url, trust_env=False, timeout=0.3) as client,
+        httpx.Client(base_url=site.gateway.url, trust_env=False, timeout=2.0) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         probe = pool.submit(client.post, "/v1/chat/completions", json=body("given-back"))

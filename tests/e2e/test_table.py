@@ -391,7 +391,8 @@ def test_a_client_that_leaves_is_gone_at_the_provider_too(stage: Stage, when: st
     model = "gone" if when == "streaming" else "gone-waiting"
     first = stage.first(model)
     first.replies = [[*stream(ROLE, token("to be"), end=False), HANG] if when == "streaming" else [HANG]]
-    with httpx.Client(base_url=stage.gateway.url, trust_env=False, timeout=0.3) as client:
+    patience = 30.0 if when == "streaming" else 1.0
+    with httpx.Client(base_url=stage.gateway.url, trust_env=False, timeout=patience) as client:
         if when == "streaming":
             with client.stream("POST", path(STREAM), json=body(model, STREAM)) as response:
                 assert next(response.iter_raw())
