@@ -32,7 +32,7 @@ def test_it_is_kept(tmp_path: Path) -> None:
     scene.write_text(SCENE, encoding="utf-8")
     command = [sys.executable, "-m", "oxllm", "sim", *COMMAND, "--scene", str(scene)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "FAILED: {rule}" not in done.stdout, done.stdout + done.stderr
+    assert done.returncode in (0, 4), done.stdout + done.stderr
 '''
 
 

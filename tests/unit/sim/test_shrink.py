@@ -174,10 +174,10 @@ def test_the_command_finds_the_one_fault_and_writes_a_test_that_fails(
     options = ("--rehearse", "config.toml", "--scene", "bad.toml", "--seed", "7", "--for", "2s", "--rps", "20")
     done = CliRunner().invoke(sim_command, [*options, "--streams", "100", "--grade", "broken == 0", "--json"])
     assert done.exit_code == 1, done.output
-    Path("card.json").write_text(done.stdout, encoding="utf-8")
+    Path("card.json").write_text(done.output[done.output.index("{") :], encoding="utf-8")
     found = CliRunner().invoke(sim_command, ["shrink", "card.json", "-o", "short.toml", "--pytest", "test_short.py"])
     assert found.exit_code == 0, found.output
-    assert "broken == 0 is not kept: oxllm sim --rehearse config.toml --scene short.toml" in found.stderr
+    assert "broken == 0 is not kept: oxllm sim --rehearse config.toml --scene short.toml" in found.output
     (only,) = scenes.over(tuple(map(Upstream, NAMES)), Path("short.toml").read_text(encoding="utf-8"), 7).scenes
     assert (only.on, [str(dosed) for dosed in only.faults]) == (("alpha",), ["cut@token:4 x1"])
     run = subprocess.run(
