@@ -129,7 +129,7 @@ class Client:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self.connection = bench.server.protocol()
-        self.transport = MemoryTransport(bench.clock, self.connection)
+        self.transport = MemoryTransport(bench.clock, self.connection, strict=True)
         self.connection.connection_made(self.transport)
         self._backlog = bytearray()
         bench.clock.settle()

@@ -101,8 +101,10 @@ class MemoryTransport(asyncio.Transport, Transport):
         sockname: tuple[str, int] = ("127.0.0.1", 8080),
         sock: socket.socket | None = None,
         cut: Callable[[], int] = lambda: CHUNK,
+        strict: bool = False,
     ) -> None:
-        """`cut` says how many bytes the next read from another end may bring at most."""
+        """`cut` says how many bytes the next read from another end may bring at most. `strict`: nothing may be written
+        once it is closed; else that goes nowhere."""
         super().__init__({"peername": peername, "sockname": sockname, "socket": sock})
         self.protocol = protocol
         self._loop = loop
@@ -116,8 +118,7 @@ class MemoryTransport(asyncio.Transport, Transport):
         self.unsent = bytearray()
         """What has been written and not been taken yet."""
         self.largest_write = 0
-        self.after_close = bytearray()
-        """What was written though it was closed, and went nowhere."""
+        self._strict = strict
         self.paused = False
         """Nothing is read."""
         self.eof_written = self.closing = self.aborted = self.lost = False
@@ -134,7 +135,7 @@ class MemoryTransport(asyncio.Transport, Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.closing:
-            self.after_close += data
+            assert not self._strict, "write after close"
             return
         if self.eof_written:
             raise RuntimeError("write after write_eof")
