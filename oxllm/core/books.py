@@ -101,8 +101,10 @@ class Books:
         alike.append(ticket)
 
     def _alone(self, now: float) -> bool:
-        """No other target can be asked."""
-        return self._route is not None and not self._route.usable(now, self.tried_states)
+        """No other target was asked, and none can be: nobody has done otherwise."""
+        return (
+            len(self.tried_states) == 1 and self._route is not None and not self._route.usable(now, self.tried_states)
+        )
 
     def committed(self, now: float) -> None:
         """One target does otherwise: those that failed alike before it did so by themselves."""

@@ -67,6 +67,7 @@ def test_to_choose_is_to_begin_nothing() -> None:
         ([SERVER_ERROR, SERVER_ERROR, LIMITED], [2, 2, 0]),
         ([SERVER_ERROR, SERVER_ERROR, GONE], [1, 1, 0]),
         ([LIMITED, SERVER_ERROR], [0, 2, 0]),
+        ([LIMITED, LIMITED, SERVER_ERROR], [0, 0, 2]),
     ],
 )
 def test_a_server_error_of_each_of_several_is_half_a_failure_until_one_does_otherwise(
