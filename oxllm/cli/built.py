@@ -7,6 +7,6 @@ import importlib.util
 
 def built() -> str:
     """`compiled`, or `pure Python`: with a compiler the wheel holds both, and the compiled modules go first."""
-    found = importlib.util.find_spec("oxllm.core.exchange")
+    found = importlib.util.find_spec("oxllm.core.request.exchange")
     assert found is not None
     return "pure Python" if (found.origin or "").endswith(".py") else "compiled"

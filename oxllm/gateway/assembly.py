@@ -11,7 +11,7 @@ from random import Random
 
 from oxllm import plan as plans
 from oxllm.core.budget.answers import HeldBudget
-from oxllm.core.routing import Router
+from oxllm.core.routing.router import Router
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.drain import Drain
 from oxllm.gateway.life import Life

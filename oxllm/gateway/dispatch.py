@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Final
 
-from oxllm.core.body import BadBody, PassedBody, RequestBody
-from oxllm.core.errors import ApiError, api_error
-from oxllm.core.facts import RequestFacts
 from oxllm.core.protocols.base import Endpoint, Protocol
-from oxllm.core.route import Route
-from oxllm.core.routing import Router
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.routing.route import Route
+from oxllm.core.routing.router import Router
+from oxllm.core.wire.body import BadBody, PassedBody, RequestBody
+from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.paths import unescape
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.relay import Relay

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from oxllm.core.attempt import COMMITTED, Attempt
 from oxllm.core.budget.answers import HELD_FREE, HeldHolder
-from oxllm.core.exchange import Exchange
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
+from oxllm.core.request.attempt import COMMITTED, Attempt
+from oxllm.core.request.exchange import Exchange
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.upstream.call import Call

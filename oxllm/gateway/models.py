@@ -9,7 +9,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from oxllm.core.errors import ApiError, api_error
+from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.paths import unescape
 from oxllm.gateway.client.request import Request
 

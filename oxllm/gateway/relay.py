@@ -1,4 +1,4 @@
-"""Drives one client request: asks `core.exchange`, does what it says, reports back.
+"""Drives one client request: asks `core.request.exchange`, does what it says, reports back.
 
 Plain callbacks, no task and no queue: what the provider's connection delivers goes through the exchange
 straight into the client's connection. When the client's side is full the provider is not read.
@@ -12,16 +12,16 @@ from math import inf
 
 import msgspec
 
-from oxllm.core.attempt import Attempt
-from oxllm.core.body import PassedBody, RequestBody
-from oxllm.core.effects import Answer, Begin, Cancel, End, Try, Write
-from oxllm.core.errors import api_error
-from oxllm.core.exchange import Exchange
-from oxllm.core.facts import RequestFacts
-from oxllm.core.hints import Headers
-from oxllm.core.outcome import BUG
-from oxllm.core.route import Route
-from oxllm.core.stages import COMMITTED, DONE
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import BUG
+from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.effects import Answer, Begin, Cancel, End, Try, Write
+from oxllm.core.request.exchange import Exchange
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.request.stages import COMMITTED, DONE
+from oxllm.core.routing.route import Route
+from oxllm.core.wire.body import PassedBody, RequestBody
+from oxllm.core.wire.errors import api_error
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.link import Link, Linked
 from oxllm.gateway.remembered import record_of, remember_owner

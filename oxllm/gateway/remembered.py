@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from oxllm.core.exchange import Exchange
-from oxllm.core.owners import Owners
+from oxllm.core.request.exchange import Exchange
+from oxllm.core.routing.owners import Owners
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.observe.records import Record
 

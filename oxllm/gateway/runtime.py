@@ -9,13 +9,13 @@ from math import inf
 from typing import Final, Protocol
 
 from oxllm import plan as plans
-from oxllm.core import headers
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.facts import RequestFacts
-from oxllm.core.owners import Owners
 from oxllm.core.protocols.registry import EndpointTable
-from oxllm.core.routing import Router
+from oxllm.core.request import headers
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.routing.owners import Owners
+from oxllm.core.routing.router import Router
 from oxllm.gateway.clock import clock_of
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.upstream.pool import Pool

@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from oxllm import __version__
-from oxllm.core.errors import ApiError, api_error
 from oxllm.core.protocols.base import Protocol
 from oxllm.core.protocols.registry import place_of
+from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway import cors
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from oxllm.core.affinity import session_number
-from oxllm.core.body import RequestBody
+from oxllm.core.routing.affinity import session_number
+from oxllm.core.wire.body import RequestBody
 from oxllm.gateway.client.request import Request
 
 HEADERS = (b"x-claude-code-session-id", b"session_id", b"session-id", b"x-session-id", b"x-session-affinity")

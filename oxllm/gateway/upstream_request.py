@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from oxllm.core.attempt import Attempt
-from oxllm.core.body import PassedBody, RequestBody
-from oxllm.core.headers import upstream
+from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.headers import upstream
+from oxllm.core.wire.body import PassedBody, RequestBody
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.observe.trace import Trace
 from oxllm.gateway.runtime import Generation

@@ -46,8 +46,8 @@ SERVICE = "tests/unit/gateway/test_service.py::test_"
 ALIKE = "tests/property/core/test_alike.py::test_"
 UPSTREAM = "tests/property/gateway/test_upstream.py::test_"
 CLIENT, TURNS = "oxllm/gateway/client/connection.py", "oxllm/gateway/client/turns.py"
-EXCHANGE, BREAKER = "oxllm/core/exchange.py", "oxllm/core/breaker.py"
-MARKS, BALANCER, ROUTE = "oxllm/core/marks.py", "oxllm/core/balancer.py", "oxllm/core/route.py"
+EXCHANGE, BREAKER = "oxllm/core/request/exchange.py", "oxllm/core/routing/breaker.py"
+MARKS, BALANCER, ROUTE = "oxllm/core/routing/marks.py", "oxllm/core/routing/balancer.py", "oxllm/core/routing/route.py"
 CHAT, PROTOCOL, RELAYING = "oxllm/core/protocols/chat.py", "oxllm/core/protocols/base.py", "oxllm/gateway/relay.py"
 
 PLANTS = (
@@ -60,14 +60,14 @@ PLANTS = (
     ),
     Plant(
         "a server error counts as a whole failure where nobody else was asked",
-        "oxllm/core/books.py",
+        "oxllm/core/request/books.py",
         "        if len(self._alike) == len(self.tried_states) == 1 and not self._halved:",
         "        if False:",
         (RULES + "a_server_error_from_the_only_target_that_may_be_asked_is_half_a_failure_too",),
     ),
     Plant(
         "a lone provider's server error opens its breaker and closes it again",
-        "oxllm/core/books.py",
+        "oxllm/core/request/books.py",
         "        self._halved = bool(alike) or self._alone(now)",
         "        self._halved = bool(alike)",
         ("tests/unit/gateway/observe/test_metrics.py::test_a_breaker_that_opens_shows_its_move_and_the_time_left",),
@@ -123,7 +123,7 @@ PLANTS = (
     ),
     Plant(
         "the breaker counts a client's faults",
-        "oxllm/core/rules.py",
+        "oxllm/core/reading/rules.py",
         "Kind.CLIENT_ERROR: Rule(False, False,",
         "Kind.CLIENT_ERROR: Rule(False, True,",
         (
@@ -215,7 +215,7 @@ PLANTS = (
     ),
     Plant(
         "the loser of a hedge is not cancelled",
-        "oxllm/core/race.py",
+        "oxllm/core/request/race.py",
         "            if attempt is not winner:\n                self.cancel(attempt, result, now)\n",
         "            if attempt is not winner:\n                self.end(attempt, result, now)\n",
         (
@@ -280,7 +280,7 @@ PLANTS = (
     ),
     Plant(
         "an error names the key",
-        "oxllm/core/refusal.py",
+        "oxllm/core/request/refusal.py",
         '    reasons = [f"{candidate.state.name}: {describe(outcome)}"',
         '    reasons = [f"{candidate.plan.api_key}: {describe(outcome)}"',
         (
@@ -290,14 +290,14 @@ PLANTS = (
     ),
     Plant(
         "second tries are not counted",
-        "oxllm/core/ticket.py",
+        "oxllm/core/routing/ticket.py",
         "        counters.attempts += 1\n        counters.retries += 1\n",
         "        counters.retries += 1\n",
         (ALWAYS + "19_the_counters_are_what_the_providers_ledgers_say",),
     ),
     Plant(
         "a second try has no jitter",
-        "oxllm/core/second_try.py",
+        "oxllm/core/request/second_try.py",
         "        self.at = now + self._rng.uniform(*JITTER_S)",
         "        self.at = now",
         (
@@ -519,7 +519,7 @@ PLANTS = (
     ),
     Plant(
         "something may stand behind an object that is passed on in pieces",
-        "oxllm/core/nesting.py",
+        "oxllm/core/wire/nesting.py",
         "        if behind.strip():\n",
         "        if behind.strip(b' }'):\n",
         ("tests/property/core/test_nesting.py::test_nothing_may_stand_behind_it",),
@@ -540,7 +540,7 @@ PLANTS = (
     ),
     Plant(
         "a session goes where the weight is",
-        "oxllm/core/affinity.py",
+        "oxllm/core/routing/affinity.py",
         "    return -weight / log(",
         "    return weight * -1 / log(weight + 1) + 0 * log(",
         (AFFINITY + "sessions_are_spread_by_weight_within_two_percent",),
@@ -561,7 +561,7 @@ PLANTS = (
     ),
     Plant(
         "what the request says itself is believed when it comes back",
-        "oxllm/core/belief.py",
+        "oxllm/core/request/belief.py",
         "        result = result.otherwise\n",
         "        pass\n",
         (RULES + "what_a_request_says_itself_is_not_believed_when_it_comes_back",),
@@ -718,7 +718,7 @@ PLANTS = (
     ),
     Plant(
         "who cannot read what another has sealed has the last word while that one is away",
-        "oxllm/core/last_answer.py",
+        "oxllm/core/request/last_answer.py",
         "        if sealed_elsewhere(self.tried, route.recovery(now)):\n            return None\n",
         "",
         (KEPT.format("unit") + "who_may_have_sealed_it_and_can_be_asked_again_soon_is_waited_for",),

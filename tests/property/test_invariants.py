@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm import plan as plans
-from oxllm.core.breaker import TABLE as BREAKER_TABLE
-from oxllm.core.outcome import Kind
+from oxllm.core.reading.outcome import Kind
+from oxllm.core.routing.breaker import TABLE as BREAKER_TABLE
 from oxllm.gateway.operator import status
 from oxllm.table import table
 from tests.property.effort import examples

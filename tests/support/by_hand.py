@@ -18,18 +18,18 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.core.attempt import Attempt, AttemptPhase
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.effects import Action, Answer, Begin, Break, Cancel, End, Try, Write
-from oxllm.core.exchange import Exchange
-from oxllm.core.facts import RequestFacts
-from oxllm.core.hints import Headers
-from oxllm.core.outcome import Failure
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Protocol
-from oxllm.core.routing import Router
-from oxllm.core.stages import Stage
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import Failure
+from oxllm.core.request.attempt import Attempt, AttemptPhase
+from oxllm.core.request.effects import Action, Answer, Begin, Break, Cancel, End, Try, Write
+from oxllm.core.request.exchange import Exchange
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.request.stages import Stage
+from oxllm.core.routing.router import Router
 
 EVENT_STREAM: Headers = [(b"content-type", b"text/event-stream")]
 JSON: Headers = [(b"content-type", b"application/json")]

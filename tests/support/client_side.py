@@ -14,7 +14,7 @@ from random import Random
 from typing import cast
 
 from oxllm.core.budget.bodies import BodyBudget
-from oxllm.core.errors import ApiError
+from oxllm.core.wire.errors import ApiError
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.client.states import ConnectionState

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from hypothesis import strategies as st
 
 from oxllm import plan as plans
-from oxllm.core.attempt import Attempt
-from oxllm.core.outcome import Failure
 from oxllm.core.protocols.base import Protocol
+from oxllm.core.reading.outcome import Failure
+from oxllm.core.request.attempt import Attempt
 from tests.support.by_hand import Drive, make_plan
 
 NAMES = ("alpha", "beta", "gamma")

@@ -20,7 +20,7 @@ import msgspec
 
 from oxllm import plan as plans
 from oxllm.core.budget.answers import HeldBudget
-from oxllm.core.routing import Router
+from oxllm.core.routing.router import Router
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log

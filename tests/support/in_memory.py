@@ -21,13 +21,13 @@ from typing import Any, Self
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.core.balancer import Balancer, Skips
-from oxllm.core.change import Change
-from oxllm.core.outcome import Kind, Outcome
-from oxllm.core.results import Results
-from oxllm.core.route import Candidate, Route
-from oxllm.core.routing import Router
-from oxllm.core.ticket import Ticket
+from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.routing.balancer import Balancer, Skips
+from oxllm.core.routing.change import Change
+from oxllm.core.routing.results import Results
+from oxllm.core.routing.route import Candidate, Route
+from oxllm.core.routing.router import Router
+from oxllm.core.routing.ticket import Ticket
 from oxllm.gateway.transport import Transport
 from oxllm.gateway.upstream.resolver import Address
 from oxllm.sim import testing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from oxllm.core.cooldown import Skip
+from oxllm.core.routing.cooldown import Skip
 
 NUMBER = re.compile(r"-(?= |$)|\b[\d.,]+(?: (?:k|M|ms|s|min|%))*(?: \d+ s)?(?=\W|$)")
 WORDS = "|".join(re.escape(word) for word in ("ok", "ready", "half-open", *(skip.value for skip in Skip)))

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import GONE, Kind, Outcome
-from oxllm.core.route import Candidate, Route
-from oxllm.core.routing import Router
-from oxllm.core.ticket import Ticket
+from oxllm.core.reading.outcome import GONE, Kind, Outcome
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.route import Candidate, Route
+from oxllm.core.routing.router import Router
+from oxllm.core.routing.ticket import Ticket
 from oxllm.plan import Plan, Provider, Target, VirtualModel
 
 

@@ -9,11 +9,14 @@ import pytest
 
 from oxllm import plan
 from oxllm.config.schema import parse_hold_back
-from oxllm.core import attempt, breaker, cooldown, hints, refusal, reply, route, sse, targets
-from oxllm.core.cooldown import LASTS, Skip
-from oxllm.core.errors import TYPE_BY_STATUS
-from oxllm.core.outcome import RULES, Effect, Failure, Kind
+from oxllm.core.reading import hints
+from oxllm.core.reading.outcome import RULES, Effect, Failure, Kind
 from oxllm.core.reading.table import SHORT_S
+from oxllm.core.request import attempt, refusal, reply
+from oxllm.core.routing import breaker, cooldown, route, targets
+from oxllm.core.routing.cooldown import LASTS, Skip
+from oxllm.core.wire import sse
+from oxllm.core.wire.errors import TYPE_BY_STATUS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from oxllm.config.compile import load
-from oxllm.core.errors import api_error
-from oxllm.core.named_events import LARGE
 from oxllm.core.protocols.messages import PROTOCOL, StreamReader
+from oxllm.core.wire.errors import api_error
+from oxllm.core.wire.named_events import LARGE
 from tests.support.told import PING, THINKING, TOOL, block, delta, named, reason, start, stop, text
 from tests.unit.test_docs import PAGE, ROOT, WORDS, code, table
 

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from oxllm.core.errors import OWNER_UNAVAILABLE, api_error
-from oxllm.core.named_events import LARGE
-from oxllm.core.owners import OWNERS_MAX
 from oxllm.core.protocols.responses import OVERLOADED, PROTOCOL, TABLE, TOOLS, Meaning, meaning
+from oxllm.core.routing.owners import OWNERS_MAX
+from oxllm.core.wire.errors import OWNER_UNAVAILABLE, api_error
+from oxllm.core.wire.named_events import LARGE
 from tests.unit.test_docs import PAGE, WORDS, code, table
 
 SECTION = PAGE.split("### Responses\n", 1)[1].split("\n### ", 1)[0]

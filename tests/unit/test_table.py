@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.cooldown import Skip
+from oxllm.core.routing.cooldown import Skip
 from oxllm.status import Mark, ModelStatus, ProviderStatus, Status, TargetStatus
 from oxllm.table import BAD, CHOSEN, GOOD, MODELS, OFF, PROVIDERS, WAIT, provider_state, table
 from oxllm.words import text_width

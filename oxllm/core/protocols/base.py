@@ -12,14 +12,14 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from oxllm.core.body import RequestBody, invalid_utf8
-from oxllm.core.errors import ApiError, api_error
-from oxllm.core.hints import Headers
 from oxllm.core.native import mypyc_attr
-from oxllm.core.nesting import Closing
-from oxllm.core.outcome import SUCCESS, Kind, Outcome, classify
 from oxllm.core.protocols.asked import Asked
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import SUCCESS, Kind, Outcome, classify
 from oxllm.core.shape import Value
+from oxllm.core.wire.body import RequestBody, invalid_utf8
+from oxllm.core.wire.errors import ApiError, api_error
+from oxllm.core.wire.nesting import Closing
 
 HELD_MAX = 256 * 1024
 """Bytes of a plain answer that are held until it is whole."""

@@ -29,12 +29,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import Raw
 
-from oxllm.core import sse
-from oxllm.core.body import RequestBody
-from oxllm.core.errors import ApiError
-from oxllm.core.hints import Headers
 from oxllm.core.native import mypyc_attr
-from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.alike import Alike
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import (
@@ -58,6 +53,11 @@ from oxllm.core.protocols.chat_shapes import (
     decode_usage,
 )
 from oxllm.core.protocols.large_event import BEARS_CHOICES, LARGE, LargeEvent
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import Kind, Outcome, in_band
+from oxllm.core.wire import sse
+from oxllm.core.wire.body import RequestBody
+from oxllm.core.wire.errors import ApiError
 
 CHOICES_MAX = 1024
 """Choices of one answer; the OpenAI API allows 128."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.body import RequestBody
-from oxllm.core.hints import Headers
-from oxllm.core.nesting import count_outside
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import EMPTY, NOTHING, SPACE, Endpoint, Protocol, Reader
 from oxllm.core.protocols.chat import ChatReader, StreamReader
 from oxllm.core.protocols.chat_shapes import Choice, Event
+from oxllm.core.reading.hints import Headers
+from oxllm.core.wire.body import RequestBody
+from oxllm.core.wire.nesting import count_outside
 
 
 class _Choice(Choice, gc=False):

@@ -7,11 +7,11 @@ import re
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.hints import Headers
-from oxllm.core.outcome import Outcome, in_band
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import EMPTY, NOTHING, Endpoint, PlainReader, Protocol, Reader, name_in
 from oxllm.core.protocols.chat import read_usage
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import Outcome, in_band
 
 
 class _Vectors(msgspec.Struct, gc=False):

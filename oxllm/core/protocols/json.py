@@ -18,11 +18,11 @@ import re
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.hints import Headers
-from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import EMPTY, Endpoint, PlainReader, Protocol, Reader, check_coding, decode_raw, name_in
 from oxllm.core.protocols.chat import read_usage
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import Kind, Outcome, in_band
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 

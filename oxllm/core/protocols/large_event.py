@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from oxllm.core.nesting import Closing
+from oxllm.core.wire.nesting import Closing
 
 LARGE = 64 * 1024
 """Bytes of an event that are kept to be read whole, once its answer has content."""

@@ -41,12 +41,6 @@ import re
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.body import RequestBody
-from oxllm.core.errors import ApiError, api_error
-from oxllm.core.hints import Headers
-from oxllm.core.named_events import END, LARGE, Event, NamedDecoder
-from oxllm.core.nesting import Passing
-from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.alike import Alike
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import (
@@ -62,6 +56,12 @@ from oxllm.core.protocols.base import (
     Usage,
     name_in,
 )
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import Kind, Outcome, in_band
+from oxllm.core.wire.body import RequestBody
+from oxllm.core.wire.errors import ApiError, api_error
+from oxllm.core.wire.named_events import END, LARGE, Event, NamedDecoder
+from oxllm.core.wire.nesting import Passing
 
 BLOCKS_MAX = 4096
 """Blocks of one message. Agents that use server tools get some hundred; each costs a bit."""

@@ -37,12 +37,6 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.body import RequestBody
-from oxllm.core.errors import OWNER_UNAVAILABLE, ApiError, api_error
-from oxllm.core.hints import Headers
-from oxllm.core.named_events import END, LARGE, NamedDecoder
-from oxllm.core.nesting import Passing
-from oxllm.core.outcome import Kind, Outcome, in_band
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import (
     ANSWER_ID,
@@ -58,6 +52,12 @@ from oxllm.core.protocols.base import (
     decode_raw,
     name_in,
 )
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import Kind, Outcome, in_band
+from oxllm.core.wire.body import RequestBody
+from oxllm.core.wire.errors import OWNER_UNAVAILABLE, ApiError, api_error
+from oxllm.core.wire.named_events import END, LARGE, NamedDecoder
+from oxllm.core.wire.nesting import Passing
 
 ID_MAX = 512
 """Characters of an answer's id; a longer one is none. (A gateway behind us may seal where it came from in it.)"""

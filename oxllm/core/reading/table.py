@@ -13,11 +13,11 @@ from functools import lru_cache
 
 import msgspec
 
-from oxllm.core import hints
-from oxllm.core.hints import Headers
+from oxllm.core.reading import hints
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.rules import RULES, Effect, Kind
 from oxllm.core.reading.shapes import Error
 from oxllm.core.reading.topics import HARMLESS, Topic, grounds, of_code, of_message, own_words
-from oxllm.core.rules import RULES, Effect, Kind
 
 SHORT_S = hints.HINT_MAX
 """A hint up to this long makes a quota a pace: time cures it."""

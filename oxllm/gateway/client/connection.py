@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oxllm.core.errors import api_error
+from oxllm.core.wire.errors import api_error
 from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.shared import Shared, overloaded

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from oxllm.core.budget.bodies import BodyHolder
-from oxllm.core.errors import ApiError, api_error
+from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.pace import Upload
 from oxllm.gateway.client.request import Request, Writer
 from oxllm.gateway.client.request_reader import COMPLETE, HEADER_OVERHEAD, RequestReader

@@ -22,7 +22,7 @@ from typing import Final
 
 import httptools
 
-from oxllm.core.errors import ApiError, api_error
+from oxllm.core.wire.errors import ApiError, api_error
 
 HEAD_BYTES_MAX: Final = 32 * 1024
 """Of request line, headers and the empty line. nginx takes four lines of 8 KiB, node 16 KiB."""

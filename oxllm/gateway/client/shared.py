@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.budget.heads import HeadBudget
-from oxllm.core.errors import ApiError, api_error
+from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.hangup import Hangups
 from oxllm.gateway.client.known_heads import KnownHeads
 from oxllm.gateway.client.request import Request

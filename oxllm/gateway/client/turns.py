@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from oxllm.core.errors import ApiError, api_error
 from oxllm.core.machine import move
+from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.intake import Intake, objection, too_large
 from oxllm.gateway.client.output import Output

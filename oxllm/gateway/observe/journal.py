@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from oxllm.core.change import Change
+from oxllm.core.routing.change import Change
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.records import Record, Records
 from oxllm.gateway.observe.trace import Trace, Tracer

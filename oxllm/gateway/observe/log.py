@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from oxllm.core.change import Change
-from oxllm.core.outcome import SUCCESS
+from oxllm.core.reading.outcome import SUCCESS
+from oxllm.core.routing.change import Change
 from oxllm.gateway.observe.records import Record
 from oxllm.gateway.observe.sink import Sink
 from oxllm.words import printable, seconds

@@ -11,9 +11,9 @@ import os
 from math import inf
 
 from oxllm import __version__
-from oxllm.core.breaker import TABLE, BreakerState
-from oxllm.core.stats import BOUNDS, Distribution, Totals
-from oxllm.core.targets import ProviderState, TargetState
+from oxllm.core.routing.breaker import TABLE, BreakerState
+from oxllm.core.routing.stats import BOUNDS, Distribution, Totals
+from oxllm.core.routing.targets import ProviderState, TargetState
 from oxllm.gateway.libc import heap_bytes
 from oxllm.gateway.memory import resident_bytes
 from oxllm.gateway.observe.vitals import Vitals

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from oxllm.core.cooldown import Skip
-from oxllm.core.step import Step
+from oxllm.core.request.step import Step
+from oxllm.core.routing.cooldown import Skip
 
 RING = 256
 """Requests that `explain` can still tell of."""

@@ -20,11 +20,11 @@ import msgspec
 
 from oxllm import __version__
 from oxllm import plan as plans
-from oxllm.core.breaker import BreakerState
-from oxllm.core.outcome import SUCCESS, Failure
-from oxllm.core.routing import Router
-from oxllm.core.stats import BOUNDS, Histogram
-from oxllm.core.step import Step
+from oxllm.core.reading.outcome import SUCCESS, Failure
+from oxllm.core.request.step import Step
+from oxllm.core.routing.breaker import BreakerState
+from oxllm.core.routing.router import Router
+from oxllm.core.routing.stats import BOUNDS, Histogram
 from oxllm.gateway.observe import otel_environment
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.records import Record

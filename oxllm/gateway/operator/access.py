@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from _operator import _compare_digest as compare_digest  # hmac's own, without the 0.6 MB of hashlib
 
-from oxllm.core.errors import ApiError, api_error
+from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.operator.networks import Networks, is_loopback, packed
 from oxllm.plan import Server

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from oxllm.core.errors import ApiError, api_error
+from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.paths import asks, unescape, wants_json
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.life import Life

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from oxllm.core.cooldown import Skip
-from oxllm.core.step import Step
+from oxllm.core.request.step import Step
+from oxllm.core.routing.cooldown import Skip
 from oxllm.gateway.observe.records import Record
 from oxllm.words import printable, seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from oxllm.core.cooldown import Skip
+from oxllm.core.routing.cooldown import Skip
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.runtime import Runtime
 

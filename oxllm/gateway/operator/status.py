@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 
 from oxllm import __version__
-from oxllm.core.cooldown import MARKS, Skip
-from oxllm.core.route import Route
-from oxllm.core.stats import ProviderSnapshot
+from oxllm.core.routing.cooldown import MARKS, Skip
+from oxllm.core.routing.route import Route
+from oxllm.core.routing.stats import ProviderSnapshot
 from oxllm.gateway.memory import resident_bytes
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.status import Mark, ModelStatus, ProviderStatus, Status, TargetStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 
 Headers = list[tuple[bytes, bytes]]
 Segments = Sequence[bytes | memoryview]

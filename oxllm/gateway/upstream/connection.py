@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 from oxllm.core.budget.answers import HeldBudget
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.call import Caller, Owner, Segments
 from oxllm.gateway.upstream.failure import Broken, broken

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import chain, zip_longest
 
 from oxllm.core.budget.answers import HeldBudget
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream import proxy
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 
 
 class Broken(ConnectionError):

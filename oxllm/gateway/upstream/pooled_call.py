@@ -18,7 +18,7 @@ from typing import Final, final
 
 from oxllm.core import machine
 from oxllm.core.machine import Table, move
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.call import Caller, Headers, Segments
 from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.connector import Connector

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.failure import Broken
 

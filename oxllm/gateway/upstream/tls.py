@@ -26,7 +26,7 @@ import ssl
 from enum import Enum
 from typing import Any
 
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.connection import read_last
 from oxllm.gateway.upstream.failure import Broken, broken

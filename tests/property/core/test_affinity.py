@@ -9,10 +9,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.affinity import session_number
-from oxllm.core.outcome import Kind, Outcome
-from oxllm.core.route import Route
-from oxllm.core.routing import Router
+from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.routing.affinity import session_number
+from oxllm.core.routing.route import Route
+from oxllm.core.routing.router import Router
 from tests.property.effort import examples
 from tests.support.routers import plan, virtual
 

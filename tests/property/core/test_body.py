@@ -13,8 +13,8 @@ from unittest import mock
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from oxllm.core import body
-from oxllm.core.body import BadBody, RequestBody
+from oxllm.core.wire import body
+from oxllm.core.wire.body import BadBody, RequestBody
 
 SLICES = st.sampled_from([4, 5, 7, 64, 65536])  # a character has up to 4 bytes
 NAMES = st.sampled_from(["messages", "model", "a", "b", "stop", 'q"', "ä", "😀"]) | st.text(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from oxllm import plan
-from oxllm.core import breaker
-from oxllm.core.breaker import Breaker, BreakerEvent, BreakerState
+from oxllm.core.routing import breaker
+from oxllm.core.routing.breaker import Breaker, BreakerEvent, BreakerState
 from tests.support.noted import Noted
 
 SETTINGS = plan.Breaker(failures=3, cooldown=5.0, cooldown_max=20.0)

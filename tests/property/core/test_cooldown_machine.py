@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from oxllm.core.cooldown import MARKS, Cooldown, Skip
+from oxllm.core.routing.cooldown import MARKS, Cooldown, Skip
 
 HINTS = st.sampled_from([0.001, 1.0, 5.0, 59.999, 60.0, 600.0, 3600.0])
 

@@ -22,10 +22,10 @@ from hypothesis.stateful import (
 
 from oxllm import plan as plans
 from oxllm.cli.built import built
-from oxllm.core import attempt, exchange
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import Failure
-from oxllm.core.stages import TABLE, Stage
+from oxllm.core.reading.outcome import Failure
+from oxllm.core.request import attempt, exchange
+from oxllm.core.request.stages import TABLE, Stage
+from oxllm.core.routing.cooldown import Skip
 from tests.support.by_hand import JSON, PING, Drive, error_body, make_plan
 from tests.support.chat_bytes import DONE, FINISH, ROLE, token
 from tests.support.noted import Noted

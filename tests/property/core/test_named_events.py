@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oxllm.core.named_events import END, NamedDecoder
+from oxllm.core.wire.named_events import END, NamedDecoder
 from tests.property.core.cuts import cut
 
 LINES = st.one_of(

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.nesting import Passing
+from oxllm.core.wire.nesting import Passing
 from tests.property.core.cuts import cut
 
 VALUES = st.recursive(

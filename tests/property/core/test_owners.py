@@ -7,8 +7,8 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core import owners
-from oxllm.core.owners import Owner, Owners
+from oxllm.core.routing import owners
+from oxllm.core.routing.owners import Owner, Owners
 
 MAX = 3
 STEPS = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from([None, ("x", "1"), ("y", "2")])), max_size=40)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oxllm.core.body import RequestBody
-from oxllm.core.error_reader import ErrorReader
-from oxllm.core.outcome import RULES, Effect, Kind, Outcome, classify, in_band
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
+from oxllm.core.reading.outcome import RULES, Effect, Kind, Outcome, classify, in_band
 from oxllm.core.reading.shapes import BODY_MAX, completed
+from oxllm.core.request.error_reader import ErrorReader
+from oxllm.core.wire.body import RequestBody
 from tests.support.corpus import Case, cases
 from tests.support.effort import passes
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from oxllm.core.errors import api_error
 from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.responses import StreamReader
+from oxllm.core.wire.errors import api_error
 from tests.property.core.cuts import cut
 from tests.property.core.test_answers import strictly
 from tests.property.core.test_named_events import naive as naive_events

@@ -12,13 +12,13 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from oxllm.core.breaker import TABLE, BreakerState
-from oxllm.core.cooldown import MARKS, Skip
-from oxllm.core.outcome import RULES, Cause, Kind, Outcome
-from oxllm.core.route import Candidate, Route
-from oxllm.core.routing import Router
-from oxllm.core.targets import ProviderState, TargetState
-from oxllm.core.ticket import Ticket
+from oxllm.core.reading.outcome import RULES, Cause, Kind, Outcome
+from oxllm.core.routing.breaker import TABLE, BreakerState
+from oxllm.core.routing.cooldown import MARKS, Skip
+from oxllm.core.routing.route import Candidate, Route
+from oxllm.core.routing.router import Router
+from oxllm.core.routing.targets import ProviderState, TargetState
+from oxllm.core.routing.ticket import Ticket
 from oxllm.plan import Plan, Provider, Target, VirtualModel
 
 NAMES = ("a", "b", "c")

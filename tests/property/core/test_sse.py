@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oxllm.core.sse import Decoder
+from oxllm.core.wire.sse import Decoder
 from tests.property.core.cuts import cut
 
 LINES = st.one_of(

@@ -16,7 +16,7 @@ from oxllm.cli import COMMANDS, ELSEWHERE, main
 from oxllm.cli.built import built
 from oxllm.cli.reference import BEGIN, END, render, write
 from oxllm.config.reference import insert
-from oxllm.core import exchange
+from oxllm.core.request import exchange
 from tests.unit.cli.conftest import Run
 
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from oxllm.core.alarm import Alarm
+from oxllm.core.request.alarm import Alarm
 
 
 def test_it_is_set_to_the_earliest_and_never_put_off() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.attempt import TABLE, Attempt, AttemptEvent, AttemptPhase
 from oxllm.core.machine import moves
+from oxllm.core.request.attempt import TABLE, Attempt, AttemptEvent, AttemptPhase
 from tests.support.by_hand import Drive
 
 

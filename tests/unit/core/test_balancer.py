@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from oxllm.core.breaker import BreakerState
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import SUCCESS, Kind
+from oxllm.core.reading.outcome import SUCCESS, Kind
+from oxllm.core.routing.breaker import BreakerState
+from oxllm.core.routing.cooldown import Skip
 from tests.support.routers import (
     AB,
     BROKEN,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.belief import believed
-from oxllm.core.body import RequestBody
-from oxllm.core.outcome import Kind, Outcome
+from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.request.belief import believed
+from oxllm.core.wire.body import RequestBody
 
 OTHERWISE = Outcome(Kind.CLIENT_ERROR, "HTTP 400", 400)
 QUOTA = Outcome(Kind.QUOTA, "out of quota", 400, grounds=(("credit", "balance"),), otherwise=OTHERWISE)

@@ -7,9 +7,9 @@ import tracemalloc
 
 import pytest
 
-from oxllm.core.body import DEPTH_MAX, MEMBERS_MAX, NAME_MAX, SLICE, BadBody, RequestBody
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
+from oxllm.core.wire.body import DEPTH_MAX, MEMBERS_MAX, NAME_MAX, SLICE, BadBody, RequestBody
 
 Extra = dict[str, str]
 

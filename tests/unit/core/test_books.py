@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from oxllm.core.books import Books
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import GONE, SUCCESS, Kind, Outcome
-from oxllm.core.routing import Router
-from oxllm.core.ticket import Ticket
+from oxllm.core.reading.outcome import GONE, SUCCESS, Kind, Outcome
+from oxllm.core.request.books import Books
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.router import Router
+from oxllm.core.routing.ticket import Ticket
 from tests.support.by_hand import Drive, make_plan
 from tests.support.chat_bytes import DONE, FINISH, token
 

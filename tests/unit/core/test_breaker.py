@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from oxllm import plan
-from oxllm.core import breaker as breakers
-from oxllm.core.breaker import TABLE, Breaker, BreakerState
+from oxllm.core.routing import breaker as breakers
+from oxllm.core.routing.breaker import TABLE, Breaker, BreakerState
 from tests.support.noted import Noted
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.cooldown import MARKS, Cooldown, Skip
+from oxllm.core.routing.cooldown import MARKS, Cooldown, Skip
 
 
 def limited(cooldown: Cooldown, now: float, hint: float | None = None) -> float:

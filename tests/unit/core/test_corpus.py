@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from oxllm.core.error_reader import ErrorReader
-from oxllm.core.outcome import RULES, Kind, Last, Outcome, classify, in_band
 from oxllm.core.protocols import chat, completions, embeddings, messages, responses
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Protocol
+from oxllm.core.reading.outcome import RULES, Kind, Last, Outcome, classify, in_band
+from oxllm.core.request.error_reader import ErrorReader
 from tests.support.corpus import Case, cases, fields, filled
 
 NOW = 1_700_000_000.0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.echo import LOOKS_MAX, PIECE, says
+from oxllm.core.reading.echo import LOOKS_MAX, PIECE, says
 from tests.support.effort import passes
 
 RUN = ("credit", "balance", "is", "too", "low")

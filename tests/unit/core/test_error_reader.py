@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.error_reader import ERROR_BODY_MAX, MisplacedReader
-from oxllm.core.outcome import Kind
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
+from oxllm.core.reading.outcome import Kind
+from oxllm.core.request.error_reader import ERROR_BODY_MAX, MisplacedReader
 
 NOW = 1_700_000_000.0
 TOO_LONG = b'{"error":{"code":400,"message":"the request exceeds the available context size","type":"x"}}'

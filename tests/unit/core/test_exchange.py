@@ -10,15 +10,15 @@ import msgspec
 import pytest
 
 from oxllm import plan as plans
-from oxllm.core.body import RequestBody
-from oxllm.core.breaker import BreakerState
-from oxllm.core.cooldown import Skip
-from oxllm.core.effects import Begin, Try
-from oxllm.core.hints import Headers
-from oxllm.core.outcome import Cause, Failure
 from oxllm.core.protocols import embeddings
 from oxllm.core.protocols.base import HELD_MAX
-from oxllm.core.stages import Stage
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import Cause, Failure
+from oxllm.core.request.effects import Begin, Try
+from oxllm.core.request.stages import Stage
+from oxllm.core.routing.breaker import BreakerState
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.wire.body import RequestBody
 from tests.support.by_hand import EVENT_STREAM, JSON, PING, WHOLE, Drive, error_body, make_plan
 from tests.support.chat_bytes import DONE, FINISH, ROLE, finish, token
 

@@ -8,9 +8,9 @@ from itertools import accumulate
 import pytest
 
 from oxllm import plan as plans
-from oxllm.core.outcome import Failure
 from oxllm.core.protocols import messages
 from oxllm.core.protocols.messages import MESSAGE_STOP
+from oxllm.core.reading.outcome import Failure
 from tests.property.core.test_named_events import naive
 from tests.support.by_hand import JSON, Drive, broken_behind, make_plan
 from tests.support.told import AGENT, END, HELLO, OVERLOADED, PING, THINKING, block, delta, named, start, text

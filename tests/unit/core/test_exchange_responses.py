@@ -7,8 +7,8 @@ import json
 import pytest
 
 from oxllm import plan as plans
-from oxllm.core.outcome import Failure
 from oxllm.core.protocols import responses
+from oxllm.core.reading.outcome import Failure
 from tests.support.by_hand import JSON, Drive, broken_behind, make_plan
 from tests.support.responses_api import ID, Json, answer, event, message, parse, response, sse
 

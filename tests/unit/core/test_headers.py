@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from oxllm import __version__, plan
-from oxllm.core import headers
 from oxllm.core.protocols import messages
 from oxllm.core.protocols.base import Protocol
 from oxllm.core.protocols.chat import PROTOCOL
+from oxllm.core.request import headers
 
 PROVIDER = plan.Provider("alpha", tls=True, host="api.alpha.example", port=443, path="/v1", api_key="sk-1")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.hints import Headers, predictive, retry_after_header, seconds
-from oxllm.core.outcome import Kind, classify
+from oxllm.core.reading.hints import Headers, predictive, retry_after_header, seconds
+from oxllm.core.reading.outcome import Kind, classify
 
 NOW = datetime(2025, 6, 15, 12, 0, 0, tzinfo=UTC).timestamp()
 

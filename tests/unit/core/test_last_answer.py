@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.errors import ApiError
-from oxllm.core.last_answer import LastAnswer, Received, Refusal
-from oxllm.core.outcome import Cause, Kind, Outcome
+from oxllm.core.reading.outcome import Cause, Kind, Outcome
+from oxllm.core.request.last_answer import LastAnswer, Received, Refusal
+from oxllm.core.wire.errors import ApiError
 from tests.support.by_hand import Drive
 
 TOO_LONG = Outcome(Kind.CONTEXT_LENGTH, "HTTP 400: context length exceeded", 400)

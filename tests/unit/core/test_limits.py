@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from oxllm import plan as plans
-from oxllm.core.limits import out_of_time, timed_out
-from oxllm.core.outcome import Kind
+from oxllm.core.reading.outcome import Kind
+from oxllm.core.request.limits import out_of_time, timed_out
 from tests.support.by_hand import JSON, Drive, make_plan
 from tests.support.chat_bytes import ROLE, token
 

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import GONE, LOST, SUCCESS, Kind, Outcome
-from oxllm.core.routing import Router
+from oxllm.core.reading.outcome import GONE, LOST, SUCCESS, Kind, Outcome
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.router import Router
 from oxllm.plan import Server
 from tests.support.routers import AB, BROKEN, choose, of, plan, provider, router, run, skips, start, virtual
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.named_events import END, HEAD_MAX, NAME_MAX, Event, NamedDecoder
-from oxllm.core.sse import EVENT_MAX
+from oxllm.core.wire.named_events import END, HEAD_MAX, NAME_MAX, Event, NamedDecoder
+from oxllm.core.wire.sse import EVENT_MAX
 
 
 def feed(*chunks: bytes) -> list[Event]:

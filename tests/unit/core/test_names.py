@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.names import Names, Pattern
+from oxllm.core.routing.names import Names, Pattern
 
 NAMES = Names({name: name for name in ["*", "claude-*", "claude-haiku-*", "*-haiku-*", "claude-haiku-4", "gpt-*-mini"]})
 

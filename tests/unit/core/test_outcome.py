@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.outcome import RULES, Cause, Effect, Failure, Kind, Outcome, classify, error_word, in_band, network
+from oxllm.core.reading.outcome import (
+    RULES,
+    Cause,
+    Effect,
+    Failure,
+    Kind,
+    Outcome,
+    classify,
+    error_word,
+    in_band,
+    network,
+)
 
 NOW = 1_700_000_000.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from oxllm.core.owners import OWNERS_MAX, Owners
+from oxllm.core.routing.owners import OWNERS_MAX, Owners
 
 ALPHA, BETA = ("alpha", "https://alpha.example/v1"), ("beta", "https://beta.example/v1")
 

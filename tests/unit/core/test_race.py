@@ -6,17 +6,17 @@ import random
 from math import inf
 
 from oxllm import plan as plans
-from oxllm.core.alarm import Alarm
-from oxllm.core.attempt import Attempt, AttemptPhase
-from oxllm.core.books import Books
-from oxllm.core.effects import Action, Cancel, Try
-from oxllm.core.facts import RequestFacts
-from oxllm.core.outcome import GONE, LOST, SUCCESS, Kind, Outcome
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.race import Race
-from oxllm.core.route import Route
-from oxllm.core.routing import Router
+from oxllm.core.reading.outcome import GONE, LOST, SUCCESS, Kind, Outcome
+from oxllm.core.request.alarm import Alarm
+from oxllm.core.request.attempt import Attempt, AttemptPhase
+from oxllm.core.request.books import Books
+from oxllm.core.request.effects import Action, Cancel, Try
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.request.race import Race
+from oxllm.core.routing.route import Route
+from oxllm.core.routing.router import Router
 from tests.support.by_hand import EVENT_STREAM, WALL, make_plan
 from tests.support.chat_bytes import DONE, FINISH, token
 

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from oxllm.core.cooldown import Skip
-from oxllm.core.errors import ApiError
-from oxllm.core.outcome import Kind, Outcome
-from oxllm.core.refusal import Tried, describe, refuse
-from oxllm.core.route import Candidate, Recovery
-from oxllm.core.routing import Router
+from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.request.refusal import Tried, describe, refuse
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.route import Candidate, Recovery
+from oxllm.core.routing.router import Router
+from oxllm.core.wire.errors import ApiError
 from tests.support.by_hand import make_plan
 
 ROUTE = Router(make_plan("alpha", "beta", "gamma"), random.Random(1)).resolve("smart")

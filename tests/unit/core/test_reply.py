@@ -8,16 +8,16 @@ from math import inf
 
 import pytest
 
-from oxllm.core.books import Books
-from oxllm.core.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
-from oxllm.core.errors import api_error
-from oxllm.core.facts import RequestFacts
 from oxllm.core.machine import moves
-from oxllm.core.outcome import BUG, GONE, STOPPING, SUCCESS, Cause, Kind, Outcome
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.reply import PING_S, TABLE, Reply, ReplyEvent, ReplyState
-from oxllm.core.routing import Router
+from oxllm.core.reading.outcome import BUG, GONE, STOPPING, SUCCESS, Cause, Kind, Outcome
+from oxllm.core.request.books import Books
+from oxllm.core.request.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.request.reply import PING_S, TABLE, Reply, ReplyEvent, ReplyState
+from oxllm.core.routing.router import Router
+from oxllm.core.wire.errors import api_error
 from tests.support.by_hand import EVENT_STREAM, JSON, Drive, make_plan
 from tests.support.chat_bytes import token
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from oxllm.core.breaker import BreakerState
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import GONE, LOST, SUCCESS, Kind, Outcome
+from oxllm.core.reading.outcome import GONE, LOST, SUCCESS, Kind, Outcome
+from oxllm.core.routing.breaker import BreakerState
+from oxllm.core.routing.cooldown import Skip
 from oxllm.plan import Timeouts
 from tests.support.routers import AB, BROKEN, choose, of, opened, router, run, skips, start, virtual
 

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import SUCCESS, Cause, Kind
-from oxllm.core.routing import Router
+from oxllm.core.reading.outcome import SUCCESS, Cause, Kind
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.router import Router
 from oxllm.plan import HoldBack, VirtualModel
 from tests.support.routers import (
     AB,

@@ -7,12 +7,12 @@ from math import inf
 
 import pytest
 
-from oxllm.core.books import Books
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import Kind, Outcome
-from oxllm.core.second_try import JITTER_S, SecondTry
-from oxllm.core.ticket import Ticket
+from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.request.books import Books
+from oxllm.core.request.second_try import JITTER_S, SecondTry
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.ticket import Ticket
 from tests.support.routers import AB, opened, router, start, virtual
 
 PASSING = Outcome(Kind.SERVER_ERROR, "HTTP 500", same_target=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.sse import EVENT_MAX, Decoder, TooLarge
+from oxllm.core.wire.sse import EVENT_MAX, Decoder, TooLarge
 
 
 def feed(*chunks: bytes) -> list[bytes]:

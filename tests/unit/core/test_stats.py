@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.outcome import Cause
-from oxllm.core.stats import BOUNDS, HISTOGRAM_BUCKETS, Counters, Distribution, Histogram, RequestCounters, total
+from oxllm.core.reading.outcome import Cause
+from oxllm.core.routing.stats import (
+    BOUNDS,
+    HISTOGRAM_BUCKETS,
+    Counters,
+    Distribution,
+    Histogram,
+    RequestCounters,
+    total,
+)
 
 TIMES = st.floats(0, 5000, allow_subnormal=False)
 

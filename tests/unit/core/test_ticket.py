@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import SUCCESS, Cause, Kind
+from oxllm.core.reading.outcome import SUCCESS, Cause, Kind
+from oxllm.core.routing.cooldown import Skip
 from tests.support.routers import AB, BROKEN, of, opened, router, run, start, virtual
 
 

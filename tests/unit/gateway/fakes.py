@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.call import Call, Headers
 from oxllm.gateway.upstream.resolver import Address

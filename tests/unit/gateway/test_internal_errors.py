@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from oxllm.cli.built import built
-from oxllm.core import attempt as attempts
-from oxllm.core import exchange as exchanges
+from oxllm.core.request import attempt as attempts
+from oxllm.core.request import exchange as exchanges
 from oxllm.gateway import link
 from oxllm.gateway import relay as relays
 from oxllm.gateway.client import backlog, intake, output, turns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.breaker import TABLE, BreakerEvent, BreakerState
+from oxllm.core.routing.breaker import TABLE, BreakerEvent, BreakerState
 from oxllm.sim.rehearsal.changes import NEXT, never_met
 
 ALL = [

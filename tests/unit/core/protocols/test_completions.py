@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from oxllm.core.body import RequestBody
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.completions import PROTOCOL, TextReader, TextStreamReader
+from oxllm.core.wire.body import RequestBody
 
 
 def sse(*events: object) -> bytes:

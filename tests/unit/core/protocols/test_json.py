@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from oxllm.core.outcome import Kind
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import HELD_MAX, Usage
 from oxllm.core.protocols.json import PROTOCOL, JsonReader, RelayReader
+from oxllm.core.reading.outcome import Kind
 
 JSON = [(b"content-type", b"application/json")]
 WALL = 0.0

@@ -6,10 +6,6 @@ import json
 
 import pytest
 
-from oxllm.core.body import RequestBody
-from oxllm.core.errors import api_error
-from oxllm.core.named_events import LARGE
-from oxllm.core.outcome import Kind
 from oxllm.core.protocols.base import HELD_MAX, Usage
 from oxllm.core.protocols.messages import (
     BLOCKS_MAX,
@@ -21,7 +17,11 @@ from oxllm.core.protocols.messages import (
     StreamReader,
     TokenCountReader,
 )
-from oxllm.core.sse import EVENT_MAX
+from oxllm.core.reading.outcome import Kind
+from oxllm.core.wire.body import RequestBody
+from oxllm.core.wire.errors import api_error
+from oxllm.core.wire.named_events import LARGE
+from oxllm.core.wire.sse import EVENT_MAX
 from tests.support.told import (
     AGENT,
     END,

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from oxllm.core.named_events import LARGE
 from oxllm.core.protocols.base import NAME_MAX, Reader
 from oxllm.core.protocols.chat import ChatReader
 from oxllm.core.protocols.chat import StreamReader as ChatStream
@@ -18,6 +17,7 @@ from oxllm.core.protocols.messages import MessageReader
 from oxllm.core.protocols.messages import StreamReader as MessageStream
 from oxllm.core.protocols.responses import ResponseReader
 from oxllm.core.protocols.responses import StreamReader as ResponseStream
+from oxllm.core.wire.named_events import LARGE
 from tests.support import responses_api, told
 
 CUT_SHORT = responses_api.response("incomplete", incomplete_details={"reason": "max_output_tokens"})

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from oxllm.core.body import BadBody, RequestBody
-from oxllm.core.errors import api_error
-from oxllm.core.outcome import Kind, Outcome
 from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.responses import PROTOCOL, ResponseReader, ResponsesAsked, StreamReader
-from oxllm.core.sse import EVENT_MAX
+from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.wire.body import BadBody, RequestBody
+from oxllm.core.wire.errors import api_error
+from oxllm.core.wire.sse import EVENT_MAX
 from tests.support.responses_api import (
     CALL,
     HOSTED,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from oxllm.core.body import RequestBody
-from oxllm.core.exchange import Exchange
-from oxllm.core.routing import Router
+from oxllm.core.request.exchange import Exchange
+from oxllm.core.routing.router import Router
+from oxllm.core.wire.body import RequestBody
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.request_reader import RequestReader
 from oxllm.gateway.link import Link

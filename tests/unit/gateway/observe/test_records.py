@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.cooldown import Skip
-from oxllm.core.step import Step
+from oxllm.core.request.step import Step
+from oxllm.core.routing.cooldown import Skip
 from oxllm.gateway.observe.records import Record, Records
 
 

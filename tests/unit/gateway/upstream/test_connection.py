@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken, broken
 from oxllm.gateway.upstream.response import HEAD_MAX, HEADERS_MAX, Response

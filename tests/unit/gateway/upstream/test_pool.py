@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from oxllm import plan
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.connector import STAGGER_S, interleave
 from oxllm.gateway.upstream.dial import VANISHED_S, dial
 from oxllm.gateway.upstream.origin import DISTRUST_S, IDLE_MAX, IDLE_S

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from oxllm import plan
-from oxllm.core.outcome import Failure
+from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.call import Headers
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken

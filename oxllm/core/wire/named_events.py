@@ -14,7 +14,7 @@ empty line is no event.
 
 from __future__ import annotations
 
-from oxllm.core.sse import CR, EVENT_MAX, LF, Lines
+from oxllm.core.wire.sse import CR, EVENT_MAX, LF, Lines
 
 LARGE = 64 * 1024
 """Bytes of an event that are waited for before it is looked at whether it may be passed on as it comes: the same as

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from oxllm.core.breaker import BreakerState
-from oxllm.core.cooldown import Skip
-from oxllm.core.route import Candidate
+from oxllm.core.routing.breaker import BreakerState
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.route import Candidate
 
 ENDED = -1
 """The generation of a ticket whose end has been told."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from oxllm.core.hints import Headers
-from oxllm.core.outcome import Outcome, in_band
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Protocol, Reader
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import Outcome, in_band
 
 ERROR_BODY_MAX = 256 * 1024
 """Bytes of an error body that are kept; the same bound as for an answer that is kept until it is whole."""

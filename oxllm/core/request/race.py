@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from oxllm.core.alarm import Alarm
-from oxllm.core.attempt import COMMITTED, DRAINING, ENDED, Attempt
-from oxllm.core.books import Books
-from oxllm.core.effects import Action, Cancel, Try
-from oxllm.core.facts import RequestFacts
-from oxllm.core.outcome import Outcome
-from oxllm.core.route import Route
-from oxllm.core.ticket import Ticket
+from oxllm.core.reading.outcome import Outcome
+from oxllm.core.request.alarm import Alarm
+from oxllm.core.request.attempt import COMMITTED, DRAINING, ENDED, Attempt
+from oxllm.core.request.books import Books
+from oxllm.core.request.effects import Action, Cancel, Try
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.routing.route import Route
+from oxllm.core.routing.ticket import Ticket
 
 RUNNING_MAX: Final = 2
 """Attempts that run side by side."""

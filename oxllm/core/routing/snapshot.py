@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from oxllm.core.breaker import BreakerState
-from oxllm.core.stats import ProviderSnapshot, TargetSnapshot, total
-from oxllm.core.targets import ProviderState, TargetState
+from oxllm.core.routing.breaker import BreakerState
+from oxllm.core.routing.stats import ProviderSnapshot, TargetSnapshot, total
+from oxllm.core.routing.targets import ProviderState, TargetState
 
 
 def provider_snapshot(provider: ProviderState, now: float) -> ProviderSnapshot:

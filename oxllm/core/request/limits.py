@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from oxllm.core.attempt import CONNECTING, WAITING, Attempt
-from oxllm.core.outcome import Kind, Outcome
+from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.request.attempt import CONNECTING, WAITING, Attempt
 
 ALIVE_S: Final = 30.0
 """A host from which something came in so many last seconds is alive. Providers send heartbeats each 10 to 20 s."""

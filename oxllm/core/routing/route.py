@@ -11,12 +11,12 @@ from itertools import groupby
 from operator import attrgetter
 
 from oxllm import plan as plans
-from oxllm.core.affinity import target_number
-from oxllm.core.cooldown import Skip
-from oxllm.core.outcome import RULES, Kind, Outcome
-from oxllm.core.owners import Owner
-from oxllm.core.stats import RequestCounters
-from oxllm.core.targets import TargetState
+from oxllm.core.reading.outcome import RULES, Kind, Outcome
+from oxllm.core.routing.affinity import target_number
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.owners import Owner
+from oxllm.core.routing.stats import RequestCounters
+from oxllm.core.routing.targets import TargetState
 
 REACH_S = 60.0
 """What recovers later than this is not worth a client's retry: SDKs honour no longer hint."""

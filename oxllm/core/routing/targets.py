@@ -9,10 +9,10 @@ from __future__ import annotations
 from math import inf
 
 from oxllm import plan as plans
-from oxllm.core.breaker import Breaker, BreakerState
-from oxllm.core.cooldown import Cooldown, Skip
-from oxllm.core.owners import Owner
-from oxllm.core.stats import Counters
+from oxllm.core.routing.breaker import Breaker, BreakerState
+from oxllm.core.routing.cooldown import Cooldown, Skip
+from oxllm.core.routing.owners import Owner
+from oxllm.core.routing.stats import Counters
 
 PATIENCE_S = 2.0
 """How long a probe's client waits before the next candidate is started beside it; doubled when that one wins."""

@@ -10,13 +10,13 @@ import re
 from enum import Enum
 
 from oxllm.core import reading
-from oxllm.core.hints import Headers
-from oxllm.core.rules import RULES as RULES  # noqa: PLC0414  exported: callers get the table from here
-from oxllm.core.rules import Cause as Cause  # noqa: PLC0414
-from oxllm.core.rules import Effect as Effect  # noqa: PLC0414
-from oxllm.core.rules import Kind as Kind  # noqa: PLC0414
-from oxllm.core.rules import Last as Last  # noqa: PLC0414
-from oxllm.core.rules import Rule
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.rules import RULES as RULES  # noqa: PLC0414  exported: callers get the table from here
+from oxllm.core.reading.rules import Cause as Cause  # noqa: PLC0414
+from oxllm.core.reading.rules import Effect as Effect  # noqa: PLC0414
+from oxllm.core.reading.rules import Kind as Kind  # noqa: PLC0414
+from oxllm.core.reading.rules import Last as Last  # noqa: PLC0414
+from oxllm.core.reading.rules import Rule
 from oxllm.core.shape import Value
 
 

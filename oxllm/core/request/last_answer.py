@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from oxllm.core.attempt import Attempt
-from oxllm.core.errors import ApiError, api_error
-from oxllm.core.hints import Headers
-from oxllm.core.outcome import RULES, Cause, Last, Outcome
-from oxllm.core.refusal import Tried, describe, refuse, sealed_elsewhere
-from oxllm.core.route import Route
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import RULES, Cause, Last, Outcome
+from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.refusal import Tried, describe, refuse, sealed_elsewhere
+from oxllm.core.routing.route import Route
 from oxllm.core.shape import Value
+from oxllm.core.wire.errors import ApiError, api_error
 
 
 class Received(Value, frozen=True):

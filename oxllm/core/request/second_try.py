@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from math import inf
 
-from oxllm.core.books import Books
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.outcome import Outcome
-from oxllm.core.targets import TargetState
-from oxllm.core.ticket import Ticket
+from oxllm.core.reading.outcome import Outcome
+from oxllm.core.request.books import Books
+from oxllm.core.routing.targets import TargetState
+from oxllm.core.routing.ticket import Ticket
 
 JITTER_S = (0.05, 0.15)
 """Bounds of the wait before the second try at one target."""

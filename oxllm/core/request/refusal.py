@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from oxllm.core.cooldown import Skip
-from oxllm.core.errors import OWNER_UNAVAILABLE, ApiError, api_error
-from oxllm.core.outcome import RULES, Kind, Last, Outcome
-from oxllm.core.route import HOPELESS, Candidate, Outlook, Recovery
+from oxllm.core.reading.outcome import RULES, Kind, Last, Outcome
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.route import HOPELESS, Candidate, Outlook, Recovery
+from oxllm.core.wire.errors import OWNER_UNAVAILABLE, ApiError, api_error
 
 RETRY_AFTER_MAX = 60
 """Seconds. The Node SDK does not honour a longer hint, so a longer one would be a lie about when it retries."""

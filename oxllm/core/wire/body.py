@@ -22,9 +22,9 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw
 
-from oxllm.core import echo
-from oxllm.core.body_shapes import decode_metadata, decode_stream_options
-from oxllm.core.nesting import ends_in_escape, first_at, levels
+from oxllm.core.reading import echo
+from oxllm.core.wire.body_shapes import decode_metadata, decode_stream_options
+from oxllm.core.wire.nesting import ends_in_escape, first_at, levels
 
 DEPTH_MAX = 500
 """Containers inside one another, the body itself included."""

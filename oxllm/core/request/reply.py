@@ -13,18 +13,19 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from oxllm.core import headers, machine
-from oxllm.core.attempt import Attempt
-from oxllm.core.books import Books
-from oxllm.core.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
-from oxllm.core.errors import ApiError
-from oxllm.core.facts import RequestFacts
-from oxllm.core.hints import Headers
-from oxllm.core.last_answer import Received, Refusal, in_our_words
+from oxllm.core import machine
 from oxllm.core.machine import Table, move
-from oxllm.core.outcome import RULES, STOPPING, SUCCESS, Cause, Outcome
 from oxllm.core.protocols.base import Reader
-from oxllm.core.refusal import describe
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import RULES, STOPPING, SUCCESS, Cause, Outcome
+from oxllm.core.request import headers
+from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.books import Books
+from oxllm.core.request.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.request.last_answer import Received, Refusal, in_our_words
+from oxllm.core.request.refusal import describe
+from oxllm.core.wire.errors import ApiError
 
 PING_S: Final = 10.0
 """Seconds without content after which, and each as many, a stream's client gets a comment: under the

@@ -26,17 +26,17 @@ import msgspec
 
 from oxllm import plan
 from oxllm.core import machine
-from oxllm.core.alarm import Alarm
-from oxllm.core.error_reader import ErrorReader, MisplacedReader
-from oxllm.core.facts import RequestFacts
-from oxllm.core.hints import Headers
 from oxllm.core.machine import Table, move
-from oxllm.core.outcome import Kind, Outcome
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import NOTHING_READ, Reader, content_type
-from oxllm.core.route import Candidate, Route
-from oxllm.core.sse import EVENT_MAX
-from oxllm.core.ticket import Ticket
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.request.alarm import Alarm
+from oxllm.core.request.error_reader import ErrorReader, MisplacedReader
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.routing.route import Candidate, Route
+from oxllm.core.routing.ticket import Ticket
+from oxllm.core.wire.sse import EVENT_MAX
 from oxllm.plan import ANY
 
 LINGER_S: Final = 2.0

@@ -10,13 +10,13 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from oxllm.core.breaker import BreakerState
-from oxllm.core.change import Change
-from oxllm.core.marks import mark, predict
 from oxllm.core.native import mypyc_attr
-from oxllm.core.outcome import RULES, Kind, Outcome
-from oxllm.core.targets import PATIENCE_S, ProviderState
-from oxllm.core.ticket import ENDED, Ticket
+from oxllm.core.reading.outcome import RULES, Kind, Outcome
+from oxllm.core.routing.breaker import BreakerState
+from oxllm.core.routing.change import Change
+from oxllm.core.routing.marks import mark, predict
+from oxllm.core.routing.targets import PATIENCE_S, ProviderState
+from oxllm.core.routing.ticket import ENDED, Ticket
 
 _SUCCESS: Final[Kind] = Kind.SUCCESS  # on 3.11 each look at an Enum's member takes 0.1 µs
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from oxllm.core.outcome import Cause
+from oxllm.core.reading.outcome import Cause
 from oxllm.core.shape import Value
 
 HISTOGRAM_FIRST = 2.0**-10

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oxllm import plan as plans
-from oxllm.core.change import Change
-from oxllm.core.cooldown import Cooldown, Skip
-from oxllm.core.outcome import RULES, Effect, Kind, Outcome
-from oxllm.core.targets import TargetState
-from oxllm.core.ticket import Ticket
+from oxllm.core.reading.outcome import RULES, Effect, Kind, Outcome
+from oxllm.core.routing.change import Change
+from oxllm.core.routing.cooldown import Cooldown, Skip
+from oxllm.core.routing.targets import TargetState
+from oxllm.core.routing.ticket import Ticket
 
 ONE_TOO_MANY = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
 """What counts only when it comes twice in a row: once may be about its request alone."""

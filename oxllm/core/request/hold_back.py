@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oxllm.core.attempt import HOLDING, Attempt
+from oxllm.core.request.attempt import HOLDING, Attempt
 
 
 def may_commit(attempt: Attempt) -> bool:

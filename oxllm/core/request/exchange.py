@@ -19,30 +19,25 @@ from collections.abc import Sequence
 from math import inf
 
 from oxllm import plan
-from oxllm.core import hints
-from oxllm.core.alarm import Alarm
-from oxllm.core.attempt import COMMITTED as PASSED_ON
-from oxllm.core.attempt import CONTENT, DRAINING, ENDED, HOLDING, WAITING, Attempt
-from oxllm.core.belief import believed
-from oxllm.core.body import PassedBody, RequestBody
-from oxllm.core.books import Books
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.cooldown import Skip
-from oxllm.core.effects import Action, Cancel
-from oxllm.core.errors import ApiError, api_error
-from oxllm.core.facts import RequestFacts
-from oxllm.core.hints import Headers
-from oxllm.core.hold_back import may_commit
-from oxllm.core.last_answer import LastAnswer
-from oxllm.core.limits import out_of_time, timed_out
 from oxllm.core.machine import move
-from oxllm.core.outcome import BUG, GONE, LOST, RULES, STOPPING, Cause, Failure, Kind, Last, Outcome, network
-from oxllm.core.race import Race
-from oxllm.core.reply import NOT_BEGUN, Reply
-from oxllm.core.route import Candidate, Route
-from oxllm.core.routing import Router
-from oxllm.core.second_try import SecondTry
-from oxllm.core.stages import (
+from oxllm.core.reading import hints
+from oxllm.core.reading.hints import Headers
+from oxllm.core.reading.outcome import BUG, GONE, LOST, RULES, STOPPING, Cause, Failure, Kind, Last, Outcome, network
+from oxllm.core.request.alarm import Alarm
+from oxllm.core.request.attempt import COMMITTED as PASSED_ON
+from oxllm.core.request.attempt import CONTENT, DRAINING, ENDED, HOLDING, WAITING, Attempt
+from oxllm.core.request.belief import believed
+from oxllm.core.request.books import Books
+from oxllm.core.request.effects import Action, Cancel
+from oxllm.core.request.facts import RequestFacts
+from oxllm.core.request.hold_back import may_commit
+from oxllm.core.request.last_answer import LastAnswer
+from oxllm.core.request.limits import out_of_time, timed_out
+from oxllm.core.request.race import Race
+from oxllm.core.request.reply import NOT_BEGUN, Reply
+from oxllm.core.request.second_try import SecondTry
+from oxllm.core.request.stages import (
     BACK_OFF,
     BACKING_OFF,
     CHOOSING,
@@ -56,6 +51,11 @@ from oxllm.core.stages import (
     TRYING,
     ExchangeEvent,
 )
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.route import Candidate, Route
+from oxllm.core.routing.router import Router
+from oxllm.core.wire.body import PassedBody, RequestBody
+from oxllm.core.wire.errors import ApiError, api_error
 
 
 class Exchange:

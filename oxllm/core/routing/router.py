@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 
 from oxllm import plan as plans
-from oxllm.core.balancer import Balancer
-from oxllm.core.names import Names
 from oxllm.core.native import mypyc_attr
-from oxllm.core.owners import Owner
-from oxllm.core.results import Results
-from oxllm.core.route import Candidate, Route
-from oxllm.core.similar import similar
-from oxllm.core.snapshot import provider_snapshot
-from oxllm.core.stats import RequestCounters, Snapshot
-from oxllm.core.targets import ProviderState, TargetState
+from oxllm.core.routing.balancer import Balancer
+from oxllm.core.routing.names import Names
+from oxllm.core.routing.owners import Owner
+from oxllm.core.routing.results import Results
+from oxllm.core.routing.route import Candidate, Route
+from oxllm.core.routing.similar import similar
+from oxllm.core.routing.snapshot import provider_snapshot
+from oxllm.core.routing.stats import RequestCounters, Snapshot
+from oxllm.core.routing.targets import ProviderState, TargetState
 
 OF_NO_MODEL = ""
 """What stands for the model of requests for answers that providers keep and of which nobody remembers it."""

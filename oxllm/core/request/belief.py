@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from oxllm.core.body import PassedBody, RequestBody
-from oxllm.core.outcome import Outcome
+from oxllm.core.reading.outcome import Outcome
+from oxllm.core.wire.body import PassedBody, RequestBody
 
 
 def believed(result: Outcome, body: RequestBody | PassedBody | None, key: str | None) -> Outcome:

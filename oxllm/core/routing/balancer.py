@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-from oxllm.core.affinity import score
-from oxllm.core.cooldown import Skip
 from oxllm.core.native import mypyc_attr
-from oxllm.core.route import Candidate, Route
-from oxllm.core.targets import TargetState
-from oxllm.core.ticket import Ticket
+from oxllm.core.routing.affinity import score
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.route import Candidate, Route
+from oxllm.core.routing.targets import TargetState
+from oxllm.core.routing.ticket import Ticket
 
 Skips = Sequence[tuple[Candidate, Skip]]
 """Candidates passed over, and why."""

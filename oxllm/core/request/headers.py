@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from oxllm import __version__
-from oxllm.core.hints import Headers
 from oxllm.core.protocols.base import Endpoint, Protocol
+from oxllm.core.reading.hints import Headers
 from oxllm.plan import Provider
 
 STREAM_HEAD: list[tuple[bytes, bytes]] = [

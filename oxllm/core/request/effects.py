@@ -5,8 +5,8 @@ Effects are values, performed in the order in which they are returned.
 
 from __future__ import annotations
 
-from oxllm.core.attempt import Attempt
-from oxllm.core.hints import Headers
+from oxllm.core.reading.hints import Headers
+from oxllm.core.request.attempt import Attempt
 from oxllm.core.shape import Leaf
 
 

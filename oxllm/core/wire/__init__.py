@@ -1,0 +1,1 @@
+"""The bytes of bodies and streams, and our own errors."""
