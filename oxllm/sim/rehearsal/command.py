@@ -120,9 +120,9 @@ def _lanes(routes: Iterable[Route]) -> dict[str, tuple[str, ...]]:
 
 
 def prepare(asked: Request) -> Prepared:
-    """Config, scenario, names and expectations, or a usage error; a bad config is none."""
-    plan, missing = (Plan(), []) if asked.config is None else _compiled(asked.config)
+    """Config, scenario, names and expectations, or a usage error."""
     try:
+        plan, missing = (Plan(), []) if asked.config is None else gateway.compiled(asked.config)
         if asked.config is None:
             plan = _pointed(asked)
         routes = _routes(asked, plan)
@@ -130,14 +130,6 @@ def prepare(asked: Request) -> Prepared:
         return Prepared(plan, tuple(missing), scenario, routes, _expectations(asked, scenario))
     except (ConfigError, scenes.SceneError, pace.BadPace) as error:
         raise click.UsageError(str(error)) from None
-
-
-def _compiled(config: Path) -> tuple[Plan, list[str]]:
-    """The config's plan and the variables that it misses. A bad one ends the command with 1, as everywhere."""
-    try:
-        return gateway.compiled(config)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
 
 
 def _pointed(asked: Request) -> Plan:
