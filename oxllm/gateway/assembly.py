@@ -13,6 +13,7 @@ from oxllm import plan as plans
 from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.routing.router import Router
 from oxllm.gateway.client.server import Server
+from oxllm.gateway.dispatch import Dispatcher
 from oxllm.gateway.drain import Drain
 from oxllm.gateway.life import Life
 from oxllm.gateway.memory import FutureIterators
@@ -21,7 +22,7 @@ from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.gateway.operator.admin import Admin
 from oxllm.gateway.reload import COMPILE, Reloader
-from oxllm.gateway.runtime import Generation, Runtime
+from oxllm.gateway.runtime import Current, Generation, Runtime
 from oxllm.gateway.service import Service
 from oxllm.gateway.upstream.dial import Dial, dial
 from oxllm.gateway.upstream.pool import Pool
@@ -39,6 +40,7 @@ class Gateway:
         "_rng",
         "_wall",
         "admin",
+        "current",
         "drain",
         "journal",
         "life",
@@ -72,24 +74,26 @@ class Gateway:
         self.resolver = Resolver(loop)
         self.pool = Pool(loop, self.wheel, self.resolver, dialler, held)
         self.journal = Journal(log)
-        generation = Generation(plan, router or Router(plan, rng))
-        self.runtime = Runtime(loop, generation, self.pool, self.journal, rng, wall)
-        self.vitals = Vitals(loop, self.runtime, self.wheel, self.life)
-        self.admin = Admin(self.vitals, self.runtime, self.life, log)
-        self.service = Service(self.runtime, self.journal, self.admin, self.vitals.created)
+        current = self.current = Current(Generation(plan, router or Router(plan, rng)))
+        runtime = self.runtime = Runtime(loop, current, self.pool, self.journal, rng, wall)
+        relays, bodies, held = runtime.relays, runtime.bodies, runtime.held
+        parts = relays, self.pool, bodies, held, self.journal, self.wheel, self.life
+        self.vitals = Vitals(loop, wall, current, *parts)
+        self.admin = Admin(loop, self.vitals, current, relays, self.journal.records, self.life, log)
+        self.service = Service(loop, current, Dispatcher(runtime), self.journal, self.admin, self.vitals.created)
         self.server = self.vitals.server = Server(
             loop,
             self.service,
             plan.server,
             self.wheel,
-            self.runtime.bodies,
+            bodies,
             rng,
             connections,
             wall,
-            self.runtime.held,
+            held,
             self.life,
         )
-        self.drain = Drain(loop, self.life, self.server, self.runtime.relays, self._close_upstream, log)
+        self.drain = Drain(loop, self.life, self.server, relays, self._close_upstream, log)
         self.reloader: Reloader | None = None
         """Set once there is something to read again."""
         self._export()
@@ -104,7 +108,7 @@ class Gateway:
 
     def running(self) -> plans.Plan:
         """The config that runs."""
-        return self.runtime.generation.plan
+        return self.current.generation.plan
 
     def adopt(self, plan: plans.Plan, connections: int | None = None) -> None:
         """Go on with another config. What runs keeps the one it has."""
@@ -156,4 +160,4 @@ class Gateway:
             self.journal.telemetry.close(close)
 
     def _router(self) -> Router:
-        return self.runtime.generation.router
+        return self.current.generation.router

@@ -38,7 +38,7 @@ class Dispatcher:
         """Have a request for an endpoint of a provider relayed. `extra_headers` go with whatever it is answered."""
         if endpoint.keeps:
             return self._recall(request, protocol, endpoint, extra_headers)
-        generation, owners = self._runtime.generation, self._runtime.owners
+        generation, owners = self._runtime.current.generation, self._runtime.owners
         try:
             body = RequestBody.parse(request.body)
             asked = protocol.asked(endpoint, body)
@@ -63,7 +63,7 @@ class Dispatcher:
         self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: list[tuple[bytes, bytes]]
     ) -> ApiError | None:
         """A request for an answer that a provider keeps: it goes to who made it, or to one after the other."""
-        generation, owners = self._runtime.generation, self._runtime.owners
+        generation, owners = self._runtime.current.generation, self._runtime.owners
         name = unescape(generation.endpoints.answer(request.path))
         about = endpoint.about(name)
         if about is None:

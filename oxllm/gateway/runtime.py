@@ -48,6 +48,15 @@ class Generation:
         return head
 
 
+class Current:
+    """The config that runs. A request keeps the generation that it began with."""
+
+    __slots__ = ("generation",)
+
+    def __init__(self, generation: Generation) -> None:
+        self.generation = generation
+
+
 class Alarmed(Protocol):
     """A request under way, as the sweep over all of them sees it."""
 
@@ -71,7 +80,7 @@ class Runtime:
 
     __slots__ = (
         "bodies",
-        "generation",
+        "current",
         "held",
         "journal",
         "loop",
@@ -87,7 +96,7 @@ class Runtime:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        generation: Generation,
+        current: Current,
         pool: Pool,
         journal: Journal,
         rng: random.Random,
@@ -102,11 +111,10 @@ class Runtime:
         self.now = clock_of(loop)
         self.next_sweep = inf
         """When the clocks of all relays are looked at next, in loop time."""
-        self.bodies = BodyBudget(generation.plan.server.max_buffered_bytes)
+        self.bodies = BodyBudget(current.generation.plan.server.max_buffered_bytes)
         self.held = pool.held
         self.owners = Owners()
-        self.generation = generation
-        """The config that runs. A request keeps the one that it began with."""
+        self.current = current
         self.relays: dict[Alarmed, None] = {}
         """Requests under way, the oldest first: the order of a set would differ from run to run."""
 
@@ -137,6 +145,6 @@ class Runtime:
 
     def adopt(self, plan: plans.Plan) -> None:
         """Go on with another config. What runs keeps the one it has."""
-        self.generation = Generation(plan, Router(plan, self.rng, self.generation.router))
+        self.current.generation = Generation(plan, Router(plan, self.rng, self.current.generation.router))
         self.bodies.limit = plan.server.max_buffered_bytes
         self.pool.retain(plan.providers)

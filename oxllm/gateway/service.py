@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -19,7 +20,7 @@ from oxllm.gateway.models import Catalogue, Json
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.operator.access import Access
 from oxllm.gateway.operator.admin import READ, Admin
-from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.runtime import Current
 from oxllm.gateway.sessions import HEADERS as SESSION_HEADERS
 
 NEEDED: Final = frozenset(
@@ -37,25 +38,44 @@ _json: Final = msgspec.json.Encoder()
 class Service:
     """What the client side asks of a gateway: it is a `client.shared.Service`."""
 
-    __slots__ = ("_access", "_admin", "_catalogue", "_dispatcher", "_in_flight", "_journal", "_plan", "_runtime")
+    __slots__ = (
+        "_access",
+        "_admin",
+        "_catalogue",
+        "_current",
+        "_dispatcher",
+        "_in_flight",
+        "_journal",
+        "_loop",
+        "_plan",
+    )
 
-    def __init__(self, runtime: Runtime, journal: Journal, admin: Admin, created: int) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        current: Current,
+        dispatcher: Dispatcher,
+        journal: Journal,
+        admin: Admin,
+        created: int,
+    ) -> None:
         """`created`: start of the process, seconds since the epoch; /v1/models shows it."""
-        self._runtime = runtime
+        self._loop = loop
+        self._current = current
         self._in_flight = 0
         """Requests whose head was accepted and whose end has not come."""
         self._journal = journal
         self._admin = admin
         self._catalogue = Catalogue(created)
-        self._dispatcher = Dispatcher(runtime)
-        self._plan = runtime.generation.plan
+        self._dispatcher = dispatcher
+        self._plan = current.generation.plan
         self._access = Access(self._plan.server)
 
     @property
     def access(self) -> Access:
         """The rules of the running config."""
-        if self._runtime.generation.plan is not self._plan:
-            self._plan = self._runtime.generation.plan
+        if self._current.generation.plan is not self._plan:
+            self._plan = self._current.generation.plan
             self._access = Access(self._plan.server)
         return self._access
 
@@ -67,7 +87,7 @@ class Service:
 
     def head(self, request: Request) -> None:
         """Refuse what needs no body to be refused."""
-        if self._runtime.generation.endpoints.find(request.method, request.path) is not None:
+        if self._current.generation.endpoints.find(request.method, request.path) is not None:
             error = self.access.client(request) or self._too_much()
             if error is None:
                 request.in_flight = True
@@ -83,7 +103,7 @@ class Service:
 
     def serve(self, request: Request) -> None:
         """Head and body are there."""
-        found = self._runtime.generation.endpoints.find(request.method, request.path)
+        found = self._current.generation.endpoints.find(request.method, request.path)
         if found is not None:
             error = self._dispatcher.start(request, found[0], found[1], self._cors_headers(request))
             if error is not None:
@@ -128,7 +148,7 @@ class Service:
             return self._admin.methods(path)
         if path == ROOT:
             return READ
-        if methods := self._runtime.generation.endpoints.methods(path):
+        if methods := self._current.generation.endpoints.methods(path):
             return methods
         path = _strip_v1(path)
         return READ if path == b"/models" or (path.startswith(b"/models/") and len(path) > len(b"/models/")) else ()
@@ -172,7 +192,7 @@ class Service:
 
     def _speaker(self, request: Request) -> Protocol | None:
         """Whose errors a client reads: of the API that it calls, or whose version it names on a path of no API."""
-        endpoints = self._runtime.generation.endpoints
+        endpoints = self._current.generation.endpoints
         named = endpoints.speaker(b"/messages") if request.get(b"anthropic-version") is not None else None
         return endpoints.speaker(request.path) or named
 
@@ -182,10 +202,10 @@ class Service:
 
     def _models(self, request: Request, path: bytes) -> None:
         """What is behind /models, or one of them; `path` is without the /v1."""
-        router = self._runtime.generation.router
+        router = self._current.generation.router
         answer: Json | ApiError
         if path == b"/models":
-            answer = self._catalogue.all(request, router.models(self._runtime.now(), asks(request, b"all=1")))
+            answer = self._catalogue.all(request, router.models(self._loop.time(), asks(request, b"all=1")))
         elif router.resolve(name := unescape(path[len(b"/models/") :])) is None:
             answer = no_model(router, name)
         else:

@@ -26,7 +26,7 @@ from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import NonBlocking
 from oxllm.gateway.relay import Relay
-from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.dial import Dial
 from oxllm.gateway.upstream.resolver import Address
@@ -194,6 +194,11 @@ class House:
         self._ports[port] = name
         script = self.providers[name] = Script()
         return script
+
+    @property
+    def generation(self) -> Generation:
+        """Of the config that runs."""
+        return self.gateway.current.generation
 
     @property
     def relays(self) -> list[Relay]:

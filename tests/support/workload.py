@@ -274,7 +274,7 @@ def problems(workload: Workload, world: World) -> Iterator[str]:
     left = (world.runtime.bodies.total, world.runtime.bodies.heads, world.runtime.held.total, world.server.backlog)
     if any(left) or world.runtime.relays:
         yield f"left over: {left} {list(world.runtime.relays)}"
-    router = world.runtime.generation.router
+    router = world.gateway.current.generation.router
     for name, provider in router.providers.items():
         if provider.in_flight:
             yield f"{name}: {provider.in_flight} in flight"

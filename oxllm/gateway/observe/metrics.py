@@ -101,7 +101,7 @@ def render(vitals: Vitals) -> bytes:
     page = _Page()
     now = vitals.loop.time()
     _process(page, vitals)
-    router = vitals.runtime.generation.router
+    router = vitals.current.generation.router
     snapshot = router.snapshot(now)
     for model, requests in snapshot.requests.items():
         page.add("oxllm_requests_total", requests.requests, model=model)
@@ -120,19 +120,19 @@ def render(vitals: Vitals) -> bytes:
 
 
 def _process(page: _Page, vitals: Vitals) -> None:
-    runtime, journal = vitals.runtime, vitals.runtime.journal
+    journal, pool, bodies = vitals.journal, vitals.pool, vitals.bodies
     page.add("oxllm_info", 1, version=__version__)
     page.add("oxllm_draining", vitals.life.stopping)
     for code, count in sorted({**REFUSALS, **journal.refusals}.items()):
         page.add("oxllm_refusals_total", count, status=str(code))
-    spoken = {protocol: 0 for provider in runtime.generation.plan.providers for protocol in provider.protocols}
+    spoken = {protocol: 0 for provider in vitals.current.generation.plan.providers for protocol in provider.protocols}
     for protocol, count in sorted({**spoken, **journal.protocols}.items()):
         page.add("oxllm_protocol_requests_total", count, protocol=protocol)
     page.add("oxllm_client_connections", vitals.server.connections)
-    page.add("oxllm_upstream_connections", runtime.pool.idle, state="idle")
-    page.add("oxllm_upstream_connections", runtime.pool.open - runtime.pool.idle, state="in use")
-    page.add("oxllm_buffered_bytes", runtime.bodies.total + runtime.bodies.heads)
-    page.add("oxllm_held_bytes", runtime.held.total)
+    page.add("oxllm_upstream_connections", pool.idle, state="idle")
+    page.add("oxllm_upstream_connections", pool.open - pool.idle, state="in use")
+    page.add("oxllm_buffered_bytes", bodies.total + bodies.heads)
+    page.add("oxllm_held_bytes", vitals.held.total)
     page.add("oxllm_timers", len(vitals.wheel))
     page.add("oxllm_tasks", len(asyncio.all_tasks(vitals.loop)))
     page.add("oxllm_heap_bytes", heap_bytes())

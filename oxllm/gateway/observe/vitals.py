@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sized
 
+from oxllm.core.budget.answers import HeldBudget
+from oxllm.core.budget.bodies import BodyBudget
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.life import Life
-from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.observe.journal import Journal
+from oxllm.gateway.runtime import Current
+from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
 
 class Vitals:
     """The parts of one gateway that are looked at. Nothing is changed through it."""
 
-    __slots__ = ("addresses", "created", "life", "loop", "reloads", "runtime", "server", "started", "wheel")
+    __slots__ = (
+        *("addresses", "bodies", "created", "current", "held", "journal", "life", "loop", "pool", "relays", "reloads"),
+        *("server", "started", "wheel"),
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, runtime: Runtime, wheel: Wheel, life: Life) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        wall: Callable[[], float],
+        current: Current,
+        relays: Sized,
+        pool: Pool,
+        bodies: BodyBudget,
+        held: HeldBudget,
+        journal: Journal,
+        wheel: Wheel,
+        life: Life,
+    ) -> None:
         self.loop = loop
-        self.runtime = runtime
+        self.current = current
+        self.relays = relays
+        """Requests under way."""
+        self.pool = pool
+        self.bodies = bodies
+        self.held = held
+        self.journal = journal
         self.wheel = wheel
         self.life = life
         self.server: Server
@@ -27,5 +53,5 @@ class Vitals:
         self.reloads = {"success": 0, "refused": 0}
         """Reloads so far, by how they ended; dry runs left out."""
         self.started = loop.time()
-        self.created = int(runtime.wall())
+        self.created = int(wall())
         """The same, in seconds since the epoch."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -12,12 +13,12 @@ from oxllm.gateway.client.request import Request
 from oxllm.gateway.life import Life
 from oxllm.gateway.observe import metrics
 from oxllm.gateway.observe.log import Log
-from oxllm.gateway.observe.records import RING, Record
+from oxllm.gateway.observe.records import RING, Record, Records
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.gateway.operator import explain, status
 from oxllm.gateway.operator.overrides import FOR_MAX, Overrides
 from oxllm.gateway.reload import Reloader, Result
-from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.runtime import Alarmed, Current
 from oxllm.table import table
 
 READ = (b"GET", b"HEAD")
@@ -40,14 +41,38 @@ _json = msgspec.json.Encoder(enc_hook=str)
 class Admin:
     """Serves the operator routes of one process."""
 
-    __slots__ = ("_life", "_log", "_overrides", "_runtime", "_vitals", "_warned", "reloader")
+    __slots__ = (
+        "_current",
+        "_life",
+        "_log",
+        "_loop",
+        "_overrides",
+        "_records",
+        "_relays",
+        "_vitals",
+        "_warned",
+        "reloader",
+    )
 
-    def __init__(self, vitals: Vitals, runtime: Runtime, life: Life, log: Log) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        vitals: Vitals,
+        current: Current,
+        relays: Iterable[Alarmed],
+        records: Records,
+        life: Life,
+        log: Log,
+    ) -> None:
+        """`relays`: requests under way; `records`: of those that have ended."""
+        self._loop = loop
         self._vitals = vitals
-        self._runtime = runtime
+        self._current = current
+        self._relays = relays
+        self._records = records
         self._life = life
         self._log = log
-        self._overrides = Overrides(runtime.loop, runtime, log)
+        self._overrides = Overrides(loop, current, log)
         self._warned: dict[str, float] = {}
         self.reloader: Reloader | None = None
         """Set once the process can reload."""
@@ -62,7 +87,7 @@ class Admin:
 
     def refused(self, request: Request, error: ApiError) -> None:
         """Somebody was turned away: worth a line, but not many."""
-        now = self._runtime.now()
+        now = self._loop.time()
         if now - self._warned.get(request.peer, -WARN_EVERY_S) < WARN_EVERY_S:
             return
         if len(self._warned) >= WARNED_MAX:
@@ -122,13 +147,13 @@ class Admin:
         self.reloader.start(asks(request, b"dry_run=1"), done)
 
     def _explain(self, request: Request, wanted: str) -> None:
-        runtime, records = self._runtime, self._runtime.journal.records
+        records = self._records
         record = next((record for record in reversed(records) if record.id == wanted), None)
         if record is not None and wants_json(request):
             request.respond(200, JSON, _json.encode(record))
         elif record is not None:
             request.respond(200, TEXT, explain.text(record).encode())
-        elif any(relay.id == wanted for relay in runtime.relays):
+        elif any(relay.id == wanted for relay in self._relays):
             _not_found(request, f"request {wanted[:200]!r} is still under way")
         else:
             _not_found(request, f"no request {wanted[:200]!r} among the last {records.maxlen}")
@@ -139,7 +164,7 @@ class Admin:
         chosen: list[Record] = []
         limit = int(given) if (given := query.get(b"limit", b"")).isdigit() else RING
         model, after = unescape(query.get(b"model", b"")), unescape(query.get(b"after", b""))
-        for record in reversed(self._runtime.journal.records):
+        for record in reversed(self._records):
             if len(chosen) >= limit or record.id == after:
                 break
             if (model and record.model != model) or (b"failed" in query and record.error is None):
@@ -148,7 +173,7 @@ class Admin:
         request.respond(200, JSON, _json.encode({"requests": chosen[::-1]}))
 
     def _override(self, request: Request, name: str, verb: str) -> None:
-        router = self._runtime.generation.router
+        router = self._current.generation.router
         act = _OVERRIDES.get(verb)
         if act is None:
             _not_found(request, f"a provider can be set offline, online or reset, not {verb[:200]!r}")
@@ -160,7 +185,7 @@ class Admin:
             request.respond(error.status, error.headers(), error.body())
             return
         if act(self._overrides, name, seconds):
-            state = router.providers[name].breaker.state(self._runtime.now())
+            state = router.providers[name].breaker.state(self._loop.time())
             answer: dict[str, object] = {"name": name, "state": state.value}
             if verb == "offline" and (unserved := self._overrides.unserved(name)):
                 answer["warnings"] = unserved

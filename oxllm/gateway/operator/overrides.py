@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from oxllm.core.routing.cooldown import Skip
 from oxllm.gateway.observe.log import Log
-from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.runtime import Current
 
 FOR_MAX = 30 * 86400.0
 """Seconds: who wants a provider out for longer takes it out of the config."""
@@ -16,18 +16,18 @@ FOR_MAX = 30 * 86400.0
 class Overrides:
     """Acts on the providers of the running config."""
 
-    __slots__ = ("_log", "_loop", "_returns", "_runtime")
+    __slots__ = ("_current", "_log", "_loop", "_returns")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, runtime: Runtime, log: Log) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, current: Current, log: Log) -> None:
         self._loop = loop
-        self._runtime = runtime
+        self._current = current
         self._log = log
         self._returns: dict[str, asyncio.TimerHandle] = {}
         """Provider -> what brings it back."""
 
     def offline(self, name: str, seconds: float | None = None) -> bool:
         """Send it no more requests, until `online` or for so long. False: no such provider."""
-        if not self._runtime.generation.router.offline(name):
+        if not self._current.generation.router.offline(name):
             return False
         self._forget(name)
         if seconds is not None:
@@ -38,14 +38,14 @@ class Overrides:
     def online(self, name: str) -> bool:
         """Undo it. False: no such provider."""
         self._forget(name)
-        if not self._runtime.generation.router.online(name):
+        if not self._current.generation.router.online(name):
             return False
         self._log.event("operator", f"{name} online")
         return True
 
     def reset(self, name: str) -> bool:
         """Forget its failures and marks. False: no such provider."""
-        if not self._runtime.generation.router.reset(name):
+        if not self._current.generation.router.reset(name):
             return False
         self._log.event("operator", f"{name} reset")
         return True
@@ -57,7 +57,7 @@ class Overrides:
 
     def unserved(self, name: str) -> Sequence[str]:
         """The virtual models with targets at a provider that no target can serve now, and why not."""
-        generation, now = self._runtime.generation, self._runtime.now()
+        generation, now = self._current.generation, self._loop.time()
         found = []
         for model in generation.plan.virtual_models:
             if not any(target.provider == name for target in model.targets):

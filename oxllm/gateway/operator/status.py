@@ -25,10 +25,10 @@ Back = Callable[[str], float | None]
 def snapshot(vitals: Vitals, back: Back) -> Status:
     """The state of everything, at one moment."""
     now = vitals.loop.time()
-    runtime = vitals.runtime
-    router = runtime.generation.router
+    generation = vitals.current.generation
+    router = generation.router
     shot = router.snapshot(now)
-    plan = runtime.generation.plan
+    plan = generation.plan
     routes = [route for model in plan.virtual_models if (route := router.resolve(model.name)) is not None]
     return Status(
         version=__version__,
@@ -40,11 +40,11 @@ def snapshot(vitals: Vitals, back: Back) -> Status:
         config=plan.source,
         memory_bytes=resident_bytes(),
         connections=vitals.server.connections,
-        upstream_connections=runtime.pool.open,
+        upstream_connections=vitals.pool.open,
         requests=sum(requests.requests for requests in shot.requests.values()),
-        protocols=runtime.journal.protocols,
-        in_flight=len(runtime.relays),
-        buffered_bytes=runtime.bodies.total + runtime.bodies.heads,
+        protocols=vitals.journal.protocols,
+        in_flight=len(vitals.relays),
+        buffered_bytes=vitals.bodies.total + vitals.bodies.heads,
         providers=tuple(_provider(provider, back) for provider in shot.providers),
         disabled=plan.disabled,
         models=tuple(_model(route, now, back) for route in routes),

@@ -88,11 +88,11 @@ def test_affinity_can_be_turned_off() -> None:
 def test_a_session_goes_on_elsewhere_while_its_target_cannot_be_asked_and_comes_back() -> None:
     with house_of(one_tier()) as house:
         home = asked(house, "session-id: one")
-        house.runtime.generation.router.offline(home)
+        house.generation.router.offline(home)
         away = {asked(house, "session-id: one") for _ in range(3)}
         assert len(away) == 1
         assert home not in away
-        house.runtime.generation.router.online(home)
+        house.generation.router.online(home)
         assert asked(house, "session-id: one") == home
 
 

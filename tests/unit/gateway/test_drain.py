@@ -295,7 +295,7 @@ def assert_clean(house: House) -> None:
     assert house.runtime.pool.open == 0
     assert house.server.connections == 0
     assert not house.runtime.relays
-    provider = house.runtime.generation.router.providers["alpha"]
+    provider = house.generation.router.providers["alpha"]
     assert provider.in_flight == 0
 
 
@@ -305,7 +305,7 @@ def test_a_broken_off_probe_blames_nobody() -> None:
         probe(house)
         it.signal()
         assert it.done_within(2)
-        assert house.runtime.generation.router.providers["alpha"].breaker.state(house.loop.time()).value == "half-open"
+        assert house.generation.router.providers["alpha"].breaker.state(house.loop.time()).value == "half-open"
 
 
 def test_half_a_head_is_just_closed() -> None:

@@ -100,7 +100,7 @@ def scenario(house: House) -> list[Client]:
     house.advance(0.5)
     house.dial_error = None
     for name in ("alpha", "beta"):
-        house.runtime.generation.router.reset(name)
+        house.generation.router.reset(name)
     alpha.replies = beta.replies = [[12.0, *stream(token("a"), 30.0, token("b"))]]
     leaver, quitter = house.chat(stream=True), house.client()
     big(quitter)
@@ -134,7 +134,7 @@ def test_a_bug_in_any_callback_ends_its_request_and_leaves_nothing(
         patch.undo()
         house.advance(100)
         assert not house.relays
-        router = house.runtime.generation.router
+        router = house.generation.router
         assert [provider.in_flight for provider in router.providers.values()] == [0, 0]
         assert (house.runtime.bodies.total, house.runtime.bodies.waiting, house.runtime.held.total) == (0, 0, 0)
         assert len(house.pool.connections) == house.pool.idle

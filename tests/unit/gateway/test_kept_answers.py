@@ -49,7 +49,7 @@ def asked(house: House) -> dict[str, list[str]]:
 
 def told_by(house: House, name: str, id: str = ID, **members: Any) -> None:
     """Have `name` make an answer, and forget that it was asked."""
-    router = house.runtime.generation.router
+    router = house.generation.router
     for other in set(house.providers) - {name}:
         router.offline(other)
     house.providers[name].replies = [given(id)]
@@ -124,7 +124,7 @@ def test_a_kept_answer_is_given_as_it_is(status: str) -> None:
         body = json.dumps(response(status, error={"code": "server_error", "message": "x"})).encode()
         house.providers["beta"].replies = [answer(body)]
         assert house.get(f"/v1/responses/{ID}").body == body
-        assert house.runtime.generation.router.providers["beta"].breaker.failures == 0
+        assert house.generation.router.providers["beta"].breaker.failures == 0
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_what_is_no_answer_is_a_failure_of_the_owner_and_no_other_is_asked(body:
         told_by(house, "beta")
         house.providers["beta"].replies = [answer(body)]
         assert house.get(f"/v1/responses/{ID}").status == 503
-        assert house.runtime.generation.router.providers["beta"].breaker.halves == halves
+        assert house.generation.router.providers["beta"].breaker.halves == halves
         assert list(asked(house)) == ["beta"]
 
 
@@ -150,7 +150,7 @@ def test_an_owner_that_does_not_have_it_any_more_says_so_and_is_not_blamed() -> 
 
 
 def untouched(house: House) -> bool:
-    router = house.runtime.generation.router
+    router = house.generation.router
     targets = [target for one in router.snapshot(house.loop.time()).providers for target in one.targets]
     return all(one.breaker.failures == 0 for one in router.providers.values()) and all(
         target.skip is None for target in targets
@@ -204,7 +204,7 @@ def test_what_nobody_else_has_may_be_at_who_cannot_be_asked() -> None:
     with House(plan()) as house:
         for script in house.providers.values():
             script.replies = [MISSING]
-        house.runtime.generation.router.offline("beta")
+        house.generation.router.offline("beta")
         got = house.get(f"/v1/responses/{ID}")
         assert (got.status, got.json()["error"]["code"]) == (503, "owner_unavailable")
         assert list(asked(house)) == ["alpha", "gamma"]
@@ -215,7 +215,7 @@ def test_what_nobody_else_has_may_be_at_who_cannot_be_asked() -> None:
 def test_an_owner_that_cannot_be_asked_is_waited_for(how: str, path: str | None) -> None:
     with House(plan()) as house:
         told_by(house, "beta")
-        router = house.runtime.generation.router
+        router = house.generation.router
         beta = router.providers["beta"]
         if how == "open":
             for _ in range(3):
@@ -367,7 +367,7 @@ def test_who_may_have_sealed_it_and_can_be_asked_again_soon_is_waited_for(how: s
     sealed = b'{"error":{"code":"invalid_encrypted_content","message":"could not be verified"}}'
     with House(plan("alpha", "beta")) as house:
         house.providers["beta"].replies = [answer(sealed, 400)]
-        router, now = house.runtime.generation.router, house.loop.time()
+        router, now = house.generation.router, house.loop.time()
         alpha = router.providers["alpha"]
         if how == "open":
             for _ in range(3):
@@ -414,9 +414,7 @@ def test_tokens_are_counted_and_conversations_shortened_by_the_first_who_can(wha
         assert (got.status, got.body, got.headers["x-oxllm-provider"]) == (200, BESIDE[what], "beta")
         assert asked(house)["beta"] == [f"POST /v1/responses/{what}"]
         assert len(house.runtime.owners) == 0
-        tokens = (
-            house.runtime.generation.router.snapshot(house.loop.time()).providers[1].targets[0].totals.prompt_tokens
-        )
+        tokens = house.generation.router.snapshot(house.loop.time()).providers[1].targets[0].totals.prompt_tokens
         assert tokens == (7 if what == "compact" else 0)
 
 
@@ -442,7 +440,7 @@ def test_what_is_neither_a_number_nor_a_conversation_is_no_answer(what: str, bod
         house.providers["beta"].replies = [answer(BESIDE[what])]
         got = house.ask("POST", f"/v1/responses/{what}", body=b'{"model":"smart","input":"Hi"}')
         assert (got.status, got.headers["x-oxllm-provider"]) == (200, "beta")
-        assert house.runtime.generation.router.providers["alpha"].breaker.failures == 1
+        assert house.generation.router.providers["alpha"].breaker.failures == 1
 
 
 @pytest.mark.parametrize("what", list(BESIDE))

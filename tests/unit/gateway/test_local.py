@@ -19,7 +19,7 @@ def test_a_connection_that_was_not_possible_from_here_opens_no_breaker_and_is_to
             house.advance(0.1)
             assert client.response.status == 502
             assert "retry-after" in client.response.headers
-        assert house.runtime.generation.router.providers["alpha"].breaker.state(house.loop.time()).value == "closed"
+        assert house.generation.router.providers["alpha"].breaker.state(house.loop.time()).value == "closed"
         assert house.log_text().count("providers cannot be reached from here") == 1
         house.dial_error = None
         client = house.chat()

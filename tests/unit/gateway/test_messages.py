@@ -228,7 +228,7 @@ def test_too_much_at_once_is_an_overload() -> None:
 
 def test_nobody_to_ask_for_long_is_not_worth_asking_again() -> None:
     with House(plan("alpha")) as house:
-        house.runtime.generation.router.offline("alpha")
+        house.generation.router.offline("alpha")
         reply = ask(house).response
         assert error_of(reply) == (529, "api_error")
         assert (reply.headers["retry-after"], reply.headers["x-should-retry"]) == ("60", "false")
@@ -275,7 +275,7 @@ def test_tokens_are_counted() -> None:
         asked = house.providers["alpha"].asked[0]
         assert asked.startswith(b"POST /v1/messages/count_tokens?beta=true HTTP/1.1\r\n")
         assert b'"stream":true' in asked
-        assert house.runtime.generation.router.providers["alpha"].targets["m"].counters.snapshot().prompt_tokens == 0
+        assert house.generation.router.providers["alpha"].targets["m"].counters.snapshot().prompt_tokens == 0
 
 
 @pytest.mark.parametrize("status", [404, 405])

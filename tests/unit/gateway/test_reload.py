@@ -46,7 +46,7 @@ class Scene:
         self.file.write_text(CONFIG)
         self.house = house
         self.adopted: list[plans.Plan] = []
-        house.runtime.adopt(msgspec.structs.replace(house.runtime.generation.plan, source=str(self.file)))
+        house.runtime.adopt(msgspec.structs.replace(house.generation.plan, source=str(self.file)))
         self.loop = asyncio.new_event_loop()
         counts = house.gateway.vitals.reloads
         self.reloader = Reloader(self.loop, house.log, counts, house.gateway.running, self.adopt, ENV, command)
@@ -92,8 +92,8 @@ def test_a_changed_config_is_taken_on_and_the_diff_says_what(scene: Scene) -> No
     assert result.ok
     assert "virtual model fast" in result.diff.added
     assert "retry.max_attempts 6 -> 2" in result.diff.changed
-    assert scene.house.runtime.generation.plan.retry.max_attempts == 2
-    assert scene.adopted == [scene.house.runtime.generation.plan]
+    assert scene.house.generation.plan.retry.max_attempts == 2
+    assert scene.adopted == [scene.house.generation.plan]
     assert scene.house.gateway.vitals.reloads == {"success": 1, "refused": 0}
     assert "reload: added virtual model fast; changed" in scene.house.log_text()
 
@@ -101,7 +101,7 @@ def test_a_changed_config_is_taken_on_and_the_diff_says_what(scene: Scene) -> No
 def test_the_environment_is_the_one_of_the_start(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHA_KEY", "sk-of-another-time")
     assert scene.run(False)[0].ok
-    assert scene.house.runtime.generation.plan.providers[0].api_key == "sk-secret-alpha"
+    assert scene.house.generation.plan.providers[0].api_key == "sk-secret-alpha"
 
 
 def test_a_new_variable_is_said_to_need_a_restart(scene: Scene) -> None:
@@ -116,24 +116,24 @@ def test_a_new_variable_is_said_to_need_a_restart(scene: Scene) -> None:
 
 
 def test_a_dry_run_changes_nothing(scene: Scene) -> None:
-    before = scene.house.runtime.generation
+    before = scene.house.generation
     scene.file.write_text(CONFIG + "[retry]\nmax_attempts = 2\n")
     (result,) = scene.run(True)
     assert (result.ok, result.dry_run) == (True, True)
     assert "retry.max_attempts 6 -> 2" in result.diff.changed
-    assert scene.house.runtime.generation is before
+    assert scene.house.generation is before
     assert scene.adopted == []
     assert scene.house.log_text() == ""
 
 
 def test_a_refused_config_keeps_the_running_one_and_lists_every_error_with_its_line(scene: Scene) -> None:
-    before = scene.house.runtime.generation
+    before = scene.house.generation
     scene.file.write_text(CONFIG + "[server]\nprot = 1\n[retry]\nmax_attempts = 0\n")
     (result,) = scene.run(False)
     assert not result.ok
     assert [error.line for error in result.errors] == [9, 11]
     assert result.errors[0].text.startswith(f"{scene.file}:9: ")
-    assert scene.house.runtime.generation is before
+    assert scene.house.generation is before
     assert scene.house.gateway.vitals.reloads == {"success": 0, "refused": 1}
     assert "refused, the running config stays: 2 errors" in scene.house.log_text()
     assert "server.prot" in scene.house.log_text()
@@ -289,12 +289,12 @@ def test_systemd_is_told_that_it_reloads_and_that_it_is_ready_also_when_refused(
 
 
 def test_state_of_what_is_still_the_same_survives(scene: Scene) -> None:
-    router = scene.house.runtime.generation.router
+    router = scene.house.generation.router
     state = router.providers["alpha"]
     router.offline("alpha")
     scene.file.write_text(CONFIG + "[breaker]\nfailures = 9\n")
     assert scene.run(False)[0].ok
-    new = scene.house.runtime.generation.router
+    new = scene.house.generation.router
     assert new is not router
     assert new.providers["alpha"] is state
     assert not state.breaker.closed

@@ -34,7 +34,7 @@ def test_models_are_listed_sorted_with_what_openai_clients_read() -> None:
 
 def test_models_that_nobody_can_serve_are_listed_only_when_all_are_asked_for() -> None:
     with House() as house:
-        house.runtime.generation.router.offline("alpha")
+        house.generation.router.offline("alpha")
         assert [entry["id"] for entry in house.get("/models").json()["data"]] == ["beta/m", "smart"]
         everything = house.get("/v1/models?x=1&all=1").json()["data"]
         assert [entry["id"] for entry in everything] == ["alpha/m", "beta/m", "smart"]

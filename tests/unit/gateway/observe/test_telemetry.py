@@ -238,7 +238,7 @@ def test_the_three_metrics() -> None:
         house.providers["alpha"].replies = [stream(1.5, token("a"))]
         house.chat(stream=True)
         house.chat(model="beta/m")
-        house.runtime.generation.router.offline("beta")
+        house.generation.router.offline("beta")
         house.advance(EXPORT_S + 1)
         points = it.metric("llm_proxy.provider.status")["gauge"]["dataPoints"]
         assert {attributes(p)["provider"]: (p["asInt"], attributes(p)["state"]) for p in points} == {

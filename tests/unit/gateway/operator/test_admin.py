@@ -29,7 +29,7 @@ def explained(house: House, **more: Any) -> list[str]:
 
 def test_a_request_that_was_rescued_is_told_in_five_lines() -> None:
     with House(plan_of("alpha", "beta", "gamma")) as house:
-        house.runtime.generation.router.offline("alpha")
+        house.generation.router.offline("alpha")
         house.providers["beta"].replies = [[1.5, *answer(b"{}", 503)]]
         house.providers["gamma"].replies = [stream(0.25, token("a"), 2.0)]
         house.chat("x-request-id: my-id", stream=True)
@@ -85,7 +85,7 @@ def test_a_client_that_left_is_said_to_have_left() -> None:
 
 def test_json_has_the_same_for_programs() -> None:
     with House(plan_of("alpha", "beta")) as house:
-        house.runtime.generation.router.offline("alpha")
+        house.generation.router.offline("alpha")
         house.chat("x-request-id: my-id")
         house.advance(1)
         told = house.get("/explain/my-id?format=json").json()

@@ -11,7 +11,7 @@ def test_the_table_fits_a_terminal_and_names_everything() -> None:
         house.chat(model="beta/m")
         house.chat()
         house.advance(0.1)
-        house.runtime.generation.router.offline("gamma")
+        house.generation.router.offline("gamma")
         table = house.get("/status").text
         lines = table.splitlines()
         assert max(map(len, lines)) <= 100
