@@ -1,7 +1,7 @@
 """The workload, not only the faults: many generated worlds, one after another, each from a number.
 
-A million requests at night, 50,000 in CI, 3,000 where one waits for it; `OXLLM_WORKLOAD` says another number. A world
-that fails prints its number and a test that fails in the same way.
+A million requests at night, 50,000 on one Python in CI, 3,000 where one waits for it; `OXLLM_WORKLOAD` says another
+number. A world that fails prints its number and a test that fails in the same way.
 """
 
 from __future__ import annotations
