@@ -41,7 +41,12 @@ COORDINATE = tuple[int, str, str]
 """Seed, provider, key of a request."""
 
 
-@click.group("sim", invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "sim",
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND] [ARGS]...",  # click 8.2 does not see that none is needed
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @options
 @click.pass_context
 def sim_command(context: click.Context, /, **given: Any) -> None:
