@@ -369,8 +369,12 @@ PLANTS = (
         "        why = attempt.ticket.unusable(now)\n        if why is None or why is not Skip.OPEN:\n"
         "            return why is None\n",
         "        return True\n",
-        (
-            "tests/unit/sim/test_survival.py::test_clients_of_the_shipped_config_see_no_error_of_a_preset_before_content",
+        tuple(
+            f"tests/unit/core/test_exchange.py::{name}"
+            for name in (
+                "test_a_request_does_not_go_out_on_a_connection_that_came_after_its_breaker_opened",
+                "test_nor_on_one_that_came_after_its_provider_had_asked_for_a_wait_whoever_else_there_is",
+            )
         ),
     ),
     Plant(
