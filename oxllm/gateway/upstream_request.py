@@ -13,8 +13,6 @@ from oxllm.gateway.runtime import Generation
 from oxllm.gateway.upstream.call import Segments
 
 TRACE: Final = b"traceparent"
-GO_ALONG = frozenset((b"anthropic-beta", b"anthropic-version", b"openai-beta"))
-"""A head that has none of them has nothing that goes along."""
 
 
 def render(
@@ -28,10 +26,8 @@ def render(
     head = generation.upstream_head(provider, facts)
     if request.query and protocol.passes_query:
         head = head.replace(b" HTTP/1.1\r\n", b"?%b HTTP/1.1\r\n" % request.query, 1)
-    fields = request.fields()
-    if protocol.upstream_defaults or not GO_ALONG.isdisjoint(fields):
-        head += upstream(request.headers, provider, protocol)
-    parent = fields.get(TRACE) if trace is None else trace.header(attempt.number)
+    head += upstream(request.headers, provider, protocol)
+    parent = request.get(TRACE) if trace is None else trace.header(attempt.number)
     if parent is None:
         return b"%bcontent-length: %d\r\n\r\n" % (head, length), segments
     return b"%btraceparent: %b\r\ncontent-length: %d\r\n\r\n" % (head, parent, length), segments

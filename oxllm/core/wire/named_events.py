@@ -66,7 +66,7 @@ class NamedDecoder(Lines):
         line = self._line
         if len(line) > 5 and self._take_data(line):
             line.clear()
-            self._in_data = True
+            self._in_data = self._started = True  # and no BOM can come behind it
         data = bytes(self._data[:-1])
         self._data.clear()
         self._used = 0

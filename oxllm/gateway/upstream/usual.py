@@ -84,8 +84,11 @@ def head(data: bytes) -> Head | None:
 
 def _learn(sent: bytes) -> bytes | None:
     """The name in lower case; None if it is none."""
-    if not sent or len(sent) > NAME_MAX or sent.translate(None, TOKEN) or len(_names) + len(_deciding) >= NAMES_MAX:
+    if not sent or len(sent) > NAME_MAX or sent.translate(None, TOKEN):
         return None
+    if len(_names) + len(_deciding) >= NAMES_MAX:
+        _names.clear()
+        _deciding.clear()
     lower = sent.lower()
     known = _deciding if lower in DECIDES else _names
     known[sent] = lower = known.setdefault(lower, lower)

@@ -158,9 +158,18 @@ def test_usual_heads_and_chunks_are_read_without_llhttp(line: bytes) -> None:
     assert usual.chunk(b"1A\r\n%b\r\n" % (b"x" * 26)) == b"x" * 26
 
 
+def test_usual_heads_are_read_however_many_names_there_have_been() -> None:
+    for number in range(2 * usual.NAMES_MAX):
+        data = b"HTTP/1.1 200 OK\r\nX-%d: y\r\nContent-Length: 5" % number
+        assert usual.head(data) == (200, [(b"x-%d" % number, b"y"), (b"content-length", b"5")], 5, False)
+
+
 sizes = st.sampled_from(b"0,1,01,+1,-1, 1,1 ,1_0,0x1,a,A,10,1;x=y,,x".split(b","))
 pieces = st.sampled_from([b"", b"a", b"\r", b"\r\n1\r\n", b"a" * 10, b"\r\n" * 8])
-parts = st.lists(st.tuples(sizes, pieces, st.booleans()))
+whole = st.sampled_from([(b"1", b"a"), (b"01", b"a"), (b"a", b"a" * 10), (b"A", b"a" * 10), (b"10", b"\r\n" * 8)])
+parts = st.lists(whole.map(lambda chunk: (*chunk, True)), max_size=3) | st.lists(
+    st.tuples(sizes, pieces, st.booleans())
+)
 
 
 @given(parts)

@@ -113,3 +113,11 @@ def test_what_was_whole_before_an_event_that_is_too_large_is_there() -> None:
     decoder = NamedDecoder()
     assert decoder.feed(b"data: b\n\ndata: " + b"a" * EVENT_MAX + b"\n\ndata: c\n\n") == [(b"", b"b")]
     assert decoder.too_large
+
+
+def test_a_bom_behind_a_first_line_that_was_taken_is_a_line_like_any_other() -> None:
+    decoder = NamedDecoder()
+    assert decoder.feed(b"data: ab") == []
+    assert decoder.take(b"x") == b"event: x\ndata: ab"
+    assert decoder.feed(b"c\n\xef\xbb\xbf\n") == [(None, b"c")]
+    assert decoder.open

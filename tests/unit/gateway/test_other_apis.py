@@ -97,7 +97,9 @@ def test_what_is_no_answer_fails_over(reply: list[Step]) -> None:
         assert (served_by(client), client.response.body) == ("beta", b"abc")
 
 
-@pytest.mark.parametrize("field", ["anthropic-beta: x", "anthropic-version: 2023-06-01", "openai-beta: y=z"])
+@pytest.mark.parametrize(
+    "field", ["anthropic-beta: x", "anthropic-version: 2023-06-01", "anthropic-other: x", "openai-beta: y=z"]
+)
 def test_what_an_api_wants_to_know_goes_along_with_each(field: str) -> None:
     with House() as house:
         house.chat(field)
