@@ -13,7 +13,7 @@ from typing import IO
 import click
 import msgspec
 
-from oxllm.cli.find import WILDCARDS
+from oxllm.cli.find import WILDCARDS, bracketed
 from oxllm.cli.options import Failure
 from oxllm.config.listen import Listen
 from oxllm.plan import ANY, PROTOCOLS, Plan, Provider, Server, Target, VirtualModel
@@ -73,7 +73,7 @@ def hint(plan: Plan) -> str:
     sdk, agents = "or with the openai SDK:", "or with an agent, Claude Code or Codex:"
     host, port = plan.server.listen[0], plan.server.port
     host = WILDCARDS.get(host, host)
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = f"{bracketed(host)}:{port}"
     return HINT.format(title=title, sdk=sdk, agents=agents, where=where, port=port)
 
 

@@ -78,7 +78,7 @@ def again(gateway: Gateway, env: Mapping[str, str] | None = None) -> RunFile | N
 
 def of(run: RunFile) -> Gateway:
     """The gateway of a run file."""
-    return Gateway(f"http://{_bracketed(run.host)}:{run.port}", run.admin_token, run)
+    return Gateway(f"http://{bracketed(run.host)}:{run.port}", run.admin_token, run)
 
 
 def _directories(env: Mapping[str, str]) -> list[str]:
@@ -103,7 +103,7 @@ def _at_url(url: str, runs: list[RunFile], token: str | None) -> Gateway:
     if there:
         known = of(_only(there))
         return msgspec.structs.replace(known, token=token or known.token)
-    return Gateway(f"{parts.scheme}://{_bracketed(host)}:{port}{parts.path.rstrip('/')}", token)
+    return Gateway(f"{parts.scheme}://{bracketed(host)}:{port}{parts.path.rstrip('/')}", token)
 
 
 def _serves(run: RunFile, host: str) -> bool:
@@ -168,5 +168,6 @@ def _port(text: str | None) -> int | None:
     return int(text)
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
+    """As URLs have it: an IPv6 address stands in brackets (RFC 3986 section 3.2.2)."""
     return f"[{host}]" if ":" in host else host

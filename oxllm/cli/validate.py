@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from oxllm.cli.find import bracketed
 from oxllm.cli.options import Failure, config_option, json_option, read_config
 from oxllm.cli.report import print_problems
 from oxllm.words import count
@@ -67,7 +68,7 @@ def _why_not(probes: list[Probe]) -> str:
 def summary(plan: Plan) -> str:
     """What a configuration amounts to, in a line."""
     off = f" ({len(plan.disabled)} off)" if plan.disabled else ""
-    where = ", ".join(f"[{host}]" if ":" in host else host for host in plan.server.listen)
+    where = ", ".join(map(bracketed, plan.server.listen))
     return (
         f"{count(len(plan.providers), 'provider')}{off}, {count(len(plan.virtual_models), 'virtual model')}, "
         f"listens on {where} port {plan.server.port}"

@@ -106,13 +106,20 @@ class Problems:
         return veiled(self._text, self._places)
 
 
+def closest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that was probably meant, if one is near enough."""
+    names = {each.lower(): each for each in sorted(valid, reverse=True)}
+    close = get_close_matches(name.lower(), sorted(names), n=1, cutoff=0.58)
+    return names[close[0]] if close else None
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The end of a sentence that rejects `name`: the valid name that was probably meant, or all of them."""
     names = sorted(valid)
     if not names:
         return "there is none"
-    if close := get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.58):
-        return f"did you mean {next(n for n in names if n.lower() == close[0])!r}?"
+    if (meant := closest(name, names)) is not None:
+        return f"did you mean {meant!r}?"
     return f"there {'is' if len(names) == 1 else 'are'} {listed(names)}"
 
 

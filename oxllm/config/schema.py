@@ -21,7 +21,6 @@ from oxllm.config.proxies import parse_proxy
 from oxllm.config.urls import parse_base_url, parse_origin
 
 T = TypeVar("T")
-MIB = 1024 * 1024
 SECONDS_MAX = 1e9
 """Some thirty years: more than any timeout means, and far from where adding it to a clock loses precision.
 With both bounds, inf and nan are out of range."""

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from oxllm.config.lines import Path, show
-from oxllm.config.problem import BadValueError, Problems, nearest
+from oxllm.config.problem import BadValueError, Problems, closest, nearest
 from oxllm.config.schema import Breaker, File, Provider, Retry, Section, Server, Timeouts, VirtualModel
 from oxllm.config.veil import SECRET_KEYS
 
@@ -201,7 +201,7 @@ class _Reader:
 
     def shown(self, path: Path) -> str:
         """The value as the file has it, not as it expanded, and nothing of a credential."""
-        if any(part in SECRET_KEYS or part == "auth" for part in path):
+        if any(part in SECRET_KEYS for part in path):
             return ""
         value = value_at(self.raw, path)
         if isinstance(value, str):
@@ -231,8 +231,8 @@ def _meant(model: type[Section], detail: ErrorDetails) -> Path | None:
         return None
     names = _keys(model, tuple(above))
     called = _CALLED.get(str(key)) if model is Provider and not above else None
-    close = [called] if called in names else get_close_matches(str(key).lower(), names, n=1, cutoff=0.58)
-    return (*above, close[0]) if close else None
+    meant = called if called in names else closest(str(key), names)
+    return (*above, meant) if meant is not None else None
 
 
 def _plain(value: object) -> str:

@@ -21,10 +21,10 @@ VEIL, COMMENT = "\ufdd0", "\ufdd1"
 """Noncharacters: no file holds them (and one that does is shown without)."""
 HIDDEN = "***"
 
-SECRET_KEYS = frozenset({"api_key", "api_keys", "admin_token", "headers", "proxy", "extra_body", "base_url"})
+CREDENTIALS = ("admin_token", "api_key", "api_keys", "extra_body", "headers", "proxy")
+SECRET_KEYS = frozenset((*CREDENTIALS, "base_url", "auth"))
 """Keys whose wrong values no message repeats: they hold credentials, or may. Of a base_url the excerpt shows all but
 those."""
-CREDENTIALS = tuple(sorted(SECRET_KEYS - {"base_url"}))
 TABLES = ("server", "timeouts", "breaker", "retry", "providers", "virtual_models")
 PLAIN = frozenset(
     (
@@ -41,7 +41,7 @@ PLAIN = frozenset(
 """Keys of the schema whose values say nothing that is secret. (`auth` is none: people write keys there.)"""
 OF_A_MODEL = frozenset({"provider", "model", "tier", "weight", "targets", "hold_back", "hedge_after", "affinity"})
 """Those of them that stand below a name that is free."""
-KNOWN = PLAIN | SECRET_KEYS | {*TABLES, "auth"}
+KNOWN = PLAIN | SECRET_KEYS | {*TABLES}
 
 _TELLING = re.compile(r"key|token|secret|passw|credential|cookie|authori[sz]ation", re.IGNORECASE)
 """In the name of a key: it may hold a credential."""
@@ -115,7 +115,7 @@ def _values(text: str, places: Places) -> Iterator[tuple[int, int, bool]]:
 def _is_slip(path: Path, value: str) -> bool:
     """Is it the value of a key that there is not, but that is meant for a plain one, or a number?"""
     keys = [part for part in path if isinstance(part, str)]
-    if any(key == "auth" or key in SECRET_KEYS or _is_credential(key) for key in keys):
+    if any(key in SECRET_KEYS or _is_credential(key) for key in keys):
         return False
     return _SCALAR.fullmatch(value) is not None or _is_near(keys[-1], PLAIN)
 

@@ -35,7 +35,6 @@ class Relay(Linked):
     __slots__ = (
         "_alarm",
         "_alarm_at",
-        "_body",
         "_extra_headers",
         "_kept",
         "_links",
@@ -60,7 +59,6 @@ class Relay(Linked):
         self.request = request
         self.now = runtime.now
         self.trace = runtime.journal.trace(request.get(TRACE))
-        self._body: RequestBody | PassedBody | None = body
         self._extra_headers = extra_headers
         self._links: list[Link] = []
         self._kept = 0
@@ -153,7 +151,7 @@ class Relay(Linked):
                 self.generation.router.results.end(link.attempt.ticket, BUG, self.now())
 
     def _forget(self) -> None:
-        self._body = None
+        self.exchange.body = None
         self._close()
         self.request.release()
         if not self._over:
@@ -202,8 +200,8 @@ class Relay(Linked):
             else:
                 self.request.abort(effect.tail)
         stage = exchange.stage
-        if self._body is not None and (stage is COMMITTED or stage is DONE):
-            self._body = exchange.body = None
+        if exchange.body is not None and (stage is COMMITTED or stage is DONE):
+            exchange.body = None
             self.request.release()
             remember_owner(exchange, self.runtime.owners)
         if given_up or self._kept:
@@ -239,8 +237,9 @@ class Relay(Linked):
             link.recount()
 
     def _try(self, attempt: Attempt) -> None:
-        assert self._body is not None
-        head, segments = render(attempt, self._body, self.request, self.generation, self.trace)
+        body = self.exchange.body
+        assert body is not None
+        head, segments = render(attempt, body, self.request, self.generation, self.trace)
         link = Link(self, attempt)
         self._links.append(link)
         call = link.call = self.runtime.pool.request(attempt.candidate.plan, head, segments, link)

@@ -149,6 +149,7 @@ def test_what_a_broken_provider_sealed_is_asked_of_it_again_when_it_is_back(bina
         with gateway(tmp_path, text) as running:
             done = run_codex(binary, tmp_path, running.url, "smart", "Hi", retries=5)
         assert done.returncode == 0
+        assert sim.ledger("alpha")[-1].end == "complete"
         assert len(sim.ledger("beta")) >= 1
 
 

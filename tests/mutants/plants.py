@@ -380,7 +380,7 @@ PLANTS = (
     Plant(
         "the body is kept after commit",
         RELAYING,
-        "        if self._body is not None and (",
+        "        if exchange.body is not None and (",
         "        if self._over and (",
         (RELAY + "the_requests_body_is_let_go_at_commit_also_when_the_head_went_out_before",),
     ),

@@ -151,11 +151,6 @@ def _outcome(status: int, error: reading.Error, found: reading.Verdict, place: s
     )
 
 
-def error_word(body: bytes) -> str | None:
-    """What an error body of any dialect calls its error; None if nothing in it is fit to be shown."""
-    return _shown(reading.read(body))
-
-
 _CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _PLAIN_CODE = re.compile(r"\d{1,5}|[A-Za-z_]{1,64}")
 

@@ -127,7 +127,6 @@ _PRINTED = re.compile(
     r"""(?:\A|[-:]\s*|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8})\1\s*:)"""
 )
 """Where an error stands inside a message: at its start, or behind a dash or colon."""
-_MARKUP = re.compile(r"<[^>]{0,200}>")
 _XML = re.compile(r"<(Code|Message)>([^<]{1,500})</\1>")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
 """Possessive: nothing is remembered of a long string to go back to."""

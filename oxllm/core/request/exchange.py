@@ -179,9 +179,7 @@ class Exchange:
         """The response has come in one piece: its head, its body, its end."""
         self.head(attempt, status, fields, now, wall)
         if body and self.facts.asked.stream:
-            ready = self.data(attempt, body, now)
-            if ready:
-                self.reply.write(ready)
+            self.data(attempt, body, now)  # nothing is committed yet, so all of it is in the effects
         elif body and attempt.phase is WAITING:
             attempt.data(body, now)  # it is held, and judged at its end
         self.end(attempt, now)

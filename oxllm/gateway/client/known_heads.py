@@ -85,7 +85,7 @@ class KnownHeads:
             return
         size = reader.head_weight - HEADER_OVERHEAD * len(reader.headers)
         key = _without_digits(bytes(buffer[start : start + size - 2]), b"%d" % reader.length)
-        if key:
+        if key and key not in self._heads:
             if len(self._heads) >= HEADS_MAX:
                 del self._heads[next(iter(self._heads))]
             self._heads[key] = KnownHead(reader)

@@ -24,8 +24,8 @@ from oxllm.gateway.reactor.watched import Watched
 READ: Final = 0x001  # EPOLLIN; numbers here, since select has them on Linux alone
 WRITE: Final = 0x004  # EPOLLOUT
 HANGUP: Final = 0x018  # EPOLLERR and EPOLLHUP, which come unasked
-READABLE: Final = 0x019  # READ and HANGUP
-WRITABLE: Final = 0x01C  # WRITE and HANGUP
+READABLE: Final = READ | HANGUP
+WRITABLE: Final = WRITE | HANGUP
 
 EVENTS_MAX: Final = 128
 """Events taken in one turn. Each may bring a write that waits for the end of the turn: at 60 µs each, 8 ms."""

@@ -67,7 +67,7 @@ def work(run: Run, axis: Timeline) -> list[tuple[int, int]]:
 
 def attempts_of(run: Run, provider: str | None = None) -> list[Record]:
     """The requests that reached the simulator (or one provider of it), as the card counts them."""
-    of = (record for record in run.records if record.ordinal and record.asked is not None)
+    of = (record for record in run.records if record.is_attempt)
     return [record for record in of if provider in (None, record.provider)]
 
 

@@ -71,6 +71,11 @@ class Record(msgspec.Struct):
         self.status, self.sent, self.end = int(response[9:12]), len(response), COMPLETE
 
     @property
+    def is_attempt(self) -> bool:
+        """Whether it is a request for an answer."""
+        return bool(self.ordinal) and self.asked is not None
+
+    @property
     def lost(self) -> bool:
         """Whether the provider gave no whole answer. A delay is none for who waits, and a peer that leaves a healthy
         answer is no fault of the provider."""

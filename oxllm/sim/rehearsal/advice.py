@@ -36,8 +36,6 @@ HELD_MAX = 50
 """Tokens that may be held back: more is seen as a slow first one."""
 SLOW_BACK_S = 5.0
 """A provider that is back should be asked sooner than that."""
-LONG_S = 60.0
-"""A wait that is longer than any limit a minute needs."""
 BUDGET = 0.5
 _WAITED = {
     Cause.CONNECT: "for `{provider}` to connect",

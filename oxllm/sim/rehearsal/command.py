@@ -206,7 +206,7 @@ def play(asked: Request, prepared: Prepared, quietly: bool = False) -> Run:
 
 def _advised(run: Run, plan: Plan) -> tuple[Run, list[Advice]]:
     """The run with what in the config would have helped on its card."""
-    attempts = [record for record in run.records if record.ordinal and record.asked is not None]
+    attempts = [record for record in run.records if record.is_attempt]
     given = advices.advise(plan, run.card, waits.found(run.scenario, run.groups, run.transcripts, attempts))
     card = msgspec.structs.replace(run.card, advice=tuple(advice.text for advice in given))
     return msgspec.structs.replace(run, card=card), given

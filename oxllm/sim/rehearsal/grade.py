@@ -48,7 +48,7 @@ def grade(
     preference; `cooldown_max`: of the gateway's breakers; `hold_back`: virtual model -> what its config asks to be
     held, for which the time to first token is not blamed."""
     reasons = {model: _lost(scenario, group, duration, cooldown_max) for model, group in groups.items()}
-    attempts = [record for record in records if record.ordinal and record.asked is not None]
+    attempts = [record for record in records if record.is_attempt]
     by_question = defaultdict(list)
     for record in sorted(attempts, key=lambda record: record.arrived):
         by_question[record.asked].append(record)

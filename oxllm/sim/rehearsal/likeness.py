@@ -33,11 +33,7 @@ class Likeness(msgspec.Struct, frozen=True):
 
 def fates(records: Iterable[Record]) -> dict[str, str]:
     """Of all attempts in the ledgers."""
-    return {
-        f"{record.provider}:{record.key}": record.fault or ""
-        for record in records
-        if record.ordinal and record.asked is not None
-    }
+    return {f"{record.provider}:{record.key}": record.fault or "" for record in records if record.is_attempt}
 
 
 def likeness(one: Fates, other: Fates) -> Likeness:

@@ -17,6 +17,7 @@ from oxllm.sim.rehearsal.card import Card
 from oxllm.sim.script import grammar
 from oxllm.sim.script.grammar import Dose, Dosed, Measure
 from oxllm.sim.script.scenario import ALWAYS, Scene
+from oxllm.words import count
 
 ONCE = Dose(Measure.NEXT, 1.0)
 GUESSES = 3
@@ -38,8 +39,7 @@ class Trial(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         faults, _ = self.size
-        questions = f"{self.questions} question{'s' * (self.questions != 1)}"
-        return f"{faults} fault{'s' * (faults != 1)}, {questions}"
+        return f"{count(faults, 'fault')}, {count(self.questions, 'question')}"
 
 
 Fails = Callable[[Trial], bool]

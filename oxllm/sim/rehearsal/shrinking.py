@@ -13,6 +13,7 @@ from oxllm.sim.rehearsal import command, expect, gateway, shrink
 from oxllm.sim.rehearsal.command import Prepared, Request
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.report import Told
+from oxllm.sim.rehearsal.schedule import Schedule
 from oxllm.sim.rehearsal.shrink import OutOfTries, Trial
 from oxllm.sim.script import writing
 
@@ -73,7 +74,7 @@ class Shrinking:
     def run(self) -> Shrunk | None:
         """The shortest that was found, None if the run does not fail again."""
         turn = command.questions(self._asked, self._prepared).turn
-        whole = Trial(self._prepared.scenario.scenes, max(1, int(self._asked.duration * self._asked.rps)))
+        whole = Trial(self._prepared.scenario.scenes, Schedule(self._asked.rps).count(self._asked.duration))
         candidates = (*shrink.guesses(self._told.card, self._told.fates, turn), whole)
         best = shrink.shortest(candidates, self._fails)
         if best is None:

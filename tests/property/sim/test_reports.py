@@ -88,7 +88,7 @@ def test_what_goes_into_a_tag_is_what_a_browser_reads_in_it(text: str, value: st
 
 
 @given(st.lists(st.from_regex(r"[a-z0-9-]{1,20}( [0-9]{1,5})?", fullmatch=True), min_size=1, max_size=15))
-def test_a_row_of_the_card_iswrapped_within_80_columns_and_loses_nothing(items: list[str]) -> None:
+def test_a_row_of_the_card_is_wrapped_within_80_columns_and_loses_nothing(items: list[str]) -> None:
     lines = report.wrapped("faults that struck", ", ".join(items), 26)
     assert max(map(len, lines)) <= report.WIDTH
     assert " ".join(line[28:] for line in lines) == ", ".join(items)

@@ -162,8 +162,8 @@ def test_prediction_never_cools_the_last_target_that_speaks_a_protocol() -> None
 
 def test_prediction_does_not_lean_on_a_target_that_is_out_half_open_or_itself() -> None:
     for out in ("offline", "half-open", "itself"):
-        targets = ("a/m 1", "b/m 1") if out == "itself" else ("b/m 1", "a/m 2")
-        subject = router(virtual("v", *(("b/m 1", "b/m 2") if out == "itself" else targets), "c/m 3"))
+        targets = ("b/m 1", "b/m 2") if out == "itself" else ("b/m 1", "a/m 2")
+        subject = router(virtual("v", *targets, "c/m 3"))
         subject.offline("c")
         now = 0.0
         if out == "offline":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -132,7 +131,7 @@ def test_a_handler_of_a_signal_is_known_for_a_coroutine_or_not() -> None:
     assert "inspect" in LATER
 
 
-def test_those_that_are_loaded_already_stay(tmp_path: os.PathLike[str]) -> None:
+def test_those_that_are_loaded_already_stay() -> None:
     code = """
         import asyncio, msgspec, subprocess
         subprocess.Popen

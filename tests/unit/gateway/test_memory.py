@@ -124,7 +124,7 @@ def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     loop.close()
 
 
-def test_a_page_that_is_given_back_comes_from_its_file_again_and_a_freed_one_is_gone(tmp_path: Path) -> None:
+def test_a_page_that_is_given_back_comes_from_its_file_again(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * mmap.PAGESIZE)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE) as area:
@@ -133,12 +133,16 @@ def test_a_page_that_is_given_back_comes_from_its_file_again_and_a_freed_one_is_
         assert area[:1] == b"x"
 
 
+@pytest.mark.skipif(not heap_bytes(), reason="this libc does not say what it has given out, nor gives it back")
 def test_freed_memory_is_given_back() -> None:
     many = [bytes(1000) for _ in range(20_000)]
     many = many[-1:]
-    with_it = resident_bytes()
+    before = resident_bytes()
     Libc().trim()
-    assert (resident_bytes() or 0) <= (with_it or 0)
+    after = resident_bytes()
+    assert before is not None
+    assert after is not None
+    assert after < before - 5_000_000
 
 
 @pytest.mark.skipif(not heap_bytes(), reason="this libc does not say what it has given out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -64,14 +65,17 @@ def said(answer: httpx.Response) -> str:
     return "".join(each[0]["delta"].get("content") or "" for each in choices if each)
 
 
+def but_its_id(answer: httpx.Response) -> bytes:
+    return re.sub(rb"chatcmpl-\w+", b"", answer.content)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_passes_byte_for_byte_and_the_key_goes_on(origin: Origin, real: Sim, stream: bool) -> None:
     direct = httpx.post(
-        origin.url("origin") + "/chat/completions", json={"model": "m", "messages": MESSAGES, "stream": stream},
-        headers={"x-request-id": "same"},
-    )  # fmt: skip
+        origin.url("origin") + "/chat/completions", json={"model": "m", "messages": MESSAGES, "stream": stream}
+    )
     passed = ask(real, stream=stream)
-    assert (passed.status_code, len(passed.content)) == (200, len(direct.content))
+    assert (passed.status_code, but_its_id(passed)) == (200, but_its_id(direct))
     assert passed.headers["content-type"] == direct.headers["content-type"]
     assert passed.headers["openai-version"] == "2020-10-01"
     head = origin.heads[-1]
@@ -107,10 +111,10 @@ def test_a_cut_breaks_the_framing_of_a_real_stream(real: Sim) -> None:
         ask(real, "cut@token:5", stream=True)
 
 
-def test_a_slow_one_is_later_by_as_much(real: Sim) -> None:
+def test_each_event_of_a_slow_one_is_later_by_as_much(real: Sim) -> None:
     began = time.monotonic()
     assert len(said(ask(real, "slow~50ms", stream=True)).split()) == 40
-    assert time.monotonic() - began >= 0.05
+    assert time.monotonic() - began >= 39 * 0.05, "each event is"
 
 
 def test_a_plain_answer_is_broken_too(real: Sim) -> None:

@@ -218,7 +218,7 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     await reader.read()
 
 
-async def test_handshakes_take_turns_and_all_are_served(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_are_served_though_few_handshakes_go_on_at_once(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 2)
     provider = side.provider(await side.serve(echo, side.certified(HOST)))
     callers = await asyncio.gather(*(side.request(provider, b"%d" % n) for n in range(9)))
