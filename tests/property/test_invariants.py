@@ -487,6 +487,20 @@ def test_18_a_slow_failure_from_before_the_outage_does_not_open_what_has_closed(
         assert world.state("alpha") == "closed"
 
 
+def test_a_request_lost_on_a_connection_that_nobody_had_used_yet_is_repeated_for_free() -> None:
+    """It was made for an attempt that was not sent, since a breaker had opened meanwhile, and was idle since."""
+    targets = [plans.Target(name, "big-1", tier) for name, tier in (("alpha", 2), ("beta", 1), ("gamma", 1))]
+    plan = make_plan(*targets, breaker=plans.Breaker(failures=1), retry=plans.Retry(0, 3, 0.0))
+    with World(Setup(plan, {"beta": ["500"], "gamma": ["rst"]}, pace="ttft 20ms, itl 5ms, out 20..60")) as world:
+        for at in (0.0, 0.0, 0.0, 6.0):
+            world.ask(at=at, stream=False, n=1)
+        world.run()
+        withheld = [begun for begun in world.router.begun if begun.result and begun.result.kind is Kind.WITHHELD]
+        lost = [asked.free for asked in world.asked if asked.provider == "gamma"]
+        assert (len(withheld), lost) == (1, [False, True, False])
+        assert world.router.providers["gamma"].targets["big-1"].counters.attempts == 1 + len(withheld) + 1
+
+
 # 19
 
 

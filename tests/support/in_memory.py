@@ -16,6 +16,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Self
 
 import msgspec
@@ -47,6 +48,8 @@ from tests.support.virtual import CHUNK, End, connect
 
 WALL = 1_750_000_000.0
 """The date when a world begins."""
+AT_ONCE_S = 0.005
+"""How soon a request comes on a connection that was made for it."""
 SYN_AGAIN_S = 0.5
 """How often a kernel knocks at a port that does not answer."""
 ENDLESS_S = 700.0
@@ -65,11 +68,11 @@ class Asked(msgspec.Struct):
     key: bytes | None
     record: Record
     fresh: bool
-    """It is the first on its connection. One that is not may be repeated for free."""
+    """Its connection was made for it. If it had been idle, the request may be repeated for free."""
 
     @property
     def free(self) -> bool:
-        """Lost on a reused connection before any byte of its answer: repeated on a new one, and not counted."""
+        """Lost before any byte of its answer on a connection that had been idle: repeated on a new one, not counted."""
         return not self.fresh and self.record.sent == 0 and self.record.end in ("fin", "rst")
 
 
@@ -79,14 +82,19 @@ class Recorded(engine.Provider):
     def __init__(self, scenario: Scenario, name: str, start: float) -> None:
         super().__init__(scenario, name, start, WALL)
         self.asked: list[Asked] = []
-        self._connections: set[int] = set()
+        self._made: dict[int, float] = {}
+        """Connections that nothing has been asked on -> when they were made."""
+
+    def connect(self, now: float) -> tuple[int, engine.Script | None]:
+        ordinal, befalls = super().connect(now)
+        self._made[ordinal] = now
+        return ordinal, befalls
 
     def respond(self, request: SimRequest, now: float, connection: int = 0) -> engine.Script:
         script = super().respond(request, now, connection)
         body = msgspec.json.decode(request.body or b"{}")
         key = dict(request.headers).get(b"authorization")
-        fresh = connection not in self._connections
-        self._connections.add(connection)
+        fresh = now - self._made.pop(connection, -inf) < AT_ONCE_S
         self.asked.append(
             Asked(self.upstream.name, body.get("user", ""), body.get("model", ""), now, key, script.record, fresh)
         )
