@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.abuse import Caller, Rest, answers
 from tests.support.chat_bytes import token
-from tests.support.mutated import MODELS, SETTINGS, Believers, Campaign, Liar
+from tests.support.mutated import HURRIED, MODELS, SETTINGS, Believers, Campaign, Liar
 from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST, SMUGGLING
 from tests.support.scripted import (
     HANG,
@@ -75,7 +75,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             | MODELS
             | {"dribbled": ["dribbler", "fine"], "hurried": ["hasty", "fine"]}
         )
-        text = config({p.name: p.url for p in cast.providers.values()}, models, settings=SETTINGS)
+        text = config(
+            {p.name: p.url for p in cast.providers.values()},
+            models,
+            settings=SETTINGS,
+            of_provider=dict.fromkeys(("liar", "dribbler"), HURRIED),
+        )
         with gateway(tmp_path_factory.mktemp("abuse"), text) as running:
             site = Site(running, cast, Rest(running))
             assert answers(site.ask(chat() + LAST))[0][0].status == 200
@@ -203,7 +208,7 @@ def test_a_client_may_leave_at_any_moment_in_any_way(site: Site, when: str, how:
         assert eventually(lambda: len(site.hanging.asked) > asked)
     caller.leave(how)
     if len(site.hanging.asked) > asked:
-        assert left.wait(10), "the provider still works for nobody"
+        assert left.wait(30), "the provider still works for nobody"
 
 
 # A provider that dribbles.

@@ -37,7 +37,7 @@ def run(command: Sequence[str], directory: Path, pass_fds: Sequence[int] = ()) -
     env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(directory), "XDG_CONFIG_HOME": str(directory / "xdg")}
     env.pop("OXLLM_CONFIG", None)
     done = subprocess.run(
-        command, cwd=directory, env=env, pass_fds=pass_fds, capture_output=True, timeout=30, check=False
+        command, cwd=directory, env=env, pass_fds=pass_fds, capture_output=True, timeout=60, check=False
     )
     assert b"Traceback" not in done.stderr
     assert done.stdout == b""
@@ -331,7 +331,7 @@ def test_a_model_that_nobody_knows_is_a_404_that_helps(site: Site) -> None:
     ids=["tls", "ssh", "http-2", "nothing", "half"],
 )
 def test_a_client_that_speaks_something_else_is_told_and_closed(site: Site, data: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", site.gateway.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", site.gateway.port), timeout=60) as client:
         client.sendall(data)
         client.shutdown(socket.SHUT_WR)
         said = b""
@@ -345,5 +345,5 @@ def test_a_client_that_speaks_something_else_is_told_and_closed(site: Site, data
 
 def test_clients_that_only_connect_and_leave_cost_nothing(site: Site) -> None:
     for _ in range(200):
-        socket.create_connection(("127.0.0.1", site.gateway.port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", site.gateway.port), timeout=60).close()
     assert eventually(lambda: site.gateway.status()["connections"] == 1), "the one that asks"

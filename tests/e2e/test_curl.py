@@ -68,7 +68,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def curl(*arguments: str) -> Said:
-    done = subprocess.run(command(*arguments), capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command(*arguments), capture_output=True, timeout=60, check=False)
     return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -267,4 +267,4 @@ def test_every_answer_has_an_id_and_ones_own_comes_back(site: Site) -> None:
 
 def test_a_curl_that_loses_patience_leaves_nothing_at_the_provider(site: Site) -> None:
     assert chat(site, PLAIN_BODY, "hanging", "--max-time", "0.3").code == TIMED_OUT
-    assert site.cast.providers["hanging"].left.wait(10)
+    assert site.cast.providers["hanging"].left.wait(60)

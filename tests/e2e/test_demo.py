@@ -77,7 +77,7 @@ def pasted(demo: Demo, pattern: str) -> str:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_printed_curl_works_word_for_word(demo: Demo) -> None:
     command = pasted(demo, r"^  curl -N .*?\}'$")
-    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=True)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, check=True)
     assert done.stdout.startswith(b"data: {")
     assert done.stdout.endswith(b"data: [DONE]\n\n")
 
@@ -151,7 +151,7 @@ def test_the_demo_prints_what_the_readme_shows(demo: Demo) -> None:
     demo.gateway.http.close()
     assert shape(demo.log())[: len(hint)] == hint
     command = [serve_command(Path())[0], "status", "-p", str(demo.gateway.port)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     printed = shape(done.stdout)
     assert printed[0].startswith("# models served")
     assert printed[1:] == table[1:]

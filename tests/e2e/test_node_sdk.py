@@ -50,7 +50,7 @@ def node(openai_node: Path, sim: Sim, tmp_path_factory: pytest.TempPathFactory) 
 
         def run(case: str) -> dict[str, Any]:
             command = ["node", str(openai_node / SCRIPT.name), f"{running.url}/v1", case]
-            done = subprocess.run(command, capture_output=True, timeout=30, check=True)
+            done = subprocess.run(command, capture_output=True, timeout=60, check=True)
             found: dict[str, Any] = json.loads(done.stdout)
             return found
 

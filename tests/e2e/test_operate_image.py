@@ -21,7 +21,7 @@ def healthcheck(run_dir: Path) -> int:
     assert found is not None
     command = [part.replace("/run/oxllm/", f"{run_dir}/") for part in json.loads(found[1])]
     command[0] = sys.executable
-    return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=20, check=False).returncode
+    return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=60, check=False).returncode
 
 
 def test_the_image_is_healthy_while_it_serves_and_not_while_it_drains_or_is_gone(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Scene:
         os.kill(self.gateway.pid, number)
 
     def connect(self, request: bytes = CHAT) -> socket.socket:
-        sock = socket.create_connection(("127.0.0.1", self.gateway.port), timeout=10)
+        sock = socket.create_connection(("127.0.0.1", self.gateway.port), timeout=60)
         sock.sendall(request)
         return sock
 
@@ -96,7 +96,7 @@ def test_stop_waits_for_a_stream_and_the_stream_is_whole(scene: Scene) -> None:
     assert eventually(lambda: not accepts(scene.gateway.port))
     threading.Timer(0.1, scene.alpha.open_gate).start()
     assert everything(sock).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
-    assert stop.communicate(timeout=10)[0] == f"stopped (process {scene.gateway.pid})\n"
+    assert stop.communicate(timeout=60)[0] == f"stopped (process {scene.gateway.pid})\n"
     assert scene.exit_status() == 0
 
 
@@ -109,7 +109,7 @@ def test_a_second_signal_ends_it_at_once_and_the_client_is_told(scene: Scene) ->
     scene.kill(signal.SIGTERM)
     assert everything(sock).startswith(b"HTTP/1.1 503 ")
     assert scene.exit_status() == 0
-    assert scene.alpha.left.wait(5), "the provider is not left hanging"
+    assert scene.alpha.left.wait(60), "the provider is not left hanging"
     assert scene.run_files() == []
 
 
@@ -131,7 +131,7 @@ def test_a_name_server_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> No
     script = tmp_path / "hanging.py"
     script.write_text(HANGING)
     with run_script(script, tmp_path, ()) as (process, port):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             client.sendall(CHAT)
             process.wait_until(lambda: "asked" in process.tail())
         assert process.stop() == 0, "one that is not done after 10 s is killed"
@@ -161,7 +161,7 @@ def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(tmp_path: Path, afte
     (tmp_path / "config.toml").write_text(config({"alpha": "http://127.0.0.1:9"}, {"smart": ["alpha"]}))
     env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(tmp_path)}
     command = [sys.executable, "-c", IMPATIENT, str(after_s)]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert "Traceback" not in done.stderr
     assert done.returncode in (-signal.SIGINT, 0, 1)
 
@@ -179,13 +179,13 @@ def test_stop_waits_as_long_as_the_gateway_drains_and_a_second_one_cuts_nothing(
     first = oxllm("stop")
     assert eventually(lambda: not accepts(scene.gateway.port))
     second = oxllm("stop", "--wait", "0.1")
-    assert "already draining, 1 request left, " in second.communicate(timeout=10)[1]
+    assert "already draining, 1 request left, " in second.communicate(timeout=60)[1]
     status = oxllm("status")
-    assert "draining, 1 request left, " in status.communicate(timeout=10)[0]
+    assert "draining, 1 request left, " in status.communicate(timeout=60)[0]
     assert status.returncode == 0
     scene.alpha.open_gate()
     assert everything(sock).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
-    assert first.communicate(timeout=10)[0] == f"stopped (process {scene.gateway.pid})\n"
+    assert first.communicate(timeout=60)[0] == f"stopped (process {scene.gateway.pid})\n"
 
 
 def test_stop_now_cuts_and_ends_it(scene: Scene) -> None:
@@ -194,7 +194,7 @@ def test_stop_now_cuts_and_ends_it(scene: Scene) -> None:
     assert eventually(lambda: len(scene.alpha.asked) == 1)
     env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(scene.directory / "run")}
     command = [str(Path(sys.executable).with_name("oxllm")), "stop", "--now"]
-    done = subprocess.run(command, capture_output=True, env=env, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, env=env, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, f"stopped (process {scene.gateway.pid})\n")
     assert everything(sock).startswith(b"HTTP/1.1 503 ")
 
@@ -205,8 +205,8 @@ def test_a_full_disk_behind_stderr_keeps_nobody_from_serving(tmp_path: Path) -> 
     env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(tmp_path / "run")}
     command = [str(Path(sys.executable).with_name("oxllm")), "serve", "-c", "config.toml"]
     with open("/dev/full", "w") as full, subprocess.Popen(command, cwd=tmp_path, env=env, stderr=full) as serving:
-        assert eventually(lambda: bool(runfile.read_all(str(tmp_path / "run" / "oxllm"))), 15)
+        assert eventually(lambda: bool(runfile.read_all(str(tmp_path / "run" / "oxllm"))))
         (run,) = runfile.read_all(str(tmp_path / "run" / "oxllm"))
         assert accepts(run.port)
         serving.terminate()
-        assert serving.wait(10) == 0
+        assert serving.wait(60) == 0

@@ -95,7 +95,7 @@ class Callers:
     def _call(self) -> None:
         while not self._over.is_set():
             try:
-                with socket.create_connection(("127.0.0.1", self._port), timeout=20) as sock:
+                with socket.create_connection(("127.0.0.1", self._port), timeout=60) as sock:
                     sock.sendall(CHAT)
                     data = b""
                     while part := sock.recv(65536):
@@ -138,7 +138,7 @@ def test_several_sockets_are_all_served(tmp_path: Path, alpha: Provider) -> None
         Unit(tmp_path, alpha, one, two).start("both"),
     ):
         for listener in (one, two):
-            with socket.create_connection(listener.getsockname(), timeout=10) as sock:
+            with socket.create_connection(listener.getsockname(), timeout=60) as sock:
                 sock.sendall(CHAT)
                 assert sock.recv(12) == b"HTTP/1.1 200"
 
@@ -160,7 +160,7 @@ def test_stop_that_is_not_waited_out_exits_1_and_the_drain_goes_on(tmp_path: Pat
         with socket.create_connection(("127.0.0.1", running.port)) as slow:
             slow.sendall(CHAT[:-1])
             assert eventually(lambda: running.status()["connections"] > 0)
-            ended = subprocess.run(stop, capture_output=True, text=True, timeout=20, check=False)
+            ended = subprocess.run(stop, capture_output=True, text=True, timeout=60, check=False)
             assert ended.returncode == 1
             assert "is still finishing; " in ended.stderr
             slow.sendall(CHAT[-1:])

@@ -19,7 +19,7 @@ Ask = Callable[[str], int]
 
 
 def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=10)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def namespace() -> Iterator[str]:
     except subprocess.CalledProcessError as error:
         pytest.skip(f"no network namespace can be made here: {error.stderr.decode(errors='replace').strip()}")
     finally:
-        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=10)
+        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=60)
 
 
 @pytest.fixture(scope="module")

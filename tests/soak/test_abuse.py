@@ -13,7 +13,7 @@ from tests.soak.conftest import Profile
 from tests.support.abuse import RSS_MB_MAX, Rest
 from tests.support.marked import mixed_up
 from tests.support.meter import Peak
-from tests.support.mutated import MODELS, SETTINGS, Believers, Campaign, Liar
+from tests.support.mutated import HURRIED, MODELS, SETTINGS, Believers, Campaign, Liar
 from tests.support.reloads import Stage
 from tests.support.scripted import Scripted, healthy
 from tests.support.user import config, gateway
@@ -52,7 +52,7 @@ def test_20_000_mutated_requests_and_5_000_mutated_answers_leave_it_as_it_was(tm
         fine, liar = cast.add("fine"), cast.add("liar")
         fine.replies, liar.replies = [healthy("fine")], [Liar(seed=2)]
         urls = {provider.name: provider.url for provider in cast.providers.values()}
-        with gateway(tmp_path, config(urls, MODELS, settings=SETTINGS)) as running:
+        with gateway(tmp_path, config(urls, MODELS, settings=SETTINGS, of_provider={"liar": HURRIED})) as running:
             rest = Rest(running)
             with Peak(running.pid) as peak:
                 statuses = asyncio.run(Campaign(running.port, seed=2).run(20_000))

@@ -57,7 +57,7 @@ def answers(data: bytes) -> tuple[list[Answer], bytes]:
 class Caller:
     """A client connection that sends what it likes."""
 
-    def __init__(self, port: int, timeout: float = 10.0) -> None:
+    def __init__(self, port: int, timeout: float = 60.0) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -107,7 +107,7 @@ class Rest:
     def restored(self) -> None:
         """It lives, as it was: descriptors, requests, memory, and no trace of a bug in its log."""
         assert self._gateway.process.alive, self._gateway.log()[-2000:]
-        assert eventually(lambda: self._process.num_fds() == self.fds, 10), (self._process.num_fds(), self.fds)
+        assert eventually(lambda: self._process.num_fds() == self.fds), (self._process.num_fds(), self.fds)
         page = self._gateway.http.get("/metrics", headers={"connection": "close"}).text
         running = re.findall(r"^oxllm_requests_in_flight\S* (\S+)", page, re.MULTILINE)
         assert running

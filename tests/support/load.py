@@ -401,7 +401,7 @@ class Driver:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the load driver died: exit status {self._process.wait(10)}")
+            raise RuntimeError(f"the load driver died: exit status {self._process.wait(60)}")
         seen = msgspec.json.decode(line, type=Seen)
         if seen.finished:
             self._last = seen

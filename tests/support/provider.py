@@ -171,7 +171,7 @@ def running(directory: Path, *, tls: bool = False, cpus: set[int] | None = None)
 
 def hang_up(port: int, *, tls: bool = False) -> None:
     """Has the provider close all its connections, as providers do with idle ones."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain, contextlib.ExitStack() as stack:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain, contextlib.ExitStack() as stack:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = stack.enter_context(context.wrap_socket(plain)) if tls else plain

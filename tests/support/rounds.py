@@ -207,7 +207,7 @@ class Driver:
         self._process.stdin.write(msgspec.json.encode(Round(ask, count)) + b"\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        assert line, f"the driver died: exit status {self._process.wait(10)}"
+        assert line, f"the driver died: exit status {self._process.wait(60)}"
         came = msgspec.json.decode(line, type=Came)
         if came.done != count:
             raise WrongAnswerError(f"{came.done} of {count} were right; wrong: {came.failed}")

@@ -297,7 +297,7 @@ class Scripted:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run in the providers' thread and wait."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=60)
 
     def __enter__(self) -> Self:
         self._thread.start()

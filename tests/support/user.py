@@ -46,7 +46,7 @@ class Gateway:
         self.pid = process.pid
         self.port = int(self._found()[1])
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.Client(base_url=self.url, timeout=15, trust_env=False)
+        self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def _found(self) -> re.Match[str]:
         found = _PORT.search(self.log())
@@ -73,7 +73,7 @@ class Gateway:
         return found["state"], found["seconds_left"] or 0.0
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 5.0) -> bool:
+def eventually(holds: Callable[[], bool], within_s: float = 30.0) -> bool:
     """Whether `holds()` becomes true: for what another process does without telling us."""
     deadline = time.monotonic() + within_s
     while not holds():

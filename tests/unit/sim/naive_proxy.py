@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 PROVIDER = sys.argv[2] if len(sys.argv) > 2 else ""
-CLIENT = httpx.AsyncClient(timeout=10, trust_env=False)
+CLIENT = httpx.AsyncClient(timeout=60, trust_env=False)
 
 
 async def chat(request: Request) -> Response:

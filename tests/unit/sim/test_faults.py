@@ -223,10 +223,10 @@ def _(sim: Sim) -> None:
 
 @case("refuse")
 def _(sim: Sim) -> None:
-    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as kept:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60) as kept:
         sim.patch("alpha", ["refuse"])
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5)
+            socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60)
         kept.sendall(request("none", True).replace(b"x-oxllm-sim: none\r\n", b""))
         assert read(kept).end == "reset"
     sim.patch("alpha")
@@ -261,7 +261,7 @@ def _(sim: Sim) -> None:
     seen = exchange(sim, "fin")
     assert (seen.data, seen.end) == (b"", "eof")
     sim.patch("alpha", ["fin@connect x1"])
-    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60) as client:
         assert read(client).end == "eof"
     sim.patch("alpha")
 
@@ -293,7 +293,7 @@ def _(sim: Sim) -> None:
     seen = exchange(sim, "stall@token:3~200ms", silence=5)
     assert (seen.tokens, seen.end) == (LENGTH, "whole")
     assert time.monotonic() - began >= 0.2
-    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60) as client:
         client.sendall(request("stall@token:3~gate:go", True))
         while not client.recv(65536, socket.MSG_PEEK).count(b"content") >= 4:
             pass
@@ -303,7 +303,7 @@ def _(sim: Sim) -> None:
 
 @case("trickle")
 def _(sim: Sim) -> None:
-    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60) as client:
         client.sendall(request("trickle@connect~5ms", True))
         reads = [client.recv(65536) for _ in range(8)]
     assert b"".join(reads).startswith(b"HTTP/1.1"[: len(b"".join(reads))])
@@ -539,7 +539,7 @@ def _(sim: Sim) -> None:
 
 def handshake(sim: Sim) -> None:
     context = ssl.create_default_context(cafile=sim.ca)
-    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60) as plain:
         context.wrap_socket(plain, server_hostname="127.0.0.1").close()
 
 
@@ -555,7 +555,7 @@ def _(_sim: Sim) -> None:
 @case("slow-accept")
 def _(sim: Sim) -> None:
     sim.patch("alpha", ["slow-accept~500ms x1"])
-    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60) as client:
         connected = time.monotonic()
         client.sendall(request("none", True))
         assert read(client).end == "whole"
@@ -565,7 +565,7 @@ def _(sim: Sim) -> None:
 
 @case("half-open")
 def _(sim: Sim) -> None:
-    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60) as client:
         client.sendall(request("half-open", True))
         assert read(client).end == "whole"
         client.sendall(request("none", True))
@@ -588,7 +588,7 @@ def _(sim: Sim) -> None:
 def _(_sim: Sim) -> None:
     with Sim("alpha", tls=True) as secure:
         context = ssl.create_default_context(cafile=secure.ca)
-        plain = socket.create_connection(("127.0.0.1", secure.port("alpha")), timeout=5)
+        plain = socket.create_connection(("127.0.0.1", secure.port("alpha")), timeout=60)
         with context.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as client:
             client.sendall(request("tls-truncate@token:3", True))
             seen = list[bytes]()
@@ -617,7 +617,7 @@ def test_a_reset_under_tls_is_a_reset_too() -> None:
     """Read below TLS: OpenSSL would tell a reset as an unexpected EOF."""
     with Sim("alpha", tls=True) as secure:
         context = ssl.create_default_context(cafile=secure.ca)
-        plain = socket.create_connection(("127.0.0.1", secure.port("alpha")), timeout=5)
+        plain = socket.create_connection(("127.0.0.1", secure.port("alpha")), timeout=60)
         client = context.wrap_socket(plain, server_hostname="127.0.0.1")
         client.sendall(request("rst", True))
         with socket.socket(fileno=client.detach()) as below:
@@ -628,7 +628,7 @@ def test_a_reset_under_tls_is_a_reset_too() -> None:
 
 def connect_and_drain(sim: Sim) -> None:
     """The reset may come while we still connect."""
-    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60) as client:
         drain(client)
 
 

@@ -68,7 +68,7 @@ def test_a_client_that_leaves_is_recorded_as_gone() -> None:
 def test_a_connection_accepted_just_as_the_port_closes_is_reset_and_not_forgotten() -> None:
     with Sim("alpha") as sim:
         for _ in range(20):
-            with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=5) as client:
+            with socket.create_connection(("127.0.0.1", sim.port("alpha")), timeout=60) as client:
                 sim.patch("alpha", ["refuse"])
                 with pytest.raises(OSError, match="reset"):
                     ask(client)

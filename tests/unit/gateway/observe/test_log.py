@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import sys
@@ -15,6 +16,7 @@ import pytest
 from oxllm.gateway.observe.log import QUEUE_MAX, Log
 from oxllm.gateway.observe.sink import NonBlocking, Sink, Threaded, sink_of
 from tests.support.house import WALL, House, answer, plan_of, stream, token
+from tests.support.user import eventually
 from tests.support.virtual import VirtualLoop
 
 
@@ -173,6 +175,7 @@ def test_a_descriptor_that_fails_loses_lines_and_counts_them(
 def test_a_descriptor_that_blocks_stops_nobody(tmp_path: Path) -> None:
     """A pipe that cannot be opened anew, as after `sudo -u`: its reader takes nothing, and then all."""
     reading, writing = os.pipe()
+    os.set_blocking(reading, False)
     sink = Threaded(writing)
     log = Log(loop := VirtualLoop(), sink, lambda: WALL)
     lines = [f"{number} {'x' * 1000}" for number in range(200)]
@@ -181,9 +184,15 @@ def test_a_descriptor_that_blocks_stops_nobody(tmp_path: Path) -> None:
     loop.run_until_complete(asyncio.sleep(5))
     log.close()  # else nothing would come to an end here: nobody reads yet
     text = b""
-    while text.count(b"\n") < len(lines):
-        text += os.read(reading, 1 << 20)
-        log.flush()
+
+    def all_is_read() -> bool:
+        nonlocal text
+        log.flush()  # the thread may have written its piece, and not have said so yet
+        with contextlib.suppress(BlockingIOError):
+            text += os.read(reading, 1 << 20)
+        return text.count(b"\n") == len(lines)
+
+    assert eventually(all_is_read)
     assert [line.partition(": ")[2] for line in text.decode().splitlines()] == lines
     loop.close()
     sink.close(5)
