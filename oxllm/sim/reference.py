@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -49,8 +50,13 @@ def incidents() -> str:
 
 
 def chaos() -> str:
-    """The faults of each preset."""
-    return _table(("preset", "faults"), ((_code(name), ", ".join(presets.FAULTS[name])) for name in presets.NAMES))
+    """The faults of each preset, and the kinds that none of them has."""
+    rows = ((_code(name), ", ".join(presets.FAULTS[name])) for name in presets.NAMES)
+    absent = (
+        f"{', '.join(_code(kind) for kind, _ in kinds)} ({why})"
+        for why, kinds in itertools.groupby(presets.LEFT_OUT.items(), key=lambda each: each[1])
+    )
+    return f"{_table(('preset', 'faults'), rows)}\nNo preset has {', '.join(absent)}.\n"
 
 
 def paces() -> str:

@@ -38,13 +38,26 @@ HELL = (
     "foreign-state 0.5%", "twice 0.5%", "rst@token:5 0.5%", "bad-json 1%", "short-body 0.5%", "wrong-type 0.5%",
     "empty 1%", "html-200 1%", "error-200 1%", "lying-headers 0.5%", "half-open 0.5%",
 )  # fmt: skip
-MARKS = {"429-quota": 600.0, "401": 60.0, "404": 60.0, "retry-after": 3600.0}
+MARKS = {"429-quota": 600.0, "spend-cap": 600.0, "401": 60.0, "404": 60.0, "retry-after": 3600.0}
 """Kind -> seconds for which a gateway that honours docs/failures.md stays away."""
 MARKED = "50%"
 """Of the requests of eight seconds, of which a gateway that honours it makes no more after the first."""
 NAMES = ("mild", "rough", "hell")
 FAULTS = {"mild": MILD, "rough": ROUGH, "hell": HELL}
 _DARK = ("refuse", "blackhole@connect")
+_BACK = "slow-accept~1s"
+BACK_S = 5.0
+"""For so long hell has a provider that is back from an outage slow to take connections, as one is whose queue is full.
+All of them, since which share of them it were would hang on who connects when; and no longer, so that a request that
+waits for one is in the same scene as one that does not."""
+_NO_TLS = "a rehearsal speaks no TLS"
+LEFT_OUT = {
+    "dns": "a name is found or not for a whole run",
+    "tls-expired": _NO_TLS,
+    "tls-abort": _NO_TLS,
+    "tls-truncate": _NO_TLS,
+}
+"""Kinds that no preset has -> why."""
 
 
 def timetable(
@@ -104,6 +117,8 @@ class _Timetable:
                 self._add(provider, when, FAULTS[self._name])
             for when, fault in outages.get(provider, []):
                 self._add(provider, when, (fault,))
+                if self._name == "hell":
+                    self._add(provider, When(when.end, when.end + BACK_S), (_BACK,))
 
     def _choose(self, number: int, since: float, chance: Chance) -> frozenset[str]:
         """One provider of each group that has been free of marks `since` then. First the least preferred ones, so

@@ -7,10 +7,13 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from oxllm.sim.faults.base import Layer
 from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.script.fate import Judge
 from oxllm.sim.script.grammar import Measure
 from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene
+
+_CONNECTING = (Layer.CONNECTION, Layer.HANDSHAKE)
 
 
 class BadCoordinate(ValueError):
@@ -59,16 +62,28 @@ def fate(scenario: Scenario, provider: str, key: str, horizon: float = FOREVER) 
     yield f"request {key} of {provider} under seed {scenario.seed}:"
     told = [scene for scene in scenario.scenes if provider in scene.on and _concerns(scene, ordinal, horizon)]
     for scene in sorted(told, key=lambda scene: scene.when.start):
-        judge = Judge(scenario.seed, provider, [scene])
-        port = judge.listener(scene.when.start)
-        place = ordinal or scene.when.first or 1
-        decided = port if port.fault is not None else judge.request(key, place, scene.when.start)
         counted = " (if it is the first that its counted doses see)" if _counts(scene) else ""
         among = " (if it is one of them)" if ordinal is None and scene.when.first is not None else ""
-        why = decided.why.removeprefix(f"scene {scene.name!r} ({scene.when}): ")
-        yield f"{scene.when!s:>18}  {why if decided.fault is not None else 'a healthy answer'}{counted}{among}"
+        met = _met(Judge(scenario.seed, provider, [scene]), scene, key, ordinal)
+        yield f"{scene.when!s:>18}  {'; '.join(met)}{counted}{among}"
     if not any(scene.when == ALWAYS for scene in told):
         yield f"{'at any other time' if told else 'always':>18}  a healthy answer"
+
+
+def _met(judge: Judge, scene: Scene, key: str, ordinal: int | None) -> Iterator[str]:
+    """What a scene does to a request, and beside it to the connection that it comes on."""
+    if scene.nameless:
+        yield _faults(scene)
+        return
+    connecting = [str(dosed) for dosed in scene.faults if dosed.fault.strikes_at() in _CONNECTING]
+    if len(connecting) < len(scene.faults):
+        port = judge.listener(scene.when.start)
+        place = ordinal or scene.when.first or 1
+        fate = port if port.fault is not None else judge.request(key, place, scene.when.start)
+        why = fate.why.removeprefix(f"scene {scene.name!r} ({scene.when}): ")
+        yield why if fate.fault is not None else "a healthy answer"
+    if connecting:
+        yield f"a new connection: {', '.join(connecting)}"
 
 
 def _concerns(scene: Scene, ordinal: int | None, horizon: float) -> bool:

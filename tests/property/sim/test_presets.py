@@ -17,7 +17,7 @@ NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
 GROUPS = st.lists(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5, unique=True), min_size=1, max_size=4)
 SEEDS = st.integers(0, 2**32)
 PRESETS = st.sampled_from(presets.NAMES)
-STAYS_AWAY_S = {"429-quota": 600.0, "401": 60.0, "404": 60.0, "retry-after": 3600.0, "429": 2.0}
+STAYS_AWAY_S = {"429-quota": 600.0, "spend-cap": 600.0, "401": 60.0, "404": 60.0, "retry-after": 3600.0, "429": 2.0}
 """How long a gateway that honours them keeps off after one such answer, at most (docs/failures.md)."""
 STEP_S = 0.5
 

@@ -152,6 +152,21 @@ def test_a_fate_is_told_in_the_order_of_time_and_no_further_than_asked() -> None
     assert len(run("--exhibit", "anthropic-529", "--fate", "7:alpha:1")[1].splitlines()) == 2, "there is no other time"
 
 
+def test_what_strikes_connections_and_names_is_told_apart_from_what_strikes_the_request(tmp_path: Path) -> None:
+    scene = tmp_path / "scene.toml"
+    scene.write_text(
+        "[upstream.alpha]\n[upstream.beta]\n"
+        "[[scene]]\nname = 'a'\non = 'alpha'\nwhen = '1s..3s'\nfaults = ['429', 'rst@connect 50%']\n"
+        "[[scene]]\nname = 'b'\non = 'alpha'\nwhen = '4s..9s'\nfaults = ['slow-accept~1s']\n"
+        "[[scene]]\nname = 'c'\non = 'beta'\nfaults = ['dns']\n",
+        encoding="utf-8",
+    )
+    said = run("--scene", str(scene), "--fate", "7:alpha:1")[1].splitlines()
+    told = [line.split(maxsplit=1)[1] for line in said[1:-1]]
+    assert told == ["429; a new connection: rst@connect 50%", "a new connection: slow-accept~1s"]
+    assert run("--scene", str(scene), "--fate", "7:beta:1")[1].splitlines()[-1].split() == ["always", "dns"]
+
+
 def test_a_set_of_faults_that_comes_again_is_told_once() -> None:
     said = run("--chaos", "hell", "--seed", "7", "--explain")[1].splitlines()
     assert sum("split-utf8" in line for line in said) == 1

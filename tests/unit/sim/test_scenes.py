@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from oxllm.sim import faults
+from oxllm.sim.faults.base import Layer
 from oxllm.sim.provider.limits import Limit
 from oxllm.sim.provider.pace import FOREVER
-from oxllm.sim.script import exhibits, presets, scenes
-from oxllm.sim.script.scenario import When
+from oxllm.sim.rehearsal import gateway
+from oxllm.sim.script import exhibits, grammar, presets, scenes
+from oxllm.sim.script.scenario import Scene, When
+from tests.support.by_hand import make_plan
 
 GOOD = """
 seed = 7
@@ -118,6 +122,37 @@ def test_a_preset_strikes_the_share_that_it_is_known_for(name: str, share: int) 
     table = presets.timetable(name, 7, [["alpha", "beta"]], 120.0)
     longest = max(table, key=lambda scene: len(scene.faults))
     assert sum(fault.dose.value for fault in longest.faults) * 100 == pytest.approx(share)
+
+
+def hells() -> list[Scene]:
+    """The scenes of an hour of hell under some seeds."""
+    return [scene for seed in range(4) for scene in presets.timetable("hell", seed, [["alpha", "beta"]], 3600.0)]
+
+
+def test_hell_has_every_kind_but_those_that_no_preset_can_have() -> None:
+    played = {dosed.fault.kind for scene in hells() for dosed in scene.faults}
+    assert set(faults.KINDS) - played == {"dns", "tls-expired", "tls-abort", "tls-truncate"} == set(presets.LEFT_OUT)
+    assert played < set(faults.KINDS)
+
+
+def test_what_no_preset_has_cannot_come_and_go_or_needs_the_tls_that_a_rehearsal_has_not() -> None:
+    dns = Scene("s", ("alpha",), (grammar.parse("dns"),), When(10.0, 20.0))
+    assert list(scenes.in_itself(dns, {"alpha"})) == [
+        "scene 's': a name cannot be found for the whole run; leave out when"
+    ]
+    layers = {kind: grammar.fault(kind).strikes_at() for kind in presets.LEFT_OUT}
+    needs_tls = {kind for kind, layer in layers.items() if layer is Layer.HANDSHAKE or kind.startswith("tls-")}
+    assert needs_tls == set(presets.LEFT_OUT) - {"dns"}
+    plan = gateway.rewired(make_plan("alpha"), {"alpha": "http://127.0.0.1:9000/v1"}, 8080)
+    assert not plan.providers[0].tls
+
+
+def test_in_hell_a_provider_that_is_back_from_an_outage_is_slow_to_take_connections() -> None:
+    table = hells()
+    back = {(scene.on, scene.when.end) for scene in table if scene.closes}
+    slow = [scene for scene in table if [str(dosed) for dosed in scene.faults] == ["slow-accept~1s"]]
+    assert {(scene.on, scene.when.start) for scene in slow} == back
+    assert {round(scene.when.end - scene.when.start, 3) for scene in slow} == {5.0}
 
 
 def test_a_blackout_is_not_survivable() -> None:
