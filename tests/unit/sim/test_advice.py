@@ -87,12 +87,12 @@ def test_a_limit_that_is_as_short_already_is_not_advised() -> None:
     assert advice.advise(plan, card(), [Wait(n, "alpha", Cause.CONNECT, 5.0) for n in range(3)]) == []
 
 
-def lost(what: str, plan: Plan) -> tuple[Run, list[Advice]]:
-    """A minute of these scenes, and what its card advises."""
+def lost(what: str, plan: Plan, streams: float = 1.0) -> tuple[Run, list[Advice]]:
+    """A minute of these scenes, and what its card advises. `streams`: the share of its questions that are."""
     speed = pace.parse("ttft 50ms, itl 8ms, out 20..30")
     scenario = scenes.over((Upstream("alpha", pace=speed), Upstream("beta", pace=speed)), what, 7)
     groups = {"smart": [target.provider for target in plan.virtual_models[0].targets]}
-    run = played(scenario, plan, groups, Questions(7, {"smart": ["big-1"]}, 1.0), 60.0, 2.0)
+    run = played(scenario, plan, groups, Questions(7, {"smart": ["big-1"]}, streams), 60.0, 2.0)
     records = [record for record in run.records if record.ordinal]
     return run, advice.advise(plan, run.card, waits.found(scenario, run.groups, run.transcripts, records))
 
@@ -105,6 +105,15 @@ def first(run: Run) -> float:
     return run.card.ttft.p99 or 0.0
 
 
+def slowest(run: Run) -> float:
+    """To the end of a whole answer."""
+    return run.card.total.p99 or 0.0
+
+
+def refused(run: Run) -> float:
+    return run.card.client_errors
+
+
 def longest(run: Run) -> float:
     """Of the answers that broke."""
     return max((seen.ended or 0.0) - seen.started for seen in run.transcripts if seen.verdict == "broken")
@@ -113,14 +122,17 @@ def longest(run: Run) -> float:
 TWO = make_plan(*BOTH)
 SLOW_BREAKER = make_plan(*BOTH, breaker=plans.Breaker(failures=2, cooldown=20.0, cooldown_max=20.0))
 ALONE = make_plan("alpha", retry=plans.Retry(same_target=0))
+FEW_RETRIES = make_plan("alpha", retry=plans.Retry(budget=0.0), breaker=plans.Breaker(failures=99))
 CAUSES: dict[str, tuple[Plan, str, str, Callable[[Run], float]]] = {
     "connect": (TWO, scene("blackhole@connect"), "connect", first),
     "first byte": (TWO, scene("stall@token:0 20%"), "first_byte", first),
+    "answer": (TWO, scene("stall@headers 20%"), "answer", slowest),
     "idle": (TWO, scene("stall@token:4 10%"), "idle", longest),
     "late": (TWO, scene("slow~4s 15%"), "hedge_after", first),
     "broken": (TWO, scene("cut@token:6 20%"), "hold_back", lambda run: run.card.broken),
     "breaker": (SLOW_BREAKER, scene("refuse", "5s..27s"), "cooldown_max", lambda run: run.card.recovery.p99 or 0.0),
-    "no second try": (ALONE, scene("500 20%"), "same_target", lambda run: run.card.client_errors),
+    "no second try": (ALONE, scene("500 20%"), "same_target", refused),
+    "too few second tries": (FEW_RETRIES, scene("500 30%"), "budget", refused),
 }
 """Cause -> a plan, what befalls it, the key that is advised, and the figure that heeding it makes smaller."""
 
@@ -129,12 +141,22 @@ CAUSES: dict[str, tuple[Plan, str, str, Callable[[Run], float]]] = {
 def test_heeding_it_is_worth_what_it_says(cause: str) -> None:
     """The same seed, before and after."""
     plan, what, key, figure = CAUSES[cause]
-    before, given = lost(what, plan)
+    streams = 0.0 if cause == "answer" else 1.0
+    before, given = lost(what, plan, streams)
     heard = [one for one in given if one.change is not None and one.change.key == key]
     assert len(heard) == 1, given
-    after, rest = lost(what, advice.applied(plan, heard))
+    after, rest = lost(what, advice.applied(plan, heard), streams)
     assert figure(after) < figure(before) / 2
     assert not [one for one in rest if one.change == heard[0].change]
+
+
+def test_each_key_that_can_be_advised_has_been_heeded() -> None:
+    keys = {key for _, _, key, _ in CAUSES.values()}
+    told = {cause.value for cause in Cause} - {
+        Cause.HINT.value,
+        Cause.REFUSED.value,
+    }  # no key; `same_target` or `budget`
+    assert keys == told | {"same_target", "budget", "cooldown_max"}
 
 
 def test_a_provider_that_asks_for_a_day_gets_it_until_an_operator_knows_better() -> None:
