@@ -46,11 +46,14 @@ class Source:
         self.stream = False
         self.ended = False
         self.failed: str | None = None
-        self._held: deque[bytes] = deque()
+        self.at = 0.0
+        """When the last of it came: its head, a part, or its end."""
+        self._held: deque[tuple[float, bytes]] = deque()
         self._size = 0
         self._passed: Callable[[], None] | None = None
         self._room = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._run(client, request))
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(client, request))
 
     @property
     def ready(self) -> bool:
@@ -69,9 +72,9 @@ class Source:
         self._passed = passed
         return False
 
-    def take(self) -> bytes:
-        """All that has come since."""
-        data = b"".join(self._held)
+    def take(self) -> list[tuple[float, bytes]]:
+        """All that has come since, and when."""
+        data = list(self._held)
         self._held.clear()
         self._size = 0
         self._room.set()
@@ -92,6 +95,7 @@ class Source:
         except httpx.HTTPError as error:
             self.failed = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         self.ended = True
+        self.at = self._loop.time()
         self._tell()
 
     async def _read(self, answer: httpx.Response) -> None:
@@ -99,8 +103,10 @@ class Source:
         self.headers = [(name, value) for name, value in raw if name not in _OURS]
         self.status = answer.status_code
         self.stream = answer.headers.get("content-type", "").startswith("text/event-stream")
+        self.at = self._loop.time()
         async for data in answer.aiter_raw():
-            self._held.append(data)
+            self.at = self._loop.time()
+            self._held.append((self.at, data))
             self._size += len(data)
             self._tell()
             while self.stream and self._size > HELD_MAX:
@@ -124,11 +130,10 @@ class RealExchange(Exchange):
         """As it came, or comes."""
         source = self.source
         if source.stream:
-            parts = _events(source, asyncio.get_running_loop().time)
-            return Reply(source.status, list(source.headers), parts, True, self.now)
-        body = source.take()
-        part = Part(self.now, body, "body", max(1, len(body) // 4))
-        return Reply(source.status, list(source.headers), iter((part,)), False, self.now)
+            return Reply(source.status, list(source.headers), _events(source), True, source.at)
+        body = b"".join(data for _, data in source.take())
+        part = Part(source.at, body, "body", max(1, len(body) // 4))
+        return Reply(source.status, list(source.headers), iter((part,)), False, source.at)
 
 
 class Before(Provider):
@@ -193,21 +198,22 @@ def _unreachable(why: str) -> bytes:
     return encode({"error": {"message": words, "type": "upstream_error", "param": None, "code": None}})
 
 
-def _events(source: Source, clock: Callable[[], float]) -> Iterator[Part]:
-    """The events of a stream, each as it comes; in between, that there is none yet."""
-    buffer = b""
+def _events(source: Source) -> Iterator[Part]:
+    """The events of a stream, each due when it came; in between, that there is none yet."""
+    buffer, at = b"", source.at
     while True:
         if source.dry:
-            yield Part(clock(), b"", "pending", waits=source)
+            yield Part(at, b"", "pending", waits=source)
             continue
-        ended, buffer = source.ended, buffer + source.take()
-        *whole, buffer = buffer.replace(b"\r\n", b"\n").split(b"\n\n")
-        for event in whole:
-            role, tokens = role_of(event)
-            yield Part(clock(), event + b"\n\n", role, tokens)
+        ended = source.ended
+        for at, data in source.take():
+            *whole, buffer = (buffer + data).replace(b"\r\n", b"\n").split(b"\n\n")
+            for event in whole:
+                role, tokens = role_of(event)
+                yield Part(at, event + b"\n\n", role, tokens)
         if ended:
             if buffer:
-                yield Part(clock(), buffer, "done")
+                yield Part(at, buffer, "done")
             return
 
 

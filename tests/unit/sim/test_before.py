@@ -111,10 +111,19 @@ def test_a_cut_breaks_the_framing_of_a_real_stream(real: Sim) -> None:
         ask(real, "cut@token:5", stream=True)
 
 
-def test_each_event_of_a_slow_one_is_later_by_as_much(real: Sim) -> None:
+@pytest.mark.parametrize("fault", ["slow~1s", "stall@token:3~1s"])
+def test_a_slow_stream_is_later_as_a_whole_and_its_events_come_as_they_were_made(real: Sim, fault: str) -> None:
     began = time.monotonic()
-    assert len(said(ask(real, "slow~50ms", stream=True)).split()) == 40
-    assert time.monotonic() - began >= 39 * 0.05, "each event is"
+    assert len(said(ask(real, fault, stream=True)).split()) == 40
+    assert 1.0 <= time.monotonic() - began < 39 / 2, "not a second for each event"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_slow_answer_is_later_than_the_real_one_would_have_been(origin: Origin, real: Sim, stream: bool) -> None:
+    origin.patch("origin", pace_text="ttft 300ms, itl 1ms, out 5")
+    began = time.monotonic()
+    assert ask(real, "slow~300ms", stream=stream).status_code == 200
+    assert time.monotonic() - began >= 0.6
 
 
 def test_a_plain_answer_is_broken_too(real: Sim) -> None:
