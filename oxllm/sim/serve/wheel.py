@@ -41,7 +41,6 @@ class Wheel:
         self._buckets: dict[int, list[Handle]] = {}
         self._due: list[int] = []
         """The numbers of the buckets, as a heap."""
-        self._next = 0
         self._timer: asyncio.TimerHandle | None = None
         self.time = loop.time
 
@@ -54,14 +53,13 @@ class Wheel:
             return handle
         self._buckets[number] = [handle]
         heapq.heappush(self._due, number)
-        if self._timer is None or number < self._next:
+        if number == self._due[0]:
             self._wake_at(number)
         return handle
 
     def _wake_at(self, number: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._next = number
         self._timer = self._loop.call_at(number * TICK_S, self._turn)
 
     def _turn(self) -> None:
@@ -73,7 +71,7 @@ class Wheel:
                 for handle in self._buckets.pop(heapq.heappop(self._due)):
                     self._fire(handle)
         finally:
-            if self._due and self._timer is None:
+            if self._due:
                 self._wake_at(self._due[0])
 
     def _fire(self, handle: Handle) -> None:

@@ -61,6 +61,22 @@ def test_a_timer_may_set_one_that_is_due_already() -> None:
     assert fired == ["first", "second"]
 
 
+def test_a_timer_that_is_set_while_another_fires_makes_none_that_waits_already_late() -> None:
+    fired: list[tuple[str, float]] = []
+
+    def run(loop: asyncio.AbstractEventLoop, wheel: Wheel) -> None:
+        start = loop.time()
+
+        def note(name: str) -> None:
+            fired.append((name, round(loop.time() - start, 2)))
+
+        wheel.call_at(start + 0.5, lambda: wheel.call_at(start + 2.0, partial(note, "new")))
+        wheel.call_at(start + 0.6, partial(note, "waiting"))
+
+    on_a_virtual_clock(run, 3.0)
+    assert fired == [("waiting", 0.6), ("new", 2.0)]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_one_that_fails_is_told_and_stops_no_other() -> None:
     told: list[object] = []
