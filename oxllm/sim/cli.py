@@ -18,7 +18,7 @@ from oxllm.sim import dialects
 from oxllm.sim.checks import check, check_new
 from oxllm.sim.options import FILE, THERE, Options, options
 from oxllm.sim.provider import pace
-from oxllm.sim.provider.upstream import Upstream
+from oxllm.sim.provider.upstream import REAL, Upstream
 from oxllm.sim.script import exhibits, learn, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import directions
@@ -35,8 +35,6 @@ AGAINST_PORT = 9000
 """Of the first provider, when a gateway has to be told of it."""
 EXIT = {"passed": 0, "failed": 1, "not tested": 4}
 """Verdict of a rehearsal -> exit code; 2 is for what was asked wrongly."""
-BEFORE = "real"
-"""The provider that a real one is behind."""
 COORDINATE = tuple[int, str, str]
 """Seed, provider, key of a request."""
 
@@ -238,19 +236,19 @@ def _scenario(asked: Options, seed: int) -> Scenario:
 
 def _before(asked: Options, url: str, seed: int) -> Scenario:
     """What is played before a real provider: nothing that nobody has told. Raises SceneError."""
-    real = Upstream(BEFORE, dialects.suggested(urlsplit(url).netloc), ())
+    real = Upstream(REAL, dialects.suggested(urlsplit(url).netloc), ())
     if asked.scene is not None:
         scenario = scenes.over((real,), scenes.read(asked.scene), seed, _is_chosen(asked))
-        others = [upstream.name for upstream in scenario.upstreams if upstream.name != BEFORE]
+        others = [upstream.name for upstream in scenario.upstreams if upstream.name != REAL]
         if others:
-            raise scenes.SceneError([f"{', '.join(others)}: --before has one provider, {BEFORE!r}"])
+            raise scenes.SceneError([f"{', '.join(others)}: --before has one provider, {REAL!r}"])
         return scenario
     if asked.exhibit is not None:
-        table = exhibits.scenes(asked.exhibit, BEFORE, asked.duration or exhibits.PLAYED_S)
+        table = exhibits.scenes(asked.exhibit, REAL, asked.duration or exhibits.PLAYED_S)
         return Scenario(seed, (real,), table, asked.exhibit)
     if asked.chaos is None:
         return Scenario(seed, (real,))
-    table = presets.timetable(asked.chaos, seed, [[BEFORE]], asked.duration or ENDLESS_S, blackout=True)
+    table = presets.timetable(asked.chaos, seed, [[REAL]], asked.duration or ENDLESS_S, blackout=True)
     return Scenario(seed, (real,), table, asked.chaos)
 
 

@@ -73,6 +73,11 @@ class Ask(msgspec.Struct, frozen=True):
     data: Json = {}
     """The body, for what only one operation reads."""
 
+    @property
+    def asked(self) -> str | None:
+        """By which what is asked is known; None if it asks nothing."""
+        return self.inputs[0] if self.inputs else None
+
 
 def body(request: SimRequest) -> Json:
     """The body as JSON, with a model. Raises BadAsk."""

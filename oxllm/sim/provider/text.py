@@ -8,6 +8,7 @@ agree on a token once in 256.
 from __future__ import annotations
 
 import base64
+import itertools
 import struct
 from collections.abc import Iterator
 
@@ -17,31 +18,34 @@ _ONSETS = ("b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v",
 _RIMES = ("a", "e", "i", "o", "u", "an", "en", "in", "on", "un", "ar", "er", "é", "ö", "ai", "ou")
 WORDS = tuple(f" {onset}{rime}" for onset in _ONSETS for rime in _RIMES)
 _ENCODED = tuple(word.encode() for word in WORDS)
+BLOCK = 64
+"""Words that one hash draws: it has as many bytes."""
+
+
+def _drawn(seed: int, provider: str, fingerprint: str, choice: int, block: int) -> bytes:
+    """The numbers of the answer's words, BLOCK of them at a time."""
+    return digest(seed, provider, fingerprint, choice, "text", block, size=BLOCK)
 
 
 def tokens(seed: int, provider: str, fingerprint: str, choice: int = 0) -> Iterator[str]:
     """The endless answer, token by token; an answer of n tokens is its first n."""
-    block = 0
-    while True:
-        for byte in digest(seed, provider, fingerprint, choice, "text", block, size=64):
-            yield WORDS[byte]
-        block += 1
+    for block in itertools.count():
+        for number in _drawn(seed, provider, fingerprint, choice, block):
+            yield WORDS[number]
 
 
 def json_tokens(seed: int, provider: str, fingerprint: str) -> Iterator[bytes]:
     """The same as they stand inside a JSON string."""
-    block = 0
-    while True:
-        for byte in digest(seed, provider, fingerprint, 0, "text", block, size=64):
-            yield _ENCODED[byte]
-        block += 1
+    for block in itertools.count():
+        for number in _drawn(seed, provider, fingerprint, 0, block):
+            yield _ENCODED[number]
 
 
 def text(seed: int, provider: str, fingerprint: str, count: int, choice: int = 0) -> str:
     """The first `count` tokens as one string."""
-    blocks = range(-(-count // 64))
-    drawn = b"".join(digest(seed, provider, fingerprint, choice, "text", block, size=64) for block in blocks)
-    return "".join([WORDS[byte] for byte in drawn[:count]])
+    blocks = range(-(-count // BLOCK))
+    drawn = b"".join(_drawn(seed, provider, fingerprint, choice, block) for block in blocks)
+    return "".join([WORDS[number] for number in drawn[:count]])
 
 
 def whole_tokens(answer: str, seed: int, provider: str, fingerprint: str, choice: int = 0) -> int | None:

@@ -7,6 +7,9 @@ import msgspec
 from oxllm.sim.provider.limits import Limits
 from oxllm.sim.provider.pace import Pace
 
+REAL = "real"
+"""What the provider that a real one is behind is called."""
+
 
 class Upstream(msgspec.Struct, frozen=True):
     """One simulated provider."""

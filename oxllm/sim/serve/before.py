@@ -22,11 +22,10 @@ from oxllm.sim.provider.ledger import Harm, Record
 from oxllm.sim.provider.reply import Part, Reply, Tape
 from oxllm.sim.provider.request import Ask, BadAsk, SimRequest
 from oxllm.sim.provider.steps import Await, Step
+from oxllm.sim.provider.upstream import REAL
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.engine import FAULT_HEADER, Provider, Script
 
-NAME = "real"
-"""Of the provider, for scenes."""
 HELD_MAX = 262_144
 """Bytes that came and nobody has taken yet; more are not read."""
 _OURS = frozenset(
@@ -142,7 +141,7 @@ class Before(Provider):
     def __init__(
         self, scenario: Scenario, start: float, url: str, client: httpx.AsyncClient, epoch: float = CREATED
     ) -> None:
-        super().__init__(scenario, NAME, start, epoch)
+        super().__init__(scenario, REAL, start, epoch)
         self._root = url.rstrip("/").removesuffix("/v1")
         self._client = client
 
@@ -157,7 +156,7 @@ class Before(Provider):
     def _answer(self, x: Exchange, key: str, refusal: BadAsk | None, record: Record) -> Script:
         assert isinstance(x, RealExchange), "it is made above"
         try:
-            fate = self._fate(x.request, key, x.now, x.ask.inputs[0] if x.ask.inputs else None)
+            fate = self._fate(x, key)
         except BadAsk as error:
             return Script(x.say(error.error), record)
         record.why = fate.why

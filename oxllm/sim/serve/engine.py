@@ -201,7 +201,7 @@ class Provider:
         key = self._key(request, ask)
         record = Record(self.upstream.name, request.ordinal, key, elapsed, connection, request.method, path)
         record.model, record.stream, record.protocol = ask.model or None, ask.stream, operation.protocol
-        record.asked = ask.inputs[0] if ask.inputs else None
+        record.asked = ask.asked
         chance = Chance(self.seed, self.upstream.name, key)
         exchange = self._exchange(operation, request, ask, chance, now)
         if ask.generates and (said := self.directions.said(request)) is not None:
@@ -232,7 +232,7 @@ class Provider:
         """What the draws of a request hang on: the id that it carries, or what it asks for, and how often that has been
         asked for here; only if it asks for nothing, its place in the order of arrival. What a rehearsal asks is known
         by that alone, since some gateways make an id of their own each time."""
-        given, asked = request.get(ID_HEADER), ask.inputs[0] if ask.inputs else None
+        given, asked = request.get(ID_HEADER), ask.asked
         if asked is not None and self.due(asked) is not None:
             given = None
         if given is None and asked is None:
@@ -248,7 +248,7 @@ class Provider:
         try:
             if refusal is not None:
                 raise refusal
-            fate = self._fate(x.request, key, x.now, x.ask.inputs[0] if x.ask.inputs else None)
+            fate = self._fate(x, key)
             x.operation.check(x)
         except BadAsk as error:
             return Script(x.say(error.error), record)
@@ -269,9 +269,9 @@ class Provider:
             record.hint = x.hint
             yield step
 
-    def _fate(self, request: SimRequest, key: str, now: float, asked: str | None) -> Fate:
-        directed = self.directions.fault() if asked is not None else None
-        ordered = request.get(FAULT_HEADER)
+    def _fate(self, x: Exchange, key: str) -> Fate:
+        directed = self.directions.fault() if x.ask.inputs else None
+        ordered = x.request.get(FAULT_HEADER)
         if ordered == "none":
             return Fate(None, "ordered by header")
         if ordered is not None:
@@ -283,9 +283,11 @@ class Provider:
             return Fate(directed, "as directed")
         if self.judge.idle:
             return CLEAN
-        elapsed = now - self.start
+        elapsed = x.now - self.start
         port = self.judge.listener(elapsed)
-        return self.judge.request(key, request.ordinal, self._moment(asked, elapsed)) if port is CLEAN else port
+        if port is not CLEAN:
+            return port
+        return self.judge.request(key, x.request.ordinal, self._moment(x.ask.asked, elapsed))
 
     def _moment(self, asked: str | None, elapsed: float) -> float:
         """When a request counts as having come. A question of a rehearsal, a whole number of seconds after it was due:

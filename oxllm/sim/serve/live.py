@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from oxllm.sim.faults.base import Fault
 from oxllm.sim.provider.pace import FOREVER
+from oxllm.sim.provider.upstream import REAL
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.connection import ProviderProtocol
 from oxllm.sim.serve.engine import Provider, providers
@@ -113,11 +114,11 @@ class Live:
         """The one that a real provider is behind; its answers may take as long as they like."""
         import httpx
 
-        from oxllm.sim.serve.before import NAME, Before
+        from oxllm.sim.serve.before import Before
 
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=30.0), limits=limits)
-        return {NAME: Before(self.scenario, self._loop.time(), url, self._client, time.time())}
+        return {REAL: Before(self.scenario, self._loop.time(), url, self._client, time.time())}
 
     def _port(self, name: str, provider: Provider) -> Port:
         def protocol() -> asyncio.Protocol:
