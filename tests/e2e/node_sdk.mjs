@@ -61,7 +61,7 @@ const cases = {
     await ask("failed");
   },
   async deadline() {
-    await client.chat.completions.create({ model: "silent", messages }, { timeout: 2000 });
+    await client.chat.completions.create({ model: "silent", messages }, { timeout: 4000 });
   },
 };
 

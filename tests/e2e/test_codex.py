@@ -144,7 +144,7 @@ def test_what_a_broken_provider_sealed_is_asked_of_it_again_when_it_is_back(bina
     """Codex keeps the reasoning of answers that broke, and no other provider can read it."""
     with Sim("alpha", "beta", faults={"alpha": ["cut@token:5 x3"]}, pace="ttft 10ms, itl 10ms, out 24") as sim:
         urls = {name: sim.url(name) for name in ("alpha", "beta")}
-        settings = "[breaker]\ncooldown = 1\n"
+        settings = "[breaker]\ncooldown = 3\ncooldown_max = 3\n"
         text = config(urls, {"smart": ["alpha", "beta"]}, settings=settings, of_provider=dict.fromkeys(urls, SPEAKS))
         with gateway(tmp_path, text) as running:
             done = run_codex(binary, tmp_path, running.url, "smart", "Hi", retries=5)
