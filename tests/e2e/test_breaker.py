@@ -66,7 +66,7 @@ def request(model: str) -> bytes:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Scripted() as cast:
-        models = {model: [f"{model}-a", f"{model}-b"] for model in MODELS}
+        models = {model: [f"{model}-a", f"{model}-b"] for model in MODELS} | {"alone": ["alone-a"]}
         for name in (name for names in models.values() for name in names):
             cast.add(name).replies = [healthy("hi")]
         text = config({p.name: p.url for p in cast.providers.values()}, models, settings=SETTINGS)
@@ -122,3 +122,15 @@ def test_a_client_that_leaves_gives_its_probe_back(site: Site) -> None:
     assert site.state("given-back") == "half-open", "neither opened nor closed by it"
     assert site.ask("given-back") == "a"
     assert site.state("given-back") == "closed"
+
+
+def test_a_flaky_provider_that_is_all_there_is_is_asked_though_its_breaker_is_open(site: Site) -> None:
+    """Of one target each server error counts half, since nobody else has done otherwise."""
+    site.first("alone", FAILED, healthy("hi"), FAILED, healthy("hi"), *[FAILED] * 7, healthy("hi"))
+    statuses = [site.gateway.http.post("/v1/chat/completions", json=body("alone")).status_code for _ in range(10)]
+    assert statuses == [502, 200, 502, 200, *[502] * 6]
+    assert site.state("alone") == "open"
+    assert site.gateway.http.post("/v1/chat/completions", json=body("alone")).status_code == 502
+    assert site.state("alone") == "open"
+    assert site.ask("alone") == "a"
+    assert site.state("alone") == "closed"

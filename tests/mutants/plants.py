@@ -238,6 +238,13 @@ PLANTS = (
         (RULES + "a_probe_that_wins_closes_its_breaker_at_its_commit",),
     ),
     Plant(
+        "a lone provider that fails now and then is left alone as one that is down",
+        BALANCER,
+        "one.state.last_resort(now)",
+        "False",
+        ("tests/property/test_goodput.py::test_a_lone_provider_that_fails_now_and_then_answers_hardly_less",),
+    ),
+    Plant(
         "the cool-off has no cap",
         BREAKER,
         "min(seconds, self.settings.cooldown_max)",

@@ -1,8 +1,8 @@
 """Nobody is worse off for the gateway: not with one provider, and not with several that fail now and then.
 
-A breaker costs answers where nobody else can be asked: a provider of whose requests a third fail does so several times
-in a row now and then, and is left alone for a while. So a lone provider's answers are compared one by one, and their
-number where failures are few.
+A breaker costs answers where nobody else can be asked. So a lone provider that is known to be flaky is asked all the
+same; one that is down, or of which too little is known yet, is left alone for a while. Hence its answers are compared
+one by one, and their number in sum.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ def test_a_lone_providers_answers_come_or_are_refused_while_its_breaker_is_open(
                 assert visit.kind == "whole" or refused_at_once(world, visit), (seed, visit.name, visit.kind)
 
 
-def test_a_lone_provider_that_fails_now_and_then_answers_hardly_less() -> None:
-    worlds = [played(chaos(seed, 1, (5, 10))) for seed in SEEDS]
+@pytest.mark.parametrize(("shares", "least"), [((5, 10), 0.99), ((10, 30), 0.98), ((30, 60), 0.93)])
+def test_a_lone_provider_that_fails_now_and_then_answers_hardly_less(shares: tuple[int, ...], least: float) -> None:
+    """What is lacking is from the first minute: it takes two recoveries to tell flaky from down."""
+    worlds = [played(chaos(seed, 1, shares)) for seed in SEEDS]
     alone = sum(answers(world, "p0", visit) for world in worlds for visit in world.visits)
-    assert sum(map(whole, worlds)) >= 0.98 * alone
+    assert sum(map(whole, worlds)) >= least * alone
 
 
 @pytest.mark.parametrize("names", [2, 3])

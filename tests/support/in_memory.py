@@ -127,6 +127,8 @@ class Begun(msgspec.Struct):
     state: str
     """Of the breaker, before."""
     generation: int
+    resort: bool = False
+    """Its request had nobody else."""
     result: Outcome | None = None
     ended: float | None = None
     stale: bool = False
@@ -150,6 +152,7 @@ class WatchedBalancer(Balancer):
         self.choices: list[Choice] = []
         self.begun: list[Begun] = []
         self.open: dict[Ticket, Begun] = {}
+        self._resort: Candidate | None = None
 
     def choose(self, route: Route, tried: Any, now: float) -> tuple[Candidate | None, Skips]:
         usable = tuple(c for c in route.candidates if c.state not in tried and c.state.skip(now) is None)
@@ -157,11 +160,18 @@ class WatchedBalancer(Balancer):
         self.choices.append(Choice(now, route.name, frozenset(state.name for state in tried), chosen, usable))
         return chosen, skips
 
+    def last_resort(self, route: Route, tried: Any, now: float) -> Candidate | None:
+        assert not route.usable(now, tried)
+        self._resort = super().last_resort(route, tried, now)
+        return self._resort
+
     def begin(self, route: Route, candidate: Candidate, tried: Any, now: float) -> Ticket:
         provider = candidate.state.provider
         state = provider.breaker.state(now).value
         ticket = super().begin(route, candidate, tried, now)
-        begun = Begun(now, provider.name, candidate.state.model, ticket.probe, state, ticket.generation)
+        resort = candidate is self._resort
+        begun = Begun(now, provider.name, candidate.state.model, ticket.probe, state, ticket.generation, resort)
+        self._resort = None
         self.begun.append(begun)
         self.open[ticket] = begun
         return ticket

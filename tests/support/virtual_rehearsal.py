@@ -127,10 +127,12 @@ def played(
 
 def _watch(world: World, samples: list[Sample]) -> None:
     """Sample the breakers as a rehearsal does, over and over."""
-    breakers = world.breakers()
+    now, breakers = world.loop.time(), world.breakers()
     states = {name: state for name, (state, _) in breakers.items()}
     left = {name: seconds for name, (_, seconds) in breakers.items()}
-    samples.append(Sample(world.loop.time() - world.start, states, left, None))
+    providers = world.router.providers.items()
+    out = frozenset(name for name, one in providers if any(target.skip(now) for target in one.targets.values()))
+    samples.append(Sample(now - world.start, states, left, None, out))
     world.loop.call_later(SAMPLE_S, _watch, world, samples)
 
 

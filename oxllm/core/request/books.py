@@ -72,6 +72,13 @@ class Books:
             self.skips[passed.state.name] = why
         return candidate
 
+    def last_resort(self, route: Route, now: float) -> Candidate | None:
+        """Whom to ask when there is nobody else: a provider that fails now and then, though its breaker is open."""
+        candidate = self._balancer.last_resort(route, self.tried_states, now)
+        if candidate is not None:
+            self.skips.pop(candidate.state.name, None)
+        return candidate
+
     def begin(self, route: Route, candidate: Candidate, now: float) -> Ticket:
         """An attempt begins at whom was chosen this moment."""
         ticket = self._balancer.begin(route, candidate, self.tried_states, now)

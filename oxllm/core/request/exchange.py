@@ -241,7 +241,7 @@ class Exchange:
 
     def _next(self, now: float) -> None:
         """Start the next attempt, or answer that there is none."""
-        candidate = None if self._last.final else self._choose(now)
+        candidate = None if self._last.final else self._choose(now) or self._last_resort(now)
         if candidate is not None:
             self._begin(candidate, now)
         elif not self._race.running:
@@ -253,6 +253,9 @@ class Exchange:
 
     def _choose(self, now: float) -> Candidate | None:
         return None if self._exhausted(now) else self.books.choose(self.route, self.facts.session, now)
+
+    def _last_resort(self, now: float) -> Candidate | None:
+        return None if self._race.running or self._exhausted(now) else self.books.last_resort(self.route, now)
 
     def _begin(self, candidate: Candidate, now: float) -> None:
         """Start an attempt at what was chosen this moment."""

@@ -74,9 +74,13 @@ class Balancer:
                 return best, skips, len(usable) > 1
         return None, skips, False
 
+    def last_resort(self, route: Route, tried: Container[TargetState], now: float) -> Candidate | None:
+        """Who may be asked when `choose` has found nobody, and nobody is being asked."""
+        return next((one for one in route.candidates if one.state not in tried and one.state.last_resort(now)), None)
+
     def begin(self, route: Route, candidate: Candidate, tried: Container[TargetState], now: float) -> Ticket:
-        """Begin an attempt at a candidate that `choose` or `prefer` gave this moment, and pay for its turn. If the
-        breaker is half-open the attempt is a probe."""
+        """Begin an attempt at a candidate that `choose`, `prefer` or `last_resort` gave this moment, and pay for its
+        turn. Unless the breaker is closed the attempt is a probe."""
         if route.turns:  # else each is alone in its tier, and gains what it pays
             self._pay(route, candidate, tried, now)
         state = candidate.state

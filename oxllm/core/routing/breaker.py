@@ -13,6 +13,10 @@ of opening again. And a slow probe must not keep all others out: each 2 s withou
 A failure counts at once. If it turns out that nobody knows whose fault it was, the host's or the request's, half of it
 is taken back (`excuse`), even if it has just opened the breaker.
 
+Open means that others are asked instead. Where there is no other, leaving a provider alone that fails in some requests
+and answers the rest costs its clients those answers. So one that is `flaky`, not down, is the last resort of a request
+that has nobody else: an answer then closes the breaker on trial, as a probe's does, and a failure moves nothing.
+
 An operator's `offline` is a state of the same machine, so that no automatic transition can undo it; `online`
 starts afresh. `reset` forgets what was learnt, never what the operator said.
 
@@ -38,6 +42,13 @@ PROBE_DOUBLES_S = 2.0
 be starved by its own probe."""
 FORGET_S = 300.0
 """Seconds closed after which one doubling is forgotten: a provider that fails once an hour is a healthy one."""
+RECENT = (1 << 32) - 1
+"""The last 32 results, a bit each, all answers."""
+LATEST = (1 << 16) - 1
+"""The half of them that came last."""
+RECOVERIES_MIN = 2
+"""How often a flaky provider has answered again behind a failure, of its recent results. One that worked and then died
+has not, and one that comes back from an outage has once."""
 
 
 class BreakerState(machine.State):
@@ -60,7 +71,7 @@ class BreakerEvent(machine.Event):
     EXCUSE = "that failure may have been its request's fault"
     COOLED = "cool-off over"
     PROBE = "first probe begun"
-    TRIAL = "a probe is being answered"
+    TRIAL = "a probe or a last resort is being answered"
     GIVE_BACK = "last probe given back"
     OFFLINE = "operator: offline"
     ONLINE = "operator: online"
@@ -75,6 +86,7 @@ TABLE: Table[BreakerState, BreakerEvent] = {
     (BreakerState.CLOSED, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
     (BreakerState.OPEN, BreakerEvent.COOLED): BreakerState.HALF_OPEN,
     (BreakerState.OPEN, BreakerEvent.EXCUSE): BreakerState.CLOSED,
+    (BreakerState.OPEN, BreakerEvent.TRIAL): BreakerState.CLOSED,
     (BreakerState.OPEN, BreakerEvent.RESET): BreakerState.CLOSED,
     (BreakerState.OPEN, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
     (BreakerState.HALF_OPEN, BreakerEvent.PROBE): BreakerState.PROBING,
@@ -109,6 +121,7 @@ class Breaker:
         "halves",
         "moves",
         "opens_until",
+        "recent",
         "settings",
     )
 
@@ -129,6 +142,8 @@ class Breaker:
         self._probing_since = 0.0
         self.opens_until = -inf
         """End of the latest cool-off."""
+        self.recent = RECENT
+        """Whether each of the last results that tell of the host was an answer; the latest is the lowest bit."""
         self.moves: dict[tuple[BreakerState, BreakerState], int] = {}
         """How often it went from one state to another."""
 
@@ -146,6 +161,16 @@ class Breaker:
         """In a row, whole ones."""
         return self.halves // 2
 
+    @property
+    def flaky(self) -> bool:
+        """It fails in some requests and answers others, as far as is known: it is not down."""
+        recoveries = self.recent & ~(self.recent >> 1) & RECENT >> 1  # of the oldest nobody knows what was before it
+        return bool(self.recent & LATEST) and recoveries.bit_count() >= RECOVERIES_MIN
+
+    def heard(self, answered: bool) -> None:
+        """A result says something of the host, whatever generation it is of."""
+        self.recent = (self.recent << 1 | answered) & RECENT
+
     def may_probe(self, now: float) -> bool:
         """A request may be sent that finds out whether the provider is back."""
         state = self.state(now)
@@ -154,13 +179,15 @@ class Breaker:
         return state is BreakerState.HALF_OPEN
 
     def begin_probe(self, now: float) -> int:
-        """The caller's attempt is a probe, which it must be allowed to be. Returns the generation that it holds."""
-        assert self.may_probe(now), self._state
+        """The caller's attempt is a probe, which it must be allowed to be, or a last resort. Returns the generation
+        that it holds."""
+        assert self.may_probe(now) or self.flaky, self._state
         if self._state is BreakerState.HALF_OPEN:
             self._step(BreakerEvent.PROBE)
             self._probes = 0
             self._probing_since = now
-        self._probes += 1
+        if self._state is BreakerState.PROBING:
+            self._probes += 1
         return self.generation
 
     def give_back(self, generation: int) -> None:
@@ -171,8 +198,8 @@ class Breaker:
                 self._step(BreakerEvent.GIVE_BACK)
 
     def trial(self, generation: int, now: float) -> None:
-        """A probe of that generation is being answered: close, but let one failure open again."""
-        if generation == self.generation and self._state is BreakerState.PROBING:
+        """A probe or a last resort of that generation is being answered: close, but let one failure open again."""
+        if generation == self.generation and self._state in (BreakerState.PROBING, BreakerState.OPEN):
             self._step(BreakerEvent.TRIAL)
             self._closed_at = now
             self.halves = 2 * (self.settings.failures - 1)
@@ -187,7 +214,7 @@ class Breaker:
 
     def failure(self, generation: int, now: float, rng: random.Random, halves: int = 2) -> None:
         """An attempt of that generation failed in a way that counts, as a whole failure or as half of one."""
-        if generation != self.generation:
+        if generation != self.generation or self._state is BreakerState.OPEN:
             return
         if self._state is BreakerState.PROBING:
             self._step(BreakerEvent.FAILURE)
@@ -233,6 +260,7 @@ class Breaker:
     def _forget(self) -> None:
         self.halves = self._doublings = 0
         self.opens_until = -inf
+        self.recent = RECENT
 
     def _cool_off(self, now: float, rng: random.Random) -> None:
         self._doublings_before = self._doublings

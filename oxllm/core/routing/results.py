@@ -12,7 +12,7 @@ from typing import Final
 
 from oxllm.core.native import mypyc_attr
 from oxllm.core.reading.outcome import RULES, Kind, Outcome
-from oxllm.core.routing.breaker import BreakerState
+from oxllm.core.routing.breaker import RECENT, BreakerState
 from oxllm.core.routing.change import Change
 from oxllm.core.routing.marks import mark, predict
 from oxllm.core.routing.targets import PATIENCE_S, ProviderState
@@ -33,7 +33,7 @@ class Results:
         self._predictive = predictive
 
     def answered(self, ticket: Ticket, now: float) -> Sequence[Change]:
-        """The head of a success is there: if the attempt is a probe, its breaker closes on trial."""
+        """The head of a success is there: if the attempt is a probe or a last resort, its breaker closes on trial."""
         if not ticket.probe:
             return ()
         provider = ticket.candidate.state.provider
@@ -64,6 +64,8 @@ class Results:
             state.counters.successes += 1
             state.cooldown.succeeded()
             breaker = provider.breaker
+            if breaker.recent != RECENT:
+                breaker.heard(True)
             if not ticket.probe and ticket.generation == breaker.generation:
                 if breaker.halves:
                     breaker.success(ticket.generation, now)
@@ -94,6 +96,7 @@ class Results:
             return changes
         before = breaker.state(now)
         if outcome.is_failure:
+            breaker.heard(False)
             breaker.failure(ticket.generation, now, self._rng, halves)
             return _moved(provider, before, now)
         if ticket.probe:

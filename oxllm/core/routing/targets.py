@@ -110,6 +110,12 @@ class TargetState:
             return Skip.PROBING
         return Skip.FULL if provider.in_flight >= provider.limit else None
 
+    def last_resort(self, now: float) -> bool:
+        """It may be asked by a request that has nobody else: its breaker alone says no, and knows it to be flaky."""
+        provider = self.provider
+        full = provider.in_flight >= provider.limit
+        return not full and provider.breaker.flaky and self.skip(now) in (Skip.OPEN, Skip.PROBING)
+
     def outlook(self, now: float) -> tuple[Skip | None, float | None]:
         """Why it cannot be asked now, and the seconds until that is over: 0 if it can be, None if nobody knows."""
         skip = self.skip(now)

@@ -20,7 +20,7 @@ class Ticket:
         self.generation = generation
         """Of the breaker; ENDED once ended."""
         self.probe = probe
-        """It is a request that a half-open breaker lets through, and has not decided yet."""
+        """It is a request that goes out though its breaker is not closed, and has not decided yet."""
         self.started = started
         self.failed_in: int | None = None
         """The generation in which it failed in a way that may be its request's fault."""

@@ -16,6 +16,8 @@ class Sample(msgspec.Struct, frozen=True):
     left: dict[str, float]
     """Provider -> seconds that it stays so."""
     rss: int | None
+    out: frozenset[str] = frozenset()
+    """Providers that cannot be asked, or not for all of their models: an open breaker, a mark."""
 
 
 class Verdict(Enum):

@@ -4,7 +4,8 @@
                 ^           ^            |
                 '-----------+------------'
 
-Two samples may have more than one change between them; the shortest way is taken for what happened.
+An open breaker closes at once where the last resort of a request answers; no run has to show that. Two samples may have
+more than one change between them; the shortest way is taken for what happened.
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ from oxllm.sim.rehearsal import leash as leashes
 from oxllm.sim.rehearsal.card import Sample
 from oxllm.sim.rehearsal.question import askable, lane
 
+IN = frozenset({"closed", "half-open"})
+"""States of a breaker that lets a request through."""
 STAND_IN = "rehearsal"
 """Value of a variable that is not set."""
 READY_S = 20.0
@@ -218,7 +220,8 @@ class Gateway:
             return None
         states = {provider["name"]: provider["state"] for provider in providers}
         left = {provider["name"]: provider["seconds_left"] or 0.0 for provider in providers}
-        return Sample(at, states, left, state.get("memory_bytes"))
+        out = frozenset(one["name"] for one in providers if one["state"] not in IN or one.get("marks"))
+        return Sample(at, states, left, state.get("memory_bytes"), out)
 
     async def explain(self, client: httpx.AsyncClient, request_id: str) -> str:
         """What it says of a request, "" if it does not tell."""

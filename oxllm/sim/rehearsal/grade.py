@@ -56,7 +56,9 @@ def grade(
     failing = [seen for seen in transcripts if any(record.lost for record in by_question[seen.asked])]
     findings = tuple(_findings(scenario.seed, transcripts, by_question, reasons))
     asked_at: dict[str | None, float] = {seen.asked: seen.started for seen in transcripts}
-    early, opened = _retry_after(scenario.seed, attempts), _into_open(scenario.seed, attempts, samples, asked_at)
+    choices: dict[str | None, Sequence[str]] = {seen.asked: groups[seen.lane] for seen in transcripts}
+    early = _retry_after(scenario.seed, attempts)
+    opened = _into_open(scenario.seed, by_question, samples, asked_at, choices)
     struck, harmless = _kinds(records, scenario, duration)
     outages = list(_outages(scenario, groups.values(), duration))
     card = Card(
@@ -174,28 +176,51 @@ def _retry_after(seed: int, attempts: Iterable[Record]) -> list[Finding]:
     return found
 
 
-def _into_open(
-    seed: int, attempts: Iterable[Record], samples: Sequence[Sample], asked_at: Mapping[str | None, float]
-) -> list[Finding]:
-    """Attempts at a provider between two samples of an open breaker that cannot have been anything else between. What
-    its client had asked for before the breaker opened may have been on its way there, as long as a connection takes."""
-    spans = []
+class _Open(msgspec.Struct, frozen=True):
+    """Between two samples a breaker was open and cannot have been anything else."""
+
+    provider: str
+    since: float
+    begin: float
+    end: float
+    out: frozenset[str]
+    """Who else could not be asked at one of the two."""
+
+
+def _open_spans(samples: Sequence[Sample]) -> Iterator[_Open]:
     opened: dict[str, float] = {}
     for one, other in itertools.pairwise(samples):
         opened = {name: opened.get(name, one.at) for name, state in one.states.items() if state == "open"}
-        spans += [
-            (name, since, one.at, other.at)
-            for name, since in opened.items()
-            if other.states.get(name) == "open" and one.at + one.left.get(name, 0.0) > other.at
-        ]
-    return [
-        Finding(f"{record.provider} was asked while its breaker was open", (_coordinate(seed, record),))
-        for record in attempts
-        if any(
-            name == record.provider and begin < record.arrived < end and asked_at.get(record.asked, inf) > since
-            for name, since, begin, end in spans
-        )
-    ]
+        for name, since in opened.items():
+            if other.states.get(name) == "open" and one.at + one.left.get(name, 0.0) > other.at:
+                yield _Open(name, since, one.at, other.at, one.out | other.out)
+
+
+def _into_open(
+    seed: int,
+    by_question: Mapping[str | None, Sequence[Record]],
+    samples: Sequence[Sample],
+    asked_at: Mapping[str | None, float],
+    choices: Mapping[str | None, Sequence[str]],
+) -> list[Finding]:
+    """Attempts at a provider whose breaker was open, though another one could have been asked. What its client had
+    asked for before the breaker opened may have been on its way there, as long as a connection takes."""
+    spans = list(_open_spans(samples))
+    found = []
+    for asked, attempts in by_question.items():
+        untried = set(choices.get(asked, ()))
+        for record in attempts:
+            untried.discard(record.provider)
+            if any(
+                span.provider == record.provider
+                and span.begin < record.arrived < span.end
+                and span.since < asked_at.get(asked, inf)
+                and (asked not in choices or untried - span.out)
+                for span in spans
+            ):
+                words = f"{record.provider} was asked while its breaker was open"
+                found.append(Finding(words, (_coordinate(seed, record),)))
+    return found
 
 
 def _failovers(questions: Iterable[list[Record]]) -> list[float]:

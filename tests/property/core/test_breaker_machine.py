@@ -127,6 +127,29 @@ class BreakerMachine(RuleBasedStateMachine):
         self.now = max(self.now, self.shut_until)
         self.begin()
 
+    @precondition(lambda self: self.model() is BreakerState.OPEN)
+    @rule(end=st.sampled_from(["trial", "failure", "give_back"]), late=st.booleans())
+    def ask_as_a_last_resort(self, end: str, late: bool) -> None:
+        """One request more goes to a flaky provider: an answer closes on trial, and nothing else moves anything."""
+        assert self.shut_until is not None
+        for answered in (False, True, False, True):
+            self.breaker.heard(answered)
+        generation = self.breaker.begin_probe(self.now)
+        if late:
+            self.now = self.shut_until
+            assert self.breaker.state(self.now) is BreakerState.HALF_OPEN
+        if end == "trial":
+            self.breaker.trial(generation, self.now)
+        elif end == "failure":
+            self.breaker.failure(generation, self.now, self.rng)
+        else:
+            self.breaker.give_back(generation)
+        if end == "trial" and not late:
+            self.void_all()
+            self.shut_until = None
+            self.closed_at = self.now
+            self.row = 4
+
     @precondition(lambda self: self.under_way)
     @rule(which=st.integers(0, 5))
     def succeed(self, which: int) -> None:

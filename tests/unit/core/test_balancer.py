@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+
+import pytest
 
 from oxllm.core.reading.outcome import SUCCESS, Kind
 from oxllm.core.routing.breaker import BreakerState
 from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.route import Candidate
+from oxllm.core.routing.router import Router
 from tests.support.routers import (
     AB,
     BROKEN,
@@ -112,3 +117,52 @@ def test_each_two_seconds_of_probing_twice_as_many_may_probe() -> None:
     assert subject.providers["a"].breaker.state(now + 7) is BreakerState.OPEN
     for ticket in probes[:3]:
         assert subject.results.end(ticket, SUCCESS, now + 7) == []
+
+
+def flaky(subject: Router, name: str) -> None:
+    """A provider's breaker has opened, and it is known to answer now and then."""
+    for kind in (BROKEN, SUCCESS, BROKEN, SUCCESS, BROKEN, BROKEN, BROKEN):
+        run(subject, f"{name}/m", kind)
+
+
+def last_resort(subject: Router, now: float = 0.0, *, tried: Sequence[Candidate] = ()) -> str | None:
+    found = subject.balancer.last_resort(route(subject), {candidate.state for candidate in tried}, now)
+    return found.state.name if found is not None else None
+
+
+def test_whose_breaker_is_open_may_be_asked_by_who_has_nobody_else_if_it_is_flaky_and_not_down() -> None:
+    subject = router(virtual("v", *AB))
+    run(subject, "b/m", BROKEN, times=3)
+    flaky(subject, "a")
+    assert choose(subject) is None
+    assert last_resort(subject) == "a/m"
+    assert last_resort(subject, tried=route(subject).candidates[:1]) is None, "b is down"
+    run(subject, "a/m", BROKEN, times=13)
+    assert last_resort(subject) is None
+
+
+@pytest.mark.parametrize("why", ["cooling", "offline", "full"])
+def test_a_flaky_provider_is_no_last_resort_where_more_than_its_breaker_says_no(why: str) -> None:
+    subject = router(virtual("v", "a/m 1"), providers=[provider("a", max_in_flight=1)])
+    flaky(subject, "a")
+    if why == "cooling":
+        run(subject, "a/m", of(Kind.RATE_LIMITED, 5.0))
+    elif why == "offline":
+        subject.offline("a")
+    else:
+        start(subject, "a/m")
+    assert last_resort(subject) is None
+
+
+def test_an_answer_of_a_last_resort_closes_on_trial_and_its_failure_moves_nothing() -> None:
+    subject = router(virtual("v", "a/m 1"))
+    flaky(subject, "a")
+    breaker = subject.providers["a"].breaker
+    until, generation = breaker.opens_until, breaker.generation
+    first, second = start(subject, "a/m"), start(subject, "a/m")
+    assert not subject.results.end(first, BROKEN, 0.0)
+    assert (breaker.state(0.0), breaker.opens_until, breaker.generation) == (BreakerState.OPEN, until, generation)
+    assert [change.text for change in subject.results.answered(second, 0.0)] == ["breaker open -> closed"]
+    assert breaker.failures == breaker.settings.failures - 1
+    subject.results.end(second, SUCCESS, 0.0)
+    assert breaker.failures == 0

@@ -268,3 +268,26 @@ def test_moves_are_counted() -> None:
         (BreakerState.OPEN, BreakerState.HALF_OPEN): 1,
         (BreakerState.HALF_OPEN, BreakerState.PROBING): 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("results", "flaky"),
+    [
+        ("", False),
+        ("000", False),
+        ("111111000", False),  # it worked, and died
+        ("0001111000", False),  # it came back once
+        ("0101000", True),
+        ("0101" + "0" * 15, True),
+        ("0101" + "0" * 16, False),  # by now it is down
+        ("0101" + "1" * 27 + "0", True),
+        ("0101" + "1" * 30 + "0", False),  # that was long ago
+    ],
+)
+def test_a_provider_is_flaky_that_has_answered_again_twice_of_late(results: str, flaky: bool) -> None:
+    subject = breaker()
+    for result in results:
+        subject.heard(result == "1")
+    assert subject.flaky == flaky
+    subject.reset()
+    assert not subject.flaky

@@ -386,6 +386,23 @@ def test_an_attempt_that_was_on_its_way_when_the_breaker_opened_is_no_violation(
     assert found.open_violations == violations
 
 
+@pytest.mark.parametrize(
+    ("out", "asked_before", "violations"),
+    [((), (), 1), (("alpha",), (), 1), (("alpha", "beta"), (), 0), (("alpha",), ("beta",), 0)],
+)
+def test_the_last_resort_of_a_question_is_no_violation(
+    out: tuple[str, ...], asked_before: tuple[str, ...], violations: int
+) -> None:
+    samples = [Sample(at, {"alpha": "open"}, {"alpha": 9.0 - at}, None, frozenset(out)) for at in (1.0, 2.0, 3.0)]
+    seen = Transcript(1, "smart", stream=True, asked="asked", started=2.1, verdict="whole")
+    records = [attempt(1, 2.5)]
+    for name in asked_before:
+        records.insert(0, Record(name, 1, "1", 2.2, 1, "POST", "/v1/chat/completions", "m", "asked"))
+    scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")))
+    found = grade.grade(scenario, {"smart": ["alpha", "beta"]}, [seen], records, samples, 60.0, ())
+    assert found.open_violations == violations
+
+
 def test_a_breaker_is_closed_by_a_time_if_the_first_sample_after_it_says_so() -> None:
     samples = [
         Sample(at, {"alpha": state}, {}, None) for at, state in ((1.0, "closed"), (2.0, "open"), (3.0, "closed"))
