@@ -175,8 +175,8 @@ PLANTS = (
     Plant(
         "results of an older generation count",
         BREAKER,
-        "        if generation != self.generation:\n            return\n",
-        "",
+        "        if generation != self.generation or self._state",
+        "        if self._state",
         (
             ALWAYS + "18_a_result_of_an_older_generation_moves_nothing",
             ALWAYS + "18_a_slow_failure_from_before_the_outage_does_not_open_what_has_closed",
