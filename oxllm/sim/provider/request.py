@@ -21,6 +21,8 @@ class SimRequest(msgspec.Struct, frozen=True):
     body: bytes
     ordinal: int
     """1 for the first request of this provider, in order of arrival."""
+    came: float | None = None
+    """When it came, if it was read later only."""
 
     def get(self, name: bytes) -> str | None:
         """The first header of that name."""

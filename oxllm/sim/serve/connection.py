@@ -52,7 +52,7 @@ class ProviderProtocol(asyncio.Protocol):
     """One connection. `clock` is the loop, or what stands in for one; `connections` is kept to the open ones."""
 
     __slots__ = (
-        "_accepting", "_clock", "_closing", "_connections", "_control", "_early", "_first", "_full", "_gates",
+        "_accepting", "_came", "_clock", "_closing", "_connections", "_control", "_early", "_first", "_full", "_gates",
         "_ordinal", "_parser", "_player", "_reading", "_timer", "_transport", "_waiting", "provider",
     )  # fmt: skip
 
@@ -83,6 +83,8 @@ class ProviderProtocol(asyncio.Protocol):
         self._accepting = False
         self._early = b""
         """What came before anybody read."""
+        self._came: float | None = None
+        """And when its first byte did; None for what is read as it comes."""
         self._timer: Timer | None = None
 
     # of asyncio
@@ -98,6 +100,7 @@ class ProviderProtocol(asyncio.Protocol):
             reset(self._transport)
             return
         if self._accepting:
+            self._came = self._clock.time() if self._came is None else self._came
             self._early += data
         if self._closing:
             return
@@ -205,7 +208,7 @@ class ProviderProtocol(asyncio.Protocol):
             arrived = self._waiting.pop(0)
             now, path = self._clock.time(), arrived.path.decode("latin-1")
             body = bytes(arrived.body)
-            script = self.provider.accept(arrived.method, path, arrived.headers, body, now, self._ordinal)
+            script = self.provider.accept(arrived.method, path, arrived.headers, body, now, self._ordinal, self._came)
             if script.at_once is None or self._full:
                 self._play(script, self._again if arrived.keep_alive else self._close)
                 continue
@@ -227,6 +230,7 @@ class ProviderProtocol(asyncio.Protocol):
             self._closing = self._accepting = False
             early, self._early = self._early, b""
             self.data_received(early)
+            self._came = None
         else:
             self._answer()
 

@@ -187,19 +187,27 @@ class Provider:
         return self.ledger.add(record)
 
     def accept(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, now: float, connection: int = 0
+        self,
+        method: str,
+        path: str,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        now: float,
+        connection: int = 0,
+        came: float | None = None,
     ) -> Script:
-        """The answer to a request, which is counted and recorded."""
-        return self.respond(SimRequest(method, path, headers, body, self.ledger.request()), now, connection)
+        """The answer to a request, which is counted and recorded. `came`: when, if nobody read it then."""
+        return self.respond(SimRequest(method, path, headers, body, self.ledger.request(), came), now, connection)
 
     def respond(self, request: SimRequest, now: float, connection: int = 0) -> Script:
         """The answer to a request that has an ordinal."""
         self.watch(request)
-        elapsed = self._at(now)
+        self._at(now)
         path = request.path.partition("?")[0]
         operation, ask, refusal = self._read(request, path)
         key = self._key(request, ask)
-        record = Record(self.upstream.name, request.ordinal, key, elapsed, connection, request.method, path)
+        arrived = self._came(request, now)
+        record = Record(self.upstream.name, request.ordinal, key, arrived, connection, request.method, path)
         record.model, record.stream, record.protocol = ask.model or None, ask.stream, operation.protocol
         record.asked = ask.asked
         chance = Chance(self.seed, self.upstream.name, key)
@@ -283,11 +291,15 @@ class Provider:
             return Fate(directed, "as directed")
         if self.judge.idle:
             return CLEAN
-        elapsed = x.now - self.start
+        elapsed = self._came(x.request, x.now)
         port = self.judge.listener(elapsed)
         if port is not CLEAN:
             return port
         return self.judge.request(key, x.request.ordinal, self._moment(x.ask.asked, elapsed))
+
+    def _came(self, request: SimRequest, now: float) -> float:
+        """When a request came that is read now, in seconds since the start."""
+        return (now if request.came is None else request.came) - self.start
 
     def _moment(self, asked: str | None, elapsed: float) -> float:
         """When a request counts as having come. A question of a rehearsal, a whole number of seconds after it was due:

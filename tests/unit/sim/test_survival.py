@@ -9,10 +9,13 @@ import pytest
 
 from oxllm import plan as plans
 from oxllm.plan import Plan, Target
+from oxllm.sim.provider import pace
+from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal.card import Verdict
-from oxllm.sim.script import presets
+from oxllm.sim.rehearsal.question import Questions
+from oxllm.sim.script import presets, scenes
 from tests.support.by_hand import make_plan
-from tests.support.virtual_rehearsal import SEEDS, rehearsed, shipped, summary
+from tests.support.virtual_rehearsal import PACE, SEEDS, played, rehearsed, shipped, summary
 
 THREE = ("alpha", "beta", "gamma")
 
@@ -62,6 +65,19 @@ def test_so_do_clients_of_other_configs_in_hell_for_four_minutes(config: str) ->
     card = rehearsed(CONFIGS[config], "hell", 5, duration=240.0, rps=0.8).card
     assert card.failed == (), summary(card)
     assert set(card.survivable.values()) == {None}
+
+
+def test_a_request_that_waits_for_a_slow_accept_is_not_taken_for_one_that_was_sent_too_early() -> None:
+    rough = scenes.over(
+        (Upstream("alpha", pace=pace.parse(PACE)), Upstream("beta", pace=pace.parse(PACE))),
+        '[[scene]]\nname = "slow"\non = "alpha"\nwhen = "0s..50s"\nfaults = ["slow-accept~1s", "429~5s 30%"]\n',
+        7,
+    )
+    plan = make_plan("alpha", "beta")
+    run = played(rough, plan, {"smart": ["alpha", "beta"]}, Questions(7, {"smart": ["big-1"]}, 0.8), 60.0, 8.0)
+    assert run.card.kinds["slow-accept"] > 2
+    assert run.card.kinds["429"] > 2
+    assert [finding.what for finding in run.card.findings] == []
 
 
 @pytest.mark.parametrize("seed", [1, 2, 6])
