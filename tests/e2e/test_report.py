@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from oxllm.sim.page.page import page
 from oxllm.sim.rehearsal.replay import Replay
-from tests.support.browser import chromium, show
+from tests.support.browser import HEIGHT, WIDTH, chromium, colours, main, show
 from tests.support.rehearsed import rehearsed
 
 PROGRAM = chromium()
@@ -59,3 +60,10 @@ def test_a_browser_draws_every_mark_in_its_colour_and_complains_of_nothing(
     assert [name for name in MARKS if pixels[colour(name, dark)] < 20] == []
     assert pixels[colour("paper", dark)] > pixels.total() / 2
     assert pixels[colour("ink", dark)] > 100
+
+
+def test_the_picture_of_the_manual_is_made_by_a_command(report: Path, tmp_path: Path) -> None:
+    to = tmp_path / "report.png"
+    assert main([str(report), str(to)]) == 0
+    assert struct.unpack(">II", to.read_bytes()[16:24]) == (WIDTH, HEIGHT)
+    assert colours(to.read_bytes())[colour("ink", False)] > 100

@@ -1,16 +1,25 @@
-"""A real browser without a window: what it makes of a page, and the pixels that it shows."""
+"""A real browser without a window: what it makes of a page, and the pixels that it shows.
+
+    python -m tests.support.browser report.html docs/report.png
+
+makes the picture of a report in the manual.
+"""
 
 from __future__ import annotations
 
 import shutil
 import struct
 import subprocess
+import sys
+import tempfile
 import zlib
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 TIMEOUT_S = 60
+WIDTH, HEIGHT = 900, 2020
+"""Of the picture: down to the providers."""
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
@@ -51,6 +60,20 @@ def show(program: str, page: Path, width: int, height: int, dark: bool = False) 
     return Shown(done.stdout, complaints, colours((home / "shot.png").read_bytes()))
 
 
+def main(arguments: list[str]) -> int:
+    """Write the picture of a page, the first of two files, into the other."""
+    page, to = map(Path, arguments)
+    program = chromium()
+    if program is None:
+        print("no chromium here; Debian: apt install chromium", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as home:
+        command = [program, *QUIET, f"--user-data-dir={home}", f"--window-size={WIDTH},{HEIGHT}"]
+        command += [f"--screenshot={to.resolve()}", page.resolve().as_uri()]
+        subprocess.run(command, capture_output=True, check=True, timeout=TIMEOUT_S)
+    return 0
+
+
 def colours(png: bytes) -> Pixels:
     """How many pixels of each colour a PNG has, of the kind that Chromium writes: 8 bits, RGB or RGBA."""
     width, height, depth, kind, *_, interlaced = struct.unpack(">IIBBBBB", png[16:29])
@@ -85,3 +108,7 @@ def _unfiltered(kind: int, line: bytearray, above: bytearray, size: int) -> byte
             add = left if kind == 1 else (left + up) // 2
         line[at] = (line[at] + add) & 255
     return line
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

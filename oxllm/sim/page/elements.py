@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from oxllm.sim.page.markup import Markup, join, tag
+
+_TYPED = re.compile(r"`([^`]+)`")
 
 
 def section(name: str, title: str, *children: str) -> Markup:
@@ -18,9 +21,13 @@ def legend(entries: Iterable[tuple[str, str]]) -> Markup:
 
 
 def listed(class_: str, items: Iterable[str]) -> Markup:
-    """A list, or nothing when there is nothing in it."""
-    found = [tag("li", item) for item in items]
+    """A list, or nothing when there is nothing in it. What stands in backticks is to be typed as it is."""
+    found = [tag("li", *_worded(item)) for item in items]
     return tag("ul", *found, class_=class_) if found else join(())
+
+
+def _worded(text: str) -> list[str]:
+    return [tag("kbd", part) if place % 2 else part for place, part in enumerate(_TYPED.split(text))]
 
 
 def numbers(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> Markup:

@@ -135,6 +135,12 @@ def test_each_finding_has_its_fates_and_the_command_that_shows_them_again(run: R
     assert f"And {len(many.findings) - FINDINGS_MAX} that are not shown" in said
 
 
+def test_a_key_that_is_advised_looks_like_one(run: Run) -> None:
+    advised = msgspec.structs.replace(run.card, advice=("`<a>` waited: `timeouts.connect = 1` and `",))
+    said = page(msgspec.structs.replace(run, card=advised), REPLAY)
+    assert "<li><kbd>&lt;a&gt;</kbd> waited: <kbd>timeouts.connect = 1</kbd> and `</li>" in said
+
+
 def test_the_same_run_makes_the_same_page(run: Run) -> None:
     assert page(run, REPLAY) == page(rehearsed(), REPLAY)
 
