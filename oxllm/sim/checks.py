@@ -42,6 +42,8 @@ def _check_against(asked: Options) -> None:
         raise click.UsageError("--rehearse starts a gateway, --against asks one that is there; give one of them")
     if asked.against is not None and not asked.models:
         raise click.UsageError("--against: give --model NAME, a model that this gateway serves from the providers")
+    if asked.against is not None and not _is_base_url(asked.against):
+        raise click.UsageError(f"--against {asked.against!r}: write its base URL, such as http://127.0.0.1:4000/v1")
     if asked.key_env is not None and asked.against is None:
         raise click.UsageError("--key-env: only for --against URL")
     if asked.header and asked.against is None:
@@ -55,11 +57,15 @@ def _check_before(asked: Options) -> None:
     """What belongs to a provider that is real."""
     if asked.before is None:
         return
-    url = urlsplit(asked.before)
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.username:
+    if not _is_base_url(asked.before):
         raise click.UsageError(f"--before {asked.before!r}: write its base URL, such as https://api.openai.com/v1")
     if asked.script is not None or asked.write_config is not None:
         raise click.UsageError("--before has answers and models of its own; leave out --script and --write-config")
+
+
+def _is_base_url(text: str) -> bool:
+    url = urlsplit(text)
+    return url.scheme in ("http", "https") and bool(url.hostname) and not url.query and not url.username
 
 
 def _check_useless(context: click.Context, asked: Options) -> None:
@@ -73,7 +79,7 @@ def _check_useless(context: click.Context, asked: Options) -> None:
     options = ", ".join(param.opts[0] for param in context.command.params if param.name in given)
     if not asked.rehearses:
         raise click.UsageError(f"{options}: only for a rehearsal; give --rehearse CONFIG too")
-    raise click.UsageError(f"--rehearse listens on ports of its own; leave out {options}")
+    raise click.UsageError(f"{options}: not for a rehearsal; leave {'it' if len(given) == 1 else 'them'} out")
 
 
 def check_new(file: Path, force: bool) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ import msgspec
 from oxllm.sim.provider import pace as paces
 from oxllm.sim.provider import said
 from oxllm.sim.provider.ledger import GONE, Harm, Record
-from oxllm.sim.provider.request import SimRequest
+from oxllm.sim.provider.request import BadAsk, SimRequest
 from oxllm.sim.provider.said import Said
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.testing import Sim
@@ -181,9 +182,19 @@ def _asked(request: SimRequest) -> Asked:
 
 def _decided(reply: Reply) -> Callable[[SimRequest], Said]:
     if callable(reply):
-        return lambda request: _said(reply(_asked(request)))
+        return lambda request: _made(reply, request)
     fixed = _said(reply)
     return lambda _request: fixed
+
+
+def _made(reply: Callable[[Asked], Answer], request: SimRequest) -> Said:
+    """What a function answers. A bug in it is told to who waits for the answer, as a refusal that no SDK asks again."""
+    try:
+        return _said(reply(_asked(request)))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error}, at {where.filename}:{where.lineno}"
+        raise BadAsk(f"llm_sim: the reply that a function was to give raised {what}") from error
 
 
 def _said(answer: Answer) -> Said:
@@ -191,7 +202,11 @@ def _said(answer: Answer) -> Said:
         return said.text(answer)
     if isinstance(answer, ToolCall):
         return said.data(dict(answer.arguments), answer.name)
-    return said.data(answer)
+    try:
+        return said.data(answer)
+    except TypeError:
+        what = f"{type(answer).__name__} is no answer"
+        raise TypeError(f"{what}; give a text, a value for JSON, a ToolCall, or a function") from None
 
 
 def _problems(tried: list[Record], raised: bool, most: int) -> list[str]:

@@ -33,13 +33,21 @@ def check(text: str, providers: Iterable[str]) -> str | None:
     compared, closed = _EXPECT.match(text), _CLOSED.match(text)
     if compared:
         return _unknown(text, compared)
-    if closed and closed[1] in providers:
-        try:
-            pace.seconds(closed[2])
-        except ValueError as error:
-            return f"{text!r}: {error}"
-        return None
+    if closed:
+        return _never(text, closed, tuple(providers))
     return f"{text!r}: write 'client_errors == 0', 'failover.p99 < 500ms' or 'alpha closed by 45s'"
+
+
+def _never(text: str, closed: re.Match[str], providers: Sequence[str]) -> str | None:
+    """Why no breaker can be closed by then."""
+    name, when = closed.groups()
+    if name not in providers:
+        return f"{text!r}: unknown provider {name!r}; there are {', '.join(providers)}"
+    try:
+        pace.seconds(when)
+    except ValueError as error:
+        return f"{text!r}: {error}"
+    return None
 
 
 def _unknown(text: str, compared: re.Match[str]) -> str | None:

@@ -43,7 +43,7 @@ class Directions:
         return self._faults.popleft() if self._faults else None
 
     def said(self, request: SimRequest) -> Said | None:
-        """The answer to it, if it is not left to chance."""
+        """The answer to it, if it is not left to chance. Raises BadAsk if there should be one and is none."""
         if not self._replies:
             return None
         return (self._replies.popleft() if len(self._replies) > 1 else self._replies[0])(request)

@@ -212,8 +212,11 @@ class Provider:
         record.asked = ask.asked
         chance = Chance(self.seed, self.upstream.name, key)
         exchange = self._exchange(operation, request, ask, chance, now)
-        if ask.generates and (said := self.directions.said(request)) is not None:
-            exchange.said = said
+        if ask.generates:
+            try:
+                exchange.said = self.directions.said(request) or exchange.said
+            except BadAsk as error:
+                refusal = error
         script = self._answer(exchange, key, refusal, self.ledger.add(record))
         script.answering = self.answering
         return script

@@ -27,7 +27,6 @@ NAME_MAX = 16
 MARKS_MAX = 300
 """As wide as terminals are."""
 _COLOURS = {".": "green", "4": "yellow", "5": "red", "x": "magenta", "_": "white", LEFT: "white"}
-_STRUCK = "45x"
 
 
 def mark(record: Record) -> str:
@@ -74,10 +73,10 @@ def glance(live: Live) -> Iterator[Glance]:
     for name, provider in live.providers.items():
         elapsed, newest = provider.elapsed(live.now), reversed(provider.ledger.records)
         latest = list(itertools.islice(newest, MARKS_MAX))
-        lately = Counter(mark(record) for record in _since(elapsed - RECENT_S, provider.ledger))
-        asked, dark = lately.total(), live.ports[name].state is not State.OPEN
-        share = sum(lately[struck] for struck in _STRUCK) / max(1, asked)
-        rate = asked / min(RECENT_S, max(elapsed, 1.0))
+        lately = list(_since(elapsed - RECENT_S, provider.ledger))
+        dark = live.ports[name].state is not State.OPEN
+        share = sum(map(_is_struck, lately)) / max(1, len(lately))
+        rate = len(lately) / min(RECENT_S, max(elapsed, 1.0))
         yield Glance(name, _state(live, name), dark, rate, share, "".join(map(mark, reversed(latest))))
 
 
@@ -114,21 +113,27 @@ def summary(live: Live, width: int = 80) -> Iterator[str]:
     """What became of each provider's requests, when all is over."""
     for name, provider in live.providers.items():
         records = provider.ledger.records
-        kinds = Counter(_what(record) for record in records if _is_struck(record))
-        struck = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
-        told = f"{name}: {provider.ledger.requests} requests, {sum(kinds.values())} struck"
-        yield from textwrap.wrap(
-            f"{told}: {struck}" if kinds else told, width, break_on_hyphens=False, subsequent_indent="  "
-        )
+        struck = Counter(record.fault or record.why for record in records if _is_struck(record))
+        refused = Counter(f"{record.status}" for record in records if _is_refused(record))
+        told = f"{name}: {provider.ledger.requests} requests, {_counted(struck, 'struck')}"
+        told += f"; {_counted(refused, 'refused')}" if refused else ""
+        yield from textwrap.wrap(told, width, break_on_hyphens=False, subsequent_indent="  ")
+
+
+def _counted(kinds: Counter[str], word: str) -> str:
+    """`3 struck: 500 2, 429 1`."""
+    each = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+    return f"{kinds.total()} {word}: {each}" if kinds else f"0 {word}"
 
 
 def _is_struck(record: Record) -> bool:
-    """Also one that still hangs."""
-    return record.harm is not Harm.NONE or mark(record) in _STRUCK
+    """By a fault or a limit. Also one that still hangs."""
+    return record.over is not None or record.harm is not Harm.NONE
 
 
-def _what(record: Record) -> str:
-    return record.fault or record.why or f"{record.status}"
+def _is_refused(record: Record) -> bool:
+    """For what it asks."""
+    return not _is_struck(record) and mark(record) in "45"
 
 
 class Plain:

@@ -208,7 +208,7 @@ def test_line_ends_of_any_kind_are_read() -> None:
         (("--before", "api.openai.com"), "write its base URL, such as https://api.openai.com/v1"),
         (("--before", "http://x/v1", "--write-config", "x.toml"), "leave out --script and --write-config"),
         (("--before", "http://x/v1", "--scene", "{scene}"), "alpha: --before has one provider, 'real'"),
-        (("--before", "http://x/v1", "--rehearse", "{scene}"), "leave out --before"),
+        (("--before", "http://x/v1", "--rehearse", "{scene}"), "--before: not for a rehearsal; leave it out"),
     ],
 )
 def test_what_cannot_be_before_a_real_provider_says_what_to_write(

@@ -17,7 +17,7 @@ import httpx
 import openai
 import pytest
 
-from oxllm.sim.mock import LLMSim, ToolCall, llm_sim
+from oxllm.sim.mock import Asked, LLMSim, ToolCall, llm_sim
 from oxllm.sim.script.grammar import GrammarError
 
 MODEL = "gpt-5"
@@ -52,6 +52,20 @@ def test_replies_come_in_their_order_and_the_last_one_stays(sim: LLMSim) -> None
     sim.reply("one", {"two": 2}, lambda asked: f"you said {asked.messages[0]['content']}")
     with openai.OpenAI() as client:
         assert [said(client) for _ in range(4)] == ["one", '{"two":2}', "you said Hello?", "you said Hello?"]
+
+
+@pytest.mark.parametrize("reply", [lambda asked: asked.json["nothing"], lambda _asked: object()])
+def test_a_reply_that_fails_says_so_where_the_answer_is_awaited(sim: LLMSim, reply: Callable[[Asked], Any]) -> None:
+    sim.reply(reply)
+    words = r"the reply that a function was to give raised \w+Error: .+, at .+\.py:\d+"
+    with openai.OpenAI() as client, pytest.raises(openai.BadRequestError, match=words):
+        said(client)
+    assert len(sim.requests) == 1, "nobody tries that again"
+
+
+def test_what_is_no_answer_is_refused_at_once(sim: LLMSim) -> None:
+    with pytest.raises(TypeError, match="object is no answer; give a text, a value for JSON, a ToolCall, or a func"):
+        sim.reply(object())  # type: ignore[arg-type]
 
 
 def test_a_tool_call_is_a_reply_like_others(sim: LLMSim) -> None:

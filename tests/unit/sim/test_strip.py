@@ -95,6 +95,23 @@ async def test_the_summary_counts_what_struck_the_most_frequent_first() -> None:
     assert list(strip.summary(live)) == ["alpha: 5 requests, 3 struck: 500 2, 429~2s 1"]
 
 
+async def test_who_asks_wrongly_is_refused_and_was_not_struck() -> None:
+    live = Live(scenario("alpha"))
+    await live.start()
+    try:
+        ledger = live.providers["alpha"].ledger
+        over = record(None, 429)
+        over.over = over.why = "requests"
+        for made in (record(None, 404), record("500", 500), record(None, 400), record(None, 404), over):
+            ledger.add(made)
+            ledger.request()
+        assert list(strip.summary(live)) == ["alpha: 5 requests, 2 struck: 500 1, requests 1; 3 refused: 404 2, 400 1"]
+        (glance,) = strip.glance(live)
+        assert (glance.share, glance.marks) == (0.4, "45444")
+    finally:
+        await live.stop()
+
+
 async def test_plain_lines_tell_each_fault_once_also_when_old_records_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
