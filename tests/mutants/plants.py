@@ -415,7 +415,7 @@ PLANTS = (
     Plant(
         "an end mark makes a response whole",
         RESPONSES,
-        '            return self._stop("its end mark came before a response.completed")\n',
+        '            return self._stop("its end mark came too early")\n',
         '            self.complete = self.content > 0\n            return b""\n',
         (RESPONDING + "a_stream_breaks",),
     ),

@@ -398,7 +398,7 @@ class StreamReader(Reader):
         if self.pending or self._passing is not None:
             return "the stream was cut inside an event"
         if self.content:
-            return "the stream ended without a response.completed"
+            return "the stream ended before the answer was whole"
         return "the stream ended without content" if self._identity is not None else "the stream was empty"
 
     def _read(self, name: bytes | None, payload: bytes) -> bytes:
@@ -432,7 +432,7 @@ class StreamReader(Reader):
             self._take(says, event)
         if b"\n" in payload:
             payload = payload.replace(b"\n", b"\ndata: ")
-        return b"event: %b\ndata: %b\n\n" % (name or kind, payload)
+        return b"event: %b\ndata: %b\n\n" % (name or kind or b"error", payload)
 
     def _take(self, says: Meaning, event: _Event) -> None:
         """Account for an event that is no failure."""
@@ -490,7 +490,7 @@ class StreamReader(Reader):
     def _read_odd(self, payload: bytes) -> bytes:
         """What is no event of ours: the end mark, JSON that is no object, or no JSON."""
         if payload == b"[DONE]":
-            return self._stop("its end mark came before a response.completed")
+            return self._stop("its end mark came too early")
         try:
             payload.decode()
             if payload.strip():

@@ -209,14 +209,14 @@ def test_what_else_comes_behind_the_whole_answer_is_not_read() -> None:
 @pytest.mark.parametrize(
     ("tail", "reason"),
     [
-        (b"data: [DONE]\n\n", "its end mark came before a response.completed"),
+        (b"data: [DONE]\n\n", "its end mark came too early"),
         (b"data: garbage\n\n", "data that is not JSON"),
         (b'event: a\ndata: {"type":"response.completed"\n\n', "data that is not JSON"),
         (b'data: {"type":"response.completed","x":"\xff"}\n\n', "data that is not JSON"),
         (b"data: " + b"x" * EVENT_MAX, "an event over 1 MiB"),
         (b"event: response.completed\ndata: {", "the stream was cut inside an event"),
         (sse(COMPLETED)[:-1], "the stream was cut inside an event"),
-        (b"", "the stream ended without a response.completed"),
+        (b"", "the stream ended before the answer was whole"),
     ],
 )
 def test_a_stream_breaks(tail: bytes, reason: str) -> None:
@@ -273,6 +273,13 @@ def test_a_failure_behind_content_is_passed_on_and_is_the_end(failure: Json) -> 
     reader, out = read(CREATED, TEXT, failure, COMPLETED)
     assert (out, reader.told, reader.complete) == (sse(CREATED, TEXT, failure), True, False)
     assert reader.failure is not None
+
+
+def test_a_failure_behind_content_that_names_no_type_is_an_error_event() -> None:
+    failure = {"error": {"code": "server_error", "message": "x"}}
+    reader, out = read(CREATED, TEXT, failure)
+    assert out == sse(CREATED, TEXT) + b"event: error\ndata: " + json.dumps(failure).encode() + b"\n\n"
+    assert reader.told
 
 
 @pytest.mark.parametrize("failure", [event("response.failed"), event("response.failed", response=5), event("error")])
