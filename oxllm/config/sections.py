@@ -6,7 +6,7 @@ Each table is validated by itself, so that one bad provider does not hide what i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -139,8 +139,7 @@ class _Reader:
         wrong = {detail["loc"][0] for detail in details if detail["loc"]}
         if not isinstance(value, dict) or (model is VirtualModel and "targets" in wrong):
             return None
-        rest = {key: item for key, item in value.items() if key not in wrong}
-        return model.model_validate(_STAND_INS.get(model, {}) | rest)
+        return model.model_validate(_STAND_INS.get(model, {}) | _sound(value, [detail["loc"] for detail in details]))
 
     def place(self, path: Path, location: Path) -> Path:
         """The path in the file: the short form of a virtual model has no `targets` there."""
@@ -254,12 +253,24 @@ def value_at(document: object, path: Path) -> object:
     return document
 
 
+def _sound(table: Mapping[str, object], faults: Sequence[Path]) -> dict[str, object]:
+    """The table without what is wrong in it: of a table inside, only its own keys that are."""
+    whole = {place[0] for place in faults if len(place) == 1}
+    rest = {key: value for key, value in table.items() if key not in whole}
+    for place in faults:
+        if len(place) > 1 and place[0] in rest:
+            inner = rest.pop(str(place[0]))
+            if isinstance(inner, dict):
+                rest[str(place[0])] = {key: value for key, value in inner.items() if key != place[1]}
+    return rest
+
+
 def _dotted_name(value: object) -> str:
     """The rest of a virtual model's name whose dot was taken for TOML's, as in `gpt-4.1 = [...]`; else nothing."""
     if not isinstance(value, dict) or len(value) != 1:
         return ""
     ((key, inner),) = value.items()
-    if key in VirtualModel.model_fields:
+    if key in VirtualModel.model_fields or closest(str(key), VirtualModel.model_fields):
         return ""
     if isinstance(inner, list) or (isinstance(inner, dict) and "targets" in inner):
         return str(key)

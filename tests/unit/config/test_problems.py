@@ -242,6 +242,10 @@ MODEL_ERRORS = [
         "gpt-4.1 = [{ provider = 'alpha', model = 'x' }]",
         "virtual_models.gpt-4: a dot parts names, so this is '1' inside 'gpt-4'; put the whole name in quotes: \"gpt-4.1\"",
     ),
+    (
+        "m = { target = [{ provider = 'alpha', model = 'x' }] }",
+        "virtual_models.m.target: is not a key that oxllm knows; did you mean 'targets'?",
+    ),
     ("m = 'alpha'", 'virtual_models.m: takes a table, not "alpha"'),
     (
         "m = [{ provider = 'alhpa', model = 'x' }]",
@@ -328,6 +332,12 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     file = tmp_path / "bom.toml"
     file.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     assert load(str(file), {}).errors == ()
+
+
+def test_a_wrong_value_in_a_table_hides_no_other_fault_of_that_table(load_text: Load) -> None:
+    errors = said(load_text(PROVIDER + "headers = { Host = 'x', X-A = 1, 'X Y' = 'z' }").errors)
+    keys = [error.split(": ")[2].removeprefix("providers[0].headers.") for error in errors]
+    assert sorted(keys) == ['"X Y"', "Host", "X-A"]
 
 
 def test_all_errors_come_at_once_in_the_order_of_the_file(load_text: Load) -> None:
