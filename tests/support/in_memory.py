@@ -165,10 +165,10 @@ class WatchedBalancer(Balancer):
         self._resort = super().last_resort(route, tried, now)
         return self._resort
 
-    def begin(self, route: Route, candidate: Candidate, tried: Any, now: float) -> Ticket:
+    def begin(self, route: Route, candidate: Candidate, tried: Any, now: float, by_session: bool = False) -> Ticket:
         provider = candidate.state.provider
         state = provider.breaker.state(now).value
-        ticket = super().begin(route, candidate, tried, now)
+        ticket = super().begin(route, candidate, tried, now, by_session)
         resort = candidate is self._resort
         begun = Begun(now, provider.name, candidate.state.model, ticket.probe, state, ticket.generation, resort)
         self._resort = None

@@ -81,7 +81,7 @@ class Books:
 
     def begin(self, route: Route, candidate: Candidate, now: float) -> Ticket:
         """An attempt begins at whom was chosen this moment."""
-        ticket = self._balancer.begin(route, candidate, self.tried_states, now)
+        ticket = self._balancer.begin(route, candidate, self.tried_states, now, self.by_session)
         self._route = route
         self.tried_states += (candidate.state,)
         return ticket

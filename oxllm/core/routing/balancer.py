@@ -4,7 +4,7 @@ A session goes where `affinity` has it. Else the choice inside a tier is nginx's
 usable candidate gains its weight, the richest is chosen and pays what all gained. With weights 3 and 1 that is
 a a b a, never a a a b.
 
-To choose changes nothing; to begin an attempt pays for the turn.
+To choose changes nothing; to begin an attempt pays for the turn, if it was one.
 """
 
 from __future__ import annotations
@@ -78,10 +78,18 @@ class Balancer:
         """Who may be asked when `choose` has found nobody, and nobody is being asked."""
         return next((one for one in route.candidates if one.state not in tried and one.state.last_resort(now)), None)
 
-    def begin(self, route: Route, candidate: Candidate, tried: Container[TargetState], now: float) -> Ticket:
+    def begin(
+        self,
+        route: Route,
+        candidate: Candidate,
+        tried: Container[TargetState],
+        now: float,
+        by_session: bool = False,
+    ) -> Ticket:
         """Begin an attempt at a candidate that `choose`, `prefer` or `last_resort` gave this moment, and pay for its
-        turn. Unless the breaker is closed the attempt is a probe."""
-        if route.turns:  # else each is alone in its tier, and gains what it pays
+        turn, unless a session has decided: who names none would have to make up for all that it asks of its target.
+        Unless the breaker is closed the attempt is a probe."""
+        if route.turns and not by_session:  # else each is alone in its tier, and gains what it pays
             self._pay(route, candidate, tried, now)
         state = candidate.state
         provider = state.provider

@@ -80,6 +80,13 @@ def test_who_names_no_session_is_spread_evenly(members: dict[str, object]) -> No
         assert Counter(asked(house, **members) for _ in range(9)) == dict.fromkeys(NAMES, 3)
 
 
+def test_who_names_no_session_is_spread_evenly_however_much_a_session_asked_of_one_target() -> None:
+    with house_of(one_tier()) as house:
+        for _ in range(20):
+            asked(house, "session-id: one")
+        assert Counter(asked(house) for _ in range(9)) == dict.fromkeys(NAMES, 3)
+
+
 def test_affinity_can_be_turned_off() -> None:
     with house_of(one_tier(affinity=False)) as house:
         assert Counter(asked(house, "session-id: one") for _ in range(9)) == dict.fromkeys(NAMES, 3)
