@@ -43,11 +43,10 @@ LEFT_OUT = {
         "embeddings",
         "json",
         "messages",
-        "registry",
         "responses",
     },
     "core/request": {"step"},
-    "core/routing": {"names", "owners"},
+    "core/routing": {"owners"},  # compiled, the pairs that it keeps would be made anew for each who asks
     "core/wire": {"body_shapes"},
     "gateway/client": {"hangup"},
     "gateway/upstream": {"dial", "failure", "proxy", "resolver"},

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core.routing.affinity import session_number
 from oxllm.core.wire.body import RequestBody
 from oxllm.gateway.client.request import Request
 
-HEADERS = (b"x-claude-code-session-id", b"session_id", b"session-id", b"x-session-id", b"x-session-affinity")
+HEADERS: Final[tuple[bytes, ...]] = (
+    b"x-claude-code-session-id",
+    b"session_id",
+    b"session-id",
+    b"x-session-id",
+    b"x-session-affinity",
+)
 """Where a session is named; the first one counts, and all of them before the body (`prompt_cache_key`,
 `metadata.user_id`). Claude Code sends the first, Codex the second or the third."""
 

@@ -8,7 +8,7 @@ errors, pings and ends look like. The defaults here are the OpenAI API's.
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
@@ -21,20 +21,20 @@ from oxllm.core.wire.body import RequestBody, invalid_utf8
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.core.wire.nesting import Closing
 
-HELD_MAX = 256 * 1024
+HELD_MAX: Final = 256 * 1024
 """Bytes of a plain answer that are held until it is whole."""
-TAIL_MAX = 64 * 1024
+TAIL_MAX: Final = 64 * 1024
 """Bytes of white space behind a plain answer."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
-NOTHING = msgspec.Raw(b"")
-EMPTY = (NOTHING, *map(msgspec.Raw, (b"null", b'""', b"[]", b"{}", b"false")))
+NOTHING: Final = msgspec.Raw(b"")
+EMPTY: Final[tuple[msgspec.Raw, ...]] = (NOTHING, *map(msgspec.Raw, (b"null", b'""', b"[]", b"{}", b"false")))
 """What says nothing, as content and as an error. Raw, so that no text is decoded."""
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-SPACE = b" \t\r\n"
-decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
-_decode_text = msgspec.json.Decoder(str).decode
-NAME_MAX = 256
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+SPACE: Final = b" \t\r\n"
+decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_text: Final = msgspec.json.Decoder(str).decode
+NAME_MAX: Final = 256
 """Characters of a model's name, and of a reason to stop; what is longer is none."""
 
 
@@ -60,9 +60,9 @@ class Usage(Value, frozen=True):
     """Of the completion's."""
 
 
-ANSWER_ID = "{id}"
+ANSWER_ID: Final = "{id}"
 """What stands for an answer's id in the path of an endpoint."""
-_PLAIN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:=~+-]{0,511}")
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:=~+-]{0,511}")
 
 
 class Endpoint(Value, frozen=True):
@@ -169,7 +169,7 @@ class Reader:
         return b""
 
 
-NOTHING_READ = Reader()
+NOTHING_READ: Final = Reader()
 """Reads for an attempt that has no response yet."""
 
 
@@ -297,14 +297,17 @@ class PlainReader(Reader):
         return Outcome(Kind.BAD_ANSWER, "invalid or cut JSON" if held else "an empty body")
 
 
-_INSTEAD = (
+_INSTEAD: Final[tuple[tuple[bytes, str], ...]] = (
     (b"<", "HTML instead of an answer"),
     (b"data:", "a stream instead of an answer"),
     (b"event:", "a stream instead of an answer"),
     (b":", "a stream instead of an answer"),
 )
-_TYPES_FOR_PLAIN = {b"text/event-stream": "a stream instead of an answer", b"text/html": "HTML instead of an answer"}
-_TYPES_FOR_STREAM = {b"text/html": "HTML instead of a stream"}
+_TYPES_FOR_PLAIN: Final = {
+    b"text/event-stream": "a stream instead of an answer",
+    b"text/html": "HTML instead of an answer",
+}
+_TYPES_FOR_STREAM: Final = {b"text/html": "HTML instead of a stream"}
 """Content types that say it all. Others are not trusted: the body decides."""
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 from msgspec import Raw
@@ -59,13 +59,13 @@ from oxllm.core.wire import sse
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import ApiError
 
-CHOICES_MAX = 1024
+CHOICES_MAX: Final = 1024
 """Choices of one answer; the OpenAI API allows 128."""
-FAILED = ("error", "network_error")
+FAILED: Final[tuple[str, ...]] = ("error", "network_error")
 """A finish_reason that is none (OpenRouter, Z.AI)."""
-ASIDE_MAX = 1024
+ASIDE_MAX: Final = 1024
 """Bytes of an event without choices that are kept for a moment."""
-DONE_EVENT = b"data: [DONE]\n\n"
+DONE_EVENT: Final = b"data: [DONE]\n\n"
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -355,4 +355,4 @@ class Chat(Protocol):
         return ChatReader(wall, asked.choices)
 
 
-PROTOCOL = Chat()
+PROTOCOL: Final = Chat()

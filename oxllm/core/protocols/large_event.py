@@ -7,20 +7,21 @@ what makes it large is one text, sound or picture between them.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from oxllm.core.wire.nesting import Closing
 
-LARGE = 64 * 1024
+LARGE: Final = 64 * 1024
 """Bytes of an event that are kept to be read whole, once its answer has content."""
-TAIL = 1024
+TAIL: Final = 1024
 """Last bytes of it that are kept: a finish_reason, an index, usage."""
 
-BEARS_CHOICES = re.compile(rb'\s*\{(?:(?!"error").)*?"choices"\s*:\s*\[\s*\{', re.DOTALL)
+BEARS_CHOICES: Final = re.compile(rb'\s*\{(?:(?!"error").)*?"choices"\s*:\s*\[\s*\{', re.DOTALL)
 """How an event begins that has choices, and says of no error before them."""
-_INDEX_FIRST = re.compile(rb'"choices"\s*:\s*\[\s*\{\s*"index"\s*:\s*(\d{1,4})\b')
-_INDEX = re.compile(rb'"index"\s*:\s*(\d{1,4})\b')
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"(\w+)"')
-_LINE_END = re.compile(rb"[\r\n]")
+_INDEX_FIRST: Final = re.compile(rb'"choices"\s*:\s*\[\s*\{\s*"index"\s*:\s*(\d{1,4})\b')
+_INDEX: Final = re.compile(rb'"index"\s*:\s*(\d{1,4})\b')
+_FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"(\w+)"')
+_LINE_END: Final = re.compile(rb"[\r\n]")
 
 
 class LargeEvent:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from typing import Final
 
 from oxllm.core import reading
 from oxllm.core.reading.hints import Headers
@@ -57,11 +58,11 @@ class Outcome(Value, frozen=True):
         return RULES[self.kind].breaker if self.counts is None else self.counts
 
 
-SUCCESS = Outcome(Kind.SUCCESS, "complete")
-GONE = Outcome(Kind.GONE, "client went away")
-LOST = Outcome(Kind.LOST, "another target was faster")
-BUG = Outcome(Kind.STOPPED, "internal error")
-STOPPING = Outcome(Kind.STOPPED, "the gateway is shutting down")
+SUCCESS: Final = Outcome(Kind.SUCCESS, "complete")
+GONE: Final = Outcome(Kind.GONE, "client went away")
+LOST: Final = Outcome(Kind.LOST, "another target was faster")
+BUG: Final = Outcome(Kind.STOPPED, "internal error")
+STOPPING: Final = Outcome(Kind.STOPPED, "the gateway is shutting down")
 
 
 class Failure(Enum):
@@ -92,7 +93,7 @@ def network(failure: Failure, before_response: bool, detail: str = "") -> Outcom
     return Outcome(Kind.NETWORK, reason, same_target=may_repeat)
 
 
-WORDS = {
+WORDS: Final = {
     Kind.BAD_ANSWER: "not an answer",
     Kind.RATE_LIMITED: "rate limited",
     Kind.QUOTA: "out of quota or credit",
@@ -110,7 +111,7 @@ WORDS = {
 """What a reason says beside the status, where the status alone would not say it."""
 
 
-TYPE_HEADERS = (b"x-amzn-errortype", b"x-ms-error-code")
+TYPE_HEADERS: Final[tuple[bytes, ...]] = (b"x-amzn-errortype", b"x-ms-error-code")
 """Where AWS and Azure name the type of an error; AWS puts a URL behind it."""
 
 
@@ -151,8 +152,8 @@ def _outcome(status: int, error: reading.Error, found: reading.Verdict, place: s
     )
 
 
-_CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
-_PLAIN_CODE = re.compile(r"\d{1,5}|[A-Za-z_]{1,64}")
+_CODE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+_PLAIN_CODE: Final = re.compile(r"\d{1,5}|[A-Za-z_]{1,64}")
 
 
 def _shown(error: reading.Error) -> str | None:

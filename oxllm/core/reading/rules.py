@@ -8,6 +8,7 @@ who has nowhere else to go. The rest of the gateway asks the table and never loo
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 from oxllm.core.shape import Value
 
@@ -103,7 +104,7 @@ class Rule(Value, frozen=True):
     last: Last = Last.LATER
 
 
-RULES: dict[Kind, Rule] = {
+RULES: Final[dict[Kind, Rule]] = {
     #                          failover breaker
     Kind.SUCCESS: Rule(False, False, Effect.NONE, None),
     Kind.BAD_ANSWER: Rule(True, True, Effect.NONE, Cause.NETWORK),

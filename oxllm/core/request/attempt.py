@@ -43,7 +43,7 @@ LINGER_S: Final = 2.0
 """How long a provider that has sent a whole answer may keep its body open before we stop waiting for its end."""
 ERROR_STALL_S: Final = 2.0
 """How long an error body may be silent. The client waits, and its head and what has come of it say enough."""
-PREAMBLE_MAX = EVENT_MAX + 64 * 1024
+PREAMBLE_MAX: Final = EVENT_MAX + 64 * 1024
 """Bytes of a stream without content: role events, filter results, and the event behind them that is not whole."""
 NEVER: Final = -inf
 
@@ -98,7 +98,7 @@ TABLE: Final[Table[AttemptPhase, AttemptEvent]] = {
     (DRAINING, END): ENDED,
 }
 """Every move there is."""
-OVER = frozenset((DRAINING, ENDED))
+OVER: Final = frozenset((DRAINING, ENDED))
 """Whatever arrives changes nothing more for the client."""
 
 

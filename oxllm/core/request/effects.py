@@ -5,6 +5,8 @@ Effects are values, performed in the order in which they are returned.
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core.reading.hints import Headers
 from oxllm.core.request.attempt import Attempt
 from oxllm.core.shape import Leaf
@@ -55,4 +57,4 @@ class Break(Leaf, frozen=True, gc=False):
 
 
 Action = Try | Cancel | Begin | Write | End | Answer | Break
-END_OF_BODY = End()
+END_OF_BODY: Final = End()

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm import __version__
 from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.core.reading.hints import Headers
 from oxllm.plan import Provider
 
-STREAM_HEAD: list[tuple[bytes, bytes]] = [
+STREAM_HEAD: Final[list[tuple[bytes, bytes]]] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
 """What SSE clients and the proxies between need; the provider's own spelling of these does not pass."""
 
-_CONTENT = frozenset({b"content-type", b"content-language", b"content-disposition", b"retry-after", b"retry-after-ms"})
-_PREFIXES = (b"openai-", b"anthropic-", b"x-ratelimit-", b"retry-after")
-_GO_ALONG = (b"anthropic-", b"openai-beta")
-_REQUEST_IDS = (b"x-request-id", b"request-id")
+_CONTENT: Final = frozenset(
+    {b"content-type", b"content-language", b"content-disposition", b"retry-after", b"retry-after-ms"}
+)
+_PREFIXES: Final[tuple[bytes, ...]] = (b"openai-", b"anthropic-", b"x-ratelimit-", b"retry-after")
+_GO_ALONG: Final[tuple[bytes, ...]] = (b"anthropic-", b"openai-beta")
+_REQUEST_IDS: Final[tuple[bytes, ...]] = (b"x-request-id", b"request-id")
 
 
 def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from typing import Final
 
 from oxllm.core.reading.outcome import RULES, Kind, Last, Outcome
 from oxllm.core.routing.cooldown import Skip
 from oxllm.core.routing.route import HOPELESS, Candidate, Outlook, Recovery
 from oxllm.core.wire.errors import OWNER_UNAVAILABLE, ApiError, api_error
 
-RETRY_AFTER_MAX = 60
+RETRY_AFTER_MAX: Final = 60
 """Seconds. The Node SDK does not honour a longer hint, so a longer one would be a lie about when it retries."""
 
 Tried = tuple[Candidate, Outcome]
 
-_WAITS = (Kind.RATE_LIMITED, Kind.QUOTA)
+_WAITS: Final[tuple[Kind, ...]] = (Kind.RATE_LIMITED, Kind.QUOTA)
 
 
 def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: bool, stored: bool = False) -> ApiError:

@@ -6,6 +6,7 @@ How long each lasts is in `cooldown`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from oxllm import plan as plans
 from oxllm.core.reading.outcome import RULES, Effect, Kind, Outcome
@@ -14,10 +15,10 @@ from oxllm.core.routing.cooldown import Cooldown, Skip
 from oxllm.core.routing.targets import TargetState
 from oxllm.core.routing.ticket import Ticket
 
-ONE_TOO_MANY = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
+ONE_TOO_MANY: Final = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
 """What counts only when it comes twice in a row: once may be about its request alone."""
-OF_THE_KEY = (Effect.QUOTA, Effect.AUTH, Effect.FORBIDDEN)
-SAYS_NOTHING = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.WITHHELD, Kind.LOCAL})
+OF_THE_KEY: Final[tuple[Effect, ...]] = (Effect.QUOTA, Effect.AUTH, Effect.FORBIDDEN)
+SAYS_NOTHING: Final = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.WITHHELD, Kind.LOCAL})
 """Ends of our own making: the provider did not get to answer."""
 
 

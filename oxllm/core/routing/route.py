@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from itertools import groupby
 from operator import attrgetter
+from typing import Final
 
 from oxllm import plan as plans
 from oxllm.core.reading.outcome import RULES, Kind, Outcome
@@ -18,11 +19,11 @@ from oxllm.core.routing.owners import Owner
 from oxllm.core.routing.stats import RequestCounters
 from oxllm.core.routing.targets import TargetState
 
-REACH_S = 60.0
+REACH_S: Final = 60.0
 """What recovers later than this is not worth a client's retry: SDKs honour no longer hint."""
-HOPELESS = frozenset({Skip.OFFLINE, Skip.QUOTA, Skip.AUTH, Skip.MISSING})
+HOPELESS: Final = frozenset({Skip.OFFLINE, Skip.QUOTA, Skip.AUTH, Skip.MISSING})
 """Reasons that somebody has to act upon: waiting a minute does not help."""
-HEALTHY: frozenset[Skip | None] = frozenset({None, Skip.PROBING, Skip.FULL})
+HEALTHY: Final[frozenset[Skip | None]] = frozenset({None, Skip.PROBING, Skip.FULL})
 """What does not take a name out of /v1/models: it is served, only not this moment."""
 
 

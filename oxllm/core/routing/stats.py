@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import Final
 
 from oxllm.core.reading.outcome import Cause
 from oxllm.core.shape import Value
 
-HISTOGRAM_FIRST = 2.0**-10
+HISTOGRAM_FIRST: Final = 2.0**-10
 """Seconds: upper bound of the lowest bucket, about 1 ms."""
-HISTOGRAM_BUCKETS = 22
+HISTOGRAM_BUCKETS: Final = 22
 """Each twice as wide as the one before: 1 ms, 2 ms … 1,024 s, and one for the rest."""
-BOUNDS = (*(HISTOGRAM_FIRST * 2.0**i for i in range(HISTOGRAM_BUCKETS - 1)), inf)
+BOUNDS: Final[tuple[float, ...]] = (*(HISTOGRAM_FIRST * 2.0**i for i in range(HISTOGRAM_BUCKETS - 1)), inf)
 """Upper bounds of the buckets in seconds. A time on a bound counts as over it, which no clock will notice."""
 
 

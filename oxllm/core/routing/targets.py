@@ -7,6 +7,7 @@ behind it by all targets of the provider. So a 429 that one virtual model has me
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 from oxllm import plan as plans
 from oxllm.core.routing.breaker import Breaker, BreakerState
@@ -14,9 +15,9 @@ from oxllm.core.routing.cooldown import Cooldown, Skip
 from oxllm.core.routing.owners import Owner
 from oxllm.core.routing.stats import Counters
 
-PATIENCE_S = 2.0
+PATIENCE_S: Final = 2.0
 """How long a probe's client waits before the next candidate is started beside it; doubled when that one wins."""
-SOON_S = 1.0
+SOON_S: Final = 1.0
 """When a place behind a bulkhead, or a probe's verdict, may be expected: nobody knows, so soon."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core.routing.breaker import BreakerState
 from oxllm.core.routing.cooldown import Skip
 from oxllm.core.routing.route import Candidate
 
-ENDED = -1
+ENDED: Final = -1
 """The generation of a ticket whose end has been told."""
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from codecs import utf_8_decode
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -26,13 +26,13 @@ from oxllm.core.reading import echo
 from oxllm.core.wire.body_shapes import decode_metadata, decode_stream_options
 from oxllm.core.wire.nesting import ends_in_escape, first_at, levels
 
-DEPTH_MAX = 500
+DEPTH_MAX: Final = 500
 """Containers inside one another, the body itself included."""
-MEMBERS_MAX = 1024
+MEMBERS_MAX: Final = 1024
 """Members of the body."""
-NAME_MAX = 1024
+NAME_MAX: Final = 1024
 """Characters of a member's name and of the model's: names, not storage."""
-SLICE = 64 * 1024
+SLICE: Final = 64 * 1024
 """Bytes that are looked at together; also the largest value that is copied into a joined segment."""
 
 Buffer = bytes | bytearray
@@ -49,10 +49,10 @@ class BadBody(ValueError):
         self.param = param
 
 
-_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_string = msgspec.json.Decoder(str).decode
-_decode_integer = msgspec.json.Decoder(int).decode
-_encode = msgspec.json.Encoder().encode
+_decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_string: Final = msgspec.json.Decoder(str).decode
+_decode_integer: Final = msgspec.json.Decoder(int).decode
+_encode: Final = msgspec.json.Encoder().encode
 
 _TRUE, _FALSE, _NULL = Raw(b"true"), Raw(b"false"), Raw(b"null")
 
@@ -236,10 +236,10 @@ def _segments(members: dict[str, Raw]) -> tuple[int, list[Segment]]:
 
 # What is wrong with a body, and where. Everything here is linear in the body's size.
 
-_HIGH_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
-_SEEN_LATE = {"trailing characters", "invalid escape character in string", "invalid character in unicode escape"}
+_HIGH_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+_SEEN_LATE: Final = {"trailing characters", "invalid escape character in string", "invalid character in unicode escape"}
 """What msgspec reports one byte behind its place."""
-_CUT_ESCAPE = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
+_CUT_ESCAPE: Final = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
 
 
 def _invalid(what: str, offset: int) -> BadBody:

@@ -5,11 +5,13 @@ SDKs read `error.message`, `error.type`, `error.param` and `error.code`; `code` 
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from oxllm.core.shape import Value
 
-OWNER_UNAVAILABLE = "owner_unavailable"
+OWNER_UNAVAILABLE: Final = "owner_unavailable"
 """The code for an answer that only one provider has, which cannot be asked now."""
 
 
@@ -44,9 +46,9 @@ class ApiError(Value, frozen=True):
         return headers
 
 
-_encoder = msgspec.json.Encoder()
+_encoder: Final = msgspec.json.Encoder()
 
-TYPE_BY_STATUS = {
+TYPE_BY_STATUS: Final = {
     400: "invalid_request_error",
     401: "invalid_request_error",
     403: "permission_error",

@@ -14,16 +14,18 @@ empty line is no event.
 
 from __future__ import annotations
 
+from typing import Final
+
 from oxllm.core.wire.sse import CR, EVENT_MAX, LF, Lines
 
-LARGE = 64 * 1024
+LARGE: Final = 64 * 1024
 """Bytes of an event that are waited for before it is looked at whether it may be passed on as it comes: the same as
 what may wait for a slow client before its provider is not read any more."""
-HEAD_MAX = 1024
+HEAD_MAX: Final = 1024
 """Bytes of an event's data that tell what kind it is."""
-NAME_MAX = 256
+NAME_MAX: Final = 256
 """Bytes of a name; a longer one is none."""
-END = b"\n\n"
+END: Final = b"\n\n"
 
 Event = tuple[bytes | None, bytes]
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from itertools import accumulate
+from typing import Final
 
-SLICE = 64 * 1024
+SLICE: Final = 64 * 1024
 """Bytes that are looked at together."""
 
-_STEPS = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
+_STEPS: Final = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
 """How the level changes at an opening bracket, a closing one and a colon, as a signed byte."""
-_NO_STEPS = bytes(set(range(256)) - set(b"[{]}:"))
-_QUOTE_OR_BRACKET = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
+_NO_STEPS: Final = bytes(set(range(256)) - set(b"[{]}:"))
+_QUOTE_OR_BRACKET: Final = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 
 
 def ends_in_escape(part: bytes) -> bool:

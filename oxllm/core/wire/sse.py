@@ -9,16 +9,17 @@ follows the last empty line is no event: an event that was cut must not look who
 from __future__ import annotations
 
 import re
+from typing import Final
 
-EVENT_MAX = 1024 * 1024
+EVENT_MAX: Final = 1024 * 1024
 """Bytes of the data lines of one event, field names included, and of any one line. Audio in base64 comes in events of
 some 100 KB; beyond this a provider is not talking SSE."""
 
-KIND_MAX = 4096
+KIND_MAX: Final = 4096
 """Bytes of an event by which its kind is known."""
 CR, LF = 13, 10
-_BOM = b"\xef\xbb\xbf"
-_NOTHING = bytearray()
+_BOM: Final = b"\xef\xbb\xbf"
+_NOTHING: Final = bytearray()
 """Stays empty: what a stream has that comes in whole events of one line, as nearly all do."""
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -20,13 +21,13 @@ from oxllm.gateway.observe.records import Record
 from oxllm.gateway.observe.sink import Sink
 from oxllm.words import printable, seconds
 
-QUEUE_MAX = 256 * 1024
+QUEUE_MAX: Final = 256 * 1024
 """Bytes that wait for a slow reader."""
-FLUSH_S = 0.05
+FLUSH_S: Final = 0.05
 """How long lines are gathered: one system call for all of them."""
-CLOSE_S = 0.5
+CLOSE_S: Final = 0.5
 """What the last lines may take."""
-RETRY_S = 0.1
+RETRY_S: Final = 0.1
 """How long to wait before the next try at a full pipe."""
 
 _json = msgspec.json.Encoder()

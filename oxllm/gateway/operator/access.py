@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import re
 from _operator import _compare_digest as compare_digest  # hmac's own, without the 0.6 MB of hashlib
+from typing import Final
 
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.operator.networks import Networks, is_loopback, packed
 from oxllm.plan import Server
 
-FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
-_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
+FORWARDED: Final[tuple[bytes, ...]] = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
 """What a Host field may be: an IPv6 literal in brackets, or a name, or an IPv4 literal; then a port."""
 
 

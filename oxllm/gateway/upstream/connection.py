@@ -13,6 +13,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.reading.outcome import Failure
@@ -21,7 +22,7 @@ from oxllm.gateway.upstream.call import Caller, Owner, Segments
 from oxllm.gateway.upstream.failure import Broken, broken
 from oxllm.gateway.upstream.response import HEAD, Response
 
-SLICE = 64 * 1024
+SLICE: Final = 64 * 1024
 """Bytes written at once, and the size of the read buffer: what one `send` or `recv` on a fast socket moves
 (nginx's `sendfile_max_chunk` and node's highWaterMark are of the same order)."""
 

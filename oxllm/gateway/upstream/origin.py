@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from oxllm import plan
 from oxllm.gateway.clock import clock_of
@@ -12,14 +12,14 @@ from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.tls import Turns
 from oxllm.gateway.wheel import Wheel
 
-IDLE_S = 30.0
+IDLE_S: Final = 30.0
 """Seconds. Below the 60 s after which common load balancers close, so that it is mostly us who do, and half
 of the 60 s in which the memory of a burst is to be given back."""
 
-IDLE_MAX = 64
+IDLE_MAX: Final = 64
 """Idle connections of one origin; nginx's documentation suggests 16-32 a worker. A TLS one is 25 KB."""
 
-DISTRUST_S = 60.0
+DISTRUST_S: Final = 60.0
 """Seconds for which an origin that has sent bytes unasked gets each request on a new connection: such bytes, if they
 came a moment later, would be taken for the answer to the next request, which may be another client's."""
 

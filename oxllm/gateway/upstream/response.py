@@ -47,7 +47,7 @@ LENGTH: Final[Phase] = Phase.LENGTH
 CHUNKS: Final[Phase] = Phase.CHUNKS
 UNTIL_EOF: Final[Phase] = Phase.UNTIL_EOF
 
-_FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
+_FRAMING: Final = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 
 
 PRIMER: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
