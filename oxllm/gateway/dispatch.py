@@ -80,7 +80,7 @@ def client_timeout(request: Request) -> float | None:
 
     The OpenAI SDKs send it with each request (Python `x-stainless-read-timeout`, Node `x-stainless-timeout`).
     """
-    if TIMEOUT_HEADERS.isdisjoint(request.fields()):
+    if TIMEOUT_HEADERS.isdisjoint(request.index):
         return None
     limit = None
     for name, value in request.headers:

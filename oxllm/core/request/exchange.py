@@ -49,7 +49,6 @@ from oxllm.core.request.stages import (
     TABLE,
     TRY,
     TRYING,
-    ExchangeEvent,
 )
 from oxllm.core.routing.cooldown import Skip
 from oxllm.core.routing.route import Candidate, Route
@@ -207,7 +206,7 @@ class Exchange:
         """The client went away: cancel, blame nobody."""
         if self._cancel_all(GONE, now):
             self.reply.drop(GONE)
-            self._move(END)
+            self.stage = move(TABLE, self.stage, END)
 
     def expire(self, now: float) -> None:
         """The gateway stops and cannot wait any longer."""
@@ -226,7 +225,7 @@ class Exchange:
             self.reply.interrupt(winner.reader, why)
         else:
             self.reply.refuse(error, Cause.GATEWAY)
-        self._move(END)
+        self.stage = move(TABLE, self.stage, END)
 
     def _cancel_all(self, why: Outcome, now: float) -> bool:
         """Cut short whatever runs. False: the client had its whole response, and no provider is read on."""
@@ -259,7 +258,7 @@ class Exchange:
 
     def _begin(self, candidate: Candidate, now: float) -> None:
         """Start an attempt at what was chosen this moment."""
-        self._move(TRY)
+        self.stage = move(TABLE, self.stage, TRY)
         self._race.begin(self.books.begin(self.route, candidate, now), now, self.books.by_session)
 
     def _give_up(self, now: float) -> None:
@@ -272,7 +271,7 @@ class Exchange:
             self.reply.pass_on(refusal)
         else:
             self.reply.refuse(last.error(route, now >= self._deadline, stored, now), last.cause)
-        self._move(END)
+        self.stage = move(TABLE, self.stage, END)
 
     # What became of an attempt.
 
@@ -292,7 +291,7 @@ class Exchange:
     def _commit(self, attempt: Attempt, now: float) -> None:
         """Choose this attempt for good, and send what was held."""
         self._win(attempt, now)
-        self._move(COMMIT)
+        self.stage = move(TABLE, self.stage, COMMIT)
         self.books.committed(now)
         self.reply.begin(attempt)
         self.reply.write(attempt.commit(now))
@@ -317,7 +316,7 @@ class Exchange:
             self.reply.answer(attempt, reader.closing(), reader.result)
         self.books.count(attempt)
         self._race.end(attempt, reader.result, now, linger)
-        self._move(END)
+        self.stage = move(TABLE, self.stage, END)
 
     def _fail(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """An attempt has failed: to the next one, or to the client."""
@@ -338,7 +337,7 @@ class Exchange:
         last.final = last.final or not self.route.fails_over(result)
         self._race.cancel(attempt, result, now)
         if not self._race.running:
-            self._move(FAIL)
+            self.stage = move(TABLE, self.stage, FAIL)
         self._next(now)
 
     def _break(self, attempt: Attempt, result: Outcome, now: float) -> None:
@@ -346,7 +345,7 @@ class Exchange:
         result = Outcome(Kind.BROKEN, result.reason, result.status, result.code, counts=result.counts)
         self._race.cancel(attempt, result, now)
         self.reply.interrupt(attempt.reader, result)
-        self._move(END)
+        self.stage = move(TABLE, self.stage, END)
 
     def _relay_refusal(self, attempt: Attempt, now: float) -> bool:
         """The client's own mistake, in more words than we keep: a validation error may repeat the whole request. It is
@@ -358,7 +357,7 @@ class Exchange:
         if attempt.phase is not HOLDING:
             return False
         self._win(attempt, now)
-        self._move(COMMIT)
+        self.stage = move(TABLE, self.stage, COMMIT)
         self.reply.begin_refusal(attempt)
         self.reply.write(attempt.commit(now))
         return True
@@ -373,7 +372,7 @@ class Exchange:
             return False
         self.alarm.by(self._second.at)
         self._race.suspend(attempt, result, now)
-        self._move(BACK_OFF)
+        self.stage = move(TABLE, self.stage, BACK_OFF)
         return True
 
     def _try_again(self, now: float) -> None:
@@ -385,11 +384,11 @@ class Exchange:
             self._second.clear()
             ticket.try_again()
             self._race.begin(ticket, now)
-            self._move(TRY)
+            self.stage = move(TABLE, self.stage, TRY)
         else:
             self._last.tried.append((ticket.candidate, result))
             self._second.cancel(result, now)
-            self._move(FAIL)
+            self.stage = move(TABLE, self.stage, FAIL)
             self._next(now)
 
     # Clocks.
@@ -454,6 +453,3 @@ class Exchange:
             self._last.tried.append((ticket.candidate, failed))
             self._second.cancel(failed, now)
         self._give_up(now)
-
-    def _move(self, event: ExchangeEvent) -> None:
-        self.stage = move(TABLE, self.stage, event)

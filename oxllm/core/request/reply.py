@@ -101,7 +101,7 @@ class Reply:
             self.status = 200
             own = self._facts.protocol.answer_headers(self._facts.request_id)
             self._effects.append(Begin(200, headers.STREAM_HEAD + own))
-        self._move(PING)
+        self.state = move(TABLE, self.state, PING)
         self._effects.append(Write(self._facts.protocol.ping))
 
     # An answer.
@@ -121,7 +121,7 @@ class Reply:
         if self.state is NOT_BEGUN:
             self.status = attempt.status
             self._effects.append(Begin(attempt.status, fields, length))
-        self._move(CONTENT)
+        self.state = move(TABLE, self.state, CONTENT)
 
     def write(self, data: bytes) -> None:
         """A part of it."""
@@ -134,7 +134,7 @@ class Reply:
         self._effects.append(END_OF_BODY)
         if result is not SUCCESS:
             self._blame(result)
-        self._move(END)
+        self.state = move(TABLE, self.state, END)
 
     def answer(self, attempt: Attempt, body: bytes, result: Outcome) -> None:
         """The whole answer at once."""
@@ -142,7 +142,7 @@ class Reply:
         self._effects.append(Answer(attempt.status, self._fields(attempt, stream=False), body))
         if result is not SUCCESS:
             self._blame(result)
-        self._move(END)
+        self.state = move(TABLE, self.state, END)
 
     # An error.
 
@@ -163,7 +163,7 @@ class Reply:
         else:
             event = protocol.received_event(words.status, words.body, self._facts.request_id)
             self._effects += _breaking(event, protocol.break_is_clean)
-        self._move(END)
+        self.state = move(TABLE, self.state, END)
 
     def as_received(self, attempt: Attempt, result: Outcome) -> Refusal:
         """What the client may get of a provider's refusal; if not all of it came, an error of ours with its status."""
@@ -190,12 +190,12 @@ class Reply:
         protocol = self._facts.protocol
         told = b"" if reader.told else reader.interruption(error, self._facts.request_id)
         self._effects += _breaking(told, protocol.break_is_clean and (reader.told or bool(told)))
-        self._move(END)
+        self.state = move(TABLE, self.state, END)
 
     def drop(self, result: Outcome) -> None:
         """The client has gone."""
         self._blame(result, Cause.GATEWAY)
-        self._move(END)
+        self.state = move(TABLE, self.state, END)
 
     def _refuse(self, error: ApiError, fields: Headers) -> None:
         """`fields` go with it, if it has a head."""
@@ -206,7 +206,7 @@ class Reply:
             self._answer(error.status, [*own, *fields], protocol.error_body(error, request_id))
         else:
             self._effects += _breaking(protocol.error_event(error, request_id), protocol.break_is_clean)
-        self._move(END)
+        self.state = move(TABLE, self.state, END)
 
     def _blame(self, result: Outcome, otherwise: Cause | None = None) -> None:
         """It ended badly, for this reason."""
@@ -229,9 +229,6 @@ class Reply:
     def _answer(self, status: int, fields: Headers, body: bytes) -> None:
         self.status = status
         self._effects.append(Answer(status, fields, body))
-
-    def _move(self, event: ReplyEvent) -> None:
-        self.state = move(TABLE, self.state, event)
 
 
 def _coding(fields: Headers) -> list[tuple[bytes, bytes]]:

@@ -12,6 +12,11 @@ JOIN_BYTES_MAX: Final = 16 * 1024
 """A response body up to this length is copied behind its head to save a system call."""
 
 
+def index_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The first value of each header, by its name."""
+    return dict(reversed(headers))
+
+
 class Writer(Protocol):
     """What is written to the client."""
 
@@ -106,8 +111,8 @@ class Request:
         """Undecoded, the path without the query."""
         self.headers = reader.headers
         """Names in lower case."""
-        self.index = reader.index
-        """Of the headers, made when one is asked for."""
+        self.index = index_of(reader.headers) if reader.index is None else reader.index
+        """The first value of each header, by its name in lower case."""
         self.body = reader.body
         """Whole when `serve` is called; empty after `release`."""
         self.length = reader.length
@@ -142,14 +147,7 @@ class Request:
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first header called `name` (lower case)."""
-        return self.fields().get(name)
-
-    def fields(self) -> dict[bytes, bytes]:
-        """The first value of each header, by its name in lower case."""
-        fields = self.index
-        if fields is None:
-            fields = self.index = dict(reversed(self.headers))  # so that of two the first counts
-        return fields
+        return self.index.get(name)
 
     def watch(self, handler: Handler) -> None:
         """Have `handler` told from now on, until the response is complete. Call it inside `head` or `serve`."""
@@ -212,7 +210,7 @@ class Request:
     def release(self) -> None:
         """Head and body are not needed any more; the memory they held may go to others."""
         self.headers = []
-        self.index = None
+        self.index = {}
         self.body = bytearray()
         if self.intake is not None:
             self.intake.release()
