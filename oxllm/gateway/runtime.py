@@ -38,13 +38,13 @@ class Generation:
 
     def upstream_head(self, provider: plans.Provider, facts: RequestFacts) -> bytes:
         """The request head for `provider`, made once for each kind of request, and anew for each single answer."""
-        protocol, endpoint, stream = facts.protocol, facts.endpoint, facts.asked.stream
+        endpoint, stream = facts.endpoint, facts.asked.stream
         if endpoint.answer:
-            return headers.upstream_head(provider, protocol, endpoint, stream)
+            return headers.upstream_head(provider, facts.protocol, endpoint, stream)
         key = provider.name, endpoint.path, stream
         head = self._heads.get(key)
         if head is None:
-            head = self._heads[key] = headers.upstream_head(provider, protocol, endpoint, stream)
+            head = self._heads[key] = headers.upstream_head(provider, facts.protocol, endpoint, stream)
         return head
 
 

@@ -707,7 +707,7 @@ PLANTS = (
     Plant(
         "a head with a bare line feed is a usual one",
         "oxllm/gateway/upstream/usual.py",
-        " or data.translate(None, TEXT) != CRLF * (len(lines) - 1):",
+        " or data.translate(None, TEXT) != CRLF * len(lines):",
         ":",
         (UPSTREAM + "a_head_that_is_read_without_llhttp_means_what_llhttp_reads_in_it",),
     ),

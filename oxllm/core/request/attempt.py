@@ -28,7 +28,7 @@ from oxllm import plan
 from oxllm.core import machine
 from oxllm.core.machine import Table, move
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import NOTHING_READ, Reader, content_type
+from oxllm.core.protocols.base import NOTHING_READ, Protocol, Reader, content_type
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome
 from oxllm.core.request.alarm import Alarm
@@ -246,20 +246,20 @@ class Attempt:
         if self.phase is not WAITING:
             return
         self.status, self.headers = status, fields
-        facts = self.facts
+        protocol, asked = self.facts.protocol, self.facts.asked
         if not 200 <= status < 300:
-            self.reader = ErrorReader(facts.protocol, facts.asked, status, fields, wall)
+            self.reader = ErrorReader(protocol, asked, status, fields, wall)
             self.silence = ERROR_STALL_S
-        elif (verdict := facts.protocol.check_head(status, fields, facts.asked)) is not None:
+        elif (verdict := protocol.check_head(status, fields, asked)) is not None:
             self.verdict = verdict
-        elif facts.asked.stream and content_type(fields) == b"application/json":
-            self.reader = MisplacedReader(facts.protocol, facts.asked, status, fields, wall)
-            self.silence = ERROR_STALL_S
-        elif facts.asked.stream:
-            self.reader = _stream_reader(facts, self.candidate.plan, wall)
-        else:
-            self.reader = facts.protocol.plain_reader(_asked_of(facts, self.candidate.plan), fields, wall)
+        elif not asked.stream:
+            self.reader = protocol.plain_reader(_asked_of(asked, self.candidate.plan), fields, wall)
             self.silence = self.candidate.timeouts.idle
+        elif content_type(fields) == b"application/json":
+            self.reader = MisplacedReader(protocol, asked, status, fields, wall)
+            self.silence = ERROR_STALL_S
+        else:
+            self.reader = _stream_reader(protocol, asked, self.candidate.plan, wall)
         if self.silence is not None:
             self.clock = self._alarm.by(now + self.silence)
 
@@ -370,13 +370,14 @@ class Attempt:
             self.clock = self._alarm.by(now + LINGER_S)
 
 
-def _stream_reader(facts: RequestFacts, provider: plan.Provider, wall: float) -> Reader:
+def _stream_reader(protocol: Protocol, asked: Asked, provider: plan.Provider, wall: float) -> Reader:
     """A reader for a stream of a provider."""
-    asked = _asked_of(facts, provider)
-    return facts.protocol.stream_reader(asked, provider.usage_in_stream and not asked.wants_usage, wall)
+    asked = _asked_of(asked, provider)
+    return protocol.stream_reader(asked, provider.usage_in_stream and not asked.wants_usage, wall)
 
 
-def _asked_of(facts: RequestFacts, provider: plan.Provider) -> Asked:
+def _asked_of(asked: Asked, provider: plan.Provider) -> Asked:
     """What a provider is asked for, whose config may ask for other things than the client has."""
-    own = provider.extra_body.get("n", "") if provider.extra_body else ""
-    return msgspec.structs.replace(facts.asked, choices=int(own)) if own.isdigit() else facts.asked
+    extra = provider.extra_body
+    own = extra.get("n", "") if extra else ""
+    return msgspec.structs.replace(asked, choices=int(own)) if own.isdigit() else asked

@@ -37,15 +37,12 @@ class Histogram:
     def observe(self, seconds: float, zeros: int = 0) -> None:
         """Count one time, and that many of no length."""
         counts = self.counts
-        if seconds <= HISTOGRAM_FIRST:
-            counts[0] += 1 + zeros
-        else:
-            # The length of the number of first bounds is the power of two above it: no search through the bounds.
-            bucket = int(seconds * 1024).bit_length()
-            counts[bucket if bucket < HISTOGRAM_BUCKETS else -1] += 1
-            if zeros:
-                counts[0] += zeros
         self.sum += seconds
+        # The length of the number of first bounds is the power of two above it: no search through the bounds.
+        bucket = int(seconds * 1024).bit_length() if seconds > HISTOGRAM_FIRST else 0
+        counts[bucket if bucket < HISTOGRAM_BUCKETS else -1] += 1
+        if zeros:
+            counts[0] += zeros
 
     def snapshot(self) -> Distribution:
         """Its present contents."""

@@ -177,19 +177,21 @@ class Log:
 
     def _as_text(self, record: Record) -> bytes:
         served = after = first = tokens = ended = ""
-        if record.provider is not None:
-            served = f" -> {record.provider}/{record.upstream_model}"
-        if len(record.steps) > 1 or record.error is not None:
-            failed = ", ".join(f"{s.target}: {s.result}" for s in record.steps if s.result != SUCCESS.reason)
+        provider, steps, error, made = record.provider, record.steps, record.error, record.completion_tokens
+        if provider is not None:
+            served = f" -> {provider}/{record.upstream_model}"
+        if len(steps) > 1 or error is not None:
+            failed = ", ".join(f"{s.target}: {s.result}" for s in steps if s.result != SUCCESS.reason)
             if failed:
                 after = f" after [{failed}]"
-            elif record.error is not None:
-                ended = f" ended: {record.error}"
+            elif error is not None:
+                ended = f" ended: {error}"
         if record.stream and record.first_content is not None:
             first = f" first {seconds(record.first_content)},"
-        if record.completion_tokens is not None:
-            cached = f", {record.cached_tokens} cached" if record.cached_tokens else ""
-            tokens = f" ({record.prompt_tokens}+{record.completion_tokens} tokens{cached})"
+        if made is not None:
+            known = record.cached_tokens
+            cached = f", {known} cached" if known else ""
+            tokens = f" ({record.prompt_tokens}+{made} tokens{cached})"
         return printable(
             f"{self._clock(record.time)} {record.status or '---'} {record.protocol} {record.model}{served}{after}"
             f"{first} total {seconds(record.total)}{tokens}{ended} {record.id}"

@@ -94,6 +94,8 @@ class Reactor:
                     one.flush()
                 except Exception as error:  # noqa: BLE001
                     self.fail(one, error)
+            if not self.ended:
+                continue
             ended, self.ended = self.ended, []
             for one in ended:
                 try:

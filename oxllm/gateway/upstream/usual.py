@@ -50,13 +50,12 @@ _deciding: Final[dict[bytes, bytes]] = {}
 def head(data: bytes) -> Head | None:
     """Read a head, without the empty line behind it; None if that is llhttp's."""
     lines = data.split(CRLF)
-    status = STATUS_LINES.get(lines[0])
-    if status is None or len(lines) > LINES_MAX or data.translate(None, TEXT) != CRLF * (len(lines) - 1):
+    status = STATUS_LINES.get(lines.pop(0))
+    if status is None or len(lines) >= LINES_MAX or data.translate(None, TEXT) != CRLF * len(lines):
         return None
     fields: Headers = []
     length = -2
     closes = False
-    del lines[0]
     for line in lines:
         sent, colon, value = line.partition(b":")
         value = value.lstrip(b" \t")
