@@ -36,22 +36,13 @@ PLACES = (
 )
 LEFT_OUT = {
     "core": {"native", "shape"},
-    "core/protocols": {
-        "asked",
-        "chat_shapes",
-        "completions",
-        "embeddings",
-        "json",
-        "messages",
-        "responses",
-    },
+    "core/protocols": {"asked"},
     "core/request": {"step"},
     "core/routing": {"owners"},  # compiled, the pairs that it keeps would be made anew for each who asks
-    "core/wire": {"body_shapes"},
     "gateway/client": {"hangup"},
     "gateway/upstream": {"dial", "failure", "proxy", "resolver"},
 }
-"""Of these places all is compiled but what is here, and packages' own files."""
+"""Of these places all is compiled but what is here, packages' own files and `*_shapes`."""
 CHOSEN = {
     "": {"words"},
     "core/reading": {"echo", "hints", "outcome", "rules"},
@@ -85,7 +76,7 @@ def modules(root: Path) -> list[str]:
         for file in sorted((root / "oxllm" / place).glob("*.py")):
             name = file.stem
             chosen = name in CHOSEN[place] if place in CHOSEN else name not in LEFT_OUT.get(place, set())
-            if chosen and not name.startswith("__"):
+            if chosen and not name.startswith("__") and not name.endswith("_shapes"):
                 found.append(file.relative_to(root).as_posix())
     return found
 

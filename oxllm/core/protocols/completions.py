@@ -5,49 +5,31 @@ What makes a stream whole is the table on top of `chat`, with a choice's `text` 
 
 from __future__ import annotations
 
-import msgspec
+from typing import Final
+
 from msgspec import Raw
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import EMPTY, NOTHING, SPACE, Endpoint, Protocol, Reader
+from oxllm.core.protocols.base import SPACE, Endpoint, Protocol, Reader
 from oxllm.core.protocols.chat import ChatReader, StreamReader
-from oxllm.core.protocols.chat_shapes import Choice, Event
+from oxllm.core.protocols.completions_shapes import decode_event
 from oxllm.core.reading.hints import Headers
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.nesting import count_outside
-
-
-class _Choice(Choice, gc=False):
-    text: Raw = NOTHING
-
-    def bears(self) -> bool:
-        """Text."""
-        return self.text not in EMPTY
-
-    def brings(self) -> Raw:
-        """Text."""
-        return self.text
-
-
-class _Event(Event, gc=False):
-    choices: list[_Choice] | None = None
-
-
-_decode_event = msgspec.json.Decoder(_Event).decode
 
 
 class TextStreamReader(StreamReader):
     """Reads a stream of pieces."""
 
     __slots__ = ()
-    _decode = staticmethod(_decode_event)
+    _decode = staticmethod(decode_event)
 
 
 class TextReader(ChatReader):
     """Reads an answer that is no stream."""
 
     __slots__ = ()
-    _decode = staticmethod(_decode_event)
+    _decode = staticmethod(decode_event)
 
 
 class Completions(Protocol):
@@ -79,4 +61,4 @@ def _prompts(raw: Raw | None) -> int:
     return count_outside(raw, b",") + 1 if start.startswith(b'["') else count_outside(raw, b"[") - 1
 
 
-PROTOCOL = Completions()
+PROTOCOL: Final = Completions()

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import re
-
-import msgspec
-from msgspec import Raw
+from typing import Final
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import EMPTY, NOTHING, Endpoint, PlainReader, Protocol, Reader, name_in
+from oxllm.core.protocols.base import EMPTY, Endpoint, PlainReader, Protocol, Reader, name_in
 from oxllm.core.protocols.chat import read_usage
+from oxllm.core.protocols.embeddings_shapes import decode_vectors
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Outcome, in_band
-
-
-class _Vectors(msgspec.Struct, gc=False):
-    """An answer with embeddings: base64 or lists of numbers, so nothing of them is decoded."""
-
-    data: list[Raw] | None = None
-    error: Raw = NOTHING
-    usage: Raw = NOTHING
-    model: Raw = NOTHING
-
-
-_decode_vectors = msgspec.json.Decoder(_Vectors).decode
 
 
 class VectorReader(PlainReader):
@@ -34,7 +21,7 @@ class VectorReader(PlainReader):
 
     def check(self, body: bytes) -> Outcome | None:
         """Vectors without an error."""
-        answer = _decode_vectors(body)
+        answer = decode_vectors(body)
         if answer.error not in EMPTY:
             return in_band(body, self._wall, "an error instead of an answer")
         if not answer.data:
@@ -56,4 +43,4 @@ class Embeddings(Protocol):
         return VectorReader(wall)
 
 
-PROTOCOL = Embeddings()
+PROTOCOL: Final = Embeddings()

@@ -14,6 +14,7 @@ What is not JSON cannot be checked: it is whole if its framing is, and one that 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -24,7 +25,7 @@ from oxllm.core.protocols.chat import read_usage
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 
-_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class JsonReader(PlainReader):
@@ -102,4 +103,4 @@ def _content_type(headers: Headers) -> bytes:
     return value.partition(b";")[0].strip().lower()
 
 
-PROTOCOL = Json()
+PROTOCOL: Final = Json()

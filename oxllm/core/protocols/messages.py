@@ -37,6 +37,7 @@ completion is none: the answer is there, and only reading stops.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -47,14 +48,21 @@ from oxllm.core.protocols.base import (
     EMPTY,
     NAME_MAX,
     NOT_JSON,
-    NOTHING,
-    Count,
     Endpoint,
     PlainReader,
     Protocol,
     Reader,
     Usage,
     name_in,
+)
+from oxllm.core.protocols.messages_shapes import (
+    Delta,
+    MessageEvent,
+    decode_counts,
+    decode_event,
+    decode_loose,
+    decode_message,
+    decode_token_count,
 )
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
@@ -63,96 +71,33 @@ from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.core.wire.named_events import END, LARGE, Event, NamedDecoder
 from oxllm.core.wire.nesting import Passing
 
-BLOCKS_MAX = 4096
+BLOCKS_MAX: Final = 4096
 """Blocks of one message. Agents that use server tools get some hundred; each costs a bit."""
-MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-MESSAGES, COUNT_TOKENS = Endpoint("POST", "/messages"), Endpoint("POST", "/messages/count_tokens")
+MESSAGE_STOP: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+MESSAGES: Final = Endpoint("POST", "/messages")
+COUNT_TOKENS: Final = Endpoint("POST", "/messages/count_tokens")
 
-_NAMELESS = frozenset({"type", "id", "caller"})
+_NAMELESS: Final = frozenset({"type", "id", "caller"})
 """Members of a block that bear nothing of its content."""
-_WORK = (Raw(b'"thinking"'), Raw(b'"compaction"'))
+_WORK: Final[tuple[Raw, ...]] = (Raw(b'"thinking"'), Raw(b'"compaction"'))
 """Types of blocks that take the model minutes while nothing of them is shown."""
-_LARGE_KINDS = (b"content_block_delta", b"content_block_start")
-_KIND = re.compile(rb'\s*\{\s*(?:"index"\s*:\s*\d{1,4}\s*,\s*)?"type"\s*:\s*"(content_block_(?:delta|start))"')
-_INDEX_FIRST = re.compile(rb'\s*\{\s*(?:"type"\s*:\s*"[a-z_]{1,64}"\s*,\s*)?"index"\s*:\s*(\d{1,4})\b')
-_INDEX_LAST = re.compile(rb'"index"\s*:\s*(\d{1,4})\s*\}\s*\Z')
-_TAIL = 64
+_LARGE_KINDS: Final[tuple[bytes, ...]] = (b"content_block_delta", b"content_block_start")
+_KIND: Final = re.compile(rb'\s*\{\s*(?:"index"\s*:\s*\d{1,4}\s*,\s*)?"type"\s*:\s*"(content_block_(?:delta|start))"')
+_INDEX_FIRST: Final = re.compile(rb'\s*\{\s*(?:"type"\s*:\s*"[a-z_]{1,64}"\s*,\s*)?"index"\s*:\s*(\d{1,4})\b')
+_INDEX_LAST: Final = re.compile(rb'"index"\s*:\s*(\d{1,4})\s*\}\s*\Z')
+_TAIL: Final = 64
 """Bytes at the end of a large event in which its index may stand."""
-_NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
-
-
-class _Details(msgspec.Struct, gc=False):
-    thinking_tokens: Count | None = None
-
-
-class _Counts(msgspec.Struct, gc=False):
-    """Totals so far; what is missing or null has not changed."""
-
-    input_tokens: Count | None = None
-    cache_creation_input_tokens: Count | None = None
-    cache_read_input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    output_tokens_details: _Details | None = None
-
-
-class _Message(msgspec.Struct, gc=False):
-    """A message, as it starts a stream or is a plain answer."""
-
-    type: str = ""
-    stop_reason: str | None = None
-    model: Raw = NOTHING
-    usage: Raw = NOTHING
-    error: Raw = NOTHING
-
-
-class _Delta(msgspec.Struct, gc=False):
-    """All Raw fields bear content when they are not empty."""
-
-    text: Raw = NOTHING
-    partial_json: Raw = NOTHING
-    thinking: Raw = NOTHING
-    signature: Raw = NOTHING
-    citation: Raw = NOTHING
-    content: Raw = NOTHING  # of a compaction
-    encrypted_content: Raw = NOTHING
-    stop_reason: str | None = None
-
-
-class _Event(msgspec.Struct, gc=False):
-    type: str = ""
-    index: Count | None = None
-    delta: _Delta | None = None
-    content_block: dict[str, Raw] | None = None
-    message: _Message | None = None
-    usage: Raw = NOTHING
-    error: Raw = NOTHING
-
-
-class _LooseEvent(msgspec.Struct, gc=False):
-    """An event whose parts could not be read."""
-
-    type: Raw = NOTHING
-    error: Raw = NOTHING
+_NAME: Final = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
 class _Counting(Asked, frozen=True):
     """A number of tokens is asked for, and no message."""
 
 
-class _TokenCount(msgspec.Struct, gc=False):
-    input_tokens: Count | None = None
-    error: Raw = NOTHING
+COUNTING: Final = _Counting()
 
-
-COUNTING = _Counting()
-
-_decode_event = msgspec.json.Decoder(_Event).decode
-_decode_loose = msgspec.json.Decoder(_LooseEvent).decode
-_decode_counts = msgspec.json.Decoder(_Counts).decode
-_decode_message = msgspec.json.Decoder(_Message).decode
-_decode_token_count = msgspec.json.Decoder(_TokenCount).decode
-_decode_string = msgspec.json.Decoder(str).decode
-_encode = msgspec.json.Encoder().encode
+_decode_string: Final = msgspec.json.Decoder(str).decode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class _Tally:
@@ -168,7 +113,7 @@ class _Tally:
         if raw in EMPTY:
             return None
         try:
-            counts = _decode_counts(raw)
+            counts = decode_counts(raw)
         except msgspec.ValidationError:
             return None
         details = counts.output_tokens_details
@@ -297,7 +242,7 @@ class StreamReader(Reader):
         try:
             if not payload.isascii():
                 payload.decode()
-            event = _decode_event(payload)
+            event = decode_event(payload)
         except NOT_JSON:
             return self._read_odd(name, payload)
         kind = event.type or name.decode("latin-1")
@@ -314,7 +259,7 @@ class StreamReader(Reader):
             self._alike.remember(ready, bytes(event.delta.text))  # all that it does is to bring a text
         return ready
 
-    def _take(self, kind: str, event: _Event) -> bool:
+    def _take(self, kind: str, event: MessageEvent) -> bool:
         """Account for an event that is no delta of a block; False if the client does not get it."""
         match kind:
             case "content_block_start":
@@ -332,7 +277,7 @@ class StreamReader(Reader):
                 return False
         return True
 
-    def _start(self, event: _Event) -> bool:
+    def _start(self, event: MessageEvent) -> bool:
         if self._started:
             return self._stop("a second message in the stream")
         self._started = True
@@ -341,7 +286,7 @@ class StreamReader(Reader):
             self.model = name_in(event.message.model)
         return True
 
-    def _begin(self, event: _Event) -> bool:
+    def _begin(self, event: MessageEvent) -> bool:
         block = event.content_block
         if block is None:
             return self._stop("a block of an unknown shape")
@@ -363,7 +308,7 @@ class StreamReader(Reader):
         self.complete = False
         return True
 
-    def _grow(self, event: _Event) -> bool:
+    def _grow(self, event: MessageEvent) -> bool:
         delta = event.delta
         if delta is None or event.index is None or not self._begun >> event.index & 1:
             return self._stop("a delta of no block" if delta is not None else "a delta of an unknown shape")
@@ -373,13 +318,13 @@ class StreamReader(Reader):
             self.working += 1
         return True
 
-    def _end(self, event: _Event) -> bool:
+    def _end(self, event: MessageEvent) -> bool:
         if event.index is None or not self._begun >> event.index & 1:
             return self._stop("the end of no block")
         self._done |= 1 << event.index
         return self._settle()
 
-    def _conclude(self, event: _Event) -> bool:
+    def _conclude(self, event: MessageEvent) -> bool:
         self.usage = self._tally.add(event.usage) or self.usage
         reason = event.delta.stop_reason if event.delta is not None else None
         if not reason:
@@ -412,7 +357,7 @@ class StreamReader(Reader):
             return b""
         try:
             payload.decode()
-            event = _decode_loose(payload)
+            event = decode_loose(payload)
             kind = _decode_string(event.type) if event.type else name.decode("latin-1")
         except NOT_JSON:
             return self._break("data that is not JSON" if payload != b"[DONE]" else "its end mark came too early")
@@ -494,7 +439,7 @@ class StreamReader(Reader):
         return False
 
 
-_KNOWN = frozenset(
+_KNOWN: Final = frozenset(
     {
         "message_start",
         "message_delta",
@@ -507,11 +452,11 @@ _KNOWN = frozenset(
 )
 
 
-_LINES = {kind: b"event: " + kind.encode() + b"\ndata: " for kind in _KNOWN}
+_LINES: Final = {kind: b"event: " + kind.encode() + b"\ndata: " for kind in _KNOWN}
 """What stands before the data of those that are known."""
 
 
-def _bears_content(delta: _Delta) -> bool:
+def _bears_content(delta: Delta) -> bool:
     return delta.text not in EMPTY or any(
         raw not in EMPTY
         for raw in (
@@ -543,7 +488,7 @@ class MessageReader(PlainReader):
 
     def check(self, body: bytes) -> Outcome | None:
         """A message that knows why it stopped."""
-        message = _decode_message(body)
+        message = decode_message(body)
         if message.error not in EMPTY or message.type == "error":
             return in_band(body, self._wall)
         if message.type != "message":
@@ -563,7 +508,7 @@ class TokenCountReader(PlainReader):
 
     def check(self, body: bytes) -> Outcome | None:
         """A number of tokens."""
-        answer = _decode_token_count(body)
+        answer = decode_token_count(body)
         if answer.error not in EMPTY:
             return in_band(body, self._wall)
         return None if answer.input_tokens is not None else Outcome(Kind.BAD_ANSWER, "no number of tokens")
@@ -640,7 +585,7 @@ class Messages(Protocol):
         return self.error_event(api_error(status, f"the provider answered HTTP {status}"), request_id)
 
 
-_TYPE_BY_STATUS = {
+_TYPE_BY_STATUS: Final = {
     400: "invalid_request_error",
     401: "authentication_error",
     402: "billing_error",
@@ -653,4 +598,4 @@ _TYPE_BY_STATUS = {
 }
 """Other 4xx are the client's, other 5xx `api_error`."""
 
-PROTOCOL = Messages()
+PROTOCOL: Final = Messages()

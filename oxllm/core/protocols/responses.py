@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -42,8 +42,6 @@ from oxllm.core.protocols.base import (
     ANSWER_ID,
     EMPTY,
     NOT_JSON,
-    NOTHING,
-    Count,
     Endpoint,
     PlainReader,
     Protocol,
@@ -52,6 +50,20 @@ from oxllm.core.protocols.base import (
     decode_raw,
     name_in,
 )
+from oxllm.core.protocols.responses_shapes import (
+    Item,
+    Response,
+    ResponseEvent,
+    decode_beside,
+    decode_error,
+    decode_event,
+    decode_incomplete,
+    decode_item,
+    decode_kept,
+    decode_parts,
+    decode_response,
+    decode_usage,
+)
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire.body import RequestBody
@@ -59,13 +71,13 @@ from oxllm.core.wire.errors import OWNER_UNAVAILABLE, ApiError, api_error
 from oxllm.core.wire.named_events import END, LARGE, NamedDecoder
 from oxllm.core.wire.nesting import Passing
 
-ID_MAX = 512
+ID_MAX: Final = 512
 """Characters of an answer's id; a longer one is none. (A gateway behind us may seal where it came from in it.)"""
-USAGE_MAX = 1024
+USAGE_MAX: Final = 1024
 """Bytes of the usage of an answer that is read from an event which is passed on as it comes."""
-OVERLOADED = "server_is_overloaded"
+OVERLOADED: Final = "server_is_overloaded"
 """The code at which agents ask again a few times instead of dozens."""
-RETRY_AFTER_S = 1
+RETRY_AFTER_S: Final = 1
 """For refusals that have no time of their own."""
 
 
@@ -82,11 +94,16 @@ class Meaning(Enum):
     FAILURE = "it failed"
 
 
-NOTHING_YET, PREAMBLE, ADDED, PART, DELTA, CONTENT, WHOLE, FAILURE = (
-    Meaning  # on 3.11 each look at an Enum's member takes 0.1 µs
-)
+NOTHING_YET: Final[Meaning] = Meaning.NOTHING  # on 3.11 each look at an Enum's member takes 0.1 µs
+PREAMBLE: Final[Meaning] = Meaning.PREAMBLE
+ADDED: Final[Meaning] = Meaning.ADDED
+PART: Final[Meaning] = Meaning.PART
+DELTA: Final[Meaning] = Meaning.DELTA
+CONTENT: Final[Meaning] = Meaning.CONTENT
+WHOLE: Final[Meaning] = Meaning.WHOLE
+FAILURE: Final[Meaning] = Meaning.FAILURE
 
-TABLE = {
+TABLE: Final = {
     b"response.created": PREAMBLE,
     b"response.queued": PREAMBLE,
     b"response.in_progress": PREAMBLE,
@@ -104,7 +121,7 @@ TABLE = {
     b"response.custom_tool_call_input.delta": DELTA,
 }
 """The types that are known by name: those with meanings of their own, and those of which there are many."""
-TOOLS = tuple(
+TOOLS: Final[tuple[bytes, ...]] = tuple(
     b"response.%b_call." % tool
     for tool in (b"web_search", b"file_search", b"code_interpreter", b"mcp", b"image_generation")
 )
@@ -121,95 +138,6 @@ def meaning(kind: bytes) -> Meaning:
     return DELTA if kind.endswith(b".delta") else NOTHING_YET
 
 
-class _Event(msgspec.Struct, gc=False):
-    """Any event. Raw, since of most only the type is looked at, and one odd member must not hide it."""
-
-    type: Raw = NOTHING
-    sequence_number: Raw = NOTHING
-    delta: Raw = NOTHING
-    item: Raw = NOTHING
-    response: Raw = NOTHING
-    error: Raw = NOTHING
-    code: Raw = NOTHING
-    message: Raw = NOTHING
-
-
-class _Item(msgspec.Struct, gc=False):
-    """An item of an answer. Every field here but its type bears content when it is not empty. What a reasoning item
-    has sealed when it is added (`encrypted_content`) bears none: it comes again, and final, when the item is done."""
-
-    type: Raw = NOTHING
-    content: Raw = NOTHING  # message, reasoning: parts
-    summary: Raw = NOTHING  # reasoning: parts
-    arguments: Raw = NOTHING  # function_call, mcp_call
-    input: Raw = NOTHING  # custom_tool_call
-    code: Raw = NOTHING  # code_interpreter_call
-    action: Raw = NOTHING  # web_search_call, computer_call, local_shell_call
-    queries: Raw = NOTHING  # file_search_call
-    results: Raw = NOTHING
-    result: Raw = NOTHING  # image_generation_call
-    output: Raw = NOTHING  # mcp_call
-    outputs: Raw = NOTHING
-
-
-class _Part(msgspec.Struct, gc=False):
-    """A part of a message or of reasoning."""
-
-    text: Raw = NOTHING
-    refusal: Raw = NOTHING
-
-
-class _InputDetails(msgspec.Struct, gc=False):
-    cached_tokens: Count | None = None
-
-
-class _OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: Count | None = None
-
-
-class _Usage(msgspec.Struct, gc=False):
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-
-class _Response(msgspec.Struct, gc=False):
-    """A response object, plain or inside an event."""
-
-    id: Raw = NOTHING
-    status: Raw = NOTHING
-    created_at: Raw = NOTHING
-    model: Raw = NOTHING
-    error: Raw = NOTHING
-    usage: Raw = NOTHING
-    incomplete_details: Raw = NOTHING
-
-
-class _Incomplete(msgspec.Struct, gc=False):
-    """Why a response is not as long as it was to be."""
-
-    reason: Raw = NOTHING
-
-
-class _Kept(msgspec.Struct, gc=False):
-    """What a provider says of an answer that it keeps."""
-
-    id: Raw = NOTHING
-    object: Raw = NOTHING
-    data: Raw = NOTHING
-    error: Raw = NOTHING
-
-
-class _Beside(msgspec.Struct, gc=False):
-    """A count of tokens, or a conversation made shorter."""
-
-    input_tokens: Raw = NOTHING
-    output: Raw = NOTHING
-    usage: Raw = NOTHING
-    error: Raw = NOTHING
-
-
 class _Identity(NamedTuple):
     """What our own `response.failed` repeats of the answer that broke off."""
 
@@ -218,26 +146,18 @@ class _Identity(NamedTuple):
     model: str = ""
 
 
-_decode_event = msgspec.json.Decoder(_Event).decode
-_decode_item = msgspec.json.Decoder(_Item).decode
-_decode_parts = msgspec.json.Decoder(list[_Part]).decode
-_decode_usage = msgspec.json.Decoder(_Usage).decode
-_decode_incomplete = msgspec.json.Decoder(_Incomplete).decode
-_decode_kept = msgspec.json.Decoder(_Kept).decode
-_decode_beside = msgspec.json.Decoder(_Beside).decode
-_decode_response = msgspec.json.Decoder(_Response).decode
-_decode_time = msgspec.json.Decoder(float).decode
-_decode_string = msgspec.json.Decoder(str).decode
-_encode = msgspec.json.Encoder().encode
-_TYPE_FIRST = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]{1,64})"')
-_ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([!-~]{1,512}?)"')
-_SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})\b')
-_USAGE = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
-_USAGE_KEY = b'"usage"'
-_REASONING = Raw(b'"reasoning"')
+_decode_time: Final = msgspec.json.Decoder(float).decode
+_decode_string: Final = msgspec.json.Decoder(str).decode
+_encode: Final = msgspec.json.Encoder().encode
+_TYPE_FIRST: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]{1,64})"')
+_ID_FIRST: Final = re.compile(rb'\s*\{\s*"id"\s*:\s*"([!-~]{1,512}?)"')
+_SEQUENCE: Final = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})\b')
+_USAGE: Final = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
+_USAGE_KEY: Final = b'"usage"'
+_REASONING: Final = Raw(b'"reasoning"')
 
 
-def _bears_content(item: _Item) -> bool:
+def _bears_content(item: Item) -> bool:
     """Whether an item that was added has more than its name and kind."""
     return (
         _has_text(item.content)
@@ -251,7 +171,7 @@ def _has_text(parts: Raw) -> bool:
     if parts in EMPTY:
         return False
     try:
-        return any(part.text not in EMPTY or part.refusal not in EMPTY for part in _decode_parts(parts))
+        return any(part.text not in EMPTY or part.refusal not in EMPTY for part in decode_parts(parts))
     except msgspec.DecodeError:
         return True
 
@@ -261,7 +181,7 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
     if raw in EMPTY:
         return None
     try:
-        usage = _decode_usage(raw)
+        usage = decode_usage(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     given, made = usage.input_tokens_details, usage.output_tokens_details
@@ -280,25 +200,25 @@ def read_identity(raw: Raw | bytes) -> _Identity | None:
     return None if name is None else _Identity(name, _time(response.created_at), _text(response.model) or "")
 
 
-def _response(raw: Raw | bytes) -> _Response:
+def _response(raw: Raw | bytes) -> Response:
     """What is read of a response object; nothing if it is none."""
     try:
-        return _decode_response(raw)
+        return decode_response(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Response()
+        return Response()
 
 
-def _reasons(response: _Response) -> tuple[str, ...]:
+def _reasons(response: Response) -> tuple[str, ...]:
     """Why it ended: `completed`, or what cut it short."""
     try:
-        cut = name_in(_decode_incomplete(response.incomplete_details).reason)
+        cut = name_in(decode_incomplete(response.incomplete_details).reason)
     except NOT_JSON:
         cut = None
     reason = cut or name_in(response.status)
     return () if reason is None else (reason,)
 
 
-def _error_of(event: _Event) -> bytes | None:
+def _error_of(event: ResponseEvent) -> bytes | None:
     """The error of an event that says it failed: beside it, in its response, or flat. As the body of a refusal."""
     error: Raw | bytes = event.error if event.error not in EMPTY else _response(event.response).error
     if error in EMPTY:
@@ -329,7 +249,16 @@ class StreamReader(Reader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
     __slots__ = (
-        *("_decoder", "_error", "_identity", "_kind", "_large", "_number", "_passing", "_stored", "_tail", "_wall"),
+        "_decoder",
+        "_error",
+        "_identity",
+        "_kind",
+        "_large",
+        "_number",
+        "_passing",
+        "_stored",
+        "_tail",
+        "_wall",
     )
 
     def __init__(self, wall: float, stored: bool = True) -> None:
@@ -412,7 +341,7 @@ class StreamReader(Reader):
         try:
             if not payload.isascii():
                 payload.decode()
-            event = _decode_event(payload)
+            event = decode_event(payload)
         except NOT_JSON:
             return self._read_odd(payload)
         kind = bytes(event.type)
@@ -434,7 +363,7 @@ class StreamReader(Reader):
             payload = payload.replace(b"\n", b"\ndata: ")
         return b"event: %b\ndata: %b\n\n" % (name or kind or b"error", payload)
 
-    def _take(self, says: Meaning, event: _Event) -> None:
+    def _take(self, says: Meaning, event: ResponseEvent) -> None:
         """Account for an event that is no failure."""
         before, worked = self.content, self.working
         if says is DELTA:
@@ -461,7 +390,7 @@ class StreamReader(Reader):
 
     def _add(self, raw: Raw) -> None:
         try:
-            item = _decode_item(raw)
+            item = decode_item(raw)
         except msgspec.DecodeError:
             return
         if _bears_content(item):
@@ -474,7 +403,7 @@ class StreamReader(Reader):
         self.complete = True
         self.usage = usage or self.usage
 
-    def _fail(self, event: _Event) -> None:
+    def _fail(self, event: ResponseEvent) -> None:
         """The provider says that it failed."""
         self._error = error = _error_of(event)
         silent = Outcome(Kind.BAD_ANSWER, "the provider says that it failed")
@@ -568,7 +497,7 @@ class ResponseReader(PlainReader):
 
     def check(self, body: bytes) -> Outcome | None:
         """Completed, or as far as it was to go."""
-        response = _decode_response(body)
+        response = decode_response(body)
         status = bytes(response.status).strip(b'"')
         if status in WHOLE_STATUSES or (self._background and status in PENDING_STATUSES):
             self.usage = read_usage(response.usage)
@@ -595,7 +524,7 @@ class KeptReader(PlainReader):
 
     def check(self, body: bytes) -> Outcome | None:
         """Anything but an error."""
-        kept = _decode_kept(body)
+        kept = decode_kept(body)
         if any(value not in EMPTY for value in (kept.id, kept.object, kept.data)):
             return None
         if kept.error not in EMPTY:
@@ -611,7 +540,7 @@ class BesideReader(PlainReader):
 
     def check(self, body: bytes) -> Outcome | None:
         """A number of tokens, or the items of a conversation."""
-        told = _decode_beside(body)
+        told = decode_beside(body)
         if told.error not in EMPTY:
             return in_band(body, self._wall)
         if told.input_tokens in EMPTY and told.output in EMPTY:
@@ -633,7 +562,10 @@ class ResponsesAsked(Asked, frozen=True):
     """No answer is asked for, but what one would cost, or a shorter conversation."""
 
 
-BESIDE = Endpoint("POST", "/responses/compact"), Endpoint("POST", "/responses/input_tokens")
+BESIDE: Final[tuple[Endpoint, ...]] = (
+    Endpoint("POST", "/responses/compact"),
+    Endpoint("POST", "/responses/input_tokens"),
+)
 
 
 class Responses(Protocol):
@@ -717,30 +649,17 @@ class Responses(Protocol):
         return self.error_event(_received(status, body), request_id)
 
 
-WHOLE_STATUSES = (b"completed", b"incomplete")
-PENDING_STATUSES = (b"queued", b"in_progress")
-_TRUE, _FALSE = Raw(b"true"), Raw(b"false")
-
-
-class _Error(msgspec.Struct, gc=False):
-    message: str | None = None
-    type: str | None = None
-    code: str | int | None = None
-    param: str | None = None
-
-
-class _ErrorBody(msgspec.Struct, gc=False):
-    error: _Error
-
-
-_decode_error = msgspec.json.Decoder(_ErrorBody).decode
+WHOLE_STATUSES: Final[tuple[bytes, ...]] = (b"completed", b"incomplete")
+PENDING_STATUSES: Final[tuple[bytes, ...]] = (b"queued", b"in_progress")
+_TRUE: Final = Raw(b"true")
+_FALSE: Final = Raw(b"false")
 
 
 def _received(status: int, body: bytes) -> ApiError:
     """A provider's refusal as one of ours: its own words, if they can be read."""
     error = api_error(status, f"the provider answered HTTP {status}")
     try:
-        theirs = _decode_error(body).error
+        theirs = decode_error(body).error
     except NOT_JSON:
         return error
     return ApiError(
@@ -769,4 +688,4 @@ def _time(raw: Raw) -> int:
         return 0
 
 
-PROTOCOL = Responses()
+PROTOCOL: Final = Responses()

@@ -1,0 +1,28 @@
+"""What is read of a completion: of the events of a stream, of a plain answer."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core.protocols.base import EMPTY, NOTHING
+from oxllm.core.protocols.chat_shapes import Choice, Event
+
+
+class TextChoice(Choice, gc=False):
+    text: Raw = NOTHING
+
+    def bears(self) -> bool:
+        """Text."""
+        return self.text not in EMPTY
+
+    def brings(self) -> Raw:
+        """Text."""
+        return self.text
+
+
+class TextEvent(Event, gc=False):
+    choices: list[TextChoice] | None = None
+
+
+decode_event = msgspec.json.Decoder(TextEvent).decode

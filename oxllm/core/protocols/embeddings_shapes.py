@@ -1,0 +1,21 @@
+"""What is read of an answer with embeddings."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core.protocols.base import NOTHING
+from oxllm.core.shape import Shape
+
+
+class Vectors(Shape, gc=False):
+    """They are base64 or lists of numbers, so nothing of them is decoded."""
+
+    data: list[Raw] | None = None
+    error: Raw = NOTHING
+    usage: Raw = NOTHING
+    model: Raw = NOTHING
+
+
+decode_vectors = msgspec.json.Decoder(Vectors).decode

@@ -1,0 +1,75 @@
+"""What is read of a message: of the events of a stream, of a plain answer, of its usage."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core.protocols.base import NOTHING, Count
+from oxllm.core.shape import Shape
+
+
+class Details(Shape, gc=False):
+    thinking_tokens: Count | None = None
+
+
+class Counts(Shape, gc=False):
+    """Totals so far; what is missing or null has not changed."""
+
+    input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    output_tokens_details: Details | None = None
+
+
+class Message(Shape, gc=False):
+    """A message, as it starts a stream or is a plain answer."""
+
+    type: str = ""
+    stop_reason: str | None = None
+    model: Raw = NOTHING
+    usage: Raw = NOTHING
+    error: Raw = NOTHING
+
+
+class Delta(Shape, gc=False):
+    """All Raw fields bear content when they are not empty."""
+
+    text: Raw = NOTHING
+    partial_json: Raw = NOTHING
+    thinking: Raw = NOTHING
+    signature: Raw = NOTHING
+    citation: Raw = NOTHING
+    content: Raw = NOTHING  # of a compaction
+    encrypted_content: Raw = NOTHING
+    stop_reason: str | None = None
+
+
+class MessageEvent(Shape, gc=False):
+    type: str = ""
+    index: Count | None = None
+    delta: Delta | None = None
+    content_block: dict[str, Raw] | None = None
+    message: Message | None = None
+    usage: Raw = NOTHING
+    error: Raw = NOTHING
+
+
+class LooseEvent(Shape, gc=False):
+    """An event whose parts could not be read."""
+
+    type: Raw = NOTHING
+    error: Raw = NOTHING
+
+
+class TokenCount(Shape, gc=False):
+    input_tokens: Count | None = None
+    error: Raw = NOTHING
+
+
+decode_event = msgspec.json.Decoder(MessageEvent).decode
+decode_loose = msgspec.json.Decoder(LooseEvent).decode
+decode_counts = msgspec.json.Decoder(Counts).decode
+decode_message = msgspec.json.Decoder(Message).decode
+decode_token_count = msgspec.json.Decoder(TokenCount).decode

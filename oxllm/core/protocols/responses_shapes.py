@@ -1,0 +1,120 @@
+"""What is read of a response: of the events of a stream and their items, of a plain answer, of a refusal."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from oxllm.core.protocols.base import NOTHING, Count
+from oxllm.core.shape import Shape
+
+
+class ResponseEvent(Shape, gc=False):
+    """Any event. Raw, since of most only the type is looked at, and one odd member must not hide it."""
+
+    type: Raw = NOTHING
+    sequence_number: Raw = NOTHING
+    delta: Raw = NOTHING
+    item: Raw = NOTHING
+    response: Raw = NOTHING
+    error: Raw = NOTHING
+    code: Raw = NOTHING
+    message: Raw = NOTHING
+
+
+class Item(Shape, gc=False):
+    """An item of an answer. Every field here but its type bears content when it is not empty. What a reasoning item
+    has sealed when it is added (`encrypted_content`) bears none: it comes again, and final, when the item is done."""
+
+    type: Raw = NOTHING
+    content: Raw = NOTHING  # message, reasoning: parts
+    summary: Raw = NOTHING  # reasoning: parts
+    arguments: Raw = NOTHING  # function_call, mcp_call
+    input: Raw = NOTHING  # custom_tool_call
+    code: Raw = NOTHING  # code_interpreter_call
+    action: Raw = NOTHING  # web_search_call, computer_call, local_shell_call
+    queries: Raw = NOTHING  # file_search_call
+    results: Raw = NOTHING
+    result: Raw = NOTHING  # image_generation_call
+    output: Raw = NOTHING  # mcp_call
+    outputs: Raw = NOTHING
+
+
+class Part(Shape, gc=False):
+    """A part of a message or of reasoning."""
+
+    text: Raw = NOTHING
+    refusal: Raw = NOTHING
+
+
+class InputDetails(Shape, gc=False):
+    cached_tokens: Count | None = None
+
+
+class OutputDetails(Shape, gc=False):
+    reasoning_tokens: Count | None = None
+
+
+class Counts(Shape, gc=False):
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    input_tokens_details: InputDetails | None = None
+    output_tokens_details: OutputDetails | None = None
+
+
+class Response(Shape, gc=False):
+    """A response object, plain or inside an event."""
+
+    id: Raw = NOTHING
+    status: Raw = NOTHING
+    created_at: Raw = NOTHING
+    model: Raw = NOTHING
+    error: Raw = NOTHING
+    usage: Raw = NOTHING
+    incomplete_details: Raw = NOTHING
+
+
+class Incomplete(Shape, gc=False):
+    """Why a response is not as long as it was to be."""
+
+    reason: Raw = NOTHING
+
+
+class Kept(Shape, gc=False):
+    """What a provider says of an answer that it keeps."""
+
+    id: Raw = NOTHING
+    object: Raw = NOTHING
+    data: Raw = NOTHING
+    error: Raw = NOTHING
+
+
+class Beside(Shape, gc=False):
+    """A count of tokens, or a conversation made shorter."""
+
+    input_tokens: Raw = NOTHING
+    output: Raw = NOTHING
+    usage: Raw = NOTHING
+    error: Raw = NOTHING
+
+
+class TheirError(Shape, gc=False):
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+
+
+class ErrorBody(Shape, gc=False):
+    error: TheirError
+
+
+decode_event = msgspec.json.Decoder(ResponseEvent).decode
+decode_item = msgspec.json.Decoder(Item).decode
+decode_parts = msgspec.json.Decoder(list[Part]).decode
+decode_usage = msgspec.json.Decoder(Counts).decode
+decode_incomplete = msgspec.json.Decoder(Incomplete).decode
+decode_kept = msgspec.json.Decoder(Kept).decode
+decode_beside = msgspec.json.Decoder(Beside).decode
+decode_response = msgspec.json.Decoder(Response).decode
+decode_error = msgspec.json.Decoder(ErrorBody).decode
