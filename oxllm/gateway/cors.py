@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-Headers = list[tuple[bytes, bytes]]
+from collections.abc import Sequence
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 EXPOSED = (
     b"x-request-id, request-id, x-upstream-request-id, x-oxllm-provider, x-oxllm-model, x-oxllm-attempts, retry-after"
@@ -15,7 +17,7 @@ MAX_AGE_S = b"600"
 def headers(origin: bytes | None) -> Headers:
     """With each response to a page of `origin`, if that is one that may ask."""
     if origin is None:
-        return []
+        return ()
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-expose-headers", EXPOSED),

@@ -7,6 +7,7 @@ from math import inf
 from typing import Final
 
 from oxllm.core.protocols.base import Endpoint, Protocol
+from oxllm.core.reading.hints import Headers
 from oxllm.core.request.facts import RequestFacts
 from oxllm.core.routing.route import Route
 from oxllm.core.routing.router import Router
@@ -33,7 +34,7 @@ class Dispatcher:
         self._runtime = runtime
 
     def start(
-        self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: list[tuple[bytes, bytes]]
+        self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: Headers
     ) -> ApiError | None:
         """Have a request for an endpoint of a provider relayed. `extra_headers` go with whatever it is answered."""
         if endpoint.keeps:
@@ -60,7 +61,7 @@ class Dispatcher:
         return None
 
     def _recall(
-        self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: list[tuple[bytes, bytes]]
+        self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: Headers
     ) -> ApiError | None:
         """A request for an answer that a provider keeps: it goes to who made it, or to one after the other."""
         generation, owners = self._runtime.current.generation, self._runtime.owners

@@ -51,7 +51,7 @@ class Relay(Linked):
         body: RequestBody | PassedBody,
         facts: RequestFacts,
         route: Route,
-        extra_headers: list[tuple[bytes, bytes]],
+        extra_headers: Headers,
     ) -> None:
         """`extra_headers` go with whatever response the client gets."""
         self.runtime = runtime

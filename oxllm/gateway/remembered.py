@@ -48,7 +48,7 @@ def record_of(exchange: Exchange, request: Request, wall: float, now: float) -> 
         prompt,
         completion,
         reply.error,
-        tuple(books.steps),
+        books.steps,
         books.skips,
         facts.protocol.name,
         cached,

@@ -162,7 +162,7 @@ class Service:
             return self.access.client(request) or nobody_speaks(self._plan, protocol)
         if request.method == "OPTIONS" and self.access.cors(request) is not None:
             asked = request.get(b"access-control-request-headers")
-            request.respond(204, self._cors_headers(request) + cors.preflight(methods, asked), b"")
+            request.respond(204, [*self._cors_headers(request), *cors.preflight(methods, asked)], b"")
             return None
         return _wrong_method(request, methods) or self.access.client(request)
 
@@ -196,7 +196,7 @@ class Service:
         named = endpoints.speaker(b"/messages") if request.get(b"anthropic-version") is not None else None
         return endpoints.speaker(request.path) or named
 
-    def _cors_headers(self, request: Request) -> list[tuple[bytes, bytes]]:
+    def _cors_headers(self, request: Request) -> cors.Headers:
         origin = self.access.cors(request)
         return cors.headers(None if origin is None or self._admin.knows(request.path) else origin)
 

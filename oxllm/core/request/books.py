@@ -42,7 +42,7 @@ class Books:
     def __init__(self, router: Router, now: float) -> None:
         self._balancer = router.balancer
         self._results = router.results
-        self._alike: list[Ticket] = []
+        self._alike: tuple[Ticket, ...] = ()
         """Tickets of attempts that ended in a server error, as long as no other has ended otherwise."""
         self._halved = False
         """Those count for half a failure each."""
@@ -55,7 +55,7 @@ class Books:
         self.by_session = False
         """The session decided which target was chosen last."""
         self.usage: Usage | None = None
-        self.steps: list[Step] = []
+        self.steps: tuple[Step, ...] = ()
         self.skips: dict[str, Skip] = {}
         """Targets passed over, and why, as of the last choice."""
         self.changes: list[Change] = []
@@ -105,7 +105,7 @@ class Books:
             self.changes += self._results.excuse(alike[0], now)
         self._halved = bool(alike) or self._alone(now)
         self.changes += self._results.end(ticket, result, now, 1 if self._halved else 2)
-        alike.append(ticket)
+        self._alike += (ticket,)
 
     def _alone(self, now: float) -> bool:
         """No other target was asked, and none can be: nobody has done otherwise."""
@@ -118,7 +118,7 @@ class Books:
         if self._halved:
             for ticket in self._alike:
                 self.changes += self._results.confirm(ticket, now)
-        self._alike.clear()
+        self._alike = ()
         self._halved = False
 
     def unanswered(self, now: float) -> None:
@@ -134,7 +134,7 @@ class Books:
         began, ended = attempt.started - self.started, now - self.started
         words = describe(result)
         step = Step(attempt.number, attempt.target, began, ended, content, words, attempt.by_session, result.status)
-        self.steps.append(step)
+        self.steps += (step,)
 
     def count(self, attempt: Attempt) -> None:
         """The client has the attempt's whole answer."""

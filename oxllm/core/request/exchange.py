@@ -331,7 +331,7 @@ class Exchange:
     def _fail_over(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """This attempt is of no more use. Another one may be."""
         last = self._last
-        last.tried.append((attempt.candidate, result))
+        last.tried += ((attempt.candidate, result),)
         if RULES[result.kind].last is Last.AS_RECEIVED:
             last.keep(self.reply.as_received(attempt, result))
         last.final = last.final or not self.route.fails_over(result)
@@ -386,7 +386,7 @@ class Exchange:
             self._race.begin(ticket, now)
             self.stage = move(TABLE, self.stage, TRY)
         else:
-            self._last.tried.append((ticket.candidate, result))
+            self._last.tried += ((ticket.candidate, result),)
             self._second.cancel(result, now)
             self.stage = move(TABLE, self.stage, FAIL)
             self._next(now)
@@ -446,10 +446,10 @@ class Exchange:
         """The deadline has come: end whatever runs."""
         for attempt in tuple(self._race.running):
             result = out_of_time(attempt, self.route.request, now)
-            self._last.tried.append((attempt.candidate, result))
+            self._last.tried += ((attempt.candidate, result),)
             self._race.cancel(attempt, result, now)
         ticket, failed = self._second.ticket, self._second.result
         if ticket is not None and failed is not None:
-            self._last.tried.append((ticket.candidate, failed))
+            self._last.tried += ((ticket.candidate, failed),)
             self._second.cancel(failed, now)
         self._give_up(now)

@@ -34,7 +34,7 @@ class LastAnswer:
     __slots__ = ("_refusal", "final", "tried")
 
     def __init__(self) -> None:
-        self.tried: list[Tried] = []
+        self.tried: tuple[Tried, ...] = ()
         """Candidates that have failed, and how."""
         self.final = False
         """It is the client's own fault: nobody else is asked, and the refusal stands, whoever fails behind it."""

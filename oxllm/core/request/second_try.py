@@ -26,7 +26,8 @@ class SecondTry:
         self._budget = budget
         self._rng = rng
         self._books = books
-        self._had: dict[TargetState, int] = {}
+        self._had: tuple[TargetState, ...] = ()
+        """The target of each that was made or waited for."""
         self.at = inf
         """When it is due, in loop time; `inf` while none is waited for."""
         self.ticket: Ticket | None = None
@@ -44,12 +45,12 @@ class SecondTry:
         was marked meanwhile, not past the request's deadline, and not if the retry budget is spent.
         """
         target = ticket.candidate.state
-        had = self._had.get(target, 0)
+        had = self._had.count(target)
         if not result.same_target or ticket.probe or had >= self._most or now + JITTER_S[1] >= deadline:
             return False
         if ticket.unusable(now) is not None or not self._budget.spend(now):
             return False
-        self._had[target] = had + 1
+        self._had += (target,)
         self.ticket, self.result = ticket, result
         self.at = now + self._rng.uniform(*JITTER_S)
         return True

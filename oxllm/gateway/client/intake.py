@@ -20,7 +20,7 @@ LARGE_HEAD_BYTES: Final = 4 * 1024
 
 def slim(reader: RequestReader, request: Request, needed: Callable[[bytes], bool]) -> int:
     """Keep of a large head only what is needed, since it may be kept for long. Returns the bytes that stay."""
-    reader.headers = request.headers = [field for field in request.headers if needed(field[0])]
+    reader.headers = request.headers = [field for field in reader.headers if needed(field[0])]
     request.index = index_of(reader.headers)
     fields = sum([len(name) + len(value) + HEADER_OVERHEAD for name, value in request.headers])
     return len(reader.url) + HEADER_OVERHEAD + fields

@@ -12,6 +12,10 @@ JOIN_BYTES_MAX: Final = 16 * 1024
 """A response body up to this length is copied behind its head to save a system call."""
 
 
+NOTHING_INDEXED: Final[dict[bytes, bytes]] = {}
+"""What all requests share that need their index no more. Nobody adds to an index."""
+
+
 def index_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """The first value of each header, by its name."""
     return dict(reversed(headers))
@@ -109,11 +113,11 @@ class Request:
         self.path = reader.path
         self.query = reader.query
         """Undecoded, the path without the query."""
-        self.headers = reader.headers
+        self.headers: Sequence[tuple[bytes, bytes]] = reader.headers
         """Names in lower case."""
         self.index = index_of(reader.headers) if reader.index is None else reader.index
         """The first value of each header, by its name in lower case."""
-        self.body = reader.body
+        self.body: bytes | bytearray = reader.body
         """Whole when `serve` is called; empty after `release`."""
         self.length = reader.length
         """The declared length of the body; None when chunked."""
@@ -209,9 +213,7 @@ class Request:
 
     def release(self) -> None:
         """Head and body are not needed any more; the memory they held may go to others."""
-        self.headers = []
-        self.index = {}
-        self.body = bytearray()
+        self.headers, self.index, self.body = (), NOTHING_INDEXED, b""
         if self.intake is not None:
             self.intake.release()
 

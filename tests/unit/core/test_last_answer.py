@@ -24,7 +24,7 @@ def refusal(result: Outcome, body: bytes = b"{}") -> Refusal:
 def after(*results: Outcome) -> LastAnswer:
     """Of the first candidates, in order."""
     subject = LastAnswer()
-    subject.tried += list(zip(DRIVE.route.candidates, results, strict=False))
+    subject.tried += tuple(zip(DRIVE.route.candidates, results, strict=False))
     return subject
 
 
@@ -48,7 +48,7 @@ def test_the_clients_own_fault_stands_whoever_fails_behind_it() -> None:
     subject, own = after(BAD), refusal(BAD)
     subject.keep(own)
     subject.final = True
-    subject.tried.append((BETA, BROKEN))
+    subject.tried += ((BETA, BROKEN),)
     subject.keep(refusal(TOO_LONG))
     assert subject.refusal(DRIVE.route, stored=False, now=0.0) is own
 

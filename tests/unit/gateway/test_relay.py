@@ -42,7 +42,7 @@ def test_the_heads_of_request_and_response_are_let_go_at_commit() -> None:
         assert relay.request.headers
         w.sleep(1)
         assert visit.content()
-        assert relay.request.headers == []
+        assert relay.request.headers == ()
         winner = relay.exchange.winner
         assert winner is not None
         assert winner.headers == ()
