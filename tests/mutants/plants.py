@@ -415,7 +415,7 @@ PLANTS = (
     Plant(
         "an end mark makes a response whole",
         RESPONSES,
-        '            return self._stop("its end mark came too early")\n',
+        '            return self._break("its end mark came too early")\n',
         '            self.complete = self.content > 0\n            return b""\n',
         (RESPONDING + "a_stream_breaks",),
     ),
@@ -523,9 +523,9 @@ PLANTS = (
     ),
     Plant(
         "a large last event is whole though it is no JSON",
-        RESPONSES,
-        "        if not self._passing.whole:\n",
-        "        if not self._passing:\n",
+        "oxllm/core/protocols/named_reader.py",
+        "        if not self._large.whole:\n",
+        "        if not self._large:\n",
         (RESPONDING + "a_large_event_that_ends_in_a_bracket_and_is_not_json_is_a_break_and_stays_open",),
     ),
     Plant(

@@ -64,12 +64,12 @@ from oxllm.core.protocols.messages_shapes import (
     decode_message,
     decode_token_count,
 )
+from oxllm.core.protocols.named_reader import NamedReader
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import ApiError, api_error
-from oxllm.core.wire.named_events import END, LARGE, Event, NamedDecoder
-from oxllm.core.wire.nesting import Passing
+from oxllm.core.wire.named_events import END, Event
 
 BLOCKS_MAX: Final = 4096
 """Blocks of one message. Agents that use server tools get some hundred; each costs a bit."""
@@ -129,16 +129,13 @@ def _latest(count: int | None, before: int) -> int:
     return before if count is None else count
 
 
-class StreamReader(Reader):
+class StreamReader(NamedReader):
     """Reads one stream, passes it on, and says when it is whole. One class, since each event has a method here."""
 
     __slots__ = (
         "_alike",
         "_begun",
-        "_decoder",
         "_done",
-        "_error",
-        "_large",
         "_opens",
         "_reason",
         "_started",
@@ -146,16 +143,13 @@ class StreamReader(Reader):
         "_tail",
         "_tally",
         "_usual",
-        "_wall",
     )
 
     def __init__(self, wall: float) -> None:
-        super().__init__()
+        super().__init__(wall)
         self._alike = Alike()
         self._usual = False
         """All that has come are whole events, and the message goes on: one like another does what that did."""
-        self._decoder = NamedDecoder()
-        self._wall = wall
         self._tally = _Tally()
         self._started = self._reason = self._stopped = False
         """Its message_start, a stop_reason, its message_stop has come."""
@@ -163,56 +157,23 @@ class StreamReader(Reader):
         """Bit i: block i has begun."""
         self._done = 0
         """Bit i: block i has stopped."""
-        self._large: Passing | None = None
-        """A large event of which the client has a part."""
         self._opens: bool | None = None
-        """Whether it begins a block, as long as it has not said which block it is of."""
+        """Whether the large event begins a block, as long as it has not said which block it is of."""
         self._tail = b""
         """Its last bytes, where it may still say so."""
-        self._error: bytes | None = None
-        """A failure before content, in the provider's own words."""
-
-    @property
-    def pending(self) -> int:
-        """Bytes held of an event that is not whole."""
-        return self._decoder.pending
 
     def feed(self, data: bytes) -> bytes:
         """What a client may have of what `data` completes, ready to be sent; nothing behind a break."""
-        if self._usual and self._alike.holds(data):
+        if self._usual and self.failure is None and self._alike.holds(data):
             self.content += 1
             return data
-        self._usual = False
-        if self.finished or self.failure is not None:
-            return b""
-        decoder = self._decoder
-        events = decoder.feed(data)
-        if len(events) == 1:
-            ready = self._read(events[0])
-            self._usual = ready == data and not (decoder.open or self._over)
-        else:
-            ready = b"".join(map(self._read, events))
-        if decoder.too_large:
-            self._stop("an event over 1 MiB")
-        elif self.content and not data.endswith(END) and decoder.pending > LARGE and not (decoder.open or self._over):
-            ready += self._take_large()
+        ready = super().feed(data)
+        self._usual = ready == data != b"" and not (self._decoder.open or self._over)
         return ready
 
     @property
     def _over(self) -> bool:
         return self.complete or self.finished or self.failure is not None
-
-    def eof(self) -> Outcome | None:
-        """The response has ended: None if the message is whole, else why it is not."""
-        if self.complete:
-            return None
-        if self.failure is None:
-            self._stop(self._missing())
-        return self.failure
-
-    def refusal(self) -> bytes | None:
-        """The error that came before any content, as it was told."""
-        return self._error
 
     def closing(self) -> bytes:
         """The end that a provider has left out."""
@@ -233,7 +194,6 @@ class StreamReader(Reader):
         return "the stream ended without content" if self._started else "the stream was empty"
 
     def _read(self, named: Event) -> bytes:
-        """One event, or a piece of one: what the client gets of it."""
         name, payload = named
         if self.finished or self.failure is not None:
             return b""
@@ -367,8 +327,9 @@ class StreamReader(Reader):
             return self._break(f"a {kind} of an unknown shape")
         return _render(kind, name, payload)
 
-    def _take_large(self) -> bytes:
-        """What there is of an event that is under way, if its first bytes say that it is content."""
+    def _begin_large(self) -> bytes:
+        if self._over:
+            return b""
         name, head = self._decoder.head()
         match = _KIND.match(head)
         kind = match[1] if match is not None else name
@@ -379,31 +340,16 @@ class StreamReader(Reader):
         if first is not None and not self._place(int(first[1])):
             return b""
         self.content += 1
-        self._large = Passing()
-        line = b"event: %b\ndata: " % kind
-        return line + self._pass_large(self._decoder.take(kind).removeprefix(line))
+        return self._take_large(kind)
 
-    def _read_piece(self, piece: bytes) -> bytes:
-        """A part of the event that the client has the beginning of, or its end."""
-        if piece != END:
-            return self._pass_large(piece)
-        assert self._large is not None
-        if not self._large.whole:
-            return self._break("data that is not JSON")
-        if self._opens is not None:
-            last = _INDEX_LAST.search(self._tail)
-            if not self._place(int(last[1]) if last is not None else None):
-                return b""
-        self._large = None
-        return END
-
-    def _pass_large(self, piece: bytes) -> bytes:
-        assert self._large is not None
-        passed = self._large.feed(piece)
-        if passed is None:
-            return self._break("data that is not JSON")
+    def _see(self, piece: bytes) -> None:
         self._tail = (self._tail + piece)[-_TAIL:]
-        return passed
+
+    def _end_large(self) -> bool:
+        if self._opens is None:
+            return True
+        last = _INDEX_LAST.search(self._tail)
+        return self._place(int(last[1]) if last is not None else None)
 
     def _place(self, index: int | None) -> bool:
         """A large event says which block it is of; False if there can be no such one."""
@@ -425,18 +371,6 @@ class StreamReader(Reader):
             return b""
         self.told = True
         return _render("error", b"error", payload)
-
-    def _break(self, reason: str) -> bytes:
-        self._stop(reason)
-        return b""
-
-    def _stop(self, reason: str) -> bool:
-        """Pass nothing on any more. Behind a complete message that is its end, else a break."""
-        if self.complete:
-            self.finished = True
-        else:
-            self.failure = Outcome(Kind.BAD_ANSWER, reason)
-        return False
 
 
 _KNOWN: Final = frozenset(

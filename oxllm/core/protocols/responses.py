@@ -50,6 +50,7 @@ from oxllm.core.protocols.base import (
     decode_raw,
     name_in,
 )
+from oxllm.core.protocols.named_reader import NamedReader
 from oxllm.core.protocols.responses_shapes import (
     Item,
     Response,
@@ -68,8 +69,7 @@ from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import OWNER_UNAVAILABLE, ApiError, api_error
-from oxllm.core.wire.named_events import END, LARGE, NamedDecoder
-from oxllm.core.wire.nesting import Passing
+from oxllm.core.wire.named_events import END, Event
 
 ID_MAX: Final = 512
 """Characters of an answer's id; a longer one is none. (A gateway behind us may seal where it came from in it.)"""
@@ -245,78 +245,28 @@ def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError)
     return b"event: response.failed\ndata: " + _encode(event) + END
 
 
-class StreamReader(Reader):
+class StreamReader(NamedReader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = (
-        "_decoder",
-        "_error",
-        "_identity",
-        "_kind",
-        "_large",
-        "_number",
-        "_passing",
-        "_stored",
-        "_tail",
-        "_wall",
-    )
+    __slots__ = ("_identity", "_kind", "_number", "_says", "_stored", "_tail")
 
     def __init__(self, wall: float, stored: bool = True) -> None:
-        super().__init__()
-        self._decoder = NamedDecoder()
-        self._wall = wall
+        super().__init__(wall)
         self._stored = stored
         """Its answer may be asked for again."""
-        self._error: bytes | None = None
-        """What the provider says of its failure."""
         self._identity: _Identity | None = None
         self._number = b""
         """The last sequence number that was seen."""
-        self._large: Meaning | None = None
+        self._says: Meaning | None = None
         """Of the event that is passed on as it comes."""
         self._kind = b""
         """Of that event, its type."""
         self._tail = b""
         """Of that event, its usage as far as it has come."""
-        self._passing: Passing | None = None
-        """That event, while the client has a part of it."""
-
-    @property
-    def pending(self) -> int:
-        """Bytes held of an event that is not whole."""
-        return self._decoder.pending
-
-    def feed(self, data: bytes) -> bytes:
-        """What a client may have of the events that `data` completes, ready to be sent; nothing behind a break."""
-        if self.finished or self.failure is not None:
-            return b""
-        decoder = self._decoder
-        events = decoder.feed(data)
-        if len(events) == 1:
-            ready = self._read(*events[0])
-        else:
-            ready = b"".join([self._read(name, payload) for name, payload in events])
-        if decoder.too_large:
-            self._stop("an event over 1 MiB")
-        elif self.content and not data.endswith(END) and decoder.pending > LARGE and self.failure is None:
-            ready += self._begin_large()
-        return ready
-
-    def eof(self) -> Outcome | None:
-        """The response has ended: None if the answer is whole, else why it is not."""
-        if self.complete:
-            return None
-        if self.failure is None:
-            self._stop(self._missing())
-        return self.failure
-
-    def refusal(self) -> bytes | None:
-        """The error that came before any content, in the provider's words."""
-        return self._error
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
         """The answer has failed. An event that was being passed on is spoilt first, since it is not whole."""
-        spoilt = b"!" + END if self._passing is not None else b""
+        spoilt = b"!" + END if self._large is not None else b""
         identity = self._identity or _Identity(f"resp_{request_id}")
         return spoilt + failed_event(identity, self._next(), "server_error", error)
 
@@ -324,18 +274,18 @@ class StreamReader(Reader):
         return int(self._number) + 1 if self._number else 0
 
     def _missing(self) -> str:
-        if self.pending or self._passing is not None:
+        if self.pending or self._large is not None:
             return "the stream was cut inside an event"
         if self.content:
             return "the stream ended before the answer was whole"
         return "the stream ended without content" if self._identity is not None else "the stream was empty"
 
-    def _read(self, name: bytes | None, payload: bytes) -> bytes:
-        """One event, or a part of a large one: what the client gets of it."""
+    def _read(self, named: Event) -> bytes:
+        name, payload = named
         if self.finished or self.failure is not None:
             return b""
         if name is None:
-            return self._read_large(payload)
+            return self._read_piece(payload)
         if self.complete:
             return self._read_behind(payload)
         try:
@@ -419,20 +369,19 @@ class StreamReader(Reader):
     def _read_odd(self, payload: bytes) -> bytes:
         """What is no event of ours: the end mark, JSON that is no object, or no JSON."""
         if payload == b"[DONE]":
-            return self._stop("its end mark came too early")
+            return self._break("its end mark came too early")
         try:
             payload.decode()
             if payload.strip():
                 decode_raw(payload)
         except NOT_JSON:
-            return self._stop("data that is not JSON")
+            return self._break("data that is not JSON")
         self.dropped += 1
         return b""
 
     # An event that is passed on as it comes.
 
     def _begin_large(self) -> bytes:
-        """Pass on what there is of an event that is long, if its type says that it is no failure."""
         if self.complete:
             self.finished = True
             return b""
@@ -444,42 +393,23 @@ class StreamReader(Reader):
             return b""
         number = _SEQUENCE.search(start)
         self._number = number[1] if number is not None else b"%d" % self._next()
-        self._large, self._kind, self._tail, self._passing = says, kind, b"", Passing()
+        self._says, self._kind, self._tail = says, kind, b""
         self.content += says is DELTA or says is CONTENT or says is ADDED
-        line = b"event: %b\ndata: " % (name or kind)
-        return line + self._pass_large(self._decoder.take(name or kind).removeprefix(line))
+        return self._take_large(name or kind)
 
-    def _read_large(self, piece: bytes) -> bytes:
-        if piece != END:
-            return self._pass_large(piece)
-        assert self._passing is not None
-        if not self._passing.whole:
-            return self._stop("data that is not JSON")
-        if self._large is WHOLE:
-            found = _USAGE.search(self._tail)
-            self.reasons = (self._kind.rpartition(b".")[2].decode(),)
-            self._end(None if found is None else read_usage(found[1]))
-        self._large, self._tail, self._passing = None, b"", None
-        return END
-
-    def _pass_large(self, piece: bytes) -> bytes:
-        assert self._passing is not None
-        passed = self._passing.feed(piece)
-        if passed is None:
-            return self._stop("data that is not JSON")
-        if self._large is WHOLE:  # its usage is to be known at its end
+    def _see(self, piece: bytes) -> None:
+        if self._says is WHOLE:  # its usage is to be known at its end
             seen = self._tail + piece
             at = seen.rfind(_USAGE_KEY)
             self._tail = seen[at : at + USAGE_MAX] if at >= 0 else seen[-len(_USAGE_KEY) :]
-        return passed
 
-    def _stop(self, reason: str) -> bytes:
-        """Pass nothing on any more. Behind a complete answer that is its end, else a break."""
-        if self.complete:
-            self.finished = True
-        else:
-            self.failure = Outcome(Kind.BAD_ANSWER, reason)
-        return b""
+    def _end_large(self) -> bool:
+        if self._says is WHOLE:
+            found = _USAGE.search(self._tail)
+            self.reasons = (self._kind.rpartition(b".")[2].decode(),)
+            self._end(None if found is None else read_usage(found[1]))
+        self._says, self._tail = None, b""
+        return True
 
 
 class ResponseReader(PlainReader):
