@@ -62,6 +62,10 @@ SCHEMA = 1 << 38
 """It speaks of the request's own make-up: nothing in it marks."""
 VARIANT = 1 << 39
 """A parser that knows no such thing, which is the next word: "unknown variant image_url"."""
+LAW = 1 << 40
+"""What a text may offend, and much else: there are policies for paces and networks, too."""
+OFFENDS = 1 << 41
+"""What only a text does to it."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -80,7 +84,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         usage, daily token limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call
         volume, included usage, compute units, request limit per day, requests per day, daily call limit, free requests,
         free quota, trial, monthly included, per month, inference limit, key limit, total limit, spending cap, credit
-        cap, usage quota, token allowance
+        cap, usage quota, token allowance, extra usage
         """,
     ),
     (
@@ -137,14 +141,17 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid, checkpoint,
         adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no deployments, no models loaded,
         no endpoints found, not found for account, no models, no model loaded, on demand throughput, not a chat model,
-        degraded function, not a chat completions model, for model, with model, by model, on model
+        model disabled, model ~ disabled, models disabled, degraded function, not a chat completions model, for model,
+        with model, by model, on model, failed to load model, could not load model, unable to load model, not load
+        model, error loading model
         """,
     ),
     (
         ONE_MODEL,
         """
         model, deployment, endpoint, publisher model, base model, model name, model id, foundation model, for model,
-        with model, by model, on model
+        with model, by model, on model, failed to load model, could not load model, unable to load model, not load
+        model, error loading model
         """,
     ),
     (
@@ -179,11 +186,22 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         POLICY,
         """
-        policy, policies, moderation, responsible ai, guardrail, content filter, safety, harmful content, unsafe
-        content, sensitive content, sensitive words, sensitive information, inappropriate content, prohibited content,
-        community guidelines, guidelines, content restrictions, acceptable use, content risk, sensitive, inappropriate,
-        unsafe, jailbreak, explicit content, illegal content, terms of use, terms of service, sexual, violence, hate,
-        risk control, harmful, harassment, content safety, content check, toxic, illegal, usage policies
+        moderation, responsible ai, guardrail, content filter, harmful content, unsafe content, sensitive content,
+        sensitive words, sensitive information, inappropriate content, prohibited content, community guidelines, content
+        restrictions, content risk, sensitive, inappropriate, unsafe, jailbreak, explicit content, illegal content,
+        sexual, violence, hate, harmful, harassment, content safety, content check, toxic, usage policies
+        """,
+    ),
+    (
+        LAW,
+        """
+        policy, policies, safety, guidelines, acceptable use, terms of use, terms of service, illegal, risk control
+        """,
+    ),
+    (
+        OFFENDS,
+        """
+        flagged, flag, violate, violates, violated, violating, violation, comply, breach, inappropriate
         """,
     ),
     (
@@ -252,7 +270,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not match, mismatch, bad, unable, rejected, not authorized, not exist, illegal, error, not set, not supplied,
         not present, unregistered, unverified, not configured, empty, not correct, not pass, not active, suspended, not
         validate, not verified, not verify, refused, terminated, banned, not allowed, unrecognized, exception, not
-        belong, not registered, deleted, reported
+        belong, not registered, deleted, reported, only authorized
         """,
     ),
     (
@@ -269,8 +287,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         access, not authorized, not accessible, lacks access, not ready for use, not whitelisted, not locate, not
         resolve, does not match any, not recognized, not known, no endpoints, no endpoints found, not found for account,
         no model loaded, blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a
-        chat completions model, terms required, requires terms, terms acceptance, accept the terms, unpurchased, not
-        purchased, not offered
+        chat completions model, model disabled, model ~ disabled, models disabled, terms required, requires terms, terms
+        acceptance, accept the terms, unpurchased, not purchased, not offered
         """,
     ),
     (
@@ -285,11 +303,12 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         not support, not supported, unsupported, not enabled, not implemented, only support, only supported, not accept,
         not accepted, not work, not multimodal, not capable, can not process, not able to process, no support, not
-        available, not compatible, incompatible, can not handle, unable to process, supports only, enable auto tool
-        choice, at most 0, must be verified to, not provide, not applicable, not understand, can not be used, not
-        allowed for, not configured, set enable, no endpoints found that support, no endpoints found support, no
-        endpoints found that can handle, requires jinja, param requires, requires flag, requires enable, requires a
-        multimodal, not multimodal, unavailable, not offered, not be enabled, not be used with, not exposed
+        available, not compatible, incompatible, can not handle, unable to process, supports only, not vlm, not vision,
+        not a vision language, enable auto tool choice, at most 0, must be verified to, not provide, not applicable, not
+        understand, can not be used, not allowed for, not configured, set enable, no endpoints found that support, no
+        endpoints found support, no endpoints found that can handle, requires jinja, param requires, requires flag,
+        requires enable, requires a multimodal, not multimodal, unavailable, not offered, not be enabled, not be used
+        with, not exposed
         """,
     ),
     (
@@ -337,7 +356,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         loading, warming up, cold start, starting up, not ready, degraded, initializing, scaling up, booting, spinning
         up, deploying, scaled to zero, not yet loaded, scaling, warm, waking up, not currently loaded, cold, in progress
-        of loading, provisioning, not yet ready, starting up, still loading, is loading, degraded function
+        of loading, provisioning, not yet ready, starting up, still loading, is loading, degraded function, sleeping,
+        asleep, failed to load model, could not load model, unable to load model, not load model, error loading model
         """,
     ),
     (
@@ -389,7 +409,10 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy, budget
         tokens, thinking budget, token budget, service account key, unsupported image, unsupported mime, unable to
         process input image, unsupported file, unsupported format, unsupported image format, country code, region code,
-        location field, country parameter, location parameter, user location country, country field
+        location field, country parameter, location parameter, user location country, country field, load image, not
+        load image, loading image, load video, not load video, load audio, not load audio, load file, not load file,
+        load pdf, load media, load multimodal, based policy, control policy, endpoint policy, access policy, firewall
+        policy, explicit deny
         """,
     ),
     (

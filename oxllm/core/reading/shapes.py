@@ -15,6 +15,7 @@
 | `{"error": {"innererror": {"code"}}}` | Azure |
 | `{"error": {"metadata": {"raw": "…", "headers": {…}}}}` | OpenRouter: `raw` is an error of its own |
 | an error as JSON, or as Python prints it, in a message | Gemini's proxies, LiteLLM |
+| `{"external_model_error": {…}}`: a name that ends in `error` | Databricks |
 | `event: error`, `data: {…}` | an event instead of a body |
 | text, HTML, XML | edges, AWS |
 
@@ -216,6 +217,9 @@ class _Reader:
         for name in INNER_NAMES:
             if name in found and found[name][:1] in (b"{", b"["):
                 self._value(found[name], depth + 1)
+        for name, value in found.items():
+            if name.endswith("error") and name not in INNER_NAMES and value[:1] == b"{":
+                self._value(value, depth + 1)
         if "violations" in found:
             self._value(found["violations"], depth + 1)
 
@@ -269,6 +273,9 @@ class _Reader:
             self._say_once(before.rstrip(" -:{[('\"b"))
             self._error.relayed = self._error.relayed or "litellm" in before
             self._value(_as_json(inner, where[1]), depth + 1)
+            return
+        if text[:1] == "{" and depth < DEPTH_MAX and (whole := _valid(text.encode("utf-8", "replace"))) is not None:
+            self._value(whole, depth + 1)
             return
         self._say_once(text)
 

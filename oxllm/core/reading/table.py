@@ -22,7 +22,7 @@ from oxllm.core.reading.topics import HARMLESS, Topic, grounds, of_code, of_mess
 SHORT_S = hints.HINT_MAX
 """A hint up to this long makes a quota a pace: time cures it."""
 
-CODED = ~(Topic.NAMED | Topic.SCHEMA)
+CODED = ~(Topic.NAMED | Topic.SCHEMA | Topic.UNJUDGED)
 ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING
 UNDER: dict[int, int] = {
     400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
@@ -259,6 +259,8 @@ class Facts:
         blamed = admitted & HARMLESS if self.status in (400, 409, 422) else admitted
         for topics in of_message(self.text):
             counts = topics & (blamed if topics & Topic.SCHEMA else admitted)
+            if self.status >= 500 and topics & Topic.UNJUDGED:
+                counts &= ~Topic.CONTENT
             if counts:
                 return counts
         return Topic.NONE

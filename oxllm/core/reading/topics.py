@@ -34,6 +34,8 @@ class Topic:
     """It speaks of one model."""
     SCHEMA = 4096
     """It speaks of how the request is made up."""
+    UNJUDGED = 8192
+    """Something has failed or is busy: were that a filter, it would have judged no text."""
 
 
 HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN
@@ -50,6 +52,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|[;\n\u3002\uff1b\uff01\uff0c]+\s*")
 _WORD = re.compile(r"[a-z]+|\d+(?:[.,]\d+)*|[<>]=?|~")
 _NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0-9/])[\w@][\w/.@:-]*\w")
 """A name with a digit or a slash in it, such as a model's: one word, whatever it is made of."""
+_PACE_IN_NAME = re.compile(r"_per_(minute|second)(?![a-z])")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+")
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
@@ -72,7 +75,7 @@ _ECHO = re.compile(
 
 def of_code(code: str) -> int:
     """The topics of a code or type."""
-    spaced = _HUMP.sub(" ", code)
+    spaced = _HUMP.sub(" ", code.replace("/", " "))
     return _topics(_marks(spaced.lower()), code=True)
 
 
@@ -135,6 +138,9 @@ def _words(text: str) -> list[str]:
 
 
 def _named_word(match: re.Match[str]) -> str:
+    """A name says nothing, but that of what is counted by the minute (`…/requests_per_minute_per_base_model`)."""
+    if pace := _PACE_IN_NAME.search(match[0]):
+        return f" ~ per {pace[1]} "
     return "model ~" if match[1] else " ~ "
 
 
@@ -239,13 +245,19 @@ Rule = Callable[[list[int], int, bool], bool]
 
 
 def _content(marks: list[int], every: int, code: bool) -> bool:
-    if every & lex.ACCOUNT and not every & lex.PROMPT:
+    of_text = every & lex.PROMPT
+    if every & (lex.ACCOUNT | lex.PACE | lex.MONEY | lex.QUOTA | lex.OWING | lex.KEY) and not of_text:
         return False
-    return (
-        bool(every & lex.MODERATED)
-        or _near(marks, every, lex.POLICY, lex.FLAGGED, 8)
-        or _near(marks, every, lex.PROMPT, lex.CENSORED, 6)
-    )
+    if any(bits & lex.MODEL and bits & lex.ABSENT for bits in marks):
+        return False
+    if every & lex.MODERATED or _near(marks, every, lex.PROMPT, lex.CENSORED, 6):
+        return True
+    nouns = lex.POLICY | lex.LAW if of_text or every & lex.OFFENDS else lex.POLICY
+    return _near(marks, every, nouns, lex.FLAGGED, 8)
+
+
+def _unjudged(marks: list[int], every: int, code: bool) -> bool:
+    return bool(every & (lex.BUSY | lex.BROKEN)) and not every & (lex.CENSORED | lex.OFFENDS)
 
 
 def _quota(marks: list[int], every: int, code: bool) -> bool:
@@ -324,6 +336,7 @@ def _named(marks: list[int], every: int, code: bool) -> bool:
 
 RULES: Iterable[tuple[int, Rule]] = (
     (Topic.CONTENT, _content),
+    (Topic.UNJUDGED, _unjudged),
     (Topic.QUOTA, _quota),
     (Topic.RATE, _rate),
     (Topic.CONTEXT, _context),
