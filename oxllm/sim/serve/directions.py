@@ -24,7 +24,8 @@ _THEN = re.compile(r"\s*,\s*(?:then\s+)?|\s+then\s+")
 
 
 class Directions:
-    """Directions for one provider. Requests that ask nothing (lists of models) use none of them up."""
+    """Directions for one provider. Requests that ask nothing (lists of models) use none of them up, and attempts that
+    fail use up no answer."""
 
     def __init__(self) -> None:
         self._faults: deque[Fault | None] = deque()
@@ -44,9 +45,12 @@ class Directions:
 
     def said(self, request: SimRequest) -> Said | None:
         """The answer to it, if it is not left to chance. Raises BadAsk if there should be one and is none."""
-        if not self._replies:
-            return None
-        return (self._replies.popleft() if len(self._replies) > 1 else self._replies[0])(request)
+        return self._replies[0](request) if self._replies else None
+
+    def given(self) -> None:
+        """It was given, and not kept from the one that asked: the next request gets the next answer."""
+        if len(self._replies) > 1:
+            self._replies.popleft()
 
 
 def load(text: str) -> Directions:

@@ -269,11 +269,14 @@ class Provider:
             record.over, record.why = verdict.dimension, f"over the limit of {verdict.dimension}"
             return Script(self._noted(x, x.say(_over(verdict)), record), record)
         record.why = fate.why
-        if fate.fault is None or not fate.fault.applies(x):
-            record.why += f"; {fate.fault.text} does nothing to this request" if fate.fault is not None else ""
-            return _healthy(x, record)
-        record.fault, record.harm = fate.fault.text, fate.fault.harm
-        return Script(self._noted(x, fate.fault.play(x), record), record)
+        fault = fate.fault if fate.fault is not None and fate.fault.applies(x) else None
+        if fault is not None:
+            record.fault, record.harm = fault.text, fault.harm
+        elif fate.fault is not None:
+            record.why += f"; {fate.fault.text} does nothing to this request"
+        if x.ask.generates and record.harm is not Harm.LOSS:
+            self.directions.given()
+        return _healthy(x, record) if fault is None else Script(self._noted(x, fault.play(x), record), record)
 
     def _noted(self, x: Exchange, steps: Iterator[Step], record: Record) -> Iterator[Step]:
         for step in steps:

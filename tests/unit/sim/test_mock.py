@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -52,6 +53,19 @@ def test_replies_come_in_their_order_and_the_last_one_stays(sim: LLMSim) -> None
     sim.reply("one", {"two": 2}, lambda asked: f"you said {asked.messages[0]['content']}")
     with openai.OpenAI() as client:
         assert [said(client) for _ in range(4)] == ["one", '{"two":2}', "you said Hello?", "you said Hello?"]
+
+
+@pytest.mark.parametrize("fault", ["429~10ms", "500", "rst", "short-body", "error-200"])
+def test_an_attempt_that_fails_uses_up_no_reply(sim: LLMSim, fault: str) -> None:
+    sim.reply("one", "two", "three")
+    sim.fault(f"{fault} x2, then slow~10ms")
+    with openai.OpenAI(max_retries=0) as client:
+        for _ in range(2):
+            with contextlib.suppress(openai.OpenAIError, AttributeError, TypeError):
+                said(client)
+        assert said(client) == "one", "a late one"
+        assert client.embeddings.create(model=MODEL, input="Hi").data, "which has an answer of its own"
+        assert [said(client) for _ in range(3)] == ["two", "three", "three"]
 
 
 @pytest.mark.parametrize("reply", [lambda asked: asked.json["nothing"], lambda _asked: object()])
