@@ -42,6 +42,8 @@ class Fault:
     """Words of `place.WORDS` that may stand after the `@`."""
     default: ClassVar[Place | None] = None
     argument: ClassVar[Argument] = Argument.NONE
+    counts: ClassVar[tuple[int, int]] = (1, 10_000)
+    """The least and the most that an argument which is a number may be."""
     streams_only: ClassVar[bool] = False
     """Whether the harm can only be done to a stream; any other answer stays healthy."""
     protocols: ClassVar[tuple[str, ...]] = ()

@@ -14,6 +14,7 @@ class BadGatewayPage(Fault):
     kind = "502-html"
     needs_answer = False
     argument = Argument.COUNT
+    counts = (400, 599)
 
     def play(self, x: Exchange) -> Iterator[Step]:
         return cloudflare(x, int(self.seconds(502)), "Bad gateway")

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from oxllm.plan import Plan, Provider, Target, VirtualModel
+from oxllm.sim.faults.base import Layer
 from oxllm.sim.provider import pace
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal import advice as advices
@@ -251,7 +252,7 @@ def _scenario(asked: Request, plan: Plan) -> Scenario:
     """Chaos over the config's providers, or the scenes of a file, which name them. Raises BadPace, SceneError."""
     upstreams = gateway.upstreams(plan, pace.parse(asked.pace))
     if asked.scene is not None:
-        return scenes.over(upstreams, scenes.read(asked.scene), asked.seed, asked.chosen)
+        return _speakable(scenes.over(upstreams, scenes.read(asked.scene), asked.seed, asked.chosen))
     if asked.exhibit is not None:
         return _exhibited(asked, asked.exhibit, upstreams, _lanes(_routes(asked, plan)))
     groups = gateway.contested(_lanes(gateway.virtual(plan)).values())
@@ -259,6 +260,20 @@ def _scenario(asked: Request, plan: Plan) -> Scenario:
     patience = plan.breaker.cooldown_max
     table = presets.timetable(asked.chaos, asked.seed, groups, asked.duration, asked.blackout, names, patience)
     return Scenario(asked.seed, upstreams, table, asked.chaos)
+
+
+def _speakable(scenario: Scenario) -> Scenario:
+    """The scenario, if all of its faults can strike where nobody speaks TLS. Raises SceneError."""
+    why = "needs TLS, which no rehearsal speaks; play it with oxllm sim --tls"
+    errors = [
+        f"scene {scene.name!r}: {dosed.fault.kind!r} {why}"
+        for scene in scenario.scenes
+        for dosed in scene.faults
+        if dosed.fault.strikes_at() is Layer.HANDSHAKE
+    ]
+    if errors:
+        raise scenes.SceneError(errors)
+    return scenario
 
 
 def _exhibited(

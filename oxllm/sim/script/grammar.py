@@ -136,14 +136,23 @@ def _argument(text: str, at: int, cls: type[Fault], given: str) -> float | str:
         raise GrammarError(text, at - 1, f"{cls.kind!r} takes no argument; leave out ~{given}")
     if cls.argument is Argument.PAUSE and given.startswith("gate:") and len(given) > len("gate:"):
         return given.removeprefix("gate:")
-    if cls.argument is Argument.COUNT and given.isdecimal():
-        return float(given)
+    if cls.argument is Argument.COUNT:
+        return _count(text, at, cls, given)
     try:
-        if cls.argument is not Argument.COUNT:
-            return pace.seconds(given)
+        return pace.seconds(given)
     except ValueError:
-        pass
-    raise GrammarError(text, at, f"{given!r} is no argument for {cls.kind!r}; write {cls.argument.value}")
+        raise _no_argument(text, at, cls, given, cls.argument.value) from None
+
+
+def _count(text: str, at: int, cls: type[Fault], given: str) -> float:
+    low, high = cls.counts
+    if not given.isdecimal() or not low <= int(given) <= high:
+        raise _no_argument(text, at, cls, given, f"a number from {low} to {high}")
+    return float(given)
+
+
+def _no_argument(text: str, at: int, cls: type[Fault], given: str, instead: str) -> GrammarError:
+    return GrammarError(text, at, f"{given!r} is no argument for {cls.kind!r}; write {instead}")
 
 
 def _dose(text: str, at: int, given: str) -> Dose:

@@ -226,6 +226,15 @@ def test_a_wrong_option_of_a_rehearsal_is_a_usage_error(config: Path, arguments:
     assert (code, words in said) == (2, True), said
 
 
+@pytest.mark.parametrize("kind", ["tls-abort", "tls-expired"])
+def test_a_fault_that_needs_tls_is_refused_since_it_would_never_strike(config: Path, kind: str, tmp_path: Path) -> None:
+    scene = tmp_path / "scene.toml"
+    scene.write_text(f'[[scene]]\non = "alpha"\nfaults = ["429 10%", "{kind}"]\n', encoding="utf-8")
+    code, said = invoke("--rehearse", str(config), "--scene", str(scene))
+    words = f"scene 'scene 1': {kind!r} needs TLS, which no rehearsal speaks; play it with oxllm sim --tls"
+    assert (code, words in said) == (2, True), said
+
+
 def test_a_findings_coordinate_is_explained_under_the_same_config(config: Path) -> None:
     key = attempt_key(Questions(7, {"smart": ["big-1"]}, 0.8)[12].asked, 1)
     code, said = invoke("--rehearse", str(config), "--chaos", "rough", "--fate", f"7:alpha:{key}")
