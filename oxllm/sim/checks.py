@@ -44,6 +44,8 @@ def _check_against(asked: Options) -> None:
         raise click.UsageError("--against: give --model NAME, a model that this gateway serves from the providers")
     if asked.against is not None and not _is_base_url(asked.against):
         raise click.UsageError(f"--against {asked.against!r}: write its base URL, such as http://127.0.0.1:4000/v1")
+    if asked.against is not None and asked.try_advice:
+        raise click.UsageError("--try-advice: only for --rehearse CONFIG, since advice is about its keys")
     if asked.key_env is not None and asked.against is None:
         raise click.UsageError("--key-env: only for --against URL")
     if asked.header and asked.against is None:

@@ -172,7 +172,7 @@ def _report(request: Request, asked: Options) -> int:
     if asked.junit is not None:
         asked.junit.write_text(junit(run.card, done.rules, run.duration, replay), encoding="utf-8")
     if asked.as_json:
-        click.echo(reports.as_json(done.told, run.duration))
+        click.echo(reports.as_json(done.told, run.duration, done.heeded))
     elif other is not None:
         click.echo(reports.beside(done.told, other))
     else:

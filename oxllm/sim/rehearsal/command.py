@@ -187,7 +187,9 @@ def rehearsal(asked: Request, to_stderr: bool) -> Rehearsed:
     )  # fmt: skip
     replay = asked.replay(prepared.scenario.seed)
     heeded = None
-    if asked.try_advice and any(advice.change for advice in given):
+    if asked.try_advice and not any(advice.change for advice in given):
+        click.echo("note: nothing is advised that could be tried", err=True)
+    elif asked.try_advice:
         click.echo("once more, with what is advised:", err=True)
         better = msgspec.structs.replace(prepared, plan=advices.applied(prepared.plan, given))
         again, _ = _advised(play(asked, better), better.plan)

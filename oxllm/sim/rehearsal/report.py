@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -122,12 +122,16 @@ class Told(msgspec.Struct, frozen=True):
     fates: Fates = {}
 
 
-def as_json(told: Told, seconds: float) -> str:
-    """A run for a program: its verdict, how long the load was, what made it, its card, and the fate of each attempt."""
-    card = told.card
-    made = {"command": told.command, "version": __version__}
-    shown = {"verdict": card.verdict, "duration": round(seconds, 3), **made, **msgspec.to_builtins(card)}
-    return msgspec.json.format(msgspec.json.encode({**shown, "fates": told.fates}), indent=2).decode()
+def as_json(told: Told, seconds: float, heeded: Told | None = None) -> str:
+    """A run for a program: its verdict, how long the load was, what made it, its card, and the fate of each attempt.
+    `heeded`: the run that took its advice."""
+    made = {"duration": round(seconds, 3), "command": told.command, "version": __version__}
+    again = {} if heeded is None else {"with_advice": _shown(heeded, {})}
+    return msgspec.json.format(msgspec.json.encode({**_shown(told, made), **again}), indent=2).decode()
+
+
+def _shown(told: Told, made: Mapping[str, object]) -> dict[str, object]:
+    return {"verdict": told.card.verdict, **made, **msgspec.to_builtins(told.card), "fates": told.fates}
 
 
 def read(file: Path) -> Told:

@@ -254,6 +254,45 @@ def test_an_exhibit_is_rehearsed_at_the_provider_that_is_asked_first(config: Pat
     assert invoke(*asked, "--chaos", "mild")[0] == 2
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_advised_is_tried_with_the_same_seed_and_told_beside_what_was(config: Path, as_json: bool) -> None:
+    scene = config.parent / "scene.toml"
+    scene.write_text('[[scene]]\non = "alpha"\nfaults = ["cut@token:4 40%"]\n', encoding="utf-8")
+    options = (
+        "--scene",
+        str(scene),
+        "--for",
+        "2s",
+        "--rps",
+        "20",
+        "--streams",
+        "100",
+        "--model",
+        "smart",
+        "--seed",
+        "7",
+    )
+    output = ("--json",) if as_json else ()
+    done = CliRunner().invoke(sim_command, ["--rehearse", str(config), *options, "--try-advice", *output])
+    said = done.stdout
+    if as_json:
+        card = json.loads(said)
+        heeded = card["with_advice"]
+        assert (card["broken"] > 2, heeded["broken"], heeded["verdict"]) == (True, 0, "passed")
+        assert heeded["fates"].items() & card["fates"].items()
+        return
+    before, now = re.findall(r"^errors after content +(\d+) +(\d+)$", said, re.MULTILINE)[0]
+    assert (int(before) > 2, int(now)) == (True, 0), said
+    assert re.search(r"^faults of both runs: [1-9]\d* attempts of both compared, all alike$", said, re.MULTILINE)
+
+
+def test_where_nothing_is_advised_there_is_nothing_to_try_and_that_is_said(config: Path) -> None:
+    scene = config.parent / "scene.toml"
+    scene.write_text("", encoding="utf-8")
+    code, said = invoke("--rehearse", str(config), "--scene", str(scene), "--for", "300ms", "--try-advice")
+    assert (code, "nothing is advised that could be tried" in said) == (0, True), said
+
+
 async def test_any_gateway_is_asked_the_same_and_the_naive_one_fails(tmp_path: Path) -> None:
     """The proxy is started by hand, after the rehearsal, and pointed at the ports that were told."""
     first, own = free_ports(2)
@@ -301,6 +340,7 @@ def free_ports(count: int) -> list[int]:
         (("--against", "localhost:4000/v1", "--model", "m"), "write its base URL, such as http://127.0.0.1:4000/v1"),
         (("--key-env", "KEY"), "only for --against"),
         (("--header", "a: b"), "only for --against"),
+        (("--against", "http://x/v1", "--model", "m", "--try-advice"), "--try-advice: only for --rehearse CONFIG"),
         (("--against", "http://x/v1", "--model", "m", "--header", "a b"), "write 'NAME: VALUE'"),
         (("--against", "http://x/v1", "--model", "m", "--key-env", "NOT_SET"), "NOT_SET: the environment variable"),
         (("--against", "http://x/v1", "--model", "m", "--host", "::1"), "--host: not for a rehearsal; leave it out"),

@@ -18,6 +18,7 @@ from oxllm.sim.cli import sim_command
 from oxllm.sim.rehearsal.report import rows
 from oxllm.sim.script import scenes
 from oxllm.sim.serve import control
+from oxllm.sim.serve.strip import LEGEND, head
 from tests.support.rehearsed import rehearsed
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -74,6 +75,10 @@ def test_the_recorded_rehearsal_is_one_of_a_command_that_there_is_and_of_the_car
     told = [line.partition("  ")[0] for line in lines if not line.startswith(others)]
     card = msgspec.structs.replace(rehearsed().card, harmless={"comments": 1})
     assert told == [name for name, _ in rows(card)]
+
+
+def test_the_marks_of_the_strip_are_told_as_a_terminal_has_them() -> None:
+    assert f"\n{LEGEND}\n{head(5)}\n" in PAGE
 
 
 def test_the_routes_of_the_control_api_are_told() -> None:
