@@ -66,6 +66,8 @@ LAW = 1 << 40
 """What a text may offend, and much else: there are policies for paces and networks, too."""
 OFFENDS = 1 << 41
 """What only a text does to it."""
+SPENT = 1 << 42
+"""What only a quota or money is, whatever else has failed beside it."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -79,12 +81,12 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         QUOTA,
         """
-        quota, allocation, allowance, neurons, usage limit, usage cap, monthly limit, daily limit, weekly limit,
-        resource package, token package, resource pack, free tier, daily request limit, plan limit, trial period, free
-        usage, daily token limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call
-        volume, included usage, compute units, request limit per day, requests per day, daily call limit, free requests,
-        free quota, trial, monthly included, per month, inference limit, key limit, total limit, spending cap, credit
-        cap, usage quota, token allowance, extra usage
+        quota, allowance, neurons, usage limit, usage cap, monthly limit, daily limit, weekly limit, resource package,
+        token package, resource pack, free tier, daily request limit, plan limit, trial period, free usage, daily token
+        limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call volume, included usage,
+        compute units, request limit per day, requests per day, daily call limit, free requests, free quota, trial,
+        monthly included, per month, inference limit, key limit, total limit, spending cap, credit cap, usage quota,
+        token allowance, extra usage, free allocation, daily allocation, token allocation, monthly allocation
         """,
     ),
     (
@@ -180,7 +182,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         search, max completion tokens, role, service tier, content type, file, attachment, speech, prediction,
         citations, schema, feature, output format, instruction, suffix, echo, prompt caching, input type, image url,
         image input, operation, chat, vision input, constrained decoding, image content, capability, json output,
-        completions, property, chat model, extra body, parameters, not multimodal
+        completions, property, chat model, extra body, parameters, not multimodal, mcp, mcp server, url, size, voice,
+        quality, resolution
         """,
     ),
     (
@@ -213,6 +216,14 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, surpassed, used, not sufficient,
         shortage, stopped, over, finished, ended, zero remaining, low, missing, overrun, all available, limit,
         restricted, too small, lapsed, no active, no valid, no available, not have enough, not found
+        """,
+    ),
+    (
+        SPENT,
+        """
+        exhausted, insufficient, depleted, exceeded, exceeds, reached, use up, used up, used all, run out, ran out, out
+        of, too low, not enough, no more, negative, no remaining, not remaining, remaining 0, owing, not paid, not
+        sufficient, overdue
         """,
     ),
     (
@@ -308,7 +319,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         understand, can not be used, not allowed for, not configured, set enable, no endpoints found that support, no
         endpoints found support, no endpoints found that can handle, requires jinja, param requires, requires flag,
         requires enable, requires a multimodal, not multimodal, unavailable, not offered, not be enabled, not be used
-        with, not exposed
+        with, not exposed, no longer supports, no longer accepts
         """,
     ),
     (
@@ -412,7 +423,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         location field, country parameter, location parameter, user location country, country field, load image, not
         load image, loading image, load video, not load video, load audio, not load audio, load file, not load file,
         load pdf, load media, load multimodal, based policy, control policy, endpoint policy, access policy, firewall
-        policy, explicit deny
+        policy, explicit deny, context deadline, context canceled, context cancelled, disk quota, load balance, load
+        balancing, load balancer, sample rate, sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit
+        rate, bit rate exceeded
         """,
     ),
     (
@@ -432,7 +445,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         ACTIVE,
         """
-        not support, only support, supports only, not currently support, not yet support
+        not support, only support, supports only, not currently support, not yet support, no longer supports, no longer
+        accepts
         """,
     ),
     (

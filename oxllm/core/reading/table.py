@@ -260,7 +260,7 @@ class Facts:
         for topics in of_message(self.text):
             counts = topics & (blamed if topics & Topic.SCHEMA else admitted)
             if self.status >= 500 and topics & Topic.UNJUDGED:
-                counts &= ~Topic.CONTENT
+                counts &= ~(Topic.CONTENT | Topic.QUOTA)
             if counts:
                 return counts
         return Topic.NONE

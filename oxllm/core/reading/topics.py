@@ -35,7 +35,7 @@ class Topic:
     SCHEMA = 4096
     """It speaks of how the request is made up."""
     UNJUDGED = 8192
-    """Something has failed or is busy: were that a filter, it would have judged no text."""
+    """Something has failed or is busy: were that a filter or the books, no text and no balance would be judged."""
 
 
 HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN
@@ -221,6 +221,22 @@ def _near(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
     return False
 
 
+def _beside(marks: list[int], one: int, other: int, gap: int) -> bool:
+    """A word of one kind is near to one of the other, and nothing stands between that a request has: of "the model's
+    tool was not found" it is the tool."""
+    at_one = at_other = -1000
+    for at, bits in enumerate(marks):
+        if bits & one and (bits & other or at - at_other <= gap):
+            return True
+        if bits & other and at - at_one <= gap:
+            return True
+        if bits & (lex.FEATURE | lex.PROMPT) and not bits & (one | other):
+            at_one = at_other = -1000
+        at_one = at if bits & one else at_one
+        at_other = at if bits & other else at_other
+    return False
+
+
 def _then(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
     """A word of the other kind stands at most `gap` words behind one of the first kind."""
     if not (every & one and every & other):
@@ -257,7 +273,8 @@ def _content(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _unjudged(marks: list[int], every: int, code: bool) -> bool:
-    return bool(every & (lex.BUSY | lex.BROKEN)) and not every & (lex.CENSORED | lex.OFFENDS)
+    judged = lex.CENSORED | lex.OFFENDS | lex.OWING | lex.SPENT
+    return bool(every & (lex.BUSY | lex.BROKEN)) and not every & judged
 
 
 def _quota(marks: list[int], every: int, code: bool) -> bool:
@@ -271,7 +288,7 @@ def _quota(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _rate(marks: list[int], every: int, code: bool) -> bool:
-    return bool(every & lex.PACE)
+    return bool(every & lex.PACE) and not _near(marks, every, lex.FEATURE, lex.LACKING, 4)
 
 
 def _context(marks: list[int], every: int, code: bool) -> bool:
@@ -291,7 +308,11 @@ def _foreign(marks: list[int], every: int, code: bool) -> bool:
 def _lacks(marks: list[int], every: int, code: bool) -> bool:
     if every & lex.BOTCHED:
         return True
-    if every & lex.REGION or _near(marks, every, lex.MODEL, lex.STRONG, 4):
+    if every & lex.REGION:
+        return False
+    if not code and every & lex.FEATURE and _near(marks, every, lex.ABSENT, lex.FOR_MODEL, 5):
+        return True
+    if _near(marks, every, lex.MODEL, lex.STRONG, 4):
         return False
     if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION | lex.BUSY):
         return True
@@ -315,7 +336,11 @@ def _barred(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _model(marks: list[int], every: int, code: bool) -> bool:
-    return _near(marks, every, lex.MODEL, lex.ABSENT, 6) or _near(marks, every, lex.MODEL, lex.WEAK, 3)
+    if code:
+        return _near(marks, every, lex.MODEL, lex.ABSENT, 6) or _near(marks, every, lex.MODEL, lex.WEAK, 3)
+    if every & lex.FOR_MODEL and every & (lex.FEATURE | lex.PROMPT):  # it is something else that a model lacks
+        return False
+    return _beside(marks, lex.MODEL, lex.ABSENT, 6) or _beside(marks, lex.MODEL, lex.WEAK, 3)
 
 
 def _loading(marks: list[int], every: int, code: bool) -> bool:
