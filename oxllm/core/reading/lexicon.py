@@ -183,7 +183,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         citations, schema, feature, output format, instruction, suffix, echo, prompt caching, input type, image url,
         image input, operation, chat, vision input, constrained decoding, image content, capability, json output,
         completions, property, chat model, extra body, parameters, not multimodal, mcp, mcp server, url, size, voice,
-        quality, resolution
+        quality, resolution, connector
         """,
     ),
     (
@@ -425,7 +425,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         load pdf, load media, load multimodal, based policy, control policy, endpoint policy, access policy, firewall
         policy, explicit deny, context deadline, context canceled, context cancelled, disk quota, load balance, load
         balancing, load balancer, sample rate, sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit
-        rate, bit rate exceeded
+        rate, bit rate exceeded, zero data retention organization
         """,
     ),
     (
@@ -458,7 +458,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         SCHEMA,
         """
-        field, property, argument, schema, parameter, attribute, string, integer, array, enum, json
+        field, property, argument, schema, parameter, attribute, string, integer, array, enum, json, syntax, metadata
         """,
     ),
     (
