@@ -22,7 +22,9 @@ from oxllm.plan import Plan
 
 DEADLINE_SHARE: Final = 0.95
 """Of the client's own time limit: the rest is for our answer to reach it before it hangs up."""
-TIMEOUT_HEADERS: Final = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout"))
+READ_TIMEOUT: Final = b"x-stainless-read-timeout"
+WHOLE_TIMEOUT: Final = b"x-stainless-timeout"
+TIMEOUT_HEADERS: Final = frozenset((READ_TIMEOUT, WHOLE_TIMEOUT))
 
 
 class Dispatcher:
@@ -81,7 +83,7 @@ def client_timeout(request: Request) -> float | None:
 
     The OpenAI SDKs send it with each request (Python `x-stainless-read-timeout`, Node `x-stainless-timeout`).
     """
-    if TIMEOUT_HEADERS.isdisjoint(request.index):
+    if READ_TIMEOUT not in request.index and WHOLE_TIMEOUT not in request.index:
         return None
     limit = None
     for name, value in request.headers:

@@ -184,12 +184,12 @@ class Relay(Linked):
         exchange = self.exchange
         given_up = False
         for effect in exchange.take_effects():
-            if isinstance(effect, Write):
-                self.request.write(effect.data)
+            if isinstance(effect, Try):
+                self._try(effect.attempt)
             elif isinstance(effect, Answer):
                 self.request.respond(effect.status, self._with_extra(effect.headers), effect.body)
-            elif isinstance(effect, Try):
-                self._try(effect.attempt)
+            elif isinstance(effect, Write):
+                self.request.write(effect.data)
             elif isinstance(effect, Cancel):
                 self._cancel(effect.attempt)
                 given_up = True

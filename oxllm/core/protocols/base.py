@@ -283,7 +283,8 @@ class PlainReader(Reader):
     def _check(self) -> Outcome | None:
         held = bytes(self._held)
         try:
-            held.decode()
+            if not held.isascii():
+                held.decode()
             return self.check(held)
         except NOT_JSON:
             return self._refuse()

@@ -14,9 +14,8 @@ HEADS_MAX: Final = 64
 """Kept at once: 256 KiB at most."""
 WEIGHT_MAX: Final = 4 * 1024
 """Bytes of one, as `RequestReader.head_weight` counts; those of SDKs take 3 KiB."""
-TITLES: Final = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+TITLES: Final[tuple[bytes, ...]] = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 """How the line of the length begins. Only at the start of a line can these bytes stand in a head."""
-TITLE_SIZE: Final = 18
 DECIDES: Final = (b"upgrade", b"expect", b"transfer-encoding")
 """A head with one of these is read each time."""
 
@@ -98,8 +97,7 @@ class KnownHeads:
 def _without_digits(head: bytes, digits: bytes) -> bytes:
     """A head without the value of its Content-Length, if that is `digits`; else nothing."""
     for title in TITLES:
-        at = head.find(title) + TITLE_SIZE
-        if at >= TITLE_SIZE:
-            end = at + len(digits)
-            return head[:at] + head[end:] if head[at : end + 2] == digits + b"\r\n" else b""
+        rest = head.replace(b"%b%b\r\n" % (title, digits), title + b"\r\n", 1)
+        if len(rest) < len(head):
+            return rest
     return b""
