@@ -87,11 +87,19 @@ class Sim:
         self._host = host
         self._authority = Authority(host) if tls else None
         self._control = control
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="oxllm-sim", daemon=True)
-        self._live: Live
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread
+        self._running: Live | None = None
+
+    @property
+    def _live(self) -> Live:
+        if self._running is None:
+            raise RuntimeError("it is not running; write `with` before it")
+        return self._running
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="oxllm-sim", daemon=True)
         self._thread.start()
         self._run(self._start())
         return self
@@ -154,8 +162,8 @@ class Sim:
         return self._call(lambda: self._live.gates.open(name))
 
     async def _start(self) -> None:
-        self._live = Live(self._scenario, self._host, None, self._authority, self._control, self._before)
-        await self._live.start()
+        self._running = Live(self._scenario, self._host, None, self._authority, self._control, self._before)
+        await self._running.start()
 
     def _records(self, name: str) -> list[Record]:
         return list(self._live.providers[name].ledger.records)

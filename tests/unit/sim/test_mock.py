@@ -194,10 +194,38 @@ def test_a_strict_one_refuses_what_the_real_ones_refuse() -> None:
         assert said(client)
         with pytest.raises(openai.NotFoundError, match="gpt-6"):
             client.chat.completions.create(model="gpt-6", messages=HELLO)
-        with pytest.raises(openai.BadRequestError, match="Expected a value <= 2, but got 200 instead"):
-            said(client, temperature=200)
         without = httpx.post(sim.base_url + "/chat/completions", json={"model": "gpt-5", "messages": HELLO})
         assert (without.status_code, without.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "side", "bound"),
+    [
+        ("temperature", 200, "decimal", "above maximum", "<= 2"),
+        ("top_p", -0.5, "decimal", "below minimum", ">= 0"),
+        ("n", 0, "integer", "below minimum", ">= 1"),
+        ("n", 129, "integer", "above maximum", "<= 128"),
+        ("max_tokens", -678, "integer", "below minimum", ">= 1"),
+        ("top_logprobs", 21, "integer", "above maximum", "<= 20"),
+    ],
+)
+def test_a_strict_one_refuses_values_out_of_bounds_in_openais_words(
+    name: str, value: float, kind: str, side: str, bound: str
+) -> None:
+    with llm_sim(models=[MODEL]), openai.OpenAI(max_retries=0) as client:
+        with pytest.raises(openai.BadRequestError) as caught:
+            said(client, **{name: value})
+        words = f"Invalid '{name}': {kind} {side} value. Expected a value {bound}, but got {value:g} instead."
+        assert caught.value.body["message"] == words  # type: ignore[index]
+        assert (caught.value.param, caught.value.code) == (name, f"{kind}_{side.replace(' ', '_')[:9]}_value")
+        assert said(client, temperature=2, top_p=0, n=1, max_tokens=1, top_logprobs=20)
+        with pytest.raises(openai.BadRequestError, match="Expected a value >= 16, but got 15 instead"):
+            client.responses.create(model=MODEL, input="Hi", max_output_tokens=15)
+
+
+def test_a_simulator_that_nobody_has_started_says_how() -> None:
+    with pytest.raises(RuntimeError, match="it is not running; write `with` before it"):
+        _ = LLMSim().base_url
 
 
 def test_a_long_prompt_comes_from_the_cache_and_reasoning_is_counted(sim: LLMSim) -> None:
