@@ -105,7 +105,7 @@ def fate(asked: Request, provider: str, key: str) -> str:
         raise click.UsageError(f"unknown provider {provider!r}; there are {', '.join(names)}")
     if key.isdecimal():
         key = attempt_key(questions(asked, prepared)[int(key)].asked, 1)
-    return "\n".join(show.fate(scenario, provider, key))
+    return "\n".join(show.fate(scenario, provider, key, asked.duration))
 
 
 def questions(asked: Request, prepared: Prepared) -> Questions:

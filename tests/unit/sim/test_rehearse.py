@@ -243,6 +243,8 @@ def test_a_findings_coordinate_is_explained_under_the_same_config(config: Path) 
     code, said = invoke("--rehearse", str(config), "--chaos", "rough", "--seed", "7", "--explain")
     assert (code, "alpha" in said) == (0, True)
     assert invoke("--rehearse", str(config), "--fate", "7:gamma:12")[0] == 2
+    short = invoke("--rehearse", str(config), "--chaos", "rough", "--fate", "7:alpha:12", "--for", "5s")[1].splitlines()
+    assert len(short) == 3, "there is no further than the run"
 
 
 def test_an_exhibit_is_rehearsed_at_the_provider_that_is_asked_first(config: Path) -> None:
