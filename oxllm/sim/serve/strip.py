@@ -18,6 +18,7 @@ from oxllm.sim.provider.ledger import GONE, Harm, Ledger, Record
 from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.serve.live import Live
 from oxllm.sim.serve.ports import State
+from oxllm.words import count
 
 LEFT = "-"
 LEGEND = ". healthy  4 429, other 4xx  5 server error  x other fault  - left  _ under way"
@@ -115,14 +116,14 @@ def summary(live: Live, width: int = 80) -> Iterator[str]:
         records = provider.ledger.records
         struck = Counter(record.fault or record.why for record in records if _is_struck(record))
         refused = Counter(f"{record.status}" for record in records if _is_refused(record))
-        told = f"{name}: {provider.ledger.requests} requests, {_counted(struck, 'struck')}"
+        told = f"{name}: {count(provider.ledger.requests, 'request')}, {_counted(struck, 'struck')}"
         told += f"; {_counted(refused, 'refused')}" if refused else ""
         yield from textwrap.wrap(told, width, break_on_hyphens=False, subsequent_indent="  ")
 
 
 def _counted(kinds: Counter[str], word: str) -> str:
     """`3 struck: 500 2, 429 1`."""
-    each = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+    each = ", ".join(f"{kind} {times}" for kind, times in kinds.most_common())
     return f"{kinds.total()} {word}: {each}" if kinds else f"0 {word}"
 
 
@@ -153,7 +154,8 @@ class Plain:
                 yield f"{at} port is now {state.value}"
             for record in self._new(name, provider.ledger):
                 if record.fault is not None or record.over is not None:
-                    yield f"{record.arrived:8.1f}s {name} request {record.key}: {record.fault or record.why}"
+                    who = f"request {record.key}" if record.ordinal else record.key
+                    yield f"{record.arrived:8.1f}s {name} {who}: {record.fault or record.why}"
 
     def _new(self, name: str, ledger: Ledger) -> list[Record]:
         fresh = ledger.added - self._seen.get(name, 0)

@@ -102,7 +102,7 @@ def test_a_signal_lets_the_answers_under_way_end(tmp_path: Path) -> None:
         rest, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 0
     assert "1 under way: they have 600 s to end" in rest
-    assert "alpha: 1 requests, 0 struck\nseed " in rest
+    assert "alpha: 1 request, 0 struck\nseed " in rest
 
 
 def test_a_second_signal_cuts_an_answer_that_hangs(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_second_signal_cuts_an_answer_that_hangs(tmp_path: Path) -> None:
         rest, _ = process.communicate(timeout=HANG_S)
         with pytest.raises(httpx.RemoteProtocolError):
             list(lines)
-    assert "alpha: 1 requests, 1 struck: stall@token:1 1\nseed " in rest
+    assert "alpha: 1 request, 1 struck: stall@token:1 1\nseed " in rest
 
 
 def test_a_run_ends_when_its_time_is_up() -> None:

@@ -112,6 +112,20 @@ async def test_who_asks_wrongly_is_refused_and_was_not_struck() -> None:
         await live.stop()
 
 
+async def test_a_connection_that_was_struck_is_told_as_one() -> None:
+    live = Live(scenario("alpha"))
+    live.ports["alpha"] = type("Port", (), {"state": State.OPEN})()
+    ledger = live.providers["alpha"].ledger
+    ledger.add(Record("alpha", 0, "connection 3", 1.0, 3, "", "", fault="slow-accept", harm=Harm.DELAY))
+    ledger.add(record("500", 500))
+    ledger.request()
+    assert list(strip.Plain().lines(live)) == [
+        "     1.0s alpha connection 3: slow-accept",
+        "     0.0s alpha request 1: 500",
+    ]
+    assert list(strip.summary(live)) == ["alpha: 1 request, 2 struck: slow-accept 1, 500 1"]
+
+
 async def test_plain_lines_tell_each_fault_once_also_when_old_records_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
