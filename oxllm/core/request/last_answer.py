@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
+
 from oxllm.core.reading.hints import Headers
-from oxllm.core.reading.outcome import RULES, Cause, Last, Outcome
+from oxllm.core.reading.outcome import RULES, Cause, Kind, Last, Outcome
 from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.refusal import Tried, describe, refuse, sealed_elsewhere
 from oxllm.core.routing.route import Route
 from oxllm.core.shape import Value
 from oxllm.core.wire.errors import ApiError, api_error
+
+REPEATED: Final = frozenset({408, 409, 425, 429})
+"""Statuses below 500 at which the SDKs ask again."""
 
 
 class Received(Value, frozen=True):
@@ -89,4 +96,12 @@ class LastAnswer:
 
 def in_our_words(attempt: Attempt, result: Outcome) -> ApiError:
     """A provider's refusal of which not all was kept: its status and what it means."""
-    return api_error(result.status or attempt.status, f"the provider answered {describe(result)}", result.code)
+    status = result.status or attempt.status
+    error = api_error(status, f"the provider answered {describe(result)}", result.code)
+    return msgspec.structs.replace(error, should_retry=False) if is_futile(result, status) else error
+
+
+def is_futile(result: Outcome, status: int) -> bool:
+    """The SDKs would ask again, as `status` has it, though it is their own request that was refused: a prompt that is
+    too long stays so under a 500, too. What nobody could read is left to its status."""
+    return result.kind is not Kind.CLIENT_ERROR and (status >= 500 or status in REPEATED)

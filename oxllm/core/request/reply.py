@@ -23,7 +23,7 @@ from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.books import Books
 from oxllm.core.request.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
 from oxllm.core.request.facts import RequestFacts
-from oxllm.core.request.last_answer import Received, Refusal, in_our_words
+from oxllm.core.request.last_answer import Received, Refusal, in_our_words, is_futile
 from oxllm.core.request.refusal import describe
 from oxllm.core.wire.errors import ApiError
 
@@ -170,13 +170,14 @@ class Reply:
         status = result.status or attempt.status
         body = attempt.reader.refusal()
         words: Received | ApiError
+        final = [(b"x-should-retry", b"false")] if is_futile(result, status) else []
         if body is None:
             words = in_our_words(attempt, result)
         elif attempt.status == status:
-            words = Received(status, self._fields(attempt, stream=False) + _coding(attempt.headers), body)
+            words = Received(status, [*self._fields(attempt, stream=False), *_coding(attempt.headers), *final], body)
         else:
             json = (b"content-type", b"application/json")  # it came inside a success
-            words = Received(status, [json, *self._served_by(attempt)], body)
+            words = Received(status, [json, *self._served_by(attempt), *final], body)
         return Refusal(attempt, result, words)
 
     def interrupt(self, reader: Reader, result: Outcome) -> None:

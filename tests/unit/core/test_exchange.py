@@ -780,6 +780,15 @@ def test_a_prompt_refused_for_its_content_is_asked_of_nobody_else() -> None:
     assert (d.tried, d.client.status, d.client.body) == (["alpha"], 400, FILTERED)
 
 
+@pytest.mark.parametrize("code", ["content_filter", "context_length_exceeded", "unsupported_value"])
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_refusal_that_no_repetition_helps_says_so_where_its_status_does_not(code: str, status: int) -> None:
+    body = error_body(code, "no")
+    d = drive("alpha").answer("alpha", body, status)
+    assert (d.client.status, d.client.body) == (status, body)
+    assert d.client.headers.get(b"x-should-retry") == (None if status == 400 else b"false")
+
+
 def test_unless_the_virtual_model_lets_another_provider_judge_it() -> None:
     d = drive(plan=make_plan("alpha", "beta", content_filter_failover=True)).answer("alpha", FILTERED, 400)
     assert d.tried == ["alpha", "beta"]
