@@ -261,15 +261,18 @@ Rule = Callable[[list[int], int, bool], bool]
 
 
 def _content(marks: list[int], every: int, code: bool) -> bool:
-    of_text = every & lex.PROMPT
-    if every & (lex.ACCOUNT | lex.PACE | lex.MONEY | lex.QUOTA | lex.OWING | lex.KEY) and not of_text:
+    of_text = bool(every & lex.PROMPT)
+    if every & lex.ACCOUNT and not of_text:
         return False
     if any(bits & lex.MODEL and bits & lex.ABSENT for bits in marks):
         return False
-    if every & lex.MODERATED or _near(marks, every, lex.PROMPT, lex.CENSORED, 6):
+    if _near(marks, every, lex.POLICY, lex.FLAGGED, 8) or _near(marks, every, lex.PROMPT, lex.CENSORED, 6):
         return True
-    nouns = lex.POLICY | lex.LAW if of_text or every & lex.OFFENDS else lex.POLICY
-    return _near(marks, every, nouns, lex.FLAGGED, 8)
+    if every & (lex.PACE | lex.MONEY | lex.QUOTA | lex.OWING | lex.KEY) and not of_text:
+        return False
+    if every & lex.MODERATED:
+        return True
+    return (of_text or bool(every & lex.OFFENDS)) and _near(marks, every, lex.LAW, lex.FLAGGED, 8)
 
 
 def _unjudged(marks: list[int], every: int, code: bool) -> bool:
