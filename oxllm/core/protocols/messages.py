@@ -206,10 +206,10 @@ class StreamReader(NamedReader):
         except NOT_JSON:
             return self._read_odd(name, payload)
         kind = event.type or name.decode("latin-1")
+        if kind == "error" or name == b"error" or (event.error and event.error not in EMPTY):
+            return self._fail(payload)
         if kind == "content_block_delta":
             passed = self._grow(event)
-        elif kind == "error" or event.error not in EMPTY or name == b"error":
-            return self._fail(payload)
         else:
             passed = self._take(kind, event)
         if not passed:

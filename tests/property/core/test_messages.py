@@ -212,6 +212,7 @@ def read(stream: bytes, data: st.DataObject | None) -> tuple[StreamReader, bytes
 @example(named(*HELLO[:5], reason(), END), None).via("a stop_reason inside a block")
 @example(named(*HELLO[:6], END), None).via("an end without a stop_reason")
 @example(named(*HELLO).replace(b"event: ", b"x: "), None).via("events without names")
+@example(named(*HELLO).replace(b"event: content_block_delta", b"event: error"), None).via("a delta called an error")
 def test_a_message_is_read_as_a_naive_reader_reads_it(stream: bytes, data: st.DataObject | None) -> None:
     reader, out = read(stream, data)
     failed = reader.failure is not None
