@@ -208,10 +208,7 @@ class StreamReader(NamedReader):
         kind = event.type or name.decode("latin-1")
         if kind == "error" or name == b"error" or (event.error and event.error not in EMPTY):
             return self._fail(payload)
-        if kind == "content_block_delta":
-            passed = self._grow(event)
-        else:
-            passed = self._take(kind, event)
+        passed = self._grow(event) if kind == "content_block_delta" else self._take(kind, event)
         if not passed:
             return b""
         ready = _render(kind, name, payload)
