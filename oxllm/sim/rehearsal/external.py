@@ -31,12 +31,14 @@ class External:
         async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
             for number in range(int(WAIT_S / ASK_S)):
                 try:
-                    await client.get(f"{self.base_url}/models")
+                    answer = await client.get(f"{self.base_url}/models")
                 except httpx.HTTPError:
                     if number == 0:
                         click.echo(f"nothing answers at {self.base_url} yet; start your gateway now", err=True)
                     await asyncio.sleep(ASK_S)
                 else:
+                    if answer.status_code == 404 and not self.base_url.endswith("/v1"):
+                        click.echo("note: /models is a 404 there; is /v1 missing at the end of --against?", err=True)
                     return
         raise ConfigError(f"nothing answers at {self.base_url}; point your gateway at {told}, and start it")
 

@@ -27,6 +27,7 @@ from oxllm.sim.rehearsal import expect, gateway, grade, question, report
 from oxllm.sim.rehearsal.answer import Answer
 from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.command import Request
+from oxllm.sim.rehearsal.external import External
 from oxllm.sim.rehearsal.gateway import Gateway
 from oxllm.sim.rehearsal.likeness import Likeness, fates, likeness
 from oxllm.sim.rehearsal.load import Transcript
@@ -37,6 +38,7 @@ from oxllm.sim.rehearsal.schedule import CLEAR_S, Schedule
 from oxllm.sim.script import grammar, scenes
 from oxllm.sim.script.scenario import Scenario, Scene, When
 from oxllm.sim.serve.engine import attempt_key
+from oxllm.sim.testing import Sim
 
 CONFIG = """
 [[providers]]
@@ -326,6 +328,14 @@ async def test_any_gateway_is_asked_the_same_and_the_naive_one_fails(tmp_path: P
     assert beside[1] == f"right: {read.command}"
     assert beside[-2].split() == ["verdict", "failed", "failed"]
     assert re.fullmatch(r"faults of both runs: [1-9]\d* attempts of both compared, all alike", beside[-1])
+
+
+@pytest.mark.parametrize("path", ["/v1", "/api"])
+async def test_a_base_url_without_its_v1_is_asked_about(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with Sim("alpha", faults={"alpha": ["404"]}) as gateway:
+        await External(gateway.url("alpha").removesuffix("/v1") + path, {"alpha": "http://x/v1"}).start()
+    asked = "/models is a 404 there; is /v1 missing at the end of --against?" in capsys.readouterr().err
+    assert asked is not path.endswith("/v1")
 
 
 def free_ports(count: int) -> list[int]:
