@@ -44,6 +44,7 @@ class UpstreamConnection:
         "_headed",
         "_held",
         "_owner",
+        "_poll",
         "_response",
         "_rest",
         "_transport",
@@ -77,6 +78,8 @@ class UpstreamConnection:
         self._rest: Iterator[bytes | memoryview] | None = None
         self._write_paused = False
         self._headed = False
+        self._poll: select.poll | None = None
+        """Of its socket; made when it is first asked for."""
         self.spoke_unasked = False
         """Whether bytes came that nobody had asked for."""
         self.idle_since = 0.0
@@ -108,7 +111,11 @@ class UpstreamConnection:
     @property
     def quiet(self) -> bool:
         """Nothing has come while it was idle: no end, and no bytes that would pass for the next request's answer."""
-        return self.socket is None or not readable(self.socket)
+        if self._poll is None:
+            if self.socket is None:
+                return True
+            self._poll = watching(self.socket)
+        return not self._poll.poll(0)
 
     @property
     def sent(self) -> bool:
@@ -321,11 +328,11 @@ class UpstreamConnection:
         owner.broken(error.failure, not response.started, error.detail or (where if response.started else ""))
 
 
-def readable(sock: Socket) -> bool:
-    """Whether the peer has sent something, or its end, that nobody has read yet. (`select.select` stops at 1,024.)"""
+def watching(sock: Socket) -> select.poll:
+    """Tells of what the peer has sent, its end too, that nobody has read yet. (`select.select` stops at 1,024.)"""
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return poll
 
 
 def read_last(transport: Transport, peer: Peer) -> None:
