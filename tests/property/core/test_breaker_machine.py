@@ -245,6 +245,14 @@ class BreakerMachine(RuleBasedStateMachine):
     def operate_while_probing(self, move: str) -> None:
         self.operate(move, 0)
 
+    @precondition(lambda self: self.model() is BreakerState.OPEN)
+    @rule(move=st.sampled_from(["offline", "reset"]))
+    def operate_while_half_open(self, move: str) -> None:
+        assert self.shut_until is not None
+        self.now = self.shut_until
+        assert self.breaker.state(self.now) is BreakerState.HALF_OPEN
+        self.operate(move, 0)
+
     def forget(self) -> None:
         self.void_all()
         self.shut_until = None
