@@ -1,4 +1,5 @@
-"""What the simulator carries, beside the provider of these benchmarks, which costs next to nothing and knows no faults.
+"""What the simulator carries, beside the provider of these benchmarks, which costs next to nothing and knows no faults,
+and beside that provider in C (`provider.c`), where there is a compiler: what it costs is what the kernel costs.
 
     python -m tests.bench.simulator [--streams 5000] [--per-s 20] [--seconds 5]
 
@@ -11,9 +12,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +26,8 @@ from tests.support.load import Job
 from tests.support.meter import Peak, cores
 from tests.support.processes import Running, accepts, free_port, module
 
+COMPILER = shutil.which("cc") or ""
+"""Of C; empty if there is none."""
 SLACK_S = 8.0
 """For a machine on which it takes longer until all are open."""
 PLAIN, STREAM = "ttft 0ms, itl 0ms, out 60", "ttft 50ms, itl {gap:g}ms, out {events}"
@@ -37,14 +42,20 @@ class Cost(NamedTuple):
 
 
 @contextlib.contextmanager
+def _started(command: Sequence[str], port: int, log: Path) -> Iterator[Proxy]:
+    with Running(command, output=log, cpus=cores()[0]) as process:
+        process.wait_until(lambda: accepts(port), within_s=60)
+        yield Proxy(process.pid, port, exact=False)
+
+
+@contextlib.contextmanager
 def simulator(directory: Path, pace: str) -> Iterator[Proxy]:
     """One provider of that pace."""
     port, scene = free_port(), directory / "scene.toml"
     scene.write_text(f'[upstream.alpha]\npace = "{pace}"\n', encoding="utf-8")
     command = [sys.executable, "-m", "oxllm", "sim", "--scene", str(scene), "--port", str(port), "--seed", "7"]
-    with Running(command, output=directory / "sim.log", cpus=cores()[0]) as process:
-        process.wait_until(lambda: accepts(port), within_s=60)
-        yield Proxy(process.pid, port, exact=False)
+    with _started(command, port, directory / "sim.log") as proxy:
+        yield proxy
 
 
 @contextlib.contextmanager
@@ -52,9 +63,23 @@ def stub(directory: Path, _pace: str) -> Iterator[Proxy]:
     """The provider that the gateways are measured with."""
     port = free_port()
     command = [*module("tests.support.provider"), "--port", str(port)]
-    with Running(command, output=directory / "stub.log", cpus=cores()[0]) as process:
-        process.wait_until(lambda: accepts(port), within_s=60)
-        yield Proxy(process.pid, port, exact=False)
+    with _started(command, port, directory / "stub.log") as proxy:
+        yield proxy
+
+
+@contextlib.contextmanager
+def compiled(directory: Path, _pace: str) -> Iterator[Proxy]:
+    """The same in C, built here and now."""
+    port = free_port()
+    with _started([str(built(directory)), str(port)], port, directory / "c.log") as proxy:
+        yield proxy
+
+
+def built(directory: Path) -> Path:
+    """The program of `provider.c`. Raises CalledProcessError."""
+    program = directory / "provider"
+    subprocess.run([COMPILER, "-O2", "-o", program, Path(__file__).with_name("provider.c")], check=True)
+    return program
 
 
 Start = Callable[[Path, str], contextlib.AbstractContextManager[Proxy]]
@@ -88,17 +113,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     arguments = parser.parse_args()
     seconds, count = arguments.seconds, arguments.streams
-    print(f"{'':<28}{'CPU':>10}{'a core':>12}{'seen':>12}{'memory':>9}  beside the bare one")
+    beside = (stub, compiled) if COMPILER and sys.platform == "linux" else (stub,)
+    words = "  ".join(("beside the bare one ", "beside it in C")[: len(beside)])
+    print(f"{'':<28}{'CPU':>10}{'a core':>12}{'seen':>12}{'memory':>9}  {words}")
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        told = ("a plain answer", f"an event, {count} streams")
+        kinds = ("a plain answer", f"an event, {count} streams")
         costs: tuple[Callable[..., Cost], ...] = (plain, functools.partial(streams, count=count, per_s=arguments.per_s))
-        for what, cost in zip(told, costs, strict=True):
+        for what, cost in zip(kinds, costs, strict=True):
             sim = cost(simulator, directory, seconds)
             line = f"{sim.each_us:>7.1f} µs{1e6 / sim.each_us:>10,.0f}/s{sim.per_s:>10,.0f}/s{sim.mb:>6.0f} MB"
             print(f"{what:<28}{line}", end="", flush=True)
-            bare = cost(stub, directory, seconds)
-            print(f"  {sim.each_us / bare.each_us:.1f} x {bare.each_us:.1f} µs, {bare.mb:.0f} MB")
+            bare = [cost(start, directory, seconds) for start in beside]
+            print(
+                *(f"  {sim.each_us / one.each_us:.1f} x {one.each_us:.1f} µs, {one.mb:.0f} MB" for one in bare), sep=""
+            )
 
 
 if __name__ == "__main__":
