@@ -309,19 +309,23 @@ def _wrong(world: World, visit: Visit) -> str:
 
 
 def _unserved(workload: Workload, world: World) -> Iterator[str]:
-    """Where a provider without a fault is always among those that may be asked, whoever is patient is served."""
+    """Where a provider without a fault is always among those that may be asked, whoever is patient is served, unless
+    others have used up all attempts, second tries among them."""
     plan = workload.plan
     roomy = plan.server.max_in_flight > 1000 and plan.server.max_connections > 1000
     roomy = roomy and plan.server.max_buffered_bytes > 1 << 20
     free = {one.name for one in plan.providers if one.max_in_flight is None}
-    if not (roomy and workload.healthy & free and plan.retry.max_attempts >= len(plan.providers)):
+    if not (roomy and workload.healthy & free):
         return
     final = {case.id for case in CASES.values() if not case.expect.failover}
     told = {asked.visit for asked in world.asked if (asked.record.fault or "").removeprefix(f"{KIND}~") in final}
     cut = inf if workload.stops is None else world.start + workload.stops + plan.server.drain_timeout
     for visit in world.visits:
         patient = visit.wish.timeout is None and visit.wish.leaves_after is None and visit.wish.sane
-        if patient and visit.kind == "error" and visit.name not in told and visit.ended < cut:
+        if not patient or visit.kind != "error" or visit.name in told or visit.ended >= cut:
+            continue
+        attempts = max(int(visit.reader.headers.get("x-oxllm-attempts", "0")), len(world.asked_for(visit)))
+        if attempts < plan.retry.max_attempts:
             yield f"{visit.name} got {visit.status}, though {', '.join(sorted(workload.healthy & free))} was there"
 
 
