@@ -125,9 +125,9 @@ def main() -> None:
             line = f"{sim.each_us:>7.1f} µs{1e6 / sim.each_us:>10,.0f}/s{sim.per_s:>10,.0f}/s{sim.mb:>6.0f} MB"
             print(f"{what:<28}{line}", end="", flush=True)
             bare = [cost(start, directory, seconds) for start in beside]
-            print(
-                *(f"  {sim.each_us / one.each_us:.1f} x {one.each_us:.1f} µs, {one.mb:.0f} MB" for one in bare), sep=""
-            )
+            for one in bare:
+                print(f"  {sim.each_us / one.each_us:.1f} x {one.each_us:.1f} µs, {one.mb:.0f} MB", end="")
+            print()
 
 
 if __name__ == "__main__":

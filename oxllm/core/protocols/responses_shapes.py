@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from oxllm.core.protocols.base import NOTHING, Count
+from oxllm.core.protocols.chat_shapes import CompletionDetails, PromptDetails
 from oxllm.core.shape import Shape
 
 
@@ -47,19 +48,11 @@ class Part(Shape, gc=False):
     refusal: Raw = NOTHING
 
 
-class InputDetails(Shape, gc=False):
-    cached_tokens: Count | None = None
-
-
-class OutputDetails(Shape, gc=False):
-    reasoning_tokens: Count | None = None
-
-
 class Counts(Shape, gc=False):
     input_tokens: Count = 0
     output_tokens: Count = 0
-    input_tokens_details: InputDetails | None = None
-    output_tokens_details: OutputDetails | None = None
+    input_tokens_details: PromptDetails | None = None
+    output_tokens_details: CompletionDetails | None = None
 
 
 class Response(Shape, gc=False):

@@ -240,7 +240,7 @@ class Exchange:
 
     def _next(self, now: float) -> None:
         """Start the next attempt, or answer that there is none."""
-        candidate = None if self._last.final else self._choose(now) or self._last_resort(now)
+        candidate = None if self._last.final else self._choose(now)
         if candidate is not None:
             self._begin(candidate, now)
         elif not self._race.running:
@@ -251,10 +251,13 @@ class Exchange:
         return self.books.attempts >= self._max_attempts or now >= self._deadline
 
     def _choose(self, now: float) -> Candidate | None:
-        return None if self._exhausted(now) else self.books.choose(self.route, self.facts.session, now)
-
-    def _last_resort(self, now: float) -> Candidate | None:
-        return None if self._race.running or self._exhausted(now) else self.books.last_resort(self.route, now)
+        """Whom to ask next, beside who is being asked or after all others."""
+        if self._exhausted(now):
+            return None
+        candidate = self.books.choose(self.route, self.facts.session, now)
+        if candidate is None and not self._race.running:
+            candidate = self.books.last_resort(self.route, now)
+        return candidate
 
     def _begin(self, candidate: Candidate, now: float) -> None:
         """Start an attempt at what was chosen this moment."""

@@ -29,24 +29,25 @@ from __future__ import annotations
 
 import random
 from math import inf
+from typing import Final
 
 from oxllm import plan
 from oxllm.core import machine
 from oxllm.core.machine import Table, move
 from oxllm.core.native import mypyc_attr
 
-JITTER = 0.1
+JITTER: Final = 0.1
 """Share of a cool-off by which it may be shorter or longer."""
-PROBE_DOUBLES_S = 2.0
+PROBE_DOUBLES_S: Final = 2.0
 """Seconds of probing after which twice as many requests may probe: a provider that is slow and the only one would else
 be starved by its own probe."""
-FORGET_S = 300.0
+FORGET_S: Final = 300.0
 """Seconds closed after which one doubling is forgotten: a provider that fails once an hour is a healthy one."""
-RECENT = (1 << 32) - 1
+RECENT: Final = (1 << 32) - 1
 """The last 32 results, a bit each, all answers."""
-LATEST = (1 << 16) - 1
+LATEST: Final = (1 << 16) - 1
 """The half of them that came last."""
-RECOVERIES_MIN = 2
+RECOVERIES_MIN: Final = 2
 """How often a flaky provider has answered again behind a failure, of its recent results. One that worked and then died
 has not, and one that comes back from an outage has once."""
 

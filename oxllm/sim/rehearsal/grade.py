@@ -9,7 +9,6 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import inf
 
 import msgspec
 
@@ -55,10 +54,8 @@ def grade(
     verdicts = [transcript.verdict for transcript in transcripts]
     failing = [seen for seen in transcripts if any(record.lost for record in by_question[seen.asked])]
     findings = tuple(_findings(scenario.seed, transcripts, by_question, reasons))
-    asked_at: dict[str | None, float] = {seen.asked: seen.started for seen in transcripts}
-    choices: dict[str | None, Sequence[str]] = {seen.asked: groups[seen.lane] for seen in transcripts}
     early = _retry_after(scenario.seed, attempts)
-    opened = _into_open(scenario.seed, by_question, samples, asked_at, choices)
+    opened = _into_open(scenario.seed, by_question, samples, transcripts, groups)
     struck, harmless = _kinds(records, scenario, duration)
     outages = list(_outages(scenario, groups.values(), duration))
     card = Card(
@@ -200,22 +197,23 @@ def _into_open(
     seed: int,
     by_question: Mapping[str | None, Sequence[Record]],
     samples: Sequence[Sample],
-    asked_at: Mapping[str | None, float],
-    choices: Mapping[str | None, Sequence[str]],
+    transcripts: Sequence[Transcript],
+    groups: Mapping[str, Sequence[str]],
 ) -> list[Finding]:
     """Attempts at a provider whose breaker was open, though another one could have been asked. What its client had
     asked for before the breaker opened may have been on its way there, as long as a connection takes."""
     spans = list(_open_spans(samples))
+    questions: dict[str | None, Transcript] = {seen.asked: seen for seen in transcripts}
     found = []
     for asked, attempts in by_question.items():
-        untried = set(choices.get(asked, ()))
+        seen = questions.get(asked)
+        untried = set(groups[seen.lane]) if seen is not None else set()
         for record in attempts:
             untried.discard(record.provider)
             if any(
                 span.provider == record.provider
                 and span.begin < record.arrived < span.end
-                and span.since < asked_at.get(asked, inf)
-                and (asked not in choices or untried - span.out)
+                and (seen is None or (span.since < seen.started and untried - span.out))
                 for span in spans
             ):
                 words = f"{record.provider} was asked while its breaker was open"
