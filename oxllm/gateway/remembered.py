@@ -38,7 +38,7 @@ def record_of(exchange: Exchange, request: Request, wall: float, now: float) -> 
         request.id,
         wall,
         exchange.route.name,
-        facts.asked.stream,
+        facts.stream,
         reply.status,
         provider,
         model,

@@ -38,7 +38,7 @@ class Generation:
 
     def upstream_head(self, provider: plans.Provider, facts: RequestFacts) -> bytes:
         """The request head for `provider`, made once for each kind of request, and anew for each single answer."""
-        endpoint, stream = facts.endpoint, facts.asked.stream
+        endpoint, stream = facts.endpoint, facts.stream
         if endpoint.answer:
             return headers.upstream_head(provider, facts.protocol, endpoint, stream)
         key = provider.name, endpoint.path, stream

@@ -21,7 +21,7 @@ def render(
     """Head and body. `trace`: ours, if the request is traced; else the client's own goes along."""
     facts, provider = attempt.facts, attempt.candidate.plan
     protocol = facts.protocol
-    ask_usage = facts.asked.stream and provider.usage_in_stream and protocol.stream_options
+    ask_usage = facts.stream and provider.usage_in_stream and protocol.stream_options
     length, segments = body.render(attempt.model, provider.extra_body, ask_usage)
     head = generation.upstream_head(provider, facts)
     if request.query and protocol.passes_query:

@@ -239,7 +239,7 @@ class Attempt:
         if self.phase is WAITING and self.status == 0:
             times = self.candidate.timeouts
             self.sent_at = now
-            self.clock = self._alarm.by(now + (times.first_byte if self.facts.asked.stream else times.answer))
+            self.clock = self._alarm.by(now + (times.first_byte if self.facts.stream else times.answer))
 
     def head(self, status: int, fields: Headers, now: float, wall: float) -> None:
         """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""

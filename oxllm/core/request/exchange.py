@@ -177,7 +177,7 @@ class Exchange:
     def whole(self, attempt: Attempt, status: int, fields: Headers, body: bytes, now: float, wall: float) -> None:
         """The response has come in one piece: its head, its body, its end."""
         self.head(attempt, status, fields, now, wall)
-        if body and self.facts.asked.stream:
+        if body and self.facts.stream:
             self.data(attempt, body, now)  # nothing is committed yet, so all of it is in the effects
         elif body and attempt.phase is WAITING:
             attempt.data(body, now)  # it is held, and judged at its end
@@ -307,7 +307,7 @@ class Exchange:
     def _succeed(self, attempt: Attempt, now: float, linger: bool) -> None:
         """The client has it all. `linger`: leave the provider a moment to end its body."""
         reader = attempt.reader
-        if attempt.phase is PASSED_ON or self.facts.asked.stream:
+        if attempt.phase is PASSED_ON or self.facts.stream:
             if attempt.phase is WAITING:
                 attempt.move(CONTENT)
             if attempt.phase is not PASSED_ON:

@@ -11,7 +11,7 @@ def may_commit(attempt: Attempt) -> bool:
         return False
     reader = attempt.reader
     # 1. All of it is, or it is no stream, of which nothing would be seen before its end.
-    if reader.complete or not attempt.facts.asked.stream:
+    if reader.complete or not attempt.facts.stream:
         return True
     # 2. As many events as the route has it; none is enough where it waits for the end, or for a time.
     hold = attempt.route.hold_back

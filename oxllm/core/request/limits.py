@@ -23,7 +23,7 @@ def timed_out(attempt: Attempt, now: float) -> Outcome:
     if attempt.phase is not WAITING or attempt.silence is not None or may_work:
         return Outcome(Kind.TIMEOUT, f"silent for {times.idle:g} s")
     # 3. No answer.
-    if not attempt.facts.asked.stream:
+    if not attempt.facts.stream:
         return Outcome(Kind.TIMEOUT, f"no answer within {times.answer:g} s")
     # 4. No content, from a host that may be alive all the same.
     reason = f"no content within {times.answer if working else times.first_byte:g} s"
@@ -36,6 +36,6 @@ def out_of_time(attempt: Attempt, request_s: float, now: float) -> Outcome:
     """The deadline of the request has come. What a client's own one ends says nothing of a provider; what ours ends,
     which is `request_s` seconds after the request's start, does if the attempt has had its own limit."""
     times, timeout = attempt.candidate.timeouts, attempt.facts.timeout
-    lasted, limit = now - attempt.started, times.first_byte if attempt.facts.asked.stream else times.answer
+    lasted, limit = now - attempt.started, times.first_byte if attempt.facts.stream else times.answer
     ours = timeout is None or timeout >= request_s
     return Outcome(Kind.DEADLINE, f"out of time after {lasted:.1f} s", counts=ours and lasted >= limit)

@@ -82,7 +82,7 @@ class Reply:
         self._books = books
         self._effects = effects
         self.state = NOT_BEGUN
-        self.ping_at = now + PING_S if facts.asked.stream else inf
+        self.ping_at = now + PING_S if facts.stream else inf
         """When its client is to be kept waiting, in loop time."""
         self.status = 0
         """Of the response that the client got, 0 before."""
@@ -108,7 +108,7 @@ class Reply:
 
     def begin(self, attempt: Attempt) -> None:
         """The answer of an attempt begins."""
-        stream = self._facts.asked.stream
+        stream = self._facts.stream
         fields = self._fields(attempt, stream)
         self._begin(attempt, fields, None if stream else headers.content_length(attempt.headers))
 
