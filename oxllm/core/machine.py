@@ -2,19 +2,18 @@
 
     class State(machine.State):         where the thing can be
     class Event(machine.Event):         what can happen to it
-    TABLE: Table[State, Event] = {
+    TABLE: Final = Table({
         (State.OPEN, Event.CLOSE): State.CLOSED,
-    }
-    self.state = move(TABLE, self.state, Event.CLOSE)
+    })
+    self.state = TABLE.move(self.state, Event.CLOSE)
 
 What is not in the table cannot happen: if the code tries, that is a bug of ours and no fault of the world.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 
 class State(Enum):
@@ -31,17 +30,27 @@ class Event(Enum):
 
 S = TypeVar("S", bound=State)
 E = TypeVar("E", bound=Event)
-Table = Mapping[tuple[S, E], S]
 
 
-def move(table: Table[S, E], state: S, event: E) -> S:
-    """The state that `event` leads to from `state`."""
-    try:
-        return table[state, event]
-    except KeyError:
-        raise AssertionError(f"{event} while {state}") from None
+class Table(Generic[S, E]):
+    """Every move there is: where one is, and what happens there -> where that leads."""
 
+    __slots__ = ("_ways", "rows")
 
-def moves(table: Table[S, E]) -> frozenset[tuple[S, S]]:
-    """Each pair of a state and one that can follow it, for tests and pictures."""
-    return frozenset((before, after) for (before, _), after in table.items())
+    def __init__(self, rows: dict[tuple[S, E], S]) -> None:
+        self.rows = rows
+        self._ways: dict[S, dict[E, S]] = {}
+        """The same by state: two look-ups cost half of one by a pair, which has to be made and hashed."""
+        for (state, event), after in rows.items():
+            self._ways.setdefault(state, {})[event] = after
+
+    def move(self, state: S, event: E) -> S:
+        """The state that `event` leads to from `state`."""
+        try:
+            return self._ways[state][event]
+        except KeyError:
+            raise AssertionError(f"{event} while {state}") from None
+
+    def moves(self) -> frozenset[tuple[S, S]]:
+        """Each pair of a state and one that can follow it, for tests and pictures."""
+        return frozenset((before, after) for (before, _), after in self.rows.items())

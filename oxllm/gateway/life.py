@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from oxllm.core import machine
-from oxllm.core.machine import Table, move
+from oxllm.core.machine import Table
 
 
 class LifeStage(machine.State):
@@ -39,11 +39,13 @@ SIGNAL: Final[LifeEvent] = LifeEvent.SIGNAL
 CLOSE: Final[LifeEvent] = LifeEvent.CLOSE
 END: Final[LifeEvent] = LifeEvent.END
 
-TABLE: Final[Table[LifeStage, LifeEvent]] = {
-    (RUNNING, SIGNAL): LAME,
-    (LAME, CLOSE): DRAINING,
-    (DRAINING, END): DONE,
-}
+TABLE: Final = Table(
+    {
+        (RUNNING, SIGNAL): LAME,
+        (LAME, CLOSE): DRAINING,
+        (DRAINING, END): DONE,
+    }
+)
 
 
 class Life:
@@ -63,7 +65,7 @@ class Life:
 
     def move(self, event: LifeEvent) -> None:
         """Go on to the next stage."""
-        self.stage = move(TABLE, self.stage, event)
+        self.stage = TABLE.move(self.stage, event)
         self.draining = self.stage is DRAINING or self.stage is DONE
 
     @property

@@ -753,8 +753,8 @@ PLANTS = (
     Plant(
         "a connection that closes is still read",
         "oxllm/gateway/reactor/stream.py",
-        "            self._state = move(TABLE, OPEN, CLOSE)\n            self._reading = False\n",
-        "            self._state = move(TABLE, OPEN, CLOSE)\n",
+        "            self._state = TABLE.move(OPEN, CLOSE)\n            self._reading = False\n",
+        "            self._state = TABLE.move(OPEN, CLOSE)\n",
         ("tests/unit/gateway/reactor/test_stream.py::test_what_comes_while_it_closes_is_not_read",),
     ),
 )

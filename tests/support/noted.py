@@ -3,12 +3,11 @@
 noted = Noted(breaker.TABLE)
 monkeypatch.setattr(breaker, "TABLE", noted)
 ...
-assert noted.used == set(breaker.TABLE)
+assert noted.used == set(breaker.TABLE.rows)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 from oxllm.core.machine import Event, State, Table
@@ -17,20 +16,16 @@ S = TypeVar("S", bound=State)
 E = TypeVar("E", bound=Event)
 
 
-class Noted(Mapping[tuple[S, E], S], Generic[S, E]):
-    """The same table. `used`: its rows that have led somewhere."""
+class Noted(Generic[S, E]):
+    """Moves as the table does. `used`: its rows that have led somewhere."""
 
     def __init__(self, table: Table[S, E]) -> None:
         self._table = table
+        self.rows = table.rows
         self.used: set[tuple[S, E]] = set()
 
-    def __getitem__(self, row: tuple[S, E]) -> S:
-        after = self._table[row]
-        self.used.add(row)
+    def move(self, state: S, event: E) -> S:
+        """As `Table.move`."""
+        after = self._table.move(state, event)
+        self.used.add((state, event))
         return after
-
-    def __iter__(self) -> Iterator[tuple[S, E]]:
-        return iter(self._table)
-
-    def __len__(self) -> int:
-        return len(self._table)

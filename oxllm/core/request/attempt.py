@@ -26,7 +26,7 @@ import msgspec
 
 from oxllm import plan
 from oxllm.core import machine
-from oxllm.core.machine import Table, move
+from oxllm.core.machine import Table
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import NOTHING_READ, Protocol, Reader, content_type
 from oxllm.core.reading.hints import Headers
@@ -85,18 +85,20 @@ COMMIT: Final[AttemptEvent] = AttemptEvent.COMMIT
 LINGER: Final[AttemptEvent] = AttemptEvent.LINGER
 END: Final[AttemptEvent] = AttemptEvent.END
 
-TABLE: Final[Table[AttemptPhase, AttemptEvent]] = {
-    (CONNECTING, CONNECT): WAITING,
-    (CONNECTING, END): ENDED,
-    (WAITING, RECONNECT): CONNECTING,  # once, if the connection from the pool was dead
-    (WAITING, CONTENT): HOLDING,
-    (WAITING, END): ENDED,
-    (HOLDING, COMMIT): COMMITTED,
-    (HOLDING, END): ENDED,
-    (COMMITTED, LINGER): DRAINING,
-    (COMMITTED, END): ENDED,
-    (DRAINING, END): ENDED,
-}
+TABLE: Final = Table(
+    {
+        (CONNECTING, CONNECT): WAITING,
+        (CONNECTING, END): ENDED,
+        (WAITING, RECONNECT): CONNECTING,  # once, if the connection from the pool was dead
+        (WAITING, CONTENT): HOLDING,
+        (WAITING, END): ENDED,
+        (HOLDING, COMMIT): COMMITTED,
+        (HOLDING, END): ENDED,
+        (COMMITTED, LINGER): DRAINING,
+        (COMMITTED, END): ENDED,
+        (DRAINING, END): ENDED,
+    }
+)
 """Every move there is."""
 OVER: Final = frozenset((DRAINING, ENDED))
 """Whatever arrives changes nothing more for the client."""
@@ -310,7 +312,7 @@ class Attempt:
 
     def move(self, event: AttemptEvent) -> None:
         """Go to the phase that `event` leads to."""
-        self.phase = move(TABLE, self.phase, event)
+        self.phase = TABLE.move(self.phase, event)
 
     def commit(self, now: float) -> bytes:
         """Its answer is the client's: what was held of it."""

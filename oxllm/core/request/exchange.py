@@ -20,7 +20,6 @@ from math import inf
 
 from oxllm import plan
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.machine import move
 from oxllm.core.reading import hints
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import BUG, GONE, LOST, RULES, STOPPING, Cause, Failure, Kind, Last, Outcome, network
@@ -206,7 +205,7 @@ class Exchange:
         """The client went away: cancel, blame nobody."""
         if self._cancel_all(GONE, now):
             self.reply.drop(GONE)
-            self.stage = move(TABLE, self.stage, END)
+            self.stage = TABLE.move(self.stage, END)
 
     def expire(self, now: float) -> None:
         """The gateway stops and cannot wait any longer."""
@@ -225,7 +224,7 @@ class Exchange:
             self.reply.interrupt(winner.reader, why)
         else:
             self.reply.refuse(error, Cause.GATEWAY)
-        self.stage = move(TABLE, self.stage, END)
+        self.stage = TABLE.move(self.stage, END)
 
     def _cancel_all(self, why: Outcome, now: float) -> bool:
         """Cut short whatever runs. False: the client had its whole response, and no provider is read on."""
@@ -261,7 +260,7 @@ class Exchange:
 
     def _begin(self, candidate: Candidate, now: float) -> None:
         """Start an attempt at what was chosen this moment."""
-        self.stage = move(TABLE, self.stage, TRY)
+        self.stage = TABLE.move(self.stage, TRY)
         self._race.begin(self.books.begin(self.route, candidate, now), now, self.books.by_session)
 
     def _give_up(self, now: float) -> None:
@@ -274,7 +273,7 @@ class Exchange:
             self.reply.pass_on(refusal)
         else:
             self.reply.refuse(last.error(route, now >= self._deadline, stored, now), last.cause)
-        self.stage = move(TABLE, self.stage, END)
+        self.stage = TABLE.move(self.stage, END)
 
     # What became of an attempt.
 
@@ -294,7 +293,7 @@ class Exchange:
     def _commit(self, attempt: Attempt, now: float) -> None:
         """Choose this attempt for good, and send what was held."""
         self._win(attempt, now)
-        self.stage = move(TABLE, self.stage, COMMIT)
+        self.stage = TABLE.move(self.stage, COMMIT)
         self.books.committed(now)
         self.reply.begin(attempt)
         self.reply.write(attempt.commit(now))
@@ -319,7 +318,7 @@ class Exchange:
             self.reply.answer(attempt, reader.closing(), reader.result)
         self.books.count(attempt)
         self._race.end(attempt, reader.result, now, linger)
-        self.stage = move(TABLE, self.stage, END)
+        self.stage = TABLE.move(self.stage, END)
 
     def _fail(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """An attempt has failed: to the next one, or to the client."""
@@ -340,7 +339,7 @@ class Exchange:
         last.final = last.final or not self.route.fails_over(result)
         self._race.cancel(attempt, result, now)
         if not self._race.running:
-            self.stage = move(TABLE, self.stage, FAIL)
+            self.stage = TABLE.move(self.stage, FAIL)
         self._next(now)
 
     def _break(self, attempt: Attempt, result: Outcome, now: float) -> None:
@@ -348,7 +347,7 @@ class Exchange:
         result = Outcome(Kind.BROKEN, result.reason, result.status, result.code, counts=result.counts)
         self._race.cancel(attempt, result, now)
         self.reply.interrupt(attempt.reader, result)
-        self.stage = move(TABLE, self.stage, END)
+        self.stage = TABLE.move(self.stage, END)
 
     def _relay_refusal(self, attempt: Attempt, now: float) -> bool:
         """The client's own mistake, in more words than we keep: a validation error may repeat the whole request. It is
@@ -360,7 +359,7 @@ class Exchange:
         if attempt.phase is not HOLDING:
             return False
         self._win(attempt, now)
-        self.stage = move(TABLE, self.stage, COMMIT)
+        self.stage = TABLE.move(self.stage, COMMIT)
         self.reply.begin_refusal(attempt)
         self.reply.write(attempt.commit(now))
         return True
@@ -375,7 +374,7 @@ class Exchange:
             return False
         self.alarm.by(self._second.at)
         self._race.suspend(attempt, result, now)
-        self.stage = move(TABLE, self.stage, BACK_OFF)
+        self.stage = TABLE.move(self.stage, BACK_OFF)
         return True
 
     def _try_again(self, now: float) -> None:
@@ -387,11 +386,11 @@ class Exchange:
             self._second.clear()
             ticket.try_again()
             self._race.begin(ticket, now)
-            self.stage = move(TABLE, self.stage, TRY)
+            self.stage = TABLE.move(self.stage, TRY)
         else:
             self._last.tried += ((ticket.candidate, result),)
             self._second.cancel(result, now)
-            self.stage = move(TABLE, self.stage, FAIL)
+            self.stage = TABLE.move(self.stage, FAIL)
             self._next(now)
 
     # Clocks.

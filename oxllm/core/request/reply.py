@@ -14,7 +14,7 @@ from math import inf
 from typing import Final
 
 from oxllm.core import machine
-from oxllm.core.machine import Table, move
+from oxllm.core.machine import Table
 from oxllm.core.protocols.base import Reader
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import RULES, STOPPING, SUCCESS, Cause, Outcome
@@ -59,15 +59,17 @@ PING: Final[ReplyEvent] = ReplyEvent.PING
 CONTENT: Final[ReplyEvent] = ReplyEvent.CONTENT
 END: Final[ReplyEvent] = ReplyEvent.END
 
-TABLE: Final[Table[ReplyState, ReplyEvent]] = {
-    (NOT_BEGUN, PING): BEGUN,
-    (NOT_BEGUN, CONTENT): ANSWERING,
-    (NOT_BEGUN, END): ENDED,
-    (BEGUN, PING): BEGUN,
-    (BEGUN, CONTENT): ANSWERING,
-    (BEGUN, END): ENDED,
-    (ANSWERING, END): ENDED,
-}
+TABLE: Final = Table(
+    {
+        (NOT_BEGUN, PING): BEGUN,
+        (NOT_BEGUN, CONTENT): ANSWERING,
+        (NOT_BEGUN, END): ENDED,
+        (BEGUN, PING): BEGUN,
+        (BEGUN, CONTENT): ANSWERING,
+        (BEGUN, END): ENDED,
+        (ANSWERING, END): ENDED,
+    }
+)
 """Every move there is."""
 
 
@@ -101,7 +103,7 @@ class Reply:
             self.status = 200
             own = self._facts.protocol.answer_headers(self._facts.request_id)
             self._effects.append(Begin(200, headers.STREAM_HEAD + own))
-        self.state = move(TABLE, self.state, PING)
+        self.state = TABLE.move(self.state, PING)
         self._effects.append(Write(self._facts.protocol.ping))
 
     # An answer.
@@ -121,7 +123,7 @@ class Reply:
         if self.state is NOT_BEGUN:
             self.status = attempt.status
             self._effects.append(Begin(attempt.status, fields, length))
-        self.state = move(TABLE, self.state, CONTENT)
+        self.state = TABLE.move(self.state, CONTENT)
 
     def write(self, data: bytes) -> None:
         """A part of it."""
@@ -134,7 +136,7 @@ class Reply:
         self._effects.append(END_OF_BODY)
         if result is not SUCCESS:
             self._blame(result)
-        self.state = move(TABLE, self.state, END)
+        self.state = TABLE.move(self.state, END)
 
     def answer(self, attempt: Attempt, body: bytes, result: Outcome) -> None:
         """The whole answer at once."""
@@ -142,7 +144,7 @@ class Reply:
         self._effects.append(Answer(attempt.status, self._fields(attempt, stream=False), body))
         if result is not SUCCESS:
             self._blame(result)
-        self.state = move(TABLE, self.state, END)
+        self.state = TABLE.move(self.state, END)
 
     # An error.
 
@@ -163,7 +165,7 @@ class Reply:
         else:
             event = protocol.received_event(words.status, words.body, self._facts.request_id)
             self._effects += _breaking(event, protocol.break_is_clean)
-        self.state = move(TABLE, self.state, END)
+        self.state = TABLE.move(self.state, END)
 
     def as_received(self, attempt: Attempt, result: Outcome) -> Refusal:
         """What the client may get of a provider's refusal; if not all of it came, an error of ours with its status."""
@@ -191,12 +193,12 @@ class Reply:
         protocol = self._facts.protocol
         told = b"" if reader.told else reader.interruption(error, self._facts.request_id)
         self._effects += _breaking(told, protocol.break_is_clean and (reader.told or bool(told)))
-        self.state = move(TABLE, self.state, END)
+        self.state = TABLE.move(self.state, END)
 
     def drop(self, result: Outcome) -> None:
         """The client has gone."""
         self._blame(result, Cause.GATEWAY)
-        self.state = move(TABLE, self.state, END)
+        self.state = TABLE.move(self.state, END)
 
     def _refuse(self, error: ApiError, fields: Headers) -> None:
         """`fields` go with it, if it has a head."""
@@ -207,7 +209,7 @@ class Reply:
             self._answer(error.status, [*own, *fields], protocol.error_body(error, request_id))
         else:
             self._effects += _breaking(protocol.error_event(error, request_id), protocol.break_is_clean)
-        self.state = move(TABLE, self.state, END)
+        self.state = TABLE.move(self.state, END)
 
     def _blame(self, result: Outcome, otherwise: Cause | None = None) -> None:
         """It ended badly, for this reason."""

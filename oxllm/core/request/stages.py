@@ -48,17 +48,19 @@ BACK_OFF: Final[ExchangeEvent] = ExchangeEvent.BACK_OFF
 COMMIT: Final[ExchangeEvent] = ExchangeEvent.COMMIT
 END: Final[ExchangeEvent] = ExchangeEvent.END
 
-TABLE: Final[Table[Stage, ExchangeEvent]] = {
-    (CHOOSING, TRY): TRYING,
-    (CHOOSING, END): DONE,  # nothing left to try
-    (TRYING, TRY): TRYING,  # beside another
-    (TRYING, FAIL): CHOOSING,
-    (TRYING, BACK_OFF): BACKING_OFF,
-    (TRYING, COMMIT): COMMITTED,
-    (TRYING, END): DONE,  # a whole answer, the client's own error, or the client is gone
-    (BACKING_OFF, TRY): TRYING,
-    (BACKING_OFF, FAIL): CHOOSING,  # the target became unusable meanwhile
-    (BACKING_OFF, END): DONE,
-    (COMMITTED, END): DONE,
-}
+TABLE: Final = Table(
+    {
+        (CHOOSING, TRY): TRYING,
+        (CHOOSING, END): DONE,  # nothing left to try
+        (TRYING, TRY): TRYING,  # beside another
+        (TRYING, FAIL): CHOOSING,
+        (TRYING, BACK_OFF): BACKING_OFF,
+        (TRYING, COMMIT): COMMITTED,
+        (TRYING, END): DONE,  # a whole answer, the client's own error, or the client is gone
+        (BACKING_OFF, TRY): TRYING,
+        (BACKING_OFF, FAIL): CHOOSING,  # the target became unusable meanwhile
+        (BACKING_OFF, END): DONE,
+        (COMMITTED, END): DONE,
+    }
+)
 """Every move there is."""

@@ -33,7 +33,7 @@ from typing import Final
 
 from oxllm import plan
 from oxllm.core import machine
-from oxllm.core.machine import Table, move
+from oxllm.core.machine import Table
 from oxllm.core.native import mypyc_attr
 
 JITTER: Final = 0.1
@@ -79,29 +79,31 @@ class BreakerEvent(machine.Event):
     RESET = "operator: reset"
 
 
-TABLE: Table[BreakerState, BreakerEvent] = {
-    (BreakerState.CLOSED, BreakerEvent.SUCCESS): BreakerState.CLOSED,
-    (BreakerState.CLOSED, BreakerEvent.FAILURE): BreakerState.CLOSED,
-    (BreakerState.CLOSED, BreakerEvent.TRIP): BreakerState.OPEN,
-    (BreakerState.CLOSED, BreakerEvent.RESET): BreakerState.CLOSED,
-    (BreakerState.CLOSED, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
-    (BreakerState.OPEN, BreakerEvent.COOLED): BreakerState.HALF_OPEN,
-    (BreakerState.OPEN, BreakerEvent.EXCUSE): BreakerState.CLOSED,
-    (BreakerState.OPEN, BreakerEvent.TRIAL): BreakerState.CLOSED,
-    (BreakerState.OPEN, BreakerEvent.RESET): BreakerState.CLOSED,
-    (BreakerState.OPEN, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
-    (BreakerState.HALF_OPEN, BreakerEvent.PROBE): BreakerState.PROBING,
-    (BreakerState.HALF_OPEN, BreakerEvent.RESET): BreakerState.CLOSED,
-    (BreakerState.HALF_OPEN, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
-    (BreakerState.PROBING, BreakerEvent.TRIAL): BreakerState.CLOSED,
-    (BreakerState.PROBING, BreakerEvent.SUCCESS): BreakerState.CLOSED,
-    (BreakerState.PROBING, BreakerEvent.FAILURE): BreakerState.OPEN,
-    (BreakerState.PROBING, BreakerEvent.GIVE_BACK): BreakerState.HALF_OPEN,
-    (BreakerState.PROBING, BreakerEvent.RESET): BreakerState.CLOSED,
-    (BreakerState.PROBING, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
-    (BreakerState.OFFLINE, BreakerEvent.RESET): BreakerState.OFFLINE,
-    (BreakerState.OFFLINE, BreakerEvent.ONLINE): BreakerState.CLOSED,
-}
+TABLE: Final = Table(
+    {
+        (BreakerState.CLOSED, BreakerEvent.SUCCESS): BreakerState.CLOSED,
+        (BreakerState.CLOSED, BreakerEvent.FAILURE): BreakerState.CLOSED,
+        (BreakerState.CLOSED, BreakerEvent.TRIP): BreakerState.OPEN,
+        (BreakerState.CLOSED, BreakerEvent.RESET): BreakerState.CLOSED,
+        (BreakerState.CLOSED, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
+        (BreakerState.OPEN, BreakerEvent.COOLED): BreakerState.HALF_OPEN,
+        (BreakerState.OPEN, BreakerEvent.EXCUSE): BreakerState.CLOSED,
+        (BreakerState.OPEN, BreakerEvent.TRIAL): BreakerState.CLOSED,
+        (BreakerState.OPEN, BreakerEvent.RESET): BreakerState.CLOSED,
+        (BreakerState.OPEN, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
+        (BreakerState.HALF_OPEN, BreakerEvent.PROBE): BreakerState.PROBING,
+        (BreakerState.HALF_OPEN, BreakerEvent.RESET): BreakerState.CLOSED,
+        (BreakerState.HALF_OPEN, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
+        (BreakerState.PROBING, BreakerEvent.TRIAL): BreakerState.CLOSED,
+        (BreakerState.PROBING, BreakerEvent.SUCCESS): BreakerState.CLOSED,
+        (BreakerState.PROBING, BreakerEvent.FAILURE): BreakerState.OPEN,
+        (BreakerState.PROBING, BreakerEvent.GIVE_BACK): BreakerState.HALF_OPEN,
+        (BreakerState.PROBING, BreakerEvent.RESET): BreakerState.CLOSED,
+        (BreakerState.PROBING, BreakerEvent.OFFLINE): BreakerState.OFFLINE,
+        (BreakerState.OFFLINE, BreakerEvent.RESET): BreakerState.OFFLINE,
+        (BreakerState.OFFLINE, BreakerEvent.ONLINE): BreakerState.CLOSED,
+    }
+)
 """Every transition there is."""
 
 
@@ -273,7 +275,7 @@ class Breaker:
 
     def _step(self, event: BreakerEvent) -> None:
         before = self._state
-        after = move(TABLE, before, event)
+        after = TABLE.move(before, event)
         if after is not before:
             self._state = after
             self.closed = after is BreakerState.CLOSED

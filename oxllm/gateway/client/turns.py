@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from oxllm.core.machine import move
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.intake import Intake, objection, too_large
@@ -95,7 +94,7 @@ class Turns:
 
     def _enter(self, event: ConnectionEvent) -> None:
         """Go on to the next state, and begin its time."""
-        state = self.state = move(TABLE, self.state, event)
+        state = self.state = TABLE.move(self.state, event)
         shared = self._shared
         shared.quiet.pop(self._connection, None)
         if state is IDLE or state is HEAD or state is LINGERING:

@@ -64,7 +64,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
 
 
 REFUSALS = dict.fromkeys((400, 401, 403, 404, 405, 408, 413, 431, 503), 0)
-MOVES = {(before, after): 0 for (before, _), after in TABLE.items() if before is not after}
+MOVES = {(before, after): 0 for (before, _), after in TABLE.rows.items() if before is not after}
 """Counters that are there from the start: a rate over one that appears with its first event misses that event."""
 
 

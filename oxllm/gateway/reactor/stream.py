@@ -19,7 +19,7 @@ import socket
 from typing import Any, Final, cast
 
 from oxllm.core import machine
-from oxllm.core.machine import Table, move
+from oxllm.core.machine import Table
 from oxllm.gateway.reactor.reactor import READ, READABLE, WRITABLE, WRITE, Reactor
 from oxllm.gateway.reactor.watched import Watched
 from oxllm.gateway.transport import HIGH, Peer
@@ -53,11 +53,13 @@ ENDED: Final[StreamState] = StreamState.ENDED
 CLOSE: Final[StreamEvent] = StreamEvent.CLOSE
 END: Final[StreamEvent] = StreamEvent.END
 
-TABLE: Final[Table[StreamState, StreamEvent]] = {
-    (OPEN, CLOSE): CLOSING,
-    (OPEN, END): ENDED,
-    (CLOSING, END): ENDED,
-}
+TABLE: Final = Table(
+    {
+        (OPEN, CLOSE): CLOSING,
+        (OPEN, END): ENDED,
+        (CLOSING, END): ENDED,
+    }
+)
 
 
 class Stream(Watched):
@@ -146,7 +148,7 @@ class Stream(Watched):
             with contextlib.suppress(OSError):
                 self._sock.send(self._queue)
         if self._state is not ENDED:
-            self._state = move(TABLE, self._state, END)
+            self._state = TABLE.move(self._state, END)
         self._queue, self._buffer, self._peer = b"", None, NOBODY
         self._sock.close()
 
@@ -235,7 +237,7 @@ class Stream(Watched):
 
     def _end(self, error: Exception | None) -> None:
         if self._state is not ENDED:
-            self._state = move(TABLE, self._state, END)
+            self._state = TABLE.move(self._state, END)
             self._reading = False
             self._queue, self._buffer = b"", None
             self._error = error
@@ -312,7 +314,7 @@ class Stream(Watched):
             if self._buffer is None:
                 self._end(None)
                 return
-            self._state = move(TABLE, OPEN, CLOSE)
+            self._state = TABLE.move(OPEN, CLOSE)
             self._reading = False
             self._watch()
 

@@ -17,7 +17,7 @@ import asyncio
 from typing import Final, final
 
 from oxllm.core import machine
-from oxllm.core.machine import Table, move
+from oxllm.core.machine import Table
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.call import Caller, Headers, Segments
 from oxllm.gateway.upstream.connection import UpstreamConnection
@@ -51,13 +51,15 @@ CONNECTED: Final[CallEvent] = CallEvent.CONNECTED
 DEAD: Final[CallEvent] = CallEvent.DEAD
 ENDED: Final[CallEvent] = CallEvent.ENDED
 
-TABLE: Final[Table[CallState, CallEvent]] = {
-    (CONNECTING, CONNECTED): UNDER_WAY,
-    (CONNECTING, ENDED): DONE,
-    (UNDER_WAY, DEAD): CONNECTING,
-    (UNDER_WAY, ENDED): DONE,
-    (DONE, ENDED): DONE,
-}
+TABLE: Final = Table(
+    {
+        (CONNECTING, CONNECTED): UNDER_WAY,
+        (CONNECTING, ENDED): DONE,
+        (UNDER_WAY, DEAD): CONNECTING,
+        (UNDER_WAY, ENDED): DONE,
+        (DONE, ENDED): DONE,
+    }
+)
 """A call that is done may be cancelled: its caller may not have heard yet."""
 
 
@@ -177,7 +179,7 @@ class PooledCall:
 
     def _start(self, connection: UpstreamConnection) -> None:
         assert self._caller is not None
-        self.state = move(TABLE, self.state, CONNECTED)
+        self.state = TABLE.move(self.state, CONNECTED)
         self._connection = connection
         connection.start(self._head, self._segments, self._caller, self)
         if self._paused:
@@ -235,7 +237,7 @@ class PooledCall:
         if not self.reused or not before_response:
             self._fail(failure, before_response, detail)
         elif self._caller.reconnecting():
-            self.state = move(TABLE, self.state, DEAD)
+            self.state = TABLE.move(self.state, DEAD)
             self.reused = False
             self._told_sent = True
             self._connect()
@@ -262,7 +264,7 @@ class PooledCall:
         self._segments = ()
 
     def _done(self) -> None:
-        self.state = move(TABLE, self.state, ENDED)
+        self.state = TABLE.move(self.state, ENDED)
         self._connecting.discard(self)
         self._caller = self._connection = self._task = None
         self._forget_request()

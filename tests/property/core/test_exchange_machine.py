@@ -439,5 +439,5 @@ def test_the_exchange_does_what_the_model_says_and_the_campaign_uses_every_row_o
     many = settings(max_examples=max(700, settings().max_examples), stateful_step_count=25)
     run_state_machine_as_test(ExchangeMachine, settings=many)
     if built() == "pure Python":  # what is compiled has its tables at hand, and asks no module for them
-        assert stages.used == set(stages)
-        assert phases.used == set(phases)
+        assert stages.used == set(stages.rows)
+        assert phases.used == set(phases.rows)

@@ -386,7 +386,7 @@ def test_the_campaign_sees_every_reason_every_outcome_and_every_move_of_the_brea
     RoutingMachine.seen = set()
     many = settings(max_examples=max(200, settings().max_examples), stateful_step_count=60)
     run_state_machine_as_test(RoutingMachine, settings=many)
-    moves = {(before, after) for (before, _), after in TABLE.items() if before is not after}
+    moves = {(before, after) for (before, _), after in TABLE.rows.items() if before is not after}
     assert {*Skip, *Kind, *moves} - RoutingMachine.seen == set()
 
 

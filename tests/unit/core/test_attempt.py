@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.machine import moves
 from oxllm.core.request.attempt import TABLE, Attempt, AttemptEvent, AttemptPhase
 from tests.support.by_hand import Drive
 
@@ -19,23 +18,23 @@ def attempt_in(phase: AttemptPhase) -> Attempt:
 @pytest.mark.parametrize("event", AttemptEvent)
 def test_only_the_moves_of_the_table_are_possible(before: AttemptPhase, event: AttemptEvent) -> None:
     attempt = attempt_in(before)
-    if (before, event) in TABLE:
+    if (before, event) in TABLE.rows:
         attempt.move(event)
-        assert attempt.phase is TABLE[before, event]
+        assert attempt.phase is TABLE.rows[before, event]
     else:
         with pytest.raises(AssertionError):
             attempt.move(event)
 
 
 def test_every_phase_but_the_last_can_end() -> None:
-    assert {before for before, after in moves(TABLE) if after is AttemptPhase.ENDED} == set(AttemptPhase) - {
+    assert {before for before, after in TABLE.moves() if after is AttemptPhase.ENDED} == set(AttemptPhase) - {
         AttemptPhase.ENDED
     }
 
 
 def test_nothing_leads_back_but_a_dead_connection_from_the_pool() -> None:
     order = list(AttemptPhase)
-    back = [(before, after) for before, after in moves(TABLE) if order.index(before) > order.index(after)]
+    back = [(before, after) for before, after in TABLE.moves() if order.index(before) > order.index(after)]
     assert back == [(AttemptPhase.WAITING, AttemptPhase.CONNECTING)]
 
 

@@ -97,11 +97,11 @@ def test_each_call_in_each_state_moves_it_by_one_row_of_the_table_or_not_at_all(
         with contextlib.suppress(AssertionError):  # what is not in the table is a bug of the caller
             CALLS[call](subject, now)
         after = subject.state(now)
-        assert [TABLE[row] for row in noted.used] == [after] if noted.used else after is state, (state, call)
+        assert [TABLE.rows[row] for row in noted.used] == [after] if noted.used else after is state, (state, call)
         assert subject.closed == (after is BreakerState.CLOSED)
         assert (subject.generation > generation) == (after is not state or call == "reset"), (state, call)
         used |= noted.used
-    assert used == set(TABLE), "there is a call for each row"
+    assert used == set(TABLE.rows), "there is a call for each row"
 
 
 def test_its_repr_says_its_state_on_one_line() -> None:

@@ -8,7 +8,6 @@ from math import inf
 
 import pytest
 
-from oxllm.core.machine import moves
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.reading.outcome import BUG, GONE, STOPPING, SUCCESS, Cause, Kind, Outcome
@@ -44,16 +43,16 @@ def test_only_the_moves_of_the_table_are_possible(before: ReplyState, event: Rep
         ReplyEvent.CONTENT: lambda: reply.begin(Drive("alpha").start().stream("alpha")["alpha"]),
         ReplyEvent.END: lambda: reply.drop(GONE),
     }
-    if (before, event) in TABLE:
+    if (before, event) in TABLE.rows:
         acts[event]()
-        assert reply.state is TABLE[before, event]
+        assert reply.state is TABLE.rows[before, event]
     else:
         with pytest.raises(AssertionError):
             acts[event]()
 
 
 def test_what_has_ended_stays_so() -> None:
-    assert all(before is not ReplyState.ENDED for before, _ in moves(TABLE))
+    assert all(before is not ReplyState.ENDED for before, _ in TABLE.moves())
 
 
 def test_a_streams_client_is_to_be_kept_waiting_each_ten_seconds_and_another_not() -> None:

@@ -11,7 +11,6 @@ from random import Random
 import pytest
 
 from oxllm.core.budget.heads import HEADS_LIMIT
-from oxllm.core.machine import moves
 from oxllm.gateway.client.backlog import BACKLOG_MAX
 from oxllm.gateway.client.connection import CROWD_MAX
 from oxllm.gateway.client.pace import SLOW_BYTES
@@ -64,14 +63,14 @@ def error_of(output: bytes) -> dict[str, object]:
 
 
 def test_every_state_can_be_left_but_the_last_and_come_to_but_the_first() -> None:
-    ways = moves(TABLE)
+    ways = TABLE.moves()
     assert {state for state, _ in ways} == set(ConnectionState) - {CLOSED}
     assert {state for _, state in ways} == set(ConnectionState) - {ConnectionState.NEW}
     assert {state for state, after in ways if after is CLOSED} == set(ConnectionState) - {CLOSED}
 
 
 def test_a_goodbye_is_for_good() -> None:
-    assert {after for state, after in moves(TABLE) if state is LINGERING} == {CLOSED}
+    assert {after for state, after in TABLE.moves() if state is LINGERING} == {CLOSED}
 
 
 def test_a_connection_says_in_a_line_what_it_does(bench: Bench, client: Client) -> None:

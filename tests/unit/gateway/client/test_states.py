@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from oxllm.cli.built import built
-from oxllm.core import machine
 from oxllm.gateway.client import turns
 from oxllm.gateway.client.states import (
     BODY,
@@ -31,6 +30,7 @@ from oxllm.gateway.client.states import (
     ConnectionState,
 )
 from tests.support.client_side import Bench, Client, get, post
+from tests.support.noted import Noted
 
 KIB = 1024
 Row = tuple[ConnectionState, ConnectionEvent]
@@ -128,26 +128,19 @@ ROWS: dict[Row, list[Act]] = {
 
 
 def test_each_row_has_its_scene() -> None:
-    assert ROWS.keys() == TABLE.keys()
+    assert ROWS.keys() == TABLE.rows.keys()
 
 
 @pytest.mark.skipif(built() == "compiled", reason="the moves are seen by a patch, which compiled code calls past")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0].value}, {row[1].name.lower()}")
 def test_a_row_is_walked(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
-    walked: list[Row] = []
-
-    def move(
-        table: machine.Table[ConnectionState, ConnectionEvent], state: ConnectionState, event: ConnectionEvent
-    ) -> ConnectionState:
-        walked.append((state, event))
-        return machine.move(table, state, event)
-
+    noted = Noted(TABLE)
     bench = Bench()
     client = bench.client()
-    monkeypatch.setattr(turns, "move", move)
+    monkeypatch.setattr(turns, "TABLE", noted)
     for act in ROWS[row]:
-        walked.clear()
+        noted.used.clear()
         act(bench, client)
         bench.clock.settle()
         client.pump()
-    assert row in walked
+    assert row in noted.used
