@@ -30,6 +30,8 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 NOTHING: Final = msgspec.Raw(b"")
 EMPTY: Final[tuple[msgspec.Raw, ...]] = (NOTHING, *map(msgspec.Raw, (b"null", b'""', b"[]", b"{}", b"false")))
 """What says nothing, as content and as an error. Raw, so that no text is decoded."""
+_EMPTY_MAX: Final = 5
+"""Bytes of the longest of these."""
 NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SPACE: Final = b" \t\r\n"
 decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
@@ -38,9 +40,14 @@ NAME_MAX: Final = 256
 """Characters of a model's name, and of a reason to stop; what is longer is none."""
 
 
-def name_in(raw: msgspec.Raw | bytes) -> str | None:
+def is_empty(raw: msgspec.Raw) -> bool:
+    """It is one of EMPTY. For what mostly is not: six comparisons are spared."""
+    return len(raw) <= _EMPTY_MAX and raw in EMPTY
+
+
+def name_in(raw: msgspec.Raw) -> str | None:
     """What a JSON text names; None if it is no string, or one that is no name."""
-    if raw in EMPTY:
+    if is_empty(raw):
         return None
     try:
         name = _decode_text(raw)
@@ -191,8 +198,9 @@ class PlainReader(Reader):
         super().__init__()
         self._wall = wall
         """Seconds since the epoch: what a date in an error is compared with."""
-        self._held = bytearray()
-        """All of it; once something was passed on, the last bracket and what stands behind."""
+        self._held: bytes | bytearray = b""
+        """All of it, mostly as it came in one piece; once something was passed on, the last bracket and what stands
+        behind."""
         self._closing: Closing | None = None
         """Set once something was passed on."""
 
@@ -211,7 +219,7 @@ class PlainReader(Reader):
             return b""
         if self._closing is not None:
             return self._pass(data)
-        self._held += data
+        self._hold(data)
         if len(self._held) <= HELD_MAX:
             return b""
         self.failure = self._check_start()
@@ -238,8 +246,23 @@ class PlainReader(Reader):
 
     def closing(self) -> bytes:
         """What was held to the end."""
-        held, self._held = bytes(self._held), bytearray()
+        held = self._whole()
+        self._held = b""
         return held
+
+    def _hold(self, data: bytes) -> None:
+        held = self._held
+        if not held:
+            self._held = data
+            return
+        if isinstance(held, bytes):
+            held = self._held = bytearray(held)
+        held += data
+
+    def _whole(self) -> bytes:
+        """All that is held."""
+        held = self._held
+        return held if isinstance(held, bytes) else bytes(held)
 
     def _begin(self) -> bytes:
         self.content = 1
@@ -250,13 +273,13 @@ class PlainReader(Reader):
         """Pass on a part of a long answer, as far as it cannot be its end."""
         assert self._closing is not None
         if self._held:
-            self._held += data
+            self._hold(data)
             self._look_behind(data)
             return b""
         at = self._closing.find(data)
         if at is None:
             return data
-        self._held += memoryview(data)[at:]
+        self._hold(data[at:])
         self._look_behind(data[at + 1 :])
         return data[:at]
 
@@ -281,7 +304,7 @@ class PlainReader(Reader):
         return self._check()
 
     def _check(self) -> Outcome | None:
-        held = bytes(self._held)
+        held = self._whole()
         try:
             if not held.isascii():
                 held.decode()

@@ -42,6 +42,7 @@ from oxllm.core.protocols.base import (
     Reader,
     Usage,
     decode_raw,
+    is_empty,
     name_in,
 )
 from oxllm.core.protocols.chat_shapes import (
@@ -286,7 +287,7 @@ class StreamReader(Reader):
 
 def read_usage(raw: Raw) -> Usage | None:
     """The `usage` of an answer; None if it has none that can be read."""
-    if raw in EMPTY:
+    if is_empty(raw):
         return None
     try:
         usage = decode_usage(raw)

@@ -67,8 +67,8 @@ class RequestBody:
         self._size = size
         self.model = _model(members)
 
-    @classmethod
-    def parse(cls, data: Buffer) -> RequestBody:
+    @staticmethod
+    def parse(data: Buffer) -> RequestBody:
         """Check `data` and cut it into members. Raises BadBody."""
         size = len(data)
         if size > DEPTH_MAX:
@@ -86,7 +86,7 @@ class RequestBody:
                 del fault  # and so would it itself, which leads to this frame and back
         if size > NAME_MAX:
             _check_names(members)
-        return cls(members, size)
+        return RequestBody(members, size)  # by its name: compiled, that is no call of a class that nobody knows
 
     # Members that protocols read, when they ask. Absent and null are the same, as they are for the OpenAI API.
 
