@@ -56,6 +56,7 @@ CHOSEN = {
         "runtime",
         "service",
         "sessions",
+        "transport",
         "upstream_request",
         "wheel",
     },

@@ -83,10 +83,10 @@ def client_timeout(request: Request) -> float | None:
 
     The OpenAI SDKs send it with each request (Python `x-stainless-read-timeout`, Node `x-stainless-timeout`).
     """
-    if READ_TIMEOUT not in request.index and WHOLE_TIMEOUT not in request.index:
+    if READ_TIMEOUT not in request.fields.first and WHOLE_TIMEOUT not in request.fields.first:
         return None
     limit = None
-    for name, value in request.headers:
+    for name, value in request.fields.all:
         if name in TIMEOUT_HEADERS:
             try:
                 seconds = float(value) * DEADLINE_SHARE

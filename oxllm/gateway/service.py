@@ -12,6 +12,7 @@ from oxllm.core.protocols.base import Protocol
 from oxllm.core.protocols.registry import place_of
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway import cors
+from oxllm.gateway.client import shared
 from oxllm.gateway.client.paths import asks, unescape
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.shared import overloaded
@@ -35,8 +36,8 @@ GREETING: Final = b"oxllm %b, a gateway to LLM APIs: GET /v1/models lists what i
 _json: Final = msgspec.json.Encoder()
 
 
-class Service:
-    """What the client side asks of a gateway: it is a `client.shared.Service`."""
+class Service(shared.Service):
+    """What the client side asks of a gateway."""
 
     __slots__ = (
         "_access",

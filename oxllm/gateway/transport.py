@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from oxllm.core.native import mypyc_attr
+
 HIGH = 64 * 1024
 """The write buffer's high-water mark where nobody sets another, as asyncio's; the low one is a quarter of it."""
 
@@ -50,8 +52,11 @@ class Transport(Protocol):
         """Close now. What the kernel has refused is lost."""
 
 
-class Peer(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Peer:
     """What stands on a transport. `connection_made` comes first, `connection_lost` last and once."""
+
+    __slots__ = ()
 
     def connection_made(self, transport: Transport) -> None:
         """It is open."""
@@ -61,12 +66,14 @@ class Peer(Protocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next read goes; all peers may share it. Not empty."""
+        raise NotImplementedError
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read into it."""
 
     def eof_received(self) -> bool | None:
         """The other side writes no more. It is then closed, unless this says True."""
+        return None
 
     def pause_writing(self) -> None:
         """The write buffer is above its mark."""

@@ -26,7 +26,7 @@ def render(
     head = generation.upstream_head(provider, facts)
     if request.query and protocol.passes_query:
         head = head.replace(b" HTTP/1.1\r\n", b"?%b HTTP/1.1\r\n" % request.query, 1)
-    head += upstream(request.headers, provider, protocol)
+    head += upstream(request.fields.along, provider, protocol)
     parent = request.get(TRACE) if trace is None else trace.header(attempt.number)
     if parent is None:
         return b"%bcontent-length: %d\r\n\r\n" % (head, length), segments

@@ -700,8 +700,8 @@ PLANTS = (
     Plant(
         "a known head stands for one with another length of its body",
         "oxllm/gateway/client/known_heads.py",
-        '_without_digits(head, b"%d" % (end - at - 4))',
-        '_without_digits(head, b"%d" % (end - at - 3))',
+        "return at if at + length == end and buffer",
+        "return at if buffer",
         ("tests/unit/gateway/client/test_known_heads.py::test_what_is_not_quite_a_known_head_and_its_body_is_read",),
     ),
     Plant(

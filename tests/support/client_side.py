@@ -17,6 +17,7 @@ from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.wire.errors import ApiError
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
+from oxllm.gateway.client.shared import Service
 from oxllm.gateway.client.states import ConnectionState
 from oxllm.gateway.life import CLOSE, SIGNAL, Life
 from oxllm.gateway.wheel import Wheel
@@ -61,7 +62,7 @@ class Clock:
         self.now = end
 
 
-class Recorder:
+class Recorder(Service):
     """A service that keeps the requests and answers as it is told."""
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from oxllm import __version__
@@ -38,16 +39,21 @@ def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:
     return list(passed.items())
 
 
-def upstream(headers: Headers, provider: Provider, protocol: Protocol) -> bytes:
-    """The lines of a client's head that go along, and the protocol's defaults for those that are missing.
+def along(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Those of a client's head that go along to a provider."""
+    return [field for field in headers if field[0].startswith(_GO_ALONG)]
+
+
+def upstream(passed: Sequence[tuple[bytes, bytes]], provider: Provider, protocol: Protocol) -> bytes:
+    """The lines of those that go `along`, and of the protocol's defaults for what is missing.
 
     What the config sets goes before what the client sends, as it does for members of the body.
     """
-    passed = [field for field in headers if field[0].startswith(_GO_ALONG)]
-    if not passed and not protocol.upstream_defaults:
+    defaults = protocol.upstream_defaults
+    if not passed and not defaults:
         return b""
     named = {name for name, _ in passed}
-    passed += [field for field in protocol.upstream_defaults if field[0] not in named]
+    passed = [*passed, *[field for field in defaults if field[0] not in named]]
     own = {name.lower().encode() for name, _ in provider.headers}
     return b"".join(b"%b: %b\r\n" % field for field in passed if field[0] not in own)
 

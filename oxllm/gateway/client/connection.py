@@ -17,13 +17,13 @@ from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.shared import Shared, overloaded
 from oxllm.gateway.client.states import BODY, CLOSED, DRAIN_NEW_S, IDLE, LIMIT_S, LINGERING, NEW, SERVING, WAITING
 from oxllm.gateway.client.turns import Turns
-from oxllm.gateway.transport import Transport
+from oxllm.gateway.transport import Peer, Transport
 
 CROWD_MAX: Final = 64
 """Connections over `max_connections` whose head is still read, so that the operator gets in."""
 
 
-class ClientConnection:
+class ClientConnection(Peer):
     """Stands between a transport and the requests that come on it."""
 
     __slots__ = ("_shared", "backlog", "output", "transport", "turns")
@@ -47,7 +47,7 @@ class ClientConnection:
         shared = self._shared
         self.transport = transport
         turns, gone = self.turns, self.abort
-        self.output = turns.output = Output(shared, transport, gone)
+        self.output = turns.output = turns.writer = Output(shared, transport, gone)
         self.backlog = turns.backlog = Backlog(shared, transport, gone)
         shared.open.add(self)
         if shared.too_many:

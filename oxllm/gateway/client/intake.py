@@ -7,8 +7,9 @@ from typing import Final, Protocol
 
 from oxllm.core.budget.bodies import BodyHolder
 from oxllm.core.wire.errors import ApiError, api_error
+from oxllm.gateway.client.fields import Fields
 from oxllm.gateway.client.pace import Upload
-from oxllm.gateway.client.request import Request, Writer, index_of
+from oxllm.gateway.client.request import Request, Writer
 from oxllm.gateway.client.request_reader import COMPLETE, HEADER_OVERHEAD, RequestReader
 from oxllm.gateway.client.response_head import CONTINUE
 from oxllm.gateway.client.shared import READ_BYTES, Shared, overloaded
@@ -20,10 +21,10 @@ LARGE_HEAD_BYTES: Final = 4 * 1024
 
 def slim(reader: RequestReader, request: Request, needed: Callable[[bytes], bool]) -> int:
     """Keep of a large head only what is needed, since it may be kept for long. Returns the bytes that stay."""
-    reader.headers = request.headers = [field for field in reader.headers if needed(field[0])]
-    request.index = index_of(reader.headers)
-    fields = sum([len(name) + len(value) + HEADER_OVERHEAD for name, value in request.headers])
-    return len(reader.url) + HEADER_OVERHEAD + fields
+    reader.headers = [field for field in reader.headers if needed(field[0])]
+    request.fields = Fields(reader.headers)
+    weight = sum([len(name) + len(value) + HEADER_OVERHEAD for name, value in reader.headers])
+    return len(reader.url) + HEADER_OVERHEAD + weight
 
 
 class Reading(Protocol):

@@ -13,6 +13,7 @@ from typing import Final
 
 from oxllm.core.budget.answers import HELD_FREE, HeldHolder
 from oxllm.gateway.client.pace import LOOK_S, Stall
+from oxllm.gateway.client.request import Writer
 from oxllm.gateway.client.shared import Shared
 from oxllm.gateway.transport import Transport
 
@@ -27,7 +28,7 @@ def _nothing() -> None:
     pass
 
 
-class Output(HeldHolder):
+class Output(HeldHolder, Writer):
     """The way to one client."""
 
     __slots__ = ("_gone", "_head", "_lowered", "_shared", "_transport", "blocked", "closed", "stall")

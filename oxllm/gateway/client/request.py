@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from oxllm.core.native import trait
+from oxllm.gateway.client.fields import NO_FIELDS, Fields
 from oxllm.gateway.client.request_reader import RequestReader
-from oxllm.gateway.client.response_head import BODILESS, render
+from oxllm.gateway.client.response_head import bodiless, render
 
 JOIN_BYTES_MAX: Final = 16 * 1024
 """A response body up to this length is copied behind its head to save a system call."""
 
 
-NOTHING_INDEXED: Final[dict[bytes, bytes]] = {}
-"""What all requests share that need their index no more. Nobody adds to an index."""
-
-
-def index_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The first value of each header, by its name."""
-    return dict(reversed(headers))
-
-
-class Writer(Protocol):
+@trait
+class Writer:
     """What is written to the client."""
+
+    __slots__ = ()
 
     def defer(self, head: bytes) -> None:
         """Send `head` with what follows it, at the latest when this turn of the loop is over."""
@@ -32,9 +28,11 @@ class Writer(Protocol):
 
     def measure(self) -> int:
         """Bytes that wait for the client."""
+        raise NotImplementedError
 
     def address(self, end: str) -> str:
         """The IP address of `peername` or `sockname`; empty when the client has gone."""
+        raise NotImplementedError
 
     def reset(self) -> None:
         """Close the connection so that the client cannot take what it has for the whole."""
@@ -47,18 +45,20 @@ class Kept(Protocol):
         """Nothing of it is kept any more."""
 
 
-class Channel(Protocol):
+class Channel:
     """The connection that a request came on."""
 
-    keep_alive: bool
-    """Whether there may be another request on it."""
+    __slots__ = ("keep_alive", "writer")
 
-    @property
-    def output(self) -> Writer:
-        """The way to the client."""
+    def __init__(self) -> None:
+        self.writer: Writer
+        """The way to the client, once there is one."""
+        self.keep_alive = True
+        """Whether there may be another request on it."""
 
     def answering(self, http10: bool) -> bytes:
         """A response begins. Header lines that say when, and whether the connection closes behind it."""
+        raise NotImplementedError
 
     def answered(self) -> None:
         """The response is complete."""
@@ -88,12 +88,11 @@ class Request:
         "_http10",
         "_until_close",
         "body",
+        "fields",
         "finished",
         "head_sent",
-        "headers",
         "id",
         "in_flight",
-        "index",
         "intake",
         "last",
         "length",
@@ -113,10 +112,8 @@ class Request:
         self.path = reader.path
         self.query = reader.query
         """Undecoded, the path without the query."""
-        self.headers: Sequence[tuple[bytes, bytes]] = reader.headers
-        """Names in lower case."""
-        self.index = index_of(reader.headers) if reader.index is None else reader.index
-        """The first value of each header, by its name in lower case."""
+        self.fields = Fields(reader.headers) if reader.fields is None else reader.fields
+        """Of its head; none after `release`."""
         self.body: bytes | bytearray = reader.body
         """Whole when `serve` is called; empty after `release`."""
         self.length = reader.length
@@ -137,21 +134,21 @@ class Request:
     @property
     def peer(self) -> str:
         """The client's IP address; empty when it has gone."""
-        return self._connection.output.address("peername") if self._connection is not None else ""
+        return self._connection.writer.address("peername") if self._connection is not None else ""
 
     @property
     def local(self) -> str:
         """The IP address on which the connection arrived; empty when the client has gone."""
-        return self._connection.output.address("sockname") if self._connection is not None else ""
+        return self._connection.writer.address("sockname") if self._connection is not None else ""
 
     @property
     def unsent(self) -> int:
         """Bytes that wait for the client."""
-        return self._connection.output.measure() if self._connection is not None else 0
+        return self._connection.writer.measure() if self._connection is not None else 0
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first header called `name` (lower case)."""
-        return self.index.get(name)
+        return self.fields.first.get(name)
 
     def watch(self, handler: Handler) -> None:
         """Have `handler` told from now on, until the response is complete. Call it inside `head` or `serve`."""
@@ -161,11 +158,11 @@ class Request:
         """The whole response. Content-Length is added; the body of a response to HEAD is left out."""
         connection = self._connection
         if connection is not None and not self.head_sent:
-            head = self._head(connection, status, headers, len(body))
-            if self._bodiless or len(body) > JOIN_BYTES_MAX:
-                connection.output.send(head)
-            if not self._bodiless:
-                connection.output.send(body if len(body) > JOIN_BYTES_MAX else head + body)
+            size = len(body)
+            large = size > JOIN_BYTES_MAX
+            connection.writer.send(self._head(connection, status, headers, size, b"" if large else body))
+            if large:
+                self.write(body)
             self._finish(connection)
 
     def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
@@ -175,19 +172,19 @@ class Request:
         """
         connection = self._connection
         if connection is not None and not self.head_sent:
-            connection.output.defer(self._head(connection, status, headers, length))
+            connection.writer.defer(self._head(connection, status, headers, length))
 
     def write(self, data: bytes) -> None:
         """A piece of the body, after `begin`."""
         connection = self._connection
         if connection is not None and data and not self._bodiless:
-            connection.output.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+            connection.writer.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end(self) -> None:
         """The response begun with `begin` is complete."""
         connection = self._connection
         if connection is not None:
-            connection.output.send(b"0\r\n\r\n" if self._chunked else b"")
+            connection.writer.send(b"0\r\n\r\n" if self._chunked else b"")
             self._finish(connection)
 
     def abort(self, tail: bytes = b"") -> None:
@@ -204,7 +201,7 @@ class Request:
             self._finish(connection)
         else:
             self._detach()
-            connection.output.reset()
+            connection.writer.reset()
 
     def unwatch(self) -> Handler | None:
         """Whoever watched is told nothing more."""
@@ -213,26 +210,33 @@ class Request:
 
     def release(self) -> None:
         """Head and body are not needed any more; the memory they held may go to others."""
-        self.headers, self.index, self.body = (), NOTHING_INDEXED, b""
+        self.fields, self.body = NO_FIELDS, b""
         if self.intake is not None:
             self.intake.release()
 
     def _head(
-        self, connection: Channel, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None
+        self,
+        connection: Channel,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        length: int | None,
+        body: bytes = b"",
     ) -> bytes:
+        """The head of a response, and `body` behind it if there may be one."""
         self.head_sent = True
-        self._bodiless = status in BODILESS or self.method == "HEAD"
+        ends_here = bodiless(status)
+        self._bodiless = ends_here or self.method == "HEAD"
         if length is None and self._http10:
             self._until_close = not self._bodiless
             connection.keep_alive = False
         framing = connection.answering(self._http10)
-        if status not in BODILESS:
+        if not ends_here:
             if length is not None:
-                framing += b"content-length: %d\r\n" % length
+                framing = b"%bcontent-length: %d\r\n" % (framing, length)
             elif not self._http10:
                 self._chunked = not self._bodiless
                 framing += b"transfer-encoding: chunked\r\n"
-        return render(status, self.id, headers, framing)
+        return render(status, self.id, headers, framing, b"" if self._bodiless else body)
 
     def _finish(self, connection: Channel) -> None:
         self._detach()

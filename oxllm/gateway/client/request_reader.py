@@ -23,6 +23,7 @@ from typing import Final
 import httptools
 
 from oxllm.core.wire.errors import ApiError, api_error
+from oxllm.gateway.client.fields import Fields
 
 HEAD_BYTES_MAX: Final = 32 * 1024
 """Of request line, headers and the empty line. nginx takes four lines of 8 KiB, node 16 KiB."""
@@ -97,10 +98,10 @@ class RequestReader:
         "_wire",
         "body",
         "expectation",
+        "fields",
         "head_weight",
         "headers",
         "http10",
-        "index",
         "keep_alive",
         "keep_body",
         "left",
@@ -118,8 +119,8 @@ class RequestReader:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         """Names in lower case, values without white space around them, in order."""
-        self.index: dict[bytes, bytes] | None = None
-        """Of the headers, if it was made before."""
+        self.fields: Fields | None = None
+        """The same, if that was made before."""
         self.length: int | None = 0
         """Declared length of the body; None when it is chunked."""
         self.head_weight = 0

@@ -32,14 +32,15 @@ REASONS: Final = {
 }
 STATUS_LINES: Final = {status: f"HTTP/1.1 {status} {reason}\r\n".encode() for status, reason in REASONS.items()}
 
-CRLF: Final = b"\r\n"
-COLON: Final = b": "
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-BODILESS: Final = (204, 304)
-"""Statuses whose response ends with its head (RFC 9112 section 6.3)."""
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def bodiless(status: int) -> bool:
+    """Whether a response of this status ends with its head (RFC 9112 section 6.3)."""
+    return status in (204, 304)
 
 
 def status_line(status: int) -> bytes:
@@ -47,12 +48,15 @@ def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
-def render(status: int, request_id: str, headers: Sequence[tuple[bytes, bytes]], framing: bytes) -> bytes:
-    """A whole head. `framing` holds the lines that belong to the connection, each with its line end."""
-    fields = CRLF.join([COLON.join(field) for field in headers])
-    if fields:
-        fields += CRLF
-    return b"%bx-request-id: %b\r\n%b%b\r\n" % (status_line(status), request_id.encode(), fields, framing)
+def render(
+    status: int, request_id: str, headers: Sequence[tuple[bytes, bytes]], framing: bytes, body: bytes = b""
+) -> bytes:
+    """A whole head, and `body` behind it. `framing` holds the lines that belong to the connection, each with its line
+    end."""
+    head = b"%bx-request-id: %b\r\n" % (status_line(status), request_id.encode())
+    for name, value in headers:
+        head = b"%b%b: %b\r\n" % (head, name, value)  # compiled, a join takes twice as long
+    return b"%b%b\r\n%b" % (head, framing, body)
 
 
 def http_date(wall: float) -> bytes:

@@ -11,10 +11,12 @@ from typing import Final, Protocol
 from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.budget.heads import HeadBudget
+from oxllm.core.native import mypyc_attr
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.hangup import Hangups
 from oxllm.gateway.client.known_heads import KnownHeads
 from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.request_ids import RequestIds
 from oxllm.gateway.client.response_head import http_date
 from oxllm.gateway.clock import clock_of
 from oxllm.gateway.life import Life
@@ -50,8 +52,11 @@ def overloaded(message: str) -> ApiError:
     return api_error(503, message, "overloaded", retry_after=OVERLOAD_RETRY_S)
 
 
-class Service(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Service:
     """Who serves the requests. Its methods may respond before they return."""
+
+    __slots__ = ()
 
     def head(self, request: Request) -> None:
         """The head is there, no body yet. May respond at once; otherwise the body is read and `serve` called."""
@@ -61,9 +66,11 @@ class Service(Protocol):
 
     def operator_route(self, request: Request) -> bool:
         """Whether this one is served though there are too many connections."""
+        raise NotImplementedError
 
     def needs(self, name: bytes) -> bool:
         """Whether a header of that name is looked at after `head`."""
+        raise NotImplementedError
 
     def ended(self, request: Request) -> None:
         """A request that `head` was told of has its whole answer, or nobody waits for one any more. Called once."""
@@ -159,7 +166,7 @@ class Shared:
         self.known = KnownHeads()
         self.hangups = Hangups(loop)
         self.life = life or Life()
-        self._rng = rng
+        self._ids = RequestIds(rng)
         self._wall = wall
         self._date = b""
         self._date_second = -1
@@ -203,7 +210,7 @@ class Shared:
             text = own.decode("ascii")
             if text.isprintable():
                 return text
-        return "oxllm-%016x" % self._rng.getrandbits(64)  # noqa: UP031  compiled, a format takes four times as long
+        return self._ids.new()
 
     def date(self) -> bytes:
         """`date: ...` with its line end, made anew once a second."""

@@ -17,8 +17,9 @@ from typing import Final
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.intake import Intake, objection, too_large
+from oxllm.gateway.client.known_heads import NOWHERE
 from oxllm.gateway.client.output import Output
-from oxllm.gateway.client.request import Request
+from oxllm.gateway.client.request import Channel, Request
 from oxllm.gateway.client.request_reader import COMPLETE, RequestReader, Unreadable
 from oxllm.gateway.client.request_reader import HEAD as IN_HEAD
 from oxllm.gateway.client.shared import Connected, Shared
@@ -52,17 +53,17 @@ CONNECTION_CLOSE: Final = b"connection: close\r\n"
 CONNECTION_KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
 
 
-class Turns:
+class Turns(Channel):
     """Whose turn it is on one connection, and what becomes of the bytes that come."""
 
     __slots__ = (
         "_connection",
+        "_head_at",
         "_intake",
         "_reader",
         "_reading",
         "_shared",
         "backlog",
-        "keep_alive",
         "output",
         "over_limit",
         "request",
@@ -73,6 +74,7 @@ class Turns:
 
     def __init__(self, shared: Shared, connection: Connected, late: Callable[[], None]) -> None:
         """`late` is called when the client has not done in time what it owes us; it should call `time_out`."""
+        super().__init__()
         self._shared = shared
         self._connection = connection
         self.output: Output
@@ -85,9 +87,8 @@ class Turns:
         """What is being read; None when it is complete, and once nothing more is going to be understood."""
         self._intake: Intake | None = None
         """Of the request being answered, if the service has taken it on or its body did not come with its head."""
+        self._head_at = NOWHERE  # the place of its last head among those that are known
         self._reading = False
-        self.keep_alive = True
-        """Whether there may be another request on this connection."""
         self.over_limit = False
         """It was one connection too many when it was made: only operators are served."""
         self.state = NEW
@@ -143,7 +144,7 @@ class Turns:
         if reader is None:
             if state is SKIPPING:
                 return end
-            reader, at = self._shared.known.begin(buffer, at, end)
+            reader, at, self._head_at = self._shared.known.begin(buffer, at, end, self._head_at)
             self._reader = reader
         else:
             at = reader.feed(buffer, at, end)

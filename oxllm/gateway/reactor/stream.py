@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from oxllm.core import machine
 from oxllm.core.machine import Table
@@ -28,7 +28,7 @@ JOIN_MAX: Final = 16 * 1024
 """Bytes gathered until the end of the turn at most. A `send` of more costs by the byte, not by the call."""
 
 
-NOBODY: Final = cast(Peer, None)
+NOBODY: Final = Peer()
 """The peer of a stream that has ended."""
 
 
@@ -263,7 +263,7 @@ class Stream(Watched):
         elif queue:
             self._queue = queue + data
         else:
-            self._queue = bytes(data)
+            self._queue = data if isinstance(data, bytes) else bytes(data)
             self._reactor.writers.append(self)
 
     def pause_reading(self) -> None:

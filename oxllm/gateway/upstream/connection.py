@@ -29,7 +29,7 @@ SLICE: Final = 64 * 1024
 Socket = socket.socket
 
 
-class UpstreamConnection:
+class UpstreamConnection(Peer):
     """One connection, lent to one request after another. One class, since it is the protocol and the loan in one.
 
     `view` is the read buffer that all connections of a loop share: `get_buffer` and `buffer_updated` come

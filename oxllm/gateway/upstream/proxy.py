@@ -39,7 +39,7 @@ def _credentials(authorization: str | None) -> bytes:
     return b"" if authorization is None else b"proxy-authorization: %b\r\n" % authorization.encode("latin-1")
 
 
-class Tunnel:
+class Tunnel(Peer):
     """Asks for a tunnel with `request`, and hands the transport to `following` when it is there."""
 
     __slots__ = ("_answer", "_following", "_over", "_request", "_transport", "_view")

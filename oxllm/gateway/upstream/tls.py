@@ -196,7 +196,7 @@ class Turns:
             self.take(one)
 
 
-class TlsTransport:
+class TlsTransport(Peer):
     """The protocol of a plain transport and the transport of `upper`. One class, since both sides share one session.
 
     `view` is the ciphertext buffer that all TLS connections of a loop share, of RECORD bytes: what one read

@@ -129,25 +129,30 @@ CLIENT = [
 ]
 
 
+def going(client: list[tuple[bytes, bytes]], provider: plan.Provider, protocol: Protocol) -> bytes:
+    """The lines that a provider gets beside our own."""
+    return headers.upstream(headers.along(client), provider, protocol)
+
+
 @pytest.mark.parametrize("protocol", [PROTOCOL, messages.PROTOCOL], ids=["chat", "messages"])
 @pytest.mark.parametrize(
     "field", [(b"anthropic-version", b"2042-01-01"), (b"anthropic-beta", b"a,b"), (b"openai-beta", b"c=d")]
 )
 def test_what_an_api_wants_to_know_goes_along(protocol: Protocol, field: tuple[bytes, bytes]) -> None:
-    lines = headers.upstream([*CLIENT, field], PROVIDER, protocol)
+    lines = going([*CLIENT, field], PROVIDER, protocol)
     assert lines.count(b"%b: %b\r\n" % field) == 1
     assert b"own" not in lines
     assert b"stainless" not in lines
 
 
 def test_a_client_without_a_version_gets_the_one_that_all_know() -> None:
-    assert headers.upstream(CLIENT, PROVIDER, messages.PROTOCOL) == b"anthropic-version: 2023-06-01\r\n"
-    assert headers.upstream(CLIENT, PROVIDER, PROTOCOL) == b""
+    assert going(CLIENT, PROVIDER, messages.PROTOCOL) == b"anthropic-version: 2023-06-01\r\n"
+    assert going(CLIENT, PROVIDER, PROTOCOL) == b""
 
 
 def test_the_configs_own_header_goes_before_the_clients() -> None:
     provider = msgspec.structs.replace(PROVIDER, headers=(("Anthropic-Version", "2023-01-01"),))
-    assert headers.upstream([*CLIENT, (b"anthropic-version", b"x")], provider, messages.PROTOCOL) == b""
+    assert going([*CLIENT, (b"anthropic-version", b"x")], provider, messages.PROTOCOL) == b""
 
 
 def test_the_key_goes_as_the_protocol_or_the_config_has_it() -> None:

@@ -1126,7 +1126,7 @@ def test_of_a_large_head_only_what_is_needed_stays_and_counts() -> None:
     taking(bench, 100 * KIB)
     for _ in range(10):
         bench.client().send(post(b"x", "x-long: " + "h" * 30_000, "x-needed: yes"))
-    assert [request.headers for request in bench.service.served] == [[(b"x-needed", b"yes")]] * 10
+    assert [request.fields.all for request in bench.service.served] == [[(b"x-needed", b"yes")]] * 10
     assert bench.bodies.heads < 10 * KIB
 
 
