@@ -10,7 +10,7 @@ from oxllm.core.request.attempt import COMMITTED, Attempt
 from oxllm.core.request.exchange import Exchange
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.runtime import Runtime
-from oxllm.gateway.upstream.call import Call
+from oxllm.gateway.upstream.call import Call, Caller
 
 
 class Linked(HeldHolder):
@@ -34,7 +34,7 @@ class Linked(HeldHolder):
         raise NotImplementedError
 
 
-class Link(HeldHolder):
+class Link(Caller):
     """One attempt's end at the upstream: what `upstream.call.Caller` names, handed on to the relay.
 
     What it holds is counted only while that is more than HELD_FREE: most events come whole, and cost nothing here.

@@ -29,7 +29,7 @@ from oxllm.gateway.observe import otel_environment
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.records import Record
 from oxllm.gateway.observe.trace import Trace
-from oxllm.gateway.upstream.call import Call
+from oxllm.gateway.upstream.call import Call, Caller
 from oxllm.gateway.upstream.pool import Pool
 
 EXPORT_S = 10.0
@@ -229,7 +229,7 @@ class Telemetry:
         ]
 
 
-class _Export:
+class _Export(Caller):
     """One request to the collector: an `upstream.Caller`."""
 
     __slots__ = ("_over", "_status", "_telemetry", "call", "path", "requests")

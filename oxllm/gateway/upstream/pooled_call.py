@@ -19,7 +19,7 @@ from typing import Final, final
 from oxllm.core import machine
 from oxllm.core.machine import Table
 from oxllm.core.reading.outcome import Failure
-from oxllm.gateway.upstream.call import Caller, Headers, Segments
+from oxllm.gateway.upstream.call import Caller, Headers, Owner, Segments
 from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.connector import Connector
 from oxllm.gateway.upstream.failure import Broken
@@ -64,7 +64,7 @@ TABLE: Final = Table(
 
 
 @final
-class PooledCall:
+class PooledCall(Owner):
     """The `Call` of its caller, and the `Owner` of its connection. One class, since it stands between the two."""
 
     __slots__ = (

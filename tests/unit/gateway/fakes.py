@@ -9,12 +9,12 @@ from typing import Any
 
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
-from oxllm.gateway.upstream.call import Call, Headers
+from oxllm.gateway.upstream.call import Call, Caller, Headers, Owner
 from oxllm.gateway.upstream.resolver import Address
 from tests.support.virtual import MemoryTransport, VirtualLoop
 
 
-class Recorder:
+class Recorder(Caller):
     """A `Caller` that writes down what it is told, body bytes joined."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Recorder:
         return bool({"end", "failed"} & set(self.names))
 
 
-class Borrower:
+class Borrower(Owner):
     """The owner of one connection, which passes its news to the caller and does nothing else."""
 
     def __init__(self, caller: Recorder) -> None:

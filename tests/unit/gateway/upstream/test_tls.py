@@ -17,7 +17,7 @@ import trustme
 
 from oxllm import plan
 from oxllm.core.reading.outcome import Failure
-from oxllm.gateway.upstream.call import Headers
+from oxllm.gateway.upstream.call import Headers, Owner
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.pool import Pool
@@ -455,11 +455,12 @@ def test_a_hashed_directory_is_preferred_to_a_bundle(monkeypatch: pytest.MonkeyP
 MEMORY = """
 import asyncio, ctypes, sys
 from oxllm import plan
+from oxllm.gateway.upstream import call
 from oxllm.gateway.upstream.resolver import Resolver
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
-class Caller:
+class Caller(call.Caller):
     def may_send(self): return True
     def connected(self): pass
     def sent(self): pass
@@ -566,7 +567,7 @@ async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_b
     assert (caller.body, caller.names[-1]) == (b"x" * 100, "end")
 
 
-class Lent:
+class Lent(Owner):
     """The owner of one connection, which passes its news on."""
 
     def __init__(self, caller: Recorder) -> None:
