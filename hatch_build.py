@@ -60,7 +60,7 @@ CHOSEN = {
         "upstream_request",
         "wheel",
     },
-    "gateway/observe": {"journal", "log"},
+    "gateway/observe": {"ended", "journal", "lines", "log", "records"},
     "gateway/operator": {"access"},
     "gateway/reactor": {"listener", "reactor", "stream", "watched"},
 }

@@ -28,7 +28,7 @@ def text_width(text: str) -> int:
 
 def seconds(value: float) -> str:
     """A short time: `230 ms`, `4.2 s`."""
-    return f"{round(value * 1000)} ms" if value < 0.9995 else f"{value:.1f} s"
+    return f"{int(value * 1000 + 0.5)} ms" if value < 0.9995 else f"{value:.1f} s"
 
 
 def duration(value: float) -> str:

@@ -24,7 +24,8 @@ from oxllm.core.wire.body import PassedBody, RequestBody
 from oxllm.core.wire.errors import api_error
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.link import Link, Linked
-from oxllm.gateway.remembered import record_of, remember_owner
+from oxllm.gateway.observe.ended import Ended
+from oxllm.gateway.remembered import remember_owner
 from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.upstream_request import TRACE, render
 
@@ -259,10 +260,10 @@ class Relay(Linked):
         """The request has ended: count it, and have it remembered."""
         books, reply, counters = self.exchange.books, self.exchange.reply, self.exchange.route.counters
         counters.end(reply.cause, books.attempts > 1 and reply.error is None)
-        record = record_of(self.exchange, self.request, self.runtime.wall(), self.now())
-        if record.first_content is not None:
-            counters.ttft.observe(record.first_content)
-        self.runtime.journal.request(record, self.trace, books.changes)
+        ended = Ended(self.exchange, self.request.started, self.runtime.wall(), self.now())
+        if ended.first_content is not None:
+            counters.ttft.observe(ended.first_content)
+        self.runtime.journal.request(ended, self.trace, books.changes)
 
     def _finish(self) -> None:
         """The client has its response, or has gone; a provider may still be ending its body."""

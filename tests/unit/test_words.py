@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.words import compact, count, text_width
+from oxllm.words import compact, count, seconds, text_width
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,22 @@ from oxllm.words import compact, count, text_width
 )
 def test_a_count_is_short_and_keeps_three_digits(number: int, text: str) -> None:
     assert compact(number) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 ms"),
+        (0.0004, "0 ms"),
+        (0.0006, "1 ms"),
+        (0.0149, "15 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.0 s"),
+        (61.26, "61.3 s"),
+    ],
+)
+def test_a_short_time_is_in_milliseconds_or_tenths_of_a_second(value: float, text: str) -> None:
+    assert seconds(value) == text
 
 
 def test_one_has_no_plural() -> None:

@@ -9,51 +9,70 @@ from typing import Final
 
 from oxllm.core.reading.hints import Headers
 from oxllm.core.request.attempt import Attempt
-from oxllm.core.shape import Leaf
 
 
-class Try(Leaf, frozen=True, gc=False):
+class Try:
     """Send the request to the attempt's target."""
 
-    attempt: Attempt
+    __slots__ = ("attempt",)
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
 
 
-class Cancel(Leaf, frozen=True, gc=False):
+class Cancel:
     """Stop reading the attempt's response and give its connection up. Nothing to do if it has ended."""
 
-    attempt: Attempt
+    __slots__ = ("attempt",)
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
 
 
-class Begin(Leaf, frozen=True, gc=False):
+class Begin:
     """Send the response head; a body of `length` bytes follows, or of unknown length when None."""
 
-    status: int
-    headers: Headers
-    length: int | None = None
+    __slots__ = ("headers", "length", "status")
+
+    def __init__(self, status: int, headers: Headers, length: int | None = None) -> None:
+        self.status = status
+        self.headers = headers
+        self.length = length
 
 
-class Write(Leaf, frozen=True, gc=False):
+class Write:
     """Send a part of the body."""
 
-    data: bytes
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
-class End(Leaf, frozen=True, gc=False):
+class End:
     """The body is whole: end the response as the framing wants it."""
 
+    __slots__ = ()
 
-class Answer(Leaf, frozen=True, gc=False):
+
+class Answer:
     """Send a whole response."""
 
-    status: int
-    headers: Headers
-    body: bytes
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
 
-class Break(Leaf, frozen=True, gc=False):
+class Break:
     """Send `tail`, then close the connection without the end of the framing: the body is not whole."""
 
-    tail: bytes = b""
+    __slots__ = ("tail",)
+
+    def __init__(self, tail: bytes = b"") -> None:
+        self.tail = tail
 
 
 Action = Try | Cancel | Begin | Write | End | Answer | Break

@@ -15,7 +15,6 @@ is taken (`take_effects`) after it. `alarm` says when it wants `tick` called if 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from math import inf
 
 from oxllm import plan
@@ -124,13 +123,10 @@ class Exchange:
         """There is no memory for such a refusal."""
         self._last.shorten()
 
-    def take_effects(self) -> Sequence[Action]:
+    def take_effects(self) -> list[Action]:
         """What is to be done, in order; the caller does it, before anything else happens to the request."""
-        effects = self._effects
-        if not effects:
-            return ()
-        taken = effects[:]
-        effects.clear()
+        taken = list(self._effects)
+        self._effects.clear()
         return taken
 
     # What happens to a request.

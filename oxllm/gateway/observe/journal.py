@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from oxllm.core.routing.change import Change
+from oxllm.gateway.observe.ended import Ended
 from oxllm.gateway.observe.log import Log
-from oxllm.gateway.observe.records import Record, Records
+from oxllm.gateway.observe.records import Records
 from oxllm.gateway.observe.trace import Trace, Tracer
 
 SHORTAGE_EVERY_S = 60.0
@@ -52,12 +51,12 @@ class Journal:
         """A request begins; None while nobody collects traces."""
         return self.telemetry.trace(traceparent) if self.telemetry is not None else None
 
-    def request(self, record: Record, trace: Trace | None, changes: Iterable[Change]) -> None:
+    def request(self, ended: Ended, trace: Trace | None, changes: list[Change]) -> None:
         """A request has ended, and this is what it changed of its providers."""
-        self.records.append(record)
-        self.log.request(record)
+        self.records.append(ended)
+        self.log.request(ended)
         if self.telemetry is not None:
-            self.telemetry.request(trace, record)
+            self.telemetry.request(trace, ended.record())
         for change in changes:
             self.log.change(change)
 

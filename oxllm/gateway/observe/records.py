@@ -4,43 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
-from oxllm.core.request.step import Step
-from oxllm.core.routing.cooldown import Skip
+from oxllm.gateway.observe.ended import Ended
+from oxllm.gateway.observe.record import Record
 
-RING = 256
+RING: Final = 256
 """Requests that `explain` can still tell of."""
-
-
-class Record(msgspec.Struct, frozen=True):
-    """What is remembered of a request that has ended, for `explain` and the log."""
-
-    id: str
-    time: float
-    """Seconds since the epoch at its end."""
-    model: str
-    stream: bool
-    status: int
-    provider: str | None
-    upstream_model: str | None
-    attempts: int
-    first_content: float | None
-    """Seconds from the request's head to its first content."""
-    total: float
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    error: str | None
-    steps: tuple[Step, ...]
-    skips: dict[str, Skip]
-    protocol: str = "chat"
-    cached_tokens: int | None = None
-    """Of the prompt's."""
-    response_model: str | None = None
-    """Who made the answer, as its provider says."""
-    finish_reasons: tuple[str, ...] = ()
-    """Why each of its results ended, in the provider's words."""
 
 
 class Records:
@@ -50,18 +22,19 @@ class Records:
 
     def __init__(self, maxlen: int = RING) -> None:
         self.maxlen = maxlen
-        self._recent: deque[Record] = deque(maxlen=maxlen)
+        self._recent: deque[Ended] = deque(maxlen=maxlen)
         self._packed = b""
 
-    def append(self, record: Record) -> None:
+    def append(self, ended: Ended) -> None:
         """Remember one more, and forget the oldest if there are too many."""
-        self._recent.append(record)
+        self._recent.append(ended)
 
     def __iter__(self) -> Iterator[Record]:
         return reversed(tuple(reversed(self)))
 
     def __reversed__(self) -> Iterator[Record]:
-        yield from reversed(self._recent)
+        for ended in reversed(self._recent):
+            yield ended.record()
         missing = self.maxlen - len(self._recent)
         if missing and self._packed:
             yield from reversed(msgspec.json.decode(self._packed, type=list[Record])[-missing:])
@@ -69,7 +42,7 @@ class Records:
     def pack(self) -> None:
         """Turn what is remembered into one piece of memory.
 
-        A record is a dozen small objects. Made in the middle of a burst they lie among those of its streams, and
+        What has ended is a dozen small objects. Made in the middle of a burst they lie among those of its streams, and
         the allocator can return no page around them: 256 records kept 10 MB.
         """
         self._packed = msgspec.json.encode(list(self))

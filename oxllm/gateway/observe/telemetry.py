@@ -27,7 +27,7 @@ from oxllm.core.routing.router import Router
 from oxllm.core.routing.stats import BOUNDS, Histogram
 from oxllm.gateway.observe import otel_environment
 from oxllm.gateway.observe.log import Log
-from oxllm.gateway.observe.records import Record
+from oxllm.gateway.observe.record import Record
 from oxllm.gateway.observe.trace import Trace
 from oxllm.gateway.upstream.call import Call, Caller
 from oxllm.gateway.upstream.pool import Pool

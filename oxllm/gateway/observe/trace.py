@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from oxllm.gateway.observe.records import Record
+from oxllm.gateway.observe.record import Record
 
 SPAN_MASK = (1 << 64) - 1
 

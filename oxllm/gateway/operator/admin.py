@@ -13,7 +13,8 @@ from oxllm.gateway.client.request import Request
 from oxllm.gateway.life import Life
 from oxllm.gateway.observe import metrics
 from oxllm.gateway.observe.log import Log
-from oxllm.gateway.observe.records import RING, Record, Records
+from oxllm.gateway.observe.record import Record
+from oxllm.gateway.observe.records import RING, Records
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.gateway.operator import explain, status
 from oxllm.gateway.operator.overrides import FOR_MAX, Overrides

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oxllm.core.request.step import Step
 from oxllm.core.routing.cooldown import Skip
-from oxllm.gateway.observe.records import Record
+from oxllm.gateway.observe.record import Record
 from oxllm.words import printable, seconds
 
 

@@ -1,0 +1,140 @@
+"""What the lines of the log say, as text or as JSON. Text that comes from outside is escaped, so that a model name
+cannot forge a line; the id of a request is printable ASCII wherever it comes from."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import msgspec
+
+from oxllm.core.reading.outcome import SUCCESS
+from oxllm.gateway.observe.ended import Ended
+from oxllm.words import printable, seconds
+
+NAMES_MAX: Final = 256
+"""Who was asked for what is remembered so often: a gateway has fewer names, but for those that clients make up."""
+NAME_MAX: Final = 256
+"""Characters of each, at most: clients may send far longer ones."""
+
+Key = tuple[int, str, str, str | None, str | None]
+_SUCCESS: Final[str] = SUCCESS.reason
+_json: Final = msgspec.json.Encoder()
+
+
+class Lines:
+    """How a line is written, its end included."""
+
+    __slots__ = ()
+
+    def request(self, ended: Ended) -> bytes:
+        """A request has ended."""
+        raise NotImplementedError
+
+    def event(self, wall: float, kind: str, text: str) -> bytes:
+        """Anything else. `wall`: seconds since the epoch."""
+        raise NotImplementedError
+
+    def refused(self, wall: float, status: int, message: str, request_id: str, peer: str) -> bytes:
+        """A request has been answered without asking a provider. `peer` may be empty."""
+        raise NotImplementedError
+
+
+class JsonLines(Lines):
+    """An object a line."""
+
+    __slots__ = ()
+
+    def request(self, ended: Ended) -> bytes:
+        failed = [step for step in ended.steps if step.result != _SUCCESS]
+        return _line(
+            {
+                "time": ended.time,
+                "event": "request",
+                "id": ended.id,
+                "protocol": ended.protocol,
+                "model": ended.model,
+                "status": ended.status,
+                "provider": ended.provider,
+                "upstream_model": ended.upstream_model,
+                "attempts": ended.attempts,
+                "stream": ended.stream,
+                "first_content_ms": None if ended.first_content is None else round(ended.first_content * 1000, 1),
+                "total_ms": round(ended.total * 1000, 1),
+                "prompt_tokens": ended.prompt_tokens,
+                "completion_tokens": ended.completion_tokens,
+                "cached_tokens": ended.cached_tokens,
+                "end": ended.error or "ok",
+                "failed": [f"{step.target}: {step.result}" for step in failed],
+                "failed_status": [step.status for step in failed],
+            }
+        )
+
+    def event(self, wall: float, kind: str, text: str) -> bytes:
+        return _line({"time": wall, "event": kind, "message": text})
+
+    def refused(self, wall: float, status: int, message: str, request_id: str, peer: str) -> bytes:
+        fields = {"time": wall, "event": "refused", "id": request_id, "status": status, "message": message}
+        return _line({**fields, "peer": peer or None})
+
+
+class TextLines(Lines):
+    """Words for a person. How a request's line begins mostly comes again: the second, and who was asked for what."""
+
+    __slots__ = ("_names", "_second", "_stamp")
+
+    def __init__(self) -> None:
+        self._second = -1.0
+        self._stamp = ""
+        self._names: dict[Key, str] = {}
+
+    def request(self, ended: Ended) -> bytes:
+        key = ended.status, ended.protocol, ended.model, ended.provider, ended.upstream_model
+        begin, end = self._names.get(key) or self._learn(key, _names(ended)), ""
+        prompt, made, known = ended.prompt_tokens, ended.completion_tokens, ended.cached_tokens
+        if prompt is not None and made is not None:
+            end = f" ({prompt}+{made} tokens, {known} cached)" if known else f" ({prompt}+{made} tokens)"
+        if ended.error is not None or len(ended.steps) > 1:
+            failed = _failed(ended)
+            if failed:
+                begin += f" after [{failed}]"
+            elif ended.error is not None:
+                end += printable(f" ended: {ended.error}")
+        if ended.stream and ended.first_content is not None:
+            begin += f" first {seconds(ended.first_content)},"
+        return f"{self._clock(ended.time)} {begin} total {seconds(ended.total)}{end} {ended.id}\n".encode()
+
+    def event(self, wall: float, kind: str, text: str) -> bytes:
+        return f"{self._clock(wall)} {kind}: {printable(text)}\n".encode()
+
+    def refused(self, wall: float, status: int, message: str, request_id: str, peer: str) -> bytes:
+        return self.event(wall, "refused", f"{status}{f' to {peer}' if peer else ''}: {message}, {request_id}")
+
+    def _clock(self, wall: float) -> str:
+        if not self._second <= wall < self._second + 1.0:
+            self._second = wall - wall % 1.0
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))
+        return self._stamp
+
+    def _learn(self, key: Key, names: str) -> str:
+        if len(self._names) >= NAMES_MAX:
+            self._names.clear()
+        if len(names) <= NAME_MAX:
+            self._names[key] = names
+        return names
+
+
+def _names(ended: Ended) -> str:
+    """`200 chat smart -> alpha/big-1`."""
+    served = "" if ended.provider is None else f" -> {ended.provider}/{ended.upstream_model}"
+    return printable(f"{ended.status or '---'} {ended.protocol} {ended.model}{served}")
+
+
+def _failed(ended: Ended) -> str:
+    """Who has failed, and how: `alpha/big-1: HTTP 503`."""
+    failed = [f"{step.target}: {step.result}" for step in ended.steps if step.result != _SUCCESS]
+    return printable(", ".join(failed))
+
+
+def _line(fields: dict[str, object]) -> bytes:
+    return _json.encode(fields) + b"\n"
