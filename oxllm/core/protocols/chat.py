@@ -319,15 +319,17 @@ class ChatReader(PlainReader):
         answer = self._decode(body)
         if answer.error not in EMPTY:
             return in_band(body, self._wall, "an error instead of an answer")
-        if not answer.choices:
+        choices = answer.choices
+        if not choices:
             return in_band(body, self._wall, "no choices")
         reasons: tuple[str, ...] = ()
-        for choice in answer.choices:
-            if choice.finish_reason == "error":
+        for choice in choices:
+            reason = choice.finish_reason
+            if reason == "error":
                 return Outcome(Kind.BAD_ANSWER, 'finish_reason "error"')
-            if choice.finish_reason:
-                reasons += (choice.finish_reason[:NAME_MAX],)
-        few = len(answer.choices)
+            if reason:
+                reasons += (reason[:NAME_MAX],)
+        few = len(choices)
         if few < self._choices:  # the server ignores how many were asked for, and is not broken for that
             return Outcome(Kind.BAD_ANSWER, f"{few} of {self._choices} choices", counts=False)
         self.usage = read_usage(answer.usage)
