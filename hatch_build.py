@@ -65,6 +65,9 @@ CHOSEN = {
     "gateway/reactor": {"listener", "reactor", "stream", "watched"},
 }
 """Of these only what is here."""
+HIDDEN = ("-fvisibility=hidden", "-fno-semantic-interposition")
+"""For the C compiler: nobody else looks for what our modules call in each other, so these calls are direct. A tenth
+less code."""
 NOT_COPIED = (".git", ".tox", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build", "dist", "*.so")
 NEEDED = ["mypy[mypyc]>=1.18", "setuptools>=68", "httptools>=0.6.4", "msgspec>=0.19"]
 """The last two for their types: without them it does not even check."""
@@ -95,6 +98,9 @@ def compile_in(root: Path) -> list[Path]:
         extensions = mypycify(
             chosen, only_compile_paths=chosen, opt_level="2", debug_level="0", multi_file=True, group_name="oxllm"
         )
+        if os.name == "posix":
+            for extension in extensions:
+                extension.extra_compile_args += HIDDEN
         command = build_ext(Distribution({"name": "oxllm", "ext_modules": extensions}))
         command.inplace, command.build_temp = False, "build/temp"
         command.build_lib, command.parallel = ".", os.cpu_count()
