@@ -35,7 +35,7 @@ PLACES = (
     "gateway/upstream",
 )
 LEFT_OUT = {
-    "core": {"native", "shape"},
+    "core": {"known", "native", "shape"},
     "core/protocols": {"asked"},
     "core/request": {"step"},
     "core/routing": {"owners"},  # compiled, the pairs that it keeps would be made anew for each who asks

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
+from oxllm.core.known import Known
 from oxllm.core.native import mypyc_attr
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.reading.hints import Headers
@@ -353,8 +354,15 @@ def content_type(headers: Headers) -> bytes:
     """What a body is, in lower case, without parameters; empty if its head does not say it."""
     for name, value in headers:
         if name == b"content-type":
-            return value.partition(b";")[0].strip().lower()
+            return _types[value]
     return b""
+
+
+def _type(value: bytes) -> bytes:
+    return value.partition(b";")[0].strip().lower()
+
+
+_types: Final[dict[bytes, bytes]] = Known(_type)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

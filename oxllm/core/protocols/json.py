@@ -20,7 +20,17 @@ import msgspec
 from msgspec import Raw
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import EMPTY, Endpoint, PlainReader, Protocol, Reader, check_coding, decode_raw, name_in
+from oxllm.core.protocols.base import (
+    EMPTY,
+    Endpoint,
+    PlainReader,
+    Protocol,
+    Reader,
+    check_coding,
+    content_type,
+    decode_raw,
+    name_in,
+)
 from oxllm.core.protocols.chat import read_usage
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
@@ -88,19 +98,14 @@ class Json(Protocol):
 
     def check_head(self, status: int, headers: Headers, asked: Asked) -> Outcome | None:
         """An answer may have any type, but that of a proxy's page."""
-        if _content_type(headers) == b"text/html":
+        if content_type(headers) == b"text/html":
             return Outcome(Kind.BAD_ANSWER, "HTML instead of an answer", status)
         return check_coding(status, headers)
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Checks JSON, and passes on the rest."""
-        kind = _content_type(headers)
+        kind = content_type(headers)
         return JsonReader(wall) if kind == b"application/json" or kind.endswith(b"+json") else RelayReader()
-
-
-def _content_type(headers: Headers) -> bytes:
-    value = next((value for name, value in headers if name == b"content-type"), b"")
-    return value.partition(b";")[0].strip().lower()
 
 
 PROTOCOL: Final = Json()

@@ -21,6 +21,9 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from math import inf
+from typing import Final
+
+from oxllm.core.known import Known
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Of a response, in order; names lower-case."""
@@ -85,6 +88,9 @@ _LIMIT_HEADER = re.compile(
     rb"x-ratelimit-(?P<what>remaining|reset)(?P<of>-[a-z-]+)?|anthropic-ratelimit-(?P<of2>[a-z-]+)-(?P<what2>remaining|reset)"
 )
 
+_NOT_ZERO: Final = frozenset(b"%d" % digit for digit in range(1, 10))
+"""How a number begins that is not 0."""
+
 
 def retry_after(headers: Headers, inner: Headers, waits: Waits, now_wall: float) -> float | None:
     """Seconds until the provider wants to be asked again, not clamped; None without a readable hint.
@@ -103,11 +109,19 @@ def retry_after_header(headers: Headers, now_wall: float) -> float | None:
 
 def predictive(headers: Headers, now_wall: float) -> float | None:
     """Seconds until the reset of a limit that a successful answer has just used up; None if not or not within 60 s."""
-    for name, _ in headers:
-        if name.startswith((b"x-ratelimit-remaining", b"anthropic-ratelimit")):
+    for name, value in headers:
+        if _names[name] and value[:1] not in _NOT_ZERO and _number(value.strip()) == 0:
             waits = [wait for wait in _exhausted(headers, now_wall) if wait <= PREDICTIVE_MAX]
             return max(waits, default=None)
     return None
+
+
+def _says_what_remains(name: bytes) -> bool:
+    match = _LIMIT_HEADER.fullmatch(name)
+    return match is not None and (match["what"] or match["what2"]) == b"remaining"
+
+
+_names: Final[dict[bytes, bool]] = Known(_says_what_remains)
 
 
 def _from_headers(headers: Headers, now_wall: float) -> float | None:

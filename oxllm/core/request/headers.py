@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from oxllm import __version__
+from oxllm.core.known import Known
 from oxllm.core.protocols.base import Endpoint, Protocol
 from oxllm.core.reading.hints import Headers
 from oxllm.plan import Provider
@@ -32,11 +33,20 @@ def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:
     """
     passed = dict(STREAM_HEAD) if stream else {}
     for name, value in headers:
-        if name in _REQUEST_IDS:
-            passed.setdefault(b"x-upstream-request-id", value)
-        elif name in _CONTENT or name.startswith(_PREFIXES):
-            passed.setdefault(name, value)
+        own = _names[name]
+        if own and own not in passed:
+            passed[own] = value
     return list(passed.items())
+
+
+def _passes(name: bytes) -> bytes:
+    """The name under which a client gets a field; empty if it does not."""
+    if name in _REQUEST_IDS:
+        return b"x-upstream-request-id"
+    return name if name in _CONTENT or name.startswith(_PREFIXES) else b""
+
+
+_names: Final[dict[bytes, bytes]] = Known(_passes)
 
 
 def along(headers: Headers) -> list[tuple[bytes, bytes]]:

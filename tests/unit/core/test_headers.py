@@ -71,6 +71,15 @@ def test_of_two_fields_of_one_name_the_first_passes() -> None:
     assert headers.downstream(twice, stream=False) == [(b"content-type", b"a/b"), (b"x-upstream-request-id", b"1")]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_whether_a_name_passes_does_not_depend_on_what_came_before(stream: bool) -> None:
+    names = (b"content-type", b"server", b"x-request-id", b"cache-control", b"retry-after", b"openai-version")
+    head = [(name, b"v") for name in names * 2]
+    own = headers.STREAM_HEAD if stream else [(b"content-type", b"v")]
+    rest = [(b"x-upstream-request-id", b"v"), (b"retry-after", b"v"), (b"openai-version", b"v")]
+    assert headers.downstream(head, stream) == headers.downstream(head, stream) == own + rest
+
+
 def test_a_stream_has_our_spelling_of_its_type_once() -> None:
     passed = headers.downstream([(b"content-type", b"text/event-stream;charset=UTF-8")], stream=True)
     assert passed == headers.STREAM_HEAD

@@ -264,3 +264,15 @@ def test_a_hint_is_none_or_more_than_nothing_and_at_most_an_hour(headers: Header
         assert hint is None or 0 < hint <= 3600
     wait = predictive(headers, NOW)
     assert wait is None or 0 < wait <= 60
+
+
+ZEROS = st.sampled_from([b"0", b"00", b" 0 ", b"0.", b".0", b"0.00", b"0x", b"", b" ", b"10", b"1", b"-0", b"none"])
+LIMITS = st.sampled_from([b"x-ratelimit-%b", b"x-ratelimit-%b-tokens", b"anthropic-ratelimit-tokens-%b", b"x-%b"])
+fields = st.tuples(LIMITS, st.sampled_from([b"remaining", b"reset"]), ZEROS | st.just(b"30"))
+
+
+@given(st.lists(fields, max_size=6))
+def test_a_success_says_the_same_of_its_limits_as_an_error_would(told: list[tuple[bytes, bytes, bytes]]) -> None:
+    """But for waits over a minute, which a success does not ask for."""
+    headers = [(name % what, value) for name, what, value in told]
+    assert predictive(headers, NOW) == retry_after(headers, b"", NOW)
