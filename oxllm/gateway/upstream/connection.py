@@ -134,7 +134,7 @@ class UpstreamConnection(Peer):
         for segment in segments:
             size += len(segment)
         if size <= SLICE:
-            self._transport.write(b"".join((head, *segments)))
+            self._transport.write(head + b"".join(segments))
         else:
             self._rest = _slices(head, segments)
             self._pump()
@@ -185,7 +185,7 @@ class UpstreamConnection(Peer):
             return
         caller = self._caller
         try:
-            data = bytes(self._view[:nbytes])
+            data = self._view[:nbytes].tobytes()
             if self._headed and caller is not None and (part := response.chunk(data)):
                 caller.data(part)
                 return

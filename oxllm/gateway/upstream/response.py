@@ -174,10 +174,10 @@ class Response:
 
     def _read_head(self, data: bytes) -> bytes:
         if not self._fruitless:
-            at = data.find(b"\r\n\r\n", 0, HEAD_MAX)
-            head = usual.head(data[:at]) if at > 0 else None
+            lines, end, behind = data.partition(b"\r\n\r\n")
+            head = usual.head(lines) if end and len(lines) <= HEAD_MAX - 4 else None
             if head is not None:
-                return self._begin(head, data[at + 4 :])
+                return self._begin(head, behind)
         while data and self.phase is HEAD and not self.error and not self.complete:
             data = self._read_some_head(data)
         return data

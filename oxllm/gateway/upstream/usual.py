@@ -6,8 +6,9 @@ characters or names that are no tokens, framed once, and chunks that are whole, 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
+from oxllm.core.known import Known
 from oxllm.gateway.upstream.call import Headers
 
 STATUS_LINES: Final = {
@@ -16,16 +17,18 @@ STATUS_LINES: Final = {
     for reason in (b"", b" ", b" " + words)
 }
 """Those of answers; an error has time."""
-TEXT: Final = bytes((9, *range(32, 127), *range(128, 256)))
-"""What may stand in a line."""
+TEXT: Final = bytes(byte if byte == 9 or 32 <= byte != 127 else ord("?") for byte in range(256))
+"""What may stand in a line is what this leaves as it is."""
 TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """What a name is made of (RFC 9110 section 5.6.2)."""
-NAMES_MAX: Final = 512
-"""Names that are known; those of one provider and its CDN are some 40."""
-NAME_MAX: Final = 64
-"""Bytes of such a name."""
-LINES_MAX: Final = 100
-"""A longer head is left to who counts."""
+DECIDING_MAX: Final = 64
+"""Lines that are known and decide: those of nearly all are three, but lengths are many."""
+FIELDS_MAX: Final = 100
+"""Those of a longer head are left to who counts."""
+LINES_MAX: Final = 256
+"""Lines that are known. Of the 25 that a provider behind a CDN sends, 15 are the same each time."""
+LINE_MAX: Final = 128
+"""Bytes of such a line. All that is kept of heads is 160 KB at most."""
 DIGITS_MAX: Final = 8
 """Of a chunk's size."""
 HEX: Final = b"0123456789abcdefABCDEF"
@@ -37,61 +40,93 @@ CODING: Final = b"transfer-encoding"
 CONNECTION: Final = b"connection"
 DECIDES: Final = frozenset((LENGTH, CODING, CONNECTION, b"proxy-connection", b"upgrade"))
 """What decides how a body ends, and whether the connection lives on."""
+CHUNKED: Final = -1
+KEEPS: Final = -2
+"""Nothing of the length, and the connection lives on."""
+CLOSES: Final = -3
 
 Head = tuple[int, Headers, int, bool]
-"""Status; fields, names in lower case; length of the body, -1 if it comes in chunks; whether the connection closes."""
+"""Status; fields, names in lower case; length of the body, or CHUNKED; whether the connection closes."""
+Field = tuple[bytes, ...]
+"""Name and value. (A `tuple[bytes, bytes]` is taken apart and put together by compiled code whenever it is touched.)"""
+Line = tuple[Field, int]
+"""A field, and what it says of how the body ends: its length, or one of the above."""
 
-_names: Final[dict[bytes, bytes]] = {}
-"""As they were sent -> one shared lower-case object."""
-_deciding: Final[dict[bytes, bytes]] = {}
-"""The same of those that decide."""
+known: Final[dict[bytes, Field]] = {}
+"""Plain lines that were read before and are sound. Most of a provider's lines are the same each time."""
+deciding: Final[dict[bytes, Line]] = {}
+"""The others that were read before."""
 
 
 def head(data: bytes) -> Head | None:
     """Read a head, without the empty line behind it; None if that is llhttp's."""
     lines = data.split(CRLF)
     status = STATUS_LINES.get(lines.pop(0))
-    if status is None or len(lines) >= LINES_MAX or data.translate(None, TEXT) != CRLF * len(lines):
+    if status is None or len(lines) >= FIELDS_MAX:
         return None
-    fields: Headers = []
-    length = -2
+    fields: list[Field] = []
+    length = KEEPS
     closes = False
     for line in lines:
-        sent, colon, value = line.partition(b":")
-        value = value.lstrip(b" \t")
-        name = _names.get(sent)
-        if not colon:
-            return None
-        if name is None:
-            name = _deciding.get(sent) or _learn(sent)
-            if name is None:
+        field = known.get(line)
+        if field is None:
+            read = deciding.get(line) or _read(line)
+            if read is None:
                 return None
-            if name in DECIDES:
-                if name == CONNECTION and value.lower() in {b"close", b"keep-alive"}:
-                    closes = closes or value.lower() == b"close"
-                elif length != -2:
+            field, says = read
+            if says == CLOSES:
+                closes = True
+            elif says != KEEPS:
+                if length != KEEPS:
                     return None
-                elif name == LENGTH and value.isdigit() and len(value) < 16:
-                    length = int(value)
-                elif name == CODING and value == b"chunked":
-                    length = -1
-                else:
-                    return None
-        fields.append((name, value))
-    return None if length == -2 else (status, fields, length, closes)
+                length = says
+        fields.append(field)
+    return None if length == KEEPS else (status, cast("Headers", fields), length, closes)
 
 
-def _learn(sent: bytes) -> bytes | None:
-    """The name in lower case; None if it is none."""
-    if not sent or len(sent) > NAME_MAX or sent.translate(None, TOKEN):
+def _read(line: bytes) -> Line | None:
+    """One line that is not known; None if that is llhttp's."""
+    sent, colon, value = line.partition(b":")
+    name = _names[sent]
+    if name is None or not colon:
         return None
-    if len(_names) + len(_deciding) >= NAMES_MAX:
-        _names.clear()
-        _deciding.clear()
-    lower = sent.lower()
-    known = _deciding if lower in DECIDES else _names
-    known[sent] = lower = known.setdefault(lower, lower)
-    return lower
+    field = name, value.lstrip(b" \t")
+    if name in DECIDES:
+        return _decide(line, field)
+    if line.translate(TEXT) != line:
+        return None
+    if len(line) <= LINE_MAX:
+        if len(known) >= LINES_MAX:
+            known.clear()
+        known[line] = field
+    return field, KEEPS
+
+
+def _decide(line: bytes, field: Field) -> Line | None:
+    name, value = field
+    if name == LENGTH and value.isdigit() and len(value) < 16:
+        says = int(value)
+    elif name == CODING and value == b"chunked":
+        says = CHUNKED
+    elif name == CONNECTION and value.lower() == b"close":
+        says = CLOSES
+    elif name == CONNECTION and value.lower() == b"keep-alive":
+        says = KEEPS
+    else:
+        return None
+    if len(line) <= LINE_MAX:
+        if len(deciding) >= DECIDING_MAX:
+            deciding.clear()
+        deciding[line] = field, says
+    return field, says
+
+
+def _lower(sent: bytes) -> bytes | None:
+    """A name in lower case; None if it is none."""
+    return None if not sent or sent.translate(None, TOKEN) else sent.lower()
+
+
+_names: Final[dict[bytes, bytes | None]] = Known(_lower)
 
 
 def chunk(data: bytes) -> bytes:

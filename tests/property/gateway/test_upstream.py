@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oxllm.core.known import KEYS_MAX
 from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
-from oxllm.gateway.upstream.response import CHUNKS, LENGTH, Response
+from oxllm.gateway.upstream.response import CHUNKS, HEAD_MAX, LENGTH, Response
 from tests.support.virtual import MemoryTransport, VirtualLoop
 from tests.unit.gateway.fakes import Borrower, Recorder
 
@@ -159,9 +160,40 @@ def test_usual_heads_and_chunks_are_read_without_llhttp(line: bytes) -> None:
 
 
 def test_usual_heads_are_read_however_many_names_there_have_been() -> None:
-    for number in range(2 * usual.NAMES_MAX):
+    for number in range(2 * KEYS_MAX):
         data = b"HTTP/1.1 200 OK\r\nX-%d: y\r\nContent-Length: 5" % number
         assert usual.head(data) == (200, [(b"x-%d" % number, b"y"), (b"content-length", b"5")], 5, False)
+
+
+def test_lines_that_come_again_mean_the_same_and_no_more_of_them_are_kept_than_are_useful() -> None:
+    for number in range(2 * usual.LINES_MAX):
+        length = b"%*d" % (number % 2 * usual.LINE_MAX, number)
+        lines = b"X: %d\r\nContent-Length: %b\r\nSet-Cookie: %b" % (number, length, b"x" * usual.LINE_MAX)
+        first, again = (usual.head(b"HTTP/1.1 200 OK\r\n" + lines) for _ in range(2))
+        assert first == again
+        assert first is not None
+        assert first[1:] == (
+            [(b"x", b"%d" % number), (b"content-length", b"%d" % number), (b"set-cookie", b"x" * usual.LINE_MAX)],
+            number,
+            False,
+        )
+        assert len(usual.known) <= usual.LINES_MAX
+        assert len(usual.deciding) <= usual.DECIDING_MAX
+    assert max(map(len, (*usual.known, *usual.deciding))) <= usual.LINE_MAX
+
+
+@pytest.mark.parametrize(("size", "error"), [(HEAD_MAX, None), (HEAD_MAX + 1, "head too large")])
+def test_a_head_that_is_read_without_llhttp_may_be_as_long_as_another(size: int, error: str | None) -> None:
+    start = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: "
+    told = Response()
+    told.feed(start + b"x" * (size - len(start) - 4) + b"\r\n\r\n")
+    assert (told.error, told.complete) == (error, error is None)
+
+
+@pytest.mark.parametrize("line", [b"X: a\nb", b"X: a\rb", b"X: \0", b"X Y: a", b": a", b"X", b"Content-Length: x"])
+def test_a_line_that_was_refused_once_is_refused_again(line: bytes) -> None:
+    for _ in range(2):
+        assert usual.head(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + line) is None
 
 
 sizes = st.sampled_from(b"0,1,01,+1,-1, 1,1 ,1_0,0x1,a,A,10,1;x=y,,x".split(b","))
