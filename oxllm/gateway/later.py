@@ -1,9 +1,9 @@
 """Modules that asyncio and msgspec import at once, and that serving seldom or never uses: loaded when they are used.
 
-A parser of Python, its disassembler, decimals, processes: together they cost a serving process 2 MB, a tenth of what
-it has. In their place stand modules that know those few names that are asked for while others are being imported, and
-that become the real ones as soon as they are asked for any other. So nobody notices, but for the time: some
-milliseconds at the first reload, look-up of a name or bug of ours.
+A parser of Python, its disassembler, decimals, processes, logging, OpenSSL: together they would cost a serving process
+4 MB, a fifth of what it may have. In their place stand modules that know those few names that are asked for while
+others are being imported, and that become the real ones as soon as they are asked for any other. So nobody notices, but
+for the time: some milliseconds at the first reload, look-up of a name, connection over TLS or bug of ours.
 
 It has to happen before anything else is imported (`gateway/__main__.py`).
 """
@@ -13,7 +13,9 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
+from importlib.machinery import ModuleSpec
 from types import FrameType, FunctionType, MethodType, ModuleType
+from typing import Any
 
 COROUTINE_FLAG = 0x80
 """`inspect.CO_COROUTINE`."""
@@ -48,7 +50,21 @@ def loaded(name: str) -> ModuleType:
         raise
     module = sys.modules[name]
     vars(waiting).update(vars(module))
+    for action in _after.pop(name, ()):
+        action()
     return module
+
+
+_after: dict[str, list[Callable[[], None]]] = {}
+"""What to do once a module is loaded."""
+
+
+def once_loaded(name: str, action: Callable[[], None]) -> None:
+    """Do it as soon as the module of that name is the real one: now, if it is not one that waits."""
+    if isinstance(sys.modules.get(name), Later):
+        _after.setdefault(name, []).append(action)
+    else:
+        action()
 
 
 def _calls(module: str, name: str) -> Callable[..., object]:
@@ -73,13 +89,43 @@ def _is_coroutine_function(function: object) -> bool:
     return isinstance(function, FunctionType) and bool(function.__code__.co_flags & COROUTINE_FLAG)
 
 
+class Logger:
+    """The logger of that name. What nobody could hear, since nobody has loaded `logging` yet, does not load it."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self._name = name
+
+    def debug(self, *arguments: object, **named: object) -> None:
+        """As the real one, whose level is WARNING as long as nobody has asked it for another."""
+        if not isinstance(sys.modules["logging"], Later):
+            self.__getattr__("debug")(*arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(loaded("logging").getLogger(self._name), name)
+
+
+def _of_asyncio(name: str) -> object:
+    """What `asyncio` would have from those of its modules that wait: it looks here for what it does not have."""
+    for part in PARTS_OF_ASYNCIO:
+        module = loaded(f"asyncio.{part}")
+        if name in module.__all__:
+            return getattr(module, name)
+    raise AttributeError(f"module 'asyncio' has no attribute {name!r}")
+
+
+PARTS_OF_ASYNCIO = ("locks", "queues", "runners", "streams", "subprocess", "taskgroups")
+"""Modules of asyncio all of whose names it takes for its own when it is loaded."""
 LATER: dict[str, dict[str, object]] = {
     "concurrent.futures": {name: name for name in ("FIRST_COMPLETED", "FIRST_EXCEPTION", "ALL_COMPLETED")},
     "inspect": {"iscoroutinefunction": _is_coroutine_function},
     "linecache": {},
+    "logging": {"DEBUG": 10, "getLogger": Logger},
+    "ssl": {"SSLSocket": ()},  # which asyncio asks of each socket whether it is one
     "subprocess": {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3},
     "traceback": {"extract_stack": _extract_stack},
     "asyncio.sslproto": {},
+    "asyncio.staggered": {},
+    **{f"asyncio.{part}": {"__all__": ()} for part in PARTS_OF_ASYNCIO},
     "msgspec.inspect": {},
     "msgspec._json_schema": {name: _calls("msgspec._json_schema", name) for name in ("schema", "schema_components")},
 }
@@ -103,15 +149,30 @@ UNKNOWN: dict[str, dict[str, object]] = {
 """Modules that msgspec alone asks for, and for these names alone: to it they stay what they are here."""
 
 
+class Finder:
+    """Finds, in the place of a module, the one that waits for it."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """As `importlib.abc.MetaPathFinder` has it."""
+        return ModuleSpec(name, self) if name in LATER or name in UNKNOWN else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> Later:
+        """As `importlib.abc.Loader` has it."""
+        return Later(spec.name, {**LATER, **UNKNOWN}[spec.name])
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has all that it needs."""
+
+
 def postpone() -> None:
-    """Put them in place of those that are not loaded yet, and load msgspec."""
-    for name in LATER.keys() - sys.modules.keys():
-        sys.modules[name] = Later(name, LATER[name])
-        parent, _, child = name.rpartition(".")
-        if parent == "concurrent":
-            setattr(__import__(parent), child, sys.modules[name])
+    """Load asyncio and msgspec, but not what of theirs can wait and is not loaded yet."""
     strange = UNKNOWN.keys() - sys.modules.keys()
-    sys.modules.update({name: Later(name, UNKNOWN[name]) for name in strange})
-    __import__("msgspec")
+    finder = Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        vars(__import__("asyncio")).setdefault("__getattr__", _of_asyncio)
+        __import__("msgspec")
+    finally:
+        sys.meta_path.remove(finder)
     for name in strange:
-        sys.modules.pop(name)
+        sys.modules.pop(name, None)

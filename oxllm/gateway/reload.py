@@ -142,7 +142,7 @@ class Reloader:
         self._env = dict(env)
         self._command = tuple(command)
         self._bound = running().server
-        self._lock = asyncio.Lock()
+        self._lock: asyncio.Lock | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._undead: list[subprocess.Popen[bytes]] = []
         """Killed, and not dead yet."""
@@ -161,7 +161,9 @@ class Reloader:
             waiting.append(done)
             return
         self._waiting[dry_run] = [done]
-        task = self._loop.create_task(self._run(dry_run))
+        if self._lock is None:
+            self._lock = asyncio.Lock()  # locks are loaded at the first reload (gateway/later.py)
+        task = self._loop.create_task(self._run(dry_run, self._lock))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -179,8 +181,8 @@ class Reloader:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(CLOSE_S)
 
-    async def _run(self, dry_run: bool) -> None:
-        async with self._lock:
+    async def _run(self, dry_run: bool, lock: asyncio.Lock) -> None:
+        async with lock:
             waiting = self._waiting.pop(dry_run)
             if not dry_run:
                 usec = int(self._loop.time() * 1_000_000)

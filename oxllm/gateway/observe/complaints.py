@@ -11,6 +11,7 @@ import logging
 import sys
 from typing import Any
 
+from oxllm.gateway.later import once_loaded
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.observe.log import Log
 
@@ -41,19 +42,18 @@ class Complaints:
     def listen(self) -> None:
         """Hear also what is raised where nobody can catch it, and what libraries log."""
         sys.unraisablehook = self._unraisable
-        logging.getLogger().addHandler(_Handler(self._journal.log))
+        once_loaded("logging", lambda: hear_libraries(self._journal.log))
 
     def _unraisable(self, unraisable: Any) -> None:
         if unraisable.exc_value is not None:
             self._journal.internal_error("a finalizer", unraisable.exc_value)
 
 
-class _Handler(logging.Handler):
+def hear_libraries(log: Log) -> None:
     """asyncio warns of a few things by way of `logging`, which would write them to stderr."""
 
-    def __init__(self, log: Log) -> None:
-        super().__init__(logging.WARNING)
-        self._log = log
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            log.event("warning", record.getMessage())
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self._log.event("warning", record.getMessage())
+    logging.getLogger().addHandler(Handler(logging.WARNING))

@@ -101,6 +101,8 @@ class Contexts:
                 raise (
                     here if here.failure is Failure.LOCAL else Broken(Failure.TLS, "CA file cannot be read")
                 ) from None
+            except ImportError:  # it is loaded at the first use: while no file can be opened it cannot be
+                raise Broken(Failure.LOCAL, "OpenSSL cannot be loaded") from None
         return context
 
     def clear(self) -> None:

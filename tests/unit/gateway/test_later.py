@@ -73,6 +73,17 @@ def test_a_gateway_starts_serves_and_ends_without_them() -> None:
         ("import msgspec; print(msgspec.json.schema(int))", "{'type': 'integer'}"),
         ("import msgspec; print(msgspec.inspect.type_info(int))", "IntType("),
         ("import asyncio.sslproto as s; print(s.SSLProtocol.__name__)", "SSLProtocol"),
+        ("print(asyncio.Queue, asyncio.Lock, asyncio.StreamReader, asyncio.TaskGroup)", "asyncio.queues.Queue"),
+        ("from asyncio import Lock, Runner, create_subprocess_exec as c; print(c.__name__)", "create_subprocess_exec"),
+        ("from asyncio import streams; print(streams.StreamReader is asyncio.StreamReader)", "True"),
+        ("print(hasattr(asyncio, 'nothing'), hasattr(asyncio, 'Event'))", "False True"),
+        ("async def f():\n  async with asyncio.timeout(9), asyncio.Lock(): return 7\nprint(asyncio.run(f()))", "7"),
+        ("import ssl; print(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).check_hostname)", "True"),
+        ("from ssl import SSLSocket; import ssl; ssl.OP_ALL; print(ssl.SSLSocket.__name__)", "SSLSocket"),
+        ("logging.basicConfig(level=10, stream=sys.stdout); asyncio.log.logger.debug('a word')", "a word"),
+        ("asyncio.log.logger.debug('%s'); print(type(logging) is Later)", "True"),
+        ("logging.basicConfig(stream=sys.stdout); asyncio.log.logger.warning('%s words', 2)", "2 words"),
+        ("print(logging.getLogger('a') is logging.getLogger('a') or 'anew')", "anew"),
         ("import decimal, uuid; print(decimal.Decimal('1.5'), uuid.UUID(int=1).int)", "1.5 1"),
         ("try: 1 / 0\nexcept Exception: logging.error('x'); import traceback; print(traceback.format_exc())", "Zero"),
     ],
@@ -109,6 +120,21 @@ def test_one_that_cannot_be_loaded_now_can_be_later() -> None:
     assert said(code).split() == ["none", "0"]
 
 
+def test_a_connection_over_tls_fails_as_long_as_openssl_cannot_be_loaded() -> None:
+    code = """
+        from oxllm.gateway.upstream.tls import Contexts
+        from oxllm.gateway.upstream.failure import Broken
+        sys.modules["_ssl"] = None
+        try:
+            Contexts().get(None)
+        except Broken as broken:
+            print(broken.failure.name, broken.detail)
+        del sys.modules["_ssl"]
+        print(Contexts().get(None).check_hostname)
+    """
+    assert said(code).split("\n") == ["LOCAL OpenSSL cannot be loaded", "True"]
+
+
 def test_a_handler_of_a_signal_is_known_for_a_coroutine_or_not() -> None:
     from oxllm.gateway.later import LATER
 
@@ -129,6 +155,36 @@ def test_a_handler_of_a_signal_is_known_for_a_coroutine_or_not() -> None:
     """
     assert said(code).split() == ["True", "4"]
     assert "inspect" in LATER
+
+
+def test_what_waits_for_a_module_is_done_once_it_is_loaded() -> None:
+    code = """
+        import logging
+        from oxllm.gateway.later import once_loaded
+        once_loaded("logging", lambda: print(type(sys.modules["logging"]) is Later))
+        print("waits")
+        logging.getLogger("a").warning("loads it")
+        once_loaded("logging", lambda: print("at once"))
+    """
+    assert said(code).split("\n") == ["waits", "False", "at once"]
+
+
+def test_what_libraries_log_is_in_the_log_though_nobody_had_loaded_logging() -> None:
+    code = """
+        import asyncio, logging, os
+        from oxllm.gateway.observe.complaints import Complaints
+        from oxllm.gateway.observe.journal import Journal
+        from oxllm.gateway.observe.log import Log
+        from oxllm.gateway.observe.sink import sink_of
+        loop = asyncio.new_event_loop()
+        log = Log(loop, sink_of(1), lambda: 0.0, True)
+        Complaints(Journal(log)).listen()
+        print(type(logging) is Later, flush=True)
+        asyncio.log.logger.warning("a %s", "word")
+        asyncio.log.logger.info("nothing")
+        log.close()
+    """
+    assert said(code).split("\n") == ["True", '{"time":0.0,"event":"warning","message":"a word"}']
 
 
 def test_those_that_are_loaded_already_stay() -> None:
