@@ -103,10 +103,14 @@ def listen(server: plans.Server) -> list[socket.socket]:
 
 
 def _addresses(host: str, bind_family: str) -> list[tuple[socket.AddressFamily, Address]]:
-    """All of `bind_family` that `host` means, each once: a name may have several. Raises BindError."""
+    """All of `bind_family` that `host` means, each once: a name may have several. Raises BindError.
+
+    As bytes: for a `str` CPython loads its IDNA tables (`upstream/resolver.py`).
+    """
     family = FAMILIES.get(bind_family, socket.AF_UNSPEC)
+    name = host.encode() if host.isascii() else host
     try:
-        found = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
     except OSError as error:
         raise BindError(f"cannot bind {host}: {error.strerror}") from None
     return list(dict.fromkeys((entry[0], entry[4]) for entry in found))
