@@ -79,7 +79,7 @@ class BreakerEvent(machine.Event):
     RESET = "operator: reset"
 
 
-TABLE: Final = Table(
+TABLE: Table[BreakerState, BreakerEvent] = Table(
     {
         (BreakerState.CLOSED, BreakerEvent.SUCCESS): BreakerState.CLOSED,
         (BreakerState.CLOSED, BreakerEvent.FAILURE): BreakerState.CLOSED,
