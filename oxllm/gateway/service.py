@@ -88,7 +88,8 @@ class Service(shared.Service):
 
     def head(self, request: Request) -> None:
         """Refuse what needs no body to be refused."""
-        if self._current.generation.endpoints.find(request.method, request.path) is not None:
+        request.place = self._current.generation.endpoints.find(request.method, request.path)
+        if request.place is not None:
             error = self.access.client(request) or self._too_much()
             if error is None:
                 request.in_flight = True
@@ -104,9 +105,9 @@ class Service(shared.Service):
 
     def serve(self, request: Request) -> None:
         """Head and body are there."""
-        found = self._current.generation.endpoints.find(request.method, request.path)
-        if found is not None:
-            error = self._dispatcher.start(request, found[0], found[1], self._cors_headers(request))
+        place = request.place  # of a config that a reload may have replaced since
+        if place is not None:
+            error = self._dispatcher.start(request, place[0], place[1], self._cors_headers(request))
             if error is not None:
                 self._refuse(request, error)
         elif self._admin.knows(request.path):

@@ -672,8 +672,8 @@ PLANTS = (
     Plant(
         "a head that dribbles has all the time of the world",
         TURNS,
-        "        if limit is not None:\n            self.timer.set(shared.now() + limit)\n",
-        "        if limit is not None and state is not HEAD:\n            self.timer.set(shared.now() + limit)\n",
+        "        if limit is not None:\n            self.timer.set(self._shared.now() + limit)\n",
+        "        if limit is not None and state is not HEAD:\n            self.timer.set(self._shared.now() + limit)\n",
         (CONNECTION + "the_head_of_a_next_request_has_20_seconds_too_not_75",),
     ),
     Plant(

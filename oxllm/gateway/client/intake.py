@@ -9,9 +9,9 @@ from oxllm.core.budget.bodies import BodyHolder
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.fields import Fields
 from oxllm.gateway.client.pace import Upload
+from oxllm.gateway.client.rendering import CONTINUE
 from oxllm.gateway.client.request import Request, Writer
 from oxllm.gateway.client.request_reader import COMPLETE, HEADER_OVERHEAD, RequestReader
-from oxllm.gateway.client.response_head import CONTINUE
 from oxllm.gateway.client.shared import READ_BYTES, Shared, overloaded
 from oxllm.gateway.wheel import Timer
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from oxllm.core.native import trait
+from oxllm.core.protocols.base import Endpoint
+from oxllm.core.protocols.base import Protocol as Api
 from oxllm.gateway.client.fields import NO_FIELDS, Fields
+from oxllm.gateway.client.rendering import bodiless, chunk, render
 from oxllm.gateway.client.request_reader import RequestReader
-from oxllm.gateway.client.response_head import bodiless, render
 
 JOIN_BYTES_MAX: Final = 16 * 1024
 """A response body up to this length is copied behind its head to save a system call."""
@@ -98,6 +100,7 @@ class Request:
         "length",
         "method",
         "path",
+        "place",
         "query",
         "started",
     )
@@ -123,6 +126,8 @@ class Request:
         self.started = started
         """Loop time at which the head was whole."""
         self.id = ""
+        self.place: tuple[Api, Endpoint] | None = None
+        """What it is for, as far as that is a provider's."""
         self.in_flight = False
         """The service has accepted it: it counts until its end."""
         self.intake: Kept | None = None
@@ -178,7 +183,7 @@ class Request:
         """A piece of the body, after `begin`."""
         connection = self._connection
         if connection is not None and data and not self._bodiless:
-            connection.writer.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+            connection.writer.send(chunk(data) if self._chunked else data)
 
     def end(self) -> None:
         """The response begun with `begin` is complete."""

@@ -1,6 +1,6 @@
 """The client's side as a whole: it makes a connection for each client, and closes them all in the end.
 
-`connection` takes turns, `request` is what a service gets, `request_reader` parses, `response_head` renders.
+`connection` takes turns, `request` is what a service gets, `request_reader` parses, `rendering` does the reverse.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from oxllm.core.native import mypyc_attr
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.hangup import Hangups
 from oxllm.gateway.client.known_heads import KnownHeads
+from oxllm.gateway.client.rendering import http_date
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.request_ids import RequestIds
-from oxllm.gateway.client.response_head import http_date
 from oxllm.gateway.clock import clock_of
 from oxllm.gateway.life import Life
 from oxllm.gateway.transport import Transport

@@ -96,15 +96,16 @@ class Turns(Channel):
     def _enter(self, event: ConnectionEvent) -> None:
         """Go on to the next state, and begin its time."""
         state = self.state = TABLE.move(self.state, event)
-        shared = self._shared
-        shared.quiet.pop(self._connection, None)
-        if state is IDLE or state is HEAD or state is LINGERING:
-            shared.quiet[self._connection] = None
-        elif state is SERVING:
+        quiet, connection = self._shared.quiet, self._connection
+        if connection in quiet:
+            del quiet[connection]
+        if state is SERVING:
             return
+        if state is IDLE or state is HEAD or state is LINGERING:
+            quiet[connection] = None
         limit = LIMIT_S.get(state)
         if limit is not None:
-            self.timer.set(shared.now() + limit)
+            self.timer.set(self._shared.now() + limit)
 
     # Reading.
 

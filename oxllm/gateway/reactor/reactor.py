@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import select
+import time
 from math import inf
-from time import monotonic
 from typing import Final
 
 from oxllm.gateway.reactor.watched import Watched
+
+NOW: Final = time.monotonic
 
 READ: Final = 0x001  # EPOLLIN; numbers here, since select has them on Linux alone
 WRITE: Final = 0x004  # EPOLLOUT
@@ -55,7 +57,7 @@ class Reactor:
 
     def serve(self, timeout: float | None) -> bool:
         """Serve until asyncio has something to do, or `timeout` seconds have gone. Whether its epoll is ready."""
-        until = inf if timeout is None else monotonic() + timeout
+        until = inf if timeout is None else NOW() + timeout
         self.interrupted = False
         self._end_turn()  # of what timers and tasks have written and closed
         wait = timeout
@@ -66,7 +68,7 @@ class Reactor:
             if asyncio_ready or self.interrupted:
                 return asyncio_ready
             if wait is not None:
-                wait = until - monotonic()
+                wait = until - NOW()
                 if wait <= 0.0:
                     return False
 
@@ -89,14 +91,14 @@ class Reactor:
 
     def _end_turn(self) -> None:
         while self.writers or self.ended:
-            writers, self.writers = self.writers, []
-            for one in writers:
+            for one in self.writers:  # those that it makes write come behind it
                 try:
                     one.flush()
                 except Exception as error:  # noqa: BLE001
                     self.fail(one, error)
+            self.writers.clear()
             if not self.ended:
-                continue
+                return
             ended, self.ended = self.ended, []
             for one in ended:
                 try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import socket
 import sys
+from contextlib import ExitStack
 
 import pytest
 
 from oxllm.gateway.reactor.sockets import CHOICES
-from tests.support.turned import Told, joined, reset, take, turn, turning
+from tests.support.turned import Told, joined, pair, reset, take, turn, turning
 
 LINUX = sys.platform == "linux"
 LARGE = b"x" * 600_000
@@ -264,3 +265,25 @@ def test_a_closed_loop_leaves_no_socket_open_and_nothing_unsaid() -> None:
         loop.close()
         assert take(far) == (b"bye", "end")
         assert peer.transport.get_extra_info("socket").fileno() < 0
+
+
+@on_ours
+@pytest.mark.parametrize("unsent", [b"", LARGE], ids=["sent", "unsent"])
+def test_what_is_done_with_a_connection_that_has_ended_reaches_nobody_who_has_its_number_now(unsent: bytes) -> None:
+    with turning() as loop:
+        peer = Told()
+        joined(loop, peer)
+        transport = peer.transport
+        number = transport.get_extra_info("socket").fileno()
+        transport.write(unsent)
+        transport.abort()
+        turn(loop)
+        with ExitStack() as stack:
+            ends = [stack.enter_context(end) for _ in range(3) for end in pair()]
+            assert number in [end.fileno() for end in ends], "the test is about that"
+            transport.write(b"late")
+            transport.write_eof()
+            transport.close()
+            transport.abort()
+            turn(loop)
+            assert [take(end) for end in ends] == [(b"", "")] * len(ends)

@@ -1,4 +1,4 @@
-"""Renders the head of an HTTP/1.1 response."""
+"""Renders an HTTP/1.1 response: its head, and chunks of its body."""
 
 from __future__ import annotations
 
@@ -36,6 +36,17 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+SIZE_LINES: Final = [b"%x\r\n" % size for size in range(512)]
+"""Those of usual events: compiled, a hexadecimal number takes as long as all the rest of a chunk."""
+
+
+def chunk(data: bytes) -> bytes:
+    """A part of a body in chunked coding (RFC 9112 section 7.1), not empty."""
+    size = len(data)
+    line = SIZE_LINES[size] if size < len(SIZE_LINES) else b"%x\r\n" % size
+    return b"%b%b\r\n" % (line, data)
 
 
 def bodiless(status: int) -> bool:
