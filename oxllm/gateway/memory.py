@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from oxllm.gateway.libc import Libc
 
+SOON_S = 1.0
+"""Seconds from loading code late until its start is over."""
 QUIET_S = 5.0
 """Seconds between two looks; one that finds half of the load gone, or all of it, gives back."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -112,6 +114,17 @@ class Trimmer:
         if self._libc is not None:
             self._give_back(self._libc)
             self._loop.call_later(QUIET_S, self._look, self._libc)
+
+    def soon(self) -> None:
+        """Give back in a moment: code has been loaded, much of which runs once."""
+        if self._libc is not None:
+            self._loop.call_later(SOON_S, self._once, self._libc)
+
+    def _once(self, libc: Libc) -> None:
+        if self._busy():
+            self.soon()
+        else:
+            self._give_back(libc)
 
     def _look(self, libc: Libc) -> None:
         load = self._load()

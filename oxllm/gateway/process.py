@@ -27,6 +27,7 @@ from oxllm import plan as plans
 from oxllm.gateway import systemd
 from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.client.connection import CROWD_MAX
+from oxllm.gateway.later import once_loaded
 from oxllm.gateway.memory import Trimmer
 from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log
@@ -196,6 +197,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     gc.collect()
     gc.freeze()  # start-up's objects live for ever: no need to look at them again
     trimmer.start()
+    once_loaded("ssl", trimmer.soon)
     loop.run_until_complete(drain.done)
     reloader.close()
     log.close()

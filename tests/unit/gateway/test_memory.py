@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oxllm.gateway.libc import MADV_DONTNEED, Libc, heap_bytes
-from oxllm.gateway.memory import QUIET_S, Trimmer, resident_bytes, unchanged_mappings
+from oxllm.gateway.memory import QUIET_S, SOON_S, Trimmer, resident_bytes, unchanged_mappings
 from tests.support.virtual import VirtualLoop
 
 SMAPS = """\
@@ -109,6 +109,24 @@ def test_nothing_is_given_back_while_another_thread_may_be_loading_code(monkeypa
     assert [look(), look()] == [1, 1]
     busy[0] = False
     assert look() == 2, "it was put off, not forgotten"
+    loop.close()
+
+
+def test_what_code_that_is_loaded_late_has_left_is_given_back_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    libc = Counted()
+    monkeypatch.setattr("oxllm.gateway.memory.Libc", lambda: libc)
+    loop, busy = VirtualLoop(), [True]
+    Trimmer(loop, lambda: 0, lambda: None, lambda: busy[0]).soon()
+
+    def later(seconds: float) -> int:
+        loop.call_later(seconds, loop.stop)
+        loop.run_forever()
+        return libc.trims
+
+    assert later(2 * SOON_S) == 0, "another thread may be loading code"
+    busy[0] = False
+    assert later(2 * SOON_S) == 1
+    assert later(20 * SOON_S) == 1
     loop.close()
 
 
