@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from oxllm.core.wire.chunks import SIZE_LINES
+
 REASONS: Final = {
     200: "OK",
     204: "No Content",
@@ -36,10 +38,6 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-SIZE_LINES: Final = [b"%x\r\n" % size for size in range(512)]
-"""Those of usual events: compiled, a hexadecimal number takes as long as all the rest of a chunk."""
 
 
 def chunk(data: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, cast
 
 from oxllm.core.known import Known
+from oxllm.core.wire.chunks import SIZE_LINES
 from oxllm.gateway.upstream.call import Headers
 
 STATUS_LINES: Final = {
@@ -137,8 +138,9 @@ def chunk(data: bytes) -> bytes:
     size = length - digits - 4
     if size <= 0 or data[-2:] != CRLF:
         return b""
-    first = b"%x\r\n" % size
-    if data[: digits + 2] != first and data[: digits + 2] != first.upper():
+    line = SIZE_LINES[size] if size < len(SIZE_LINES) else b"%x\r\n" % size
+    sent = data[: digits + 2]
+    if sent != line and sent != line.upper():
         return b""
     return data[digits + 2 : -2]
 

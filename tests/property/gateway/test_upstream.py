@@ -159,6 +159,13 @@ def test_usual_heads_and_chunks_are_read_without_llhttp(line: bytes) -> None:
     assert usual.chunk(b"1A\r\n%b\r\n" % (b"x" * 26)) == b"x" * 26
 
 
+@pytest.mark.parametrize("form", [b"%x\r\n%b\r\n", b"%X\r\n%b\r\n"])
+def test_a_usual_chunk_of_any_size_is_read_without_llhttp(form: bytes) -> None:
+    for size in (1, 15, 16, 26, 255, 256, 510, 511, 512, 513, 4095, 4096, 65000):
+        assert usual.chunk(form % (size, b"x" * size)) == b"x" * size
+        assert usual.chunk(form % (size, b"x" * (size + 1))) == usual.chunk(form % (size + 1, b"x" * size)) == b""
+
+
 def test_usual_heads_are_read_however_many_names_there_have_been() -> None:
     for number in range(2 * KEYS_MAX):
         data = b"HTTP/1.1 200 OK\r\nX-%d: y\r\nContent-Length: 5" % number

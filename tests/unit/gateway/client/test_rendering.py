@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.gateway.client.rendering import SIZE_LINES, chunk, render
+from oxllm.core.wire.chunks import SIZE_LINES
+from oxllm.gateway.client.rendering import chunk, render
 
 fields = st.lists(st.tuples(st.sampled_from([b"x-a", b"vary"]), st.sampled_from([b"", b"b", b"c, d"])), max_size=4)
 
