@@ -27,7 +27,7 @@ from oxllm.gateway.link import Link, Linked
 from oxllm.gateway.observe.ended import Ended
 from oxllm.gateway.remembered import remember_owner
 from oxllm.gateway.runtime import Generation, Runtime
-from oxllm.gateway.upstream_request import TRACE, render
+from oxllm.gateway.upstream_request import render
 
 
 class Relay(Linked):
@@ -59,7 +59,7 @@ class Relay(Linked):
         self.generation = generation
         self.request = request
         self.now = runtime.now
-        self.trace = runtime.journal.trace(request.get(TRACE))
+        self.trace = runtime.journal.trace(request)
         self._extra_headers = extra_headers
         self._links: list[Link] = []
         self._kept = 0
@@ -284,8 +284,11 @@ class Relay(Linked):
         self.runtime.held.hold(self, self._kept)
 
     def _close(self) -> None:
-        self.runtime.held.drop(self)
-        self.runtime.relays.pop(self, None)
+        if self._kept:
+            self.runtime.held.drop(self)
+        relays = self.runtime.relays
+        if self in relays:
+            del relays[self]
         self._links.clear()  # they refer back to us: without the cycle all goes at once
         if self._alarm is not None:
             self._alarm.cancel()

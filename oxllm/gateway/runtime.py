@@ -11,10 +11,12 @@ from typing import Final, Protocol
 from oxllm import plan as plans
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.budget.retry import RetryBudget
+from oxllm.core.protocols.base import Endpoint
 from oxllm.core.protocols.registry import EndpointTable
 from oxllm.core.request import headers
 from oxllm.core.request.facts import RequestFacts
 from oxllm.core.routing.owners import Owners
+from oxllm.core.routing.route import Candidate
 from oxllm.core.routing.router import Router
 from oxllm.gateway.clock import clock_of
 from oxllm.gateway.observe.journal import Journal
@@ -34,17 +36,16 @@ class Generation:
         self.router = router
         self.retry_budget = RetryBudget(plan.retry.budget)
         self.endpoints = EndpointTable({name for provider in plan.providers for name in provider.protocols})
-        self._heads: dict[tuple[str, str, bool], bytes] = {}
+        self._heads: dict[tuple[str, Endpoint, bool], bytes] = {}
 
-    def upstream_head(self, provider: plans.Provider, facts: RequestFacts) -> bytes:
-        """The request head for `provider`, made once for each kind of request, and anew for each single answer."""
-        endpoint, stream = facts.endpoint, facts.stream
-        if endpoint.answer:
-            return headers.upstream_head(provider, facts.protocol, endpoint, stream)
-        key = provider.name, endpoint.path, stream
+    def upstream_head(self, candidate: Candidate, facts: RequestFacts) -> bytes:
+        """The request head for a provider, made once for each kind of request, and anew for each single answer."""
+        key = candidate.state.provider.name, facts.endpoint, facts.stream
         head = self._heads.get(key)
         if head is None:
-            head = self._heads[key] = headers.upstream_head(provider, facts.protocol, endpoint, stream)
+            head = headers.upstream_head(candidate.plan, facts.protocol, facts.endpoint, facts.stream)
+            if not facts.endpoint.answer:
+                self._heads[key] = head
         return head
 
 

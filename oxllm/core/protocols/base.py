@@ -73,19 +73,19 @@ ANSWER_ID: Final = "{id}"
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:=~+-]{0,511}")
 
 
-class Endpoint(Value, frozen=True):
-    """A path that is proxied."""
+class Endpoint:
+    """A path that is proxied. There is one of each, beside those for a single answer."""
 
-    method: str
-    path: str
-    """Under a provider's base URL, and under our /v1."""
-    answer: str = ""
-    """The id in the path, of the endpoint for one answer."""
+    __slots__ = ("answer", "keeps", "method", "path")
 
-    @property
-    def keeps(self) -> bool:
+    def __init__(self, method: str, path: str, answer: str = "") -> None:
+        self.method = method
+        self.path = path
+        """Under a provider's base URL, and under our /v1."""
+        self.answer = answer
+        """The id in the path, of the endpoint for one answer."""
+        self.keeps = ANSWER_ID in path
         """It is about an answer that some provider keeps, and names it in its path."""
-        return ANSWER_ID in self.path
 
     def about(self, answer: str) -> Endpoint | None:
         """The endpoint for one answer; None if nobody gives such an id (`..` would lead elsewhere)."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from oxllm.core.routing.change import Change
+from oxllm.gateway.client.request import Request
 from oxllm.gateway.observe.ended import Ended
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.records import Records
-from oxllm.gateway.observe.trace import Trace, Tracer
+from oxllm.gateway.observe.trace import TRACEPARENT, Trace, Tracer
 
 SHORTAGE_EVERY_S = 60.0
 """What this machine lacks it lacks for many requests; one line a minute is enough to read."""
@@ -47,9 +48,9 @@ class Journal:
         """A request is asked of providers."""
         self.protocols[protocol] = self.protocols.get(protocol, 0) + 1
 
-    def trace(self, traceparent: bytes | None) -> Trace | None:
+    def trace(self, request: Request) -> Trace | None:
         """A request begins; None while nobody collects traces."""
-        return self.telemetry.trace(traceparent) if self.telemetry is not None else None
+        return self.telemetry.trace(request.get(TRACEPARENT)) if self.telemetry is not None else None
 
     def request(self, ended: Ended, trace: Trace | None, changes: list[Change]) -> None:
         """A request has ended, and this is what it changed of its providers."""

@@ -7,13 +7,15 @@ to the provider in `traceparent`, and the export. A trace that the client does n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from oxllm.gateway.observe.record import Record
 
 SPAN_MASK = (1 << 64) - 1
+TRACEPARENT: Final = b"traceparent"
+"""The header that says where a request is in its client's trace."""
 
 
 class Trace(msgspec.Struct, frozen=True):
