@@ -50,6 +50,7 @@ CHOSEN = {
         "clock",
         "cors",
         "dispatch",
+        "life",
         "link",
         "relay",
         "remembered",

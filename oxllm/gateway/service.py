@@ -169,7 +169,7 @@ class Service(shared.Service):
         return _wrong_method(request, methods) or self.access.client(request)
 
     def _too_much(self) -> ApiError | None:
-        if self._in_flight >= self._plan.server.max_in_flight:
+        if self._in_flight >= self.access.max_in_flight:
             message = f"{self._in_flight} requests are being served, the most that max_in_flight allows"
             return overloaded(message)
         return None

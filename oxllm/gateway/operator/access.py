@@ -26,9 +26,11 @@ _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
 class Access:
     """The rules of one config."""
 
-    __slots__ = ("_admin_allow", "_admin_hosts", "_health_allow", "_keys", "_origins", "_token")
+    __slots__ = ("_admin_allow", "_admin_hosts", "_health_allow", "_keys", "_origins", "_token", "max_in_flight")
 
     def __init__(self, server: Server) -> None:
+        self.max_in_flight = server.max_in_flight
+        """Requests served at once; a class of ours tells it for less than the plan does."""
         self._admin_allow = Networks(server.admin_allow)
         self._health_allow = Networks(server.health_allow)
         self._admin_hosts = frozenset(host.lower() for host in server.admin_hosts)
