@@ -12,6 +12,7 @@ msgspec decodes into (`oxllm/core/shape.py` says why).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -100,6 +101,7 @@ def compile_in(root: Path) -> list[Path]:
             chosen, only_compile_paths=chosen, opt_level="2", debug_level="0", multi_file=True, group_name="oxllm"
         )
         if os.name == "posix":
+            set_apart(Path("build/__native_internal_oxllm.h"))
             for extension in extensions:
                 extension.extra_compile_args += HIDDEN
         command = build_ext(Distribution({"name": "oxllm", "ext_modules": extensions}))
@@ -110,6 +112,15 @@ def compile_in(root: Path) -> list[Path]:
     finally:
         os.chdir(before)
     return [*root.glob("*.so"), *(root / "oxllm").rglob("*.so")]
+
+
+def set_apart(header: Path) -> None:
+    """Have the C compiler put what modules do once, when they are loaded, apart from what they do for each request.
+
+    A sixth of the code, which would stay in memory for its neighbours' sake: the kernel maps 64 KB around what is used.
+    """
+    once = re.compile(r"^(extern char CPyDef_\w+___top_level__\(void\));$", re.MULTILINE)
+    header.write_text(once.sub(r"\1 __attribute__((cold));", header.read_text("utf-8")), "utf-8")
 
 
 def copy(source: Path, tree: Path) -> None:

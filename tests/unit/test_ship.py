@@ -81,6 +81,20 @@ def test_the_image_is_built_from_what_the_context_lets_through() -> None:
     assert {Path(name).parent.as_posix() for name in wheel["shared-data"]} <= allowed
 
 
+def test_what_compiled_modules_do_once_is_set_apart(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    header = tmp_path / "header.h"
+    often = "extern char CPyDef_chat___Reader___feed(PyObject *cpy_r_self);"
+    once = "extern char CPyDef_chat_____top_level__(void)"
+    header.write_text(f"{often}\n{once};\n", encoding="utf-8")
+    build.set_apart(header)
+    assert header.read_text(encoding="utf-8") == f"{often}\n{once} __attribute__((cold));\n"
+
+
 # The formula.
 
 
