@@ -101,7 +101,11 @@ class Logger:
             self.__getattr__("debug")(*arguments, **named)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(loaded("logging").getLogger(self._name), name)
+        try:
+            logger = loaded("logging").getLogger(self._name)
+        except (ImportError, OSError):  # no file can be opened: better a word less than a fault in whoever has said it
+            return lambda *_, **__: None
+        return getattr(logger, name)
 
 
 def _of_asyncio(name: str) -> object:

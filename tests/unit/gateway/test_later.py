@@ -206,6 +206,18 @@ def test_what_libraries_log_is_in_the_log_though_nobody_had_loaded_logging() -> 
     assert said(code).split("\n") == ["True", '{"time":0.0,"event":"warning","message":"a word"}']
 
 
+def test_a_word_for_a_log_that_cannot_be_loaded_is_lost_and_no_fault() -> None:
+    code = """
+        import asyncio, resource
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        asyncio.log.logger.warning("a %s", "word", exc_info=True)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        print(isinstance(sys.modules["logging"], Later), asyncio.log.logger.getEffectiveLevel())
+    """
+    assert said(code) == "True 30"
+
+
 def test_those_that_are_loaded_already_stay() -> None:
     code = """
         import asyncio, msgspec, subprocess
