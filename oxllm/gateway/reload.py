@@ -17,7 +17,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -113,12 +112,11 @@ class Reloader:
         "_command",
         "_counts",
         "_env",
-        "_lock",
         "_log",
         "_loop",
         "_process",
         "_running",
-        "_tasks",
+        "_task",
         "_undead",
         "_waiting",
     )
@@ -142,11 +140,11 @@ class Reloader:
         self._env = dict(env)
         self._command = tuple(command)
         self._bound = running().server
-        self._lock: asyncio.Lock | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._undead: list[subprocess.Popen[bytes]] = []
         """Killed, and not dead yet."""
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._task: asyncio.Task[None] | None = None
+        """Runs those that wait, one after the other."""
         self._waiting: dict[bool, list[Callable[[Result], None]]] = {}
         """By `dry_run`: who is told of the one that has not begun."""
 
@@ -161,11 +159,8 @@ class Reloader:
             waiting.append(done)
             return
         self._waiting[dry_run] = [done]
-        if self._lock is None:
-            self._lock = asyncio.Lock()  # locks are loaded at the first reload (gateway/later.py)
-        task = self._loop.create_task(self._run(dry_run, self._lock))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if self._task is None:
+            self._task = self._loop.create_task(self._run())
 
     @property
     def child(self) -> int | None:
@@ -174,33 +169,40 @@ class Reloader:
 
     def close(self) -> None:
         """The process ends: no more reloads, and no child is left behind."""
-        for task in self._tasks:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
         if self._process is not None:
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(CLOSE_S)
 
-    async def _run(self, dry_run: bool, lock: asyncio.Lock) -> None:
-        async with lock:
-            waiting = self._waiting.pop(dry_run)
+    async def _run(self) -> None:
+        """Until nobody waits."""
+        try:
+            while self._waiting:
+                await self._run_one(next(iter(self._waiting)))
+        finally:
+            self._task = None
+
+    async def _run_one(self, dry_run: bool) -> None:
+        waiting = self._waiting.pop(dry_run)
+        if not dry_run:
+            usec = int(self._loop.time() * 1_000_000)
+            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={usec}")
+        try:
+            result = await self._attempt(dry_run)
+        except Refused as refused:
+            result = Result(False, dry_run, refused.errors)
+        except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
+            self._loop.call_exception_handler({"message": "a reload", "exception": error})
+            result = Result(False, dry_run, [Error("internal error; the log has a line about it")])
+        finally:
             if not dry_run:
-                usec = int(self._loop.time() * 1_000_000)
-                systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={usec}")
-            try:
-                result = await self._attempt(dry_run)
-            except Refused as refused:
-                result = Result(False, dry_run, refused.errors)
-            except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
-                self._loop.call_exception_handler({"message": "a reload", "exception": error})
-                result = Result(False, dry_run, [Error("internal error; the log has a line about it")])
-            finally:
-                if not dry_run:
-                    systemd.notify("READY=1")
-            if not dry_run:
-                self._tell(result)
+                systemd.notify("READY=1")
+        if not dry_run:
+            self._tell(result)
         for done in waiting:
-            done(result)
+            self._loop.call_soon(done, result)  # a fault of one is no other's
 
     async def _attempt(self, dry_run: bool) -> Result:
         running = self._running()

@@ -209,6 +209,20 @@ def test_a_bug_in_a_reload_is_told_to_whoever_waits(scene: Scene, monkeypatch: p
     assert told == ["ZeroDivisionError"]
 
 
+def wrong(result: Result) -> None:
+    raise ZeroDivisionError
+
+
+def test_a_fault_of_whoever_is_told_keeps_no_other_from_being_told_nor_from_the_next_one(scene: Scene) -> None:
+    faults: list[str] = []
+    scene.loop.set_exception_handler(lambda loop, context: faults.append(type(context["exception"]).__name__))
+    for dry_run in (True, False):
+        scene.loop.call_soon(scene.reloader.start, dry_run, wrong)
+    assert [result.ok for result in scene.run(True, False)] == [True, True]
+    assert faults == ["ZeroDivisionError"] * 2
+    assert scene.run(False)[0].ok
+
+
 @pytest.mark.parametrize("scene", [script(COUNTING)], indirect=True)
 def test_of_two_reloads_at_once_the_second_waits(scene: Scene) -> None:
     # A child that finds another one at work exits 1 with a traceback instead of 7.
