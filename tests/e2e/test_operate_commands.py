@@ -118,7 +118,6 @@ def test_what_a_crash_left_behind_is_nobody(run: Run, running: Gateway, tmp_path
     os.kill(running.pid, signal.SIGKILL)
     assert eventually(lambda: not running.process.alive)
     assert os.listdir(tmp_path / "run" / "oxllm")
-    (tmp_path / "config.toml").unlink()
     for arguments in (("status",), ("stop",), ("reload",), ("provider", "list"), ("explain", "x")):
         result = run(*arguments)
         assert (result.exit_code, result.stdout) == (3, "")

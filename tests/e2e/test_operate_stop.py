@@ -117,7 +117,7 @@ HANGING = """\
 import runpy, socket, time
 resolve = socket.getaddrinfo
 def hang(host, *rest, **more):
-    if isinstance(host, bytes):  # as oxllm asks for a provider
+    if isinstance(host, bytes) and host != b"127.0.0.1":  # as oxllm asks for a provider
         print("asked", flush=True)
         time.sleep(60)
     return resolve(host, *rest, **more)

@@ -13,19 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from oxllm.sim.serve import ports
+
+free_port = ports.free_port
+
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
 
 
 class NotReady(RuntimeError):
     """A process did not come up. The message ends with what it wrote last."""
-
-
-def free_port() -> int:
-    """A loopback port that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def raise_open_files() -> int:

@@ -28,6 +28,7 @@ from oxllm.sim.rehearsal.run import Front, Run, rehearse
 from oxllm.sim.script import exhibits, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.engine import attempt_key
+from oxllm.sim.serve.ports import free_port
 from oxllm.words import count
 
 
@@ -231,7 +232,7 @@ async def _run(asked: Request, prepared: Prepared, quietly: bool) -> Run:
     def front(urls: Mapping[str, str]) -> Front:
         if asked.against is not None:
             return External(asked.against, urls)
-        return Gateway.of(gateway.rewired(plan, urls, gateway.free_port()))
+        return Gateway.of(gateway.rewired(plan, urls, free_port()))
 
     names = [upstream.name for upstream in scenario.upstreams]
     return await rehearse(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -151,11 +150,6 @@ def rewired(plan: Plan, urls: Mapping[str, str], port: int) -> Plan:
         where = {"tls": False, "host": to.hostname, "port": to.port, "path": to.path}
         providers.append(replace(provider, **where, api_key=None, headers=(), extra_body={}, proxy=None, ca_file=None))
     return replace(plan, server=server, providers=tuple(providers), source=None)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 class Gateway:

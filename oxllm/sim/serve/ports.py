@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import ssl
 from collections.abc import Callable
@@ -16,6 +17,18 @@ from enum import Enum
 
 BACKLOG = 2048
 _FILLERS = 2
+FREE = range(20_000, 32_000)
+"""Where one is looked for that is free: systems give those from 32768 on, or 49152, to connections that go out."""
+TRIES = 50
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses, and that no connection gets by chance before it is used."""
+    for port in random.SystemRandom().sample(FREE, TRIES):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 class State(Enum):

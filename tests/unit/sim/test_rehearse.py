@@ -38,6 +38,7 @@ from oxllm.sim.rehearsal.schedule import CLEAR_S, Schedule
 from oxllm.sim.script import grammar, scenes
 from oxllm.sim.script.scenario import Scenario, Scene, When
 from oxllm.sim.serve.engine import attempt_key
+from oxllm.sim.serve.ports import free_port
 from oxllm.sim.testing import Sim
 
 CONFIG = """
@@ -108,7 +109,7 @@ async def naive() -> Run:
     """A naive proxy before alpha, where a good gateway would have gone to beta."""
     speed = pace.parse("ttft 10ms, itl 2ms, out 20..40")
     scenario = scenes.over((Upstream("alpha", pace=speed), Upstream("beta", pace=speed)), SCENE, 7)
-    port = gateway.free_port()
+    port = free_port()
 
     def front(urls: Mapping[str, str]) -> Gateway:
         return Gateway([sys.executable, str(Path(__file__).parent / "naive_proxy.py"), str(port), urls["alpha"]], port)
