@@ -88,8 +88,7 @@ class Books:
 
     def answered(self, ticket: Ticket, spent: float | None, now: float) -> None:
         """The head of a success is there. `spent`: seconds for which it says that its target's limit is used up."""
-        if ticket.probe:
-            self.changes += self._results.answered(ticket, now)
+        self.changes += self._results.answered(ticket, now)
         if spent is not None:
             self.changes += self._results.predicted(ticket, spent, now)
 
