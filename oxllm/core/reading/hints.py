@@ -6,10 +6,12 @@
 | seconds, with fractions | `retry-after: 18.6`, `x-ratelimit-reset-tokens: 2` | RFC 9110 10.2.3; Mistral |
 | HTTP date, all three spellings | `retry-after: Sun, 06 Nov 1994 08:49:37 GMT` | RFC 9110 5.6.7 |
 | Go duration | `x-ratelimit-reset-requests: 6m0s`, `120ms` | OpenAI, Groq |
+| seconds, without `x-` | `ratelimit-reset: 23`, `ratelimitbysize-reset: 28` | Kong, Mistral |
+| a structured field | `ratelimit: "api";r=0;t=42` | Hugging Face; draft-ietf-httpapi-ratelimit-headers |
 | epoch, seconds or ms | `X-RateLimit-Reset: 1736900000000` | OpenRouter, inside `error.metadata.headers` |
 | RFC 3339 | `anthropic-ratelimit-tokens-reset: 2025-01-01T00:00:00Z` | Anthropic |
 | members of the error | `"retryDelay": "52s"`, `"estimated_time": 20.0` | Gemini, Hugging Face |
-| an error's own words | `Please try again in 18.642s`, `retry after 86400 seconds` | OpenAI, Azure |
+| an error's own words | `Please try again in 18.642s`, `retry after 86400 seconds`, `Retry-After: 12` | OpenAI, Azure |
 
 A hint is a number of seconds from now. What is no number, not in the future or not readable is no hint; one past an
 hour is an hour.
@@ -81,12 +83,22 @@ _PROSE = re.compile(
     ),
     re.IGNORECASE,
 )
+_BARE = re.compile(
+    r"\bretry[-_ ]after\s?[:=]?\s?(\d{1,5}(?:\.\d{1,9})?)(?=\s*(?:\Z|[,;)\]}\n]|\.(?!\d)))", re.IGNORECASE
+)
+"""The header field in words: seconds without a unit, and nothing else behind them."""
 SIGNS = {"\u6beb\u79d2": 1e-3, "\u79d2": 1.0, "\u5206\u949f": 60.0, "\u5c0f\u65f6": 3600.0}
 _SIGNS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(\u6beb\u79d2|\u79d2|\u5206\u949f|\u5c0f\u65f6)\u4e4b?\u540e")
 """The same in Chinese: so many (milli)seconds, minutes or hours from now."""
 _LIMIT_HEADER = re.compile(
-    rb"x-ratelimit-(?P<what>remaining|reset)(?P<of>-[a-z-]+)?|anthropic-ratelimit-(?P<of2>[a-z-]+)-(?P<what2>remaining|reset)"
+    rb"(?P<by>(?:x-)?ratelimit(?:bysize)?)-(?P<what>remaining|reset)(?P<of>-[a-z-]+)?"
+    rb"|anthropic-ratelimit-(?P<of2>[a-z-]+)-(?P<what2>remaining|reset)"
 )
+STANDARD = b"ratelimit"
+"""The field that drafts 07 and later of draft-ietf-httpapi-ratelimit-headers name: a list of limits, or but one."""
+_PARAMETER = re.compile(rb"(?:^|[;,\s])(r|t|remaining|reset)=([\d.]+)")
+_SPENT = re.compile(rb"(?:^|[;,\s])(?:r|remaining)=0(?![\d.])")
+_STRING = re.compile(rb'"[^"]*"')
 
 _NOT_ZERO: Final = frozenset(b"%d" % digit for digit in range(1, 10))
 """How a number begins that is not 0."""
@@ -110,7 +122,7 @@ def retry_after_header(headers: Headers, now_wall: float) -> float | None:
 def predictive(headers: Headers, now_wall: float) -> float | None:
     """Seconds until the reset of a limit that a successful answer has just used up; None if not or not within 60 s."""
     for name, value in headers:
-        if _names[name] and value[:1] not in _NOT_ZERO and _number(value.strip()) == 0:
+        if _names[name] and value[:1] not in _NOT_ZERO and (_number(value.strip()) == 0 or _SPENT.search(value)):
             waits = [wait for wait in _exhausted(headers, now_wall) if wait <= PREDICTIVE_MAX]
             return max(waits, default=None)
     return None
@@ -118,7 +130,7 @@ def predictive(headers: Headers, now_wall: float) -> float | None:
 
 def _says_what_remains(name: bytes) -> bool:
     match = _LIMIT_HEADER.fullmatch(name)
-    return match is not None and (match["what"] or match["what2"]) == b"remaining"
+    return name == STANDARD or (match is not None and (match["what"] or match["what2"]) == b"remaining")
 
 
 _names: Final[dict[bytes, bool]] = Known(_says_what_remains)
@@ -143,10 +155,12 @@ def _exhausted(headers: Headers, now_wall: float, refill_max: float = inf) -> It
     bucket that fills all the time."""
     resets, empty = {}, set()
     for name, value in headers:
+        if name == STANDARD:
+            yield from _spent(value, now_wall)
         match = _LIMIT_HEADER.fullmatch(name)
         if match is None:
             continue
-        dimension = match["of2"] is not None, (match["of"] or match["of2"] or b"").strip(b"-")
+        dimension = match["by"], (match["of"] or match["of2"] or b"").strip(b"-")
         if (match["what"] or match["what2"]) == b"reset":
             resets[dimension] = value
         elif _number(value.strip()) == 0:
@@ -154,7 +168,18 @@ def _exhausted(headers: Headers, now_wall: float, refill_max: float = inf) -> It
     for dimension in empty:
         wait = seconds(resets.get(dimension, b""), now_wall)
         if wait is not None:
-            yield min(wait, refill_max) if dimension[0] else wait
+            yield wait if dimension[0] else min(wait, refill_max)
+
+
+def _spent(value: bytes, now_wall: float) -> Iterator[float]:
+    """The same of a structured field: `"burst";r=0;t=9, "day";r=7;t=900`, or `limit=10, remaining=0, reset=9`."""
+    value = _STRING.sub(b"", value)
+    for limit in [value] if b"remaining" in value else value.split(b","):
+        told = dict(_PARAMETER.findall(limit))
+        left = _number(told.get(b"r") or told.get(b"remaining") or b"")
+        wait = seconds(told.get(b"t") or told.get(b"reset") or b"", now_wall)
+        if left == 0 and wait is not None:
+            yield wait
 
 
 def seconds(value: bytes, now_wall: float) -> float | None:
@@ -237,7 +262,7 @@ def _members(waits: Waits, now_wall: float) -> float | None:
 
 def prose(text: str) -> str | None:
     """The words of an error that say when to come back."""
-    match = _PROSE.search(text) or _SIGNS.search(text)
+    match = _PROSE.search(text) or _BARE.search(text) or _SIGNS.search(text)
     return None if match is None else match[0]
 
 
@@ -245,13 +270,20 @@ def in_prose(text: str) -> float | None:
     """The same from an error's own words."""
     match = _PROSE.search(text)
     if match is None:
-        signs = _SIGNS.search(text)
-        return None if signs is None else float(signs[1]) * SIGNS[signs[2]] or None
+        return _in_other_words(text)
     if match["clock"]:
         hours, minutes, secs = map(float, match["clock"].split(":"))
         return hours * 3600 + minutes * 60 + secs or None
     found = sum(float(number) * PROSE_UNITS[_unit(unit)] for number, unit in _PROSE_STEP.findall(match["wait"]))
     return found or None
+
+
+def _in_other_words(text: str) -> float | None:
+    bare = _BARE.search(text)
+    if bare is not None:
+        return float(bare[1]) or None
+    signs = _SIGNS.search(text)
+    return None if signs is None else float(signs[1]) * SIGNS[signs[2]] or None
 
 
 def _unit(word: str) -> str:

@@ -144,6 +144,38 @@ def test_limit_headers_without_a_dimension_are_read() -> None:
     assert retry_after(fields, b"", NOW) == 5.0
 
 
+FIELDS: list[tuple[list[tuple[bytes, bytes]], float | None]] = [
+    ([(b"ratelimit-remaining", b"0"), (b"ratelimit-reset", b"23")], 23.0),  # Kong; drafts up to 06
+    ([(b"ratelimit-remaining", b"0"), (b"ratelimit-reset", b"%d" % (NOW + 23))], 23.0),
+    ([(b"ratelimit-remaining", b"4"), (b"ratelimit-reset", b"23")], None),
+    ([(b"ratelimit-remaining", b"0"), (b"x-ratelimit-reset", b"23")], None),
+    ([(b"ratelimitbysize-remaining", b"0"), (b"ratelimitbysize-reset", b"28")], 28.0),  # Mistral
+    ([(b"x-ratelimitbysize-remaining-minute", b"0"), (b"ratelimitbysize-reset", b"28")], None),
+    ([(b"ratelimit", b'"resolvers";r=0;t=42')], 42.0),  # Hugging Face; from draft 08 on
+    ([(b"ratelimit", b'"resolvers"; r=0; t=42; pk=:cGs=:')], 42.0),
+    ([(b"ratelimit", b'"burst";r=3;t=9, "day";r=0;t=50,"app";r=0;t=1')], 50.0),
+    ([(b"ratelimit", b'"burst";r=3;t=9'), (b"ratelimit", b'"app";r=0;t=7')], 7.0),
+    ([(b"ratelimit", b"limit=100, remaining=0, reset=50")], 50.0),  # draft 07
+    ([(b"ratelimit", b"remaining=0, reset=50, limit=100")], 50.0),
+    ([(b"ratelimit", b"limit=100, remaining=9, reset=50")], None),
+    ([(b"ratelimit", b'"resolvers";r=3;t=42')], None),
+    ([(b"ratelimit", b'"resolvers";r=0')], None),
+    ([(b"ratelimit", b'"resolvers";r=0;t=0')], None),
+    ([(b"ratelimit", b'"resolvers";r=0.5;t=42')], None),
+    ([(b"ratelimit", b'"a;r=0;t=42"')], None),
+    ([(b"ratelimit", b"0")], None),
+    ([(b"ratelimit-policy", b'"resolvers";q=100;w=60')], None),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), FIELDS)
+def test_the_fields_that_a_draft_standard_names_are_read(
+    fields: list[tuple[bytes, bytes]], expected: float | None
+) -> None:
+    assert retry_after(fields, b"", NOW) == expected
+    assert predictive(fields, NOW) == expected
+
+
 PROSE: list[tuple[bytes, float | None]] = [
     (b"Please try again in 18.642s.", 18.642),
     (b"Please try again in 6ms. Visit", 0.006),
@@ -167,6 +199,19 @@ PROSE: list[tuple[bytes, float | None]] = [
     (b"Quota will be replenished in 00:12:05", 725.0),
     (b"Retry in 2 minutes and 5 seconds", 125.0),
     (b"Retry after: 3.5s", 3.5),
+    (b"Slow down. Retry after: 12", 12.0),
+    (b"Too many requests (retry after 12).", 12.0),
+    (b"retry_after=7, limit=20", 7.0),
+    (b"Retry-After: 30\nToo many requests", 30.0),
+    (b"rate limited, Retry-After=2.5", 2.5),
+    (b"Please retry after 2 attempts", None),
+    (b"retry after 12:30", None),
+    (b"retry after 2026-01-01", None),
+    (b"retry after 1.5.2", None),
+    (b"retry after: 12%", None),
+    (b"retry-after: 1736900000000", None),
+    (b"retry_after_ms=1500", None),
+    (b"retry after: soon", None),
     ("请在 20 秒后重试".encode(), 20.0),
     ("请1分钟之后再试".encode(), 60.0),
     ("请稍后再试".encode(), None),
@@ -251,6 +296,9 @@ NAMES = st.sampled_from(
         b"x-ratelimit-reset",
         b"x-ratelimit-remaining-tokens",
         b"x-ratelimit-reset-tokens",
+        b"ratelimit",
+        b"ratelimit-remaining",
+        b"ratelimit-reset",
         b"anthropic-ratelimit-tokens-remaining",
         b"anthropic-ratelimit-tokens-reset",
     ]
@@ -267,8 +315,15 @@ def test_a_hint_is_none_or_more_than_nothing_and_at_most_an_hour(headers: Header
 
 
 ZEROS = st.sampled_from([b"0", b"00", b" 0 ", b"0.", b".0", b"0.00", b"0x", b"", b" ", b"10", b"1", b"-0", b"none"])
-LIMITS = st.sampled_from([b"x-ratelimit-%b", b"x-ratelimit-%b-tokens", b"anthropic-ratelimit-tokens-%b", b"x-%b"])
-fields = st.tuples(LIMITS, st.sampled_from([b"remaining", b"reset"]), ZEROS | st.just(b"30"))
+LIMITS = st.sampled_from(
+    [b"x-ratelimit-%b", b"x-ratelimit-%b-tokens", b"anthropic-ratelimit-tokens-%b", b"x-%b", b"ratelimit-%b"]
+)
+STANDARD = st.builds(
+    lambda left, wait: (b"ratelimit%b", b"", b'"a";r=%d;t=%d, "b";r=0;t=%d' % (left, wait, wait // 2)),
+    st.integers(0, 1),
+    st.integers(0, 60),
+)
+fields = STANDARD | st.tuples(LIMITS, st.sampled_from([b"remaining", b"reset"]), ZEROS | st.just(b"30"))
 
 
 @given(st.lists(fields, max_size=6))
