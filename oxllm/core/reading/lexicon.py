@@ -68,6 +68,10 @@ OFFENDS = 1 << 41
 """What only a text does to it."""
 SPENT = 1 << 42
 """What only a quota or money is, whatever else has failed beside it."""
+ITEM = 1 << 43
+"""STORED, but in a sentence that speaks of a schema."""
+ADDRESS = 1 << 44
+"""From where a request came, which no filter of texts judges."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -140,20 +144,21 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         MODEL,
         """
-        model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid, checkpoint,
-        adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no deployments, no models loaded,
-        no endpoints found, not found for account, no models, no model loaded, on demand throughput, not a chat model,
-        model disabled, model ~ disabled, models disabled, degraded function, not a chat completions model, for model,
-        with model, by model, on model, failed to load model, could not load model, unable to load model, not load
-        model, error loading model
+        model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid,
+        checkpoint, adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no
+        deployments, no models loaded, no endpoints found, not found for account, no models, no model loaded, on
+        demand throughput, not a chat model, model disabled, model ~ disabled, models disabled, degraded
+        function, not a chat completions model, for model, with model, by model, on model, failed to load model,
+        could not load model, unable to load model, not load model, error loading model, model not allowed,
+        model ~ not allowed
         """,
     ),
     (
         ONE_MODEL,
         """
-        model, deployment, endpoint, publisher model, base model, model name, model id, foundation model, for model,
-        with model, by model, on model, failed to load model, could not load model, unable to load model, not load
-        model, error loading model
+        model, deployment, endpoint, publisher model, base model, model name, model id, foundation model, for
+        model, with model, by model, on model, failed to load model, could not load model, unable to load model,
+        not load model, error loading model, model not allowed, model ~ not allowed
         """,
     ),
     (
@@ -172,18 +177,20 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         FEATURE,
         """
-        tool, tool choice, tool call, tool calling, tool use, function, function call, function calling, image, vision,
-        audio, video, pdf, multimodal, multi modal, modality, modalities, media, response format, json schema, json
-        mode, json object, structured output, structured outputs, streaming, stream, logprob, logprobs, log
-        probabilities, reasoning, thinking, reasoning effort, system prompt, system message, system role, system
-        instruction, developer message, developer role, developer instruction, temperature, top p, top k, parameter,
-        argument, frequency penalty, presence penalty, penalty, seed, stop sequences, logit bias, parallel tool calls,
-        prefill, grammar, guided decoding, embeddings, embedding, chat template, chat completions, cache control, web
-        search, max completion tokens, role, service tier, content type, file, attachment, speech, prediction,
-        citations, schema, feature, output format, instruction, suffix, echo, prompt caching, input type, image url,
-        image input, operation, chat, vision input, constrained decoding, image content, capability, json output,
-        completions, property, chat model, extra body, parameters, not multimodal, mcp, mcp server, url, size, voice,
-        quality, resolution, connector
+        tool, tool choice, tool call, tool calling, tool use, function, function call, function calling, image,
+        vision, audio, video, pdf, multimodal, multi modal, modality, modalities, media, response format, json
+        schema, json mode, json object, structured output, structured outputs, streaming, stream, logprob,
+        logprobs, log probabilities, reasoning, thinking, reasoning effort, system prompt, system message,
+        system role, system instruction, developer message, developer role, developer instruction, temperature,
+        top p, top k, parameter, argument, frequency penalty, presence penalty, penalty, seed, stop sequences,
+        logit bias, parallel tool calls, prefill, grammar, guided decoding, embeddings, embedding, chat
+        template, chat completions, cache control, web search, max completion tokens, role, service tier,
+        content type, file, attachment, speech, prediction, citations, schema, feature, output format,
+        instruction, suffix, echo, prompt caching, input type, image url, image input, operation, chat, vision
+        input, constrained decoding, image content, capability, json output, completions, property, chat model,
+        extra body, parameters, not multimodal, mcp, mcp server, url, size, voice, quality, resolution,
+        connector, no chat template, not chat template, no default chat template, not default chat template,
+        chat template missing, chat template not defined, chat template not set, chat template no longer
         """,
     ),
     (
@@ -229,8 +236,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         NEEDED,
         """
-        required, requires, requirement, must, add, purchase, buy, top up, recharge, upgrade, deposit, need, needed,
-        complete, enable, set up, update, renew, subscribe
+        required, requires, requirement, must, add, purchase, buy, top up, recharge, upgrade, deposit, need,
+        needed, complete, enable, set up, update, renew, subscribe, pass valid, provide valid, supply valid,
+        enter valid, use valid, send valid
         """,
     ),
     (
@@ -277,29 +285,32 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         BAD,
         """
         invalid, incorrect, wrong, missing, expired, revoked, not valid, not provided, not found, fails, failed,
-        failure, denied, required, disabled, deactivated, inactive, malformed, unknown, not recognized, blocked, leaked,
-        not match, mismatch, bad, unable, rejected, not authorized, not exist, illegal, error, not set, not supplied,
-        not present, unregistered, unverified, not configured, empty, not correct, not pass, not active, suspended, not
-        validate, not verified, not verify, refused, terminated, banned, not allowed, unrecognized, exception, not
-        belong, not registered, deleted, reported, only authorized
+        failure, denied, required, disabled, deactivated, inactive, malformed, unknown, not recognized, blocked,
+        leaked, not match, mismatch, bad, unable, rejected, not authorized, not exist, illegal, error, not set,
+        not supplied, not present, unregistered, unverified, not configured, empty, not correct, not pass, not
+        active, suspended, not validate, not verified, not verify, refused, terminated, banned, not allowed,
+        unrecognized, exception, not belong, not registered, deleted, reported, only authorized, pass valid,
+        provide valid, supply valid, enter valid, use valid, send valid
         """,
     ),
     (
         ABSENT,
         """
-        not found, not exist, no such, decommissioned, deprecated, no longer, retired, sunset, removed, not access, no
-        access, not activated, not open, not opened, not deployed, not loaded, no models loaded, inaccessible, unable to
-        access, not find, unable to find, no endpoints, no permission, not permission, not pulled, end of life, not
-        subscribed, not registered, not entitled, not hosted, not served, not serve, shut down, discontinued, pulling,
-        try pulling, not available, unavailable, gated, nonexistent, not configured, not enabled, not permitted, no
-        provider, no available, not allowed, not running, not purchased, offline, no healthy, not installed, not
-        downloaded, not granted, access denied, not included, restricted, not approved, no route, obsolete, phased out,
-        not provisioned, no deployments, not found any, no instances, not have permission, not been loaded, cannot
-        access, not authorized, not accessible, lacks access, not ready for use, not whitelisted, not locate, not
-        resolve, does not match any, not recognized, not known, no endpoints, no endpoints found, not found for account,
-        no model loaded, blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a
-        chat completions model, model disabled, model ~ disabled, models disabled, terms required, requires terms, terms
-        acceptance, accept the terms, unpurchased, not purchased, not offered
+        not found, not exist, no such, decommissioned, deprecated, no longer, retired, sunset, removed, not
+        access, no access, not activated, not open, not opened, not deployed, not loaded, no models loaded,
+        inaccessible, unable to access, not find, unable to find, no endpoints, no permission, not permission,
+        not pulled, end of life, not subscribed, not registered, not entitled, not hosted, not served, not
+        serve, shut down, discontinued, pulling, try pulling, not available, unavailable, gated, nonexistent,
+        not configured, not enabled, not permitted, no provider, no available, not allowed, not running, not
+        purchased, offline, no healthy, not installed, not downloaded, not granted, access denied, not included,
+        restricted, not approved, no route, obsolete, phased out, not provisioned, no deployments, not found
+        any, no instances, not have permission, not been loaded, cannot access, not authorized, not accessible,
+        lacks access, not ready for use, not whitelisted, not locate, not resolve, does not match any, not
+        recognized, not known, no endpoints, no endpoints found, not found for account, no model loaded,
+        blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a chat
+        completions model, model disabled, model ~ disabled, models disabled, terms required, requires terms,
+        terms acceptance, accept the terms, unpurchased, not purchased, not offered, model not allowed, model ~
+        not allowed
         """,
     ),
     (
@@ -312,21 +323,26 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         LACKING,
         """
-        not support, not supported, unsupported, not enabled, not implemented, only support, only supported, not accept,
-        not accepted, not work, not multimodal, not capable, can not process, not able to process, no support, not
-        available, not compatible, incompatible, can not handle, unable to process, supports only, not vlm, not vision,
-        not a vision language, enable auto tool choice, at most 0, must be verified to, not provide, not applicable, not
-        understand, can not be used, not allowed for, not configured, set enable, no endpoints found that support, no
-        endpoints found support, no endpoints found that can handle, requires jinja, param requires, requires flag,
-        requires enable, requires a multimodal, not multimodal, unavailable, not offered, not be enabled, not be used
-        with, not exposed, no longer supports, no longer accepts
+        not support, not supported, unsupported, not enabled, not implemented, only support, only supported, not
+        accept, not accepted, not work, not multimodal, not capable, can not process, not able to process, no
+        support, not available, not compatible, incompatible, can not handle, unable to process, supports only,
+        not vlm, not vision, not a vision language, enable auto tool choice, at most 0, must be verified to, not
+        provide, not applicable, not understand, can not be used, not allowed for, not configured, set enable,
+        no endpoints found that support, no endpoints found support, no endpoints found that can handle,
+        requires jinja, param requires, requires flag, requires enable, requires a multimodal, not multimodal,
+        unavailable, not offered, not be enabled, not be used with, not exposed, no longer supports, no longer
+        accepts, not allowed with model, not permitted with model, not allowed for model, not allowed by model,
+        not allowed on model, no chat template, not chat template, no default chat template, not default chat
+        template, chat template missing, chat template not defined, chat template not set, chat template no
+        longer
         """,
     ),
     (
         FOR_MODEL,
         """
-        with this model, by this model, for this model, on this model, for model, with model, by model, on model, by the
-        selected model, by the model, for the requested model
+        with this model, by this model, for this model, on this model, for model, with model, by model, on
+        model, by the selected model, by the model, for the requested model, not allowed with model, not
+        permitted with model, not allowed for model, not allowed by model, not allowed on model
         """,
     ),
     (
@@ -365,10 +381,11 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         LOADING,
         """
-        loading, warming up, cold start, starting up, not ready, degraded, initializing, scaling up, booting, spinning
-        up, deploying, scaled to zero, not yet loaded, scaling, warm, waking up, not currently loaded, cold, in progress
-        of loading, provisioning, not yet ready, starting up, still loading, is loading, degraded function, sleeping,
-        asleep, failed to load model, could not load model, unable to load model, not load model, error loading model
+        loading, warming up, cold start, starting up, not ready, degraded, initializing, scaling up, booting,
+        spinning up, deploying, scaled to zero, not yet loaded, scaling, warm, waking up, not currently loaded,
+        cold, in progress of loading, provisioning, not yet ready, starting up, still loading, is loading,
+        degraded function, sleeping, asleep, failed to load model, could not load model, unable to load model,
+        not load model, error loading model, unloaded, unloading, reloaded, reloading
         """,
     ),
     (
@@ -392,9 +409,21 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         STORED,
         """
         encrypted content, previous response, previous response id, thinking block, thinking blocks, thought signature,
-        reasoning item, response id, item id, item with id, items, item, signature, redacted thinking, encrypted
+        reasoning item, response id, item id, item with id, signature, redacted thinking, encrypted
         reasoning, response with id, conversation with id, reasoning content item, signature in thinking, signature in
         block
+        """,
+    ),
+    (
+        ITEM,
+        """
+        item, items
+        """,
+    ),
+    (
+        ADDRESS,
+        """
+        ip, ip address
         """,
     ),
     (
@@ -417,15 +446,17 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         NEUTRAL,
         """
-        data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy, budget
-        tokens, thinking budget, token budget, service account key, unsupported image, unsupported mime, unable to
-        process input image, unsupported file, unsupported format, unsupported image format, country code, region code,
-        location field, country parameter, location parameter, user location country, country field, load image, not
-        load image, loading image, load video, not load video, load audio, not load audio, load file, not load file,
-        load pdf, load media, load multimodal, based policy, control policy, endpoint policy, access policy, firewall
-        policy, explicit deny, context deadline, context canceled, context cancelled, disk quota, load balance, load
-        balancing, load balancer, sample rate, sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit
-        rate, bit rate exceeded, zero data retention organization
+        data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy,
+        budget tokens, thinking budget, token budget, service account key, unsupported image, unsupported mime,
+        unable to process input image, unsupported file, unsupported format, unsupported image format, country
+        code, region code, location field, country parameter, location parameter, user location country, country
+        field, load image, not load image, loading image, load video, not load video, load audio, not load
+        audio, load file, not load file, load pdf, load media, load multimodal, based policy, control policy,
+        endpoint policy, access policy, firewall policy, explicit deny, context deadline, context canceled,
+        context cancelled, disk quota, load balance, load balancing, load balancer, sample rate, sample rate
+        exceeded, sampling rate, frame rate, frame rate exceeded, bit rate, bit rate exceeded, zero data
+        retention organization, fair usage policy, fair use policy, chat gpt, balance pool, pool empty, empty
+        pool
         """,
     ),
     (

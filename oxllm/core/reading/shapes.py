@@ -125,7 +125,7 @@ RAW_NAMES = ("raw", "providererror", "upstreamerror")
 
 _EVENT = re.compile(r"(?:\A|\n)data:[ \t]*([^\r\n]+)")
 _PRINTED = re.compile(
-    r"""(?:\A|[-:]\s*|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8})\1\s*:)"""
+    r"""(?:\A|[-:]\s*|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8}|(?:request_?)?[Ii]d)\1\s*:)"""
 )
 """Where an error stands inside a message: at its start, or behind a dash or colon."""
 _XML = re.compile(r"<(Code|Message)>([^<]{1,500})</\1>")

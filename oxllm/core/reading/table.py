@@ -27,9 +27,11 @@ ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING
 UNDER: dict[int, int] = {
     400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
     401: ALWAYS | Topic.KEY | Topic.MODEL,
-    403: ALWAYS | Topic.RATE | Topic.MODEL,
+    403: ALWAYS | Topic.RATE | Topic.LACKS | Topic.MODEL,
     404: ALWAYS | Topic.LACKS | Topic.FOREIGN | Topic.MODEL,
+    405: ALWAYS | Topic.LACKS | Topic.MODEL,
     410: ALWAYS | Topic.MODEL,
+    412: ALWAYS | Topic.LACKS | Topic.MODEL,
     413: ALWAYS | Topic.CONTEXT,
     422: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.MODEL,
     429: ALWAYS | Topic.RATE,
@@ -206,6 +208,8 @@ class Facts:
             coded &= HARMLESS
         self.topics = _leading(map(_of_word, error.codes), coded) or _leading(map(_of_word, error.types), coded)
         self.by_code = bool(self.topics)
+        if self.topics == Topic.BARRED and self._said(self._may_say()) == Topic.QUOTA:
+            self.topics, self.by_code = Topic.QUOTA, False  # why it is barred counts more than that it is
         pace = _PACED.search(self.own_words) if paced and believed and self._coded_quota() else None
         self.paced = _runs(pace) if pace is not None else ()
         """Words that make a pace of what its code calls a quota: any of these runs."""

@@ -64,13 +64,18 @@ _QUOTED = re.compile(
     r"|\u201c[^\u201d]*\u201d?|\u2018[^\u2019]*\u2019?|\u300c[^\u300d]*\u300d?|\u300e[^\u300f]*\u300f?|\u00ab[^\u00bb]*\u00bb?"
 )
 _MEMBER = re.compile(r"[A-Za-z_]{2,40}")
-_HARMLESS_WORDS = lex.FEATURE | lex.STORED | lex.TOKENS | lex.PROMPT
+_HARMLESS_WORDS = lex.FEATURE | lex.STORED | lex.ITEM | lex.TOKENS | lex.PROMPT
+_HYPHENED = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*\d)(?=[\w/.@:]*-)[\w@][\w/.@:-]*\w")
+"""The same before it is taken apart at its capitals: `Big-7B-chat`."""
+_SLASHED = re.compile(r"[a-z]+(?:/[a-z]+)+")
+"""Words rather than a name: "JSON mode/function calling"."""
 _ECHO = re.compile(
-    r"\b(?:got|received|given|found|saw|input_value|input|value|values|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
+    r"\b(?P<own>not (?:be |been )?found\s*[:=])"
+    r"|\b(?:got|received|given|found|saw|input_value|input|value|values|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
     r"|\n\s*(?:received model group|available model group)",
     re.IGNORECASE,
 )
-"""From here to its end a sentence quotes the request."""
+"""From here to its end a sentence quotes the request, or names what of it was not found."""
 
 
 def of_code(code: str) -> int:
@@ -84,9 +89,9 @@ def of_message(text: str) -> list[int]:
     for those topics alone that mark nothing."""
     found = []
     for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
-        topics = _topics(_marks(_HUMP.sub(" ", sentence).lower()), code=False)
+        topics = _topics(_marks(_spaced(sentence)), code=False)
         if topics & ~HARMLESS and (own := _own(sentence)) != sentence:
-            topics = topics & HARMLESS | _topics(_marks(_HUMP.sub(" ", own).lower()), code=False)
+            topics = topics & HARMLESS | _topics(_marks(_spaced(own)), code=False)
         if topics:
             found.append(topics)
     return found
@@ -117,7 +122,14 @@ def own_words(text: str) -> str:
 
 def _own(sentence: str) -> str:
     echo = _ECHO.search(sentence)
-    return sentence if echo is None else sentence[: echo.start()]
+    if echo is None:
+        return sentence
+    return sentence[: echo.start() if echo["own"] is None else echo.end()]
+
+
+def _spaced(sentence: str) -> str:
+    """A sentence in lower case, its words apart and its names in one."""
+    return _HUMP.sub(" ", _HYPHENED.sub(_named_word, sentence)).lower()
 
 
 def stem(word: str) -> str:
@@ -139,8 +151,11 @@ def _words(text: str) -> list[str]:
 
 def _named_word(match: re.Match[str]) -> str:
     """A name says nothing, but that of what is counted by the minute (`…/requests_per_minute_per_base_model`)."""
-    if pace := _PACE_IN_NAME.search(match[0]):
+    name = match[0]
+    if pace := _PACE_IN_NAME.search(name):
         return f" ~ per {pace[1]} "
+    if _SLASHED.fullmatch(name):
+        return " ".join(word if _ENTRIES.get(stem(word), 0) & lex.FEATURE else " ~ " for word in name.split("/"))
     return "model ~" if match[1] else " ~ "
 
 
@@ -262,7 +277,7 @@ Rule = Callable[[list[int], int, bool], bool]
 
 def _content(marks: list[int], every: int, code: bool) -> bool:
     of_text = bool(every & lex.PROMPT)
-    if every & lex.ACCOUNT and not of_text:
+    if every & (lex.ACCOUNT | lex.ADDRESS) and not of_text:
         return False
     if any(bits & lex.MODEL and bits & lex.ABSENT for bits in marks):
         return False
@@ -305,7 +320,8 @@ def _context(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _foreign(marks: list[int], every: int, code: bool) -> bool:
-    return _near(marks, every, lex.STORED, lex.LOST, 8)
+    stored = lex.STORED if every & lex.SCHEMA else lex.STORED | lex.ITEM
+    return _near(marks, every, stored, lex.LOST, 8)
 
 
 def _lacks(marks: list[int], every: int, code: bool) -> bool:
@@ -395,7 +411,7 @@ GROUNDS: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
 def grounds(text: str, topics: int) -> list[tuple[str, ...]]:
     """The words on which a message's being about `topics` rests: from each noun to its nearest verb on either side."""
     for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
-        own = _HUMP.sub(" ", _own(sentence)).lower()
+        own = _spaced(_own(sentence))
         words, places, marks, ends = _parse(own)
         if not _topics(marks, code=False) & topics:
             continue

@@ -1,0 +1,186 @@
+"""What errors say in other words: the same families of sentences, and their neighbours that say something else."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from oxllm.core.reading.outcome import Kind, classify
+
+NOW = 1_700_000_000.0
+
+
+def read(status: int, words: str, **members: object) -> Kind:
+    return classify(status, [], msgspec.json.encode({"error": {"message": words, **members}}), NOW).kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (400, "Model not found: gpt-9", Kind.MISSING),
+        (400, "Deployment could not be found: prod", Kind.MISSING),
+        (400, "Tool not found: insufficient_quota", Kind.CLIENT_ERROR),
+        (400, "File was not found: your credit balance is too low.txt", Kind.CLIENT_ERROR),
+        (400, "Expected a string, found: the model does not exist", Kind.CLIENT_ERROR),
+    ],
+)
+def test_a_name_behind_not_found_is_not_read_but_what_was_not_found_is(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Please pass a valid API key",
+        "You must provide a valid access token.",
+        "Use a valid API key for this endpoint",
+        "a valid API key is needed: please supply a valid API key",
+    ],
+)
+def test_who_asks_for_a_valid_key_refuses_the_one_that_was_sent(words: str) -> None:
+    assert read(400, words) is Kind.AUTH
+
+
+@pytest.mark.parametrize("words", ["Please provide a valid image", "Use a valid role", "Pass a valid JSON body"])
+def test_who_asks_for_something_else_that_is_valid_means_the_request(words: str) -> None:
+    assert read(400, words) is Kind.CLIENT_ERROR
+
+
+@pytest.mark.parametrize("status", [400, 500, 503])
+@pytest.mark.parametrize(
+    "words",
+    ["Model unloaded by user or API request.", "Operation canceled: the model was unloaded", "Model reloaded."],
+)
+def test_a_model_that_was_put_away_is_waited_for(status: int, words: str) -> None:
+    assert read(status, words) is Kind.LOADING
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (429, "Fair Usage Policy", Kind.RATE_LIMITED),
+        (429, "Fair usage policy limit hit", Kind.RATE_LIMITED),
+        (403, "Blocked under our fair use policy", Kind.FORBIDDEN),
+        (429, "Your usage does not comply with the Fair Usage Policy and is limited.", Kind.RATE_LIMITED),
+        (400, "Your prompt violates our usage policies", Kind.CONTENT_REFUSED),
+        (403, "Your request was blocked by our safety systems.", Kind.CONTENT_REFUSED),
+        (403, "Your IP address was blocked by our safety systems", Kind.FORBIDDEN),
+        (403, "Access from your IP has been flagged by our moderation system", Kind.FORBIDDEN),
+        (400, "A prompt that names this IP address was blocked by our safety systems", Kind.CONTENT_REFUSED),
+    ],
+)
+def test_a_filter_judges_texts_and_no_addresses_or_amounts(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (503, "balance: pool empty", Kind.SERVER_ERROR),
+        (502, "no upstream to balance, the pool is empty", Kind.SERVER_ERROR),
+        (503, "connection pool exhausted", Kind.SERVER_ERROR),
+        (429, "Your balance is empty", Kind.QUOTA),
+        (400, "The credit pool of your organization is exhausted", Kind.QUOTA),
+    ],
+)
+def test_a_pool_of_hosts_is_no_purse(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("n > 1 is not allowed with this model", Kind.UNSUPPORTED),
+        ("best_of is not permitted with this model", Kind.UNSUPPORTED),
+        ("echo is not allowed for this model", Kind.UNSUPPORTED),
+        ("Model gpt-9 is not allowed for this integration", Kind.MISSING),
+        ("This model is not allowed for your key", Kind.MISSING),
+        ("You are not allowed to use this model", Kind.MISSING),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 403, 412, 422])
+def test_what_is_not_allowed_with_a_model_is_not_the_model(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (405, "Tool calling is not supported for model: Hermes-3-405B", Kind.UNSUPPORTED),
+        (405, "Method Not Allowed", Kind.CLIENT_ERROR),
+        (405, "App quota exhausted", Kind.QUOTA),
+        (412, "Model unavailable due to invalid state.", Kind.MISSING),
+        (412, "If-Match failed", Kind.CLIENT_ERROR),
+    ],
+)
+def test_odd_statuses_say_what_their_words_say(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("gemma-2-27b-it is not supported for JSON mode/function calling", Kind.UNSUPPORTED),
+        ("Model does not support image/audio input", Kind.UNSUPPORTED),
+        ("The model acme/big-1 does not exist", Kind.MISSING),
+        ("Unknown user/assistant pair", Kind.CLIENT_ERROR),
+        ("Cannot parse role/balance is too low", Kind.CLIENT_ERROR),
+    ],
+)
+def test_of_words_with_a_slash_between_only_those_are_read_that_mark_nothing(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (500, "Model Llama-3.2-1B-custom-deployed returned nothing", Kind.SERVER_ERROR),
+        (400, "Model MyOrg-7B-quota-exhausted cannot parse this", Kind.CLIENT_ERROR),
+        (400, "The model Qwen3-72B-VL does not exist", Kind.MISSING),
+        (400, "The 'codex-latest' model is not supported when using Codex with a ChatGPT account.", Kind.MISSING),
+        (400, "Chat is not supported by this model", Kind.UNSUPPORTED),
+    ],
+)
+def test_a_name_is_one_word_in_whatever_case(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Invalid schema for function 'f': In context=('a', 'b'), array schema missing items.", Kind.CLIENT_ERROR),
+        ("tools[0].parameters.properties[x].items: missing field.", Kind.CLIENT_ERROR),
+        ("Items are not persisted when `store` is set to false.", Kind.FOREIGN_STATE),
+        ("Item 'rs_1' of type 'reasoning' was provided without its required following item.", Kind.FOREIGN_STATE),
+    ],
+)
+def test_items_of_a_schema_are_not_stored_ones(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Model big-1 does not have a default chat template defined in the tokenizer.",
+        "The tokenizer has no chat template, so you must provide one",
+        "As of transformers v4.44, default chat template is no longer allowed",
+        "Cannot use chat: chat_template is not set",
+    ],
+)
+def test_a_model_without_a_chat_template_lacks_what_a_chat_needs(status: int, words: str) -> None:
+    assert read(status, words) is Kind.UNSUPPORTED
+
+
+def test_why_access_was_ended_counts_more_than_that_it_was() -> None:
+    spent = "You've reached your monthly usage limit for this billing cycle."
+    assert read(403, spent, type="access_terminated_error") is Kind.QUOTA
+    assert read(403, "Talk to us.", type="access_terminated_error") is Kind.AUTH
+    assert read(403, spent, type="invalid_api_key") is Kind.AUTH
+
+
+@pytest.mark.parametrize("first", ["request_id", "requestId", "id"])
+def test_an_error_inside_a_message_may_begin_with_its_id(first: str) -> None:
+    inner = f'{{"{first}":"1","code":"InvalidParameter","message":"Unsupported model: big-1."}}'
+    assert read(400, f"litellm.BadRequestError: OpenAIException - {inner}. Received Model Group=x") is Kind.MISSING
+    assert read(400, f"Cannot parse content: {inner}") is Kind.CLIENT_ERROR
