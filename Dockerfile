@@ -1,7 +1,8 @@
 # docker build -t oxllm . && docker run --rm -p 127.0.0.1:8080:8080 -v ./config.toml:/etc/oxllm/config.toml:ro oxllm
 #
 # The config inside must have `host = "0.0.0.0"`, and api_keys unless only trusted peers reach the port.
-FROM python:3.13-slim AS build
+# The build's image has a C compiler, so what is served from is compiled.
+FROM python:3.13 AS build
 WORKDIR /src
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY oxllm ./oxllm

@@ -17,6 +17,7 @@ class Oxllm < Formula
   # @RESOURCES@
 
   def install
+    ENV["OXLLM_COMPILE"] = "0" # it would download mypy
     virtualenv_install_with_resources
     generate_completions_from_executable(bin/"oxllm", "completion")
     (etc/"oxllm").mkpath

@@ -81,18 +81,59 @@ def test_the_image_is_built_from_what_the_context_lets_through() -> None:
     assert {Path(name).parent.as_posix() for name in wheel["shared-data"]} <= allowed
 
 
-def test_what_compiled_modules_do_once_is_set_apart(tmp_path: Path) -> None:
+def builder() -> Any:
+    """hatch_build.py, which is no package."""
     spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
     assert spec is not None
     assert spec.loader is not None
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_compiled_modules_seldom_do_is_set_apart(tmp_path: Path) -> None:
+    build = builder()
     header = tmp_path / "header.h"
     often = "extern char CPyDef_chat___Reader___feed(PyObject *cpy_r_self);"
     once = "extern char CPyDef_chat_____top_level__(void)"
-    header.write_text(f"{often}\n{once};\n", encoding="utf-8")
+    header.write_text(f"#include <CPy.h>\n{often}\n{once};\n", encoding="utf-8")
     build.set_apart(header)
-    assert header.read_text(encoding="utf-8") == f"{often}\n{once} __attribute__((cold));\n"
+    lines = header.read_text(encoding="utf-8").splitlines()
+    raising = "extern __typeof__(CPy_TypeError) CPy_TypeError __attribute__((cold));"
+    assert lines[0] == "#include <CPy.h>"
+    assert raising in lines[1:-2]
+    assert lines[-2:] == [often, f"{once} __attribute__((cold));"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "compiler", "how"),
+    [
+        (None, "/bin/sh", "if possible"),
+        (None, "/nowhere/cc", "no"),
+        ("1", "/bin/sh -pthread", "if possible"),
+        ("1", "/nowhere/cc", "no"),
+        ("0", "/bin/sh", "no"),
+        ("required", "/nowhere/cc", "required"),
+    ],
+)
+def test_it_is_compiled_where_there_is_a_compiler_unless_one_asks_otherwise(
+    asked: str | None, compiler: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if asked is None:
+        monkeypatch.delenv("OXLLM_COMPILE", raising=False)
+    else:
+        monkeypatch.setenv("OXLLM_COMPILE", asked)
+    monkeypatch.setenv("CC", compiler)
+    build = builder()
+    if not build.headers().exists():  # they are a package of their own in some distributions
+        how = how.replace("if possible", "no")
+    assert build.wanted() == how
+
+
+def test_another_word_than_these_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OXLLM_COMPILE", "yes please")
+    with pytest.raises(ValueError, match="OXLLM_COMPILE is 0, 1 or required, not 'yes please'"):
+        builder().wanted()
 
 
 # The formula.
