@@ -2,8 +2,9 @@
 
     phase    on                                          becomes
     HEAD     a head with 1xx but not 101                 HEAD (dropped: RFC 9110 section 15.2)
-    HEAD     status 101, 204, 304, Content-Length 0      complete; after 101 the connection is no longer HTTP
-    HEAD     Transfer-Encoding: chunked                  CHUNKS
+    HEAD     status 101, 204, 304, Content-Length 0      complete; after 101 the connection is no longer HTTP, and after
+                                                         a 204 or 304 that announces a body it is not reusable
+    HEAD     Transfer-Encoding: chunked                  CHUNKS; in HTTP/1.0 not reusable (section 6.1)
     HEAD     Content-Length: n                           LENGTH
     HEAD     neither                                     UNTIL_EOF, so the connection cannot be used again
     LENGTH   n bytes                                     complete; more than n: complete, not reusable
@@ -12,8 +13,9 @@
     any      anything that is not HTTP/1.x               error
 
 llhttp reads heads and chunks, and rejects what smuggling is made of: both lengths, two lengths, a bare LF,
-folded lines. Lengths and EOF are counted here, since llhttp does not say where a message ended. A head that comes whole
-and as nearly all do, and reads that are one whole chunk, are read without it (`usual`).
+folded lines. Lengths and EOF are counted here, since llhttp does not say where a message ended. What a head says is
+decided here alone: a fresh parser, primed with one that says `chunked`, reads the chunks. A head that comes whole and
+as nearly all do, and reads that are one whole chunk, are read without it (`usual`).
 """
 
 from __future__ import annotations
@@ -242,10 +244,13 @@ class Response:
             self._parser = None
         else:
             self._fields, message.headers = message.headers, []
-            self._frame(status, message.framing, version == "1.1")
+            self._frame(status, message.framing, version == "1.0")
+            if self.phase is CHUNKS:
+                self._parser = self._message = None  # it may not have seen that: it knows no tab behind `chunked`
 
-    def _frame(self, status: int, framing: Headers, keep_alive: bool) -> None:
+    def _frame(self, status: int, framing: Headers, http10: bool) -> None:
         phase, left = UNTIL_EOF, 0
+        keep_alive = not http10
         closes = False
         for name, value in framing:
             if name == b"content-length":
@@ -255,11 +260,13 @@ class Response:
                     self.error = "transfer coding that was not asked for"
                     return
                 phase = CHUNKS
+                closes = closes or http10
             else:
                 tokens = [token.strip() for token in value.lower().split(b",")]
                 closes = closes or b"close" in tokens
                 keep_alive = keep_alive or b"keep-alive" in tokens
         if status in {101, 204, 304}:
+            closes = closes or phase is CHUNKS or left > 0
             phase, left = LENGTH, 0
         self.status = status
         self.phase = phase

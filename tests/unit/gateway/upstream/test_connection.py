@@ -107,10 +107,37 @@ def test_a_101_is_reported_without_body_and_ends_the_connection(head: bytes) -> 
 
 
 @pytest.mark.parametrize("status", [b"204", b"304"])
-@pytest.mark.parametrize("framing", [b"", b"Content-Length: 7\r\n", b"Transfer-Encoding: chunked\r\n"])
-def test_a_204_or_304_has_no_body_whatever_it_says(status: bytes, framing: bytes) -> None:
+@pytest.mark.parametrize(
+    ("framing", "reusable"),
+    [
+        (b"", True),
+        (b"Content-Length: 0\r\n", True),
+        (b"Content-Length: 7\r\n", False),
+        (b"Transfer-Encoding: chunked\r\n", False),
+    ],
+)
+def test_a_204_or_304_has_no_body_and_one_that_announces_some_is_not_trusted_with_another_request(
+    status: bytes, framing: bytes, reusable: bool
+) -> None:
     response = read(b"HTTP/1.1 " + status + b" x\r\n" + framing + b"\r\n")
-    assert (response.complete, response.reusable) == (True, True)
+    assert (response.complete, response.pop_body(), response.reusable) == (True, b"", reusable)
+
+
+@pytest.mark.parametrize("value", [b"chunked", b"\tchunked", b"chunked\t", b" Chunked \t "])
+def test_chunks_are_read_as_such_whatever_white_space_is_around_the_coding(value: bytes) -> None:
+    """RFC 9112 section 5: optional white space is spaces and tabs. llhttp knows a coding only without a tab behind."""
+    data = OK + b"Transfer-Encoding:" + value + b"\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\n"
+    for at in range(1, len(data)):
+        response = read(data[:at], data[at:])
+        assert (response.pop_body(), response.complete, response.reusable) == (b"hello", True, True)
+
+
+def test_chunks_in_http_10_are_read_and_nothing_is_asked_behind_them() -> None:
+    """RFC 9112 section 6.1: the framing of such a message is to be taken for faulty."""
+    response = read(
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+    )
+    assert (response.pop_body(), response.complete, response.reusable) == (b"a", True, False)
 
 
 @pytest.mark.parametrize(
