@@ -4,6 +4,7 @@
 A `Tunnel` stands on the transport to the proxy until the proxy has let us through, and then steps aside:
 
     event                      then
+    1xx but 101                the next response counts (RFC 9110 section 15.2)
     2xx, and nothing behind    the next protocol gets the transport
     any other status           `connection_lost` with Failure.PROXY and the status
     not HTTP, EOF, too long    `connection_lost` with Failure.PROXY
@@ -20,6 +21,8 @@ from oxllm.gateway.upstream.failure import Broken
 ANSWER_MAX = 16 * 1024
 """Bytes of a proxy's answer to CONNECT. A refusal may bring a page, of which only the first line matters."""
 
+_END = b"\r\n\r\n"
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r]")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 
 
@@ -62,7 +65,10 @@ class Tunnel(Peer):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._answer += bytes(self._view[:nbytes])
-        end = self._answer.find(b"\r\n\r\n")
+        end = self._answer.find(_END)
+        while end >= 0 and _INTERIM.match(self._answer):
+            self._answer = self._answer[end + 4 :]
+            end = self._answer.find(_END)
         if end >= 0:
             self._decide(end + 4 == len(self._answer))
         elif len(self._answer) > ANSWER_MAX:

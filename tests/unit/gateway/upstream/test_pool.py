@@ -564,6 +564,16 @@ def test_a_tunnel_that_is_not_given_is_the_proxys_fault(rig: Rig, answer: bytes,
     assert rig.is_clean()
 
 
+def test_a_tunnel_is_waited_for_through_interim_responses(rig: Rig) -> None:
+    """RFC 9110 section 15.2: any number of them may come before the one that counts."""
+    caller = rig.request(msgspec.structs.replace(A, tls=True, proxy=PROXY))
+    answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n"
+    for at in range(0, len(answer), 7):
+        rig.network.made[0].deliver(answer[at : at + 7])
+    rig.loop.settle()
+    assert caller.events == [("failed", Failure.PROXY, True, "HTTP 403")]
+
+
 @pytest.mark.parametrize("end", [MemoryTransport.eof, lambda transport: transport.lose(UNREACHABLE)])
 def test_a_proxy_that_leaves_is_at_fault(rig: Rig, end: object) -> None:
     caller = rig.request(msgspec.structs.replace(A, tls=True, proxy=PROXY))
