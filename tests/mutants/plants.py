@@ -45,6 +45,7 @@ CONNECTION = "tests/unit/gateway/client/test_connection.py::test_"
 SERVICE = "tests/unit/gateway/test_service.py::test_"
 ALIKE = "tests/property/core/test_alike.py::test_"
 UPSTREAM = "tests/property/gateway/test_upstream.py::test_"
+READER = "tests/unit/gateway/client/test_request_reader.py::test_"
 CLIENT, TURNS = "oxllm/gateway/client/connection.py", "oxllm/gateway/client/turns.py"
 EXCHANGE, BREAKER = "oxllm/core/request/exchange.py", "oxllm/core/routing/breaker.py"
 MARKS, BALANCER, ROUTE = "oxllm/core/routing/marks.py", "oxllm/core/routing/balancer.py", "oxllm/core/routing/route.py"
@@ -749,6 +750,29 @@ PLANTS = (
         "                    if _HOST.fullmatch(value) is None:",
         "                    if False:",
         ("tests/unit/gateway/operator/test_access.py::test_a_host_that_can_be_none_is_a_bad_request",),
+    ),
+    Plant(
+        "half an empty line in front of a request is nothing",
+        "oxllm/gateway/client/request_reader.py",
+        "            elif byte == LF or self._after_cr:\n                raise",
+        "            elif False:\n                raise",
+        (READER + "what_is_not_valid_is_a_400_however_it_is_cut",),
+    ),
+    Plant(
+        "an HTTP/1.0 client that would close and keep is kept",
+        "oxllm/gateway/client/request_reader.py",
+        'b"close" not in options and (not self.http10',
+        '(b"close" not in options or self.http10) and (not self.http10',
+        (READER + "the_client_says_whether_the_connection_stays",),
+    ),
+    Plant(
+        "the parser that read a head goes on with its chunks",
+        "oxllm/gateway/upstream/response.py",
+        "                self._parser = self._message = None  # it may",
+        "                pass  # it may",
+        (
+            "tests/unit/gateway/upstream/test_connection.py::test_chunks_are_read_as_such_whatever_white_space_is_around_the_coding",
+        ),
     ),
     Plant(
         "a connection that closes is still read",

@@ -2,7 +2,8 @@
 
 llhttp (by way of httptools) parses; what it lets pass and RFC 9112 or we do not, is checked here by hand
 once it has returned, and before anybody acts on the request: exactly one Host, that can be one, HTTP/1.0 or 1.1,
-`chunked` as the only coding and none in 1.0, no trailers kept.
+`chunked` as the only coding and none in 1.0, no trailers kept. Whether the connection stays is read here, too, and it
+never sees the empty lines that may stand in front of a request: it takes half ones for whole.
 
 **llhttp never sees two messages.** It would go on into the next one inside the same call, so that a request
 could not be judged before the one behind it is parsed. What it reads, a head or chunks, can only end at an empty
@@ -38,6 +39,7 @@ CHUNK_OVERHEAD_MAX: Final = 16 * 1024
 """Bytes of chunk heads, extensions and trailers beside 16 for each body byte (one-byte chunks need 5). node's limit."""
 
 CRLFCRLF: Final = b"\r\n\r\n"
+CR, LF = 13, 10
 
 
 class Unreadable(Exception):
@@ -46,6 +48,8 @@ class Unreadable(Exception):
     def __init__(self, error: ApiError) -> None:
         super().__init__(error.message)
         self.error = error
+        self.method = ""
+        """HEAD if it is one: its answer has no body (RFC 9110 section 9.3.2)."""
 
 
 class Progress(IntEnum):
@@ -77,7 +81,8 @@ COMMON.update({name: name for name in list(COMMON.values())})
 _HOST: Final = re.compile(rb"(?:\[[\w:.%]+\]|[-\w.~!$&'()*+,;=%]*)(?::[0-9]*)?", re.ASCII)
 """A Host field (RFC 9110 section 7.2): an IPv6 literal in brackets, or a name of RFC 3986, or none; then a port."""
 
-FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+DECIDING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
+CONTINUE: Final = b"100-continue"
 METHODS: Final = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")}
 
 
@@ -90,8 +95,8 @@ class RequestReader:
     """One request. Feed it until `stage` is BODY (the head is whole and sound), then until it is COMPLETE."""
 
     __slots__ = (
+        "_after_cr",
         "_head_whole",
-        "_line",
         "_parser",
         "_tail",
         "_whole",
@@ -106,6 +111,7 @@ class RequestReader:
         "keep_body",
         "left",
         "length",
+        "line",
         "method",
         "path",
         "query",
@@ -133,7 +139,7 @@ class RequestReader:
         self.keep_body = True
         """Cleared, body bytes are read and dropped."""
         self.expectation: bytes | None = None
-        """Value of Expect in lower case (HTTP/1.1 only)."""
+        """What is expected, in lower case (HTTP/1.1 only): what is not 100-continue counts first."""
         self.http10 = False
         self.keep_alive = True
         """Whether the client would have another request behind this one."""
@@ -141,9 +147,11 @@ class RequestReader:
         self.path = b""
         """Undecoded, without the query; `*` or an authority where the method has such a target."""
         self.query = b""
-        self._line = self._tail = b""
+        self.line = b""
+        """What has come of the request line; nothing before it has begun, and once the head is whole."""
+        self._tail = b""
         self._wire = 0
-        self._head_whole = self._whole = False
+        self._after_cr = self._head_whole = self._whole = False
         self._parser: httptools.HttpRequestParser | None = None
         """Made when there is something to read."""
 
@@ -157,7 +165,11 @@ class RequestReader:
         Raises Unreadable. Takes nothing when COMPLETE.
         """
         if self.stage is HEAD:
-            return self._feed_head(buffer, start, end)
+            try:
+                return self._feed_head(buffer, start, end)
+            except Unreadable as unreadable:
+                unreadable.method = begun(self)
+                raise
         if self.stage is COMPLETE:
             return start
         if self.length is None:
@@ -174,11 +186,13 @@ class RequestReader:
     @property
     def weight(self) -> int:
         """Bytes that a head takes which is not whole yet: its own, and those of the objects that it becomes."""
-        return self._wire + len(self._line) + HEADER_OVERHEAD * len(self.headers)
+        return self._wire + len(self.line) + HEADER_OVERHEAD * len(self.headers)
 
     def _feed_head(self, buffer: bytearray, start: int, end: int) -> int:
-        if not self._wire and buffer[start] == 0x0A:
-            raise bad_request("a request cannot begin with a bare line feed")
+        if not self.line:
+            at = self._skip_empty_lines(buffer, start, end)
+            self._wire += at - start
+            start = at
         at = self._boundary(buffer, start, end)
         self._keep_line(buffer, start, at)
         self._wire += at - start
@@ -190,7 +204,7 @@ class RequestReader:
             raise Unreadable(api_error(431, f"the request has over {HEADERS_MAX} headers"))
         if self._head_whole:
             self._judge()
-            self._line = self._tail = b""
+            self.line = self._tail = b""
             self.head_weight = self.weight
             self._wire = 0
             self.stage = COMPLETE if self.length == 0 else BODY
@@ -200,12 +214,25 @@ class RequestReader:
                 self._prime()
         return at
 
+    def _skip_empty_lines(self, buffer: bytearray, start: int, end: int) -> int:
+        """Behind those in front of a request, which mean nothing (RFC 9112 section 2.2)."""
+        while start < end:
+            byte = buffer[start]
+            if byte == CR and not self._after_cr:
+                self._after_cr = True
+            elif byte == LF and self._after_cr:
+                self._after_cr = False
+            elif byte == LF or self._after_cr:
+                raise bad_request("a request cannot begin with half an empty line")
+            else:
+                break
+            start += 1
+        return start
+
     def _keep_line(self, buffer: bytearray, start: int, end: int) -> None:
-        """Keep the request line, without the empty lines in front of it, for `_judge`."""
-        while start < end and not self._line.endswith(b"\n"):
-            at = buffer.find(b"\n", start, end) + 1 or end
-            self._line = (self._line + buffer[start:at]).lstrip(b"\r\n")
-            start = at
+        """Keep the request line for `_judge`."""
+        if not self.line.endswith(b"\n"):
+            self.line += buffer[start : buffer.find(b"\n", start, end) + 1 or end]
 
     def _feed_chunks(self, buffer: bytearray, start: int, end: int) -> int:
         while start < end and not self._whole:
@@ -243,23 +270,20 @@ class RequestReader:
         except httptools.HttpParserUpgrade:
             return True
         except httptools.HttpParserError as error:
-            raise self._explain(parser, error) from None
+            version = parser.get_http_version()
+            if not self._head_whole and version not in ("0.0", "1.0", "1.1"):
+                raise bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1") from None
+            raise bad_request(f"not valid HTTP: {error}") from None
         return False
-
-    def _explain(self, parser: httptools.HttpRequestParser, error: httptools.HttpParserError) -> Unreadable:
-        version = parser.get_http_version()
-        if not self._head_whole and version not in ("0.0", "1.0", "1.1"):
-            return bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
-        return bad_request(f"not valid HTTP: {error}")
 
     def _prime(self) -> None:
         """Have chunks read as HTTP/1.1 although the client would like to switch protocols."""
-        url, headers, keep_alive = self.url, self.headers, self.keep_alive
+        url, headers = self.url, self.headers
         self.headers = []
         self._head_whole = self._whole = False
         parser = self._parser = httptools.HttpRequestParser(self)
         parser.feed_data(b"POST / HTTP/1.1\r\nHost: primed\r\nTransfer-Encoding: chunked\r\n\r\n")
-        self.url, self.headers, self.keep_alive = url, headers, keep_alive
+        self.url, self.headers = url, headers
 
     # Checks by hand.
 
@@ -272,13 +296,19 @@ class RequestReader:
                 raise bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
             self.http10 = True
         method = parser.get_method()
-        if self._line != b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode()):  # llhttp takes more (section 3)
+        if self.line != b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode()):  # llhttp takes more (section 3)
             raise bad_request("the request line is no method, target and HTTP version")
         self.method = METHODS.get(method) or method.decode("ascii")
+        self._judge_fields()
+        self._split_target()
+
+    def _judge_fields(self) -> None:
         hosts = 0
         codings: list[bytes] = []
+        options: list[bytes] = []
+        expected: list[bytes] = []
         for name, value in self.headers:
-            if name in FRAMING:
+            if name in DECIDING:
                 if name == b"host":
                     hosts += 1
                     if _HOST.fullmatch(value) is None:  # RFC 9112 section 3.2
@@ -287,20 +317,18 @@ class RequestReader:
                     codings.append(value)
                 elif name == b"content-length":
                     self.length = self.left = _length(value)
-                elif not self.http10:
-                    self.expectation = value.lower()
+                elif name == b"connection":
+                    options += _members(value)
+                else:
+                    expected += _members(value)
         if hosts != 1 and (hosts or not self.http10):
             raise bad_request("a request needs exactly one Host header")
         if codings:
-            self._judge_coding(codings)
-        self._split_target()
-
-    def _judge_coding(self, codings: list[bytes]) -> None:
-        if self.http10:
-            raise bad_request("HTTP/1.0 has no Transfer-Encoding")
-        if len(codings) != 1 or codings[0].lower() != b"chunked":
-            raise bad_request("the only Transfer-Encoding understood is chunked")
-        self.length = None
+            _judge_codings(codings, self.http10)
+            self.length = None
+        self.keep_alive = b"close" not in options and (not self.http10 or b"keep-alive" in options)
+        if expected and not self.http10:
+            self.expectation = next((one for one in expected if one != CONTINUE), CONTINUE)
 
     def _split_target(self) -> None:
         """RFC 9112 section 3.2: origin-form, absolute-form, asterisk-form for OPTIONS, authority-form for CONNECT."""
@@ -318,7 +346,7 @@ class RequestReader:
         host, path = rest[:cut], rest[cut:]
         if scheme.lower() not in (b"http", b"https") or not host or _HOST.fullmatch(host) is None:
             raise bad_request("the request target is neither a path nor an http URL")
-        self.headers = [(name, host if name == b"host" else value) for name, value in self.headers]
+        self.headers = [(b"host", host), *[field for field in self.headers if field[0] != b"host"]]
         return path if path.startswith(b"/") else b"/" + path
 
     # Called by httptools, inside feed_data.
@@ -339,9 +367,7 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         if self._head_whole:
             raise ValueError("a second message in one")  # then we cut wrongly; httptools makes it an error of its own
-        assert self._parser is not None
         self._head_whole = True
-        self.keep_alive = self._parser.should_keep_alive()  # llhttp has forgotten it once the message is complete
 
     def on_body(self, data: bytes) -> None:
         self.received += len(data)
@@ -356,3 +382,20 @@ def _length(value: bytes) -> int:
     if not value.isdigit() or len(value) > 19:
         raise bad_request("Content-Length is not a number of bytes")
     return int(value)
+
+
+def _judge_codings(codings: list[bytes], http10: bool) -> None:
+    if http10:
+        raise bad_request("HTTP/1.0 has no Transfer-Encoding")
+    if len(codings) != 1 or codings[0].lower() != b"chunked":
+        raise bad_request("the only Transfer-Encoding understood is chunked")
+
+
+def _members(value: bytes) -> list[bytes]:
+    """Those of a list, in lower case (RFC 9110 section 5.6.1); empty ones are none."""
+    return [member for part in value.lower().split(b",") if (member := part.strip(b" \t"))]
+
+
+def begun(reader: RequestReader | None) -> str:
+    """HEAD, if what has come of a head that cannot be read on is one's."""
+    return "HEAD" if reader is not None and reader.line.startswith(b"HEAD ") else ""

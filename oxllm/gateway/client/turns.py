@@ -20,7 +20,7 @@ from oxllm.gateway.client.intake import Intake, objection, too_large
 from oxllm.gateway.client.known_heads import NOWHERE
 from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.request import Channel, Request
-from oxllm.gateway.client.request_reader import COMPLETE, RequestReader, Unreadable
+from oxllm.gateway.client.request_reader import COMPLETE, RequestReader, Unreadable, begun
 from oxllm.gateway.client.request_reader import HEAD as IN_HEAD
 from oxllm.gateway.client.shared import Connected, Shared
 from oxllm.gateway.client.states import (
@@ -123,7 +123,7 @@ class Turns(Channel):
                     break
                 at = self._step(buffer, at, end)
         except Unreadable as unreadable:
-            self.decline(unreadable.error)
+            self.decline(unreadable.error, unreadable.method)
             return
         finally:
             self._reading = False
@@ -162,7 +162,7 @@ class Turns(Channel):
                 self._enter(DONE if self.request is None else WHOLE)
         elif reader.stage is not IN_HEAD:
             self._head_whole(reader, at < end)
-        elif state is not HEAD:
+        elif state is not HEAD and reader.line:
             self._enter(HEAD_BEGUN)
         return at
 
@@ -295,7 +295,7 @@ class Turns(Channel):
         self._shared.service.refused(request, error)
         self._shared.service.answer(request, error)
 
-    def decline(self, error: ApiError) -> None:
+    def decline(self, error: ApiError, method: str = "") -> None:
         """Answer what cannot be understood or waited for, and read no further."""
         self.keep_alive = False
         self._drop_reader()
@@ -303,6 +303,7 @@ class Turns(Channel):
         if request is None:
             request = self.request = Request(self, self._shared.now(), RequestReader())
             request.id = self._shared.request_id(request)
+            request.method = method
         if self.state is not SERVING and self.state is not SKIPPING:
             self._enter(CUT_SHORT)
         if not request.head_sent:
@@ -312,7 +313,7 @@ class Turns(Channel):
         """The client has not done in time what it owes us in this state."""
         state = self.state
         if state is HEAD:
-            self.decline(api_error(408, f"the head was not whole within {LIMIT_S[HEAD]:.0f} s"))
+            self.decline(api_error(408, f"the head was not whole within {LIMIT_S[HEAD]:.0f} s"), begun(self._reader))
         elif state is BODY:
             assert self._intake is not None
             self._intake.check_pace()

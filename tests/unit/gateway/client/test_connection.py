@@ -457,6 +457,28 @@ def test_what_cannot_be_read_is_answered_in_json_and_closed(
     assert [error.status for error in bench.service.errors] == [status]
 
 
+@pytest.mark.parametrize("piece", [1, 7, 40_000])
+@pytest.mark.parametrize("rest", [b"\r\n", b"Host: a\r\nContent-Length: x\r\n\r\n", b"X: " + b"y" * 33_000])
+def test_a_head_request_that_cannot_be_read_gets_no_body_either(
+    bench: Bench, client: Client, rest: bytes, piece: int
+) -> None:
+    """RFC 9110 section 9.3.2."""
+    data = b"HEAD / HTTP/1.1\r\n" + rest
+    for at in range(0, len(data), piece):
+        client.send(data[at : at + piece])
+    output = client.output
+    assert statuses(output) in ([400], [431])
+    assert output.endswith(b"\r\n\r\n")
+
+
+def test_a_head_request_that_does_not_come_whole_gets_no_body_either(bench: Bench, client: Client) -> None:
+    client.send(b"HEAD / HTTP/1.1\r\nHo")
+    bench.advance(20.2)
+    output = client.output
+    assert statuses(output) == [408]
+    assert output.endswith(b"\r\n\r\n")
+
+
 def test_garbage_behind_a_request_does_not_touch_its_answer(bench: Bench, client: Client) -> None:
     bench.service.keep_waiting()
     client.send(get() + b"\x00garbage")
@@ -528,6 +550,28 @@ def test_the_head_of_a_next_request_has_20_seconds_too_not_75(bench: Bench, clie
     client.send(b"GET / HTTP/1.1\r\n")
     bench.advance(20.2)
     assert statuses(client.output) == [408]
+
+
+@pytest.mark.parametrize("empty", [b"\r\n", b"\r\n\r\n\r\n", b"\r"])
+def test_an_empty_line_behind_a_request_does_not_begin_another(bench: Bench, client: Client, empty: bytes) -> None:
+    """RFC 9112 section 2.2: old clients send one behind a body. Nobody waits for an answer to it."""
+    client.send(get())
+    assert statuses(client.output) == [200]
+    client.send(empty)
+    assert client.state is IDLE
+    bench.advance(74.8)
+    client.send(b"\n" + get() if empty == b"\r" else get())
+    assert statuses(client.output) == [200]
+    client.send(empty)
+    bench.advance(75.2)
+    assert client.closed()
+    assert client.output == b""
+
+
+def test_empty_lines_are_not_read_for_ever(bench: Bench, client: Client) -> None:
+    for _ in range(17):
+        client.send(b"\r\n" * 1000)
+    assert statuses(client.output) == [431]
 
 
 def test_a_body_may_take_its_time_but_not_be_silent_for_20_seconds(bench: Bench, client: Client) -> None:

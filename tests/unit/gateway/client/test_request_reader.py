@@ -74,6 +74,32 @@ def test_the_host_of_an_absolute_target_stands_in_for_the_header(target: bytes, 
     assert (reader.path, reader.query, reader.headers) == (path, query, [(b"host", b"b:1")])
 
 
+def test_the_host_of_an_absolute_target_counts_where_there_is_no_header() -> None:
+    """RFC 9112 section 3.2.2: HTTP/1.0 needs none, and would else pass for a request that names no host."""
+    reader, _ = read(b"GET http://b:1/x HTTP/1.0\r\nAccept: c\r\n\r\n")
+    assert sorted(reader.headers) == [(b"accept", b"c"), (b"host", b"b:1")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (b"", None),
+        (b"Expect: 100-Continue\r\n", b"100-continue"),
+        (b"Expect:\r\n", None),
+        (b"Expect: ,\r\n", None),
+        (b"Expect: 100-continue, 100-continue\t,\r\n", b"100-continue"),
+        (b"Expect: 100-continue\r\nExpect: 100-continue\r\n", b"100-continue"),
+        (b"Expect: 100-continue, a-miracle\r\n", b"a-miracle"),
+        (b"Expect: a-miracle\r\nExpect: 100-continue\r\n", b"a-miracle"),
+        (b"Expect: 100-continue\r\nExpect: a-miracle\r\n", b"a-miracle"),
+        (b'Expect: a=", 100-continue"\r\n', b'a="'),
+    ],
+)
+def test_expectations_are_a_list_and_one_that_cannot_be_met_counts(fields: bytes, expected: bytes | None) -> None:
+    """RFC 9110 sections 10.1.1 and 5.6.1: several fields are one list, and its empty members are none."""
+    assert read(POST + fields + b"Content-Length: 1\r\n\r\n")[0].expectation == expected
+
+
 def test_header_names_are_lower_case_and_values_bare_and_in_order() -> None:
     reader, _ = read(b"GET / HTTP/1.1\r\nhOST: a\r\nX-Own:  b \t\r\nAccept:c\r\nx-own: d\r\n\r\n")
     assert reader.headers == [(b"host", b"a"), (b"x-own", b"b"), (b"accept", b"c"), (b"x-own", b"d")]
@@ -115,10 +141,17 @@ def test_one_byte_chunks_are_fine_and_endless_extensions_are_not() -> None:
         (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n", False),
         (b"GET / HTTP/1.0\r\n", False),
         (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n", True),
+        (b"GET / HTTP/1.0\r\nConnection: x\t, Keep-Alive\t\r\n", True),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n", False),
+        (b"GET / HTTP/1.0\r\nConnection: close\r\nConnection: keep-alive\r\n", False),
+        (b"GET / HTTP/1.0\r\nProxy-Connection: keep-alive\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close\t\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n", True),
         (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade\r\nUpgrade: x\r\n", False),
     ],
 )
 def test_the_client_says_whether_the_connection_stays(head: bytes, keeps: bool) -> None:
+    """RFC 9112 section 9.3: `close` counts first, whatever else is there, then the version."""
     assert read(head + b"\r\n")[0].keep_alive is keeps
 
 

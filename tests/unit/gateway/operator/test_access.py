@@ -64,6 +64,12 @@ def test_the_host_must_be_ours(host: str | None, local: str, status: int) -> Non
         assert house.get("/status", host=host, local=local).status == status
 
 
+def test_the_host_that_an_http_10_request_names_in_its_target_must_be_ours() -> None:
+    with House(plan_of("alpha")) as house:
+        assert house.get("http://evil.example/status", host=None).status == NO
+        assert house.get("http://localhost/status", host=None).status == OK
+
+
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
