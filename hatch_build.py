@@ -13,6 +13,7 @@ msgspec decodes into (`oxllm/core/shape.py` says why).
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import re
@@ -182,9 +183,10 @@ else:
             how = wanted()
             if how == "no" or version == "editable":
                 return
-            tree = Path(tempfile.mkdtemp(prefix="oxllm-build-")) / "tree"
+            root, tree = Path(self.root), self._tree()
             try:
-                copy(Path(self.root), tree)
+                shutil.copytree(root / "oxllm", tree / "oxllm", ignore=shutil.ignore_patterns(*NOT_COPIED))
+                shutil.copy(root / "pyproject.toml", tree)
                 made = compile_in(tree)
             except (Exception, SystemExit) as error:
                 if how == "required":
@@ -193,6 +195,12 @@ else:
                 return
             build_data["pure_python"], build_data["infer_tag"] = False, True
             build_data["force_include"].update({str(file): file.relative_to(tree).as_posix() for file in made})
+
+        def _tree(self) -> Path:
+            """A directory to compile in, which is gone when this process ends: the wheel is made of what is there."""
+            directory = tempfile.mkdtemp(prefix="oxllm-build-")
+            atexit.register(shutil.rmtree, directory, ignore_errors=True)
+            return Path(directory)
 
 
 if __name__ == "__main__":

@@ -141,11 +141,14 @@ def test_the_installation_works_as_it_stands_in_a_checkout(tmp_path: Path) -> No
     # As these tests run: to compile takes a minute, which is enough once.
     env = {**os.environ, **CLEAN, "OXLLM_COMPILE": "required" if built() == "compiled" else "0"}
     env.pop("PYTHONPATH", None)
+    (tmp_path / "tmp").mkdir()
+    env["TMPDIR"] = str(tmp_path / "tmp")
     done = subprocess.run(
         ["bash", "-ec", script], cwd=checkout, env=env, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stderr
     assert f"oxllm, version {__version__} ({built()})" in done.stdout
+    assert not list((tmp_path / "tmp").glob("oxllm*"))
     assert (checkout / ".venv" / "share" / "man" / "man1" / "oxllm.1").is_file()
 
 
