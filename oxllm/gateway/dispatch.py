@@ -46,7 +46,7 @@ class Dispatcher:
             body = RequestBody.parse(request.body)
             asked = protocol.asked(endpoint, body)
         except BadBody as bad:
-            return api_error(400, str(bad), param=bad.param)
+            return _coded(request) or api_error(400, str(bad), param=bad.param)
         route = generation.router.resolve(body.model)
         if route is None:
             return no_model(generation.router, body.model)
@@ -76,6 +76,14 @@ class Dispatcher:
         facts = RequestFacts(protocol, about, asked, request.id, client_timeout(request), True)
         Relay(self._runtime, generation, request, PassedBody(request.body), facts, route, extra_headers).start()
         return None
+
+
+def _coded(request: Request) -> ApiError | None:
+    """415, of a body that says of itself that it is compressed."""
+    coding = (request.get(b"content-encoding") or b"").decode("latin-1")
+    if coding.lower() in ("", "identity"):
+        return None
+    return api_error(415, f"a body with the content-encoding {coding[:200]!r} cannot be read here: send it as it is")
 
 
 def client_timeout(request: Request) -> float | None:

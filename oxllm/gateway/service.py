@@ -25,12 +25,18 @@ from oxllm.gateway.runtime import Current
 from oxllm.gateway.sessions import HEADERS as SESSION_HEADERS
 
 NEEDED: Final = frozenset(
-    (b"authorization", b"x-api-key", b"host", b"origin", b"traceparent", *TIMEOUT_HEADERS, *SESSION_HEADERS)
+    (
+        *(b"authorization", b"x-api-key", b"host", b"origin", b"traceparent", b"content-encoding"),
+        *TIMEOUT_HEADERS,
+        *SESSION_HEADERS,
+    )
 )
 NEEDED_PREFIXES: Final = (b"anthropic-", b"openai-")
 """Headers that are looked at once a request has been taken on."""
 ROOT: Final = b"/"
 """Where agents look whether anybody is there."""
+EVERYTHING: Final = b"*"
+"""What only OPTIONS can ask for (RFC 9110 section 9.3.7)."""
 GREETING: Final = b"oxllm %b, a gateway to LLM APIs: GET /v1/models lists what it serves\n" % __version__.encode()
 
 _json: Final = msgspec.json.Encoder()
@@ -156,6 +162,9 @@ class Service(shared.Service):
         return READ if path == b"/models" or (path.startswith(b"/models/") and len(path) > len(b"/models/")) else ()
 
     def _client_error(self, request: Request) -> ApiError | None:
+        if request.path == EVERYTHING:
+            request.respond(204, [(b"allow", b"GET, HEAD, POST, DELETE, OPTIONS")], b"")
+            return None
         methods = self._methods(request.path)
         if not methods:
             protocol = place_of(request.path)

@@ -43,6 +43,8 @@ class ApiError(Value, frozen=True):
             headers.append((b"x-should-retry", b"true" if self.should_retry else b"false"))
         if self.status == 401:
             headers.append((b"www-authenticate", b'Bearer realm="oxllm"'))  # RFC 9110 section 11.6.1
+        if self.status == 415:
+            headers.append((b"accept-encoding", b"identity"))  # RFC 9110 section 15.5.16
         return headers
 
 

@@ -131,6 +131,13 @@ def test_the_wrong_method_is_told_the_right_ones(method: str, path: str, allow: 
             assert reply.json()["error"]["code"] == "method_not_allowed"
 
 
+def test_options_for_all_paths_says_what_there_is_and_asks_for_no_key() -> None:
+    """RFC 9110 section 9.3.7. Load balancers ask so whether a server is there."""
+    with House(plan_of("alpha", api_keys=("k",))) as house:
+        reply = house.ask("OPTIONS", "*")
+        assert (reply.status, reply.headers["allow"]) == (204, "GET, HEAD, POST, DELETE, OPTIONS")
+
+
 @pytest.mark.parametrize("path", ["/v2/models", "/v1", "/v1/models/", "/v1/health", "/statusx", "/v1/edits"])
 def test_a_path_that_is_not_there_is_404_in_json(path: str) -> None:
     with House() as house:
@@ -187,6 +194,19 @@ def test_invalid_json_and_a_missing_model_are_400() -> None:
         assert (bad.status, bad.json()["error"]["type"]) == (400, "invalid_request_error")
         missing = house.ask("POST", "/v1/chat/completions", body=b'{"messages":[]}')
         assert (missing.status, missing.json()["error"]["param"]) == (400, "model")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/rerank"])
+@pytest.mark.parametrize("padding", ["y", "y" * 8000])
+def test_a_body_in_a_coding_is_415_and_says_which_there_is(path: str, padding: str) -> None:
+    """RFC 9110 section 15.5.16."""
+    provider = msgspec.structs.replace(plan_of("alpha").providers[0], protocols=("chat", "messages", "json"))
+    with House(msgspec.structs.replace(plan_of("alpha"), providers=(provider,))) as house:
+        for body in (b"\x1f\x8b\x08\x00", b"{}"):
+            reply = house.ask("POST", path, "Content-Encoding: gzip", f"X: {padding}", body=body)
+            assert (reply.status, reply.headers["accept-encoding"]) == (415, "identity")
+            assert "gzip" in reply.json()["error"]["message"]
+        assert house.ask("POST", path, "Content-Encoding: Identity", body=b"\x1f").status == 400
 
 
 @pytest.mark.parametrize(
