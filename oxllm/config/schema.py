@@ -116,9 +116,13 @@ def _host_name(text: str) -> None:
         raise BadValueError("is not a host name", 'write it without scheme, port and path: "gateway.example.com"')
 
 
-def _optional_url(text: str) -> None:
+def _collector(text: str) -> None:
     if text:
-        parse_base_url(text)
+        try:
+            parse_base_url(text)
+        except BadValueError as bad:
+            advice = 'write for example "http://127.0.0.1:4318"; OTEL_EXPORTER_OTLP_HEADERS is for credentials'
+            raise BadValueError(bad.args[0], advice) from None
 
 
 def _optional_proxy(text: str) -> None:
@@ -184,7 +188,7 @@ class Server(Section):
         None,
         'bind_family = "dual"',
     )
-    otel_endpoint: Annotated[str, checked(_optional_url)] | None = setting(
+    otel_endpoint: Annotated[str, checked(_collector)] | None = setting(
         "Base URL of an OTLP/HTTP collector; empty or absent sends nothing.",
         None,
         'otel_endpoint = "http://127.0.0.1:4318"',

@@ -22,9 +22,8 @@ VEIL, COMMENT = "\ufdd0", "\ufdd1"
 HIDDEN = "***"
 
 CREDENTIALS = ("admin_token", "api_key", "api_keys", "extra_body", "headers", "proxy")
-SECRET_KEYS = frozenset((*CREDENTIALS, "base_url", "auth"))
-"""Keys whose wrong values no message repeats: they hold credentials, or may. Of a base_url the excerpt shows all but
-those."""
+SECRET_KEYS = frozenset((*CREDENTIALS, "base_url", "otel_endpoint", "auth"))
+"""Keys whose wrong values no message repeats: they hold credentials, or may. Of a URL the excerpt shows the rest."""
 TABLES = ("server", "timeouts", "breaker", "retry", "providers", "virtual_models")
 PLAIN = frozenset(
     (
@@ -53,7 +52,7 @@ _MARKED = r"""
     """
 """What is a credential by its looks, wherever it stands: a vendor's prefix, long runs, a UUID."""
 _MARKS = re.compile(_MARKED, re.VERBOSE)
-_LOOKS = re.compile(rf"""{_MARKED} | [^\s"'/@=,]+(?=@) | (?<=[?])[^"'\s]+""", re.VERBOSE)
+_LOOKS = re.compile(rf"""(?<=://)[^\s"',]+(?=@) | {_MARKED} | [^\s"'/@=,]+(?=@) | (?<=[?])[^"'\s]+""", re.VERBOSE)
 """The same, and what stands before an @ or behind a ? in a URL."""
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _SCALAR = re.compile(
@@ -72,6 +71,11 @@ def lift(veiled: str) -> str:
 def unmarked(text: str) -> str:
     """Words of ours without what they repeat of a file, if that is a credential by its looks."""
     return _MARKS.sub(HIDDEN, text)
+
+
+def without_looks(value: str) -> str:
+    """The value of a PLAIN key without what is a credential by its looks, or by where in a URL it stands."""
+    return _LOOKS.sub(HIDDEN, value)
 
 
 def is_plain(path: Path) -> bool:

@@ -38,12 +38,36 @@ def said(problems: tuple[object, ...]) -> list[str]:
     return [str(problem).removeprefix("config.toml:") for problem in problems]
 
 
+@pytest.mark.parametrize("line", [
+    "otel_endpoint = 'https://u:pa/ss@c'",
+    "otel_endpoint = 'ftp://c?key=pass'",
+    "host = 'https://u:pass@c'",
+    "host = 'u:pass@c/?key=pass'",
+    "cors_origins = ['https://u:pass@c']",
+    "admin_hosts = ['https://c?key=pass', 'u:pa/ss@c']",
+    "health_allow = ['https://u:pass@c']",
+    "bind_family = 'https://u:pass@c'",
+])  # fmt: skip
+def test_a_url_where_none_belongs_is_told_without_its_credentials(line: str, load_text: Load) -> None:
+    loaded = load_text(f"[server]\n{line}\n{serving(PROVIDER)}")
+    assert loaded.errors
+    for problem in loaded.errors:
+        assert problem.excerpt is not None
+        assert not any(secret in f"{problem} {problem.excerpt}" for secret in ("pass", "pa/ss", "ss@"))
+
+
 def test_a_good_file_has_neither_errors_nor_warnings(load_text: Load) -> None:
     loaded = load_text(GOOD)
     assert (loaded.errors, loaded.warnings) == ((), ())
 
 
+COLLECTOR = 'write for example "http://127.0.0.1:4318"; OTEL_EXPORTER_OTLP_HEADERS is for credentials'
 SERVER_ERRORS = [
+    ("otel_endpoint = 'https://u:pass@c'", f"server.otel_endpoint: has credentials in the URL; {COLLECTOR}"),
+    (
+        "otel_endpoint = 'https://c/?key=pass'",
+        f"server.otel_endpoint: has a query or a fragment, but paths are appended to it; {COLLECTOR}",
+    ),
     ("prot = 1", "server.prot: is not a key that oxllm knows; did you mean 'port'?"),
     ("api_key = 'x'", "server.api_key: is not a key that oxllm knows; write a list: api_keys = [...]"),
     ("port = 65536", "server.port: 65536 is out of range: must be at most 65535; write for example port = 8080"),
@@ -115,8 +139,7 @@ SERVER_ERRORS = [
     ),
     (
         "otel_endpoint = 'collector:4318'",
-        'server.otel_endpoint: "collector:4318" is not an http or https URL; '
-        'write for example "https://api.example.com/v1"',
+        f"server.otel_endpoint: is not an http or https URL; {COLLECTOR}",
     ),
     (
         "drain_timeout_secs = nan",
