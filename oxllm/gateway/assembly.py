@@ -102,7 +102,8 @@ class Gateway:
         self, env: Mapping[str, str], adopt: Callable[[plans.Plan], None], command: Sequence[str] = COMPILE
     ) -> Reloader:
         """Let the config be read again. `adopt` is told the new one, and has to call our own."""
-        reloader = Reloader(self._loop, self._log, self.vitals.reloads, self.running, adopt, env, command)
+        reloads = self.vitals.reloads
+        reloader = Reloader(self._loop, self._log, reloads, self.life, self.running, adopt, env, command)
         self.reloader = self.admin.reloader = reloader
         return reloader
 

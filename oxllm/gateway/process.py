@@ -232,6 +232,7 @@ class RunFileWriter:
                 config=plan.source,
                 listen=self._listen,
                 drain_s=plan.server.drain_delay + plan.server.drain_timeout,
+                draining=None if self._run is None else self._run.draining,
                 version=__version__,
             )
         )

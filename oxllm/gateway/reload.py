@@ -5,7 +5,8 @@
                              a Plan ──► diff ──► `Gateway.adopt` (not with dry_run)
 
 The child has the environment that `serve` was started with. It brings pydantic along, and takes it away again: no
-memory of it stays here. Reloads go one after another; those that wait have not read the file yet, so they are one.
+memory of it stays here. Reloads go one after another; those that wait have not read the file yet, so they are one. Once
+the process is told to stop none begins, and what the child of one says is not taken on any more.
 What needs a restart is compared with what is bound, so that it is said at each reload until somebody restarts.
 """
 
@@ -22,6 +23,7 @@ import msgspec
 
 from oxllm import plan as plans
 from oxllm.gateway import systemd
+from oxllm.gateway.life import Life
 from oxllm.gateway.observe.log import Log
 from oxllm.words import count
 
@@ -112,6 +114,7 @@ class Reloader:
         "_command",
         "_counts",
         "_env",
+        "_life",
         "_log",
         "_loop",
         "_process",
@@ -126,6 +129,7 @@ class Reloader:
         loop: asyncio.AbstractEventLoop,
         log: Log,
         counts: dict[str, int],
+        life: Life,
         running: Callable[[], plans.Plan],
         adopt: Callable[[plans.Plan], None],
         env: Mapping[str, str],
@@ -135,6 +139,7 @@ class Reloader:
         self._loop = loop
         self._log = log
         self._counts = counts
+        self._life = life
         self._running = running
         self._adopt = adopt
         self._env = dict(env)
@@ -188,7 +193,7 @@ class Reloader:
         waiting = self._waiting.pop(dry_run)
         if not dry_run:
             usec = int(self._loop.time() * 1_000_000)
-            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={usec}")
+            self._notify(f"RELOADING=1\nMONOTONIC_USEC={usec}")
         try:
             result = await self._attempt(dry_run)
         except Refused as refused:
@@ -198,21 +203,33 @@ class Reloader:
             result = Result(False, dry_run, [Error("internal error; the log has a line about it")])
         finally:
             if not dry_run:
-                systemd.notify("READY=1")
+                self._notify("READY=1")
         if not dry_run:
             self._tell(result)
         for done in waiting:
             self._loop.call_soon(done, result)  # a fault of one is no other's
 
+    def _notify(self, state: str) -> None:
+        """Tell systemd, which hears no more of it from a process that has said `STOPPING=1`."""
+        if not self._life.stopping:
+            systemd.notify(state)
+
     async def _attempt(self, dry_run: bool) -> Result:
+        self._refuse_if_stopping()
         running = self._running()
         if running.source is None:
             raise Refused([Error("this gateway runs without a config file (--demo), so there is none to read again")])
         plan = _understand(*await self._compile(running.source))
+        self._refuse_if_stopping()
         difference = diff(running, plan, self._bound)
         if not dry_run:
             self._adopt(plan)
         return Result(True, dry_run, diff=difference, warnings=plan.warnings)
+
+    def _refuse_if_stopping(self) -> None:
+        """What the process says of its own end has to stand: its run file, its limits. Raises Refused."""
+        if self._life.stopping:
+            raise Refused([Error("the gateway is stopping")])
 
     def _tell(self, result: Result) -> None:
         log = self._log

@@ -188,6 +188,22 @@ def test_stop_waits_as_long_as_the_gateway_drains_and_a_second_one_cuts_nothing(
     assert first.communicate(timeout=60)[0] == f"stopped (process {scene.gateway.pid})\n"
 
 
+def test_a_stop_in_the_middle_of_a_reload_is_one_all_the_same_and_a_second_stop_cuts_nothing(scene: Scene) -> None:
+    scene.alpha.replies = [stream(ROLE, token("a"), GATE, token("b"), FINISH, DONE)]
+    sock = scene.connect(CHAT.replace(b'"messages"', b'"stream":true,"messages"').replace(b": 31", b": 45"))
+    assert b"200 OK" in sock.recv(4096)
+    scene.kill(signal.SIGHUP)
+    scene.kill(signal.SIGTERM)
+    assert eventually(lambda: "the gateway is stopping" in scene.gateway.log())
+    env = {**os.environ, **CLEAN, "XDG_RUNTIME_DIR": str(scene.directory / "run")}
+    command = [str(Path(sys.executable).with_name("oxllm")), "stop", "--wait", "0.1"]
+    second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert "already draining, 1 request left, " in second.stderr
+    scene.alpha.open_gate()
+    assert everything(sock).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert scene.exit_status() == 0
+
+
 def test_stop_now_cuts_and_ends_it(scene: Scene) -> None:
     scene.alpha.replies = [[HANG]]
     sock = scene.connect()

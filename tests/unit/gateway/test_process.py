@@ -180,6 +180,23 @@ def test_the_run_file_of_a_wildcard_names_an_address_to_connect_to(
     assert runfile.read_all(str(tmp_path)) == []
 
 
+def test_a_run_file_that_says_draining_says_so_whatever_else_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a second `oxllm stop` would send a second signal, which cuts what is under way."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        written = process.RunFileWriter([sock], None)  # type: ignore[arg-type]
+        written.write(Plan())
+        written.drains(9.0, 2)
+        written.write(Plan(server=Server(admin_token="hush")))
+        (found,) = runfile.read_all(str(tmp_path))
+        written.remove()
+    assert found.admin_token == "hush"
+    assert found.draining is not None
+    assert found.draining.requests == 2
+
+
 def test_why_it_does_not_start_is_json_where_the_log_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert process.main(["--plan-fd", "999", "--log-format", "json"]) == 1
     event = msgspec.json.decode(capsys.readouterr().err)

@@ -49,7 +49,8 @@ class Scene:
         house.runtime.adopt(msgspec.structs.replace(house.generation.plan, source=str(self.file)))
         self.loop = asyncio.new_event_loop()
         counts = house.gateway.vitals.reloads
-        self.reloader = Reloader(self.loop, house.log, counts, house.gateway.running, self.adopt, ENV, command)
+        life = house.gateway.life
+        self.reloader = Reloader(self.loop, house.log, counts, life, house.gateway.running, self.adopt, ENV, command)
         self.results: list[Result] = []
 
     def adopt(self, plan: plans.Plan) -> None:
@@ -262,6 +263,40 @@ def test_a_gateway_that_stops_reads_no_other_config(scene: Scene) -> None:
     scene.house.gateway.life.move(SIGNAL)
     scene.house.admin.hang_up()
     assert "reload: not read again, since the gateway is stopping" in scene.house.log_text()
+
+
+def test_a_gateway_that_is_told_to_stop_meanwhile_takes_on_nothing_and_begins_nothing(scene: Scene) -> None:
+    before = scene.house.generation
+
+    async def stop_meanwhile() -> None:
+        scene.reloader.start(False, scene.results.append)
+        while scene.reloader.child is None:
+            await asyncio.sleep(0)
+        scene.reloader.start(False, scene.results.append)
+        scene.reloader.start(True, scene.results.append)
+        child = scene.reloader.child
+        scene.house.gateway.life.move(SIGNAL)
+        while len(scene.results) < 3:
+            assert scene.reloader.child in (child, None), "one that waited has begun"
+            await asyncio.sleep(0)
+
+    scene.loop.run_until_complete(asyncio.wait_for(stop_meanwhile(), 20))
+    assert [[error.text for error in result.errors] for result in scene.results] == [["the gateway is stopping"]] * 3
+    assert scene.adopted == []
+    assert scene.house.generation is before
+
+
+def test_systemd_is_not_told_that_a_gateway_is_ready_which_was_told_to_stop(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        scene.house.gateway.life.move(SIGNAL)
+        scene.run(False)
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(200)
 
 
 @pytest.mark.parametrize("scene", [script("import time; time.sleep(60)")], indirect=True)
