@@ -98,7 +98,7 @@ class TextLines(Lines):
             failed = _failed(ended)
             if failed:
                 begin += f" after [{failed}]"
-            elif ended.error is not None:
+            if ended.error is not None:
                 end += printable(f" ended: {ended.error}")
         if ended.stream and ended.first_content is not None:
             begin += f" first {seconds(ended.first_content)},"
@@ -131,9 +131,14 @@ def _names(ended: Ended) -> str:
 
 
 def _failed(ended: Ended) -> str:
-    """Who has failed, and how: `alpha/big-1: HTTP 503`."""
-    failed = [f"{step.target}: {step.result}" for step in ended.steps if step.result != _SUCCESS]
-    return printable(", ".join(failed))
+    """Who has failed, and how: `alpha/big-1: HTTP 503`; but for what is said of the end of it all in any case."""
+    end, served = ended.error or "", f"{ended.provider}/{ended.upstream_model}"
+    failed = [
+        f"{step.target}: {step.result}"
+        for step in ended.steps
+        if step.result != _SUCCESS and not (step.target == served and step.result == end)
+    ]
+    return printable(", ".join(one for one in failed if one not in end))
 
 
 def _line(fields: dict[str, object]) -> bytes:

@@ -15,7 +15,8 @@ import pytest
 
 from oxllm.gateway.observe.log import QUEUE_MAX, Log
 from oxllm.gateway.observe.sink import NonBlocking, Sink, Threaded, sink_of
-from tests.support.house import WALL, House, answer, plan_of, stream, token
+from tests.support.house import EVENT_STREAM, WALL, House, answer, plan_of, stream, token
+from tests.support.scripted import HANG, RESET
 from tests.support.user import eventually
 from tests.support.virtual import VirtualLoop
 
@@ -246,6 +247,44 @@ def test_a_rescued_stream_says_what_failed_and_when_content_came() -> None:
         house.advance(5)
         line = "200 chat smart -> beta/m after [alpha/m: HTTP 503] first 2.0 s, total 3.0 s my-id\n"
         assert line in house.log_text()
+
+
+def test_a_stream_that_broke_is_not_told_as_one_that_was_rescued() -> None:
+    with House(plan_of("alpha")) as house:
+        house.providers["alpha"].replies = [[EVENT_STREAM, token("a"), 0.5, RESET]]
+        house.chat("x-request-id: my-id", stream=True)
+        house.advance(5)
+        end = "ended: connection reset: in the body my-id\n"
+        assert f"200 chat smart -> alpha/m first 0 ms, total 500 ms {end}" in house.log_text()
+
+
+def test_a_rescued_stream_that_broke_then_says_both() -> None:
+    with House() as house:
+        house.providers["alpha"].replies = [answer(b"{}", 503)]
+        house.providers["beta"].replies = [[EVENT_STREAM, token("a"), 0.5, RESET]]
+        house.chat("x-request-id: my-id", stream=True)
+        house.advance(5)
+        begin = "200 chat smart -> beta/m after [alpha/m: HTTP 503] first 0 ms, total 500 ms "
+        assert f"{begin}ended: connection reset: in the body my-id\n" in house.log_text()
+
+
+def test_a_request_that_nobody_served_says_of_each_target_once_why() -> None:
+    with House() as house:
+        house.providers["alpha"].replies = house.providers["beta"].replies = [answer(b"{}", 503)]
+        house.chat("x-request-id: my-id")
+        house.advance(1)
+        why = "all targets of 'smart' failed: alpha/m: HTTP 503; beta/m: HTTP 503"
+        assert f"502 chat smart total 0 ms ended: {why} my-id\n" in house.log_text()
+
+
+def test_a_client_that_left_is_told_beside_what_had_failed_and_whom_it_waited_for() -> None:
+    with House() as house:
+        house.providers["alpha"].replies = [answer(b"{}", 503)]
+        house.providers["beta"].replies = [[HANG]]
+        house.chat("x-request-id: my-id").transport.abort()
+        house.advance(1)
+        assert "--- chat smart after [alpha/m: HTTP 503, beta/m: client went away] total " in house.log_text()
+        assert house.log_text().endswith(" ended: client went away my-id\n")
 
 
 def test_json_lines_hold_all_fields() -> None:
