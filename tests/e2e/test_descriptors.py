@@ -16,7 +16,7 @@ from tests.support.user import Gateway, config, eventually, ready
 
 BODY = b'{"model":"smart","messages":[]}'
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 31\r\n\r\n" + BODY
-SHORT = "out of file descriptors"
+SHORT = "too many open files, new clients wait; raise the limit (ulimit -n)"
 
 
 def busy(process: psutil.Process) -> float:

@@ -6,6 +6,9 @@ On the loopback interface what one end sends is at the other when `send` returns
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -78,6 +81,30 @@ def turning(choice: str = "") -> Iterator[asyncio.AbstractEventLoop]:
             turn(loop)
             loop.close()
     assert not complaints
+
+
+class _Full:
+    """An epoll that watches what it watches already, and nothing more."""
+
+    def __init__(self, real: select.epoll) -> None:
+        self._real = real
+
+    def register(self, fd: int, mask: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+@contextmanager
+def no_room_in_epoll(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """As many sockets are watched for this user as may be (epoll(7), max_user_watches)."""
+    reactor = loop.reactor  # type: ignore[attr-defined]
+    real, reactor.epoll = reactor.epoll, _Full(reactor.epoll)
+    try:
+        yield
+    finally:
+        reactor.epoll = real
 
 
 def turn(loop: asyncio.AbstractEventLoop, times: int = TURNS) -> None:

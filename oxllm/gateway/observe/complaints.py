@@ -6,7 +6,6 @@ Nothing of it goes to stderr by itself, since that may block.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import sys
 from typing import Any
@@ -14,14 +13,14 @@ from typing import Any
 from oxllm.gateway.later import once_loaded
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.shortage import LIMITS, SHORTAGES
 
-SHORTAGES = (errno.EMFILE, errno.ENFILE)
 SHORTAGE_EVERY_S = 60.0
 """The loop tries again each second; one line a minute is enough to read."""
 
 
 class Complaints:
-    """The loop's exception handler: of a lack of descriptors a line a minute, of a bug of ours one each time."""
+    """The loop's exception handler: of what the machine lacks a line a minute, of a bug of ours one each time."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -32,8 +31,8 @@ class Complaints:
         if isinstance(error, OSError) and error.errno in SHORTAGES:
             if loop.time() >= self._quiet_until:
                 self._quiet_until = loop.time() + SHORTAGE_EVERY_S
-                words = "out of file descriptors, new clients wait: raise the limit (ulimit -n)"
-                self._journal.log.event("warning", words)
+                advice = f"; raise the limit ({LIMITS[error.errno]})" if error.errno in LIMITS else ""
+                self._journal.log.event("warning", f"{SHORTAGES[error.errno]}, new clients wait{advice}")
         elif error is not None:
             self._journal.internal_error(str(context.get("message", "a callback")), error)
         else:

@@ -10,12 +10,11 @@ from typing import Final
 from oxllm.gateway.reactor.reactor import READ, Reactor
 from oxllm.gateway.reactor.stream import Stream
 from oxllm.gateway.reactor.watched import Watched
+from oxllm.gateway.shortage import SHORTAGES
 from oxllm.gateway.transport import Peer
 
 RETRY_S = 1.0
 """Seconds without accepting after the system had no room for a connection; asyncio's number."""
-
-SHORTAGES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 BROKEN: Final = frozenset(
     (
@@ -76,28 +75,39 @@ class Listener(Watched):
         except OSError as error:
             if error.errno in BROKEN:
                 return True
-            if error.errno not in SHORTAGES:
-                raise
-            self._pause(error)
-            return False
+            return self._pause(error)
         sock.setblocking(False)
-        Stream(self._reactor, sock, self._make()).begin()
+        try:
+            stream = Stream(self._reactor, sock, self._make())
+        except OSError as error:
+            return self._pause(error)
+        stream.begin()
         return True
 
-    def _pause(self, error: OSError) -> None:
-        """There is no room for a connection: what waits is left to the kernel for a while."""
+    def _pause(self, error: OSError) -> bool:
+        """There is no room for a connection: what waits is left to the kernel for a while. Never another now."""
+        if error.errno not in SHORTAGES:
+            raise error
         loop = self._reactor.loop
         assert loop is not None
         self._unwatch()
         loop.call_exception_handler({"message": "accept() is out of a system resource", "exception": error})
-        loop.call_later(RETRY_S, self._watch)
+        loop.call_later(RETRY_S, self._go_on)
+        return False
+
+    def _go_on(self) -> None:
+        try:
+            self._watch()
+        except OSError as error:
+            self._pause(error)
 
     def _watch(self) -> None:
+        """Raises OSError where epoll has no room."""
         fd = self._sock.fileno()
         if fd >= 0:
-            self._watching = True
-            self._reactor.watched[fd] = self
             self._reactor.epoll.register(fd, READ)
+            self._reactor.watched[fd] = self
+            self._watching = True
 
     def _unwatch(self) -> None:
         if self._watching:

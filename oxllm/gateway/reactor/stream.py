@@ -88,6 +88,7 @@ class Stream(Watched):
     )
 
     def __init__(self, reactor: Reactor, sock: socket.socket, peer: Peer) -> None:
+        """Raises OSError where epoll has no room; the socket is closed then, and the peer hears of nothing."""
         self._reactor = reactor
         self._sock = sock
         self._fd = sock.fileno()
@@ -96,7 +97,7 @@ class Stream(Watched):
         self._buffer: bytearray | None = None
         self._high = HIGH
         self._low = HIGH // 4
-        self._mask = 0
+        self._mask = READ
         """What epoll watches for us."""
         self._error: Exception | None = None
         """What `connection_lost` is going to say."""
@@ -108,8 +109,12 @@ class Stream(Watched):
         """Whether the peer has been told to pause."""
         self._written = False
         """Whether `write_eof` was called."""
+        try:
+            reactor.epoll.register(self._fd, READ)
+        except OSError:
+            sock.close()
+            raise
         reactor.watched[self._fd] = self
-        self._watch()
 
     def __repr__(self) -> str:
         how = "" if self._reading else ", not read"
@@ -166,7 +171,11 @@ class Stream(Watched):
             return
         epoll = self._reactor.epoll
         if not before:
-            epoll.register(self._fd, mask)
+            try:
+                epoll.register(self._fd, mask)
+            except OSError as error:  # no room: nobody would ever tell us that there is something to read
+                self._mask = 0
+                self._end(error)
         elif mask:
             epoll.modify(self._fd, mask)
         else:

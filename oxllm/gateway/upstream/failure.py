@@ -6,6 +6,7 @@ import errno
 import socket
 
 from oxllm.core.reading.outcome import Failure
+from oxllm.gateway.shortage import SHORTAGES
 
 
 class Broken(ConnectionError):
@@ -28,11 +29,8 @@ FAILURE_OF_ERRNO = {
     errno.EADDRNOTAVAIL: (Failure.LOCAL, "no local address or port left"),
     errno.EACCES: (Failure.LOCAL, "forbidden by a local rule"),
     errno.EPERM: (Failure.LOCAL, "forbidden by a local rule"),
-    errno.EMFILE: (Failure.LOCAL, "too many open files"),
-    errno.ENFILE: (Failure.LOCAL, "too many open files"),
-    errno.ENOBUFS: (Failure.LOCAL, "no memory for sockets"),
     socket.EAI_MEMORY: (Failure.LOCAL, "no memory for a name look-up"),
-    errno.ENOMEM: (Failure.LOCAL, "no memory for sockets"),
+    **{number: (Failure.LOCAL, what) for number, what in SHORTAGES.items()},
 }
 
 DETAIL_OF_LOOKUP = {

@@ -15,7 +15,7 @@ import pytest
 
 from oxllm.gateway.reactor import listener as listeners
 from oxllm.gateway.reactor.sockets import CHOICES, Listening, accept
-from tests.support.turned import Told, take, turn, turning
+from tests.support.turned import Told, no_room_in_epoll, take, turn, turning
 
 LINUX = sys.platform == "linux"
 on_both = pytest.mark.parametrize("choice", CHOICES if LINUX else ["asyncio"])
@@ -127,6 +127,32 @@ def test_without_files_it_says_so_once_rests_and_goes_on(monkeypatch: pytest.Mon
         for client in clients:
             client.close()
         turn(loop)
+        listener.close()
+
+
+@on_ours
+def test_whom_epoll_has_no_room_for_is_closed_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "RETRY_S", 0.02)
+    with turning() as loop:
+        guests: list[Guest] = []
+        listener = opened(loop, guests)
+        watched = len(loop.reactor.watched)  # type: ignore[attr-defined]
+        clients = called(listener, 2)
+        with no_room_in_epoll(loop):
+            turn(loop, 20)
+            (complaint,) = loop.complaints  # type: ignore[attr-defined]
+            assert complaint["exception"].errno == errno.ENOSPC
+            clients[0].setblocking(False)
+            assert take(clients[0]) == (b"", "end")
+            loop.run_until_complete(asyncio.sleep(0.05))  # now it cannot even watch for clients
+            assert len(loop.reactor.watched) < watched  # type: ignore[attr-defined]
+        loop.complaints.clear()  # type: ignore[attr-defined]
+        loop.run_until_complete(asyncio.sleep(0.05))
+        assert len(guests) == 1, "the second one, who has waited"
+        for client in clients:
+            client.close()
+        turn(loop)
+        assert len(loop.reactor.watched) == watched  # type: ignore[attr-defined]
         listener.close()
 
 

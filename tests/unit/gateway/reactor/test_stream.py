@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from oxllm.gateway.reactor.sockets import CHOICES
-from tests.support.turned import Told, joined, pair, reset, take, turn, turning
+from oxllm.gateway.reactor.sockets import CHOICES, adopt
+from tests.support.turned import Told, joined, no_room_in_epoll, pair, reset, take, turn, turning
 
 LINUX = sys.platform == "linux"
 LARGE = b"x" * 600_000
@@ -287,3 +287,32 @@ def test_what_is_done_with_a_connection_that_has_ended_reaches_nobody_who_has_it
             transport.abort()
             turn(loop)
             assert [take(end) for end in ends] == [(b"", "")] * len(ends)
+
+
+@on_ours
+def test_one_that_epoll_has_no_room_for_is_closed_and_never_told_of() -> None:
+    with turning() as loop:
+        near, far = pair()
+        peer = Told()
+        with no_room_in_epoll(loop), pytest.raises(OSError, match="No space left"):
+            loop.run_until_complete(adopt(near, peer))
+        assert peer.told == []
+        assert take(far) == (b"", "end")
+        assert not loop.reactor.watched  # type: ignore[attr-defined]
+        far.close()
+
+
+@on_ours
+def test_one_that_cannot_be_watched_again_ends_with_the_error() -> None:
+    with turning() as loop:
+        peer = Told()
+        far = joined(loop, peer)
+        peer.transport.pause_reading()
+        with no_room_in_epoll(loop):
+            peer.transport.resume_reading()
+            assert peer.transport.is_closing()
+            assert peer.told == ["made"], "not from within a call"
+            turn(loop)
+        assert peer.told == ["made", "lost: OSError"]
+        assert take(far) == (b"", "end")
+        assert not loop.reactor.watched  # type: ignore[attr-defined]
