@@ -29,6 +29,7 @@ FAILURE_OF_ERRNO = {
     errno.EADDRNOTAVAIL: (Failure.LOCAL, "no local address or port left"),
     errno.EACCES: (Failure.LOCAL, "forbidden by a local rule"),
     errno.EPERM: (Failure.LOCAL, "forbidden by a local rule"),
+    errno.EAGAIN: (Failure.LOCAL, "no thread for a name look-up"),
     socket.EAI_MEMORY: (Failure.LOCAL, "no memory for a name look-up"),
     **{number: (Failure.LOCAL, what) for number, what in SHORTAGES.items()},
 }
@@ -38,7 +39,7 @@ DETAIL_OF_LOOKUP = {
     socket.EAI_AGAIN: "name server does not answer",
 }
 
-LOOKUP_HERE = (errno.EMFILE, errno.ENFILE, socket.EAI_MEMORY)
+LOOKUP_HERE = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, socket.EAI_MEMORY)
 """Why a look-up fails that has not left this machine."""
 
 

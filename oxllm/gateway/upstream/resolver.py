@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -148,7 +149,12 @@ class _Threads:
     async def lookup(self, host: str) -> tuple[Address, ...]:
         if self._executor is None:
             self._executor = concurrent.futures.ThreadPoolExecutor(THREADS, "names")
-        future = self._executor.submit(_getaddrinfo, host)
+        try:
+            future = self._executor.submit(_getaddrinfo, host)
+        except RuntimeError as error:  # no thread can be started; the queue keeps the name, so another begins anew
+            self._executor.shutdown(wait=False)
+            self._executor = None
+            raise OSError(errno.EAGAIN, str(error)) from None
         self.running.add(future)
         future.add_done_callback(self.running.discard)  # on that thread: one step, so no lock
         return await asyncio.wrap_future(future, loop=self._loop)

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Iterator
 
 import pytest
 
+from oxllm.core.reading.outcome import Failure
+from oxllm.gateway.upstream.failure import broken
 from oxllm.gateway.upstream.resolver import (
     FRESH_S,
     LOCALHOST,
@@ -251,3 +253,31 @@ async def test_a_lookup_that_nobody_waits_for_is_busy_until_its_thread_is_done(m
             break
         await asyncio.sleep(0.005)
     assert not busy()
+
+
+async def test_where_no_thread_can_be_started_nobody_else_is_blamed_and_nothing_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As under a limit of processes: a container's pids, a user's RLIMIT_NPROC."""
+    asked: list[object] = []
+
+    def getaddrinfo(host: object, port: object, type: int) -> list[object]:
+        asked.append(host)
+        return [(socket.AF_INET, type, 6, "", ("192.0.2.1", 0))]
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    resolver = Resolver(asyncio.get_running_loop())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        for host in ("a.example", "b.example"):
+            with pytest.raises(OSError, match="lookup failed") as raised:
+                await resolver.resolve(host)
+            assert broken(raised.value).failure is Failure.LOCAL
+            assert broken(raised.value).detail == "no thread for a name look-up"
+    assert not resolver.busy
+    assert await resolver.resolve("a.example") == ONE
+    assert asked == [b"a.example"], "nobody waits for the other one any more"
+    resolver.close()
