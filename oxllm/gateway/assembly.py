@@ -136,16 +136,17 @@ class Gateway:
     def _export(self) -> None:
         """To the collector that the config names, if any. Its code is only loaded for that."""
         endpoint, telemetry = self.running().server.otel_endpoint, self.journal.telemetry
-        if endpoint == (telemetry.endpoint if telemetry is not None else None):
-            return
         if telemetry is not None:
-            telemetry.stop()
-            self.journal.telemetry = None
-        if endpoint is not None:
+            if endpoint is None:
+                telemetry.stop()
+                self.journal.telemetry = None
+            elif endpoint != telemetry.endpoint:
+                telemetry.export_to(endpoint)
+        elif endpoint is not None:
             from oxllm.gateway.observe.telemetry import Telemetry  # noqa: PLC0415
 
             self.journal.telemetry = Telemetry(
-                endpoint, self._loop, self.pool, self._log, self._rng, self._wall, self.vitals.created, self._router
+                endpoint, self._loop, self.pool, self.journal, self._rng, self._wall, self.vitals.created, self._router
             )
 
     def _close_upstream(self, done: Callable[[], None]) -> None:

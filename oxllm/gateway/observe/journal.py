@@ -29,7 +29,16 @@ def place(error: BaseException) -> str:
 class Journal:
     """What one process tells of its requests."""
 
-    __slots__ = ("_quiet_until", "internal_errors", "log", "protocols", "records", "refusals", "telemetry")
+    __slots__ = (
+        "_quiet_until",
+        "internal_errors",
+        "log",
+        "protocols",
+        "records",
+        "refusals",
+        "spans_lost",
+        "telemetry",
+    )
 
     def __init__(self, log: Log) -> None:
         self.log = log
@@ -43,6 +52,8 @@ class Journal:
         """Requests begun, by the API that was called."""
         self.telemetry: Tracer | None = None
         """Set while there is a collector."""
+        self.spans_lost = 0
+        """Requests whose spans did not get to a collector."""
 
     def begun(self, protocol: str) -> None:
         """A request is asked of providers."""

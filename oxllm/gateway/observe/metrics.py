@@ -138,8 +138,7 @@ def _process(page: _Page, vitals: Vitals) -> None:
     page.add("oxllm_heap_bytes", heap_bytes())
     page.add("oxllm_internal_errors_total", journal.internal_errors)
     page.add("oxllm_log_dropped_total", journal.log.dropped_in_all)
-    telemetry = journal.telemetry
-    page.add("oxllm_telemetry_dropped_total", telemetry.dropped if telemetry is not None else 0)
+    page.add("oxllm_telemetry_dropped_total", journal.spans_lost)
     for result, count in vitals.reloads.items():
         page.add("oxllm_reloads_total", count, result=result)
     page.add("process_resident_memory_bytes", resident_bytes() or 0)

@@ -26,7 +26,7 @@ from oxllm.core.routing.breaker import BreakerState
 from oxllm.core.routing.router import Router
 from oxllm.core.routing.stats import BOUNDS, Histogram
 from oxllm.gateway.observe import otel_environment
-from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.observe.record import Record
 from oxllm.gateway.observe.trace import Trace
 from oxllm.gateway.upstream.call import Call, Caller
@@ -62,8 +62,9 @@ class Telemetry:
         "_collector",
         "_created",
         "_durations",
+        "_env",
         "_headers",
-        "_log",
+        "_journal",
         "_loop",
         "_pool",
         "_queue",
@@ -74,7 +75,6 @@ class Telemetry:
         "_stopped",
         "_wall",
         "_warned",
-        "dropped",
         "endpoint",
     )
 
@@ -83,34 +83,33 @@ class Telemetry:
         endpoint: str,
         loop: asyncio.AbstractEventLoop,
         pool: Pool,
-        log: Log,
+        journal: Journal,
         rng: Random,
         wall: Callable[[], float],
         created: float,
         router: Callable[[], Router],
         env: Mapping[str, str] = os.environ,
     ) -> None:
-        """`created`: start of the process, seconds since the epoch. `router`: the one that runs."""
+        """`journal` counts what is lost. `created`: start of the process, seconds since the epoch. `router`: the one
+        that runs."""
         self._loop = loop
         self._pool = pool
-        self._log = log
+        self._journal = journal
         self._rng = rng
         self._wall = wall
         self._created = created
         self._router = router
         self._stopped = False
-        self._collector = msgspec.structs.replace(collector(endpoint), ca_file=otel_environment.certificate(env))
+        self._env = env
+        self.export_to(endpoint)
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in otel_environment.headers(env))
         self._resource = {"attributes": _entries(otel_environment.resource(env, __version__, rng))}
-        self.endpoint = endpoint
         self._queue: deque[tuple[Trace, Record]] = deque()
         self._durations: dict[tuple[str, bool], Histogram] = {}
         self._sending: dict[str, _Export] = {}
         """Path -> the export under way."""
         self._warned = -WARN_EVERY_S
         self._closing: Callable[[], None] | None = None
-        self.dropped = 0
-        """Requests whose spans did not get to the collector."""
         loop.call_later(EXPORT_S, self._tick)
 
     def trace(self, traceparent: bytes | None) -> Trace:
@@ -129,13 +128,19 @@ class Telemetry:
         if trace is None or not trace.sampled:
             return
         if len(self._queue) >= QUEUE_MAX:
-            self.dropped += 1
+            self._journal.spans_lost += 1
         else:
             self._queue.append((trace, record))
 
+    def export_to(self, endpoint: str) -> None:
+        """To another collector from now on, and what waits too."""
+        self.endpoint = endpoint
+        self._collector = msgspec.structs.replace(collector(endpoint), ca_file=otel_environment.certificate(self._env))
+
     def stop(self) -> None:
-        """Export no more."""
+        """Export what there is, and no more."""
         self._stopped = True
+        self._export()
 
     def close(self, done: Callable[[], None]) -> None:
         """Export what there is, and call `done` when it has arrived, or after two seconds."""
@@ -157,6 +162,12 @@ class Telemetry:
             self._loop.call_later(EXPORT_S, self._tick)
 
     def _export(self) -> None:
+        self._export_spans()
+        if "/v1/metrics" not in self._sending:
+            scope = {"scope": SCOPE, "metrics": self._metrics()}
+            self._send("/v1/metrics", {"resourceMetrics": [{"resource": self._resource, "scopeMetrics": [scope]}]}, 0)
+
+    def _export_spans(self) -> None:
         if self._queue and "/v1/traces" not in self._sending:
             batch = tuple(self._queue)
             self._queue.clear()
@@ -166,9 +177,6 @@ class Telemetry:
             self._send(
                 "/v1/traces", {"resourceSpans": [{"resource": self._resource, "scopeSpans": [scope]}]}, len(batch)
             )
-        if "/v1/metrics" not in self._sending:
-            scope = {"scope": SCOPE, "metrics": self._metrics()}
-            self._send("/v1/metrics", {"resourceMetrics": [{"resource": self._resource, "scopeMetrics": [scope]}]}, 0)
 
     def _send(self, path: str, value: object, requests: int) -> None:
         body = _json.encode(value)
@@ -177,7 +185,8 @@ class Telemetry:
             f"content-type: application/json\r\nuser-agent: oxllm/{__version__}\r\n{self._headers}"
             f"content-length: {len(body)}\r\n\r\n"
         )
-        export = self._sending[path] = _Export(self, path, requests)
+        where = f"{self._collector.base_url}{path}"
+        export = self._sending[path] = _Export(self, path, where, requests)
         export.call = self._pool.request(self._collector, head.encode("latin-1"), [body], export)
         self._loop.call_later(LIMIT_S, export.late)
 
@@ -185,12 +194,15 @@ class Telemetry:
         """An export is over; `why` it failed."""
         del self._sending[export.path]
         if why is not None:
-            self.dropped += export.requests
+            journal = self._journal
+            journal.spans_lost += export.requests
             now = self._loop.time()
             if now - self._warned >= WARN_EVERY_S:
                 self._warned = now
-                where = f"{self._collector.base_url}{export.path}"
-                self._log.event("warning", f"telemetry: {where}: {why}; {self.dropped} requests lost so far")
+                lost = f"{journal.spans_lost} requests lost so far"
+                journal.log.event("warning", f"telemetry: {export.where}: {why}; {lost}")
+        if self._stopped or self._closing is not None:
+            self._export_spans()  # what has waited for this one
         if self._closing is not None and not self._sending:
             self._closed()
 
@@ -232,13 +244,15 @@ class Telemetry:
 class _Export(Caller):
     """One request to the collector: an `upstream.Caller`."""
 
-    __slots__ = ("_over", "_status", "_telemetry", "call", "path", "requests")
+    __slots__ = ("_over", "_status", "_telemetry", "call", "path", "requests", "where")
 
-    def __init__(self, telemetry: Telemetry, path: str, requests: int) -> None:
+    def __init__(self, telemetry: Telemetry, path: str, where: str, requests: int) -> None:
         self._telemetry = telemetry
         self._status = 0
         self._over = False
         self.path = path
+        self.where = where
+        """The URL that it goes to."""
         self.requests = requests
         self.call: Call | None = None
 

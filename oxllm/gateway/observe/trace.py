@@ -40,8 +40,6 @@ class Tracer(Protocol):
 
     endpoint: str
     """Where it exports to."""
-    dropped: int
-    """Requests whose spans did not get there."""
 
     def trace(self, traceparent: bytes | None) -> Trace:
         """The place of a new request in its client's trace, or in one of its own."""
@@ -49,8 +47,11 @@ class Tracer(Protocol):
     def request(self, trace: Trace | None, record: Record) -> None:
         """A request has ended. `trace` is None for one that began before there was telemetry."""
 
+    def export_to(self, endpoint: str) -> None:
+        """To another collector from now on, and what waits too."""
+
     def stop(self) -> None:
-        """Export no more."""
+        """Export what there is, and no more."""
 
     def close(self, done: Callable[[], None]) -> None:
         """Export what there is, and call `done` when it has arrived, or after two seconds."""

@@ -21,11 +21,27 @@ class Scene:
         self.house = house
         self.collector = house.route(4318, "(collector)")
         self.collector.replies = [answer(b"{}")]
-        gateway = house.gateway
-        server = msgspec.structs.replace(gateway.running().server, otel_endpoint="http://127.0.0.1:4318/base/")
+        self.reload("http://127.0.0.1:4318/base/")
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What exports now."""
+        found = self.house.gateway.journal.telemetry
+        assert isinstance(found, Telemetry)
+        return found
+
+    def reload(self, endpoint: str | None) -> None:
+        """Have another config run, with this `otel_endpoint`."""
+        gateway = self.house.gateway
+        server = msgspec.structs.replace(gateway.running().server, otel_endpoint=endpoint)
         gateway.adopt(msgspec.structs.replace(gateway.running(), server=server))
-        assert isinstance(gateway.journal.telemetry, Telemetry)
-        self.telemetry = gateway.journal.telemetry
+
+    @property
+    def dropped(self) -> int:
+        """Requests whose spans were lost, as /metrics tells it."""
+        found = re.search(r"^oxllm_telemetry_dropped_total (\d+)$", self.house.get("/metrics").text, re.MULTILINE)
+        assert found is not None
+        return int(found[1])
 
     def posted(self, path: str) -> list[Any]:
         """The bodies of what came to `path`."""
@@ -265,7 +281,7 @@ def test_the_queue_is_bounded_and_what_does_not_fit_is_counted() -> None:
         record = next(iter(house.gateway.journal.records))
         for _ in range(QUEUE_MAX + 5):
             it.telemetry.request(it.telemetry.trace(None), record)
-        assert it.telemetry.dropped == 6  # the one of the chat is in there too
+        assert it.dropped == 6  # the one of the chat is in there too
 
 
 @pytest.mark.parametrize("reply", [answer(b"", 503), ["reset"], []])
@@ -275,7 +291,7 @@ def test_a_collector_that_fails_loses_its_batch_and_is_logged_once_a_minute(repl
         it.collector.replies = [reply]
         house.chat()
         house.advance(3 * EXPORT_S + 1)
-        assert it.telemetry.dropped == 1
+        assert it.dropped == 1
         assert house.log_text().count("warning: telemetry: http://127.0.0.1:4318/base/v1/") == 1
 
 
@@ -310,6 +326,67 @@ def test_nothing_secret_is_exported() -> None:
         house.advance(EXPORT_S + 1)
         assert len(it.spans()) == 2
         assert b"secret" not in b"".join(it.collector.asked)
+
+
+def test_spans_that_wait_when_a_reload_names_another_collector_go_there() -> None:
+    with House() as house:
+        it = Scene(house)
+        old, it.collector = it.collector, house.route(4319, "(another)")
+        it.collector.replies = [answer(b"{}")]
+        house.chat(model="alpha/m")
+        house.advance(1)
+        it.reload("http://127.0.0.1:4319/base")
+        house.chat(model="beta/m")
+        house.advance(EXPORT_S)
+        assert [span["name"] for span in it.spans()][::2] == ["chat alpha/m", "chat beta/m"]
+        counts = [point["count"] for point in it.metric("llm_proxy.request.duration")["histogram"]["dataPoints"]]
+        assert counts == ["1", "1"], "the sums are those of the process, and go on"
+        assert not old.asked
+
+
+def test_spans_that_wait_when_a_reload_ends_telemetry_are_sent() -> None:
+    with House() as house:
+        it = Scene(house)
+        house.chat()
+        house.advance(1)
+        it.reload(None)
+        house.chat()
+        house.advance(3 * EXPORT_S)
+        assert [span["name"] for span in it.spans()] == ["chat smart", "attempt alpha/m"]
+        assert len(it.posted("/v1/metrics")) == 1
+
+
+@pytest.mark.parametrize("end", ["reload", "close"])
+def test_spans_that_wait_behind_an_export_under_way_at_the_end_follow_it(end: str) -> None:
+    with House() as house:
+        it = Scene(house)
+        it.collector.replies = [[1.0, *answer(b"{}")]]
+        house.chat(model="alpha/m")
+        house.advance(EXPORT_S + 0.5)
+        house.chat(model="beta/m")
+        house.advance(0.1)
+        if end == "reload":
+            it.reload(None)
+        else:
+            it.telemetry.close(lambda: None)
+        house.advance(5)
+        assert [span["name"] for span in it.spans()][::2] == ["chat alpha/m", "chat beta/m"]
+        assert it.dropped == 0
+
+
+def test_what_was_lost_stays_counted_whatever_a_reload_does_to_the_endpoint() -> None:
+    with House() as house:
+        it = Scene(house)
+        it.collector.replies = [answer(b"", 503)]
+        house.chat()
+        house.advance(EXPORT_S + 1)
+        seen = [it.dropped]
+        for endpoint in ("http://127.0.0.1:4318/other", None, "http://127.0.0.1:4318/base"):
+            it.reload(endpoint)
+            seen.append(it.dropped)
+        house.chat()
+        house.advance(EXPORT_S + 1)
+        assert [*seen, it.dropped] == [1, 1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
