@@ -32,6 +32,9 @@ WARNED_MAX = 256
 TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 JSON = [(b"content-type", b"application/json")]
 
+DIGITS_MAX = 9
+"""Of a number in a query: more than there can be of anything, and few enough to be read."""
+
 RELOAD = b"/reload"
 EXPLAIN = b"/explain/"
 PROVIDERS = b"/admin/providers/"
@@ -163,7 +166,7 @@ class Admin:
         """The last requests, the oldest first: `failed=1`, `model=M`, `limit=N`, `after=ID`."""
         query = dict(part.partition(b"=")[::2] for part in request.query.split(b"&"))
         chosen: list[Record] = []
-        limit = int(given) if (given := query.get(b"limit", b"")).isdigit() else RING
+        limit = int(given) if (given := query.get(b"limit", b"")[:DIGITS_MAX]).isdigit() else RING
         model, after = unescape(query.get(b"model", b"")), unescape(query.get(b"after", b""))
         for record in reversed(self._records):
             if len(chosen) >= limit or record.id == after:

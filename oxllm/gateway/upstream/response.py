@@ -35,6 +35,10 @@ HEADERS_MAX: Final = 200
 """Fields in one head. Envoy and Apache stop at 100; a provider behind two CDNs sends 50."""
 
 
+LENGTH_DIGITS_MAX: Final = 20
+"""Of a Content-Length: 2**64 has so many. llhttp takes any number of zeros in front; Python reads no 4,300 digits."""
+
+
 class Phase(Enum):
     """Where in a response the next byte belongs."""
 
@@ -254,6 +258,9 @@ class Response:
         closes = False
         for name, value in framing:
             if name == b"content-length":
+                if len(value.strip()) > LENGTH_DIGITS_MAX:
+                    self.error = "a length of too many digits"
+                    return
                 phase, left = LENGTH, int(value)
             elif name == b"transfer-encoding":
                 if phase is CHUNKS or value.strip().lower() != b"chunked":

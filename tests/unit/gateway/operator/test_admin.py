@@ -237,6 +237,7 @@ def test_the_last_requests_are_listed_the_newest_last() -> None:
         assert listed("failed=1") == ids[1:2]
         assert listed("model=other") == []
         assert listed("limit=x") == ids
+        assert listed(f"limit={'9' * 5000}") == ids
 
 
 def test_reset_forgets_failures_and_marks() -> None:

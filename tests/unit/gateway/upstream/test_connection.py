@@ -193,6 +193,7 @@ def test_keep_alive_is_what_version_and_connection_header_say(head: bytes, reusa
         OK + b"Content-Length: +3\r\n\r\n",
         OK + b"Content-Length: 3, 3\r\n\r\n",
         OK + b"Content-Length: 99999999999999999999\r\n\r\n",
+        OK + b"Content-Length: " + b"0" * 4400 + b"3\r\n\r\n",
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
         OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
         OK + b"Transfer-Encoding: identity\r\n\r\n",
