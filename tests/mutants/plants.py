@@ -387,9 +387,9 @@ PLANTS = (
     ),
     Plant(
         "the body is kept after commit",
-        RELAYING,
-        "        if exchange.body is not None and (",
-        "        if self._over and (",
+        EXCHANGE,
+        "        if self.body is None or not (self.stage is COMMITTED or ",
+        "        if self.body is None or not (",
         (RELAY + "the_requests_body_is_let_go_at_commit_also_when_the_head_went_out_before",),
     ),
     Plant(

@@ -30,6 +30,7 @@ from oxllm.core.request.exchange import Exchange
 from oxllm.core.request.facts import RequestFacts
 from oxllm.core.request.stages import Stage
 from oxllm.core.routing.router import Router
+from oxllm.core.wire.body import RequestBody
 
 EVENT_STREAM: Headers = [(b"content-type", b"text/event-stream")]
 JSON: Headers = [(b"content-type", b"application/json")]
@@ -168,7 +169,9 @@ class Drive:
         wants_usage: bool = False,
         now: float = 1000.0,
         seed: int = 1,
+        says: str = "hello",
     ) -> None:
+        """`says`: what the client writes."""
         self.plan = plan or make_plan(*targets)
         self.router = router or Router(self.plan, random.Random(seed))
         self.budget = budget or RetryBudget(self.plan.retry.budget)
@@ -183,7 +186,10 @@ class Drive:
         self.chance = Chance(seed)
         asked = Asked(stream, n, wants_usage)
         facts = RequestFacts(protocol, protocol.endpoints[0], asked, "oxllm-1", timeout)
-        self.exchange = Exchange(facts, route, self.router, self.budget, self.plan.retry, self.chance, self.now)
+        body = RequestBody.parse(
+            msgspec.json.encode({"model": route.name, "messages": [{"role": "user", "content": says}]})
+        )
+        self.exchange = Exchange(facts, body, route, self.router, self.budget, self.plan.retry, self.chance, self.now)
 
     def next(self, **changes: object) -> Drive:
         """Another request, now, to the same gateway."""
@@ -321,6 +327,7 @@ class Drive:
         """Do what the exchange wants done."""
         for effect in self.exchange.take_effects():
             self._do(effect)
+        self.exchange.drop_body()
         self._check()
         return self
 

@@ -63,10 +63,11 @@ class ErrorReader(Reader):
         return self.failure or self._judge(cut=True)
 
     def release(self) -> bytes:
-        """What was kept of one that is too long to keep; what comes behind it is passed on."""
+        """What was kept of one that is too long to keep; what comes behind it is passed on. What it means is for the
+        exchange to say, in `result`: it may not believe all that stands there."""
         if self.failure is None or self.finished:
             return b""
-        self.result, self.failure = self.failure, None
+        self.failure = None
         self._passing = True
         self.content = 1
         return self._pop()

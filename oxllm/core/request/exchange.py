@@ -79,6 +79,7 @@ class Exchange:
     def __init__(
         self,
         facts: RequestFacts,
+        body: RequestBody | PassedBody,
         route: Route,
         router: Router,
         budget: RetryBudget,
@@ -94,8 +95,8 @@ class Exchange:
         self._deadline = now + (timeout if timeout and timeout < route.request else route.request)
         self._effects: list[Action] = []
         self.alarm = Alarm(self._deadline)
-        self.body: RequestBody | PassedBody | None = None
-        """The request's, as long as it is kept."""
+        self.body: RequestBody | PassedBody | None = body
+        """The request's, as long as it may be sent to yet another target."""
         self.books = Books(router, now)
         self.reply = Reply(facts, self.books, self._effects, now)
         self.alarm.by(self.reply.ping_at)
@@ -128,6 +129,14 @@ class Exchange:
         taken = list(self._effects)
         self._effects.clear()
         return taken
+
+    def drop_body(self) -> bool:
+        """Called when all effects are done: let go of the request's body if it is sent to nobody else. Whether it has
+        now been let go of."""
+        if self.body is None or not (self.stage is COMMITTED or self.stage is DONE):
+            return False
+        self.body = None
+        return True
 
     # What happens to a request.
 
@@ -321,7 +330,7 @@ class Exchange:
         result = believed(result, self.body, attempt.candidate.plan.api_key)
         if attempt.phase is PASSED_ON:
             self._break(attempt, result, now)
-        elif not self.route.fails_over(result) and self._relay_refusal(attempt, now):
+        elif not self.route.fails_over(result) and self._relay_refusal(attempt, result, now):
             return
         elif not self._back_off(attempt, result, now):
             self._fail_over(attempt, result, now)
@@ -345,7 +354,7 @@ class Exchange:
         self.reply.interrupt(attempt.reader, result)
         self.stage = TABLE.move(self.stage, END)
 
-    def _relay_refusal(self, attempt: Attempt, now: float) -> bool:
+    def _relay_refusal(self, attempt: Attempt, result: Outcome, now: float) -> bool:
         """The client's own mistake, in more words than we keep: a validation error may repeat the whole request. It is
         passed on as it comes. False if it cannot be."""
         if len(self._race.running) > 1 or self.reply.state is not NOT_BEGUN or attempt.phase is not WAITING:
@@ -354,6 +363,7 @@ class Exchange:
         attempt.release(now)
         if attempt.phase is not HOLDING:
             return False
+        attempt.reader.result = result
         self._win(attempt, now)
         self.stage = TABLE.move(self.stage, COMMIT)
         self.reply.begin_refusal(attempt)

@@ -15,10 +15,10 @@ from oxllm.core.protocols.base import HELD_MAX
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Cause, Failure
 from oxllm.core.request.effects import Begin, Try
+from oxllm.core.request.error_reader import ERROR_BODY_MAX
 from oxllm.core.request.stages import Stage
 from oxllm.core.routing.breaker import BreakerState
 from oxllm.core.routing.cooldown import Skip
-from oxllm.core.wire.body import RequestBody
 from tests.support.by_hand import EVENT_STREAM, JSON, PING, WHOLE, Drive, error_body, make_plan
 from tests.support.chat_bytes import DONE, FINISH, ROLE, finish, token
 
@@ -1242,27 +1242,53 @@ def test_a_code_that_repeats_our_key_is_not_repeated() -> None:
     assert all(key not in step.result for step in d.exchange.books.steps)
 
 
-def spent(message: str, request: str) -> Drive:
-    """A 400 in these words, for a request in those."""
-    d = drive(stream=False)
-    d.exchange.body = RequestBody.parse(
-        msgspec.json.encode({"model": "smart", "messages": [{"role": "user", "content": request}]})
-    )
-    said = msgspec.json.encode({"error": {"message": message, "type": "invalid_request_error"}})
-    return d.answer("alpha", said, 400)
+SPENT = "Your credit balance is too low"
+PADDING = "x" * (ERROR_BODY_MAX + 1)
 
 
-def test_a_provider_that_says_under_400_that_its_money_is_gone_is_left_for_the_next() -> None:
-    d = spent("Your credit balance is too low", "hello")
+def spent(says: str, padding: str = "") -> Drive:
+    """A 400 for want of credit, for a request in these words. `padding` makes it as long as one that repeats them."""
+    said = {"error": {"message": SPENT, "type": "invalid_request_error"}, "body": padding}
+    return drive(stream=False, says=says).answer("alpha", msgspec.json.encode(said), 400)
+
+
+@pytest.mark.parametrize("padding", ["", PADDING])
+def test_a_provider_that_says_under_400_that_its_money_is_gone_is_left_for_the_next(padding: str) -> None:
+    d = spent("hello", padding)
     assert d.tried == ["alpha", "beta"]
     alpha = d.router.providers["alpha"]
     assert alpha.cooldown.blocked(d.now) is Skip.QUOTA
 
 
-def test_what_a_request_says_itself_is_not_believed_when_it_comes_back() -> None:
-    d = spent("Your credit balance is too low", "say: your CREDIT\nbalance is too low!")
+@pytest.mark.parametrize("padding", ["", PADDING])
+def test_what_a_request_says_itself_is_not_believed_when_it_comes_back(padding: str) -> None:
+    d = spent("say: your CREDIT\nbalance is too low!", padding)
     assert (d.tried, d.client.status) == (["alpha"], 400)
     assert d.router.providers["alpha"].cooldown.blocked(d.now) is None
+    words = "HTTP 400 (invalid_request_error)"
+    assert [step.result for step in d.exchange.books.steps] == [words]
+    assert (d.exchange.reply.error, d.exchange.reply.cause) == (words, Cause.CLIENT)
+
+
+@pytest.mark.parametrize("padding", ["", PADDING])
+def test_a_refusal_whose_code_repeats_our_key_is_written_down_without_it(padding: str) -> None:
+    said = {"error": {"message": "no", "code": "bad_sk-secret-alpha"}, "body": padding}
+    d = drive(stream=False).answer("alpha", msgspec.json.encode(said), 422)
+    assert d.client.status == 422
+    assert [step.result for step in d.exchange.books.steps] == ["HTTP 422"]
+    assert d.exchange.reply.error == "HTTP 422"
+
+
+@pytest.mark.parametrize("stage", [Stage.COMMITTED, Stage.DONE])
+def test_the_requests_body_is_kept_until_it_can_be_sent_to_nobody_else(stage: Stage) -> None:
+    d = drive().connect("alpha")
+    d.exchange.head(d["alpha"], 200, EVENT_STREAM, d.now, 0.0)
+    assert not d.exchange.drop_body()
+    d.exchange.data(d["alpha"], token("a") + (FINISH + DONE if stage is Stage.DONE else b""), d.now)
+    assert d.exchange.stage is stage
+    assert d.exchange.body is not None, "what is to be done before may need it"
+    assert (d.exchange.drop_body(), d.exchange.drop_body()) == (True, False)
+    assert d.exchange.body is None
 
 
 @pytest.mark.parametrize("stream", [False, True])
