@@ -248,20 +248,20 @@ class Attempt:
         if self.phase is not WAITING:
             return
         self.status, self.headers = status, fields
-        protocol, asked = self.facts.protocol, self.facts.asked
+        protocol, asked, provider = self.facts.protocol, self.facts.asked, self.candidate.plan
         if not 200 <= status < 300:
-            self.reader = ErrorReader(protocol, asked, status, fields, wall)
+            self.reader = ErrorReader(protocol, asked, status, fields, wall, provider.api_key)
             self.silence = ERROR_STALL_S
         elif (verdict := protocol.check_head(status, fields, asked)) is not None:
             self.verdict = verdict
         elif not asked.stream:
-            self.reader = protocol.plain_reader(_asked_of(asked, self.candidate.plan), fields, wall)
+            self.reader = protocol.plain_reader(_asked_of(asked, provider), fields, wall)
             self.silence = self.candidate.timeouts.idle
         elif content_type(fields) == b"application/json":
-            self.reader = MisplacedReader(protocol, asked, status, fields, wall)
+            self.reader = MisplacedReader(protocol, asked, status, fields, wall, provider.api_key)
             self.silence = ERROR_STALL_S
         else:
-            self.reader = _stream_reader(protocol, asked, self.candidate.plan, wall)
+            self.reader = _stream_reader(protocol, asked, provider, wall)
         if self.silence is not None:
             self.clock = self._alarm.by(now + self.silence)
 

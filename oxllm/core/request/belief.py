@@ -1,11 +1,17 @@
-"""What is believed, and kept, of what a provider says about its error."""
+"""What is believed, kept and passed on of what a provider says about its error."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import msgspec
 
 from oxllm.core.reading.outcome import Outcome
 from oxllm.core.wire.body import PassedBody, RequestBody
+
+SECRET_MIN: Final = 8
+"""Characters of a key that is a secret. Servers that need none get some word in its place ("EMPTY", "ollama"), which
+any text may have."""
 
 
 def believed(result: Outcome, body: RequestBody | PassedBody | None, key: str | None) -> Outcome:
@@ -19,3 +25,8 @@ def believed(result: Outcome, body: RequestBody | PassedBody | None, key: str | 
     if key and result.code and key in result.code:
         result = msgspec.structs.replace(result, code=None)
     return result
+
+
+def reveals(body: bytes | bytearray, key: str | None) -> bool:
+    """A body that says our key at its provider goes to no client, however well it is meant."""
+    return key is not None and len(key) >= SECRET_MIN and key.encode() in body

@@ -6,6 +6,7 @@ from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Protocol, Reader
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Outcome, in_band
+from oxllm.core.request.belief import reveals
 
 ERROR_BODY_MAX = 256 * 1024
 """Bytes of an error body that are kept; the same bound as for an answer that is kept until it is whole."""
@@ -14,19 +15,23 @@ ERROR_BODY_MAX = 256 * 1024
 class ErrorReader(Reader):
     """Keeps an error body until it can be judged: at its end, when it stops coming, or when it is too long to keep.
 
-    One that is too long may still be the client's: `release` hands out what was kept, and from then on it is passed on
-    as it comes, until `eof`.
+    One that is too long may still be the client's: `release` hands out what was kept, unless our key stands in it, and
+    from then on it is passed on as it comes, until `eof`.
     """
 
-    __slots__ = ("_asked", "_cut", "_fields", "_kept", "_passing", "_protocol", "_status", "_wall")
+    __slots__ = ("_asked", "_cut", "_fields", "_kept", "_key", "_passing", "_protocol", "_status", "_wall")
 
-    def __init__(self, protocol: Protocol, asked: Asked, status: int, fields: Headers, wall: float) -> None:
+    def __init__(
+        self, protocol: Protocol, asked: Asked, status: int, fields: Headers, wall: float, key: str | None
+    ) -> None:
+        """`key`: ours at the provider."""
         super().__init__()
         self._protocol = protocol
         self._asked = asked
         self._status = status
         self._fields = fields
         self._wall = wall
+        self._key = key
         self._kept = bytearray()
         self._passing = False
         self._cut = False
@@ -65,7 +70,7 @@ class ErrorReader(Reader):
     def release(self) -> bytes:
         """What was kept of one that is too long to keep; what comes behind it is passed on. What it means is for the
         exchange to say, in `result`: it may not believe all that stands there."""
-        if self.failure is None or self.finished:
+        if self.failure is None or self.finished or reveals(self._kept, self._key):
             return b""
         self.failure = None
         self._passing = True

@@ -20,6 +20,7 @@ from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import RULES, STOPPING, SUCCESS, Cause, Outcome
 from oxllm.core.request import headers
 from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.belief import reveals
 from oxllm.core.request.books import Books
 from oxllm.core.request.effects import END_OF_BODY, Action, Answer, Begin, Break, Write
 from oxllm.core.request.facts import RequestFacts
@@ -168,12 +169,13 @@ class Reply:
         self.state = TABLE.move(self.state, END)
 
     def as_received(self, attempt: Attempt, result: Outcome) -> Refusal:
-        """What the client may get of a provider's refusal; if not all of it came, an error of ours with its status."""
+        """What the client may get of a provider's refusal; if not all of it came, or it says our key, an error of ours
+        with its status."""
         status = result.status or attempt.status
         body = attempt.reader.refusal()
         words: Received | ApiError
         final = [(b"x-should-retry", b"false")] if is_futile(result, status) else []
-        if body is None:
+        if body is None or reveals(body, attempt.candidate.plan.api_key):
             words = in_our_words(attempt, result)
         elif attempt.status == status:
             words = Received(status, [*self._fields(attempt, stream=False), *_coding(attempt.headers), *final], body)

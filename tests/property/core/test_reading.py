@@ -314,7 +314,7 @@ def test_a_body_with_wrong_bytes_anywhere_is_read(body: bytes, patches: list[tup
 
 @given(st.sampled_from(BODIES), st.integers(1, 50), STATUSES)
 def test_reading_is_the_same_however_the_bytes_come(body: bytes, size: int, status: int) -> None:
-    reader = ErrorReader(chat.PROTOCOL, Asked(), status, (), NOW)
+    reader = ErrorReader(chat.PROTOCOL, Asked(), status, (), NOW, None)
     for at in range(0, len(body), size):
         assert reader.feed(body[at : at + size]) == b""
     assert reader.eof() == classify(status, [], body, NOW)

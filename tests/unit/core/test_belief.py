@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oxllm.core.reading.outcome import Kind, Outcome
-from oxllm.core.request.belief import believed
+from oxllm.core.request.belief import believed, reveals
 from oxllm.core.wire.body import RequestBody
 
 OTHERWISE = Outcome(Kind.CLIENT_ERROR, "HTTP 400", 400)
@@ -47,3 +47,21 @@ def test_neither_does_one_that_is_all_that_is_left_to_believe() -> None:
         Kind.QUOTA, "x", grounds=(("credit",),), otherwise=Outcome(Kind.CLIENT_ERROR, "HTTP 400", 400, "sk-1")
     )
     assert believed(quota, body(b"credit"), "sk-1").code is None
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "revealed"),
+    [
+        (b'{"error":"bad header: Bearer sk-12345"}', "sk-12345", True),
+        (b'{"error":"bad header: Bearer sk-1..."}', "sk-12345", False),
+        (b"sk-12345", None, False),
+        (b"sk-12345", "", False),
+        (b"ask olllama", "olllama", False),  # what a server without keys wants in the place of one
+        ("schl\u00fcssel".encode(), "schl\u00fcssel", True),
+    ],
+)
+def test_a_body_reveals_our_key_if_it_holds_all_of_one_that_is_none_of_a_few_letters(
+    said: bytes, key: str | None, revealed: bool
+) -> None:
+    assert reveals(said, key) is revealed
+    assert reveals(bytearray(said), key) is revealed

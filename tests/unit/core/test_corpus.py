@@ -88,7 +88,7 @@ def test_an_error_means_the_same_in_every_protocol(protocol: Protocol) -> None:
         if case.status < 400:
             continue
         body = filled(case.body or "", NOW).encode()
-        reader = ErrorReader(protocol, Asked(), case.status, fields(case, NOW), NOW)
+        reader = ErrorReader(protocol, Asked(), case.status, fields(case, NOW), NOW, None)
         for at in range(0, len(body), 100):
             reader.feed(body[at : at + 100])
         assert reader.eof() == read(case)

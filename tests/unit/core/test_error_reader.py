@@ -14,7 +14,7 @@ TOO_LONG = b'{"error":{"code":400,"message":"the request exceeds the available c
 
 
 def reader() -> MisplacedReader:
-    return MisplacedReader(chat.PROTOCOL, Asked(stream=True), 200, (), NOW)
+    return MisplacedReader(chat.PROTOCOL, Asked(stream=True), 200, (), NOW, None)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

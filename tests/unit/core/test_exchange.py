@@ -1279,6 +1279,28 @@ def test_a_refusal_whose_code_repeats_our_key_is_written_down_without_it(padding
     assert d.exchange.reply.error == "HTTP 422"
 
 
+REVEALING = b'{"error":{"message":"bad header: Bearer sk-secret-alpha","code":"bad_request"},"x":"%b"}'
+
+
+@pytest.mark.parametrize("padding", ["", PADDING])
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refusal_that_quotes_our_key_is_told_in_our_words(status: int, padding: str) -> None:
+    d = drive(stream=False).answer("alpha", REVEALING % padding.encode(), status)
+    assert (d.tried, d.client.status) == (["alpha"], status)
+    assert d.client.error["code"] == "bad_request"
+    assert d.client.message == f"the provider answered HTTP {status} (bad_request)"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_so_is_one_inside_a_success(stream: bool) -> None:
+    said = b'{"error":{"message":"blocked for sk-secret-alpha","code":"content_filter"}}'
+    d = drive(stream=stream)
+    d.stream("alpha", b"data: %b\n\n" % said) if stream else d.answer("alpha", said)
+    assert (d.tried, d.client.over) == (["alpha"], "answer")
+    assert b"sk-secret-alpha" not in d.client.body
+    assert "content_filter" in d.client.message
+
+
 @pytest.mark.parametrize("stage", [Stage.COMMITTED, Stage.DONE])
 def test_the_requests_body_is_kept_until_it_can_be_sent_to_nobody_else(stage: Stage) -> None:
     d = drive().connect("alpha")
