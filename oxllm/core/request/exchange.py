@@ -338,7 +338,7 @@ class Exchange:
     def _fail_over(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """This attempt is of no more use. Another one may be."""
         last = self._last
-        last.tried += ((attempt.candidate, result),)
+        last.failed(attempt.candidate, result)
         if RULES[result.kind].last is Last.AS_RECEIVED:
             last.keep(self.reply.as_received(attempt, result))
         last.final = last.final or not self.route.fails_over(result)
@@ -379,6 +379,7 @@ class Exchange:
         if not self._second.plan(attempt.ticket, result, self._deadline, now):
             return False
         self.alarm.by(self._second.at)
+        self._last.failed(attempt.candidate, result)
         self._race.suspend(attempt, result, now)
         self.stage = TABLE.move(self.stage, BACK_OFF)
         return True
@@ -394,7 +395,6 @@ class Exchange:
             self._race.begin(ticket, now)
             self.stage = TABLE.move(self.stage, TRY)
         else:
-            self._last.tried += ((ticket.candidate, result),)
             self._second.cancel(result, now)
             self.stage = TABLE.move(self.stage, FAIL)
             self._next(now)
@@ -454,10 +454,9 @@ class Exchange:
         """The deadline has come: end whatever runs."""
         for attempt in tuple(self._race.running):
             result = out_of_time(attempt, self.route.request, now)
-            self._last.tried += ((attempt.candidate, result),)
+            self._last.failed(attempt.candidate, result)
             self._race.cancel(attempt, result, now)
-        ticket, failed = self._second.ticket, self._second.result
-        if ticket is not None and failed is not None:
-            self._last.tried += ((ticket.candidate, failed),)
+        failed = self._second.result
+        if failed is not None:
             self._second.cancel(failed, now)
         self._give_up(now)

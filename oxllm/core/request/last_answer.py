@@ -10,7 +10,7 @@ from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import RULES, Cause, Kind, Last, Outcome
 from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.refusal import Tried, describe, refuse, sealed_elsewhere
-from oxllm.core.routing.route import Route
+from oxllm.core.routing.route import Candidate, Route
 from oxllm.core.shape import Value
 from oxllm.core.wire.errors import ApiError, api_error
 
@@ -55,6 +55,12 @@ class LastAnswer:
         """Bytes of a refusal that may yet be passed on."""
         words = None if self._refusal is None else self._refusal.words
         return len(words.body) if isinstance(words, Received) else 0
+
+    def failed(self, candidate: Candidate, result: Outcome) -> None:
+        """A target has failed; a second try's result takes the place of the first's. One that the request did not go
+        out to was not tried: what stands in its way says more."""
+        if result.kind is not Kind.WITHHELD:
+            self.tried = (*(one for one in self.tried if one[0] is not candidate), (candidate, result))
 
     def keep(self, refusal: Refusal) -> None:
         """The newest refusal takes the place of the one before."""

@@ -660,6 +660,44 @@ def test_nor_on_one_that_came_after_its_provider_had_asked_for_a_wait_whoever_el
     assert d.exchange.may_send(d["alpha"], d.now), "the 5 s of a 429 without a hint are over"
 
 
+def test_a_target_that_was_not_sent_the_request_after_all_was_not_tried() -> None:
+    d = drive("alpha", stream=False)
+    d.next(stream=False).start().answer("alpha", error_body(None), 429)
+    assert not d.exchange.may_send(d["alpha"], d.now)
+    d.fail("alpha", Failure.WITHHELD)
+    later = d.next(stream=False).start()
+    assert (d.client.status, d.client.error) == (later.client.status, later.client.error)
+    assert (d.client.status, d.client.error["code"]) == (429, "rate_limit_exceeded")
+    assert d.client.headers[b"retry-after"] == b"5"
+    assert d.exchange.reply.cause is Cause.CAPACITY
+
+
+def test_nor_does_it_stand_between_the_client_and_what_all_others_say() -> None:
+    d = drive("alpha", "beta", stream=False)
+    d.router.offline("alpha")
+    d.fail("alpha", Failure.WITHHELD)
+    d.answer("beta", error_body("context_length_exceeded"), 400)
+    assert (d.client.status, d.client.error["code"]) == (400, "context_length_exceeded")
+
+
+def test_a_target_whose_second_try_was_not_sent_has_failed_as_the_first_did() -> None:
+    d = drive("alpha", stream=False).answer("alpha", b"", 500).pass_time(0.2)
+    assert d.tried == ["alpha", "alpha"]
+    d.router.offline("alpha")
+    d.fail("alpha", Failure.WITHHELD)
+    assert (d.client.status, d.client.error["code"]) == (502, "all_targets_failed")
+    assert d.client.message.endswith("failed: alpha/big-1: HTTP 500")
+
+
+def test_it_is_named_with_what_stands_in_its_way() -> None:
+    d = drive("alpha", "beta", stream=False)
+    d.router.offline("alpha")
+    d.fail("alpha", Failure.WITHHELD)
+    d.fail("beta", Failure.REFUSED)
+    assert d.client.status == 502
+    assert d.client.message.endswith("beta/big-1: connection refused; alpha/big-1: offline")
+
+
 def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:
     d = drive().stream("alpha", token("a"))
     d["alpha"].pause(d.now)
