@@ -256,7 +256,7 @@ class Relay(Linked):
     def _tell(self) -> None:
         """The request has ended: count it, and have it remembered."""
         books, reply, counters = self.exchange.books, self.exchange.reply, self.exchange.route.counters
-        counters.end(reply.cause, books.attempts > 1 and reply.error is None)
+        counters.end(reply.cause, self.exchange.rescued)
         ended = Ended(self.exchange, self.request.started, self.runtime.wall(), self.now())
         if ended.first_content is not None:
             counters.ttft.observe(ended.first_content)

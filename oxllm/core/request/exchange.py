@@ -116,6 +116,11 @@ class Exchange:
         return self.stage is DONE and not self._race.running
 
     @property
+    def rescued(self) -> bool:
+        """It was served, after an attempt had failed: one that another was only faster than has not."""
+        return bool(self._last.tried) and self.reply.error is None
+
+    @property
     def kept(self) -> int:
         """Bytes of a refusal that may yet be passed on, if no other target has an answer."""
         return 0 if self.stage is DONE else self._last.kept

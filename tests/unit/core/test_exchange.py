@@ -1369,3 +1369,25 @@ def test_a_response_in_one_piece_means_what_its_parts_do(
     whole.whole("alpha", status, fields, body)
     assert vars(whole.client) == vars(parts.client)
     assert (whole.tried, whole.over, whole.failures("alpha")) == (parts.tried, parts.over, parts.failures("alpha"))
+
+
+@pytest.mark.parametrize(
+    ("rescued", "happens"),
+    [
+        (True, lambda d: d.fail("alpha").answer("beta")),
+        (True, lambda d: d.answer("alpha", b"", 500).pass_time(0.2).answer("alpha")),
+        (True, lambda d: d.pass_time(1).fail("alpha").answer("beta")),  # beside it
+        (False, lambda d: d.answer("alpha")),
+        (False, lambda d: d.pass_time(1).answer("alpha")),
+        (False, lambda d: d.pass_time(1).answer("beta")),  # it was slow, and has not failed
+        (False, lambda d: d.fail("alpha").fail("beta")),
+        (False, lambda d: d.fail("alpha").answer("beta", b"", 400)),
+        (False, lambda d: d.fail("alpha").gone()),
+    ],
+)
+def test_a_request_is_rescued_if_it_is_served_after_an_attempt_had_failed(
+    rescued: bool, happens: Callable[[Drive], Drive]
+) -> None:
+    d = happens(Drive(plan=make_plan("alpha", "beta", hedge_after=0.5), stream=False).start())
+    assert d.over
+    assert d.exchange.rescued is rescued

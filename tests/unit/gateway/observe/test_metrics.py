@@ -10,6 +10,7 @@ import pytest
 
 from oxllm.gateway.libc import heap_bytes
 from oxllm.gateway.observe.metrics import FAMILIES
+from tests.support.by_hand import make_plan
 from tests.support.chat_bytes import chunk
 from tests.support.house import House, answer, plan_of, stream, token
 
@@ -106,6 +107,17 @@ def test_a_rescued_request_is_counted_on_both_sides() -> None:
         assert value(series, "oxllm_tokens_total", provider="beta", model="m", type="prompt") == 7
         assert 19 < value(series, "oxllm_cooldown_seconds", provider="alpha", model="m") <= 20
         assert value(series, "oxllm_upstream_connections", state="idle") == 2
+
+
+def test_a_request_is_not_rescued_by_an_attempt_beside_the_one_that_served_it() -> None:
+    with House(make_plan("alpha", "beta", hedge_after=0.5)) as house:
+        for name, ttft in (("alpha", 1.0), ("beta", 9.0)):
+            house.providers[name].replies = [stream(ttft, token("hi"))]
+        house.chat(stream=True)
+        house.advance(10)
+        series = scrape(house)
+        assert value(series, "oxllm_attempts_total", provider="beta", model="big-1") == 1
+        assert value(series, "oxllm_requests_rescued_total", model="smart") == 0
 
 
 def test_a_stream_is_timed_to_its_first_content_and_between_its_events() -> None:
