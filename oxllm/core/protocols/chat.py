@@ -108,7 +108,7 @@ class StreamReader(Reader):
     @property
     def pending(self) -> int:
         """Bytes held of an event that is not whole."""
-        return self._decoder.pending
+        return self._decoder.pending if self._large is None else self._large.outline.pending
 
     def feed(self, data: bytes) -> bytes:
         """What a client may have of the events that `data` completes, ready to be sent; nothing behind a break."""
@@ -145,14 +145,31 @@ class StreamReader(Reader):
     def _go_on(self, large: LargeEvent, data: bytes) -> bytes:
         """More of it."""
         part, behind = large.feed(data)
-        if behind is None:
-            return part
-        if not large.whole:
-            self._stop("data that is not JSON")
+        if large.outline.too_large:
+            self._stop("an event too large to be read")
+        if behind is None or not self._end_large(large.outline.text):
             return part
         self._large = None
-        self._take([LargeChoice(large.index, large.finish_reason)])
         return part + b"\n\n" + self.feed(behind)
+
+    def _end_large(self, outline: bytes) -> bool:
+        """Account for one that the client has all of; False if it breaks the stream."""
+        if self.failure is not None:
+            return False
+        try:
+            event = self._decode(outline)
+        except NOT_JSON:
+            self._read_odd(outline)
+            return False
+        if event.error not in EMPTY:
+            self._fail(in_band(outline, self._wall, "an error in the stream"))
+            return False
+        if event.usage not in EMPTY:
+            self.usage = read_usage(event.usage) or self.usage
+        if not event.choices:
+            self._stop("choices of an unknown shape")
+            return False
+        return self._take([LargeChoice(choice.index, choice.finish_reason) for choice in event.choices])
 
     def eof(self) -> Outcome | None:
         """The response has ended: None if the answer is whole, else why it is not."""
@@ -172,7 +189,7 @@ class StreamReader(Reader):
         return end + b"data: " + error.body() + b"\n\n"
 
     def _missing(self) -> str:
-        if self.pending or self._large is not None:
+        if self.pending:
             return "the stream was cut inside an event"
         if self.content:
             return "the stream ended without a finish_reason"

@@ -265,6 +265,10 @@ def large(size: int, finish: str | None = None, index: int = 0) -> bytes:
     return sse(chunk({"content": "x" * size + '\\"}]'}, finish, index))
 
 
+def feed(reader: StreamReader, stream: bytes, step: int) -> bytes:
+    return b"".join(reader.feed(stream[at : at + step]) for at in range(0, len(stream), step))
+
+
 @pytest.mark.parametrize("step", [1000, 4096, 65_536])
 @pytest.mark.parametrize("finish", [None, "stop"])
 def test_behind_content_an_event_of_any_size_is_passed_as_it_comes(step: int, finish: str | None) -> None:
@@ -288,6 +292,72 @@ def test_a_large_event_of_another_choice_wants_its_finish_reason() -> None:
     assert not reader.complete
     reader.feed(sse(chunk(finish="stop", index=1)))
     assert reader.complete
+
+
+BIG = "x" * 90_000
+TOOL = {"tool_calls": [{"function": {"arguments": BIG}, "index": 7, "finish_reason": "inner"}]}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"index": 0, "finish_reason": None, "delta": TOOL},
+        {"finish_reason": None, "index": 0, "delta": TOOL},
+        {"delta": TOOL, "finish_reason": None, "index": 0},
+        {"delta": TOOL, "x": "index"},
+        {"delta": {"content": BIG, "x": '"finish_reason":"stop"'}, "y": [{"finish_reason": "stop"}]},
+        {"delta": {"content": BIG}, "logprobs": {"content": [{"token": "x", "index": 3}] * 4000}},
+    ],
+    ids=["index first", "index between", "index last", "no index", "quoted", "logprobs"],
+)
+def test_a_large_event_is_of_the_choice_that_it_names_and_does_not_end_it(choice: dict[str, object]) -> None:
+    reader = StreamReader(1, False)
+    assert feed(reader, sse(TEXT, {"choices": [choice]}), 16_000) == sse(TEXT, {"choices": [choice]})
+    assert (reader.complete, reader.failure) == (False, None)
+    feed(reader, sse(chunk(finish="tool_calls"), DONE), 16_000)
+    assert (reader.complete, reader.failure, reader.reasons) == (True, None, ("tool_calls",))
+
+
+@pytest.mark.parametrize("behind", [0, 2000, 90_000])
+def test_a_large_event_ends_its_choice_wherever_it_says_so(behind: int) -> None:
+    choice = {"index": 0, "delta": {"content": BIG}, "finish_reason": "stop", "x": "z" * behind}
+    reader = StreamReader(1, False)
+    feed(reader, sse(TEXT, {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}, DONE), 16_000)
+    assert (reader.complete, reader.failure, reader.reasons) == (True, None, ("stop",))
+    assert reader.usage == Usage(5, 7)
+
+
+def test_a_large_event_may_have_several_choices() -> None:
+    reader = StreamReader(2, False)
+    two = [{"index": index, "delta": {"content": BIG}, "finish_reason": "stop"} for index in (0, 1)]
+    feed(reader, sse(TEXT, {"choices": two}, DONE), 16_000)
+    assert (reader.complete, reader.reasons) == (True, ("stop", "stop"))
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        ({"choices": [{"delta": {"content": BIG}}], "error": {"message": "x", "code": 503}}, "an error in the stream"),
+        ({"choices": [{"delta": {"content": BIG}, "finish_reason": "error"}]}, 'finish_reason "error"'),
+        ({"choices": [{"index": 5000, "delta": {"content": BIG}}]}, "a choice with an impossible index"),
+        ({"choices": [{"index": "0", "delta": {"content": BIG}}]}, "choices of an unknown shape"),
+        ({"choices": [{"delta": {"content": BIG}}], "x": [0] * 90_000}, "an event too large to be read"),
+        ({"x": {"choices": [{"delta": {"content": BIG}}]}}, "choices of an unknown shape"),
+    ],
+    ids=["error", "finish_reason", "index", "shape", "numbers", "deeper"],
+)
+def test_a_large_event_may_be_a_break_as_a_small_one_may(event: dict[str, object], why: str) -> None:
+    reader = StreamReader(1, False)
+    feed(reader, sse(TEXT, event, STOP, DONE), 16_000)
+    assert str(reason(reader.eof())).startswith(why)
+    assert reader.interruption(api_error(502, "x"), "").startswith(b"\n\ndata: {")
+
+
+@pytest.mark.parametrize("end", ["", "}", "]}]}", "]} x"])
+def test_a_large_event_that_is_not_json_is_a_break(end: str) -> None:
+    reader = StreamReader(1, False)
+    feed(reader, sse(TEXT, b'{"choices":[{"index":0,"delta":{"content":"%b"}}%b' % (BIG.encode(), end.encode())), 999)
+    assert reason(reader.failure) == "data that is not JSON"
 
 
 def test_before_content_a_large_event_waits_for_its_end() -> None:

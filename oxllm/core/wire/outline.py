@@ -1,0 +1,122 @@
+"""The outline of a JSON text that is too large to be kept: what stands at its upper levels, without its long strings.
+
+The text goes by in parts, cut anywhere. What is kept of it is JSON if the text is, and says the same of all that is
+short and not deep.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from oxllm.core.wire.nesting import Closing, ends_in_escape
+
+OUTLINE_MAX: Final = 64 * 1024
+"""Bytes that are kept."""
+STRING_MAX: Final = 512
+"""Bytes of a string that is kept as it is."""
+LONG_STRING: Final = b"~"
+"""What stands for a longer one."""
+FIRST_STEP: Final = 256
+"""Bytes in which the end of a container is looked for first, then in twice as many: most are small or very large."""
+
+_IN_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_BETWEEN: Final = re.compile(rb'[^"\[\]{}]*+')
+
+
+class Outline:
+    """Keeps the outline of one JSON text."""
+
+    __slots__ = ("_began", "_deep", "_depth", "_escape", "_in_string", "_kept", "_level", "_step")
+
+    def __init__(self, depth: int) -> None:
+        """`depth`: how many containers inside one another are looked into; those below are empty in the outline."""
+        self._depth = depth
+        self._level = 0
+        self._deep: Closing | None = None
+        """Finds the end of a container that is not looked into."""
+        self._step = FIRST_STEP
+        self._in_string = False
+        self._began = 0
+        """Where the string under way begins in what is kept; -1 if it is too long."""
+        self._escape = False
+        """The last byte was a backslash whose other half is still to come."""
+        self._kept = bytearray()
+
+    @property
+    def too_large(self) -> bool:
+        """There is more of it than may be kept: it is not whole."""
+        return len(self._kept) > OUTLINE_MAX
+
+    @property
+    def pending(self) -> int:
+        """Bytes kept."""
+        return len(self._kept)
+
+    @property
+    def text(self) -> bytes:
+        """What is kept."""
+        return bytes(self._kept)
+
+    def feed(self, part: bytes) -> None:
+        """More of the text."""
+        if self._escape:
+            part = b"\\" + part
+        self._escape = ends_in_escape(part)
+        at, end = 0, len(part) - self._escape
+        while at < end and not self.too_large:
+            if self._deep is not None:
+                at = self._pass_over(self._deep, part, at, end)
+            elif self._in_string:
+                at = self._go_through_string(part, at, end)
+            else:
+                at = self._go_on(part, at, end)
+
+    def _pass_over(self, deep: Closing, part: bytes, at: int, end: int) -> int:
+        stop = min(end, at + self._step)
+        self._step *= 2
+        found = deep.find(part[at:stop])
+        if found is None:
+            return stop
+        self._deep = None
+        self._kept += part[at + found : at + found + 1]
+        return at + found + 1
+
+    def _go_through_string(self, part: bytes, at: int, end: int) -> int:
+        found = _IN_STRING.match(part, at, end)
+        assert found is not None
+        stop = found.end()
+        kept = self._kept
+        if self._began >= 0:
+            if len(kept) - self._began + stop - at <= STRING_MAX:
+                kept += part[at:stop]
+            else:
+                kept[self._began :] = LONG_STRING
+                self._began = -1
+        if stop == end:
+            return end
+        self._in_string = False
+        kept += b'"'
+        return stop + 1
+
+    def _go_on(self, part: bytes, at: int, end: int) -> int:
+        """Up to the next string, and into it, or through the next bracket."""
+        found = _BETWEEN.match(part, at, end)
+        assert found is not None
+        stop = found.end()
+        kept, sign = self._kept, part[stop : stop + 1]
+        kept += part[at : stop + 1]
+        if stop == end:
+            return end
+        if sign == b'"':
+            self._in_string = True
+            self._began = len(kept)
+        elif sign in b"]}":
+            self._level -= 1
+        elif self._level < self._depth:
+            self._level += 1
+        else:
+            self._deep = Closing()
+            self._step = FIRST_STEP
+            return stop  # it counts the bracket, too
+        return stop + 1
