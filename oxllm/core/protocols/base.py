@@ -39,6 +39,8 @@ decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 NAME_MAX: Final = 256
 """Characters of a model's name, and of a reason to stop; what is longer is none."""
+FAILED_REASONS: Final[tuple[str, ...]] = ("error", "network_error")
+"""Why an answer ended that has not ended well (OpenRouter, Z.AI): as good as none."""
 
 
 def is_empty(raw: msgspec.Raw) -> bool:

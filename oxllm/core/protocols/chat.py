@@ -12,7 +12,7 @@ do. What each means here:
     JSON without choices or error (a ping),    no           nothing; counted (an error, if it is all there was)
       or nothing but white space
     error                                      no           the HTTP error that it names, else a break
-    finish_reason "error"                      no           a break
+    finish_reason "error", "network_error"     no           a break
     what is no JSON, or choices of no          no           a break: it may have been content
       known shape, an event over 1 MiB
     [DONE]                                     no           a break, unless complete
@@ -34,6 +34,7 @@ from oxllm.core.protocols.alike import Alike
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import (
     EMPTY,
+    FAILED_REASONS,
     NAME_MAX,
     NOT_JSON,
     Endpoint,
@@ -62,8 +63,6 @@ from oxllm.core.wire.errors import ApiError
 
 CHOICES_MAX: Final = 1024
 """Choices of one answer; the OpenAI API allows 128."""
-FAILED: Final[tuple[str, ...]] = ("error", "network_error")
-"""A finish_reason that is none (OpenRouter, Z.AI)."""
 ASIDE_MAX: Final = 1024
 """Bytes of an event without choices that are kept for a moment."""
 DONE_EVENT: Final = b"data: [DONE]\n\n"
@@ -247,7 +246,7 @@ class StreamReader(Reader):
                 self.complete = False
             reason = choice.finish_reason
             if reason:
-                if reason in FAILED:
+                if reason in FAILED_REASONS:
                     self._stop(f'finish_reason "{reason}"')
                     return False
                 if not self._done >> index & 1:
@@ -342,8 +341,8 @@ class ChatReader(PlainReader):
         reasons: tuple[str, ...] = ()
         for choice in choices:
             reason = choice.finish_reason
-            if reason == "error":
-                return Outcome(Kind.BAD_ANSWER, 'finish_reason "error"')
+            if reason in FAILED_REASONS:
+                return Outcome(Kind.BAD_ANSWER, f'finish_reason "{reason}"')
             if reason:
                 reasons += (reason[:NAME_MAX],)
         few = len(choices)

@@ -46,6 +46,7 @@ from oxllm.core.protocols.alike import Alike
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import (
     EMPTY,
+    FAILED_REASONS,
     NAME_MAX,
     NOT_JSON,
     Endpoint,
@@ -288,8 +289,8 @@ class StreamReader(NamedReader):
             return True
         if not self._started:
             return self._stop("a stop_reason before the message's start")
-        if reason == "error":
-            return self._stop('stop_reason "error"')
+        if reason in FAILED_REASONS:
+            return self._stop(f'stop_reason "{reason}"')
         self._reason = True
         self.reasons = (reason[:NAME_MAX],)
         self.content += 1
@@ -426,6 +427,8 @@ class MessageReader(PlainReader):
             return Outcome(Kind.BAD_ANSWER, "no message")
         if not message.stop_reason:
             return Outcome(Kind.BAD_ANSWER, "a message without a stop_reason")
+        if message.stop_reason in FAILED_REASONS:
+            return Outcome(Kind.BAD_ANSWER, f'stop_reason "{message.stop_reason}"')
         self.usage = _Tally().add(message.usage)
         self.model, self.reasons = name_in(message.model), (message.stop_reason[:NAME_MAX],)
         return None

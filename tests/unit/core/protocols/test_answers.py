@@ -483,6 +483,7 @@ def test_an_answer_that_is_whole_is_handed_out_as_it_came(
         pytest.param(b'{"error":{"code":"boom"}}', "an error instead of an answer", "boom", id="error"),
         pytest.param(b'{"error":"no"}', "an error instead of an answer", None, id="error that is a string"),
         pytest.param(CHAT.replace(b'"stop"', b'"error"'), 'finish_reason "error"', None, id="finish_reason error"),
+        pytest.param(CHAT.replace(b'"stop"', b'"network_error"'), 'finish_reason "network_error"', None, id="Z.AI"),
     ],
 )
 def test_a_200_that_is_no_answer(body: bytes, why: str, code: str | None) -> None:

@@ -199,6 +199,7 @@ def test_nothing_is_read_behind_the_end() -> None:
         ((*BEGUN, text("Hi"), END), "its end came before a stop_reason or inside a block"),
         ((*BEGUN, text("Hi"), reason(), END), "its end came before a stop_reason or inside a block"),
         ((*BEGUN, text("Hi"), stop(), reason("error")), 'stop_reason "error"'),
+        ((*BEGUN, text("Hi"), stop(), reason("network_error")), 'stop_reason "network_error"'),
         ((*BEGUN, b"data: garbage\n\n"), "data that is not JSON"),
         ((*BEGUN, b"event: ping\ndata: \xff\n\n"), "data that is not JSON"),
         ((*BEGUN, b'data: {"type": "ping", "x": "\xff"}\n\n'), "data that is not JSON"),
@@ -515,6 +516,8 @@ def test_a_plain_message_is_whole_with_a_stop_reason() -> None:
     ("body", "kind"),
     [
         ({**MESSAGE, "stop_reason": None}, Kind.BAD_ANSWER),
+        ({**MESSAGE, "stop_reason": "error"}, Kind.BAD_ANSWER),
+        ({**MESSAGE, "stop_reason": "network_error"}, Kind.BAD_ANSWER),
         ({**MESSAGE, "type": "completion"}, Kind.BAD_ANSWER),
         ({"choices": []}, Kind.BAD_ANSWER),
         (OVERLOADED, Kind.SERVER_ERROR),
