@@ -47,13 +47,13 @@ def origin_of(provider: plan.Provider) -> Origin:
 class OriginConnections:
     """The connections of one origin. Of several idle ones the youngest is used, so that the others can expire."""
 
-    __slots__ = ("_all", "_clock", "_timer", "absolute", "handshakes", "idle", "origin", "retired", "trusted_from")
+    __slots__ = ("_all", "_timer", "absolute", "clock", "handshakes", "idle", "origin", "retired", "trusted_from")
 
     def __init__(
         self, origin: Origin, loop: asyncio.AbstractEventLoop, wheel: Wheel, every: set[UpstreamConnection]
     ) -> None:
         """`every`: all connections that are open, of all origins."""
-        self._clock = clock_of(loop)
+        self.clock = clock_of(loop)
         self._timer = wheel.timer(self._expire)
         self._all = every
         self.origin = origin
@@ -89,7 +89,7 @@ class OriginConnections:
 
     def put_back(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose response is whole."""
-        now = self._clock()
+        now = self.clock()
         if self.retired or now < self.trusted_from:
             connection.close()
             return
@@ -108,7 +108,7 @@ class OriginConnections:
             if not self.idle:
                 self._timer.clear()
         if connection.spoke_unasked:
-            self.trusted_from = self._clock() + DISTRUST_S
+            self.trusted_from = self.clock() + DISTRUST_S
             self.clear()
 
     def clear(self) -> None:
@@ -118,7 +118,7 @@ class OriginConnections:
             connection.close()
 
     def _expire(self) -> None:
-        due = self._clock() - IDLE_S
+        due = self.clock() - IDLE_S
         while self.idle and self.idle[0].idle_since <= due:
             self.idle[0].close()
         if self.idle:

@@ -5,8 +5,9 @@ CONNECTING  connection made                  UNDER_WAY
 CONNECTING  no address, proxy or handshake   DONE, failed
 UNDER_WAY   response whole, connection good  DONE, connection idle
 UNDER_WAY   response whole, else             DONE, connection closed
-UNDER_WAY   lost before any byte, on a       CONNECTING: once, on a new connection, not counted: the provider
-            connection that had been idle    closed it while the request was on its way
+UNDER_WAY   lost before any byte and within  CONNECTING: once, on a new connection, not counted: the provider
+            DEAD_S, on a connection that     closed it while the request was on its way, or had vanished before
+            had been idle
 UNDER_WAY   lost otherwise, not HTTP         DONE, failed
 any         cancelled                        DONE, connection closed, half-made ones too, nothing reported
 """
@@ -22,8 +23,13 @@ from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.call import Caller, Headers, Owner, Segments
 from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.connector import Connector
+from oxllm.gateway.upstream.dial import VANISHED_S
 from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.origin import OriginConnections
+
+DEAD_S: Final = VANISHED_S + 5.0
+"""Seconds after which a connection that had been idle was not dead when its request went out: a peer that has vanished
+is noticed by then. What is lost later a provider may have worked on, and is its failure."""
 
 
 class CallState(machine.State):
@@ -73,6 +79,7 @@ class PooledCall(Owner):
         "_connection",
         "_connections",
         "_connector",
+        "_dead_until",
         "_head",
         "_paused",
         "_segments",
@@ -101,6 +108,8 @@ class PooledCall(Owner):
         """None once done."""
         self._connection: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._dead_until = 0.0
+        """Until when, in loop time, a connection that is lost is taken for one that had been dead."""
         self._paused = False
         self._told_sent = True
         """Whether nobody waits to hear that the request is sent."""
@@ -140,6 +149,7 @@ class PooledCall(Owner):
             self._connect()
             return
         self.reused = True
+        self._dead_until = self._connections.clock() + DEAD_S
         try:
             self._start(connection)
         except Exception:
@@ -234,7 +244,7 @@ class PooledCall(Owner):
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self._connection = None
         assert self._caller is not None
-        if not self.reused or not before_response:
+        if not self.reused or not before_response or self._connections.clock() > self._dead_until:
             self._fail(failure, before_response, detail)
         elif self._caller.reconnecting():
             self.state = TABLE.move(self.state, DEAD)

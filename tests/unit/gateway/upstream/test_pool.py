@@ -17,6 +17,7 @@ from oxllm.gateway.upstream.connector import STAGGER_S, interleave
 from oxllm.gateway.upstream.dial import VANISHED_S, dial
 from oxllm.gateway.upstream.origin import DISTRUST_S, IDLE_MAX, IDLE_S
 from oxllm.gateway.upstream.pool import Pool
+from oxllm.gateway.upstream.pooled_call import DEAD_S
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
 from oxllm.gateway.wheel import TICK, Wheel
 from tests.support.turned import Told
@@ -235,6 +236,19 @@ def test_a_reused_connection_that_dies_before_any_byte_is_replaced_unseen(rig: R
     assert caller.names == [*again, "head", "data", "end"]
     assert caller.call is not None
     assert not caller.call.reused
+
+
+@pytest.mark.parametrize(("silent_s", "free"), [(DEAD_S - 0.1, True), (DEAD_S + 0.1, False)])
+def test_a_reused_connection_that_has_lived_on_for_long_was_not_dead(rig: Rig, silent_s: float, free: bool) -> None:
+    """What it says of a provider that it has worked for a minute and then broke is what it says on any connection."""
+    old = rig.done()
+    caller = rig.request()
+    rig.loop.advance(silent_s)
+    old.lose(ConnectionResetError(errno.ECONNRESET, ""))
+    rig.loop.settle()
+    assert (caller.events[0] == "reconnecting") is free
+    assert (caller.events == [("failed", Failure.RESET, True, "")]) is not free
+    assert len(rig.network.made) == 1 + free
 
 
 def test_the_free_retry_is_made_once(rig: Rig) -> None:
