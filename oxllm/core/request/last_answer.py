@@ -67,6 +67,10 @@ class LastAnswer:
         if not self.final:
             self._refusal = refusal
 
+    def drop(self) -> None:
+        """Another target has an answer: none is passed on."""
+        self._refusal = None
+
     def shorten(self) -> None:
         """There is no memory for it: keep what it means, in our own words."""
         kept = self._refusal

@@ -1391,3 +1391,15 @@ def test_a_request_is_rescued_if_it_is_served_after_an_attempt_had_failed(
     d = happens(Drive(plan=make_plan("alpha", "beta", hedge_after=0.5), stream=False).start())
     assert d.over
     assert d.exchange.rescued is rescued
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refusal_is_kept_until_another_target_has_an_answer(stream: bool) -> None:
+    refusal = b'{"error":{"message":"too long","code":"context_length_exceeded"},"x":"%b"}' % (b"x" * 200_000)
+    d = drive(stream=stream).answer("alpha", refusal, 400)
+    assert d.exchange.kept == len(refusal)
+    d.stream("beta", ROLE) if stream else d.head("beta", 200, JSON).data("beta", WHOLE[:9])
+    assert d.exchange.kept == len(refusal)
+    d.data("beta", token("a")) if stream else d.data("beta", WHOLE[9:]).end("beta")
+    assert d.client.status == 200
+    assert d.exchange.kept == 0

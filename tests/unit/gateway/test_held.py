@@ -140,6 +140,21 @@ def test_refusals_that_are_kept_while_others_are_asked_count_and_are_shortened_w
         assert budget.total == 0
 
 
+def test_a_refusal_does_not_count_any_more_when_another_target_has_begun_to_answer() -> None:
+    budget = Watched()
+    with House(plan_of("alpha", "beta"), held=budget) as house:
+        budget.house, budget.clients = house, 1
+        too_long = b'{"error":{"code":"context_length_exceeded"},"x":"%b"}' % (b"x" * 9 * KIB)
+        house.providers["alpha"].replies = [answer(too_long, 400)]
+        house.providers["beta"].replies = [stream(5.0, token("a"), 5.0, token("b"))]
+        client = ask(house)
+        house.advance(2)
+        assert budget.total > 9 * KIB
+        house.advance(5)
+        assert client.response.status == 200
+        assert budget.total == 0
+
+
 def test_streams_that_are_held_back_commit_early_when_it_is_full_and_come_whole() -> None:
     budget = Watched()
     with House(held_back(plan_of("alpha", "beta")), held=budget) as house:
