@@ -107,9 +107,9 @@ class Router:
         the provider has another. It is counted for the `model` that the answer was made for, if that is known."""
         candidates: list[Candidate] = []
         for provider in self.providers.values():
-            if protocol in provider.plan.protocols and provider.targets and owner in (None, provider.owner):
-                targets = provider.targets.values()
-                target = next((one for one in targets if one.skip(now) is None), next(iter(targets)))
+            targets = provider.current_targets
+            if protocol in provider.plan.protocols and targets and owner in (None, provider.owner):
+                target = next((one for one in targets if one.skip(now) is None), targets[0])
                 candidates.append(Candidate(target, len(candidates) + 1, 1, provider.plan.timeouts))
         known = self._routes.get(model)
         if known is None:

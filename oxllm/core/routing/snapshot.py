@@ -8,8 +8,9 @@ from oxllm.core.routing.targets import ProviderState, TargetState
 
 
 def provider_snapshot(provider: ProviderState, now: float) -> ProviderSnapshot:
-    """A provider and all its targets."""
-    targets = tuple(_target(target, now) for target in provider.targets.values())
+    """A provider and its targets. In its totals is also what it has done for those that a reload has dropped."""
+    targets = tuple(_target(target, now) for target in provider.current_targets)
+    counters = [target.counters.snapshot() for target in provider.targets.values()]
     breaker = provider.breaker
     state = breaker.state(now)
     return ProviderSnapshot(
@@ -22,7 +23,7 @@ def provider_snapshot(provider: ProviderState, now: float) -> ProviderSnapshot:
         provider.plan.max_in_flight,
         {(before.value, after.value): count for (before, after), count in breaker.moves.items()},
         targets,
-        total([target.totals for target in targets]),
+        total(counters),
         provider.plan.protocols,
     )
 

@@ -56,6 +56,11 @@ class ProviderState:
             state = self.targets[model] = TargetState(self, model)
         return state
 
+    @property
+    def current_targets(self) -> list[TargetState]:
+        """Those that the newest configuration names."""
+        return [one for one in self.targets.values() if one.listings or one.model in self.plan.models]
+
     def key_changed(self) -> None:
         """Forget what was said of the old key."""
         for cooldown in self._cooldowns():

@@ -113,9 +113,8 @@ def render(vitals: Vitals) -> bytes:
         page.histogram("oxllm_stream_event_gap_seconds", requests.gap, model=model)
     for provider in router.providers.values():
         _provider(page, provider, now)
-        for target in provider.targets.values():
-            if target.listings or target.model in provider.plan.models:
-                _target(page, target, now)
+        for target in provider.current_targets:
+            _target(page, target, now)
     return bytes(page)
 
 

@@ -216,7 +216,7 @@ class Telemetry:
             usable = state not in (BreakerState.OPEN, BreakerState.OFFLINE)
             attributes = _attributes(provider=provider.name, state=state.value)
             status.append({"attributes": attributes, "timeUnixNano": now, "asInt": str(int(usable))})
-            for target in provider.targets.values():
+            for target in provider.current_targets:
                 counters = target.counters
                 for kind, count in (("prompt", counters.prompt_tokens), ("completion", counters.completion_tokens)):
                     attributes = _attributes(provider=provider.name, model=target.model, type=kind)

@@ -91,6 +91,21 @@ def test_a_reload_keeps_what_is_known_of_a_provider_at_the_same_place() -> None:
     assert after.snapshot(now).providers[0].totals.attempts == 4
 
 
+def test_a_target_that_a_reload_dropped_is_asked_for_nothing_and_is_known_again_when_it_comes_back() -> None:
+    only_m = [provider("a", models=("m",)), provider("b")]
+    subject = router(virtual("v", "a/m", "a/old"))
+    run(subject, "a/old", of(Kind.MISSING))
+    run(subject, "a/m", of(Kind.RATE_LIMITED, 100.0))
+    after = reloaded(subject, virtual("v", "a/m"), providers=only_m)
+    assert [target.model for target in after.providers["a"].current_targets] == ["m"]
+    shown = after.snapshot(0.0).providers[0]
+    assert [target.model for target in shown.targets] == ["m"]
+    assert shown.totals.attempts == 2, "its provider has made them all the same"
+    assert [one.state.model for one in after.keepers("chat", 0.0).candidates if one.plan.name == "a"] == ["m"]
+    again = reloaded(after, virtual("v", "a/m", "a/old"))
+    assert skips(again)["a/old"] is Skip.MISSING
+
+
 def test_a_reload_to_another_place_starts_afresh() -> None:
     subject = router(virtual("v", *AB))
     subject.offline("a")

@@ -11,6 +11,7 @@ import pytest
 from oxllm.gateway.observe.telemetry import EXPORT_S, QUEUE_MAX, Telemetry, collector
 from oxllm.gateway.observe.trace import Trace
 from tests.support import otlp
+from tests.support.by_hand import make_plan
 from tests.support.house import House, answer, plan_of, stream, token
 
 PARENT = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
@@ -271,6 +272,16 @@ def test_the_three_metrics() -> None:
         assert tokens["isMonotonic"]
         of_beta = [p for p in tokens["dataPoints"] if attributes(p)["provider"] == "beta"]
         assert {attributes(p)["type"]: p["asInt"] for p in of_beta} == {"prompt": "7", "completion": "3"}
+
+
+def test_tokens_are_told_of_the_targets_that_a_reload_has_left() -> None:
+    with House(make_plan("alpha/m", "alpha/old")) as house:
+        it = Scene(house)
+        plan = house.gateway.running()
+        house.gateway.adopt(msgspec.structs.replace(make_plan("alpha/m"), server=plan.server))
+        house.advance(EXPORT_S + 1)
+        points = it.metric("llm_proxy.tokens.consumed")["sum"]["dataPoints"]
+        assert {attributes(point)["model"] for point in points} == {"m"}
 
 
 def test_the_queue_is_bounded_and_what_does_not_fit_is_counted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.by_hand import WHOLE, error_body, make_plan
 from tests.support.house import House, answer, plan_of, stream, token
 
 
@@ -62,6 +63,19 @@ def test_a_marked_target_says_why_and_for_how_long() -> None:
         assert status["models"][0]["rescued"] == 1
         assert status["providers"][0]["failures"] == {"capacity": 1}
         assert "rate-limited, 30 s left" in house.get("/status").text
+
+
+def test_a_target_that_a_reload_dropped_is_shown_no_more_but_its_provider_keeps_what_it_has_done() -> None:
+    with House(make_plan("alpha/m", "alpha/old")) as house:
+        for reply in (answer(WHOLE), answer(error_body("model_not_found"), 404)):
+            house.providers["alpha"].replies = [reply]
+            house.chat(model="alpha/old")
+            house.advance(0.5)
+        alpha = house.get("/status?format=json").json()["providers"][0]
+        assert (alpha["targets"], list(alpha["marks"]), alpha["attempts"]) == (2, ["old"], 2)
+        house.gateway.adopt(make_plan("alpha/m"))
+        alpha = house.get("/status?format=json").json()["providers"][0]
+        assert (alpha["targets"], alpha["marks"], alpha["attempts"]) == (1, {}, 2)
 
 
 def test_what_is_under_way_is_counted() -> None:
