@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load ends the process, and shows no traceback
 
@@ -11,8 +13,30 @@ from oxllm.cli import main as commands  # noqa: E402
 
 def main() -> None:
     """Run the command line."""
+    open_streams()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     commands()
+
+
+def open_streams() -> None:
+    """Put /dev/null where stdin, stdout or stderr is closed, for this process and the one that `serve` becomes.
+
+    Else the next file or socket that is opened gets the number of one of them, and what is meant for a terminal goes
+    into it.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            assert opened == fd, "the lowest number that is free"
+            os.set_inheritable(fd, True)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - until the process ends
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 if __name__ == "__main__":
