@@ -1,16 +1,15 @@
-"""What options of `oxllm sim` contradict each other or would do nothing, and which files cannot be written: found out
-before anything runs."""
+"""What options of `oxllm sim` contradict each other or would do nothing: found out before anything runs."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
 
 from oxllm.sim.options import Options
+from oxllm.sim.serve.files import check_new, check_writable
 
 _REHEARSING = ("models", "rps", "streams", "speed", "report", "beside", "junit", "try_advice", "as_json", "grade")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[\x20-\x7e]+")
@@ -82,20 +81,3 @@ def _check_useless(context: click.Context, asked: Options) -> None:
     if not asked.rehearses:
         raise click.UsageError(f"{options}: only for a rehearsal; give --rehearse CONFIG too")
     raise click.UsageError(f"{options}: not for a rehearsal; leave {'it' if len(given) == 1 else 'them'} out")
-
-
-def check_new(file: Path, force: bool) -> None:
-    """Find out now, and touch nothing: the file is written when there is something to write into it. Raises
-    UsageError."""
-    if file.exists() and not force:
-        raise click.UsageError(f"{file} exists already; write over it with --force")
-    if not file.parent.is_dir():
-        raise click.UsageError(f"{file} cannot be written: no such directory")
-
-
-def check_writable(file: Path) -> None:
-    """Find out now that a file cannot be written, and not when a run has ended. Raises UsageError."""
-    try:
-        file.open("ab").close()
-    except OSError as error:
-        raise click.UsageError(f"{file} cannot be written: {(error.strerror or 'unknown error').lower()}") from None

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from oxllm.sim import dialects
-from oxllm.sim.checks import check, check_new
+from oxllm.sim.checks import check
 from oxllm.sim.options import FILE, THERE, Options, options
 from oxllm.sim.provider import pace
 from oxllm.sim.provider.upstream import REAL, Upstream
@@ -23,6 +23,7 @@ from oxllm.sim.script import exhibits, learn, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import directions
 from oxllm.sim.serve.directions import Directions
+from oxllm.sim.serve.files import check_new, write_all
 
 if TYPE_CHECKING:
     from oxllm.sim.rehearsal.command import Request
@@ -98,13 +99,12 @@ def shrink_command(report: Path, output: Path | None, test: Path | None, tries: 
     found = Shrinking(told, _again(told.command), tries, lambda line: click.echo(line, err=True)).run()
     if found is None:
         raise click.ClickException(f"{told.card.failed[0]} is kept this time: nothing of what was played fails again")
-    if test is not None:
-        test.write_text(found.pytest, encoding="utf-8")
     click.echo(f"{found.rule} is not kept: {found.replay(output or Path('scene.toml')).run}", err=True)
-    if output is not None:
-        output.write_text(found.scene, encoding="utf-8")
-    else:
-        click.echo(found.scene, nl=False)
+    try:
+        if output is None:
+            click.echo(found.scene, nl=False)
+    finally:
+        write_all((output, found.scene), (test, found.pytest))
 
 
 def _again(command: str) -> Request:
@@ -167,18 +167,18 @@ def _report(request: Request, asked: Options) -> int:
     other = None if asked.beside is None else reports.read(asked.beside)
     done = command.rehearsal(request, to_stderr=asked.as_json)
     run, replay = done.run, done.replay
-    if asked.report is not None:
-        asked.report.write_text(page(run, replay), encoding="utf-8")
-    if asked.junit is not None:
-        asked.junit.write_text(junit(run.card, done.rules, run.duration, replay), encoding="utf-8")
-    if asked.as_json:
-        click.echo(reports.as_json(done.told, run.duration, done.heeded))
-    elif other is not None:
-        click.echo(reports.beside(done.told, other))
-    else:
-        click.echo(reports.text(run.card, replay))
-    if done.heeded is not None and not asked.as_json:
-        click.echo(f"\nwith what is advised on the right:\n{reports.columns(done.told, done.heeded)}")
+    try:
+        if asked.as_json:
+            click.echo(reports.as_json(done.told, run.duration, done.heeded))
+        elif other is not None:
+            click.echo(reports.beside(done.told, other))
+        else:
+            click.echo(reports.text(run.card, replay))
+        if done.heeded is not None and not asked.as_json:
+            click.echo(f"\nwith what is advised on the right:\n{reports.columns(done.told, done.heeded)}")
+    finally:
+        results = junit(run.card, done.rules, run.duration, replay)
+        write_all((asked.report, page(run, replay) if asked.report else ""), (asked.junit, results))
     return EXIT[run.card.verdict.value]
 
 

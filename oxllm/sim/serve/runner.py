@@ -19,6 +19,7 @@ from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import strip
 from oxllm.sim.serve.control import control
 from oxllm.sim.serve.directions import Directions
+from oxllm.sim.serve.files import write
 from oxllm.sim.serve.live import Live
 from oxllm.sim.serve.tls import Authority, NoTls
 
@@ -83,10 +84,12 @@ class Runner:
         except OSError as error:
             await live.stop()
             raise click.ClickException(f"cannot listen on {self._host}: {_advice(error, ports.values())}") from None
-        self._introduce(live)
-        await self._serve(live, ended)
-        click.echo("\n".join(strip.summary(live)))
-        await live.stop()
+        try:
+            self._introduce(live)
+            await self._serve(live, ended)
+            click.echo("\n".join(strip.summary(live)))
+        finally:
+            await live.stop()
         click.echo(f"seed {self._scenario.seed}")
 
     async def _serve(self, live: Live, ended: asyncio.Event) -> None:
@@ -117,7 +120,7 @@ class Runner:
             return
         text = show.config(self._scenario, urls, str(self._authority.path) if self._authority else None)
         if self._write_config is not None:
-            self._write_config.write_text(text, encoding="utf-8")
+            write(self._write_config, text)
             click.echo(f"gateway config written to {self._write_config}: oxllm serve -c {self._write_config}")
         else:
             click.echo(f"A gateway config for these providers (--write-config FILE writes it):\n\n{text}")

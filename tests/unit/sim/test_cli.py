@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 from oxllm.sim.cli import sim_command
 from oxllm.sim.script.exhibits import EXHIBITS
+from tests.support.plain_user import plain_user
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-c", "from oxllm.sim.cli import sim_command; sim_command()"]
@@ -192,7 +193,7 @@ def test_an_exhibit_tells_its_story_and_its_source() -> None:
         (("--rps", "5"), "--rps: only for a rehearsal; give --rehearse CONFIG"),
         (("--rps", "nan"), "nan is not in the range"),
         (("--report", "r.html", "--streams", "5"), "--streams, --report: only for a rehearsal"),
-        (("--write-config", "/nonexistent/x.toml"), "/nonexistent/x.toml cannot be written: no such directory"),
+        (("--write-config", "/proc/none/x.toml"), "/proc/none/x.toml cannot be written: no such directory"),
         (("--port", "65535"), "would lie above 65535"),
         (("--write-config", __file__), "exists already; write over it with --force"),
         (("--for", "soon"), "write 400ms, 2s, 1m or 2h"),
@@ -202,6 +203,24 @@ def test_an_exhibit_tells_its_story_and_its_source() -> None:
 def test_a_wrong_option_is_a_usage_error_that_says_what_to_write(arguments: tuple[str, ...], words: str) -> None:
     code, said = run(*arguments)
     assert (code, words in said) == (2, True), said
+
+
+@pytest.mark.parametrize("file", ["/proc/x.toml", "/dev/full"])
+@pytest.mark.skipif(sys.platform != "linux", reason="what nobody can write, root neither, is Linux's")
+def test_a_config_that_cannot_be_written_is_a_message_that_names_the_file(file: str) -> None:
+    code, said = run("--write-config", file, "--force", "--for", "1ms")
+    assert (code, f"{file} cannot be written: " in said) == (1, True), said
+
+
+@pytest.mark.parametrize("options", [("--write-config",), ("--rehearse", __file__, "--report")])
+def test_a_directory_of_somebody_else_is_found_out_before_anything_runs(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "closed").mkdir(0o500)
+    file = tmp_path / "closed" / "x.toml"
+    with plain_user():
+        code, said = run(*options, str(file), "--for", "1ms")
+    assert (code, f"{file} cannot be written: permission denied" in said, "seed" in said) == (2, True, False), said
 
 
 def test_a_seed_that_is_given_goes_before_that_of_the_scene_file(tmp_path: Path) -> None:

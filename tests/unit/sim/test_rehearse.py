@@ -88,6 +88,18 @@ def test_the_real_gateway_behind_a_users_config_passes(config: Path, tmp_path: P
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
+@pytest.mark.parametrize("option", ["--report", "--junit"])
+def test_a_full_disk_under_a_file_leaves_the_card_and_the_other_file(config: Path, tmp_path: Path, option: str) -> None:
+    other = tmp_path / "other"
+    files = (option, "/dev/full", "--junit" if option == "--report" else "--report", str(other))
+    code, said = invoke("--rehearse", str(config), "--for", "500ms", "--seed", "7", *files)
+    assert code == 1
+    assert "\nrequests " in said
+    assert said.endswith("\nseed 7\nError: /dev/full cannot be written: no space left on device\n")
+    assert other.read_text(encoding="utf-8")
+
+
 async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     run = await naive()
     rules = ("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0")
@@ -219,7 +231,7 @@ def test_a_config_that_does_not_validate_is_no_failed_rehearsal(tmp_path: Path) 
         (("--pace", "quick"), "write ttft, itl, out or load"),
         (("--tls",), "--tls: not for a rehearsal; leave it out"),
         (("--port", "9000", "--host", "::1"), "--host, --port: not for a rehearsal; leave them out"),
-        (("--report", "/nonexistent/r.html"), "/nonexistent/r.html cannot be written"),
+        (("--report", "/proc/nonexistent/r.html"), "/proc/nonexistent/r.html cannot be written"),
         (("--scene", "/nonexistent.toml"), "does not exist"),
         (("--for", "0s"), "write 60s or 500ms"),
     ],
