@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from oxllm.cli.options import Failure
+from oxllm.cli.options import FILE, Failure
 
 
 @click.command(short_help="Write what a LiteLLM config means here.")
-@click.argument("file", type=click.Path())
-@click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Where to write it. Default: the terminal.")
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", metavar="FILE", type=FILE, help="Where to write it. Default: the terminal.")
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 def command(file: str, output: str | None, force: bool) -> None:
     """Write the configuration that a LiteLLM config (YAML or JSON) means.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from oxllm.cli.options import Failure
+from oxllm.cli.options import FILE, Failure
 
 STARTER = """\
 # oxllm configuration. Every key: docs/configuration.md, or `oxllm schema`.
@@ -75,7 +75,7 @@ smart = [
 
 
 @click.command(short_help="Write a configuration to start from.")
-@click.argument("file", type=click.Path(), default="config.toml")
+@click.argument("file", type=FILE, default="config.toml")
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 def command(file: str, force: bool) -> None:
     """Write a configuration to start from to FILE (config.toml), or for - to the terminal."""

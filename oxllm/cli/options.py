@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+FILE = click.Path(readable=False)
+"""Whether it can be read or written says who does so, with an exit of 1: it is no wrong usage."""
 config_option = click.option(
     "-c",
     "--config",
     metavar="FILE",
-    type=click.Path(),
+    type=FILE,
     help="Configuration file. Default: $OXLLM_CONFIG, ./config.toml, $XDG_CONFIG_HOME/oxllm/config.toml.",
 )
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 
@@ -14,7 +15,10 @@ class NoConfigError(LookupError):
 
 
 def locate(given: str | None, env: Mapping[str, str]) -> str:
-    """The path of the file. One that is given, here or in the environment, must exist; raises NoConfigError."""
+    """The path of the file. One that is given, here or in the environment, must exist; raises NoConfigError.
+
+    Why one that exists, or may, cannot be read says who reads it.
+    """
     for source, path in (("--config", given), ("OXLLM_CONFIG", env.get("OXLLM_CONFIG"))):
         if path:
             return _existing(path, source)
@@ -23,8 +27,9 @@ def locate(given: str | None, env: Mapping[str, str]) -> str:
     for path in candidates:
         if os.path.isfile(path):
             return path
+    closed = " (permission denied)" if _failure(candidates[1]) == errno.EACCES else ""
     raise NoConfigError(
-        f"there is no configuration: looked for ./{candidates[0]} and {candidates[1]}; "
+        f"there is no configuration: looked for ./{candidates[0]} and {candidates[1]}{closed}; "
         "write one with `oxllm init`, or try `oxllm serve --demo`"
     )
 
@@ -32,6 +37,17 @@ def locate(given: str | None, env: Mapping[str, str]) -> str:
 def _existing(path: str, source: str) -> str:
     if os.path.isdir(path):
         raise NoConfigError(f"{path} (from {source}) is a directory, not a configuration file")
-    if not os.path.exists(path):
+    if _failure(path) in (errno.ENOENT, errno.ENOTDIR):
         raise NoConfigError(f"{path} (from {source}) does not exist")
     return path
+
+
+def _failure(path: str) -> int:
+    """What looking for it ends with: an errno, or 0 if it is there."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno or errno.EIO
+    except ValueError:  # a NUL in it
+        return errno.ENOENT
+    return 0

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import respx
 
+from tests.support.plain_user import plain_user
 from tests.unit.cli.conftest import CONFIG, Run
 
 
@@ -231,3 +232,21 @@ def test_init_writes_over_nothing_unasked(run: Run, config: Path) -> None:
 def test_init_can_print(run: Run) -> None:
     assert run("init", "-").stdout.startswith("# oxllm configuration.")
     assert run("init", "no/such/directory.toml").exit_code == 1
+
+
+@pytest.mark.parametrize("how", ["--config", "OXLLM_CONFIG", "closed directory"])
+def test_a_file_that_may_not_be_read_is_a_failure_however_it_is_named(
+    run: Run, config: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    assert run("validate", "-c", str(config)).exit_code == 0  # all of it is imported now
+    file = "config.toml" if how != "closed directory" else "closed/config.toml"
+    if how == "closed directory":
+        Path("closed").mkdir(0)
+    else:
+        config.chmod(0)
+    if how == "OXLLM_CONFIG":
+        monkeypatch.setenv("OXLLM_CONFIG", file)
+    with plain_user():
+        result = run("validate", *([] if how == "OXLLM_CONFIG" else ["-c", file]))
+    assert (result.exit_code, "Usage" in result.stderr) == (1, False)
+    assert "cannot be read: permission denied" in result.stderr

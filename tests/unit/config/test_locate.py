@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from oxllm.config.locate import NoConfigError, locate
+from tests.support.plain_user import plain_user
 
 
 @pytest.fixture
@@ -46,6 +47,15 @@ def test_a_given_path_that_does_not_exist_is_an_error_even_if_another_would_do(h
         locate(None, {"OXLLM_CONFIG": "nowhere.toml"})
     with pytest.raises(NoConfigError, match="is a directory"):
         locate(str(here), {})
+
+
+def test_a_file_in_a_closed_directory_is_left_to_who_reads_it_and_says_why(here: Path) -> None:
+    (here / "closed").mkdir(0)
+    (here / "config.toml").unlink()
+    with plain_user():
+        assert locate("closed/a.toml", {}) == "closed/a.toml"
+        with pytest.raises(NoConfigError, match=r"and closed/oxllm/config\.toml \(permission denied\); write"):
+            locate(None, {"XDG_CONFIG_HOME": "closed"})
 
 
 def test_with_no_file_at_all_the_error_says_where_it_looked(here: Path) -> None:
