@@ -65,7 +65,7 @@ def _configuration(config: str | None) -> Iterator[str]:
         yield json.dumps(_without_secrets(msgspec.to_builtins(loaded.plan)), indent=1)
 
 
-HIDDEN = ("api_key", "api_keys", "admin_token", "headers", "extra_body", "authorization")
+HIDDEN = ("api_key", "api_keys", "admin_token", "headers", "user_agent", "extra_body", "authorization")
 
 
 def _without_secrets(value: Any) -> Any:
