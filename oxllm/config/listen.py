@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from oxllm.config.problem import BadValueError
 
@@ -50,6 +51,14 @@ def literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
         return None
+
+
+def check_number(host: str) -> None:
+    """Raises BadValueError for what is meant as an IPv4 address and is none: whose last part is a number, which no
+    name's is (RFC 1123 section 2.1; URL Standard, "ends in a number")."""
+    last = host.removesuffix(".").rpartition(".")[2]
+    if literal(host) is None and re.fullmatch(r"[0-9]+|0[xX][0-9A-Fa-f]*", last):
+        raise BadValueError("is no IP address, and no name ends in a number", "write all four numbers, 0 to 255")
 
 
 def is_public(listen: tuple[str, ...]) -> bool:

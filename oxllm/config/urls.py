@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
+from oxllm.config.listen import check_number
 from oxllm.config.problem import BadValueError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -70,6 +71,7 @@ def ascii_host(host: str) -> str:
         raise BadValueError("has a host that is not a valid name") from None
     if not all(c.isalnum() or c in "-._" for c in name):
         raise BadValueError("has a host that is not a valid name")
+    check_number(name)
     return name
 
 

@@ -84,6 +84,13 @@ SERVER_ERRORS = [
         'server.host: "127.0.0.1:80" is neither an IP address nor a host name; write an address such as '
         '"127.0.0.1", or "0.0.0.0" for all of them; the port is a key of its own',
     ),
+    *(
+        (
+            f"host = '{host}'",
+            f'server.host: "{host}" is no IP address, and no name ends in a number; write all four numbers, 0 to 255',
+        )
+        for host in ("999.1.1.1", "8.8.8.999", "127.0.0", "127.1", "10.0.0.01", "1", "0x7f000001", "1.2.3.4.", "a.0x1F")
+    ),
     (
         "bind_family = 'both'",
         "server.bind_family: \"both\" is none of 'ipv4', 'ipv6' or 'dual'; write for example bind_family = \"dual\"",

@@ -18,6 +18,8 @@ from oxllm.config.urls import Url, parse_base_url, parse_origin
         ("http://[::1]:8000/a%20b", Url("http", "::1", 8000, "/a%20b")),
         ("http://[::1]/v1", Url("http", "::1", 80, "/v1")),
         ("https://bücher.example/ü", Url("https", "xn--bcher-kva.example", 443, "/%C3%BC")),
+        ("http://10.0.0.1.nip.io", Url("http", "10.0.0.1.nip.io", 80, "")),
+        ("http://gpu-7:8000/v1", Url("http", "gpu-7", 8000, "/v1")),
         ("http://my_host:1", Url("http", "my_host", 1, "")),
         ("http://host:/v1", Url("http", "host", 80, "/v1")),
     ],
@@ -44,6 +46,8 @@ def test_a_base_url_is_taken_apart(text: str, url: Url) -> None:
         ("https://a\n", "white space"),
         ("https://[::1", "is not a URL"),
         ("https://a*b", "not a valid name"),
+        ("http://10.0.0.300:8000/v1", "no IP address, and no name ends in a number"),
+        ("http://0x7f.1/v1", "no IP address, and no name ends in a number"),
         ("https://" + "a" * 64, "not a valid name"),
     ],
 )
