@@ -55,7 +55,7 @@ def _run_directory() -> Finding:
     there = path if os.path.isdir(path) else os.path.dirname(path)
     if os.access(there, os.W_OK):
         return Finding("run file", OK, path)
-    fix = "set XDG_RUNTIME_DIR or RUNTIME_DIRECTORY to a directory of yours; without it commands need --url"
+    fix = "set XDG_RUNTIME_DIR or RUNTIME_DIRECTORY to a directory of yours; without it commands need --url or --pid"
     return Finding("run file", WARN, f"{path} cannot be written to", fix)
 
 

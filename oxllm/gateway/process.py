@@ -32,6 +32,7 @@ from oxllm.gateway.memory import Trimmer
 from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import sink_of
+from oxllm.gateway.operator.networks import Networks
 from oxllm.gateway.reactor.sockets import accept, loop_maker
 
 BACKLOG = 1024
@@ -210,24 +211,24 @@ class RunFileWriter:
     """Tells the command line where we are. Without a place to write we serve all the same: a URL finds us too."""
 
     def __init__(self, sockets: Sequence[socket.socket], log: Log) -> None:
-        self._address = sockets[0].getsockname()[:2]
+        self._port = int(sockets[0].getsockname()[1])
         self._listen = tuple(dict.fromkeys(host for sock in sockets for host in _hosts(sock)))
         self._log = log
         self._started = time.time()
         self._written: runfile.Written | None = None
         self._run: runfile.RunFile | None = None
+        self._said = ""
+        """Why there is none. It is tried again at each reload and at the drain, and said once."""
 
     def write(self, plan: plans.Plan) -> None:
         """Write it, or bring it up to date with another config's token."""
-        host, port = self._address
-        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a client on this machine finds a wildcard
         self._put(
             runfile.RunFile(
                 pid=os.getpid(),
                 start_time=runfile.start_time(os.getpid()),
                 started=self._started,
-                host=own.get(host, host),
-                port=port,
+                host=self._host(plan.server.admin_allow),
+                port=self._port,
                 admin_token=plan.server.admin_token,
                 config=plan.source,
                 listen=self._listen,
@@ -236,6 +237,13 @@ class RunFileWriter:
                 version=__version__,
             )
         )
+
+    def _host(self, admin_allow: Sequence[str]) -> str:
+        """Where a client on this machine finds us, and is let in if it is anywhere: it comes from where it goes to."""
+        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+        hosts = [own.get(host, host) for host in self._listen]
+        allowed = Networks(admin_allow)
+        return next((host for host in hosts if host in allowed), hosts[0])
 
     def drains(self, left_s: float, requests: int) -> None:
         """The gateway is on its way out, and can soon be asked no more."""
@@ -251,7 +259,10 @@ class RunFileWriter:
             else:
                 self._written.replace(run)
         except OSError as error:
-            self._log.event("warning", f"no run file, so commands need --url: {error.strerror or error}")
+            why, pid = str(error.strerror or error), os.getpid()
+            if why != self._said:
+                self._said = why
+                self._log.event("warning", f"no run file, so commands need --url, and `oxllm stop` --pid {pid}: {why}")
 
     def remove(self) -> None:
         """The process ends."""

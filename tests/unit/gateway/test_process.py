@@ -197,6 +197,27 @@ def test_a_run_file_that_says_draining_says_so_whatever_else_changes(
     assert found.draining.requests == 2
 
 
+@pytest.mark.parametrize(
+    ("allowed", "host"),
+    [
+        (("127.0.0.0/8", "::1/128"), "::1"),
+        (("10.0.0.0/8", "127.0.0.0/8"), "127.0.0.1"),
+        (("::1",), "::1"),
+        (("10.0.0.0/8",), "::1"),
+    ],
+)
+def test_the_run_file_names_an_address_from_which_commands_are_let_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: tuple[str, ...], host: str
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as sock:
+        written = process.RunFileWriter([sock], None)  # type: ignore[arg-type]
+        written.write(Plan(server=Server(admin_allow=allowed)))
+        (found,) = runfile.read_all(str(tmp_path))
+        assert (found.host, found.listen) == (host, ("::", "0.0.0.0"))
+        written.remove()
+
+
 def test_why_it_does_not_start_is_json_where_the_log_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert process.main(["--plan-fd", "999", "--log-format", "json"]) == 1
     event = msgspec.json.decode(capsys.readouterr().err)
@@ -212,9 +233,12 @@ def test_without_a_place_for_the_run_file_it_serves_and_logs_that(
     reader, writer = os.pipe()
     log = Log(loop, NonBlocking(writer), lambda: 0.0)
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        process.RunFileWriter([sock], log).write(Plan())
+        writer_of_it = process.RunFileWriter([sock], log)
+        writer_of_it.write(Plan())
+        writer_of_it.drains(30.0, 1)
     log.flush()
-    assert b"no run file, so commands need --url" in os.read(reader, 4096)
+    said = os.read(reader, 4096)
+    assert said.count(b"no run file, so commands need --url, and `oxllm stop` --pid %d: " % os.getpid()) == 1, said
     os.close(reader)
     os.close(writer)
     loop.close()
