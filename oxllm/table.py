@@ -221,8 +221,10 @@ def _provider_rates(provider: ProviderStatus, before: ProviderStatus | None, ela
 
 
 def _failures(provider: ProviderStatus) -> int:
-    """Also those that a second try at the same target made good."""
-    return sum(provider.failures.values()) + provider.retries
+    """Those of the provider, also where a second try at the same target made it good. What a client did, such as to
+    leave, is nothing to hold against it."""
+    of_clients = provider.failures.get("client", 0)
+    return sum(provider.failures.values()) - of_clients + provider.retries
 
 
 def _tokens(provider: ProviderStatus) -> int:
