@@ -16,7 +16,7 @@ from oxllm.cli.screen import Screen, columns, is_terminal, lines, paint
 from oxllm.status import Status
 from oxllm.table import BAD, HEAD, OFF, Still, table
 from oxllm.verdict import SERVING
-from oxllm.words import duration, printable
+from oxllm.words import duration, printable, text_width
 
 EVERY_S = 2.0
 FAILURES_MAX = 8
@@ -85,7 +85,7 @@ class Watch:
     def _page(self, answer: Status | Failure, live: bool) -> str:
         below = [*self._failures, *([help_line()] if live else [])]
         if isinstance(answer, Failure):
-            page = paint(f"{answer.message}, for {self._gone_for()} now; the last that was seen:", BAD) + "\n"
+            page = paint(self._gone(answer), BAD) + "\n"
             if self._shown is None:
                 return page
             return page + table(self._shown, columns(), lambda text, _: paint(text, OFF), still=self._still)
@@ -96,8 +96,11 @@ class Watch:
             below[-1:] = [self._message]
         return page + "".join(f"{line}\n" for line in ["", *map(self._cut, below)] if below)
 
-    def _gone_for(self) -> str:
-        return duration(time.monotonic() - self._gone_at)
+    def _gone(self, failure: Failure) -> str:
+        """That it does not answer and since when, in as many words as fit."""
+        since, width = duration(time.monotonic() - self._gone_at), columns()
+        said = (f"{failure.message}, for {since} now; the last that was seen:", f"{failure.message}, for {since} now:")
+        return next((text for text in said if width is None or text_width(text) <= width), f"gone for {since}:")
 
     @staticmethod
     def _cut(line: str) -> str:
@@ -169,7 +172,8 @@ def _situation(status: Status) -> Situation:
 
 
 def _failed(request: dict[str, Any], prefix: str) -> Iterator[str]:
+    """A line for each of its attempts there. Its id, which is what one copies for `explain`, is never cut off."""
     for step in request.get("steps") or []:
         if str(step.get("target")).startswith(prefix) and step.get("result") != COMPLETE:
             clock = time.strftime("%H:%M:%S", time.localtime(float(request.get("time") or 0)))
-            yield printable(f"  {clock}  {step.get('target')}: {step.get('result')}  ({request.get('id')})")
+            yield printable(f"  {clock}  {request.get('id')}  {step.get('target')}: {step.get('result')}")

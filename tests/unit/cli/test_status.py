@@ -129,6 +129,38 @@ def test_a_note_goes_with_what_it_was_about(http: respx.MockRouter, monkeypatch:
         assert [note in page for page in pages] == [False, False, True, True, False]
 
 
+@pytest.mark.parametrize("width", [60, 80, None])
+def test_the_id_of_a_failed_request_is_there_to_copy_on_any_width(
+    http: respx.MockRouter, monkeypatch: pytest.MonkeyPatch, width: int | None
+) -> None:
+    steps = [{"target": "alpha/" + "m" * 30, "result": "connection closed: in the body"}]
+    made = f"oxllm-{'7' * 20}"
+    http.get(f"{URL}/requests").respond(headers=OURS, json={"requests": [{"id": made, "time": 0, "steps": steps}]})
+    pages = Pages()
+    monkeypatch.setattr(watching, "Screen", lambda: pages)
+    monkeypatch.setattr(watching, "Keys", lambda live: Pressed("j", "enter", "q"))
+    monkeypatch.setattr(watching, "columns", lambda: width)
+    Watched(lambda: Gateway(URL), lambda: STATUS).run(STATUS)
+    (line,) = (line for line in pages[-1].splitlines() if made[:8] in line)
+    assert f" {made}  alpha/mmm" in line
+    assert width is None or len(line) <= width
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_that_the_gateway_is_gone_is_said_in_whole_words_on_any_width(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    pages = Pages()
+    monkeypatch.setattr(watching, "Screen", lambda: pages)
+    monkeypatch.setattr(watching, "Keys", lambda live: Pressed("", "q"))
+    monkeypatch.setattr(watching, "columns", lambda: width)
+    gone = Failure("not running: nothing answers at http://127.0.0.1:18080")
+    Watched(lambda: Gateway(URL), lambda: gone).run(STATUS)
+    first = pages[-1].splitlines()[0]
+    assert len(first) <= width
+    assert re.search(r"for \d+ s\b.*:$", first), first
+
+
 class Pages(list[str]):
     """A screen that keeps what was drawn."""
 
