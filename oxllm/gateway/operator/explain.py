@@ -40,11 +40,12 @@ def _step(step: Step, width: int) -> str:
 
 
 def _times(record: Record) -> str:
-    parts = [record.error] if record.error is not None else []
+    parts = []
     if record.first_content is not None:
         parts.append(f"first content after {seconds(record.first_content)}")
     parts.append(f"ended after {seconds(record.total)}")
     if record.completion_tokens is not None:
         cached = f", {record.cached_tokens} of them cached" if record.cached_tokens else ""
         parts.append(f"{record.prompt_tokens}+{record.completion_tokens} tokens{cached}")
-    return ", ".join(parts)
+    times = ", ".join(parts)
+    return times if record.error is None else f"{record.error}; {times}"

@@ -61,7 +61,7 @@ def test_a_request_that_failed_says_so_and_why() -> None:
         house.advance(1)
         first, *_, last = explained(house)
         assert first == "my-id: chat smart, 502, failed"
-        assert last == "all targets of 'smart' failed: alpha/m: HTTP 503, ended after 0 ms"
+        assert last == "all targets of 'smart' failed: alpha/m: HTTP 503; ended after 0 ms"
 
 
 def test_a_broken_stream_is_not_called_served() -> None:
@@ -80,7 +80,7 @@ def test_a_client_that_left_is_said_to_have_left() -> None:
         client.transport.close()
         house.settle()
         assert explained(house)[0] == "my-id: chat smart, no response, failed"
-        assert explained(house)[-1] == "client went away, ended after 1.0 s"
+        assert explained(house)[-1] == "client went away; ended after 1.0 s"
 
 
 def test_json_has_the_same_for_programs() -> None:
