@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import socket
 import subprocess
 import sys
 import time
-from typing import IO
+from collections.abc import Sequence
+from typing import IO, Any
 
 import click
 import msgspec
@@ -56,13 +59,17 @@ class Ready(msgspec.Struct):
 
 
 def start_demo(host: str | None = None, port: int | None = None) -> Plan:
-    """Start the simulator, say what to paste, and return the Plan to serve. Failure 1 if it does not start.
+    """Start the simulator, say what to paste, and return the Plan to serve. Failure 1 if it does not start, or if the
+    port that was asked for is taken.
 
     The image sets $OXLLM_DEMO_HOST to all addresses, since what is published there comes from outside of it.
     """
     listen = _listen(host or os.environ.get("OXLLM_DEMO_HOST") or None)
-    ports = start_simulator()
-    plan = demo_plan(ports, port or free_port(Server().port), listen)
+    if port:
+        _check_free(listen[1], port)
+    else:
+        port = free_port(Server().port if port is None else 0)
+    plan = demo_plan(start_simulator(), port, listen)
     click.echo(hint(plan))
     return plan
 
@@ -149,6 +156,26 @@ def _line(stdout: IO[bytes]) -> bytes:
             return line
         line += part
     return line
+
+
+def _check_free(hosts: Sequence[str], port: int) -> None:
+    """Failure if something listens there. What else may be wrong with an address says the gateway that binds it."""
+    for host in hosts:
+        with contextlib.suppress(OSError):
+            for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                with socket.socket(family, kind, protocol) as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    if _is_taken(probe, address):
+                        advice = "is another oxllm running (`oxllm status`)? Else give another --port"
+                        raise Failure(f"port {port} is taken; {advice}")
+
+
+def _is_taken(probe: socket.socket, address: Any) -> bool:
+    try:
+        probe.bind(address)
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def free_port(wanted: int) -> int:

@@ -141,7 +141,7 @@ def _bind(family: socket.AddressFamily, address: Address, port: int, dual: bool)
 def _advice(error: OSError) -> str:
     """What an operator may do about it."""
     if error.errno == errno.EADDRINUSE:
-        return "; is another oxllm running (`oxllm status`)? Else set server.port"
+        return "; is another oxllm running (`oxllm status`)? Else set server.port, or give --port"
     if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
         return "; this machine has no such address: look at server.host and server.bind_family"
     return ""

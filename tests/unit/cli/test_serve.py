@@ -288,6 +288,33 @@ def test_the_wanted_port_is_taken_if_it_is_free_else_another() -> None:
     assert demo.free_port(port) == port
 
 
+@pytest.mark.parametrize("host", [(), ("--host", "0.0.0.0"), ("--host", "localhost")])
+def test_a_port_that_is_asked_for_and_taken_is_said_before_anything_starts(
+    run: Run, execve: list[Executed], monkeypatch: pytest.MonkeyPatch, host: tuple[str, ...]
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(demo, "start_simulator", lambda: started.append("simulator"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", "--demo", "-p", str(port), *host)
+    assert (result.exit_code, result.stdout, started, execve) == (1, "", [], [])
+    assert f"port {port} is taken; is another oxllm running (`oxllm status`)? Else give another --port" in result.stderr
+
+
+def test_port_0_of_the_demo_is_any_free_one_and_not_the_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[int] = []
+    monkeypatch.setattr(demo, "start_simulator", lambda: {"steady": 1001, "flaky": 1002})
+
+    def free(port: int) -> int:
+        wanted.append(port)
+        return 8123
+
+    monkeypatch.setattr(demo, "free_port", free)
+    for port in (0, None):
+        assert demo.start_demo(port=port).server.port == 8123
+    assert wanted == [0, 8080]
+
+
 @pytest.mark.parametrize(
     ("host", "where"),
     [
