@@ -229,13 +229,18 @@ def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:
 async def _run(asked: Request, prepared: Prepared, quietly: bool) -> Run:
     plan, scenario = prepared.plan, prepared.scenario
 
+    told = ""
+
     def front(urls: Mapping[str, str]) -> Front:
+        nonlocal told
         if asked.against is not None:
-            return External(asked.against, urls)
+            external = External(asked.against, urls)
+            told = external.told
+            return external
         return Gateway.of(gateway.rewired(plan, urls, free_port()))
 
     names = [upstream.name for upstream in scenario.upstreams]
-    return await rehearse(
+    run = await rehearse(
         scenario,
         _lanes(prepared.routes),
         front,
@@ -249,6 +254,9 @@ async def _run(asked: Request, prepared: Prepared, quietly: bool) -> Run:
         headers=asked.sent,
         hold_back={model.name: model.hold_back for model in plan.virtual_models},
     )
+    if told and run.card.requests and not run.card.attempts:
+        click.echo(f"note: your gateway has asked neither of {told}; point it at them", err=True)
+    return run
 
 
 def _scenario(asked: Request, plan: Plan) -> Scenario:

@@ -20,14 +20,18 @@ class External:
 
     said = ""
 
+    @property
+    def told(self) -> str:
+        """Where the simulated providers are."""
+        return ", ".join(f"{name} at {url}" for name, url in self._urls.items())
+
     def __init__(self, base_url: str, urls: Mapping[str, str]) -> None:
         self.base_url = base_url.rstrip("/")
         self._urls = urls
 
     async def start(self) -> None:
         """Wait until it answers anything. Raises ConfigError if it does not."""
-        told = ", ".join(f"{name} at {url}" for name, url in self._urls.items())
-        click.echo(f"simulated providers: {told}", err=True)
+        click.echo(f"simulated providers: {self.told}", err=True)
         async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
             for number in range(int(WAIT_S / ASK_S)):
                 try:
@@ -40,7 +44,7 @@ class External:
                     if answer.status_code == 404 and not self.base_url.endswith("/v1"):
                         click.echo("note: /models is a 404 there; is /v1 missing at the end of --against?", err=True)
                     return
-        raise ConfigError(f"nothing answers at {self.base_url}; point your gateway at {told}, and start it")
+        raise ConfigError(f"nothing answers at {self.base_url}; point your gateway at {self.told}, and start it")
 
     async def sample(self, client: httpx.AsyncClient, at: float) -> Sample | None:
         """Nothing is known of how it is."""

@@ -91,8 +91,11 @@ def grade(
         states=_states(samples),
         findings=(*findings, *early, *opened),
     )
-    failed = tuple(text for text in expectations if not expect.met(text, card, samples))
     untested = tuple(_untested(card, scenario, groups, duration, interrupted))
+    if card.attempts == 0 and card.client_errors + card.unfinished < card.requests:
+        elsewhere = "the gateway asked none of the simulated providers: its answers are of others"
+        return msgspec.structs.replace(card, findings=(), untested=(elsewhere, *untested))
+    failed = tuple(text for text in expectations if not expect.met(text, card, samples))
     return msgspec.structs.replace(card, failed=failed, untested=untested)
 
 

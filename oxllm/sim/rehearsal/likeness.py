@@ -22,8 +22,12 @@ class Likeness(msgspec.Struct, frozen=True):
 
     compared: int
     differing: tuple[str, ...]
+    why: str = ""
+    """Nothing could be compared."""
 
     def __str__(self) -> str:
+        if not self.compared:
+            return f"nothing of both could be compared: {self.why}"
         told = f"{self.compared} attempts of both compared"
         if not self.differing:
             return f"{told}, all alike"
@@ -38,4 +42,16 @@ def fates(records: Iterable[Record]) -> dict[str, str]:
 
 def likeness(one: Fates, other: Fates) -> Likeness:
     both = [coordinate for coordinate in one if coordinate in other]
-    return Likeness(len(both), tuple(coordinate for coordinate in both if one[coordinate] != other[coordinate]))
+    differing = tuple(coordinate for coordinate in both if one[coordinate] != other[coordinate])
+    return Likeness(len(both), differing, "" if both else _why(_providers(one), _providers(other)))
+
+
+def _providers(found: Fates) -> list[str]:
+    return sorted({coordinate.rpartition(":")[0] for coordinate in found})
+
+
+def _why(one: list[str], other: list[str]) -> str:
+    """Why no attempt is in both."""
+    if set(one).isdisjoint(other):
+        return f"their providers have other names: {', '.join(one)} here and {', '.join(other)} there"
+    return "their providers were asked other questions"

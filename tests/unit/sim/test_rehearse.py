@@ -40,6 +40,8 @@ from oxllm.sim.script.scenario import Scenario, Scene, When
 from oxllm.sim.serve.engine import attempt_key
 from oxllm.sim.serve.ports import free_port
 from oxllm.sim.testing import Sim
+from tests.support.processes import answers
+from tests.support.user import eventually
 
 CONFIG = """
 [[providers]]
@@ -310,6 +312,26 @@ def test_where_nothing_is_advised_there_is_nothing_to_try_and_that_is_said(confi
     assert (code, "nothing is advised that could be tried" in said) == (0, True), said
 
 
+def test_a_gateway_that_asks_others_is_not_tested_and_it_is_said_where_to_point_it() -> None:
+    first, own, others = free_ports(3)
+    commands = [
+        [sys.executable, "-m", "oxllm", "sim", "--port", str(others)],
+        [sys.executable, str(Path(__file__).parent / "naive_proxy.py"), str(own), f"http://127.0.0.1:{others}/v1"],
+    ]
+    with contextlib.ExitStack() as stack:
+        for command in commands:
+            quiet = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stack.enter_context(quiet)
+            stack.callback(quiet.terminate)
+        assert eventually(lambda: answers(others, "/v1/models"))
+        options = ("--against", f"http://127.0.0.1:{own}/v1", "--model", "smart", "--port", str(first), "--for", "1s")
+        code, said = invoke(*options, "--chaos", "rough", "--seed", "7")
+    assert code == 4, said
+    assert "NOT TESTED: the gateway asked none of the simulated providers" in said
+    where = f"alpha at http://127.0.0.1:{first}/v1, beta at http://127.0.0.1:{first + 1}/v1"
+    assert f"note: your gateway has asked neither of {where}; point it at them" in said
+
+
 async def test_any_gateway_is_asked_the_same_and_the_naive_one_fails(tmp_path: Path) -> None:
     """The proxy is started by hand, after the rehearsal, and pointed at the ports that were told."""
     first, own = free_ports(2)
@@ -545,6 +567,18 @@ def test_attempts_that_met_something_else_are_named() -> None:
     assert likeness(one, other) == Likeness(2, ("alpha:a.1",))
     assert str(likeness(one, other)) == "2 attempts of both compared, 1 differ: alpha:a.1"
     assert str(likeness(one, one)) == "3 attempts of both compared, all alike"
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"openai:a.1": ""}, "their providers have other names: alpha, beta here and openai there"),
+        ({"alpha:x.1": ""}, "their providers were asked other questions"),
+    ],
+)
+def test_where_nothing_can_be_compared_it_is_said_why(other: dict[str, str], why: str) -> None:
+    said = str(likeness({"beta:b.1": "", "alpha:a.1": "500", "alpha:b.1": ""}, other))
+    assert said == f"nothing of both could be compared: {why}"
 
 
 @given(st.floats(0.1, 100), st.lists(st.floats(0.1, 60), max_size=6), st.integers(0, 400))

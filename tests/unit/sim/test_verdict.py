@@ -109,6 +109,18 @@ def test_what_a_run_does_not_show_is_said_and_never_passed(card: Card, words: st
     assert card.verdict is Verdict.NOT_TESTED
 
 
+@pytest.mark.parametrize("verdict", ["whole", "truncated", "broken"])
+def test_answers_of_others_than_the_simulated_providers_blame_no_gateway(verdict: str) -> None:
+    card = graded([seen(0, verdict), seen(1, "refused")], [])
+    assert (card.verdict, card.failed, card.findings) == (Verdict.NOT_TESTED, (), ())
+    assert "the gateway asked none of the simulated providers: its answers are of others" in card.untested
+
+
+def test_a_gateway_that_refuses_all_and_asks_nobody_fails() -> None:
+    card = graded([seen(0, "refused")], [], rules=("survivable_errors == 0",))
+    assert (card.verdict, card.survivable_errors) == (Verdict.FAILED, 1)
+
+
 def test_a_protocol_with_one_provider_is_a_single_point_of_failure_and_the_model_is_tested_all_the_same() -> None:
     groups = {"smart": BOTH, "smart (messages)": ["beta"], "alpha/big": ["alpha"]}
     card = graded(*RESCUED, groups=groups)
