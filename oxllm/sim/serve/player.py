@@ -240,7 +240,8 @@ class Player:
             self.record.began = self.record.last
             self.record.status = int(data[9:12]) if data.startswith(b"HTTP/1.1 ") else None
         self.record.sent += len(data)
-        self._transport.write(data)
+        if not self._transport.is_closing():  # else asyncio tells the terminal that a write has failed
+            self._transport.write(data)
 
     def _end(self, how: str) -> None:
         if self._answering is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -9,6 +10,10 @@ import time
 import httpx
 import pytest
 
+from oxllm.sim.provider.ledger import Record
+from oxllm.sim.provider.steps import Send
+from oxllm.sim.serve.engine import Script
+from oxllm.sim.serve.player import Gates, Player
 from oxllm.sim.serve.ports import State
 from oxllm.sim.testing import Sim
 
@@ -78,3 +83,17 @@ def test_a_connection_accepted_just_as_the_port_closes_is_reset_and_not_forgotte
 def ask(client: socket.socket) -> None:
     client.sendall(REQUEST)
     assert client.recv(1) == b""
+
+
+async def test_what_is_due_at_once_is_not_written_to_a_peer_that_has_gone(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio would complain of each write but the first five, on the terminal of whoever runs it."""
+    loop = asyncio.get_running_loop()
+    here, there = socket.socketpair()
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=here)
+    there.close()
+    record = Record("alpha", 1, "1", loop.time(), 1, "POST", "/v1/chat/completions", "m")
+    script = Script(iter([Send(b"x")] * 20), record)
+    Player(loop, Gates(), transport, script, loop.time(), lambda: None).run()
+    transport.abort()
+    await asyncio.sleep(0)
+    assert caplog.records == []
