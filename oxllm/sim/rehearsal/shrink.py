@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -43,6 +44,7 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 Fails = Callable[[Trial], bool]
+T = TypeVar("T")
 
 
 class OutOfTries(Exception):
@@ -83,52 +85,92 @@ def _scene(provider: str, faults: Iterable[Dosed]) -> Scene:
     return Scene(f"{provider} fails", (provider,), tuple(faults))
 
 
-def shortest(candidates: Iterable[Trial], fails: Fails) -> Trial | None:
+def seconds(questions: int, rps: float) -> float:
+    """How long so many of them take."""
+    return round((questions + 0.5) / rps, 3)
+
+
+def heard(trial: Trial, rps: float) -> Trial:
+    """Without the scenes that begin when it has ended, which nobody would meet."""
+    end = seconds(trial.questions, rps)
+    return msgspec.structs.replace(trial, scenes=tuple(scene for scene in trial.scenes if scene.when.start < end))
+
+
+def shortest(
+    candidates: Iterable[Trial], fails: Fails, heard: Callable[[Trial], Trial] = lambda trial: trial
+) -> Trial | None:
     """The first candidate that fails, made as small as it can be; None if none fails. `fails` may raise OutOfTries,
-    which ends it with the best that there is."""
+    which ends it with the best that there is. `heard`: of each trial, what can be met at all."""
     best: Trial | None = None
     try:
-        best = next((trial for trial in candidates if fails(trial)), None)
-        while best is not None:
-            smaller = next((trial for trial in _smaller(best) if fails(trial)), None)
-            if smaller is None:
-                return best
-            best = smaller
+        best = next((trial for trial in map(heard, candidates) if fails(trial)), None)
+        before = None
+        while best is not None and best != before:
+            before = best
+            for way in _WAYS:  # each as far as it goes, so that its vain tries are not repeated after each step
+                while (smaller := next((trial for trial in map(heard, way(best)) if fails(trial)), None)) is not None:
+                    best = smaller
     except OutOfTries:
         pass
     return best
 
 
-def _smaller(trial: Trial) -> Iterator[Trial]:
-    """All that is a step smaller, the largest steps first."""
-    replace = msgspec.structs.replace
+def _fewer_questions(trial: Trial) -> Iterator[Trial]:
     for questions in dict.fromkeys((trial.questions // 2, trial.questions - 1)):
         if 1 <= questions < trial.questions:
-            yield replace(trial, questions=questions)
+            yield msgspec.structs.replace(trial, questions=questions)
+
+
+def _no_calm(trial: Trial) -> Iterator[Trial]:
+    """Without the time before anything plays."""
     calm = min((scene.when.start for scene in trial.scenes), default=0.0)
     if calm:
-        yield replace(trial, scenes=tuple(_earlier(scene, calm) for scene in trial.scenes))
+        yield msgspec.structs.replace(trial, scenes=tuple(_earlier(scene, calm) for scene in trial.scenes))
+
+
+def _fewer_scenes(trial: Trial) -> Iterator[Trial]:
+    for scenes in _parts(trial.scenes):
+        yield msgspec.structs.replace(trial, scenes=scenes)
+
+
+def _fewer_faults(trial: Trial) -> Iterator[Trial]:
     for at, scene in enumerate(trial.scenes):
-        before, after = trial.scenes[:at], trial.scenes[at + 1 :]
-        if before or after:
-            yield replace(trial, scenes=(*before, *after))
-        for changed in _less(scene):
-            yield replace(trial, scenes=(*before, changed, *after))
+        for faults in _parts(scene.faults):
+            yield _with(trial, at, msgspec.structs.replace(scene, faults=faults))
+
+
+def _fewer_words(trial: Trial) -> Iterator[Trial]:
+    """Scenes that need less to be said."""
+    replace = msgspec.structs.replace
+    for at, scene in enumerate(trial.scenes):
+        if scene.closes:
+            continue
+        if scene.when != ALWAYS:
+            yield _with(trial, at, replace(scene, when=ALWAYS))
+        for place, dosed in enumerate(scene.faults):
+            if dosed.dose != ONCE:
+                once = (*scene.faults[:place], Dosed(dosed.fault, ONCE), *scene.faults[place + 1 :])
+                yield _with(trial, at, replace(scene, faults=once))
+
+
+_WAYS = (_fewer_questions, _no_calm, _fewer_scenes, _fewer_faults, _fewer_words)
+"""To be smaller: each yields all that is a step smaller in its way, the largest steps first."""
+
+
+def _parts(things: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
+    """Each half of many things, and then all but one of them; never none."""
+    half = len(things) // 2
+    if half > 1:
+        yield from (things[:half], things[half:])
+    if len(things) > 1:
+        yield from ((*things[:at], *things[at + 1 :]) for at in range(len(things)))
+
+
+def _with(trial: Trial, at: int, scene: Scene) -> Trial:
+    return msgspec.structs.replace(trial, scenes=(*trial.scenes[:at], scene, *trial.scenes[at + 1 :]))
 
 
 def _earlier(scene: Scene, seconds: float) -> Scene:
     when = scene.when
     moved = msgspec.structs.replace(when, start=when.start - seconds, end=when.end - seconds)
     return msgspec.structs.replace(scene, when=moved)
-
-
-def _less(scene: Scene) -> Iterator[Scene]:
-    """Scenes that do less, or need less to be said."""
-    replace = msgspec.structs.replace
-    for at in range(len(scene.faults) if len(scene.faults) > 1 else 0):
-        yield replace(scene, faults=(*scene.faults[:at], *scene.faults[at + 1 :]))
-    if scene.when != ALWAYS and not scene.closes:
-        yield replace(scene, when=ALWAYS)
-    for at, dosed in enumerate(scene.faults):
-        if dosed.dose != ONCE and not scene.closes:
-            yield replace(scene, faults=(*scene.faults[:at], Dosed(dosed.fault, ONCE), *scene.faults[at + 1 :]))

@@ -16,6 +16,7 @@ from oxllm.sim.rehearsal.report import Told
 from oxllm.sim.rehearsal.schedule import Schedule
 from oxllm.sim.rehearsal.shrink import OutOfTries, Trial
 from oxllm.sim.script import writing
+from oxllm.words import count
 
 PYTEST = '''"""The shortest scene that was found under which `{rule}` is not kept; made by `oxllm sim shrink`."""
 
@@ -70,13 +71,20 @@ class Shrinking:
         self._tries = tries
         self._say = say
         self._known: dict[str, bool] = {}
+        self._is_out = False
+        """More runs were wanted than it may take."""
 
     def run(self) -> Shrunk | None:
-        """The shortest that was found, None if the run does not fail again."""
+        """The shortest that was found, None if the run does not fail again. ClickException if there were too few tries
+        to know that."""
         turn = command.questions(self._asked, self._prepared).turn
         whole = Trial(self._prepared.scenario.scenes, Schedule(self._asked.rps).count(self._asked.duration))
         candidates = (*shrink.guesses(self._told.card, self._told.fates, turn), whole)
-        best = shrink.shortest(candidates, self._fails)
+        best = shrink.shortest(candidates, self._fails, lambda trial: shrink.heard(trial, self._asked.rps))
+        if best is None and self._is_out:
+            tries = count(self._tries, "run")
+            verb = "was" if self._tries == 1 else "were"
+            raise click.ClickException(f"{tries} {verb} too few to play all of it again; give more --tries")
         if best is None:
             return None
         asked, prepared = self._planned(best)
@@ -88,6 +96,7 @@ class Shrinking:
         text = f"{trial.questions} {self._written(prepared)}"
         if text not in self._known:
             if len(self._known) >= self._tries:
+                self._is_out = True
                 raise OutOfTries
             run = command.play(asked, prepared, quietly=True)
             self._known[text] = not expect.met(self._rule, run.card, run.samples)
@@ -96,7 +105,7 @@ class Shrinking:
 
     def _planned(self, trial: Trial) -> tuple[Request, Prepared]:
         replace = msgspec.structs.replace
-        seconds = round((trial.questions + 0.5) / self._asked.rps, 3)
+        seconds = shrink.seconds(trial.questions, self._asked.rps)
         scenario = replace(self._prepared.scenario, scenes=trial.scenes, chaos=None)
         asked = replace(
             self._asked, duration=seconds, seed=scenario.seed, scene=Path("scene.toml"), exhibit=None, blackout=False

@@ -18,7 +18,7 @@ from oxllm.sim.provider import limits, pace
 from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal.card import Card, Finding
 from oxllm.sim.rehearsal.report import Told, as_json
-from oxllm.sim.rehearsal.shrink import OutOfTries, Trial, guesses, shortest
+from oxllm.sim.rehearsal.shrink import OutOfTries, Trial, guesses, heard, shortest
 from oxllm.sim.script import exhibits, grammar, presets, scenes, writing
 from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene, When
 from tests.support.rehearsed import rehearsed
@@ -59,6 +59,30 @@ def test_of_an_outage_only_the_time_before_it_is_dropped() -> None:
     found = shortest([HELL], lambda trial: any("refuse" in line for line in told(trial)))
     assert found is not None
     assert (told(found), found.questions) == (["beta: refuse (0s..30s)"], 1)
+
+
+def test_scenes_behind_the_end_of_what_is_played_are_left_out_before_a_run() -> None:
+    late = scene("late", "alpha", "500", when=When(8.0, 9.0))
+    by_request = scene("third", "alpha", "500", when=When(first=3))
+    trial = Trial((scene("now", "alpha", "429"), late, by_request), 70)
+    assert heard(trial, 10.0) == msgspec.structs.replace(trial, scenes=(trial.scenes[0], by_request))
+    assert heard(trial, 8.0) == trial, "it ends 8.8 s in"
+
+
+def test_of_many_faults_the_one_that_matters_is_found_in_the_runs_that_are_usual() -> None:
+    texts = [f"cut@token:{number} 5%" for number in range(1, 31)]
+    hell = Trial(tuple(scene(f"{n}", NAMES[n % 2], *texts, when=When(n, n + 9.0)) for n in range(8)), 600)
+    for wanted in ("beta: cut@token:17", "alpha: cut@token:30"):
+        runs: list[Trial] = []
+
+        def fails(trial: Trial, runs: list[Trial] = runs, wanted: str = wanted) -> bool:
+            runs.append(trial)
+            return any(line.startswith(f"{wanted} ") for line in told(trial))
+
+        found = shortest([hell], fails)
+        assert found is not None
+        assert (told(found), found.questions) == ([f"{wanted} x1 (always)"], 1)
+        assert len(runs) <= 60, len(runs)
 
 
 def test_what_never_fails_has_no_shortest_scene() -> None:
@@ -185,6 +209,20 @@ def test_the_command_finds_the_one_fault_and_writes_a_test_that_fails(
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (run.returncode, "FAILED: broken == 0, got 1" in run.stdout) == (1, True), run.stdout
+
+
+def test_too_few_tries_to_play_all_of_it_are_not_taken_for_a_rule_that_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.toml").write_text(CONFIG, encoding="utf-8")
+    failed = msgspec.structs.replace(rehearsed().card, failed=("broken == 0",), findings=())
+    fates = {"alpha:a.1": "comments"}  # which breaks nothing
+    command = "oxllm sim --rehearse config.toml --for 1s --seed 7 --chaos rough"
+    Path("card.json").write_text(as_json(Told(failed, command, fates), 1.0), encoding="utf-8")
+    done = CliRunner().invoke(sim_command, ["shrink", "card.json", "--tries", "1"])
+    assert done.exit_code == 1
+    assert "Error: 1 run was too few to play all of it again; give more --tries" in done.output
 
 
 def test_a_run_that_has_passed_is_not_shrunk(tmp_path: Path) -> None:
