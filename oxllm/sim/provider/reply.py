@@ -186,14 +186,18 @@ def remade(part: Part, data: bytes) -> Part:
 
 def before(parts: Iterator[Part], tokens: int, last: Callable[[int], bytes] = lambda _number: b"") -> Iterator[Part]:
     """The parts up to `tokens` tokens of content (at most all but what ends it), and then `last`, which is told the
-    number of the event that it makes. A body in one part is cut to that share."""
+    number of the event that it makes. A body in one part is cut to that share, or without its last byte if it has no
+    more tokens."""
     for part in parts:
         if part.role in ENDINGS:
             yield Part(part.at, last(part.number), part.role)
             return
-        if part.tokens > tokens:
-            size = len(part.data) * tokens // part.tokens if part.role == "body" else 0
+        if part.role == "body":
+            size = len(part.data) * tokens // part.tokens if part.tokens > tokens else len(part.data) - 1
             yield Part(part.at, part.data[:size] + last(part.number), part.role)
+            return
+        if part.tokens > tokens:
+            yield Part(part.at, last(part.number), part.role)
             return
         tokens -= part.tokens
         yield part
@@ -212,7 +216,7 @@ def changed(parts: Iterator[Part], tokens: int, change: Callable[[Part], Iterabl
     fewer)."""
     waiting = True
     for part in parts:
-        if waiting and (part.tokens or part.role in ENDINGS) and tokens <= 0:
+        if waiting and (part.role in ENDINGS or (part.tokens and tokens <= 0)):
             waiting = False
             yield from change(part)
         else:

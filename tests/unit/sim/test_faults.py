@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from oxllm.sim import faults
@@ -638,3 +639,49 @@ def connect_and_drain(sim: Sim) -> None:
 def drain(client: socket.socket) -> None:
     while client.recv(65536):
         pass
+
+
+WITHOUT_TOKENS: dict[str, dict[str, object]] = {
+    "/v1/embeddings": {"input": ["one", "two"]},
+    "/v1/rerank": {"query": "q", "documents": ["one", "two"]},
+    "/v1/moderations": {"input": "one"},
+    "/v1/images/generations": {"prompt": "one"},
+    "/v1/messages/count_tokens": {"messages": MESSAGES},
+}
+
+
+def asked(sim: Sim, path: str, fault: str, **body: object) -> httpx.Response:
+    return httpx.post(
+        f"http://127.0.0.1:{sim.port('alpha')}{path}",
+        json={"model": "m", "max_tokens": 1000, **body},
+        headers={"x-oxllm-sim": fault, "x-request-id": "the same"},
+        trust_env=False,
+    )
+
+
+@pytest.mark.parametrize("path", WITHOUT_TOKENS)
+def test_a_silent_cut_cuts_answers_without_tokens_too(sim: Sim, path: str) -> None:
+    assert asked(sim, path, "none", **WITHOUT_TOKENS[path]).json()
+    cut = asked(sim, path, "silent-cut@token:1", **WITHOUT_TOKENS[path])
+    assert cut.status_code == 200
+    with pytest.raises(json.JSONDecodeError):
+        cut.json()
+
+
+@pytest.mark.parametrize("protocol", PATHS)
+def test_a_place_behind_the_end_of_an_answer_is_its_end_and_not_nowhere(sim: Sim, protocol: str) -> None:
+    plain = exchange(sim, "silent-cut@token:200", stream=False, protocol=protocol)
+    assert (plain.status, plain.end) == (200, "whole")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(plain.body)
+    garbled = exchange(sim, "garble@token:200", protocol=protocol)
+    data = [block.rpartition(b"data: ")[2] for block in garbled.body.split(b"\n\n") if b"data: " in block]
+    assert sum(not part.endswith(b"}") and part != b"[DONE]" for part in data) == 1
+
+
+def test_of_speech_at_least_the_last_of_its_sound_is_cut(sim: Sim) -> None:
+    said = {"input": "one", "voice": "alloy"}
+    healthy = asked(sim, "/v1/audio/speech", "none", **said).content
+    for place in ("token:3", "token:200"):
+        cut = asked(sim, "/v1/audio/speech", f"silent-cut@{place}", **said)
+        assert (cut.status_code, 0 < len(cut.content) < len(healthy)) == (200, True), place

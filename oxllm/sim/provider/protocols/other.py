@@ -85,7 +85,7 @@ class Speech(Plain):
         deadlines = x.deadlines()
         for chunk in range(AUDIO_CHUNKS):
             data = bytes.fromhex("fffb9064") + bytes.fromhex(x.answer_chance.hexadecimal(f"sound {chunk}", 128))
-            yield Part(next(deadlines), data, "token", 1)
+            yield Part(next(deadlines), data, "token" if chunk < AUDIO_CHUNKS - 1 else "finish", 1)
 
 
 RERANK, MODERATIONS, IMAGES, SPEECH = Rerank(), Moderations(), Images(), Speech()
