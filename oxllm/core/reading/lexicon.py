@@ -150,7 +150,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         demand throughput, not a chat model, model disabled, model ~ disabled, models disabled, degraded
         function, not a chat completions model, for model, with model, by model, on model, failed to load model,
         could not load model, unable to load model, not load model, error loading model, model not allowed,
-        model ~ not allowed
+        model ~ not allowed, supported api model names, supported model names
         """,
     ),
     (
@@ -190,7 +190,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         input, constrained decoding, image content, capability, json output, completions, property, chat model,
         extra body, parameters, not multimodal, mcp, mcp server, url, size, voice, quality, resolution,
         connector, no chat template, not chat template, no default chat template, not default chat template,
-        chat template missing, chat template not defined, chat template not set, chat template no longer
+        chat template missing, chat template not defined, chat template not set, chat template no longer, input
+        image, input video, input audio, input file, at most 1 image, at most 1 video, at most 1 audio
         """,
     ),
     (
@@ -310,7 +311,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a chat
         completions model, model disabled, model ~ disabled, models disabled, terms required, requires terms,
         terms acceptance, accept the terms, unpurchased, not purchased, not offered, model not allowed, model ~
-        not allowed
+        not allowed, supported api model names, supported model names
         """,
     ),
     (
@@ -334,7 +335,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         accepts, not allowed with model, not permitted with model, not allowed for model, not allowed by model,
         not allowed on model, no chat template, not chat template, no default chat template, not default chat
         template, chat template missing, chat template not defined, chat template not set, chat template no
-        longer
+        longer, at most 1 image, at most 1 video, at most 1 audio
         """,
     ),
     (

@@ -78,6 +78,7 @@ MESSAGE_NAMES = (
     "errormsg",
     "errormessage",
     "statusmsg",
+    "statusmessage",
     "errordescription",
     "description",
     "faultstring",

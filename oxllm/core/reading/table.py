@@ -76,6 +76,12 @@ VENDORS: dict[str, int] = {
 }
 """Codes whose words say nothing, read only where the sentences say nothing either."""
 
+CHANNELS: dict[str, int] = {
+    "channel:invalid_key": Topic.MODEL,  # New API
+    "channel:no_available_key": Topic.MODEL,
+}
+"""Codes of relays that have no key for the one model that was asked for."""
+
 NAMES: dict[str, int] = {
     "invalidrequest": 400,
     "badrequest": 400,
@@ -206,10 +212,12 @@ class Facts:
         coded = CODED if status >= 500 else CODED & ~Topic.DOWN
         if not believed:
             coded &= HARMLESS
-        self.topics = _leading(map(_of_word, error.codes), coded) or _leading(map(_of_word, error.types), coded)
+        by_code = _leading(map(_of_word, error.codes), coded)
+        self.topics = by_code or _leading(map(_of_word, error.types), coded)
         self.by_code = bool(self.topics)
-        if self.topics == Topic.BARRED and self._said(self._may_say()) == Topic.QUOTA:
-            self.topics, self.by_code = Topic.QUOTA, False  # why it is barred counts more than that it is
+        vague = Topic.BARRED if by_code else Topic.BARRED | Topic.RATE
+        if self.topics and not self.topics & ~vague and self._said(self._may_say()) == Topic.QUOTA:
+            self.topics, self.by_code = Topic.QUOTA, False  # why it ended counts more than that it did
         pace = _PACED.search(self.own_words) if paced and believed and self._coded_quota() else None
         self.paced = _runs(pace) if pace is not None else ()
         """Words that make a pace of what its code calls a quota: any of these runs."""
@@ -301,7 +309,7 @@ def _of_word(word: str) -> int:
     """The topics of a code or type, unless it only repeats a status."""
     if not _CODE.fullmatch(word) or (_plain(word) in NAMES and _plain(word) not in NAMES_THAT_COUNT):
         return Topic.NONE
-    return of_code(word)
+    return CHANNELS.get(word) or of_code(word)
 
 
 NAMES_THAT_COUNT = frozenset(

@@ -184,3 +184,49 @@ def test_an_error_inside_a_message_may_begin_with_its_id(first: str) -> None:
     inner = f'{{"{first}":"1","code":"InvalidParameter","message":"Unsupported model: big-1."}}'
     assert read(400, f"litellm.BadRequestError: OpenAIException - {inner}. Received Model Group=x") is Kind.MISSING
     assert read(400, f"Cannot parse content: {inner}") is Kind.CLIENT_ERROR
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("At most 1 image(s) may be provided in one request.", Kind.UNSUPPORTED),
+        ("At most 4 images are possible with this model", Kind.UNSUPPORTED),
+        ("temperature must be at most 2", Kind.CLIENT_ERROR),
+        ("At most 4 stop sequences may be given", Kind.CLIENT_ERROR),
+        ("The size of the input image exceeds the limit", Kind.CLIENT_ERROR),
+        ("The input exceeds the limit", Kind.CONTEXT_LENGTH),
+        ("The input image violates our safety policy", Kind.CONTENT_REFUSED),
+    ],
+)
+def test_so_many_images_are_a_targets_limit_and_the_size_of_one_is_no_length(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("The supported API model names are big-1 or big-2, but you passed big.", Kind.MISSING),
+        ("Supported model names are: big-1, big-2", Kind.MISSING),
+        ("This parameter is for supported models alone", Kind.CLIENT_ERROR),
+    ],
+)
+def test_who_lists_the_models_that_there_are_has_not_the_one_that_was_asked_for(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
+
+
+def test_a_type_alone_makes_no_pace_of_what_has_to_be_paid() -> None:
+    spent = "Token Plan usage limit reached: purchase Credits (2056)"
+    assert read(429, spent, type="rate_limit_error") is Kind.QUOTA
+    assert read(429, spent, type="requests", code="rate_limit_exceeded") is Kind.RATE_LIMITED
+    assert read(429, "Quota exceeded: 20 requests per minute", type="rate_limit_error") is Kind.RATE_LIMITED
+    assert read(429, "Try again in 5 s. " + spent, type="rate_limit_error") is Kind.RATE_LIMITED
+
+
+@pytest.mark.parametrize("status", [400, 403, 409])
+def test_a_relay_without_a_key_for_a_model_has_not_the_model(status: int) -> None:
+    assert read(status, "credential binding changed", code="channel:invalid_key") is Kind.MISSING
+
+
+def test_a_message_may_be_that_of_a_status() -> None:
+    body = msgspec.json.encode({"status_code": 50002, "status_message": "Insufficient balance"})
+    assert classify(403, [], body, NOW).kind is Kind.QUOTA
