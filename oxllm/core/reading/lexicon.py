@@ -191,7 +191,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         extra body, parameters, not multimodal, mcp, mcp server, url, size, voice, quality, resolution,
         connector, no chat template, not chat template, no default chat template, not default chat template,
         chat template missing, chat template not defined, chat template not set, chat template no longer, input
-        image, input video, input audio, input file, at most 1 image, at most 1 video, at most 1 audio
+        image, input video, input audio, input file, at most 1 image, at most 1 video, at most 1 audio,
+        developer
         """,
     ),
     (
@@ -245,18 +246,19 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         OWING,
         """
-        arrearage, arrears, past due, payment required, insufficient balance, insufficient credit, insufficient quota,
-        insufficient funds, balance is insufficient, out of credits, no credits, not credits, billing hard limit,
-        account overdue, overdue, unpaid, insufficient account balance, balance not enough, credits exhausted, budget
-        has been exceeded, exceeded budget, budget exceeded, over budget, quota exceeded, exceeded quota, billing not
-        active, balance too low, credits too low, payment failed, quota exhausted, spend limit exceeded, insufficient
-        token quota, usage limit reached, usage limit exceeded, spending limit, insufficient resource package, billing
-        not enabled, billing disabled, usage not included, balance exhausted, negative balance, recharge, top up, credit
-        limit, billing error, spend limit, charge resource exhausted, free allocated quota, allocation quota, used up,
-        resource package exhausted, max budget, budget limit, prepaid credits, billing account, spend cap, owed, owing
-        fees, credit required, credits required, customer verification required, credit balance, valid payment, dunning,
-        dunning decision, no quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid
-        payment, no active subscription
+        arrearage, arrears, past due, payment required, insufficient balance, insufficient credit, insufficient
+        quota, insufficient funds, balance is insufficient, out of credits, no credits, not credits, billing
+        hard limit, account overdue, overdue, unpaid, insufficient account balance, balance not enough, credits
+        exhausted, budget has been exceeded, exceeded budget, budget exceeded, over budget, quota exceeded,
+        exceeded quota, billing not active, balance too low, credits too low, payment failed, quota exhausted,
+        spend limit exceeded, insufficient token quota, usage limit reached, usage limit exceeded, spending
+        limit, insufficient resource package, billing not enabled, billing disabled, usage not included, balance
+        exhausted, negative balance, recharge, top up, credit limit, billing error, spend limit, charge resource
+        exhausted, free allocated quota, allocation quota, used up, resource package exhausted, max budget,
+        budget limit, prepaid credits, billing account, spend cap, owed, owing fees, credit required, credits
+        required, customer verification required, credit balance, valid payment, dunning, dunning decision, no
+        quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid payment, no active
+        subscription, draw from extra usage
         """,
     ),
     (
@@ -270,9 +272,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         LONG,
         """
-        too long, longer, reduce length, reduce, shorten, shorter, too large, too lengthy, length exceeded, exceeded
-        length, exceeds maximum length, exceeds maximum, too big, exceeds context, long, exceeds limit, exceeds length,
-        range of
+        too long, longer, reduce length, reduce, shorten, shorter, too large, too lengthy, length exceeded,
+        exceeded length, exceeds maximum length, exceeds maximum, too big, exceeds context, long, exceeds limit,
+        exceeds length, range of, exceeds max length, exceeds max
         """,
     ),
     (
@@ -291,7 +293,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not supplied, not present, unregistered, unverified, not configured, empty, not correct, not pass, not
         active, suspended, not validate, not verified, not verify, refused, terminated, banned, not allowed,
         unrecognized, exception, not belong, not registered, deleted, reported, only authorized, pass valid,
-        provide valid, supply valid, enter valid, use valid, send valid
+        provide valid, supply valid, enter valid, use valid, send valid, not allow
         """,
     ),
     (
@@ -311,7 +313,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a chat
         completions model, model disabled, model ~ disabled, models disabled, terms required, requires terms,
         terms acceptance, accept the terms, unpurchased, not purchased, not offered, model not allowed, model ~
-        not allowed, supported api model names, supported model names
+        not allowed, supported api model names, supported model names, no channel, no channels, not in
+        allowlist, not in whitelist, not in api key, not allow
         """,
     ),
     (
@@ -335,7 +338,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         accepts, not allowed with model, not permitted with model, not allowed for model, not allowed by model,
         not allowed on model, no chat template, not chat template, no default chat template, not default chat
         template, chat template missing, chat template not defined, chat template not set, chat template no
-        longer, at most 1 image, at most 1 video, at most 1 audio
+        longer, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow
         """,
     ),
     (
@@ -343,40 +346,42 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         with this model, by this model, for this model, on this model, for model, with model, by model, on
         model, by the selected model, by the model, for the requested model, not allowed with model, not
-        permitted with model, not allowed for model, not allowed by model, not allowed on model
+        permitted with model, not allowed for model, not allowed by model, not allowed on model, model not
+        allow, model ~ not allow
         """,
     ),
     (
         BARRED,
         """
-        not supported, unsupported, not available, unavailable, restricted, prohibited, blocked, not allowed, not
-        support, forbidden, denied, not accessible, disabled, not active, deactivated, suspended, banned, terminated,
-        inactive, not authorized, not a member, locked, must be verified, closed, frozen, not enabled, not verified, not
-        permitted, not have access, no access, access blocked, access terminated, access revoked, access suspended,
-        access disabled, not offered, not served, not associated
+        not supported, unsupported, not available, unavailable, restricted, prohibited, blocked, not allowed,
+        not support, forbidden, denied, not accessible, disabled, not active, deactivated, suspended, banned,
+        terminated, inactive, not authorized, not a member, locked, must be verified, closed, frozen, not
+        enabled, not verified, not permitted, not have access, no access, access blocked, access terminated,
+        access revoked, access suspended, access disabled, not offered, not served, not associated, not allow
         """,
     ),
     (
         FLAGGED,
         """
         flagged, flag, violate, violates, violated, violating, violation, filtered, filter, rejected, triggered,
-        triggering, trigger, detected, contain, contains, contained, containing, blocked, refused, prohibited, trip,
-        comply, breach, not allowed, failed, intervened, against, denied, inappropriate, not pass, identified, found,
-        stopped, requires, not permitted, hit, considered
+        triggering, trigger, detected, contain, contains, contained, containing, blocked, refused, prohibited,
+        trip, comply, breach, not allowed, failed, intervened, against, denied, inappropriate, not pass,
+        identified, found, stopped, requires, not permitted, hit, considered, not allow
         """,
     ),
     (
         MODERATED,
         """
         content filter, content policy violation, data inspection failed, data inspection, responsible ai policy
-        violation, content moderation, prohibited content, content blocked, moderation blocked, sensitive content
-        detected, content filtered, inappropriate content, content violation, unsafe content, prompt blocked, blocked
-        prompt, policy violation, content policy, usage policy violation, moderation failed, input moderation, guardrail
-        intervened, content flagged, guardrail violation, guardrails, cyber policy, blocklist, safety violation,
-        moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive words, was flagged, were
-        flagged, content management policy, usage policies, text sensitive, input sensitive, output sensitive, image
-        sensitive, safety check, safety system, safety filter, risky content, content security, content safety, prompt
-        injection, unsafe, jailbreak, content exists risk, censorship, censored, considered high risk
+        violation, content moderation, prohibited content, content blocked, moderation blocked, sensitive
+        content detected, content filtered, inappropriate content, content violation, unsafe content, prompt
+        blocked, blocked prompt, policy violation, content policy, usage policy violation, moderation failed,
+        input moderation, guardrail intervened, content flagged, guardrail violation, cyber policy, blocklist,
+        safety violation, moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive
+        words, was flagged, were flagged, content management policy, usage policies, text sensitive, input
+        sensitive, output sensitive, image sensitive, safety check, safety system, safety filter, risky content,
+        content security, content safety, prompt injection, unsafe, jailbreak, content exists risk, censorship,
+        censored, considered high risk
         """,
     ),
     (
@@ -400,10 +405,10 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         BROKEN,
         """
-        memory, crashed, crash, failed, failure, fails, error, stopped, terminated, unexpected, unexpectedly, died, not
-        running, unhealthy, timed out, timeout, exception, oom, exited, broken, not start, killed, aborted, not respond,
-        not load, unable to load, down, not found, not exist, no available, not serve, not supported, no running, no
-        running instances
+        memory, crashed, crash, failed, failure, fails, error, stopped, terminated, unexpected, unexpectedly,
+        died, not running, unhealthy, timed out, timeout, exception, oom, exited, broken, not start, killed,
+        aborted, not respond, not load, unable to load, down, not found, not exist, no available, not serve, not
+        supported, no running, no running instances, no channel, no channels
         """,
     ),
     (
@@ -535,6 +540,7 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("模型", MODEL | ONE_MODEL),
     ("接入点", MODEL | ONE_MODEL),
     ("不存在", ABSENT | BROKEN),
+    ("可用模型范围", ABSENT),
     ("未找到", ABSENT),
     ("未开通", ABSENT),
     ("无权", ABSENT),

@@ -141,7 +141,7 @@ def stem(word: str) -> str:
     return word[:-1] if word[-1:] in ("e", "y") and len(word) > 3 else word
 
 
-KEPT = frozenset({"blocked", "loading", "used", "supported", "models", "deployments", "endpoints"})
+KEPT = frozenset({"blocked", "loading", "used", "supported", "allowed", "models", "deployments", "endpoints"})
 """Words that are not their stem: a block of content is not blocked, a high load is not loading, models are many."""
 
 

@@ -197,6 +197,8 @@ SPOKEN = [
     "Supported model names are: big-1",
     "Plan usage limit reached: purchase credits",
     "channel:invalid_key",
+    "There are no channels for this model",
+    "Third-party apps now draw from your extra usage",
     "账户余额不足",
     "Insufficient balance",
     "insufficient_quota",

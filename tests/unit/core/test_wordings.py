@@ -230,3 +230,40 @@ def test_a_relay_without_a_key_for_a_model_has_not_the_model(status: int) -> Non
 def test_a_message_may_be_that_of_a_status() -> None:
     body = msgspec.json.encode({"status_code": 50002, "status_message": "Insufficient balance"})
     assert classify(403, [], body, NOW).kind is Kind.QUOTA
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (503, "There are no channels available for model big-1 under the current group", Kind.LOADING),
+        (400, "There are no channels available for model big-1", Kind.MISSING),
+        (400, "The audio has no channels", Kind.CLIENT_ERROR),
+        (403, "model is not in the api-key allowlist for this key", Kind.MISSING),
+        (403, "This model is not in the allowlist of your team", Kind.MISSING),
+        (403, "该模型不在当前Key可用模型范围内", Kind.MISSING),
+        (400, "模型参数不在范围内", Kind.CLIENT_ERROR),
+        (400, "The model did not allow prompt caching", Kind.UNSUPPORTED),
+        (400, "This model does not allow a system prompt", Kind.UNSUPPORTED),
+        (403, "Your plan does not allow this model", Kind.MISSING),
+        (422, "messages[0].role: unknown variant `developer`, expected one of `system`, `user`", Kind.UNSUPPORTED),
+        (422, "messages[0].role: unknown variant `robot`, expected one of `system`, `user`", Kind.CLIENT_ERROR),
+        (400, "We do not allow prompts of that kind, they violate our safety policy", Kind.CONTENT_REFUSED),
+    ],
+)
+def test_a_model_that_may_not_be_asked_is_not_one_that_may_not_do_something(
+    status: int, words: str, kind: Kind
+) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("guardrail: input exceeds max length", Kind.CONTEXT_LENGTH),
+        ("Guardrail: timeout must be a number", Kind.CLIENT_ERROR),
+        ("Input blocked by guardrails", Kind.CONTENT_REFUSED),
+        ("Guardrail intervened", Kind.CONTENT_REFUSED),
+    ],
+)
+def test_a_guardrail_judges_a_text_only_where_it_says_so(words: str, kind: Kind) -> None:
+    assert read(422, words) is kind
