@@ -72,6 +72,8 @@ ITEM = 1 << 43
 """STORED, but in a sentence that speaks of a schema."""
 ADDRESS = 1 << 44
 """From where a request came, which no filter of texts judges."""
+ROLE = 1 << 45
+"""Who speaks in a message, as far as not every model knows it."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -191,8 +193,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         extra body, parameters, not multimodal, mcp, mcp server, url, size, voice, quality, resolution,
         connector, no chat template, not chat template, no default chat template, not default chat template,
         chat template missing, chat template not defined, chat template not set, chat template no longer, input
-        image, input video, input audio, input file, at most 1 image, at most 1 video, at most 1 audio,
-        developer
+        image, input video, input audio, input file, at most 1 image, at most 1 video, at most 1 audio
         """,
     ),
     (
@@ -424,6 +425,12 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         ITEM,
         """
         item, items
+        """,
+    ),
+    (
+        ROLE,
+        """
+        developer
         """,
     ),
     (

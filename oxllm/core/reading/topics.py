@@ -64,7 +64,7 @@ _QUOTED = re.compile(
     r"|\u201c[^\u201d]*\u201d?|\u2018[^\u2019]*\u2019?|\u300c[^\u300d]*\u300d?|\u300e[^\u300f]*\u300f?|\u00ab[^\u00bb]*\u00bb?"
 )
 _MEMBER = re.compile(r"[A-Za-z_]{2,40}")
-_HARMLESS_WORDS = lex.FEATURE | lex.STORED | lex.ITEM | lex.TOKENS | lex.PROMPT
+_HARMLESS_WORDS = lex.FEATURE | lex.STORED | lex.ITEM | lex.ROLE | lex.TOKENS | lex.PROMPT
 _HYPHENED = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*\d)(?=[\w/.@:]*-)[\w@][\w/.@:-]*\w")
 """The same before it is taken apart at its capitals: `Big-7B-chat`."""
 _SLASHED = re.compile(r"[a-z]+(?:/[a-z]+)+")
@@ -335,7 +335,7 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return False
     if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION | lex.BUSY):
         return True
-    if _near(marks, every, lex.MODEL, lex.ACTIVE, 6) or _then(marks, every, lex.VARIANT, lex.FEATURE, 2):
+    if _near(marks, every, lex.MODEL, lex.ACTIVE, 6) or _then(marks, every, lex.VARIANT, lex.FEATURE | lex.ROLE, 2):
         return True
     return _near(marks, every, lex.FEATURE, lex.LACKING, 6) or _near(marks, every, lex.LACKING, lex.FOR_MODEL, 5)
 

@@ -35,6 +35,7 @@ def test_a_name_behind_not_found_is_not_read_but_what_was_not_found_is(status: i
         "You must provide a valid access token.",
         "Use a valid API key for this endpoint",
         "a valid API key is needed: please supply a valid API key",
+        "Your developer key is no valid API key: API key not valid",
     ],
 )
 def test_who_asks_for_a_valid_key_refuses_the_one_that_was_sent(words: str) -> None:
