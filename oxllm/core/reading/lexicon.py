@@ -436,7 +436,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         ADDRESS,
         """
-        ip, ip address
+        ip address, client ip, source ip, from ip, ip blocked, ip banned, ip flagged
         """,
     ),
     (

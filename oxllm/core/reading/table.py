@@ -27,7 +27,7 @@ ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING
 UNDER: dict[int, int] = {
     400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
     401: ALWAYS | Topic.KEY | Topic.MODEL,
-    403: ALWAYS | Topic.RATE | Topic.LACKS | Topic.MODEL,
+    403: ALWAYS | Topic.RATE | Topic.MODEL,
     404: ALWAYS | Topic.LACKS | Topic.FOREIGN | Topic.MODEL,
     405: ALWAYS | Topic.LACKS | Topic.MODEL,
     410: ALWAYS | Topic.MODEL,

@@ -66,6 +66,8 @@ def test_a_model_that_was_put_away_is_waited_for(status: int, words: str) -> Non
         (400, "Your prompt violates our usage policies", Kind.CONTENT_REFUSED),
         (403, "Your request was blocked by our safety systems.", Kind.CONTENT_REFUSED),
         (403, "Your IP address was blocked by our safety systems", Kind.FORBIDDEN),
+        (403, "Your IP was blocked by our safety systems", Kind.FORBIDDEN),
+        (400, "Blocked by our safety systems: this infringes third-party IP", Kind.CONTENT_REFUSED),
         (403, "Access from your IP has been flagged by our moderation system", Kind.FORBIDDEN),
         (400, "A prompt that names this IP address was blocked by our safety systems", Kind.CONTENT_REFUSED),
     ],
@@ -99,7 +101,7 @@ def test_a_pool_of_hosts_is_no_purse(status: int, words: str, kind: Kind) -> Non
         ("You are not allowed to use this model", Kind.MISSING),
     ],
 )
-@pytest.mark.parametrize("status", [400, 403, 412, 422])
+@pytest.mark.parametrize("status", [400, 412, 422])
 def test_what_is_not_allowed_with_a_model_is_not_the_model(status: int, words: str, kind: Kind) -> None:
     assert read(status, words) is kind
 
