@@ -16,7 +16,7 @@ from tests.support.processes import Running
 
 MODEL = "m"
 """What each provider of `config` calls its model; a second one is `m2`."""
-_PORT = re.compile(r"ready: listening on http://\S+:(\d+)")
+_PORT = re.compile(r'(?:ready: |"message":")listening on http://[^\s"]+:(\d+)')
 
 
 def config(

@@ -19,7 +19,47 @@ NAME = "provider"
 """Of the one that an access log is about."""
 KINDS = {429: "429", 500: "500", 502: "502-html", 503: "503", 504: "504-html", 529: "529", 401: "401", 404: "404"}
 OTHERWISE = "rst"
-"""What stands for a failure without a status that a fault is named after."""
+"""What stands for a failure of which nothing is told that a fault is named after."""
+NOT_ITS_OWN = (
+    "client went away",
+    "another target was faster",
+    "the gateway is shutting down",
+    "internal error",
+    "not possible from here",
+    "not to be asked any more",
+)
+"""How oxllm's log begins to tell of an attempt that says nothing of its provider."""
+BEFORE_CONTENT = (
+    ("connection refused", "rst@connect"),  # `refuse` and `dns` are a whole port's, for a while, and take no share
+    ("name not found", "rst@connect"),
+    ("TLS failed", "rst@connect"),
+    ("no connection within", "blackhole"),
+    ("connection closed", "fin"),
+    ("not HTTP", "garbage"),
+    ("HTML instead", "html-200"),
+    ("the stream was empty", "empty"),
+    ("an empty body", "empty"),
+    ("the stream ended without content", "role-only"),
+    ("its end mark came", "role-only"),
+    ("invalid or cut JSON", "bad-json"),
+    ("JSON instead of a stream", "error-200"),
+    ("an error in", "error-200"),
+    ("no answer within", "blackhole"),
+    ("no content within", "blackhole"),
+    ("silent for", "blackhole"),
+    ("out of time", "blackhole"),
+)
+"""How it begins to tell of one that failed before its client had anything, and the fault that does the same."""
+BEHIND_CONTENT = (
+    ("connection ", "cut"),
+    ("silent for", "stall"),
+    ("out of time", "stall"),
+    ("the stream was cut", "silent-cut"),
+    ("the stream ended", "silent-cut"),
+    ("an error in", "error-event"),
+)
+"""The same of one that broke off an answer which had begun."""
+BROKEN_OTHERWISE = "garble"
 FEWEST = 5
 """Answers that a pace is made of."""
 _ACCESS = re.compile(r'"(?:GET|POST) \S+ HTTP/[\d.]+" (\d{3}) .*?(\d+\.\d+)?\s*$')
@@ -33,8 +73,8 @@ class Seen(msgspec.Struct, frozen=True):
     """One attempt at one provider. Times in seconds; None where the log does not tell."""
 
     provider: str
-    status: int | None
-    """200: an answer; None: a failure without a status."""
+    fault: str | None = None
+    """What it met; None: it answered."""
     first: float | None = None
     total: float | None = None
     tokens: int | None = None
@@ -57,7 +97,7 @@ def _attempts(line: str) -> Iterator[Seen]:
     """What a line tells of."""
     if not line.startswith("{"):
         if (access := _ACCESS.search(line)) is not None:
-            yield Seen(NAME, int(access[1]), total=float(access[2]) if access[2] else None)
+            yield Seen(NAME, _named_after(int(access[1])), total=float(access[2]) if access[2] else None)
         return
     try:
         data = msgspec.json.decode(line)
@@ -70,23 +110,42 @@ def _attempts(line: str) -> Iterator[Seen]:
 
 
 def _of_oxllm(data: dict[str, Any]) -> Iterator[Seen]:
-    for failed, status in zip(data.get("failed") or (), data.get("failed_status") or (), strict=False):
-        yield Seen(str(failed).partition("/")[0], status if status and status >= 400 else None)
+    failed = list(zip(data.get("failed") or (), data.get("failed_status") or (), strict=False))
+    begun = data.get("provider") and data.get("end") != "ok" and data.get("first_content_ms") is not None
+    for number, (told, status) in enumerate(failed, 1):
+        target, _, reason = str(told).partition(": ")
+        if not reason.startswith(NOT_ITS_OWN):
+            broke = begun and number == len(failed)  # nobody is asked behind one whose answer had begun
+            yield Seen(target.partition("/")[0], _fault(reason, status, behind=bool(broke)))
     if data.get("end") == "ok" and data.get("provider"):
         first = data["first_content_ms"] if data.get("stream") else None
-        yield Seen(data["provider"], 200, _seconds(first), _seconds(data["total_ms"]), data.get("completion_tokens"))
+        tokens = data.get("completion_tokens")
+        yield Seen(data["provider"], None, _seconds(first), _seconds(data["total_ms"]), tokens)
+
+
+def _fault(reason: str, status: int | None, behind: bool) -> str:
+    """The fault that does what the log tells of; `behind`: behind content."""
+    if behind:
+        return next((fault for words, fault in BEHIND_CONTENT if reason.startswith(words)), BROKEN_OTHERWISE)
+    told = next((fault for words, fault in BEFORE_CONTENT if reason.startswith(words)), None)
+    return told or _named_after(status) or OTHERWISE
+
+
+def _named_after(status: int | None) -> str | None:
+    """The fault of a status; None of one that is an answer."""
+    return None if status is None or status < 400 else KINDS.get(status, OTHERWISE)
 
 
 def _of_litellm(data: dict[str, Any]) -> Seen:
     provider = str(data.get("custom_llm_provider") or NAME)
     if data.get("status") != "success":
         code = str((data.get("error_information") or {}).get("error_code") or "")
-        return Seen(provider, int(code) if code.isdecimal() else None)
+        return Seen(provider, (_named_after(int(code)) if code.isdecimal() else None) or OTHERWISE)
     first = data.get("completionStartTime")
     streamed = data.get("stream") and first is not None
     return Seen(
         provider,
-        200,
+        None,
         first - data["startTime"] if streamed and first is not None else None,
         data["endTime"] - data["startTime"],
         data.get("completion_tokens"),
@@ -100,9 +159,9 @@ def _seconds(milliseconds: float | None) -> float | None:
 def _table(name: str, seen: Sequence[Seen]) -> str:
     """One provider: its pace, and its faults as shares of all attempts."""
     lines = [f"[upstream.{name}]"] if re.fullmatch(r"[A-Za-z0-9_-]+", name) else [f'[upstream."{name}"]']
-    if (pace := _pace([one for one in seen if one.status == 200])) is not None:
+    if (pace := _pace([one for one in seen if one.fault is None])) is not None:
         lines.append(f'pace = "{pace}"')
-    counts = Counter(KINDS.get(one.status or 0, OTHERWISE) for one in seen if one.status is None or one.status >= 400)
+    counts = Counter(one.fault for one in seen if one.fault is not None)
     shares = [f'"{kind} {100 * count / len(seen):.3g}%"' for kind, count in counts.most_common()]
     if shares:
         lines.append(f"faults = [{', '.join(shares)}]")
