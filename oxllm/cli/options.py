@@ -98,12 +98,17 @@ def load_config(given: str | None) -> Loaded:
     return loaded
 
 
+class NoConfiguration(Failure):
+    """There is no configuration file: 1."""
+
+
 def read_config(given: str | None) -> Loaded:
-    """Find and load the configuration, saying nothing. Ends the command with 1 when there is no file."""
+    """Find and load the configuration, saying nothing. Ends the command with 1 (NoConfiguration) when there is no
+    file."""
     from oxllm.config.compile import load
     from oxllm.config.locate import NoConfigError, locate
 
     try:
         return load(locate(given, os.environ), os.environ)
     except NoConfigError as error:
-        raise Failure(str(error)) from None
+        raise NoConfiguration(str(error)) from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oxllm.cli.find import bracketed
-from oxllm.cli.options import Failure, config_option, json_option, read_config
+from oxllm.cli.options import Failure, NoConfiguration, config_option, json_option, read_config
 from oxllm.cli.report import print_problems
 from oxllm.words import count
 
@@ -27,7 +27,12 @@ def command(config: str | None, probe: bool, strict: bool, as_json: bool) -> Non
 
     Exit: 0 when it can be served, 1 when not.
     """
-    loaded = read_config(config)
+    try:
+        loaded = read_config(config)
+    except NoConfiguration as missing:
+        if not as_json:
+            raise
+        loaded = _nothing(config or "", missing.message)
     probes: list[Probe] = []
     if probe and loaded.plan:
         from oxllm.cli.probe import probe_all
@@ -42,6 +47,14 @@ def command(config: str | None, probe: bool, strict: bool, as_json: bool) -> Non
         _print_text(loaded, probes)
     if not good:
         raise SystemExit(1) if as_json or loaded.errors else Failure(_why_not(probes))
+
+
+def _nothing(file: str, why: str) -> Loaded:
+    """As if a file that is not there had been read."""
+    from oxllm.config.compile import Loaded
+    from oxllm.config.problem import Problem
+
+    return Loaded(None, (Problem(file, None, "", why),))
 
 
 def _print_text(loaded: Loaded, probes: list[Probe]) -> None:

@@ -19,6 +19,8 @@ def locate(given: str | None, env: Mapping[str, str]) -> str:
 
     Why one that exists, or may, cannot be read says who reads it.
     """
+    if given == "":
+        raise NoConfigError("--config is empty; leave it out, or name a file")
     for source, path in (("--config", given), ("OXLLM_CONFIG", env.get("OXLLM_CONFIG"))):
         if path:
             return _existing(path, source)

@@ -250,3 +250,22 @@ def test_a_file_that_may_not_be_read_is_a_failure_however_it_is_named(
         result = run("validate", *([] if how == "OXLLM_CONFIG" else ["-c", file]))
     assert (result.exit_code, "Usage" in result.stderr) == (1, False)
     assert "cannot be read: permission denied" in result.stderr
+
+
+@pytest.mark.parametrize("given", [("-c", "nowhere.toml"), ("-c", ""), ()])
+def test_as_json_it_says_in_json_that_there_is_no_file(run: Run, given: tuple[str, ...]) -> None:
+    Path("config.toml").unlink(missing_ok=True)
+    result = run("validate", "--json", *given)
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, answer["ok"], answer["warnings"]) == (1, False, [])
+    (error,) = answer["errors"]
+    assert error["file"] == "".join(given[1:])
+    said = {"nowhere.toml": "does not exist", "": "--config is empty"}.get("".join(given[1:]) if given else "-", "init")
+    assert said in error["message"]
+
+
+def test_an_empty_name_of_a_file_is_not_taken_for_none(run: Run, config: Path) -> None:
+    """What a script's -c "$CONFIG" becomes."""
+    result = run("validate", "-c", "")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "--config is empty" in result.stderr
