@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import time
@@ -14,7 +15,9 @@ import httpx
 
 from oxllm.cli.finding import FAIL, OK, WARN, Finding
 from oxllm.cli.probe import TIMEOUT_S, ask_models, client_for, where, why
-from oxllm.plan import Plan, Provider
+from oxllm.config.problem import BadValueError
+from oxllm.config.proxies import parse_proxy, proxy_variable
+from oxllm.plan import Plan, Provider, Proxy
 from oxllm.words import duration, seconds
 
 SKEW_MAX_S = 60.0
@@ -42,7 +45,7 @@ async def _way(provider: Provider) -> list[Finding]:
         async with client_for(provider) as client:
             response = await ask_models(client, provider)
     except httpx.TimeoutException:
-        fix = "is a firewall between? A proxy is set by `proxy` or HTTPS_PROXY"
+        fix = _through(provider) or f"is a firewall between? A proxy is set by `proxy` or {_variable(provider)}"
         return [found, Finding(f"{name}: connection", FAIL, f"{where(provider)}: no answer in {TIMEOUT_S:g} s", fix)]
     except httpx.HTTPError as error:
         return [found, Finding(f"{name}: connection", FAIL, f"{where(provider)}: {why(error)}", _fix(provider, error))]
@@ -60,7 +63,8 @@ async def _name(provider: Provider) -> Finding:
     except TimeoutError:
         return Finding(what, FAIL, f"{host}: no answer from the name server", "look at /etc/resolv.conf")
     except OSError:
-        return Finding(what, FAIL, f"there is no host {host}", "is base_url right? Does `getent hosts` know it?")
+        fix = _through(provider) or "is base_url right? Does `getent hosts` know it?"
+        return Finding(what, FAIL, f"there is no host {host}", fix)
     numbers = list(dict.fromkeys(str(address[4][0]) for address in addresses))
     return Finding(what, OK, ", ".join(numbers[:3]) + (f" and {len(numbers) - 3} more" if len(numbers) > 3 else ""))
 
@@ -71,9 +75,28 @@ def _fix(provider: Provider, error: httpx.HTTPError) -> str:
         return "is a proxy in between? Its authority goes into `ca_file`; is this machine's clock right?"
     if "is it http" in reason:
         return "the port speaks no TLS: write http:// in base_url, or the port of https"
-    if provider.proxy:
-        return "the way leads through a proxy, by `proxy` or HTTPS_PROXY"
-    return "does the server run, and at that port?"
+    return _through(provider) or "does the server run, and at that port?"
+
+
+def _variable(provider: Provider) -> str:
+    return "HTTPS_PROXY" if provider.tls else "http_proxy"
+
+
+def _through(provider: Provider) -> str:
+    """What makes its way lead through a proxy, and how it would not; empty if there is none."""
+    if provider.proxy is None:
+        return ""
+    variable = proxy_variable(os.environ, provider.tls, provider.host)
+    if variable is None or not _is(os.environ[variable], provider.proxy):
+        return 'the way leads through a proxy, by its `proxy`; if it should not, write proxy = ""'
+    return f"the way leads through a proxy, by {variable}; if it should not, put {provider.host} into no_proxy"
+
+
+def _is(text: str, proxy: Proxy) -> bool:
+    try:
+        return parse_proxy(text) == proxy
+    except BadValueError:
+        return False
 
 
 def _certificate(provider: Provider, response: httpx.Response) -> Iterator[Finding]:

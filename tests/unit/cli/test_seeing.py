@@ -221,6 +221,28 @@ def test_the_doctor_finds_what_is_wrong_on_each_way(run: Run, listeners: list[Li
     assert "key: key: put a valid key into its variable or file, then `oxllm reload`\n" in text
 
 
+@pytest.mark.parametrize(
+    ("scheme", "variable", "written", "by", "way_out"),
+    [
+        ("http", "http_proxy", "", "http_proxy", "put 127.0.0.9 into no_proxy"),
+        ("https", "HTTPS_PROXY", "", "HTTPS_PROXY", "put 127.0.0.9 into no_proxy"),
+        ("http", "all_proxy", "", "all_proxy", "put 127.0.0.9 into no_proxy"),
+        ("http", "http_proxy", 'proxy = "http://127.0.0.1:1"', "its `proxy`", 'proxy = ""'),
+    ],
+)
+def test_the_doctor_names_what_leads_through_a_proxy_and_the_way_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch, scheme: str, variable: str, written: str, by: str, way_out: str
+) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:1" if not written else "http://127.0.0.1:2")
+    provider = f'[[providers]]\nname = "near"\nbase_url = "{scheme}://127.0.0.9:9/v1"\nmodels = ["m"]\n{written}\n'
+    Path("config.toml").write_text(provider)
+    said = " ".join(run("doctor").stdout.split())
+    assert f"the way leads through a proxy, by {by}; if it should not, " in said
+    assert way_out in said
+
+
 def test_the_doctor_says_so_when_the_configuration_is_bad(run: Run) -> None:
     Path("config.toml").write_text("prot = 1")
     result = run("doctor")
