@@ -20,7 +20,7 @@ from oxllm import launch
 from oxllm import plan as plans
 from oxllm.cli import demo, handoff, precompile
 from oxllm.cli.options import Failure
-from oxllm.config.compile import load
+from oxllm.config.compile import SERVE_HOST, SERVE_PORT, load
 from oxllm.config.listen import addresses
 from oxllm.plan import Plan
 from tests.unit.cli.conftest import CONFIG, Run
@@ -286,6 +286,26 @@ def test_the_wanted_port_is_taken_if_it_is_free_else_another() -> None:
         port = taken.getsockname()[1]
         assert demo.free_port(port) not in (port, 0)
     assert demo.free_port(port) == port
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((), ""),
+        (("-p", "1234"), "--port does nothing"),
+        (("-p", "1234", "--host", "::1"), "--host and --port do nothing"),
+    ],
+)
+def test_options_that_a_handed_over_socket_makes_void_are_told(
+    run: Run, config: Path, execve: list[Executed], monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    for name in (SERVE_HOST, SERVE_PORT):
+        monkeypatch.setenv(name, "")  # restored after the test
+    result = run("serve", *given)
+    assert (bool(result.stderr), said in result.stderr, len(execve)) == (bool(said), True, 1)
+    assert "warning: the service manager has bound the address" in result.stderr or not said
 
 
 @pytest.mark.parametrize("host", [(), ("--host", "0.0.0.0"), ("--host", "localhost")])
