@@ -32,12 +32,12 @@ def command(
 
     query = "".join(["&failed=1" if failed else "", f"&model={quote(model, safe='')}" if model else ""])
     feed = _Feed(lambda: find(url, port), query)
-    show = _show_json if as_json else _show
-    show(feed.next(lines), heading=True)
+    show = _show_json if as_json else _Table(follow).show
+    show(feed.next(lines))
     try:
         while follow:
             time.sleep(EVERY_S)
-            show(feed.next(None), heading=False)
+            show(feed.next(None))
     except KeyboardInterrupt:
         return
 
@@ -70,33 +70,46 @@ class _Feed:
         return requests
 
 
-def _show_json(requests: list[dict[str, Any]], heading: bool) -> None:
+def _show_json(requests: list[dict[str, Any]]) -> None:
     import json
 
     for request in requests:
         click.echo(json.dumps(request))
 
 
-def _show(requests: list[dict[str, Any]], heading: bool) -> None:
-    from oxllm.cli.screen import columns, paint, show
-    from oxllm.table import BAD, GOOD, WAIT, Column, Row, grid
+class _Table:
+    """Lines that come one after another under one heading."""
 
-    titles = (
-        Column("TIME", leaves=1),
-        Column("STATUS"),
-        Column("MODEL", number=False),
-        Column("SERVED BY", number=False, leaves=4),
-        Column("TRIES", leaves=3),
-        Column("FIRST", leaves=5),
-        Column("TOTAL", leaves=2),
-        Column("ID", number=False, firm=True),
-    )
-    rows = []
-    for request in requests:
-        mood = BAD if request.get("error") else WAIT if int(request.get("attempts") or 0) > 1 else GOOD
-        rows.append(Row(tuple(_cells(request)), {"STATUS": mood}))
-    lines = grid(titles, rows, columns(), paint)
-    show("".join(f"{line}\n" for line in (lines if heading else lines[1:])))
+    def __init__(self, follow: bool) -> None:
+        """`follow`: more will come, so that the heading waits for the first to know how wide they are."""
+        self._waits = follow
+        self._headed = False
+        self._still: dict[str, int] = {}
+
+    def show(self, requests: list[dict[str, Any]]) -> None:
+        """Print these."""
+        from oxllm.cli.screen import columns, paint, show
+        from oxllm.table import BAD, GOOD, WAIT, Column, Row, grid
+
+        if self._waits and not requests:
+            return
+        titles = (
+            Column("TIME", leaves=1),
+            Column("STATUS"),
+            Column("MODEL", number=False),
+            Column("SERVED BY", number=False, leaves=4),
+            Column("TRIES", leaves=3),
+            Column("FIRST", leaves=5),
+            Column("TOTAL", leaves=2),
+            Column("ID", number=False, firm=True),
+        )
+        rows = []
+        for request in requests:
+            mood = BAD if request.get("error") else WAIT if int(request.get("attempts") or 0) > 1 else GOOD
+            rows.append(Row(tuple(_cells(request)), {"STATUS": mood}))
+        lines = grid(titles, rows, columns(), paint, self._still)
+        show("".join(f"{line}\n" for line in (lines[1:] if self._headed else lines)))
+        self._headed = True
 
 
 def _cells(request: dict[str, Any]) -> Iterator[str]:

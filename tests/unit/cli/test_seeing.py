@@ -66,6 +66,25 @@ def test_followed_requests_come_as_they_end(run: Run, http: respx.MockRouter, mo
     assert b"after=oxllm-2" in route.calls.last.request.url.query
 
 
+def test_the_heading_of_followed_requests_comes_with_the_first_and_stands_over_all_of_them(
+    run: Run, http: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [[], [request(1, model="a model of a long name")], [request(2)]]
+    route = http.get(f"{URL}/requests").mock(
+        side_effect=[httpx.Response(200, headers=OURS, json={"requests": answer}) for answer in answers]
+    )
+
+    def sleep(seconds: float) -> None:
+        if route.call_count == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    heading, *rows = run("requests", "-f", "-p", "9001").stdout.splitlines()
+    assert [row.split()[-1] for row in rows] == ["oxllm-1", "oxllm-2"]
+    assert {row.index("oxllm-") for row in rows} == {heading.index("ID")}
+    assert {row.index("alpha/m") for row in rows} == {heading.index("SERVED BY")}
+
+
 # explain
 
 
