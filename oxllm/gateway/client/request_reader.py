@@ -194,7 +194,8 @@ class RequestReader:
             self._wire += at - start
             start = at
         at = self._boundary(buffer, start, end)
-        self._keep_line(buffer, start, at)
+        if not self.line.endswith(b"\n"):
+            self.line += buffer[start : buffer.find(b"\n", start, at) + 1 or at]
         self._wire += at - start
         excess = max(self._wire - HEAD_BYTES_MAX, 0)
         upgrade = self._parse(buffer, start, at - excess)
@@ -212,6 +213,8 @@ class RequestReader:
                 self.drop()
             elif upgrade:
                 self._prime()
+        elif self.line.endswith(b"\n"):
+            self._judge_line()
         return at
 
     def _skip_empty_lines(self, buffer: bytearray, start: int, end: int) -> int:
@@ -228,11 +231,6 @@ class RequestReader:
                 break
             start += 1
         return start
-
-    def _keep_line(self, buffer: bytearray, start: int, end: int) -> None:
-        """Keep the request line for `_judge`."""
-        if not self.line.endswith(b"\n"):
-            self.line += buffer[start : buffer.find(b"\n", start, end) + 1 or end]
 
     def _feed_chunks(self, buffer: bytearray, start: int, end: int) -> int:
         while start < end and not self._whole:
@@ -288,9 +286,16 @@ class RequestReader:
     # Checks by hand.
 
     def _judge(self) -> None:
+        method = self._judge_line()
+        self.method = METHODS.get(method) or method.decode("ascii")
+        self._judge_fields()
+        self._split_target()
+
+    def _judge_line(self) -> bytes:
+        """The method of a whole request line. Who sends HTTP/0.9 sends no more than that."""
         parser = self._parser
         assert parser is not None
-        version = parser.get_http_version()
+        version = parser.get_http_version().replace("0.0", "0.9")  # of a line without one, until more comes
         if version != "1.1":
             if version != "1.0":
                 raise bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
@@ -298,9 +303,7 @@ class RequestReader:
         method = parser.get_method()
         if self.line != b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode()):  # llhttp takes more (section 3)
             raise bad_request("the request line is no method, target and HTTP version")
-        self.method = METHODS.get(method) or method.decode("ascii")
-        self._judge_fields()
-        self._split_target()
+        return method
 
     def _judge_fields(self) -> None:
         hosts = 0

@@ -60,6 +60,15 @@ def test_another_version_is_a_400_that_names_it(data: bytes, version: str) -> No
         assert version in message
 
 
+@pytest.mark.parametrize("piece", [1, 5, 1 << 20])
+@pytest.mark.parametrize(
+    "line", [b"GET /\r\n", b"GET / HTTP/1.2\r\n", b"OPTIONS / RTSP/1.0\r\n", b"SOURCE / ICE/1.0\r\n"]
+)
+def test_a_request_line_that_is_none_is_refused_before_anything_follows(line: bytes, piece: int) -> None:
+    """RFC 9112 section 3. Who speaks HTTP/0.9 sends nothing more, and would wait until the head is late."""
+    assert refusal(line, piece)[0] == 400
+
+
 def test_a_target_is_cut_into_path_and_query_undecoded() -> None:
     reader, _ = read(b"GET /v1/models/a%2Fb?all=1&x=? HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (reader.method, reader.path, reader.query) == ("GET", b"/v1/models/a%2Fb", b"all=1&x=?")
