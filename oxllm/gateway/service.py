@@ -163,7 +163,7 @@ class Service(shared.Service):
 
     def _client_error(self, request: Request) -> ApiError | None:
         if request.path == EVERYTHING:
-            request.respond(204, [(b"allow", b"GET, HEAD, POST, DELETE, OPTIONS")], b"")
+            request.respond(200, [(b"allow", b"GET, HEAD, POST, DELETE, OPTIONS")], b"")
             return None
         methods = self._methods(request.path)
         if not methods:
