@@ -17,7 +17,11 @@ import msgspec
 
 NAME = "provider"
 """Of the one that an access log is about."""
-KINDS = {429: "429", 500: "500", 502: "502-html", 503: "503", 504: "504-html", 529: "529", 401: "401", 404: "404"}
+KINDS = {
+    429: "429", 500: "500", 502: "502-html", 503: "503", 504: "504-html", 529: "529", 401: "401", 404: "404",
+    402: "429-quota", 403: "401", 408: "500", 424: "500", 425: "500", 498: "500",
+}  # fmt: skip
+"""A status -> the fault that says it, or does the same. (docs/failures.md has what they mean.)"""
 OTHERWISE = "rst"
 """What stands for a failure of which nothing is told that a fault is named after."""
 NOT_ITS_OWN = (
@@ -123,24 +127,24 @@ def _of_oxllm(data: dict[str, Any]) -> Iterator[Seen]:
         yield Seen(data["provider"], None, _seconds(first), _seconds(data["total_ms"]), tokens)
 
 
-def _fault(reason: str, status: int | None, behind: bool) -> str:
+def _fault(reason: str, status: int | None, behind: bool) -> str | None:
     """The fault that does what the log tells of; `behind`: behind content."""
     if behind:
         return next((fault for words, fault in BEHIND_CONTENT if reason.startswith(words)), BROKEN_OTHERWISE)
     told = next((fault for words, fault in BEFORE_CONTENT if reason.startswith(words)), None)
-    return told or _named_after(status) or OTHERWISE
+    return told or (OTHERWISE if status is None or status < 400 else _named_after(status))
 
 
-def _named_after(status: int | None) -> str | None:
-    """The fault of a status; None of one that is an answer."""
-    return None if status is None or status < 400 else KINDS.get(status, OTHERWISE)
+def _named_after(status: int) -> str | None:
+    """The fault of a status; None of an answer, and of a 4xx that is about what the client asked."""
+    return KINDS.get(status, "500" if status >= 500 else None)
 
 
 def _of_litellm(data: dict[str, Any]) -> Seen:
     provider = str(data.get("custom_llm_provider") or NAME)
     if data.get("status") != "success":
         code = str((data.get("error_information") or {}).get("error_code") or "")
-        return Seen(provider, (_named_after(int(code)) if code.isdecimal() else None) or OTHERWISE)
+        return Seen(provider, _named_after(int(code)) if code.isdecimal() else OTHERWISE)
     first = data.get("completionStartTime")
     streamed = data.get("stream") and first is not None
     return Seen(

@@ -40,9 +40,38 @@ def test_oxllms_own_log_tells_pace_sizes_and_shares() -> None:
     assert SECRET not in text
 
 
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [
+        (400, None),
+        (413, None),
+        (422, None),
+        (402, "429-quota"),
+        (403, "401"),
+        (408, "500"),
+        (500, "500"),
+        (504, "504-html"),
+        (520, "500"),
+    ],
+)
+def test_a_status_that_no_fault_is_named_after_is_the_nearest_or_the_clients_own(
+    status: int, fault: str | None
+) -> None:
+    record = json.loads(of_oxllm(0))
+    failed = record | {"failed": [f"alpha/m: HTTP {status}"], "failed_status": [status], "provider": None, "end": "x"}
+    access = f'- "POST /v1/chat/completions HTTP/1.1" {status} 512 "-" "x" 1.250'
+    for line, healthy in ((json.dumps(failed), of_oxllm(0)), (access, access.replace(f" {status} ", " 200 "))):
+        text = learn.scene([line, healthy])
+        assert ("faults" in text) == (fault is not None)
+        assert fault is None or f'faults = ["{fault} 50%"]' in text
+        assert text.startswith("# Learnt from 2 attempts.")
+
+
 def test_litellms_log_is_read_too() -> None:
     good = {"startTime": 10.0, "completionStartTime": 10.3, "endTime": 12.0, "status": "success", "stream": True}
     good |= {"custom_llm_provider": "openai", "completion_tokens": 50, "messages": [{"content": SECRET}]}
+    asked_wrongly = good | {"status": "failure", "error_information": {"error_code": "400"}}
+    assert "faults" not in learn.scene([json.dumps(asked_wrongly)])
     bad = {"startTime": 10.0, "endTime": 10.1, "status": "failure", "custom_llm_provider": "openai"}
     lines = [json.dumps(good)] * 8
     lines += [json.dumps({**bad, "error_information": {"error_code": code}}) for code in ("429", "")]
