@@ -94,8 +94,15 @@ def directory(env: Mapping[str, str]) -> str:
 
 
 def write(path: str, run: RunFile) -> Written:
-    """Write `run` into the directory `path`, which is made if it is missing, and lock it. Raises OSError."""
+    """Write `run` into the directory `path`, which is made if it is missing, and lock it. Raises OSError.
+
+    What crashed gateways left there goes: it holds admin tokens.
+    """
     _own_directory(path)
+    for name in os.listdir(path):
+        pid = name.removeprefix("oxllm-").removesuffix(".json")
+        if pid.isdecimal() and name == f"oxllm-{pid}.json" and _is_left(os.path.join(path, name), int(pid)):
+            _unlink(os.path.join(path, name))
     file = os.path.join(path, f"oxllm-{run.pid}.json")
     return Written(file, _write_locked(file, run))
 
@@ -183,6 +190,25 @@ def _read(file: str) -> RunFile | None:
         return None
     finally:
         os.close(fd)
+
+
+def _is_left(file: str, pid: int) -> bool:
+    """Is there no process of that number, and nobody who holds the lock? (Another namespace has numbers of its own.)"""
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    if not os.path.isdir("/proc/self") or os.path.isdir(f"/proc/{pid}"):
+        return False
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _decode(data: bytes) -> RunFile | None:

@@ -46,6 +46,26 @@ def test_a_file_that_a_crash_left_behind_is_not_a_gateway(tmp_path: Path, run: R
     assert runfile.read_all(str(tmp_path)) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="nothing tells which processes there are")
+def test_the_next_gateway_takes_away_what_a_crash_left_behind_and_no_more(tmp_path: Path, run: RunFile) -> None:
+    """It holds an admin token."""
+    import fcntl
+
+    gone = 2**22 + 1  # more than a process number can be (proc(5), pid_max)
+    files = {name: tmp_path / name for name in (f"oxllm-{gone}.json", f"oxllm-{gone + 1}.json", "oxllm-1.json", "x")}
+    for file in files.values():
+        file.touch(0o600)
+    dead, of_another_namespace, of_a_process, of_somebody = files.values()
+    with open(of_another_namespace, "wb") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        held = runfile.write(str(tmp_path), run)
+    assert not dead.exists()
+    assert of_another_namespace.exists()
+    assert of_a_process.exists()
+    assert of_somebody.exists()
+    held.remove()
+
+
 def test_a_file_of_an_earlier_process_of_the_same_number_is_not_a_gateway(tmp_path: Path, run: RunFile) -> None:
     earlier = RunFile(run.pid, run.start_time + 1, 1.0, "127.0.0.1", 1)
     held = runfile.write(str(tmp_path), earlier)
