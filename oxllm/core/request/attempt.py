@@ -31,6 +31,7 @@ from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import NOTHING_READ, Protocol, Reader, content_type
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.request import headers
 from oxllm.core.request.alarm import Alarm
 from oxllm.core.request.error_reader import ErrorReader, MisplacedReader
 from oxllm.core.request.facts import RequestFacts
@@ -191,6 +192,7 @@ class Attempt:
         # Its response.
         self.status = 0
         self.headers: Headers = ()
+        """Of its head, until the commit: those that may pass."""
         self.reader: Reader = NOTHING_READ
         self.verdict: Outcome | None = None
         """What has become of it; None while there is more to come."""
@@ -247,7 +249,7 @@ class Attempt:
         """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""
         if self.phase is not WAITING:
             return
-        self.status, self.headers = status, fields
+        self.status, self.headers = status, headers.kept(fields)
         protocol, asked, provider = self.facts.protocol, self.facts.asked, self.candidate.plan
         if not 200 <= status < 300:
             self.reader = ErrorReader(protocol, asked, status, fields, wall, provider.api_key)

@@ -21,6 +21,8 @@ STREAM_HEAD: Final[list[tuple[bytes, bytes]]] = [
 _CONTENT: Final = frozenset(
     {b"content-type", b"content-language", b"content-disposition", b"retry-after", b"retry-after-ms"}
 )
+_OF_THE_BODY: Final = frozenset({b"content-length", b"content-encoding"})
+"""What has to be known to pass on a body."""
 _PREFIXES: Final[tuple[bytes, ...]] = (b"openai-", b"anthropic-", b"x-ratelimit-", b"retry-after")
 _GO_ALONG: Final[tuple[bytes, ...]] = (b"anthropic-", b"openai-beta")
 _REQUEST_IDS: Final[tuple[bytes, ...]] = (b"x-request-id", b"request-id")
@@ -39,6 +41,11 @@ def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:
     return list(passed.items())
 
 
+def kept(headers: Headers) -> Headers:
+    """What of a provider's head is needed until it is passed on: no budget knows of it, and heads may be of 64 KiB."""
+    return [field for field in headers if _kept[field[0]]]
+
+
 def _passes(name: bytes) -> bytes:
     """The name under which a client gets a field; empty if it does not."""
     if name in _REQUEST_IDS:
@@ -47,6 +54,7 @@ def _passes(name: bytes) -> bytes:
 
 
 _names: Final[dict[bytes, bytes]] = Known(_passes)
+_kept: Final[dict[bytes, bool]] = Known(lambda name: name in _OF_THE_BODY or bool(_passes(name)))
 
 
 def along(headers: Headers) -> list[tuple[bytes, bytes]]:

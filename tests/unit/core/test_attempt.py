@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oxllm.core.request.attempt import TABLE, Attempt, AttemptEvent, AttemptPhase
-from tests.support.by_hand import Drive
+from tests.support.by_hand import EVENT_STREAM, Drive
 
 
 def attempt_in(phase: AttemptPhase) -> Attempt:
@@ -45,3 +45,10 @@ def test_a_new_attempt_has_the_time_to_connect() -> None:
 
 def test_its_target_is_named_as_clients_name_it() -> None:
     assert Drive("alpha/vendor/model").start()["alpha"].target == "alpha/vendor/model"
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_it_keeps_no_field_of_a_head_that_is_of_no_use_to_a_client(status: int) -> None:
+    passed = [*EVENT_STREAM, (b"x-request-id", b"r")]
+    d = Drive("alpha").start().head("alpha", status, [*passed, (b"set-cookie", b"c" * 9000)])
+    assert d["alpha"].headers == passed

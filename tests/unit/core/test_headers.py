@@ -60,6 +60,16 @@ def test_nothing_else_passes(name: bytes) -> None:
     assert headers.downstream([(name, b"v")], stream=True) == headers.STREAM_HEAD
 
 
+def test_of_a_head_is_kept_what_may_pass_and_what_says_how_to_pass_the_body() -> None:
+    kept = [(b"content-type", b"a/b"), (b"request-id", b"r"), (b"content-length", b"5"), (b"content-encoding", b"gzip")]
+    rest = [(b"set-cookie", b"c" * 5000), (b"date", b"d"), (b"transfer-encoding", b"chunked"), (b"x-other", b"o")]
+    head = [field for pair in zip(kept, rest, strict=True) for field in pair]
+    assert headers.kept(head) == headers.kept(head) == kept
+    for stream in (False, True):
+        assert headers.downstream(headers.kept(head), stream) == headers.downstream(head, stream)
+    assert headers.content_length(headers.kept(head)) == 5
+
+
 @pytest.mark.parametrize("name", [b"x-request-id", b"request-id"])
 def test_the_providers_request_id_gets_a_name_of_its_own(name: bytes) -> None:
     assert headers.downstream([(name, b"r")], stream=False) == [(b"x-upstream-request-id", b"r")]
