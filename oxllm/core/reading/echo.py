@@ -6,7 +6,7 @@ request of megabytes is looked through in pieces, so that no copy of it is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 Buffer = bytes | bytearray | memoryview
 
@@ -25,29 +25,47 @@ LOOKS_MAX = 10_000
 """Places that are looked at for one run. What begins it so often was written to be found, or to take long."""
 
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789") | frozenset(range(128, 256))
+_ESCAPE = b"\\u00"
 _ESCAPED_LETTERS = (b"\\u004", b"\\u005", b"\\u006", b"\\u007")
 """Nobody writes an ASCII letter like that but to hide it."""
 
 
-def says(data: Buffer, run: tuple[str, ...]) -> bool:
-    """`run`: words in lower case, the first and last of which are no ANYTHING."""
-    words = [word.encode() for word in run]
-    while words and words[-1].decode() in ANYTHING:
-        words.pop()
-    while words and words[0].decode() in ANYTHING:
-        words.pop(0)
-    if not words:
+def says(data: Buffer, runs: Iterable[Sequence[str]]) -> bool:
+    """One of `runs` stands in `data`: each is of words in lower case. They are looked for together, piece by piece: a
+    body may be of 8 MiB, and nobody else is served meanwhile."""
+    sought = _by_first_word(runs)
+    if not sought:
         return False
-    looks = 0
+    looks = dict.fromkeys(sought, 0)
     for piece in _pieces(data):
-        if any(escape in piece for escape in _ESCAPED_LETTERS):
+        if _ESCAPE in piece and any(escape in piece for escape in _ESCAPED_LETTERS):
             return True
-        for first in _spellings(words[0]):
-            for at in _places(piece, first):
-                looks += 1
-                if looks > LOOKS_MAX or _goes_on(piece, at + len(first), words[1:]):
-                    return True
+        for first, rests in sought.items():
+            places = _places(piece, first)
+            looks[first] += len(places)
+            if looks[first] > LOOKS_MAX:
+                return True
+            for rest in rests:
+                for at in places:
+                    if _goes_on(piece, at, rest):
+                        return True
     return False
+
+
+def _by_first_word(runs: Iterable[Sequence[str]]) -> dict[bytes, list[list[bytes]]]:
+    """How runs go on behind their first word, as that may be written. Neither end of a run is one of ANYTHING."""
+    found: dict[bytes, list[list[bytes]]] = {}
+    for run in runs:
+        words = [word.encode() for word in run]
+        while words and words[-1].decode() in ANYTHING:
+            words.pop()
+        while words and words[0].decode() in ANYTHING:
+            words.pop(0)
+        for first in _spellings(words[0]) if words else ():
+            rests = found.setdefault(first, [])
+            if words[1:] not in rests:
+                rests.append(words[1:])
+    return found
 
 
 def _pieces(data: Buffer) -> Iterator[bytes]:
@@ -56,11 +74,14 @@ def _pieces(data: Buffer) -> Iterator[bytes]:
         yield bytes(view[start : start + PIECE + OVERLAP]).lower()
 
 
-def _places(piece: bytes, word: bytes) -> Iterator[int]:
+def _places(piece: bytes, word: bytes) -> list[int]:
+    """Behind each `word` in a piece."""
+    found = []
     at = piece.find(word)
     while at >= 0:
-        yield at
+        found.append(at + len(word))
         at = piece.find(word, at + 1)
+    return found
 
 
 def _spellings(word: bytes) -> tuple[bytes, ...]:

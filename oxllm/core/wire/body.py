@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from codecs import utf_8_decode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -136,9 +136,9 @@ class RequestBody:
         wrong = "`stream_options` must be an object whose `include_usage` is true or false"
         raise BadBody(wrong, "stream_options")
 
-    def says(self, runs: Iterable[tuple[str, ...]]) -> bool:
+    def says(self, runs: Sequence[Sequence[str]]) -> bool:
         """One of these runs of words, in lower case, stands in the request."""
-        return any(echo.says(memoryview(raw), run) for run in runs for raw in self._members.values())
+        return any(echo.says(memoryview(raw), runs) for raw in self._members.values())
 
     def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
         """The body for one provider: its length and its parts, in order.
@@ -168,9 +168,9 @@ class PassedBody:
     def __init__(self, data: Buffer) -> None:
         self._data = bytes(data)
 
-    def says(self, runs: Iterable[tuple[str, ...]]) -> bool:
+    def says(self, runs: Sequence[Sequence[str]]) -> bool:
         """One of these runs of words, in lower case, stands in the request."""
-        return any(echo.says(self._data, run) for run in runs)
+        return echo.says(self._data, runs)
 
     def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
         """The body for any provider: its length and its parts."""

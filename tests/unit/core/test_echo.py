@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.reading.echo import LOOKS_MAX, PIECE, says
+from oxllm.core.reading.echo import LOOKS_MAX, PIECE
+from oxllm.core.reading.echo import says as says_any
 from tests.support.effort import passes
 
 RUN = ("credit", "balance", "is", "too", "low")
+OTHERS = tuple(("credit", "balance", str(number)) for number in range(30))
+
+
+def says(data: bytes, run: tuple[str, ...]) -> bool:
+    """The one run that most tests are about."""
+    return says_any(data, [run])
 
 
 @pytest.mark.parametrize(
@@ -73,3 +80,18 @@ def test_a_request_of_megabytes_takes_no_time(data: bytes) -> None:
 def test_what_begins_it_too_often_is_taken_for_a_find() -> None:
     assert says(b"credit " * (LOOKS_MAX + 1), RUN)
     assert not says(b"credit " * 100, RUN)
+
+
+@pytest.mark.parametrize("runs", [(), [("~",)], OTHERS])
+def test_of_several_runs_none_may_be_there(runs: tuple[tuple[str, ...], ...]) -> None:
+    assert not says_any(b"credit balance", runs)
+
+
+@pytest.mark.parametrize("run", [RUN, ("too", "low"), ("gt", "credit", "balance"), ("m\u00fcde",)])
+def test_of_several_runs_any_is_found(run: tuple[str, ...]) -> None:
+    assert says_any("credit balance is too low, m\u00fcde".encode(), [*OTHERS, run, *OTHERS])
+
+
+def test_many_runs_take_little_longer_than_one_if_they_begin_alike() -> None:
+    data = b"a credit balance is something else " + b"x" * 4_000_000
+    assert passes(lambda: says_any(data, OTHERS * 2)) < 3 * passes(lambda: says_any(data, [RUN]))
