@@ -114,7 +114,7 @@ PLANTS = (
     Plant(
         "failing over after commit",
         EXCHANGE,
-        "        if attempt.phase is PASSED_ON:\n            self._break(",
+        "        if attempt.phase is ATTEMPT_COMMITTED:\n            self._break(",
         "        if False:\n            self._break(",
         (
             RULES + "a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked",

@@ -99,7 +99,7 @@ class Books:
         if result.kind is not _SERVER_ERROR:
             self.changes += self._results.end(ticket, result, now)
             if alike and result.kind not in SAYS_NOTHING:
-                self.committed(now)
+                self.confirm_failures(now)
             return
         if alike and not self._halved:
             self.changes += self._results.excuse(alike[0], now)
@@ -113,8 +113,9 @@ class Books:
             len(self.tried_states) == 1 and self._route is not None and not self._route.usable(now, self.tried_states)
         )
 
-    def committed(self, now: float) -> None:
-        """One target does otherwise: those that failed alike before it did so by themselves."""
+    def confirm_failures(self, now: float) -> None:
+        """One target does otherwise: those that failed alike before it did so by themselves, and each half a failure is
+        a whole one."""
         if self._halved:
             for ticket in self._alike:
                 self.changes += self._results.confirm(ticket, now)

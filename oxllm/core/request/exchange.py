@@ -23,7 +23,7 @@ from oxllm.core.reading import hints
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import BUG, GONE, LOST, RULES, STOPPING, Cause, Failure, Kind, Last, Outcome, network
 from oxllm.core.request.alarm import Alarm
-from oxllm.core.request.attempt import COMMITTED as PASSED_ON
+from oxllm.core.request.attempt import COMMITTED as ATTEMPT_COMMITTED
 from oxllm.core.request.attempt import CONTENT, DRAINING, ENDED, HOLDING, WAITING, Attempt
 from oxllm.core.request.belief import believed
 from oxllm.core.request.books import Books
@@ -176,7 +176,7 @@ class Exchange:
         if phase is ENDED or phase is DRAINING:
             return b""
         ready = attempt.data(data, now)
-        if phase is PASSED_ON and attempt.verdict is None:
+        if phase is ATTEMPT_COMMITTED and attempt.verdict is None:
             return ready
         if ready:
             self.reply.write(ready)
@@ -194,13 +194,13 @@ class Exchange:
 
     def end(self, attempt: Attempt, now: float) -> None:
         """The response is whole as its framing goes."""
-        if not self._race.drained(attempt):
+        if not self._race.finish_draining(attempt):
             attempt.end()
             self._advance(attempt, now)
 
     def failed(self, attempt: Attempt, failure: Failure, early: bool, detail: str, now: float) -> None:
         """The connection failed; `early`: before any byte of the response."""
-        if not self._race.drained(attempt):
+        if not self._race.finish_draining(attempt):
             attempt.broke_off(network(failure, early, detail))
             self._advance(attempt, now)
 
@@ -304,7 +304,7 @@ class Exchange:
         """Choose this attempt for good, and send what was held."""
         self._win(attempt, now)
         self.stage = TABLE.move(self.stage, COMMIT)
-        self.books.committed(now)
+        self.books.confirm_failures(now)
         self.reply.begin(attempt)
         self.reply.write(attempt.commit(now))
 
@@ -317,10 +317,10 @@ class Exchange:
     def _succeed(self, attempt: Attempt, now: float, linger: bool) -> None:
         """The client has it all. `linger`: leave the provider a moment to end its body."""
         reader = attempt.reader
-        if attempt.phase is PASSED_ON or self.facts.stream:
+        if attempt.phase is ATTEMPT_COMMITTED or self.facts.stream:
             if attempt.phase is WAITING:
                 attempt.move(CONTENT)
-            if attempt.phase is not PASSED_ON:
+            if attempt.phase is not ATTEMPT_COMMITTED:
                 self._commit(attempt, now)
             self.reply.end(reader.closing(), reader.result)
         else:
@@ -334,7 +334,7 @@ class Exchange:
     def _fail(self, attempt: Attempt, result: Outcome, now: float) -> None:
         """An attempt has failed: to the next one, or to the client."""
         result = believed(result, self.body, attempt.candidate.plan.api_key)
-        if attempt.phase is PASSED_ON:
+        if attempt.phase is ATTEMPT_COMMITTED:
             self._break(attempt, result, now)
         elif not self.route.fails_over(result) and self._relay_refusal(attempt, result, now):
             return
@@ -421,7 +421,7 @@ class Exchange:
 
     def _late(self, attempt: Attempt, now: float) -> None:
         """A phase has lasted too long."""
-        if self._race.drained(attempt):
+        if self._race.finish_draining(attempt):
             self._effects.append(Cancel(attempt))
             return
         attempt.broke_off(timed_out(attempt, now))

@@ -92,8 +92,9 @@ class Race:
         self._close(attempt)
         self._effects.append(Cancel(attempt))
 
-    def drained(self, attempt: Attempt) -> bool:
-        """Whether a response that has ended, or that nobody waits for any more, was settled before."""
+    def finish_draining(self, attempt: Attempt) -> bool:
+        """A response has ended, or nobody waits for its end any more: close it if that is all it was read for. Whether
+        its attempt was settled before."""
         if attempt.phase is DRAINING:
             self._close(attempt)
         return attempt.phase is ENDED

@@ -81,7 +81,7 @@ def test_a_server_error_of_each_of_several_is_half_a_failure_until_one_does_othe
 def test_a_commit_does_otherwise_too() -> None:
     kept = Kept()
     kept.fail(SERVER_ERROR, SERVER_ERROR)
-    kept.books.committed(0.0)
+    kept.books.confirm_failures(0.0)
     assert kept.halves == [2, 2, 0]
 
 

@@ -127,15 +127,15 @@ def test_a_winner_may_linger_and_is_then_ended_without_a_second_result() -> None
     attempt.data(FINISH + DONE, NOW)
     raced.race.end(attempt, SUCCESS, NOW, linger=True)
     assert (attempt.phase, attempt.ticket.ended, raced.race.running) == (AttemptPhase.DRAINING, True, [attempt])
-    assert raced.race.drained(attempt)
+    assert raced.race.finish_draining(attempt)
     assert (attempt.phase, raced.race.running, len(raced.books.steps)) == (AttemptPhase.ENDED, [], 1)
-    assert raced.race.drained(attempt), "it stays so"
+    assert raced.race.finish_draining(attempt), "it stays so"
 
 
 def test_what_was_not_committed_to_does_not_linger() -> None:
     raced = Raced()
     attempt = raced.begin()
-    assert not raced.race.drained(attempt)
+    assert not raced.race.finish_draining(attempt)
     raced.race.end(attempt, SUCCESS, NOW, linger=True)
     assert (attempt.phase, raced.race.running) == (AttemptPhase.ENDED, [])
 
