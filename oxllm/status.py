@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+SERVING = frozenset({"ready", "being probed", "at its max_in_flight"})
+"""States of a target that requests still reach, if perhaps not this moment."""
+
 
 class TargetStatus(msgspec.Struct, frozen=True):
     """One target of a virtual model."""
@@ -22,6 +25,11 @@ class TargetStatus(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
     """Of the prompts', those that the provider still knew; both are of all models that list this target."""
 
+    @property
+    def serves(self) -> bool:
+        """Requests still reach it."""
+        return self.state in SERVING
+
 
 class ModelStatus(msgspec.Struct, frozen=True):
     """One virtual model."""
@@ -32,6 +40,11 @@ class ModelStatus(msgspec.Struct, frozen=True):
     rescued: int = 0
     failed: int = 0
     targets: tuple[TargetStatus, ...] = ()
+
+    @property
+    def served(self) -> bool:
+        """Some target still serves it."""
+        return any(target.serves for target in self.targets)
 
 
 class Mark(msgspec.Struct, frozen=True):

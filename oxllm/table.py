@@ -12,7 +12,7 @@ from math import ceil
 
 import msgspec
 
-from oxllm.status import ModelStatus, ProviderStatus, Status, TargetStatus
+from oxllm.status import ModelStatus, ProviderStatus, Status
 from oxllm.verdict import verdict
 from oxllm.words import compact, count, duration, printable, seconds, text_width
 
@@ -264,7 +264,7 @@ def _left(state: str, left: float | None) -> str:
 
 def _model_rows(model: ModelStatus) -> list[Row]:
     rows: list[Row] = []
-    name, mood = printable(model.name), {} if any(map(_serves, model.targets)) else {"MODEL": BAD}
+    name, mood = printable(model.name), {} if model.served else {"MODEL": BAD}
     counts = (str(model.in_flight), compact(model.requests), compact(model.rescued), compact(model.failed))
     for target in model.targets:
         state = _left(printable(target.state), target.seconds_left)
@@ -273,10 +273,6 @@ def _model_rows(model: ModelStatus) -> list[Row]:
         rows.append(Row(cells, {"STATE": _MOODS.get(target.state, BAD), **mood}))
         name, counts, mood = "", ("", "", "", ""), {}
     return rows or [Row((name, "-", "none enabled", "-", *counts), mood)]
-
-
-def _serves(target: TargetStatus) -> bool:
-    return target.state in ("ready", "being probed", "at its max_in_flight")
 
 
 # Lines.

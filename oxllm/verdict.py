@@ -15,8 +15,6 @@ from oxllm.words import count, draining, printable, quoted, text_width
 
 OK, DEGRADED, UNSERVED = 0, 1, 2
 """Levels, which are exit codes of `oxllm status --check`: all is well; a target is out; a model has none left."""
-SERVING = frozenset({"ready", "being probed", "half-open", "at its max_in_flight"})
-"""States of a target that requests still reach."""
 
 _PHRASES = {
     "key refused": "refuses its key",
@@ -71,7 +69,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def verdict(status: Status) -> Verdict:
     """What is to be said of `status`."""
     troubles = tuple(trouble for _, trouble in sorted(_troubles(status), key=lambda found: found[0]))
-    unserved = [model for model in status.models if not _is_served(model)]
+    unserved = [model for model in status.models if not model.served]
     level = UNSERVED if unserved else DEGRADED if troubles or _is_thinned(status) else OK
     if status.draining:
         left = status.drain_left
@@ -90,12 +88,8 @@ def _models(status: Status, unserved: list[ModelStatus]) -> str:
     return f"{served} of {count(known, 'model')} served, not {names}{more}"
 
 
-def _is_served(model: ModelStatus) -> bool:
-    return any(target.state in SERVING for target in model.targets)
-
-
 def _is_thinned(status: Status) -> bool:
-    return any(target.state not in SERVING for model in status.models for target in model.targets)
+    return any(not target.serves for model in status.models for target in model.targets)
 
 
 def _troubles(status: Status) -> Iterator[tuple[int, Trouble]]:

@@ -15,7 +15,6 @@ from oxllm.cli.options import Failure
 from oxllm.cli.screen import Screen, columns, is_terminal, lines, paint
 from oxllm.status import Status
 from oxllm.table import BAD, HEAD, OFF, Still, table
-from oxllm.verdict import SERVING
 from oxllm.words import duration, printable, text_width
 
 EVERY_S = 2.0
@@ -167,7 +166,7 @@ def help_line() -> str:
 
 def _situation(status: Status) -> Situation:
     offline = (provider.name for provider in status.providers if provider.state == "offline")
-    unserved = (m.name for m in status.models if not any(target.state in SERVING for target in m.targets))
+    unserved = (model.name for model in status.models if not model.served)
     return frozenset(offline), frozenset(unserved)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from oxllm.core.routing.cooldown import Skip
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.runtime import Current
 
@@ -63,10 +62,9 @@ class Overrides:
             if not any(target.provider == name for target in model.targets):
                 continue
             route = generation.router.resolve(model.name)
-            targets = [candidate.state for candidate in route.candidates] if route is not None else []
-            skips = {target.name: target.skip(now) for target in targets}
-            if all(skip not in (None, Skip.PROBING, Skip.FULL) for skip in skips.values()):
-                why = ", ".join(f"{target} {skip.value}" for target, skip in skips.items() if skip is not None)
+            if route is not None and not route.healthy(now):
+                skips = [(target.state.name, target.state.skip(now)) for target in route.candidates]
+                why = ", ".join(f"{target} {skip.value}" for target, skip in skips if skip is not None)
                 found.append(f"no target of {model.name} is left: {why}")
         return found
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from oxllm.core.routing.cooldown import Skip
+from oxllm.core.routing.route import HEALTHY
+from oxllm.status import ModelStatus, TargetStatus
 from tests.support.by_hand import WHOLE, error_body, make_plan
 from tests.support.house import House, answer, plan_of, stream, token
 
@@ -93,3 +98,12 @@ def test_nothing_secret_is_shown() -> None:
         bearer = "Authorization: Bearer admin-secret"
         shown = house.get("/status", bearer).text + house.get("/status?format=json", bearer).text
         assert "secret" not in shown
+
+
+@pytest.mark.parametrize("skip", [None, *Skip])
+def test_the_command_line_takes_for_served_what_the_gateway_does(skip: Skip | None) -> None:
+    """All that says so: the verdict and its exit code, the table, what `--watch` tells, /v1/models, the warning of
+    `provider offline`."""
+    target = TargetStatus("alpha/m", state="ready" if skip is None else skip.value)
+    assert ModelStatus("smart", targets=(TargetStatus("beta/m", state="offline"), target)).served is (skip in HEALTHY)
+    assert not ModelStatus("smart").served
