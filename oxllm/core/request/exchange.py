@@ -310,7 +310,8 @@ class Exchange:
 
     def _win(self, attempt: Attempt, now: float) -> None:
         self.winner = attempt
-        self._last.drop()
+        if self._last.tried:
+            self._last.drop()
         if len(self._race.running) > 1:
             self._race.cancel_others(LOST, now, winner=attempt)
 
