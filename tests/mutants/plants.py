@@ -367,7 +367,7 @@ PLANTS = (
     Plant(
         "a dead idle connection costs an attempt",
         "oxllm/gateway/upstream/pooled_call.py",
-        "        if not self.reused or not before_response:\n",
+        "        if not self.reused or not before_response or self._connections.clock() > self._dead_until:\n",
         "        if True:\n",
         (RELAY + "a_connection_that_was_idle_and_is_dead_is_replaced_for_free",),
     ),
