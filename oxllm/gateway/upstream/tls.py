@@ -392,7 +392,7 @@ class TlsTransport(Peer):
         read: Any = self._tls.read  # into a buffer it says how much, which its stub does not know
         got = 0
         ended = False
-        broken: Broken | None = None
+        error: Broken | None = None
         try:
             while (self._incoming.pending or self._tls.pending()) and got < len(plain) and not ended:
                 count: int = read(RECORD, plain[got:])
@@ -400,17 +400,17 @@ class TlsTransport(Peer):
                 got += count
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLError as error:
-            broken = Broken(Failure.TLS, detail_of(error))
-        if broken is None:
+        except ssl.SSLError as refused:
+            error = Broken(Failure.TLS, detail_of(refused))
+        if error is None:
             # A session ticket or key update makes OpenSSL set up a 16 KB write buffer, which it would keep until
             # the next write. An empty write sends nothing and frees it.
             self._tls.write(b"")
         self._flush()  # an answer to a key update
         if got:
             self._upper.buffer_updated(got)
-        if self._phase is Phase.OPEN and broken is not None:
-            self._break(broken)
+        if self._phase is Phase.OPEN and error is not None:
+            self._break(error)
         elif self._phase is Phase.OPEN and ended:
             self._upper.eof_received()
             self.close()
