@@ -12,6 +12,7 @@ from oxllm import plan as plans
 from oxllm.cli.finding import FAIL, OK, WARN, Finding
 
 FILES_OF_OUR_OWN = 192
+"""As the gateway counts them, whose code is not loaded here; so is `BACKLOG`. A test compares both."""
 MEMORY_MIN = 128 * 2**20
 """Bytes: the gateway's own 40 MB under load, a reload child beside it, and some."""
 BACKLOG = 1024

@@ -14,6 +14,7 @@ import pytest
 
 from oxllm import plan as plans
 from oxllm import runfile
+from oxllm.cli import machine
 from oxllm.gateway import process
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import NonBlocking
@@ -160,6 +161,12 @@ def test_a_short_limit_of_open_files_lowers_max_connections_and_says_so(monkeypa
     assert connections == (1024 - process.FDS_OF_OUR_OWN) // 2
     assert warning is not None
     assert "from 4096 to 416" in warning
+
+
+def test_the_doctor_and_the_manual_count_as_the_gateway_does() -> None:
+    assert (machine.FILES_OF_OUR_OWN, machine.BACKLOG) == (process.FDS_OF_OUR_OWN, process.BACKLOG)
+    manual = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"two files a connection, and {process.FDS_OF_OUR_OWN} of its own" in " ".join(manual.split())
 
 
 def test_enough_open_files_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
