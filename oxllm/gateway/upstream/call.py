@@ -84,7 +84,7 @@ class Call(Protocol):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Owner:
+class Lender:
     """Who lent the connection to a request."""
 
     __slots__ = ()

@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection to a provider: write a request, read its response, say what happened.
 
 It is the protocol of a transport, plain or TLS. Reads of all connections go into one buffer. It reports to a `Caller`
-what concerns the request, and to its `Owner` what concerns the connection. Nothing is reported from inside the parser,
+what concerns the request, and to its `Lender` what concerns the connection. Nothing is reported from inside the parser,
 so a callback may cancel whatever it likes.
 """
 
@@ -18,7 +18,7 @@ from typing import Final
 from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
-from oxllm.gateway.upstream.call import Caller, Owner, Segments
+from oxllm.gateway.upstream.call import Caller, Lender, Segments
 from oxllm.gateway.upstream.failure import Broken, broken
 from oxllm.gateway.upstream.response import HEAD, Response
 
@@ -43,7 +43,7 @@ class UpstreamConnection(Peer):
         "_error",
         "_headed",
         "_held",
-        "_owner",
+        "_lender",
         "_poll",
         "_response",
         "_rest",
@@ -72,7 +72,7 @@ class UpstreamConnection(Peer):
         self._transport: Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: Broken | None = None
-        self._owner: Owner | None = None
+        self._lender: Lender | None = None
         self._caller: Caller | None = None
         self._response: Response | None = None
         self._rest: Iterator[bytes | memoryview] | None = None
@@ -122,12 +122,12 @@ class UpstreamConnection(Peer):
         """Whether the whole request has been handed over."""
         return self._rest is None
 
-    def start(self, head: bytes, segments: Segments, caller: Caller, owner: Owner) -> None:
+    def start(self, head: bytes, segments: Segments, caller: Caller, lender: Lender) -> None:
         """Write a request: at once if it is small, else in slices as the socket takes them."""
         assert self._transport is not None
-        assert self._owner is None
+        assert self._lender is None
         self._caller = caller
-        self._owner = owner
+        self._lender = lender
         self._response = Response()
         self._headed = False
         size = len(head)
@@ -159,7 +159,7 @@ class UpstreamConnection(Peer):
 
     def _forget(self, end: Callable[[], None] | None) -> None:
         self._error = self._error or Broken(Failure.EOF)  # whoever waits for it to open may not have had a turn yet
-        self._transport = self._owner = self._caller = self._response = self._rest = None
+        self._transport = self._lender = self._caller = self._response = self._rest = None
         if end is not None:
             end()
             self._closed(self)
@@ -189,10 +189,10 @@ class UpstreamConnection(Peer):
             if self._headed and caller is not None and (part := response.chunk(data)):
                 caller.data(part)
                 return
-            if response.started or self._owner is None:
+            if response.started or self._lender is None:
                 response.feed(data)
             else:
-                self._owner.answered()
+                self._lender.answered()
                 response.feed(data)
                 if response.complete and self._rest is None and not self.proxied:
                     self._report_whole(response)
@@ -257,8 +257,8 @@ class UpstreamConnection(Peer):
                 self._transport.write(piece)
                 continue
             self._rest = None
-            if self._owner is not None:
-                self._owner.sent()
+            if self._lender is not None:
+                self._lender.sent()
 
     def _report(self, response: Response) -> None:
         """Tell the caller what `response` has become, as long as it wants to hear it."""
@@ -292,22 +292,22 @@ class UpstreamConnection(Peer):
 
     def _report_whole(self, response: Response) -> None:
         """Report a response that has come in one piece."""
-        owner = self._owner
-        assert owner is not None
+        lender = self._lender
+        assert lender is not None
         reusable = self._give_back(response.reusable)
-        owner.whole(reusable, response.status, response.pop_headers(), response.pop_body())
+        lender.whole(reusable, response.status, response.pop_headers(), response.pop_body())
 
     def _finish(self, reusable: bool) -> None:
-        owner = self._owner
-        assert owner is not None
-        owner.finished(self._give_back(reusable))
+        lender = self._lender
+        assert lender is not None
+        lender.finished(self._give_back(reusable))
 
     def _give_back(self, reusable: bool) -> bool:
         """The response is whole: the connection is idle then, or dropped. Whether it is idle."""
         transport = self._transport
         assert transport is not None
         if reusable and transport.get_write_buffer_size() == 0 and not transport.is_closing():
-            self._owner = self._caller = self._response = None
+            self._lender = self._caller = self._response = None
             return True
         self.drop()
         return False
@@ -320,12 +320,12 @@ class UpstreamConnection(Peer):
         caller.crashed(error)
 
     def _fail(self, error: Broken) -> None:
-        owner, response = self._owner, self._response
-        assert owner is not None
+        lender, response = self._lender, self._response
+        assert lender is not None
         assert response is not None
         self.drop()
         where = "in the head" if response.phase is HEAD else "in the body"
-        owner.broken(error.failure, not response.started, error.detail or (where if response.started else ""))
+        lender.broken(error.failure, not response.started, error.detail or (where if response.started else ""))
 
 
 def watching(sock: Socket) -> select.poll:

@@ -9,7 +9,7 @@ from oxllm import plan
 from oxllm.gateway.clock import clock_of
 from oxllm.gateway.upstream import proxy
 from oxllm.gateway.upstream.connection import UpstreamConnection
-from oxllm.gateway.upstream.tls import Turns
+from oxllm.gateway.upstream.tls import HandshakeQueue
 from oxllm.gateway.wheel import Wheel
 
 IDLE_S: Final = 30.0
@@ -59,7 +59,7 @@ class OriginConnections:
         self.origin = origin
         self.absolute = origin.proxy is not None and not origin.tls
         """Whether requests go to a proxy in plain HTTP."""
-        self.handshakes = Turns(loop)
+        self.handshakes = HandshakeQueue(loop)
         """Of its TLS connections that are being made."""
         self.idle: list[UpstreamConnection] = []
         """Oldest first."""

@@ -20,7 +20,7 @@ from typing import Final, final
 from oxllm.core import machine
 from oxllm.core.machine import Table
 from oxllm.core.reading.outcome import Failure
-from oxllm.gateway.upstream.call import Caller, Headers, Owner, Segments
+from oxllm.gateway.upstream.call import Caller, Headers, Lender, Segments
 from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.connector import Connector
 from oxllm.gateway.upstream.dial import VANISHED_S
@@ -70,8 +70,8 @@ TABLE: Final = Table(
 
 
 @final
-class PooledCall(Owner):
-    """The `Call` of its caller, and the `Owner` of its connection. One class, since it stands between the two."""
+class PooledCall(Lender):
+    """The `Call` of its caller, and the `Lender` of its connection. One class, since it stands between the two."""
 
     __slots__ = (
         "_caller",
@@ -204,7 +204,7 @@ class PooledCall(Owner):
         if connection.sent:
             self.sent()
 
-    # Owner
+    # Lender
 
     def sent(self) -> None:
         if not self._told_sent and self._caller is not None:

@@ -163,7 +163,7 @@ class Phase(Enum):
 NOT_OPEN_YET = (Phase.WAITING, Phase.HANDSHAKE)
 
 
-class Turns:
+class HandshakeQueue:
     """The handshakes of one origin: HANDSHAKES_MAX under way, and the others in the order in which they came."""
 
     __slots__ = ("_loop", "_under_way", "_waiting")
@@ -174,7 +174,7 @@ class Turns:
         self._waiting: dict[TlsTransport, None] = {}
 
     def __repr__(self) -> str:
-        return f"<Turns {len(self._under_way)} under way, {len(self._waiting)} waiting>"
+        return f"<HandshakeQueue {len(self._under_way)} under way, {len(self._waiting)} waiting>"
 
     def take(self, one: TlsTransport) -> None:
         """Have it begin as soon as it may."""
@@ -208,6 +208,7 @@ class TlsTransport(Peer):
     __slots__ = (
         "_at_end",
         "_context",
+        "_handshakes",
         "_host",
         "_incoming",
         "_lower",
@@ -215,7 +216,6 @@ class TlsTransport(Peer):
         "_paused",
         "_phase",
         "_tls",
-        "_turns",
         "_upper",
         "_view",
     )
@@ -225,13 +225,15 @@ class TlsTransport(Peer):
     _tls: ssl.SSLObject
     _lower: Transport
 
-    def __init__(self, upper: Peer, context: ssl.SSLContext, host: str, view: memoryview, turns: Turns) -> None:
+    def __init__(
+        self, upper: Peer, context: ssl.SSLContext, host: str, view: memoryview, handshakes: HandshakeQueue
+    ) -> None:
         super().__init__()
         self._upper = upper
         self._context = context
         self._host = host
         self._view = view
-        self._turns = turns
+        self._handshakes = handshakes
         self._phase = Phase.WAITING
         self._paused = False
         self._at_end = False
@@ -243,7 +245,7 @@ class TlsTransport(Peer):
         self._lower = transport
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._turns.take(self)
+        self._handshakes.take(self)
 
     def begin(self) -> None:
         """Its turn has come."""
@@ -285,7 +287,7 @@ class TlsTransport(Peer):
         if self._phase in NOT_OPEN_YET and not isinstance(exc, Broken):  # a Broken is a proxy's refusal
             exc = Broken(Failure.TLS, "connection lost during the handshake")
         self._phase = Phase.CLOSED
-        self._turns.give_back(self)
+        self._handshakes.give_back(self)
         self._upper.connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -348,7 +350,7 @@ class TlsTransport(Peer):
 
     def abort(self) -> None:
         self._phase = Phase.CLOSED
-        self._turns.give_back(self)
+        self._handshakes.give_back(self)
         self._lower.abort()
 
     # Between the two
@@ -372,7 +374,7 @@ class TlsTransport(Peer):
         else:
             self._flush()
             self._phase = Phase.OPEN
-            self._turns.give_back(self)
+            self._handshakes.give_back(self)
             self._upper.connection_made(self)
 
     def _read(self) -> None:

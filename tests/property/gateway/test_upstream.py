@@ -14,7 +14,7 @@ from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.response import CHUNKS, HEAD_MAX, LENGTH, Response
 from tests.support.virtual import MemoryTransport, VirtualLoop
-from tests.unit.gateway.fakes import Borrower, Recorder
+from tests.unit.gateway.fakes import BareLender, Recorder
 
 
 def told(pieces: list[bytes], eof: bool) -> tuple[list[Any], bool | None]:
@@ -22,17 +22,17 @@ def told(pieces: list[bytes], eof: bool) -> tuple[list[Any], bool | None]:
     loop = VirtualLoop()
     try:
         caller = Recorder()
-        borrower = Borrower(caller)
+        lender = BareLender(caller)
         connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
         transport = MemoryTransport(loop, connection)
         connection.connection_made(transport)
-        connection.start(b"head", [], caller, borrower)
+        connection.start(b"head", [], caller, lender)
         for piece in pieces:
             transport.deliver(piece)
         still_open = not transport.closing
         if eof:
             transport.eof()
-        return caller.events, borrower.reusable and still_open
+        return caller.events, lender.reusable and still_open
     finally:
         loop.close()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
-from oxllm.gateway.upstream.call import Call, Caller, Headers, Owner
+from oxllm.gateway.upstream.call import Call, Caller, Headers, Lender
 from oxllm.gateway.upstream.resolver import Address
 from tests.support.virtual import MemoryTransport, VirtualLoop
 
@@ -87,8 +87,8 @@ class Recorder(Caller):
         return bool({"end", "failed"} & set(self.names))
 
 
-class Borrower(Owner):
-    """The owner of one connection, which passes its news to the caller and does nothing else."""
+class BareLender(Lender):
+    """The lender of one connection, which passes its news to the caller and does nothing else."""
 
     def __init__(self, caller: Recorder) -> None:
         self.caller = caller

@@ -14,7 +14,7 @@ from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken, broken
 from oxllm.gateway.upstream.response import HEAD_MAX, HEADERS_MAX, Response
 from tests.support.virtual import MemoryTransport, VirtualLoop
-from tests.unit.gateway.fakes import Borrower, Recorder
+from tests.unit.gateway.fakes import BareLender, Recorder
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -25,13 +25,13 @@ class Rig:
     def __init__(self, loop: VirtualLoop, proxied: bool = False) -> None:
         self.lost: list[UpstreamConnection] = []
         self.caller = Recorder()
-        self.borrower = Borrower(self.caller)
+        self.lender = BareLender(self.caller)
         self.connection = UpstreamConnection(memoryview(bytearray(SLICE)), self.lost.append, proxied)
         self.transport = MemoryTransport(loop, self.connection)
         self.connection.connection_made(self.transport)
 
     def start(self, head: bytes = b"POST / HTTP/1.1\r\n\r\n", *segments: bytes | memoryview) -> None:
-        self.connection.start(head, segments, self.caller, self.borrower)
+        self.connection.start(head, segments, self.caller, self.lender)
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_a_small_request_is_one_write_and_its_response_leaves_the_connection_idl
     assert rig.connection.sent
     rig.transport.deliver(OK + b"content-length: 2\r\n\r\nhi")
     assert rig.caller.events == [("head", 200, [(b"content-length", b"2")]), ("data", b"hi"), "end"]
-    assert (rig.borrower.reusable, rig.borrower.answers, rig.lost) == (True, 1, [])
+    assert (rig.lender.reusable, rig.lender.answers, rig.lost) == (True, 1, [])
 
 
 def test_a_big_body_goes_out_in_slices_as_the_socket_takes_them(rig: Rig) -> None:
@@ -274,7 +274,7 @@ def test_a_response_before_the_request_is_sent_stops_the_sending_and_the_connect
     assert len(rig.transport.written) < 300_000
     rig.transport.deliver(b"o")
     assert rig.caller.names == ["head", "data", "end"]
-    assert rig.borrower.reusable is False
+    assert rig.lender.reusable is False
     assert rig.transport.aborted
 
 
@@ -283,7 +283,7 @@ def test_a_request_that_is_still_in_our_buffer_when_its_answer_is_whole_ends_the
     rig.start(b"POST / HTTP/1.1\r\n\r\n", b"{}")
     rig.transport.deliver(OK + b"content-length: 0\r\n\r\n")
     assert rig.caller.names == ["head", "end"]
-    assert (rig.borrower.reusable, rig.transport.aborted) == (False, True)
+    assert (rig.lender.reusable, rig.transport.aborted) == (False, True)
 
 
 @pytest.mark.parametrize("phase", ["head", "data", "end"])
@@ -346,7 +346,7 @@ def test_an_eof_ends_a_body_without_length_but_a_reset_breaks_it(loop: VirtualLo
     closed.transport.eof()
     reset.transport.lose(ConnectionResetError(errno.ECONNRESET, "by peer"))
     assert closed.caller.names == ["head", "data", "end"]
-    assert closed.borrower.reusable is False
+    assert closed.lender.reusable is False
     assert reset.caller.names == ["head", "data", "failed"]
 
 

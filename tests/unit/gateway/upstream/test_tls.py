@@ -17,12 +17,12 @@ import trustme
 
 from oxllm import plan
 from oxllm.core.reading.outcome import Failure
-from oxllm.gateway.upstream.call import Headers, Owner
+from oxllm.gateway.upstream.call import Headers, Lender
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
-from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport, Turns, make_context, system_authorities
+from oxllm.gateway.upstream.tls import RECORD, Contexts, HandshakeQueue, TlsTransport, make_context, system_authorities
 from oxllm.gateway.wheel import Wheel
 from tests.support.virtual import MemoryTransport
 from tests.unit.gateway.fakes import Recorder
@@ -105,8 +105,8 @@ async def side(tmp_path: Path) -> AsyncIterator[Side]:
     await side.close()
 
 
-def turns() -> Turns:
-    return Turns(asyncio.get_running_loop())
+def queue() -> HandshakeQueue:
+    return HandshakeQueue(asyncio.get_running_loop())
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -185,7 +185,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
     trustme.CA().cert_pem.write_to_path(str(other))
     loop = asyncio.get_running_loop()
     upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
-    tls = TlsTransport(upper, make_context(str(other)), HOST, memoryview(bytearray(RECORD)), turns())
+    tls = TlsTransport(upper, make_context(str(other)), HOST, memoryview(bytearray(RECORD)), queue())
     transport = MemoryTransport(loop, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
@@ -205,7 +205,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
 @pytest.mark.parametrize("host", [".example", "a\0b", ""])
 async def test_what_cannot_be_a_host_name_is_a_tls_failure(side: Side, host: str) -> None:
     upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
-    tls = TlsTransport(upper, make_context(side.ca_file), host, memoryview(bytearray(RECORD)), turns())
+    tls = TlsTransport(upper, make_context(side.ca_file), host, memoryview(bytearray(RECORD)), queue())
     tls.connection_made(MemoryTransport(asyncio.get_running_loop(), tls))
     with pytest.raises(Broken, match="not a host name"):
         await upper.opened()
@@ -230,7 +230,7 @@ async def test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before(
     side: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 2)
-    loop, shared, context = asyncio.get_running_loop(), turns(), make_context(side.ca_file)
+    loop, shared, context = asyncio.get_running_loop(), queue(), make_context(side.ca_file)
 
     def made() -> tuple[TlsTransport, MemoryTransport]:
         upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
@@ -255,7 +255,7 @@ async def test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before(
     every[5][0].abort()
     every[5][0].abort()
     assert await begun() == [True, True, True, False, False, True, True]
-    assert repr(shared) == "<Turns 2 under way, 0 waiting>"
+    assert repr(shared) == "<HandshakeQueue 2 under way, 0 waiting>"
 
 
 async def test_an_origin_that_is_silent_holds_up_no_other(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -542,7 +542,7 @@ async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_b
     caller = Recorder()
     caller.rooms = 10
     connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None, held=side.pool.held)
-    tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)), turns())
+    tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)), queue())
     lower = MemoryTransport(loop, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
@@ -567,8 +567,8 @@ async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_b
     assert (caller.body, caller.names[-1]) == (b"x" * 100, "end")
 
 
-class Lent(Owner):
-    """The owner of one connection, which passes its news on."""
+class Lent(Lender):
+    """The lender of one connection, which passes its news on."""
 
     def __init__(self, caller: Recorder) -> None:
         self.caller = caller
