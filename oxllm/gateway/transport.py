@@ -51,6 +51,13 @@ class Transport(Protocol):
     def abort(self) -> None:
         """Close now. What the kernel has refused is lost."""
 
+    def read_last(self, peer: Peer) -> None:
+        """From within `connection_lost` of `peer` alone: read once what the other side had sent before it broke.
+
+        A server that answers 413 or 401 without reading the body and closes resets the connection. The next write
+        then fails, and that ends it without a look at the answer, which the kernel still has.
+        """
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Peer:

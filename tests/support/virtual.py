@@ -196,6 +196,9 @@ class MemoryTransport(asyncio.Transport, Transport):
             self.unsent.clear()  # else it is on its way
         self._let_go()
 
+    def read_last(self, peer: Peer) -> None:
+        """Nothing: all that was sent has been delivered."""
+
     def _let_go(self, error: Exception | None = None) -> None:
         """The connection ends, soon: never from within a call of the protocol."""
         self._loop.call_soon(self.lose, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any, cast
 
 from oxllm.gateway.reactor.stream import NOBODY
@@ -85,3 +86,11 @@ class Bridge(asyncio.BufferedProtocol):
     def abort(self) -> None:
         if self._peer is not NOBODY:  # as in `write`
             self._lower.abort()
+
+    def read_last(self, peer: Peer) -> None:
+        try:  # asyncio shows no more of its socket than the number
+            count = os.readv(self._lower.get_extra_info("socket").fileno(), [peer.get_buffer(-1)])
+        except OSError:
+            return
+        if count:
+            peer.buffer_updated(count)

@@ -335,3 +335,11 @@ class Stream(Watched):
         if self._queue:
             self._send_now(self._queue)
         self._end(None)
+
+    def read_last(self, peer: Peer) -> None:
+        try:
+            count = self._sock.recv_into(peer.get_buffer(-1))
+        except OSError:
+            return
+        if count:
+            peer.buffer_updated(count)

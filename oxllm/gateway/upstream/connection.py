@@ -8,8 +8,6 @@ so a callback may cancel whatever it likes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import select
 import socket
 from collections.abc import Callable, Iterator
@@ -218,7 +216,7 @@ class UpstreamConnection(Peer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None and isinstance(exc, OSError):
-            read_last(self._transport, self)
+            self._transport.read_last(self)
         if self._transport is None:
             self._error = self._error or broken(exc)
             if self._waiter is not None and not self._waiter.done():
@@ -333,20 +331,6 @@ def watching(sock: Socket) -> select.poll:
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return poll
-
-
-def read_last(transport: Transport, peer: Peer) -> None:
-    """Read once what the peer had sent before it broke the connection, from within `connection_lost`.
-
-    A server that answers 413 or 401 without reading the body and closes resets the connection. The next write
-    then fails, and asyncio gives up without looking at the answer, which the kernel still has.
-    """
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            count = os.readv(sock.fileno(), [peer.get_buffer(-1)])
-            if count:
-                peer.buffer_updated(count)
 
 
 def _slices(head: bytes, segments: Segments) -> Iterator[bytes | memoryview]:

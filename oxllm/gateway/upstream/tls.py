@@ -28,7 +28,6 @@ from typing import Any
 
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
-from oxllm.gateway.upstream.connection import read_last
 from oxllm.gateway.upstream.failure import Broken, broken
 
 HANDSHAKES_MAX = 64
@@ -281,7 +280,7 @@ class TlsTransport(Peer):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._phase is Phase.OPEN and isinstance(exc, OSError):
             self._paused = False
-            read_last(self._lower, self)
+            self._lower.read_last(self)
         if self._phase is Phase.CLOSED:
             return
         if self._phase in NOT_OPEN_YET and not isinstance(exc, Broken):  # a Broken is a proxy's refusal
@@ -328,6 +327,9 @@ class TlsTransport(Peer):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Nothing: what is under it must not be read past it."""
         return default
+
+    def read_last(self, peer: Peer) -> None:
+        """Nothing: what was left has been read before `peer` heard of the end."""
 
     def set_protocol(self, protocol: Peer) -> None:
         self._upper = protocol

@@ -289,6 +289,31 @@ def test_what_is_done_with_a_connection_that_has_ended_reaches_nobody_who_has_it
             assert [take(end) for end in ends] == [(b"", "")] * len(ends)
 
 
+class Reading(Told):
+    """Has a last look at what has come when it hears that the connection is lost."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.transport.read_last(self)
+
+
+@pytest.mark.skipif(not LINUX, reason="other kernels drop what was received before a reset")
+@on_both
+@pytest.mark.parametrize("sent", [b"an answer", b""])
+def test_what_came_before_a_connection_broke_can_be_read_when_that_is_told(choice: str, sent: bytes) -> None:
+    with turning(choice) as loop:
+        peer = Reading()
+        far = joined(loop, peer)
+        peer.transport.pause_reading()
+        peer.transport.write(LARGE)
+        turn(loop)
+        far.send(sent)
+        reset(far)
+        turn(loop)
+        assert peer.told[-1] in ("lost: ConnectionResetError", "lost: BrokenPipeError")
+        assert peer.data == sent
+
+
 @on_ours
 def test_one_that_epoll_has_no_room_for_is_closed_and_never_told_of() -> None:
     with turning() as loop:
