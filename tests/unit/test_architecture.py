@@ -143,6 +143,15 @@ def test_the_map_leads_to_files_that_are_there() -> None:
     assert not {name for name in named if not (ROOT / name).exists()}
 
 
+def test_the_map_names_every_file_of_the_core_and_of_the_gateway() -> None:
+    """And those beside the rooms. A room of the command line is a list of commands, of the simulator one of faults."""
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", page))))
+    drawn = [module.split(".") for module in modules() if not module.endswith(("_shapes", "__main__"))]
+    missing = {".".join(parts) for parts in drawn if len(parts) == 2 or parts[1] in ("core", "gateway")}
+    assert not {module for module in missing if module.rpartition(".")[2] not in named}
+
+
 LINES_MAX, METHODS_MAX = 300, 20
 """A class that is larger says on its docstring's first line why it is one."""
 
