@@ -13,7 +13,7 @@ class Server(Shared):
     """All client connections."""
 
     def protocol(self) -> ClientConnection:
-        """For `loop.create_server`."""
+        """What a new client's transport is to have as its peer."""
         return ClientConnection(self)
 
     def __repr__(self) -> str:

@@ -39,7 +39,7 @@ class Ended:
         self.id = facts.request_id
         self.time = wall
         self.protocol = facts.protocol.name
-        self.model = exchange.route.name
+        self.model = exchange.route.name  # as /metrics calls it, too: clients could make up any number of names
         self.stream = facts.stream
         self.status = reply.status
         self.error = reply.error

@@ -15,6 +15,7 @@ class Record(msgspec.Struct, frozen=True):
     time: float
     """Seconds since the epoch at its end."""
     model: str
+    """By its name in the config, which may hold `*`."""
     stream: bool
     status: int
     provider: str | None

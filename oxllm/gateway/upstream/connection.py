@@ -162,7 +162,7 @@ class UpstreamConnection(Peer):
             end()
             self._closed(self)
 
-    # asyncio's side
+    # The transport's side
 
     def connection_made(self, transport: Transport) -> None:
         transport.set_write_buffer_limits(0)

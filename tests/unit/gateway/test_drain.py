@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from oxllm.gateway.observe import metrics
 from tests.support.chat_bytes import DONE
 from tests.support.house import EVENT_STREAM, Client, House, answer, chat_request, plan_of, stream, token
 
@@ -306,6 +307,19 @@ def test_a_broken_off_probe_blames_nobody() -> None:
         it.signal()
         assert it.done_within(2)
         assert house.generation.router.providers["alpha"].breaker.state(house.loop.time()).value == "half-open"
+
+
+def test_what_the_end_cuts_off_is_a_failure_of_the_gateways_own_and_no_attempt_that_lost() -> None:
+    house, it = scene(drain_timeout=1.0)
+    with house:
+        house.providers["alpha"].replies = [stream(token("a"), 99.0)]
+        house.chat(stream=True)
+        house.advance(0.1)
+        it.signal()
+        assert it.done_within(3)
+        page = metrics.render(house.gateway.vitals).decode()
+    assert 'oxllm_attempt_failures_total{provider="alpha",model="m",cause="gateway"} 1' in page
+    assert 'oxllm_attempt_lost_total{provider="alpha",model="m"} 0' in page
 
 
 def test_half_a_head_is_just_closed() -> None:

@@ -315,6 +315,16 @@ def test_json_lines_hold_all_fields() -> None:
         }
 
 
+def test_a_model_is_called_as_the_config_and_the_metrics_call_it() -> None:
+    (smart,) = plan_of("alpha").virtual_models
+    named = msgspec.structs.replace(smart, name="claude-*")
+    with House(msgspec.structs.replace(plan_of("alpha"), virtual_models=(named,)), json_log=True) as house:
+        house.chat(model="claude-9-of-2031")
+        house.advance(1)
+        assert msgspec.json.decode(house.log_text())["model"] == "claude-*"
+        assert 'oxllm_requests_total{model="claude-*"} 1' in house.get("/metrics").text
+
+
 def test_a_change_of_a_breaker_is_a_line() -> None:
     with House(plan_of("alpha")) as house:
         house.providers["alpha"].replies = [answer(b"{}", 503)]
