@@ -12,13 +12,28 @@ from typing import Final
 
 from oxllm.core import reading
 from oxllm.core.reading.hints import Headers
-from oxllm.core.reading.rules import RULES as RULES  # noqa: PLC0414  exported: callers get the table from here
-from oxllm.core.reading.rules import Cause as Cause  # noqa: PLC0414
-from oxllm.core.reading.rules import Effect as Effect  # noqa: PLC0414
-from oxllm.core.reading.rules import Kind as Kind  # noqa: PLC0414
-from oxllm.core.reading.rules import Last as Last  # noqa: PLC0414
-from oxllm.core.reading.rules import Rule
+from oxllm.core.reading.rules import RULES, Cause, Effect, Kind, Last, Rule
 from oxllm.core.shape import Value
+
+__all__ = (
+    "BUG",
+    "GONE",
+    "LOST",
+    "RULES",
+    "STOPPING",
+    "SUCCESS",
+    "Cause",
+    "Effect",
+    "Failure",
+    "Kind",
+    "Last",
+    "Outcome",
+    "Rule",
+    "classify",
+    "in_band",
+    "network",
+)
+"""With the rules: who has an outcome asks what follows."""
 
 
 class Outcome(Value, frozen=True):
