@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from oxllm.core.known import Known
 from oxllm.core.reading.outcome import SUCCESS
 from oxllm.gateway.observe.ended import Ended
 from oxllm.words import printable, seconds
@@ -15,9 +16,10 @@ from oxllm.words import printable, seconds
 NAMES_MAX: Final = 256
 """Who was asked for what is remembered so often: a gateway has fewer names, but for those that clients make up."""
 NAME_MAX: Final = 256
-"""Characters of each, at most: clients may send far longer ones."""
+"""Characters of these together, at most: clients may send far longer ones."""
 
 Key = tuple[int, str, str, str | None, str | None]
+"""Status, protocol, model; provider and its model, if one answered."""
 _SUCCESS: Final[str] = SUCCESS.reason
 _json: Final = msgspec.json.Encoder()
 
@@ -86,11 +88,11 @@ class TextLines(Lines):
     def __init__(self) -> None:
         self._second = -1.0
         self._stamp = ""
-        self._names: dict[Key, str] = {}
+        self._names: dict[Key, str] = Known(_names, NAMES_MAX, NAME_MAX, _letters)
 
     def request(self, ended: Ended) -> bytes:
         key = ended.status, ended.protocol, ended.model, ended.provider, ended.upstream_model
-        begin, end = self._names.get(key) or self._learn(key, _names(ended)), ""
+        begin, end = self._names[key], ""
         prompt, made, known = ended.prompt_tokens, ended.completion_tokens, ended.cached_tokens
         if prompt is not None and made is not None:
             end = f" ({prompt}+{made} tokens, {known} cached)" if known else f" ({prompt}+{made} tokens)"
@@ -116,18 +118,18 @@ class TextLines(Lines):
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))
         return self._stamp
 
-    def _learn(self, key: Key, names: str) -> str:
-        if len(self._names) >= NAMES_MAX:
-            self._names.clear()
-        if len(names) <= NAME_MAX:
-            self._names[key] = names
-        return names
 
-
-def _names(ended: Ended) -> str:
+def _names(key: Key) -> str:
     """`200 chat smart -> alpha/big-1`."""
-    served = "" if ended.provider is None else f" -> {ended.provider}/{ended.upstream_model}"
-    return printable(f"{ended.status or '---'} {ended.protocol} {ended.model}{served}")
+    status, protocol, model, provider, upstream_model = key
+    served = "" if provider is None else f" -> {provider}/{upstream_model}"
+    return printable(f"{status or '---'} {protocol} {model}{served}")
+
+
+def _letters(key: Key) -> int:
+    """How long the names in it are."""
+    _, protocol, model, provider, upstream_model = key
+    return len(protocol) + len(model) + len(provider or "") + len(upstream_model or "")
 
 
 def _failed(ended: Ended) -> str:

@@ -24,6 +24,17 @@ def test_no_more_is_kept_than_there_is_room_for() -> None:
         assert len(known) <= KEYS_MAX
 
 
+def test_how_much_is_kept_can_be_said() -> None:
+    known: Known[tuple[str, str], str] = Known(
+        lambda pair: pair[0] + pair[1], keys_max=2, key_max=3, size=lambda pair: len(pair[0])
+    )
+    for key in (("a", "b"), ("long", "c"), ("b", "c")):
+        assert known[key] == key[0] + key[1]
+    assert list(known) == [("a", "b"), ("b", "c")]
+    assert known["d", "e"] == "de"
+    assert list(known) == [("d", "e")]
+
+
 def test_what_is_long_is_found_out_each_time() -> None:
     known = Known(len)
     assert known[b"x" * KEY_MAX] == KEY_MAX
