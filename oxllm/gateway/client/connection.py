@@ -47,7 +47,7 @@ class ClientConnection(Peer):
         shared = self._shared
         self.transport = transport
         turns, gone = self.turns, self.abort
-        self.output = turns.output = turns.writer = Output(shared, transport, gone)
+        self.output = turns.output = Output(shared, transport, gone)
         self.backlog = turns.backlog = Backlog(shared, transport, gone)
         shared.open.add(self)
         if shared.too_many:

@@ -50,11 +50,9 @@ class Kept(Protocol):
 class Channel:
     """The connection that a request came on."""
 
-    __slots__ = ("keep_alive", "writer")
+    __slots__ = ("keep_alive",)
 
     def __init__(self) -> None:
-        self.writer: Writer
-        """The way to the client, once there is one."""
         self.keep_alive = True
         """Whether there may be another request on it."""
 
@@ -89,6 +87,7 @@ class Request:
         "_handler",
         "_http10",
         "_until_close",
+        "_writer",
         "body",
         "fields",
         "finished",
@@ -105,9 +104,10 @@ class Request:
         "started",
     )
 
-    def __init__(self, connection: Channel, started: float, reader: RequestReader) -> None:
+    def __init__(self, connection: Channel, writer: Writer, started: float, reader: RequestReader) -> None:
         """`reader` has read the head, or nothing of one that cannot be read."""
         self._connection: Channel | None = connection
+        self._writer = writer
         self._handler: Handler | None = None
         self._bodiless = self._chunked = self._until_close = False
         self._http10 = reader.http10
@@ -139,17 +139,17 @@ class Request:
     @property
     def peer(self) -> str:
         """The client's IP address; empty when it has gone."""
-        return self._connection.writer.address("peername") if self._connection is not None else ""
+        return self._writer.address("peername") if self._connection is not None else ""
 
     @property
     def local(self) -> str:
         """The IP address on which the connection arrived; empty when the client has gone."""
-        return self._connection.writer.address("sockname") if self._connection is not None else ""
+        return self._writer.address("sockname") if self._connection is not None else ""
 
     @property
     def unsent(self) -> int:
         """Bytes that wait for the client."""
-        return self._connection.writer.measure() if self._connection is not None else 0
+        return self._writer.measure() if self._connection is not None else 0
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first header called `name` (lower case)."""
@@ -165,7 +165,7 @@ class Request:
         if connection is not None and not self.head_sent:
             size = len(body)
             large = size > JOIN_BYTES_MAX
-            connection.writer.send(self._head(connection, status, headers, size, b"" if large else body))
+            self._writer.send(self._head(connection, status, headers, size, b"" if large else body))
             if large:
                 self.write(body)
             self._finish(connection)
@@ -177,19 +177,19 @@ class Request:
         """
         connection = self._connection
         if connection is not None and not self.head_sent:
-            connection.writer.defer(self._head(connection, status, headers, length))
+            self._writer.defer(self._head(connection, status, headers, length))
 
     def write(self, data: bytes) -> None:
         """A piece of the body, after `begin`."""
         connection = self._connection
         if connection is not None and data and not self._bodiless:
-            connection.writer.send(chunk(data) if self._chunked else data)
+            self._writer.send(chunk(data) if self._chunked else data)
 
     def end(self) -> None:
         """The response begun with `begin` is complete."""
         connection = self._connection
         if connection is not None:
-            connection.writer.send(b"0\r\n\r\n" if self._chunked else b"")
+            self._writer.send(b"0\r\n\r\n" if self._chunked else b"")
             self._finish(connection)
 
     def abort(self, tail: bytes = b"") -> None:
@@ -206,7 +206,7 @@ class Request:
             self._finish(connection)
         else:
             self._detach()
-            connection.writer.reset()
+            self._writer.reset()
 
     def unwatch(self) -> Handler | None:
         """Whoever watched is told nothing more."""

@@ -169,7 +169,7 @@ class Turns(Channel):
     def _head_whole(self, reader: RequestReader, more: bool) -> None:
         """Ask the service about a request; let its body come, or have it served. `more` has come behind the head."""
         shared = self._shared
-        request = self.request = Request(self, shared.now(), reader)
+        request = self.request = Request(self, self.output, shared.now(), reader)
         request.id = shared.request_id(request)
         if request.last:
             self.keep_alive = False
@@ -301,7 +301,7 @@ class Turns(Channel):
         self._drop_reader()
         request = self.request
         if request is None:
-            request = self.request = Request(self, self._shared.now(), RequestReader())
+            request = self.request = Request(self, self.output, self._shared.now(), RequestReader())
             request.id = self._shared.request_id(request)
             request.method = method
         if self.state is not SERVING and self.state is not SKIPPING:
