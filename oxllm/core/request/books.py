@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from oxllm.core.protocols.base import Usage
@@ -17,6 +18,8 @@ from oxllm.core.routing.router import Router
 from oxllm.core.routing.targets import TargetState
 from oxllm.core.routing.ticket import Ticket
 
+NOBODY: Final[Mapping[str, Skip]] = {}
+"""Most requests pass over nobody, and many are remembered: one for all of them."""
 _SERVER_ERROR: Final[Kind] = Kind.SERVER_ERROR  # on 3.11 each look at an Enum's member takes 0.1 µs
 
 
@@ -56,7 +59,7 @@ class Books:
         """The session decided which target was chosen last."""
         self.usage: Usage | None = None
         self.steps: tuple[Step, ...] = ()
-        self.skips: dict[str, Skip] = {}
+        self.skips = NOBODY
         """Targets passed over, and why, as of the last choice."""
         self.changes: list[Change] = []
         """Breaker and cooldown changes that this request caused and nobody has logged yet."""
@@ -68,15 +71,15 @@ class Books:
             candidate, skips = self._balancer.choose(route, self.tried_states, now)
         else:
             candidate, skips, self.by_session = self._balancer.prefer(route, self.tried_states, now, session)
-        for passed, why in skips:
-            self.skips[passed.state.name] = why
+        if skips:
+            self.skips = {**self.skips, **{passed.state.name: why for passed, why in skips}}
         return candidate
 
     def last_resort(self, route: Route, now: float) -> Candidate | None:
         """Whom to ask when there is nobody else: a provider that fails now and then, though its breaker is open."""
         candidate = self._balancer.last_resort(route, self.tried_states, now)
         if candidate is not None:
-            self.skips.pop(candidate.state.name, None)
+            self.skips = {name: why for name, why in self.skips.items() if name != candidate.state.name}
         return candidate
 
     def begin(self, route: Route, candidate: Candidate, now: float) -> Ticket:

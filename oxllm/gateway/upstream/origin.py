@@ -47,13 +47,26 @@ def origin_of(provider: plan.Provider) -> Origin:
 class OriginConnections:
     """The connections of one origin. Of several idle ones the youngest is used, so that the others can expire."""
 
-    __slots__ = ("_all", "_timer", "absolute", "clock", "handshakes", "idle", "origin", "retired", "trusted_from")
+    __slots__ = (
+        "_all",
+        "_timer",
+        "absolute",
+        "clock",
+        "closed",
+        "handshakes",
+        "idle",
+        "origin",
+        "retired",
+        "trusted_from",
+    )
 
     def __init__(
         self, origin: Origin, loop: asyncio.AbstractEventLoop, wheel: Wheel, every: set[UpstreamConnection]
     ) -> None:
         """`every`: all connections that are open, of all origins."""
         self.clock = clock_of(loop)
+        self.closed = self._closed
+        """Called of each connection that is closed, by whomever. Bound once: all of them hold it."""
         self._timer = wheel.timer(self._expire)
         self._all = every
         self.origin = origin
@@ -100,8 +113,7 @@ class OriginConnections:
         if len(self.idle) == 1:
             self._timer.set(now + IDLE_S)
 
-    def closed(self, connection: UpstreamConnection) -> None:
-        """A connection was closed, by whomever."""
+    def _closed(self, connection: UpstreamConnection) -> None:
         self._all.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
