@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from oxllm import plan
+from oxllm.cli.built import built
 from oxllm.core.routing import breaker as breakers
 from oxllm.core.routing.breaker import TABLE, Breaker, BreakerState
 from tests.support.noted import Noted
@@ -84,6 +85,7 @@ CALLS: dict[str, Callable[[Breaker, float], object]] = {
 """All that can be done to a breaker."""
 
 
+@pytest.mark.skipif(built() == "compiled", reason="the moves are seen by a patch, which compiled code calls past")
 def test_each_call_in_each_state_moves_it_by_one_row_of_the_table_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
