@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from oxllm.config.lines import Path, show
 from oxllm.config.problem import BadValueError, Problems, closest, nearest
 from oxllm.config.schema import Breaker, File, Provider, Retry, Section, Server, Timeouts, VirtualModel
-from oxllm.config.veil import SECRET_KEYS, without_looks
+from oxllm.config.veil import SECRET_KEYS, shown
 
 S = TypeVar("S", bound=Section)
 SHOWN_MAX = 60
@@ -204,8 +204,7 @@ class _Reader:
             return ""
         value = value_at(self.raw, path)
         if isinstance(value, str):
-            plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
-            text = f'"{without_looks(plain)}"'
+            text = f'"{shown(value)}"'
         elif isinstance(value, bool):
             text = str(value).lower()
         elif isinstance(value, dict | list):

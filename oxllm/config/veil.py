@@ -73,9 +73,9 @@ def unmarked(text: str) -> str:
     return _MARKS.sub(HIDDEN, text)
 
 
-def without_looks(value: str) -> str:
-    """The value of a PLAIN key without what is a credential by its looks, or by where in a URL it stands."""
-    return _LOOKS.sub(HIDDEN, value)
+def shown(value: str) -> str:
+    """The value of a PLAIN key as a message may repeat it."""
+    return lift(_masked(value))
 
 
 def is_plain(path: Path) -> bool:

@@ -18,7 +18,7 @@ from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.effects import Answer, Begin, Cancel, End, Try, Write
 from oxllm.core.request.exchange import Exchange
 from oxllm.core.request.facts import RequestFacts
-from oxllm.core.request.stages import COMMITTED, DONE
+from oxllm.core.request.stages import DONE
 from oxllm.core.routing.route import Route
 from oxllm.core.wire.body import PassedBody, RequestBody
 from oxllm.core.wire.errors import api_error
@@ -199,13 +199,12 @@ class Relay(Linked):
                 self.request.end()
             else:
                 self.request.abort(effect.tail)
-        stage = exchange.stage
-        if (stage is COMMITTED or stage is DONE) and exchange.drop_body():
+        if exchange.drop_body():
             self.request.release()
             remember_owner(exchange, self.runtime.owners)
         if given_up or self._kept:
             self._count_kept()
-        if stage is DONE:
+        if exchange.stage is DONE:
             self._finish()
         elif exchange.alarm.at < self.runtime.next_sweep:
             self.arm()

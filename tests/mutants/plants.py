@@ -186,8 +186,8 @@ PLANTS = (
     Plant(
         "the usage that only we asked for leaks",
         CHAT,
-        "        elif has_usage and self._strip_usage:",
-        "        elif has_usage and not self._strip_usage:",
+        "        elif self._strip_usage and event.usage not in EMPTY:",
+        "        elif not self._strip_usage and event.usage not in EMPTY:",
         (RULES + "usage_that_only_we_asked_for_is_read_and_stripped",),
     ),
     Plant(

@@ -153,18 +153,9 @@ class StreamReader(Reader):
 
     def _end_large(self, outline: bytes) -> bool:
         """Account for one that the client has all of; False if it breaks the stream."""
-        if self.failure is not None:
+        event = self._parse(outline)
+        if event is None:
             return False
-        try:
-            event = self._decode(outline)
-        except NOT_JSON:
-            self._read_odd(outline)
-            return False
-        if event.error not in EMPTY:
-            self._fail(in_band(outline, self._wall, "an error in the stream"))
-            return False
-        if event.usage not in EMPTY:
-            self.usage = read_usage(event.usage) or self.usage
         if not event.choices:
             self._stop("choices of an unknown shape")
             return False
@@ -196,19 +187,9 @@ class StreamReader(Reader):
 
     def _read(self, payload: bytes) -> bytes:
         """One event: what the client gets of it."""
-        if self.finished or self.failure is not None:
+        event = self._parse(payload)
+        if event is None:
             return b""
-        try:
-            if not payload.isascii():
-                payload.decode()
-            event = self._decode(payload)
-        except NOT_JSON:
-            return self._read_odd(payload)
-        if event.error not in EMPTY:
-            return self._fail(in_band(payload, self._wall, "an error in the stream"))
-        has_usage = event.usage not in EMPTY
-        if has_usage:
-            self.usage = read_usage(event.usage) or self.usage
         choices = event.choices
         if choices is None:
             self.dropped += 1
@@ -221,11 +202,30 @@ class StreamReader(Reader):
             if not self._take(choices):
                 return b""
             self._remember(payload, event)
-        elif has_usage and self._strip_usage:
+        elif self._strip_usage and event.usage not in EMPTY:
             return b""
         if b"\n" in payload:
             payload = payload.replace(b"\n", b"\ndata: ")
         return b"data: " + payload + b"\n\n"
+
+    def _parse(self, payload: bytes) -> Event | None:
+        """An event whose usage has been read. None if nothing more is to be done about it: it is no event of ours, or
+        says of an error, or comes behind the end."""
+        if self.finished or self.failure is not None:
+            return None
+        try:
+            if not payload.isascii():
+                payload.decode()
+            event = self._decode(payload)
+        except NOT_JSON:
+            self._read_odd(payload)
+            return None
+        if event.error not in EMPTY:
+            self._fail(in_band(payload, self._wall, "an error in the stream"))
+            return None
+        if event.usage not in EMPTY:
+            self.usage = read_usage(event.usage) or self.usage
+        return event
 
     def _remember(self, payload: bytes, event: Event) -> None:
         """Others may be like this event, if all that it does is to bring a text."""

@@ -310,8 +310,7 @@ class Exchange:
 
     def _win(self, attempt: Attempt, now: float) -> None:
         self.winner = attempt
-        if self._last.tried:
-            self._last.drop()
+        self._last.drop()
         if len(self._race.running) > 1:
             self._race.cancel_others(LOST, now, winner=attempt)
 

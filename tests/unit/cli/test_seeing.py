@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,22 @@ def request(number: int, **more: Any) -> dict[str, Any]:
     return base | {"upstream_model": "m", "attempts": 1, "first_content": 0.31, "total": 1.5, "error": None} | more
 
 
+def followed(
+    http: respx.MockRouter, monkeypatch: pytest.MonkeyPatch, answers: Sequence[Sequence[dict[str, Any]]]
+) -> respx.Route:
+    """A gateway that has these requests for each who asks in turn; behind the last somebody presses Ctrl-C."""
+    route = http.get(f"{URL}/requests").mock(
+        side_effect=[httpx.Response(200, headers=OURS, json={"requests": answer}) for answer in answers]
+    )
+
+    def sleep(seconds: float) -> None:
+        if route.call_count == len(answers):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    return route
+
+
 # requests
 
 
@@ -51,15 +67,7 @@ def test_the_last_requests_are_a_line_each(run: Run, http: respx.MockRouter) -> 
 
 def test_followed_requests_come_as_they_end(run: Run, http: respx.MockRouter, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [[request(1)], [request(2)], []]
-    route = http.get(f"{URL}/requests").mock(
-        side_effect=[httpx.Response(200, headers=OURS, json={"requests": answer}) for answer in answers]
-    )
-
-    def sleep(seconds: float) -> None:
-        if route.call_count == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("time.sleep", sleep)
+    route = followed(http, monkeypatch, answers)
     result = run("requests", "-f", "-p", "9001", "-o", "json")
     assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["oxllm-1", "oxllm-2"]
     assert [b"after=" in call.request.url.query for call in route.calls] == [False, True, True]
@@ -70,15 +78,7 @@ def test_the_heading_of_followed_requests_comes_with_the_first_and_stands_over_a
     run: Run, http: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = [[], [request(1, model="a model of a long name")], [request(2)]]
-    route = http.get(f"{URL}/requests").mock(
-        side_effect=[httpx.Response(200, headers=OURS, json={"requests": answer}) for answer in answers]
-    )
-
-    def sleep(seconds: float) -> None:
-        if route.call_count == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("time.sleep", sleep)
+    followed(http, monkeypatch, answers)
     heading, *rows = run("requests", "-f", "-p", "9001").stdout.splitlines()
     assert [row.split()[-1] for row in rows] == ["oxllm-1", "oxllm-2"]
     assert {row.index("oxllm-") for row in rows} == {heading.index("ID")}
