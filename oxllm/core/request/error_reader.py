@@ -89,6 +89,7 @@ class ErrorReader(Reader):
     def _judge(self, cut: bool) -> Outcome:
         self._cut = cut
         self.failure = self._meaning(bytes(self._kept))
+        self._fields = ()  # a refusal may be kept for as long as other targets are asked, and heads may be of 64 KiB
         return self.failure
 
     def _meaning(self, body: bytes) -> Outcome:

@@ -1,13 +1,17 @@
-"""JSON in place of a stream: an error that names its status itself, and never an answer."""
+"""What a response that is no success keeps; JSON in place of a stream: an error that names its status itself, and never
+an answer."""
 
 from __future__ import annotations
+
+import gc
 
 import pytest
 
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
+from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind
-from oxllm.core.request.error_reader import ERROR_BODY_MAX, MisplacedReader
+from oxllm.core.request.error_reader import ERROR_BODY_MAX, ErrorReader, MisplacedReader
 
 NOW = 1_700_000_000.0
 TOO_LONG = b'{"error":{"code":400,"message":"the request exceeds the available context size","type":"x"}}'
@@ -52,3 +56,14 @@ def test_a_long_one_is_judged_by_its_start_and_never_handed_out() -> None:
     assert found.failure is not None
     assert found.failure.kind is Kind.CONTEXT_LENGTH
     assert found.release() == b""
+
+
+@pytest.mark.parametrize("end", [b"", b"x" * ERROR_BODY_MAX])
+def test_the_head_of_an_error_is_let_go_of_once_it_is_judged(end: bytes) -> None:
+    fields: Headers = [(b"x-of-a-cdn", b"x" * 1000)]
+    found = ErrorReader(chat.PROTOCOL, Asked(), 400, fields, NOW, None)
+    found.feed(TOO_LONG + end)
+    if not end:
+        found.eof()
+    assert found.failure is not None
+    assert fields not in gc.get_referents(found)
