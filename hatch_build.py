@@ -87,7 +87,7 @@ for their types: without them it does not even check."""
 
 def wanted() -> str:
     """Whether to compile: `no`, `if possible`, or `required`. Raises ValueError for what OXLLM_COMPILE cannot be."""
-    asked = os.environ.get("OXLLM_COMPILE", "1")
+    asked = os.environ.get("OXLLM_COMPILE") or "1"
     if asked not in ("0", "1", "required"):
         raise ValueError(f"OXLLM_COMPILE is 0, 1 or required, not {asked!r}")
     if asked == "1":

@@ -105,6 +105,7 @@ def test_what_compiled_modules_do_once_is_set_apart(tmp_path: Path) -> None:
     [
         (None, "/bin/sh", "if possible"),
         (None, "/nowhere/cc", "no"),
+        ("", "/bin/sh", "if possible"),
         ("1", "/bin/sh -pthread", "if possible"),
         ("1", "/nowhere/cc", "no"),
         ("0", "/bin/sh", "no"),
