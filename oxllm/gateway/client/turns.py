@@ -296,14 +296,14 @@ class Turns(Channel):
         self._shared.service.answer(request, error)
 
     def decline(self, error: ApiError, method: str = "") -> None:
-        """Answer what cannot be understood or waited for, and read no further."""
+        """Answer what cannot be understood or waited for, and read no further. `method`: where no reader knows it."""
         self.keep_alive = False
-        self._drop_reader()
         request = self.request
         if request is None:
             request = self.request = Request(self, self.output, self._shared.now(), RequestReader())
             request.id = self._shared.request_id(request)
-            request.method = method
+            request.method = method or begun(self._reader)
+        self._drop_reader()
         if self.state is not SERVING and self.state is not SKIPPING:
             self._enter(CUT_SHORT)
         if not request.head_sent:
@@ -313,7 +313,7 @@ class Turns(Channel):
         """The client has not done in time what it owes us in this state."""
         state = self.state
         if state is HEAD:
-            self.decline(api_error(408, f"the head was not whole within {LIMIT_S[HEAD]:.0f} s"), begun(self._reader))
+            self.decline(api_error(408, f"the head was not whole within {LIMIT_S[HEAD]:.0f} s"))
         elif state is BODY:
             assert self._intake is not None
             self._intake.check_pace()

@@ -825,6 +825,15 @@ def test_heads_that_come_in_part_share_a_bound(bench: Bench) -> None:
     assert bench.server.heads.total == 0
 
 
+def test_a_head_request_that_has_to_go_gets_no_body(bench: Bench) -> None:
+    clients = [bench.client() for _ in range(40)]
+    for client in clients:
+        client.send(get("/", f"X-Long: {'x' * 30_000}")[:-4].replace(b"GET", b"HEAD"))
+    outputs = [client.output for client in clients if client.ended]
+    assert outputs
+    assert all(output.endswith(b"\r\n\r\n") for output in outputs)
+
+
 def test_who_has_held_most_for_longest_has_to_go_first(bench: Bench) -> None:
     small = dribble(bench, 500)
     bench.advance(5)
