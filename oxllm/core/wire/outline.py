@@ -55,8 +55,8 @@ class Outline:
 
     @property
     def text(self) -> bytes:
-        """What is kept."""
-        return bytes(self._kept)
+        """What is kept, and half an escape behind it if it ends so: that is no JSON."""
+        return bytes(self._kept) + b"\\" * self._escape
 
     def feed(self, part: bytes) -> None:
         """More of the text."""

@@ -48,6 +48,16 @@ def test_an_outline_says_what_is_short_and_not_deep(
     assert json.loads(outlined(data, text, depth).text) == shown(value, depth, plain)
 
 
+@given(st.data(), VALUES, st.sampled_from(["\\", "\\\\", "x", '"', "]"]))
+def test_an_outline_of_more_than_json_is_more_than_json(data: st.DataObject, value: object, more: str) -> None:
+    kept = outlined(data, json.dumps(value).encode() + more.encode(), 2).text
+    try:
+        json.loads(kept)
+    except json.JSONDecodeError:
+        return
+    raise AssertionError(kept)
+
+
 @given(st.data(), st.dictionaries(st.text("ab", max_size=2), VALUES, max_size=3), st.integers(1, 20))
 def test_an_outline_of_a_cut_text_is_cut(data: st.DataObject, value: object, missing: int) -> None:
     kept = outlined(data, json.dumps(value).encode()[:-missing], 2).text
