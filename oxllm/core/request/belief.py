@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -12,6 +13,8 @@ from oxllm.core.wire.body import PassedBody, RequestBody
 SECRET_MIN: Final = 8
 """Characters of a key that is a secret. Servers that need none get some word in its place ("EMPTY", "ollama"), which
 any text may have."""
+_ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|/)")
+"""How JSON may have a character of a key: PHP escapes a slash, .NET a plus, Gson an equals sign."""
 
 
 def believed(result: Outcome, body: RequestBody | PassedBody | None, key: str | None) -> Outcome:
@@ -29,4 +32,12 @@ def believed(result: Outcome, body: RequestBody | PassedBody | None, key: str | 
 
 def reveals(body: bytes | bytearray, key: str | None) -> bool:
     """A body that says our key at its provider goes to no client, however well it is meant."""
-    return key is not None and len(key) >= SECRET_MIN and key.encode() in body
+    if key is None or len(key) < SECRET_MIN:
+        return False
+    secret = key.encode()
+    return secret in body or (b"\\" in body and secret in _ESCAPE.sub(_meant, body))
+
+
+def _meant(escape: re.Match[bytes]) -> bytes:
+    number = escape[1]
+    return b"/" if number is None else chr(int(number, 16)).encode("utf-8", "surrogatepass")

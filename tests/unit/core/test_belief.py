@@ -57,6 +57,12 @@ def test_neither_does_one_that_is_all_that_is_left_to_believe() -> None:
         (b"sk-12345", None, False),
         (b"sk-12345", "", False),
         (b"ask olllama", "olllama", False),  # what a server without keys wants in the place of one
+        (rb'{"error":"schl\u00fcssel"}', "schl\u00fcssel", True),
+        (rb'{"error":"bad key: ABSK+aaa\/bbb="}', "ABSK+aaa/bbb=", True),  # as PHP writes it
+        (rb'{"error":"bad key: ABSK\u002Baaa/bbb="}', "ABSK+aaa/bbb=", True),  # as .NET does
+        (rb'{"error":"bad key: ABSK+aaa/bbb\u003d"}', "ABSK+aaa/bbb=", True),  # as Gson does
+        (rb'{"error":"bad key: ABSK+aaa\\bbb"}', "ABSK+aaa/bbb=", False),
+        (rb"\ud800", "sk-12345", False),
         ("schl\u00fcssel".encode(), "schl\u00fcssel", True),
     ],
 )
