@@ -13,6 +13,8 @@ from oxllm.core.wire.body import PassedBody, RequestBody
 SECRET_MIN: Final = 8
 """Characters of a key that is a secret. Servers that need none get some word in its place ("EMPTY", "ollama"), which
 any text may have."""
+ESCAPE_MAX: Final = 6
+"""Bytes of a character of a key that JSON has escaped."""
 _ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|/)")
 """How JSON may have a character of a key: PHP escapes a slash, .NET a plus, Gson an equals sign."""
 
@@ -36,6 +38,11 @@ def reveals(body: bytes | bytearray, key: str | None) -> bool:
         return False
     secret = key.encode()
     return secret in body or (b"\\" in body and secret in _ESCAPE.sub(_meant, body))
+
+
+def reach(key: str | None) -> int:
+    """How many bytes at the end of a part of a body may begin our key without saying all of it."""
+    return 0 if key is None or len(key) < SECRET_MIN else len(key.encode()) * ESCAPE_MAX - 1
 
 
 def _meant(escape: re.Match[bytes]) -> bytes:

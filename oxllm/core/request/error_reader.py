@@ -5,8 +5,8 @@ from __future__ import annotations
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Protocol, Reader
 from oxllm.core.reading.hints import Headers
-from oxllm.core.reading.outcome import Outcome, in_band
-from oxllm.core.request.belief import reveals
+from oxllm.core.reading.outcome import Kind, Outcome, in_band
+from oxllm.core.request.belief import reach, reveals
 
 ERROR_BODY_MAX = 256 * 1024
 """Bytes of an error body that are kept; the same bound as for an answer that is kept until it is whole."""
@@ -16,7 +16,8 @@ class ErrorReader(Reader):
     """Keeps an error body until it can be judged: at its end, when it stops coming, or when it is too long to keep.
 
     One that is too long may still be the client's: `release` hands out what was kept, unless our key stands in it, and
-    from then on it is passed on as it comes, until `eof`.
+    from then on it is passed on as it comes, until `eof` or our key. Its last bytes wait for what comes behind them: a
+    key may come in parts.
     """
 
     __slots__ = ("_asked", "_cut", "_fields", "_kept", "_key", "_passing", "_protocol", "_status", "_wall")
@@ -45,7 +46,7 @@ class ErrorReader(Reader):
     def feed(self, data: bytes) -> bytes:
         """Another part; nothing goes out before it was judged and released."""
         if self._passing:
-            return data
+            return self._pass(data)
         if self.failure is None:
             self._kept += data
             if len(self._kept) > ERROR_BODY_MAX:
@@ -75,12 +76,26 @@ class ErrorReader(Reader):
         self.failure = None
         self._passing = True
         self.content = 1
-        return self._pop()
+        return self._pass(b"")
 
     def refusal(self) -> bytes | None:
         """All of the body, if it was kept; the reader keeps nothing of it."""
         body = self._pop()
         return None if self._cut else body
+
+    def closing(self) -> bytes:
+        """The last bytes of one that was passed on."""
+        return self._pop()
+
+    def _pass(self, data: bytes) -> bytes:
+        kept = self._kept
+        kept += data
+        if reveals(kept, self._key):
+            self.failure = Outcome(Kind.BAD_ANSWER, "a refusal that quotes our key", counts=False)
+            return b""
+        ready = bytes(kept[: max(len(kept) - reach(self._key), 0)])
+        del kept[: len(ready)]
+        return ready
 
     def _pop(self) -> bytes:
         kept, self._kept = bytes(self._kept), bytearray()
