@@ -62,7 +62,7 @@ PLANTS = (
     Plant(
         "a server error counts as a whole failure where nobody else was asked",
         "oxllm/core/request/books.py",
-        "        if len(self._alike) == len(self.tried_states) == 1 and not self._halved:",
+        "        if len(self._alike) == self._asked == 1 and not self._halved:",
         "        if False:",
         (RULES + "a_server_error_from_the_only_target_that_may_be_asked_is_half_a_failure_too",),
     ),

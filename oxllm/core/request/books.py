@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from oxllm.core.protocols.base import Usage
-from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.reading.outcome import SUCCESS, Kind, Outcome
 from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.refusal import describe
 from oxllm.core.request.step import Step
 from oxllm.core.routing.change import Change
 from oxllm.core.routing.cooldown import Skip
-from oxllm.core.routing.marks import SAYS_NOTHING
+from oxllm.core.routing.marks import NOT_ASKED, SAYS_NOTHING
 from oxllm.core.routing.route import Candidate, Route
 from oxllm.core.routing.router import Router
 from oxllm.core.routing.targets import TargetState
@@ -28,6 +28,7 @@ class Books:
 
     __slots__ = (
         "_alike",
+        "_asked",
         "_balancer",
         "_halved",
         "_results",
@@ -47,6 +48,8 @@ class Books:
         self._results = router.results
         self._alike: tuple[Ticket, ...] = ()
         """Tickets of attempts that ended in a server error, as long as no other has ended otherwise."""
+        self._asked = 0
+        """Targets that the request went out to, or is on its way to."""
         self._halved = False
         """Those count for half a failure each."""
         self._route: Route | None = None
@@ -87,6 +90,7 @@ class Books:
         ticket = self._balancer.begin(route, candidate, self.tried_states, now, self.by_session)
         self._route = route
         self.tried_states += (candidate.state,)
+        self._asked += 1
         return ticket
 
     def answered(self, ticket: Ticket, spent: float | None, now: float) -> None:
@@ -99,6 +103,11 @@ class Books:
         """Do what follows from a result. A server error that each target reports may be the request's fault, and counts
         as half a failure of each: at once, if no other can be asked."""
         alike = self._alike
+        if result is not SUCCESS and result.kind in NOT_ASKED:
+            if ticket.failed is None:
+                self._asked -= 1
+            else:
+                result = ticket.failed  # of a second try that did not go out
         if result.kind is not _SERVER_ERROR:
             self.changes += self._results.end(ticket, result, now)
             if alike and result.kind not in SAYS_NOTHING:
@@ -112,9 +121,7 @@ class Books:
 
     def _alone(self, now: float) -> bool:
         """No other target was asked, and none can be: nobody has done otherwise."""
-        return (
-            len(self.tried_states) == 1 and self._route is not None and not self._route.usable(now, self.tried_states)
-        )
+        return self._asked == 1 and self._route is not None and not self._route.usable(now, self.tried_states)
 
     def confirm_failures(self, now: float) -> None:
         """One target does otherwise: those that failed alike before it did so by themselves, and each half a failure is
@@ -128,7 +135,7 @@ class Books:
     def unanswered(self, now: float) -> None:
         """Nobody is left to be asked. If the only target that was has said a server error, it may be the request's
         fault as well: nobody has done otherwise."""
-        if len(self._alike) == len(self.tried_states) == 1 and not self._halved:
+        if len(self._alike) == self._asked == 1 and not self._halved:
             self._halved = True
             self.changes += self._results.excuse(self._alike[0], now)
 

@@ -397,7 +397,7 @@ class Exchange:
         assert result is not None
         if ticket.unusable(now) is None:
             self._second.clear()
-            ticket.try_again()
+            ticket.try_again(result)
             self._race.begin(ticket, now)
             self.stage = TABLE.move(self.stage, TRY)
         else:

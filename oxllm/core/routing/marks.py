@@ -18,7 +18,9 @@ from oxllm.core.routing.ticket import Ticket
 ONE_TOO_MANY: Final = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
 """What counts only when it comes twice in a row: once may be about its request alone."""
 OF_THE_KEY: Final[tuple[Effect, ...]] = (Effect.QUOTA, Effect.AUTH, Effect.FORBIDDEN)
-SAYS_NOTHING: Final = frozenset({Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.WITHHELD, Kind.LOCAL})
+NOT_ASKED: Final = frozenset({Kind.WITHHELD, Kind.LOCAL})
+"""The request did not go out."""
+SAYS_NOTHING: Final = NOT_ASKED | {Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED}
 """Ends of our own making: the provider did not get to answer."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from oxllm.core.reading.outcome import Outcome
 from oxllm.core.routing.breaker import BreakerState
 from oxllm.core.routing.cooldown import Skip
 from oxllm.core.routing.route import Candidate
@@ -15,7 +16,7 @@ ENDED: Final = -1
 class Ticket:
     """One attempt in progress. A second try at the same target goes on with it, so that the pair counts once."""
 
-    __slots__ = ("candidate", "failed_in", "generation", "probe", "started")
+    __slots__ = ("candidate", "failed", "failed_in", "generation", "probe", "started")
 
     def __init__(self, candidate: Candidate, generation: int, probe: bool, started: float) -> None:
         self.candidate = candidate
@@ -24,6 +25,8 @@ class Ticket:
         self.probe = probe
         """It is a request that goes out though its breaker is not closed, and has not decided yet."""
         self.started = started
+        self.failed: Outcome | None = None
+        """How the try before this one has ended, if this is the second."""
         self.failed_in: int | None = None
         """The generation in which it failed in a way that may be its request's fault."""
 
@@ -47,9 +50,10 @@ class Ticket:
             return Skip.OFFLINE if breaker.state(now) is BreakerState.OFFLINE else Skip.OPEN
         return None
 
-    def try_again(self) -> None:
-        """Count a second try at its target."""
+    def try_again(self, failed: Outcome) -> None:
+        """Count a second try at its target, after one that has `failed`."""
         assert not self.probe, "a probe has one try"
+        self.failed = failed
         counters = self.candidate.state.counters
         counters.attempts += 1
         counters.retries += 1

@@ -257,7 +257,7 @@ class RoutingMachine(RuleBasedStateMachine):
             mine = ticket.probe and ticket.generation == target.provider.breaker.generation
             assert other in {None, Skip.FULL} or (other is Skip.PROBING and mine)
             if not ticket.probe:
-                ticket.try_again()
+                ticket.try_again(BROKEN)
                 self.retries[place(target)] += 1
         else:
             state = target.provider.breaker.state(self.now)

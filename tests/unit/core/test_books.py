@@ -15,6 +15,8 @@ from tests.support.by_hand import Drive, make_plan
 from tests.support.chat_bytes import DONE, FINISH, token
 
 SERVER_ERROR = Outcome(Kind.SERVER_ERROR, "HTTP 503", 503)
+WITHHELD = Outcome(Kind.WITHHELD, "not to be asked any more")
+LOCAL = Outcome(Kind.LOCAL, "not possible from here")
 LIMITED = Outcome(Kind.RATE_LIMITED, "HTTP 429", 429)
 
 
@@ -90,6 +92,35 @@ def test_if_nobody_else_could_be_asked_it_is_half_a_failure_as_well() -> None:
     kept.fail(SERVER_ERROR)
     kept.books.unanswered(0.0)
     assert kept.halves == [1, 0, 0]
+
+
+@pytest.mark.parametrize("not_asked", [WITHHELD, LOCAL])
+def test_who_was_not_asked_after_all_could_not_do_otherwise(not_asked: Outcome) -> None:
+    for results, halves in (((SERVER_ERROR, not_asked), [1, 0, 0]), ((not_asked, SERVER_ERROR), [0, 1, 0])):
+        kept = Kept()
+        kept.fail(*results)
+        kept.books.unanswered(0.0)
+        assert kept.halves == halves
+
+
+@pytest.mark.parametrize("not_asked", [WITHHELD, LOCAL])
+def test_nor_stand_in_for_another_that_can_be_asked(not_asked: Outcome) -> None:
+    kept = Kept()
+    kept.router.offline("gamma")
+    kept.fail(not_asked, SERVER_ERROR)
+    assert kept.halves == [0, 1, 0], "at once"
+
+
+@pytest.mark.parametrize("not_asked", [WITHHELD, LOCAL])
+@pytest.mark.parametrize("first", [SERVER_ERROR, Outcome(Kind.NETWORK, "connection closed")])
+def test_of_a_second_try_that_did_not_go_out_the_first_counts(first: Outcome, not_asked: Outcome) -> None:
+    kept = Kept()
+    ticket = kept.begin()
+    ticket.try_again(first)
+    kept.books.end(ticket, not_asked, 0.0)
+    assert kept.halves == [2, 0, 0]
+    kept.books.unanswered(0.0)
+    assert kept.halves == [1 if first is SERVER_ERROR else 2, 0, 0]
 
 
 def test_what_a_request_has_changed_is_told_once_to_the_log() -> None:

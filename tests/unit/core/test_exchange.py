@@ -1428,3 +1428,13 @@ def test_a_refusal_is_kept_until_another_target_has_an_answer(stream: bool) -> N
     d.data("beta", token("a")) if stream else d.data("beta", WHOLE[9:]).end("beta")
     assert d.client.status == 200
     assert d.exchange.kept == 0
+
+
+def test_a_second_try_that_is_not_sent_after_all_leaves_the_first_as_the_failure() -> None:
+    d = drive(stream=False).answer("alpha", b"", 500).pass_time(0.2)
+    d.router.providers["alpha"].target("big-1").cooldown.mark(Skip.MISSING, d.now)
+    d.reconnect("alpha")
+    assert d.tried == ["alpha", "alpha", "beta"]
+    assert d.answer("beta").failures("alpha") == 1
+    totals = d.router.snapshot(d.now).providers[0].totals
+    assert (totals.attempts, totals.retries, totals.failures[Cause.CAPACITY]) == (2, 1, 1)

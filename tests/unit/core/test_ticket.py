@@ -14,7 +14,7 @@ def test_a_second_try_goes_ahead_on_its_ticket_and_counts_once() -> None:
     for _ in range(2):
         ticket = start(subject, "a/m")
         assert ticket.unusable(0.1) is None
-        ticket.try_again()
+        ticket.try_again(BROKEN)
         subject.results.end(ticket, BROKEN, 0.2)
     assert subject.providers["a"].breaker.failures == 2
     totals = subject.snapshot(0.0).providers[0].totals
@@ -38,7 +38,7 @@ def test_a_probe_may_be_sent_while_it_is_the_probe_but_is_never_tried_again() ->
     ticket = start(subject, "a/m", now)
     assert ticket.unusable(now) is None
     with pytest.raises(AssertionError):
-        ticket.try_again()
+        ticket.try_again(BROKEN)
 
 
 def test_a_ticket_ends_once() -> None:
