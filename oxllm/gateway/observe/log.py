@@ -1,8 +1,8 @@
 """The log: one line a request, one a change of state. It never blocks and never holds a secret.
 
-Lines are gathered for a moment and written together (`sink`). A reader that is slow (a full pipe, a
-stopped terminal) makes the queue grow to 256 KiB; after that lines are dropped and counted, as are those that a full
-disk loses, and the count is the first line when there is room again. What a line says is up to `lines`.
+Lines are gathered for a moment, or until there are many, and written together (`sink`). A reader that is slow (a full
+pipe, a stopped terminal) makes the queue grow to 256 KiB; after that lines are dropped and counted, as are those that a
+full disk loses, and the count is the first line when there is room again. What a line says is up to `lines`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ QUEUE_MAX: Final = 256 * 1024
 """Bytes that wait for a slow reader."""
 FLUSH_S: Final = 0.05
 """How long lines are gathered: one system call for all of them."""
+GATHER_MAX: Final = 32 * 1024
+"""Bytes gathered, or added to those that wait for a slow reader, until the next try: half of what a pipe takes."""
 CLOSE_S: Final = 0.5
 """What the last lines may take."""
 RETRY_S: Final = 0.1
@@ -29,7 +31,19 @@ RETRY_S: Final = 0.1
 class Log:
     """Writes lines to a file descriptor that must not make the gateway wait."""
 
-    __slots__ = ("_dropped", "_lines", "_loop", "_lost", "_queue", "_scheduled", "_sink", "_size", "_told", "_wall")
+    __slots__ = (
+        "_dropped",
+        "_lines",
+        "_loop",
+        "_lost",
+        "_queue",
+        "_scheduled",
+        "_sink",
+        "_size",
+        "_told",
+        "_try_at",
+        "_wall",
+    )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sink: Sink, wall: Callable[[], float], json: bool = False
@@ -40,6 +54,8 @@ class Log:
         self._lines: Lines = JsonLines() if json else TextLines()
         self._queue: list[bytes] = []
         self._size = 0
+        self._try_at = GATHER_MAX
+        """The size at which to write, without waiting for the timer."""
         self._dropped = 0
         """Lines that did not fit, since the start."""
         self._told = 0
@@ -76,22 +92,10 @@ class Log:
         self._put(self._lines.refused(self._wall(), status, message, request_id, peer))
 
     def flush(self) -> None:
-        """Write what the reader takes now."""
-        self._scheduled = True  # so that what follows schedules nothing
-        works = self._sink.lost == self._lost  # else the line that tells of it would be lost as well
-        self._lost = self._sink.lost
-        dropped = self.dropped
-        if dropped and works and self._size < QUEUE_MAX // 2:
-            self._told += dropped
-            self.event("log", f"{dropped} lines were dropped: the reader is slow, or the disk full")
-        data = b"".join(self._queue)
-        self._queue.clear()
-        self._size = 0
+        """Write what the reader takes now, and try again in a moment if that is not all."""
         self._scheduled = False
-        written = self._sink.write(data) if data else 0
-        if written < len(data):
-            self._queue.append(data[written:])
-            self._size = len(data) - written
+        self._write()
+        if self._queue and not self._scheduled:
             self._schedule(RETRY_S)
 
     def close(self) -> None:
@@ -107,8 +111,27 @@ class Log:
             return
         self._queue.append(line)
         self._size += len(line)
-        if not self._scheduled:
+        if self._size >= self._try_at:
+            self._write()
+        if self._queue and not self._scheduled:
             self._schedule(FLUSH_S)
+
+    def _write(self) -> None:
+        self._tell_of_dropped()
+        data = b"".join(self._queue)
+        written = self._sink.write(data) if data else 0
+        self._queue = [data[written:]] if written < len(data) else []
+        self._size = len(data) - written
+        self._try_at = self._size + GATHER_MAX
+
+    def _tell_of_dropped(self) -> None:
+        works = self._sink.lost == self._lost  # else the line that tells of it would be lost as well
+        self._lost = self._sink.lost
+        dropped = self.dropped
+        if dropped and works and self._size < QUEUE_MAX // 2:
+            self._told += dropped
+            words = f"{dropped} lines were dropped: the reader is slow, or the disk full"
+            self._queue.append(self._lines.event(self._wall(), "log", words))
 
     def _schedule(self, delay: float) -> None:
         self._scheduled = True

@@ -100,7 +100,43 @@ def test_what_does_not_fit_is_dropped_and_counted(pipe: Pipe) -> None:
 def test_the_queue_is_bounded(pipe: Pipe) -> None:
     for _ in range(1000):
         pipe.log.event("e", "x" * 1000)
-    assert pipe.log.dropped * 1000 > 1000 * 1000 - QUEUE_MAX
+    assert pipe.log.dropped * 1000 > 1000 * 1000 - QUEUE_MAX - len(pipe.read())
+
+
+def test_a_line_longer_than_what_is_gathered_is_written_whole(pipe: Pipe) -> None:
+    pipe.log.event("e", "x" * 100_000)
+    text = pipe.read()
+    pipe.later()
+    assert len(text + pipe.read()) > 100_000
+    assert pipe.log.dropped_in_all == 0
+
+
+def test_a_reader_that_keeps_up_loses_nothing_however_much_comes_at_once(pipe: Pipe) -> None:
+    """No time passes here: a gateway that is asked 20,000 times a second writes two pipes full between two looks."""
+    lines = [f"{i} {'x' * 1000}" for i in range(1000)]
+    text = ""
+    for line in lines:
+        pipe.log.event("e", line)
+        text += pipe.read()
+    pipe.later()
+    text += pipe.read()
+    assert [line.partition(": ")[2] for line in text.splitlines()] == lines
+    assert pipe.log.dropped_in_all == 0
+
+
+def test_a_file_loses_nothing_however_much_comes_at_once(tmp_path: Path) -> None:
+    loop = VirtualLoop()
+    lines = [f"{i} {'x' * 1000}" for i in range(1000)]
+    with (tmp_path / "log").open("wb") as file:
+        log = Log(loop, sink := sink_of(file.fileno()), lambda: WALL)
+        for line in lines:
+            log.event("e", line)
+            sink.close(5)  # the disk is fast enough
+        log.close()
+    loop.close()
+    text = (tmp_path / "log").read_text()
+    assert [line.partition(": ")[2] for line in text.splitlines()] == lines
+    assert log.dropped_in_all == 0
 
 
 def test_a_blocked_log_keeps_one_timer(pipe: Pipe) -> None:
