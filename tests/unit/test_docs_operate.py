@@ -52,7 +52,7 @@ def test_every_field_of_a_logged_request_is_explained() -> None:
 
 def test_the_events_of_the_log_are_those_of_the_code() -> None:
     source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "oxllm" / "gateway").rglob("*.py"))
-    used = set(re.findall(r"(?:log|self)\.event\((?:wall, )?\s*\"(\w+)\"", source)) | {"request"}
+    used = set(re.findall(r"(?:log|lines|self)\.event\((?:[\w.()]+, )?\s*\"(\w+)\"", source)) | {"request"}
     told = re.search(r"`event` is (.*?)\. Of a request", OPERATIONS)
     assert told is not None
     assert set(re.findall(r"`(\w+)`", told[1])) == used
