@@ -176,7 +176,7 @@ def play(case: Case) -> World:
             world.ask(wish)
         world.run()
         world.sleep(3.0)
-    assert world.errors == []
+    assert not world.errors, world.errors
     for visit in world.visits:
         event(visit.kind)
     return world

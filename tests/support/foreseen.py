@@ -53,7 +53,7 @@ def played(setup: Setup, clients: int = 60) -> World:
             wish = Wish(round(chance.uniform(0, SPAN_S), 2), chance.random() < 0.6, tokens=chance.randint(1, 12))
             world.ask(wish, embeddings=not wish.stream and chance.random() < 0.3)
         world.run().sleep(3.0)
-    assert world.errors == []
+    assert not world.errors, world.errors
     return world
 
 

@@ -116,7 +116,7 @@ def played(
             world.join(client)
         _watch(world, samples)
         world.run(duration + PATIENCE_S)
-        assert world.errors == []
+        assert not world.errors, world.errors
         transcripts = [client.transcript(scenario) for client in clients]
         records = [record for provider in world.providers.values() for record in provider.ledger.records]
         card = grade.grade(
