@@ -38,6 +38,8 @@ LIMIT_S = 10.0
 """For one export (the default of OTEL_EXPORTER_OTLP_TIMEOUT)."""
 FLUSH_S = 2.0
 """What the last export may take: a supervisor waits for us."""
+BATCH = 256
+"""Requests that are exported without waiting for the time; the SDKs export 512 spans at once."""
 QUEUE_MAX = 1024
 """Requests that wait for the next export; more are dropped and counted. Each is about 1 KB of JSON."""
 WARN_EVERY_S = 60.0
@@ -129,8 +131,10 @@ class Telemetry:
             return
         if len(self._queue) >= QUEUE_MAX:
             self._journal.spans_lost += 1
-        else:
-            self._queue.append((trace, record))
+            return
+        self._queue.append((trace, record))
+        if len(self._queue) >= BATCH:
+            self._export_spans()
 
     def export_to(self, endpoint: str) -> None:
         """To another collector from now on, and what waits too."""
@@ -188,7 +192,7 @@ class Telemetry:
         where = f"{self._collector.base_url}{path}"
         export = self._sending[path] = _Export(self, path, where, requests)
         export.call = self._pool.request(self._collector, head.encode("latin-1"), [body], export)
-        self._loop.call_later(LIMIT_S, export.late)
+        export.limit = self._loop.call_later(LIMIT_S, export.late)
 
     def exported(self, export: _Export, why: str | None) -> None:
         """An export is over; `why` it failed."""
@@ -201,7 +205,7 @@ class Telemetry:
                 self._warned = now
                 lost = f"{journal.spans_lost} requests lost so far"
                 journal.log.event("warning", f"telemetry: {export.where}: {why}; {lost}")
-        if self._stopped or self._closing is not None:
+        if self._stopped or self._closing is not None or len(self._queue) >= BATCH:
             self._export_spans()  # what has waited for this one
         if self._closing is not None and not self._sending:
             self._closed()
@@ -244,7 +248,7 @@ class Telemetry:
 class _Export(Caller):
     """One request to the collector: an `upstream.Caller`."""
 
-    __slots__ = ("_over", "_status", "_telemetry", "call", "path", "requests", "where")
+    __slots__ = ("_over", "_status", "_telemetry", "call", "limit", "path", "requests", "where")
 
     def __init__(self, telemetry: Telemetry, path: str, where: str, requests: int) -> None:
         self._telemetry = telemetry
@@ -255,6 +259,8 @@ class _Export(Caller):
         """The URL that it goes to."""
         self.requests = requests
         self.call: Call | None = None
+        self.limit: asyncio.TimerHandle | None = None
+        """When its time is over."""
 
     def connected(self) -> None:
         pass
@@ -298,6 +304,8 @@ class _Export(Caller):
 
     def _finish(self, why: str | None) -> None:
         self._over = True
+        if self.limit is not None:
+            self.limit.cancel()
         self._telemetry.exported(self, why)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from oxllm.gateway.observe.telemetry import EXPORT_S, QUEUE_MAX, Telemetry, collector
+from oxllm.gateway.observe.telemetry import BATCH, EXPORT_S, QUEUE_MAX, Telemetry, collector
 from oxllm.gateway.observe.trace import Trace
 from tests.support import otlp
 from tests.support.by_hand import make_plan
@@ -284,15 +284,47 @@ def test_tokens_are_told_of_the_targets_that_a_reload_has_left() -> None:
         assert {attributes(point)["model"] for point in points} == {"m"}
 
 
+def test_a_collector_that_keeps_up_gets_all_however_many_there_are() -> None:
+    with House() as house:
+        it = Scene(house)
+        it.collector.replies = [answer(b"{}")] * 99
+        house.chat()
+        house.advance(0.1)
+        record = next(iter(house.gateway.journal.records))
+        sent = 5 * QUEUE_MAX
+        for number in range(sent):
+            it.telemetry.request(it.telemetry.trace(None), record)
+            if number % 100 == 0:
+                house.advance(0.001)  # 100,000 requests a second, and a collector on the same machine
+        assert house.loop.timers < sent // BATCH, "none is left of each export"
+        house.advance(EXPORT_S + 1)
+        assert it.dropped == 0
+        assert len({span["traceId"] for span in it.spans()}) == sent + 1
+
+
+def test_what_waits_for_an_export_under_way_follows_it_when_there_is_enough() -> None:
+    with House() as house:
+        it = Scene(house)
+        it.collector.replies = [[0.5, *answer(b"{}")], answer(b"{}")]
+        house.chat()
+        house.advance(0.1)
+        record = next(iter(house.gateway.journal.records))
+        for _ in range(3 * BATCH):
+            it.telemetry.request(it.telemetry.trace(None), record)
+        house.advance(1)
+        assert len({span["traceId"] for span in it.spans()}) == 3 * BATCH + 1
+
+
 def test_the_queue_is_bounded_and_what_does_not_fit_is_counted() -> None:
     with House() as house:
         it = Scene(house)
+        it.collector.replies = [[]]  # it never answers
         house.chat()
         house.advance(1)
         record = next(iter(house.gateway.journal.records))
-        for _ in range(QUEUE_MAX + 5):
+        for _ in range(BATCH + QUEUE_MAX + 5):
             it.telemetry.request(it.telemetry.trace(None), record)
-        assert it.dropped == 6  # the one of the chat is in there too
+        assert it.dropped == 6  # the one of the chat is in there too, and a batch is under way
 
 
 @pytest.mark.parametrize("reply", [answer(b"", 503), ["reset"], []])
