@@ -16,8 +16,12 @@ IDLE_S: Final = 30.0
 """Seconds. Below the 60 s after which common load balancers close, so that it is mostly us who do, and half
 of the 60 s in which the memory of a burst is to be given back."""
 
-IDLE_MAX: Final = 64
-"""Idle connections of one origin; nginx's documentation suggests 16-32 a worker. A TLS one is 25 KB."""
+IDLE_MAX: Final = 512
+"""Idle connections of one origin. When a crowd of clients is answered at once all of theirs are, for a moment: whatever
+is closed then has to be made anew for their next requests. One takes 1 KB."""
+
+TLS_IDLE_MAX: Final = 64
+"""The same over TLS, where one takes 25 KB; nginx's documentation suggests 16-32 a worker."""
 
 DISTRUST_S: Final = 60.0
 """Seconds for which an origin that has sent bytes unasked gets each request on a new connection: such bytes, if they
@@ -49,6 +53,7 @@ class OriginConnections:
 
     __slots__ = (
         "_all",
+        "_idle_max",
         "_timer",
         "absolute",
         "clock",
@@ -69,6 +74,7 @@ class OriginConnections:
         """Called of each connection that is closed, by whomever. Bound once: all of them hold it."""
         self._timer = wheel.timer(self._expire)
         self._all = every
+        self._idle_max = TLS_IDLE_MAX if origin.tls else IDLE_MAX
         self.origin = origin
         self.absolute = origin.proxy is not None and not origin.tls
         """Whether requests go to a proxy in plain HTTP."""
@@ -106,7 +112,7 @@ class OriginConnections:
         if self.retired or now < self.trusted_from:
             connection.close()
             return
-        if len(self.idle) == IDLE_MAX:
+        if len(self.idle) == self._idle_max:
             self.idle[0].close()
         connection.idle_since = now
         self.idle.append(connection)

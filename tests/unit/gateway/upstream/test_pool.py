@@ -13,9 +13,10 @@ import pytest
 
 from oxllm import plan
 from oxllm.core.reading.outcome import Failure
+from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.connector import STAGGER_S, interleave
 from oxllm.gateway.upstream.dial import VANISHED_S, dial
-from oxllm.gateway.upstream.origin import DISTRUST_S, IDLE_MAX, IDLE_S
+from oxllm.gateway.upstream.origin import DISTRUST_S, IDLE_MAX, IDLE_S, TLS_IDLE_MAX, OriginConnections, origin_of
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.pooled_call import DEAD_S
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
@@ -208,6 +209,25 @@ def test_no_more_connections_idle_than_the_limit_and_the_oldest_goes(rig: Rig) -
         transport.deliver(OK)
     assert rig.pool.idle == IDLE_MAX
     assert [transport.closing for transport in rig.network.made[:2]] == [True, False]
+
+
+def test_a_crowd_that_is_answered_at_once_finds_its_connections_again(rig: Rig) -> None:
+    for _ in range(3):
+        for _ in range(300):
+            rig.request()
+        for transport in rig.network.made:
+            transport.deliver(OK)
+    assert len(rig.network.made) == 300
+
+
+@pytest.mark.parametrize(("tls", "most"), [(False, IDLE_MAX), (True, TLS_IDLE_MAX)])
+def test_fewer_connections_idle_over_tls_since_they_are_larger(rig: Rig, tls: bool, most: int) -> None:
+    connections = OriginConnections(origin_of(msgspec.structs.replace(A, tls=tls)), rig.loop, rig.wheel, set())
+    for _ in range(IDLE_MAX + 1):
+        connection = UpstreamConnection(memoryview(bytearray(1)), connections.closed)
+        connection.connection_made(MemoryTransport(rig.loop, connection))
+        connections.put_back(connection)
+    assert len(connections.idle) == most
 
 
 @pytest.mark.parametrize(
