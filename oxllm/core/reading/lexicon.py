@@ -47,7 +47,7 @@ STORED = 1 << 30
 """What a request repeats of another provider's sealed or stored state."""
 LOST = 1 << 31
 BOTCHED = 1 << 32
-"""The model's own output was malformed, in one entry."""
+"""The model's own output was malformed, or the server lacks a form, in one entry."""
 NEUTRAL = 1 << 33
 """Words that together are about nothing here."""
 STRONG = 1 << 34
@@ -104,7 +104,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         burst, parallel requests, simultaneous requests, too fast, too frequent, too frequently, too quickly, too many
         calls, too many connections, too many concurrent, requests limit exceeded, rate error, high frequency, too many
         tokens please wait, hourly, requests minute, tokens minute, calls minute, requests min, tokens min, tpm, request
-        frequency, call frequency, access frequency, frequency limit, minutes rate, request reached max request
+        frequency, call frequency, access frequency, frequency limit, minutes rate, request reached max request, in
+        flight requests, gauge quota, online prediction request quota
         """,
     ),
     (
@@ -140,7 +141,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         id, license key, login, project key, user key, api keys, appid, app id, signature does not match, access denied
         exception, auth failure, invalid token, token expired, invalid user, trial key, production key, virtual key,
         provided key, unrecognized client, expired token, invalid client token, missing authentication token, incomplete
-        signature, invalid signature exception, invalid access key, opt in required
+        signature, invalid signature exception, invalid access key, opt in required, invalid grant
         """,
     ),
     (
@@ -152,7 +153,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         demand throughput, not a chat model, model disabled, model ~ disabled, models disabled, degraded
         function, not a chat completions model, for model, with model, by model, on model, failed to load model,
         could not load model, unable to load model, not load model, error loading model, model not allowed,
-        model ~ not allowed, supported api model names, supported model names
+        model ~ not allowed, supported api model names, supported model names, plan not include access, no
+        credentials for provider
         """,
     ),
     (
@@ -259,7 +261,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         budget limit, prepaid credits, billing account, spend cap, owed, owing fees, credit required, credits
         required, customer verification required, credit balance, valid payment, dunning, dunning decision, no
         quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid payment, no active
-        subscription, draw from extra usage
+        subscription, draw from extra usage, deposit required use, budget insufficient, insufficient budget,
+        reached daily, reached weekly, reached monthly, exceeded daily, exceeded weekly, exceeded monthly, exceed quota,
+        exceed available quota, exceed current quota
         """,
     ),
     (
@@ -294,7 +298,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not supplied, not present, unregistered, unverified, not configured, empty, not correct, not pass, not
         active, suspended, not validate, not verified, not verify, refused, terminated, banned, not allowed,
         unrecognized, exception, not belong, not registered, deleted, reported, only authorized, pass valid,
-        provide valid, supply valid, enter valid, use valid, send valid, not allow
+        provide valid, supply valid, enter valid, use valid, send valid, not allow, invalid grant
         """,
     ),
     (
@@ -315,7 +319,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         completions model, model disabled, model ~ disabled, models disabled, terms required, requires terms,
         terms acceptance, accept the terms, unpurchased, not purchased, not offered, model not allowed, model ~
         not allowed, supported api model names, supported model names, no channel, no channels, not in
-        allowlist, not in whitelist, not in api key, not allow
+        allowlist, not in whitelist, not in api key, not allow, not allowed for account, not allowed for
+        organization, not allowed for plan, plan not include access, no credentials for provider, not priced
         """,
     ),
     (
@@ -339,7 +344,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         accepts, not allowed with model, not permitted with model, not allowed for model, not allowed by model,
         not allowed on model, no chat template, not chat template, no default chat template, not default chat
         template, chat template missing, chat template not defined, chat template not set, chat template no
-        longer, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow
+        longer, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow, only 1
+        allowed
         """,
     ),
     (
@@ -453,7 +459,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         tool use failed, json validate failed, failed generation, failed to call a function, output parse failed, json
         generation failed, failed to generate json, malformed function call, tool call validation failed, failed to
         parse tool call, tool call parse error, failed to validate json, failed to parse tool, invalid tool call
-        generated, tool parser error
+        generated, tool parser error, rendering prompt with jinja, input tag ~ found, invalid tool choice type, must be
+        json schema text
         """,
     ),
     (
@@ -490,7 +497,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         ACTIVE,
         """
         not support, only support, supports only, not currently support, not yet support, no longer supports, no longer
-        accepts
+        accepts, requires newer version
         """,
     ),
     (
@@ -591,6 +598,7 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("图像", FEATURE),
     ("参数", FEATURE),
     ("流式", FEATURE),
+    ("协议", FEATURE),
     ("地区", REGION),
     ("国家", REGION),
     ("账号", ACCOUNT),

@@ -15,8 +15,9 @@
 | `{"error": {"innererror": {"code"}}}` | Azure |
 | `{"error": {"metadata": {"raw": "…", "headers": {…}}}}` | OpenRouter: `raw` is an error of its own |
 | an error as JSON, or as Python prints it, in a message | Gemini's proxies, LiteLLM |
+| `litellm.RateLimitError: GroqException - …`: names of classes before it | LiteLLM |
 | `{"external_model_error": {…}}`: a name that ends in `error` | Databricks |
-| `event: error`, `data: {…}` | an event instead of a body |
+| `event: error`, `data: {…}` | an event instead of a body, or in a relay's `raw` |
 | text, HTML, XML | edges, AWS |
 
 Only names that belong to an error are looked at. What a server quotes from the request (`input`, `loc`, `ctx`,
@@ -129,6 +130,11 @@ _PRINTED = re.compile(
     r"""(?:\A|[-:]\s*|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8}|(?:request_?)?[Ii]d)\1\s*:)"""
 )
 """Where an error stands inside a message: at its start, or behind a dash or colon."""
+_CLASSES = re.compile(
+    r"(?:(?:\w{1,20}\.)?(?P<name>\w{0,40}(?:Error|Timeout)|Timeout Error)(?: - |: ?)){0,6}"
+    r"(?:(?P<of>\w{1,40})Exception - )?"
+)
+"""How LiteLLM and its like begin: `litellm.RateLimitError: RateLimitError: GroqException - `."""
 _XML = re.compile(r"<(Code|Message)>([^<]{1,500})</\1>")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
 """Possessive: nothing is remembered of a long string to go back to."""
@@ -164,9 +170,6 @@ class _Reader:
                 self._code(said) if name == "Code" else self._say(said, 0)
         elif text[:1] == '"':
             self._say(_decoded(body) or "", 0)
-        elif text.startswith(("event:", "data:")):
-            for data in _EVENT.findall(text)[:4]:
-                self._value(data.encode(), 0)
         else:
             self._say(text, 0)
 
@@ -268,6 +271,8 @@ class _Reader:
     def _say(self, text: str, depth: int) -> None:
         """One of its messages; a second error inside it comes first, and stands for the whole."""
         text = text.lstrip()
+        if depth < DEPTH_MAX and (self._events(text, depth) or self._peeled(text, depth)):
+            return
         where = _PRINTED.search(text[:MESSAGE_MAX]) if "{" in text else None
         if where is not None and depth < DEPTH_MAX and _wraps(text[: where.end()].lower()):
             before, inner = text[: where.end()], text[where.end() :][:BODY_MAX]
@@ -280,6 +285,25 @@ class _Reader:
             return
         self._say_once(text)
 
+    def _events(self, text: str, depth: int) -> bool:
+        """A body of events, as a server sends an error where a stream was asked for."""
+        if not text.startswith(("event:", "data:")):
+            return False
+        found = [data for data in _EVENT.findall(text[:BODY_MAX])[:4] if data[0] == "{"]
+        for data in found:
+            self._value(data.encode("utf-8", "replace"), depth + 1)
+        return bool(found)
+
+    def _peeled(self, text: str, depth: int) -> bool:
+        """What LiteLLM passes on behind the names of its classes, which say less than the error itself."""
+        names = _CLASSES.match(text)
+        if names is None or not (names["of"] or (names["name"] and text.startswith("litellm."))):
+            return False
+        self._error.relayed = self._error.relayed or names["of"] is not None
+        self._say(text[names.end() :], depth + 1)
+        self._say_once(names["name"] or "")
+        return True
+
     def _say_once(self, text: str) -> None:
         text = text[: MESSAGE_MAX - self._chars]
         if text and text not in self._error.messages:
@@ -287,7 +311,7 @@ class _Reader:
             self._error.messages.append(text)
 
 
-_WRAPPER = re.compile(r"error|exception|status|code|http|upstream|provider|failed")
+_WRAPPER = re.compile(r"error|exception|status|code|http|upstream|provider|failed|returned \d{3}")
 _QUOTER = re.compile(
     r"value|input|\bgot\b|received|expected|content|parameter|argument|param\b|messages?\b|prompt|body"
 )

@@ -27,6 +27,7 @@ ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING
 UNDER: dict[int, int] = {
     400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
     401: ALWAYS | Topic.KEY | Topic.MODEL,
+    402: ALWAYS | Topic.RATE,
     403: ALWAYS | Topic.RATE | Topic.MODEL,
     404: ALWAYS | Topic.LACKS | Topic.FOREIGN | Topic.MODEL,
     405: ALWAYS | Topic.LACKS | Topic.MODEL,
@@ -35,6 +36,7 @@ UNDER: dict[int, int] = {
     413: ALWAYS | Topic.CONTEXT,
     422: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.MODEL,
     429: ALWAYS | Topic.RATE,
+    451: ALWAYS | Topic.MODEL,
     500: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.DOWN,
     501: ALWAYS | Topic.LACKS | Topic.DOWN,
 }
@@ -372,7 +374,7 @@ ROWS: tuple[Row, ...] = (
     (_too_large, Kind.TOO_LARGE),
     (_soon, Kind.RATE_LIMITED),
     (lambda facts: facts.about(Topic.QUOTA), Kind.QUOTA),
-    (lambda facts: facts.status == 402, Kind.QUOTA),
+    (lambda facts: facts.status == 402 and not facts.about(Topic.RATE), Kind.QUOTA),
     (lambda facts: facts.status == 429 or facts.about(Topic.RATE), Kind.RATE_LIMITED),
     (lambda facts: facts.status in (400, 413, 422, 500) and facts.about(Topic.CONTEXT), Kind.CONTEXT_LENGTH),
     (lambda facts: facts.status in (400, 404) and facts.about(Topic.FOREIGN), Kind.FOREIGN_STATE),
@@ -385,6 +387,7 @@ ROWS: tuple[Row, ...] = (
     (lambda facts: facts.status == 404, Kind.NOT_FOUND),
     (lambda facts: facts.about(Topic.LOADING), Kind.LOADING),
     (lambda facts: facts.status >= 500 and facts.about(Topic.DOWN | Topic.MODEL), Kind.LOADING),
+    (lambda facts: facts.status == 424 and facts.error.param == "tools", Kind.CLIENT_ERROR),  # a server of its own
     (lambda facts: facts.status >= 500 or facts.status in (408, 424, 425, 498), Kind.SERVER_ERROR),
     (lambda facts: True, Kind.CLIENT_ERROR),
 )

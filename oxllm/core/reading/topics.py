@@ -54,6 +54,8 @@ _NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0
 """A name with a digit or a slash in it, such as a model's: one word, whatever it is made of."""
 _PACE_IN_NAME = re.compile(r"_per_(minute|second)(?![a-z])")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_OBJECT = re.compile(r"<[\w.]{1,80} object at 0x[0-9a-f]{1,16}>")
+"""As Python shows one."""
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+")
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
 _PER = re.compile(r"\s?/\s?(?=(?:min(?:ute)?|sec(?:ond)?|hour|day|week|month)s?\b)", re.IGNORECASE)
@@ -100,7 +102,7 @@ def of_message(text: str) -> list[int]:
 def unquoted(text: str) -> str:
     """A message without what may be the request's words: all between quotes becomes a sign that means nothing."""
     text = _NOT.sub(" not", text)
-    text = _URL.sub(" ", text)
+    text = _OBJECT.sub(" ", _URL.sub(" ", text))
     text = _PER.sub(" per ", text)
     text = _ASIDE.sub(" ", text)
     return _QUOTED.sub(_quoted, text)
@@ -156,7 +158,7 @@ def _named_word(match: re.Match[str]) -> str:
         return f" ~ per {pace[1]} "
     if _SLASHED.fullmatch(name):
         return " ".join(word if _ENTRIES.get(stem(word), 0) & lex.FEATURE else " ~ " for word in name.split("/"))
-    return "model ~" if match[1] else " ~ "
+    return "model ~" if name.startswith(("model/", "models/")) else " ~ "
 
 
 def _normal(word: str) -> str:
