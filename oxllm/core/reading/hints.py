@@ -87,9 +87,16 @@ _BARE = re.compile(
     r"\bretry[-_ ]after\s?[:=]?\s?(\d{1,5}(?:\.\d{1,9})?)(?=\s*(?:\Z|[,;)\]}\n]|\.(?!\d)))", re.IGNORECASE
 )
 """The header field in words: seconds without a unit, and nothing else behind them."""
-SIGNS = {"\u6beb\u79d2": 1e-3, "\u79d2": 1.0, "\u5206\u949f": 60.0, "\u5c0f\u65f6": 3600.0}
-_SIGNS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(\u6beb\u79d2|\u79d2|\u5206\u949f|\u5c0f\u65f6)\u4e4b?\u540e")
-"""The same in Chinese: so many (milli)seconds, minutes or hours from now."""
+SIGNS = dict.fromkeys(["\u6beb\u79d2"], 1e-3)
+SIGNS |= dict.fromkeys(["\u79d2", "\ucd08", "\u0441\u0435\u043a"], 1.0)
+SIGNS |= dict.fromkeys(["\u5206\u949f", "\u5206\u9418", "\u5206", "\ubd84", "\u043c\u0438\u043d"], 60.0)
+SIGNS |= dict.fromkeys(["\u5c0f\u65f6", "\u5c0f\u6642", "\u6642\u9593", "\uc2dc\uac04", "\u0447\u0430\u0441"], 3600.0)
+_SIGN_UNITS = "|".join(sorted(SIGNS, key=len, reverse=True))
+_SIGNS = re.compile(
+    rf"(\u0447\u0435\u0440\u0435\u0437\s)?(\d{{1,9}}(?:\.\d{{1,9}})?)\s*({_SIGN_UNITS})(?(1)|\s?(?:\u4e4b?[\u540e\u5f8c]|\ud6c4))",
+    re.IGNORECASE,
+)
+"""The same in Chinese, Japanese, Korean and Russian: so many (milli)seconds, minutes or hours from now."""
 _LIMIT_HEADER = re.compile(
     rb"(?P<by>(?:x-)?ratelimit(?:bysize)?)-(?P<what>remaining|reset)(?P<of>-[a-z-]+)?"
     rb"|anthropic-ratelimit-(?P<of2>[a-z-]+)-(?P<what2>remaining|reset)"
@@ -283,7 +290,7 @@ def _in_other_words(text: str) -> float | None:
     if bare is not None:
         return float(bare[1]) or None
     signs = _SIGNS.search(text)
-    return None if signs is None else float(signs[1]) * SIGNS[signs[2]] or None
+    return None if signs is None else float(signs[2]) * SIGNS[signs[3].lower()] or None
 
 
 def _unit(word: str) -> str:

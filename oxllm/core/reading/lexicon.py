@@ -201,7 +201,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         POLICY,
         """
-        moderation, responsible ai, guardrail, content filter, harmful content, unsafe content, sensitive content,
+        moderation, responsible ai, guardrail, pii, content filter, harmful content, unsafe content, sensitive content,
         sensitive words, sensitive information, inappropriate content, prohibited content, community guidelines, content
         restrictions, content risk, sensitive, inappropriate, unsafe, jailbreak, explicit content, illegal content,
         sexual, violence, hate, harmful, harassment, content safety, content check, toxic, usage policies
@@ -262,6 +262,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         required, customer verification required, credit balance, valid payment, dunning, dunning decision, no
         quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid payment, no active
         subscription, draw from extra usage, deposit required use, budget insufficient, insufficient budget,
+        budget exhausted, budget blocked, saldo insuficiente, solde insuffisant,
         reached daily, reached weekly, reached monthly, exceeded daily, exceeded weekly, exceeded monthly, exceed quota,
         exceed available quota, exceed current quota
         """,
@@ -460,7 +461,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         generation failed, failed to generate json, malformed function call, tool call validation failed, failed to
         parse tool call, tool call parse error, failed to validate json, failed to parse tool, invalid tool call
         generated, tool parser error, rendering prompt with jinja, input tag ~ found, invalid tool choice type, must be
-        json schema text
+        json schema text, stream must be set to true, only one candidate
         """,
     ),
     (
@@ -611,8 +612,59 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("负载", BUSY),
     ("稍后", BUSY),
     ("加载", LOADING),
+    ("用量", QUOTA),
+    ("使用上限", QUOTA),
+    ("недостаточно средств", OWING),
+    ("пополните", OWING),
+    ("баланс", MONEY),
+    ("квот", QUOTA),
+    ("слишком много запросов", PACE),
+    ("лимит", PACE),
+    ("превышен", GONE | EXCEEDS),
+    ("исчерпан", GONE),
+    ("недостаточно", GONE),
+    ("ключ", KEY),
+    ("токен доступа", KEY),
+    ("неверный", BAD),
+    ("недействител", BAD),
+    ("модель", MODEL | ONE_MODEL),
+    ("не найден", ABSENT),
+    ("не существует", ABSENT),
+    ("не поддержива", LACKING | WEAK),
+    ("перегружен", BUSY),
+    ("残高", MONEY),
+    ("クレジット", MONEY),
+    ("レート制限", PACE),
+    ("リクエストが多すぎ", PACE),
+    ("apiキー", KEY),
+    ("無効", BAD),
+    ("モデル", MODEL | ONE_MODEL),
+    ("見つかりません", ABSENT),
+    ("存在しません", ABSENT),
+    ("잔액", MONEY),
+    ("크레딧", MONEY),
+    ("요청 한도", PACE),
+    ("한도", QUOTA),
+    ("부족", GONE),
+    ("초과", GONE | EXCEEDS),
+    ("요청이 너무 많", PACE),
+    ("api 키", KEY),
+    ("유효하지", BAD),
+    ("모델", MODEL | ONE_MODEL),
+    ("찾을 수 없", ABSENT),
+    ("존재하지", ABSENT),
+    ("지원하지", LACKING | WEAK),
+    ("지원되지", LACKING | WEAK),
+    ("trop de requêtes", PACE),
+    ("crédits insuffisants", OWING),
+    ("clé api", KEY),
+    ("modèle", MODEL | ONE_MODEL),
+    ("introuvable", ABSENT),
+    ("demasiadas solicitudes", PACE),
+    ("zu viele anfragen", PACE),
+    ("ungültig", BAD),
 )
-"""The same for Chinese, which has no spaces: signs to look for, longer ones first."""
+"""The same for other languages than English, some of which have no spaces: signs to look for, longer ones first."""
 
 FILLERS = """
 a an the is are was were be been being am has have had having do does did to of your you our we i it its this that

@@ -311,7 +311,7 @@ class _Reader:
             self._error.messages.append(text)
 
 
-_WRAPPER = re.compile(r"error|exception|status|code|http|upstream|provider|failed|returned \d{3}")
+_WRAPPER = re.compile(r"error|exception|status|code|http|upstream|provider|failed|(?:^|\s)[45]\d\d:|returned \d{3}")
 _QUOTER = re.compile(
     r"value|input|\bgot\b|received|expected|content|parameter|argument|param\b|messages?\b|prompt|body"
 )
