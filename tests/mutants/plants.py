@@ -518,9 +518,16 @@ PLANTS = (
     Plant(
         "a large block is always the next one",
         MESSAGES,
-        "            return self._open(index)\n",
-        "            return self._open(self._begun.bit_length())\n",
+        "else self._begin(event)):\n            return False\n        self.content = content + 1",
+        "else self._open(self._begun.bit_length())):\n            return False\n        self.content = content + 1",
         (MESSAGING + "a_large_block_has_the_index_that_it_says",),
+    ),
+    Plant(
+        "a large event is at its end what it has begun as",
+        MESSAGES,
+        "        if event.type not in",
+        "        if False and event.type not in",
+        (MESSAGING + "a_large_event_that_means_something_else_at_its_end_is_a_break",),
     ),
     Plant(
         "a large last event is whole though it is no JSON",

@@ -71,6 +71,7 @@ from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.core.wire.named_events import END, Event
+from oxllm.core.wire.outline import Outline
 
 BLOCKS_MAX: Final = 4096
 """Blocks of one message. Agents that use server tools get some hundred; each costs a bit."""
@@ -84,10 +85,8 @@ _WORK: Final[tuple[Raw, ...]] = (Raw(b'"thinking"'), Raw(b'"compaction"'))
 """Types of blocks that take the model minutes while nothing of them is shown."""
 _LARGE_KINDS: Final[tuple[bytes, ...]] = (b"content_block_delta", b"content_block_start")
 _KIND: Final = re.compile(rb'\s*\{\s*(?:"index"\s*:\s*\d{1,4}\s*,\s*)?"type"\s*:\s*"(content_block_(?:delta|start))"')
-_INDEX_FIRST: Final = re.compile(rb'\s*\{\s*(?:"type"\s*:\s*"[a-z_]{1,64}"\s*,\s*)?"index"\s*:\s*(\d{1,4})\b')
-_INDEX_LAST: Final = re.compile(rb'"index"\s*:\s*(\d{1,4})\s*\}\s*\Z')
-_TAIL: Final = 64
-"""Bytes at the end of a large event in which its index may stand."""
+_DEPTH: Final = 2
+"""What is looked into of a large event: itself, its block or delta."""
 _NAME: Final = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
@@ -137,11 +136,11 @@ class StreamReader(NamedReader):
         "_alike",
         "_begun",
         "_done",
-        "_opens",
+        "_kind",
+        "_outline",
         "_reason",
         "_started",
         "_stopped",
-        "_tail",
         "_tally",
         "_usual",
     )
@@ -158,10 +157,10 @@ class StreamReader(NamedReader):
         """Bit i: block i has begun."""
         self._done = 0
         """Bit i: block i has stopped."""
-        self._opens: bool | None = None
-        """Whether the large event begins a block, as long as it has not said which block it is of."""
-        self._tail = b""
-        """Its last bytes, where it may still say so."""
+        self._kind = b""
+        """What the large event has begun as."""
+        self._outline: Outline | None = None
+        """What it says of itself."""
 
     def feed(self, data: bytes) -> bytes:
         """What a client may have of what `data` completes, ready to be sent; nothing behind a break."""
@@ -171,6 +170,11 @@ class StreamReader(NamedReader):
         ready = super().feed(data)
         self._usual = ready == data != b"" and not (self._decoder.open or self._over)
         return ready
+
+    @property
+    def pending(self) -> int:
+        """Bytes held: of an event that is not whole, or of what a large one says of itself."""
+        return self._decoder.pending + (self._outline.pending if self._outline is not None else 0)
 
     @property
     def _over(self) -> bool:
@@ -333,29 +337,34 @@ class StreamReader(NamedReader):
         kind = match[1] if match is not None else name
         if kind not in _LARGE_KINDS or name == b"error":
             return b""
-        self._opens, self._tail = kind == b"content_block_start", b""
-        first = _INDEX_FIRST.match(head)
-        if first is not None and not self._place(int(first[1])):
-            return b""
-        self.content += 1
+        self._kind, self._outline = kind, Outline(_DEPTH)
         return self._take_large(kind)
 
     def _see(self, piece: bytes) -> None:
-        self._tail = (self._tail + piece)[-_TAIL:]
+        outline = self._outline
+        assert outline is not None
+        outline.feed(piece.replace(b"\ndata: ", b"\n"))
+        if outline.too_large:
+            self._stop("an event too large to be read")
 
     def _end_large(self) -> bool:
-        if self._opens is None:
-            return True
-        last = _INDEX_LAST.search(self._tail)
-        return self._place(int(last[1]) if last is not None else None)
-
-    def _place(self, index: int | None) -> bool:
-        """A large event says which block it is of; False if there can be no such one."""
-        opens, self._opens = self._opens, None
-        if opens:
-            return self._open(index)
-        if index is None or not self._begun >> index & 1:
-            return self._stop("a delta of no block")
+        outline, kind = self._outline, self._kind.decode()
+        assert outline is not None
+        try:
+            event = decode_event(outline.text)
+        except msgspec.ValidationError:
+            return self._stop(f"a {kind} of an unknown shape")
+        except NOT_JSON:
+            return self._stop("data that is not JSON")
+        if event.error not in EMPTY:
+            return self._stop("an error in a large event")
+        if event.type not in ("", kind):
+            return self._stop("a large event that is another than it began as")
+        content = self.content
+        if not (self._grow(event) if kind == "content_block_delta" else self._begin(event)):
+            return False
+        self.content = content + 1  # what else would be so large
+        self._outline = None
         return True
 
     def _fail(self, payload: bytes) -> bytes:

@@ -346,7 +346,9 @@ def test_a_large_event_behind_content_is_passed_on_as_it_comes(
 ) -> None:
     reader, out = read(*BEGUN, text("Hi"))
     sent = named(event) if line else b"data: %b\n\n" % json.dumps(event).encode()
-    parts = [reader.feed(sent[at : at + 1000]) for at in range(0, len(sent), 1000)]
+    parts = [reader.feed(sent[at : min(at + 1000, len(sent) - 9)]) for at in range(0, len(sent) - 9, 1000)]
+    assert 0 < reader.pending < 1000
+    parts.append(reader.feed(sent[-9:]))
     assert out + b"".join(parts) == named(*BEGUN, text("Hi"), event)
     assert len(max(parts, key=len)) < LARGE + 2000
     assert reader.content == 2
@@ -383,10 +385,53 @@ def test_a_large_event_of_a_block_that_cannot_be_is_a_break(first: str, event: s
     sent = large_block(0, first=first)
     if event == "delta":
         sent = large_block(7, first=first).replace(b"content_block_start", b"content_block_delta")
+        sent = sent.replace(b'"content_block"', b'"delta"')
     for at in range(0, len(sent), 1000):
         reader.feed(sent[at : at + 1000])
     assert why(reader) == ("a delta of no block" if event == "delta" else "a block with an impossible index")
     assert reader.interruption(api_error(502, "it broke"), "req-1").rpartition(b"event: error\n")[1]
+
+
+INDEX, TYPE = '"index": 0', '"type": "content_block_delta"'
+DELTA = f'"delta": {{"type": "text_delta", "text": "{"x" * 2 * LARGE}"}}'
+
+
+def in_pieces(reader: StreamReader, data: str) -> tuple[bytes, bytes]:
+    """An event with its line, and what is passed on of it and of an end behind it."""
+    sent = f"event: content_block_delta\ndata: {data}\n\n".encode()
+    out = b"".join(reader.feed(sent[at : at + 1000]) for at in range(0, len(sent), 1000))
+    return sent, out + reader.feed(named(stop(), reason()))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [(DELTA, INDEX, TYPE), (TYPE, DELTA, INDEX, '"more": {"index": 7}'), ('"more": [{}]', TYPE, INDEX, DELTA)],
+    ids=["type last", "index inside", "more first"],
+)
+@pytest.mark.parametrize("between", [", ", ",\ndata: "])
+def test_a_large_event_says_what_it_is_anywhere(members: tuple[str, ...], between: str) -> None:
+    reader, _ = read(*BEGUN, text("Hi"))
+    sent, out = in_pieces(reader, "{" + between.join(members) + "}")
+    assert out == sent + named(stop(), reason())
+    assert (reader.failure, reader.complete, reader.pending) == (None, True, 0)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ((TYPE, DELTA, INDEX, '"error": {"message": "no"}'), "an error in a large event"),
+        ((DELTA, INDEX, '"type": "message_delta"'), "a large event that is another than it began as"),
+        ((TYPE, INDEX, '"delta": "%s"' % ("x" * 2 * LARGE)), "a content_block_delta of an unknown shape"),
+        ((TYPE, INDEX, '"more": "%s"' % ("x" * 2 * LARGE)), "a delta of an unknown shape"),
+        ((TYPE, DELTA, '"index": "0"'), "a content_block_delta of an unknown shape"),
+        ((TYPE, INDEX, *['"more": 1'] * LARGE), "an event too large to be read"),
+    ],
+)
+def test_a_large_event_that_means_something_else_at_its_end_is_a_break(members: tuple[str, ...], said: str) -> None:
+    reader, _ = read(*BEGUN, text("Hi"))
+    sent, out = in_pieces(reader, "{" + ", ".join(members) + "}")
+    assert sent.startswith(out)
+    assert why(reader) == said
 
 
 def test_a_large_event_before_content_waits_for_its_end() -> None:
