@@ -88,6 +88,10 @@ class Router:
         """The route of a virtual model or of a listed `provider/model`; None if nothing goes by that name."""
         return self._names.find(model)
 
+    def has(self, name: str) -> bool:
+        """Whether requests may be counted under it: of a route, or of an API whose answers are kept."""
+        return name in self._routes or any(name in provider.plan.protocols for provider in self.providers.values())
+
     def similar(self, model: str) -> list[str]:
         """Up to three names that may have been meant, the likeliest first."""
         return similar(model, [name for name in self._routes if plans.ANY not in name])

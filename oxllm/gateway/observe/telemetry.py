@@ -170,6 +170,13 @@ class Telemetry:
         if "/v1/metrics" not in self._sending:
             scope = {"scope": SCOPE, "metrics": self._metrics()}
             self._send("/v1/metrics", {"resourceMetrics": [{"resource": self._resource, "scopeMetrics": [scope]}]}, 0)
+            self._forget_dropped()
+
+    def _forget_dropped(self) -> None:
+        """What a model took that a reload has dropped was told for the last time: names must not add up."""
+        router = self._router()
+        for key in [key for key in self._durations if not router.has(key[0])]:
+            del self._durations[key]
 
     def _export_spans(self) -> None:
         if self._queue and "/v1/traces" not in self._sending:

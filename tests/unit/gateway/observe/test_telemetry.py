@@ -387,6 +387,41 @@ def test_spans_that_wait_when_a_reload_names_another_collector_go_there() -> Non
         assert not old.asked
 
 
+def test_the_name_of_a_model_that_a_reload_has_dropped_is_told_once_more() -> None:
+    told = []
+    with House() as house:
+        it = Scene(house)
+        for number in range(4):
+            plan = house.gateway.running()
+            model = msgspec.structs.replace(plan.virtual_models[0], name=f"v{number}")
+            house.gateway.adopt(msgspec.structs.replace(plan, virtual_models=(model,)))
+            house.chat(model=f"v{number}")
+            house.chat(model="alpha/m")
+            house.advance(EXPORT_S)
+            points = it.metric("llm_proxy.request.duration")["histogram"]["dataPoints"]
+            told.append({attributes(point)["model"]: point["count"] for point in points})
+    assert told == [
+        {"v0": "1", "alpha/m": "1"},
+        {"v0": "1", "v1": "1", "alpha/m": "2"},
+        {"v1": "1", "v2": "1", "alpha/m": "3"},
+        {"v2": "1", "v3": "1", "alpha/m": "4"},
+    ]
+
+
+def test_the_times_of_requests_of_no_model_are_kept() -> None:
+    base = plan_of("alpha")
+    providers = tuple(msgspec.structs.replace(one, protocols=("responses",)) for one in base.providers)
+    with House(msgspec.structs.replace(base, providers=providers)) as house:
+        it = Scene(house)
+        for number in range(3):
+            house.get("/v1/responses/resp_1")
+            house.advance(EXPORT_S)
+            points = it.metric("llm_proxy.request.duration")["histogram"]["dataPoints"]
+            assert [(attributes(point)["model"], point["count"]) for point in points] == [
+                ("responses", str(number + 1))
+            ]
+
+
 def test_spans_that_wait_when_a_reload_ends_telemetry_are_sent() -> None:
     with House() as house:
         it = Scene(house)
