@@ -46,6 +46,8 @@ class Router:
         """By the name that clients use; a virtual model goes before a `provider/model` of the same name."""
         self._names = Names(self._routes)
         self._tell_targets()
+        for state in self.providers.values():
+            state.forget_dropped()
 
     def _virtual_route(self, model: plans.VirtualModel, counters: RequestCounters | None) -> Route:
         candidates = [

@@ -10,7 +10,7 @@ from oxllm.core.routing.targets import ProviderState, TargetState
 def provider_snapshot(provider: ProviderState, now: float) -> ProviderSnapshot:
     """A provider and its targets. In its totals is also what it has done for those that a reload has dropped."""
     targets = tuple(_target(target, now) for target in provider.current_targets)
-    counters = [target.counters.snapshot() for target in provider.targets.values()]
+    counters = [provider.forgotten, *(target.counters.snapshot() for target in provider.targets.values())]
     breaker = provider.breaker
     state = breaker.state(now)
     return ProviderSnapshot(

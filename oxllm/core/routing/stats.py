@@ -110,6 +110,11 @@ class Counters:
         self.ttft = Histogram()
         """Attempt begun -> first content."""
 
+    @property
+    def under_way(self) -> int:
+        """Attempts that have not ended."""
+        return self.attempts - self.successes - sum(self.failures.values()) - self.lost - self.retries
+
     def failed(self, cause: Cause) -> None:
         """Count one failure."""
         self.failures[cause] = self.failures.get(cause, 0) + 1
@@ -174,7 +179,7 @@ class RequestCounters:
         self.requests = 0
         self.in_flight = 0
         self.rescued = 0
-        """Served by another target than the first that was asked."""
+        """Served after an attempt had failed."""
         self.failures: dict[Cause, int] = {}
         self.ttft = Histogram()
         """Request received -> first content sent."""

@@ -13,10 +13,12 @@ from oxllm import plan as plans
 from oxllm.core.routing.breaker import Breaker, BreakerState
 from oxllm.core.routing.cooldown import Cooldown, Skip
 from oxllm.core.routing.owners import Owner
-from oxllm.core.routing.stats import Counters
+from oxllm.core.routing.stats import Counters, Totals, total
 
 PATIENCE_S: Final = 2.0
 """How long a probe's client waits before the next candidate is started beside it; doubled when that one wins."""
+DROPPED_MAX: Final = 64
+"""Targets of one provider that reloads have dropped and of which all is known if they come back: 1 KB each."""
 SOON_S: Final = 1.0
 """When a place behind a bulkhead, or a probe's verdict, may be expected: nobody knows, so soon."""
 
@@ -24,7 +26,18 @@ SOON_S: Final = 1.0
 class ProviderState:
     """What is known of a provider while the process lives."""
 
-    __slots__ = ("breaker", "cooldown", "in_flight", "limit", "name", "owner", "patience", "plan", "targets")
+    __slots__ = (
+        "breaker",
+        "cooldown",
+        "forgotten",
+        "in_flight",
+        "limit",
+        "name",
+        "owner",
+        "patience",
+        "plan",
+        "targets",
+    )
 
     def __init__(self, provider: plans.Provider, breaker: plans.Breaker) -> None:
         self.name = provider.name
@@ -37,7 +50,9 @@ class ProviderState:
         self.patience = PATIENCE_S
         """Seconds that the next probe gets before a hedge is started beside it."""
         self.targets: dict[str, TargetState] = {}
-        """By model. One that a reload has dropped stays, for its marks and counters."""
+        """By model. One that a reload has dropped stays for a while, for its marks and counters."""
+        self.forgotten = Totals()
+        """What those did that have not stayed."""
         self.adopt(provider, breaker)
 
     def __repr__(self) -> str:
@@ -59,7 +74,15 @@ class ProviderState:
     @property
     def current_targets(self) -> list[TargetState]:
         """Those that the newest configuration names."""
-        return [one for one in self.targets.values() if one.listings or one.model in self.plan.models]
+        return [one for one in self.targets.values() if one.is_current]
+
+    def forget_dropped(self) -> None:
+        """Of the targets that reloads have dropped keep DROPPED_MAX, and those that are still being asked."""
+        dropped = [one for one in self.targets.values() if not one.is_current]
+        for target in dropped[:-DROPPED_MAX]:
+            if not target.counters.under_way:
+                self.forgotten = total([self.forgotten, target.counters.snapshot()])
+                del self.targets[target.model]
 
     def key_changed(self) -> None:
         """Forget what was said of the old key."""
@@ -100,6 +123,11 @@ class TargetState:
 
     def __repr__(self) -> str:
         return f"<TargetState {self.name} {self.cooldown}>"
+
+    @property
+    def is_current(self) -> bool:
+        """The newest configuration names it."""
+        return bool(self.listings) or self.model in self.provider.plan.models
 
     def skip(self, now: float) -> Skip | None:
         """Why it cannot be asked now; None if it can."""

@@ -9,6 +9,7 @@ import pytest
 from oxllm.core.reading.outcome import SUCCESS, Cause, Kind
 from oxllm.core.routing.cooldown import Skip
 from oxllm.core.routing.router import Router
+from oxllm.core.routing.targets import DROPPED_MAX
 from oxllm.plan import HoldBack, VirtualModel
 from tests.support.routers import (
     AB,
@@ -139,6 +140,31 @@ def test_a_target_that_was_dropped_keeps_its_marks_and_counts_for_when_it_comes_
     assert without.snapshot(0.0).providers[0].totals.attempts == 1
     again = reloaded(without, virtual("v", "a/n"))
     assert skips(again) == {"a/n": Skip.COOLING}
+
+
+def test_of_the_targets_that_reloads_have_dropped_so_many_are_known() -> None:
+    subject = router(virtual("v", "a/m"))
+    waits = start(subject, "a/m")
+    for number in range(DROPPED_MAX + 9):
+        subject = reloaded(subject, virtual("v", f"a/n{number}"), providers=[provider("a", models=("m",))])
+        run(subject, f"a/n{number}", SUCCESS)
+    subject = reloaded(subject, virtual("v", "a/m"), providers=[provider("a", models=("m",))])
+    known = subject.providers["a"].targets
+    assert len(known) == DROPPED_MAX + 1
+    assert ("n8" in known, "n9" in known) == (False, True)
+    subject.results.end(waits, SUCCESS, 0.0)
+    totals = subject.snapshot(0.0).providers[0].totals
+    assert (totals.attempts, totals.successes) == (DROPPED_MAX + 10, DROPPED_MAX + 10)
+
+
+def test_a_dropped_target_is_known_while_one_of_its_attempts_is_under_way() -> None:
+    subject = router(virtual("v", "a/old"))
+    waits = start(subject, "a/old")
+    for number in range(DROPPED_MAX + 9):
+        subject = reloaded(subject, virtual("v", f"a/n{number}"))
+    assert "old" in subject.providers["a"].targets
+    subject.results.end(waits, SUCCESS, 0.0)
+    assert subject.snapshot(0.0).providers[0].totals.successes == 1
 
 
 def test_prediction_after_a_reload_goes_by_the_new_virtual_models() -> None:
