@@ -39,6 +39,7 @@ class ModelStatus(msgspec.Struct, frozen=True):
     in_flight: int = 0
     rescued: int = 0
     failed: int = 0
+    """But for those of which it was the client's doing, such as to leave."""
     targets: tuple[TargetStatus, ...] = ()
 
     @property

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from oxllm import __version__
+from oxllm.core.reading.outcome import Cause
 from oxllm.core.routing.cooldown import MARKS, Skip
 from oxllm.core.routing.route import Route
 from oxllm.core.routing.stats import ProviderSnapshot
@@ -86,5 +87,5 @@ def _model(route: Route, now: float, back: Back) -> ModelStatus:
         tokens = counters.prompt_tokens, counters.cached_tokens
         targets.append(TargetStatus(candidate.state.name, candidate.tier, candidate.weight, state, left, *tokens))
     of = route.counters
-    failed = sum(of.failures.values())
+    failed = sum(count for cause, count in of.failures.items() if cause is not Cause.CLIENT)
     return ModelStatus(route.name, of.requests, of.in_flight, of.rescued, failed, tuple(targets))

@@ -56,6 +56,18 @@ def test_json_is_for_programs() -> None:
             }
 
 
+def test_a_model_has_failed_nobody_who_asked_for_what_no_one_gives_or_who_left() -> None:
+    with House(plan_of("alpha")) as house:
+        house.providers["alpha"].replies = [answer(error_body("bad_request"), 400), [60.0, *answer(WHOLE)]]
+        assert house.chat().response.status == 400
+        house.chat().transport.abort()
+        house.settle()
+        house.generation.router.offline("alpha")
+        assert house.chat().response.status == 503
+        model = house.get("/status?format=json").json()["models"][0]
+        assert (model["requests"], model.get("in_flight", 0), model["failed"]) == (3, 0, 1)
+
+
 def test_a_marked_target_says_why_and_for_how_long() -> None:
     with House() as house:
         house.providers["alpha"].replies = [answer(b"{}", 429, "retry-after: 30")]
