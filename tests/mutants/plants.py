@@ -530,6 +530,20 @@ PLANTS = (
         (MESSAGING + "a_large_event_that_means_something_else_at_its_end_is_a_break",),
     ),
     Plant(
+        "a refusal that is passed on as it comes is not searched for our key",
+        "oxllm/core/request/error_reader.py",
+        "        if reveals(kept, self._key):",
+        "        if False:",
+        (RULES + "a_long_refusal_that_quotes_our_key_late_is_broken_off_before_it",),
+    ),
+    Plant(
+        "a failure behind content that says our key is passed on",
+        "oxllm/core/request/attempt.py",
+        "    if not reveals(told, key):",
+        "    if True:",
+        ("tests/unit/core/test_exchange_messages.py::test_one_that_quotes_our_key_is_told_in_our_words",),
+    ),
+    Plant(
         "a large last event is whole though it is no JSON",
         "oxllm/core/protocols/named_reader.py",
         "        if not self._large.whole:\n",

@@ -33,6 +33,7 @@ from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome
 from oxllm.core.request import headers
 from oxllm.core.request.alarm import Alarm
+from oxllm.core.request.belief import reveals
 from oxllm.core.request.error_reader import ErrorReader, MisplacedReader
 from oxllm.core.request.facts import RequestFacts
 from oxllm.core.routing.route import Candidate, Route
@@ -282,6 +283,8 @@ class Attempt:
             self.last_content_at = now
         if reader.complete or reader.failure is not None or self.silence is None:
             self._judge(now, bool(ready))
+            if reader.told:
+                return _but_for_our_key(ready, reader, self.candidate.plan.api_key)
         return ready
 
     def end(self) -> None:
@@ -341,7 +344,7 @@ class Attempt:
         """Keep what was read before the commit, and see what it is."""
         self.read_at = now
         reader = self.reader
-        self._ready += ready
+        self._ready += _but_for_our_key(ready, reader, self.candidate.plan.api_key) if reader.told else ready
         if reader.content:
             if self.phase is WAITING:
                 self.move(CONTENT)
@@ -372,6 +375,15 @@ class Attempt:
         elif news:  # a heartbeat behind the answer is none: a provider could hold its client with them for ever
             self.silence = None
             self.clock = self._alarm.by(now + LINGER_S)
+
+
+def _but_for_our_key(ready: bytes, reader: Reader, key: str | None) -> bytes:
+    """What ends in a failure in the provider's own words: without those if they say our key."""
+    before, end, told = ready.removesuffix(b"\n\n").rpartition(b"\n\n")
+    if not reveals(told, key):
+        return ready
+    reader.told = False
+    return before + end
 
 
 def _stream_reader(protocol: Protocol, asked: Asked, provider: plan.Provider, wall: float) -> Reader:

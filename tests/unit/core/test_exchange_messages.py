@@ -53,6 +53,17 @@ def test_a_failure_behind_content_is_the_providers_own_and_no_second_one() -> No
     assert (d.client.over, d.failures("alpha")) == ("break", 1)
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_one_that_quotes_our_key_is_told_in_our_words(apart: bool) -> None:
+    said = {"type": "error", "error": {"type": "authentication_error", "message": "sk-secret-alpha was revoked"}}
+    parts = [named(*BEGUN), named(said)]
+    d = drive().stream("alpha", *(parts if apart else [b"".join(parts)]))
+    assert d.client.body.startswith(named(*BEGUN) + b"event: error\n")
+    assert b"sk-secret-alpha" not in d.client.body
+    assert "broke" in error_of(d.client.body)["message"]
+    assert d.client.over == "break"
+
+
 def test_a_failure_behind_content_that_is_held_back_is_another_targets_to_answer() -> None:
     plan = make_plan("alpha", "beta", hold_back=plans.HoldBack(full=True))
     d = drive(plan=plan).stream("alpha", named(*BEGUN, OVERLOADED)).stream("beta", OTHER)

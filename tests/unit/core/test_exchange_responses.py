@@ -55,6 +55,17 @@ def test_a_failure_behind_content_is_the_provider_s_own_and_no_second_one() -> N
     assert (d.client.over, d.failures("alpha")) == ("end", 1)
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_one_that_quotes_our_key_is_told_in_our_words(apart: bool) -> None:
+    told = response("failed", error={"code": "server_error", "message": "sk-secret-alpha was revoked"})
+    parts = [sse(*BEGUN), sse(event("response.failed", len(BEGUN), response=told))]
+    d = drive().stream("alpha", *(parts if apart else [b"".join(parts)]))
+    assert parse(d.client.body)[:-1] == BEGUN
+    assert last(d)["type"] == "response.failed"
+    assert b"sk-secret-alpha" not in d.client.body
+    assert "broke" in last(d)["response"]["error"]["message"]
+
+
 @pytest.mark.parametrize("pinged", [False, True])
 def test_what_the_provider_says_of_the_request_inside_a_stream_is_told_in_its_words(pinged: bool) -> None:
     flagged = event(
