@@ -105,7 +105,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         calls, too many connections, too many concurrent, requests limit exceeded, rate error, high frequency, too many
         tokens please wait, hourly, requests minute, tokens minute, calls minute, requests min, tokens min, tpm, request
         frequency, call frequency, access frequency, frequency limit, minutes rate, request reached max request, in
-        flight requests, gauge quota, online prediction request quota
+        flight requests, gauge quota, online prediction request quota, rate growth
         """,
     ),
     (
@@ -154,7 +154,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         function, not a chat completions model, for model, with model, by model, on model, failed to load model,
         could not load model, unable to load model, not load model, error loading model, model not allowed,
         model ~ not allowed, supported api model names, supported model names, plan not include access, no
-        credentials for provider
+        credentials for provider, entity with key, specified version, service not activated, service not open
         """,
     ),
     (
@@ -263,6 +263,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid payment, no active
         subscription, draw from extra usage, deposit required use, budget insufficient, insufficient budget,
         budget exhausted, budget blocked, saldo insuficiente, solde insuffisant,
+        commodity not purchased,
         reached daily, reached weekly, reached monthly, exceeded daily, exceeded weekly, exceeded monthly, exceed quota,
         exceed available quota, exceed current quota
         """,
@@ -321,7 +322,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         terms acceptance, accept the terms, unpurchased, not purchased, not offered, model not allowed, model ~
         not allowed, supported api model names, supported model names, no channel, no channels, not in
         allowlist, not in whitelist, not in api key, not allow, not allowed for account, not allowed for
-        organization, not allowed for plan, plan not include access, no credentials for provider, not priced
+        organization, not allowed for plan, plan not include access, no credentials for provider, not priced,
+        paused, service not activated, service not open
         """,
     ),
     (
@@ -613,6 +615,11 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("稍后", BUSY),
     ("加载", LOADING),
     ("用量", QUOTA),
+    ("限额", QUOTA),
+    ("到期", GONE),
+    ("续费", OWING),
+    ("调用方式", FEATURE),
+    ("服务未开通", MODEL),
     ("使用上限", QUOTA),
     ("недостаточно средств", OWING),
     ("пополните", OWING),

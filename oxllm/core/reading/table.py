@@ -48,6 +48,7 @@ VENDORS: dict[str, int] = {
     "1026": Topic.CONTENT,  # MiniMax
     "1027": Topic.CONTENT,
     "1039": Topic.RATE,  # MiniMax: tokens a minute
+    "1041": Topic.RATE,  # MiniMax: connections
     "1113": Topic.QUOTA,  # Zhipu: no balance
     "1211": Topic.MODEL,  # Zhipu
     "1261": Topic.CONTEXT,  # Zhipu
@@ -57,6 +58,7 @@ VENDORS: dict[str, int] = {
     "1303": Topic.RATE,
     "1305": Topic.RATE,
     "1308": Topic.QUOTA,
+    "2045": Topic.RATE,  # MiniMax: growth
     "2049": Topic.KEY,  # MiniMax
     "3051": Topic.CONTEXT,  # Mistral
     "3505": Topic.RATE,  # Mistral: capacity of the tier
@@ -66,6 +68,7 @@ VENDORS: dict[str, int] = {
     "10014": Topic.CONTENT,
     "10019": Topic.CONTENT,
     "10907": Topic.CONTEXT,
+    "11200": Topic.KEY,
     "11201": Topic.QUOTA,
     "11202": Topic.RATE,
     "11203": Topic.RATE,

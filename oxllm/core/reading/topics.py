@@ -69,6 +69,18 @@ _MEMBER = re.compile(r"[A-Za-z_]{2,40}")
 _HARMLESS_WORDS = lex.FEATURE | lex.STORED | lex.ITEM | lex.ROLE | lex.TOKENS | lex.PROMPT
 _HYPHENED = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*\d)(?=[\w/.@:]*-)[\w@][\w/.@:-]*\w")
 """The same before it is taken apart at its capitals: `Big-7B-chat`."""
+_IDENTIFIER = re.compile(
+    r"(?<![\w/])(?:\w{1,40}\.){0,4}[A-Za-z][A-Za-z0-9]*(?:_+[A-Za-z0-9]+)+(?:\.\w{1,40}){0,4}(?!\w)"
+    r"|(?<!\w)[a-z]+(?:[A-Z][a-z0-9]+)+(?!\w)"
+)
+"""A name as programs give it: `check_quota`, `stripe.send_payment`, `sendPayment`."""
+_STATE = re.compile(
+    r"(?:\A|_)(?:insufficient|invalid|missing|no|not|out|exceeds?|over|incorrect|unsupported)_"
+    r"|(?:ed|error|exception|failure|low|overdue|inactive)\Z",
+    re.IGNORECASE,
+)
+"""How a code says what is, where a tool's name says what to do."""
+_MARKING = lex.MONEY | lex.QUOTA | lex.OWING | lex.KEY | lex.ACCOUNT | lex.REGION
 _SLASHED = re.compile(r"[a-z]+(?:/[a-z]+)+")
 """Words rather than a name: "JSON mode/function calling"."""
 _ECHO = re.compile(
@@ -131,7 +143,7 @@ def _own(sentence: str) -> str:
 
 def _spaced(sentence: str) -> str:
     """A sentence in lower case, its words apart and its names in one."""
-    return _HUMP.sub(" ", _HYPHENED.sub(_named_word, sentence)).lower()
+    return _HUMP.sub(" ", _IDENTIFIER.sub(_identified, _HYPHENED.sub(_named_word, sentence))).lower()
 
 
 def stem(word: str) -> str:
@@ -141,6 +153,16 @@ def stem(word: str) -> str:
             word = word[: -len(ending)]
             break
     return word[:-1] if word[-1:] in ("e", "y") and len(word) > 3 else word
+
+
+def _identified(match: re.Match[str]) -> str:
+    """No word of a tool's name or of a member's is money or a key, whatever stands beside it ("function check_quota not
+    found"); a code that stands in a sentence (`insufficient_quota`) is read, and the name of a noun (`api_key`)."""
+    name = match[0]
+    words = _HUMP.sub(" ", name.replace("_", " ")).lower()
+    if not any(bits & _MARKING for bits in _marks(words)) or _key_of(words) in _ENTRIES or _STATE.search(name):
+        return name
+    return " ~ "
 
 
 KEPT = frozenset({"blocked", "loading", "used", "supported", "allowed", "models", "deployments", "endpoints"})

@@ -274,6 +274,44 @@ def test_a_provider_is_believed_by_those_who_did_not_say_it_themselves(case: Cas
     assert unless_repeated(found, request.encode()) is found
 
 
+TOOLS = [
+    *("check_quota", "get_credit_balance", "send_payment", "billing_report", "wallet.transfer_money", "sendPayment"),
+    *("mcp__stripe__create_payment", "account_lookup", "getUserAccount", "api_key_manager", "set_project_budget"),
+    *("close_account", "free_tier_check", "checkCreditLimit"),
+]
+FAULTS = [
+    *("Function {} not found", "The tool {} is disabled", "{} has been blocked by tool_choice", "Unknown tool: {}"),
+    "Tool {} was not found in the request",
+    "tool {} failed validation: missing required field",
+    "parameters for tool {} did not match schema: errors: [missing properties: 'x']",
+    "tool_calls[0].function.{} is required but missing",
+    "Invalid function name {}: the limit of 64 characters is exceeded",
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
+def test_no_word_of_a_tools_name_marks_anybody(fault: str, status: int) -> None:
+    def read(name: str) -> Outcome:
+        error = {"message": fault.format(name), "type": "invalid_request_error", "param": None, "code": None}
+        return classify(status, [], json.dumps({"error": error}).encode(), NOW)
+
+    assert [name for name in TOOLS if mark(read(name)) != mark(read("foo"))] == []
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Upstream said insufficient_quota for this request", Kind.QUOTA),
+        ("error: credit_balance_too_low", Kind.QUOTA),
+        ("Invalid api_key provided", Kind.AUTH),
+        ("account_deactivated", Kind.AUTH),
+    ],
+)
+def test_a_code_in_a_sentence_is_read(message: str, kind: Kind) -> None:
+    assert classify(400, [], json.dumps({"error": {"message": message}}).encode(), NOW).kind is kind
+
+
 NAMES = sorted(
     {
         *("error", "errors", "code", "type", "message", "msg", "detail", "details", "status", "reason", "metadata"),
