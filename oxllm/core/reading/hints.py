@@ -75,12 +75,12 @@ _AMOUNT = (
     r"(milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
 )
 _PROSE_STEP = re.compile(_AMOUNT, re.IGNORECASE)
+_AN_AMOUNT = _AMOUNT.replace("(\\d", "(?:\\d").replace("(milli", "(?:milli")
 _PROSE = re.compile(
     r"(?:try again|retry|retrying|wait(?:ing)?|resets?|renews?|replenished|available|back off|refresh(?:es|ed))"
-    r"(?: (?:again|for|in|after|at least|about|another|the|request|your request)){0,4}:?\s+~?"
-    r"(?:(?P<clock>\d{1,3}:\d\d:\d\d)|(?P<wait>_AMOUNT(?:[\s,]{0,4}(?:and )?_AMOUNT){0,4}))".replace(
-        "_AMOUNT", _AMOUNT.replace("(\\d", "(?:\\d").replace("(milli", "(?:milli")
-    ),
+    r"(?: (?:again|later|for|in|after|at|at least|about|another|the|request|your request)){0,4}:?\s+~?"
+    rf"(?:(?P<clock>\d{{1,3}}:\d\d:\d\d)|(?P<moment>{_RFC3339.pattern})|an? (?P<one>second|minute|hour)\b"
+    rf"|(?P<wait>{_AN_AMOUNT}(?:[\s,]{{0,4}}(?:and )?{_AN_AMOUNT}){{0,4}}))",
     re.IGNORECASE,
 )
 _BARE = re.compile(
@@ -98,7 +98,7 @@ _SIGNS = re.compile(
 )
 """The same in Chinese, Japanese, Korean and Russian: so many (milli)seconds, minutes or hours from now."""
 _LIMIT_HEADER = re.compile(
-    rb"(?P<by>(?:x-)?ratelimit(?:bysize)?)-(?P<what>remaining|reset)(?P<of>-[a-z-]+)?"
+    rb"(?P<by>(?:x-)?rate-?limit(?:bysize)?)-(?P<what>remaining|reset)(?P<of>-[a-z-]+)?"
     rb"|anthropic-ratelimit-(?P<of2>[a-z-]+)-(?P<what2>remaining|reset)"
 )
 STANDARD = b"ratelimit"
@@ -273,7 +273,7 @@ def prose(text: str) -> str | None:
     return None if match is None else match[0]
 
 
-def in_prose(text: str) -> float | None:
+def in_prose(text: str, now_wall: float) -> float | None:
     """The same from an error's own words."""
     match = _PROSE.search(text)
     if match is None:
@@ -281,6 +281,10 @@ def in_prose(text: str) -> float | None:
     if match["clock"]:
         hours, minutes, secs = map(float, match["clock"].split(":"))
         return hours * 3600 + minutes * 60 + secs or None
+    if match["moment"]:
+        return seconds(match["moment"].encode(), now_wall)
+    if match["one"]:
+        return PROSE_UNITS[_unit(match["one"])]
     found = sum(float(number) * PROSE_UNITS[_unit(unit)] for number, unit in _PROSE_STEP.findall(match["wait"]))
     return found or None
 

@@ -619,6 +619,7 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("到期", GONE),
     ("续费", OWING),
     ("调用方式", FEATURE),
+    ("思考", FEATURE),
     ("服务未开通", MODEL),
     ("使用上限", QUOTA),
     ("недостаточно средств", OWING),

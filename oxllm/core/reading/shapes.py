@@ -115,7 +115,18 @@ WAIT_NAMES = frozenset(
         "retryafter",
         "retryafterms",
         "retryafterseconds",
+        "retryaftersec",
+        "retryaftersecs",
         "retryin",
+        "retryinseconds",
+        "retryat",
+        "nextretryat",
+        "resetin",
+        "resetsin",
+        "resetafter",
+        "resetseconds",
+        "waitseconds",
+        "cooldownseconds",
         "resetsinseconds",
         "resetsat",
         "resetat",
@@ -196,8 +207,7 @@ class _Reader:
         if "loc" in found or ("input" in found and "msg" in found):
             error.quoting = True
         self._inside(found, depth)
-        for name in WAIT_NAMES & found.keys():
-            error.waits.append((name, found[name]))
+        self._waits(found)
         if "quotaid" in found:
             error.quotas += " " + (_decoded(found["quotaid"]) or "")[:200]
             return
@@ -234,12 +244,16 @@ class _Reader:
             return
         if "headers" in found:
             self._headers(found["headers"])
+        self._waits(found)
         for name in RAW_NAMES:
             if name in found:
                 inner = found[name]
                 text = _decoded(inner)
                 self._error.relayed = self._error.relayed or bool(text) or inner[:1] == b"{"
                 self._value(inner, depth + 1)
+
+    def _waits(self, found: Members) -> None:
+        self._error.waits += [(name, value) for name, value in found.items() if name in WAIT_NAMES]
 
     def _headers(self, raw: bytes) -> None:
         try:

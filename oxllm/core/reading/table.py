@@ -39,6 +39,7 @@ UNDER: dict[int, int] = {
     451: ALWAYS | Topic.MODEL,
     500: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.DOWN,
     501: ALWAYS | Topic.LACKS | Topic.DOWN,
+    502: ALWAYS | Topic.CONTEXT | Topic.DOWN,
 }
 """What a sentence may say under a status. Under the other 5xx: DOWN beside what it may always say."""
 
@@ -257,7 +258,8 @@ class Facts:
     def hint(self) -> float | None:
         """The same, or as its words say."""
         if self._hint is None:
-            self._hint = self.stated or (hints.in_prose(self.own_words) if self._believed else None) or 0.0
+            said = hints.in_prose(self.own_words, self._now_wall) if self._believed else None
+            self._hint = self.stated or said or 0.0
         return self._hint or None
 
     def grounds(self) -> list[tuple[str, ...]]:
@@ -379,7 +381,7 @@ ROWS: tuple[Row, ...] = (
     (lambda facts: facts.about(Topic.QUOTA), Kind.QUOTA),
     (lambda facts: facts.status == 402 and not facts.about(Topic.RATE), Kind.QUOTA),
     (lambda facts: facts.status == 429 or facts.about(Topic.RATE), Kind.RATE_LIMITED),
-    (lambda facts: facts.status in (400, 413, 422, 500) and facts.about(Topic.CONTEXT), Kind.CONTEXT_LENGTH),
+    (lambda facts: facts.status in (400, 413, 422, 500, 502) and facts.about(Topic.CONTEXT), Kind.CONTEXT_LENGTH),
     (lambda facts: facts.status in (400, 404) and facts.about(Topic.FOREIGN), Kind.FOREIGN_STATE),
     (lambda facts: facts.about(Topic.LACKS), Kind.UNSUPPORTED),
     (lambda facts: facts.status < 500 and facts.code(Topic.KEY | Topic.BARRED), Kind.AUTH),

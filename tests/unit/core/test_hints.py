@@ -215,6 +215,19 @@ PROSE: list[tuple[bytes, float | None]] = [
     ("请在 20 秒后重试".encode(), 20.0),
     ("请1分钟之后再试".encode(), 60.0),
     ("请稍后再试".encode(), None),
+    ("30分後に再試行してください".encode(), 1800.0),
+    ("請在 5 分鐘後重試".encode(), 300.0),
+    ("20초 후에 다시 시도하세요".encode(), 20.0),
+    ("Повторите через 45 секунд".encode(), 45.0),
+    ("Через 45 секунд".encode(), 45.0),
+    ("45 секунд".encode(), None),
+    (b"try again in an hour", 3600.0),
+    (b"Please try again in a minute.", 60.0),
+    (b"Please try again later in 30 seconds", 30.0),
+    (b"Your limit resets at 2025-06-15T12:05:00Z", 300.0),
+    (b"try again at 2025-06-15T12:00:20+00:00", 20.0),
+    (b"try again at 2025-06-15T11:00:20Z", None),
+    (b"resets at 2025-06-15 12:05:00", None),
     (b"try again in 0s", None),
     (b"try again in a moment", None),
     (b"try again later", None),
@@ -241,6 +254,17 @@ def test_openrouters_headers_in_the_body_go_before_its_prose() -> None:
     assert retry_after([], body, NOW) == 30.0
 
 
+@pytest.mark.parametrize("name", ["resets_in", "retry_in_seconds", "resetAfter", "wait_seconds", "cooldown_seconds"])
+def test_a_wait_may_have_many_names(name: str) -> None:
+    assert retry_after([], b'{"error":{"message":"x","%s":19}}' % name.encode(), NOW) == 19.0
+    assert retry_after([], b'{"error":{"message":"x","metadata":{"%s":"19s"}}}' % name.encode(), NOW) == 19.0
+
+
+def test_of_two_waits_the_first_counts() -> None:
+    assert retry_after([], b'{"error":{"message":"x","retry_after":5,"resets_in_seconds":60}}', NOW) == 5.0
+    assert retry_after([], b'{"error":{"message":"x","resets_in_seconds":60,"retry_after":5}}', NOW) == 60.0
+
+
 def test_a_5xx_is_asked_for_its_retry_after_alone() -> None:
     assert retry_after_header([REMAINING, RESET, (b"retry-after", b"90000")], NOW) == 3600.0
     assert retry_after_header([REMAINING, RESET], NOW) is None
@@ -253,6 +277,10 @@ def test_prediction_needs_a_limit_that_is_used_up() -> None:
     assert predictive([REMAINING], NOW) is None
     assert predictive([REMAINING, (RESET[0], b"soon")], NOW) is None
     assert predictive([REMAINING, RESET], NOW) == 30.0
+
+
+def test_a_limits_name_may_have_a_hyphen_more() -> None:
+    assert retry_after([(b"x-rate-limit-remaining", b"0"), (b"x-rate-limit-reset", b"11")], b"", NOW) == 11.0
 
 
 @pytest.mark.parametrize(("reset", "expected"), [(b"59.9s", 59.9), (b"60s", 60.0), (b"60.001s", None), (b"24h", None)])
