@@ -556,10 +556,10 @@ def test_two_runs_of_one_seed_give_the_same_faults_to_the_same_questions_whereve
         card.write_text(said[said.index("{") :], encoding="utf-8")
         return report.read(card).fates
 
-    for _ in range(4):  # a busy machine asks half a second late, but not each time
+    for _ in range(4):  # a busy machine asks half a second late, or not all of it, but not each time
         first, second = run(0), run(1)
         found = likeness(first, second)
-        if not found.differing:
+        if found.compared > 30 and not found.differing:
             break
     assert found.differing == ()
     assert found.compared > 30
