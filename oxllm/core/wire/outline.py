@@ -83,9 +83,7 @@ class Outline:
         return at + found + 1
 
     def _go_through_string(self, part: bytes, at: int, end: int) -> int:
-        found = _IN_STRING.match(part, at, end)
-        assert found is not None
-        stop = found.end()
+        stop = _string_end(part, at, end)
         kept = self._kept
         if self._began >= 0:
             if len(kept) - self._began + stop - at <= STRING_MAX:
@@ -120,3 +118,15 @@ class Outline:
             self._step = FIRST_STEP
             return stop  # it counts the bracket, too
         return stop + 1
+
+
+def _string_end(part: bytes, at: int, end: int) -> int:
+    """Where the quote is that ends a string which goes on at `at`; `end` if there is none."""
+    quote = part.find(b'"', at, end)
+    stop = quote if quote >= 0 else end
+    escape = part.find(b"\\", at, stop)
+    if escape < 0:
+        return stop
+    found = _IN_STRING.match(part, escape, end)
+    assert found is not None
+    return found.end()
