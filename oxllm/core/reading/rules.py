@@ -130,5 +130,5 @@ RULES: Final[dict[Kind, Rule]] = {
     Kind.DEADLINE: Rule(True, False, Effect.NONE, Cause.NETWORK),  # counts only if the Outcome says so
     Kind.LOST: Rule(False, False, Effect.NONE, None),
     Kind.STOPPED: Rule(False, False, Effect.NONE, Cause.GATEWAY),
-    Kind.WITHHELD: Rule(True, False, Effect.NONE, Cause.GATEWAY),
+    Kind.WITHHELD: Rule(True, False, Effect.NONE, None),
 }

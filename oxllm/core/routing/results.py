@@ -81,7 +81,7 @@ class Results:
         counters = ticket.candidate.state.counters
         if cause is not None:
             counters.failed(cause)
-        elif outcome.kind is Kind.LOST:
+        elif outcome.kind is not Kind.SUCCESS:
             counters.lost += 1
         changes = [*self._end_at_breaker(ticket, outcome, now, halves), *mark(ticket, outcome, now)]
         ticket.generation = ENDED

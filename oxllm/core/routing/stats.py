@@ -99,7 +99,7 @@ class Counters:
         self.retries = 0
         self.successes = 0
         self.lost = 0
-        """Hedges that another target beat, and what a shutdown cancelled."""
+        """Given up though they had not failed: another target was faster, or this one was not to be asked any more."""
         self.failures: dict[Cause, int] = {}
         self.prompt_tokens = 0
         self.completion_tokens = 0

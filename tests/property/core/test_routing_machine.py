@@ -342,7 +342,7 @@ class RoutingMachine(RuleBasedStateMachine):
                 running = sum(place(ticket.candidate.state) == where for ticket in self.tickets)
                 assert totals.failures == {cause: by_cause[cause] for cause in Cause}
                 assert totals.successes == self.kinds[where, Kind.SUCCESS]
-                assert totals.lost == self.kinds[where, Kind.LOST]
+                assert totals.lost == self.kinds[where, Kind.LOST] + self.kinds[where, Kind.WITHHELD]
                 assert totals.attempts == self.begun[where] + self.retries[where]
                 ended = totals.successes + totals.lost + sum(totals.failures.values())
                 assert totals.attempts == ended + running + totals.retries

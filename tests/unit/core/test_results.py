@@ -138,6 +138,14 @@ def test_a_lost_hedge_that_is_no_probe_leaves_the_patience() -> None:
     assert subject.providers["a"].patience == 2.0
 
 
+@pytest.mark.parametrize("kind", [Kind.LOST, Kind.WITHHELD])
+def test_an_attempt_that_was_given_up_is_no_failure_of_anybody(kind: Kind) -> None:
+    subject = router(virtual("v", *AB))
+    run(subject, "a/m", of(kind))
+    totals = subject.snapshot(0.0).providers[0].totals
+    assert (totals.attempts, totals.lost, sum(totals.failures.values())) == (1, 1, 0)
+
+
 def test_results_from_before_the_outage_move_nothing() -> None:
     subject = router(virtual("v", *AB))
     old = [start(subject, "a/m") for _ in range(4)]
