@@ -1,14 +1,22 @@
-"""A parameter type that the command line and the simulator share."""
+"""Types of parameters that the command line and the simulator share."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    _Text = click.ParamType[str]
+else:
+    _Text = click.ParamType  # generic since click 8.4 only
 
 
 class Finite(click.FloatRange):
     """A number in a range. FloatRange lets nan pass, and inf where the range is open."""
+
+    name = "number"
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number; a usage error if it is none."""
@@ -16,3 +24,27 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
         return number
+
+
+class Host(_Text):
+    """An address or a name to bind, of an IPv6 address without its brackets. An empty one, as an unset variable of a
+    script makes it, would be every address of the machine to the system."""
+
+    name = "host"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The host; a usage error if there is none."""
+        host = value.strip()
+        if not host:
+            self.fail("is empty; write an address of this machine such as 127.0.0.1, or leave it out", param, ctx)
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+class Whole(click.IntRange):
+    """A whole number in a range, and called that: click's own words are for who knows its types."""
+
+    name = "whole number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """How the help calls its value."""
+        return "NUMBER"

@@ -39,12 +39,11 @@ def _parsed(file: str) -> dict[str, Any]:
     """The file's content. Failure if it is no config of LiteLLM's."""
     import yaml
 
-    from oxllm.config.files import read_file
+    from oxllm.config.files import read_once
     from oxllm.config.problem import BadValueError
 
     try:
-        data, _ = read_file(file)
-        config = yaml.safe_load(data)
+        config = yaml.safe_load(read_once(file))
     except BadValueError as bad:
         raise Failure(f"{file} {bad.args[0]}") from None
     except yaml.MarkedYAMLError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -39,6 +40,14 @@ def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S)
     if response.status_code in (401, 403):
         raise Failure(f"{gateway.url} refused: {error_message(response)}{_how_to_get_in(gateway, response)}")
     return response
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path, also one that would be a step there (RFC 3986 section 5.2.4). Failure if it is
+    empty."""
+    if not name:
+        raise Failure("an empty name is nobody's")
+    return "%2E" * len(name) if name in (".", "..") else quote(name, safe="")
 
 
 def call_json(gateway: Gateway, method: str, path: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import click
 
@@ -28,14 +27,14 @@ def command(
     REQUEST_ID is the x-request-id of its response; `oxllm requests` lists them. The last 256 requests are known.
     Exit: 0, 1 when it is not among them, 3 when no gateway is running.
     """
-    from oxllm.cli.client import call, error_message
+    from oxllm.cli.client import call, error_message, segment
     from oxllm.cli.find import find
 
     if sum((bool(request_id), last, last_failed)) != 1:
         raise click.UsageError("give one of REQUEST_ID, --last and --last-failed")
     gateway = find(url, port)
     wanted = request_id or _last(gateway, last_failed)
-    path = f"/explain/{quote(wanted, safe='')}?format={'json' if as_json else 'text'}"
+    path = f"/explain/{segment(wanted)}?format={'json' if as_json else 'text'}"
     response = call(gateway, "GET", path)
     if response.status_code != 200:
         raise Failure(error_message(response))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from oxllm.cli.report import print_problems
+from oxllm.params import Whole
 from oxllm.words import count
 from oxllm.words import draining as drain_words
 
@@ -36,7 +37,7 @@ config_option = click.option(
 def gateway_options(command: Callable[P, R]) -> Callable[P, R]:
     """Which running gateway is meant; without one of these its run file tells."""
     port = click.option(
-        "-p", "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Port of the gateway on this machine."
+        "-p", "--port", type=Whole(1, 65535), metavar="PORT", help="Port of the gateway on this machine."
     )
     url = click.option(
         "--url", metavar="URL", help="URL of the gateway. Default: $OXLLM_URL, $OXLLM_PORT, its run file."
@@ -56,7 +57,7 @@ def json_option(command: Callable[..., R]) -> Callable[..., R]:
     return click.option("--json", "as_json", is_flag=True, help="The same as -o json: for programs.")(output(wrapped))
 
 
-pid_option = click.option("--pid", type=click.IntRange(1), metavar="PID", help="Process number of the gateway.")
+pid_option = click.option("--pid", type=Whole(1), metavar="PID", help="Process number of the gateway.")
 
 
 class Failure(click.ClickException):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import click
 
@@ -76,12 +75,12 @@ def offline(url: str | None, port: int | None, for_: float | None, name: str) ->
 
 
 def _ask(url: str | None, port: int | None, name: str, what: str) -> None:
-    from oxllm.cli.client import call, error_message, greet
+    from oxllm.cli.client import call, error_message, greet, segment
     from oxllm.cli.find import find
 
     gateway = find(url, port)
     greet(gateway)
-    response = call(gateway, "POST", f"/admin/providers/{quote(name, safe='')}/{what}")
+    response = call(gateway, "POST", f"/admin/providers/{segment(name)}/{what}")
     if response.status_code != 200:
         raise Failure(error_message(response))
     for warning in response.json().get("warnings") or []:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import click
 
 from oxllm.cli.options import Failure, gateway_options, json_option
+from oxllm.params import Whole
 
 EVERY_S = 1.0
 
@@ -19,7 +20,7 @@ EVERY_S = 1.0
 @click.option("-f", "--follow", is_flag=True, help="Go on as they end, until Ctrl-C.")
 @click.option("--failed", is_flag=True, help="Only those that failed.")
 @click.option("--model", metavar="NAME", help="Only those for this model.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="How many at first.")
+@click.option("-n", "--lines", type=Whole(0), default=20, show_default=True, help="How many at first.")
 @json_option
 def command(
     url: str | None, port: int | None, follow: bool, failed: bool, model: str | None, lines: int, as_json: bool

@@ -10,15 +10,14 @@ import click
 
 from oxllm.cli.options import Failure, config_option, load_config
 from oxllm.cli.report import say
+from oxllm.params import Host, Whole
 
 
 @click.command()
 @config_option
 @click.option("--demo", is_flag=True, help="No configuration: two simulated providers, one of which fails often.")
-@click.option("--host", metavar="HOST", help="Address or name to bind, over the file's.")
-@click.option(
-    "-p", "--port", type=click.IntRange(0, 65535), metavar="PORT", help="Port, over the file's; 0 is any free one."
-)
+@click.option("--host", type=Host(), metavar="HOST", help="Address or name to bind, over the file's.")
+@click.option("-p", "--port", type=Whole(0, 65535), metavar="PORT", help="Port, over the file's; 0 is any free one.")
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),

@@ -92,7 +92,7 @@ def process_of(gateway: Gateway, pid: int | None = None) -> Process:
 def _pidfd(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # a number that no process can have
         raise NotRunning(f"not running: there is no process {pid}") from None
     except (AttributeError, OSError):  # not Linux, or an old kernel
         return -1

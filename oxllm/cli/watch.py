@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import quote
 
-from oxllm.cli.client import call, call_json, error_message
+from oxllm.cli.client import call, call_json, error_message, segment
 from oxllm.cli.find import Gateway
 from oxllm.cli.fitting import fitting
 from oxllm.cli.keys import DOWN, ENTER, ESCAPE, UP, Keys
@@ -141,7 +140,7 @@ class Watch:
             return
         verb = "reset" if key == "r" else "online" if provider.state == "offline" else "offline"
         try:
-            response = call(self._gateway(), "POST", f"/admin/providers/{quote(provider.name, safe='')}/{verb}")
+            response = call(self._gateway(), "POST", f"/admin/providers/{segment(provider.name)}/{verb}")
             answer = response.json() if response.status_code == 200 else {}
             said = answer.get("warnings") or [f"{printable(provider.name)}: {verb}"]
             self._message = said[0] if response.status_code == 200 else error_message(response)

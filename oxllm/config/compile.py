@@ -24,7 +24,7 @@ from oxllm.config import schema
 from oxllm.config.checks import check
 from oxllm.config.excerpt import excerpt_of
 from oxllm.config.expand import expand_document
-from oxllm.config.files import check_file, read_file, reason
+from oxllm.config.files import check_file, parse_toml, read_file, reason
 from oxllm.config.lines import Path, Places, find_places
 from oxllm.config.listen import addresses
 from oxllm.config.problem import BadValueError, Problem, Problems
@@ -66,15 +66,12 @@ def load(file: str, env: Mapping[str, str]) -> Loaded:
     if "\r" in text and "\n" not in text:
         return _failed(file, 1, "has no line breaks but carriage returns", "save the file with Unix line endings")
     try:
-        document = tomllib.loads(text)
-        places = find_places(text)
+        document = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         return _syntax(file, text, error)
-    except RecursionError:
-        return _failed(file, None, "is nested too deeply to be read")
-    except ValueError:  # an integer of more digits than Python converts
-        return _failed(file, None, "holds a number too long to be read", "write shorter numbers")
-    return compile_document(file, _over(document, env), places, env, text, _options(env))
+    except BadValueError as bad:
+        return _failed(file, None, *bad.args)
+    return compile_document(file, _over(document, env), find_places(text), env, text, _options(env))
 
 
 def _over(document: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:

@@ -1,14 +1,22 @@
-"""Reading the small files of a configuration: regular ones only, since a pipe or a device may never end."""
+"""Reading small files that somebody wrote, and the TOML in them.
+
+Those of a configuration are regular ones only: they are read again at each reload, which a pipe does not let one do,
+and a device may never end.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
+import tomllib
+from typing import Any
 
 from oxllm.config.problem import BadValueError
 
 FILE_MAX = 16 * 1024 * 1024
 """Bytes; no configuration and no key comes near it."""
+DEPTH_MAX = 100
+"""Tables in tables; whoever walks through a document calls itself as often, and Python lets a call go 1,000 deep."""
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a pipe"),
@@ -31,9 +39,52 @@ def read_file(path: str) -> tuple[bytes, int]:
             os.close(fd)
     except OSError as error:
         raise BadValueError(f"cannot be read: {reason(error)}") from None
+    _refuse_large(data)
+    return data, mode
+
+
+def read_once(path: str) -> bytes:
+    """What a file holds that nobody reads again: a pipe will do. Raises BadValueError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(FILE_MAX + 1)
+    except OSError as error:
+        raise BadValueError(f"cannot be read: {reason(error)}") from None
+    _refuse_large(data)
+    return data
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The document. Raises TOMLDecodeError, and BadValueError for what is TOML and yet nothing to go on with."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise BadValueError(_TOO_DEEP) from None
+    except ValueError:  # an integer of more digits than Python converts
+        raise BadValueError("holds a number too long to be read", "write shorter numbers") from None
+    _refuse_depth(document)
+    return document
+
+
+_TOO_DEEP = "is nested too deeply to be read"
+
+
+def _refuse_depth(document: dict[str, Any]) -> None:
+    """A dotted key makes a table of each of its parts, and tomllib sets no bound to them."""
+    level: list[Any] = [document]
+    for _ in range(DEPTH_MAX):
+        inside = [list(value.values()) if isinstance(value, dict) else value for value in level]
+        level = [item for items in inside for item in items if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise BadValueError(_TOO_DEEP)
+
+
+def _refuse_large(data: bytes) -> None:
     if len(data) > FILE_MAX:
         raise BadValueError(f"is over {FILE_MAX >> 20} MB")
-    return data, mode
 
 
 def check_file(path: str) -> None:

@@ -22,6 +22,8 @@ from typing import NamedTuple
 Path = tuple[str | int, ...]
 """From the document's root: table keys and array indices."""
 
+SHOWN_MAX = 200
+"""Characters of a path that are shown; no key that oxllm knows comes near it."""
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _STRINGS = (
@@ -75,7 +77,7 @@ def show(path: Path) -> str:
             shown += f"[{part}]"
         else:
             shown += ("." if shown else "") + (part if _BARE_KEY.fullmatch(part) else _quoted(part))
-    return shown
+    return shown if len(shown) <= SHOWN_MAX else f"{shown[:SHOWN_MAX]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _quoted(key: str) -> str:

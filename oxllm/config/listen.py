@@ -61,6 +61,12 @@ def check_number(host: str) -> None:
         raise BadValueError("is no IP address, and no name ends in a number", "write all four numbers, 0 to 255")
 
 
+def is_name(host: str) -> bool:
+    """Has a resolver a question for it? RFC 1035 section 2.3.4: 63 characters between two dots, 253 in all."""
+    name = host.removesuffix(".")
+    return len(name) <= 253 and all(1 <= len(label) <= 63 for label in name.split("."))
+
+
 def is_public(listen: tuple[str, ...]) -> bool:
     """Can anyone but this machine reach one of these? A name other than localhost counts as public."""
     found = [literal(host) for host in listen]

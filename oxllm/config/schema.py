@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from oxllm import plan
-from oxllm.config.listen import check_number, literal
+from oxllm.config.listen import check_number, is_name, literal
 from oxllm.config.problem import BadValueError
 from oxllm.config.proxies import parse_proxy
 from oxllm.config.urls import parse_base_url, parse_origin
@@ -100,7 +100,8 @@ def _provider_name(text: str) -> None:
 
 def _host(text: str) -> None:
     check_number(text)
-    if literal(text) is None and not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", text):
+    spelt = re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", text) and is_name(text)
+    if literal(text) is None and not spelt:
         advice = 'write an address such as "127.0.0.1", or "0.0.0.0" for all of them; the port is a key of its own'
         raise BadValueError("is neither an IP address nor a host name", advice)
 

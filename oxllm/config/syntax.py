@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from oxllm.config.veil import VEIL
 
+GUESSED_MAX = 4096
+"""Characters of a line that is guessed about, which takes the square of their number; nobody types a longer one."""
 _PLACE = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 _KEY = r"[A-Za-z0-9_-]+"
 _PAIR = re.compile(rf"\s*{_KEY}(?:\s*\.\s*{_KEY})*\s*=")
@@ -64,7 +66,7 @@ def explain(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Wrong:
     if language := _another_language(text):
         return Wrong(1, 1, f"this is {language}; oxllm reads TOML", _advice_on(language))
     said = f"not valid TOML: {stop.said[:1].lower()}{_without_tuple(stop.said[1:])}"
-    for guess in _GUESSES:
+    for guess in _GUESSES if len(stop.text) <= GUESSED_MAX else ():
         if found := guess(stop):
             return Wrong(stop.line, stop.column, said, "" if VEIL in found else found)
     return Wrong(stop.line, stop.column, said, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from oxllm.config.listen import check_number
+from oxllm.config.listen import check_number, is_name
 from oxllm.config.problem import BadValueError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -69,7 +69,7 @@ def ascii_host(host: str) -> str:
         name = host.encode("idna").decode("ascii").lower()
     except UnicodeError:
         raise BadValueError("has a host that is not a valid name") from None
-    if not all(c.isalnum() or c in "-._" for c in name):
+    if not all(c.isalnum() or c in "-._" for c in name) or not is_name(name):
         raise BadValueError("has a host that is not a valid name")
     check_number(name)
     return name

@@ -60,6 +60,9 @@ _SCALAR = re.compile(
 )
 _OUTSIDE = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|#[^\n]*")
 _EMPTY_LINE = re.compile(r"[^\n]")
+MASKED_MAX = 4096
+"""Characters of one value that are looked through for credentials, which takes the square of their number; no name,
+address or path is that long, and what is longer is not shown."""
 
 
 def lift(veiled: str) -> str:
@@ -148,6 +151,8 @@ def _variables(text: str) -> bool:
 
 def _masked(text: str) -> str:
     """Without what looks like a credential."""
+    if len(text) > MASKED_MAX:
+        return _covered(text)
     return _LOOKS.sub(lambda found: _covered(found[0]), text)
 
 

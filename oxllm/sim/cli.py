@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from oxllm.params import Whole
 from oxllm.sim import dialects
 from oxllm.sim.checks import check
 from oxllm.sim.options import FILE, THERE, Options, options
@@ -82,7 +83,7 @@ def learn_command(log: Path) -> None:
 @click.argument("report", type=THERE)
 @click.option("-o", "--output", type=FILE, help="Write the scene here and not to the terminal.")
 @click.option("--pytest", "test", type=FILE, help="Write a test that fails as long as the rule is not kept.")
-@click.option("--tries", type=click.IntRange(min=1), default=60, show_default=True, help="Runs that it may take.")
+@click.option("--tries", type=Whole(min=1), default=60, show_default=True, help="Runs that it may take.")
 @click.option("--force", is_flag=True, help="Write over files.")
 def shrink_command(report: Path, output: Path | None, test: Path | None, tries: int, force: bool) -> None:
     """Find the shortest scene under which a run fails that has failed.

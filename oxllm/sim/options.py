@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from oxllm.params import Finite
+from oxllm.params import Finite, Host, Whole
 from oxllm.sim.provider import pace
 from oxllm.sim.script import exhibits, presets
 
@@ -101,13 +101,13 @@ _OPTIONS = (
         help="Be a proxy before a real provider, `real`, and break its answers where a scene says so.",
     ),
     click.option("--blackout", is_flag=True, help="Let chaos leave no provider clean."),
-    click.option("--seed", type=click.IntRange(min=0), help="Have a run again; random if not given."),
+    click.option("--seed", type=Whole(min=0), help="Have a run again; random if not given."),
     click.option("--explain", is_flag=True, help="Print the timetable of faults and run nothing."),
     click.option("--fate", metavar="SEED:PROVIDER:REQUEST", help="What one request gets, and why; nothing runs."),
-    click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen."),
+    click.option("--host", type=Host(), default="127.0.0.1", show_default=True, help="Where to listen."),
     click.option(
         "--port",
-        type=click.IntRange(0, 65535),
+        type=Whole(0, 65535),
         default=0,
         help="Port of the first provider, the others follow; 0 = any.",
     ),
@@ -148,7 +148,7 @@ _OPTIONS = (
     click.option("--rps", type=Finite(0.1, 1000), default=10.0, show_default=True, help="Requests a second."),
     click.option(
         "--streams",
-        type=click.IntRange(0, 100),
+        type=Whole(0, 100),
         default=80,
         show_default=True,
         help="Of a hundred requests, how many stream.",

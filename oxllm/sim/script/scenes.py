@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from oxllm.config.files import parse_toml, read_once
+from oxllm.config.problem import BadValueError
 from oxllm.sim import dialects
 from oxllm.sim.faults.base import Layer
 from oxllm.sim.provider import limits, pace
@@ -37,9 +39,9 @@ class SceneError(ValueError):
 def read(file: Path) -> str:
     """The text of a scene file. Raises SceneError."""
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise SceneError([f"{file}: cannot be read: {(error.strerror or 'unknown error').lower()}"]) from None
+        return read_once(str(file)).decode("utf-8-sig")
+    except BadValueError as bad:
+        raise SceneError([f"{file}: {bad.args[0]}"]) from None
     except UnicodeDecodeError:
         raise SceneError([f"{file}: is not UTF-8; save it as UTF-8"]) from None
 
@@ -53,9 +55,11 @@ def load(text: str, seed: int, chosen: bool = False) -> Scenario:
 def over(providers: Sequence[Upstream], text: str, seed: int, chosen: bool = False) -> Scenario:
     """As `load`, with these providers beside those of the file, which may describe them anew. Raises SceneError."""
     try:
-        data = tomllib.loads(text)
+        data = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise SceneError([f"not TOML: {error}"]) from None
+    except BadValueError as bad:
+        raise SceneError([f"the file {bad.args[0]}"]) from None
     reader, own = _Reader(), data.get("seed", seed)
     reader.keys("the file", data, ("seed", "upstream", "scene"))
     if not isinstance(own, int) or isinstance(own, bool) or own < 0:
@@ -194,7 +198,7 @@ def in_itself(scene: Scene, known: set[str]) -> Iterable[str]:
     if not scene.on:
         yield f"{where}: on which provider? Write on = {sorted(known)[0]!r}" if known else f"{where}: on is missing"
     for name in scene.on:
-        if name not in known:
+        if name not in known and known:
             yield f"{where}: unknown provider {name!r}; there are {', '.join(sorted(known))}"
     for layer in Layer:
         doses = [dosed for dosed in scene.faults if dosed.fault.strikes_at() is layer]

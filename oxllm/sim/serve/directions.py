@@ -10,6 +10,8 @@ import tomllib
 from collections import deque
 from collections.abc import Callable
 
+from oxllm.config.files import parse_toml
+from oxllm.config.problem import BadValueError
 from oxllm.sim.faults.base import Fault, Layer
 from oxllm.sim.provider import said
 from oxllm.sim.provider.request import SimRequest
@@ -57,9 +59,11 @@ def load(text: str) -> Directions:
     """A script file: TOML with `fault`, as for `direct`, and `reply`, a list of texts, tables (which are sent as JSON),
     and tables with `tool` and `arguments`. Raises ValueError."""
     try:
-        data = tomllib.loads(text)
+        data = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"not TOML: {error}") from None
+    except BadValueError as bad:
+        raise ValueError(bad.args[0]) from None
     directions, unknown = Directions(), sorted(set(data) - {"fault", "reply"})
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r}; write fault and reply")

@@ -158,3 +158,4 @@ def test_nothing_is_written_over_unasked(run: Run, litellm: Path, config: Path) 
     assert run("adapt", str(litellm), "-o", "config.toml").exit_code == 1
     assert run("adapt", str(litellm), "-o", "config.toml", "--force").exit_code == 0
     assert run("adapt", "none.yaml").stderr == "oxllm: none.yaml cannot be read: no such file or directory\n"
+    assert run("adapt", ".").stderr == "oxllm: . cannot be read: is a directory\n"

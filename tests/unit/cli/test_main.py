@@ -56,6 +56,24 @@ def test_a_wrong_command_or_option_exits_2(run: Run) -> None:
     assert run("explain").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "words", [("serve", "-p"), ("requests", "-n"), ("sim", "--seed"), ("sim", "shrink", "--tries")]
+)
+def test_what_is_no_number_is_told_in_plain_words(run: Run, words: tuple[str, ...]) -> None:
+    result = run(*words, "1.5")
+    assert (result.exit_code, "'1.5' is not a valid whole number" in result.stderr) == (2, True), result.stderr
+    assert "'x' is not a valid number." in run("stop", "--wait", "x").stderr
+
+
+@pytest.mark.parametrize("words", [("serve", "--demo"), ("serve", "-c", "config.toml"), ("sim",)])
+def test_an_empty_host_is_no_wildcard(run: Run, words: tuple[str, ...]) -> None:
+    """Such as an unset variable of a script makes it: to the system it would be every address of the machine."""
+    for host in ("", " "):
+        result = run(*words, "--host", host)
+        assert result.exit_code == 2
+        assert "write an address of this machine such as 127.0.0.1" in result.stderr
+
+
 def test_the_version_is_the_packages(run: Run) -> None:
     assert run("--version").output == f"oxllm, version {__version__} ({built()})\n"
 

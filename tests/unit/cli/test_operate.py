@@ -25,6 +25,13 @@ from tests.unit.cli.conftest import OURS, Run
 URL = "http://127.0.0.1:9001"
 
 
+@pytest.mark.parametrize("command", ["stop", "reload"])
+def test_no_process_has_a_number_that_the_system_does_not_take(run: Run, command: str) -> None:
+    result = run(command, "--pid", "9" * 20)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("oxllm: not running: ")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -154,6 +161,17 @@ def test_an_override_is_asked_for_by_its_name(run: Run, http: respx.MockRouter, 
     result = run("provider", verb, "a/b ü", "-p", "9001")
     assert (result.exit_code, result.stdout) == (0, f"a/b ü is {verb}\n")
     assert route.calls.last.request.url.raw_path == f"/admin/providers/a%2Fb%20%C3%BC/{verb}".encode()
+
+
+def test_a_name_that_would_be_a_step_in_a_path_is_asked_for_as_a_name(run: Run, http: respx.MockRouter) -> None:
+    http.get(f"{URL}/health").respond(headers=OURS)
+    http.route().respond(404, headers=OURS, json={"error": {"message": "there is none"}})
+    for name, path in ((".", "%2E"), ("..", "%2E%2E"), ("...", "...")):
+        assert run("provider", "offline", name, "-p", "9001").exit_code == 1
+        assert http.calls.last.request.url.raw_path == f"/admin/providers/{path}/offline".encode()
+        assert run("explain", name, "-p", "9001").exit_code == 1
+        assert http.calls.last.request.url.raw_path == f"/explain/{path}?format=text".encode()
+    assert run("provider", "offline", "", "-p", "9001").stderr == "oxllm: an empty name is nobody's\n"
 
 
 def test_offline_for_a_time_says_so_and_passes_warnings_on(run: Run, http: respx.MockRouter) -> None:

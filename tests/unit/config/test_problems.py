@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from oxllm.config import veil
 from oxllm.config.compile import load
 from oxllm.config.excerpt import LINE_MAX
 from oxllm.config.lines import find_places
@@ -90,6 +91,14 @@ SERVER_ERRORS = [
             f'server.host: "{host}" is no IP address, and no name ends in a number; write all four numbers, 0 to 255',
         )
         for host in ("999.1.1.1", "8.8.8.999", "127.0.0", "127.1", "10.0.0.01", "1", "0x7f000001", "1.2.3.4.", "a.0x1F")
+    ),
+    *(
+        (
+            f"host = '{host}'",
+            f"server.host: {shown} is neither an IP address nor a host name; write an address such as "
+            '"127.0.0.1", or "0.0.0.0" for all of them; the port is a key of its own',
+        )
+        for host, shown in (("a..b", '"a..b"'), ("h" * 64, f'"{"h" * 58}…'), ("a" + ".a" * 127, f'"{"a." * 29}…'))
     ),
     (
         "bind_family = 'both'",
@@ -592,6 +601,18 @@ def test_what_may_be_a_credential_is_not(line: str, shown: str) -> None:
     text = f"[[providers]]\n{line}\n"
     assert lift(veiled(text, find_places(text)).splitlines()[1]).rstrip() == shown
     assert "hush" not in lift(veiled(text + "=", None).splitlines()[1])
+
+
+def test_a_value_of_any_length_is_covered_and_its_key_cut(load_text: Load) -> None:
+    """To look through it for credentials would take the square of its length."""
+    value, key = "h" * (veil.MASKED_MAX + 1), "k" * 5000
+    warning, *_ = load_text(f"[server]\nhost = '{value[:-3]}'\n" + serving(PROVIDER)).errors
+    assert warning.excerpt is not None
+    assert "hhh" in warning.excerpt.text
+    for error in load_text(f"[server]\nhost = '{value}'\n{key} = 1\n" + serving(PROVIDER)).errors:
+        assert error.excerpt is not None
+        assert "hhh" not in error.excerpt.text
+        assert len(str(error)) < 1000
 
 
 def test_where_a_long_line_is_cut_there_is_an_ellipsis(load_text: Load) -> None:

@@ -88,6 +88,15 @@ def test_what_is_no_toml_says_what_to_write(text: str, place: tuple[int, int], m
     assert wrong.message.startswith("not valid TOML: ")
 
 
+def test_of_a_line_that_nobody_types_is_only_said_where_it_breaks(load_text: Load) -> None:
+    """A guess at what was meant would take the square of its length."""
+    (short,) = load_text("port = 08080").errors
+    (long,) = load_text(f"{'port' * 2000} = 08080").errors
+    assert (short.line, long.line) == (1, 1)
+    assert short.help
+    assert not long.help
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -104,6 +113,23 @@ def test_what_is_no_text_of_ours_is_called_by_its_name(tmp_path: Path, data: byt
     file.write_bytes(data)
     (error,) = load(str(file), {}).errors
     assert str(error).startswith(f"{file}:{said}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{'a.' * 3000}a = 1",
+        f"[{'a.' * 3000}a]",
+        f"providers = [{{ extra_body.{'a.' * 3000}a = 1 }}]",
+        f"x = {'[' * 150}{']' * 150}",
+        f"x = {'[' * 5000}{']' * 5000}",
+        f"x = {'{a = ' * 5000}1{'}' * 5000}",
+    ],
+    ids=["dotted", "heading", "extra body", "lists", "many lists", "tables"],
+)
+def test_what_is_nested_without_end_is_called_that(load_text: Load, text: str) -> None:
+    (error,) = load_text(text).errors
+    assert str(error) == "config.toml: error: is nested too deeply to be read"
 
 
 LITELLM = "# proxy\nmodel_list:\n  - model_name: gpt\n    litellm_params:\n      model: openai/gpt-4o\n"

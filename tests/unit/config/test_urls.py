@@ -46,6 +46,7 @@ def test_a_base_url_is_taken_apart(text: str, url: Url) -> None:
         ("https://a\n", "white space"),
         ("https://[::1", "is not a URL"),
         ("https://a*b", "not a valid name"),
+        (f"http://{'a.' * 130}com/v1", "has a host that is not a valid name"),
         ("http://10.0.0.300:8000/v1", "no IP address, and no name ends in a number"),
         ("http://0x7f.1/v1", "no IP address, and no name ends in a number"),
         ("https://" + "a" * 64, "not a valid name"),

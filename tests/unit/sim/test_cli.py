@@ -18,6 +18,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from oxllm.config.files import FILE_MAX
 from oxllm.sim.cli import sim_command
 from oxllm.sim.script.exhibits import EXHIBITS
 from tests.support.plain_user import plain_user
@@ -236,6 +237,44 @@ def test_a_scene_file_that_is_no_text_is_a_usage_error(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     code, said = run("--scene", str(file), "--explain")
     assert (code, "is not UTF-8; save it as UTF-8" in said) == (2, True), said
+
+
+@pytest.mark.parametrize("option", ["--scene", "--script"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"x = {'9' * 5000}", "holds a number too long to be read"),
+        (f"x = {'[' * 5000}{']' * 5000}", "is nested too deeply to be read"),
+        (f"{'x.' * 500}x = 1", "is nested too deeply to be read"),
+    ],
+    ids=["digits", "lists", "keys"],
+)
+def test_a_file_that_nobody_can_read_is_a_usage_error(tmp_path: Path, option: str, text: str, words: str) -> None:
+    file = tmp_path / "scene.toml"
+    file.write_text(text, encoding="utf-8")
+    code, said = run(option, str(file), "--for", "1ms")
+    assert (code, words in said) == (2, True), said
+
+
+def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "scene.toml"
+    file.write_bytes(b"#" * (FILE_MAX + 1))
+    code, said = run("--scene", str(file))
+    assert (code, "scene.toml: is over 16 MB" in said) == (2, True), said
+
+
+def test_a_scene_without_providers_is_told_of_them_alone(tmp_path: Path) -> None:
+    file = tmp_path / "scene.toml"
+    file.write_text('[[scene]]\non = "alpha"\nfaults = ["500"]\n', encoding="utf-8")
+    code, said = run("--scene", str(file))
+    assert (code, said.partition("Error: ")[2]) == (2, "no providers; write [upstream.alpha]\n")
+
+
+def test_an_ipv6_address_may_stand_in_its_brackets() -> None:
+    with contextlib.suppress(OSError):
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        code, said = run("--host", "[::1]", "--for", "1ms")
+        assert (code, "http://[::1]:" in said) == (0, True), said
 
 
 def test_a_taken_port_is_an_error_that_names_it_and_says_what_to_write() -> None:
