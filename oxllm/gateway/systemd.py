@@ -28,9 +28,14 @@ def sockets() -> list[socket.socket]:
     """The listening sockets that were handed over at start, if any. Raises ValueError for what is not TCP."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
-    count = int(os.environ.get("LISTEN_FDS", "0"))
-    found = [socket.socket(fileno=fd) for fd in range(FIRST_FD, FIRST_FD + count)]
-    if not all(map(_can_be_served, found)):
+    count = os.environ.get("LISTEN_FDS", "0")
+    found: list[socket.socket] = []
+    try:
+        found += (socket.socket(fileno=fd) for fd in range(FIRST_FD, FIRST_FD + int(count)))
+        fit = all(map(_can_be_served, found))
+    except (OSError, ValueError):  # no socket at all, such as a pipe of ListenFIFO=; no number
+        fit = False
+    if not fit:
         for sock in found:
             sock.close()
         raise ValueError(

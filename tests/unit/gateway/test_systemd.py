@@ -80,3 +80,15 @@ def test_what_cannot_be_served_says_what_to_write(
         monkeypatch.setenv("LISTEN_FDS", "1")
         with pytest.raises(ValueError, match="write ListenStream= with a port"):
             systemd.sockets()
+
+
+@pytest.mark.parametrize("count", ["1", "2", "99", "x", ""])
+def test_what_is_no_socket_cannot_be_served_either(count: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()  # as ListenFIFO= of a .socket unit hands one over
+    monkeypatch.setattr(systemd, "FIRST_FD", reader)
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", count)
+    with pytest.raises(ValueError, match="write ListenStream= with a port"):
+        systemd.sockets()
+    os.close(reader)
+    os.close(writer)
