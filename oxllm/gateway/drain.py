@@ -127,6 +127,8 @@ class Drain:
             return
         for listener in self.listeners:
             listener.close()
+        if self._relays:
+            self._log.event("drain", f"cutting off {count(len(self._relays), 'request')}")
         for relay in tuple(self._relays):
             relay.expire()
         self._server.expire()

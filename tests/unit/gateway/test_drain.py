@@ -191,6 +191,30 @@ def slow_reader(house: House) -> Client:
     return client
 
 
+@pytest.mark.parametrize("twice", [True, False])
+def test_the_log_says_how_many_requests_were_cut_off(twice: bool) -> None:
+    house, it = scene(drain_timeout=12.0)
+    with house:
+        mid_stream(house)
+        waiting(house)
+        it.signal()
+        house.advance(11)
+        assert "cutting" not in house.log_text()
+        house.advance(0 if twice else 2)
+        it.signal()
+        assert it.done_within(3)
+        assert house.log_text().count("drain: cutting off 2 requests") == 1
+
+
+def test_the_log_of_a_drain_that_cuts_nothing_does_not_say_so() -> None:
+    house, it = scene()
+    with house:
+        it.signal()
+        it.signal()
+        assert it.done_within(3)
+        assert "cutting" not in house.log_text()
+
+
 def retry_wait(house: House) -> Client:
     house.providers["alpha"].replies = [answer(b"{}", 500)]
     return house.chat()
