@@ -4,7 +4,8 @@
 `{"errors": [{"file", "line", "key", "message", "help", "text"}, ...], "unset": [VARIABLE, ...]}` and exits
 1; `unset` are the environment variables that it misses. That is what the gateway's
 reload runs, in a child that is gone before the new Plan is used: it keeps pydantic out of the serving process.
-The Plan holds secrets, so its place is a pipe.
+The Plan holds secrets, so its place is a pipe. With `--without-files` the files of keys and authorities that the
+config names are not looked at: a rehearsal has no use for them, and runs where they are not.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from oxllm.config.timeouts import Layers
 from oxllm.config.urls import Url, parse_base_url, parse_origin
 from oxllm.config.veil import veiled
 
+WITHOUT_FILES = "--without-files"
 SERVE_HOST, SERVE_PORT = "OXLLM_SERVE_HOST", "OXLLM_SERVE_PORT"
 """Environment variables that hold the options of `oxllm serve` for the processes that it starts."""
 
@@ -51,8 +53,9 @@ class Loaded(msgspec.Struct, frozen=True):
     """Environment variables that errors are about."""
 
 
-def load(file: str, env: Mapping[str, str]) -> Loaded:
-    """Read and compile `file`. Whatever is in it, this does not raise: it says what is wrong."""
+def load(file: str, env: Mapping[str, str], files: bool = True) -> Loaded:
+    """Read and compile `file`. Whatever is in it, this does not raise: it says what is wrong. `files`: those
+    that it names are looked at, too."""
     try:
         data, _ = read_file(file)
     except BadValueError as bad:
@@ -71,7 +74,7 @@ def load(file: str, env: Mapping[str, str]) -> Loaded:
         return _syntax(file, text, error)
     except BadValueError as bad:
         return _failed(file, None, *bad.args)
-    return compile_document(file, _over(document, env), find_places(text), env, text, _options(env))
+    return compile_document(file, _over(document, env), find_places(text), env, text, _options(env), files)
 
 
 def _over(document: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
@@ -96,6 +99,7 @@ def compile_document(
     env: Mapping[str, str],
     text: str = "",
     options: Mapping[Path, str] | None = None,
+    files: bool = True,
 ) -> Loaded:
     """A parsed file → Loaded. `text`: what it was parsed from, for excerpts. `options`: see Problems."""
     problems = Problems(file, places, text)
@@ -103,7 +107,7 @@ def compile_document(
     document = expand_document(raw, env, problems)
     sections = read_sections(document, raw, problems)
     check(document, raw, sections, problems)
-    compiler = _Compiler(file, sections, env, problems)
+    compiler = _Compiler(file, sections, env, problems, files)
     providers = tuple(compiler.provider(i, p) for i, p in sections.providers.items() if p.enabled)
     errors, warnings = problems.of("error"), problems.of("warning")
     whole = None if errors else compiler.whole(providers, warnings)
@@ -113,11 +117,12 @@ def compile_document(
 class _Compiler:
     """The sections of one file → the parts of its Plan."""
 
-    def __init__(self, file: str, sections: Sections, env: Mapping[str, str], problems: Problems) -> None:
+    def __init__(self, file: str, sections: Sections, env: Mapping[str, str], problems: Problems, files: bool) -> None:
         self.file = os.path.abspath(file)
         self.sections = sections
         self.env = env
         self.problems = problems
+        self.files = files
         self.layers = Layers(sections.server, sections.timeouts)
 
     def whole(self, providers: tuple[plan.Provider, ...], warnings: tuple[Problem, ...]) -> plan.Plan:
@@ -180,7 +185,7 @@ class _Compiler:
         )
 
     def read_key(self, path: Path, provider: schema.Provider) -> str | None:
-        if provider.api_key_file is None:
+        if provider.api_key_file is None or not self.files:
             return provider.api_key
         where, file = (*path, "api_key_file"), self.beside(provider.api_key_file)
         found = self.attempt(where, lambda: _read_key(file))
@@ -195,7 +200,7 @@ class _Compiler:
         return str(key)
 
     def ca_file(self, path: Path, provider: schema.Provider) -> str | None:
-        if provider.ca_file is None:
+        if provider.ca_file is None or not self.files:
             return None
         file = self.beside(provider.ca_file)
         self.attempt((*path, "ca_file"), lambda: _check_ca(file))
@@ -319,10 +324,11 @@ def problem_json(problem: Problem) -> dict[str, object]:
 
 def main(arguments: list[str]) -> int:
     """The reload child. Returns the exit code."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -P -m oxllm.config.compile FILE\n")
+    files = arguments[:1] != [WITHOUT_FILES]
+    if len(arguments) != (1 if files else 2):
+        sys.stderr.write(f"usage: python -P -m oxllm.config.compile [{WITHOUT_FILES}] FILE\n")
         return 2
-    loaded = load(arguments[0], os.environ)
+    loaded = load(arguments[-1], os.environ, files)
     if loaded.plan is None:
         errors = [problem_json(error) for error in loaded.errors]
         output = msgspec.json.encode({"errors": errors, "unset": loaded.unset})

@@ -60,7 +60,7 @@ def compiled(file: Path) -> tuple[Plan, list[str]]:
 
 
 def _compile(file: Path, stand_ins: Mapping[str, str]) -> Plan | ConfigError:
-    command = [sys.executable, "-P", "-m", "oxllm.config.compile", str(file)]
+    command = [sys.executable, "-P", "-m", "oxllm.config.compile", "--without-files", str(file)]
     environment = {**os.environ, **stand_ins}
     child = subprocess.run(command, capture_output=True, check=False, env=environment)  # noqa: S603 - our interpreter
     if child.returncode == 0:

@@ -76,6 +76,14 @@ def invoke(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def test_a_file_of_a_key_or_of_authorities_need_not_be_there(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    text = '[[providers]]\nname = "alpha"\nbase_url = "https://a.example/v1"\nmodels = ["m"]\n'
+    file.write_text(text + 'api_key_file = "/run/secrets/none"\nca_file = "none.pem"\n', encoding="utf-8")
+    (provider,) = gateway.compiled(file)[0].providers
+    assert (provider.api_key, provider.ca_file) == (None, None)
+
+
 def test_the_real_gateway_behind_a_users_config_passes(config: Path, tmp_path: Path) -> None:
     scene, page = tmp_path / "scene.toml", tmp_path / "report.html"
     scene.write_text(SCENE, encoding="utf-8")
