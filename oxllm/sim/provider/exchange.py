@@ -21,7 +21,7 @@ from oxllm.sim.provider.ledger import UnderWay
 from oxllm.sim.provider.limits import Meter
 from oxllm.sim.provider.memory import Memory
 from oxllm.sim.provider.reply import Part, Reply, Tape
-from oxllm.sim.provider.request import Ask, SimRequest
+from oxllm.sim.provider.request import Ask, BadAsk, SimRequest
 from oxllm.sim.provider.said import Said
 from oxllm.sim.provider.steps import Step
 from oxllm.sim.provider.upstream import Upstream
@@ -117,8 +117,14 @@ class Exchange:
         self.hint: float | None = None
         """The wait that a refusal asked for, for the ledger."""
         self._length: int | None = None
-        self.said = _by_schema(self) if ask.schema is not None else None
+        self.said: Said | None = None
         """The answer, if it is not left to chance."""
+
+    def compose(self, decided: Said | None) -> None:
+        """Find the answer: what somebody has decided, else what the schema allows that came along. Raises BadAsk."""
+        self.said = decided
+        if decided is None and self.ask.schema is not None:
+            self.said = _by_schema(self)
 
     def let_go(self) -> None:
         """Of the request, if the answer needs no more of it: thousands of streams hold none of theirs."""
@@ -271,8 +277,11 @@ class Exchange:
 
 
 def _by_schema(x: Exchange) -> Said:
-    """What the schema that the client has sent allows."""
-    return said.data(schema.value(x.ask.schema, x.answer_chance), x.ask.tool)
+    """What the schema that the client has sent allows. Raises BadAsk."""
+    try:
+        return said.data(schema.value(x.ask.schema, x.answer_chance), x.ask.tool)
+    except schema.BadSchema as bad:
+        raise BadAsk(f"Invalid schema: {bad}") from None
 
 
 def _arguments_of(words: Iterator[str], length: int) -> Iterator[str]:

@@ -17,6 +17,8 @@ from oxllm.sim.provider.text import WORDS
 Json = dict[str, Any]
 DEPTH_MAX = 12
 """Of references that lead to themselves; below it optional members are left out and lists are as short as can be."""
+MANY = 2_000
+"""Values that are made freely; behind them, too."""
 FORMATS = {
     "date": "2026-03-01",
     "date-time": "2026-03-01T12:00:00Z",
@@ -31,10 +33,25 @@ FORMATS = {
 }
 
 
+VALUES_MAX, STRING_MAX = 20_000, 20_000
+"""Values in one answer, and characters in one of them: no client means more, and each is drawn."""
+DEEPEST = 100
+"""References, objects and lists inside each other. What has not come to an end by then never does."""
+
+
+class BadSchema(ValueError):
+    """Nothing can be made of it; the reason is for whoever wrote it."""
+
+
 def value(schema: object, chance: Chance) -> object:
-    """One value; the same for the same chance."""
+    """One value; the same for the same chance. Raises BadSchema."""
     root = schema if isinstance(schema, dict) else {}
-    return _Maker(root, chance).make(root, "$", 0)
+    try:
+        return _Maker(root, chance).make(root, "$", 0)
+    except BadSchema:
+        raise
+    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError):  # it came from anybody
+        raise BadSchema("a keyword has a value of a kind that it does not take") from None
 
 
 class _Maker:
@@ -43,9 +60,15 @@ class _Maker:
     def __init__(self, root: Json, chance: Chance) -> None:
         self._root = root
         self._chance = chance
+        self._made = 0
 
     def make(self, schema: object, at: str, depth: int) -> object:
         """A value for the place `at`."""
+        self._made += 1
+        if self._made > VALUES_MAX:
+            raise BadSchema(f"its values have more than {VALUES_MAX} parts")
+        if depth > DEEPEST:
+            raise BadSchema("it leads to itself, and no value of it ever ends")
         if not isinstance(schema, dict):
             return self._words(at, 2)
         if "$ref" in schema:
@@ -82,13 +105,13 @@ class _Maker:
         return {
             name: self.make(sub, f"{at}.{name}", depth + 1)
             for name, sub in wanted.items()
-            if depth < DEPTH_MAX or name in required
+            if name in required or not self._must_end(depth)
         }
 
     def _array(self, schema: Json, at: str, depth: int) -> list[object]:
         least = int(schema.get("minItems", 0))
         most = int(schema.get("maxItems", max(least, 3)))
-        count = least if depth >= DEPTH_MAX else max(least, min(most, 1 + int(self._chance.draw(at) * 3)))
+        count = least if self._must_end(depth) else max(least, min(most, 1 + int(self._chance.draw(at) * 3)))
         first = schema.get("prefixItems", [])
         return [
             self.make(first[place] if place < len(first) else schema.get("items"), f"{at}[{place}]", depth + 1)
@@ -99,6 +122,8 @@ class _Maker:
         if schema.get("format") in FORMATS:
             return FORMATS[schema["format"]]
         least, most = int(schema.get("minLength", 0)), int(schema.get("maxLength", 1_000_000))
+        if least > STRING_MAX:
+            raise BadSchema(f"it wants a string of {least} characters; {STRING_MAX} are as many as there are here")
         said = self._words(at, 1 + int(self._chance.draw(at) * 4))
         while len(said) < least:
             said += self._words(f"{at} {len(said)}", 1)
@@ -107,7 +132,10 @@ class _Maker:
     def _integer(self, schema: Json, at: str, depth: int) -> int:
         step = schema.get("multipleOf", 1)
         low, high = self._bounds(schema, 1)
-        return int(step * -(-(low + self._chance.draw(at) * (high - low)) // step)) if high > low else int(high)
+        made = int(step * -(-(low + self._chance.draw(at) * (high - low)) // step)) if high > low else int(high)
+        if abs(made) >= 1 << 63:
+            raise BadSchema("it wants an integer of more than 64 bits")
+        return made
 
     def _number(self, schema: Json, at: str, depth: int) -> float:
         low, high = self._bounds(schema, 0.001)
@@ -122,9 +150,12 @@ class _Maker:
             low = min(0, high - 100) if high is not None else 0
         return low, low + 100 if high is None else high
 
+    def _must_end(self, depth: int) -> bool:
+        return depth >= DEPTH_MAX or self._made > MANY
+
     def _chosen(self, choices: list[object], at: str, depth: int) -> object:
         """One of several schemas: any, but deep down one that ends."""
-        if depth < DEPTH_MAX:
+        if not self._must_end(depth):
             return self._one(choices, at)
         ends = [each for each in choices if isinstance(each, dict) and not {"$ref", "properties"}.intersection(each)]
         return (ends or choices)[0]

@@ -214,7 +214,7 @@ class Provider:
         exchange = self._exchange(operation, request, ask, chance, now)
         if ask.generates:
             try:
-                exchange.said = self.directions.said(request) or exchange.said
+                exchange.compose(self.directions.said(request))
             except BadAsk as error:
                 refusal = error
         script = self._answer(exchange, key, refusal, self.ledger.add(record))

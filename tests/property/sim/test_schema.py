@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import jsonschema
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,3 +73,52 @@ TREE = {
 @given(st.integers(0, 500))
 def test_a_schema_that_refers_to_itself_has_values_that_end(seed: int) -> None:
     jsonschema.validate(schema.value(TREE, Chance(seed, "alpha", "q")), TREE)
+
+
+WIDE = {"type": "object", "properties": {name: {"type": "array", "items": {"$ref": "#"}} for name in "abcdefgh"}}
+
+
+@given(st.integers(0, 20))
+def test_a_schema_that_branches_at_each_level_has_values_that_end(seed: int) -> None:
+    jsonschema.validate(schema.value(WIDE, Chance(seed, "alpha", "q")), WIDE)
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        {"$ref": "#"},
+        {"anyOf": [{"$ref": "#"}]},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 9},
+        {"type": "array", "items": {"type": "string"}, "minItems": 10**9},
+        {"type": "string", "minLength": 10**9},
+        {"type": "integer", "minimum": 1e300},
+    ],
+    ids=str,
+)
+def test_what_no_answer_holds_is_refused(endless: dict[str, object]) -> None:
+    with pytest.raises(schema.BadSchema, match=r"leads to itself|parts|characters|64 bits"):
+        schema.value(endless, Chance(7, "alpha", "q"))
+
+
+KEYWORDS = (
+    *("$ref", "const", "enum", "anyOf", "allOf", "type", "properties", "required", "items", "prefixItems"),
+    *("minItems", "maxItems", "minLength", "maxLength", "minimum", "exclusiveMaximum", "multipleOf", "format"),
+)
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(["array", "integer", "#"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYWORDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYWORDS), JUNK))
+def test_what_is_no_schema_has_a_value_all_the_same_or_is_refused(junk: dict[str, object]) -> None:
+    with contextlib.suppress(schema.BadSchema):
+        msgspec.json.encode(schema.value(junk, Chance(7, "alpha", "q")))
