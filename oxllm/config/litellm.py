@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -122,6 +122,7 @@ class _Adapter:
         self.limits({**settings, **router})
         self.access(_table(self.config.get("general_settings")))
         self.leftovers()
+        self.out.lost = [" ".join(_characters(sentence).split()) for sentence in self.out.lost]
         return self.out
 
     # Models.
@@ -144,7 +145,7 @@ class _Adapter:
         provider = self.provider(prefix, base, given)
         if model not in (*provider.models, "*"):
             provider.models.append(model)
-        target = Target(provider.name, model, int(given.get("order") or 1), _whole(given.get("weight"), 1))
+        target = Target(provider.name, model, _whole(given.get("order"), 1), _whole(given.get("weight"), 1))
         targets = self.out.models.setdefault(name, [])
         if not any((t.provider, t.model) == (target.provider, target.model) for t in targets):
             targets.append(target)
@@ -172,7 +173,7 @@ class _Adapter:
             name = self.free_name(prefix.replace("_", "-"))
             key = self.key(name, prefix, given.get("api_key"))
             protocols = PROTOCOLS.get(prefix, ()) if base == BASES.get(prefix) else ()
-            new = Provider(name, base, key, protocols, [], timeouts, body, limit if isinstance(limit, int) else None)
+            new = Provider(name, base, key, protocols, [], timeouts, body, _whole(limit, 0) or None)
             self.by_place[place] = new
             self.out.providers.append(new)
         return self.by_place[place]
@@ -218,7 +219,7 @@ class _Adapter:
 
     def aliases(self, given: Mapping[str, Any]) -> None:
         for alias, name in given.items():
-            meant = name.get("model") if isinstance(name, dict) else name
+            meant = str(name.get("model") if isinstance(name, dict) else name)
             if meant in self.out.models:
                 self.out.models[alias] = list(self.out.models[meant])
             else:
@@ -233,7 +234,7 @@ class _Adapter:
             ("retry", "max_attempts"): _plus_one(given.get("num_retries")),
         }
         for (section, key), value in numbers.items():
-            if isinstance(value, int | float) and value > 0:
+            if _is_number(value):
                 self.out.settings.setdefault(section, {})[key] = value
         strategy = given.get("routing_strategy")
         if strategy not in (None, "simple-shuffle"):
@@ -288,7 +289,16 @@ def _environment(text: str) -> str:
 
 def _timeouts(given: Mapping[str, Any]) -> dict[str, float]:
     pairs = {"answer": given.get("timeout"), "first_byte": given.get("stream_timeout")}
-    return {key: value for key, value in pairs.items() if isinstance(value, int | float) and value > 0}
+    return {key: value for key, value in pairs.items() if _is_number(value)}
+
+
+MOST = 1_000_000
+"""The bound of the settings that numbers become."""
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Can it be a time or a count? YAML has true, .inf and .nan where one belongs."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MOST
 
 
 def _plus_one(value: object) -> int | None:
@@ -296,7 +306,12 @@ def _plus_one(value: object) -> int | None:
 
 
 def _whole(value: object, default: int) -> int:
-    return max(1, round(value)) if isinstance(value, int | float) else default
+    return max(1, round(value)) if _is_number(value) else default
+
+
+def _characters(text: str) -> str:
+    """Without halves of characters: JSON writes one over U+FFFF as two escapes, and YAML's parser leaves it at that."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _table(value: object) -> dict[str, Any]:
@@ -358,5 +373,5 @@ def _value(value: object) -> str:
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, bool) or not isinstance(value, str):
         return str(value).lower() if isinstance(value, bool) else f"{value}"
-    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04X}" for c in value)
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08X}" for c in _characters(value))
     return f'"{escaped}"'

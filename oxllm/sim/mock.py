@@ -92,6 +92,8 @@ class LLMSim:
 
     def __init__(self, seed: int = 7, pace: str = "instant", models: Sequence[str] = ()) -> None:
         """`models`: those that there are; others, requests without a key and values out of bounds are then refused."""
+        if isinstance(models, str):
+            raise TypeError(f"models is a list of names: write [{models!r}]")
         upstream = Upstream(NAME, models=tuple(models) or ("sim-1",), pace=paces.parse(pace), strict=bool(models))
         self._sim = Sim(upstream, seed=seed)
         self._seen: list[SimRequest] = []
@@ -130,6 +132,8 @@ class LLMSim:
 
     def fault(self, script: str) -> None:
         """Faults of the next requests, `429~1s x2, then cut@token:3`; then healthy again. Raises GrammarError."""
+        if not isinstance(script, str):
+            raise TypeError(f"{script!r} is no fault; give a text such as '429~1s x2, then cut@token:3'")
         self._sim.provider(NAME).directions.direct(script)
 
     def patch(self, *faults: str) -> None:

@@ -11,9 +11,11 @@ import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+from oxllm.sim.script import scenes, writing
 
 NAME = "provider"
 """Of the one that an access log is about."""
@@ -73,6 +75,36 @@ class NothingLearnt(ValueError):
     """No line of the log is of a kind that is known."""
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Time = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _OfOxllm(msgspec.Struct, frozen=True):
+    """What is read of a request in oxllm's log."""
+
+    provider: str | None = None
+    end: str | None = None
+    stream: bool | None = None
+    first_content_ms: _Time | None = None
+    total_ms: _Time | None = None
+    completion_tokens: _Count | None = None
+    failed: tuple[str, ...] | None = None
+    failed_status: tuple[int | None, ...] | None = None
+
+
+class _OfLiteLLM(msgspec.Struct, frozen=True):
+    """What is read of a call in LiteLLM's."""
+
+    startTime: _Time
+    endTime: _Time
+    completionStartTime: _Time | None = None
+    custom_llm_provider: str | None = None
+    status: str | None = None
+    stream: bool | None = None
+    completion_tokens: _Count | None = None
+    error_information: dict[str, Any] | None = None
+
+
 class Seen(msgspec.Struct, frozen=True):
     """One attempt at one provider. Times in seconds; None where the log does not tell."""
 
@@ -89,7 +121,8 @@ def scene(lines: Iterable[str]) -> str:
     attempts: dict[str, list[Seen]] = defaultdict(list)
     for line in lines:
         for seen in _attempts(line.strip()):
-            attempts[seen.provider].append(seen)
+            if scenes.is_name(seen.provider):
+                attempts[seen.provider].append(seen)
     if not attempts:
         raise NothingLearnt("no line of it is a request: give oxllm's or LiteLLM's JSON log, or an access log")
     count = sum(map(len, attempts.values()))
@@ -104,27 +137,26 @@ def _attempts(line: str) -> Iterator[Seen]:
             yield Seen(NAME, _named_after(int(access[1])), total=float(access[2]) if access[2] else None)
         return
     try:
-        data = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+        data = msgspec.json.decode(line, type=dict[str, Any])
+        if data.get("event") == "request":
+            yield from _of_oxllm(msgspec.convert(data, _OfOxllm))
+        elif "startTime" in data and "endTime" in data:
+            yield _of_litellm(msgspec.convert(data, _OfLiteLLM))
+    except msgspec.DecodeError:  # no JSON, or not of the kind that it looks like
         return
-    if data.get("event") == "request":
-        yield from _of_oxllm(data)
-    elif "startTime" in data and "endTime" in data:
-        yield _of_litellm(data)
 
 
-def _of_oxllm(data: dict[str, Any]) -> Iterator[Seen]:
-    failed = list(zip(data.get("failed") or (), data.get("failed_status") or (), strict=False))
-    begun = data.get("provider") and data.get("end") != "ok" and data.get("first_content_ms") is not None
+def _of_oxllm(line: _OfOxllm) -> Iterator[Seen]:
+    failed = list(zip(line.failed or (), line.failed_status or (), strict=False))
+    begun = line.provider and line.end != "ok" and line.first_content_ms is not None
     for number, (told, status) in enumerate(failed, 1):
-        target, _, reason = str(told).partition(": ")
+        target, _, reason = told.partition(": ")
         if not reason.startswith(NOT_ITS_OWN):
             broke = begun and number == len(failed)  # nobody is asked behind one whose answer had begun
             yield Seen(target.partition("/")[0], _fault(reason, status, behind=bool(broke)))
-    if data.get("end") == "ok" and data.get("provider"):
-        first = data["first_content_ms"] if data.get("stream") else None
-        tokens = data.get("completion_tokens")
-        yield Seen(data["provider"], None, _seconds(first), _seconds(data["total_ms"]), tokens)
+    if line.end == "ok" and line.provider:
+        first = line.first_content_ms if line.stream else None
+        yield Seen(line.provider, None, _seconds(first), _seconds(line.total_ms), line.completion_tokens)
 
 
 def _fault(reason: str, status: int | None, behind: bool) -> str | None:
@@ -140,20 +172,14 @@ def _named_after(status: int) -> str | None:
     return KINDS.get(status, "500" if status >= 500 else None)
 
 
-def _of_litellm(data: dict[str, Any]) -> Seen:
-    provider = str(data.get("custom_llm_provider") or NAME)
-    if data.get("status") != "success":
-        code = str((data.get("error_information") or {}).get("error_code") or "")
-        return Seen(provider, _named_after(int(code)) if code.isdecimal() else OTHERWISE)
-    first = data.get("completionStartTime")
-    streamed = data.get("stream") and first is not None
-    return Seen(
-        provider,
-        None,
-        first - data["startTime"] if streamed and first is not None else None,
-        data["endTime"] - data["startTime"],
-        data.get("completion_tokens"),
-    )
+def _of_litellm(line: _OfLiteLLM) -> Seen:
+    provider = (line.custom_llm_provider or NAME).replace("/", "-")
+    if line.status != "success":
+        code = str((line.error_information or {}).get("error_code") or "")
+        return Seen(provider, _named_after(int(code)) if re.fullmatch("[0-9]{1,3}", code) else OTHERWISE)
+    begun = line.completionStartTime if line.stream else None
+    first = None if begun is None else max(begun - line.startTime, 0.0)  # a clock may have been set back
+    return Seen(provider, None, first, max(line.endTime - line.startTime, 0.0), line.completion_tokens)
 
 
 def _seconds(milliseconds: float | None) -> float | None:
@@ -162,7 +188,7 @@ def _seconds(milliseconds: float | None) -> float | None:
 
 def _table(name: str, seen: Sequence[Seen]) -> str:
     """One provider: its pace, and its faults as shares of all attempts."""
-    lines = [f"[upstream.{name}]"] if re.fullmatch(r"[A-Za-z0-9_-]+", name) else [f'[upstream."{name}"]']
+    lines = [f"[upstream.{writing.key(name)}]"]
     if (pace := _pace([one for one in seen if one.fault is None])) is not None:
         lines.append(f'pace = "{pace}"')
     counts = Counter(one.fault for one in seen if one.fault is not None)

@@ -22,7 +22,8 @@ from oxllm.sim.script.grammar import Dosed, Measure
 from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene, When
 
 T = TypeVar("T")
-_NAME = re.compile(r"[A-Za-z0-9_.-]+$")
+_NAME = re.compile(r"(?! )[^/\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+(?<! )")
+"""As a gateway's config lets its providers be called, and thus its log calls them."""
 _REQUESTS = re.compile(r"requests (\d+)\.\.(\d*)$")
 _UPSTREAM_KEYS = ("dialect", "models", "pace", "limit", "strict", "faults")
 _SCENE_KEYS = ("name", "on", "when", "faults", "expect")
@@ -34,6 +35,11 @@ class SceneError(ValueError):
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
+
+
+def is_name(name: str) -> bool:
+    """May a provider be called that?"""
+    return _NAME.fullmatch(name) is not None
 
 
 def read(file: Path) -> str:
@@ -106,8 +112,8 @@ class _Reader:
     def upstream(self, name: str, table: dict[str, Any]) -> Upstream:
         where = f"upstream.{name}"
         self.keys(where, table, _UPSTREAM_KEYS)
-        if not _NAME.match(name):
-            self.errors.append(f"{where}: write letters, digits, - _ or . in a name")
+        if not is_name(name):
+            self.errors.append(f"{where}: write a name that is not empty, without / and control characters")
         dialect = table.get("dialect", "openai")
         if dialect not in dialects.NAMES:
             self.errors.append(f"{where}: unknown dialect {dialect!r}; write one of {', '.join(dialects.NAMES)}")

@@ -22,9 +22,17 @@ def toml(upstreams: Iterable[Upstream], scenes: Iterable[Scene], seed: int | Non
     return "\n".join([*blocks, *map(_upstream, upstreams), *map(_scene, scenes)])
 
 
+def key(name: str) -> str:
+    """A name where TOML has a key."""
+    return name if _BARE.match(name) else _text(name)
+
+
 def _upstream(upstream: Upstream) -> str:
-    name = upstream.name if _BARE.match(upstream.name) else _text(upstream.name)
-    lines = [f"[upstream.{name}]", f"dialect = {_text(upstream.dialect)}", f"models = {_list(upstream.models)}"]
+    lines = [
+        f"[upstream.{key(upstream.name)}]",
+        f"dialect = {_text(upstream.dialect)}",
+        f"models = {_list(upstream.models)}",
+    ]
     lines.append(f"pace = {_text(pace(upstream.pace))}")
     if upstream.limit != Limits():
         lines.append(f"limit = {_text(limit(upstream.limit))}")

@@ -159,3 +159,32 @@ def test_nothing_is_written_over_unasked(run: Run, litellm: Path, config: Path) 
     assert run("adapt", str(litellm), "-o", "config.toml", "--force").exit_code == 0
     assert run("adapt", "none.yaml").stderr == "oxllm: none.yaml cannot be read: no such file or directory\n"
     assert run("adapt", ".").stderr == "oxllm: . cannot be read: is a directory\n"
+
+
+ODD = """\
+model_list:
+  - model_name: "gpt \\ud83d\\ude00 \\ud83d"
+    litellm_params:
+      {model: openai/gpt-4o, order: .inf, weight: .nan, timeout: true, stream_timeout: .inf, max_parallel_requests: 0}
+  - model_name: heavy
+    litellm_params: {model: openai/gpt-4o, order: 1.5, weight: 1000000000000000000000000000000}
+  - model_name: "lost\\n[server]\\nadmin_token = 'x'"
+    litellm_params: {model: bedrock/claude}
+router_settings: {model_group_alias: {a: [gpt], b: {model: {}}}, timeout: .inf, cooldown_time: true, num_retries: true}
+litellm_settings: {fallbacks: [[gpt], {heavy: [{x: y}]}]}
+"""
+
+
+def test_what_yaml_has_where_a_number_or_a_name_belongs_is_left_out(run: Run) -> None:
+    """And a name has whole characters: JSON writes one over U+FFFF as two escapes, which YAML's parser leaves apart."""
+    Path("odd.yaml").write_text(ODD, encoding="utf-8")
+    result = run("adapt", "odd.yaml", "-o", "config.toml")
+    assert result.exit_code == 0, result.output
+    loaded = load("config.toml", {"OPENAI_API_KEY": "k"})
+    assert loaded.plan is not None, loaded.errors
+    assert [model.name for model in loaded.plan.virtual_models] == ["gpt \U0001f600 \ufffd", "heavy"]
+    assert [provider.max_in_flight for provider in loaded.plan.providers] == [None, None]
+    assert loaded.plan.server.admin_token is None
+    assert "# " + "  model_list: lost [server] admin_token = 'x' (bedrock/claude)" in Path("config.toml").read_text(
+        "utf-8"
+    )

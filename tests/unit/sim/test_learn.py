@@ -96,3 +96,56 @@ def test_the_command_prints_a_scene_and_says_when_there_is_nothing_to_learn(tmp_
     log.write_text("nothing\n", encoding="utf-8")
     done = CliRunner().invoke(sim_command, ["learn", str(log)])
     assert (done.exit_code, "no line of it is a request" in done.output) == (2, True)
+
+
+def test_a_provider_is_called_in_the_scene_what_it_is_called_in_the_log() -> None:
+    for name in ("al pha", 'quo"ted', "\u00fcber", "a:b"):
+        text = learn.scene([of_oxllm(number).replace('"alpha"', json.dumps(name)) for number in (0, 1)])
+        (upstream,) = scenes.load(text, 7).upstreams
+        assert upstream.name == name
+
+
+GOOD = json.loads(of_oxllm(0))
+CALL = {"startTime": 10.0, "endTime": 12.0, "status": "success"}
+
+
+WRONG: dict[str, tuple[object, ...]] = {
+    "provider": (1, {}, [], True, "", "a/b", "a\nb"),
+    "failed": (1, "x", {}, [1], [None]),
+    "failed_status": (["x"],),
+    "first_content_ms": ("x", [], -1),
+    "total_ms": ("x", [], -1),
+    "completion_tokens": ("x", 1.5, -1, []),
+}
+WRONG_CALL: dict[str, tuple[object, ...]] = {
+    "startTime": ("x", None, [], -1),
+    "endTime": ("x", None, [], -1),
+    "custom_llm_provider": (1, [], "\x00"),
+}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *({**GOOD, key: value} for key, values in WRONG.items() for value in values),
+        *({**CALL, key: value} for key, values in WRONG_CALL.items() for value in values),
+        [],
+        "x",
+    ],
+    ids=str,
+)
+def test_a_line_that_is_none_of_its_kind_is_passed_over(line: object) -> None:
+    with pytest.raises(learn.NothingLearnt):
+        learn.scene([json.dumps(line)])
+
+
+@pytest.mark.parametrize("lacking", ["first_content_ms", "total_ms", "completion_tokens", "failed", "stream"])
+def test_what_a_line_does_not_tell_is_not_learnt(lacking: str) -> None:
+    for line in ({key: value for key, value in GOOD.items() if key != lacking}, {**GOOD, lacking: None}):
+        assert "[upstream.alpha]" in learn.scene([json.dumps(line)] * 9)
+
+
+def test_a_clock_that_was_set_back_is_no_time() -> None:
+    line = json.dumps({**CALL, "startTime": 13.0, "completionStartTime": 11.0, "stream": True, "completion_tokens": 9})
+    (upstream,) = scenes.load(learn.scene([line] * 9), 7).upstreams
+    assert upstream.name == learn.NAME

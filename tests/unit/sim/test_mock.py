@@ -270,3 +270,27 @@ def test_the_plugin_loads_nothing_of_the_simulator() -> None:
     program = "import sys, oxllm.sim.pytest_plugin; print([n for n in sys.modules if n.startswith('oxllm.')])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['oxllm.sim', 'oxllm.sim.pytest_plugin']"
+
+
+def test_what_is_no_fault_and_no_list_of_models_is_told_to_who_wrote_it(sim: LLMSim) -> None:
+    fault: Any
+    for fault in (429, None, ["429"]):
+        with pytest.raises(TypeError, match="is no fault; give a text such as"):
+            sim.fault(fault)
+    with pytest.raises(TypeError, match=r"models is a list of names: write \['gpt-5'\]"):
+        LLMSim(models="gpt-5")
+
+
+def test_a_schema_of_which_nothing_can_be_made_is_refused_in_each_protocol(sim: LLMSim) -> None:
+    endless: Any = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": endless}}
+    with pytest.raises(openai.BadRequestError, match="Invalid schema: it leads to itself"):
+        openai.OpenAI().chat.completions.create(model=MODEL, messages=HELLO, response_format=form)
+    wanted: Any = {"format": {"type": "json_schema", "name": "x", "schema": endless}}
+    with pytest.raises(openai.BadRequestError, match="Invalid schema: it leads to itself"):
+        openai.OpenAI().responses.create(model=MODEL, input="Hello?", text=wanted)
+    tool: Any = {"name": "x", "input_schema": endless}
+    with pytest.raises(anthropic.BadRequestError, match="Invalid schema: it leads to itself"):
+        anthropic.Anthropic().messages.create(model=MODEL, max_tokens=9, messages=HELLO, tools=[tool])
+    sim.reply("Hello!")
+    assert said(openai.OpenAI(), response_format=form) == "Hello!", "it is decided without one"
