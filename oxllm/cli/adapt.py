@@ -39,11 +39,13 @@ def _parsed(file: str) -> dict[str, Any]:
     """The file's content. Failure if it is no config of LiteLLM's."""
     import yaml
 
-    from oxllm.config.files import read_once
+    from oxllm.config.files import check_nesting, read_once
     from oxllm.config.problem import BadValueError
 
     try:
         config = yaml.safe_load(read_once(file))
+        if isinstance(config, dict):
+            check_nesting(config)
     except BadValueError as bad:
         raise Failure(f"{file} {bad.args[0]}") from None
     except yaml.MarkedYAMLError as error:

@@ -15,8 +15,9 @@ from oxllm.config.problem import BadValueError
 
 FILE_MAX = 16 * 1024 * 1024
 """Bytes; no configuration and no key comes near it."""
-DEPTH_MAX = 100
-"""Tables in tables; whoever walks through a document calls itself as often, and Python lets a call go 1,000 deep."""
+DEPTH_MAX, VALUES_MAX = 100, 1_000_000
+"""Tables in tables, and values in all of them: whoever walks through a document calls itself as often, and Python lets
+nobody do so 1,000 times."""
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a pipe"),
@@ -64,18 +65,23 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise BadValueError(_TOO_DEEP) from None
     except ValueError:  # an integer of more digits than Python converts
         raise BadValueError("holds a number too long to be read", "write shorter numbers") from None
-    _refuse_depth(document)
+    check_nesting(document)
     return document
 
 
 _TOO_DEEP = "is nested too deeply to be read"
 
 
-def _refuse_depth(document: dict[str, Any]) -> None:
-    """A dotted key makes a table of each of its parts, and tomllib sets no bound to them."""
+def check_nesting(document: object) -> None:
+    """Raises BadValueError for a document that nobody gets through: a dotted key of TOML makes a table of each of its
+    parts, and an alias of YAML may stand in itself, or for many that each stand for many."""
     level: list[Any] = [document]
+    seen = 0
     for _ in range(DEPTH_MAX):
         inside = [list(value.values()) if isinstance(value, dict) else value for value in level]
+        seen += sum(map(len, inside))
+        if seen > VALUES_MAX:
+            raise BadValueError(f"holds more than {VALUES_MAX} values")
         level = [item for items in inside for item in items if isinstance(item, dict | list)]
         if not level:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,23 @@ def test_what_yaml_has_where_a_number_or_a_name_belongs_is_left_out(run: Run) ->
     assert "# " + "  model_list: lost [server] admin_token = 'x' (bedrock/claude)" in Path("config.toml").read_text(
         "utf-8"
     )
+
+
+LAUGHS = "".join(f"{key}: &{key} [{', '.join([f'*{of}'] * 9)}]\n" for of, key in itertools.pairwise("abcdefghij"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "model_list: [{model_name: x, litellm_params: {model: openai/y, extra_body: &c {d: *c}}}]",
+            "nested too deeply",
+        ),
+        ("model_list: &a [*a]", "nested too deeply"),
+        (f"a: &a [x, x, x]\n{LAUGHS}model_list: *j", "more than 1000000 values"),
+    ],
+)
+def test_aliases_without_end_are_told(run: Run, text: str, words: str) -> None:
+    Path("endless.yaml").write_text(text, encoding="utf-8")
+    result = run("adapt", "endless.yaml")
+    assert (result.exit_code, words in result.stderr) == (1, True), result.stderr
