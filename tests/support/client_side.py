@@ -127,10 +127,12 @@ class Watcher:
 class Client:
     """One client of a `Bench`."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, peer: str = "192.0.2.7", local: str = "127.0.0.1") -> None:
         self._bench = bench
         self.connection = bench.server.protocol()
-        self.transport = MemoryTransport(bench.clock, self.connection, strict=True)
+        self.transport = MemoryTransport(
+            bench.clock, self.connection, peername=(peer, 50000), sockname=(local, 8080), strict=True
+        )
         self.connection.connection_made(self.transport)
         self._backlog = bytearray()
         bench.clock.settle()

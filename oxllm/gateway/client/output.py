@@ -91,9 +91,11 @@ class Output(HeldHolder, Writer):
         return not self.blocked
 
     def address(self, end: str) -> str:
-        """The IP address of `peername` or `sockname`; empty when the client has gone."""
+        """The IP address of `peername` or `sockname`, of a v4-mapped one the IPv4 address; empty when the client has
+        gone."""
         address = self._transport.get_extra_info(end)
-        return str(address[0]) if isinstance(address, tuple) else ""
+        shown = str(address[0]) if isinstance(address, tuple) else ""
+        return shown.removeprefix("::ffff:") if "." in shown else shown
 
     def shut(self) -> None:
         """What was sent is all. The client sees that at once, and may still send."""

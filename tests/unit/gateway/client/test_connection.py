@@ -104,6 +104,14 @@ def test_a_request_knows_both_ends_while_the_client_is_there(bench: Bench, clien
     assert (bench.service.served[0].peer, bench.service.served[0].local) == ("192.0.2.7", "127.0.0.1")
 
 
+def test_an_ipv4_client_of_a_socket_for_both_families_has_its_own_address(bench: Bench) -> None:
+    """As a log, a list of networks and an operator have it."""
+    for peer, known in (("::ffff:10.77.0.2", "10.77.0.2"), ("::1", "::1"), ("fe80::1%eth0", "fe80::1%eth0")):
+        bench.service.keep_waiting()
+        Client(bench, peer, "::ffff:10.77.0.1").send(get())
+        assert (bench.service.served[-1].peer, bench.service.served[-1].local) == (known, "10.77.0.1")
+
+
 @pytest.mark.parametrize("piece", [1, 3, 100, 1 << 20])
 @pytest.mark.parametrize("data", [post(b"hello" * 30), chunked(b"hello" * 29, b"hello")])
 def test_a_body_is_whole_when_it_is_served(bench: Bench, client: Client, data: bytes, piece: int) -> None:
