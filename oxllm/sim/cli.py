@@ -255,8 +255,9 @@ def _before(asked: Options, url: str, seed: int) -> Scenario:
 
 def _directions(file: Path) -> Directions:
     """What a script file decides. Raises SceneError."""
+    text = scenes.read(file)
     try:
-        return directions.load(scenes.read(file))
+        return directions.load(text)
     except ValueError as error:
         raise scenes.SceneError([f"{file}: {error}"]) from None
 
