@@ -386,9 +386,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         violation, content moderation, prohibited content, content blocked, moderation blocked, sensitive
         content detected, content filtered, inappropriate content, content violation, unsafe content, prompt
         blocked, blocked prompt, policy violation, content policy, usage policy violation, moderation failed,
-        input moderation, guardrail intervened, content flagged, guardrail violation, cyber policy, blocklist,
-        safety violation, moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive
-        words, was flagged, were flagged, content management policy, usage policies, text sensitive, input
+        input moderation, guardrail intervened, content flagged, guardrail violation, cyber policy, bio policy,
+        blocklist, safety violation, moderation flagged, content risk, input text risk, text risk, new sensitive,
+        sensitive words, was flagged, were flagged, content management policy, usage policies, text sensitive, input
         sensitive, output sensitive, image sensitive, safety check, safety system, safety filter, risky content,
         content security, content safety, prompt injection, unsafe, jailbreak, content exists risk, censorship,
         censored, considered high risk

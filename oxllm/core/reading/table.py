@@ -88,7 +88,13 @@ CHANNELS: dict[str, int] = {
 }
 """Codes of relays that have no key for the one model that was asked for."""
 
+PICTURES = (
+    "invalidimage invalidimageformat invalidbaseimage invalidimageurl invalidimagemode imagetoolarge imagetoosmall"
+    " imageparse imagefiletoolarge imagefilenotfound emptyimagefile unsupportedimagemediatype failedtodownloadimage"
+)
+"""What is wrong with a picture in a request, as OpenAI's Responses say it: by a code, without a type or status."""
 NAMES: dict[str, int] = {
+    **dict.fromkeys(PICTURES.split(), 400),
     "invalidrequest": 400,
     "badrequest": 400,
     "invalidargument": 400,
@@ -135,6 +141,7 @@ NAMES: dict[str, int] = {
     "overloaded": 529,
     "engineoverloaded": 503,
     "timeout": 504,
+    "vectorstoretimeout": 504,
     "gatewaytimeout": 504,
     "deadlineexceeded": 504,
 }

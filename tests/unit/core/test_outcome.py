@@ -475,6 +475,28 @@ def test_an_error_in_an_answer_is_read_as_the_http_error_that_it_names(payload: 
     assert not outcome.same_target
 
 
+OF_THE_REQUEST = (
+    "invalid_prompt invalid_image invalid_image_format invalid_base64_image invalid_image_url invalid_image_mode"
+    " image_too_large image_too_small image_parse_error image_file_too_large image_file_not_found empty_image_file"
+    " unsupported_image_media_type failed_to_download_image image_content_policy_violation bio_policy"
+    " misalignment_policy_violation"
+)
+"""Of the codes of a failed response (https://platform.openai.com/docs/api-reference/responses/object)."""
+
+
+@pytest.mark.parametrize("code", OF_THE_REQUEST.split())
+def test_what_a_response_failed_with_for_what_its_request_brought_is_the_client_s(code: str) -> None:
+    """These come without a type: else a client could mark each provider by a picture that is none."""
+    outcome = in_band(error(code=code, message="No."), NOW)
+    assert (outcome.status, outcome.rule.cause) == (400, Cause.CLIENT)
+    assert not outcome.rule.failover
+
+
+def test_a_store_that_is_too_slow_is_its_provider_s() -> None:
+    outcome = in_band(error(code="vector_store_timeout", message="No."), NOW)
+    assert (outcome.status, outcome.kind) == (504, Kind.SERVER_ERROR)
+
+
 @pytest.mark.parametrize("payload", [b"", b"{}", error(message="?"), error(code=200), error(code="odd"), b"[" * 10_000])
 def test_an_error_in_an_answer_that_names_none_is_a_bad_answer(payload: bytes) -> None:
     outcome = in_band(payload, NOW, "an error in the stream")
