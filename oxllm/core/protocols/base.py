@@ -33,6 +33,8 @@ EMPTY: Final[tuple[msgspec.Raw, ...]] = (NOTHING, *map(msgspec.Raw, (b"null", b'
 """What says nothing, as content and as an error. Raw, so that no text is decoded."""
 _EMPTY_MAX: Final = 5
 """Bytes of the longest of these."""
+JSON_HEAD: Final[list[tuple[bytes, bytes]]] = [(b"content-type", b"application/json")]
+"""What SDKs need to read a body as JSON: some compare its case, and give their caller a string where it differs."""
 NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SPACE: Final = b" \t\r\n"
 decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
@@ -381,6 +383,8 @@ class Protocol:
     and a blank line behind it would be an event to some parsers."""
     break_is_clean: ClassVar[bool] = False
     """After `Reader.interruption` the chunks are ended properly. Else the connection is closed without the last one."""
+    plain_head: ClassVar[Headers] = JSON_HEAD
+    """Fields of an answer that is no stream, whatever its provider's are."""
     stream_options: ClassVar[bool] = False
     """A request may ask for usage in its stream (`usage_in_stream` of a provider)."""
     passes_query: ClassVar[bool] = False

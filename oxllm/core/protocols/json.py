@@ -92,6 +92,7 @@ class Json(Protocol):
 
     __slots__ = ()
     name = "json"
+    plain_head = ()
     endpoints = tuple(
         Endpoint("POST", path) for path in ("/rerank", "/moderations", "/images/generations", "/audio/speech")
     )

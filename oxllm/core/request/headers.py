@@ -28,16 +28,17 @@ _GO_ALONG: Final[tuple[bytes, ...]] = (b"anthropic-", b"openai-beta")
 _REQUEST_IDS: Final[tuple[bytes, ...]] = (b"x-request-id", b"request-id")
 
 
-def downstream(headers: Headers, stream: bool) -> list[tuple[bytes, bytes]]:
+def downstream(headers: Headers, own: Headers = ()) -> list[tuple[bytes, bytes]]:
     """Those of a provider's headers that a client may see: content headers, limits, hints, its request id.
 
-    The first of duplicates passes: each of these stands once in a head.
+    Those of our `own` stand for the provider's of the same name. The first of duplicates passes: each of these stands
+    once in a head.
     """
-    passed = dict(STREAM_HEAD) if stream else {}
+    passed = dict(own)
     for name, value in headers:
-        own = _names[name]
-        if own and own not in passed:
-            passed[own] = value
+        passes = _names[name]
+        if passes and passes not in passed:
+            passed[passes] = value
     return list(passed.items())
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from oxllm.core import machine
 from oxllm.core.machine import Table
-from oxllm.core.protocols.base import Reader
+from oxllm.core.protocols.base import JSON_HEAD, PlainReader, Reader
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import RULES, STOPPING, SUCCESS, Cause, Outcome
 from oxllm.core.request import headers
@@ -110,14 +110,15 @@ class Reply:
     # An answer.
 
     def begin(self, attempt: Attempt) -> None:
-        """The answer of an attempt begins."""
-        stream = self._facts.stream
-        fields = self._fields(attempt, stream)
-        self._begin(attempt, fields, None if stream else headers.content_length(attempt.headers))
+        """The answer of an attempt begins. One that is checked to its end has no length: the provider's would let it
+        look whole where all of that has come, and is cut."""
+        checked = self._facts.stream or isinstance(attempt.reader, PlainReader)
+        length = None if checked else headers.content_length(attempt.headers)
+        self._begin(attempt, self._answer_fields(attempt), length)
 
     def begin_refusal(self, attempt: Attempt) -> None:
         """A provider's own refusal begins, too long to be kept."""
-        fields = self._fields(attempt, stream=False) + _coding(attempt.headers)
+        fields = self._fields(attempt) + _coding(attempt.headers)
         self._begin(attempt, fields, headers.content_length(attempt.headers))
 
     def _begin(self, attempt: Attempt, fields: Headers, length: int | None) -> None:
@@ -142,7 +143,7 @@ class Reply:
     def answer(self, attempt: Attempt, body: bytes, result: Outcome) -> None:
         """The whole answer at once."""
         self.status = attempt.status
-        self._effects.append(Answer(attempt.status, self._fields(attempt, stream=False), body))
+        self._effects.append(Answer(attempt.status, self._answer_fields(attempt), body))
         if result is not SUCCESS:
             self._blame(result)
         self.state = TABLE.move(self.state, END)
@@ -178,10 +179,9 @@ class Reply:
         if body is None or reveals(body, attempt.candidate.plan.api_key):
             words = in_our_words(attempt, result)
         elif attempt.status == status:
-            words = Received(status, [*self._fields(attempt, stream=False), *_coding(attempt.headers), *final], body)
+            words = Received(status, [*self._fields(attempt), *_coding(attempt.headers), *final], body)
         else:
-            json = (b"content-type", b"application/json")  # it came inside a success
-            words = Received(status, [json, *self._served_by(attempt), *final], body)
+            words = Received(status, [*JSON_HEAD, *self._served_by(attempt), *final], body)  # it came inside a success
         return Refusal(attempt, result, words)
 
     def interrupt(self, reader: Reader, result: Outcome) -> None:
@@ -219,8 +219,12 @@ class Reply:
 
     # How it looks.
 
-    def _fields(self, attempt: Attempt, stream: bool) -> list[tuple[bytes, bytes]]:
-        return headers.downstream(attempt.headers, stream) + self._served_by(attempt)
+    def _answer_fields(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
+        """Those of an answer that has been read: it is what was asked for, however its provider calls it."""
+        return self._fields(attempt, headers.STREAM_HEAD if self._facts.stream else self._facts.protocol.plain_head)
+
+    def _fields(self, attempt: Attempt, own: Headers = ()) -> list[tuple[bytes, bytes]]:
+        return headers.downstream(attempt.headers, own) + self._served_by(attempt)
 
     def _served_by(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
         """Who has answered, and as the last of how many attempts."""

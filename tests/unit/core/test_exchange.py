@@ -428,7 +428,7 @@ LONG = b'{"choices":[{"index":0,"message":{"content":"' + b"x" * HELD_MAX + b'"}
 def test_a_long_answer_is_committed_by_its_start_and_relayed() -> None:
     d = drive(stream=False).head("alpha", fields=[*JSON, (b"content-length", b"%d" % len(LONG))])
     d.data("alpha", LONG[:-1])
-    assert (d.exchange.stage, d.client.length) == (Stage.COMMITTED, len(LONG))
+    assert (d.exchange.stage, d.client.body) == (Stage.COMMITTED, LONG[:-1])
     d.data("alpha", LONG[-1:]).end("alpha")
     assert (d.client.over, d.client.body) == ("end", LONG)
 
@@ -445,6 +445,23 @@ def test_a_long_answer_that_is_cut_is_broken_off_without_a_word() -> None:
     body = d.client.body
     d.fail("alpha", Failure.EOF, early=False)
     assert (d.client.over, d.client.body, d.failures("alpha")) == ("break", body, 1)
+
+
+def test_a_long_answer_that_has_all_of_its_length_but_not_its_last_brace_does_not_look_whole() -> None:
+    """A proxy had cut it before it counted."""
+    cut = LONG[:-1]
+    d = drive(stream=False).head("alpha", fields=[*JSON, (b"content-length", b"%d" % len(cut))])
+    d.data("alpha", cut).end("alpha")
+    assert (d.client.over, d.client.length) == ("break", None)
+
+
+@pytest.mark.parametrize("named", [b"text/plain", b"Application/JSON", b"", None])
+@pytest.mark.parametrize("body", [WHOLE, LONG], ids=["short", "long"])
+def test_an_answer_is_called_what_it_is_however_its_provider_calls_it(body: bytes, named: bytes | None) -> None:
+    """Else some SDKs give their callers a string."""
+    fields = [] if named is None else [(b"content-type", named)]
+    d = drive(stream=False).head("alpha", fields=fields).data("alpha", body).end("alpha")
+    assert (d.client.body, d.client.headers[b"content-type"]) == (body, b"application/json")
 
 
 def test_a_long_answer_that_only_the_close_delimits_is_not_whole_without_its_last_brace() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from oxllm import __version__, plan
 from oxllm.core.protocols import messages
-from oxllm.core.protocols.base import Protocol
+from oxllm.core.protocols.base import JSON_HEAD, Protocol
 from oxllm.core.protocols.chat import PROTOCOL
 from oxllm.core.request import headers
 
@@ -36,7 +36,7 @@ def sent(provider: plan.Provider = PROVIDER, stream: bool = False) -> list[str]:
     ],
 )
 def test_content_headers_limits_and_hints_pass(name: bytes) -> None:
-    assert headers.downstream([(name, b"v")], stream=False) == [(name, b"v")]
+    assert headers.downstream([(name, b"v")]) == [(name, b"v")]
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_content_headers_limits_and_hints_pass(name: bytes) -> None:
     ],
 )
 def test_nothing_else_passes(name: bytes) -> None:
-    assert headers.downstream([(name, b"v")], stream=False) == []
-    assert headers.downstream([(name, b"v")], stream=True) == headers.STREAM_HEAD
+    assert headers.downstream([(name, b"v")]) == []
+    assert headers.downstream([(name, b"v")], headers.STREAM_HEAD) == headers.STREAM_HEAD
 
 
 def test_of_a_head_is_kept_what_may_pass_and_what_says_how_to_pass_the_body() -> None:
@@ -65,33 +65,33 @@ def test_of_a_head_is_kept_what_may_pass_and_what_says_how_to_pass_the_body() ->
     rest = [(b"set-cookie", b"c" * 5000), (b"date", b"d"), (b"transfer-encoding", b"chunked"), (b"x-other", b"o")]
     head = [field for pair in zip(kept, rest, strict=True) for field in pair]
     assert headers.kept(head) == headers.kept(head) == kept
-    for stream in (False, True):
-        assert headers.downstream(headers.kept(head), stream) == headers.downstream(head, stream)
+    for own in ([], headers.STREAM_HEAD):
+        assert headers.downstream(headers.kept(head), own) == headers.downstream(head, own)
     assert headers.content_length(headers.kept(head)) == 5
 
 
 @pytest.mark.parametrize("name", [b"x-request-id", b"request-id"])
 def test_the_providers_request_id_gets_a_name_of_its_own(name: bytes) -> None:
-    assert headers.downstream([(name, b"r")], stream=False) == [(b"x-upstream-request-id", b"r")]
+    assert headers.downstream([(name, b"r")]) == [(b"x-upstream-request-id", b"r")]
 
 
 def test_of_two_fields_of_one_name_the_first_passes() -> None:
     """No client should have to choose: two parsers could choose differently."""
     twice = [(b"content-type", b"a/b"), (b"x-request-id", b"1"), (b"content-type", b"c/d"), (b"x-request-id", b"2")]
-    assert headers.downstream(twice, stream=False) == [(b"content-type", b"a/b"), (b"x-upstream-request-id", b"1")]
+    assert headers.downstream(twice) == [(b"content-type", b"a/b"), (b"x-upstream-request-id", b"1")]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_whether_a_name_passes_does_not_depend_on_what_came_before(stream: bool) -> None:
+@pytest.mark.parametrize("own", [[], JSON_HEAD, headers.STREAM_HEAD])
+def test_whether_a_name_passes_does_not_depend_on_what_came_before(own: list[tuple[bytes, bytes]]) -> None:
     names = (b"content-type", b"server", b"x-request-id", b"cache-control", b"retry-after", b"openai-version")
     head = [(name, b"v") for name in names * 2]
-    own = headers.STREAM_HEAD if stream else [(b"content-type", b"v")]
+    first = own or [(b"content-type", b"v")]
     rest = [(b"x-upstream-request-id", b"v"), (b"retry-after", b"v"), (b"openai-version", b"v")]
-    assert headers.downstream(head, stream) == headers.downstream(head, stream) == own + rest
+    assert headers.downstream(head, own) == headers.downstream(head, own) == first + rest
 
 
 def test_a_stream_has_our_spelling_of_its_type_once() -> None:
-    passed = headers.downstream([(b"content-type", b"text/event-stream;charset=UTF-8")], stream=True)
+    passed = headers.downstream([(b"content-type", b"text/event-stream;charset=UTF-8")], headers.STREAM_HEAD)
     assert passed == headers.STREAM_HEAD
     assert passed is not headers.STREAM_HEAD
 
