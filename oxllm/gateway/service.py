@@ -167,10 +167,10 @@ class Service(shared.Service):
             return None
         methods = self._methods(request.path)
         if not methods:
-            protocol = place_of(request.path)
-            if protocol is None or any(protocol in provider.protocols for provider in self._plan.providers):
+            protocol, plan = place_of(request.path), self._current.generation.plan
+            if protocol is None or any(protocol in provider.protocols for provider in plan.providers):
                 return no_path(request.path)
-            return self.access.client(request) or nobody_speaks(self._plan, protocol)
+            return self.access.client(request) or nobody_speaks(plan, protocol)
         if request.method == "OPTIONS" and self.access.cors(request) is not None:
             asked = request.get(b"access-control-request-headers")
             request.respond(204, [*self._cors_headers(request), *cors.preflight(methods, asked)], b"")

@@ -86,6 +86,15 @@ def test_a_path_of_an_api_that_no_provider_speaks_says_who_speaks_what(path: str
         assert f'add "{protocol}"' in error["message"]
 
 
+def test_what_a_reload_has_changed_is_what_a_path_of_an_api_is_told_of() -> None:
+    chat = plan_of("alpha")
+    both = msgspec.structs.replace(chat.providers[0], protocols=("chat", "messages"))
+    with House(msgspec.structs.replace(chat, providers=(both,))) as house:
+        house.gateway.adopt(chat)
+        error = house.ask("POST", "/v1/messages", body=b'{"model":"smart"}').json()["error"]
+        assert error["message"].startswith("no provider here speaks messages: alpha speaks chat")
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/messages/batches", "/v1/chat/completions/chatcmpl-1", "/v1/files", "/v1/audio/transcriptions"]
 )
