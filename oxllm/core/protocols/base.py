@@ -303,7 +303,7 @@ class PlainReader(Reader):
         try:
             decode_raw(held)
         except msgspec.DecodeError as error:
-            return None if "truncated" in str(error) else self._refuse()
+            return None if _wrong_at_its_end(str(error), len(held)) else self._refuse()
         except RecursionError:
             return self._refuse()
         return self._check()
@@ -324,6 +324,12 @@ class PlainReader(Reader):
             if held.startswith(start):
                 return Outcome(Kind.BAD_ANSWER, reason)
         return Outcome(Kind.BAD_ANSWER, "invalid or cut JSON" if held else "an empty body")
+
+
+def _wrong_at_its_end(error: str, size: int) -> bool:
+    """Nothing is wrong with JSON of `size` bytes but that it ends there, be it inside a number, for which msgspec has
+    words of its own: behind "-" or "1." the byte that is none is the one after the last."""
+    return "truncated" in error or error.endswith(f"(byte {size})")
 
 
 _INSTEAD: Final[tuple[tuple[bytes, str], ...]] = (

@@ -616,6 +616,24 @@ def test_a_long_body_that_begins_no_answer(body: bytes, kind: type[PlainReader],
     assert reader.feed(b"x") == b""
 
 
+NUMBERS = b'{"data":[{"embedding":[-0.5,1e5,2.5E-7,3e+9,0,-12],"s":"a\\u00e9\\\\","t":true,"f":false,"n":null},{"e":1'
+
+
+@pytest.mark.parametrize("end", range(NUMBERS.index(b"[-"), len(NUMBERS)))
+def test_an_answer_may_be_released_wherever_it_stands(end: int) -> None:
+    """Also inside a number: "-" and "1." are none, but one may begin so."""
+    reader = VectorReader()
+    reader.feed(NUMBERS[:end])
+    assert (reader.release(), reader.failure) == (NUMBERS[:end], None)
+
+
+@pytest.mark.parametrize("wrong", [b"x", b"1.x", b"--", b"-x", b"1e+-", b"+", b".", b"01"])
+def test_what_is_no_number_is_not_released(wrong: bytes) -> None:
+    reader = VectorReader()
+    reader.feed(b'{"data":[{"embedding":[' + wrong)
+    assert reader.release() == b""
+
+
 def test_an_answer_is_released_early_if_it_begins_as_one() -> None:
     reader = ChatReader()
     reader.feed(START)
