@@ -302,7 +302,7 @@ def _check_state(x: Exchange) -> None:
     """Raise BadAsk if the request builds on what another provider keeps or has sealed."""
     data, memory = x.ask.data, x.provider.memory
     previous = data.get("previous_response_id")
-    if previous is not None and memory.find(previous) is None:
+    if previous is not None and memory.find(str(previous)) is None:
         raise lost(str(previous))
     for item in data["input"] if isinstance(data["input"], list) else ():
         if isinstance(item, dict):
@@ -341,7 +341,8 @@ def _tool(data: Json, given: Any) -> str | None:
         return None
     if isinstance(choice, dict) and isinstance(choice.get("name"), str):
         return str(choice["name"])
-    offered = [tool for tool in tools if isinstance(tool, dict) and tool.get("type") == "function"] if tools else []
+    tools = tools if isinstance(tools, list) else []
+    offered = [tool for tool in tools if isinstance(tool, dict) and tool.get("type") == "function"]
     if not offered or choice == "none" or (len(offered) > 1 and choice != "required"):
         return None
     name = offered[0].get("name")
