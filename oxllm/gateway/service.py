@@ -235,5 +235,8 @@ def _strip_v1(path: bytes) -> bytes:
 def _wrong_method(request: Request, methods: tuple[bytes, ...]) -> ApiError | None:
     if request.method.encode() in methods:
         return None
+    if request.method == "GET" and (request.get(b"upgrade") or b"").lower() == b"websocket":
+        # Codex asks for `/responses` so. At this status it goes on over HTTP at once, at a 405 after six more tries.
+        return api_error(426, "there are no WebSockets here, only HTTP/1.1: use POST", "upgrade_required")
     allowed = b", ".join(methods).decode()
     return api_error(405, f"{request.method} is not allowed here, only {allowed}", "method_not_allowed")

@@ -41,6 +41,15 @@ stream_max_retries = {retries}
 request_max_retries = {retries}
 """
 
+ITS_OWN = """
+model = "{model}"
+openai_base_url = "{url}/v1"
+check_for_update_on_startup = false
+[analytics]
+enabled = false
+"""
+"""Its own provider, of which it knows that it speaks WebSocket, elsewhere."""
+
 Codex = Callable[[str, str], subprocess.CompletedProcess[str]]
 
 
@@ -85,11 +94,12 @@ def codex(binary: Path, running: Gateway, tmp_path: Path) -> Codex:
 
 
 def run_codex(
-    binary: Path, directory: Path, url: str, model: str, text: str, retries: int = 1
+    binary: Path, directory: Path, url: str, model: str, text: str, retries: int = 1, settings: str = CODEX
 ) -> subprocess.CompletedProcess[str]:
     home = directory / "codex"
     home.mkdir()
-    (home / "config.toml").write_text(CODEX.format(model=model, url=url, retries=retries), encoding="utf-8")
+    (home / "config.toml").write_text(settings.format(model=model, url=url, retries=retries), encoding="utf-8")
+    (home / "auth.json").write_text('{"auth_mode": "apikey", "OPENAI_API_KEY": "none"}', encoding="utf-8")
     nowhere = f"http://127.0.0.1:{free_port()}"
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "OXLLM_KEY": "none"}
     env |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), nowhere) | {"NO_PROXY": "127.0.0.1"}
@@ -157,3 +167,10 @@ def test_half_an_answer_is_never_taken_for_one(codex: Codex) -> None:
     done = codex("alone", prompt(BEHIND, "clean"))
     assert done.returncode != 0
     assert "Hello" not in done.stdout
+
+
+def test_who_changes_only_the_base_url_waits_for_no_websocket(binary: Path, running: Gateway, tmp_path: Path) -> None:
+    """At a 405 it asks six times more, for seven seconds, before it goes on over HTTP."""
+    done = run_codex(binary, tmp_path, running.url, "smart", "Hi", settings=ITS_OWN)
+    assert (done.returncode, done.stdout.strip()) == (0, "Hello from alpha")
+    assert running.log().count("there are no WebSockets here") == 1

@@ -45,6 +45,8 @@ class ApiError(Value, frozen=True):
             headers.append((b"www-authenticate", b'Bearer realm="oxllm"'))  # RFC 9110 section 11.6.1
         if self.status == 415:
             headers.append((b"accept-encoding", b"identity"))  # RFC 9110 section 15.5.16
+        if self.status == 426:
+            headers += ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))  # RFC 9110 section 15.5.22
         return headers
 
 

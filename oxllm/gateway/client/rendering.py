@@ -24,6 +24,7 @@ REASONS: Final = {
     415: "Unsupported Media Type",
     417: "Expectation Failed",
     422: "Unprocessable Content",
+    426: "Upgrade Required",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",

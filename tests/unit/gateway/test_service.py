@@ -140,6 +140,26 @@ def test_the_wrong_method_is_told_the_right_ones(method: str, path: str, allow: 
             assert reply.json()["error"]["code"] == "method_not_allowed"
 
 
+WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: bm9uY2U=")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/embeddings"])
+def test_who_wants_a_websocket_is_told_that_there_is_only_http(path: str) -> None:
+    """RFC 9110 section 15.5.22. Codex takes this status for an answer, a 404, 405 or 501 for a reason to try again."""
+    with House() as house:
+        reply = house.ask("GET", path, *WEBSOCKET)
+        assert (reply.status, reply.headers["upgrade"], reply.headers["connection"]) == (426, "HTTP/1.1", "upgrade")
+        assert reply.json()["error"]["code"] == "upgrade_required"
+
+
+def test_what_can_be_served_is_served_whatever_it_is_to_be_upgraded_to() -> None:
+    with House() as house:
+        assert house.ask("GET", "/v1/models", *WEBSOCKET).status == 200
+        assert house.ask("GET", "/v1/realtime", *WEBSOCKET).status == 404
+        assert house.ask("DELETE", "/v1/embeddings", *WEBSOCKET).status == 405
+        assert house.ask("GET", "/v1/embeddings", "Connection: Upgrade", "Upgrade: h2c").status == 405
+
+
 def test_options_for_all_paths_says_what_there_is_and_asks_for_no_key() -> None:
     """RFC 9110 section 9.3.7. Load balancers ask so whether a server is there."""
     with House(plan_of("alpha", api_keys=("k",))) as house:
