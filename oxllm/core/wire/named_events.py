@@ -24,7 +24,7 @@ what may wait for a slow client before its provider is not read any more."""
 HEAD_MAX: Final = 1024
 """Bytes of an event's data that tell what kind it is."""
 NAME_MAX: Final = 256
-"""Bytes of a name; a longer one is none."""
+"""Bytes of a name; a longer one is none, nor is one that is not ASCII: some SDKs crash on bytes that are no UTF-8."""
 END: Final = b"\n\n"
 
 Event = tuple[bytes | None, bytes]
@@ -123,7 +123,7 @@ class NamedDecoder(Lines):
         field, _, value = line.partition(b":")
         if field == b"event" and not self.open:
             name = value.removeprefix(b" ")
-            self._name = bytes(name) if len(name) <= NAME_MAX else b""
+            self._name = bytes(name) if _is_name(name) else b""
 
     def _end_event(self, events: list[Event]) -> None:
         if self.open:
@@ -138,17 +138,21 @@ class NamedDecoder(Lines):
         self._used = 0
 
 
+def _is_name(name: bytes | bytearray) -> bool:
+    return len(name) <= NAME_MAX and name.isascii()
+
+
 def _whole(data: bytes) -> list[Event] | None:
     """The usual case: nothing but whole events of two lines. None if it is not."""
     if CR in data:
         return None
     if data.count(LF) == 3:  # one event
         name, _, payload = data[7:-2].partition(b"\ndata: ")
-        return [(name, payload)] if payload and LF not in payload and len(name) <= NAME_MAX else None
+        return [(name, payload)] if payload and LF not in payload and _is_name(name) else None
     events: list[Event] = []
     for text in data[:-2].split(END):
         name, _, payload = text[7:].partition(b"\ndata: ")
-        if not payload or LF in payload or LF in name or len(name) > NAME_MAX or not text.startswith(b"event: "):
+        if not payload or LF in payload or LF in name or not _is_name(name) or not text.startswith(b"event: "):
             return None
         events.append((name, payload))
     return events

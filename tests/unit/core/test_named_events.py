@@ -45,6 +45,10 @@ LONG = b"n" * (NAME_MAX + 1)
         pytest.param(b"event: x\ndata: a\n\ndata: b\n\n", [(b"x", b"a"), (b"", b"b")], id="nor by a missing name"),
         pytest.param(b"event: x\ndata: a\n\nbogus: \ndata: b\n\n", [(b"x", b"a"), (b"", b"b")], id="nor by another"),
         pytest.param(b"event: %b\ndata: a\n\n" % LONG, [(b"", b"a")], id="a name of any length is none"),
+        pytest.param(b"event: \xff\ndata: a\n\n", [(b"", b"a")], id="nor is what an SDK cannot decode"),
+        pytest.param(
+            b"event: x\ndata: a\n\nevent: \xe2\x82\ndata: b\n\n", [(b"x", b"a"), (b"", b"b")], id="wherever it stands"
+        ),
     ],
 )
 def test_same_events_whole_cut_anywhere_and_byte_by_byte(stream: bytes, events: list[Event]) -> None:
