@@ -174,6 +174,15 @@ def test_a_path_that_is_not_there_is_404_in_json(path: str) -> None:
         assert (error["code"], error["type"]) == ("not_found", "invalid_request_error")
 
 
+@pytest.mark.parametrize("path", ["/v1/v1/messages", "/v1//v1/messages", "/v1//chat/completions", "//v1/messages"])
+def test_a_path_that_a_base_url_has_spoiled_is_told_from_others(path: str) -> None:
+    """The Anthropic SDKs put `/v1` behind the base URL by themselves, those of OpenAI do not."""
+    with House() as house:
+        said = house.ask("POST", path).json()["error"]["message"]
+        assert "base URL" in said
+        assert "files" not in said
+
+
 def test_head_has_the_head_of_get_and_no_body() -> None:
     with House() as house:
         for path in ("/v1/models", "/health", "/status"):
