@@ -42,6 +42,14 @@ def downstream(headers: Headers, own: Headers = ()) -> list[tuple[bytes, bytes]]
     return list(passed.items())
 
 
+def is_json(headers: Headers) -> bool:
+    """A body is called JSON, in the spelling that all SDKs know; a charset may stand behind it."""
+    for name, value in headers:
+        if name == b"content-type":
+            return value == b"application/json" or value.startswith(b"application/json;")
+    return False
+
+
 def kept(headers: Headers) -> Headers:
     """What of a provider's head is needed until it is passed on: no budget knows of it, and heads may be of 64 KiB."""
     return [field for field in headers if _kept[field[0]]]

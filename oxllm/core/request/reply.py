@@ -221,7 +221,9 @@ class Reply:
 
     def _answer_fields(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
         """Those of an answer that has been read: it is what was asked for, however its provider calls it."""
-        return self._fields(attempt, headers.STREAM_HEAD if self._facts.stream else self._facts.protocol.plain_head)
+        if self._facts.stream:
+            return self._fields(attempt, headers.STREAM_HEAD)
+        return self._fields(attempt, () if headers.is_json(attempt.headers) else self._facts.protocol.plain_head)
 
     def _fields(self, attempt: Attempt, own: Headers = ()) -> list[tuple[bytes, bytes]]:
         return headers.downstream(attempt.headers, own) + self._served_by(attempt)

@@ -455,13 +455,19 @@ def test_a_long_answer_that_has_all_of_its_length_but_not_its_last_brace_does_no
     assert (d.client.over, d.client.length) == ("break", None)
 
 
-@pytest.mark.parametrize("named", [b"text/plain", b"Application/JSON", b"", None])
+@pytest.mark.parametrize("named", [b"text/plain", b"Application/JSON", b"application/jsonl", b"", None])
 @pytest.mark.parametrize("body", [WHOLE, LONG], ids=["short", "long"])
 def test_an_answer_is_called_what_it_is_however_its_provider_calls_it(body: bytes, named: bytes | None) -> None:
     """Else some SDKs give their callers a string."""
     fields = [] if named is None else [(b"content-type", named)]
     d = drive(stream=False).head("alpha", fields=fields).data("alpha", body).end("alpha")
     assert (d.client.body, d.client.headers[b"content-type"]) == (body, b"application/json")
+
+
+@pytest.mark.parametrize("named", [b"application/json", b"application/json; charset=utf-8", b"application/json;odd"])
+def test_what_is_called_json_keeps_its_providers_words_for_it(named: bytes) -> None:
+    d = drive(stream=False).head("alpha", fields=[(b"content-type", named)]).data("alpha", WHOLE).end("alpha")
+    assert d.client.headers[b"content-type"] == named
 
 
 def test_a_long_answer_that_only_the_close_delimits_is_not_whole_without_its_last_brace() -> None:
