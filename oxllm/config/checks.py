@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from oxllm.config.hosts import spoken
 from oxllm.config.lines import Path
 from oxllm.config.listen import addresses, is_public, literal
+from oxllm.config.names import check_name
 from oxllm.config.problem import BadValueError, Problems, listed, nearest
-from oxllm.config.schema import Provider, VirtualModel, check_name
+from oxllm.config.schema import Provider, VirtualModel
 from oxllm.config.sections import Sections, value_at
 from oxllm.config.timeouts import Layers
 from oxllm.config.urls import parse_base_url

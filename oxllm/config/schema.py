@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from oxllm import plan
 from oxllm.config.listen import check_number, is_name, literal
+from oxllm.config.names import check_name, check_provider_name
 from oxllm.config.problem import BadValueError
 from oxllm.config.proxies import parse_proxy
 from oxllm.config.urls import parse_base_url, parse_origin
@@ -79,25 +80,6 @@ def _credential(text: str) -> None:
         raise BadValueError("holds a character that no Bearer token has", "printable ASCII without spaces only")
 
 
-def check_name(text: str) -> None:
-    """A name goes into a header, a log line and a table, so it holds no control character (C0, C1, U+2028)."""
-    if not text.strip():
-        raise BadValueError("is empty")
-    if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in text):
-        raise BadValueError("holds a control character", "remove it")
-
-
-def _provider_name(text: str) -> None:
-    """`provider/model` names a target, so a provider's name ends at the first `/`."""
-    check_name(text)
-    if "/" in text:
-        raise BadValueError("holds a /", "write for example " + f'name = "{text.strip("/ ").replace("/", "-")}"')
-    if text != text.strip():
-        raise BadValueError("begins or ends with white space", "remove it")
-    if text.startswith("-") or text in (".", ".."):  # would be an option in a shell, a step up in a URL
-        raise BadValueError("cannot be typed as a name", "begin it with a letter or a digit")
-
-
 def _host(text: str) -> None:
     check_number(text)
     spelt = re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", text) and is_name(text)
@@ -159,7 +141,7 @@ Share = Annotated[float, Field(ge=0, le=1), _FLOAT]
 Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX), _FLOAT]
 Delay = Annotated[float, Field(ge=0, le=SECONDS_MAX), _FLOAT]
 Name = Annotated[str, checked(check_name)]
-ProviderName = Annotated[str, checked(_provider_name)]
+ProviderName = Annotated[str, checked(check_provider_name)]
 Network = Annotated[str, checked(_network)]
 HeaderValue = Annotated[str, checked(check_header_value)]
 Credential = Annotated[str, checked(_credential)]

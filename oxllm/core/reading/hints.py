@@ -70,27 +70,27 @@ _IMF_DATE = re.compile(rb"\w{3}, (?P<d>\d\d) (?P<b>\w{3}) (?P<y>\d{4}) (?P<t>\d\
 _RFC850_DATE = re.compile(rb"\w{6,9}, (?P<d>\d\d)-(?P<b>\w{3})-(?P<y>\d\d) (?P<t>\d\d:\d\d:\d\d) GMT")
 _ASCTIME_DATE = re.compile(rb"\w{3} (?P<b>\w{3}) (?P<d>[ \d]\d) (?P<t>\d\d:\d\d:\d\d) (?P<y>\d{4})")
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
-_AMOUNT = (
-    r"(\d+(?:\.\d+)?)\s*"
-    r"(milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
-)
-_PROSE_STEP = re.compile(_AMOUNT, re.IGNORECASE)
-_AN_AMOUNT = _AMOUNT.replace("(\\d", "(?:\\d").replace("(milli", "(?:milli")
+_QUANTITY = r"\d+(?:\.\d+)?"
+_UNIT = r"milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d"
+_AMOUNT = rf"{_QUANTITY}\s*(?:{_UNIT})(?![a-z])"
+_PROSE_STEP = re.compile(rf"({_QUANTITY})\s*({_UNIT})(?![a-z])", re.IGNORECASE)
 _PROSE = re.compile(
     r"(?:try again|retry|retrying|wait(?:ing)?|resets?|renews?|replenished|available|back off|refresh(?:es|ed))"
     r"(?: (?:again|later|for|in|after|at|at least|about|another|the|request|your request)){0,4}:?\s+~?"
     rf"(?:(?P<clock>\d{{1,3}}:\d\d:\d\d)|(?P<moment>{_RFC3339.pattern})|an? (?P<one>second|minute|hour)\b"
-    rf"|(?P<wait>{_AN_AMOUNT}(?:[\s,]{{0,4}}(?:and )?{_AN_AMOUNT}){{0,4}}))",
+    rf"|(?P<wait>{_AMOUNT}(?:[\s,]{{0,4}}(?:and )?{_AMOUNT}){{0,4}}))",
     re.IGNORECASE,
 )
 _BARE = re.compile(
     r"\bretry[-_ ]after\s?[:=]?\s?(\d{1,5}(?:\.\d{1,9})?)(?=\s*(?:\Z|[,;)\]}\n]|\.(?!\d)))", re.IGNORECASE
 )
 """The header field in words: seconds without a unit, and nothing else behind them."""
-SIGNS = dict.fromkeys(["\u6beb\u79d2"], 1e-3)
-SIGNS |= dict.fromkeys(["\u79d2", "\ucd08", "\u0441\u0435\u043a"], 1.0)
-SIGNS |= dict.fromkeys(["\u5206\u949f", "\u5206\u9418", "\u5206", "\ubd84", "\u043c\u0438\u043d"], 60.0)
-SIGNS |= dict.fromkeys(["\u5c0f\u65f6", "\u5c0f\u6642", "\u6642\u9593", "\uc2dc\uac04", "\u0447\u0430\u0441"], 3600.0)
+SIGNS = {
+    "\u6beb\u79d2": 1e-3,
+    **dict.fromkeys(("\u79d2", "\ucd08", "\u0441\u0435\u043a"), 1.0),
+    **dict.fromkeys(("\u5206\u949f", "\u5206\u9418", "\u5206", "\ubd84", "\u043c\u0438\u043d"), 60.0),
+    **dict.fromkeys(("\u5c0f\u65f6", "\u5c0f\u6642", "\u6642\u9593", "\uc2dc\uac04", "\u0447\u0430\u0441"), 3600.0),
+}
 _SIGN_UNITS = "|".join(sorted(SIGNS, key=len, reverse=True))
 _SIGNS = re.compile(
     rf"(\u0447\u0435\u0440\u0435\u0437\s)?(\d{{1,9}}(?:\.\d{{1,9}})?)\s*({_SIGN_UNITS})(?(1)|\s?(?:\u4e4b?[\u540e\u5f8c]|\ud6c4))",

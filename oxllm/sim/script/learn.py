@@ -6,6 +6,7 @@ logging payload), and an access log with the status, and the seconds at its end.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import statistics
@@ -15,7 +16,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from oxllm.sim.script import scenes, writing
+from oxllm.config.names import check_provider_name
+from oxllm.config.problem import BadValueError
+from oxllm.sim.script import writing
 
 NAME = "provider"
 """Of the one that an access log is about."""
@@ -121,7 +124,8 @@ def scene(lines: Iterable[str]) -> str:
     attempts: dict[str, list[Seen]] = defaultdict(list)
     for line in lines:
         for seen in _attempts(line.strip()):
-            if scenes.is_name(seen.provider):
+            with contextlib.suppress(BadValueError):  # of a name that no provider has
+                check_provider_name(seen.provider)
                 attempts[seen.provider].append(seen)
     if not attempts:
         raise NothingLearnt("no line of it is a request: give oxllm's or LiteLLM's JSON log, or an access log")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from oxllm.config.files import parse_toml, read_once
+from oxllm.config.names import check_provider_name
 from oxllm.config.problem import BadValueError
 from oxllm.sim import dialects
 from oxllm.sim.faults.base import Layer
@@ -22,8 +23,6 @@ from oxllm.sim.script.grammar import Dosed, Measure
 from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene, When
 
 T = TypeVar("T")
-_NAME = re.compile(r"(?! )[^/\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+(?<! )")
-"""As a gateway's config lets its providers be called, and thus its log calls them."""
 _REQUESTS = re.compile(r"requests (\d+)\.\.(\d*)$")
 _UPSTREAM_KEYS = ("dialect", "models", "pace", "limit", "strict", "faults")
 _SCENE_KEYS = ("name", "on", "when", "faults", "expect")
@@ -35,11 +34,6 @@ class SceneError(ValueError):
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
-
-
-def is_name(name: str) -> bool:
-    """May a provider be called that?"""
-    return _NAME.fullmatch(name) is not None
 
 
 def read(file: Path) -> str:
@@ -112,8 +106,10 @@ class _Reader:
     def upstream(self, name: str, table: dict[str, Any]) -> Upstream:
         where = f"upstream.{name}"
         self.keys(where, table, _UPSTREAM_KEYS)
-        if not is_name(name):
-            self.errors.append(f"{where}: write a name that is not empty, without / and control characters")
+        try:
+            check_provider_name(name)
+        except BadValueError as bad:
+            self.errors.append(f"{where}: its name {bad.args[0]}")
         dialect = table.get("dialect", "openai")
         if dialect not in dialects.NAMES:
             self.errors.append(f"{where}: unknown dialect {dialect!r}; write one of {', '.join(dialects.NAMES)}")
