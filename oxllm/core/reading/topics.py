@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from oxllm.core.reading import lexicon as lex
 
@@ -125,7 +126,7 @@ def _quoted(match: re.Match[str]) -> str:
     word = match[0][1:-1]
     if not _MEMBER.fullmatch(word):
         return " ~ "
-    bits = _ENTRIES.get(_key_of(word.lower()), 0)
+    bits = _entries().get(_key_of(word.lower()), 0)
     return f" {word} " if bits and not bits & ~_HARMLESS_WORDS else " ~ "
 
 
@@ -160,7 +161,7 @@ def _identified(match: re.Match[str]) -> str:
     found"); a code that stands in a sentence (`insufficient_quota`) is read, and the name of a noun (`api_key`)."""
     name = match[0]
     words = _HUMP.sub(" ", name.replace("_", " ")).lower()
-    if not any(bits & _MARKING for bits in _marks(words)) or _key_of(words) in _ENTRIES or _STATE.search(name):
+    if not any(bits & _MARKING for bits in _marks(words)) or _key_of(words) in _entries() or _STATE.search(name):
         return name
     return " ~ "
 
@@ -179,7 +180,7 @@ def _named_word(match: re.Match[str]) -> str:
     if pace := _PACE_IN_NAME.search(name):
         return f" ~ per {pace[1]} "
     if _SLASHED.fullmatch(name):
-        return " ".join(word if _ENTRIES.get(stem(word), 0) & lex.FEATURE else " ~ " for word in name.split("/"))
+        return " ".join(word if _entries().get(stem(word), 0) & lex.FEATURE else " ~ " for word in name.split("/"))
     return "model ~" if name.startswith(("model/", "models/")) else " ~ "
 
 
@@ -198,7 +199,9 @@ def _key_of(words: str) -> str:
     return " ".join(_normal(word) for word in _words(words.replace("_", " ")) if word not in _FILLERS)
 
 
-def _dictionary() -> dict[str, int]:
+@cache
+def _entries() -> dict[str, int]:
+    """Key of an entry -> its bits. Made at the first error: 0.2 MB that a gateway whose providers do well never has."""
     found: dict[str, int] = {}
     for bit, entries in lex.ENTRIES:
         for entry in entries.split(","):
@@ -207,9 +210,10 @@ def _dictionary() -> dict[str, int]:
     return found
 
 
-_ENTRIES = _dictionary()
-_STARTS = frozenset(key.partition(" ")[0] for key in _ENTRIES if " " in key)
-"""First words of entries that have more than one."""
+@cache
+def _starts() -> frozenset[str]:
+    """First words of entries that have more than one."""
+    return frozenset(key.partition(" ")[0] for key in _entries() if " " in key)
 
 
 def _marks(text: str) -> list[int]:
@@ -225,11 +229,12 @@ def _parse(text: str) -> tuple[list[str], list[int], list[int], list[int]]:
     stems = [_normal(words[place]) for place in places]
     marks = [0] * len(stems)
     ends = [place + 1 for place in places]
+    entries, starts = _entries(), _starts()
     at = 0
     while at < len(stems):
-        longest = min(ENTRY_MAX, len(stems) - at) if stems[at] in _STARTS else 1
+        longest = min(ENTRY_MAX, len(stems) - at) if stems[at] in starts else 1
         for length in range(longest, 0, -1):
-            bits = _ENTRIES.get(" ".join(stems[at : at + length]) if length > 1 else stems[at], 0)
+            bits = entries.get(" ".join(stems[at : at + length]) if length > 1 else stems[at], 0)
             if bits:
                 marks[at] = bits
                 ends[at] = ends[at + length - 1]
