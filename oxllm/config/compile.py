@@ -38,6 +38,8 @@ from oxllm.config.urls import Url, parse_base_url, parse_origin
 from oxllm.config.veil import veiled
 
 WITHOUT_FILES = "--without-files"
+_ASSIGNED = re.compile(r"(?:export\s+)?[A-Za-z_]\w*=[^=]")
+"""How a file begins that was made for a shell. (Base64 ends with an = or two.)"""
 SERVE_HOST, SERVE_PORT = "OXLLM_SERVE_HOST", "OXLLM_SERVE_PORT"
 """Environment variables that hold the options of `oxllm serve` for the processes that it starts."""
 
@@ -194,8 +196,8 @@ class _Compiler:
         key, mode = found
         if mode & 0o004:
             self.problems.warning(where, "everybody on this machine can read the key", f"chmod 600 {shlex.quote(file)}")
-        if name := re.match(r"(?:export\s+)?([A-Za-z_]\w*)=", key):
-            message = f"the file holds {name[1]}=…, all of which is sent as the key"
+        if _ASSIGNED.match(key):  # without its words: they may be the key's
+            message = "the file holds NAME=…, all of which is sent as the key"
             self.problems.warning(where, message, "write the key alone into it")
         return str(key)
 

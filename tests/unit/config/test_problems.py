@@ -506,12 +506,20 @@ def test_a_key_file_for_everybody_or_with_a_name_in_it_is_a_warning(load_text: L
     loaded = load_text(serving(PROVIDER + 'api_key_file = "key"'))
     assert [warning.message for warning in loaded.warnings] == [
         "everybody on this machine can read the key",
-        "the file holds OPENAI_API_KEY=…, all of which is sent as the key",
+        "the file holds NAME=…, all of which is sent as the key",
     ]
     assert "sk-hush" not in repr(loaded)
-    key.write_text("sk-hush\n")
     key.chmod(0o640)
-    assert load_text(serving(PROVIDER + 'api_key_file = "key"')).warnings == ()
+    for sound in ("sk-hush", "Zm9vYmFyYmF6cXV4Cg=="):
+        key.write_text(f"{sound}\n")
+        assert load_text(serving(PROVIDER + 'api_key_file = "key"')).warnings == ()
+
+
+def test_nothing_of_a_key_file_is_in_a_warning_about_it(load_text: Load, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("Zm9vYmFyYmF6=cXV4\n")
+    loaded = load_text(serving(PROVIDER + 'api_key_file = "key"'))
+    assert len(loaded.warnings) == 2
+    assert "Zm9v" not in str(loaded.warnings)
 
 
 @pytest.mark.parametrize(
