@@ -6,11 +6,15 @@ not copied: a variable takes their place.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 import msgspec
+
+from oxllm.config.names import check_name
+from oxllm.config.problem import BadValueError
 
 BASES = {
     "openai": "https://api.openai.com/v1",
@@ -63,6 +67,8 @@ PASSED = frozenset(
 """Parameters that are carried over; `extra_body` goes as it is."""
 BODY = frozenset({"temperature", "max_tokens", "top_p", "reasoning_effort", "seed", "frequency_penalty", "stop"})
 """Parameters that become `extra_body`."""
+NOT_OF_THE_BODY = frozenset({"model", "stream"})
+"""What no `extra_body` has: the target and the client decide it."""
 
 
 class Provider(msgspec.Struct):
@@ -122,13 +128,13 @@ class _Adapter:
         self.limits({**settings, **router})
         self.access(_table(self.config.get("general_settings")))
         self.leftovers()
-        self.out.lost = [" ".join(_characters(sentence).split()) for sentence in self.out.lost]
+        self.out.lost = list(map(_one_line, self.out.lost))
         return self.out
 
     # Models.
 
     def entry(self, name: str, params: object) -> None:
-        given = _table(params)
+        given = {key: value for key, value in _table(params).items() if value is not None}
         full = str(given["model"])
         prefix, slash, model = full.partition("/")
         if not slash or (prefix not in BASES and given.get("api_base")):
@@ -142,7 +148,11 @@ class _Adapter:
             why = f"{prefix} has no API that OpenAI's clients can call" if prefix not in BASES else "it has no api_base"
             self.out.lost.append(f"model_list: {name} ({full}): {why}")
             return
-        provider = self.provider(prefix, base, given)
+        if bad := _bad_name(name) or _bad_name(model):
+            self.out.lost.append(f"model_list: {name} ({full}): the name {bad}")
+            return
+        model = _literal(model)
+        provider = self.provider(prefix, base, given, self.body(name, given))
         if model not in (*provider.models, "*"):
             provider.models.append(model)
         target = Target(provider.name, model, _whole(given.get("order"), 1), _whole(given.get("weight"), 1))
@@ -163,17 +173,24 @@ class _Adapter:
             return f"{base}/openai/v1"
         return base if prefix not in ("ollama", "ollama_chat") or base.endswith("/v1") or not base else f"{base}/v1"
 
-    def provider(self, prefix: str, base: str, given: Mapping[str, Any]) -> Provider:
+    def body(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What becomes `extra_body`."""
+        wanted = {key: given[key] for key in sorted(BODY & set(given))} | _table(given.get("extra_body"))
+        plain = {key: _as_toml(value) for key, value in wanted.items() if key not in NOT_OF_THE_BODY}
+        body = {key: value for key, value in plain.items() if value is not None}
+        self.out.lost += [f"model_list: {name}: {key} of the body" for key in wanted if key not in body]
+        return body
+
+    def provider(self, prefix: str, base: str, given: Mapping[str, Any], body: dict[str, Any]) -> Provider:
         """The one for this place, key and settings; a new one if there is none yet."""
         timeouts = _timeouts(given)
-        body = {key: given[key] for key in sorted(BODY & set(given))} | _table(given.get("extra_body"))
-        limit = given.get("max_parallel_requests")
+        limit = _whole(given.get("max_parallel_requests"), 0) or None
         place = (base, str(given.get("api_key")), str(timeouts), str(body), limit)
         if place not in self.by_place:
             name = self.free_name(prefix.replace("_", "-"))
             key = self.key(name, prefix, given.get("api_key"))
             protocols = PROTOCOLS.get(prefix, ()) if base == BASES.get(prefix) else ()
-            new = Provider(name, base, key, protocols, [], timeouts, body, _whole(limit, 0) or None)
+            new = Provider(name, base, key, protocols, [], timeouts, body, limit)
             self.by_place[place] = new
             self.out.providers.append(new)
         return self.by_place[place]
@@ -220,10 +237,12 @@ class _Adapter:
     def aliases(self, given: Mapping[str, Any]) -> None:
         for alias, name in given.items():
             meant = str(name.get("model") if isinstance(name, dict) else name)
-            if meant in self.out.models:
-                self.out.models[alias] = list(self.out.models[meant])
-            else:
+            if meant not in self.out.models:
                 self.out.lost.append(f"model_group_alias: {alias} -> {meant}, which is no model of model_list")
+            elif bad := _bad_name(alias):
+                self.out.lost.append(f"model_group_alias: {alias} -> {meant}: the name {bad}")
+            else:
+                self.out.models[alias] = list(self.out.models[meant])
 
     def limits(self, given: Mapping[str, Any]) -> None:
         numbers = {
@@ -294,6 +313,8 @@ def _timeouts(given: Mapping[str, Any]) -> dict[str, float]:
 
 MOST = 1_000_000
 """The bound of the settings that numbers become."""
+INTEGER_MAX = (1 << 63) - 1
+"""The largest integer that TOML promises."""
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -307,6 +328,41 @@ def _plus_one(value: object) -> int | None:
 
 def _whole(value: object, default: int) -> int:
     return max(1, round(value)) if _is_number(value) else default
+
+
+def _bad_name(name: str) -> str:
+    """Why a model cannot be called so; empty if it can."""
+    try:
+        check_name(_characters(name))
+    except BadValueError as bad:
+        return str(bad.args[0])
+    return ""
+
+
+def _as_toml(value: object) -> object:
+    """A value as TOML and JSON have it; None where one of them does not. YAML has null, dates, sets and .nan, and any
+    kind of key."""
+    if isinstance(value, dict):
+        table = {str(key): _as_toml(item) for key, item in value.items()}
+        return None if None in table.values() else table
+    if isinstance(value, list):
+        items = [_as_toml(item) for item in value]
+        return None if None in items else items
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) <= INTEGER_MAX else None
+    return _literal(value) if isinstance(value, str) else None
+
+
+def _literal(text: str) -> str:
+    """Text in which no variable is to be found."""
+    return text.replace("${", "$${")
+
+
+def _one_line(text: str) -> str:
+    """As it may stand in a comment."""
+    return " ".join("".join(c if c.isprintable() else " " for c in _characters(text)).split())
 
 
 def _characters(text: str) -> str:
@@ -331,7 +387,7 @@ def _tables(value: object) -> Iterator[dict[str, Any]]:
 
 def render(adapted: Adapted, source: str) -> str:
     """The config, with what was lost in comments on top."""
-    lines = [f"# Made by `oxllm adapt {source}`."]
+    lines = [f"# Made by `oxllm adapt {_one_line(source)}`."]
     if adapted.lost:
         lines += ["#", "# Not carried over:", *(f"#   {text}" for text in adapted.lost)]
     if adapted.variables:

@@ -184,11 +184,30 @@ def test_what_yaml_has_where_a_number_or_a_name_belongs_is_left_out(run: Run) ->
     loaded = load("config.toml", {"OPENAI_API_KEY": "k"})
     assert loaded.plan is not None, loaded.errors
     assert [model.name for model in loaded.plan.virtual_models] == ["gpt \U0001f600 \ufffd", "heavy"]
-    assert [provider.max_in_flight for provider in loaded.plan.providers] == [None, None]
+    assert [provider.max_in_flight for provider in loaded.plan.providers] == [None]
     assert loaded.plan.server.admin_token is None
     assert "# " + "  model_list: lost [server] admin_token = 'x' (bedrock/claude)" in Path("config.toml").read_text(
         "utf-8"
     )
+
+
+def test_what_a_body_cannot_have_is_left_out_and_listed(run: Run) -> None:
+    """YAML has null, dates and .nan, and any kind of key; and `${` is no variable in it."""
+    body = "{logit_bias: {50256: -100}, since: 2026-01-01, deep: [{a: null}], p: .nan, stream: true, say: '${HOME}'}"
+    params = f"{{model: openai/gpt-4o, max_tokens: null, seed: 7, extra_body: {body}}}"
+    entries = [
+        f"{{model_name: x, litellm_params: {params}}}",
+        '{model_name: "a\\x07", litellm_params: {model: openai/y}}',
+    ]
+    Path("body.yaml").write_text(f"model_list: [{', '.join(entries)}]")
+    result = run("adapt", "body.yaml", "-o", "config.toml")
+    assert result.stderr.splitlines() == [
+        *(f"not carried over: model_list: x: {key} of the body" for key in ("since", "deep", "p", "stream")),
+        "not carried over: model_list: a (openai/y): the name holds a control character",
+    ]
+    plan = load("config.toml", {"OPENAI_API_KEY": "k"}).plan
+    assert plan is not None
+    assert plan.providers[0].extra_body == {"seed": "7", "logit_bias": '{"50256":-100}', "say": '"${HOME}"'}
 
 
 LAUGHS = "".join(f"{key}: &{key} [{', '.join([f'*{of}'] * 9)}]\n" for of, key in itertools.pairwise("abcdefghij"))
