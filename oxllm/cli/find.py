@@ -161,9 +161,11 @@ def _configured(env: Mapping[str, str]) -> Gateway:
 
 
 def _port(text: str | None) -> int | None:
+    from oxllm.config.urls import is_port
+
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 65535:
+    if not is_port(text):
         raise click.UsageError(f"OXLLM_PORT={text!r} is not a port")
     return int(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -54,9 +55,14 @@ def endpoint(hostname: str | None, netloc: str, default_port: int) -> tuple[str,
     """Host and port of a network location. Raises BadValueError."""
     host = ascii_host(hostname or "")
     digits = netloc.rpartition("@")[2].rpartition("]")[2].rpartition(":")[2] if _has_port(netloc) else ""
-    if digits and not (digits.isascii() and digits.isdigit() and 1 <= int(digits[:6]) <= 65535):
+    if digits and not is_port(digits):
         raise BadValueError("has a port that is not a number from 1 to 65535")
     return host, int(digits) if digits else default_port
+
+
+def is_port(digits: str) -> bool:
+    """A number from 1 to 65535, without zeros in front that make it longer than the largest."""
+    return re.fullmatch(r"[0-9]{1,5}", digits) is not None and 1 <= int(digits) <= 65535
 
 
 def ascii_host(host: str) -> str:

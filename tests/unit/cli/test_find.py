@@ -98,7 +98,7 @@ def test_two_names_or_a_bad_one_are_wrong_usage(gateways: Gateways) -> None:
     for url, port in (("http://a", 1), ("http://", None), ("ftp://a", None), ("http://[", None)):
         with pytest.raises(click.UsageError):
             find(url, port)
-    for text in ("x", "0", "65536", "²"):
+    for text in ("x", "0", "65536", "0100000", "²"):
         with pytest.raises(click.UsageError):
             find(None, None, {"OXLLM_PORT": text})
 

@@ -42,6 +42,7 @@ def test_a_base_url_is_taken_apart(text: str, url: Url) -> None:
         ("https://a:0", "a port that is not a number"),
         ("https://a:65536", "a port that is not a number"),
         ("https://a:x", "a port that is not a number"),
+        ("https://a:0100000", "a port that is not a number"),
         ("https://a b", "white space"),
         ("https://a\n", "white space"),
         ("https://[::1", "is not a URL"),
