@@ -7,7 +7,7 @@ from math import inf
 from typing import Final
 
 from oxllm.core.protocols.base import Endpoint, Protocol
-from oxllm.core.protocols.registry import place_of
+from oxllm.core.protocols.registry import meant
 from oxllm.core.reading.hints import Headers
 from oxllm.core.request.facts import RequestFacts
 from oxllm.core.routing.route import Route
@@ -26,6 +26,8 @@ DEADLINE_SHARE: Final = 0.95
 READ_TIMEOUT: Final = b"x-stainless-read-timeout"
 WHOLE_TIMEOUT: Final = b"x-stainless-timeout"
 TIMEOUT_HEADERS: Final = frozenset((READ_TIMEOUT, WHOLE_TIMEOUT))
+PROBES: Final = frozenset((b"health", b"healthz", b"livez", b"readyz", b"live", b"ready", b"ping"))
+"""Where other servers, Kubernetes' own and LiteLLM among them, say that they are well."""
 
 
 class Dispatcher:
@@ -116,9 +118,10 @@ def no_model(router: Router, model: str) -> ApiError:
 def no_path(path: bytes) -> ApiError:
     """404, of a path of no API, or of one that an API has elsewhere."""
     message = f"there is no {unescape(path)[:200]!r} here"
-    meant = b"/".join(part for part in path.split(b"/") if part not in (b"", b"v1"))
-    if place_of(path) is None and place_of(b"/" + meant) is not None:
-        message += ": the client's base URL ends in a '/v1' or a slash too many"
+    if elsewhere := meant(path):
+        message += f", but {elsewhere.decode()!r}: look at the client's base URL"
+    elif not PROBES.isdisjoint(path.split(b"/")):
+        message += ", but '/health'"
     elif path.startswith(b"/v1/"):
         message += "; what is passed on names a model, in JSON: ask a provider itself for files, batches and the like"
     return api_error(404, message, "not_found")

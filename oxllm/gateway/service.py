@@ -19,7 +19,7 @@ from oxllm.gateway.client.shared import overloaded
 from oxllm.gateway.dispatch import TIMEOUT_HEADERS, Dispatcher, no_model, no_path, nobody_speaks
 from oxllm.gateway.models import Catalogue, Json
 from oxllm.gateway.observe.journal import Journal
-from oxllm.gateway.operator.access import Access
+from oxllm.gateway.operator.access import Access, foreign_page
 from oxllm.gateway.operator.admin import READ, Admin
 from oxllm.gateway.runtime import Current
 from oxllm.gateway.sessions import HEADERS as SESSION_HEADERS
@@ -175,6 +175,8 @@ class Service(shared.Service):
             asked = request.get(b"access-control-request-headers")
             request.respond(204, [*self._cors_headers(request), *cors.preflight(methods, asked)], b"")
             return None
+        if request.method == "OPTIONS" and request.get(b"access-control-request-method") is not None:
+            return foreign_page()
         return _wrong_method(request, methods) or self.access.client(request)
 
     def _too_much(self) -> ApiError | None:

@@ -26,11 +26,21 @@ PLACES = {
 }
 """Where each has its paths, so that one can be named that was not imported."""
 
+BELOW = (b"/messages/count_tokens", b"/responses/compact", b"/responses/input_tokens")
+"""Of what is below those, the paths that name no answer."""
+
 
 def place_of(path: bytes) -> str | None:
     """The name of the protocol that a path belongs to, whether any provider speaks it or not."""
     path = path.removeprefix(b"/v1")
     return next((name for place, name in PLACES.items() if path == place or path.startswith(place + b"/")), None)
+
+
+def meant(path: bytes) -> bytes:
+    """The path that one ends in that no API has: a base URL has too much before it, or a slash. Nothing if in none."""
+    parts = [part for part in path.split(b"/") if part]
+    ends = (b"/" + b"/".join(parts[-many:]) for many in (2, 1))
+    return next((b"/v1" + end for end in ends if end in PLACES or end in BELOW or end == b"/models"), b"")
 
 
 def named(name: str) -> Protocol:

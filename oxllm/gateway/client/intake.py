@@ -195,4 +195,4 @@ def objection(expectation: bytes) -> ApiError | None:
 
 def too_large(size_max: int) -> ApiError:
     """413, of a body over so many bytes."""
-    return api_error(413, f"the body is over {size_max} bytes")
+    return api_error(413, f"the body is over {size_max} bytes, the most that max_body_bytes allows")

@@ -53,7 +53,7 @@ class Access:
         """None if the request may use /v1."""
         origin = request.get(b"origin")
         if origin is not None and not self._keys and not (self.cors(request) or self._own(request, origin)):
-            return api_error(403, "requests from web pages are refused; list the page's origin in cors_origins")
+            return foreign_page()
         if self._keys and not (self._bears(request, self._keys) or self._shows(request, self._keys)):
             return api_error(
                 401, "a valid API key is needed as `Authorization: Bearer` or `x-api-key`", "invalid_api_key"
@@ -105,6 +105,11 @@ class Access:
     @staticmethod
     def _shows(request: Request, keys: tuple[bytes, ...]) -> bool:
         return _is_one(request.get(b"x-api-key") or b"", keys)
+
+
+def foreign_page() -> ApiError:
+    """403, of a web page whose origin is not listed, or of its question whether it may ask."""
+    return api_error(403, "requests from web pages are refused; list the page's origin in cors_origins")
 
 
 def _is_one(token: bytes, keys: tuple[bytes, ...]) -> bool:

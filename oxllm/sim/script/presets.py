@@ -185,7 +185,8 @@ def unsurvivable(
         clean = [span for name in group for span in _clean(name, scenes, horizon)]
         reached = _reach(clean, horizon, overlap)
         if reached < horizon:
-            return f"{' and '.join(group)} have no clean provider to go to after {reached:g}s"
+            have = "has" if len(group) == 1 else "have"
+            return f"{' and '.join(group)} {have} no clean provider to go to after {reached:g}s"
     return None
 
 

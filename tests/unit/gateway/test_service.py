@@ -174,13 +174,35 @@ def test_a_path_that_is_not_there_is_404_in_json(path: str) -> None:
         assert (error["code"], error["type"]) == ("not_found", "invalid_request_error")
 
 
-@pytest.mark.parametrize("path", ["/v1/v1/messages", "/v1//v1/messages", "/v1//chat/completions", "//v1/messages"])
-def test_a_path_that_a_base_url_has_spoiled_is_told_from_others(path: str) -> None:
-    """The Anthropic SDKs put `/v1` behind the base URL by themselves, those of OpenAI do not."""
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v1/v1/messages", "/v1/messages"),
+        ("/v1//v1/messages", "/v1/messages"),
+        ("//v1/messages", "/v1/messages"),
+        ("/v1//chat/completions", "/v1/chat/completions"),
+        ("/v1/chat/completions/", "/v1/chat/completions"),
+        ("/v1/chat/completions/chat/completions", "/v1/chat/completions"),
+        ("/api/v1/chat/completions", "/v1/chat/completions"),
+        ("/openai/deployments/smart/chat/completions", "/v1/chat/completions"),
+        ("/engines/smart/completions", "/v1/completions"),
+        ("/anthropic/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+        ("/openai/v1/models", "/v1/models"),
+        ("/v1/models/", "/v1/models"),
+    ],
+)
+def test_a_path_that_a_base_url_has_spoiled_is_told_from_others(path: str, meant: str) -> None:
+    """The Anthropic SDKs put `/v1` behind the base URL by themselves, those of OpenAI do not. Of other gateways' base
+    URLs some end in `/openai`, `/anthropic` or `/api/v1`; Azure's SDK has the model in the path."""
     with House() as house:
         said = house.ask("POST", path).json()["error"]["message"]
-        assert "base URL" in said
-        assert "files" not in said
+        assert said == f"there is no '{path}' here, but '{meant}': look at the client's base URL"
+
+
+@pytest.mark.parametrize("path", ["/health/liveliness", "/health/readiness", "/healthz", "/livez", "/readyz", "/ping"])
+def test_who_probes_where_other_servers_are_probed_is_told_where_this_one_is(path: str) -> None:
+    with House() as house:
+        assert house.get(path).json()["error"]["message"] == f"there is no '{path}' here, but '/health'"
 
 
 def test_head_has_the_head_of_get_and_no_body() -> None:
@@ -201,6 +223,22 @@ def test_a_preflight_of_a_listed_origin_is_answered_before_any_key_is_asked_for(
         assert reply.headers["access-control-allow-methods"] == "POST"
         assert reply.headers["access-control-allow-headers"] == "authorization, x-team"
         assert house.ask("OPTIONS", "/v1/models", "Origin: https://x.example").status == 405
+
+
+def test_a_preflight_of_another_origin_says_what_to_set() -> None:
+    """Pages cannot read it, but who wonders at the browser's words looks at the answer."""
+    for keys in ((), ("k",)):
+        with House(plan_of("alpha", api_keys=keys)) as house:
+            reply = house.ask("OPTIONS", "/v1/chat/completions", ORIGIN, "Access-Control-Request-Method: POST")
+            assert (reply.status, reply.headers.get("access-control-allow-origin")) == (403, None)
+            assert "cors_origins" in reply.json()["error"]["message"]
+
+
+def test_a_body_that_is_too_large_is_told_by_which_setting() -> None:
+    with House(plan_of("alpha", max_body_bytes=1000)) as house:
+        reply = house.ask("POST", "/v1/chat/completions", body=b"x" * 1001)
+        assert reply.status == 413
+        assert reply.json()["error"]["message"] == "the body is over 1000 bytes, the most that max_body_bytes allows"
 
 
 def test_errors_and_streams_can_be_read_by_a_listed_origin_too() -> None:

@@ -158,6 +158,12 @@ def test_in_hell_a_provider_that_is_back_from_an_outage_is_slow_to_take_connecti
     assert {round(scene.when.end - scene.when.start, 3) for scene in slow} == {5.0}
 
 
+def test_who_has_nowhere_to_go_is_named_in_plain_english() -> None:
+    for group, words in ((["alpha"], "alpha has no "), (["alpha", "beta"], "alpha and beta have no ")):
+        table = presets.timetable("hell", 7, [group], 60.0, blackout=True)
+        assert (presets.unsurvivable(table, [group], 60.0) or "").startswith(words)
+
+
 def test_a_blackout_is_not_survivable() -> None:
     groups = [["alpha", "beta"]]
     assert presets.unsurvivable(presets.timetable("rough", 7, groups, 60.0, blackout=True), groups, 60.0)
