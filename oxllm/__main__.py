@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load ends the process, and shows no traceback
+from oxllm.early import end_at_once
+
+end_at_once()  # also while modules load
 
 from oxllm.cli import main as commands  # noqa: E402
 

@@ -16,16 +16,20 @@ from oxllm import plan as plans
 from oxllm.cli.precompile import precompile
 
 
+def wait_with_reloads() -> None:
+    """Keep a SIGHUP for the gateway's handler: the default would end the process, and the file may be read by then."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
 def become_gateway(plan: plans.Plan, log_format: str) -> NoReturn:
     """Replace this process by the gateway that serves `plan`."""
     precompile()
     fd = launch.plan_fd(plan)
-    if hasattr(signal, "SIGHUP"):
-        # The default would end the process, were a reload asked for before the gateway's handler stands.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    wait_with_reloads()
     if hasattr(signal, "pthread_sigmask"):
-        # What a Ctrl-C would find is Python starting, which shows a traceback; the gateway's first line lets it in.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # What they would find is Python starting, which shows a traceback; the gateway's first lines let them in.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     os.environ.update(launch.environment(dict(os.environ)))
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # a full disk is no reason not to serve

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 import click
 
 from oxllm.cli.options import Failure, config_option, load_config
 from oxllm.cli.report import say
+from oxllm.early import end_at_once
 from oxllm.params import Host, Whole
 
 
@@ -31,14 +31,14 @@ def command(config: str | None, demo: bool, host: str | None, port: int | None, 
     SIGTERM or Ctrl-C lets it finish what is in flight, SIGHUP makes it read its configuration again. Exit: 0
     after that, 1 when the configuration is bad or its address taken.
     """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # before there is something to drain Ctrl-C just ends it
+    end_at_once()
     if sys.platform == "win32":
         raise Failure(
             "the gateway needs Linux or macOS; on Windows run it in WSL: https://learn.microsoft.com/windows/wsl"
         )
     if demo and config:
         raise click.UsageError("--demo has a configuration of its own: leave out --config")
-    from oxllm.cli.handoff import become_gateway
+    from oxllm.cli.handoff import become_gateway, wait_with_reloads
 
     if demo:
         from oxllm.cli.demo import start_demo
@@ -56,6 +56,7 @@ def command(config: str | None, demo: bool, host: str | None, port: int | None, 
     if given and os.environ.get("LISTEN_PID") == str(os.getpid()):  # sd_listen_fds(3); the exec keeps the number
         verb = "does" if len(given) == 1 else "do"
         say(f"warning: the service manager has bound the address, so {' and '.join(given)} {verb} nothing", "warning")
+    wait_with_reloads()
     plan = load_config(config).plan
     assert plan is not None, "load_config ends the command when there is none"
     become_gateway(msgspec.structs.replace(plan, warnings=()), log_format)  # they are on the terminal already

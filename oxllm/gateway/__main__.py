@@ -5,9 +5,10 @@ import signal
 import sys
 import threading
 
-# `oxllm serve` holds Ctrl-C back until here. As long as there is nothing to drain, it just ends the process.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+from oxllm.early import end_at_once
+
+end_at_once()
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # `oxllm serve` holds them back until here
 
 # msgspec takes from it what Python 3.11 has in typing anyway, and it costs the process 0.4 MB.
 sys.modules["typing_extensions"] = None  # type: ignore[assignment]

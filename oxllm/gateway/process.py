@@ -189,6 +189,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.signal)
     loop.add_signal_handler(signal.SIGHUP, gateway.admin.hang_up)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `oxllm serve` holds it back from before it reads
     for text in (*plan.warnings, *([warning] if warning else [])):
         log.event("warning", text)
     trimmer = Trimmer(loop, gateway.load, gateway.compact, gateway.loading)

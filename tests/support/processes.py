@@ -97,6 +97,11 @@ class Running:
         """The exit status, once it has ended by itself. Raises TimeoutExpired."""
         return self._process.wait(within_s)
 
+    def kill(self) -> int:
+        """Ends the process whatever it does, and returns its exit status."""
+        self._process.kill()
+        return self._process.wait()
+
     def stop(self) -> int:
         """Ends the process and returns its exit status. May be called again."""
         self._process.terminate()

@@ -16,7 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[2] / "oxllm"
 ROOMS = {
     "plan": set[str](),
-    "__main__": {"cli"},
+    "early": set[str](),
+    "__main__": {"cli", "early"},
     "runfile": set[str](),
     "words": set[str](),
     "launch": {"plan"},
@@ -25,10 +26,10 @@ ROOMS = {
     "verdict": {"status", "words"},
     "table": {"status", "verdict", "words"},
     "core": {"plan"},
-    "gateway": {"core", "plan", "runfile", "status", "table", "words"},
+    "gateway": {"core", "early", "plan", "runfile", "status", "table", "words"},
     "config": {"plan"},
     "sim": {"plan", "config", "launch", "params", "words"},
-    "cli": {"verdict", "plan", "config", "sim", "runfile", "launch", "params", "status", "table", "words"},
+    "cli": {"early", "verdict", "plan", "config", "sim", "runfile", "launch", "params", "status", "table", "words"},
 }
 """Room -> the other rooms that it may import."""
 
