@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from oxllm.cli.options import FILE, Failure
 @click.option("-o", "--output", metavar="FILE", type=FILE, help="Where to write it. Default: the terminal.")
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 def command(file: str, output: str | None, force: bool) -> None:
-    """Write the configuration that a LiteLLM config (YAML or JSON) means.
+    """Write the configuration that a LiteLLM config (YAML or JSON; - is what is piped in) means.
 
     What could not be carried over stands in comments on top, and on stderr. Keys that stand in the file are not
     copied: a variable takes their place. Exit: 0, 1 when the file cannot be read as LiteLLM's.
@@ -43,7 +44,7 @@ def _parsed(file: str) -> dict[str, Any]:
     from oxllm.config.problem import BadValueError
 
     try:
-        config = yaml.safe_load(read_once(file))
+        config = yaml.safe_load(sys.stdin.buffer.read() if file == "-" else read_once(file))
         if isinstance(config, dict):
             check_nesting(config)
     except BadValueError as bad:

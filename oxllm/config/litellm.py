@@ -6,6 +6,7 @@ not copied: a variable takes their place.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -13,44 +14,10 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from oxllm.config.litellm_places import BASES, KEYLESS, PLACEHOLDERS, Place, environment, place
 from oxllm.config.names import check_name
 from oxllm.config.problem import BadValueError
 
-BASES = {
-    "openai": "https://api.openai.com/v1",
-    "text-completion-openai": "https://api.openai.com/v1",
-    "anthropic": "https://api.anthropic.com/v1",
-    "groq": "https://api.groq.com/openai/v1",
-    "mistral": "https://api.mistral.ai/v1",
-    "deepseek": "https://api.deepseek.com/v1",
-    "openrouter": "https://openrouter.ai/api/v1",
-    "together_ai": "https://api.together.xyz/v1",
-    "fireworks_ai": "https://api.fireworks.ai/inference/v1",
-    "xai": "https://api.x.ai/v1",
-    "perplexity": "https://api.perplexity.ai",
-    "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
-    "cerebras": "https://api.cerebras.ai/v1",
-    "deepinfra": "https://api.deepinfra.com/v1/openai",
-    "nvidia_nim": "https://integrate.api.nvidia.com/v1",
-    "sambanova": "https://api.sambanova.ai/v1",
-    "moonshot": "https://api.moonshot.ai/v1",
-    "ollama": "http://127.0.0.1:11434/v1",
-    "ollama_chat": "http://127.0.0.1:11434/v1",
-    "lm_studio": "http://127.0.0.1:1234/v1",
-    "hosted_vllm": "",
-    "litellm_proxy": "",
-    "openai_like": "",
-    "azure": "",
-    "azure_ai": "",
-}
-"""Prefix of a model -> where it goes; empty: where `api_base` says."""
-KEYLESS = frozenset({"ollama", "ollama_chat", "lm_studio", "hosted_vllm"})
-PROTOCOLS = {
-    "openai": ("chat", "completions", "embeddings", "json", "responses"),
-    "anthropic": ("chat", "messages"),
-    "openrouter": ("chat", "completions", "embeddings", "responses", "messages"),
-}
-"""Of those that speak others than the default."""
 PASSED = frozenset(
     {
         "model",
@@ -62,13 +29,22 @@ PASSED = frozenset(
         "weight",
         "order",
         "max_parallel_requests",
+        "api_version",
+        "custom_llm_provider",
+        "extra_body",
     }
 )
-"""Parameters that are carried over; `extra_body` goes as it is."""
+"""Parameters that are carried over."""
 BODY = frozenset({"temperature", "max_tokens", "top_p", "reasoning_effort", "seed", "frequency_penalty", "stop"})
 """Parameters that become `extra_body`."""
 NOT_OF_THE_BODY = frozenset({"model", "stream"})
 """What no `extra_body` has: the target and the client decide it."""
+ELSEWHERE = frozenset(
+    {"audio_transcription", "image_edit", "ocr", "realtime", "search", "vector_store", "video_generation"}
+)
+"""Modes of models that are asked at endpoints that there are not."""
+MAX_ATTEMPTS = 6
+"""Of one request, if the config does not say how many."""
 
 
 class Provider(msgspec.Struct):
@@ -115,15 +91,27 @@ class _Adapter:
         self.config = config
         self.out = Adapted()
         self.by_place: dict[tuple[Any, ...], Provider] = {}
+        self.credentials = {
+            str(entry.get("credential_name")): _table(entry.get("credential_values"))
+            for entry in _tables(config.get("credential_list"))
+        }
+        self.taken: set[str] = set()
+        """Variables that have a meaning: none of them may stand in for a key that is written in the file."""
 
     def run(self) -> Adapted:
+        entries: list[tuple[str, dict[str, Any]]] = []
         for position, entry in enumerate(_list(self.config.get("model_list")), start=1):
-            if unread := _unreadable(entry):
+            if unread := _unreadable(entry) or _elsewhere(entry):
                 self.out.lost.append(f"model_list: {_entry_name(entry, position)}: {unread}")
             else:
-                self.entry(str(entry["model_name"]), entry["litellm_params"])
+                entries.append((str(entry["model_name"]), self.given(_table(entry["litellm_params"]))))
+        self.taken = {place(given).variable for _, given in entries if given.get("api_key") is None}
+        self.taken |= _variables(self.config)
+        for name, given in entries:
+            self.entry(name, given)
         router, settings = _table(self.config.get("router_settings")), _table(self.config.get("litellm_settings"))
-        self.fallbacks([*_list(router.get("fallbacks")), *_list(settings.get("fallbacks"))])
+        for_all = {"*": settings.get("default_fallbacks")}
+        self.fallbacks([*_list(router.get("fallbacks")), *_list(settings.get("fallbacks")), for_all])
         self.aliases(_table(router.get("model_group_alias")))
         self.limits({**settings, **router})
         self.access(_table(self.config.get("general_settings")))
@@ -133,45 +121,45 @@ class _Adapter:
 
     # Models.
 
-    def entry(self, name: str, params: object) -> None:
-        given = {key: value for key, value in _table(params).items() if value is not None}
-        full = str(given["model"])
-        prefix, slash, model = full.partition("/")
-        if not slash or (prefix not in BASES and given.get("api_base")):
-            prefix, model = "openai", full
-        base = self.base_of(prefix, given)
-        if "/" in name and "*" in name and "*" in model:  # what stands for the * goes up, and not the whole name
-            advice = f"write the names into `models` of {prefix}, and {prefix}/NAME reaches them"
+    def given(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of an entry, with those of the credential that it names."""
+        params = {key: value for key, value in params.items() if value is not None}
+        named = str(params.get("litellm_credential_name"))
+        if named not in self.credentials:
+            return params
+        return {**self.credentials[named], **{k: v for k, v in params.items() if k != "litellm_credential_name"}}
+
+    def entry(self, name: str, given: Mapping[str, Any]) -> None:
+        at = place(given)
+        if not at.base:
+            why = (
+                "it has no api_base"
+                if at.prefix in BASES
+                else f"of {at.prefix} no address is known that speaks OpenAI's API"
+            )
+            self.out.lost.append(f"model_list: {name} ({given['model']}): {why}")
+            return
+        if bad := _bad_name(name) or _bad_name(at.model):
+            self.out.lost.append(f"model_list: {name} ({given['model']}): the name {bad}")
+            return
+        provider = self.provider(at, given, self.body(name, given))
+        if "*" in at.model and at.model != name:  # what stands for the * goes up, and not the whole name
+            advice = f"write the names into `models` of {provider.name}, and {provider.name}/NAME reaches them"
             self.out.lost.append(f"model_list: {name}: {advice}")
             return
-        if not base:
-            why = f"{prefix} has no API that OpenAI's clients can call" if prefix not in BASES else "it has no api_base"
-            self.out.lost.append(f"model_list: {name} ({full}): {why}")
-            return
-        if bad := _bad_name(name) or _bad_name(model):
-            self.out.lost.append(f"model_list: {name} ({full}): the name {bad}")
-            return
-        model = _literal(model)
-        provider = self.provider(prefix, base, given, self.body(name, given))
+        model = "*" if "*" in at.model else _literal(at.model)
         if model not in (*provider.models, "*"):
             provider.models.append(model)
         target = Target(provider.name, model, _whole(given.get("order"), 1), _whole(given.get("weight"), 1))
         targets = self.out.models.setdefault(name, [])
         if not any((t.provider, t.model) == (target.provider, target.model) for t in targets):
             targets.append(target)
-        unknown = sorted(set(given) - PASSED - BODY - {"extra_body", "api_version", "custom_llm_provider"})
-        self.out.lost += [f"model_list: {name}: {key}" for key in unknown]
-
-    def base_of(self, prefix: str, given: Mapping[str, Any]) -> str:
-        base = str(given.get("api_base") or given.get("base_url") or BASES.get(prefix, "")).rstrip("/")
-        if prefix not in BASES and not given.get("api_base"):
-            return ""
-        variable = _environment(base)
-        if variable:
-            return f"${{{variable}}}"
-        if prefix.startswith("azure") and base and "/openai" not in base:
-            return f"{base}/openai/v1"
-        return base if prefix not in ("ollama", "ollama_chat") or base.endswith("/v1") or not base else f"{base}/v1"
+        for key in sorted(given):
+            if key in BODY:
+                why = " as a default (extra_body replaces what a client sends)"
+                self.out.lost.append(f"model_list: {name}: {key}{why}")
+            elif key not in PASSED:
+                self.out.lost.append(f"model_list: {name}: {key}")
 
     def body(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """What becomes `extra_body`."""
@@ -181,55 +169,70 @@ class _Adapter:
         self.out.lost += [f"model_list: {name}: {key} of the body" for key in wanted if key not in body]
         return body
 
-    def provider(self, prefix: str, base: str, given: Mapping[str, Any], body: dict[str, Any]) -> Provider:
+    def provider(self, at: Place, given: Mapping[str, Any], body: dict[str, Any]) -> Provider:
         """The one for this place, key and settings; a new one if there is none yet."""
         timeouts = _timeouts(given)
         limit = _whole(given.get("max_parallel_requests"), 0) or None
-        place = (base, str(given.get("api_key")), str(timeouts), str(body), limit)
-        if place not in self.by_place:
-            name = self.free_name(prefix.replace("_", "-"))
-            key = self.key(name, prefix, given.get("api_key"))
-            protocols = PROTOCOLS.get(prefix, ()) if base == BASES.get(prefix) else ()
-            new = Provider(name, base, key, protocols, [], timeouts, body, limit)
-            self.by_place[place] = new
+        found = (at.base, str(given.get("api_key")), str(timeouts), str(body), limit)
+        if found not in self.by_place:
+            name = self.free_name(at.prefix.replace("_", "-"))
+            key = self.key(name, at, given.get("api_key"))
+            new = Provider(name, at.base, key, at.protocols, [], timeouts, body, limit)
+            self.by_place[found] = new
             self.out.providers.append(new)
-        return self.by_place[place]
+        return self.by_place[found]
 
     def free_name(self, wanted: str) -> str:
         taken = {provider.name for provider in self.out.providers}
-        return next(name for n in range(1, 10_000) if (name := wanted if n == 1 else f"{wanted}-{n}") not in taken)
+        return next(name for n in itertools.count(1) if (name := wanted if n == 1 else f"{wanted}-{n}") not in taken)
 
-    def key(self, name: str, prefix: str, given: object) -> str | None:
+    def key(self, name: str, at: Place, given: object) -> str | None:
         if given is None:
-            return None if prefix in KEYLESS else f"${{{prefix.upper()}_API_KEY}}"
-        if variable := _environment(str(given)):
+            return None if at.prefix in KEYLESS else f"${{{at.variable}}}"
+        if variable := environment(str(given)):
             return f"${{{variable}}}"
-        variable = re.sub(r"\W", "_", name).upper() + "_API_KEY"
+        if str(given).strip().lower() in PLACEHOLDERS:
+            return None
+        return f"${{{self.free_variable(re.sub(r'[^A-Za-z0-9]', '_', name).upper())}}}"
+
+    def free_variable(self, wanted: str) -> str:
+        """A variable for a key that stands in the file."""
+        names = (f"{wanted}_API_KEY" if n == 1 else f"{wanted}_{n}_API_KEY" for n in itertools.count(1))
+        variable = next(name for name in names if name not in self.taken)
+        self.taken.add(variable)
         self.out.variables.append(variable)
-        return f"${{{variable}}}"
+        return variable
 
     # What is around them.
 
     def fallbacks(self, given: list[Any]) -> None:
-        """Behind its own targets a model has those of the models that it falls back to, each a tier further."""
+        """Behind its own targets a model has those of the models that it falls back to, each a tier further.
+
+        What `*` falls back to is behind each that nothing else is said of.
+        """
         own = {name: list(targets) for name, targets in self.out.models.items()}
+        said: dict[str, list[str]] = {}
         for entry in _tables(given):
             for name, others in entry.items():
-                if name not in own:
-                    self.out.lost.append(f"fallbacks: {name} is no model of model_list")
-                    continue
-                for other in _list(others):
-                    self.fall_back(name, own.get(str(other)), str(other))
+                said.setdefault(name, []).extend(map(str, _list(others)))
+        for_all = said.pop("*", [])
+        self.out.lost += [f"fallbacks: {name} is no model of model_list" for name in said if name not in own]
+        self.out.lost += [
+            f"fallbacks: * -> {other}, which is no model of model_list" for other in for_all if other not in own
+        ]
+        for name in own:
+            for other in said.get(name, [other for other in for_all if other in own]):
+                self.fall_back(name, own.get(other), other)
 
     def fall_back(self, name: str, targets: list[Target] | None, other: str) -> None:
         if targets is None:
             self.out.lost.append(f"fallbacks: {name} -> {other}, which is no model of model_list")
             return
         into = self.out.models[name]
-        tier = max((target.tier for target in into), default=0) + 1
         known = {(target.provider, target.model) for target in into}
+        behind = max(target.tier for target in into) + 1 - min(target.tier for target in targets)
         into += [
-            Target(target.provider, target.model, tier, target.weight)
+            msgspec.structs.replace(target, tier=behind + target.tier)
             for target in targets
             if (target.provider, target.model) not in known
         ]
@@ -250,20 +253,27 @@ class _Adapter:
             ("timeouts", "first_byte"): given.get("stream_timeout"),
             ("breaker", "failures"): _plus_one(given.get("allowed_fails")),
             ("breaker", "cooldown"): given.get("cooldown_time"),
-            ("retry", "max_attempts"): _plus_one(given.get("num_retries")),
         }
         for (section, key), value in numbers.items():
             if _is_number(value):
                 self.out.settings.setdefault(section, {})[key] = value
+        self.retries(given.get("num_retries"))
         strategy = given.get("routing_strategy")
         if strategy not in (None, "simple-shuffle"):
             self.out.lost.append(f"routing_strategy: {strategy} (here: weighted round robin inside a tier)")
 
+    def retries(self, given: object) -> None:
+        """LiteLLM counts the tries of one group, here are counted those of all that it falls back to as well."""
+        longest = max(map(len, self.out.models.values()), default=0)
+        tries = _plus_one(given) or 0
+        if tries or longest > MAX_ATTEMPTS:
+            self.out.settings.setdefault("retry", {})["max_attempts"] = max(longest, tries)
+        if tries == 1:
+            self.out.settings["retry"]["same_target"] = 0
+
     def access(self, given: Mapping[str, Any]) -> None:
         if key := given.get("master_key"):
-            variable = _environment(str(key)) or "OXLLM_API_KEY"
-            if not _environment(str(key)):
-                self.out.variables.append(variable)
+            variable = environment(str(key)) or self.free_variable("OXLLM")
             self.out.settings.setdefault("server", {})["api_keys"] = [f"${{{variable}}}"]
         self.out.lost += [f"general_settings: {key}" for key in given if key != "master_key"]
 
@@ -273,11 +283,13 @@ class _Adapter:
                 *("fallbacks", "model_group_alias", "timeout", "stream_timeout", "allowed_fails", "cooldown_time"),
                 *("num_retries", "routing_strategy"),
             },
-            "litellm_settings": {"fallbacks", "request_timeout", "num_retries", "allowed_fails", "cooldown_time"},
+            "litellm_settings": {
+                *("fallbacks", "default_fallbacks", "request_timeout", "num_retries", "allowed_fails", "cooldown_time"),
+            },
         }
         for section, keys in taken.items():
             self.out.lost += [f"{section}: {key}" for key in _table(self.config.get(section)) if key not in keys]
-        known = {"model_list", "router_settings", "litellm_settings", "general_settings"}
+        known = {"model_list", "router_settings", "litellm_settings", "general_settings", "credential_list"}
         self.out.lost += [str(key) for key in self.config if key not in known]
 
 
@@ -301,9 +313,18 @@ def _entry_name(entry: object, position: int) -> str:
     return name if isinstance(name, str) and name else f"entry {position}"
 
 
-def _environment(text: str) -> str:
-    """The variable of `os.environ/NAME`."""
-    return text.removeprefix("os.environ/") if text.startswith("os.environ/") else ""
+def _elsewhere(entry: Mapping[str, Any]) -> str:
+    """Why nobody here could ask for an entry; empty if somebody can."""
+    mode = str(_table(entry.get("model_info")).get("mode"))
+    return f"mode {mode}, for which there is no endpoint here" if mode in ELSEWHERE else ""
+
+
+def _variables(value: object) -> set[str]:
+    """All variables that a config names."""
+    if isinstance(value, str):
+        return {environment(value)}
+    items = value.values() if isinstance(value, dict) else _list(value)
+    return {name for item in items for name in _variables(item)}
 
 
 def _timeouts(given: Mapping[str, Any]) -> dict[str, float]:
@@ -323,7 +344,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _plus_one(value: object) -> int | None:
-    return value + 1 if isinstance(value, int) else None
+    return value + 1 if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST else None
 
 
 def _whole(value: object, default: int) -> int:

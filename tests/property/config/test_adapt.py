@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from oxllm.config.compile import compile_document
 from oxllm.config.files import parse_toml
 from oxllm.config.lines import find_places
-from oxllm.config.litellm import BASES, BODY, PASSED, adapt, render
+from oxllm.config.litellm import BODY, PASSED, adapt, render
+from oxllm.config.litellm_places import BASES
 
 TEXTS = st.text(max_size=8) | st.sampled_from(["${", "$${X}", "${X:-y}"])
 SCALARS = st.one_of(

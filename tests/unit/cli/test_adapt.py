@@ -6,7 +6,9 @@ import itertools
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from oxllm.cli import main
 from oxllm.config.compile import load
 from tests.unit.cli.conftest import Run
 
@@ -87,7 +89,8 @@ def test_it_copies_no_key_and_says_what_it_lost(run: Run, litellm: Path) -> None
     assert "sk-hush" not in result.output
     assert result.stderr.splitlines() == [
         "not carried over: model_list: gpt-4o: rpm",
-        "not carried over: model_list: bed (bedrock/claude): bedrock has no API that OpenAI's clients can call",
+        "not carried over: model_list: claude: temperature as a default (extra_body replaces what a client sends)",
+        "not carried over: model_list: bed (bedrock/claude): of bedrock no address is known that speaks OpenAI's API",
         "not carried over: model_list: openai/*: write the names into `models` of openai, and openai/NAME reaches them",
         "not carried over: fallbacks: gpt-4o -> nope, which is no model of model_list",
         "not carried over: routing_strategy: latency-based-routing (here: weighted round robin inside a tier)",
@@ -96,7 +99,7 @@ def test_it_copies_no_key_and_says_what_it_lost(run: Run, litellm: Path) -> None
         f"set AZURE_API_KEY to the key that stands in {litellm}",
         f"set OXLLM_API_KEY to the key that stands in {litellm}",
     ]
-    assert all(f"#   {line[18:]}" in result.stdout for line in result.stderr.splitlines()[:7])
+    assert all(f"#   {line[18:]}" in result.stdout for line in result.stderr.splitlines()[:8])
 
 
 def test_any_name_may_mean_one_model(run: Run, tmp_path: Path) -> None:
@@ -155,6 +158,15 @@ def test_entries_that_cannot_be_read_are_listed(run: Run) -> None:
     ]
 
 
+def test_a_dash_is_what_another_program_writes(run: Run, litellm: Path) -> None:
+    piped = CliRunner().invoke(main, ["adapt", "-"], prog_name="oxllm", input=litellm.read_bytes())
+    named = run("adapt", str(litellm))
+    assert (piped.exit_code, named.exit_code) == (0, 0)
+    assert piped.stdout == named.stdout.replace(f"adapt {litellm}", "adapt -")
+    refused = CliRunner().invoke(main, ["adapt", "-"], prog_name="oxllm", input=b"a: [1")
+    assert (refused.exit_code, refused.stderr.partition(": not")[0]) == (1, "oxllm: -:1")
+
+
 def test_nothing_is_written_over_unasked(run: Run, litellm: Path, config: Path) -> None:
     assert run("adapt", str(litellm), "-o", "config.toml").exit_code == 1
     assert run("adapt", str(litellm), "-o", "config.toml", "--force").exit_code == 0
@@ -203,6 +215,7 @@ def test_what_a_body_cannot_have_is_left_out_and_listed(run: Run) -> None:
     result = run("adapt", "body.yaml", "-o", "config.toml")
     assert result.stderr.splitlines() == [
         *(f"not carried over: model_list: x: {key} of the body" for key in ("since", "deep", "p", "stream")),
+        "not carried over: model_list: x: seed as a default (extra_body replaces what a client sends)",
         "not carried over: model_list: a (openai/y): the name holds a control character",
     ]
     plan = load("config.toml", {"OPENAI_API_KEY": "k"}).plan

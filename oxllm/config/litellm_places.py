@@ -1,0 +1,152 @@
+"""Where LiteLLM sends what an entry of its config names: whose API, at which address, with the key of which variable.
+
+After LiteLLM 1.108 (`get_llm_provider`) and docs.litellm.ai/docs/providers, November 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+BASES = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com/v1",
+    "groq": "https://api.groq.com/openai/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "deepseek": "https://api.deepseek.com/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "together_ai": "https://api.together.xyz/v1",
+    "fireworks_ai": "https://api.fireworks.ai/inference/v1",
+    "xai": "https://api.x.ai/v1",
+    "perplexity": "https://api.perplexity.ai",
+    "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
+    "cerebras": "https://api.cerebras.ai/v1",
+    "cohere": "https://api.cohere.ai/compatibility/v1",
+    "cohere_chat": "https://api.cohere.ai/compatibility/v1",
+    "deepinfra": "https://api.deepinfra.com/v1/openai",
+    "nvidia_nim": "https://integrate.api.nvidia.com/v1",
+    "sambanova": "https://api.sambanova.ai/v1",
+    "moonshot": "https://api.moonshot.ai/v1",
+    "github": "https://models.inference.ai.azure.com",
+    "huggingface": "https://router.huggingface.co/v1",
+    "dashscope": "https://dashscope.aliyuncs.com/compatible-mode/v1",
+    "zai": "https://api.z.ai/api/paas/v4",
+    "novita": "https://api.novita.ai/v3/openai",
+    "nebius": "https://api.studio.nebius.ai/v1",
+    "hyperbolic": "https://api.hyperbolic.xyz/v1",
+    "lambda_ai": "https://api.lambda.ai/v1",
+    "featherless_ai": "https://api.featherless.ai/v1",
+    "nscale": "https://inference.api.nscale.com/v1",
+    "baseten": "https://inference.baseten.co/v1",
+    "volcengine": "https://ark.cn-beijing.volces.com/api/v3",
+    "vercel_ai_gateway": "https://ai-gateway.vercel.sh/v1",
+    "ollama": "http://127.0.0.1:11434/v1",
+    "ollama_chat": "http://127.0.0.1:11434/v1",
+    "lm_studio": "http://127.0.0.1:1234/v1",
+    "azure": "${AZURE_API_BASE}/openai/v1",
+    "azure_ai": "${AZURE_AI_API_BASE}/openai/v1",
+    "hosted_vllm": "",
+    "litellm_proxy": "",
+    "openai_like": "",
+    "custom_openai": "",
+    "databricks": "",
+    "cometapi": "",
+    "docker_model_runner": "",
+    "llamafile": "",
+    "xinference": "",
+    "infinity": "",
+    "oobabooga": "",
+    "snowflake": "",
+}
+"""Prefix of a model -> where it goes; empty: where `api_base` says."""
+NATIVE = frozenset({"bedrock", "vertex_ai", "vertex_ai_beta", "sagemaker", "sagemaker_chat", "watsonx", "replicate"})
+"""Prefixes of what speaks in its own way only, at whatever address."""
+SAME = {"text-completion-openai": "openai", "custom_openai": "openai", "openai_like": "openai"}
+KEYLESS = frozenset({"ollama", "ollama_chat", "lm_studio", "hosted_vllm"})
+PLACEHOLDERS = frozenset({"", "none", "null", "empty", "dummy", "fake-key", "not-needed", "no-key", "anything"})
+"""What people write where a server wants no key and LiteLLM wants one."""
+PROTOCOLS = {
+    "openai": ("chat", "completions", "embeddings", "json", "responses"),
+    "anthropic": ("chat", "messages"),
+    "openrouter": ("chat", "completions", "embeddings", "responses", "messages"),
+}
+"""Of those that speak others than the default."""
+VARIABLES = {
+    "together_ai": "TOGETHERAI_API_KEY",
+    "perplexity": "PERPLEXITYAI_API_KEY",
+    "cohere_chat": "COHERE_API_KEY",
+    "lambda_ai": "LAMBDA_API_KEY",
+}
+"""Where LiteLLM looks for a key, if that is not PREFIX_API_KEY."""
+
+
+class Place(NamedTuple):
+    """Where an entry goes."""
+
+    prefix: str
+    """Whose API it is, as LiteLLM calls it."""
+    model: str
+    """The model's name there."""
+    base: str
+    """Its base URL; empty if there is none."""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What is spoken there; empty for what is spoken anywhere."""
+        return PROTOCOLS.get(self.prefix, ()) if self.base == BASES[self.prefix] else ()
+
+    @property
+    def variable(self) -> str:
+        """Where its key is if the entry names none."""
+        return VARIABLES.get(self.prefix) or f"{self.prefix.upper().replace('-', '_')}_API_KEY"
+
+
+def place(given: Mapping[str, Any]) -> Place:
+    """The place that `litellm_params` mean."""
+    prefix, model = _split(given)
+    base = str(given.get("api_base") or given.get("base_url") or "").rstrip("/")
+    if prefix in NATIVE or prefix not in BASES:
+        return Place(prefix, model, "")
+    return Place(prefix, model, _completed(prefix, base) if base else BASES[prefix])
+
+
+def environment(text: str) -> str:
+    """The variable of `os.environ/NAME`; empty for another text."""
+    return text.removeprefix("os.environ/") if text.startswith("os.environ/") else ""
+
+
+def _split(given: Mapping[str, Any]) -> tuple[str, str]:
+    """Prefix and model. What has no known prefix is OpenAI's, or a model of the server that `api_base` names."""
+    full, named = str(given["model"]), str(given.get("custom_llm_provider") or "")
+    prefix, slash, model = full.partition("/")
+    if named:
+        prefix, model = named, full.removeprefix(f"{named}/")
+    elif not slash:
+        prefix, model = "anthropic" if full.startswith("claude") else "openai", full
+    elif prefix not in BASES and prefix not in SAME and prefix not in NATIVE and given.get("api_base"):
+        prefix, model = "openai", full
+    prefix = SAME.get(prefix, prefix)
+    return prefix, model.removeprefix("responses/") if prefix in ("openai", "azure") else model
+
+
+def _completed(prefix: str, base: str) -> str:
+    """A base URL with the path that LiteLLM appends by itself."""
+    variable = environment(base)
+    written = f"${{{variable}}}" if variable else base
+    path = "" if variable else _path(base)
+    if prefix.startswith("azure"):
+        known = path in ("", "/openai", "/models") or path.startswith("/openai/deployments/")
+        return f"{written.removesuffix(path)}/openai/v1" if known else written
+    if prefix == "anthropic":
+        written = written.removesuffix("/messages")
+    if prefix in ("ollama", "ollama_chat", "anthropic") and not written.endswith("/v1"):
+        return f"{written}/v1"
+    return written
+
+
+def _path(base: str) -> str:
+    try:
+        return urlsplit(base).path
+    except ValueError:  # no URL, which `validate` says
+        return base
