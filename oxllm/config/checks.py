@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from oxllm.config.hosts import spoken
+from oxllm.config.hosts import path_of, spoken
 from oxllm.config.lines import Path
 from oxllm.config.listen import addresses, is_public, literal
 from oxllm.config.names import check_name
@@ -40,7 +40,8 @@ ENDPOINTS = (
     *("/moderations", "/images/generations", "/audio/speech"),
 )
 """Ends of a URL that belong to a request, not to a base URL. The longer of two comes first."""
-BARE_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+BARE_VARIABLE = re.compile(r"(?:\$|os\.environ/|env\.(?=[A-Z0-9_]+$))([A-Za-z_][A-Za-z0-9_]*)")
+"""As shells, LiteLLM and Bifrost write one."""
 VARIABLES_NAME = re.compile(r"[A-Z]{2,12}(_[A-Z0-9]{1,12})*|[a-z]{1,5}")
 """How people name variables."""
 REASONING = re.compile(r"(?:^|/)(?:o[1-9](?![0-9a-z])|gpt-5(?!.*chat))")
@@ -150,6 +151,9 @@ def _base_url(provider: Provider, path: Path, problems: Problems) -> None:
     if found := next((end for end in ENDPOINTS if url.path.endswith(end)), None):
         message = f"ends in {found}, which the gateway appends itself"
         problems.warning(where, message, f'write "{provider.base_url.rstrip("/").removesuffix(found)}"')
+    if not url.path and (known := path_of(url.host, url.port)):
+        message = "has no path, and nothing is added but that of an endpoint"
+        problems.warning(where, message, f'write "{provider.base_url.rstrip("/")}{known}"')
     if url.scheme == "http" and (provider.api_key or provider.api_key_file) and not _is_near(url.host):
         message = f"the key goes to {url.host} in the clear, for anyone on the way to read"
         problems.warning(where, message, "write https://")
@@ -339,7 +343,7 @@ def _inline_secrets(raw: Mapping[str, object], problems: Problems) -> None:
 
 
 def _bare_variables(value: object, path: Path, problems: Problems) -> None:
-    """`"$NAME"` is what a shell would expand."""
+    """`"$NAME"` is what a shell would expand, `"os.environ/NAME"` what LiteLLM would."""
     if isinstance(value, str) and (found := BARE_VARIABLE.fullmatch(value)):
         shown = VARIABLES_NAME.fullmatch(found[1]) is not None  # else it may be a secret that begins with a $
         message = f"{value if shown else 'this'} is no variable but plain text"

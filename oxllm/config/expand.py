@@ -26,8 +26,8 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         name, default = match.group("name", "default")
         if name is None:
             raise BadValueError(
-                "`${` does not begin a variable's name",
-                "write ${NAME} or ${NAME:-default}, or $${ for a plain ${",
+                "what `${` begins is neither ${NAME} nor ${NAME:-default}",
+                "write one of them, or $${ for a plain ${",
             )
         value = env.get(name)
         if value or (value is not None and default is None):

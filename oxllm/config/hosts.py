@@ -32,11 +32,30 @@ SUFFIXES = {
     ".services.ai.azure.com": Spoken(("messages",), "/anthropic"),
 }
 """By the end of one."""
+PATHS = {
+    "api.openai.com": "/v1",
+    "api.anthropic.com": "/v1",
+    "api.groq.com": "/openai/v1",
+    "api.mistral.ai": "/v1",
+    "openrouter.ai": "/api/v1",
+    "api.together.xyz": "/v1",
+    "api.fireworks.ai": "/inference/v1",
+    "api.x.ai": "/v1",
+    "generativelanguage.googleapis.com": "/v1beta/openai",
+    "api.cerebras.ai": "/v1",
+}
+"""Where hosts have it that have nothing at their root."""
 LOCAL = {
     11434: ("Ollama", Spoken(("responses", "messages"))),
     1234: ("LM Studio", Spoken(("responses", "messages"))),
 }
 """Servers on this machine, by their usual port."""
+NEAR = ("localhost", "127.0.0.1", "::1")
+
+
+def path_of(host: str, port: int) -> str:
+    """Where a host has its API, if it is known to have none at its root; else nothing."""
+    return "/v1" if host in NEAR and port in LOCAL else PATHS.get(host, "")
 
 
 def spoken(host: str, port: int, path: str) -> tuple[str, tuple[str, ...]]:
@@ -44,7 +63,7 @@ def spoken(host: str, port: int, path: str) -> tuple[str, tuple[str, ...]]:
     name, known = host, KNOWN.get(host)
     if known is None:
         known = next((found for end, found in SUFFIXES.items() if host.endswith(end)), None)
-    if known is None and host in ("localhost", "127.0.0.1", "::1"):
+    if known is None and host in NEAR:
         name, known = LOCAL.get(port, (host, None))
     if known is None or not path.startswith(known.path):
         return name, ()

@@ -37,7 +37,8 @@ def parse_base_url(text: str) -> Url:
     if url.query or url.fragment:
         raise BadValueError("has a query or a fragment, but paths are appended to it", "cut it off at the ? or #")
     host, port = endpoint(url.hostname, url.netloc, DEFAULT_PORTS[url.scheme])
-    return Url(url.scheme, host, port, quote(url.path.rstrip("/"), safe="/%:@!$&'()*+,;=~-._"))
+    path = url.path.strip("/")  # "${BASE}/openai/v1" has two slashes where BASE ends in one
+    return Url(url.scheme, host, port, quote(f"/{path}" if path else "", safe="/%:@!$&'()*+,;=~-._"))
 
 
 def parse_origin(text: str) -> str:

@@ -468,6 +468,10 @@ MORE_WARNINGS = [
     (PROVIDER.replace("http://alpha", "https://alpha/v1/chat/completions/"), 'providers[0].base_url: ends in /chat/completions, which the gateway appends itself; write "https://alpha/v1"'),
     (PROVIDER.replace("http://alpha", "http://api.alpha.example/v1") + KEYED, "providers[0].base_url: the key goes to api.alpha.example in the clear, for anyone on the way to read; write https://"),
     (PROVIDER + "api_key = '$ALPHA_KEY'", 'providers[0].api_key: $ALPHA_KEY is no variable but plain text; write "${ALPHA_KEY}"'),
+    (PROVIDER + "api_key = 'os.environ/ALPHA_KEY'", 'providers[0].api_key: os.environ/ALPHA_KEY is no variable but plain text; write "${ALPHA_KEY}"'),
+    (PROVIDER + "api_key = 'env.ALPHA_KEY'", 'providers[0].api_key: env.ALPHA_KEY is no variable but plain text; write "${ALPHA_KEY}"'),
+    (PROVIDER.replace("http://alpha", "https://api.openai.com") + "protocols = ['chat', 'responses']", 'providers[0].base_url: has no path, and nothing is added but that of an endpoint; write "https://api.openai.com/v1"'),
+    (PROVIDER.replace("http://alpha", "http://localhost:11434/") + "protocols = ['chat', 'responses', 'messages']", 'providers[0].base_url: has no path, and nothing is added but that of an endpoint; write "http://localhost:11434/v1"'),
     (PROVIDER + 'api_key = "${EMPTY}"', "providers[0].api_key: the environment variable EMPTY is set, but empty; set it to something, or unset it, which is an error"),
     (GOOD + "r = [{ provider = 'alpha', model = 'gpt-5.1' }, { provider = 'beta', model = 'llama-3' }]", "virtual_models.r: 'gpt-5.1' takes max_completion_tokens and no temperature, unlike 'llama-3'; a request that suits the one may be refused by the other (400)"),
 ]  # fmt: skip

@@ -13,6 +13,11 @@ from oxllm.config.urls import Url, parse_base_url, parse_origin
     [
         ("https://api.example.com/v1", Url("https", "api.example.com", 443, "/v1")),
         ("https://api.example.com/v1/", Url("https", "api.example.com", 443, "/v1")),
+        ("https://api.example.com//openai/v1", Url("https", "api.example.com", 443, "/openai/v1")),
+        (
+            "https://proxy.example/https://api.example.com/v1",
+            Url("https", "proxy.example", 443, "/https://api.example.com/v1"),
+        ),
         ("HTTP://Api.Example.com", Url("http", "api.example.com", 80, "")),
         ("http://127.0.0.1:8000/", Url("http", "127.0.0.1", 8000, "")),
         ("http://[::1]:8000/a%20b", Url("http", "::1", 8000, "/a%20b")),
