@@ -41,6 +41,8 @@ ACCEPTED_AT_ONCE = 64
 """Connections taken in one turn of the loop: those that are too many are closed before more are taken."""
 FDS_OF_OUR_OWN = 64 + CROWD_MAX + ACCEPTED_AT_ONCE
 """64 for listeners, epoll, log, run file, a reload child's pipes, DNS. What is left is two for each connection."""
+ROTATION = "SIGUSR1 opens no log again, for stderr is never closed: have logrotate use copytruncate"
+"""At the signal by which others do; its default would end the process without a word."""
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 """`dual` is both."""
 Address = tuple[Any, ...]
@@ -188,6 +190,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     reloader = gateway.reload_from(os.environ, adopt)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.signal)
+    loop.add_signal_handler(signal.SIGUSR1, log.event, "warning", ROTATION)
     loop.add_signal_handler(signal.SIGHUP, gateway.admin.hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `oxllm serve` holds it back from before it reads
     for text in (*plan.warnings, *([warning] if warning else [])):

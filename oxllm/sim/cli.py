@@ -97,7 +97,12 @@ def shrink_command(report: Path, output: Path | None, test: Path | None, tries: 
     for file in filter(None, (output, test)):
         check_new(file, force)
     told = reports.read(report)
-    found = Shrinking(told, _again(told.command), tries, lambda line: click.echo(line, err=True)).run()
+    try:
+        asked = _again(told.command)
+    except click.UsageError as bad:
+        run = f"the run of {report}, `{told.command}`, cannot be had again here"
+        raise click.UsageError(f"{run}: {bad.format_message()}") from None
+    found = Shrinking(told, asked, tries, lambda line: click.echo(line, err=True)).run()
     if found is None:
         raise click.ClickException(f"{told.card.failed[0]} is kept this time: nothing of what was played fails again")
     click.echo(f"{found.rule} is not kept: {found.replay(output or Path('scene.toml')).run}", err=True)

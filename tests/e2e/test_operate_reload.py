@@ -79,6 +79,13 @@ def test_sighup_reloads_and_a_new_admin_token_is_in_the_run_file(scene: Scene) -
     assert httpx.get(f"{scene.gateway.url}/status", headers=old, trust_env=False).status_code == 401
 
 
+def test_who_rotates_logs_as_those_of_others_is_told_how_and_ends_nobody(scene: Scene) -> None:
+    """nginx opens its log again at SIGUSR1, whose default ends a process without a word."""
+    os.kill(scene.gateway.pid, signal.SIGUSR1)
+    assert eventually(lambda: "warning: SIGUSR1 " in scene.gateway.log() and "copytruncate" in scene.gateway.log())
+    assert scene.oxllm("status").returncode == 0
+
+
 def test_a_stream_under_way_is_not_disturbed_and_limits_change_at_once(scene: Scene) -> None:
     scene.alpha.replies = [stream(ROLE, token("a"), GATE, token("b"), FINISH, DONE)]
     url = f"{scene.gateway.url}/v1/chat/completions"

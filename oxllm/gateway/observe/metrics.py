@@ -36,7 +36,10 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "oxllm_attempt_failures_total": ("counter", "Attempts that failed, by whom to blame."),
     "oxllm_attempt_retries_total": ("counter", "Second tries at the same target."),
     "oxllm_attempt_lost_total": ("counter", "Attempts given up without a failure: beaten by a hedge, or withheld."),
-    "oxllm_attempt_first_content_seconds": ("histogram", "Attempt begun to first content."),
+    "oxllm_attempt_first_content_seconds": (
+        "histogram",
+        "Attempt begun to first content, of complete answers.",
+    ),
     "oxllm_stream_events_dropped_total": ("counter", "Stream events with neither choices nor an error, not passed on."),
     "oxllm_tokens_total": ("counter", "Tokens, as providers report them."),
     "oxllm_cached_tokens_total": ("counter", "Of the prompt tokens, those that the provider still knew."),

@@ -42,7 +42,7 @@ class Access:
         """None if the request may use an operator route; `health`: it is GET /health."""
         if health and request.peer in self._health_allow:
             return None
-        why = self._not_local(request)
+        why = self._not_local(request, health)
         if why is not None:
             return api_error(403, f"operator routes are local only: {why}")
         if self._token is not None and not health and not self._bears(request, (self._token,)):
@@ -67,9 +67,9 @@ class Access:
             return None
         return origin if "*" in self._origins or origin.decode("latin-1") in self._origins else None
 
-    def _not_local(self, request: Request) -> str | None:
+    def _not_local(self, request: Request, health: bool) -> str | None:
         if request.peer not in self._admin_allow:
-            return f"{request.peer} is not in admin_allow"
+            return f"{request.peer} is {'neither in health_allow nor' if health else 'not'} in admin_allow"
         for name in FORWARDED:
             if request.get(name) is not None:
                 return f"the request carries {name.decode()}"

@@ -232,3 +232,16 @@ def test_a_run_that_has_passed_is_not_shrunk(tmp_path: Path) -> None:
     card.write_text(as_json(Told(passed, f"oxllm sim --rehearse {config}"), 60.0), encoding="utf-8")
     done = CliRunner().invoke(sim_command, ["shrink", str(card)])
     assert (done.exit_code, "there is nothing to shrink" in done.output) == (2, True), done.output
+
+
+def test_a_run_of_a_config_that_is_not_there_is_told_by_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card says of its command what was typed: from another directory its files are not found."""
+    monkeypatch.chdir(tmp_path)
+    failed = msgspec.structs.replace(rehearsed().card, failed=("broken == 0",))
+    Path("card.json").write_text(as_json(Told(failed, "oxllm sim --rehearse gone.toml"), 1.0), encoding="utf-8")
+    done = CliRunner().invoke(sim_command, ["shrink", "card.json"])
+    told = "Error: the run of card.json, `oxllm sim --rehearse gone.toml`, cannot be had again here: "
+    assert (done.exit_code, told in done.output) == (2, True), done.output
+    assert "'gone.toml' does not exist" in done.output

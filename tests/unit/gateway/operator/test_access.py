@@ -122,6 +122,14 @@ def test_health_allow_lets_in_to_health_and_nothing_else() -> None:
         assert house.ask("POST", "/health", peer="192.0.2.7").status == 405
 
 
+def test_a_probe_that_is_turned_away_is_told_where_to_list_it() -> None:
+    with House(plan_of("alpha")) as house:
+        for path, settings in (("/health", "health_allow nor in admin_allow"), ("/status", "admin_allow")):
+            said = house.get(path, peer="192.0.2.7").json()["error"]["message"]
+            verb = "neither in" if path == "/health" else "not in"
+            assert said == f"operator routes are local only: 192.0.2.7 is {verb} {settings}"
+
+
 def test_admin_allow_replaces_loopback() -> None:
     with House(plan_of("alpha", admin_allow=("10.0.0.0/8",))) as house:
         assert house.get("/status", peer="10.1.2.3", local="10.0.0.5", host="10.0.0.5").status == OK
