@@ -15,16 +15,18 @@ from pathlib import Path
 PACKAGES = ("oxllm", "msgspec", "httptools", "httptools.parser")
 OWN = ("core", "gateway")
 """The packages inside oxllm that are loaded there."""
-STDLIB_PACKAGES = "asyncio collections concurrent concurrent/futures ctypes importlib logging pathlib re urllib"
-STDLIB_MODULES = """
-__future__ _colorize _compression _opcode_metadata _weakrefset annotationlib ast base64 bisect bz2 contextlib
-contextvars copyreg datetime decimal dis encodings/__init__ encodings/aliases encodings/ascii encodings/idna
-encodings/latin_1 encodings/utf_8 encodings/utf_8_sig enum fnmatch functools glob hashlib heapq hmac inspect
-ipaddress keyword linecache locale lzma numbers opcode operator pathlib platform random reprlib selectors
-shutil signal socket ssl string stringprep struct subprocess tempfile textwrap threading token tokenize
-traceback types typing uuid warnings weakref
+STDLIB_PACKAGES = """
+asyncio collections concurrent concurrent/futures ctypes importlib logging pathlib re string sysconfig urllib
 """
-"""What asyncio and ssl bring along on CPython 3.11 to 3.13, but for what is frozen into the interpreter."""
+STDLIB_MODULES = """
+__future__ _colorize _compression _missing_stdlib_info _opcode_metadata _py_warnings _weakrefset annotationlib
+ast base64 bisect bz2 contextlib contextvars copy copyreg dataclasses datetime decimal dis encodings/__init__
+encodings/aliases encodings/ascii encodings/idna encodings/latin_1 encodings/utf_8 encodings/utf_8_sig enum
+fnmatch functools glob hashlib heapq hmac inspect ipaddress keyword linecache locale lzma numbers opcode
+operator pathlib platform random reprlib selectors shutil signal socket ssl string stringprep struct subprocess
+tempfile textwrap threading token tokenize traceback types typing uuid warnings weakref
+"""
+"""What asyncio and ssl bring along on CPython 3.11 to 3.15, but for what is frozen into the interpreter."""
 
 
 def precompile() -> None:

@@ -44,11 +44,14 @@ def loaded(name: str) -> ModuleType:
     if not isinstance(waiting, Later):
         return waiting or __import__(name, fromlist=["*"])
     del sys.modules[name]
+    _loading.add(name)
     try:
         __import__(name)
     except BaseException:
         sys.modules[name] = waiting
         raise
+    finally:
+        _loading.discard(name)
     module = sys.modules[name]
     vars(waiting).update(vars(module))
     for action in _after.pop(name, ()):
@@ -56,6 +59,8 @@ def loaded(name: str) -> ModuleType:
     return module
 
 
+_loading: set[str] = set()
+"""Modules that are being loaded, which nothing may stand for any more."""
 _after: dict[str, list[Callable[[], None]]] = {}
 """What to do once a module is loaded."""
 
@@ -109,16 +114,27 @@ class Logger:
         return getattr(logger, name)
 
 
-def _of_asyncio(name: str) -> object:
-    """What `asyncio` would have from those of its modules that wait: it looks here for what it does not have."""
-    for part in PARTS_OF_ASYNCIO:
-        module = loaded(f"asyncio.{part}")
-        if name in module.__all__:
-            return getattr(module, name)
+def _nothing_else(name: str) -> object:
     raise AttributeError(f"module 'asyncio' has no attribute {name!r}")
 
 
-PARTS_OF_ASYNCIO = ("locks", "queues", "runners", "streams", "subprocess", "taskgroups")
+class OfAsyncio:
+    """What `asyncio` would have from those of its modules that wait: it looks here for what it does not have."""
+
+    def __init__(self, asyncio: ModuleType) -> None:
+        self._else: Callable[[str], object] = vars(asyncio).get("__getattr__", _nothing_else)
+        """From 3.14 on it has some names of its own that it looks for."""
+
+    def __call__(self, name: str) -> object:
+        for part in PARTS_OF_ASYNCIO:
+            if f"asyncio.{part}" in sys.modules:  # each Python has its own
+                module = loaded(f"asyncio.{part}")
+                if name in module.__all__:
+                    return getattr(module, name)
+        return self._else(name)
+
+
+PARTS_OF_ASYNCIO = ("graph", "locks", "queues", "runners", "streams", "subprocess", "taskgroups")
 """Modules of asyncio all of whose names it takes for its own when it is loaded."""
 LATER: dict[str, dict[str, object]] = {
     "concurrent.futures": {name: name for name in ("FIRST_COMPLETED", "FIRST_EXCEPTION", "ALL_COMPLETED")},
@@ -159,7 +175,9 @@ class Finder:
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """As `importlib.abc.MetaPathFinder` has it."""
-        return ModuleSpec(name, self) if name in LATER or name in UNKNOWN else None  # type: ignore[arg-type]
+        if name in _loading or not (name in LATER or name in UNKNOWN):
+            return None
+        return ModuleSpec(name, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> Later:
         """As `importlib.abc.Loader` has it."""
@@ -184,7 +202,8 @@ def postpone() -> None:
     finder = Finder()
     sys.meta_path.insert(0, finder)
     try:
-        vars(__import__("asyncio")).setdefault("__getattr__", _of_asyncio)
+        asyncio = __import__("asyncio")
+        vars(asyncio)["__getattr__"] = OfAsyncio(asyncio)
         __import__("msgspec")
     finally:
         sys.meta_path.remove(finder)

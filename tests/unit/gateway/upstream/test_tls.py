@@ -499,7 +499,7 @@ asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, trims glibc")
-async def test_a_tls_connection_costs_less_than_40_kb(side: Side) -> None:
+async def test_a_tls_connection_costs_less_than_40_kb_and_its_key_share(side: Side) -> None:
     async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(4096)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
@@ -512,7 +512,8 @@ async def test_a_tls_connection_costs_less_than_40_kb(side: Side) -> None:
     out, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     print(f"{float(out):.1f} KB a TLS connection")
-    assert 5 < float(out) < 40
+    key_share = 20 if ssl.OPENSSL_VERSION_INFO >= (3, 5) else 0  # X25519MLKEM768, kept as long as the connection
+    assert 5 < float(out) < 40 + key_share
 
 
 @pytest.mark.parametrize("room", [1, 700])
