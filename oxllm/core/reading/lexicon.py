@@ -74,25 +74,34 @@ ADDRESS = 1 << 44
 """From where a request came, which no filter of texts judges."""
 ROLE = 1 << 45
 """Who speaks in a message, as far as not every model knows it."""
+TEMPLATE = 1 << 46
+"""What a server makes a prompt with; requests have none."""
+NO = 1 << 47
+"""There is none of what comes next."""
+OUTSIDE = 1 << 48
+"""A server that a request names, whose bills, paces and keys are the client's own."""
+ONLY = 1 << 49
+TAKEN = 1 << 50
+"""What is done with a form that is understood: "only text is supported"."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
         MONEY,
         """
         credit, balance, billing, payment, invoice, prepaid, spend, spending, fund, wallet, paid plan, paid tier, paid
-        account, credit card, payment method, free trial, trial credits, subscription, usage fee, pro plan, money, pay
-        as you go, paid subscription, prepayment, paid model, paid users, premium
+        account, free trial, trial credits, subscription, usage fee, pro plan, money, pay as you go, paid subscription,
+        prepayment, paid model, paid users, premium
         """,
     ),
     (
         QUOTA,
         """
-        quota, allowance, neurons, usage limit, usage cap, monthly limit, daily limit, weekly limit, resource package,
-        token package, resource pack, free tier, daily request limit, plan limit, trial period, free usage, daily token
-        limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call volume, included usage,
-        compute units, request limit per day, requests per day, daily call limit, free requests, free quota, trial,
-        monthly included, per month, inference limit, key limit, total limit, spending cap, credit cap, usage quota,
-        token allowance, extra usage, free allocation, daily allocation, token allocation, monthly allocation
+        quota, allowance, neurons, usage limit, service limit, usage cap, monthly limit, daily limit, weekly limit,
+        resource package, token package, resource pack, free tier, daily request limit, plan limit, free usage, daily
+        token limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call volume, included
+        usage, compute units, request limit per day, requests per day, daily call limit, free requests, free quota,
+        trial, monthly included, per month, inference limit, key limit, total limit, spending cap, credit cap, usage
+        quota, token allowance, extra usage, free allocation, daily allocation, token allocation, monthly allocation
         """,
     ),
     (
@@ -103,20 +112,20 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         too many requests, request rate, rate exceeded, concurrency, concurrent, slow down, token rate, call rate,
         burst, parallel requests, simultaneous requests, too fast, too frequent, too frequently, too quickly, too many
         calls, too many connections, too many concurrent, requests limit exceeded, rate error, high frequency, too many
-        tokens please wait, hourly, requests minute, tokens minute, calls minute, requests min, tokens min, tpm, request
+        tokens please wait, hourly, requests minute, tokens minute, calls minute, requests min, tokens min, request
         frequency, call frequency, access frequency, frequency limit, minutes rate, request reached max request, in
-        flight requests, gauge quota, online prediction request quota, rate growth
+        flight requests, server limit exceeded, gauge quota, online prediction request quota, rate growth
         """,
     ),
     (
         CONTEXT,
         """
-        context length, context window, context size, context limit, context overflow, context tokens, model length,
-        model len, prompt length, prompt size, input length, sequence length, token limit, token count, n ctx, input
-        tokens, prompt tokens, maximum prompt, maximum input, max prompt, max input, seq len, maximum sequence,
-        conversation length, message length, maximum tokens, total tokens, context, physical batch size, kv cache,
-        number of tokens, text length, content length, maximum length of the model, position embeddings, allowed tokens,
-        tokens per batch, model window, total length, window size
+        context size, context limit, context overflow, context tokens, model length, model len, prompt length, prompt
+        size, input length, sequence length, token limit, token count, n ctx, input tokens, prompt tokens, maximum
+        prompt, maximum input, max prompt, max input, seq len, maximum sequence, conversation length, message length,
+        maximum tokens, total tokens, context, physical batch size, kv cache, number of tokens, text length, content
+        length, maximum length of the model, position embeddings, allowed tokens, tokens per batch, model window, total
+        length, window size
         """,
     ),
     (
@@ -147,22 +156,21 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         MODEL,
         """
-        model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid,
-        checkpoint, adapter, lora, model name, model id, endpoints, publisher model, no endpoints, no
-        deployments, no models loaded, no endpoints found, not found for account, no models, no model loaded, on
-        demand throughput, not a chat model, model disabled, model ~ disabled, models disabled, degraded
-        function, not a chat completions model, for model, with model, by model, on model, failed to load model,
-        could not load model, unable to load model, not load model, error loading model, model not allowed,
-        model ~ not allowed, supported api model names, supported model names, plan not include access, no
-        credentials for provider, entity with key, specified version, service not activated, service not open
+        model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid, checkpoint,
+        adapter, lora, endpoints, publisher model, no endpoints, no deployments, no models loaded, no endpoints found,
+        not found for account, no models, no model loaded, on demand throughput, not a chat model, model disabled, model
+        ~ disabled, models disabled, degraded function, not a chat completions model, for model, with model, by model,
+        on model, failed to load model, could not load model, unable to load model, not load model, error loading model,
+        model not allowed, model ~ not allowed, supported api model names, supported model names, plan not include
+        access, no credentials for provider, entity with key, specified version, service not activated, service not open
         """,
     ),
     (
         ONE_MODEL,
         """
-        model, deployment, endpoint, publisher model, base model, model name, model id, foundation model, for
-        model, with model, by model, on model, failed to load model, could not load model, unable to load model,
-        not load model, error loading model, model not allowed, model ~ not allowed
+        model, deployment, endpoint, publisher model, base model, foundation model, for model, with model, by model, on
+        model, failed to load model, could not load model, unable to load model, not load model, error loading model,
+        model not allowed, model ~ not allowed
         """,
     ),
     (
@@ -181,30 +189,28 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         FEATURE,
         """
-        tool, tool choice, tool call, tool calling, tool use, function, function call, function calling, image,
-        vision, audio, video, pdf, multimodal, multi modal, modality, modalities, media, response format, json
-        schema, json mode, json object, structured output, structured outputs, streaming, stream, logprob,
-        logprobs, log probabilities, reasoning, thinking, reasoning effort, system prompt, system message,
-        system role, system instruction, developer message, developer role, developer instruction, temperature,
-        top p, top k, parameter, argument, frequency penalty, presence penalty, penalty, seed, stop sequences,
-        logit bias, parallel tool calls, prefill, grammar, guided decoding, embeddings, embedding, chat
-        template, chat completions, cache control, web search, max completion tokens, role, service tier,
-        content type, file, attachment, speech, prediction, citations, schema, feature, output format,
-        instruction, suffix, echo, prompt caching, input type, image url, image input, operation, chat, vision
-        input, constrained decoding, image content, capability, json output, completions, property, chat model,
-        extra body, parameters, not multimodal, mcp, mcp server, url, size, voice, quality, resolution,
-        connector, no chat template, not chat template, no default chat template, not default chat template,
-        chat template missing, chat template not defined, chat template not set, chat template no longer, input
-        image, input video, input audio, input file, at most 1 image, at most 1 video, at most 1 audio
+        tool, tool choice, tool call, tool calling, tool use, function, function call, function calling, image, vision,
+        audio, video, pdf, multimodal, multi modal, modality, modalities, media, response format, json schema, json
+        mode, json object, structured output, structured outputs, streaming, stream, logprob, logprobs, log
+        probabilities, reasoning, thinking, reasoning effort, system prompt, system message, system role, system
+        instruction, developer message, developer role, developer instruction, temperature, top p, top k, parameter,
+        argument, frequency penalty, presence penalty, penalty, seed, stop sequences, logit bias, parallel tool calls,
+        prefill, grammar, guided decoding, embeddings, embedding, chat template, cache control, web search, max
+        completion tokens, role, service tier, content type, file, attachment, speech, prediction, citations, schema,
+        feature, output format, instruction, suffix, echo, prompt caching, input type, image input, operation, chat,
+        vision input, constrained decoding, image content, capability, json output, completions, property, chat model,
+        extra body, parameters, not multimodal, mcp, url, size, voice, quality, resolution, connector, no chat template,
+        not chat template, no default chat template, not default chat template, input image, input video, input audio,
+        input file, at most 1 image, at most 1 video, at most 1 audio
         """,
     ),
     (
         POLICY,
         """
         moderation, responsible ai, guardrail, pii, content filter, harmful content, unsafe content, sensitive content,
-        sensitive words, sensitive information, inappropriate content, prohibited content, community guidelines, content
-        restrictions, content risk, sensitive, inappropriate, unsafe, jailbreak, explicit content, illegal content,
-        sexual, violence, hate, harmful, harassment, content safety, content check, toxic, usage policies
+        sensitive words, inappropriate content, prohibited content, community guidelines, content restrictions, content
+        risk, sensitive, inappropriate, unsafe, jailbreak, explicit content, illegal content, sexual, violence, hate,
+        harmful, harassment, content safety, content check, toxic, usage policies
         """,
     ),
     (
@@ -226,8 +232,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         of, too low, not enough, no more, negative, zero, empty, consumed, suspended, inactive, not active, paused,
         disabled, deactivated, blocked, declined, failed, failure, expired, hit, no remaining, not remaining, remaining
         0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, surpassed, used, not sufficient,
-        shortage, stopped, over, finished, ended, zero remaining, low, missing, overrun, all available, limit,
-        restricted, too small, lapsed, no active, no valid, no available, not have enough, not found
+        shortage, stopped, over, finished, ended, low, missing, overrun, all available, limit, restricted, too small,
+        lapsed, no active, no valid, no available, not have enough, not found
         """,
     ),
     (
@@ -241,31 +247,29 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         NEEDED,
         """
-        required, requires, requirement, must, add, purchase, buy, top up, recharge, upgrade, deposit, need,
-        needed, complete, enable, set up, update, renew, subscribe, pass valid, provide valid, supply valid,
-        enter valid, use valid, send valid
+        required, requires, requirement, must, add, purchase, buy, top up, recharge, upgrade, deposit, need, needed,
+        complete, enable, set up, update, renew, subscribe, pass valid, provide valid, supply valid, enter valid, use
+        valid, send valid
         """,
     ),
     (
         OWING,
         """
-        arrearage, arrears, past due, payment required, insufficient balance, insufficient credit, insufficient
-        quota, insufficient funds, balance is insufficient, out of credits, no credits, not credits, billing
-        hard limit, account overdue, overdue, unpaid, insufficient account balance, balance not enough, credits
-        exhausted, budget has been exceeded, exceeded budget, budget exceeded, over budget, quota exceeded,
-        exceeded quota, billing not active, balance too low, credits too low, payment failed, quota exhausted,
-        spend limit exceeded, insufficient token quota, usage limit reached, usage limit exceeded, spending
-        limit, insufficient resource package, billing not enabled, billing disabled, usage not included, balance
-        exhausted, negative balance, recharge, top up, credit limit, billing error, spend limit, charge resource
-        exhausted, free allocated quota, allocation quota, used up, resource package exhausted, max budget,
-        budget limit, prepaid credits, billing account, spend cap, owed, owing fees, credit required, credits
-        required, customer verification required, credit balance, valid payment, dunning, dunning decision, no
-        quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid payment, no active
-        subscription, draw from extra usage, deposit required use, budget insufficient, insufficient budget,
-        budget exhausted, budget blocked, saldo insuficiente, solde insuffisant,
-        commodity not purchased,
-        reached daily, reached weekly, reached monthly, exceeded daily, exceeded weekly, exceeded monthly, exceed quota,
-        exceed available quota, exceed current quota
+        arrearage, arrears, past due, payment required, insufficient balance, insufficient credit, insufficient quota,
+        insufficient funds, balance is insufficient, out of credits, no credits, not credits, billing hard limit,
+        account overdue, overdue, unpaid, insufficient account balance, balance not enough, credits exhausted, budget
+        has been exceeded, exceeded budget, budget exceeded, over budget, quota exceeded, exceeded quota, billing not
+        active, balance too low, credits too low, payment failed, quota exhausted, spend limit exceeded, insufficient
+        token quota, usage limit reached, usage limit exceeded, spending limit, insufficient resource package, billing
+        not enabled, billing disabled, usage not included, balance exhausted, negative balance, recharge, top up, credit
+        limit, billing error, spend limit, charge resource exhausted, free allocated quota, allocation quota, used up,
+        resource package exhausted, max budget, budget limit, prepaid credits, billing account, spend cap, owed, owing
+        fees, credit required, credits required, customer verification required, credit balance, valid payment, dunning,
+        no quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid payment, no active
+        subscription, draw from extra usage, deposit required use, budget insufficient, insufficient budget, budget
+        exhausted, budget blocked, saldo insuficiente, solde insuffisant, commodity not purchased, reached daily,
+        reached weekly, reached monthly, exceeded daily, exceeded weekly, exceeded monthly, exceed quota, exceed
+        available quota, exceed current quota
         """,
     ),
     (
@@ -279,9 +283,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         LONG,
         """
-        too long, longer, reduce length, reduce, shorten, shorter, too large, too lengthy, length exceeded,
-        exceeded length, exceeds maximum length, exceeds maximum, too big, exceeds context, long, exceeds limit,
-        exceeds length, range of, exceeds max length, exceeds max
+        too long, longer, reduce length, reduce, shorten, shorter, too large, too lengthy, length exceeded, exceeded
+        length, exceeds maximum, too big, exceeds context, long, exceeds limit, exceeds length, range of, exceeds max
         """,
     ),
     (
@@ -295,35 +298,34 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         BAD,
         """
         invalid, incorrect, wrong, missing, expired, revoked, not valid, not provided, not found, fails, failed,
-        failure, denied, required, disabled, deactivated, inactive, malformed, unknown, not recognized, blocked,
-        leaked, not match, mismatch, bad, unable, rejected, not authorized, not exist, illegal, error, not set,
-        not supplied, not present, unregistered, unverified, not configured, empty, not correct, not pass, not
-        active, suspended, not validate, not verified, not verify, refused, terminated, banned, not allowed,
-        unrecognized, exception, not belong, not registered, deleted, reported, only authorized, pass valid,
-        provide valid, supply valid, enter valid, use valid, send valid, not allow, invalid grant
+        failure, denied, required, disabled, deactivated, inactive, malformed, unknown, not recognized, blocked, leaked,
+        not match, mismatch, bad, unable, rejected, not authorized, not exist, illegal, error, not set, not supplied,
+        not present, unregistered, unverified, not configured, empty, not correct, not pass, not active, suspended, not
+        validate, not verified, not verify, refused, terminated, banned, not allowed, unrecognized, exception, not
+        belong, not registered, deleted, reported, only authorized, pass valid, provide valid, supply valid, enter
+        valid, use valid, send valid, not allow, invalid grant
         """,
     ),
     (
         ABSENT,
         """
-        not found, not exist, no such, decommissioned, deprecated, no longer, retired, sunset, removed, not
-        access, no access, not activated, not open, not opened, not deployed, not loaded, no models loaded,
-        inaccessible, unable to access, not find, unable to find, no endpoints, no permission, not permission,
-        not pulled, end of life, not subscribed, not registered, not entitled, not hosted, not served, not
-        serve, shut down, discontinued, pulling, try pulling, not available, unavailable, gated, nonexistent,
-        not configured, not enabled, not permitted, no provider, no available, not allowed, not running, not
-        purchased, offline, no healthy, not installed, not downloaded, not granted, access denied, not included,
-        restricted, not approved, no route, obsolete, phased out, not provisioned, no deployments, not found
-        any, no instances, not have permission, not been loaded, cannot access, not authorized, not accessible,
-        lacks access, not ready for use, not whitelisted, not locate, not resolve, does not match any, not
-        recognized, not known, no endpoints, no endpoints found, not found for account, no model loaded,
-        blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a chat
-        completions model, model disabled, model ~ disabled, models disabled, terms required, requires terms,
-        terms acceptance, accept the terms, unpurchased, not purchased, not offered, model not allowed, model ~
-        not allowed, supported api model names, supported model names, no channel, no channels, not in
-        allowlist, not in whitelist, not in api key, not allow, not allowed for account, not allowed for
-        organization, not allowed for plan, plan not include access, no credentials for provider, not priced,
-        paused, service not activated, service not open
+        not found, not exist, no such, decommissioned, deprecated, no longer, retired, sunset, removed, not access, no
+        access, not activated, not open, not opened, not deployed, not loaded, no models loaded, inaccessible, unable to
+        access, not find, unable to find, no endpoints, no permission, not permission, not pulled, end of life, not
+        subscribed, not registered, not entitled, not hosted, not served, not serve, shut down, discontinued, pulling,
+        try pulling, not available, unavailable, gated, nonexistent, not configured, not enabled, not permitted, no
+        provider, no available, not allowed, not running, not purchased, offline, no healthy, not installed, not
+        downloaded, not granted, access denied, not included, restricted, not approved, no route, obsolete, phased out,
+        not provisioned, no deployments, not found any, no instances, not have permission, not been loaded, cannot
+        access, not authorized, not accessible, lacks access, not ready for use, not whitelisted, not locate, not
+        resolve, does not match any, not recognized, not known, no endpoints found, not found for account, no model
+        loaded, blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a chat
+        completions model, model disabled, model ~ disabled, models disabled, terms required, requires terms, terms
+        acceptance, accept the terms, unpurchased, not offered, model not allowed, model ~ not allowed, supported api
+        model names, supported model names, no channel, no channels, not in allowlist, not in whitelist, not in api key,
+        not allow, not allowed for account, not allowed for organization, not allowed for plan, plan not include access,
+        no credentials for provider, not priced, paused, stopped, marked by provider, service not activated, service not
+        open
         """,
     ),
     (
@@ -336,72 +338,67 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         LACKING,
         """
-        not support, not supported, unsupported, not enabled, not implemented, only support, only supported, not
-        accept, not accepted, not work, not multimodal, not capable, can not process, not able to process, no
-        support, not available, not compatible, incompatible, can not handle, unable to process, supports only,
-        not vlm, not vision, not a vision language, enable auto tool choice, at most 0, must be verified to, not
-        provide, not applicable, not understand, can not be used, not allowed for, not configured, set enable,
-        no endpoints found that support, no endpoints found support, no endpoints found that can handle,
-        requires jinja, param requires, requires flag, requires enable, requires a multimodal, not multimodal,
-        unavailable, not offered, not be enabled, not be used with, not exposed, no longer supports, no longer
-        accepts, not allowed with model, not permitted with model, not allowed for model, not allowed by model,
-        not allowed on model, no chat template, not chat template, no default chat template, not default chat
-        template, chat template missing, chat template not defined, chat template not set, chat template no
-        longer, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow, only 1
-        allowed
+        not support, not supported, unsupported, not enabled, not implemented, only support, only supported, not accept,
+        not accepted, not work, not multimodal, not capable, can not process, not able to process, no support, not
+        available, not compatible, incompatible, can not handle, unable to process, supports only, not vlm, not vision,
+        flagswitch, at most 0, must be verified to, not provide, not applicable, not understand, can not be used, not
+        allowed for, not configured, no endpoints found that support, no endpoints found support, no endpoints found
+        that can handle, requires a multimodal, unavailable, not offered, not be enabled, not be used with, not exposed,
+        no longer supports, no longer accepts, not allowed with model, not permitted with model, not allowed for model,
+        not allowed by model, not allowed on model, no chat template, not chat template, no default chat template, not
+        default chat template, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow,
+        only 1 allowed
         """,
     ),
     (
         FOR_MODEL,
         """
-        with this model, by this model, for this model, on this model, for model, with model, by model, on
-        model, by the selected model, by the model, for the requested model, not allowed with model, not
-        permitted with model, not allowed for model, not allowed by model, not allowed on model, model not
-        allow, model ~ not allow
+        with this model, by this model, for this model, on this model, for model, with model, by model, on model, by the
+        selected model, by the model, for the requested model, not allowed with model, not permitted with model, not
+        allowed for model, not allowed by model, not allowed on model, model not allow, model ~ not allow
         """,
     ),
     (
         BARRED,
         """
-        not supported, unsupported, not available, unavailable, restricted, prohibited, blocked, not allowed,
-        not support, forbidden, denied, not accessible, disabled, not active, deactivated, suspended, banned,
-        terminated, inactive, not authorized, not a member, locked, must be verified, closed, frozen, not
-        enabled, not verified, not permitted, not have access, no access, access blocked, access terminated,
-        access revoked, access suspended, access disabled, not offered, not served, not associated, not allow
+        not supported, unsupported, not available, unavailable, restricted, prohibited, blocked, not allowed, not
+        support, forbidden, denied, not accessible, disabled, not active, deactivated, suspended, banned, terminated,
+        inactive, not authorized, not a member, locked, must be verified, closed, frozen, not enabled, not verified, not
+        permitted, not have access, no access, access blocked, access terminated, access revoked, access suspended,
+        access disabled, not offered, not served, not associated, not allow
         """,
     ),
     (
         FLAGGED,
         """
         flagged, flag, violate, violates, violated, violating, violation, filtered, filter, rejected, triggered,
-        triggering, trigger, detected, contain, contains, contained, containing, blocked, refused, prohibited,
-        trip, comply, breach, not allowed, failed, intervened, against, denied, inappropriate, not pass,
-        identified, found, stopped, requires, not permitted, hit, considered, not allow
+        triggering, trigger, detected, contain, contains, contained, containing, blocked, refused, prohibited, trip,
+        comply, breach, not allowed, failed, intervened, against, denied, inappropriate, not pass, identified, found,
+        stopped, requires, not permitted, hit, considered, not allow
         """,
     ),
     (
         MODERATED,
         """
         content filter, content policy violation, data inspection failed, data inspection, responsible ai policy
-        violation, content moderation, prohibited content, content blocked, moderation blocked, sensitive
-        content detected, content filtered, inappropriate content, content violation, unsafe content, prompt
-        blocked, blocked prompt, policy violation, content policy, usage policy violation, moderation failed,
-        input moderation, guardrail intervened, content flagged, guardrail violation, cyber policy, bio policy,
-        blocklist, safety violation, moderation flagged, content risk, input text risk, text risk, new sensitive,
-        sensitive words, was flagged, were flagged, content management policy, usage policies, text sensitive, input
-        sensitive, output sensitive, image sensitive, safety check, safety system, safety filter, risky content,
-        content security, content safety, prompt injection, unsafe, jailbreak, content exists risk, censorship,
-        censored, considered high risk
+        violation, content moderation, prohibited content, content blocked, moderation blocked, sensitive content
+        detected, content filtered, inappropriate content, content violation, unsafe content, prompt blocked, blocked
+        prompt, policy violation, content policy, usage policy violation, moderation failed, input moderation, guardrail
+        intervened, content flagged, guardrail violation, cyber policy, bio policy, blocklist, safety violation,
+        moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive words, was flagged, were
+        flagged, content management policy, usage policies, text sensitive, input sensitive, output sensitive, image
+        sensitive, safety check, safety system, safety filter, risky content, content security, content safety, prompt
+        injection, unsafe, jailbreak, content exists risk, censorship, censored, considered high risk
         """,
     ),
     (
         LOADING,
         """
-        loading, warming up, cold start, starting up, not ready, degraded, initializing, scaling up, booting,
-        spinning up, deploying, scaled to zero, not yet loaded, scaling, warm, waking up, not currently loaded,
-        cold, in progress of loading, provisioning, not yet ready, starting up, still loading, is loading,
-        degraded function, sleeping, asleep, failed to load model, could not load model, unable to load model,
-        not load model, error loading model, unloaded, unloading, reloaded, reloading
+        loading, warming up, starting up, not ready, degraded, initializing, scaling up, booting, spinning up,
+        deploying, scaled to zero, not yet loaded, scaling, warm, waking up, not currently loaded, cold, in progress of
+        loading, provisioning, not yet ready, still loading, is loading, degraded function, sleeping, asleep, failed to
+        load model, could not load model, unable to load model, not load model, error loading model, unloaded,
+        unloading, reloaded, reloading
         """,
     ),
     (
@@ -415,19 +412,18 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         BROKEN,
         """
-        memory, crashed, crash, failed, failure, fails, error, stopped, terminated, unexpected, unexpectedly,
-        died, not running, unhealthy, timed out, timeout, exception, oom, exited, broken, not start, killed,
-        aborted, not respond, not load, unable to load, down, not found, not exist, no available, not serve, not
-        supported, no running, no running instances, no channel, no channels
+        memory, crashed, crash, failed, failure, fails, error, stopped, terminated, unexpected, unexpectedly, died, not
+        running, unhealthy, timed out, timeout, exception, oom, exited, broken, not start, killed, aborted, not respond,
+        not load, unable to load, down, not found, not exist, no available, not serve, not supported, no running, no
+        channel, no channels
         """,
     ),
     (
         STORED,
         """
         encrypted content, previous response, previous response id, thinking block, thinking blocks, thought signature,
-        reasoning item, response id, item id, item with id, signature, redacted thinking, encrypted
-        reasoning, response with id, conversation with id, reasoning content item, signature in thinking, signature in
-        block
+        reasoning item, response id, item id, item with id, signature, redacted thinking, encrypted reasoning, response
+        with id, conversation with id, reasoning content item, signature in thinking
         """,
     ),
     (
@@ -463,23 +459,23 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         generation failed, failed to generate json, malformed function call, tool call validation failed, failed to
         parse tool call, tool call parse error, failed to validate json, failed to parse tool, invalid tool call
         generated, tool parser error, rendering prompt with jinja, input tag ~ found, invalid tool choice type, must be
-        json schema text, stream must be set to true, only one candidate
+        json schema text, stream must be set to true, only one candidate, response format type must, model tried to
+        generate, not in expected format
         """,
     ),
     (
         NEUTRAL,
         """
-        data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy,
-        budget tokens, thinking budget, token budget, service account key, unsupported image, unsupported mime,
-        unable to process input image, unsupported file, unsupported format, unsupported image format, country
-        code, region code, location field, country parameter, location parameter, user location country, country
-        field, load image, not load image, loading image, load video, not load video, load audio, not load
-        audio, load file, not load file, load pdf, load media, load multimodal, based policy, control policy,
-        endpoint policy, access policy, firewall policy, explicit deny, context deadline, context canceled,
-        context cancelled, disk quota, load balance, load balancing, load balancer, sample rate, sample rate
-        exceeded, sampling rate, frame rate, frame rate exceeded, bit rate, bit rate exceeded, zero data
-        retention organization, fair usage policy, fair use policy, chat gpt, balance pool, pool empty, empty
-        pool
+        data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy, budget
+        tokens, thinking budget, token budget, service account key, unsupported image, unsupported mime, unable to
+        process input image, unsupported file, unsupported format, cross region, country code, region code, location
+        field, country parameter, location parameter, user location country, country field, load image, not load image,
+        loading image, load video, not load video, load audio, not load audio, load file, not load file, load pdf, load
+        media, load multimodal, based policy, control policy, endpoint policy, access policy, firewall policy, explicit
+        deny, context deadline, context canceled, context cancelled, disk quota, load balance, load balancing, load
+        balancer, sample rate, sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit rate, bit rate
+        exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, balance pool, pool
+        empty, empty pool
         """,
     ),
     (
@@ -513,6 +509,36 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         SCHEMA,
         """
         field, property, argument, schema, parameter, attribute, string, integer, array, enum, json, syntax, metadata
+        """,
+    ),
+    (
+        TEMPLATE,
+        """
+        chat template, prompt template
+        """,
+    ),
+    (
+        NO,
+        """
+        no
+        """,
+    ),
+    (
+        OUTSIDE,
+        """
+        mcp
+        """,
+    ),
+    (
+        ONLY,
+        """
+        only
+        """,
+    ),
+    (
+        TAKEN,
+        """
+        supported, accepted
         """,
     ),
     (

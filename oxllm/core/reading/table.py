@@ -29,7 +29,7 @@ UNDER: dict[int, int] = {
     401: ALWAYS | Topic.KEY | Topic.MODEL,
     402: ALWAYS | Topic.RATE,
     403: ALWAYS | Topic.RATE | Topic.MODEL,
-    404: ALWAYS | Topic.LACKS | Topic.FOREIGN | Topic.MODEL,
+    404: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.MODEL,
     405: ALWAYS | Topic.LACKS | Topic.MODEL,
     410: ALWAYS | Topic.MODEL,
     412: ALWAYS | Topic.LACKS | Topic.MODEL,
@@ -225,10 +225,13 @@ class Facts:
         coded = CODED if status >= 500 else CODED & ~Topic.DOWN
         if not believed:
             coded &= HARMLESS
-        by_code = _leading(map(_of_word, error.codes), coded)
-        self.topics = by_code or _leading(map(_of_word, error.types), coded)
+        of_word = _of_word_of_a_failure if status >= 500 else _of_word
+        by_code = _leading(map(of_word, error.codes), coded)
+        self.topics = by_code or _leading(map(of_word, error.types), coded)
         self.by_code = bool(self.topics)
         vague = Topic.BARRED if by_code else Topic.BARRED | Topic.RATE
+        if all(_plain(word) in ANY_REASON for word in (*error.codes, *error.types) if _of_word(word) & Topic.KEY):
+            vague |= Topic.KEY
         if self.topics and not self.topics & ~vague and self._said(self._may_say()) == Topic.QUOTA:
             self.topics, self.by_code = Topic.QUOTA, False  # why it ended counts more than that it did
         pace = _PACED.search(self.own_words) if paced and believed and self._coded_quota() else None
@@ -326,6 +329,16 @@ def _of_word(word: str) -> int:
     return CHANNELS.get(word) or of_code(word)
 
 
+ANY_REASON = frozenset({"auth", "authentication", "unauthenticated", "unauthorized"})
+"""Names of a refusal that a key meets with for other reasons, too."""
+
+
+def _of_word_of_a_failure(word: str) -> int:
+    """The same under a 5xx: where books could not be read (`get_user_quota_failed`), no quota is known to be spent."""
+    topics = _of_word(word)
+    return topics & ~Topic.QUOTA if topics & Topic.UNJUDGED else topics
+
+
 NAMES_THAT_COUNT = frozenset(
     {"authentication", "unauthenticated", "paymentrequired", "billing", "ratelimit", "ratelimitexceeded", "throttling"}
 )
@@ -388,7 +401,7 @@ ROWS: tuple[Row, ...] = (
     (lambda facts: facts.about(Topic.QUOTA), Kind.QUOTA),
     (lambda facts: facts.status == 402 and not facts.about(Topic.RATE), Kind.QUOTA),
     (lambda facts: facts.status == 429 or facts.about(Topic.RATE), Kind.RATE_LIMITED),
-    (lambda facts: facts.status in (400, 413, 422, 500, 502) and facts.about(Topic.CONTEXT), Kind.CONTEXT_LENGTH),
+    (lambda facts: facts.status in (400, 404, 413, 422, 500, 502) and facts.about(Topic.CONTEXT), Kind.CONTEXT_LENGTH),
     (lambda facts: facts.status in (400, 404) and facts.about(Topic.FOREIGN), Kind.FOREIGN_STATE),
     (lambda facts: facts.about(Topic.LACKS), Kind.UNSUPPORTED),
     (lambda facts: facts.status < 500 and facts.code(Topic.KEY | Topic.BARRED), Kind.AUTH),

@@ -58,6 +58,8 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OBJECT = re.compile(r"<[\w.]{1,80} object at 0x[0-9a-f]{1,16}>")
 """As Python shows one."""
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+")
+_FLAG = re.compile(r"(?<![\w-])--(?=[a-z])")
+"""What a server would have to be started with ("set --enable-auto-tool-choice"): to the lexicon, `flagswitch`."""
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
 _PER = re.compile(r"\s?/\s?(?=(?:min(?:ute)?|sec(?:ond)?|hour|day|week|month)s?\b)", re.IGNORECASE)
 """As in "20 calls / minute"."""
@@ -77,7 +79,7 @@ _IDENTIFIER = re.compile(
 """A name as programs give it: `check_quota`, `stripe.send_payment`, `sendPayment`."""
 _STATE = re.compile(
     r"(?:\A|_)(?:insufficient|invalid|missing|no|not|out|exceeds?|over|incorrect|unsupported)_"
-    r"|(?:ed|error|exception|failure|low|overdue|inactive)\Z",
+    r"|(?:ed|error|exception|failure|low|overdue|inactive|insufficient)\Z",
     re.IGNORECASE,
 )
 """How a code says what is, where a tool's name says what to do."""
@@ -117,7 +119,7 @@ def unquoted(text: str) -> str:
     text = _NOT.sub(" not", text)
     text = _OBJECT.sub(" ", _URL.sub(" ", text))
     text = _PER.sub(" per ", text)
-    text = _ASIDE.sub(" ", text)
+    text = _FLAG.sub(" flagswitch ", _ASIDE.sub(" ", text))
     return _QUOTED.sub(_quoted, text)
 
 
@@ -126,8 +128,14 @@ def _quoted(match: re.Match[str]) -> str:
     word = match[0][1:-1]
     if not _MEMBER.fullmatch(word):
         return " ~ "
-    bits = _entries().get(_key_of(word.lower()), 0)
-    return f" {word} " if bits and not bits & ~_HARMLESS_WORDS else " ~ "
+    key = _key_of(word.lower())
+    return f" {word} " if _harmless(key) or all(map(_harmless, key.split(" "))) else " ~ "
+
+
+def _harmless(key: str) -> bool:
+    """An entry of kinds that mark nothing."""
+    bits = _entries().get(key, 0)
+    return bits != 0 and not bits & ~_HARMLESS_WORDS
 
 
 def own_words(text: str) -> str:
@@ -325,7 +333,7 @@ def _unjudged(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _quota(marks: list[int], every: int, code: bool) -> bool:
-    if every & lex.PACE:
+    if every & (lex.PACE | lex.OUTSIDE):
         return False
     return (
         bool(every & lex.OWING)
@@ -335,7 +343,7 @@ def _quota(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _rate(marks: list[int], every: int, code: bool) -> bool:
-    return bool(every & lex.PACE) and not _near(marks, every, lex.FEATURE, lex.LACKING, 4)
+    return bool(every & lex.PACE) and not every & lex.OUTSIDE and not _near(marks, every, lex.FEATURE, lex.LACKING, 4)
 
 
 def _context(marks: list[int], every: int, code: bool) -> bool:
@@ -349,6 +357,8 @@ def _context(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _foreign(marks: list[int], every: int, code: bool) -> bool:
+    if code and every & lex.KEY:
+        return False
     stored = lex.STORED if every & lex.SCHEMA else lex.STORED | lex.ITEM
     return _near(marks, every, stored, lex.LOST, 8)
 
@@ -359,6 +369,10 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
     if every & lex.REGION:
         return False
     if not code and every & lex.FEATURE and _near(marks, every, lex.ABSENT, lex.FOR_MODEL, 5):
+        return True
+    if _near(marks, every, lex.TEMPLATE, lex.BAD | lex.STRONG, 5):
+        return True
+    if every & lex.FEATURE and _then(marks, every, lex.ONLY, lex.TAKEN, 8):
         return True
     if _near(marks, every, lex.MODEL, lex.STRONG, 4):
         return False
@@ -388,7 +402,14 @@ def _model(marks: list[int], every: int, code: bool) -> bool:
         return _near(marks, every, lex.MODEL, lex.ABSENT, 6) or _near(marks, every, lex.MODEL, lex.WEAK, 3)
     if every & lex.FOR_MODEL and every & (lex.FEATURE | lex.PROMPT):  # it is something else that a model lacks
         return False
-    return _beside(marks, lex.MODEL, lex.ABSENT, 6) or _beside(marks, lex.MODEL, lex.WEAK, 3)
+    return _beside(marks, lex.MODEL, lex.ABSENT, 6) or _beside(marks, lex.MODEL, lex.WEAK, 3) or _bare(marks, every)
+
+
+def _bare(marks: list[int], every: int) -> bool:
+    """There is no such thing, whatever it is, for this model: no router, no price, no backend."""
+    if every & (lex.FEATURE | lex.PROMPT):
+        return False
+    return _then(marks, every, lex.NO, lex.FOR_MODEL, 4) or _then(marks, every, lex.MODEL, lex.NO, 1)
 
 
 def _loading(marks: list[int], every: int, code: bool) -> bool:
@@ -396,7 +417,7 @@ def _loading(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _down(marks: list[int], every: int, code: bool) -> bool:
-    return _near(marks, every, lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT, 8)
+    return _near(marks, every, lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT, 8) or _bare(marks, every)
 
 
 def _schema(marks: list[int], every: int, code: bool) -> bool:
@@ -430,9 +451,12 @@ GROUNDS: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
     Topic.RATE: (lex.PACE, ()),
     Topic.KEY: (0, ((lex.KEY, lex.BAD),)),
     Topic.BARRED: (0, ((lex.REGION | lex.ACCOUNT, lex.BARRED | lex.SHUT),)),
-    Topic.MODEL: (0, ((lex.MODEL, lex.ABSENT), (lex.MODEL, lex.WEAK))),
+    Topic.MODEL: (0, ((lex.MODEL, lex.ABSENT), (lex.MODEL, lex.WEAK), (lex.NO, lex.MODEL | lex.FOR_MODEL))),
     Topic.LOADING: (0, ((lex.MODEL, lex.LOADING),)),
-    Topic.DOWN: (0, ((lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT),)),
+    Topic.DOWN: (
+        0,
+        ((lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT), (lex.NO, lex.MODEL | lex.FOR_MODEL)),
+    ),
 }
 """What a topic that leads to a mark rests on: an entry alone, or a noun and a verb."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from oxllm.core.reading.outcome import Kind, classify
+from oxllm.core.reading.outcome import Kind, classify, in_band
 
 NOW = 1_700_000_000.0
 
@@ -270,3 +270,95 @@ def test_a_model_that_may_not_be_asked_is_not_one_that_may_not_do_something(
 )
 def test_a_guardrail_judges_a_text_only_where_it_says_so(words: str, kind: Kind) -> None:
     assert read(422, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (404, "Only 'text' content type is supported.", Kind.UNSUPPORTED),
+        (500, "Only one image per message is supported", Kind.UNSUPPORTED),
+        (400, "Only PNG and JPEG files are accepted", Kind.UNSUPPORTED),
+        (400, "Only the owner may delete this; supported verbs are listed", Kind.CLIENT_ERROR),
+    ],
+)
+def test_who_takes_only_one_form_lacks_the_others(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (400, "Please launch the server with --tool-call-parser if you want to use tool calling.", Kind.UNSUPPORTED),
+        (400, "tools need the --jinja flag", Kind.UNSUPPORTED),
+        (500, "This needs a server with embeddings: start it with --embeddings", Kind.UNSUPPORTED),
+        (400, "Unexpected text -- tool ended", Kind.CLIENT_ERROR),
+    ],
+)
+def test_a_server_that_would_have_to_be_started_otherwise_lacks_it(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (404, "no router for requested model", Kind.MISSING),
+        (503, "No backends at all for this model", Kind.LOADING),
+        (422, "model has no price catalog entry", Kind.MISSING),
+        (400, "There is no image input for this model", Kind.CLIENT_ERROR),
+        (429, "No more than 20 requests for this model", Kind.RATE_LIMITED),
+    ],
+)
+def test_a_model_for_which_there_is_no_such_thing_is_missing(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+def test_a_model_without_something_is_not_believed_to_be_missing_if_the_request_says_so() -> None:
+    body = msgspec.json.encode({"error": {"message": "Sorry: there is no router for requested model"}})
+    assert classify(404, [], body, NOW).grounds == (("no", "router", "for", "requested", "model"),)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (500, "get_user_quota_failed", Kind.SERVER_ERROR),
+        (403, "pre_consume_token_quota_failed", Kind.QUOTA),
+        (500, "quota_exceeded_error", Kind.QUOTA),
+        (500, "content_policy_violation_error", Kind.CONTENT_REFUSED),
+    ],
+)
+def test_books_that_failed_have_not_been_read(status: int, code: str, kind: Kind) -> None:
+    assert read(status, "database is locked", code=code) is kind
+
+
+def test_a_refused_key_may_be_one_without_money() -> None:
+    spent = "Budget has been exceeded! Current cost: 26.075, Max budget: 0.25"
+    assert read(401, spent, type="auth_error") is Kind.QUOTA
+    assert read(401, spent, type="invalid_api_key") is Kind.AUTH
+    assert read(401, "Your budget is fine, your key is not.", type="auth_error") is Kind.AUTH
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MCP server 'payments' returned 402 Payment Required",
+        "MCP server at https://x.example: rate limit exceeded",
+        "The remote MCP tool says: insufficient credits",
+    ],
+)
+def test_the_bills_and_paces_of_a_clients_own_server_mark_nobody(words: str) -> None:
+    assert read(400, words) is Kind.CLIENT_ERROR
+
+
+def test_a_prompt_that_is_too_long_may_come_as_a_404() -> None:
+    assert read(404, "Your prompt exceeds the context window") is Kind.CONTEXT_LENGTH
+
+
+@pytest.mark.parametrize("member", ["image_url", "video_url", "input_image", "file_url"])
+def test_a_member_made_of_words_for_what_a_model_may_lack_is_read_in_quotes(member: str) -> None:
+    assert read(400, f"messages[0]: unknown variant `{member}`, expected `text`") is Kind.UNSUPPORTED
+    assert read(400, f"messages[0]: unknown variant `{member}_of_mine`, expected `text`") is Kind.CLIENT_ERROR
+
+
+def test_a_signature_that_has_expired_is_a_key_where_a_code_says_so() -> None:
+    body = msgspec.json.encode({"Response": {"Error": {"Code": "AuthFailure.SignatureExpire", "Message": "?"}}})
+    assert in_band(body, NOW).kind is Kind.AUTH
