@@ -240,7 +240,8 @@ class Attempt:
         self.clock = self._alarm.by(now + self.candidate.timeouts.connect)
 
     def sent(self, now: float) -> None:
-        """The last byte of the request has gone: the provider's time starts."""
+        """More of the request has gone, or its last byte: from then on the provider has its time. While it takes the
+        request it has that time for each part."""
         if self.phase is WAITING and self.status == 0:
             times = self.candidate.timeouts
             self.sent_at = now

@@ -15,7 +15,7 @@ Segments = Sequence[bytes | memoryview]
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Caller(HeldHolder):
-    """Who made a request. Each of `connected`, `sent` and `head` comes at most once, but for `reconnecting`; exactly
+    """Who made a request. `connected` and `head` come at most once, but for `reconnecting`; exactly
     one of `whole`, `end` and `failed` comes last, unless the call is cancelled, after which nothing comes. It holds
     what it cannot pass on yet."""
 
@@ -35,7 +35,8 @@ class Caller(HeldHolder):
         raise NotImplementedError
 
     def sent(self) -> None:
-        """The last byte of the request was handed over. Not called when the response began before that."""
+        """More of the request was handed over, and at last its last byte: a large one comes here often. Not called when
+        the response has begun."""
         raise NotImplementedError
 
     def head(self, status: int, headers: Headers) -> None:
@@ -90,7 +91,7 @@ class Lender:
     __slots__ = ()
 
     def sent(self) -> None:
-        """The last byte of the request was handed over."""
+        """More of the request was handed over, and at last its last byte."""
         raise NotImplementedError
 
     def answered(self) -> None:

@@ -242,6 +242,8 @@ class UpstreamConnection(Peer):
         caller = self._caller
         try:
             self._pump()
+            if self._rest is not None and self._lender is not None:
+                self._lender.sent()
         except Exception as error:  # noqa: BLE001
             self._crash(caller, error)
 

@@ -207,8 +207,9 @@ class PooledCall(Lender):
     # Lender
 
     def sent(self) -> None:
-        if not self._told_sent and self._caller is not None:
-            self._told_sent = True
+        connection = self._connection
+        if not self._told_sent and connection is not None and self._caller is not None:
+            self._told_sent = connection.sent
             self._caller.sent()
 
     def answered(self) -> None:

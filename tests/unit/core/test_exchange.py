@@ -632,9 +632,12 @@ def test_each_phase_has_its_limit(stream: bool, prepare: Callable[[Drive], Drive
 def test_the_providers_time_starts_when_the_last_byte_of_the_request_has_gone() -> None:
     d = drive()
     d["alpha"].connected(d.now)
-    d.pass_time(50)
-    d["alpha"].sent(d.now)
+    for part in range(4):
+        d.pass_time(50)
+        d["alpha"].sent(d.now)
+        assert d.tried == ["alpha"], f"it takes part {part}"
     assert d.pass_time(59).tried == ["alpha"]
+    assert d.pass_time(2).tried == ["alpha", "beta"]
 
 
 def test_a_dead_connection_from_the_pool_is_replaced_within_the_time_to_connect() -> None:

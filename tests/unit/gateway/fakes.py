@@ -20,6 +20,8 @@ class Recorder(Caller):
     def __init__(self) -> None:
         self.events: list[Any] = []
         self.rooms = 1
+        self.taken = 0
+        """How often it heard that more of its request was sent; in a row they are one event."""
         self.on: dict[str, Callable[[], object]] = {}
         """What to do when an event of that name comes."""
         self.call: Call | None = None
@@ -44,7 +46,9 @@ class Recorder(Caller):
         return self.reconnects
 
     def sent(self) -> None:
-        self._note("sent")
+        self.taken += 1
+        if self.events[-1:] != ["sent"]:
+            self._note("sent")
 
     def room(self) -> int:
         return self.rooms

@@ -256,12 +256,14 @@ def test_a_big_body_goes_out_in_slices_as_the_socket_takes_them(rig: Rig) -> Non
     assert not rig.connection.sent
     assert len(rig.transport.unsent) <= SLICE
     while len(rig.transport.written) < len(body) + 4:
-        assert "sent" not in rig.caller.events
+        assert not rig.connection.sent
         rig.transport.take(10_000)
         assert len(rig.transport.unsent) <= SLICE
     assert bytes(rig.transport.written) == b"head" + body
     assert rig.transport.largest_write == SLICE
+    assert rig.connection.sent
     assert rig.caller.events == ["sent"]
+    assert rig.caller.taken >= len(body) // SLICE - 1, "at each slice that is taken"
 
 
 def test_a_response_before_the_request_is_sent_stops_the_sending_and_the_connection(rig: Rig) -> None:
@@ -273,7 +275,8 @@ def test_a_response_before_the_request_is_sent_stops_the_sending_and_the_connect
     rig.transport.take(1_000_000)
     assert len(rig.transport.written) < 300_000
     rig.transport.deliver(b"o")
-    assert rig.caller.names == ["head", "data", "end"]
+    assert rig.caller.names == ["sent", "head", "data", "end"]
+    assert rig.caller.taken == 1, "what was taken before"
     assert rig.lender.reusable is False
     assert rig.transport.aborted
 

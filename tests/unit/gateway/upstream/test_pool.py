@@ -13,7 +13,7 @@ import pytest
 
 from oxllm import plan
 from oxllm.core.reading.outcome import Failure
-from oxllm.gateway.upstream.connection import UpstreamConnection
+from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.connector import STAGGER_S, interleave
 from oxllm.gateway.upstream.dial import VANISHED_S, dial
 from oxllm.gateway.upstream.origin import DISTRUST_S, IDLE_MAX, IDLE_S, TLS_IDLE_MAX, OriginConnections, origin_of
@@ -129,13 +129,18 @@ def test_bytes_go_out_at_once_on_an_idle_connection(rig: Rig) -> None:
     assert bytes(transport.written) == b"headbody"
 
 
-def test_of_a_large_request_on_an_idle_connection_its_caller_hears_when_it_is_sent(rig: Rig) -> None:
-    transport = rig.done()
-    transport.room = 100_000
-    caller = rig.request(body=b"x" * 200_000)
-    assert caller.events == []
-    transport.take(200_000)
-    assert caller.events == ["sent"]
+@pytest.mark.parametrize("reused", [True, False])
+def test_of_a_large_request_its_caller_hears_as_it_is_taken_until_all_of_it_is(rig: Rig, reused: bool) -> None:
+    if reused:
+        rig.done().room = SLICE
+    rig.network.greet = lambda transport: setattr(transport, "room", SLICE)
+    caller = rig.request(body=b"x" * 3 * SLICE)
+    transport = rig.network.made[-1]
+    for taken in range(3):
+        assert caller.taken == taken
+        transport.take(SLICE)
+    assert (caller.taken, bytes(transport.unsent)) == (3, b"")
+    assert caller.events == [*([] if reused else ["connected"]), "sent"]
 
 
 def test_a_busy_connection_is_not_shared(rig: Rig) -> None:
