@@ -52,15 +52,17 @@ class Connector:
         """A new connection that is ready for a request. Raises Broken; leaves nothing behind when cancelled."""
         origin = connections.origin
         hop = origin.proxy or origin
+        transport: Transport | None = None
         try:
             addresses = await self._resolver.resolve(hop.host)
             transport, connection = await self._race(connections, interleave(addresses), hop.port)
-        except OSError as error:
-            raise _blame(broken(error), hop is not origin) from None
-        try:
             await connection.opened()
-        except BaseException:
-            transport.abort()
+        except BaseException as error:
+            self._resolver.doubt(hop.host)
+            if transport is not None:
+                transport.abort()
+            elif isinstance(error, OSError):
+                raise _blame(broken(error), hop is not origin) from None
             raise
         connection.socket = transport.get_extra_info("socket")
         self.every.add(connection)

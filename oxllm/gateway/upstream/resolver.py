@@ -4,6 +4,9 @@ An address is good for `FRESH_S`. After that the next caller asks again, and wai
 `PATIENCE_S`: a resolver that hangs or fails must not take a provider away whose address we know, so the old
 one is used until there is a new one. One lookup runs for a name at a time, whoever waits for it.
 
+Whoever could do nothing with an address says so (`doubt`): a provider may have moved, as a container that was made
+anew has. Then the next caller asks again, if the last lookup was `RETRY_S` ago.
+
 Literals and `localhost` need no lookup; without another name no resolver thread is ever started.
 """
 
@@ -23,7 +26,7 @@ PATIENCE_S = 1.0
 """Seconds to wait for news of a name whose old address is known: a fifth of the default connect timeout."""
 
 RETRY_S = 5.0
-"""Seconds after a failed lookup during which the old address is used without asking again."""
+"""Seconds after a lookup that failed, or whose address is of no use, during which that is used without asking again."""
 
 NAMES_MAX = 256
 """Names remembered. A config has a dozen; after reloads the oldest go."""
@@ -89,6 +92,12 @@ class Resolver:
         if host == "localhost":
             return LOCALHOST
         return literal(host) or await self._remembered(host)
+
+    def doubt(self, host: str) -> None:
+        """No connection came of the addresses of `host`: they may have changed."""
+        entry = self._entries.get(host)
+        if entry is not None:
+            entry.due_at = min(entry.due_at, entry.asked_at + RETRY_S)
 
     @property
     def busy(self) -> bool:

@@ -261,7 +261,6 @@ def test_a_big_body_goes_out_in_slices_as_the_socket_takes_them(rig: Rig) -> Non
         assert len(rig.transport.unsent) <= SLICE
     assert bytes(rig.transport.written) == b"head" + body
     assert rig.transport.largest_write == SLICE
-    assert rig.connection.sent
     assert rig.caller.events == ["sent"]
     assert rig.caller.taken >= len(body) // SLICE - 1, "at each slice that is taken"
 

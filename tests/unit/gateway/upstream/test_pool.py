@@ -16,10 +16,11 @@ from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.connector import STAGGER_S, interleave
 from oxllm.gateway.upstream.dial import VANISHED_S, dial
+from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.origin import DISTRUST_S, IDLE_MAX, IDLE_S, TLS_IDLE_MAX, OriginConnections, origin_of
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.pooled_call import DEAD_S
-from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
+from oxllm.gateway.upstream.resolver import LOCALHOST, RETRY_S, Address, Resolver
 from oxllm.gateway.wheel import TICK, Wheel
 from tests.support.turned import Told
 from tests.support.virtual import MemoryTransport, VirtualLoop
@@ -411,6 +412,25 @@ def test_a_name_that_is_not_found_fails(rig: Rig) -> None:
     caller = rig.request(msgspec.structs.replace(A, host="nobody.example"))
     rig.loop.advance(1)
     assert caller.events == [("failed", Failure.DNS, True, "no such host")]
+
+
+@pytest.mark.parametrize("old", ["refuses", "is silent", "is somebody else's"])
+def test_a_provider_that_has_moved_is_found_as_soon_as_its_old_address_is_of_no_use(rig: Rig, old: str) -> None:
+    provider = named(rig, v4(1))
+    rig.request(provider)
+    rig.loop.advance(RETRY_S)
+    named(rig, v4(2))
+    ends: dict[str, float | OSError] = {"refuses": REFUSED, "is silent": 600.0}
+    rig.network.after = {v4(1).host: ends.get(old, 0.0)}
+    rig.network.shakes_hands = old == "is somebody else's"
+    rig.network.greet = lambda transport: transport.lose(Broken(Failure.TLS, "certificate is for another host"))
+    caller = rig.request(provider)
+    rig.loop.advance(1)
+    assert caller.call is not None
+    caller.call.cancel()
+    rig.request(provider)
+    rig.loop.advance(1)
+    assert [host for _, host in rig.network.dialled] == [v4(1).host, v4(1).host, v4(2).host]
 
 
 def test_a_connection_that_closes_at_once_fails(rig: Rig) -> None:

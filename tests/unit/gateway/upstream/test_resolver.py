@@ -146,6 +146,24 @@ def test_the_old_address_is_used_while_lookups_fail_and_they_are_not_hammered(
     server.answer(TWO)
 
 
+def test_a_name_whose_address_was_of_no_use_is_asked_for_again_but_not_all_the_time(
+    loop: VirtualLoop, resolver: Resolver, server: NameServer
+) -> None:
+    resolver.doubt("b.example")
+    know(loop, resolver, server)
+    resolver.doubt("a.example")
+    loop.advance(RETRY_S - 1)
+    assert ask(loop, resolver).result() == ONE
+    loop.advance(1)
+    resolver.doubt("a.example")
+    task = ask(loop, resolver)
+    resolver.doubt("a.example")
+    assert not task.done()
+    server.answer(TWO)
+    assert task.result() == ask(loop, resolver).result() == TWO
+    assert len(server.asked) == 2
+
+
 def test_a_name_that_was_never_known_fails_and_is_asked_for_again(
     loop: VirtualLoop, resolver: Resolver, server: NameServer
 ) -> None:
