@@ -274,7 +274,7 @@ class UpstreamConnection(Peer):
         if response.error is not None:
             self._fail(Broken(Failure.PROTOCOL, response.error))
         elif response.complete:
-            self._finish(response.reusable)
+            self._finish(response)
 
     def _report_head(self, response: Response, caller: Caller) -> bool:
         """Report the head if it has not been. False when the call is over after that."""
@@ -294,19 +294,20 @@ class UpstreamConnection(Peer):
         """Report a response that has come in one piece."""
         lender = self._lender
         assert lender is not None
-        reusable = self._give_back(response.reusable)
+        reusable = self._give_back(response)
         lender.whole(reusable, response.status, response.pop_headers(), response.pop_body())
 
-    def _finish(self, reusable: bool) -> None:
+    def _finish(self, response: Response) -> None:
         lender = self._lender
         assert lender is not None
-        lender.finished(self._give_back(reusable))
+        lender.finished(self._give_back(response))
 
-    def _give_back(self, reusable: bool) -> bool:
+    def _give_back(self, response: Response) -> bool:
         """The response is whole: the connection is idle then, or dropped. Whether it is idle."""
         transport = self._transport
         assert transport is not None
-        if reusable and transport.get_write_buffer_size() == 0 and not transport.is_closing():
+        self.spoke_unasked = response.overran
+        if response.reusable and transport.get_write_buffer_size() == 0 and not transport.is_closing():
             self._lender = self._caller = self._response = None
             return True
         self.drop()

@@ -119,6 +119,7 @@ class Response:
         "_tail",
         "complete",
         "error",
+        "overran",
         "phase",
         "reusable",
         "started",
@@ -135,6 +136,8 @@ class Response:
         """Why this is not HTTP, in our own words. Nothing fed after it is looked at."""
         self.reusable = False
         """Whether, once complete, the connection is ready for another request."""
+        self.overran = False
+        """Whether bytes came behind its end, which nobody had asked for; it is not reusable then."""
         self.phase = HEAD
         self._between = False
         """The next byte begins a chunk."""
@@ -284,7 +287,7 @@ class Response:
 
     def _read_body(self, data: bytes) -> None:
         if self.complete:
-            self.reusable = False
+            self._overrun()
         elif self.phase is CHUNKS:
             self._read_chunks(data)
         elif self.phase is UNTIL_EOF or len(data) < self._left:
@@ -292,8 +295,13 @@ class Response:
             self._body += data
         else:
             self.complete = True
-            self.reusable = self.reusable and len(data) == self._left
             self._body += data[: self._left]
+            if len(data) > self._left:
+                self._overrun()
+
+    def _overrun(self) -> None:
+        self.overran = True
+        self.reusable = False
 
     def _read_chunks(self, data: bytes) -> None:
         if not self._between:
@@ -329,6 +337,7 @@ class Response:
         if message.ended:
             # llhttp skips empty lines before a message, so line ends behind this one have to be looked for.
             exact = self._tail.endswith(b"\r\n\r\n") and self._tail[:1] not in {b"\r", b"\n"}
-            self.reusable = self.reusable and exact and not message.extra
+            if message.extra or not exact:
+                self._overrun()
         elif self._fruitless > HEAD_MAX:
             self.error = "chunk framing too large"

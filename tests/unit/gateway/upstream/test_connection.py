@@ -152,11 +152,11 @@ def test_chunks_in_http_10_are_read_and_nothing_is_asked_behind_them() -> None:
 @pytest.mark.parametrize("extra", [b"x", b"\r\n", b"\n", b"\r", OK + b"Content-Length: 1\r\n\r\nb", OK + b"\r\n"])
 def test_bytes_after_a_response_are_not_its_body_and_end_the_connection(whole: bytes, extra: bytes) -> None:
     plain = read(whole)
-    assert plain.reusable
+    assert (plain.reusable, plain.overran) == (True, False)
     body = plain.pop_body()
     for at in range(len(whole)):
         response = read(whole[:at], whole[at:] + extra)
-        assert (response.complete, response.reusable) == (True, False)
+        assert (response.complete, response.reusable, response.overran) == (True, False, True)
         assert response.pop_body() == body
 
 

@@ -102,13 +102,17 @@ def test_a_connection_serves_one_request_after_another(rig: Rig) -> None:
     assert len(rig.network.made) == 1
 
 
-def test_an_origin_that_answered_unasked_gets_no_second_request_on_a_connection_for_a_minute(rig: Rig) -> None:
+@pytest.mark.parametrize("reads", [[OK + OK], [OK, OK], [OK[:-1], OK[-1:] + b"?"]], ids=["at once", "later", "a byte"])
+def test_an_origin_that_answered_unasked_gets_no_second_request_on_a_connection_for_a_minute(
+    rig: Rig, reads: list[bytes]
+) -> None:
     """What it sends next could be taken for the answer to whatever is asked on that connection then."""
     first, second = rig.request(), rig.request()
-    for transport in rig.network.made:
-        transport.deliver(OK)
-    assert (first.names[-1], second.names[-1], rig.pool.idle) == ("end", "end", 2)
-    rig.network.made[0].deliver(OK)
+    rig.network.made[1].deliver(OK)
+    assert (second.names[-1], rig.pool.idle) == ("end", 1)
+    for data in reads:
+        rig.network.made[0].deliver(data)
+    assert first.names[-1] == "end"
     assert rig.pool.idle == 0, "the other connection is no better"
     rig.done()
     assert rig.pool.idle == 0
