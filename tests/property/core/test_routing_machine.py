@@ -125,7 +125,7 @@ class RoutingMachine(RuleBasedStateMachine):
             self.refused[where] = [*refused, kind] if refused[-1:] == [kind] else [kind]
             if len(self.refused[where]) >= 2:
                 self.mark(where, Skip.AUTH if kind is Kind.FORBIDDEN else Skip.MISSING, 60.0)
-        elif kind not in {Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED}:
+        elif kind not in {Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED, Kind.LOCAL, Kind.WITHHELD}:
             self.refused[where] = []
         if kind is Kind.QUOTA:
             self.mark(where if outcome.of_target else name, Skip.QUOTA, 600.0)
