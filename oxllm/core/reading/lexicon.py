@@ -474,8 +474,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         media, load multimodal, based policy, control policy, endpoint policy, access policy, firewall policy, explicit
         deny, context deadline, context canceled, context cancelled, disk quota, load balance, load balancing, load
         balancer, sample rate, sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit rate, bit rate
-        exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, balance pool, pool
-        empty, empty pool
+        exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, chat endpoint, balance
+        pool, pool empty, empty pool
         """,
     ),
     (

@@ -52,11 +52,14 @@ VENDORS: dict[str, int] = {
     "1041": Topic.RATE,  # MiniMax: connections
     "1113": Topic.QUOTA,  # Zhipu: no balance
     "1211": Topic.MODEL,  # Zhipu
+    "1221": Topic.MODEL,
+    "1222": Topic.MODEL,
     "1261": Topic.CONTEXT,  # Zhipu
     "1300": Topic.RATE,  # Mistral
     "1301": Topic.CONTENT,  # Zhipu
     "1302": Topic.RATE,  # Zhipu
     "1303": Topic.RATE,
+    "1304": Topic.QUOTA,
     "1305": Topic.RATE,
     "1308": Topic.QUOTA,
     "2045": Topic.RATE,  # MiniMax: growth

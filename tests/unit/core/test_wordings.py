@@ -362,3 +362,20 @@ def test_a_member_made_of_words_for_what_a_model_may_lack_is_read_in_quotes(memb
 def test_a_signature_that_has_expired_is_a_key_where_a_code_says_so() -> None:
     body = msgspec.json.encode({"Response": {"Error": {"Code": "AuthFailure.SignatureExpire", "Message": "?"}}})
     assert in_band(body, NOW).kind is Kind.AUTH
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind"),
+    [
+        ({"errno": 18, "errmsg": "Open api qps request limit reached"}, Kind.RATE_LIMITED),
+        ({"err": "insufficient balance"}, Kind.QUOTA),
+        ({"err": {"message": "insufficient balance"}}, Kind.QUOTA),
+    ],
+)
+def test_a_message_may_go_by_a_short_name(payload: dict[str, object], kind: Kind) -> None:
+    assert in_band(msgspec.json.encode(payload), NOW).kind is kind
+
+
+def test_the_endpoint_for_chats_is_no_model() -> None:
+    assert read(403, "Access to the chat endpoint is denied.", code="permission-denied") is Kind.FORBIDDEN
+    assert read(403, "Access to the endpoint big-1 is denied.") is Kind.MISSING
