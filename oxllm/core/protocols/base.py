@@ -68,8 +68,6 @@ class Usage(Value, frozen=True):
     completion_tokens: int = 0
     cached_tokens: int = 0
     """Of the prompt's."""
-    reasoning_tokens: int = 0
-    """Of the completion's."""
 
 
 ANSWER_ID: Final = "{id}"

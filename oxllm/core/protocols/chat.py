@@ -309,13 +309,8 @@ def read_usage(raw: Raw) -> Usage | None:
         usage = decode_usage(raw)
     except msgspec.ValidationError:
         return None
-    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    return Usage(
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        (prompt and prompt.cached_tokens) or 0,
-        (completion and completion.reasoning_tokens) or 0,
-    )
+    prompt = usage.prompt_tokens_details
+    return Usage(usage.prompt_tokens, usage.completion_tokens, (prompt and prompt.cached_tokens) or 0)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

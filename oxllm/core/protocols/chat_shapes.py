@@ -15,15 +15,10 @@ class PromptDetails(Shape, gc=False):
     cached_tokens: Count | None = None
 
 
-class CompletionDetails(Shape, gc=False):
-    reasoning_tokens: Count | None = None
-
-
 class Counts(Shape, gc=False):
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
     prompt_tokens_details: PromptDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
 
 
 class Delta(Shape, gc=False):

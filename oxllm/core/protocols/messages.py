@@ -103,10 +103,10 @@ _encode: Final = msgspec.json.Encoder().encode
 class _Tally:
     """The usage of a message, which comes in parts: at its start, and with each message_delta."""
 
-    __slots__ = ("_created", "_input", "_output", "_read", "_thinking")
+    __slots__ = ("_created", "_input", "_output", "_read")
 
     def __init__(self) -> None:
-        self._input = self._created = self._read = self._output = self._thinking = 0
+        self._input = self._created = self._read = self._output = 0
 
     def add(self, raw: Raw) -> Usage | None:
         """What is known now; None if `raw` is no usage."""
@@ -116,13 +116,11 @@ class _Tally:
             counts = decode_counts(raw)
         except msgspec.ValidationError:
             return None
-        details = counts.output_tokens_details
         self._input = _latest(counts.input_tokens, self._input)
         self._created = _latest(counts.cache_creation_input_tokens, self._created)
         self._read = _latest(counts.cache_read_input_tokens, self._read)
         self._output = _latest(counts.output_tokens, self._output)
-        self._thinking = _latest(details.thinking_tokens if details else None, self._thinking)
-        return Usage(self._input + self._created + self._read, self._output, self._read, self._thinking)
+        return Usage(self._input + self._created + self._read, self._output, self._read)
 
 
 def _latest(count: int | None, before: int) -> int:

@@ -9,10 +9,6 @@ from oxllm.core.protocols.base import NOTHING, Count
 from oxllm.core.shape import Shape
 
 
-class Details(Shape, gc=False):
-    thinking_tokens: Count | None = None
-
-
 class Counts(Shape, gc=False):
     """Totals so far; what is missing or null has not changed."""
 
@@ -20,7 +16,6 @@ class Counts(Shape, gc=False):
     cache_creation_input_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
     output_tokens: Count | None = None
-    output_tokens_details: Details | None = None
 
 
 class Message(Shape, gc=False):

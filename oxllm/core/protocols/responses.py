@@ -184,13 +184,8 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
         usage = decode_usage(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    given, made = usage.input_tokens_details, usage.output_tokens_details
-    return Usage(
-        usage.input_tokens,
-        usage.output_tokens,
-        (given and given.cached_tokens) or 0,
-        (made and made.reasoning_tokens) or 0,
-    )
+    given = usage.input_tokens_details
+    return Usage(usage.input_tokens, usage.output_tokens, (given and given.cached_tokens) or 0)
 
 
 def read_identity(raw: Raw | bytes) -> _Identity | None:

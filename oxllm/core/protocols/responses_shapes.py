@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from oxllm.core.protocols.base import NOTHING, Count
-from oxllm.core.protocols.chat_shapes import CompletionDetails, PromptDetails
+from oxllm.core.protocols.chat_shapes import PromptDetails
 from oxllm.core.shape import Shape
 
 
@@ -52,7 +52,6 @@ class Counts(Shape, gc=False):
     input_tokens: Count = 0
     output_tokens: Count = 0
     input_tokens_details: PromptDetails | None = None
-    output_tokens_details: CompletionDetails | None = None
 
 
 class Response(Shape, gc=False):

@@ -315,9 +315,9 @@ def test_usage_is_the_sum_of_all_input_and_the_last_output() -> None:
 def test_usage_of_the_start_stays_where_the_end_is_silent_or_null() -> None:
     reader, _ = read(
         start(input_tokens=3, cache_read_input_tokens=4, output_tokens=1),
-        reason(output_tokens=9, input_tokens=None, output_tokens_details={"thinking_tokens": 2}),  # type: ignore[arg-type]
+        reason(output_tokens=9, input_tokens=None),  # type: ignore[arg-type]
     )
-    assert reader.usage == Usage(7, 9, 4, 2)
+    assert reader.usage == Usage(7, 9, 4)
 
 
 def test_totals_of_the_end_replace_those_of_the_start() -> None:

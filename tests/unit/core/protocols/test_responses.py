@@ -28,7 +28,7 @@ from tests.support.responses_api import (
 )
 
 ERROR = api_error(502, "the provider's stream broke: cut", "stream_interrupted")
-READ_USAGE = Usage(75, 42, 64, 30)
+READ_USAGE = Usage(75, 42, 64)
 CREATED, IN_PROGRESS, *_ = answer()
 TEXT = event("response.output_text.delta", 4, item_id="msg_1", delta="Hi")
 COMPLETED = event("response.completed", 9, response=response())
