@@ -96,7 +96,6 @@ class Request:
         "in_flight",
         "intake",
         "last",
-        "length",
         "method",
         "path",
         "place",
@@ -119,8 +118,6 @@ class Request:
         """Of its head; none after `release`."""
         self.body: bytes | bytearray = reader.body
         """Whole when `serve` is called; empty after `release`."""
-        self.length = reader.length
-        """The declared length of the body; None when chunked."""
         self.last = not reader.keep_alive
         """The client will send no request behind this one."""
         self.started = started

@@ -98,6 +98,7 @@ class RequestReader:
         "_after_cr",
         "_head_whole",
         "_parser",
+        "_skips",
         "_tail",
         "_whole",
         "_wire",
@@ -108,7 +109,6 @@ class RequestReader:
         "headers",
         "http10",
         "keep_alive",
-        "keep_body",
         "left",
         "length",
         "line",
@@ -136,8 +136,6 @@ class RequestReader:
         self.received = 0
         """Body bytes so far, kept or not."""
         self.body = bytearray()
-        self.keep_body = True
-        """Cleared, body bytes are read and dropped."""
         self.expectation: bytes | None = None
         """What is expected, in lower case (HTTP/1.1 only): what is not 100-continue counts first."""
         self.http10 = False
@@ -151,13 +149,18 @@ class RequestReader:
         """What has come of the request line; nothing before it has begun, and once the head is whole."""
         self._tail = b""
         self._wire = 0
-        self._after_cr = self._head_whole = self._whole = False
+        self._after_cr = self._head_whole = self._whole = self._skips = False
         self._parser: httptools.HttpRequestParser | None = None
         """Made when there is something to read."""
 
     def drop(self) -> None:
         """Nothing more will be fed: the parser's callbacks refer to us, and a cycle would keep the body for long."""
         self._parser = None
+
+    def skip(self) -> None:
+        """Nobody wants the body: what comes of it is read and dropped, and what has come is let go of."""
+        self._skips = True
+        self.body = bytearray()
 
     def feed(self, buffer: bytearray, start: int, end: int) -> int:
         """Read `buffer[start:end]` up to the end of the head, of the request, or of the data; returns where that is.
@@ -177,7 +180,7 @@ class RequestReader:
         at = min(start + self.left, end)
         self.received += at - start
         self.left -= at - start
-        if self.keep_body:
+        if not self._skips:
             self.body += memoryview(buffer)[start:at]
         if not self.left:
             self.stage = COMPLETE
@@ -374,7 +377,7 @@ class RequestReader:
 
     def on_body(self, data: bytes) -> None:
         self.received += len(data)
-        if self.keep_body:
+        if not self._skips:
             self.body += data
 
     def on_message_complete(self) -> None:

@@ -251,7 +251,7 @@ class Turns(Channel):
         """The answer comes before the body has, or before there was room for the request."""
         reader, waited = self._reader, self.state is WAITING
         if reader is not None:
-            reader.keep_body = False
+            reader.skip()
             if reader.length is None or reader.left > SKIP_BYTES_MAX or reader.expectation is not None:
                 self.keep_alive = False
                 self._drop_reader()

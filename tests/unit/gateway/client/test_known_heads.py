@@ -45,7 +45,7 @@ def recognized(known: KnownHeads, data: bytes, place: int = NOWHERE) -> RequestR
 
 def facts(reader: RequestReader) -> dict[str, object]:
     """All that is looked at of a request that has been read."""
-    names = "stage url method path query length received body http10 keep_alive keep_body expectation left head_weight"
+    names = "stage url method path query length received body http10 keep_alive expectation left head_weight"
     fields = reader.headers if reader.fields is None else reader.fields.all
     without = [field for field in fields if field[0] != b"content-length"]
     return {name: getattr(reader, name) for name in names.split()} | {"headers": without}
