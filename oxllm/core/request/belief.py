@@ -27,7 +27,7 @@ def believed(result: Outcome, body: RequestBody | PassedBody | None, key: str | 
     """
     if result.otherwise is not None and body is not None and body.says(result.grounds):
         result = result.otherwise
-    if key and result.code and key in result.code:
+    if result.code and reveals(result.code.encode(), key):
         result = msgspec.structs.replace(result, code=None)
     return result
 

@@ -30,12 +30,13 @@ def test_without_the_request_they_are() -> None:
 @pytest.mark.parametrize(
     ("code", "key", "kept"),
     [
-        ("busy", "sk-1", "busy"),
-        ("bad_sk-1_key", "sk-1", None),
-        ("sk-1", "sk-1", None),
+        ("busy", "sk-12345", "busy"),
+        ("bad_sk-12345_key", "sk-12345", None),
+        ("sk-12345", "sk-12345", None),
         ("busy", None, "busy"),
-        (None, "sk-1", None),
+        (None, "sk-12345", None),
         ("busy", "", "busy"),
+        ("context_length_exceeded", "x", "context_length_exceeded"),  # what a server without keys wants in its place
     ],
 )
 def test_a_code_that_repeats_our_key_is_dropped(code: str | None, key: str | None, kept: str | None) -> None:
@@ -44,9 +45,9 @@ def test_a_code_that_repeats_our_key_is_dropped(code: str | None, key: str | Non
 
 def test_neither_does_one_that_is_all_that_is_left_to_believe() -> None:
     quota = Outcome(
-        Kind.QUOTA, "x", grounds=(("credit",),), otherwise=Outcome(Kind.CLIENT_ERROR, "HTTP 400", 400, "sk-1")
+        Kind.QUOTA, "x", grounds=(("credit",),), otherwise=Outcome(Kind.CLIENT_ERROR, "HTTP 400", 400, "sk-12345")
     )
-    assert believed(quota, body(b"credit"), "sk-1").code is None
+    assert believed(quota, body(b"credit"), "sk-12345").code is None
 
 
 @pytest.mark.parametrize(
