@@ -188,7 +188,7 @@ class Attempt:
         self.silence: float | None = None
         """Seconds that it may be silent between two reads; None while a clock runs that reads do not set back."""
         self._left = inf
-        """Seconds that `clock` had left when it was paused."""
+        """Seconds that `clock` will have once its provider is read again."""
         self._alarm = alarm
         # Its response.
         self.status = 0
@@ -237,7 +237,7 @@ class Attempt:
         """The connection had been idle and was dead. A new one has the same time to be made as any other."""
         if self.phase is WAITING:
             self.move(RECONNECT)
-        self.clock = self._alarm.by(now + self.candidate.timeouts.connect)
+        self._allow(self.candidate.timeouts.connect, now)
 
     def sent(self, now: float) -> None:
         """More of the request has gone, or its last byte: from then on the provider has its time. While it takes the
@@ -245,7 +245,7 @@ class Attempt:
         if self.phase is WAITING and self.status == 0:
             times = self.candidate.timeouts
             self.sent_at = now
-            self.clock = self._alarm.by(now + (times.first_byte if self.facts.stream else times.answer))
+            self._allow(times.first_byte if self.facts.stream else times.answer, now)
 
     def head(self, status: int, fields: Headers, now: float, wall: float) -> None:
         """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""
@@ -267,7 +267,7 @@ class Attempt:
         else:
             self.reader = _stream_reader(protocol, asked, provider, wall)
         if self.silence is not None:
-            self.clock = self._alarm.by(now + self.silence)
+            self._allow(self.silence, now)
 
     def data(self, data: bytes, now: float) -> bytes:
         """A part of the response body: what the client may have now. Before the commit it is held."""
@@ -351,15 +351,15 @@ class Attempt:
                 self.move(CONTENT)
                 self.content_at = now
                 self.silence = self.candidate.timeouts.idle
-                self.clock = self._alarm.by(now + self.silence)
+                self._allow(self.silence, now)
                 if self.route.hold_back.seconds:
                     self.commit_at = self._alarm.by(now + self.route.hold_back.seconds)
         elif len(self._ready) + reader.pending > PREAMBLE_MAX:
             self.verdict = Outcome(Kind.BAD_ANSWER, "over 1 MiB without content")
         elif reader.working != self._worked:  # comments and pings alone are no work
             self._worked = reader.working
-            latest = self.sent_at + self.candidate.timeouts.answer
-            self.clock = self._alarm.by(min(latest, now + self.candidate.timeouts.idle))
+            times = self.candidate.timeouts
+            self._allow(min(self.sent_at + times.answer - now, times.idle), now)
         self._judge(now, bool(ready))
 
     def _judge(self, now: float, news: bool) -> None:
@@ -370,12 +370,19 @@ class Attempt:
                 self.verdict = reader.failure
             elif self.silence is None and self.phase is not WAITING:  # it was whole, and has begun another part
                 self.silence = self.candidate.timeouts.idle
-                self.clock = self._alarm.by(now + self.silence)
+                self._allow(self.silence, now)
         elif reader.finished or reader.failure is not None:
             self.verdict = reader.result
         elif news:  # a heartbeat behind the answer is none: a provider could hold its client with them for ever
             self.silence = None
-            self.clock = self._alarm.by(now + LINGER_S)
+            self._allow(LINGER_S, now)
+
+    def _allow(self, seconds: float, now: float) -> None:
+        """So long may this phase last: while nobody reads, from the time on that somebody does."""
+        if self.clock == inf:
+            self._left = seconds
+        else:
+            self.clock = self._alarm.by(now + seconds)
 
 
 def _but_for_our_key(ready: bytes, reader: Reader, key: str | None) -> bytes:

@@ -737,6 +737,26 @@ def test_a_slow_clients_pause_is_not_the_providers_silence() -> None:
     assert d.pass_time(2).client.over == "break"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_pause_that_begins_before_there_is_a_connection_is_not_the_providers_silence(stream: bool) -> None:
+    """The client may not have taken an answer before this one."""
+    d = Drive("alpha", stream=stream).start()
+    d["alpha"].pause(d.now)
+    d.connect("alpha").pass_time(400)
+    assert d.running == ["alpha"]
+    d["alpha"].resume(d.now)
+    assert d.pass_time(59).running == ["alpha"]
+
+
+def test_nor_is_one_in_which_an_answer_is_let_go_for_want_of_memory() -> None:
+    d = Drive("alpha", stream=False).start().head("alpha", 200, JSON).data("alpha", WHOLE[:-20])
+    d["alpha"].pause(d.now)
+    d.exchange.commit_early(d["alpha"], d.now)
+    assert d.perform().pass_time(500).client.over is None
+    d["alpha"].resume(d.now)
+    assert d.data("alpha", WHOLE[-20:]).end("alpha").client.over == "end"
+
+
 def test_a_slow_clients_pause_behind_a_complete_answer_leaves_the_two_seconds() -> None:
     d = drive().stream("alpha", token("a"), FINISH)
     d["alpha"].pause(d.now)
