@@ -75,8 +75,13 @@ class Threaded:
         if not self._idle.acquire(blocking=False):
             return 0
         if self._pieces is None:
-            self._pieces = SimpleQueue()
-            _thread.start_new_thread(self._run, (self._pieces,))
+            pieces: SimpleQueue[bytes] = SimpleQueue()
+            try:
+                _thread.start_new_thread(self._run, (pieces,))
+            except RuntimeError:  # no thread can be started now: under a limit of processes
+                self._idle.release()
+                return 0
+            self._pieces = pieces
         end = data.rfind(b"\n", 0, PIECE_BYTES) + 1 or PIECE_BYTES
         self._pieces.put(data[:end])
         return min(end, len(data))

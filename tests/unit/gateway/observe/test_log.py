@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
 import errno
@@ -207,6 +208,24 @@ def test_a_descriptor_that_fails_loses_lines_and_counts_them(
     assert sink.write(b"one\ntwo\n") == 8
     sink.close(5)
     assert sink.lost == 2
+
+
+def test_where_no_thread_can_be_started_lines_wait_until_one_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under a limit of processes: a container's pids, a user's RLIMIT_NPROC. No request fails for it."""
+
+    def start(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with (tmp_path / "log").open("wb") as file:
+        sink = Threaded(file.fileno())
+        with monkeypatch.context() as patch:
+            patch.setattr(_thread, "start_new_thread", start)
+            assert (sink.write(b"one\n"), sink.write(b"one\n")) == (0, 0)
+        assert sink.write(b"one\n") == 4
+        sink.close(5)
+    assert ((tmp_path / "log").read_bytes(), sink.lost) == (b"one\n", 0)
 
 
 def test_a_descriptor_that_blocks_stops_nobody(tmp_path: Path) -> None:
