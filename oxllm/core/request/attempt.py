@@ -107,7 +107,7 @@ OVER: Final = frozenset((DRAINING, ENDED))
 
 
 class Attempt:
-    """One request to one target. It reads; `Exchange` decides what comes of it."""
+    """One request to one target: one class, since its clocks go by what it reads. `Exchange` decides what follows."""
 
     __slots__ = (
         "_alarm",

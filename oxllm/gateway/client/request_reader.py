@@ -92,7 +92,8 @@ def bad_request(message: str) -> Unreadable:
 
 
 class RequestReader:
-    """One request. Feed it until `stage` is BODY (the head is whole and sound), then until it is COMPLETE."""
+    """One request: one class, since llhttp calls it back. Feed it until `stage` is BODY (the head is whole and sound),
+    then until it is COMPLETE."""
 
     __slots__ = (
         "_after_cr",
