@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import httpx
 import msgspec
 
+from oxllm.authorities import make_context
 from oxllm.plan import ANY, PROTOCOLS_DEFAULT, Plan, Provider
 from oxllm.words import seconds
 
@@ -173,9 +174,16 @@ async def _speaks(client: httpx.AsyncClient, provider: Provider, protocol: str) 
     return response.status_code not in ABSENT and not response.is_redirect
 
 
+class NoAuthorities(httpx.TransportError):
+    """Nobody's certificate can be checked. The words say why."""
+
+
 def client_for(provider: Provider) -> httpx.AsyncClient:
-    """Connects as the gateway would."""
-    context: ssl.SSLContext | bool = ssl.create_default_context(cafile=provider.ca_file) if provider.tls else False
+    """Connects as the gateway would. Raises NoAuthorities."""
+    try:
+        context: ssl.SSLContext | bool = make_context(provider.ca_file) if provider.tls else False
+    except OSError:
+        raise NoAuthorities("ca_file, or what SSL_CERT_FILE and SSL_CERT_DIR name, cannot be read") from None
     proxy = None
     if provider.proxy:
         host = f"[{provider.proxy.host}]" if ":" in provider.proxy.host else provider.proxy.host
@@ -233,6 +241,8 @@ def where(provider: Provider) -> str:
 
 def why(error: BaseException) -> str:
     """The reason at the bottom of an error of httpx, in a few words."""
+    if isinstance(error, NoAuthorities):
+        return str(error)
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from oxllm.cli.finding import FAIL, OK, WARN, Finding
-from oxllm.cli.probe import TIMEOUT_S, ask_models, client_for, where, why
+from oxllm.cli.probe import TIMEOUT_S, NoAuthorities, ask_models, client_for, where, why
 from oxllm.config.problem import BadValueError
 from oxllm.config.proxies import parse_proxy, proxy_variable
 from oxllm.plan import Plan, Provider, Proxy
@@ -71,6 +71,8 @@ async def _name(provider: Provider) -> Finding:
 
 def _fix(provider: Provider, error: httpx.HTTPError) -> str:
     reason = why(error)
+    if isinstance(error, NoAuthorities):
+        return "put that right: the gateway reads the same, and trusts nobody beside"
     if "certificate" in reason:
         return "is a proxy in between? Its authority goes into `ca_file`; is this machine's clock right?"
     if "is it http" in reason:

@@ -21,15 +21,19 @@ ROOMS = {
     "runfile": set[str](),
     "words": set[str](),
     "launch": {"plan"},
+    "authorities": set[str](),
     "params": set[str](),
     "status": set[str](),
     "verdict": {"status", "words"},
     "table": {"status", "verdict", "words"},
     "core": {"plan"},
-    "gateway": {"core", "early", "plan", "runfile", "status", "table", "words"},
+    "gateway": {"authorities", "core", "early", "plan", "runfile", "status", "table", "words"},
     "config": {"plan"},
     "sim": {"plan", "config", "launch", "params", "words"},
-    "cli": {"early", "verdict", "plan", "config", "sim", "runfile", "launch", "params", "status", "table", "words"},
+    "cli": {
+        *("authorities", "early", "verdict", "plan", "config", "sim", "runfile", "launch", "params", "status", "table"),
+        "words",
+    },
 }
 """Room -> the other rooms that it may import."""
 

@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import re
 import ssl
 from enum import Enum
 from typing import Any
 
+from oxllm.authorities import make_context
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.failure import Broken, broken
@@ -41,14 +40,6 @@ size that they once had, so this also bounds what an idle connection holds."""
 WRITTEN = 2 * 1024
 """Bytes written at once, for the same reason: an agent's request of 40 KB would leave 22 KB behind. In such pieces it
 takes 26 µs more."""
-
-OTHER_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/ca-bundle.pem",
-)
-"""Where Debian, Fedora, Alpine and macOS, SUSE keep theirs, for a Python whose OpenSSL was built elsewhere."""
 
 DETAIL_OF_VERIFY_CODE = {
     9: "certificate not valid yet",
@@ -107,47 +98,6 @@ class Contexts:
     def clear(self) -> None:
         """Read the files again when they are next needed."""
         self._contexts.clear()
-
-
-def make_context(ca_file: str | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, HTTP/1.1, host name checked. Raises OSError if a CA file cannot be read.
-
-    A provider's `ca_file` replaces the system's authorities, as it does in curl and nginx.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
-    else:
-        cafile, capath = system_authorities()
-        if cafile is not None or capath is not None:
-            context.load_verify_locations(cafile=cafile, capath=capath)
-    return context
-
-
-def system_authorities() -> tuple[str | None, str | None]:
-    """The bundle and the hashed directory to trust. Raises nothing; both None when the system has neither.
-
-    SSL_CERT_FILE and SSL_CERT_DIR, if set, are all that is trusted. Otherwise the directory is preferred:
-    OpenSSL reads from it what it needs, while a bundle is read whole, which costs 4 MB.
-    """
-    paths = ssl.get_default_verify_paths()
-    named = os.environ.get(paths.openssl_cafile_env), os.environ.get(paths.openssl_capath_env)
-    if any(named):
-        return named
-    if _is_hashed(paths.capath or ""):
-        return None, paths.capath
-    return next((path for path in (paths.cafile, *OTHER_BUNDLES) if path and os.path.isfile(path)), None), None
-
-
-def _is_hashed(directory: str) -> bool:
-    try:
-        with os.scandir(directory) as entries:
-            return any(re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", entry.name) for entry in entries)
-    except OSError:
-        return False
 
 
 class Phase(Enum):

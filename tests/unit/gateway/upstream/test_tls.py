@@ -16,13 +16,14 @@ import pytest
 import trustme
 
 from oxllm import plan
+from oxllm.authorities import make_context
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.call import Headers, Lender
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
-from oxllm.gateway.upstream.tls import RECORD, Contexts, HandshakeQueue, TlsTransport, make_context, system_authorities
+from oxllm.gateway.upstream.tls import RECORD, Contexts, HandshakeQueue, TlsTransport
 from oxllm.gateway.wheel import Wheel
 from tests.support.virtual import MemoryTransport
 from tests.unit.gateway.fakes import Recorder
@@ -430,26 +431,6 @@ def test_contexts_are_shared_until_they_are_cleared() -> None:
     assert contexts.get(None) is not first
     with pytest.raises(Broken):
         contexts.get("/nonexistent/ca.pem")
-
-
-def test_certificate_variables_are_all_that_is_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", "/some/bundle.pem")
-    assert system_authorities() == ("/some/bundle.pem", None)
-    monkeypatch.setenv("SSL_CERT_DIR", "/some/dir")
-    assert system_authorities() == ("/some/bundle.pem", "/some/dir")
-
-
-def test_a_hashed_directory_is_preferred_to_a_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    bundle = tmp_path / "bundle.pem"
-    bundle.write_text("")
-    paths = ssl.DefaultVerifyPaths(str(bundle), str(tmp_path), "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
-    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
-    assert system_authorities() == (str(bundle), None)
-    (tmp_path / "0a1b2c3d.0").write_text("")
-    assert system_authorities() == (None, str(tmp_path))
 
 
 MEMORY = """
