@@ -39,7 +39,7 @@ def test_a_probe_trusts_whom_the_gateway_trusts(monkeypatch: pytest.MonkeyPatch)
     for name in ("SSL_CERT_DIR", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
     with Sim("alpha", tls=True) as sim:
-        paths = ssl.DefaultVerifyPaths(sim.ca, None, "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
+        paths = ssl.DefaultVerifyPaths(str(sim.ca), "", "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
         monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
         plan = Plan(providers=(Provider("alpha", True, "127.0.0.1", sim.port("alpha"), "/v1"),))
         assert [probe.answer for probe in probe_all(plan)] == ["ok"]

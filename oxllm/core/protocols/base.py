@@ -387,6 +387,8 @@ class Protocol:
     and a blank line behind it would be an event to some parsers."""
     break_is_clean: ClassVar[bool] = False
     """After `Reader.interruption` the chunks are ended properly. Else the connection is closed without the last one."""
+    error_line: ClassVar[bytes] = b""
+    """Stands before the data of an event that tells of an error."""
     plain_head: ClassVar[Headers] = JSON_HEAD
     """Fields of an answer that is no stream, whatever its provider's are."""
     stream_options: ClassVar[bool] = False
@@ -448,7 +450,7 @@ class Protocol:
 
     def error_event(self, error: ApiError, request_id: str) -> bytes:
         """The same for a stream whose head has gone out without any content."""
-        return b"data: " + error.body() + b"\n\n"
+        return b"%bdata: %b\n\n" % (self.error_line, self.error_body(error, request_id))
 
     def received_event(self, status: int, body: bytes, request_id: str) -> bytes:
         """A provider's error body for a stream whose head has gone out.
@@ -458,7 +460,7 @@ class Protocol:
         try:
             parsed = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
             if bytes(parsed["error"]).lstrip().startswith(b"{"):
-                return b"data: " + msgspec.json.format(body, indent=0) + b"\n\n"
-        except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError):
+                return b"%bdata: %b\n\n" % (self.error_line, msgspec.json.format(body, indent=0))
+        except (*NOT_JSON, KeyError):
             pass
         return self.error_event(api_error(status, f"the provider answered HTTP {status}"), request_id)

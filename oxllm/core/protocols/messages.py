@@ -69,7 +69,7 @@ from oxllm.core.protocols.named_reader import NamedReader
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire.body import RequestBody
-from oxllm.core.wire.errors import ApiError, api_error
+from oxllm.core.wire.errors import ApiError
 from oxllm.core.wire.named_events import END, Event
 from oxllm.core.wire.outline import Outline
 
@@ -461,6 +461,7 @@ class Messages(Protocol):
     __slots__ = ()
     name = "messages"
     endpoints = (MESSAGES, COUNT_TOKENS)
+    error_line = b"event: error\n"
     ping = b'event: ping\ndata: {"type": "ping"}\n\n'
     passes_query = True
     upstream_defaults = ((b"anthropic-version", b"2023-06-01"),)
@@ -510,20 +511,6 @@ class Messages(Protocol):
     def error_headers(self, error: ApiError, request_id: str) -> list[tuple[bytes, bytes]]:
         """The same with an error."""
         return [*error.headers(), *self.answer_headers(request_id)]
-
-    def error_event(self, error: ApiError, request_id: str) -> bytes:
-        """An event that SDKs raise as an APIError."""
-        return b"event: error\ndata: " + self.error_body(error, request_id) + END
-
-    def received_event(self, status: int, body: bytes, request_id: str) -> bytes:
-        """A provider's error body as such an event; one of ours instead of what is no error object."""
-        try:
-            parsed = msgspec.json.decode(body, type=dict[str, Raw])
-            if bytes(parsed["error"]).lstrip().startswith(b"{"):
-                return _render("error", b"error", msgspec.json.format(body, indent=0))
-        except (*NOT_JSON, KeyError):
-            pass
-        return self.error_event(api_error(status, f"the provider answered HTTP {status}"), request_id)
 
 
 _TYPE_BY_STATUS: Final = {

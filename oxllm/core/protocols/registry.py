@@ -71,8 +71,7 @@ class EndpointTable:
 
     def find(self, method: str, path: bytes) -> tuple[Protocol, Endpoint] | None:
         """What a request is for; None if it is for no provider."""
-        methods = self._methods.get(path)
-        return (self._at(path) if methods is None else methods).get(method)
+        return self._at(path).get(method)
 
     def speaker(self, path: bytes) -> Protocol | None:
         """Whose path it is, whatever it is asked with; None if it is no provider's."""

@@ -21,7 +21,7 @@ LARGE_HEAD_BYTES: Final = 4 * 1024
 
 def slim(reader: RequestReader, request: Request, needed: Callable[[bytes], bool]) -> int:
     """Keep of a large head only what is needed, since it may be kept for long. Returns the bytes that stay."""
-    reader.headers = [field for field in reader.headers if needed(field[0])]
+    reader.headers = [field for field in request.fields.all if needed(field[0])]
     request.fields = Fields(reader.headers)
     weight = sum([len(name) + len(value) + HEADER_OVERHEAD for name, value in reader.headers])
     return len(reader.url) + HEADER_OVERHEAD + weight
