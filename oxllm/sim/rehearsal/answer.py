@@ -49,8 +49,8 @@ class Answer:
         if status != 200:
             self.error = f"HTTP {status} {_code(body)}"
             return
-        _BODIES[self._protocol](self, body)
-        if self.empty:
+        self._read(_BODIES, body, "an answer")
+        if self.empty and self.error is None:
             self.error = "200 without an answer"
 
     def verdict(self, question: Question, seed: int, upstreams: Iterable[Upstream]) -> tuple[str, str]:
@@ -73,7 +73,18 @@ class Answer:
         if event is None:
             self.error = "an event that is no JSON"
         else:
-            _EVENTS[self._protocol](self, event)
+            self._read(_EVENTS, event, "an event")
+
+    def _read(self, readers: Readers, said: Json, what: str) -> None:
+        """A gateway under test may say anything."""
+        try:
+            readers[self._protocol](self, said)
+        except (AttributeError, KeyError, TypeError):
+            self.error = f"{what} of no known shape"
+
+
+Readers = dict[str, Callable[[Answer, Json], None]]
+"""Protocol -> what reads an event or a body of it."""
 
 
 def _chat_event(answer: Answer, event: Json) -> None:
@@ -141,13 +152,13 @@ def _json_body(answer: Answer, body: Json) -> None:
     answer.vectors = [[item.get("index"), item.get("relevance_score")] for item in body.get("results") or []]
 
 
-_EVENTS: dict[str, Callable[[Answer, Json], None]] = {
+_EVENTS: Readers = {
     "chat": _chat_event,
     "completions": _completion,
     "messages": _messages_event,
     "responses": _responses_event,
 }
-_BODIES: dict[str, Callable[[Answer, Json], None]] = {
+_BODIES: Readers = {
     "chat": _chat_body,
     "completions": _completion,
     "messages": _messages_body,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from oxllm.sim.faults.base import Layer
 from oxllm.sim.provider.pace import FOREVER
+from oxllm.sim.script import writing
 from oxllm.sim.script.fate import Judge
 from oxllm.sim.script.grammar import Measure
 from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene
@@ -101,8 +102,13 @@ def config(scenario: Scenario, urls: Mapping[str, str], ca_file: str | None = No
     """A gateway config with these providers, and one virtual model that falls from the first to the last."""
     lines = []
     for upstream in scenario.upstreams:
-        models = ", ".join(f'"{model}"' for model in upstream.models)
-        lines += ["[[providers]]", f'name = "{upstream.name}"', f'base_url = "{urls[upstream.name]}"']
-        lines += [f"models = [{models}]", *([f'ca_file = "{ca_file}"'] if ca_file else []), ""]
-    targets = [f'  {{ provider = "{up.name}", model = "{up.models[0]}" }},' for up in scenario.upstreams]
+        models = ", ".join(map(_value, upstream.models))
+        lines += ["[[providers]]", f"name = {_value(upstream.name)}", f"base_url = {_value(urls[upstream.name])}"]
+        lines += [f"models = [{models}]", *([f"ca_file = {_value(ca_file)}"] if ca_file else []), ""]
+    targets = [f"  {{ provider = {_value(up.name)}, model = {_value(up.models[0])} }}," for up in scenario.upstreams]
     return "\n".join([*lines, "[virtual_models]", "smart = [", *targets, "]", ""])
+
+
+def _value(value: str) -> str:
+    """A text of a config, in which `${` would begin a variable."""
+    return writing.text(value.replace("${", "$${"))

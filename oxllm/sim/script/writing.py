@@ -24,27 +24,27 @@ def toml(upstreams: Iterable[Upstream], scenes: Iterable[Scene], seed: int | Non
 
 def key(name: str) -> str:
     """A name where TOML has a key."""
-    return name if _BARE.match(name) else _text(name)
+    return name if _BARE.match(name) else text(name)
 
 
 def _upstream(upstream: Upstream) -> str:
     lines = [
         f"[upstream.{key(upstream.name)}]",
-        f"dialect = {_text(upstream.dialect)}",
+        f"dialect = {text(upstream.dialect)}",
         f"models = {_list(upstream.models)}",
     ]
-    lines.append(f"pace = {_text(pace(upstream.pace))}")
+    lines.append(f"pace = {text(pace(upstream.pace))}")
     if upstream.limit != Limits():
-        lines.append(f"limit = {_text(limit(upstream.limit))}")
+        lines.append(f"limit = {text(limit(upstream.limit))}")
     if upstream.strict:
         lines.append("strict = true")
     return "\n".join([*lines, ""])
 
 
 def _scene(scene: Scene) -> str:
-    lines = ["[[scene]]", f"name = {_text(scene.name)}", f"on = {_list(scene.on)}"]
+    lines = ["[[scene]]", f"name = {text(scene.name)}", f"on = {_list(scene.on)}"]
     if scene.when != ALWAYS:
-        lines.append(f"when = {_text(str(scene.when))}")
+        lines.append(f"when = {text(str(scene.when))}")
     lines.append(f"faults = {_list([str(dosed) for dosed in scene.faults])}")
     if scene.expect:
         lines.append(f"expect = {_list(scene.expect)}")
@@ -77,10 +77,10 @@ def _number(value: float) -> str:
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
     """A TOML string: JSON's escapes are TOML's, too, but for the one of DEL, which TOML wants escaped."""
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 
 def _list(values: Sequence[str]) -> str:
-    return f"[{', '.join(map(_text, values))}]"
+    return f"[{', '.join(map(text, values))}]"

@@ -219,6 +219,17 @@ def test_an_embedding_is_whole_if_it_is_a_providers_to_the_last_number(vector: l
     assert answer.verdict(ASKED, 7, (Upstream("beta"), Upstream("alpha")))[0] == verdict
 
 
+@pytest.mark.parametrize("protocol", ["chat", "completions", "messages", "responses", "embeddings", "json"])
+@pytest.mark.parametrize("member", ["choices", "content", "output", "data", "results"])
+@pytest.mark.parametrize("value", ["[null]", "[7]", '{"a":1}', "7", '[{"message":null,"content":7}]'])
+def test_a_body_of_no_known_shape_is_refused_and_stops_no_client(protocol: str, member: str, value: str) -> None:
+    """A gateway under test may answer anything."""
+    answer = Answer(protocol)
+    answer.line(f'{{"{member}":{value}}}', events=False)
+    answer.end(stream=False, status=200)
+    assert answer.error in ("an answer of no known shape", "200 without an answer") or answer.vectors
+
+
 def test_a_config_that_does_not_validate_is_no_failed_rehearsal(tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text("[[providers]]\nname = 3\n", encoding="utf-8")
@@ -535,6 +546,8 @@ def test_a_breaker_is_closed_by_a_time_if_the_first_sample_after_it_says_so() ->
         (['data: {"choices":[{"delta":{"content":"a"}}]}', "data: [DONE]"], None, "a", False),
         (['data: {"error":{"code":"x"}}'], "error event x", "", False),
         (["data: nonsense"], "an event that is no JSON", "", False),
+        (['data: {"choices":[{"delta":null}]}'], "an event of no known shape", "", False),
+        (['data: {"choices":[{"delta":{"content":["a"]}}]}'], "an event of no known shape", "", False),
         ([": ping", "", 'data: {"choices":[],"usage":{}}'], None, "", False),
     ],
 )

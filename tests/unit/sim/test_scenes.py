@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from oxllm.config.compile import compile_document
+from oxllm.config.files import parse_toml
+from oxllm.config.lines import find_places
 from oxllm.sim import faults
 from oxllm.sim.faults.base import Layer
 from oxllm.sim.provider.limits import Limit
 from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.rehearsal import gateway
-from oxllm.sim.script import exhibits, grammar, presets, scenes
+from oxllm.sim.script import exhibits, grammar, presets, scenes, show
 from oxllm.sim.script.scenario import Scene, When
 from tests.support.by_hand import make_plan
 
@@ -182,6 +185,17 @@ def test_windows_are_told_as_they_are_written() -> None:
     for text in ("10s..40s", "10s..", "requests 5..12"):
         assert str(scenes.parse_when(text)) == text
     assert str(When(0.0, FOREVER)) == "always"
+
+
+def test_the_config_for_providers_of_any_name_can_be_read() -> None:
+    scenes_text = '[upstream."a\\"${b}\\\\"]\nmodels = ["m\\"${n}"]\n'
+    scenario = scenes.load(scenes_text, 7)
+    (name,) = [upstream.name for upstream in scenario.upstreams]
+    text = show.config(scenario, {name: "http://127.0.0.1:1/v1"})
+    plan = compile_document("f", parse_toml(text), find_places(text), {}, text).plan
+    assert plan is not None
+    assert [(provider.name, provider.models) for provider in plan.providers] == [(name, ('m"${n}',))]
+    assert [target.model for target in plan.virtual_models[0].targets] == ['m"${n}']
 
 
 def test_a_provider_without_models_is_told_what_to_write() -> None:
