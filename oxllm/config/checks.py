@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from oxllm.config.hosts import path_of, spoken
 from oxllm.config.lines import Path
 from oxllm.config.listen import addresses, is_public, literal
-from oxllm.config.names import check_name
+from oxllm.config.names import check_name, makes_vectors
 from oxllm.config.problem import BadValueError, Problems, listed, nearest
 from oxllm.config.schema import Provider, VirtualModel
 from oxllm.config.sections import Sections, value_at
@@ -33,8 +33,6 @@ RESERVED_HEADERS = {
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name: RFC 9110, 5.6.2."""
 SECRET_HEADER = re.compile(r"key|token|secret|auth|password|cookie", re.IGNORECASE)
-EMBEDDING = re.compile(r"embed|(?<![a-z0-9])(bge|e5|gte)(?![a-z0-9])", re.IGNORECASE)
-"""Names of models that make vectors, as far as a name can tell."""
 ENDPOINTS = (
     *("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models", "/rerank"),
     *("/moderations", "/images/generations", "/audio/speech"),
@@ -287,7 +285,7 @@ def _unlisted(place: _Model, problems: Problems) -> None:
 
 def _vectors(place: _Model, problems: Problems) -> None:
     names = {target.model.rpartition("/")[2] for target in place.model.targets}
-    if len(names) > 1 and any(EMBEDDING.search(name) for name in (place.name, *names)):
+    if len(names) > 1 and makes_vectors(place.name, *names):
         message = f"an embedding model whose targets differ ({listed(sorted(names))}): their vectors do not compare"
         problems.warning(place.list_path, message, "name the same model in each target")
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from oxllm.config.problem import BadValueError
+
+EMBEDDING = re.compile(r"embed|(?<![a-z0-9])(bge|e5|gte)(?![a-z0-9])", re.IGNORECASE)
+"""Names of models that make vectors, as far as a name can tell."""
+
+
+def makes_vectors(*names: str) -> bool:
+    """Is one of these the name of such a model?"""
+    return any(map(EMBEDDING.search, names))
 
 
 def check_name(text: str) -> None:

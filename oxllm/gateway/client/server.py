@@ -1,6 +1,7 @@
 """The client's side as a whole: it makes a connection for each client, and closes them all in the end.
 
-`connection` takes turns, `request` is what a service gets, `request_reader` parses, `rendering` does the reverse.
+`connection` is what a transport calls, `turns` takes its requests one after the other, `request` is what a service
+gets, `request_reader` parses, `rendering` does the reverse.
 """
 
 from __future__ import annotations

@@ -6,16 +6,14 @@ provider would say. Question i of a seed is the same in every run.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from oxllm.config.names import makes_vectors
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.request import fingerprint
 
-EMBEDDING = re.compile(r"embed|(?<![a-z0-9])(bge|e5|gte)(?![a-z0-9])", re.IGNORECASE)
-"""Names of models that make vectors; `oxllm validate` knows them by the same pattern."""
 Json = dict[str, object]
 DOCUMENTS = 4
 """To be ranked."""
@@ -128,11 +126,6 @@ def askable(behind: Sequence[str], spoken: Sequence[str] | None) -> tuple[str, .
     wanted = {"embeddings"} if makes_vectors(*behind) else set(FORMS) - {"embeddings"}
     known = ("chat", "embeddings") if spoken is None else spoken
     return tuple(protocol for protocol in FORMS if protocol in known and protocol in wanted)
-
-
-def makes_vectors(*names: str) -> bool:
-    """Whether a model of these names is asked for embeddings."""
-    return any(EMBEDDING.search(name) for name in names)
 
 
 def lane(model: str, protocol: str) -> str:

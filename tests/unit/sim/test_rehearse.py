@@ -18,12 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm import __version__
-from oxllm.config import checks
 from oxllm.sim.cli import sim_command
 from oxllm.sim.provider import limits, pace, text
 from oxllm.sim.provider.ledger import Record
 from oxllm.sim.provider.upstream import Upstream
-from oxllm.sim.rehearsal import expect, gateway, grade, question, report
+from oxllm.sim.rehearsal import expect, gateway, grade, report
 from oxllm.sim.rehearsal.answer import Answer
 from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.command import Request
@@ -199,13 +198,6 @@ def test_a_virtual_model_of_one_provider_is_spared_and_the_user_is_told(config: 
     assert code == 4, said
     assert "note: smart: one provider" in said
     assert "NOT TESTED: smart: alpha is all" in said
-
-
-def test_names_of_models_that_make_vectors_are_those_that_validate_knows() -> None:
-    assert question.EMBEDDING == checks.EMBEDDING
-    assert [question.makes_vectors(name) for name in ("text-embedding-3-small", "org/bge-m3", "gpt-4o")] == [
-        True, True, False
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
