@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -308,12 +309,17 @@ def test_a_run_file_that_names_no_gateway_stops_nobody(run: Run, tmp_path: Path)
         other.kill()
 
 
+def at_once(said: str) -> str:
+    """As it is said of a drain of 12 s that has just begun: a busy machine may have taken some seconds to ask."""
+    return re.sub(r"(?<![.\d])\d+ s\b", "12 s", said)
+
+
 def test_one_that_drains_is_only_waited_for(run: Run, tmp_path: Path, obedient: subprocess.Popen[bytes]) -> None:
     leaving = Draining(time.time() + 12, 1)
     with run_file(tmp_path, obedient.pid, draining=leaving):
         result = run("stop", "--wait", "0.1")
     assert result.exit_code == 1
-    assert result.stderr == (
+    assert at_once(result.stderr) == (
         "already draining, 1 request left, 12 s to go; waiting for it\n"
         f"oxllm: after 0.1 s process {obedient.pid} is still draining, 1 request left, 12 s to go; "
         "--now cuts what is left\n"
@@ -335,7 +341,7 @@ def test_status_of_one_that_drains_and_listens_no_more_is_in_its_run_file(
         result = run("status")
         told = json.loads(run("status", "--json").stdout)
     assert result.exit_code == 0
-    assert result.stdout.startswith("draining, 1 request left, 12 s\noxllm 9.9\n")
+    assert at_once(result.stdout).startswith("draining, 1 request left, 12 s\noxllm 9.9\n")
     assert (told["draining"], told["in_flight"], told["pid"]) == (True, 1, obedient.pid)
 
 
@@ -357,7 +363,7 @@ def test_one_that_drains_and_listens_no_more_is_not_said_to_be_gone(
     with run_file(tmp_path, obedient.pid, draining=Draining(time.time() + 12, 1)):
         result = run(*words)
     said = f"oxllm: draining, 1 request left, 12 s: process {obedient.pid} takes no more questions\n"
-    assert (result.exit_code, result.stderr) == (1, said)
+    assert (result.exit_code, at_once(result.stderr)) == (1, said)
 
 
 def test_a_report_of_a_bug_tells_that_the_gateway_drains(
@@ -367,7 +373,7 @@ def test_a_report_of_a_bug_tells_that_the_gateway_drains(
     with run_file(tmp_path, obedient.pid, draining=Draining(time.time() + 12, 3)):
         result = run("report-bug")
     assert result.exit_code == 0
-    assert "\ndraining, 3 requests left, 12 s: process" in result.stdout
+    assert "\ndraining, 3 requests left, 12 s: process" in at_once(result.stdout)
 
 
 @pytest.mark.parametrize("command", ["stop", "reload"])

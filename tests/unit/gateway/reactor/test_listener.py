@@ -111,18 +111,23 @@ def no_files_left() -> Iterator[None]:
 
 @on_ours
 def test_without_files_it_says_so_once_rests_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once each time that it has rested: how often it has in twenty turns is the machine's business."""
     monkeypatch.setattr(listeners, "RETRY_S", 0.02)
     with turning() as loop:
         guests: list[Guest] = []
         listener = opened(loop, guests)
         clients = called(listener, 2)
+        began = loop.time()
         with no_files_left():
             turn(loop, 20)
-        (complaint,) = loop.complaints  # type: ignore[attr-defined]
-        assert complaint["exception"].errno == errno.EMFILE
-        loop.complaints.clear()  # type: ignore[attr-defined]
+        complaints = loop.complaints  # type: ignore[attr-defined]
+        assert 1 <= len(complaints) <= 1 + (loop.time() - began) / listeners.RETRY_S
+        assert {complaint["exception"].errno for complaint in complaints} == {errno.EMFILE}
+        complaints.clear()
         assert not guests
-        loop.run_until_complete(asyncio.sleep(0.1))
+        until = loop.time() + 30.0
+        while len(guests) < 2 and loop.time() < until:
+            loop.run_until_complete(asyncio.sleep(listeners.RETRY_S))
         assert len(guests) == 2
         for client in clients:
             client.close()
