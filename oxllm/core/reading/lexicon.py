@@ -83,6 +83,8 @@ OUTSIDE = 1 << 48
 ONLY = 1 << 49
 TAKEN = 1 << 50
 """What is done with a form that is understood: "only text is supported"."""
+LEFT = 1 << 51
+"""What a client has left at one provider, and another has not."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -481,8 +483,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         STRONG,
         """
-        not found, not exist, decommissioned, deprecated, no longer, retired, removed, no such, unable to find, not
-        find, discontinued
+        not found, not exist, decommissioned, deprecated, no longer, retired, removed, no such, no file found, unable to
+        find, not find, discontinued
         """,
     ),
     (
@@ -527,6 +529,12 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         OUTSIDE,
         """
         mcp
+        """,
+    ),
+    (
+        LEFT,
+        """
+        conversation, vector store, thread, container, assistant, prompt with id, file with id, no file found
         """,
     ),
     (

@@ -29,7 +29,7 @@ UNDER: dict[int, int] = {
     401: ALWAYS | Topic.KEY | Topic.MODEL,
     402: ALWAYS | Topic.RATE,
     403: ALWAYS | Topic.RATE | Topic.MODEL,
-    404: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.MODEL,
+    404: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.LEFT | Topic.MODEL,
     405: ALWAYS | Topic.LACKS | Topic.MODEL,
     410: ALWAYS | Topic.MODEL,
     412: ALWAYS | Topic.LACKS | Topic.MODEL,
@@ -226,6 +226,8 @@ class Facts:
         self._headers = headers
         self._now_wall = now_wall
         coded = CODED if status >= 500 else CODED & ~Topic.DOWN
+        if status != 404:
+            coded &= ~Topic.LEFT
         if not believed:
             coded &= HARMLESS
         of_word = _of_word_of_a_failure if status >= 500 else _of_word
@@ -405,7 +407,7 @@ ROWS: tuple[Row, ...] = (
     (lambda facts: facts.status == 402 and not facts.about(Topic.RATE), Kind.QUOTA),
     (lambda facts: facts.status == 429 or facts.about(Topic.RATE), Kind.RATE_LIMITED),
     (lambda facts: facts.status in (400, 404, 413, 422, 500, 502) and facts.about(Topic.CONTEXT), Kind.CONTEXT_LENGTH),
-    (lambda facts: facts.status in (400, 404) and facts.about(Topic.FOREIGN), Kind.FOREIGN_STATE),
+    (lambda facts: facts.status in (400, 404) and facts.about(Topic.FOREIGN | Topic.LEFT), Kind.FOREIGN_STATE),
     (lambda facts: facts.about(Topic.LACKS), Kind.UNSUPPORTED),
     (lambda facts: facts.status < 500 and facts.code(Topic.KEY | Topic.BARRED), Kind.AUTH),
     (lambda facts: facts.status == 400 and facts.about(Topic.KEY | Topic.BARRED), Kind.AUTH),

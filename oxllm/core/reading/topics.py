@@ -37,9 +37,11 @@ class Topic:
     """It speaks of how the request is made up."""
     UNJUDGED = 8192
     """Something has failed or is busy: were that a filter or the books, no text and no balance would be judged."""
+    LEFT = 16384
+    """What the request names is not at this provider: a conversation, a file."""
 
 
-HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN
+HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.LEFT
 """What marks nothing, and so may be read in words that could be the request's."""
 
 SENTENCES_MAX = 24
@@ -58,6 +60,8 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OBJECT = re.compile(r"<[\w.]{1,80} object at 0x[0-9a-f]{1,16}>")
 """As Python shows one."""
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+")
+_PATH = re.compile(r"\b(?:messages|tools|contents?|input|parts)(?:\[\d+\]|\.\d+\b)")
+"""Where in a request something is wrong: what is said of it is about the request."""
 _FLAG = re.compile(r"(?<![\w-])--(?=[a-z])")
 """What a server would have to be started with ("set --enable-auto-tool-choice"): to the lexicon, `flagswitch`."""
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
@@ -109,6 +113,8 @@ def of_message(text: str) -> list[int]:
         topics = _topics(_marks(_spaced(sentence)), code=False)
         if topics & ~HARMLESS and (own := _own(sentence)) != sentence:
             topics = topics & HARMLESS | _topics(_marks(_spaced(own)), code=False)
+        if topics & ~HARMLESS and _PATH.search(sentence):
+            topics |= Topic.SCHEMA
         if topics:
             found.append(topics)
     return found
@@ -363,6 +369,10 @@ def _foreign(marks: list[int], every: int, code: bool) -> bool:
     return _near(marks, every, stored, lex.LOST, 8)
 
 
+def _left(marks: list[int], every: int, code: bool) -> bool:
+    return not every & lex.MODEL and _near(marks, every, lex.LEFT, lex.STRONG, 6)
+
+
 def _lacks(marks: list[int], every: int, code: bool) -> bool:
     if every & lex.BOTCHED:
         return True
@@ -435,6 +445,7 @@ RULES: Iterable[tuple[int, Rule]] = (
     (Topic.RATE, _rate),
     (Topic.CONTEXT, _context),
     (Topic.FOREIGN, _foreign),
+    (Topic.LEFT, _left),
     (Topic.LACKS, _lacks),
     (Topic.KEY, _key),
     (Topic.BARRED, _barred),

@@ -379,3 +379,42 @@ def test_a_message_may_go_by_a_short_name(payload: dict[str, object], kind: Kind
 def test_the_endpoint_for_chats_is_no_model() -> None:
     assert read(403, "Access to the chat endpoint is denied.", code="permission-denied") is Kind.FORBIDDEN
     assert read(403, "Access to the endpoint big-1 is denied.") is Kind.MISSING
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Conversation with this id not found",
+        "Vector store 'vs_1' not found",
+        "No file found with id 'file-abc'",
+        "Prompt with id 'pmpt_1' not found",
+        "Thread thread_1 does not exist",
+    ],
+)
+def test_what_a_client_has_left_elsewhere_is_no_fault_of_who_has_it_not(words: str) -> None:
+    assert read(404, words) is Kind.FOREIGN_STATE
+    assert read(400, words) in (Kind.FOREIGN_STATE, Kind.CLIENT_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("The assistant model big-1 was not found", Kind.MISSING),
+        ("File not found.", Kind.NOT_FOUND),
+        ("Tunnel not found", Kind.NOT_FOUND),
+    ],
+)
+def test_what_no_client_has_left_anywhere_is_missing(words: str, kind: Kind) -> None:
+    assert read(404, words) is kind
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "tools[0].server_url: endpoint not found",
+        "messages.2: your credit balance is too low is no role",
+        "contents[1] says that the quota is exceeded",
+    ],
+)
+def test_what_is_said_of_a_place_in_the_request_marks_nobody(words: str) -> None:
+    assert read(400, words) is Kind.CLIENT_ERROR
