@@ -14,10 +14,8 @@ ALLOWED = b"authorization, x-api-key, content-type"
 MAX_AGE_S = b"600"
 
 
-def headers(origin: bytes | None) -> Headers:
-    """With each response to a page of `origin`, if that is one that may ask."""
-    if origin is None:
-        return ()
+def headers(origin: bytes) -> Headers:
+    """With each response to a page of `origin`, which is one that may ask."""
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-expose-headers", EXPOSED),

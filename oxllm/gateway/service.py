@@ -211,7 +211,7 @@ class Service(shared.Service):
 
     def _cors_headers(self, request: Request) -> cors.Headers:
         origin = self.access.cors(request)
-        return cors.headers(None if origin is None or self._admin.knows(request.path) else origin)
+        return () if origin is None or self._admin.knows(request.path) else cors.headers(origin)
 
     def _models(self, request: Request, path: bytes) -> None:
         """What is behind /models, or one of them; `path` is without the /v1."""
