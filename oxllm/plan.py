@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import msgspec
 
+from oxllm import __version__
+
 PROTOCOLS = ("chat", "completions", "embeddings", "json", "responses", "messages")
 """What a client can speak and a provider may: each is a file of its own in `oxllm.core.protocols`."""
 PROTOCOLS_DEFAULT = PROTOCOLS[:4]
@@ -20,7 +22,8 @@ ANY = "*"
 """A target's model: the name that the client sent. In a virtual model's name: any text."""
 
 FORMAT = 1
-"""Version of the JSON form. Both ends are of one installation, so another number means a bug or a foreign fd."""
+"""Version of the JSON form. Both ends are of one installation, so another number means an upgrade since one of them
+began, a bug or a foreign fd."""
 
 
 class PlanError(ValueError):
@@ -195,6 +198,8 @@ class Plan(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     """What `validate` would warn of, for the start-up log."""
     format: int = FORMAT
+    version: str = __version__
+    """Of the oxllm that made it: what reads a file again may be a newer one than what serves."""
 
 
 class _Mark(msgspec.Struct, frozen=True):

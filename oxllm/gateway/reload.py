@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from oxllm import __version__
 from oxllm import plan as plans
 from oxllm.gateway import systemd
 from oxllm.gateway.life import Life
@@ -307,7 +308,8 @@ def _understand(output: bytes, status: int) -> plans.Plan:
         if status == 1:
             raise Refused(msgspec.json.decode(output, type=_Compiled).reasons())
     except (plans.PlanError, msgspec.DecodeError, UnicodeDecodeError):
-        raise Refused([Error("what the check of the config said cannot be read")]) from None
+        advice = "has another oxllm been installed? It needs a restart"
+        raise Refused([Error(f"what the check of the config said cannot be read: {advice}")]) from None
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
     raise Refused([Error(f"the process that checks the config died ({how})")])
 
@@ -332,9 +334,12 @@ def diff(old: plans.Plan, new: plans.Plan, bound: plans.Server) -> Diff:
         removed=[name for _, removed, _ in parts for name in removed],
         changed=[name for _, _, names in parts for name in names] + changed,
         restart=[
-            f"{key} {getattr(bound, key)} -> {getattr(new.server, key)}"
-            for key in RESTART
-            if getattr(bound, key) != getattr(new.server, key)
+            *([f"oxllm {__version__} -> {new.version}"] if new.version != __version__ else []),
+            *(
+                f"{key} {getattr(bound, key)} -> {getattr(new.server, key)}"
+                for key in RESTART
+                if getattr(bound, key) != getattr(new.server, key)
+            ),
         ],
     )
 

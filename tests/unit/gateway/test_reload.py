@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from oxllm import __version__
 from oxllm import plan as plans
 from oxllm.gateway import reload, systemd
 from oxllm.gateway.life import SIGNAL
@@ -153,6 +154,7 @@ def test_a_missing_file_is_refused(scene: Scene) -> None:
         (script("print('{}x')"), "cannot be read"),
         (script("print('[]'); raise SystemExit(1)"), "cannot be read"),
         (script(""), "cannot be read"),
+        (script("print('{\"format\": 99}')"), "cannot be read: has another oxllm been installed? It needs a restart"),
         (("/nowhere/python",), "does not start: No such file"),
     ],
     indirect=["scene"],
@@ -483,6 +485,14 @@ def test_what_needs_a_restart_is_said_again_until_it_happens() -> None:
     assert diff(second, second, bound.server) == Diff(
         restart=["host 127.0.0.1 -> ::1", "port 8080 -> 9", "bind_family ipv4 -> ipv6"]
     )
+
+
+def test_after_an_upgrade_a_reload_says_that_the_old_version_runs() -> None:
+    """What reads the file is the new one by then, and may know settings that the old one does not."""
+    plan = plan_of("alpha")
+    assert plans.decode(plans.encode(plan)).version == __version__
+    newer = msgspec.structs.replace(plan, version="99.0")
+    assert diff(newer, newer, plan.server) == Diff(restart=[f"oxllm {__version__} -> 99.0"])
 
 
 def test_the_child_is_run_isolated() -> None:
