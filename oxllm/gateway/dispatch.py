@@ -110,9 +110,10 @@ def client_timeout(request: Request) -> float | None:
 
 def no_model(router: Router, model: str) -> ApiError:
     """404, of a name that is no model here."""
-    close = router.similar(model)
+    close, (provider, slash, name) = router.similar(model), model.partition("/")
+    why = f": {provider!r} does not list {name[:200]!r} in `models`" if slash and provider in router.providers else ""
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return api_error(404, f"the model {model[:200]!r} does not exist here{hint}", "model_not_found", "model")
+    return api_error(404, f"the model {model[:200]!r} does not exist here{why}{hint}", "model_not_found", "model")
 
 
 def no_path(path: bytes) -> ApiError:

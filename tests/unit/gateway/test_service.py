@@ -54,6 +54,15 @@ def test_an_unknown_model_names_what_may_have_been_meant() -> None:
             assert "did you mean 'alpha/m'" in error["message"]
 
 
+def test_of_a_model_that_its_provider_does_not_list_it_is_said_what_would_list_it() -> None:
+    """Where other gateways take any name behind a provider's, here `models` says which there are."""
+    with House() as house:
+        for name, further in (("big/llama-4-maverick", ""), ("n", "; did you mean 'alpha/m'?")):
+            told = house.chat(model=f"alpha/{name}").response.json()["error"]["message"]
+            why = f"'alpha' does not list '{name}' in `models`"
+            assert told == f"the model 'alpha/{name}' does not exist here: {why}{further}"
+
+
 def test_a_model_whose_targets_do_not_speak_what_is_asked_says_who_speaks_what() -> None:
     plan = plan_of("alpha", "beta")
     alpha, beta = plan.providers
