@@ -188,6 +188,7 @@ class _Compiler:
 
     def read_key(self, path: Path, provider: schema.Provider) -> str | None:
         if provider.api_key_file is None or not self.files:
+            self.judge_key((*path, "api_key"), provider.api_key or "")
             return provider.api_key
         where, file = (*path, "api_key_file"), self.beside(provider.api_key_file)
         found = self.attempt(where, lambda: _read_key(file))
@@ -199,7 +200,16 @@ class _Compiler:
         if _ASSIGNED.match(key):  # without its words: they may be the key's
             message = "the file holds NAME=…, all of which is sent as the key"
             self.problems.warning(where, message, "write the key alone into it")
+        self.judge_key(where, key)
         return str(key)
+
+    def judge_key(self, where: Path, key: str) -> None:
+        """Warn of what is sent with a key and is none of it."""
+        if key[:1] in ('"', "'") and key[-1:] == key[:1]:
+            advice = "leave them out: `docker run --env-file` keeps them"
+            self.problems.warning(where, "is in quotes, which are sent with it", advice)
+        if key.lower().startswith("bearer "):
+            self.problems.warning(where, "begins with Bearer, which is no part of it", "leave it out")
 
     def ca_file(self, path: Path, provider: schema.Provider) -> str | None:
         if provider.ca_file is None or not self.files:

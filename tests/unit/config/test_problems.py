@@ -463,6 +463,20 @@ def test_what_is_allowed_but_unwise_is_a_warning(load_text: Load, text: str, mes
     assert "sk-hush" not in repr(loaded)
 
 
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ('"sk-hush"', "is in quotes, which are sent with it; leave them out: `docker run --env-file` keeps them"),
+        ("'sk-hush'", "is in quotes, which are sent with it; leave them out: `docker run --env-file` keeps them"),
+        ("Bearer sk-hush", "begins with Bearer, which is no part of it; leave it out"),
+    ],
+)
+def test_a_key_with_more_than_the_key_in_it_is_warned_of(load_text: Load, key: str, message: str) -> None:
+    loaded = load_text(serving(PROVIDER + 'api_key = "${K}"'), K=key)
+    assert [text.partition(": warning: ")[2] for text in said(loaded.warnings)] == [f"providers[0].api_key: {message}"]
+    assert "sk-hush" not in repr(loaded.warnings)
+
+
 KEYED = 'api_key = "${K}"\n'
 MORE_WARNINGS = [
     (PROVIDER.replace("http://alpha", "https://alpha/v1/chat/completions/"), 'providers[0].base_url: ends in /chat/completions, which the gateway appends itself; write "https://alpha/v1"'),
