@@ -322,7 +322,9 @@ class RoutingMachine(RuleBasedStateMachine):
     def agrees_on_every_reason(self) -> None:
         for provider in self.router.providers.values():
             for target in provider.targets.values():
-                assert target.skip(self.now) is self.why_not(target)
+                why = target.skip(self.now)
+                assert why is self.why_not(target)
+                self.seen.update({why} - {None})
 
     @invariant()
     def counts_what_is_in_flight(self) -> None:
