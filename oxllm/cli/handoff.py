@@ -16,20 +16,18 @@ from oxllm import plan as plans
 from oxllm.cli.precompile import precompile
 
 
-def wait_with_reloads() -> None:
-    """Keep a SIGHUP for the gateway's handler: the default would end the process, and the file may be read by then."""
+def hold_back(*signals: signal.Signals) -> None:
+    """Keep these for the gateway, which lets them in. A SIGHUP would end the process, and the file may be read by then;
+    the others would find Python starting, which shows a traceback."""
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
 
 def become_gateway(plan: plans.Plan, log_format: str) -> NoReturn:
     """Replace this process by the gateway that serves `plan`."""
     precompile()
     fd = launch.plan_fd(plan)
-    wait_with_reloads()
-    if hasattr(signal, "pthread_sigmask"):
-        # What they would find is Python starting, which shows a traceback; the gateway's first lines let them in.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    hold_back(signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
     os.environ.update(launch.environment(dict(os.environ)))
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # a full disk is no reason not to serve

@@ -53,6 +53,11 @@ LOCAL = {
 NEAR = ("localhost", "127.0.0.1", "::1")
 
 
+def base_of(host: str) -> str:
+    """The base URL of one of `PATHS`."""
+    return f"https://{host}{PATHS[host]}"
+
+
 def path_of(host: str, port: int) -> str:
     """Where a host has its API, if it is known to have none at its root; else nothing."""
     return "/v1" if host in NEAR and port in LOCAL else PATHS.get(host, "")

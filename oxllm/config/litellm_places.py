@@ -9,19 +9,21 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from oxllm.config.hosts import base_of
+
 BASES = {
-    "openai": "https://api.openai.com/v1",
-    "anthropic": "https://api.anthropic.com/v1",
-    "groq": "https://api.groq.com/openai/v1",
-    "mistral": "https://api.mistral.ai/v1",
+    "openai": base_of("api.openai.com"),
+    "anthropic": base_of("api.anthropic.com"),
+    "groq": base_of("api.groq.com"),
+    "mistral": base_of("api.mistral.ai"),
     "deepseek": "https://api.deepseek.com/v1",
-    "openrouter": "https://openrouter.ai/api/v1",
-    "together_ai": "https://api.together.xyz/v1",
-    "fireworks_ai": "https://api.fireworks.ai/inference/v1",
-    "xai": "https://api.x.ai/v1",
+    "openrouter": base_of("openrouter.ai"),
+    "together_ai": base_of("api.together.xyz"),
+    "fireworks_ai": base_of("api.fireworks.ai"),
+    "xai": base_of("api.x.ai"),
     "perplexity": "https://api.perplexity.ai",
-    "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
-    "cerebras": "https://api.cerebras.ai/v1",
+    "gemini": base_of("generativelanguage.googleapis.com"),
+    "cerebras": base_of("api.cerebras.ai"),
     "cohere": "https://api.cohere.ai/compatibility/v1",
     "cohere_chat": "https://api.cohere.ai/compatibility/v1",
     "deepinfra": "https://api.deepinfra.com/v1/openai",
