@@ -8,12 +8,12 @@ whose first request asks for one is handed over, bytes and all, to the protocol 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable
 
 import httptools
 
 from oxllm.sim.serve.engine import Provider, Script
+from oxllm.sim.serve.local import is_local
 from oxllm.sim.serve.player import Clock, Gates, Player, Timer, finish, reset
 
 CONTROL = b"/-/"
@@ -23,12 +23,6 @@ _FORBIDDEN = (
 )
 _SNIFF = 16
 """Bytes of a connection that tell whether it is for the control API: a method, a blank and the prefix."""
-
-
-def is_local(transport: asyncio.BaseTransport) -> bool:
-    """Whether the peer is on this machine; who listens everywhere lets only those change the faults."""
-    peer = transport.get_extra_info("peername")
-    return not peer or ipaddress.ip_address(peer[0].partition("%")[0]).is_loopback
 
 
 class Arrived:

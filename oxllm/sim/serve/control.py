@@ -17,9 +17,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -30,6 +32,7 @@ from oxllm.sim.script import grammar, scenes
 from oxllm.sim.script.grammar import Dosed
 from oxllm.sim.script.scenario import Scene
 from oxllm.sim.serve.live import Live
+from oxllm.sim.serve.local import foreign
 
 
 class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +47,8 @@ class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def control(live: Live) -> Callable[[], asyncio.Protocol]:
     """Makes the protocol that serves a connection to the control API."""
-    config = uvicorn.Config(_app(live), log_config=None, access_log=False, lifespan="off")
+    app = _no_pages(_app(live), live)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", proxy_headers=False)
     config.load()
     state = ServerState()
     return lambda: HttpToolsProtocol(config=config, server_state=state, app_state={})
@@ -96,6 +100,22 @@ def _app(live: Live) -> Starlette:
             Route("/-/sim/gate/{name}", gate, methods=["POST"]),
         ]
     )
+
+
+def _no_pages(app: ASGIApp, live: Live) -> ASGIApp:
+    """The application, for nobody but people and programs of this machine."""
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        address, port = scope["server"]
+        why = foreign(Headers(scope=scope), scope["scheme"], address, live.host)
+        if why is None:
+            await app(scope, receive, send)
+        else:
+            url = f"{scope['scheme']}://localhost:{port}{scope['path']}"
+            error = f"the control API answers this machine only, and {why}; ask {url}"
+            await _json({"error": error}, 403)(scope, receive, send)
+
+    return guarded
 
 
 def _check(live: Live, upstream: str, faults: Sequence[Dosed]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from oxllm.sim.serve.connection import is_local
 from oxllm.sim.serve.control import control
+from oxllm.sim.serve.local import is_local
 from oxllm.sim.testing import Sim
 
 CHAT = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
@@ -72,7 +73,14 @@ def test_a_patch_says_what_it_plays_and_all_can_be_taken_back(client: httpx.Clie
 
 @pytest.mark.parametrize(
     ("peer", "local"),
-    [(("127.0.0.1", 1), True), (("::1", 1, 0, 0), True), (("10.0.0.1", 1), False), (("fe80::1%eth0", 1, 0, 0), False)],
+    [
+        (("127.0.0.1", 1), True),
+        (("::1", 1, 0, 0), True),
+        (("::ffff:127.0.0.1", 1, 0, 0), True),
+        (("10.0.0.1", 1), False),
+        (("::ffff:10.0.0.1", 1, 0, 0), False),
+        (("fe80::1%eth0", 1, 0, 0), False),
+    ],
 )
 def test_only_this_machine_may_change_the_faults(peer: tuple[object, ...], local: bool) -> None:
     class Transport(asyncio.BaseTransport):
@@ -80,6 +88,83 @@ def test_only_this_machine_may_change_the_faults(peer: tuple[object, ...], local
             return peer if name == "peername" else default
 
     assert is_local(Transport()) is local
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"host": "localhost:{port}"},
+        {"host": "LOCALHOST"},
+        {"host": "127.0.0.1"},
+        {"host": "127.9.9.9:{port}"},
+        {"host": "[::1]:{port}"},
+        {"origin": "http://127.0.0.1:{port}"},
+        {"host": "localhost:{port}", "origin": "http://localhost:{port}"},
+    ],
+    ids=str,
+)
+def test_what_people_and_programs_of_this_machine_send_may_change_the_faults(
+    sim: Sim, client: httpx.Client, headers: dict[str, str]
+) -> None:
+    told = {name: value.format(port=sim.port("beta")) for name, value in headers.items()}
+    assert client.patch("/-/sim", json={"upstream": "alpha"}, headers=told).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"host": "attacker.example:{port}"}, "the Host 'attacker.example:{port}' is not this address"),
+        ({"host": "localhost.attacker.example"}, "Host"),
+        ({"host": "127.0.0.1.attacker.example"}, "Host"),
+        ({"host": "192.0.2.7:{port}"}, "Host"),
+        ({"host": "[fe80::1]"}, "Host"),
+        ({"host": "localhost, attacker.example"}, "Host"),
+        ({"host": ""}, "Host"),
+        ({"origin": "https://attacker.example"}, "this comes from a web page of https://attacker.example"),
+        ({"origin": "null"}, "a web page of null"),
+        ({"origin": "http://localhost:3000"}, "a web page"),
+        ({"origin": "https://127.0.0.1:{port}"}, "a web page"),
+        ({"host": "attacker.example", "origin": "http://attacker.example"}, "Host"),
+        ({"x-forwarded-for": "127.0.0.1"}, "this carries x-forwarded-for"),
+        ({"forwarded": "for=127.0.0.1"}, "this carries forwarded"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/-/sim/ledger"), ("PATCH", "/-/sim"), ("POST", "/-/sim/gate/x")])
+def test_a_web_page_in_a_browser_of_this_machine_may_not(
+    sim: Sim, client: httpx.Client, headers: dict[str, str], why: str, method: str, path: str
+) -> None:
+    port = sim.port("beta")
+    told = {name: value.format(port=port) for name, value in headers.items()}
+    answer = client.request(method, path, content=b'{"upstream": "alpha", "faults": ["500"]}', headers=told)
+    assert (answer.status_code, why.format(port=port) in answer.json()["error"]) == (403, True), answer.text
+    assert answer.json()["error"].endswith(f"; ask http://localhost:{port}{path}")
+    assert client.get("/-/sim").json()["upstreams"]["alpha"]["patched"] is False
+
+
+def test_a_name_that_it_was_told_to_listen_on_is_its_own() -> None:
+    with Sim("alpha", host="localhost", control=control) as sim:
+        assert httpx.get(f"http://localhost:{sim.port('alpha')}/-/sim").status_code == 200
+
+
+def test_an_address_of_ipv6_is_its_own() -> None:
+    with Sim("alpha", host="::1", control=control) as sim:
+        assert httpx.get(f"http://[::1]:{sim.port('alpha')}/-/sim").status_code == 200
+
+
+def test_who_listens_everywhere_may_be_asked_on_ipv4() -> None:
+    with Sim("alpha", host="::", control=control) as sim:
+        assert httpx.get(f"http://127.0.0.1:{sim.port('alpha')}/-/sim").status_code == 200
+
+
+def test_a_page_of_its_own_over_tls_may_ask() -> None:
+    with Sim("alpha", tls=True, control=control) as sim:
+        trusting = ssl.create_default_context(cafile=str(sim.ca))
+        url = sim.url("alpha").removesuffix("/v1")
+        assert httpx.get(url + "/-/sim", headers={"origin": url}, verify=trusting).status_code == 200
+        plain = url.replace("https", "http")
+        assert httpx.get(url + "/-/sim", headers={"origin": plain}, verify=trusting).status_code == 403
 
 
 def test_the_ledger_is_told(sim: Sim, client: httpx.Client) -> None:

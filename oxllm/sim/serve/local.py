@@ -1,0 +1,51 @@
+"""Who may use the control API: people and programs of this machine, and no web page in a browser of it.
+
+The rules are those of the gateway's operator routes. A page whose name was bound to this address anew is told
+by its Host, one of another origin by its Origin, and what came through a proxy by what that one adds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Mapping
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
+"""An IPv6 literal in brackets, or a name, or an IPv4 literal; then a port."""
+
+
+def is_local(transport: asyncio.BaseTransport) -> bool:
+    """Whether the peer is on this machine; who listens everywhere lets only those change the faults."""
+    peer = transport.get_extra_info("peername")
+    return not peer or _is_loopback(peer[0])
+
+
+def foreign(headers: Mapping[str, str], scheme: str, address: str, own: str) -> str | None:
+    """Why a request is not of this machine, although its peer is. `address`: where it arrived; `own`: what the
+    simulator was told to listen on, a name perhaps."""
+    forwarded = [name for name in FORWARDED if name in headers]
+    if forwarded:
+        return f"this carries {forwarded[0]}"
+    host, origin = headers.get("host"), headers.get("origin")
+    if host is not None and not _is_ours(host.lower(), address, own.lower()):
+        return f"the Host {host!r} is not this address"
+    if origin is not None and origin != f"{scheme}://{host}":
+        return f"this comes from a web page of {origin}"
+    return None
+
+
+def _is_ours(host: str, address: str, own: str) -> bool:
+    parts = _HOST.fullmatch(host)
+    name = "" if parts is None else parts[1] or parts[2]
+    return name in {"localhost", own, address} or (_is_loopback(name) and _is_loopback(address))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
