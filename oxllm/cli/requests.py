@@ -50,25 +50,25 @@ class _Feed:
         self._find = find
         self._query = query
         self._gateway = find()
-        self._last = ""
+        self._after = ""
 
     def next(self, limit: int | None) -> list[dict[str, Any]]:
         """The new ones, the oldest first. Of a gateway that has gone there are none."""
         from oxllm.cli.client import call_json
 
-        size = "" if limit is None else f"&limit={limit}"
-        after = f"&after={quote(self._last, safe='')}" if self._last else ""
+        size = "" if limit is None else f"&limit={max(1, limit)}"  # one at least, for those after it
         try:
-            found = call_json(self._gateway, "GET", f"/requests?format=json{self._query}{size}{after}")
+            found = call_json(self._gateway, "GET", f"/requests?format=json{self._query}{size}{self._after}")
         except Failure:
-            if not self._last and limit is not None:
+            if not self._after and limit is not None:
                 raise
             self._gateway = self._find()
             return []
         requests = [request for request in found.get("requests") or [] if isinstance(request, dict)]
         if requests:
-            self._last = str(requests[-1].get("id"))
-        return requests
+            last = requests[-1]
+            self._after = f"&after={quote(str(last.get('id')), safe='')}&at={last.get('time')!r}"
+        return requests if limit != 0 else []
 
 
 def _show_json(requests: list[dict[str, Any]]) -> None:

@@ -163,13 +163,14 @@ class Admin:
             _not_found(request, f"no request {wanted[:200]!r} among the last {records.maxlen}")
 
     def _requests(self, request: Request) -> None:
-        """The last requests, the oldest first: `failed=1`, `model=M`, `limit=N`, `after=ID`."""
+        """The last requests, the oldest first: `failed=1`, `model=M`, `limit=N`, `after=ID`, and `at=TIME` for an id
+        that a client uses again."""
         query = dict(part.partition(b"=")[::2] for part in request.query.split(b"&"))
         chosen: list[Record] = []
         limit = int(given) if (given := query.get(b"limit", b"")[:DIGITS_MAX]).isdigit() else RING
-        model, after = unescape(query.get(b"model", b"")), unescape(query.get(b"after", b""))
+        model, after, at = (unescape(query.get(name, b"")) for name in (b"model", b"after", b"at"))
         for record in reversed(self._records):
-            if len(chosen) >= limit or record.id == after:
+            if len(chosen) >= limit or (record.id == after and at in ("", repr(record.time))):
                 break
             if (model and record.model != model) or (b"failed" in query and record.error is None):
                 continue

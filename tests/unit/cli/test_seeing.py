@@ -71,7 +71,17 @@ def test_followed_requests_come_as_they_end(run: Run, http: respx.MockRouter, mo
     result = run("requests", "-f", "-p", "9001", "-o", "json")
     assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["oxllm-1", "oxllm-2"]
     assert [b"after=" in call.request.url.query for call in route.calls] == [False, True, True]
-    assert b"after=oxllm-2" in route.calls.last.request.url.query
+    assert b"after=oxllm-2&at=1000000002.0" in route.calls.last.request.url.query
+
+
+def test_who_follows_and_wants_none_of_those_before_gets_only_new_ones(
+    run: Run, http: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = followed(http, monkeypatch, [[request(1)], [request(2)]])
+    result = run("requests", "-f", "-n", "0", "-p", "9001", "-o", "json")
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["oxllm-2"]
+    assert b"limit=1" in route.calls[0].request.url.query
+    assert b"after=oxllm-1" in route.calls[1].request.url.query
 
 
 def test_the_heading_of_followed_requests_comes_with_the_first_and_stands_over_all_of_them(

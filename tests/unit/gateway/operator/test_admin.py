@@ -240,6 +240,19 @@ def test_the_last_requests_are_listed_the_newest_last() -> None:
         assert listed(f"limit={'9' * 5000}") == ids
 
 
+def test_the_requests_after_one_are_told_whatever_their_clients_call_them() -> None:
+    with House() as house:
+        for name in ("mine", "other", "mine", "mine"):
+            house.chat(f"x-request-id: {name}")
+            house.advance(1)
+        told = house.get("/requests").json()["requests"]
+        assert [record["id"] for record in told] == ["mine", "other", "mine", "mine"]
+        for place, record in enumerate(told):
+            after = house.get(f"/requests?after={record['id']}&at={record['time']!r}").json()["requests"]
+            assert after == told[place + 1 :]
+        assert house.get("/requests?after=mine&at=nonsense").json()["requests"] == told
+
+
 def test_reset_forgets_failures_and_marks() -> None:
     with House() as house:
         house.providers["alpha"].replies = [answer(b"{}", 401)]
