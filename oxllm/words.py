@@ -17,6 +17,16 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
+def bracketed(host: str) -> str:
+    """As URLs have it: an IPv6 address stands in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
+def reached_at(host: str) -> str:
+    """Where who listens on `host` is reached from the same machine: on loopback, if that is every address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+
+
 def text_width(text: str) -> int:
     """Columns that `text` takes on a terminal: East Asian wide characters two, combining ones none (UAX #11)."""
     if text.isascii():

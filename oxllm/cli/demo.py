@@ -16,10 +16,10 @@ from typing import IO, Any
 import click
 import msgspec
 
-from oxllm.cli.find import WILDCARDS, bracketed
 from oxllm.cli.options import Failure
 from oxllm.config.listen import Listen
 from oxllm.plan import ANY, PROTOCOLS, Plan, Provider, Server, Target, VirtualModel
+from oxllm.words import bracketed, reached_at
 
 COMMAND = (sys.executable, "-P", "-m", "oxllm.sim.demo")
 READY_WITHIN_S = 20.0
@@ -79,8 +79,7 @@ def hint(plan: Plan) -> str:
     title = click.style("Two simulated providers, no key needed: `flaky` fails often, `steady` steps in.", bold=True)
     sdk, agents = "or with the openai SDK:", "or with an agent, Claude Code or Codex:"
     host, port = plan.server.listen[0], plan.server.port
-    host = WILDCARDS.get(host, host)
-    where = f"{bracketed(host)}:{port}"
+    where = f"{bracketed(reached_at(host))}:{port}"
     return HINT.format(title=title, sdk=sdk, agents=agents, where=where, port=port)
 
 

@@ -21,9 +21,9 @@ from oxllm import plan, runfile
 from oxllm.cli import TYPED
 from oxllm.cli.options import Ambiguous
 from oxllm.runfile import RunFile
+from oxllm.words import bracketed, reached_at
 
 LOCALHOST = frozenset({"127.0.0.1", "::1"})
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a gateway that binds it can be reached at
 
 
 class Gateway(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ def _at_url(url: str, runs: list[RunFile], token: str | None) -> Gateway:
 
 def _serves(run: RunFile, host: str) -> bool:
     """Is `host` an address of this gateway, as far as its run file tells?"""
-    own = {WILDCARDS.get(address, address) for address in (run.host, *run.listen)}
+    own = {reached_at(address) for address in (run.host, *run.listen)}
     return host in own or (host == "localhost" and not own.isdisjoint(LOCALHOST))
 
 
@@ -168,8 +168,3 @@ def _port(text: str | None) -> int | None:
     if not is_port(text):
         raise click.UsageError(f"OXLLM_PORT={text!r} is not a port")
     return int(text)
-
-
-def bracketed(host: str) -> str:
-    """As URLs have it: an IPv6 address stands in brackets (RFC 3986 section 3.2.2)."""
-    return f"[{host}]" if ":" in host else host

@@ -18,7 +18,7 @@ import msgspec
 
 from oxllm.authorities import make_context
 from oxllm.plan import ANY, PROTOCOLS_DEFAULT, Plan, Provider
-from oxllm.words import seconds
+from oxllm.words import bracketed, seconds
 
 TIMEOUT_S = 10.0
 ENDPOINTS = {
@@ -186,10 +186,9 @@ def client_for(provider: Provider) -> httpx.AsyncClient:
         raise NoAuthorities("ca_file, or what SSL_CERT_FILE and SSL_CERT_DIR name, cannot be read") from None
     proxy = None
     if provider.proxy:
-        host = f"[{provider.proxy.host}]" if ":" in provider.proxy.host else provider.proxy.host
         credentials = provider.proxy.authorization
         headers = {"proxy-authorization": credentials} if credentials else None
-        proxy = httpx.Proxy(f"http://{host}:{provider.proxy.port}", headers=headers)
+        proxy = httpx.Proxy(f"http://{bracketed(provider.proxy.host)}:{provider.proxy.port}", headers=headers)
     return httpx.AsyncClient(verify=context, proxy=proxy, timeout=TIMEOUT_S, trust_env=False)
 
 
@@ -236,7 +235,7 @@ def where(provider: Provider) -> str:
     """What was connected to."""
     host, port = (provider.proxy.host, provider.proxy.port) if provider.proxy else (provider.host, provider.port)
     via = "proxy " if provider.proxy else ""
-    return f"{via}[{host}]:{port}" if ":" in host else f"{via}{host}:{port}"
+    return f"{via}{bracketed(host)}:{port}"
 
 
 def why(error: BaseException) -> str:

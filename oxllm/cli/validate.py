@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oxllm.cli.find import bracketed
 from oxllm.cli.options import Failure, NoConfiguration, config_option, json_option, read_config
 from oxllm.cli.report import print_problems
-from oxllm.words import count
+from oxllm.words import bracketed, count
 
 if TYPE_CHECKING:
     from oxllm.cli.probe import Probe

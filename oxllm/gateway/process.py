@@ -34,6 +34,7 @@ from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import sink_of
 from oxllm.gateway.operator.networks import Networks
 from oxllm.gateway.reactor.sockets import accept, loop_maker
+from oxllm.words import bracketed, reached_at
 
 BACKLOG = 1024
 """Connections that the kernel holds for us (net.core.somaxconn caps it): of 1,000 clients at once none is refused."""
@@ -122,7 +123,7 @@ def _addresses(host: str, bind_family: str) -> list[tuple[socket.AddressFamily, 
 
 def _bind(family: socket.AddressFamily, address: Address, port: int, dual: bool) -> socket.socket:
     host = str(address[0])
-    where = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+    where = f"{bracketed(host)}:{port}"
     try:
         sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # TCP: asyncio sets TCP_NODELAY
     except OSError as error:
@@ -244,8 +245,7 @@ class RunFileWriter:
 
     def _host(self, admin_allow: Sequence[str]) -> str:
         """Where a client on this machine finds us, and is let in if it is anywhere: it comes from where it goes to."""
-        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-        hosts = [own.get(host, host) for host in self._listen]
+        hosts = [reached_at(host) for host in self._listen]
         allowed = Networks(admin_allow)
         return next((host for host in hosts if host in allowed), hosts[0])
 
@@ -283,4 +283,4 @@ def _hosts(sock: socket.socket) -> tuple[str, ...]:
 
 def _url(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{bracketed(host)}:{port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.words import compact, count, seconds, text_width
+from oxllm.words import bracketed, compact, count, reached_at, seconds, text_width
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,17 @@ def test_one_has_no_plural() -> None:
 @pytest.mark.parametrize(("text", "columns"), [("abc", 3), ("ü", 1), ("u\u0308", 1), ("日本", 4), ("\uff57", 2)])
 def test_the_width_is_that_on_a_terminal(text: str, columns: int) -> None:
     assert text_width(text) == columns
+
+
+@pytest.mark.parametrize(
+    ("listens_on", "url"),
+    [
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("::1", "[::1]"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("gateway.example", "gateway.example"),
+    ],
+)
+def test_who_listens_everywhere_is_reached_on_loopback(listens_on: str, url: str) -> None:
+    assert bracketed(reached_at(listens_on)) == url

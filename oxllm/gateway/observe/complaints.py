@@ -13,10 +13,8 @@ from typing import Any
 from oxllm.gateway.later import once_loaded
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.observe.log import Log
+from oxllm.gateway.observe.seldom import Seldom
 from oxllm.gateway.shortage import LIMITS, SHORTAGES
-
-SHORTAGE_EVERY_S = 60.0
-"""The loop tries again each second; one line a minute is enough to read."""
 
 
 class Complaints:
@@ -24,13 +22,12 @@ class Complaints:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._quiet_until = 0.0
+        self._shortages = Seldom()
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in SHORTAGES:
-            if loop.time() >= self._quiet_until:
-                self._quiet_until = loop.time() + SHORTAGE_EVERY_S
+            if self._shortages.due(loop.time()):  # it tries again each second
                 advice = f"; raise the limit ({LIMITS[error.errno]})" if error.errno in LIMITS else ""
                 self._journal.log.event("warning", f"{SHORTAGES[error.errno]}, new clients wait{advice}")
         elif error is not None:

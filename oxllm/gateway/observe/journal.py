@@ -7,10 +7,8 @@ from oxllm.gateway.client.request import Request
 from oxllm.gateway.observe.ended import Ended
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.records import Records
+from oxllm.gateway.observe.seldom import Seldom
 from oxllm.gateway.observe.trace import TRACEPARENT, Trace, Tracer
-
-SHORTAGE_EVERY_S = 60.0
-"""What this machine lacks it lacks for many requests; one line a minute is enough to read."""
 
 FRAMES = 3
 """Of the stack, so many are told: the innermost."""
@@ -30,7 +28,7 @@ class Journal:
     """What one process tells of its requests."""
 
     __slots__ = (
-        "_quiet_until",
+        "_shortages",
         "internal_errors",
         "log",
         "protocols",
@@ -42,7 +40,7 @@ class Journal:
 
     def __init__(self, log: Log) -> None:
         self.log = log
-        self._quiet_until = 0.0
+        self._shortages = Seldom()
         self.records = Records()
         self.internal_errors = 0
         """Bugs of ours that showed."""
@@ -74,8 +72,7 @@ class Journal:
 
     def shortage(self, detail: str, now: float) -> None:
         """An attempt was not possible from here: worth a line, but not each time."""
-        if now >= self._quiet_until:
-            self._quiet_until = now + SHORTAGE_EVERY_S
+        if self._shortages.due(now):
             self.log.event("warning", f"providers cannot be reached from here: {detail}")
 
     def internal_error(self, where: str, error: BaseException) -> None:

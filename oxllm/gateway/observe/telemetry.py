@@ -28,6 +28,7 @@ from oxllm.core.routing.stats import BOUNDS, Histogram
 from oxllm.gateway.observe import otel_environment
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.observe.record import Record
+from oxllm.gateway.observe.seldom import Seldom
 from oxllm.gateway.observe.trace import Trace
 from oxllm.gateway.upstream.call import Call, Caller
 from oxllm.gateway.upstream.pool import Pool
@@ -42,7 +43,6 @@ BATCH = 256
 """Requests that are exported without waiting for the time; the SDKs export 512 spans at once."""
 QUEUE_MAX = 1024
 """Requests that wait for the next export; more are dropped and counted. Each is about 1 KB of JSON."""
-WARN_EVERY_S = 60.0
 CUMULATIVE = 2
 SERVER, CLIENT = 2, 3
 ERROR = {"code": 2}
@@ -65,6 +65,7 @@ class Telemetry:
         "_created",
         "_durations",
         "_env",
+        "_failures",
         "_headers",
         "_journal",
         "_loop",
@@ -76,7 +77,6 @@ class Telemetry:
         "_sending",
         "_stopped",
         "_wall",
-        "_warned",
         "endpoint",
     )
 
@@ -110,7 +110,7 @@ class Telemetry:
         self._durations: dict[tuple[str, bool], Histogram] = {}
         self._sending: dict[str, _Export] = {}
         """Path -> the export under way."""
-        self._warned = -WARN_EVERY_S
+        self._failures = Seldom()
         self._closing: Callable[[], None] | None = None
         loop.call_later(EXPORT_S, self._tick)
 
@@ -207,9 +207,7 @@ class Telemetry:
         if why is not None:
             journal = self._journal
             journal.spans_lost += export.requests
-            now = self._loop.time()
-            if now - self._warned >= WARN_EVERY_S:
-                self._warned = now
+            if self._failures.due(self._loop.time()):
                 lost = f"{journal.spans_lost} requests lost so far"
                 journal.log.event("warning", f"telemetry: {export.where}: {why}; {lost}")
         if self._stopped or self._closing is not None or len(self._queue) >= BATCH:

@@ -15,6 +15,7 @@ from oxllm.gateway.observe import metrics
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.record import Record
 from oxllm.gateway.observe.records import RING, Records
+from oxllm.gateway.observe.seldom import Seldom
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.gateway.operator import explain, status
 from oxllm.gateway.operator.overrides import FOR_MAX, Overrides
@@ -24,10 +25,8 @@ from oxllm.table import table
 
 READ = (b"GET", b"HEAD")
 WRITE = (b"POST",)
-WARN_EVERY_S = 60.0
-"""One warning a peer and minute: a scanner must not fill the log."""
-WARNED_MAX = 256
-"""Peers remembered for that."""
+PEERS_MAX = 256
+"""Of so many it is remembered that they were refused: a scanner must not fill the log."""
 
 TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 JSON = [(b"content-type", b"application/json")]
@@ -52,9 +51,9 @@ class Admin:
         "_loop",
         "_overrides",
         "_records",
+        "_refusals",
         "_relays",
         "_vitals",
-        "_warned",
         "reloader",
     )
 
@@ -77,7 +76,8 @@ class Admin:
         self._life = life
         self._log = log
         self._overrides = Overrides(loop, current, log)
-        self._warned: dict[str, float] = {}
+        self._refusals: dict[str, Seldom] = {}
+        """By their peers."""
         self.reloader: Reloader | None = None
         """Set once the process can reload."""
 
@@ -91,13 +91,10 @@ class Admin:
 
     def refused(self, request: Request, error: ApiError) -> None:
         """Somebody was turned away: worth a line, but not many."""
-        now = self._loop.time()
-        if now - self._warned.get(request.peer, -WARN_EVERY_S) < WARN_EVERY_S:
-            return
-        if len(self._warned) >= WARNED_MAX:
-            self._warned.clear()
-        self._warned[request.peer] = now
-        self._log.event("warning", f"refused {request.path.decode('latin-1')} to {request.peer}: {error.message}")
+        if request.peer not in self._refusals and len(self._refusals) >= PEERS_MAX:
+            self._refusals.clear()
+        if self._refusals.setdefault(request.peer, Seldom()).due(self._loop.time()):
+            self._log.event("warning", f"refused {request.path.decode('latin-1')} to {request.peer}: {error.message}")
 
     def serve(self, request: Request) -> None:
         """Answer. The path is one that `knows` said yes to."""

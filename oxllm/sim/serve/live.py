@@ -18,6 +18,7 @@ from oxllm.sim.serve.player import Gates
 from oxllm.sim.serve.ports import Port, State
 from oxllm.sim.serve.tls import Authority
 from oxllm.sim.serve.wheel import Wheel
+from oxllm.words import bracketed, reached_at
 
 NOWHERE = "provider.invalid"
 """The host of a provider that has no address (RFC 6761 section 6.4)."""
@@ -97,8 +98,7 @@ class Live:
         """Base URL of a provider, with `/v1`. Who listens everywhere is called on loopback."""
         if any(scene.nameless and name in scene.on for scene in self.scenario.scenes):
             return f"http{'s' if self.authority else ''}://{NOWHERE}:{self.ports[name].number}/v1"
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - no binding here
-        host = f"[{host}]" if ":" in host else host
+        host = bracketed(reached_at(self.host))
         return f"http{'s' if self.authority else ''}://{host}:{self.ports[name].number}/v1"
 
     async def changed(self, name: str) -> None:

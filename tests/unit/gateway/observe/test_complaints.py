@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from oxllm.gateway.observe.complaints import SHORTAGE_EVERY_S
+from oxllm.gateway.observe.seldom import EVERY_S
 from oxllm.gateway.shortage import SHORTAGES
 from tests.support.house import House, plan_of
 
@@ -29,7 +29,7 @@ def test_whatever_the_machine_lacks_is_said_once_a_minute(house: House, number: 
     for _ in range(3):
         complain(house, number)
     assert house.log_text().count(f"warning: {SHORTAGES[number]}, new clients wait") == 1
-    house.advance(SHORTAGE_EVERY_S)
+    house.advance(EVERY_S)
     complain(house, number)
     assert house.log_text().count("new clients wait") == 2
     assert house.gateway.journal.internal_errors == 0
