@@ -102,14 +102,16 @@ def played(
     rps: float,
     expectations: Sequence[str] = (),
     make: Callable[[Setup], World] = World,
+    late: Callable[[int], float] = lambda _: 0.0,
 ) -> Run:
-    """The run of a scenario against a plan, or against the gateway of another world that `make` makes."""
+    """The run of a scenario against a plan, or against the gateway of another world that `make` makes. `late`: how many
+    seconds after it was due a question is asked."""
     urls = {provider.name: f"http://127.0.0.1:{9001 + n}/v1" for n, provider in enumerate(plan.providers)}
     samples: list[Sample] = []
     with make(Setup(gateway.rewired(plan, urls, 8080), seed=scenario.seed, scenario=scenario)) as world:
         schedule = Schedule(rps, scenario.scenes)
         due = {questions[n].asked: schedule.due(n) for n in range(schedule.count(duration))}
-        clients = [Client(world, questions[n], schedule.due(n)) for n in range(len(due))]
+        clients = [Client(world, questions[n], schedule.due(n) + late(n)) for n in range(len(due))]
         for provider in world.providers.values():
             provider.due = due.get
         for client in clients:
