@@ -168,11 +168,6 @@ class Reloader:
         if self._task is None:
             self._task = self._loop.create_task(self._run())
 
-    @property
-    def child(self) -> int | None:
-        """The process id of what reads the config just now, if something does."""
-        return None if self._process is None else self._process.pid
-
     def close(self) -> None:
         """The process ends: no more reloads, and no child is left behind."""
         if self._task is not None:

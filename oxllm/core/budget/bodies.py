@@ -77,10 +77,6 @@ class BodyBudget:
             return holder in self._serve()
         return True
 
-    def held(self, holder: BodyHolder) -> int:
-        """Bytes that `holder`'s body counts as now."""
-        return self._held.get(holder, 0)
-
     def admit_head(self, size: int) -> bool:
         """A whole head, all of which is there already, has `size` bytes. May it stay? It cannot wait."""
         if self.total + self.heads + size > self.limit:
