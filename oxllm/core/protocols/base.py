@@ -8,7 +8,8 @@ errors, pings and ends look like. The defaults here are the OpenAI API's.
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Final
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Final, TypeVar
 
 import msgspec
 
@@ -20,6 +21,7 @@ from oxllm.core.reading.outcome import SUCCESS, Kind, Outcome, classify
 from oxllm.core.shape import Value
 from oxllm.core.wire.body import RequestBody, invalid_utf8
 from oxllm.core.wire.errors import ApiError, api_error
+from oxllm.core.wire.halves import without_halves
 from oxllm.core.wire.nesting import Closing
 
 HELD_MAX: Final = 256 * 1024
@@ -37,12 +39,29 @@ JSON_HEAD: Final[list[tuple[bytes, bytes]]] = [(b"content-type", b"application/j
 """What SDKs need to read a body as JSON: some compare its case, and give their caller a string where it differs."""
 NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SPACE: Final = b" \t\r\n"
+BOM: Final = b"\xef\xbb\xbf"
+"""What parsers may skip in front of JSON, and those of the SDKs do (RFC 8259, 8.1)."""
 decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 NAME_MAX: Final = 256
 """Characters of a model's name, and of a reason to stop; what is longer is none."""
 FAILED_REASONS: Final[tuple[str, ...]] = ("error", "network_error")
 """Why an answer ended that has not ended well (OpenRouter, Z.AI): as good as none."""
+
+
+_Read = TypeVar("_Read")
+
+
+def decode_halves(decode: Callable[[bytes], _Read], data: bytes) -> _Read | None:
+    """What `decode` makes of JSON that msgspec has refused, if it was for half a character; None if it is no JSON."""
+    mended = without_halves(data)
+    if mended is data:
+        return None
+    try:
+        mended.decode()
+        return decode(mended)
+    except NOT_JSON:
+        return None
 
 
 def is_empty(raw: msgspec.Raw) -> bool:
@@ -301,7 +320,7 @@ class PlainReader(Reader):
         try:
             decode_raw(held)
         except msgspec.DecodeError as error:
-            return None if _wrong_at_its_end(str(error), len(held)) else self._refuse()
+            return None if _wrong_at_its_end(str(error), len(held)) or _begins_oddly(bytes(held)) else self._refuse()
         except RecursionError:
             return self._refuse()
         return self._check()
@@ -313,11 +332,22 @@ class PlainReader(Reader):
                 held.decode()
             return self.check(held)
         except NOT_JSON:
-            return self._refuse()
+            return self._check_odd(held)
+
+    def _check_odd(self, held: bytes) -> Outcome | None:
+        """The same of JSON that others read and msgspec does not."""
+        mended = without_halves(held.removeprefix(BOM))
+        if mended is not held:
+            try:
+                mended.decode()
+                return self.check(mended)
+            except NOT_JSON:
+                pass
+        return self._refuse()
 
     def _refuse(self) -> Outcome:
         """What the body is instead of an answer, by its first bytes."""
-        held = bytes(self._held[:64]).lstrip(SPACE)
+        held = bytes(self._held[:64]).removeprefix(BOM).lstrip(SPACE)
         for start, reason in _INSTEAD:
             if held.startswith(start):
                 return Outcome(Kind.BAD_ANSWER, reason)
@@ -328,6 +358,18 @@ def _wrong_at_its_end(error: str, size: int) -> bool:
     """Nothing is wrong with JSON of `size` bytes but that it ends there, be it inside a number, for which msgspec has
     words of its own: behind "-" or "1." the byte that is none is the one after the last."""
     return "truncated" in error or error.endswith(f"(byte {size})")
+
+
+def _begins_oddly(held: bytes) -> bool:
+    """The same behind a BOM, or with half a character in it."""
+    mended = without_halves(held.removeprefix(BOM))
+    if mended is held:
+        return False
+    try:
+        decode_raw(mended)
+    except msgspec.DecodeError as error:
+        return _wrong_at_its_end(str(error), len(mended))
+    return True
 
 
 _INSTEAD: Final[tuple[tuple[bytes, str], ...]] = (

@@ -60,6 +60,7 @@ from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire import sse
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import ApiError
+from oxllm.core.wire.halves import without_halves
 
 CHOICES_MAX: Final = 1024
 """Choices of one answer; the OpenAI API allows 128."""
@@ -218,6 +219,9 @@ class StreamReader(Reader):
                 payload.decode()
             event = self._decode(payload)
         except NOT_JSON:
+            mended = without_halves(payload)
+            if mended is not payload:
+                return self._parse(mended)
             self._read_odd(payload)
             return None
         if event.error not in EMPTY:

@@ -252,7 +252,7 @@ def _explain(data: Buffer, error: Exception) -> BadBody:
         return BadBody("the request body must be a JSON object")
     if isinstance(error, RecursionError):  # only if the interpreter's limit is below ours
         return BadBody("the request body is nested too deep")
-    if isinstance(error, UnicodeDecodeError):  # in a name, and its offset counts from there
+    if isinstance(error, UnicodeDecodeError) or "UTF-8" in str(error):  # in a name; an offset would count from there
         return _utf8_fault(data) or _invalid("not UTF-8", 0)
     what, _, place = str(error).removeprefix("JSON is malformed: ").rpartition(" (byte ")
     if not what:

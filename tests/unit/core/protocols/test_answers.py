@@ -121,6 +121,13 @@ def test_the_data_of_an_event_is_unchanged_byte_for_byte() -> None:
     assert read(event)[1] == sse(event)
 
 
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\\\uDE00", rb"\ude00\ud83d", rb"\ud83d\u0041", rb"\ud83d\n"])
+def test_half_an_emoji_is_a_text_and_passed_on_as_it_came(half: bytes) -> None:
+    event = json.dumps(TEXT).encode().replace(b"Hi", half)
+    reader, out = read(event, STOP)
+    assert (reader.content, reader.failure, reader.complete, out) == (2, None, True, sse(event, STOP))
+
+
 def test_an_event_of_several_lines_stays_one() -> None:
     stream = b'data: {"choices":\rdata:[{"delta":\r\ndata: {"content":"Hi"}}]}\n\n'
     assert StreamReader(1, False).feed(stream) == b'data: {"choices":\ndata: [{"delta":\ndata: {"content":"Hi"}}]}\n\n'
@@ -430,6 +437,7 @@ def test_an_idle_reader_is_small() -> None:
 
 CHAT = b'{"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}'
 VECTORS = b'{"object":"list","data":[{"embedding":"AAAA","index":0}],"usage":{"prompt_tokens":3,"total_tokens":3}}'
+BOM = b"\xef\xbb\xbf"
 PAGE = b"\n<!DOCTYPE html><html><title>502</title></html>"
 
 
@@ -447,10 +455,23 @@ def plain(body: bytes, kind: type[PlainReader] = ChatReader) -> tuple[PlainReade
         (ChatReader, b"\n \n" + CHAT, Usage(1)),
         (ChatReader, CHAT.replace(b"}}", b'},"error":null}'), Usage(1)),
         (ChatReader, b'{"choices":[{"message":{"content":"\xf0\x9f\x98\x80"}}]}', None),
+        (ChatReader, CHAT.replace(b"Hi", rb"a \ud83d"), Usage(1)),
+        (ChatReader, CHAT.replace(b"Hi", rb"\uDE00 \ud83d\ude00"), Usage(1)),
+        (ChatReader, BOM + CHAT, Usage(1)),
         (VectorReader, VECTORS, Usage(3)),
         (VectorReader, b'{"data":[{"embedding":[0.1,-2e-3]}]}', None),
     ],
-    ids=["chat", "white space first", "error null", "emoji", "base64", "numbers"],
+    ids=[
+        "chat",
+        "white space first",
+        "error null",
+        "emoji",
+        "half an emoji",
+        "the other half",
+        "BOM",
+        "base64",
+        "numbers",
+    ],
 )
 def test_an_answer_that_is_whole_is_handed_out_as_it_came(
     kind: type[PlainReader], body: bytes, usage: Usage | None
@@ -471,6 +492,9 @@ def test_an_answer_that_is_whole_is_handed_out_as_it_came(
         pytest.param(CHAT[:-1], "invalid or cut JSON", None, id="cut"),
         pytest.param(CHAT + b"x", "invalid or cut JSON", None, id="more than one value"),
         pytest.param(CHAT.replace(b"Hi", b"\xff"), "invalid or cut JSON", None, id="not UTF-8"),
+        pytest.param(CHAT.replace(b"Hi", b"\\ud83d\xff"), "invalid or cut JSON", None, id="half an emoji, not UTF-8"),
+        pytest.param(CHAT[:-1].replace(b"Hi", rb"\ud83d"), "invalid or cut JSON", None, id="half an emoji, and cut"),
+        pytest.param(BOM + PAGE, "HTML instead of an answer", None, id="HTML behind a BOM"),
         pytest.param(b"[" * 100_000, "invalid or cut JSON", None, id="too deep"),
         pytest.param(b"[]", "invalid or cut JSON", None, id="no object"),
         pytest.param(b'{"choices":[1]}', "invalid or cut JSON", None, id="choices of another shape"),
@@ -567,6 +591,14 @@ def test_an_answer_over_the_bound_is_passed_on_by_its_start() -> None:
     assert (len(passed), reader.content, reader.pending) == (HELD_MAX + 1, 1, 0)
     assert reader.feed("ä".encode()[1:] + b'"}}]}\n') == "ä".encode()[1:] + b'"}}]'
     assert (reader.eof(), reader.closing()) == (None, b"}\n")
+
+
+@pytest.mark.parametrize("start", [START + rb"\ud83d ", BOM + START, BOM + START + rb"\ude00"])
+def test_a_long_answer_may_begin_with_a_bom_or_have_half_an_emoji_in_it(start: bytes) -> None:
+    reader, passed = long(start)
+    assert (len(passed), reader.content, reader.failure) == (HELD_MAX + 1, 1, None)
+    assert reader.feed(b'"}}]}') == b'"}}]'
+    assert (reader.eof(), reader.closing()) == (None, b"}")
 
 
 @pytest.mark.parametrize("tail", [b'more"}', b'more"}}]', b'more"}}] ', b'more\\"}}]}', b"}"])

@@ -61,6 +61,7 @@ def why(reader: StreamReader) -> str | None:
     [
         text("Hi"),
         text(" "),
+        text("half an emoji: \ud83d"),
         delta(type="thinking_delta", thinking="hm"),
         delta(type="signature_delta", signature="c2ln"),
         delta(type="input_json_delta", partial_json="{"),

@@ -84,6 +84,7 @@ def test_an_event_bears_no_content_but_is_passed_on(held: Json) -> None:
     "bearing",
     [
         TEXT,
+        {**TEXT, "delta": "half an emoji: \ud83d"},
         event("response.reasoning_summary_text.delta", delta="hm"),
         event("response.reasoning_text.delta", delta="hm"),
         event("response.refusal.delta", delta="no"),
