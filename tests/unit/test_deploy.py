@@ -141,6 +141,15 @@ def test_no_example_opens_the_operators_routes() -> None:
         assert "admin_allow" not in text
 
 
+def test_the_container_has_the_openssl_for_which_the_memory_limits_are_promised() -> None:
+    # What is compiled on one release of Debian needs its libraries, so both stages stand on the same.
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == [
+        "python:3.13-${DEBIAN}",
+        "python:3.13-slim-${DEBIAN}",
+    ]
+    assert "ARG DEBIAN=bookworm" in DOCKERFILE.partition("FROM")[0], "trixie has OpenSSL 3.5"
+
+
 def test_the_container_compiles_all_and_runs_as_nobody_in_particular() -> None:
     assert "STOPSIGNAL SIGTERM" in DOCKERFILE
     assert DOCKERFILE.index("compileall") < DOCKERFILE.index("USER 10001") < DOCKERFILE.index("ENTRYPOINT")
