@@ -219,6 +219,12 @@ class Exchange:
 
     def expire(self, now: float) -> None:
         """The gateway stops and cannot wait any longer."""
+        winner = self.winner
+        if self.stage is COMMITTED and winner is not None and winner.reader.complete:
+            winner.broke_off(STOPPING)  # it is whole, and only its end mark is missing
+            self._advance(winner, now)
+            self._effects.append(Cancel(winner))
+            return
         self._interrupt(STOPPING, api_error(503, STOPPING.reason, "overloaded", retry_after=1), now)
 
     def crash(self, now: float) -> None:

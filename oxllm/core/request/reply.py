@@ -187,11 +187,8 @@ class Reply:
     def interrupt(self, reader: Reader, result: Outcome) -> None:
         """The answer broke off, as `result` has it. It must not look as if it were whole."""
         self._blame(result, Cause.GATEWAY)
-        if result is STOPPING:
-            error = ApiError(500, "server_error", "stream_interrupted", f"{STOPPING.reason}; ask again")
-        else:
-            words = f"the provider's stream broke: {self.error}"
-            error = ApiError(502, "upstream_error", "stream_interrupted", words)
+        words = f"{STOPPING.reason}; ask again" if result is STOPPING else f"the provider's stream broke: {self.error}"
+        error = ApiError(502, "upstream_error", "stream_interrupted", words)
         protocol = self._facts.protocol
         told = b"" if reader.told else reader.interruption(error, self._facts.request_id)
         self._effects += _breaking(told, protocol.break_is_clean and (reader.told or bool(told)))

@@ -115,7 +115,7 @@ def test_a_body_ends_with_what_is_still_to_be_said() -> None:
     [
         (Outcome(Kind.BROKEN, "connection reset"), b"upstream_error", b"broke: connection reset"),
         (BUG, b"upstream_error", b"broke: internal error"),
-        (STOPPING, b"server_error", b"shutting down; ask again"),
+        (STOPPING, b"upstream_error", b"shutting down; ask again"),
     ],
 )
 def test_an_answer_that_broke_off_says_why_and_never_looks_whole(result: Outcome, code: bytes, words: bytes) -> None:
