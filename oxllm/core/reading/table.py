@@ -463,11 +463,14 @@ def named_status(error: Error) -> int | None:
     """The HTTP error that an error without a status of its own is; None if it names none."""
     if error.status is not None:
         return error.status
-    words = [*error.codes, *error.types]
-    for word in words:
-        status = NAMES.get(_plain(word))
-        if status is not None:
-            return status
-    topics = _leading(map(of_code, words), CODED) or _leading(of_message("\n".join(error.messages)), CODED)
-    topics = topics or _of_vendor(error, CODED)
+    for words in (error.codes, error.types):  # a relay may call any failure of its own a `server_error` beside the code
+        named = next((NAMES[word] for word in map(_plain, words) if word in NAMES), None)
+        named = named or _implied(_leading(map(of_code, words), CODED))
+        if named is not None:
+            return named
+    said = _leading(of_message("\n".join(error.messages)), CODED)
+    return _implied(said or _of_vendor(error, CODED))
+
+
+def _implied(topics: int) -> int | None:
     return next((status for about, status in IMPLIED if topics & about), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import Protocol, Reader
+from oxllm.core.protocols.base import NOT_JSON, Protocol, Reader, decode_raw
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.request.belief import reach, reveals
@@ -81,7 +81,7 @@ class ErrorReader(Reader):
     def refusal(self) -> bytes | None:
         """All of the body, if it was kept; the reader keeps nothing of it."""
         body = self._pop()
-        return None if self._cut else body
+        return None if self._cut and not _is_whole(body) else body
 
     def closing(self) -> bytes:
         """The last bytes of one that was passed on."""
@@ -109,6 +109,18 @@ class ErrorReader(Reader):
 
     def _meaning(self, body: bytes) -> Outcome:
         return self._protocol.classify(self._asked, self._status, self._fields, body, self._wall)
+
+
+def _is_whole(body: bytes) -> bool:
+    """All of it has come, whatever its framing says: it is JSON, and JSON shows its end."""
+    if len(body) > ERROR_BODY_MAX or not body.rstrip().endswith((b"}", b"]")):
+        return False
+    try:
+        body.decode()
+        decode_raw(body)
+    except NOT_JSON:
+        return False
+    return True
 
 
 class MisplacedReader(ErrorReader):

@@ -528,6 +528,18 @@ def test_a_4xx_whose_body_is_cut_is_known_by_its_status_and_told_in_our_words() 
     assert d.client.headers[b"x-oxllm-provider"] == b"alpha"
 
 
+@pytest.mark.parametrize(
+    "end", [lambda d: d.fail("alpha", Failure.EOF, early=False), lambda d: d.pass_time(2.1)], ids=["cut", "stalled"]
+)
+@pytest.mark.parametrize("behind", [b"", b"\n"])
+def test_a_4xx_of_which_only_the_end_is_missing_is_passed_on_as_it_came(
+    end: Callable[[Drive], Drive], behind: bytes
+) -> None:
+    body = error_body("bad_value", "because") + behind
+    d = end(drive().head("alpha", 422, JSON).data("alpha", body))
+    assert (d.tried, d.client.over, d.client.status, d.client.body) == (["alpha"], "answer", 422, body)
+
+
 def test_a_5xx_whose_body_is_cut_is_known_by_its_status() -> None:
     d = drive().head("alpha", 503, HTML).data("alpha", b"<ht").fail("alpha", Failure.EOF, early=False).fail("beta")
     assert "alpha/big-1: HTTP 503" in d.client.message

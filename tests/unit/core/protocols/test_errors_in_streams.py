@@ -36,6 +36,11 @@ def failed(code: str | None, message: str) -> dict[str, object]:
             Kind.RATE_LIMITED,
         ),
         ({"errors": [{"message": "AiError: no balance", "code": 4006}], "success": False}, Kind.QUOTA),
+        ({"error": {"message": "no", "type": "server_error", "code": "invalid_api_key"}}, Kind.AUTH),
+        ({"error": {"message": "no", "type": "api_error", "code": "model_not_found"}}, Kind.MISSING),
+        ({"error": {"message": "no", "type": "server_error", "code": "context_length_exceeded"}}, Kind.CONTEXT_LENGTH),
+        ({"error": {"message": "no", "type": "server_error", "code": "rate_limit_exceeded"}}, Kind.RATE_LIMITED),
+        ({"error": {"message": "no", "type": "server_error", "code": "server_error"}}, Kind.SERVER_ERROR),
     ],
 )
 def test_in_a_chat(payload: dict[str, object], kind: Kind) -> None:
