@@ -6,9 +6,13 @@ request of megabytes is looked through in pieces, so that no copy of it is made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 Buffer = bytes | bytearray | memoryview
+Word = bytes | re.Pattern[bytes]
+"""As it stands in lower case; what is not ASCII as the ways in which JSON may have it."""
 
 PIECE = 64 * 1024
 """Bytes that are looked through at once."""
@@ -20,6 +24,7 @@ ANY_GAP_MAX = 200
 """Bytes for a name, an address or a quoted text inside a run."""
 ANYTHING = frozenset({"~", "gt", "lt"})
 """Words of a run that stand for something else."""
+_ANYTHING = frozenset(word.encode() for word in ANYTHING)
 
 LOOKS_MAX = 10_000
 """Places that are looked at for one run. What begins it so often was written to be found, or to take long."""
@@ -52,19 +57,20 @@ def says(data: Buffer, runs: Iterable[Sequence[str]]) -> bool:
     return False
 
 
-def _by_first_word(runs: Iterable[Sequence[str]]) -> dict[bytes, list[list[bytes]]]:
+def _by_first_word(runs: Iterable[Sequence[str]]) -> dict[Word, list[list[Word]]]:
     """How runs go on behind their first word, as that may be written. Neither end of a run is one of ANYTHING."""
-    found: dict[bytes, list[list[bytes]]] = {}
+    found: dict[Word, list[list[Word]]] = {}
     for run in runs:
-        words = [word.encode() for word in run]
-        while words and words[-1].decode() in ANYTHING:
+        words = list(run)
+        while words and words[-1] in ANYTHING:
             words.pop()
-        while words and words[0].decode() in ANYTHING:
+        while words and words[0] in ANYTHING:
             words.pop(0)
-        for first in _spellings(words[0]) if words else ():
+        if words:
+            first, *rest = [_written(word) for word in words]
             rests = found.setdefault(first, [])
-            if words[1:] not in rests:
-                rests.append(words[1:])
+            if rest not in rests:
+                rests.append(rest)
     return found
 
 
@@ -74,8 +80,10 @@ def _pieces(data: Buffer) -> Iterator[bytes]:
         yield bytes(view[start : start + PIECE + OVERLAP]).lower()
 
 
-def _places(piece: bytes, word: bytes) -> list[int]:
+def _places(piece: bytes, word: Word) -> list[int]:
     """Behind each `word` in a piece."""
+    if not isinstance(word, bytes):
+        return [match.end() for match in word.finditer(piece)]
     found = []
     at = piece.find(word)
     while at >= 0:
@@ -84,19 +92,40 @@ def _places(piece: bytes, word: bytes) -> list[int]:
     return found
 
 
-def _spellings(word: bytes) -> tuple[bytes, ...]:
-    """As it is, and as escapes where it is not ASCII."""
+@lru_cache(maxsize=64)
+def _written(word: str) -> Word:
+    """A word as it is looked for. A letter with an accent, or of another script, may be a capital or an escape."""
     if word.isascii():
-        return (word,)
-    return word, b"".join(b"\\u%04x" % ord(sign) for sign in word.decode())
+        return word.encode()
+    return re.compile(b"".join(b"(?:" + b"|".join(map(re.escape, _forms(letter))) + b")" for letter in word))
 
 
-def _goes_on(piece: bytes, at: int, words: list[bytes]) -> bool:
+def _forms(letter: str) -> list[bytes]:
+    """What stands for a letter in a piece."""
+    either = {letter, letter.upper()}
+    raw = [form.encode().lower() for form in either]
+    return raw if letter.isascii() else raw + [b"\\u%04x" % ord(form) for form in either if len(form) == 1]
+
+
+def _behind(piece: bytes, word: Word, at: int, far: int) -> int:
+    """Behind the first `word` at most `far` bytes on; -1 if there is none."""
+    if isinstance(word, bytes):
+        found = piece.find(word, at, at + far)
+        return found + len(word) if found >= 0 else -1
+    match = word.search(piece, at, at + far)
+    return match.end() if match is not None else -1
+
+
+def _goes_on(piece: bytes, at: int, words: list[Word]) -> bool:
     for index, word in enumerate(words):
-        if word.decode() in ANYTHING:
-            rest = words[index + 1]
-            found = piece.find(rest, at, at + ANY_GAP_MAX)
-            return found >= 0 and _goes_on(piece, found + len(rest), words[index + 2 :])
+        if word in _ANYTHING:
+            behind = _behind(piece, words[index + 1], at, ANY_GAP_MAX)
+            return behind >= 0 and _goes_on(piece, behind, words[index + 2 :])
+        if not isinstance(word, bytes):
+            at = _behind(piece, word, at, ANY_GAP_MAX)
+            if at < 0:
+                return False
+            continue
         at = _next_word(piece, at)
         if piece.startswith(word, at):
             at += len(word)

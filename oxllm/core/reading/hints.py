@@ -75,7 +75,8 @@ _UNIT = r"milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|
 _AMOUNT = rf"{_QUANTITY}\s*(?:{_UNIT})(?![a-z])"
 _PROSE_STEP = re.compile(rf"({_QUANTITY})\s*({_UNIT})(?![a-z])", re.IGNORECASE)
 _PROSE = re.compile(
-    r"(?:try again|retry|retrying|wait(?:ing)?|resets?|renews?|replenished|available|back off|refresh(?:es|ed))"
+    r"(?:try again|retry|retrying|wait(?:ing)?|resets?|renews?|replenished|available|back off|refresh(?:es|ed)"
+    r"|(?:next|another) request(?: is)?(?: allowed| possible)?)"
     r"(?: (?:again|later|for|in|after|at|at least|about|another|the|request|your request)){0,4}:?\s+~?"
     rf"(?:(?P<clock>\d{{1,3}}:\d\d:\d\d)|(?P<moment>{_RFC3339.pattern})|an? (?P<one>second|minute|hour)\b"
     rf"|(?P<wait>{_AMOUNT}(?:[\s,]{{0,4}}(?:and )?{_AMOUNT}){{0,4}}))",

@@ -92,7 +92,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         credit, balance, billing, payment, invoice, prepaid, spend, spending, fund, wallet, paid plan, paid tier, paid
         account, free trial, trial credits, subscription, usage fee, pro plan, money, pay as you go, paid subscription,
-        prepayment, paid model, paid users, premium
+        prepayment, paid model, paid users, premium, saldo, guthaben, solde, credito, bakiye, bakiyeniz
         """,
     ),
     (
@@ -103,7 +103,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         token limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call volume, included
         usage, compute units, request limit per day, requests per day, daily call limit, free requests, free quota,
         trial, monthly included, per month, inference limit, key limit, total limit, spending cap, credit cap, usage
-        quota, token allowance, extra usage, free allocation, daily allocation, token allocation, monthly allocation
+        quota, token allowance, extra usage, free allocation, daily allocation, token allocation, monthly allocation,
+        monthly budget, daily budget, weekly budget, api total request limit, cuota, cota, kontingent
         """,
     ),
     (
@@ -113,10 +114,12 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         throttle, throttling exception, rate limit, rate limited, rate limiting, rate limiter, ratelimit, ratelimited,
         too many requests, request rate, rate exceeded, concurrency, concurrent, slow down, token rate, call rate,
         burst, parallel requests, simultaneous requests, too fast, too frequent, too frequently, too quickly, too many
-        calls, too many connections, too many concurrent, requests limit exceeded, rate error, high frequency, too many
-        tokens please wait, hourly, requests minute, tokens minute, calls minute, requests min, tokens min, request
-        frequency, call frequency, access frequency, frequency limit, minutes rate, request reached max request, in
-        flight requests, server limit exceeded, gauge quota, online prediction request quota, rate growth
+        calls, too many connections, too many concurrent, rate error, high frequency, too many tokens please wait,
+        hourly, requests minute, tokens minute, calls minute, requests min, tokens min, request frequency, call
+        frequency, access frequency, frequency limit, minutes rate, request reached max request, in flight requests,
+        server limit exceeded, gauge quota, online prediction request quota, rate growth, zu viele anfragen, trop de
+        requetes, demasiadas solicitudes, demasiadas peticiones, muitas requisicoes, muitas solicitacoes, troppe
+        richieste, ratenlimit
         """,
     ),
     (
@@ -127,7 +130,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         prompt, maximum input, max prompt, max input, seq len, maximum sequence, conversation length, message length,
         maximum tokens, total tokens, context, physical batch size, kv cache, number of tokens, text length, content
         length, maximum length of the model, position embeddings, allowed tokens, tokens per batch, model window, total
-        length, window size
+        length, window size, contexto, contesto, kontextlange, kontextfenster
         """,
     ),
     (
@@ -140,7 +143,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         PROMPT,
         """
         prompt, input, message, conversation, text, query, history, document, passage, messages, content, output,
-        response, generation
+        response, generation, eingabe
         """,
     ),
     (
@@ -152,7 +155,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         id, license key, login, project key, user key, api keys, appid, app id, signature does not match, access denied
         exception, auth failure, invalid token, token expired, invalid user, trial key, production key, virtual key,
         provided key, unrecognized client, expired token, invalid client token, missing authentication token, incomplete
-        signature, invalid signature exception, invalid access key, opt in required, invalid grant
+        signature, invalid signature exception, invalid access key, opt in required, invalid grant, token signature, jwt
+        signature, key provided, api schlussel, apischlussel, clave api, clave de api, chave api, chave de api, cle api,
+        cle d api, chiave api
         """,
     ),
     (
@@ -164,7 +169,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         ~ disabled, models disabled, degraded function, not a chat completions model, for model, with model, by model,
         on model, failed to load model, could not load model, unable to load model, not load model, error loading model,
         model not allowed, model ~ not allowed, supported api model names, supported model names, plan not include
-        access, no credentials for provider, entity with key, specified version, service not activated, service not open
+        access, no credentials for provider, entity with key, specified version, service not activated, service not
+        open, no model named, no model called, no model found, no deployment named, no deployment found, no deployment
+        called, no endpoint named, modelo, modell, modello
         """,
     ),
     (
@@ -172,7 +179,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         model, deployment, endpoint, publisher model, base model, foundation model, for model, with model, by model, on
         model, failed to load model, could not load model, unable to load model, not load model, error loading model,
-        model not allowed, model ~ not allowed
+        model not allowed, model ~ not allowed, no model named, no model called, no model found, no deployment named, no
+        deployment found, no deployment called, no endpoint named, modelo, modell, modello
         """,
     ),
     (
@@ -212,7 +220,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         moderation, responsible ai, guardrail, pii, content filter, harmful content, unsafe content, sensitive content,
         sensitive words, inappropriate content, prohibited content, community guidelines, content restrictions, content
         risk, sensitive, inappropriate, unsafe, jailbreak, explicit content, illegal content, sexual, violence, hate,
-        harmful, harassment, content safety, content check, toxic, usage policies
+        harmful, harassment, content safety, content check, toxic, usage policies, nsfw
         """,
     ),
     (
@@ -235,7 +243,10 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         disabled, deactivated, blocked, declined, failed, failure, expired, hit, no remaining, not remaining, remaining
         0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, surpassed, used, not sufficient,
         shortage, stopped, over, finished, ended, low, missing, overrun, all available, limit, restricted, too small,
-        lapsed, no active, no valid, no available, not have enough, not found
+        lapsed, no active, no valid, no available, not have enough, not found, insuficiente, insuffisant, insuffisante,
+        insufficiente, aufgebraucht, erschopft, reicht nicht, nicht ausreichend, agotado, agotada, esgotado, esgotada,
+        epuise, epuisee, esaurito, esaurita, yetersiz, depasse, depassee, superado, superada, superato, superata,
+        uberschritten, excedido, excedida
         """,
     ),
     (
@@ -243,7 +254,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         exhausted, insufficient, depleted, exceeded, exceeds, reached, use up, used up, used all, run out, ran out, out
         of, too low, not enough, no more, negative, no remaining, not remaining, remaining 0, owing, not paid, not
-        sufficient, overdue
+        sufficient, overdue, insuficiente, insuffisant, insuffisante, insufficiente, aufgebraucht, erschopft, reicht
+        nicht, nicht ausreichend, agotado, agotada, esgotado, esgotada, epuise, epuisee, esaurito, esaurita, yetersiz,
+        depasse, depassee, superado, superada, superato, superata, uberschritten, excedido, excedida
         """,
     ),
     (
@@ -251,7 +264,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         required, requires, requirement, must, add, purchase, buy, top up, recharge, upgrade, deposit, need, needed,
         complete, enable, set up, update, renew, subscribe, pass valid, provide valid, supply valid, enter valid, use
-        valid, send valid
+        valid, send valid, recargue, recargar, recharger, rechargez, recarregue, aufladen
         """,
     ),
     (
@@ -271,7 +284,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         subscription, draw from extra usage, deposit required use, budget insufficient, insufficient budget, budget
         exhausted, budget blocked, saldo insuficiente, solde insuffisant, commodity not purchased, reached daily,
         reached weekly, reached monthly, exceeded daily, exceeded weekly, exceeded monthly, exceed quota, exceed
-        available quota, exceed current quota
+        available quota, exceed current quota, credit insuffisant
         """,
     ),
     (
@@ -279,14 +292,16 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         exceed, exceeded, exceeds, exceeding, too large, too big, too many, longer, larger, greater, bigger, overflow,
         gt, less than, fewer than, at most, no more than, not fit, shorten, shorter, truncate, surpass, beyond, over, up
-        to, more than, above, higher than, within, reached, out of range, reduce, too long, lt
+        to, more than, above, higher than, within, reached, out of range, reduce, too long, lt, depasse, depassee,
+        supera, superado, superada, superato, excede, excedido, excedida, uberschreitet, uberschritten
         """,
     ),
     (
         LONG,
         """
         too long, longer, reduce length, reduce, shorten, shorter, too large, too lengthy, length exceeded, exceeded
-        length, exceeds maximum, too big, exceeds context, long, exceeds limit, exceeds length, range of, exceeds max
+        length, exceeds maximum, too big, exceeds context, long, exceeds limit, exceeds length, range of, exceeds max,
+        zu lang, trop long, demasiado largo, muito longo, troppo lungo
         """,
     ),
     (
@@ -305,7 +320,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not present, unregistered, unverified, not configured, empty, not correct, not pass, not active, suspended, not
         validate, not verified, not verify, refused, terminated, banned, not allowed, unrecognized, exception, not
         belong, not registered, deleted, reported, only authorized, pass valid, provide valid, supply valid, enter
-        valid, use valid, send valid, not allow, invalid grant
+        valid, use valid, send valid, not allow, invalid grant, ungultig, ungultiger, invalida, invalido, no valida, no
+        valido, non valida, non valido, nao valida, nao valido, incorrecta, incorrecto, abgelaufen, expirado, expirada,
+        caducada, scaduta
         """,
     ),
     (
@@ -327,14 +344,19 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model names, supported model names, no channel, no channels, not in allowlist, not in whitelist, not in api key,
         not allow, not allowed for account, not allowed for organization, not allowed for plan, plan not include access,
         no credentials for provider, not priced, paused, stopped, marked by provider, service not activated, service not
-        open
+        open, not in list, deleted, no model named, no model called, no model found, no deployment named, no deployment
+        found, no deployment called, no endpoint named, no existe, existe pas, existiert nicht, nicht gefunden, nicht
+        vorhanden, nicht verfugbar, introuvable, pas trouve, non trouve, non trovato, no encontrado, no se encontro, nao
+        encontrado, nao existe, non esiste, no disponible, pas disponible, nao disponivel, non disponibile
         """,
     ),
     (
         WEAK,
         """
         invalid, unknown, unrecognized, not supported, unsupported, not valid, incorrect, wrong, not match, illegal,
-        bad, undefined, must be one of, not recognize, mismatch, on demand throughput not supported, denied
+        bad, undefined, must be one of, not recognize, mismatch, on demand throughput not supported, denied, nicht
+        unterstutzt, no soportado, nao suportado, non supportato, pas pris en charge, ungultig, ungultiger, invalida,
+        invalido, no valida, no valido, non valida, non valido, nao valida, nao valido
         """,
     ),
     (
@@ -349,7 +371,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         no longer supports, no longer accepts, not allowed with model, not permitted with model, not allowed for model,
         not allowed by model, not allowed on model, no chat template, not chat template, no default chat template, not
         default chat template, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow,
-        only 1 allowed
+        only 1 allowed, not allowed on channel, nicht unterstutzt, no soportado, no soporta, nao suportado, nao suporta,
+        non supportato, pas pris en charge
         """,
     ),
     (
@@ -390,7 +413,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive words, was flagged, were
         flagged, content management policy, usage policies, text sensitive, input sensitive, output sensitive, image
         sensitive, safety check, safety system, safety filter, risky content, content security, content safety, prompt
-        injection, unsafe, jailbreak, content exists risk, censorship, censored, considered high risk
+        injection, unsafe, jailbreak, content exists risk, censorship, censored, considered high risk, blocked by safety
         """,
     ),
     (
@@ -417,7 +440,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         memory, crashed, crash, failed, failure, fails, error, stopped, terminated, unexpected, unexpectedly, died, not
         running, unhealthy, timed out, timeout, exception, oom, exited, broken, not start, killed, aborted, not respond,
         not load, unable to load, down, not found, not exist, no available, not serve, not supported, no running, no
-        channel, no channels
+        channel, no channels, no existe, existe pas, existiert nicht, nicht gefunden, nicht vorhanden, nicht verfugbar,
+        introuvable, pas trouve, non trouve, non trovato, no encontrado, no se encontro, nao encontrado, nao existe, non
+        esiste, no disponible, pas disponible, nao disponivel, non disponibile
         """,
     ),
     (
@@ -477,7 +502,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         deny, context deadline, context canceled, context cancelled, disk quota, load balance, load balancing, load
         balancer, sample rate, sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit rate, bit rate
         exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, chat endpoint, balance
-        pool, pool empty, empty pool
+        pool, pool empty, empty pool, exceeded maximum number of attempts, exceeded maximum retries, exceeded max
+        retries, maximum number of attempts, maximum retries, max retries, retry limit, retries exceeded, not allowed
+        access endpoint
         """,
     ),
     (
@@ -528,7 +555,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         OUTSIDE,
         """
-        mcp
+        mcp, outsideserver
         """,
     ),
     (
@@ -656,6 +683,32 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("思考", FEATURE),
     ("服务未开通", MODEL),
     ("使用上限", QUOTA),
+    ("餘額", MONEY),
+    ("積分", MONEY),
+    ("积分", MONEY),
+    ("儲值", OWING),
+    ("額度", QUOTA),
+    ("頻繁", PACE),
+    ("请求过多", PACE),
+    ("請求過多", PACE),
+    ("找不到", ABSENT | BROKEN),
+    ("下架", ABSENT),
+    ("未映射", ABSENT),
+    ("违禁", MODERATED),
+    ("金鑰", KEY),
+    ("無效", BAD | WEAK),
+    ("失效", BAD),
+    ("上下文長度", CONTEXT),
+    ("超過", EXCEEDS | GONE),
+    ("コンテキスト", CONTEXT),
+    ("超え", EXCEEDS),
+    ("컨텍스트", CONTEXT),
+    ("контекст", CONTEXT),
+    ("фильтром контента", MODERATED),
+    ("коштів", MONEY),
+    ("недостатньо", GONE),
+    ("số dư", MONEY),
+    ("không đủ", GONE),
     ("недостаточно средств", OWING),
     ("пополните", OWING),
     ("баланс", MONEY),
@@ -697,14 +750,6 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("존재하지", ABSENT),
     ("지원하지", LACKING | WEAK),
     ("지원되지", LACKING | WEAK),
-    ("trop de requêtes", PACE),
-    ("crédits insuffisants", OWING),
-    ("clé api", KEY),
-    ("modèle", MODEL | ONE_MODEL),
-    ("introuvable", ABSENT),
-    ("demasiadas solicitudes", PACE),
-    ("zu viele anfragen", PACE),
-    ("ungültig", BAD),
 )
 """The same for other languages than English, some of which have no spaces: signs to look for, longer ones first."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
+from unicodedata import combining, normalize
 
 from oxllm.core.reading import lexicon as lex
 
@@ -49,17 +50,27 @@ WORDS_MAX = 80
 """Of one sentence."""
 ENTRY_MAX = 4
 """Words of an entry."""
+OWN_GAP = 3
+"""Words from something that a request has to the verb that is said of it: "tool x is not allowed"."""
 
 _FILLERS = frozenset(lex.FILLERS.split())
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|[;\n\u3002\uff1b\uff01\uff0c]+\s*")
-_WORD = re.compile(r"[a-z]+|\d+(?:[.,]\d+)*|[<>]=?|~")
+_WORD = re.compile(r"[a-z\u00df-\u00f6\u00f8-\u017e]+|\d+(?:[.,]\d+)*|[<>]=?|~")
 _NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0-9/])[\w@][\w/.@:-]*\w")
 """A name with a digit or a slash in it, such as a model's: one word, whatever it is made of."""
 _PACE_IN_NAME = re.compile(r"_per_(minute|second)(?![a-z])")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OBJECT = re.compile(r"<[\w.]{1,80} object at 0x[0-9a-f]{1,16}>")
 """As Python shows one."""
-_URL = re.compile(r"\S+://\S+|\bwww\.\S+")
+_URL = re.compile(r"\S+://\S+|\bwww\.\S+|(?<!\S)/[A-Za-z][\w.-]*(?:/[\w.-]+)*")
+_FETCHED = re.compile(
+    r"(?:fail\w*|unable|error|not)\s+(?:to\s+)?(?:fetch|download|retriev|load|access|open)\w*[^.\n]{0,40}?\s\S+://\S+"
+    r"|\b(?:image|audio|video|media|file)(?:[ _]?url)?\s+['\"(]?\w+://\S+",
+    re.IGNORECASE,
+)
+"""A place that a request names, and what is said there: to the lexicon, `outsideserver`."""
+_ACTION = re.compile(r"(?<![\w:-])[a-z][a-z-]{1,40}:[A-Z][A-Za-z]{1,40}\b")
+"""What a policy allows, as AWS names it: `aws-marketplace:ViewSubscriptions`."""
 _PATH = re.compile(r"\b(?:messages|tools|contents?|input|parts)(?:\[\d+\]|\.\d+\b)")
 """Where in a request something is wrong: what is said of it is about the request."""
 _FLAG = re.compile(r"(?<![\w-])--(?=[a-z])")
@@ -81,8 +92,13 @@ _IDENTIFIER = re.compile(
     r"|(?<!\w)[a-z]+(?:[A-Z][a-z0-9]+)+(?!\w)"
 )
 """A name as programs give it: `check_quota`, `stripe.send_payment`, `sendPayment`."""
+_KEBAB = re.compile(
+    r"(?<![\w/@-])(?:(?P<of>(?i:tool|function)(?: call| named)? )[A-Za-z]+(?:[-_][A-Za-z]+)+"
+    r"|[A-Za-z]+(?:-[A-Za-z]+){2,})(?![\w-])"
+)
+"""A tool's name with hyphens: `check-credit-balance`, or any that stands behind its noun."""
 _STATE = re.compile(
-    r"(?:\A|_)(?:insufficient|invalid|missing|no|not|out|exceeds?|over|incorrect|unsupported)_"
+    r"(?:\A|[-_])(?:insufficient|invalid|missing|no|not|out|exceeds?|over|incorrect|unsupported)[-_]"
     r"|(?:ed|error|exception|failure|low|overdue|inactive|insufficient)\Z",
     re.IGNORECASE,
 )
@@ -92,11 +108,13 @@ _SLASHED = re.compile(r"[a-z]+(?:/[a-z]+)+")
 """Words rather than a name: "JSON mode/function calling"."""
 _ECHO = re.compile(
     r"\b(?P<own>not (?:be |been )?found\s*[:=])"
-    r"|\b(?:got|received|given|found|saw|input_value|input|value|values|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
+    r"|(?<!\d\d\d - request )\b"
+    r"(?:got|received|given|found|saw|input_value|input|values?|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
     r"|\n\s*(?:received model group|available model group)",
     re.IGNORECASE,
 )
-"""From here to its end a sentence quotes the request, or names what of it was not found."""
+"""From here to its end a sentence quotes the request, or names what of it was not found. Not so where SAP names the place
+of a fault: "400 - Request Body: Model x not supported"."""
 
 
 def of_code(code: str) -> int:
@@ -123,10 +141,18 @@ def of_message(text: str) -> list[int]:
 def unquoted(text: str) -> str:
     """A message without what may be the request's words: all between quotes becomes a sign that means nothing."""
     text = _NOT.sub(" not", text)
-    text = _OBJECT.sub(" ", _URL.sub(" ", text))
+    if "://" in text:
+        text = _FETCHED.sub(" outsideserver ", text)
+    text = _ACTION.sub(_allowed, _OBJECT.sub(" ", _URL.sub(" ", text)))
     text = _PER.sub(" per ", text)
     text = _FLAG.sub(" flagswitch ", _ASIDE.sub(" ", text))
     return _QUOTED.sub(_quoted, text)
+
+
+def _allowed(match: re.Match[str]) -> str:
+    """An action speaks of a model, but not of money or keys."""
+    bits = _marks(_HUMP.sub(" ", match[0].replace("-", " ")).lower())
+    return " ~ " if any(of & _MARKING for of in bits) else match[0]
 
 
 def _quoted(match: re.Match[str]) -> str:
@@ -158,6 +184,8 @@ def _own(sentence: str) -> str:
 
 def _spaced(sentence: str) -> str:
     """A sentence in lower case, its words apart and its names in one."""
+    if "-" in sentence or "_" in sentence:
+        sentence = _KEBAB.sub(_hyphened, sentence)
     return _HUMP.sub(" ", _IDENTIFIER.sub(_identified, _HYPHENED.sub(_named_word, sentence))).lower()
 
 
@@ -179,6 +207,20 @@ def _identified(match: re.Match[str]) -> str:
         return name
     return " ~ "
 
+
+def _hyphened(match: re.Match[str]) -> str:
+    """The same of a name with hyphens, for which a sentence has more words of its own ("tokens-per-minute")."""
+    if match["of"]:
+        return match["of"] + "~"
+    name = match[0]
+    words = name.replace("-", " ").lower()
+    if "-per-" in name or not any(bits & (_MARKING | lex.PACE) for bits in _marks(words)):
+        return name
+    return name if _key_of(words) in _entries() or _STATE.search(name) else " ~ "
+
+
+_LETTERS = str.maketrans({"\u00df": "ss", "\u00e6": "ae", "\u00f8": "o", "\u0111": "d", "\u0131": "i", "\u0142": "l"})
+"""What has no accent to be taken off."""
 
 KEPT = frozenset({"blocked", "loading", "used", "supported", "allowed", "models", "deployments", "endpoints"})
 """Words that are not their stem: a block of content is not blocked, a high load is not loading, models are many."""
@@ -205,7 +247,13 @@ def _normal(word: str) -> str:
         return word
     if word[0].isdigit():
         return "0" if word == "0" else "#"
-    return stem(word)
+    return stem(word) if word.isascii() else stem(_plain(word))
+
+
+def _plain(word: str) -> str:
+    """A word without its accents."""
+    bare = "".join(sign for sign in normalize("NFKD", word) if not combining(sign))
+    return bare.translate(_LETTERS)
 
 
 def _key_of(words: str) -> str:
@@ -279,10 +327,11 @@ def _near(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
     return False
 
 
-def _beside(marks: list[int], one: int, other: int, gap: int) -> bool:
+def _beside(marks: list[int], one: int, other: int, gap: int, own: int = 0) -> bool:
     """A word of one kind is near to one of the other, and nothing stands between that a request has: of "the model's
-    tool was not found" it is the tool."""
-    at_one = at_other = -1000
+    tool was not found" it is the tool. `own`: so many words behind such a thing the verb is said of it alone ("tool x
+    is not allowed on this model")."""
+    at_one = at_other = at_feature = -1000
     for at, bits in enumerate(marks):
         if bits & one and (bits & other or at - at_other <= gap):
             return True
@@ -290,8 +339,9 @@ def _beside(marks: list[int], one: int, other: int, gap: int) -> bool:
             return True
         if bits & (lex.FEATURE | lex.PROMPT) and not bits & (one | other):
             at_one = at_other = -1000
+            at_feature = at
         at_one = at if bits & one else at_one
-        at_other = at if bits & other else at_other
+        at_other = at if bits & other and at - at_feature > own else at_other
     return False
 
 
@@ -359,6 +409,7 @@ def _context(marks: list[int], every: int, code: bool) -> bool:
         _near(marks, every, lex.CONTEXT, lex.EXCEEDS | lex.LONG | lex.MOST, 10)
         or _near(marks, every, lex.TOKENS, lex.EXCEEDS | lex.LONG, 8)
         or _near(marks, every, lex.PROMPT, lex.LONG, 6)
+        or (bool(every & lex.PROMPT) and _then(marks, every, lex.TOKENS, lex.MOST, 5))
     )
 
 
@@ -398,7 +449,9 @@ def _key(marks: list[int], every: int, code: bool) -> bool:
         return False
     if every & lex.FEATURE and not code:  # of a tool's server, or of a file
         return False
-    return _near(marks, every, lex.KEY, lex.BAD, 6) or (code and bool(every & lex.KEY))
+    if _near(marks, every, lex.KEY, lex.BAD, 6) or _then(marks, every, lex.NO, lex.KEY, 1):
+        return True
+    return code and bool(every & lex.KEY)
 
 
 def _barred(marks: list[int], every: int, code: bool) -> bool:
@@ -412,7 +465,11 @@ def _model(marks: list[int], every: int, code: bool) -> bool:
         return _near(marks, every, lex.MODEL, lex.ABSENT, 6) or _near(marks, every, lex.MODEL, lex.WEAK, 3)
     if every & lex.FOR_MODEL and every & (lex.FEATURE | lex.PROMPT):  # it is something else that a model lacks
         return False
-    return _beside(marks, lex.MODEL, lex.ABSENT, 6) or _beside(marks, lex.MODEL, lex.WEAK, 3) or _bare(marks, every)
+    return (
+        _beside(marks, lex.MODEL, lex.ABSENT, 6, OWN_GAP)
+        or _beside(marks, lex.MODEL, lex.WEAK, 3)
+        or _bare(marks, every)
+    )
 
 
 def _bare(marks: list[int], every: int) -> bool:
@@ -460,7 +517,7 @@ RULES: Iterable[tuple[int, Rule]] = (
 GROUNDS: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
     Topic.QUOTA: (lex.OWING, ((lex.MONEY | lex.QUOTA, lex.GONE), (lex.MONEY, lex.NEEDED))),
     Topic.RATE: (lex.PACE, ()),
-    Topic.KEY: (0, ((lex.KEY, lex.BAD),)),
+    Topic.KEY: (0, ((lex.KEY, lex.BAD), (lex.NO, lex.KEY))),
     Topic.BARRED: (0, ((lex.REGION | lex.ACCOUNT, lex.BARRED | lex.SHUT),)),
     Topic.MODEL: (0, ((lex.MODEL, lex.ABSENT), (lex.MODEL, lex.WEAK), (lex.NO, lex.MODEL | lex.FOR_MODEL))),
     Topic.LOADING: (0, ((lex.MODEL, lex.LOADING),)),

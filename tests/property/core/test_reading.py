@@ -200,6 +200,12 @@ SPOKEN = [
     "There are no channels for this model",
     "Third-party apps now draw from your extra usage",
     "账户余额不足",
+    "НЕДОСТАТОЧНО СРЕДСТВ",
+    "Crédit ÉPUISÉ",
+    "Clave de API no válida",
+    "Das Modell wurde nicht gefunden",
+    "Zu viele Anfragen",
+    "No API key set",
     "Insufficient balance",
     "insufficient_quota",
     "invalid_api_key",
@@ -278,6 +284,8 @@ TOOLS = [
     *("check_quota", "get_credit_balance", "send_payment", "billing_report", "wallet.transfer_money", "sendPayment"),
     *("mcp__stripe__create_payment", "account_lookup", "getUserAccount", "api_key_manager", "set_project_budget"),
     *("close_account", "free_tier_check", "checkCreditLimit"),
+    *("check-credit-balance", "tool-name-quota-check", "get-account-balance", "rate-limit-status", "delete-api-key"),
+    *("set-monthly-budget", "region-payment-lookup"),
 ]
 FAULTS = [
     *("Function {} not found", "The tool {} is disabled", "{} has been blocked by tool_choice", "Unknown tool: {}"),
@@ -286,6 +294,9 @@ FAULTS = [
     "parameters for tool {} did not match schema: errors: [missing properties: 'x']",
     "tool_calls[0].function.{} is required but missing",
     "Invalid function name {}: the limit of 64 characters is exceeded",
+    "Tool call to {} has no matching tool result",
+    "No tool output found for function call {}",
+    "{}: parameters must be an object",
 ]
 
 

@@ -55,6 +55,25 @@ def test_signs_are_found_raw_and_escaped(ascii_only: bool) -> None:
     assert says(json.dumps("您的账户余额不足", ensure_ascii=ascii_only).encode(), ("余额不足",))
 
 
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    ["Cr\u00e9dit \u00e9puis\u00e9", "CR\u00c9DIT \u00c9PUIS\u00c9", "cr\u00e9dit, d\u00e9j\u00e0: \u00c9puis\u00e9!"],
+)
+def test_words_with_accents_are_found_however_they_are_written(text: str, ascii_only: bool) -> None:
+    data = json.dumps({"content": text}, ensure_ascii=ascii_only).encode()
+    assert says(data, ("cr\u00e9dit", "\u00e9puis\u00e9"))
+    assert says(data, ("cr\u00e9dit", "~", "\u00e9puis\u00e9"))
+    assert not says(data, ("cr\u00e9dit", "suffisant"))
+    assert not says(data, ("solde", "\u00e9puis\u00e9"))
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_capitals_of_another_script_are_found(ascii_only: bool) -> None:
+    sign = "\u043d\u0435\u0434\u043e\u0441\u0442\u0430\u0442\u043e\u0447\u043d\u043e"
+    assert says(json.dumps({"content": sign.upper()}, ensure_ascii=ascii_only).encode(), (sign,))
+
+
 def test_a_name_inside_a_run_may_be_anything() -> None:
     assert says(b'"the model gpt-4o-mini does not exist"', ("model", "~", "does", "not", "exist"))
     assert says(b'"quota exceeded"', ("~", "quota", "exceeded", "~"))

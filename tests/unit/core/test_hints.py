@@ -184,6 +184,8 @@ PROSE: list[tuple[bytes, float | None]] = [
     (b"Please retry after 86400 seconds.", 3600.0),
     (b"Please retry after 1 second.", 1.0),
     (b"try again in 5 minutes", 300.0),
+    (b"You can make another request in 8 seconds.", 8.0),
+    (b"Next request is possible in 12s", 12.0),
     (b"try again in 5min", 300.0),
     (b"Try Again In 500 milliseconds", 0.5),
     (b"retry in 2 hours", 3600.0),

@@ -418,3 +418,97 @@ def test_what_no_client_has_left_anywhere_is_missing(words: str, kind: Kind) -> 
 )
 def test_what_is_said_of_a_place_in_the_request_marks_nobody(words: str) -> None:
     assert read(400, words) is Kind.CLIENT_ERROR
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (403, "Ihr Kontingent ist aufgebraucht.", Kind.QUOTA),
+        (400, "Ihr Guthaben reicht nicht aus.", Kind.QUOTA),
+        (403, "Cr\u00e9dit insuffisant, veuillez recharger votre compte", Kind.QUOTA),
+        (403, "Ha superado su cuota mensual", Kind.QUOTA),
+        (403, "Saldo esgotado", Kind.QUOTA),
+        (403, "Credito insufficiente", Kind.QUOTA),
+        (403, "\u5e33\u6236\u9918\u984d\u4e0d\u8db3\uff0c\u8acb\u5132\u503c", Kind.QUOTA),
+        (400, "Das Modell 'x' wurde nicht gefunden.", Kind.MISSING),
+        (400, "Le mod\u00e8le demand\u00e9 n'existe pas", Kind.MISSING),
+        (400, "El modelo solicitado no existe", Kind.MISSING),
+        (400, "Modelo n\u00e3o encontrado", Kind.MISSING),
+        (400, "Modello non trovato", Kind.MISSING),
+        (400, "Ung\u00fcltiger API-Schl\u00fcssel", Kind.AUTH),
+        (400, "Cl\u00e9 API invalide", Kind.AUTH),
+        (400, "Clave de API no v\u00e1lida", Kind.AUTH),
+        (400, "Muitas requisi\u00e7\u00f5es, tente novamente mais tarde", Kind.RATE_LIMITED),
+        (400, "Die Eingabe \u00fcberschreitet die maximale Kontextl\u00e4nge des Modells.", Kind.CONTEXT_LENGTH),
+        (
+            400,
+            "\u5165\u529b\u304c\u6700\u5927\u30b3\u30f3\u30c6\u30ad\u30b9\u30c8\u9577\u3092\u8d85\u3048\u3066\u3044\u307e\u3059",
+            Kind.CONTEXT_LENGTH,
+        ),
+        (400, "Der Parameter 'temperature' ist ung\u00fcltig", Kind.CLIENT_ERROR),
+        (400, "La herramienta no existe", Kind.CLIENT_ERROR),
+        (400, "El mensaje no es v\u00e1lido", Kind.CLIENT_ERROR),
+        (400, "Le champ 'messages' est requis", Kind.CLIENT_ERROR),
+    ],
+)
+def test_other_languages_say_the_same_with_and_without_accents(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("tool web_search is not allowed on this model", Kind.UNSUPPORTED),
+        ("tool web_search is not available in this deployment", Kind.UNSUPPORTED),
+        ("this model is not available for your tools", Kind.UNSUPPORTED),
+        ("this model is not available", Kind.MISSING),
+    ],
+)
+def test_a_verb_is_said_of_the_tool_before_it_and_not_of_the_model_behind(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Failed to fetch https://shop.example/invoice.pdf: 402 Payment Required", Kind.CLIENT_ERROR),
+        ("The image URL https://x.example/i.png returned 429 Too Many Requests", Kind.CLIENT_ERROR),
+        ("Could not download https://x.example/a.png: rate limit exceeded", Kind.CLIENT_ERROR),
+        ("Rate limit exceeded, see https://docs.example/limits", Kind.RATE_LIMITED),
+        ("Out of credits. Download invoices at https://shop.example", Kind.QUOTA),
+    ],
+)
+def test_what_a_place_says_that_the_request_names_is_not_the_providers(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
+
+
+@pytest.mark.parametrize(
+    "words", ["No API key set for provider: openai", "No api key found in the request", "No credentials configured"]
+)
+def test_where_there_is_no_key_none_is_right(words: str) -> None:
+    assert read(400, words) is Kind.AUTH
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (500, "Stream: exceeded maximum number of attempts, 3, response error", Kind.SERVER_ERROR),
+        (500, "Max retries exceeded with url", Kind.SERVER_ERROR),
+        (400, "400 - Request Body: Model x9 not supported.", Kind.MISSING),
+        (400, "Invalid request body: model x9 not supported", Kind.CLIENT_ERROR),
+        (403, "This account is not allowed to access this endpoint.", Kind.FORBIDDEN),
+        (403, "Model access is denied: not allowed to perform aws-marketplace:ViewSubscriptions", Kind.MISSING),
+        (400, "Monthly budget of $50 exceeded for this key", Kind.QUOTA),
+        (400, "thinking budget of 50 exceeded", Kind.CLIENT_ERROR),
+        (400, "model 'x' is not in the list of allowed models", Kind.MISSING),
+        (400, "There is no deployment named prod", Kind.MISSING),
+        (400, "No model provided", Kind.CLIENT_ERROR),
+        (400, "The function check-key was deleted", Kind.CLIENT_ERROR),
+        (400, "Requests-per-minute (RPM) of 3", Kind.RATE_LIMITED),
+        (400, "A pay-as-you-go plan is required", Kind.QUOTA),
+        (429, "ai gateway account daily spend limit exceeded", Kind.QUOTA),
+        (400, "Your prompt has 140000 tokens but the model only takes 131072", Kind.CONTEXT_LENGTH),
+    ],
+)
+def test_more_families_and_their_neighbours(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
