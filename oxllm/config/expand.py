@@ -2,7 +2,8 @@
 
 Expansion comes after TOML parsing and touches string values only, so what a variable holds can never add a
 key, close a string or start a comment. It is not repeated on its own result. As in a shell, the default
-also stands in for a variable that is empty. Providers that are off expand nothing: their keys need not be set.
+also stands in for a variable that is empty. Providers that are off expand nothing but their names, by which targets
+know them: their keys need not be set.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ def _value(value: object, path: Path, env: Mapping[str, str], problems: Problems
     if not isinstance(value, dict):
         return value
     if _is_provider(path) and _is_off(value, env):
+        value = value | {"enabled": False} | _name(value, env)
         _mute_variables(value, path, problems)
-        return value | {"enabled": False}
+        return value
     return {key: _value(item, (*path, key), env, problems) for key, item in value.items()}
 
 
@@ -84,6 +86,14 @@ def _is_off(provider: dict[str, object], env: Mapping[str, str]) -> bool:
         return expand(enabled, env) == "false"
     except BadValueError:
         return False
+
+
+def _name(provider: dict[str, object], env: Mapping[str, str]) -> dict[str, object]:
+    """What a provider that is off is called, if that can be known."""
+    try:
+        return {"name": expand(name, env)} if isinstance(name := provider.get("name"), str) else {}
+    except BadValueError:
+        return {}
 
 
 def _mute_variables(value: object, path: Path, problems: Problems) -> None:

@@ -83,6 +83,21 @@ def test_comments_and_disabled_providers_expand_nothing(load_text: Load) -> None
     assert loaded.plan.disabled == ("off", "off-too")
 
 
+def test_a_provider_that_is_off_is_still_called_what_its_targets_call_it(load_text: Load) -> None:
+    text = """
+        [[providers]]
+        name = "%s"
+        base_url = "${URL}"
+        enabled = false
+        [virtual_models]
+        m = [{ provider = "%s", model = "x" }]
+        """
+    for name in ("$${", "${REGION:-eu}", "${SET}"):
+        assert load_text(text % (name, name), SET="us").errors == (), name
+    (error,) = load_text(text % ("${UNSET}", "eu")).errors
+    assert "no provider is named 'eu'" in error.message, "and what its own name needs is not asked for"
+
+
 def test_a_disabled_provider_is_still_read_for_mistakes(load_text: Load) -> None:
     loaded = load_text('[[providers]]\nname = "off"\nenabled = false\nbase_url = "${URL}"\nmodel = []\n')
     assert [error.key for error in loaded.errors] == ["providers[0].model"]
