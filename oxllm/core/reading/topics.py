@@ -113,8 +113,8 @@ _ECHO = re.compile(
     r"|\n\s*(?:received model group|available model group)",
     re.IGNORECASE,
 )
-"""From here to its end a sentence quotes the request, or names what of it was not found. Not so where SAP names the place
-of a fault: "400 - Request Body: Model x not supported"."""
+"""From here to its end a sentence quotes the request, or names what of it was not found. Not so where SAP names the
+place of a fault: "400 - Request Body: Model x not supported"."""
 
 
 def of_code(code: str) -> int:
