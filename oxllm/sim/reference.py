@@ -14,16 +14,17 @@ from pathlib import Path
 
 from oxllm.config.reference import insert
 from oxllm.sim import dialects, faults
+from oxllm.sim.faults.base import Fault
 from oxllm.sim.provider import pace, place
 from oxllm.sim.script import exhibits, presets
 
 
 def kinds() -> str:
     """Every kind: how it is written, what it does, and where it strikes if nothing is said."""
-    found = ((*_told(faults.load(kind).__module__), faults.load(kind).default or "") for kind in faults.KINDS)
-    return _table(
-        ("kind", "what arrives", "`@` if not said"), ((kind, what, _code(where)) for kind, what, where in found)
+    rows = (
+        (*_told(fault.__module__), _only(fault), _code(fault.default or "")) for fault in map(faults.load, faults.KINDS)
     )
+    return _table(("kind", "what arrives", "only in", "`@` if not said"), rows)
 
 
 def places() -> str:
@@ -80,6 +81,12 @@ def render(text: str) -> str:
         begin = f"<!-- {name}: made by `python -m oxllm.sim.reference`, do not edit -->"
         text = insert(text, table(), begin, f"<!-- end of {name} -->")
     return text
+
+
+def _only(fault: type[Fault]) -> str:
+    """Where a kind strikes, if not everywhere: any other answer stays healthy."""
+    apis = ", ".join(fault.protocols)
+    return f"streams{f' of {apis}' if apis else ''}" if fault.streams_only else apis
 
 
 def _told(module: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ import msgspec
 from oxllm.sim import dialects
 from oxllm.sim.dialects.base import CREATED, Error
 from oxllm.sim.dialects.openai import OpenAI
-from oxllm.sim.faults.base import ConnectionFault, Fault
+from oxllm.sim.faults.base import ConnectionFault, Fault, Layer
 from oxllm.sim.provider import protocols, strict
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.exchange import Exchange, Operation
@@ -289,10 +289,7 @@ class Provider:
         if ordered == "none":
             return Fate(None, "ordered by header")
         if ordered is not None:
-            try:
-                return Fate(grammar.fault(ordered), "ordered by header")
-            except grammar.GrammarError as error:
-                raise BadAsk(str(error), FAULT_HEADER.decode()) from None
+            return Fate(_ordered(ordered), "ordered by header")
         if directed is not None:
             return Fate(directed, "as directed")
         if self.judge.idle:
@@ -312,6 +309,19 @@ class Provider:
         so a machine that is milliseconds later in one of two runs changes no fate."""
         due = None if asked is None else self.due(asked)
         return elapsed if due is None else due + round(max(0.0, elapsed - due))
+
+
+def _ordered(text: str) -> Fault:
+    """What a header orders. Raises BadAsk."""
+    try:
+        fault = grammar.fault(text)
+    except grammar.GrammarError as error:
+        raise BadAsk(str(error), FAULT_HEADER.decode()) from None
+    if fault.strikes_at() is Layer.NAME:
+        raise BadAsk(
+            f"{text!r} strikes no request, which has found its way; write it into a scene", FAULT_HEADER.decode()
+        )
+    return fault
 
 
 def _healthy(x: Exchange, record: Record) -> Script:

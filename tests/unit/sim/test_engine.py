@@ -139,9 +139,16 @@ def test_a_header_orders_a_fault_for_one_request() -> None:
     assert ask(target)[0] == 500
     assert ask(target, headers=((b"x-oxllm-sim", b"none"),))[0] == 200
     assert ask(target, headers=((b"x-oxllm-sim", b"429"),))[0] == 429
-    status, body = ask(target, headers=((b"x-oxllm-sim", b"cut@tokn:3"),))
+
+
+@pytest.mark.parametrize(
+    ("ordered", "why"),
+    [(b"cut@tokn:3", "cannot strike at 'tokn'"), (b"dns", "strikes no request"), (b"429 x2", "dose")],
+)
+def test_a_header_that_orders_what_cannot_be_is_refused(ordered: bytes, why: str) -> None:
+    status, body = ask(provider(scenario("alpha")), headers=((b"x-oxllm-sim", ordered),))
     assert status == 400
-    assert "cannot strike at 'tokn'" in json.loads(body)["error"]["message"]
+    assert why in json.loads(body)["error"]["message"]
 
 
 def test_everything_is_recorded() -> None:
