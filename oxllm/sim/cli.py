@@ -231,7 +231,7 @@ def _scenario(asked: Options, seed: int) -> Scenario:
     if asked.before is not None:
         return _before(asked, asked.before, seed)
     if asked.scene is not None:
-        return scenes.load(scenes.read(asked.scene), seed, _is_chosen(asked))
+        return scenes.load(scenes.read(asked.scene), seed, _is_chosen(asked), asked.scene)
     if asked.exhibit is not None:
         return exhibits.scenario(asked.exhibit, seed, asked.duration or exhibits.PLAYED_S)
     upstreams, horizon = (Upstream("alpha"), Upstream("beta")), asked.duration or ENDLESS_S
@@ -244,7 +244,7 @@ def _before(asked: Options, url: str, seed: int) -> Scenario:
     """What is played before a real provider: nothing that nobody has told. Raises SceneError."""
     real = Upstream(REAL, dialects.suggested(urlsplit(url).netloc), ())
     if asked.scene is not None:
-        scenario = scenes.over((real,), scenes.read(asked.scene), seed, _is_chosen(asked))
+        scenario = scenes.over((real,), scenes.read(asked.scene), seed, _is_chosen(asked), asked.scene)
         others = [upstream.name for upstream in scenario.upstreams if upstream.name != REAL]
         if others:
             raise scenes.SceneError([f"{', '.join(others)}: --before has one provider, {REAL!r}"])

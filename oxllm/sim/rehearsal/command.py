@@ -137,7 +137,7 @@ def prepare(asked: Request) -> Prepared:
 def _pointed(asked: Request) -> Plan:
     """The plan of a gateway that is not ours, as far as we know it: each of its models falls from the first provider of
     the scenes (else `alpha`) to the last (else `beta`)."""
-    named = () if asked.scene is None else scenes.load(scenes.read(asked.scene), asked.seed).upstreams
+    named = () if asked.scene is None else scenes.load(scenes.read(asked.scene), asked.seed, file=asked.scene).upstreams
     names = tuple(upstream.name for upstream in named) or ("alpha", "beta")
     providers = tuple(Provider(name=name, tls=False, host="127.0.0.1", port=0, path="/v1") for name in names)
     targets = tuple(Target(name, "sim-1", tier) for tier, name in enumerate(names, 1))
@@ -263,7 +263,7 @@ def _scenario(asked: Request, plan: Plan) -> Scenario:
     """Chaos over the config's providers, or the scenes of a file, which name them. Raises BadPace, SceneError."""
     upstreams = gateway.upstreams(plan, pace.parse(asked.pace))
     if asked.scene is not None:
-        return _speakable(scenes.over(upstreams, scenes.read(asked.scene), asked.seed, asked.chosen))
+        return _speakable(scenes.over(upstreams, scenes.read(asked.scene), asked.seed, asked.chosen, asked.scene))
     if asked.exhibit is not None:
         return _exhibited(asked, asked.exhibit, upstreams, _lanes(_routes(asked, plan)))
     groups = gateway.contested(_lanes(gateway.virtual(plan)).values())

@@ -87,7 +87,7 @@ def rows(card: Card) -> Iterable[tuple[str, str]]:
     told = (f"{name} {attempts} attempts ({lost} lost)" for name, (attempts, lost) in card.providers.items())
     yield "by provider", "; ".join(told)
     yield "time to fail over", _spread(card.failover)
-    yield "back after an outage", _spread(card.recovery) if card.outages else "no outage"
+    yield "back after an outage", _spread(card.recovery) if card.outages else "no outage ended"
     yield "time to first token", f"{_spread(card.ttft)}; a perfect gateway {_spread(card.ttft_perfect)}"
     yield "time to the end", f"{_spread(card.total)}; a perfect gateway {_spread(card.total_perfect)}"
     yield "memory of the gateway", "unknown" if card.rss_max is None else f"{card.rss_max / 2**20:.1f} MB at most"

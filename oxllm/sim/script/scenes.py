@@ -6,11 +6,14 @@ import difflib
 import itertools
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from oxllm.config import syntax
 from oxllm.config.files import parse_toml, read_once
+from oxllm.config.lines import Path as Keys
+from oxllm.config.lines import find_places, line_of
 from oxllm.config.names import check_provider_name
 from oxllm.config.problem import BadValueError
 from oxllm.sim import dialects
@@ -46,120 +49,153 @@ def read(file: Path) -> str:
         raise SceneError([f"{file}: is not UTF-8; save it as UTF-8"]) from None
 
 
-def load(text: str, seed: int, chosen: bool = False) -> Scenario:
+def load(text: str, seed: int, chosen: bool = False, file: Path | None = None) -> Scenario:
     """The scenario of a scene file; its own `seed` is used before `seed`, unless that was `chosen` for this run. Raises
-    SceneError with all errors."""
-    return over((), text, seed, chosen)
+    SceneError with all errors; `file`: what these call it, with the line of each."""
+    return over((), text, seed, chosen, file)
 
 
-def over(providers: Sequence[Upstream], text: str, seed: int, chosen: bool = False) -> Scenario:
+def over(
+    providers: Sequence[Upstream], text: str, seed: int, chosen: bool = False, file: Path | None = None
+) -> Scenario:
     """As `load`, with these providers beside those of the file, which may describe them anew. Raises SceneError."""
     try:
         data = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
-        raise SceneError([f"not TOML: {error}"]) from None
+        raise SceneError([_no_toml(text, error, file)]) from None
     except BadValueError as bad:
-        raise SceneError([f"the file {bad.args[0]}"]) from None
+        raise SceneError([f"{file or 'the file'} {bad.args[0]}"]) from None
     reader, own = _Reader(), data.get("seed", seed)
-    reader.keys("the file", data, ("seed", "upstream", "scene"))
+    reader.keys((), "the file", data, ("seed", "upstream", "scene"))
     if not isinstance(own, int) or isinstance(own, bool) or own < 0:
-        reader.errors.append("seed: write a whole number from 0 up, such as seed = 7")
+        reader.error(("seed",), "seed: write a whole number from 0 up, such as seed = 7")
     tables = reader.tables(data.get("upstream", {}))
     upstreams = {upstream.name: upstream for upstream in providers}
     upstreams |= {name: reader.upstream(name, table) for name, table in tables.items()}
-    played = [reader.scene(number, table) for number, table in enumerate(reader.array(data.get("scene", [])), 1)]
-    played += filter(None, [reader.standing(name, table) for name, table in tables.items()])
-    scenario = Scenario(seed if chosen else own, tuple(upstreams.values()), tuple(played))
-    errors = reader.errors or problems(scenario)
+    played = {("scene", n): reader.scene(n, table) for n, table in enumerate(reader.array(data.get("scene", [])))}
+    standing = {("upstream", name, "faults"): reader.standing(name, table) for name, table in tables.items()}
+    scenes: dict[Keys, Scene] = played | {keys: scene for keys, scene in standing.items() if scene is not None}
+    scenario = Scenario(seed if chosen else own, tuple(upstreams.values()), tuple(scenes.values()))
+    errors = reader.errors or [(keys, text) for keys, text in _problems(scenario, tuple(scenes))]
     if errors:
-        raise SceneError(errors)
+        raise SceneError(_located(errors, text, file))
     return scenario
 
 
+def _no_toml(text: str, error: tomllib.TOMLDecodeError, file: Path | None) -> str:
+    if file is None:
+        return f"not TOML: {error}"
+    wrong = syntax.explain(text, error, text)
+    return f"{file}:{wrong.line}: {wrong.message}{wrong.help and f'; {wrong.help}'}"
+
+
+def _located(errors: Sequence[tuple[Keys, str]], text: str, file: Path | None) -> list[str]:
+    """Each with its place in the file, as editors and terminals make a link of it."""
+    if file is None:
+        return [error for _, error in errors]
+    lines = find_places(text).lines
+    placed = [(line_of(lines, keys) or 0, error.removeprefix("the file: ")) for keys, error in errors]
+    placed.sort(key=lambda each: each[0])
+    return [f"{file}:{line}: {error}" if line else f"{file}: {error}" for line, error in placed]
+
+
 class _Reader:
-    """Reads values and collects errors, so that all are told at once."""
+    """Reads values and collects errors, so that all are told at once: where in the file, and what."""
 
     def __init__(self) -> None:
-        self.errors: list[str] = []
+        self.errors: list[tuple[Keys, str]] = []
+
+    def error(self, at: Keys, text: str) -> None:
+        self.errors.append((at, text))
 
     def tables(self, value: object) -> dict[str, dict[str, Any]]:
         """The `[upstream.NAME]`s."""
         if isinstance(value, dict) and all(isinstance(table, dict) for table in value.values()):
             return value
-        self.errors.append("upstream: write a table for each provider, such as [upstream.alpha]")
+        self.error(("upstream",), "upstream: write a table for each provider, such as [upstream.alpha]")
         return {}
 
     def array(self, value: object) -> list[dict[str, Any]]:
         """The `[[scene]]`s."""
         if isinstance(value, list) and all(isinstance(table, dict) for table in value):
             return value
-        self.errors.append("scene: write [[scene]] above each scene")
+        self.error(("scene",), "scene: write [[scene]] above each scene")
         return []
 
-    def keys(self, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    def keys(self, at: Keys, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key in table:
             if key not in known:
-                close = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(known)}"
-                self.errors.append(f"{where}: unknown key {key!r}; {hint}")
+                self.error((*at, key), f"{where}: unknown key {key!r}; {_hint(key, known)}")
 
     def upstream(self, name: str, table: dict[str, Any]) -> Upstream:
-        where = f"upstream.{name}"
-        self.keys(where, table, _UPSTREAM_KEYS)
+        at, where = ("upstream", name), f"upstream.{name}"
+        self.keys(at, where, table, _UPSTREAM_KEYS)
         try:
             check_provider_name(name)
         except BadValueError as bad:
-            self.errors.append(f"{where}: its name {bad.args[0]}")
-        dialect = table.get("dialect", "openai")
+            self.error(at, f"{where}: its name {bad.args[0]}")
+        dialect = str(table.get("dialect", "openai"))
         if dialect not in dialects.NAMES:
-            self.errors.append(f"{where}: unknown dialect {dialect!r}; write one of {', '.join(dialects.NAMES)}")
-        models = self.strings(f"{where}.models", table.get("models", ["sim-1"]))
+            self.error((*at, "dialect"), f"{where}: unknown dialect {dialect!r}; {_hint(dialect, dialects.NAMES)}")
+        models = self.strings((*at, "models"), f"{where}.models", table.get("models", ["sim-1"]))
         if table.get("models") == []:
-            self.errors.append(f"{where}.models: a provider has one model at least; leave models out for sim-1")
-        speed = self.parsed(f"{where}.pace", pace.parse, table.get("pace", "normal"), pace.Pace())
-        limit = self.parsed(f"{where}.limit", limits.parse, table["limit"], None) if "limit" in table else None
+            why = "a provider has one model at least; leave models out for sim-1"
+            self.error((*at, "models"), f"{where}.models: {why}")
+        speed = self.parsed((*at, "pace"), f"{where}.pace", pace.parse, table.get("pace", "normal"), pace.Pace())
+        limit = limits.Limits()
+        if "limit" in table:
+            limit = self.parsed((*at, "limit"), f"{where}.limit", limits.parse, table["limit"], limit)
         strict = table.get("strict", False)
         if not isinstance(strict, bool):
-            self.errors.append(f"{where}.strict: write true or false")
-        return Upstream(name, str(dialect), models, speed, limit or limits.Limits(), strict is True)
+            self.error((*at, "strict"), f"{where}.strict: write true or false")
+        return Upstream(name, dialect, models, speed, limit, strict is True)
 
     def standing(self, name: str, table: dict[str, Any]) -> Scene | None:
         """`faults` of an upstream itself: always, after all scenes."""
         if "faults" not in table:
             return None
-        return Scene(f"always on {name}", (name,), self.faults(f"upstream.{name}", table["faults"]))
+        faults = self.faults(("upstream", name, "faults"), f"upstream.{name}", table["faults"])
+        return Scene(f"always on {name}", (name,), faults)
 
     def scene(self, number: int, table: dict[str, Any]) -> Scene:
-        name = str(table.get("name", f"scene {number}"))
-        where = f"scene {name!r}"
-        self.keys(where, table, _SCENE_KEYS)
-        on = table.get("on", [])
-        when = self.parsed(f"{where}, when", parse_when, table["when"], ALWAYS) if "when" in table else ALWAYS
-        expect = self.strings(f"{where}, expect", table.get("expect", []))
-        names = self.strings(f"{where}, on", [on] if isinstance(on, str) else on)
-        return Scene(name, names, self.faults(where, table.get("faults", [])), when, expect)
+        """`number`: from 0."""
+        name = str(table.get("name", f"scene {number + 1}"))
+        at, where = ("scene", number), f"scene {name!r}"
+        self.keys(at, where, table, _SCENE_KEYS)
+        on, when = table.get("on", []), ALWAYS
+        if "when" in table:
+            when = self.parsed((*at, "when"), f"{where}, when", parse_when, table["when"], when)
+        expect = self.strings((*at, "expect"), f"{where}, expect", table.get("expect", []))
+        names = self.strings((*at, "on"), f"{where}, on", [on] if isinstance(on, str) else on)
+        return Scene(name, names, self.faults((*at, "faults"), where, table.get("faults", [])), when, expect)
 
-    def faults(self, where: str, texts: object) -> tuple[Dosed, ...]:
+    def faults(self, at: Keys, where: str, texts: object) -> tuple[Dosed, ...]:
         dosed = []
-        for text in self.strings(f"{where}, faults", texts):
+        for number, text in enumerate(self.strings(at, f"{where}, faults", texts)):
             try:
                 dosed.append(grammar.parse(text))
             except grammar.GrammarError as error:
-                self.errors.append(f"{where}, faults: {error}")
+                self.error((*at, number), f"{where}, faults: {error}")
         return tuple(dosed)
 
-    def strings(self, where: str, value: object) -> tuple[str, ...]:
+    def strings(self, at: Keys, where: str, value: object) -> tuple[str, ...]:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
-        self.errors.append(f"{where}: write a list of strings")
+        self.error(at, f"{where}: write a list of strings")
         return ()
 
-    def parsed(self, where: str, parse: Callable[[str], T], value: object, default: T) -> T:
+    def parsed(self, at: Keys, where: str, parse: Callable[[str], T], value: object, default: T) -> T:
         try:
             return parse(value if isinstance(value, str) else str(value))
         except ValueError as error:
-            self.errors.append(f"{where}: {error}")
+            self.error(at, f"{where}: {error}")
             return default
+
+
+def _hint(word: str, known: Sequence[str]) -> str:
+    """What to write for a word that is not known."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(known)}"
 
 
 def parse_when(text: str) -> When:
@@ -181,18 +217,24 @@ def parse_when(text: str) -> When:
 
 def problems(scenario: Scenario) -> list[str]:
     """What in a scenario can never come to pass, and what to write instead."""
-    found = [] if scenario.upstreams else ["no providers; write [upstream.alpha]"]
+    return [text for _, text in _problems(scenario, [()] * len(scenario.scenes))]
+
+
+def _problems(scenario: Scenario, places: Sequence[Keys]) -> Iterator[tuple[Keys, str]]:
+    """The same, each with that of the `places` of the scenes which it is about."""
+    if not scenario.upstreams:
+        yield (), "no providers; write [upstream.alpha]"
     known = {upstream.name for upstream in scenario.upstreams}
-    names = [scene.name for scene in scenario.scenes]
-    found += [
-        f"two scenes named {name!r}; give each its own name"
-        for name in sorted({n for n in names if names.count(n) > 1})
-    ]
-    for scene in scenario.scenes:
-        found += in_itself(scene, known)
-    for first, second in itertools.combinations(scenario.scenes, 2):
-        found += _between(first, second)
-    return found
+    scenes = tuple(zip(places, scenario.scenes, strict=True))
+    seen: set[str] = set()
+    for at, scene in scenes:
+        if scene.name in seen:
+            yield (*at, "name"), f"two scenes named {scene.name!r}; give each its own name"
+        seen.add(scene.name)
+    for at, scene in scenes:
+        yield from ((at, text) for text in in_itself(scene, known))
+    for (_, first), (at, second) in itertools.combinations(scenes, 2):
+        yield from ((at, text) for text in _between(first, second))
 
 
 def in_itself(scene: Scene, known: set[str]) -> Iterable[str]:

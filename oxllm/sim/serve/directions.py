@@ -67,8 +67,11 @@ def load(text: str) -> Directions:
     directions, unknown = Directions(), sorted(set(data) - {"fault", "reply"})
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r}; write fault and reply")
-    if data.get("fault"):
-        directions.direct(str(data["fault"]))
+    fault = data.get("fault", "")
+    if not isinstance(fault, str):
+        raise ValueError("fault: write one text for all of them, such as '429 x2, then cut@token:3'")
+    if fault:
+        directions.direct(fault)
     replies = data.get("reply", [])
     for reply in replies if isinstance(replies, list) else [replies]:
         directions.reply(_constant(_said(reply)))

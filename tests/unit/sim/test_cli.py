@@ -268,7 +268,7 @@ def test_a_scene_without_providers_is_told_of_them_alone(tmp_path: Path) -> None
     file = tmp_path / "scene.toml"
     file.write_text('[[scene]]\non = "alpha"\nfaults = ["500"]\n', encoding="utf-8")
     code, said = run("--scene", str(file))
-    assert (code, said.partition("Error: ")[2]) == (2, "no providers; write [upstream.alpha]\n")
+    assert (code, said.partition("Error: ")[2]) == (2, f"{file}: no providers; write [upstream.alpha]\n")
 
 
 def test_an_ipv6_address_may_stand_in_its_brackets() -> None:
@@ -344,6 +344,7 @@ def test_tls_prints_the_path_of_its_ca_and_a_config_that_trusts_it(tmp_path: Pat
         ('fault = "429 30%"', "write how many requests"),
         ("answer = 3", "unknown key 'answer'; write fault and reply"),
         ("fault =", "not TOML"),
+        ('fault = ["429", "500"]', "write one text for all of them, such as '429 x2, then cut@token:3'"),
     ],
 )
 def test_a_script_file_that_cannot_be_played_says_what_to_write(tmp_path: Path, text: str, words: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from oxllm.config.compile import compile_document
@@ -74,7 +76,7 @@ def scene(body: str) -> str:
         ('[upstream."a/b"]\n', "upstream.a/b: its name holds a /"),
         ('[upstream." a"]\n', "its name begins or ends with white space"),
         ("[upstream.-a]\n", "its name cannot be typed as a name"),
-        ("[upstream.alpha]\ndialect = 'grok'\n", "unknown dialect 'grok'; write one of openai, azure"),
+        ("[upstream.alpha]\ndialect = 'grok'\n", "unknown dialect 'grok'; did you mean 'groq'?"),
         ("[upstream.alpha]\npace = 'ttfb 3s'\n", "write ttft, itl, out or load"),
         ("[upstream.alpha]\nlimit = '60 rpx'\n", "write 60 rpm, 5 rps or 40k tpm"),
         (scene("faults = ['cutt 3%']"), "did you mean 'cut'?"),
@@ -107,6 +109,54 @@ def test_all_errors_of_a_file_are_told_at_once() -> None:
     with pytest.raises(scenes.SceneError) as caught:
         scenes.load("[upstream.alpha]\ndialect = 'x'\npace = 'y'\nlimit = 'z'\n", 7)
     assert len(caught.value.errors) == 3
+
+
+MANY = """\
+sead = 7
+[upstream.alpha]
+models = "x"
+pace = "quick"
+[[scene]]
+name = "a"
+on = "alpha"
+when = "soon"
+faults = [
+    "429 10%",
+    "cutt@token:3",
+]
+[[scene]]
+name = "b"
+on = ["alpha", 7]
+"""
+
+
+def test_of_a_file_that_is_named_each_error_has_its_line() -> None:
+    with pytest.raises(scenes.SceneError) as caught:
+        scenes.load(MANY, 7, file=Path("s.toml"))
+    assert [error.partition(", faults")[0].splitlines()[0][:31] for error in caught.value.errors] == [
+        "s.toml:1: unknown key 'sead'; d",
+        "s.toml:3: upstream.alpha.models",
+        "s.toml:4: upstream.alpha.pace: ",
+        "s.toml:8: scene 'a', when: 'soo",
+        "s.toml:11: scene 'a'",
+        "s.toml:15: scene 'b', on: write",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("[upstream.alpha\n", "s.toml:1: not valid TOML: expected ']' at the end of a table declaration"),
+        ("", "s.toml: no providers"),
+        (scene("faults = ['429']") + scene("").removeprefix(HEAD), "s.toml:8: two scenes named 's'"),
+        (scene("faults = ['500', '429']"), "s.toml:3: scene 's': '500' always strikes"),
+        ("[upstream.alpha]\nfaults = ['500', '429']\n", "s.toml:2: scene 'always on alpha': '500' always strikes"),
+    ],
+)
+def test_what_is_wrong_as_a_whole_has_the_line_of_what_it_is_about(text: str, error: str) -> None:
+    with pytest.raises(scenes.SceneError) as caught:
+        scenes.load(text, 7, file=Path("s.toml"))
+    assert caught.value.errors[0].startswith(error)
 
 
 def test_scenes_that_do_not_meet_do_not_contradict() -> None:
