@@ -222,9 +222,9 @@ def _provider_rates(provider: ProviderStatus, before: ProviderStatus | None, ela
 
 def _failures(provider: ProviderStatus) -> int:
     """Those of the provider, also where a second try at the same target made it good. What a client did, such as to
-    leave, is nothing to hold against it."""
-    of_clients = provider.failures.get("client", 0)
-    return sum(provider.failures.values()) - of_clients + provider.retries
+    leave, is nothing to hold against it, nor what is ours: a lack of files, a model that it does not have."""
+    of_others = provider.failures.get("client", 0) + provider.failures.get("gateway", 0)
+    return sum(provider.failures.values()) - of_others + provider.retries
 
 
 def _tokens(provider: ProviderStatus) -> int:

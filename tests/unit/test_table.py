@@ -236,9 +236,10 @@ def test_paint_changes_no_width() -> None:
     assert re.sub(r"\x1b\[\d+m", "", shouted) == table(FULL, 100)
 
 
-def test_what_clients_did_counts_for_no_provider() -> None:
-    left = ProviderStatus("left", attempts=3, failures={"client": 3}, targets=1)
-    both = ProviderStatus("both", attempts=5, successes=3, failures={"client": 1, "network": 1}, targets=1)
+@pytest.mark.parametrize("whose", ["client", "gateway"])
+def test_what_clients_and_the_gateway_did_counts_for_no_provider(whose: str) -> None:
+    left = ProviderStatus("left", attempts=3, failures={whose: 3}, targets=1)
+    both = ProviderStatus("both", attempts=5, successes=3, failures={whose: 1, "network": 1}, targets=1)
     before = Status("0.1.0", 1, 100.0, providers=(ProviderStatus("left", targets=1), both))
     now = msgspec.structs.replace(before, uptime=102.0, providers=(left, both))
     found = rows(table(now, 120, earlier=before))
