@@ -1,4 +1,4 @@
-"""`python -P -m oxllm.gateway --plan-fd N`: what `oxllm serve` turns itself into."""
+"""`python -P -m oxllm.gateway --plan-fd N`: what `oxllm serve` becomes."""
 
 import os
 import signal
@@ -8,9 +8,9 @@ import threading
 from oxllm.early import end_at_once
 
 end_at_once()
-signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # `oxllm serve` holds them back until here
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # blocked by `oxllm serve` until here
 
-# msgspec takes from it what Python 3.11 has in typing anyway, and it costs the process 0.4 MB.
+# msgspec imports from it only what Python 3.11's typing has anyway, and it costs the process 0.4 MB.
 sys.modules["typing_extensions"] = None  # type: ignore[assignment]
 
 from oxllm.gateway.later import postpone  # noqa: E402
@@ -21,6 +21,6 @@ from oxllm.gateway.process import main  # noqa: E402
 
 code = main()
 if threading.active_count() > 1:
-    # A resolver's thread. In a getaddrinfo that hangs it would be waited for, for as long as that takes.
+    # A resolver thread. A normal exit would wait for it, for as long as its getaddrinfo hangs.
     os._exit(code)
 sys.exit(code)

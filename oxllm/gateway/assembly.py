@@ -1,4 +1,4 @@
-"""The one place that builds a gateway: all that outlives a request, each part handed what it uses.
+"""The one place that builds a gateway: creates everything that outlives a request, and hands each part what it uses.
 
 `process` builds one on the real loop, clock and network; tests build the same on a virtual clock and in memory.
 """
@@ -31,7 +31,7 @@ from oxllm.gateway.wheel import Wheel
 
 
 class Gateway:
-    """One gateway, which serves whatever connections `server.protocol` is given."""
+    """One gateway. It serves every transport whose peer `server.protocol` makes."""
 
     __slots__ = (
         "_iterators",
@@ -66,7 +66,7 @@ class Gateway:
         router: Router | None = None,
         held: HeldBudget | None = None,
     ) -> None:
-        """`connections` stands in for the plan's `max_connections` where fewer files may be open."""
+        """`connections` replaces the plan's `max_connections` where the limit on open files allows fewer."""
         self._loop, self._log, self._rng, self._wall = loop, log, rng, wall
         self._iterators = FutureIterators(loop)
         self.life = Life()
@@ -95,24 +95,24 @@ class Gateway:
         )
         self.drain = Drain(loop, self.life, self.server, relays, self._close_upstream, log)
         self.reloader: Reloader | None = None
-        """Set once there is something to read again."""
+        """Set by `reload_from`."""
         self._export()
 
     def reload_from(
         self, env: Mapping[str, str], adopt: Callable[[plans.Plan], None], command: Sequence[str] = COMPILE
     ) -> Reloader:
-        """Let the config be read again. `adopt` is told the new one, and has to call our own."""
+        """Enable reloads. `adopt` gets each new Plan, and must call our own `adopt` with it."""
         reloads = self.vitals.reloads
         reloader = Reloader(self._loop, self._log, reloads, self.life, self.running, adopt, env, command)
         self.reloader = self.admin.reloader = reloader
         return reloader
 
     def running(self) -> plans.Plan:
-        """The config that runs."""
+        """The running config."""
         return self.current.generation.plan
 
     def adopt(self, plan: plans.Plan, connections: int | None = None) -> None:
-        """Go on with another config. What runs keeps the one it has."""
+        """Switch to another config. Requests in flight keep the one they started with."""
         self.runtime.adopt(plan)
         self.server.limits = plan.server
         self.server.max_connections = plan.server.max_connections if connections is None else connections
@@ -127,14 +127,14 @@ class Gateway:
         return self.resolver.busy
 
     def compact(self) -> None:
-        """Make what is remembered anew, so that it does not keep the memory around it (see `memory.Trimmer`)."""
+        """Copy what is remembered, so that it does not pin the pages of a burst (see `memory.Trimmer`)."""
         self.journal.records.pack()
         self.runtime.owners.pack()
         self.server.known.clear()
         self._iterators.renew()
 
     def _export(self) -> None:
-        """To the collector that the config names, if any. Its code is only loaded for that."""
+        """Start, move or stop the export to the collector that the config names. Telemetry is only loaded if needed."""
         endpoint, telemetry = self.running().server.otel_endpoint, self.journal.telemetry
         if telemetry is not None:
             if endpoint is None:
@@ -150,7 +150,7 @@ class Gateway:
             )
 
     def _close_upstream(self, done: Callable[[], None]) -> None:
-        """Send what telemetry still has, then close the connections to providers, then call `done`."""
+        """Flush telemetry, then close the connections to providers, then call `done`."""
 
         def close() -> None:
             self.pool.close()

@@ -1,4 +1,4 @@
-"""The clock that everything but dates runs on: the loop's."""
+"""The loop's clock, which everything but dates uses."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from collections.abc import Callable
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """The loop's clock without the Python around it, if it is the usual one (a test's loop has its own)."""
+    """The loop's `time`, or `time.monotonic` itself if that is all it calls (a test's loop has its own clock)."""
     return time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time

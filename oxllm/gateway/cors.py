@@ -1,4 +1,4 @@
-"""What a browser is told (https://fetch.spec.whatwg.org/#http-cors-protocol). Which origins may ask is in `access`."""
+"""CORS response headers (https://fetch.spec.whatwg.org/#http-cors-protocol). `access` decides which origins may ask."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ EXPOSED = (
     b"x-request-id, request-id, x-upstream-request-id, x-oxllm-provider, x-oxllm-model, x-oxllm-attempts, retry-after"
 )
 ALLOWED = b"authorization, x-api-key, content-type"
-"""For a page that does not say which headers it would send."""
+"""For a preflight that does not say which headers the request will have."""
 MAX_AGE_S = b"600"
 
 
 def headers(origin: bytes) -> Headers:
-    """With each response to a page of `origin`, which is one that may ask."""
+    """For each response to a page of `origin`, an allowed one."""
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-expose-headers", EXPOSED),
@@ -24,7 +24,7 @@ def headers(origin: bytes) -> Headers:
 
 
 def preflight(methods: tuple[bytes, ...], asked: bytes | None) -> Headers:
-    """Beside those, in answer to whether such a request may be made. `asked`: the headers that it would have."""
+    """The further headers of a preflight response. `asked`: the request's Access-Control-Request-Headers."""
     return [
         (b"access-control-allow-methods", b", ".join(methods)),
         (b"access-control-allow-headers", asked or ALLOWED),

@@ -1,4 +1,4 @@
-"""From a request to the relay that drives it: what it asks for, of which model, until when. Or why that cannot be."""
+"""Turns a request into the relay that drives it (what is asked, of which model, until when), or into a refusal."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from oxllm.gateway.sessions import session_of
 from oxllm.plan import Plan
 
 DEADLINE_SHARE: Final = 0.95
-"""Of the client's own time limit: the rest is for our answer to reach it before it hangs up."""
+"""Share of the client's own timeout that we use: the rest lets our answer reach it before it hangs up."""
 READ_TIMEOUT: Final = b"x-stainless-read-timeout"
 WHOLE_TIMEOUT: Final = b"x-stainless-timeout"
 TIMEOUT_HEADERS: Final = frozenset((READ_TIMEOUT, WHOLE_TIMEOUT))
 PROBES: Final = frozenset((b"health", b"healthz", b"livez", b"readyz", b"live", b"ready", b"ping"))
-"""Where other servers, Kubernetes' own and LiteLLM among them, say that they are well."""
+"""Health endpoints of other servers, Kubernetes' own and LiteLLM among them."""
 
 
 class Dispatcher:
-    """Starts relays. `start` and what it calls return why a request is refused, or None if it is under way."""
+    """Starts relays. `start` and what it calls return a refusal, or None once the request is under way."""
 
     __slots__ = ("_runtime",)
 
@@ -41,7 +41,7 @@ class Dispatcher:
     def start(
         self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: Headers
     ) -> ApiError | None:
-        """Have a request for an endpoint of a provider relayed. `extra_headers` go with whatever it is answered."""
+        """Relay a request for a provider's endpoint. `extra_headers` are added to whatever response it gets."""
         if endpoint.keeps:
             return self._recall(request, protocol, endpoint, extra_headers)
         generation, owners = self._runtime.current.generation, self._runtime.owners
@@ -68,7 +68,7 @@ class Dispatcher:
     def _recall(
         self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: Headers
     ) -> ApiError | None:
-        """A request for an answer that a provider keeps: it goes to who made it, or to one after the other."""
+        """A request about an answer that a provider keeps: ask its maker, or if that is unknown one after another."""
         generation, owners = self._runtime.current.generation, self._runtime.owners
         name = unescape(generation.endpoints.answer(request.path))
         about = endpoint.about(name)
@@ -82,7 +82,7 @@ class Dispatcher:
 
 
 def _coded(request: Request) -> ApiError | None:
-    """415, of a body that says of itself that it is compressed."""
+    """415 for a body that its Content-Encoding declares compressed."""
     coding = (request.get(b"content-encoding") or b"").decode("latin-1")
     if coding.lower() in ("", "identity"):
         return None
@@ -90,7 +90,7 @@ def _coded(request: Request) -> ApiError | None:
 
 
 def client_timeout(request: Request) -> float | None:
-    """How long the client says that it will wait, less a little, in seconds.
+    """How long the client says it will wait, less a margin, in seconds.
 
     The OpenAI SDKs send it with each request (Python `x-stainless-read-timeout`, Node `x-stainless-timeout`).
     """
@@ -109,7 +109,7 @@ def client_timeout(request: Request) -> float | None:
 
 
 def no_model(router: Router, model: str) -> ApiError:
-    """404, of a name that is no model here."""
+    """404 for a name that is no model here."""
     close, (provider, slash, name) = router.similar(model), model.partition("/")
     why = f": {provider!r} does not list {name[:200]!r} in `models`" if slash and provider in router.providers else ""
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
@@ -117,7 +117,7 @@ def no_model(router: Router, model: str) -> ApiError:
 
 
 def no_path(path: bytes) -> ApiError:
-    """404, of a path of no API, or of one that an API has elsewhere."""
+    """404 for a path that no API has, with a hint at the one that was probably meant."""
     message = f"there is no {unescape(path)[:200]!r} here"
     if elsewhere := meant(path):
         message += f", but {elsewhere.decode()!r}: look at the client's base URL"
@@ -129,13 +129,13 @@ def no_path(path: bytes) -> ApiError:
 
 
 def nobody_speaks(plan: Plan, protocol: str) -> ApiError:
-    """404, of a path of a protocol that no provider speaks."""
+    """404 for a path of a protocol that no provider speaks."""
     spoken = {provider.name: provider.protocols for provider in plan.providers}
     return api_error(404, f"no provider here speaks {protocol}: {_spoken(spoken, protocol)}", "model_not_found")
 
 
 def _not_spoken(route: Route, protocol: Protocol) -> ApiError:
-    """No target of a model speaks what its client does: say which do what, and what to add."""
+    """404: no target of the model speaks the client's protocol. Says what each of them speaks, and what to add."""
     spoken = {candidate.plan.name: candidate.plan.protocols for candidate in route.candidates}
     told = _spoken(spoken, protocol.name)
     message = f"no target of the model {route.name!r} speaks {protocol.name}: {told}"

@@ -1,6 +1,6 @@
-"""Stopping: no new work, what runs may finish, and not for ever.
+"""Graceful shutdown: take no new work, and give what is in flight a bounded time to finish.
 
-The stages are those of `life`. A request that is still being read, or waits for a reload, gets a 503 at the end; a
+The stages are those of `life`. At the deadline a request that is still being read, or waits for a reload, gets a 503; a
 stream gets the error event and a connection that closes without the final chunk, so that nobody takes a part for the
 whole.
 """
@@ -20,15 +20,15 @@ from oxllm.gateway.runtime import Alarmed
 from oxllm.words import count
 
 LOOK_S = 0.05
-"""How often to look whether all connections have gone."""
+"""Seconds between checks whether all connections have gone."""
 TURNS_MAX = 64
-"""For how many turns of the loop the queue is emptied at most: clients that keep coming must not keep us."""
+"""Turns of the loop that may be spent on emptying the listen queue: clients that keep coming must not hold us up."""
 FLUSH_S = 0.5
-"""After the time is over: how long the last error events may take to leave."""
+"""How long, after the deadline, the last error events may take to be sent."""
 
 
 class Drain:
-    """One process's way out. `done` is set when nothing is left to do."""
+    """The shutdown of one process. `done` is set when nothing is left to do."""
 
     __slots__ = (
         "_close_upstream",
@@ -53,7 +53,7 @@ class Drain:
         close_upstream: Callable[[Callable[[], None]], None],
         log: Log,
     ) -> None:
-        """`relays` are under way. `close_upstream` closes what leads to others, then calls what it is given."""
+        """`relays`: the requests in flight. `close_upstream` closes outgoing connections, then calls its argument."""
         self._loop = loop
         self._life = life
         self._server = server
@@ -62,14 +62,14 @@ class Drain:
         self._log = log
         self._turns = 0
         self.listeners: Sequence[Listening] = ()
-        """Who accepts connections."""
+        """What accepts connections."""
         self.report: Callable[[float, int], None] = lambda seconds, requests: None
-        """Is told how long it may still take and how many requests are left, each time that is another number."""
+        """Called with the seconds and the requests that are left, whenever the number of requests has changed."""
         self._reported = -1
         self.done: asyncio.Future[None] = loop.create_future()
 
     def signal(self) -> None:
-        """SIGTERM or SIGINT: the first drains, the second ends it at once."""
+        """SIGTERM or SIGINT: the first one drains, the second ends the drain at once."""
         if self._life.stopping:
             self._expire()
             return
@@ -93,14 +93,14 @@ class Drain:
 
     def _close(self) -> None:
         if self._life.stage is LAME:
-            self._life.move(CLOSE)  # before the queue is taken: whoever stood in it is told to come here no more
-        # Each turn of the loop takes some of what the kernel has accepted for us; the listeners go behind the last.
+            self._life.move(CLOSE)  # before the queue is emptied, so that those in it get Connection: close
+        # Each turn of the loop accepts some of the kernel's queue; the listeners close after the last of it.
         self._turns += 1
         again = self._turns < TURNS_MAX and self._queued()
         self._loop.call_soon(self._close if again else self._close_listeners)
 
     def _queued(self) -> bool:
-        """Whether the kernel holds connections that nobody has taken yet."""
+        """Whether the kernel's queue holds connections that have not been accepted yet."""
         poll = select.poll()
         for listener in self.listeners:
             for sock in listener.sockets:

@@ -1,11 +1,11 @@
-"""Modules that asyncio and msgspec import at once, and that serving seldom or never uses: loaded when they are used.
+"""Lazy imports of modules that asyncio and msgspec import at once but that serving seldom or never uses.
 
 A parser of Python, its disassembler, decimals, processes, logging, OpenSSL: together they would cost a serving process
-4 MB, a fifth of what it may have. In their place stand modules that know those few names that are asked for while
-others are being imported, and that become the real ones as soon as they are asked for any other. So nobody notices, but
-for the time: some milliseconds at the first reload, look-up of a name, connection over TLS or bug of ours.
+4 MB, a fifth of its budget. Placeholders stand in for them. A placeholder knows the few names that other modules ask
+for while they are imported, and becomes the real module as soon as it is asked for any other. All that anybody can
+notice is a few milliseconds at the first reload, DNS look-up, TLS connection or bug of ours.
 
-It has to happen before anything else is imported (`gateway/__main__.py`).
+This has to happen before anything else is imported (see `gateway/__main__.py`).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ COROUTINE_FLAG = 0x80
 
 
 class Later(ModuleType):
-    """A module that is loaded when it is asked for a name that it does not know."""
+    """A placeholder: loads the real module when it is asked for a name that it does not know."""
 
     def __init__(self, name: str, known: Mapping[str, object]) -> None:
         super().__init__(name)
         vars(self).update(known)
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):  # what importing looks for
+        if name.startswith("__"):  # asked for by the import system
             raise AttributeError(name)
         return getattr(loaded(self.__name__), name)
 
 
 def loaded(name: str) -> ModuleType:
-    """The real module of that name. It takes the place of the one that waits for it, whose holders have all of it.
+    """The real module of that name. It replaces the placeholder, which also gets all its names, for those who hold it.
 
-    Raises what importing does: OSError where no file can be opened. Then the next one may try again.
+    Raises what importing does: OSError where no file can be opened. The placeholder then stays, to be tried again.
     """
     waiting = sys.modules.get(name)
     if not isinstance(waiting, Later):
@@ -60,13 +60,13 @@ def loaded(name: str) -> ModuleType:
 
 
 _loading: set[str] = set()
-"""Modules that are being loaded, which nothing may stand for any more."""
+"""Modules that are being loaded, and so must be found as the real ones."""
 _after: dict[str, list[Callable[[], None]]] = {}
 """What to do once a module is loaded."""
 
 
 def once_loaded(name: str, action: Callable[[], None]) -> None:
-    """Do it as soon as the module of that name is the real one: now, if it is not one that waits."""
+    """Call `action` once the real module of that name is loaded: now, if no placeholder stands in for it."""
     if isinstance(sys.modules.get(name), Later):
         _after.setdefault(name, []).append(action)
     else:
@@ -74,7 +74,7 @@ def once_loaded(name: str, action: Callable[[], None]) -> None:
 
 
 def _calls(module: str, name: str) -> Callable[..., object]:
-    """A function that is the one of that name, and loads its module when it is called."""
+    """A stand-in for the function of that name, which loads its module when called."""
 
     def called(*arguments: object, **named: object) -> object:
         function: Callable[..., object] = getattr(loaded(module), name)
@@ -84,32 +84,32 @@ def _calls(module: str, name: str) -> Callable[..., object]:
 
 
 def _extract_stack(frame: FrameType | None = None, limit: int | None = None) -> object:
-    """`traceback.extract_stack`, which without a frame means that of its caller."""
+    """`traceback.extract_stack`, which without a frame starts at its caller's."""
     return loaded("traceback").extract_stack(frame or sys._getframe(1), limit)
 
 
 def _is_coroutine_function(function: object) -> bool:
-    """As `inspect.iscoroutinefunction` has it: each handler of a signal is asked."""
+    """`inspect.iscoroutinefunction`: asyncio asks it of each signal handler."""
     while isinstance(function, MethodType | functools.partial):
         function = function.__func__ if isinstance(function, MethodType) else function.func
     return isinstance(function, FunctionType) and bool(function.__code__.co_flags & COROUTINE_FLAG)
 
 
 class Logger:
-    """The logger of that name. What nobody could hear, since nobody has loaded `logging` yet, does not load it."""
+    """The logger of that name. `debug` does not load `logging`: until someone else has, nobody could hear it."""
 
     def __init__(self, name: str | None = None) -> None:
         self._name = name
 
     def debug(self, *arguments: object, **named: object) -> None:
-        """As the real one, whose level is WARNING as long as nobody has asked it for another."""
+        """As the real one, whose level is WARNING until somebody sets another."""
         if not isinstance(sys.modules["logging"], Later):
             self.__getattr__("debug")(*arguments, **named)
 
     def __getattr__(self, name: str) -> Any:
         try:
             logger = loaded("logging").getLogger(self._name)
-        except (ImportError, OSError):  # no file can be opened: better a word less than a fault in whoever has said it
+        except (ImportError, OSError):  # no file can be opened: better to lose a line than to fail whoever logs it
             return lambda *_, **__: None
         return getattr(logger, name)
 
@@ -119,15 +119,15 @@ def _nothing_else(name: str) -> object:
 
 
 class OfAsyncio:
-    """What `asyncio` would have from those of its modules that wait: it looks here for what it does not have."""
+    """`asyncio.__getattr__`: finds the names that asyncio would have from those of its modules that are not loaded."""
 
     def __init__(self, asyncio: ModuleType) -> None:
         self._else: Callable[[str], object] = vars(asyncio).get("__getattr__", _nothing_else)
-        """From 3.14 on it has some names of its own that it looks for."""
+        """From 3.14 on, asyncio has a `__getattr__` of its own."""
 
     def __call__(self, name: str) -> object:
         for part in PARTS_OF_ASYNCIO:
-            if f"asyncio.{part}" in sys.modules:  # each Python has its own
+            if f"asyncio.{part}" in sys.modules:  # not every Python has each of them
                 module = loaded(f"asyncio.{part}")
                 if name in module.__all__:
                     return getattr(module, name)
@@ -135,13 +135,13 @@ class OfAsyncio:
 
 
 PARTS_OF_ASYNCIO = ("graph", "locks", "queues", "runners", "streams", "subprocess", "taskgroups")
-"""Modules of asyncio all of whose names it takes for its own when it is loaded."""
+"""Submodules whose names asyncio re-exports."""
 LATER: dict[str, dict[str, object]] = {
     "concurrent.futures": {name: name for name in ("FIRST_COMPLETED", "FIRST_EXCEPTION", "ALL_COMPLETED")},
     "inspect": {"iscoroutinefunction": _is_coroutine_function},
     "linecache": {},
     "logging": {"DEBUG": 10, "getLogger": Logger},
-    "ssl": {"SSLSocket": ()},  # which asyncio asks of each socket whether it is one
+    "ssl": {"SSLSocket": ()},  # asyncio asks of each socket whether it is one
     "subprocess": {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3},
     "traceback": {"extract_stack": _extract_stack},
     "asyncio.sslproto": {},
@@ -150,15 +150,15 @@ LATER: dict[str, dict[str, object]] = {
     "msgspec.inspect": {},
     "msgspec._json_schema": {name: _calls("msgspec._json_schema", name) for name in ("schema", "schema_components")},
 }
-"""Module -> what it knows before it is loaded."""
+"""Module -> the names that its placeholder knows."""
 
 
 class NoDecimal:
-    """Stands for `decimal.Decimal` where msgspec wants to know its own kinds of values: no value is one."""
+    """Stands in for `decimal.Decimal`, which msgspec looks up as one of its types: no value is an instance."""
 
 
 class NoUUID:
-    """The same for `uuid.UUID`, and for what UUIDs have."""
+    """The same for `uuid.UUID` and `uuid.SafeUUID`."""
 
     unknown = None
 
@@ -167,36 +167,36 @@ UNKNOWN: dict[str, dict[str, object]] = {
     "decimal": {"Decimal": NoDecimal},
     "uuid": {"UUID": NoUUID, "SafeUUID": NoUUID},
 }
-"""Modules that msgspec alone asks for, and for these names alone: to it they stay what they are here."""
+"""Modules that msgspec alone asks for, and only for these names: msgspec keeps these stand-ins for good."""
 
 
 class Finder:
-    """Finds, in the place of a module, the one that waits for it."""
+    """A meta path finder that finds a placeholder instead of the module."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """As `importlib.abc.MetaPathFinder` has it."""
+        """See `importlib.abc.MetaPathFinder`."""
         if name in _loading or not (name in LATER or name in UNKNOWN):
             return None
         return ModuleSpec(name, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> Later:
-        """As `importlib.abc.Loader` has it."""
+        """See `importlib.abc.Loader`."""
         return Later(spec.name, {**LATER, **UNKNOWN}[spec.name])
 
     def exec_module(self, module: ModuleType) -> None:
-        """It has all that it needs."""
+        """Nothing to do: the placeholder is complete."""
 
 
 def _as_written(source: str, _file: str, _mode: str) -> str:
-    """In the place of `compile` where `typing` compiles an annotation that it may never need: `eval` takes the text.
+    """Replaces `compile` in `typing`, which compiles annotations that it may never evaluate: `eval` takes text as well.
 
-    The first `compile` of all makes a class for each node of Python's grammar, which stay: 0.2 MB.
+    The first call of `compile` makes a class for each node of Python's grammar, and they stay: 0.2 MB.
     """
     return source
 
 
 def postpone() -> None:
-    """Load asyncio and msgspec, but not what of theirs can wait and is not loaded yet."""
+    """Import asyncio and msgspec, with placeholders for what can wait and is not loaded yet."""
     vars(typing)["compile"] = _as_written
     strange = UNKNOWN.keys() - sys.modules.keys()
     finder = Finder()

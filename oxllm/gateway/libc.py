@@ -1,7 +1,7 @@
 """What only the C library can do: give memory back, and say how much is in use.
 
-By way of `_ctypes`, the half of ctypes that is written in C. The other half defines what nobody needs here, and costs a
-serving process 0.2 MB.
+Calls it through `_ctypes`, the half of ctypes that is written in C. The Python half defines nothing that is needed
+here, and would cost a serving process 0.2 MB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class _Int(_SimpleCData):  # type: ignore[type-arg]
 
 
 class _Size(_SimpleCData):  # type: ignore[type-arg]
-    """`size_t`, and what is as wide: a pointer."""
+    """`size_t`, and a pointer, which is as wide."""
 
     _type_ = "L"
 
@@ -44,7 +44,7 @@ def _library() -> int:
 
 
 class Libc:
-    """The one of this process. Raises OSError if it is not glibc, whose relatives give memory back by themselves."""
+    """This process's glibc. Raises OSError on another libc; those give memory back by themselves."""
 
     __slots__ = ("_madvise", "_trim")
 
@@ -59,12 +59,12 @@ class Libc:
         self._trim(0)
 
     def forget(self, start: int, length: int) -> None:
-        """Have the pages of a mapping come from its file again (madvise(2)). What was changed in them is lost."""
+        """Drop the pages of a file mapping; the next access reads them from the file (madvise(2)). Changes are lost."""
         self._madvise(start, length, MADV_DONTNEED)
 
 
 def heap_bytes() -> int:
-    """What malloc has given out and not got back; 0 where libc does not say (before glibc 2.33, and elsewhere)."""
+    """Bytes allocated by malloc and not freed; 0 where libc does not say (before glibc 2.33, and elsewhere)."""
     try:
         told = _Asked(dlsym(_library(), "mallinfo2"))()
     except OSError:

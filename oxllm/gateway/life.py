@@ -1,9 +1,9 @@
-"""How far the process is on its way out. `drain` moves it on; who has to know looks here.
+"""The stages of the process's shutdown. `drain` moves it on; others only look.
 
 RUNNING   serves
 LAME      a signal has come: the listener stays open for `drain_delay_secs`, /health says 503
-DRAINING  what the kernel had queued is taken, then the listener is closed, idle connections too; responses finish
-DONE      after `drain_timeout_secs` or a second signal: what is left has got an error
+DRAINING  the kernel's queue is accepted, then the listener and idle connections are closed; responses finish
+DONE      nothing is left; what had not ended by `drain_timeout_secs` or a second signal was given an error
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class Life:
     def __init__(self) -> None:
         self.stage = RUNNING
         self.until: float | None = None
-        """When what is left will be cut, in loop time; None as long as nothing is said about it."""
+        """When what is left will be cut off, in loop time; None until a drain begins."""
         self.draining = False
-        """No response is followed by another on its connection. Looked at with each response, so it is kept beside."""
+        """Connections close after the response under way. Stored, not computed, since each response looks at it."""
 
     def __repr__(self) -> str:
         return f"<Life {self.stage.name}>"

@@ -1,4 +1,4 @@
-"""One attempt's end at the upstream: what its call tells goes to the exchange, and its provider is read or not."""
+"""One attempt's upstream end: forwards the call's events to the exchange, and applies backpressure to the provider."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Linked(HeldHolder):
 
     exchange: Exchange
     full: bool
-    """The client takes less than the provider gives."""
+    """The client reads more slowly than the provider sends."""
     now: Callable[[], float]
     request: Request
     runtime: Runtime
@@ -30,14 +30,14 @@ class Linked(HeldHolder):
         raise NotImplementedError
 
     def crash(self, error: Exception) -> None:
-        """A bug of ours has met this request: end it, and no other."""
+        """A bug of ours has hit this request: end it, and no other."""
         raise NotImplementedError
 
 
 class Link(Caller):
-    """One attempt's end at the upstream: what `upstream.call.Caller` names, handed on to the relay.
+    """One attempt's upstream end: hands the events of `upstream.call.Caller` on to the relay.
 
-    What it holds is counted only while that is more than HELD_FREE: most events come whole, and cost nothing here.
+    What it holds is counted only while it exceeds HELD_FREE: most events arrive whole, and cost nothing here.
     """
 
     __slots__ = ("_counted", "_no_memory", "_paused", "attempt", "call", "relay")
@@ -47,7 +47,7 @@ class Link(Caller):
         self.attempt = attempt
         self.call: Call | None = None
         self._counted = False
-        """Whether the budget for what is held knows of it."""
+        """Whether the budget for held answers is counting this link."""
         self._no_memory = self._paused = False
 
     # upstream.call.Caller. A bug of ours in any of them ends this request, and no other.
@@ -106,7 +106,7 @@ class Link(Caller):
             else:
                 relay.perform()
             committed = attempt.phase is COMMITTED
-            if self._counted or not committed or data[-2:] != b"\n\n":  # else: nothing but whole events
+            if self._counted or not committed or data[-2:] != b"\n\n":  # else: only whole events
                 self._grew(attempt.pending, committed)
         except Exception as error:  # noqa: BLE001
             relay.crash(error)
@@ -168,7 +168,7 @@ class Link(Caller):
         self.steer()
 
     def recount(self) -> None:
-        """Something was passed on: it may hold less."""
+        """Something was passed on: update the budget, since less may be held now."""
         if self._counted:
             size = self.attempt.pending
             self._counted = size > HELD_FREE
@@ -182,7 +182,7 @@ class Link(Caller):
             self.recount()
 
     def steer(self) -> None:
-        """Have the provider read or not: not while the client is full, nor while there is no memory for more."""
+        """Pause or resume reading the provider: paused while the client's buffer is full or memory is short."""
         paused = self._no_memory or self.relay.full
         if paused == self._paused or self.call is None:
             return
@@ -198,7 +198,7 @@ class Link(Caller):
             self.relay.crash(error)
 
     def let_go(self) -> None:
-        """Nothing more is wanted of it: give back all that it has."""
+        """Nothing more is wanted from this attempt: release what it holds and cancel its call."""
         self.relay.runtime.held.drop(self)
         call, self.call = self.call, None
         if call is not None:

@@ -1,9 +1,9 @@
-"""Giving memory back: what start-up needed and serving does not, and what a burst has left behind.
+"""Gives memory back to the kernel: what start-up needed and serving does not, and what a burst has left behind.
 
-Two things keep memory that nobody uses. glibc keeps what was freed until `malloc_trim` (malloc_trim(3)). And each
-page of the interpreter's and OpenSSL's code that ran once, at start-up, stays mapped, 8 MB of it.
-`madvise(MADV_DONTNEED)` (madvise(2)) lets the kernel unmap the pages of a mapping that come unchanged from a file;
-those that serving needs come back from the page cache at their next use, a few hundred soft faults in all.
+Two things hold on to unused memory. glibc keeps what was freed until `malloc_trim` (malloc_trim(3)). And every page
+of the interpreter's and OpenSSL's code that ran once, at start-up, stays mapped: 8 MB.
+`madvise(MADV_DONTNEED)` (madvise(2)) unmaps pages that are unchanged from their file; those that serving needs come
+back from the page cache at their next use, a few hundred soft faults in all.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterable, Iterator
 from oxllm.gateway.libc import Libc
 
 SOON_S = 1.0
-"""Seconds from loading code late until its start is over."""
+"""Seconds to wait after code was loaded late, for its start-up to be over."""
 QUIET_S = 5.0
-"""Seconds between two looks; one that finds half of the load gone, or all of it, gives back."""
+"""Seconds between checks of the load; memory is given back when it has fallen to half of its peak or below."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FUTURE_ITERATORS = 255
 
 
 def resident_bytes() -> int | None:
-    """Resident set size, where the kernel tells."""
+    """Resident set size; None where the kernel does not tell."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * PAGE
@@ -34,9 +34,9 @@ def resident_bytes() -> int | None:
 
 
 class FutureIterators:
-    """Fills asyncio's free list of what an `await` needs (_asynciomodule.c, FI_FREELIST_MAXLEN).
+    """Keeps asyncio's free list of future iterators, one per `await`, full (_asynciomodule.c, FI_FREELIST_MAXLEN).
 
-    Small objects from the middle of a burst, kept for good: unless those of start-up take their place.
+    Left alone, it would fill with small objects from the middle of a burst and keep them, and their pages, for good.
     """
 
     __slots__ = ("_iterators", "_loop")
@@ -46,8 +46,8 @@ class FutureIterators:
         self._iterators = self._made()
 
     def renew(self) -> None:
-        """After a burst: its own go, ours take their place."""
-        burst = self._made()
+        """After a burst: replace its iterators in the free list with ours."""
+        burst = self._made()  # takes them out of the free list
         self._iterators.clear()  # asyncio keeps these ...
         burst.clear()  # ... and so has no room for those
         self._iterators = self._made()
@@ -65,10 +65,10 @@ def _libc() -> Libc | None:
 
 
 def unchanged_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """(start, length) of each mapping in /proc/PID/smaps that is read-only, of a file, and wholly as in that file.
+    """(start, length) of each read-only file mapping in /proc/PID/smaps that is unchanged from its file.
 
-    `Anonymous: 0` is the proof of the last: a page that was changed (relocations, for one) is anonymous, and to
-    drop it would lose the change.
+    `Anonymous: 0` proves that: a page that was changed (by relocations, say) is anonymous, and dropping it would lose
+    the change.
     """
     start = end = 0
     candidate = False
@@ -83,7 +83,7 @@ def unchanged_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 class Trimmer:
-    """Gives back once at ready, then whenever the load has fallen: after a burst, and as its connections expire."""
+    """Gives memory back once ready, and then whenever the load has fallen: after a burst, and as connections expire."""
 
     __slots__ = ("_busy", "_compact", "_libc", "_load", "_loop", "_peak")
 
@@ -95,10 +95,10 @@ class Trimmer:
         busy: Callable[[], bool] = lambda: False,
     ) -> None:
         """`load`: how many requests and connections there are now. `compact`: copies what outlives a burst. `busy`:
-        whether another thread may be loading code just now: a page that it changes between our look at it and our
-        giving it back would be lost with the change.
+        whether another thread may be loading code just now: a change that it makes to a page between our look at it
+        and our giving it back would be lost.
 
-        A page is returned when nothing is left in it, and one small object that was made in the middle of a burst is
+        A page is returned only when nothing is left in it, and one small object made in the middle of a burst is
         enough to keep it: without `compact`, 5 MB stay after 1,000 streams.
         """
         self._loop = loop
@@ -106,11 +106,11 @@ class Trimmer:
         self._load = load
         self._busy = busy
         self._peak = 0
-        """The highest load since the last time."""
+        """The highest load since memory was last given back."""
         self._libc = _libc()
 
     def start(self) -> None:
-        """Give back now, and look again from time to time."""
+        """Give back now, and check every QUIET_S from then on."""
         if self._libc is not None:
             self._give_back(self._libc)
             self._loop.call_later(QUIET_S, self._look, self._libc)
@@ -138,7 +138,7 @@ class Trimmer:
 
     @staticmethod
     def _give_back(libc: Libc) -> None:
-        sys.path_importer_cache.clear()  # what files lie where, 0.2 MB; the next import looks again
+        sys.path_importer_cache.clear()  # cached directory listings, 0.2 MB; the next import reads them again
         try:
             with open("/proc/self/smaps", encoding="ascii", errors="replace") as smaps:
                 for start, length in list(unchanged_mappings(smaps)):

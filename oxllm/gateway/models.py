@@ -1,4 +1,4 @@
-"""What GET /v1/models answers, in the shape that the client knows: OpenAI's, or Anthropic's if it names a version.
+"""GET /v1/models, in the client's format: OpenAI's, or Anthropic's if the request has an `anthropic-version`.
 
 https://platform.openai.com/docs/api-reference/models, https://docs.anthropic.com/en/api/models-list
 """
@@ -14,14 +14,14 @@ from oxllm.gateway.client.paths import unescape
 from oxllm.gateway.client.request import Request
 
 PAGE = 20
-"""Models on one of Anthropic's pages, if the client names no number."""
+"""Models on a page in Anthropic's format, if the client sets no `limit`."""
 PAGE_MAX = 1000
 
 Json = dict[str, object]
 
 
 class Catalogue:
-    """The models that a client may name, as it wants to read of them."""
+    """The models that a client may name, in its format."""
 
     __slots__ = ("_created", "_created_at")
 
@@ -31,7 +31,7 @@ class Catalogue:
         self._created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))
 
     def all(self, request: Request, names: Sequence[str]) -> Json | ApiError:
-        """The list of `names`, which are sorted."""
+        """The list of `names`, which must be sorted."""
         if not _is_anthropics(request):
             return {"object": "list", "data": [self.one(request, name) for name in names]}
         limit = _limit(request)
@@ -57,8 +57,8 @@ def _is_anthropics(request: Request) -> bool:
 
 
 def _page(names: Sequence[str], limit: int, after: str | None, before: str | None) -> tuple[Sequence[str], bool]:
-    """A page, and whether there is more of it in the direction in which the client goes. An id that is not there any
-    more still has its place among the others."""
+    """A page, and whether more follow in the client's direction. An id that has gone since still marks its place in the
+    order."""
     if before is not None:
         names = names[: bisect_left(names, before)]
         return names[-limit:], len(names) > limit
@@ -68,7 +68,7 @@ def _page(names: Sequence[str], limit: int, after: str | None, before: str | Non
 
 
 def _query(request: Request, name: bytes) -> str | None:
-    """The value that the query has under `name`."""
+    """The value of `name` in the query, if any."""
     for part in request.query.split(b"&"):
         key, _, value = part.partition(b"=")
         if key == name and value:
@@ -77,7 +77,7 @@ def _query(request: Request, name: bytes) -> str | None:
 
 
 def _limit(request: Request) -> int | None:
-    """How many a page may have; None if the client names no possible number."""
+    """Models per page; None if the client's `limit` is invalid."""
     text = _query(request, b"limit")
     if text is None:
         return PAGE

@@ -1,6 +1,6 @@
 """The life of the serving process: plan in, sockets bound, signals, drain, exit.
 
-`oxllm serve` has validated the config and replaced itself by this process (`python -P -m oxllm.gateway`),
+`oxllm serve` has validated the config and replaced itself with this process (`python -P -m oxllm.gateway`),
 which therefore imports nothing but the stdlib, httptools, msgspec and oxllm's own plan, core and gateway.
 """
 
@@ -37,17 +37,17 @@ from oxllm.gateway.reactor.sockets import accept, loop_maker
 from oxllm.words import bracketed, reached_at
 
 BACKLOG = 1024
-"""Connections that the kernel holds for us (net.core.somaxconn caps it): of 1,000 clients at once none is refused."""
+"""The listen backlog (capped by net.core.somaxconn): 1,000 clients that connect at once are all queued."""
 ACCEPTED_AT_ONCE = 64
-"""Connections taken in one turn of the loop: those that are too many are closed before more are taken."""
+"""Connections accepted per turn of the loop: those over the limit are closed before more are accepted."""
 FDS_OF_OUR_OWN = 64 + CROWD_MAX + ACCEPTED_AT_ONCE
-"""64 for listeners, epoll, log, run file, a reload child's pipes, DNS. What is left is two for each connection."""
+"""64 for listeners, epoll, log, run file, a reload child's pipes and DNS. Of the rest, each connection takes two."""
 ROTATION = "SIGUSR1 opens no log again, for stderr is never closed: have logrotate use copytruncate"
-"""At the signal by which others do; its default would end the process without a word."""
+"""Logged on SIGUSR1, at which other servers reopen their logs; its default action would kill the process silently."""
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
-"""`dual` is both."""
+"""`dual`, which is both, is not in it."""
 Address = tuple[Any, ...]
-"""As getaddrinfo has it: host, port, and for IPv6 flow and scope."""
+"""As getaddrinfo returns it: host, port, and for IPv6 flow info and scope id."""
 
 
 class BindError(OSError):
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, as_json: bool) -> None:
-    """Why it does not start. A full disk is no reason to say it in a traceback."""
+    """Say why it does not start. If even that cannot be written (a full disk), exit without a traceback."""
     event = {"time": time.time(), "event": "error", "message": message}
     line = msgspec.json.encode(event).decode() if as_json else f"oxllm: {message}"
     with contextlib.suppress(OSError):
@@ -82,7 +82,7 @@ def _options(argv: Sequence[str]) -> dict[str, str]:
 
 
 def _read_plan(fd: int) -> plans.Plan:
-    """The Plan behind `fd`, which is closed. Raises PlanError."""
+    """The Plan read from `fd`, which is closed afterwards. Raises PlanError."""
     try:
         with open(fd, "rb") as file:
             file.seek(0)
@@ -108,9 +108,9 @@ def listen(server: plans.Server) -> list[socket.socket]:
 
 
 def _addresses(host: str, bind_family: str) -> list[tuple[socket.AddressFamily, Address]]:
-    """All of `bind_family` that `host` means, each once: a name may have several. Raises BindError.
+    """The addresses of `host` in `bind_family`, without duplicates: a name may have several. Raises BindError.
 
-    As bytes: for a `str` CPython loads its IDNA tables (`upstream/resolver.py`).
+    An ASCII name is passed as bytes: for a `str`, CPython loads its IDNA tables (see `upstream/resolver.py`).
     """
     family = FAMILIES.get(bind_family, socket.AF_UNSPEC)
     name = host.encode() if host.isascii() else host
@@ -142,7 +142,7 @@ def _bind(family: socket.AddressFamily, address: Address, port: int, dual: bool)
 
 
 def _advice(error: OSError) -> str:
-    """What an operator may do about it."""
+    """What the operator can do about it."""
     if error.errno == errno.EADDRINUSE:
         return "; is another oxllm running (`oxllm status`)? Else set server.port, or give --port"
     if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
@@ -151,14 +151,17 @@ def _advice(error: OSError) -> str:
 
 
 def raise_file_limit(server: plans.Server) -> tuple[int, str | None]:
-    """Raise the soft limit of open files to the hard one. Returns how many connections fit, and a warning if fewer."""
+    """Raise the soft limit on open files to the hard one.
+
+    Returns how many connections fit, and a warning if that is fewer than `max_connections`.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
         except (OSError, ValueError):
-            pass  # macOS refuses "unlimited"; what there is decides below
+            pass  # macOS refuses "unlimited"; the limit that stays decides below
     fit = server.max_connections if soft == resource.RLIM_INFINITY else (soft - FDS_OF_OUR_OWN) // 2
     if fit >= server.max_connections:
         return server.max_connections, None
@@ -193,7 +196,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
         loop.add_signal_handler(number, drain.signal)
     loop.add_signal_handler(signal.SIGUSR1, log.event, "warning", ROTATION)
     loop.add_signal_handler(signal.SIGHUP, gateway.admin.hang_up)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `oxllm serve` holds it back from before it reads
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `oxllm serve` blocks it before it reads the config
     for text in (*plan.warnings, *([warning] if warning else [])):
         log.event("warning", text)
     trimmer = Trimmer(loop, gateway.load, gateway.compact, gateway.loading)
@@ -201,7 +204,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     log.event("ready", f"listening on {', '.join(gateway.vitals.addresses)}")
     systemd.notify("READY=1")
     gc.collect()
-    gc.freeze()  # start-up's objects live for ever: no need to look at them again
+    gc.freeze()  # start-up's objects live for ever: keep the collector off them
     trimmer.start()
     once_loaded("ssl", trimmer.soon)
     loop.run_until_complete(drain.done)
@@ -213,7 +216,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
 
 
 class RunFileWriter:
-    """Tells the command line where we are. Without a place to write we serve all the same: a URL finds us too."""
+    """Tells the command line where to find us. If it cannot be written we serve anyway: commands also take a URL."""
 
     def __init__(self, sockets: Sequence[socket.socket], log: Log) -> None:
         self._port = int(sockets[0].getsockname()[1])
@@ -223,10 +226,11 @@ class RunFileWriter:
         self._written: runfile.Written | None = None
         self._run: runfile.RunFile | None = None
         self._said = ""
-        """Why there is none. It is tried again at each reload and at the drain, and said once."""
+        """The last reason why the run file could not be written. Each reload and the drain try again; a reason that
+        stays the same is logged once."""
 
     def write(self, plan: plans.Plan) -> None:
-        """Write it, or bring it up to date with another config's token."""
+        """Write the run file, or update it from another config."""
         self._put(
             runfile.RunFile(
                 pid=os.getpid(),
@@ -244,13 +248,13 @@ class RunFileWriter:
         )
 
     def _host(self, admin_allow: Sequence[str]) -> str:
-        """Where a client on this machine finds us, and is let in if it is anywhere: it comes from where it goes to."""
+        """The address for local commands: if possible one in `admin_allow`, since they also connect from it."""
         hosts = [reached_at(host) for host in self._listen]
         allowed = Networks(admin_allow)
         return next((host for host in hosts if host in allowed), hosts[0])
 
     def drains(self, left_s: float, requests: int) -> None:
-        """The gateway is on its way out, and can soon be asked no more."""
+        """The gateway is draining, and will soon answer nothing."""
         if self._run is not None:
             draining = runfile.Draining(time.time() + left_s, requests)
             self._put(msgspec.structs.replace(self._run, draining=draining))
@@ -269,13 +273,13 @@ class RunFileWriter:
                 self._log.event("warning", f"no run file, so commands need --url, and `oxllm stop` --pid {pid}: {why}")
 
     def remove(self) -> None:
-        """The process ends."""
+        """Delete the run file: the process ends."""
         if self._written is not None:
             self._written.remove()
 
 
 def _hosts(sock: socket.socket) -> tuple[str, ...]:
-    """The address of a listener; a wildcard of both families is two."""
+    """The address of a listener; two for a dual-stack wildcard."""
     host = str(sock.getsockname()[0])
     both = host == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
     return ("::", "0.0.0.0") if both else (host,)  # noqa: S104

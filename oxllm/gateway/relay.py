@@ -1,7 +1,7 @@
-"""Drives one client request: asks `core.request.exchange`, does what it says, reports back.
+"""Drives one client request: asks `core.request.exchange` what to do, does it, and reports back what happens.
 
 Plain callbacks, no task and no queue: what the provider's connection delivers goes through the exchange
-straight into the client's connection. When the client's side is full the provider is not read.
+straight into the client's connection. While the client's write buffer is full, the provider is not read.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Relay(Linked):
         route: Route,
         extra_headers: Headers,
     ) -> None:
-        """`extra_headers` go with whatever response the client gets."""
+        """`extra_headers` are added to whatever response the client gets."""
         self.runtime = runtime
         self.generation = generation
         self.request = request
@@ -63,13 +63,13 @@ class Relay(Linked):
         self._extra_headers = extra_headers
         self._links: list[Link] = []
         self._kept = 0
-        """Bytes of a refusal that the exchange keeps, as counted."""
+        """Bytes of a provider's refusal that the exchange keeps, as last reported to the memory budget."""
         self._over = False
         self.full = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
         retry = generation.plan.retry
-        if facts.endpoint.answer:  # whoever does not have it costs next to nothing
+        if facts.endpoint.answer:  # asking a provider that does not have it costs next to nothing
             attempts = max(retry.max_attempts, len(route.candidates))
             retry = msgspec.structs.replace(retry, max_attempts=attempts)
         self.exchange = Exchange(
@@ -82,17 +82,17 @@ class Relay(Linked):
 
     @property
     def pending(self) -> int:
-        """Bytes held of what the providers have sent."""
+        """Bytes from providers that the client has not been sent yet."""
         return sum(link.attempt.pending for link in self._links)
 
     @property
     def id(self) -> str:
-        """Of the request."""
+        """The request's id."""
         return self.request.id
 
     @property
     def wake_at(self) -> float:
-        """When one of the exchange's clocks is due, in loop time."""
+        """The exchange's next deadline, in loop time."""
         return self.exchange.alarm.at
 
     def start(self) -> None:
@@ -108,7 +108,7 @@ class Relay(Linked):
             self.crash(error)
 
     def expire(self) -> None:
-        """The drain's time is over: answer with what can be said, and stop."""
+        """The drain deadline has passed: answer with whatever can be said by now, and stop."""
         self._do(self.exchange.expire)
 
     def _do(self, step: Callable[[float], None]) -> None:
@@ -121,12 +121,12 @@ class Relay(Linked):
     # A bug of ours.
 
     def crash(self, error: Exception) -> None:
-        """Answer with a 500, or break off what has begun, and give back all that this one request has."""
+        """Answer 500, or break off a response that has begun, and release everything this one request holds."""
         self.runtime.journal.internal_error(f"request {self.id}", error)
         for step in (self._apologize, self._break_off, self._abandon, self._forget):
             try:
                 step()
-            except Exception as again:  # noqa: BLE001  the rest has to be given back all the same
+            except Exception as again:  # noqa: BLE001  the remaining steps must run regardless
                 self.runtime.journal.internal_error(f"the end of request {self.id}", again)
 
     def _apologize(self) -> None:
@@ -134,7 +134,7 @@ class Relay(Linked):
         self.perform()
 
     def _break_off(self) -> None:
-        """If the exchange could not do that itself."""
+        """End the response, if the exchange could not do that itself."""
         request, protocol = self.request, self.exchange.facts.protocol
         if request.head_sent and not request.finished:
             request.abort()
@@ -144,7 +144,7 @@ class Relay(Linked):
             request.respond(error.status, self._with_extra(fields), protocol.error_body(error, self.id))
 
     def _abandon(self) -> None:
-        """Whatever the exchange has not given back."""
+        """Release whatever the exchange has not released itself."""
         for link in self._links:
             link.let_go()
             if not link.attempt.ticket.ended:
@@ -166,13 +166,13 @@ class Relay(Linked):
             self._do(self.exchange.gone)
 
     def pause_writing(self) -> None:
-        """The client takes less than the provider gives."""
+        """The client reads more slowly than the provider sends."""
         self.full = True
         for link in self._links:
             link.steer()
 
     def resume_writing(self) -> None:
-        """The client has room again."""
+        """The client has caught up."""
         self.full = False
         for link in self._links:
             link.steer()
@@ -180,7 +180,7 @@ class Relay(Linked):
     # Doing what the exchange says.
 
     def perform(self) -> None:
-        """Do each of the exchange's effects in order, then set the timer for the next look at the clocks."""
+        """Carry out the exchange's effects in order, then set the timer for its next deadline."""
         exchange = self.exchange
         given_up = False
         for effect in exchange.take_effects():
@@ -210,7 +210,7 @@ class Relay(Linked):
             self.arm()
 
     def _count_kept(self) -> None:
-        """A provider has refused, or its refusal is needed no more."""
+        """Update the memory budget: a refusal has come that is kept, or one that was kept is no longer needed."""
         kept = self.exchange.kept
         if kept != self._kept:
             self._kept = kept
@@ -220,7 +220,7 @@ class Relay(Linked):
         return [*fields, *self._extra_headers] if self._extra_headers else fields
 
     def arm(self) -> None:
-        """Have the exchange's clocks looked at exactly at the next one: it is due before the next sweep."""
+        """Set a timer for the exchange's next deadline, which comes before the next sweep."""
         wake = self.exchange.alarm.at
         if wake < self._alarm_at:
             if self._alarm is not None:
@@ -254,7 +254,7 @@ class Relay(Linked):
                 return
 
     def _tell(self) -> None:
-        """The request has ended: count it, and have it remembered."""
+        """The request has ended: count it and record it."""
         books, reply, counters = self.exchange.books, self.exchange.reply, self.exchange.route.counters
         counters.end(reply.cause, self.exchange.rescued)
         ended = Ended(self.exchange, self.request.started, self.runtime.wall(), self.now())
@@ -263,7 +263,7 @@ class Relay(Linked):
         self.runtime.journal.request(ended, self.trace, books.changes)
 
     def _finish(self) -> None:
-        """The client has its response, or has gone; a provider may still be ending its body."""
+        """The client has its response or has gone; a provider may still be finishing its body."""
         if not self._over:
             self._over = True
             self._tell()
@@ -271,11 +271,11 @@ class Relay(Linked):
             self._close()
 
     def measure(self) -> int:
-        """Bytes held of a refusal, beside what its links hold."""
+        """Bytes of a kept refusal; what the links hold is counted separately."""
         return self._kept
 
     def commit_early(self) -> None:
-        """There is no memory for it."""
+        """Memory is short: replace the kept refusal by its meaning in our own words."""
         self.exchange.shorten()
         self._kept = self.exchange.kept
         self.runtime.held.hold(self, self._kept)
@@ -286,7 +286,7 @@ class Relay(Linked):
         relays = self.runtime.relays
         if self in relays:
             del relays[self]
-        self._links.clear()  # they refer back to us: without the cycle all goes at once
+        self._links.clear()  # they refer back to us: breaking the cycle frees everything at once
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

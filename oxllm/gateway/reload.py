@@ -4,10 +4,10 @@
                              errors, death, 30 s, garbage ──► refused: what runs stays, and the log says why
                              a Plan ──► diff ──► `Gateway.adopt` (not with dry_run)
 
-The child has the environment that `serve` was started with. It brings pydantic along, and takes it away again: no
-memory of it stays here. Reloads go one after another; those that wait have not read the file yet, so they are one. Once
-the process is told to stop none begins, and what the child of one says is not taken on any more.
-What needs a restart is compared with what is bound, so that it is said at each reload until somebody restarts.
+The child has the environment that `serve` was started with. It loads pydantic, whose memory goes with it. Reloads run
+one at a time; those that wait have not read the file yet, so they are merged into one. Once the process has been told
+to stop, no reload begins, and the result of one under way is discarded.
+Settings that need a restart are compared with what is bound, so each reload reports them until somebody restarts.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from oxllm.gateway.observe.log import Log
 from oxllm.words import count
 
 LIMIT_S = 30.0
-"""A config takes 0.3 s on a slow machine. One that takes so long waits for something: a file system that hangs."""
+"""A config takes 0.3 s on a slow machine. One that takes this long is stuck, on a file system that hangs, say."""
 DIES_S = 2.0
-"""What a child may take to die once it is killed."""
+"""How long a killed child may take to die."""
 CLOSE_S = 0.5
-"""The same, when the gateway itself ends."""
+"""The same, when the gateway itself is ending."""
 LOOK_S = 0.005
 OUTPUT_MAX = 16 * 1024 * 1024
-"""Bytes of a Plan; a config of a thousand providers has one."""
+"""Bytes of a Plan; a config of a thousand providers takes about 1 MiB."""
 READ_BYTES = 64 * 1024
 COMPILE = (sys.executable, "-P", "-m", "oxllm.config.compile")
 RESTART = ("host", "port", "bind_family")
-"""What only a restart changes."""
+"""Settings that only a restart changes."""
 FILE = {"drain_timeout": "drain_timeout_secs", "drain_delay": "drain_delay_secs", "request": "timeouts.request"}
-"""What the file calls a setting that the Plan calls otherwise."""
+"""A setting's name in the Plan -> in the file, where they differ."""
 PLACE = frozenset(("tls", "host", "port", "path"))
-"""Fields of a provider that are one setting in the file: `base_url`."""
+"""Fields of a provider that the file has as one setting, `base_url`."""
 
 
 class Error(msgspec.Struct, frozen=True):
-    """One reason why a config was refused. `text` is all of it on one line."""
+    """One reason why a config was refused. `text` says all of it in one line."""
 
     text: str
     file: str | None = None
@@ -59,13 +59,13 @@ class Error(msgspec.Struct, frozen=True):
 
 
 class Diff(msgspec.Struct, frozen=True):
-    """What a reload changes, in words: numbers with their values, of texts the names, since they may be secret."""
+    """What a reload changes, in words. Numbers appear with their values, texts by name only: they may be secret."""
 
     added: list[str] = []
     removed: list[str] = []
     changed: list[str] = []
     restart: list[str] = []
-    """Settings that differ from what is bound."""
+    """Settings that differ from what is bound, and a version that differs from ours."""
 
     def __str__(self) -> str:
         parts = {"added": self.added, "removed": self.removed, "changed": self.changed, "needs a restart": self.restart}
@@ -73,7 +73,7 @@ class Diff(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of one reload."""
+    """The outcome of one reload."""
 
     ok: bool
     dry_run: bool
@@ -88,7 +88,7 @@ class _Compiled(msgspec.Struct):
     """Environment variables that are missing."""
 
     def reasons(self) -> list[Error]:
-        """The errors. One set in a shell a moment ago is not set in a process that has been serving for days."""
+        """The errors, with advice on unset variables: exporting one in a shell does not set it in a running process."""
         advice = "; a reload has the environment that `serve` was started with: a new variable needs a restart"
         return [
             msgspec.structs.replace(error, text=error.text + advice)
@@ -107,7 +107,7 @@ class Refused(Exception):
 
 
 class Reloader:
-    """Reloads of one process, one at a time. `adopt` makes the swap to the new Plan."""
+    """Runs a process's reloads, one at a time. `adopt` swaps in the new Plan."""
 
     __slots__ = (
         "_adopt",
@@ -136,7 +136,7 @@ class Reloader:
         env: Mapping[str, str],
         command: Sequence[str] = COMPILE,
     ) -> None:
-        """`counts`: reloads so far, by how they ended. `running`: the Plan that runs."""
+        """`counts`: reloads so far, by outcome. `running`: returns the running Plan."""
         self._loop = loop
         self._log = log
         self._counts = counts
@@ -148,18 +148,18 @@ class Reloader:
         self._bound = running().server
         self._process: subprocess.Popen[bytes] | None = None
         self._undead: list[subprocess.Popen[bytes]] = []
-        """Killed, and not dead yet."""
+        """Children that were killed and have not died yet."""
         self._task: asyncio.Task[None] | None = None
-        """Runs those that wait, one after the other."""
+        """Runs the waiting reloads, one after the other."""
         self._waiting: dict[bool, list[Callable[[Result], None]]] = {}
-        """By `dry_run`: who is told of the one that has not begun."""
+        """`dry_run` -> who is told the result of the reload of that kind that has not begun."""
 
     def signal(self) -> None:
-        """SIGHUP."""
+        """SIGHUP: reload, and tell nobody but the log."""
         self.start(False, lambda result: None)
 
     def start(self, dry_run: bool, done: Callable[[Result], None]) -> None:
-        """Begin one, or join the one that waits; `done` is told what came of it."""
+        """Begin a reload, or join the one that waits; `done` is called with the result."""
         waiting = self._waiting.get(dry_run)
         if waiting is not None:
             waiting.append(done)
@@ -178,7 +178,7 @@ class Reloader:
                 self._process.wait(CLOSE_S)
 
     async def _run(self) -> None:
-        """Until nobody waits."""
+        """Run reloads until none is waiting."""
         try:
             while self._waiting:
                 await self._run_one(next(iter(self._waiting)))
@@ -194,7 +194,7 @@ class Reloader:
             result = await self._attempt(dry_run)
         except Refused as refused:
             result = Result(False, dry_run, refused.errors)
-        except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
+        except Exception as error:  # noqa: BLE001  those who wait must get a result
             self._loop.call_exception_handler({"message": "a reload", "exception": error})
             result = Result(False, dry_run, [Error("internal error; the log has a line about it")])
         finally:
@@ -203,10 +203,10 @@ class Reloader:
         if not dry_run:
             self._tell(result)
         for done in waiting:
-            self._loop.call_soon(done, result)  # a fault of one is no other's
+            self._loop.call_soon(done, result)  # not called here: one that fails must not affect the others
 
     def _notify(self, state: str) -> None:
-        """Tell systemd, which hears no more of it from a process that has said `STOPPING=1`."""
+        """Notify systemd, except after `STOPPING=1`: then reloads no longer matter to it."""
         if not self._life.stopping:
             systemd.notify(state)
 
@@ -223,7 +223,7 @@ class Reloader:
         return Result(True, dry_run, diff=difference, warnings=plan.warnings)
 
     def _refuse_if_stopping(self) -> None:
-        """What the process says of its own end has to stand: its run file, its limits. Raises Refused."""
+        """Raise Refused during a drain: what the process has announced, in its run file and limits, must hold."""
         if self._life.stopping:
             raise Refused([Error("the gateway is stopping")])
 
@@ -240,7 +240,7 @@ class Reloader:
     # The child.
 
     async def _compile(self, file: str) -> tuple[bytes, int]:
-        """What the child writes, and its exit status. Raises Refused."""
+        """The child's output and exit status. Raises Refused."""
         self._undead = [left for left in self._undead if left.poll() is None]
         try:
             process = self._process = subprocess.Popen(  # noqa: S603, ASYNC220  our own; vfork and exec take a millisecond
@@ -261,11 +261,11 @@ class Reloader:
             raise Refused([Error(f"checking the config took over {LIMIT_S:.0f} s")]) from None
         finally:
             self._process = None
-            process.kill()  # does nothing to one that has ended
+            process.kill()  # no effect once it has ended
         return output, await self._status(process)
 
     async def _status(self, process: subprocess.Popen[bytes]) -> int:
-        """How the child ended. Raises Refused for one that does not die: it may hang in a file system for ever."""
+        """The child's exit status. Raises Refused if it does not die: it may be stuck in a file system for ever."""
         until = self._loop.time() + DIES_S
         while (status := process.poll()) is None:
             if self._loop.time() >= until:
@@ -309,11 +309,11 @@ def _understand(output: bytes, status: int) -> plans.Plan:
     raise Refused([Error(f"the process that checks the config died ({how})")])
 
 
-# What is different.
+# The diff.
 
 
 def diff(old: plans.Plan, new: plans.Plan, bound: plans.Server) -> Diff:
-    """What of `old` is another in `new`. `bound` is the server that the process was started with."""
+    """How `new` differs from `old`. `bound`: the server settings that the process was started with."""
     parts = (
         _named("provider", old.providers, new.providers),
         _named("virtual model", old.virtual_models, new.virtual_models),
@@ -343,7 +343,7 @@ Named = plans.Provider | plans.VirtualModel
 
 
 def _named(kind: str, old: Iterable[Named], new: Iterable[Named]) -> tuple[list[str], list[str], list[str]]:
-    """Names added, removed, changed. A disabled provider is one that is not there."""
+    """Names added, removed and changed. A disabled provider counts as absent."""
     before, after = {part.name: part for part in old}, {part.name: part for part in new}
     changed = [
         f"{kind} {name} ({', '.join(_fields(before[name], part))})"
@@ -358,7 +358,7 @@ def _named(kind: str, old: Iterable[Named], new: Iterable[Named]) -> tuple[list[
 
 
 def _settings(section: str, old: msgspec.Struct, new: msgspec.Struct) -> list[str]:
-    """What a section of the file has that is different and takes effect at once."""
+    """The changes in one section of the file that take effect at once."""
     skipped = (*RESTART, "listen")
     pairs = ((name, getattr(old, name), getattr(new, name)) for name in old.__struct_fields__ if name not in skipped)
     return [
@@ -367,7 +367,7 @@ def _settings(section: str, old: msgspec.Struct, new: msgspec.Struct) -> list[st
 
 
 def _fields(old: Named, new: Named) -> list[str]:
-    """The settings of a provider or a virtual model that are different."""
+    """The settings of a provider or a virtual model that have changed."""
     words: list[str] = []
     for name in old.__struct_fields__:
         before, after = getattr(old, name), getattr(new, name)
@@ -381,7 +381,7 @@ def _fields(old: Named, new: Named) -> list[str]:
 
 
 def _targets(old: tuple[plans.Target, ...], new: tuple[plans.Target, ...]) -> list[str]:
-    """Which came, which went, and what is different of the others."""
+    """Targets added, removed, and what has changed in the others."""
     before, after = ({f"{target.provider}/{target.model}": target for target in targets} for targets in (old, new))
     words = [f"+ {name}" for name in after if name not in before] + [
         f"- {name}" for name in before if name not in after
@@ -394,7 +394,7 @@ def _targets(old: tuple[plans.Target, ...], new: tuple[plans.Target, ...]) -> li
 
 
 def _change(name: str, old: object, new: object) -> list[str]:
-    """`name old -> new` for numbers and switches, the name alone for texts; of a group its members."""
+    """`name old -> new` for numbers and switches, the name alone for texts; for a group, the changes of its members."""
     if old == new:
         return []
     if isinstance(old, msgspec.Struct) and isinstance(new, type(old)):

@@ -1,4 +1,4 @@
-"""What is remembered of an answer: who made it."""
+"""Remembers which provider made an answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from oxllm.core.routing.owners import Owners
 
 
 def remember_owner(exchange: Exchange, owners: Owners) -> None:
-    """The client has begun to get an answer: who made it may be asked for it again."""
+    """The client has begun to get an answer: remember its provider, since later requests may refer to it."""
     winner = exchange.winner
     if winner is None:
         return

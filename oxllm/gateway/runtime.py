@@ -1,4 +1,4 @@
-"""What the requests under way share: a loop and its clock, chance, connections, budgets, the config that runs."""
+"""What the requests in flight share: the loop and its clock, the rng, connections, budgets, and the running config."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.upstream.pool import Pool
 
 SWEEP_S: Final = 0.1
-"""Seconds between two looks at the clocks of all requests under way."""
+"""Seconds between sweeps over the deadlines of all requests in flight."""
 
 
 class Generation:
-    """One config's run: requests keep the generation that they started with until they end."""
+    """A config and its run-time state. A request keeps the generation that it started with until it ends."""
 
     __slots__ = ("_heads", "endpoints", "plan", "retry_budget", "router")
 
@@ -39,7 +39,7 @@ class Generation:
         self._heads: dict[tuple[str, Endpoint, bool], bytes] = {}
 
     def upstream_head(self, candidate: Candidate, facts: RequestFacts) -> bytes:
-        """The request head for a provider, made once for each kind of request, and anew for each single answer."""
+        """The request head for a provider. Cached for each kind of request, unless it is about a single answer."""
         key = candidate.state.provider.name, facts.endpoint, facts.stream
         head = self._heads.get(key)
         if head is None:
@@ -50,7 +50,7 @@ class Generation:
 
 
 class Current:
-    """The config that runs. A request keeps the generation that it began with."""
+    """Holds the generation that new requests start with; a reload replaces it."""
 
     __slots__ = ("generation",)
 
@@ -59,25 +59,25 @@ class Current:
 
 
 class Alarmed(Protocol):
-    """A request under way, as the sweep over all of them sees it."""
+    """A request in flight, as the sweep sees it."""
 
     @property
     def wake_at(self) -> float:
-        """When one of its clocks is due, in loop time."""
+        """Its next deadline, in loop time."""
 
     def arm(self) -> None:
-        """It is due before the next sweep: set an alarm."""
+        """Its deadline comes before the next sweep: set a timer."""
 
     def expire(self) -> None:
-        """The process ends: answer with what can be said, and stop."""
+        """The process is ending: answer with whatever can be said by now, and stop."""
 
     @property
     def id(self) -> str:
-        """Of the request."""
+        """The request's id."""
 
 
 class Runtime:
-    """What the requests under way share."""
+    """What the requests in flight share."""
 
     __slots__ = (
         "bodies",
@@ -108,19 +108,19 @@ class Runtime:
         self.journal = journal
         self.rng = rng
         self.wall = wall
-        """Seconds since the epoch, for dates in headers and log lines; all else runs on the loop's clock."""
+        """Seconds since the epoch, for dates in headers and log lines; everything else uses the loop's clock."""
         self.now = clock_of(loop)
         self.next_sweep = inf
-        """When the clocks of all relays are looked at next, in loop time."""
+        """When all relays' deadlines are next checked, in loop time."""
         self.bodies = BodyBudget(current.generation.plan.server.max_buffered_bytes)
         self.held = pool.held
         self.owners = Owners()
         self.current = current
         self.relays: dict[Alarmed, None] = {}
-        """Requests under way, the oldest first: the order of a set would differ from run to run."""
+        """Requests in flight, oldest first. No set, whose order would differ from run to run."""
 
     def watch(self, relay: Alarmed) -> None:
-        """Have the relay's clocks looked at until it is taken out of `relays`."""
+        """Check the relay's deadlines until it is taken out of `relays`."""
         self.relays[relay] = None
         if self.next_sweep == inf:
             self._sweep_later()
@@ -130,9 +130,9 @@ class Runtime:
         self.loop.call_at(self.next_sweep, self._sweep)
 
     def _sweep(self) -> None:
-        """Set an alarm for each relay that wants one before the next sweep.
+        """Set a timer for each relay whose deadline comes before the next sweep.
 
-        A timer a request would cost more than this: nearly all requests end before any of their clocks.
+        A timer per request would cost more: nearly all requests end before any of their deadlines.
         """
         if not self.relays:
             self.next_sweep = inf
@@ -145,7 +145,7 @@ class Runtime:
                 relay.arm()
 
     def adopt(self, plan: plans.Plan) -> None:
-        """Go on with another config. What runs keeps the one it has."""
+        """Switch to another config. Requests in flight keep the one they started with."""
         self.current.generation = Generation(plan, Router(plan, self.rng, self.current.generation.router))
         self.bodies.limit = plan.server.max_buffered_bytes
         self.pool.retain(plan.providers)

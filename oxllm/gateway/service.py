@@ -1,4 +1,4 @@
-"""The gateway as its HTTP server sees it: which path is what, who may, and what is too much."""
+"""The gateway as its HTTP server sees it: routes paths, checks access, and sheds requests over the limit."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ NEEDED: Final = frozenset(
     )
 )
 NEEDED_PREFIXES: Final = (b"anthropic-", b"openai-")
-"""Headers that are looked at once a request has been taken on."""
+"""Headers that are still read after a request has been accepted."""
 ROOT: Final = b"/"
-"""Where agents look whether anybody is there."""
+"""Where agents check whether anything is listening."""
 EVERYTHING: Final = b"*"
-"""What only OPTIONS can ask for (RFC 9110 section 9.3.7)."""
+"""The asterisk-form target, for OPTIONS only (RFC 9110 section 9.3.7)."""
 GREETING: Final = b"oxllm %b, a gateway to LLM APIs: GET /v1/models lists what it serves\n" % __version__.encode()
 
 _json: Final = msgspec.json.Encoder()
 
 
 class Service(shared.Service):
-    """What the client side asks of a gateway."""
+    """A gateway's `client.shared.Service`: what the client side calls."""
 
     __slots__ = (
         "_access",
@@ -70,7 +70,7 @@ class Service(shared.Service):
         self._loop = loop
         self._current = current
         self._in_flight = 0
-        """Requests whose head was accepted and whose end has not come."""
+        """Requests whose head was accepted and that have not ended."""
         self._journal = journal
         self._admin = admin
         self._catalogue = Catalogue(created)
@@ -89,11 +89,11 @@ class Service(shared.Service):
     # client.shared.Service
 
     def operator_route(self, request: Request) -> bool:
-        """Is this one of the routes that are never shed?"""
+        """Whether this is one of the routes that are never shed."""
         return self._admin.knows(request.path)
 
     def head(self, request: Request) -> None:
-        """Refuse what needs no body to be refused."""
+        """Refuse what can be refused without its body."""
         request.place = self._current.generation.endpoints.find(request.method, request.path)
         if request.place is not None:
             error = self.access.client(request) or self._too_much()
@@ -110,8 +110,8 @@ class Service(shared.Service):
             self._refuse(request, error)
 
     def serve(self, request: Request) -> None:
-        """Head and body are there."""
-        place = request.place  # of a config that a reload may have replaced since
+        """Head and body have arrived."""
+        place = request.place  # from a config that a reload may have replaced since
         if place is not None:
             error = self._dispatcher.start(request, place[0], place[1], self._cors_headers(request))
             if error is not None:
@@ -124,11 +124,11 @@ class Service(shared.Service):
             self._models(request, _strip_v1(request.path))
 
     def needs(self, name: bytes) -> bool:
-        """Whether a header of that name is looked at once a request has been taken on."""
+        """Whether a header of that name is still read after a request has been accepted."""
         return name in NEEDED or name.startswith(NEEDED_PREFIXES)
 
     def ended(self, request: Request) -> None:
-        """One that was accepted is no more."""
+        """An accepted request has ended."""
         if request.in_flight:
             self._in_flight -= 1
 
@@ -138,7 +138,7 @@ class Service(shared.Service):
         self._journal.internal_error(where, error)
 
     def refused(self, request: Request, error: ApiError) -> None:
-        """The connection answers `error` by itself: what it got was broken, too large or too slow."""
+        """The connection answers `error` itself: what it read was broken, too large or too slow."""
         self._journal.refused(error.status, error.message, request.id, request.peer)
 
     # Before the body.
@@ -151,7 +151,7 @@ class Service(shared.Service):
         return _wrong_method(request, self._admin.methods(request.path))
 
     def _methods(self, path: bytes) -> tuple[bytes, ...]:
-        """What a path can be asked with; nothing if it does not exist."""
+        """The methods that a path allows; none if it does not exist."""
         if self._admin.knows(path):
             return self._admin.methods(path)
         if path == ROOT:
@@ -191,7 +191,7 @@ class Service(shared.Service):
         self.answer(request, error)
 
     def answer(self, request: Request, error: ApiError) -> None:
-        """Answer `error`, in the words of the API that was called."""
+        """Answer `error` in the format of the API that was called."""
         protocol = self._speaker(request)
         if protocol is None:
             fields, body = error.headers(), error.body()
@@ -204,7 +204,7 @@ class Service(shared.Service):
         request.respond(error.status, fields, body)
 
     def _speaker(self, request: Request) -> Protocol | None:
-        """Whose errors a client reads: of the API that it calls, or whose version it names on a path of no API."""
+        """The API whose error format to use: the one called or, on a path of no API, the one whose version is sent."""
         endpoints = self._current.generation.endpoints
         named = endpoints.speaker(b"/messages") if request.get(b"anthropic-version") is not None else None
         return endpoints.speaker(request.path) or named
@@ -214,7 +214,7 @@ class Service(shared.Service):
         return () if origin is None or self._admin.knows(request.path) else cors.headers(origin)
 
     def _models(self, request: Request, path: bytes) -> None:
-        """What is behind /models, or one of them; `path` is without the /v1."""
+        """GET /models, or one model; `path` comes without the /v1."""
         router = self._current.generation.router
         answer: Json | ApiError
         if path == b"/models":
@@ -238,7 +238,7 @@ def _wrong_method(request: Request, methods: tuple[bytes, ...]) -> ApiError | No
     if request.method.encode() in methods:
         return None
     if request.method == "GET" and (request.get(b"upgrade") or b"").lower() == b"websocket":
-        # Codex asks for `/responses` so. At this status it goes on over HTTP at once, at a 405 after six more tries.
+        # Codex tries `/responses` this way. On a 426 it falls back to HTTP at once, on a 405 after six more tries.
         return api_error(426, "there are no WebSockets here, only HTTP/1.1: use POST", "upgrade_required")
     allowed = b", ".join(methods).decode()
     return api_error(405, f"{request.method} is not allowed here, only {allowed}", "method_not_allowed")

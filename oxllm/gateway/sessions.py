@@ -1,4 +1,4 @@
-"""What belongs together, as clients say: for the sake of their prompt caches a session stays at one target."""
+"""Finds the session that a client names: a session stays at one target, for the sake of the prompt cache there."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ HEADERS: Final[tuple[bytes, ...]] = (
     b"x-session-id",
     b"x-session-affinity",
 )
-"""Where a session is named; the first one counts, and all of them before the body (`prompt_cache_key`,
+"""Headers that name a session; the first one present counts, and any of them before the body (`prompt_cache_key`,
 `metadata.user_id`). Claude Code sends the first, Codex the second or the third."""
 
 
 def session_of(request: Request, body: RequestBody) -> int | None:
-    """The number of the session of this very client; None if it names none."""
+    """The number of the client's session, told apart by its key from other clients'; None if it names none."""
     for name in HEADERS:
         value = request.get(name)
         if value:

@@ -1,4 +1,4 @@
-"""What this machine can run out of, by the error that says so. No client and no provider is to blame for it."""
+"""What this machine can run out of, by errno. Neither client nor provider is to blame for these."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ LIMITS: Final = {
     errno.ENFILE: "sysctl fs.file-max",
     errno.ENOSPC: "sysctl fs.epoll.max_user_watches",
 }
-"""What an operator may raise."""
+"""The limit that an operator can raise."""

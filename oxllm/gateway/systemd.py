@@ -1,4 +1,4 @@
-"""The service manager's protocols: readiness (sd_notify(3)) and sockets it has bound (sd_listen_fds(3))."""
+"""The service manager's protocols: readiness (sd_notify(3)) and socket activation (sd_listen_fds(3))."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def notify(state: str) -> None:
 
 
 def sockets() -> list[socket.socket]:
-    """The listening sockets that were handed over at start, if any. Raises ValueError for what is not TCP."""
+    """The listening sockets that were passed in at start, if any. Raises ValueError if one is no TCP listener."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = os.environ.get("LISTEN_FDS", "0")
@@ -33,7 +33,7 @@ def sockets() -> list[socket.socket]:
     try:
         found += (socket.socket(fileno=fd) for fd in range(FIRST_FD, FIRST_FD + int(count)))
         fit = all(map(_can_be_served, found))
-    except (OSError, ValueError):  # no socket at all, such as a pipe of ListenFIFO=; no number
+    except (OSError, ValueError):  # not a socket (a pipe of ListenFIFO=, say), or not a number
         fit = False
     if not fit:
         for sock in found:
@@ -49,7 +49,7 @@ def sockets() -> list[socket.socket]:
 
 
 def _can_be_served(sock: socket.socket) -> bool:
-    """A TCP socket that listens."""
+    """Whether it is a listening TCP socket."""
     return (
         sock.family in FAMILIES
         and sock.type == socket.SOCK_STREAM

@@ -1,8 +1,8 @@
-"""What a connection stands on, and what it is to that: the two sides of one interface.
+"""The two sides of one interface: a transport, and the peer (asyncio's protocol) that it calls.
 
-A `Transport` is what asyncio calls one, with two differences that let writes be gathered. What is written may go out
-only at the end of the turn, when all that was ready has been read; until then it is no part of the write buffer. And
-a `Peer` hears by `unsent` that the kernel did not take all of it, since it cannot ask straight after a write.
+A `Transport` is asyncio's, with two differences that let writes be coalesced. What is written may not be sent until the
+end of the loop's turn, when everything that was ready has been read; until then it does not count as buffered. And
+since a `Peer` therefore cannot ask straight after a write, `unsent` tells it that the kernel did not take all of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from oxllm.core.native import mypyc_attr
 
 HIGH = 64 * 1024
-"""The write buffer's high-water mark where nobody sets another, as asyncio's; the low one is a quarter of it."""
+"""The write buffer's default high-water mark, as asyncio's; the low-water mark is a quarter of it."""
 
 
 class Transport(Protocol):
@@ -22,7 +22,7 @@ class Transport(Protocol):
         """Send, in order, now or at the end of this turn. RuntimeError after `write_eof`."""
 
     def pause_reading(self) -> None:
-        """Read no more. What is being read now still comes."""
+        """Stop reading. A read under way is still delivered."""
 
     def resume_reading(self) -> None:
         """Read again."""
@@ -31,62 +31,62 @@ class Transport(Protocol):
         """`pause_writing` above `high` bytes in the write buffer, `resume_writing` at `low` or less."""
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that the kernel has refused so far."""
+        """Bytes that the kernel has not accepted yet."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`socket`, `peername` or `sockname`, of what has them."""
+        """`socket`, `peername` or `sockname`, if it has one."""
 
     def set_protocol(self, protocol: Peer) -> None:
-        """Another peer takes over."""
+        """Replace the peer."""
 
     def is_closing(self) -> bool:
         """Closed, or about to be."""
 
     def write_eof(self) -> None:
-        """No more is written: the other side sees the end. OSError if it has gone."""
+        """Half-close: nothing more is written, and the other side sees end of file. OSError if it has gone."""
 
     def close(self) -> None:
-        """Read no more, and close once all that was written has been taken."""
+        """Stop reading, and close once everything written has been sent."""
 
     def abort(self) -> None:
-        """Close now. What the kernel has refused is lost."""
+        """Close now. What the kernel has not accepted yet is lost."""
 
     def read_last(self, peer: Peer) -> None:
-        """From within `connection_lost` of `peer` alone: read once what the other side had sent before it broke.
+        """Read once more what the other side had sent before the connection broke. Only within `peer.connection_lost`.
 
-        A server that answers 413 or 401 without reading the body and closes resets the connection. The next write
-        then fails, and that ends it without a look at the answer, which the kernel still has.
+        A server that answers 413 or 401 and closes without reading the body resets the connection. The next write
+        then fails and ends it, with the answer still unread in the kernel.
         """
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Peer:
-    """What stands on a transport. `connection_made` comes first, `connection_lost` last and once."""
+    """What a transport calls. `connection_made` comes first; `connection_lost` comes last, and once."""
 
     __slots__ = ()
 
     def connection_made(self, transport: Transport) -> None:
-        """It is open."""
+        """The transport is open."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed: by us (None), or by the error that broke it. Never from within a call of ours."""
+        """The connection is closed, by us (None) or by the error `exc`. Never called from within a call of ours."""
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next read goes; all peers may share it. Not empty."""
+        """The buffer for the next read, not empty; all peers may share one."""
         raise NotImplementedError
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So much was read into it."""
+        """`nbytes` were read into the buffer."""
 
     def eof_received(self) -> bool | None:
-        """The other side writes no more. It is then closed, unless this says True."""
+        """The other side has half-closed. The transport then closes, unless this returns True."""
         return None
 
     def pause_writing(self) -> None:
-        """The write buffer is above its mark."""
+        """The write buffer is above the high-water mark."""
 
     def resume_writing(self) -> None:
-        """It is down again."""
+        """The write buffer is back at the low-water mark or below."""
 
     def unsent(self) -> None:
-        """The write buffer was empty, and is not."""
+        """The write buffer was empty, and is no longer."""

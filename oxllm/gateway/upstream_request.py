@@ -1,4 +1,4 @@
-"""The request that a provider gets for one attempt: our head, and the client's body with another model in it."""
+"""The request of one attempt: our own head, and the client's body with the target's model in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oxllm.gateway.upstream.call import Segments
 def render(
     attempt: Attempt, body: RequestBody | PassedBody, request: Request, generation: Generation, trace: Trace | None
 ) -> tuple[bytes, Segments]:
-    """Head and body. `trace`: ours, if the request is traced; else the client's own goes along."""
+    """Head and body. `trace`: ours, if the request is traced; else the client's own traceparent is passed on."""
     facts, provider = attempt.facts, attempt.candidate.plan
     protocol = facts.protocol
     ask_usage = facts.stream and provider.usage_in_stream and protocol.stream_options

@@ -1,8 +1,8 @@
-"""Coarse timers: a wheel of 100 ms ticks instead of a heap entry a timeout.
+"""Coarse timers: a wheel of 100 ms ticks instead of a heap entry per timeout.
 
-A gateway sets several timeouts a request and nearly never lets one fire. `call_later` pays a handle and
-two heap moves for each; here pushing a deadline back is one assignment: the timer stays where it is, and
-when its tick comes and its deadline has moved, it is put into its new tick (Varghese & Lauck, "Hashed and
+A gateway sets several timeouts per request, and almost none of them fires. `call_later` costs a handle and
+two heap operations for each; here, pushing a deadline back is one assignment: the timer stays where it is, and
+if its deadline has moved when its tick comes, it is put into its new tick (Varghese & Lauck, "Hashed and
 hierarchical timing wheels", scheme 6; the Linux kernel's and Netty's HashedWheelTimer do the same).
 
 A timer fires at its deadline or up to one tick after it, never before. The wheel only runs while it holds
@@ -19,7 +19,7 @@ from typing import Final
 from oxllm.gateway.clock import clock_of
 
 TICK: Final = 0.1
-"""Seconds. The shortest limit in use is one second, so a tenth of it is the most it can be late."""
+"""Seconds. The shortest limit in use is one second, so a timer is late by a tenth of its limit at most."""
 
 
 class Timer:
@@ -35,9 +35,9 @@ class Timer:
         """The deadline in loop time; `inf` when cleared."""
 
     def set(self, when: float) -> None:
-        """Fire at `when` (loop time) instead of at any earlier setting. One assignment when it moves back."""
+        """Fire at `when` (loop time); replaces any earlier setting. Moving it back costs one assignment."""
         self.when = when
-        if when < (self._slot - 1) * TICK:  # else its slot is the right one, or an earlier one
+        if when < (self._slot - 1) * TICK:  # else it is in the right slot already, or in an earlier one
             self._wheel._move(self)
 
     def clear(self) -> None:
@@ -75,7 +75,7 @@ class Wheel:
         return Timer(self, callback)
 
     def __len__(self) -> int:
-        """How many timers wait."""
+        """How many timers are in the wheel."""
         return sum(map(len, self._slots.values()))
 
     def _remove(self, timer: Timer) -> None:
@@ -110,7 +110,7 @@ class Wheel:
             self._handle = None
 
     def _fire(self, timer: Timer, now: float) -> None:
-        """Let the timer act. A fault in what it does is reported and stops no other timer."""
+        """Fire the timer if it is due. An error in its callback is reported, and stops no other timer."""
         try:
             timer._due(now)
         except Exception as error:  # noqa: BLE001  whatever it is, the other timers must go on
