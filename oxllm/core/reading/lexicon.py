@@ -171,7 +171,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model not allowed, model ~ not allowed, supported api model names, supported model names, plan not include
         access, no credentials for provider, entity with key, specified version, service not activated, service not
         open, no model named, no model called, no model found, no deployment named, no deployment found, no deployment
-        called, no endpoint named, modelo, modell, modello
+        called, no endpoint named, modelo, modell, modello, llm provider not provided
         """,
     ),
     (
@@ -180,7 +180,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model, deployment, endpoint, publisher model, base model, foundation model, for model, with model, by model, on
         model, failed to load model, could not load model, unable to load model, not load model, error loading model,
         model not allowed, model ~ not allowed, no model named, no model called, no model found, no deployment named, no
-        deployment found, no deployment called, no endpoint named, modelo, modell, modello
+        deployment found, no deployment called, no endpoint named, modelo, modell, modello, llm provider not provided
         """,
     ),
     (
@@ -211,7 +211,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         vision input, constrained decoding, image content, capability, json output, completions, property, chat model,
         extra body, parameters, not multimodal, mcp, url, size, voice, quality, resolution, connector, no chat template,
         not chat template, no default chat template, not default chat template, input image, input video, input audio,
-        input file, at most 1 image, at most 1 video, at most 1 audio
+        input file, at most 1 image, at most 1 video, at most 1 audio, fast mode, > 1 not supported
         """,
     ),
     (
@@ -284,7 +284,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         subscription, draw from extra usage, deposit required use, budget insufficient, insufficient budget, budget
         exhausted, budget blocked, saldo insuficiente, solde insuffisant, commodity not purchased, reached daily,
         reached weekly, reached monthly, exceeded daily, exceeded weekly, exceeded monthly, exceed quota, exceed
-        available quota, exceed current quota, credit insuffisant
+        available quota, exceed current quota, credit insuffisant, organization reached limit, organisation reached
+        limit, account reached limit, team reached limit, project reached limit, workspace reached limit, key reached
+        limit
         """,
     ),
     (
@@ -322,7 +324,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         belong, not registered, deleted, reported, only authorized, pass valid, provide valid, supply valid, enter
         valid, use valid, send valid, not allow, invalid grant, ungultig, ungultiger, invalida, invalido, no valida, no
         valido, non valida, non valido, nao valida, nao valido, incorrecta, incorrecto, abgelaufen, expirado, expirada,
-        caducada, scaduta
+        caducada, scaduta, expirou, scaduto
         """,
     ),
     (
@@ -347,7 +349,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         open, not in list, deleted, no model named, no model called, no model found, no deployment named, no deployment
         found, no deployment called, no endpoint named, no existe, existe pas, existiert nicht, nicht gefunden, nicht
         vorhanden, nicht verfugbar, introuvable, pas trouve, non trouve, non trovato, no encontrado, no se encontro, nao
-        encontrado, nao existe, non esiste, no disponible, pas disponible, nao disponivel, non disponibile
+        encontrado, nao existe, non esiste, no disponible, pas disponible, nao disponivel, non disponibile, llm provider
+        not provided
         """,
     ),
     (
@@ -372,7 +375,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not allowed by model, not allowed on model, no chat template, not chat template, no default chat template, not
         default chat template, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow,
         only 1 allowed, not allowed on channel, nicht unterstutzt, no soportado, no soporta, nao suportado, nao suporta,
-        non supportato, pas pris en charge
+        non supportato, pas pris en charge, > 1 not supported
         """,
     ),
     (
@@ -504,7 +507,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, chat endpoint, balance
         pool, pool empty, empty pool, exceeded maximum number of attempts, exceeded maximum retries, exceeded max
         retries, maximum number of attempts, maximum retries, max retries, retry limit, retries exceeded, not allowed
-        access endpoint
+        access endpoint, least 1 token long
         """,
     ),
     (

@@ -17,7 +17,7 @@ from oxllm.core.reading import hints
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.rules import RULES, Effect, Kind
 from oxllm.core.reading.shapes import Error
-from oxllm.core.reading.topics import HARMLESS, Topic, grounds, of_code, of_message, own_words
+from oxllm.core.reading.topics import HARMLESS, Topic, grounds, of_code, of_message, own_words, unframed
 
 SHORT_S = hints.HINT_MAX
 """A hint up to this long makes a quota a pace: time cures it."""
@@ -172,7 +172,8 @@ _PACED = re.compile(r"(?:(\w+)\W+)?\bper (minute|second|min|sec)\b|\b[qrt]p[ms]\
 """What a quota is for so short a time that it is a pace."""
 _LARGE = re.compile(r"(?:request|payload|body|entity|content)(?: is)? too (?:large|big)", re.IGNORECASE)
 _EMPTY = re.compile(
-    r"(?:\W|\d|error|the|requested|resource|page|path|url|route|was|is|could|be|not|found|http|code|nginx|on|this|server)*",
+    r"(?:\W|\d|error|the|requested|resource|page|path|url|route|was|is|could|be|not|found|http|code|nginx|on|this|server"
+    r"|see|for|more|details|docs)*",
     re.IGNORECASE,
 )
 
@@ -394,7 +395,9 @@ def _soon(facts: Facts) -> bool:
 def _missing(facts: Facts) -> bool:
     if facts.about(Topic.MODEL):
         return 400 <= facts.status < 500
-    return facts.status in (404, 410) and (facts.named or _EMPTY.fullmatch(facts.text[:200]) is not None)
+    return facts.status in (404, 410) and (
+        facts.named or _EMPTY.fullmatch(unframed(facts.text[:300])[:200]) is not None
+    )
 
 
 Row = tuple[Callable[[Facts], bool], Kind]

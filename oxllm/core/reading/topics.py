@@ -59,6 +59,7 @@ _WORD = re.compile(r"[a-z\u00df-\u00f6\u00f8-\u017e]+|\d+(?:[.,]\d+)*|[<>]=?|~")
 _NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0-9/])[\w@][\w/.@:-]*\w")
 """A name with a digit or a slash in it, such as a model's: one word, whatever it is made of."""
 _PACE_IN_NAME = re.compile(r"_per_(minute|second)(?![a-z])")
+_SPAN = re.compile(r"\d+-(minute|hour|day|week|month)s?", re.IGNORECASE)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OBJECT = re.compile(r"<[\w.]{1,80} object at 0x[0-9a-f]{1,16}>")
 """As Python shows one."""
@@ -73,6 +74,12 @@ _ACTION = re.compile(r"(?<![\w:-])[a-z][a-z-]{1,40}:[A-Z][A-Za-z]{1,40}\b")
 """What a policy allows, as AWS names it: `aws-marketplace:ViewSubscriptions`."""
 _PATH = re.compile(r"\b(?:messages|tools|contents?|input|parts)(?:\[\d+\]|\.\d+\b)")
 """Where in a request something is wrong: what is said of it is about the request."""
+_FRAME = re.compile(
+    r"\A\s*(?:(?:upstream|server|api|provider|client|internal|http|request) )?(?:error|exception)\s*:\s"
+    r"|[(\[]\s*(?:x-)?(?:request|trace|correlation|log)[ _-]?id\s*[:=][^)\]]{0,120}[)\]]",
+    re.IGNORECASE,
+)
+"""What a message begins and ends with, whatever it says: "Error: …", "… (request id: 2026…)"."""
 _FLAG = re.compile(r"(?<![\w-])--(?=[a-z])")
 """What a server would have to be started with ("set --enable-auto-tool-choice"): to the lexicon, `flagswitch`."""
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
@@ -138,9 +145,14 @@ def of_message(text: str) -> list[int]:
     return found
 
 
+def unframed(text: str) -> str:
+    """A message without what it begins and ends with, and without addresses."""
+    return _URL.sub(" ", _FRAME.sub(" ", text))
+
+
 def unquoted(text: str) -> str:
     """A message without what may be the request's words: all between quotes becomes a sign that means nothing."""
-    text = _NOT.sub(" not", text)
+    text = _NOT.sub(" not", _FRAME.sub(" ", text))
     if "://" in text:
         text = _FETCHED.sub(" outsideserver ", text)
     text = _ACTION.sub(_allowed, _OBJECT.sub(" ", _URL.sub(" ", text)))
@@ -231,8 +243,11 @@ def _words(text: str) -> list[str]:
 
 
 def _named_word(match: re.Match[str]) -> str:
-    """A name says nothing, but that of what is counted by the minute (`…/requests_per_minute_per_base_model`)."""
+    """A name says nothing, but that of what is counted by the minute (`…/requests_per_minute_per_base_model`). A span
+    of time is none ("5-hour limit")."""
     name = match[0]
+    if span := _SPAN.fullmatch(name):
+        return f" {span[1]} "
     if pace := _PACE_IN_NAME.search(name):
         return f" ~ per {pace[1]} "
     if _SLASHED.fullmatch(name):
@@ -394,7 +409,7 @@ def _quota(marks: list[int], every: int, code: bool) -> bool:
     return (
         bool(every & lex.OWING)
         or _near(marks, every, lex.MONEY | lex.QUOTA, lex.GONE, 8)
-        or _near(marks, every, lex.MONEY, lex.NEEDED, 6)
+        or (_near(marks, every, lex.MONEY, lex.NEEDED, 6) and not _then(marks, every, lex.FEATURE, lex.NEEDED, 2))
     )
 
 
@@ -429,6 +444,10 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return True
     if every & lex.REGION:
         return False
+    if every & lex.MONEY and _then(
+        marks, every, lex.FEATURE, lex.NEEDED, 2
+    ):  # it is had for more money, elsewhere or here
+        return True
     if not code and every & lex.FEATURE and _near(marks, every, lex.ABSENT, lex.FOR_MODEL, 5):
         return True
     if _near(marks, every, lex.TEMPLATE, lex.BAD | lex.STRONG, 5):

@@ -508,7 +508,36 @@ def test_where_there_is_no_key_none_is_right(words: str) -> None:
         (400, "A pay-as-you-go plan is required", Kind.QUOTA),
         (429, "ai gateway account daily spend limit exceeded", Kind.QUOTA),
         (400, "Your prompt has 140000 tokens but the model only takes 131072", Kind.CONTEXT_LENGTH),
+        (400, "invalid request: message must be at least 1 token long", Kind.CLIENT_ERROR),
+        (400, "LLM Provider NOT provided. You passed model=x", Kind.MISSING),
+        (400, '"n" > 1 is not currently supported', Kind.UNSUPPORTED),
+        (403, "organization has reached its limit", Kind.QUOTA),
+        (403, "organization has reached its limit of 20 requests per minute", Kind.RATE_LIMITED),
+        (403, "5-hour limit exceeded", Kind.QUOTA),
+        (400, "Web search requires a paid plan", Kind.UNSUPPORTED),
+        (403, "This model requires a subscription", Kind.QUOTA),
+        (403, "This API requires billing", Kind.QUOTA),
+        (429, "Fast mode requires usage credits", Kind.RATE_LIMITED),
     ],
 )
 def test_more_families_and_their_neighbours(status: int, words: str, kind: Kind) -> None:
     assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    "frame", ["Error: {}", "Upstream error: {}", "{} (request id: 2026abc)", "{} [request_id=r_1, x=2]"]
+)
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (400, "Extra inputs are not permitted: api_key", Kind.CLIENT_ERROR),
+        (400, "invalid token in regex", Kind.CLIENT_ERROR),
+        (400, "Video duration exceeded: at most 60 s free", Kind.CLIENT_ERROR),
+        (404, "Resource not found", Kind.MISSING),
+        (404, "Not Found", Kind.MISSING),
+        (400, "Invalid API key", Kind.AUTH),
+        (503, "The service is closed", Kind.SERVER_ERROR),
+    ],
+)
+def test_what_a_message_begins_and_ends_with_says_nothing(frame: str, status: int, words: str, kind: Kind) -> None:
+    assert read(status, frame.format(words)) is kind
