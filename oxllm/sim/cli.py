@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,7 +180,8 @@ def _report(request: Request, asked: Options) -> int:
         elif other is not None:
             click.echo(reports.beside(done.told, other))
         else:
-            click.echo(reports.text(run.card, replay))
+            terminal = shutil.get_terminal_size((reports.WIDTH, 24))
+            click.echo(reports.text(run.card, replay, terminal.columns))
         if done.heeded is not None and not asked.as_json:
             click.echo(f"\nwith what is advised on the right:\n{reports.columns(done.told, done.heeded)}")
     finally:

@@ -20,6 +20,8 @@ from oxllm.words import count
 
 FINDINGS_MAX = 20
 WIDTH = 80
+NARROWEST = 50
+"""A narrower terminal has to break lines itself: of one only half would be left for values."""
 ONE_ONLY = (
     "kinds never met",
     "breaker changes never met",
@@ -34,21 +36,24 @@ _GLUE = "\0"
 """Stands for a blank at which no line is broken."""
 
 
-def text(card: Card, replay: Replay) -> str:
-    """The card as lines for a terminal. `replay`: how to have the run again."""
-    told = list(rows(card))
+def text(card: Card, replay: Replay, columns: int = WIDTH) -> str:
+    """The card as lines for a terminal of so many columns. `replay`: how to have the run again."""
+    told, room = list(rows(card)), max(NARROWEST, min(WIDTH, columns))
     width = max(len(name) for name, _ in told)
-    alone = (f"single point of failure: {provider} is all there is behind {name}" for name, provider in
-             card.single_points.items())  # fmt: skip
-    lines = [*alone, *(line for name, value in told for line in wrapped(name, value, width))]
+    lines = []
+    for name, provider in card.single_points.items():
+        lines += _paragraph(f"single point of failure: {provider} is all there is behind {name}", room)
+    lines += [line for name, value in told for line in wrapped(name, value, width, room)]
     for finding in card.findings[:FINDINGS_MAX]:
         lines += [f"! {finding.what}", *(f"    {replay.fate(at)}" for at in finding.coordinates)]
         lines += [f"    | {line}" for line in finding.explained.splitlines()]
     if len(card.findings) > FINDINGS_MAX:
         lines.append(f"! and {len(card.findings) - FINDINGS_MAX} more")
     for advice in card.advice:
-        lines += textwrap.wrap(f"advice: {advice}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
-    lines += [f"FAILED: {words}" for words in failures(card)] + [f"NOT TESTED: {why}" for why in card.untested]
+        lines += _paragraph(f"advice: {advice}", room)
+    lines += [f"FAILED: {words}" for words in failures(card)]
+    for why in card.untested:
+        lines += _paragraph(f"NOT TESTED: {why}", room)
     if card.verdict is Verdict.PASSED:
         lines.append("passed")
     return "\n".join([*lines, f"seed {card.seed}"])
@@ -61,9 +66,13 @@ def failures(card: Card) -> Iterable[str]:
         yield rule if value is None else f"{rule}, got {value:g}"
 
 
-def wrapped(name: str, value: str, width: int) -> list[str]:
-    """A row of the card in as many lines as WIDTH makes of it, broken after its commas where that is enough."""
-    first, room = f"{name:<{width}}  ", WIDTH - width - 2
+def _paragraph(text: str, room: int) -> list[str]:
+    return textwrap.wrap(text, room, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+
+
+def wrapped(name: str, value: str, width: int, columns: int = WIDTH) -> list[str]:
+    """A row of the card in as many lines as `columns` make of it, broken after its commas where that is enough."""
+    first, room = f"{name:<{width}}  ", columns - width - 2
     parts = re.split(r"(?<=[,;]) ", value)
     glued = " ".join(part.replace(" ", _GLUE) for part in parts) if max(map(len, parts)) <= room else value
     lines = textwrap.wrap(glued, room, break_on_hyphens=False, break_long_words=False)

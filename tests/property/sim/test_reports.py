@@ -87,9 +87,12 @@ def test_what_goes_into_a_tag_is_what_a_browser_reads_in_it(text: str, value: st
     assert (read.text, read.tags) == (text, [("p", [("title", value)])])
 
 
-@given(st.lists(st.from_regex(r"[a-z0-9-]{1,20}( [0-9]{1,5})?", fullmatch=True), min_size=1, max_size=15))
-def test_a_row_of_the_card_is_wrapped_within_80_columns_and_loses_nothing(items: list[str]) -> None:
-    lines = report.wrapped("faults that struck", ", ".join(items), 26)
-    assert max(map(len, lines)) <= report.WIDTH
+@given(
+    st.lists(st.from_regex(r"[a-z0-9-]{1,18}( [0-9]{1,5})?", fullmatch=True), min_size=1, max_size=15),
+    st.integers(report.NARROWEST, report.WIDTH),
+)
+def test_a_row_of_the_card_is_wrapped_within_its_columns_and_loses_nothing(items: list[str], columns: int) -> None:
+    lines = report.wrapped("faults that struck", ", ".join(items), 26, columns)
+    assert max(map(len, lines)) <= columns
     assert " ".join(line[28:] for line in lines) == ", ".join(items)
     assert all(line[:28].strip() == ("faults that struck" if at == 0 else "") for at, line in enumerate(lines))

@@ -120,6 +120,9 @@ async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     assert any(coordinate.startswith("7:alpha:") for coordinate in coordinates)
     said = report.text(run.card, Replay("my config.toml"))
     assert max(len(line) for line in said.splitlines() if not line.startswith(("!", "    oxllm"))) <= 80
+    narrow = report.text(run.card, Replay("my config.toml"), 60)
+    assert max(len(line) for line in narrow.splitlines() if not line.startswith(("!", "    oxllm"))) <= 60
+    assert narrow.split() == said.split()
     assert "FAILED: truncated == 0" in said
     assert f"    oxllm sim --rehearse 'my config.toml' --fate {coordinates[0]}\n" in said
     whole = report.Told(run.card, Replay("my config.toml").run, fates(run.records))
