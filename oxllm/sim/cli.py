@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 import click
@@ -70,14 +70,14 @@ def sim_command(context: click.Context, /, **given: Any) -> None:
 
 
 @sim_command.command("learn")
-@click.argument("log", type=THERE)
-def learn_command(log: Path) -> None:
-    """Print a scene made of a LOG: oxllm's or LiteLLM's JSON, or an access log.
+@click.argument("log", type=click.File(encoding="utf-8", errors="replace"))
+def learn_command(log: TextIO) -> None:
+    """Print a scene made of a LOG: oxllm's or LiteLLM's JSON, or an access log; - is what is piped in.
 
     It has the pace and the sizes of the answers and the shares of failures, and no prompt. Nothing runs.
     """
-    with _usage(), log.open(encoding="utf-8", errors="replace") as lines:
-        click.echo(learn.scene(lines), nl=False)
+    with _usage():
+        click.echo(learn.scene(log), nl=False)
 
 
 @sim_command.command("shrink")

@@ -93,6 +93,8 @@ def test_the_command_prints_a_scene_and_says_when_there_is_nothing_to_learn(tmp_
     log.write_text("\n".join(of_oxllm(number) for number in range(20)), encoding="utf-8")
     done = CliRunner().invoke(sim_command, ["learn", str(log)])
     assert (done.exit_code, scenes.load(done.output, 7).upstreams[0].name) == (0, "alpha")
+    piped = CliRunner().invoke(sim_command, ["learn", "-"], input=b"\xff\n" + log.read_bytes())
+    assert (piped.exit_code, piped.output) == (0, done.output)
     log.write_text("nothing\n", encoding="utf-8")
     done = CliRunner().invoke(sim_command, ["learn", str(log)])
     assert (done.exit_code, "no line of it is a request" in done.output) == (2, True)
