@@ -194,7 +194,8 @@ class Reader:
         return b""
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
-        """What tells a client that its answer broke off behind content; nothing if no words would be understood."""
+        """What tells a client that its answer broke off behind content; nothing if no words would be understood, or if
+        the provider's own have told it."""
         return b""
 
 

@@ -186,6 +186,8 @@ class StreamReader(NamedReader):
     def interruption(self, error: ApiError, request_id: str) -> bytes:
         """An error event: SDKs raise it. A large event of which the client has a part becomes a ping before that, since
         of two names of one event the last counts, and nobody parses a ping."""
+        if self.told:
+            return b""
         return (b"\nevent: ping\n\n" if self._large else b"") + PROTOCOL.error_event(error, request_id)
 
     def _missing(self) -> str:

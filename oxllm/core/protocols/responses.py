@@ -12,7 +12,8 @@ Each event of a stream has an `event:` line and the same `type` in its data; bot
     response.web_search_call.* and the like    content: a hosted tool runs, and a second run would repeat its effects
     response.completed, .incomplete            the answer is whole
     response.failed, error                     it failed: before content read as the HTTP error that its code names,
-                                               behind it passed on as it is
+                                               behind it passed on as it is; `error` alone ends no response for most
+                                               clients, so a `response.failed` of ours follows
     any other type                             nothing yet
     JSON without a type, no object, space      nothing; not passed on, and counted
     what is no JSON, an event over 1 MiB       a break: it may have been content
@@ -244,12 +245,14 @@ def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError)
 class StreamReader(NamedReader):
     """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
 
-    __slots__ = ("_identity", "_kind", "_number", "_says", "_stored", "_tail")
+    __slots__ = ("_failed", "_identity", "_kind", "_number", "_says", "_stored", "_tail")
 
     def __init__(self, wall: float, stored: bool = True) -> None:
         super().__init__(wall)
         self._stored = stored
         """Its answer may be asked for again."""
+        self._failed = False
+        """It has said so itself by a `response.failed`."""
         self._identity: _Identity | None = None
         self._number = b""
         """The last sequence number that was seen."""
@@ -262,6 +265,8 @@ class StreamReader(NamedReader):
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
         """The answer has failed. An event that was being passed on is spoilt first, since it is not whole."""
+        if self.told and self._failed:
+            return b""
         spoilt = b"!" + END if self._large is not None else b""
         identity = self._identity or _Identity(f"resp_{request_id}")
         return spoilt + failed_event(identity, self._next(), "server_error", error)
@@ -303,6 +308,7 @@ class StreamReader(NamedReader):
         if number.isdigit() and len(number) < 16:
             self._number = number
         if says is FAILURE:
+            self._failed = kind == b"response.failed"
             self._fail(event)
             if not self.told:
                 return b""

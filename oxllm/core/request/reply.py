@@ -190,7 +190,7 @@ class Reply:
         words = f"{STOPPING.reason}; ask again" if result is STOPPING else f"the provider's stream broke: {self.error}"
         error = ApiError(502, "upstream_error", "stream_interrupted", words)
         protocol = self._facts.protocol
-        told = b"" if reader.told else reader.interruption(error, self._facts.request_id)
+        told = reader.interruption(error, self._facts.request_id)
         self._effects += _breaking(told, protocol.break_is_clean and (reader.told or bool(told)))
         self.state = TABLE.move(self.state, END)
 

@@ -21,7 +21,6 @@ ERRORS = {
 }
 STREAMS = {name: sse(*answer(f"I am {name}, ", "ä😀", thinks=True)) for name in NAMES}
 WHOLE = {name: parse(stream) for name, stream in STREAMS.items()}
-FAILURES = ("response.failed", "error")
 
 
 @given(FATES, st.sampled_from(HOLD_BACKS), st.sampled_from([None, None, 1.0]), MOVES)
@@ -50,8 +49,9 @@ def check(driven: Drive) -> None:
         assert driven.exchange.reply.error is None
         return
     *told, last = said
-    assert last["type"] in FAILURES
-    assert not any(one["type"] in (*FAILURES, "response.completed") for one in told)
+    assert last["type"] == "response.failed"
+    if told and told[-1]["type"] == "error":  # the provider's, which few clients look for
+        told.pop()
     assert any(whole[: len(told)] == told for whole in WHOLE.values())
     assert driven.exchange.reply.error is not None
 

@@ -55,6 +55,21 @@ def test_a_failure_behind_content_is_the_provider_s_own_and_no_second_one() -> N
     assert (d.client.over, d.failures("alpha")) == ("end", 1)
 
 
+OVERLOADED: Json = {"code": "server_error", "message": "Overloaded", "param": None}
+
+
+@pytest.mark.parametrize("error", [event("error", 9, **OVERLOADED), event("error", 9, error=OVERLOADED)])
+@pytest.mark.parametrize("own", [[], [FAILED]])
+def test_an_error_event_behind_content_is_passed_on_and_a_failed_response_follows(error: Json, own: list[Json]) -> None:
+    """Few clients look for `error`; without a failed response they take what came for the answer."""
+    d = drive().stream("alpha", sse(*BEGUN, error, *own))
+    *told, failed = parse(d.client.body)
+    assert told == [*BEGUN, error]
+    assert (failed["type"], failed["sequence_number"], failed["response"]["id"]) == ("response.failed", 10, ID)
+    assert failed["response"]["error"]["code"] == failed["error"]["code"] == "server_error"
+    assert (d.client.over, d.failures("alpha")) == ("end", 1)
+
+
 @pytest.mark.parametrize("apart", [False, True])
 def test_one_that_quotes_our_key_is_told_in_our_words(apart: bool) -> None:
     told = response("failed", error={"code": "server_error", "message": "sk-secret-alpha was revoked"})
