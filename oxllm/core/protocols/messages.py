@@ -238,7 +238,7 @@ class StreamReader(NamedReader):
                 return self._conclude(event)
             case "message_stop":
                 return self._close()
-            case "ping" if not self.content:
+            case "ping" if self.complete or not self.content:  # behind the answer they only hold the client
                 self.dropped += 1
                 return False
         return True

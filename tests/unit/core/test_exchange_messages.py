@@ -90,6 +90,12 @@ def test_when_nobody_can_be_asked_it_is_an_overload() -> None:
     assert json.loads(d.client.body)["error"]["type"] == "overloaded_error"
 
 
+def test_pings_behind_a_whole_message_do_not_start_the_two_seconds_anew() -> None:
+    d = drive().stream("alpha", named(*HELLO[:-1])).pass_time(1.2).data("alpha", named(PING)).pass_time(0.81)
+    assert d.client.over == "end"
+    assert d.client.body.endswith(MESSAGE_STOP)
+
+
 def test_pings_are_no_work() -> None:
     times = plans.Timeouts(first_byte=10.0, answer=100.0, idle=60.0)
     plan = make_plan(plans.Target("alpha", "m", 1, timeouts=times), plans.Target("beta", "m", 2, timeouts=times))

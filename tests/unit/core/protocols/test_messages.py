@@ -136,6 +136,12 @@ def test_pings_are_passed_behind_content_and_counted_before_it() -> None:
     assert reader.dropped == 1
 
 
+def test_pings_behind_a_whole_message_are_counted_and_hold_no_client() -> None:
+    reader, out = read(*BEGUN, text("Hi"), stop(), reason("end_turn"), PING, PING, END)
+    assert out == named(*BEGUN, text("Hi"), stop(), reason("end_turn"), END)
+    assert (reader.complete, reader.dropped) == (True, 2)
+
+
 # What is whole.
 
 
