@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Final, TypeVar
 
 import msgspec
 
+from oxllm.core.halves import without_halves
 from oxllm.core.known import Known
 from oxllm.core.native import mypyc_attr
 from oxllm.core.protocols.asked import Asked
@@ -21,7 +22,6 @@ from oxllm.core.reading.outcome import SUCCESS, Kind, Outcome, classify
 from oxllm.core.shape import Value
 from oxllm.core.wire.body import RequestBody, invalid_utf8
 from oxllm.core.wire.errors import ApiError, api_error
-from oxllm.core.wire.halves import without_halves
 from oxllm.core.wire.nesting import Closing
 
 HELD_MAX: Final = 256 * 1024

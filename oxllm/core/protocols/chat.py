@@ -29,6 +29,7 @@ from typing import ClassVar, Final
 import msgspec
 from msgspec import Raw
 
+from oxllm.core.halves import without_halves
 from oxllm.core.native import mypyc_attr
 from oxllm.core.protocols.alike import Alike
 from oxllm.core.protocols.asked import Asked
@@ -60,7 +61,6 @@ from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire import sse
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import ApiError
-from oxllm.core.wire.halves import without_halves
 
 CHOICES_MAX: Final = 1024
 """Choices of one answer; the OpenAI API allows 128."""

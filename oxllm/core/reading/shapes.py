@@ -32,6 +32,8 @@ import re
 import msgspec
 from msgspec import Raw
 
+from oxllm.core.halves import without_halves
+
 BODY_MAX = 65536
 """Bytes of a body that are looked at. What an error says of itself comes first; what it quotes may be long."""
 MESSAGE_MAX = 2048
@@ -157,7 +159,7 @@ def read(body: bytes) -> Error:
     """The error in a body of any kind. Never raises; what says nothing is an Error without codes and messages."""
     error = Error([], [], [])
     reader = _Reader(error)
-    start = body[:BODY_MAX].lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = without_halves(body[:BODY_MAX].lstrip(b"\xef\xbb\xbf \t\r\n"))
     reader.read(start, len(body) > BODY_MAX)
     return error
 

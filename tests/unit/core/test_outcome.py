@@ -455,6 +455,12 @@ def test_an_error_body_of_any_shape_is_classified(body: object, status: int) -> 
         assert code is None or (len(code) <= 64 and code.isascii() and code.isprintable())
 
 
+def test_half_an_emoji_in_an_error_hides_nothing() -> None:
+    body = error(code="insufficient_quota", message="You exceeded your quota: 'Hi @'").replace(b"@", rb"\ud83d")
+    assert classify(429, [], body, NOW).kind is Kind.QUOTA
+    assert in_band(body, NOW).kind is Kind.QUOTA
+
+
 def test_deep_nesting_is_no_error() -> None:
     assert classify(429, [], b'{"error":' + b"[" * 100_000, NOW).kind is Kind.RATE_LIMITED
     assert classify(429, [], b"[" * 100_000, NOW).kind is Kind.RATE_LIMITED
