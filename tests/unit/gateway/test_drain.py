@@ -291,7 +291,7 @@ def test_a_stream_that_the_gateway_cuts_blames_the_gateway() -> None:
         assert it.done_within(0.6)
         assert b"the gateway is shutting down" in client.response.body
         assert b"provider" not in client.response.body
-        assert b'"type":"server_error"' in client.response.body
+        assert b'"type":"upstream_error"' in client.response.body, "the event of any break, which clients know"
 
 
 @pytest.mark.parametrize("second_signal", [True, False])
