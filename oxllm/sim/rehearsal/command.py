@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.report import Told
 from oxllm.sim.rehearsal.run import Front, Run, rehearse
-from oxllm.sim.script import exhibits, presets, scenes, show
+from oxllm.sim.script import exhibits, grammar, presets, scenes, show
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.engine import attempt_key
 from oxllm.sim.serve.ports import free_port
@@ -153,8 +152,7 @@ def _routes(asked: Request, plan: Plan) -> tuple[Route, ...]:
         raise ConfigError(f"{asked.config}: no model that an enabled provider serves; add one under [virtual_models]")
     for name in asked.models:
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+            hint = grammar.meant(name, known) or f"there are {', '.join(known)}"
             raise ConfigError(f"--model {name!r}: nothing in {asked.config} serves it; {hint}")
     return tuple(known[name] for name in dict.fromkeys(asked.models)) or tuple(
         route for route in virtual or direct if route.lanes

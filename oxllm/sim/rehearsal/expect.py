@@ -16,12 +16,12 @@ import msgspec
 
 from oxllm.sim.provider import pace
 from oxllm.sim.rehearsal.card import Card, Sample, Spread
+from oxllm.sim.script import grammar
 
 _NUMBER = r"\d+(?:\.\d+)?"
-_EXPECT = re.compile(
-    rf"(\w+)(?:\.(p50|p99))? *(==|<=|>=|<|>) *(?:({_NUMBER}) *x *perfect *\+ *)?({_NUMBER}(?:ms|s|m)?)$"
-)
+_EXPECT = re.compile(rf"(\w+)(?:\.(\w+))? *(==|<=|>=|<|>) *(?:({_NUMBER}) *x *perfect *\+ *)?({_NUMBER}(?:ms|s|m)?)$")
 _CLOSED = re.compile(r"(\S+) closed by (\S+)$")
+QUANTILES = ("p50", "p99")
 _OPERATORS = {"==": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 DEFAULT = ("survivable_errors == 0", "truncated == 0", "ttft.p99 <= 3 x perfect + 1s")
@@ -59,9 +59,10 @@ def _unknown(text: str, compared: re.Match[str]) -> str | None:
     if times_perfect and f"{name}_perfect" not in times:
         return f"{text!r}: a perfect gateway is known by ttft and total only"
     if name in times:
-        return None if quantile else f"{text!r}: write {name}.p50 or {name}.p99"
+        return None if quantile in QUANTILES else f"{text!r}: write {name}.p50 or {name}.p99"
     if name not in numbers or quantile:
-        return f"{text!r}: write one of {', '.join(numbers)}, or .p50 or .p99 of {', '.join(times)}"
+        instead = f"write one of {', '.join(numbers)}, or .p50 or .p99 of {', '.join(times)}"
+        return f"{text!r}: {grammar.meant(name, {*numbers, *times} - {name}) or instead}"
     return f"{text!r}: {name} is a number; leave out the unit" if value[-1].isalpha() else None
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from enum import Enum
 
 import msgspec
@@ -112,8 +113,13 @@ def _unknown(kind: str) -> str:
     words = ", ".join(faults.KINDS)
     if not kind:
         return f"a fault is missing; write one of {words}"
-    close = difflib.get_close_matches(kind, faults.KINDS, 1)
-    return f"unknown fault {kind!r}; " + (f"did you mean {close[0]!r}?" if close else f"write {words}")
+    return f"unknown fault {kind!r}; {meant(kind, faults.KINDS) or f'write {words}'}"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Which one was meant by a word that is none of those that are known; empty if none is near."""
+    close = difflib.get_close_matches(word, tuple(known), 1)
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def _place(text: str, at: int, cls: type[Fault], given: str) -> Place:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 import tomllib
@@ -194,8 +193,7 @@ class _Reader:
 
 def _hint(word: str, known: Sequence[str]) -> str:
     """What to write for a word that is not known."""
-    close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(known)}"
+    return grammar.meant(word, known) or f"write one of {', '.join(known)}"
 
 
 def parse_when(text: str) -> When:
