@@ -1,7 +1,7 @@
-"""Bytes that came before their turn: behind the request being served, or of its body while that has no room.
+"""Bytes that came before their turn: pipelined behind the request being served, or of a body that has no room yet.
 
-When they are too many the socket is not read. Who does not read it sees no end of file, so then `hangup` looks out for
-a client that leaves.
+When there are too many, reading the socket is paused. A paused socket shows no end of file, so `hangup` then watches
+for a client that leaves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from oxllm.gateway.client.shared import BACKLOG_TOTAL, Shared
 from oxllm.gateway.transport import Transport
 
 BACKLOG_MAX: Final = 64 * 1024
-"""Bytes that one connection may have waiting behind the request being served; then it is not read."""
+"""Unparsed bytes that one connection may have waiting; from then on it is not read."""
 
 
 def _nothing() -> None:
@@ -21,12 +21,12 @@ def _nothing() -> None:
 
 
 class Backlog:
-    """Of one connection."""
+    """The backlog of one connection."""
 
     __slots__ = ("_gone", "_paused", "_shared", "_transport", "data")
 
     def __init__(self, shared: Shared, transport: Transport, gone: Callable[[], None]) -> None:
-        """`gone` is called when the client leaves while it is not read."""
+        """`gone` is called when the client leaves while reading is paused."""
         self._shared = shared
         self._transport = transport
         self._gone = gone
@@ -34,12 +34,12 @@ class Backlog:
         self.data: bytearray | None = None
 
     def append(self, buffer: bytearray, start: int, end: int) -> None:
-        """Keep `buffer[start:end]`, and read no more if that is too much."""
+        """Keep `buffer[start:end]`, and pause reading if that makes too much."""
         if self.data is not None:
             self.data += buffer[start:end]
         elif buffer is self._shared.buffer:
             self.data = buffer[start:end]
-        else:  # what was kept here before
+        else:  # `buffer` is an earlier backlog, handed out by `pop`
             del buffer[:start]
             self.data = buffer
         self._shared.backlog_grew(end - start)
@@ -47,14 +47,14 @@ class Backlog:
             self.pause()
 
     def pop(self) -> bytearray | None:
-        """All that is kept: its turn has come, or nobody wants it."""
+        """Take out everything kept: its turn has come, or it is to be discarded."""
         data, self.data = self.data, None
         if data is not None:
             self._shared.backlog_grew(-len(data))
         return data
 
     def pause(self) -> None:
-        """Read no more until `resume`."""
+        """Stop reading until `resume`."""
         if not self._paused:
             self._paused = True
             self._transport.pause_reading()
@@ -69,8 +69,8 @@ class Backlog:
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """The connection has come to its end."""
-        self._gone = _nothing  # it refers to the connection: without a cycle the memory goes at once
+        """The connection has closed."""
+        self._gone = _nothing  # it refers to the connection: breaking the cycle frees the memory at once
         self.pop()
         if self._paused:
             self._unwatch()

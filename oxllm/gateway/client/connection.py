@@ -1,10 +1,10 @@
-"""One client's connection, as its transport knows it: how it is opened, read, kept from overflowing, and closed.
+"""One client's connection, as its transport sees it: opened, read, throttled and closed.
 
-What is read goes to `turns`, which takes one request after the other. The socket is read while a request is being
-served, too, because that is how a client that left is noticed: end of file from the client in any state means that it
+What is read goes to `turns`, which takes one request after the other. The socket is also read while a request is being
+served, because that is how we notice a client that has left: end of file from the client, in any state, means that it
 is gone.
 
-A bug of ours in whatever is called from here ends the request that it is about, and no other.
+A bug of ours in anything called from here ends the request that it concerns, and no other.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from oxllm.gateway.client.turns import Turns
 from oxllm.gateway.transport import Peer, Transport
 
 CROWD_MAX: Final = 64
-"""Connections over `max_connections` whose head is still read, so that the operator gets in."""
+"""Connections over `max_connections` whose request head is still read, so that an operator gets in."""
 
 
 class ClientConnection(Peer):
-    """Stands between a transport and the requests that come on it."""
+    """Stands between a transport and the requests that arrive on it."""
 
     __slots__ = ("_shared", "backlog", "output", "transport", "turns")
 
@@ -33,7 +33,7 @@ class ClientConnection(Peer):
         self.transport: Transport
         self.output: Output
         self.backlog: Backlog
-        """These from `connection_made` on."""
+        """These three are set by `connection_made`."""
         self.turns = Turns(shared, self, self._time_out)
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ class ClientConnection(Peer):
     # Its end.
 
     def crash(self, error: Exception) -> None:
-        """A bug of ours: a 500 if nothing has been answered yet. The connection ends, and with it what it holds."""
+        """A bug of ours: answer 500 if nothing has been answered, then end the connection and free what it holds."""
         turns, service = self.turns, self._shared.service
         request = turns.request
         service.crashed(request, error)
@@ -132,7 +132,7 @@ class ClientConnection(Peer):
         try:
             if turns.state is not LINGERING and turns.state is not CLOSED:
                 turns.decline(api_error(500, "internal error; the log has a line about it"))
-        except Exception as again:  # noqa: BLE001  it stays without an answer
+        except Exception as again:  # noqa: BLE001  then it gets no answer
             service.crashed(request, again)
         if turns.state is not LINGERING and turns.state is not CLOSED:
             self.abort()
@@ -140,7 +140,7 @@ class ClientConnection(Peer):
             handler.gone()
 
     def drain(self) -> None:
-        """No request after the present one."""
+        """Take no request after the current one."""
         turns = self.turns
         if turns.state is NEW:
             turns.timer.set(self._shared.now() + DRAIN_NEW_S)
@@ -148,21 +148,21 @@ class ClientConnection(Peer):
             self.close()
 
     def expire(self) -> None:
-        """The process ends, and cannot wait for an answer or for the rest of a request."""
+        """The process is ending, and cannot wait for an answer or for the rest of a request."""
         request = self.turns.request
         self.turns.keep_alive = False
         if request is not None and not request.head_sent:
             self.turns.refuse(overloaded("the gateway is shutting down"))
 
     def evict(self) -> bool:
-        """Close for somebody else's sake. False if something still waits for its client, or has come already."""
+        """Close to make room for another. False if output is still unsent, or input already waits to be parsed."""
         if self.output.measure() or self.backlog.data is not None:
             return False
         self.close()
         return True
 
     def close(self) -> None:
-        """Close once what was written has been taken."""
+        """Close once everything written has been sent."""
         self.turns.close()
         self.output.closed = True
         self.transport.close()

@@ -1,4 +1,4 @@
-"""The fields of one request's head, and what is looked for in them."""
+"""The header fields of one request, and look-ups in them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oxllm.core.request.headers import along
 
 
 class Fields:
-    """Names in lower case, values without white space around them. Of a head that is known they are made once."""
+    """Names in lower case, values stripped of white space. All requests with the same known head share one."""
 
     __slots__ = ("all", "along", "first")
 
@@ -19,8 +19,8 @@ class Fields:
         self.first: dict[bytes, bytes] = dict(reversed(fields))
         """The first value of each, by its name."""
         self.along = along(fields)
-        """Those that a provider gets, too: most clients send none."""
+        """Those that are also sent to the provider; most clients send none."""
 
 
 NO_FIELDS: Final = Fields(())
-"""What all requests share that need theirs no more."""
+"""Shared by all requests that no longer need theirs."""

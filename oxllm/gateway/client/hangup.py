@@ -1,9 +1,9 @@
 """Notices that a client has gone while its socket is not read.
 
-Who does not read sees no end of file, and bytes may stand before it in the socket. Linux says it all the same:
-EPOLLRDHUP is the peer's FIN, and with EPOLLERR its RST, however much has not been read (epoll_ctl(2)). An epoll can be
-waited for like a socket, so the event loop only has one more to look at, and only while somebody is watched.
-Elsewhere such a client is noticed when it is read again.
+Without reading one sees no end of file, and unread bytes may come before it. Linux tells all the same: EPOLLRDHUP is
+the peer's FIN, and together with EPOLLERR its RST, however much is unread (epoll_ctl(2)). An epoll can itself be polled
+like a socket, so the event loop has one more to watch, and only while some client is watched. On other systems such a
+client is noticed when its socket is read again.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Hangups:
         self._gone: dict[int, Callable[[], None]] = {}
 
     def __len__(self) -> int:
-        """How many are watched."""
+        """How many sockets are watched."""
         return len(self._gone)
 
     def watch(self, fd: int, gone: Callable[[], None]) -> None:
         """Call `gone` once if the peer of `fd` hangs up before `forget`."""
         if not hasattr(select, "epoll"):
             return
-        with contextlib.suppress(OSError):  # no file is left: then it is noticed later
+        with contextlib.suppress(OSError):  # out of file descriptors: then it is noticed later
             if self._epoll is None:
                 self._epoll = select.epoll()
                 self._loop.add_reader(self._epoll.fileno(), self._look)
@@ -40,7 +40,7 @@ class Hangups:
             self._gone[fd] = gone
 
     def forget(self, fd: int) -> None:
-        """Watch `fd` no more. To be called before it is closed."""
+        """Stop watching `fd`. Must be called before it is closed."""
         epoll = self._epoll
         if epoll is not None and self._gone.pop(fd, None) is not None:
             epoll.unregister(fd)

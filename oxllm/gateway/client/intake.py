@@ -1,4 +1,4 @@
-"""One request on its way in: the room that it takes, head and all, the word that its body may come, and its pace."""
+"""One request on its way in: the memory budget for its head and body, its 100 Continue, and its pace."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from oxllm.gateway.client.shared import READ_BYTES, Shared, overloaded
 from oxllm.gateway.wheel import Timer
 
 LARGE_HEAD_BYTES: Final = 4 * 1024
-"""What of a head that takes more is not needed is let go at once; those of SDKs take 3 KiB."""
+"""A head that takes more is cut down at once to the fields still needed; those of SDKs take 3 KiB."""
 
 
 def slim(reader: RequestReader, request: Request, needed: Callable[[bytes], bool]) -> int:
-    """Keep of a large head only what is needed, since it may be kept for long. Returns the bytes that stay."""
+    """Cut a large head down to the needed fields, since it may be kept for long. Returns the bytes it then takes."""
     reader.headers = [field for field in request.fields.all if needed(field[0])]
     request.fields = Fields(reader.headers)
     weight = sum([len(name) + len(value) + HEADER_OVERHEAD for name, value in reader.headers])
@@ -28,7 +28,7 @@ def slim(reader: RequestReader, request: Request, needed: Callable[[bytes], bool
 
 
 class Reading(Protocol):
-    """Who reads the request, as its intake sees it."""
+    """The reader of the request, as its intake sees it."""
 
     @property
     def output(self) -> Writer:
@@ -39,10 +39,10 @@ class Reading(Protocol):
         """Goes off when the client has taken too long."""
 
     def wait(self) -> None:
-        """There is no room: read no more until `admitted`."""
+        """There is no room: stop reading until `admitted`."""
 
     def admitted(self) -> None:
-        """There is room now for the part, or the whole, that had to wait."""
+        """There is room now for the part (or the whole) that had to wait."""
 
     def refuse(self, error: ApiError) -> None:
         """Answer `error` instead of serving the request."""
@@ -52,7 +52,7 @@ class Reading(Protocol):
 
 
 class Intake:
-    """One request, from its whole head on until nothing of it is kept. The budget knows it as a `BodyHolder`."""
+    """One request, from its complete head until none of it is kept. To the budget it is a `BodyHolder`."""
 
     __slots__ = ("_counted", "_head_bytes", "_reader", "_reading", "_request", "_shared", "_upload")
 
@@ -65,24 +65,24 @@ class Intake:
         self._upload: Upload | None = None
         self._counted = False
         self._head_bytes = 0
-        """What its head counts for."""
+        """Bytes that the budget counts for its head."""
 
     def begin(self) -> None:
-        """The head is there. Let the body come, or have the request served if that has come along."""
+        """The head is complete. Let the body come, or serve the request if the body came along."""
         request, shared = self._request, self._shared
         if request.in_flight:
             assert self._reader is not None
             size = self._reader.head_weight
             if size > LARGE_HEAD_BYTES:
                 size = slim(self._reader, request, shared.service.needs)
-            if not shared.bodies.admit_head(size):  # it is here already: it cannot wait
+            if not shared.bodies.admit_head(size):  # it is in memory already, so it cannot wait
                 self._reading.refuse(overloaded("no memory for the request's head at present"))
                 return
             self._head_bytes = size
         self._admit()
 
     def grew(self) -> None:
-        """A part of the body has come."""
+        """More of the body has arrived."""
         reader, size_max = self._reader, self._shared.limits.max_body_bytes
         assert reader is not None
         if reader.received > size_max:
@@ -93,7 +93,7 @@ class Intake:
             self._admit()
 
     def go_ahead(self) -> None:
-        """There is room for the next part of the body, or for all of it."""
+        """There is room for the next part of the body, or for all of it: go on reading, or serve."""
         reader = self._reader
         assert reader is not None
         if reader.stage is COMPLETE:
@@ -103,7 +103,7 @@ class Intake:
             self._reading.output.send(CONTINUE)
 
     def release(self) -> None:
-        """Nothing of it is kept any more, or wanted."""
+        """None of the request is kept, or wanted, any longer: give its memory back to the budget."""
         head_bytes = self._head_bytes
         if self._counted or head_bytes:
             self._counted, self._head_bytes = False, 0
@@ -112,8 +112,8 @@ class Intake:
                 self._wake(granted)
 
     def _admit(self) -> None:
-        """Let the next part of the body in, or serve what is whole, if there is room for it. If not, the budget says
-        later when there is."""
+        """Let in the next part of the body, or serve a complete request, if there is room. If not, the budget calls
+        `granted` once there is."""
         reader, self._counted = self._reader, True
         assert reader is not None
         size, length = reader.received, reader.length
@@ -129,11 +129,11 @@ class Intake:
                 self.go_ahead()
             return
         self._break_deadlocks()
-        if not self._request.head_sent:  # else it was the one that had to give way
+        if not self._request.head_sent:  # else it was itself refused to break a deadlock
             self._reading.wait()
 
     def _complete(self, reader: RequestReader) -> None:
-        """The body is there. It is not ours to keep: whoever serves it lets go of it once it is sent."""
+        """The body is complete, and its memory now belongs to the service, which releases it once it is sent."""
         self._reader = self._upload = None
         if reader.length is None:
             self._wake(self._shared.bodies.settle(self, reader.received))
@@ -142,7 +142,7 @@ class Intake:
     # Its pace.
 
     def note_progress(self) -> None:
-        """All that has come so far was read: go by the clock from now on."""
+        """Everything that has arrived so far was read: time the client from now on."""
         now = self._shared.now()
         if self._upload is not None:
             self._upload.heard = now
@@ -152,7 +152,7 @@ class Intake:
         self._reading.timer.set(self._upload.look_at(now))
 
     def check_pace(self) -> None:
-        """The timer has gone off: give the body up if it comes too slowly, or look again later."""
+        """The timer has fired: give up on the body if it comes too slowly, else check again later."""
         upload, reader, now = self._upload, self._reader, self._shared.now()
         assert upload is not None
         assert reader is not None
@@ -164,19 +164,19 @@ class Intake:
             self._wake(self._shared.bodies.lapse(self))
         self._reading.timer.set(upload.look_at(now))
 
-    # Who waits for room.
+    # Waiting for room.
 
     def granted(self) -> None:
-        """The budget has what it refused."""
+        """The budget now has the room that `admit` refused."""
         self._upload = None
         self._reading.admitted()
 
     def give_way(self) -> None:
-        """It would wait for ever, or has waited for long enough."""
+        """Refuse the request: it would wait for ever, or has waited long enough."""
         self._reading.refuse(overloaded("no memory for the body at present"))
 
     def _break_deadlocks(self) -> None:
-        """Let bodies go that wait for each other, the youngest first."""
+        """Refuse bodies that wait for each other, youngest first, until one can go on."""
         while (victim := self._shared.bodies.deadlocked()) is not None:
             assert isinstance(victim, Intake)
             victim.give_way()
@@ -187,12 +187,12 @@ class Intake:
 
 
 def objection(expectation: bytes) -> ApiError | None:
-    """417, of an expectation (RFC 9110 section 10.1.1) that cannot be met."""
+    """417 for an expectation (RFC 9110 section 10.1.1) that cannot be met."""
     if expectation == b"100-continue":
         return None
     return api_error(417, "the only expectation that can be met is 100-continue")
 
 
 def too_large(size_max: int) -> ApiError:
-    """413, of a body over so many bytes."""
+    """413 for a body of more than `size_max` bytes."""
     return api_error(413, f"the body is over {size_max} bytes, the most that max_body_bytes allows")

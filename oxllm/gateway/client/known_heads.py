@@ -1,7 +1,7 @@
-"""Heads that were read before, byte for byte but for the length of their body: what they mean is known.
+"""A cache of parsed request heads, keyed by all their bytes except the value of Content-Length.
 
-An agent sends the same head with each of its requests. One that has been read and checked is kept, with what it meant;
-the next that is the same, and whose body has come along with it, needs neither llhttp nor another check.
+An agent sends the same head with each of its requests. A head that has been parsed and checked is kept with the result;
+an identical one whose body has arrived with it then needs neither llhttp nor another check.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from oxllm.gateway.client.fields import Fields
 from oxllm.gateway.client.request_reader import COMPLETE, CRLFCRLF, HEADER_OVERHEAD, RequestReader, Unreadable
 
 HEADS_MAX: Final = 64
-"""Kept at once: 256 KiB at most."""
+"""Heads kept: 256 KiB at most."""
 WEIGHT_MAX: Final = 4 * 1024
-"""Bytes of one, as `RequestReader.head_weight` counts; those of SDKs take 3 KiB."""
+"""Bytes of one head, as `RequestReader.head_weight` counts them; those of SDKs take 3 KiB."""
 TITLES: Final[tuple[bytes, ...]] = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
-"""How the line of the length begins. Only at the start of a line can these bytes stand in a head."""
+"""How the Content-Length line begins. In a head these bytes occur only at the start of a line."""
 NOT_THERE: Final = (b"", b"")
 NOWHERE: Final = HEADS_MAX
-"""The place of a head that is not known."""
+"""The place of an unknown head."""
 DECIDES: Final = (b"upgrade", b"expect", b"transfer-encoding")
-"""A head with one of these is read each time."""
+"""A head with one of these fields is never cached."""
 
 
 class KnownHead:
-    """What a head meant."""
+    """One parsed head."""
 
     __slots__ = ("_after", "_before", "_fields", "_method", "_path", "_query", "_size", "_url", "_weight", "around")
 
     def __init__(self, reader: RequestReader, around: tuple[bytes, bytes]) -> None:
-        """`around`: its bytes before and behind the value of its Content-Length."""
+        """`around`: its bytes before and after the value of Content-Length."""
         self.around = around
         self._before, self._after = around
         self._size = len(self._before) + len(self._after)
@@ -41,7 +41,7 @@ class KnownHead:
     def body_at(self, buffer: bytearray, start: int, end: int) -> int:
         """Where the body begins, if `buffer[start:end]` is this head and its whole body; else -1.
 
-        Of a few lengths just below a power of ten, 9 and 98 are the first, it says -1, too.
+        Also -1 for a few lengths just below a power of ten (9, 98, 99, 997 and so on): those requests are parsed.
         """
         digits_and_body = end - start - self._size
         length = digits_and_body - len(str(digits_and_body))
@@ -52,7 +52,7 @@ class KnownHead:
         return at if at + length == end and buffer.startswith(head, start) else -1
 
     def read(self, body: bytearray) -> RequestReader:
-        """A request with this head, complete."""
+        """A complete request with this head and `body`."""
         reader = RequestReader()
         reader.stage = COMPLETE
         reader.url, reader.method, reader.path, reader.query = self._url, self._method, self._path, self._query
@@ -64,21 +64,21 @@ class KnownHead:
 
 
 class KnownHeads:
-    """Those that all connections share. Each connection remembers where its last one is kept: the next is the same."""
+    """The cache that all connections share. Each connection remembers the place of its last head, to try it first."""
 
     __slots__ = ("_heads", "_oldest", "_places")
 
     def __init__(self) -> None:
         self._heads: list[KnownHead] = []
         self._places: dict[tuple[bytes, bytes], int] = {}
-        """Where each is, by what is around the value of its length."""
+        """Where each is, by its bytes around the value of Content-Length."""
         self._oldest = 0
-        """The place whose head goes next, once there are too many."""
+        """The place to overwrite next, once the cache is full."""
 
     def begin(self, buffer: bytearray, start: int, end: int, place: int) -> tuple[RequestReader, int, int]:
-        """Read the first bytes of a request. Returns its reader, how far it came, and the place of its head.
+        """Read the first bytes of a request. Returns its reader, how far that read, and the place of its head.
 
-        `place`: of the last head of this connection. Raises Unreadable.
+        `place`: where this connection's last head is. Raises Unreadable.
         """
         at = self._body_at(place, buffer, start, end)
         if at < 0:
@@ -95,7 +95,7 @@ class KnownHeads:
         return reader, at, self._learn(buffer, start, reader)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all heads."""
         self._heads.clear()
         self._places.clear()
         self._oldest = 0
@@ -104,17 +104,17 @@ class KnownHeads:
         return self._heads[place].body_at(buffer, start, end) if place < len(self._heads) else -1
 
     def _find(self, buffer: bytearray, start: int, end: int) -> int:
-        """The place of the head that `buffer[start:end]` begins with, if all of its body is there, too."""
+        """The place of the head that `buffer[start:end]` begins with, if the rest is its body."""
         at = buffer.find(CRLFCRLF, start, end) + len(CRLFCRLF)
         if at < len(CRLFCRLF):
             return NOWHERE
         return self._places.get(_around(bytes(buffer[start:at]), end - at), NOWHERE)
 
     def _learn(self, buffer: bytearray, start: int, reader: RequestReader) -> int:
-        """What began at `start` was read. If it is a sound head of the usual kind it is kept. Returns its place."""
+        """Keep the head that `reader` has just read at `start`, if sound and of the usual kind. Returns its place."""
         length = reader.length
         if reader.method != "POST" or reader.http10 or not reader.keep_alive or reader.head_weight > WEIGHT_MAX:
-            return NOWHERE  # one that is not whole has no method yet
+            return NOWHERE  # an incomplete one has no method yet
         if length is None or any(name in DECIDES for name, _ in reader.headers):
             return NOWHERE
         size = reader.head_weight - HEADER_OVERHEAD * len(reader.headers)
@@ -137,7 +137,7 @@ class KnownHeads:
 
 
 def _around(head: bytes, length: int) -> tuple[bytes, bytes]:
-    """What is before and behind the value of a head's Content-Length, if that is `length`."""
+    """The bytes before and after the value of a head's Content-Length, if that is `length`; else NOT_THERE."""
     for title in TITLES:
         before, found, behind = head.partition(b"%b%d\r\n" % (title, length))
         if found:

@@ -1,7 +1,7 @@
-"""What is written to one client, and what of it waits: counted, watched, and in bounds.
+"""Writes to one client: counts what is unsent, watches for a stalled client, and applies backpressure.
 
-A client that takes nothing for 60 s is gone. While memory for answers is short, output counts as full earlier, so that
-the provider is stopped earlier.
+A client that takes nothing for 60 s is considered gone. While memory for answers is short the high-water mark is
+lowered, so that the provider is paused earlier.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from oxllm.gateway.client.shared import Shared
 from oxllm.gateway.transport import Transport
 
 UNSENT_BYTES_HIGH: Final = 64 * 1024
-"""Past so much waiting for the client the provider is not read. It is asyncio's own mark, too."""
+"""High-water mark: with more than this unsent, the provider is not read. The same as asyncio's own."""
 
 RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER on, with no time: close() sends RST instead of FIN."""
+"""SO_LINGER on, with a timeout of 0: close() sends RST instead of FIN."""
 
 
 def _nothing() -> None:
@@ -29,7 +29,7 @@ def _nothing() -> None:
 
 
 class Output(HeldHolder, Writer):
-    """The way to one client."""
+    """The output to one client."""
 
     __slots__ = ("_gone", "_head", "_lowered", "_shared", "_transport", "blocked", "closed", "stall")
 
@@ -39,22 +39,22 @@ class Output(HeldHolder, Writer):
         self._transport = transport
         self._gone = gone
         self._head = b""
-        """A response head that goes out with the first piece of its body."""
+        """A deferred response head, to go out with the first piece of its body."""
         self.stall: Stall | None = None
         self._lowered = False
         self.blocked = False
-        """More waits than may."""
+        """The unsent output is over the high-water mark."""
         self.closed = False
-        """Nothing more is sent."""
+        """Nothing more will be sent."""
         transport.set_write_buffer_limits(high=UNSENT_BYTES_HIGH)
 
     def defer(self, head: bytes) -> None:
-        """Send `head` with what follows it, at the latest when this turn of the loop is over."""
+        """Send `head` along with what follows it, or alone at the end of this turn of the loop."""
         self._head = head
         self._shared.loop.call_soon(self.send, b"")
 
     def send(self, data: bytes) -> None:
-        """Write, and watch whether the client takes it."""
+        """Write `data`, and count what stays unsent."""
         if self._head:
             data = self._head + data
             self._head = b""
@@ -73,7 +73,7 @@ class Output(HeldHolder, Writer):
             self._count(self.measure())
 
     def unsent(self) -> None:
-        """Something waits for the client: watch whether it takes it."""
+        """Output has started to wait: watch for a client that has stalled."""
         if self.stall is None:
             now, unsent = self._shared.now(), self.measure()
             self.stall = Stall(self._shared.wheel.timer(self._look), now, unsent)
@@ -81,52 +81,51 @@ class Output(HeldHolder, Writer):
             self._count(unsent)
 
     def measure(self) -> int:
-        """Bytes that wait for the client."""
+        """Bytes that are unsent."""
         return self._transport.get_write_buffer_size()
 
     def unblock(self) -> bool:
-        """Less waits than the mark. False if memory is so short that another mark counts, and that is passed."""
+        """The output is below the mark again. False if memory is short and the output exceeds the lowered mark."""
         self.blocked = False
         self._count(self.measure())
         return not self.blocked
 
     def address(self, end: str) -> str:
-        """The IP address of `peername` or `sockname`, of a v4-mapped one the IPv4 address; empty when the client has
-        gone."""
+        """The IP address of `peername` or `sockname`, with a v4-mapped one as IPv4; empty when the client has gone."""
         address = self._transport.get_extra_info(end)
         shown = str(address[0]) if isinstance(address, tuple) else ""
         return shown.removeprefix("::ffff:") if "." in shown else shown
 
     def shut(self) -> None:
-        """What was sent is all. The client sees that at once, and may still send."""
+        """Half-close: nothing more follows, and the client sees that at once. It may still send."""
         try:
             self._transport.write_eof()
         except OSError:
             self._gone()
 
     def reset(self) -> None:
-        """Close the connection so that the client cannot take what it has for the whole."""
+        """Close with a RST, so that the client cannot take a partial response for a whole one."""
         sock = self._transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._gone()
 
     def close(self) -> None:
-        """The connection has come to its end."""
+        """The connection has closed."""
         self.closed = True
-        self._gone = _nothing  # it refers to the connection: without a cycle the memory goes at once
+        self._gone = _nothing  # it refers to the connection: breaking the cycle frees the memory at once
         if self.stall is not None:
             self.stall.timer.clear()
             self.stall = None
         self._shared.held.drop(self)
 
     def _write(self, data: bytes) -> None:
-        """In pieces: of what waits, a transport keeps the whole piece until its last byte is taken."""
+        """Write in pieces: a transport keeps each unsent piece whole until its last byte is sent."""
         for start in range(0, len(data), UNSENT_BYTES_HIGH):
             self._transport.write(data[start : start + UNSENT_BYTES_HIGH])
 
     def _count(self, unsent: int) -> None:
-        """Count what waits; while memory for that is short, have the provider stopped earlier."""
+        """Count what is unsent; while memory is short, lower the mark so that the provider is paused earlier."""
         held = self._shared.held
         held.hold(self, unsent)
         if self._lowered != held.full and (unsent > HELD_FREE or self._lowered):

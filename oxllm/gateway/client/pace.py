@@ -1,4 +1,4 @@
-"""How fast a client gives and takes, and when that is too slow. Pure: times are arguments."""
+"""How fast a client sends and receives, and when that is too slow. Pure: times are arguments."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Final
 from oxllm.gateway.wheel import Timer
 
 SILENCE_S: Final = 20.0
-"""A body that has no byte for so long is given up (between Apache's RequestReadTimeout and nginx's 60 s)."""
+"""A body of which no byte comes for this long is given up (between Apache's RequestReadTimeout and nginx's 60 s)."""
 
 WINDOW_S: Final = 5.0
 SLOW_BYTES: Final = int(16 * 1024 * WINDOW_S)
-"""While others wait for room, a body slower than 16 KiB/s over 5 s has to go."""
+"""While others wait for room, a body slower than 16 KiB/s over 5 s is given up."""
 
 STRIDE_S: Final = 0.25
 STRIDE_BYTES: Final = 64 * 1024
-"""A body that was promised room keeps the promise at this pace, 256 KiB/s: else one slow upload would keep all others
-out. Memory takes in steps of 64 KiB, and a client anywhere on earth answers in 0.25 s."""
+"""A body that was promised room keeps that promise only at this pace, 256 KiB/s, lest one slow upload keep all others
+out. Memory is granted in steps of 64 KiB, and the round trip to a client anywhere on earth is under 0.25 s."""
 
 STALL_S: Final = 60.0
-"""A client that takes nothing for so long is gone (nginx's send_timeout)."""
+"""A client that takes nothing for this long is considered gone (nginx's send_timeout)."""
 
 LOOK_S: Final = 5.0
-"""How often a client that has output waiting is looked at: so late may its end be noticed."""
+"""Seconds between checks of a client with unsent output, and so how late a stall may be noticed."""
 
 
 class Upload:
-    """The pace of a body that did not come in one read."""
+    """The pace of a body that took more than one read."""
 
     __slots__ = ("_mark", "_stride", "_window", "heard", "quick")
 
@@ -34,12 +34,12 @@ class Upload:
         self.heard = now
         """When its last byte came."""
         self.quick = True
-        """It has come on by STRIDE_BYTES in each STRIDE_S so far."""
+        """Whether each STRIDE_S so far has brought STRIDE_BYTES."""
         self._stride = self._mark = received
         self._window = now + WINDOW_S
 
     def late(self, now: float, received: int, others_wait: bool) -> str | None:
-        """Why the body has to go, if it has. To be asked at `look_at`."""
+        """Why the body must be given up, or None. To be called at the time of `look_at`."""
         if now >= self.heard + SILENCE_S:
             return f"no byte of the body came for {SILENCE_S:.0f} s"
         if now >= self._window:
@@ -51,12 +51,12 @@ class Upload:
         return None
 
     def look_at(self, now: float) -> float:
-        """When to ask next."""
+        """When to call `late` next."""
         return min(now + STRIDE_S if self.quick else self._window, self.heard + SILENCE_S)
 
 
 class Stall:
-    """Output that waits for the client."""
+    """Unsent output, and whether the client is taking it."""
 
     __slots__ = ("_since", "_unsent", "added", "timer")
 
@@ -65,10 +65,10 @@ class Stall:
         self._since = now
         self._unsent = unsent
         self.added = 0
-        """Bytes written since the last look."""
+        """Bytes written since the last check."""
 
     def over(self, now: float, unsent: int) -> bool:
-        """Whether the client has taken nothing for STALL_S; `unsent` bytes wait."""
+        """Whether the client has taken nothing for STALL_S. `unsent`: bytes unsent now."""
         if unsent < self._unsent + self.added:
             self._since = now
         self._unsent = unsent

@@ -42,7 +42,7 @@ MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", 
 
 
 def chunk(data: bytes) -> bytes:
-    """A part of a body in chunked coding (RFC 9112 section 7.1), not empty."""
+    """A non-empty part of a body in chunked coding (RFC 9112 section 7.1)."""
     size = len(data)
     line = SIZE_LINES[size] if size < len(SIZE_LINES) else b"%x\r\n" % size
     return b"%b%b\r\n" % (line, data)
@@ -54,15 +54,14 @@ def bodiless(status: int) -> bool:
 
 
 def status_line(status: int) -> bytes:
-    """`HTTP/1.1 200 OK` with its line end; a status that we have no words for has none (RFC 9112 section 4)."""
+    """`HTTP/1.1 200 OK` with its line end. A status not in REASONS gets an empty phrase (RFC 9112 section 4)."""
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
 def render(
     status: int, request_id: str, headers: Sequence[tuple[bytes, bytes]], framing: bytes, body: bytes = b""
 ) -> bytes:
-    """A whole head, and `body` behind it. `framing` holds the lines that belong to the connection, each with its line
-    end."""
+    """A whole head followed by `body`. `framing`: the lines that belong to the connection, each with its line end."""
     head = b"%bx-request-id: %b\r\n" % (status_line(status), request_id.encode())
     for name, value in headers:
         head = b"%b%b: %b\r\n" % (head, name, value)  # compiled, a join takes twice as long

@@ -13,23 +13,23 @@ from oxllm.gateway.client.rendering import bodiless, chunk, render
 from oxllm.gateway.client.request_reader import RequestReader
 
 JOIN_BYTES_MAX: Final = 16 * 1024
-"""A response body up to this length is copied behind its head to save a system call."""
+"""A response body up to this length is copied into one write with its head, to save a system call."""
 
 
 @trait
 class Writer:
-    """What is written to the client."""
+    """Writes to the client."""
 
     __slots__ = ()
 
     def defer(self, head: bytes) -> None:
-        """Send `head` with what follows it, at the latest when this turn of the loop is over."""
+        """Send `head` along with what follows it, or alone at the end of this turn of the loop."""
 
     def send(self, data: bytes) -> None:
-        """Send it. To a client that has gone nothing is sent, without an error."""
+        """Send `data`. If the client has gone, nothing is sent and no error raised."""
 
     def measure(self) -> int:
-        """Bytes that wait for the client."""
+        """Bytes that are unsent."""
         raise NotImplementedError
 
     def address(self, end: str) -> str:
@@ -37,14 +37,14 @@ class Writer:
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Close the connection so that the client cannot take what it has for the whole."""
+        """Close with a RST, so that the client cannot take a partial response for a whole one."""
 
 
 class Kept(Protocol):
-    """What a request keeps memory for."""
+    """The memory that is accounted to a request."""
 
     def release(self) -> None:
-        """Nothing of it is kept any more."""
+        """The request no longer needs it."""
 
 
 class Channel:
@@ -54,10 +54,10 @@ class Channel:
 
     def __init__(self) -> None:
         self.keep_alive = True
-        """Whether there may be another request on it."""
+        """Whether another request may follow on it."""
 
     def answering(self, http10: bool) -> bytes:
-        """A response begins. Header lines that say when, and whether the connection closes behind it."""
+        """A response begins. Returns its Date and Connection header lines."""
         raise NotImplementedError
 
     def answered(self) -> None:
@@ -65,20 +65,20 @@ class Channel:
 
 
 class Handler(Protocol):
-    """Who wants to know how the client is doing."""
+    """Is told how the client is doing."""
 
     def gone(self) -> None:
-        """The client left, or took nothing for 60 s. Nothing that is written arrives."""
+        """The client has left, or has taken nothing for 60 s. Nothing written from now on arrives."""
 
     def pause_writing(self) -> None:
-        """More than 64 KiB are waiting for the client."""
+        """The unsent output is over its high-water mark: 64 KiB, or 1 KiB while memory for answers is short."""
 
     def resume_writing(self) -> None:
-        """The client has room again."""
+        """The unsent output is down to its low-water mark."""
 
 
 class Request:
-    """One request and the way to answer it. Answers after the client has gone go nowhere, without an error."""
+    """One request and the way to answer it. Once the client has gone, answers are dropped without an error."""
 
     __slots__ = (
         "_bodiless",
@@ -104,7 +104,7 @@ class Request:
     )
 
     def __init__(self, connection: Channel, writer: Writer, started: float, reader: RequestReader) -> None:
-        """`reader` has read the head, or nothing of one that cannot be read."""
+        """`reader` has read the head; it is a fresh one for a head that cannot be read."""
         self._connection: Channel | None = connection
         self._writer = writer
         self._handler: Handler | None = None
@@ -113,25 +113,25 @@ class Request:
         self.method = reader.method
         self.path = reader.path
         self.query = reader.query
-        """Undecoded, the path without the query."""
+        """Path and query are as sent, percent escapes and all."""
         self.fields = Fields(reader.headers) if reader.fields is None else reader.fields
-        """Of its head; none after `release`."""
+        """Its header fields; none after `release`."""
         self.body: bytes | bytearray = reader.body
-        """Whole when `serve` is called; empty after `release`."""
+        """Complete when `serve` is called; empty after `release`."""
         self.last = not reader.keep_alive
-        """The client will send no request behind this one."""
+        """The client will send no further request on this connection."""
         self.started = started
-        """Loop time at which the head was whole."""
+        """Loop time at which the head was complete."""
         self.id = ""
         self.place: tuple[Api, Endpoint] | None = None
-        """What it is for, as far as that is a provider's."""
+        """The provider API's endpoint that it is for; None for routes of our own."""
         self.in_flight = False
-        """The service has accepted it: it counts until its end."""
+        """The service has accepted it, and counts it until it ends."""
         self.intake: Kept | None = None
-        """The memory that it counts for, if any."""
+        """The memory accounted to it, if any."""
         self.head_sent = False
         self.finished = False
-        """The response is complete, or ended by `abort`."""
+        """The response is complete, or was ended by `abort`."""
 
     @property
     def peer(self) -> str:
@@ -145,7 +145,7 @@ class Request:
 
     @property
     def unsent(self) -> int:
-        """Bytes that wait for the client."""
+        """Bytes that are unsent."""
         return self._writer.measure() if self._connection is not None else 0
 
     def get(self, name: bytes) -> bytes | None:
@@ -153,11 +153,11 @@ class Request:
         return self.fields.first.get(name)
 
     def watch(self, handler: Handler) -> None:
-        """Have `handler` told from now on, until the response is complete. Call it inside `head` or `serve`."""
+        """Tell `handler` from now on, until the response is complete. To be called inside `head` or `serve`."""
         self._handler = handler
 
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-        """The whole response. Content-Length is added; the body of a response to HEAD is left out."""
+        """Send a whole response. Content-Length is added; the body of a response to HEAD is left out."""
         connection = self._connection
         if connection is not None and not self.head_sent:
             size = len(body)
@@ -168,9 +168,9 @@ class Request:
             self._finish(connection)
 
     def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
-        """The head of a response whose body is written piece by piece; it goes out with the first piece.
+        """Begin a response whose body is written piece by piece; the head goes out with the first piece.
 
-        `length` None means chunked, or until the connection closes for an HTTP/1.0 client.
+        `length` None means chunked or, for an HTTP/1.0 client, until the connection closes.
         """
         connection = self._connection
         if connection is not None and not self.head_sent:
@@ -190,9 +190,9 @@ class Request:
             self._finish(connection)
 
     def abort(self, tail: bytes = b"") -> None:
-        """End a response so that the client can tell it is not whole: `tail`, then close without the final chunk.
+        """End a response so that the client can tell it is incomplete: `tail`, then close without the final chunk.
 
-        A body that only the close delimits is reset instead, unless `tail` says what is wrong.
+        A body that only the close delimits is ended with a reset instead, unless `tail` says what is wrong.
         """
         connection = self._connection
         if connection is None:
@@ -206,12 +206,12 @@ class Request:
             self._writer.reset()
 
     def unwatch(self) -> Handler | None:
-        """Whoever watched is told nothing more."""
+        """Tell the handler nothing more. Returns it."""
         handler, self._handler = self._handler, None
         return handler
 
     def release(self) -> None:
-        """Head and body are not needed any more; the memory they held may go to others."""
+        """Head and body are no longer needed: free their memory for others."""
         self.fields, self.body = NO_FIELDS, b""
         if self.intake is not None:
             self.intake.release()
@@ -224,7 +224,7 @@ class Request:
         length: int | None,
         body: bytes = b"",
     ) -> bytes:
-        """The head of a response, and `body` behind it if there may be one."""
+        """The head of a response, followed by `body` if it may have one."""
         self.head_sent = True
         ends_here = bodiless(status)
         self._bodiless = ends_here or self.method == "HEAD"
@@ -251,18 +251,18 @@ class Request:
     # Called by the connection.
 
     def gone(self) -> None:
-        """There is nobody any more to answer."""
+        """There is nobody left to answer."""
         handler = self._handler
         self._connection = self._handler = self.intake = None
         if handler is not None:
             handler.gone()
 
     def pause_writing(self) -> None:
-        """The output is over its mark."""
+        """The output is over its high-water mark."""
         if self._handler is not None:
             self._handler.pause_writing()
 
     def resume_writing(self) -> None:
-        """It is back under it."""
+        """The output is down to its low-water mark."""
         if self._handler is not None:
             self._handler.resume_writing()

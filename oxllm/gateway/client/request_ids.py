@@ -1,4 +1,4 @@
-"""Names for requests that have none."""
+"""Ids for requests that come without one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from random import Random
 from typing import Final
 
 DIGITS: Final = 16
-"""Of one, hexadecimal: 64 random bits."""
+"""Hexadecimal digits of an id: 64 random bits."""
 BATCH: Final = 64
-"""Drawn and written at once: one by one takes five times as long."""
+"""Ids drawn and formatted at once: one by one takes five times as long."""
 
 
 class RequestIds:
-    """New ones: `oxllm-` and 64 random bits."""
+    """Makes ids: `oxllm-` and 64 random bits."""
 
     __slots__ = ("_at", "_digits", "_rng")
 
@@ -20,10 +20,10 @@ class RequestIds:
         self._rng = rng
         self._digits = ""
         self._at = 0
-        """Where in them the next one begins."""
+        """Where in `_digits` the next id begins."""
 
     def new(self) -> str:
-        """One that was not there before."""
+        """A new id."""
         at = self._at
         if at == len(self._digits):
             self._digits = f"{self._rng.getrandbits(4 * DIGITS * BATCH):0{DIGITS * BATCH}x}"

@@ -1,18 +1,17 @@
 """Reads one HTTP/1.1 request: bytes in, a checked head and a body out. No I/O, no clock.
 
-llhttp (by way of httptools) parses; what it lets pass and RFC 9112 or we do not, is checked here by hand
-once it has returned, and before anybody acts on the request: exactly one Host, that can be one, HTTP/1.0 or 1.1,
-`chunked` as the only coding and none in 1.0, no trailers kept. Whether the connection stays is read here, too, and it
-never sees the empty lines that may stand in front of a request: it takes half ones for whole.
+llhttp (through httptools) parses. What it accepts but RFC 9112 or we do not is checked by hand once it has returned,
+before anything acts on the request: exactly one Host, and a possible one; HTTP/1.0 or 1.1; `chunked` as the only
+coding, and none in 1.0; trailers are dropped. Keep-alive is decided here, too. llhttp never sees the empty lines that
+may precede a request: it would take half of one for a whole one.
 
-**llhttp never sees two messages.** It would go on into the next one inside the same call, so that a request
-could not be judged before the one behind it is parsed. What it reads, a head or chunks, can only end at an empty
-line: so it is fed exactly up to there, and the caller keeps the rest. `feed` returns how far it came. A body of a
+**llhttp never sees two messages.** It would go on into the next one within the same call, so that a request
+could not be judged before the one behind it was parsed. What it reads, a head or chunks, can only end at an empty
+line: so it is fed exactly up to there, and the caller keeps the rest. `feed` returns how far it read. A body of
 declared length needs no parser.
 
-**Upgrade and CONNECT** make llhttp stop behind the head and leave chunks unparsed; who then goes on as if
-there were none has them read as the next request. A fresh parser, primed with a head of the same framing,
-reads them.
+**Upgrade and CONNECT** make llhttp stop after the head and leave chunks unparsed; to carry on as if there were
+none would be to read them as the next request. A fresh parser, primed with a head of the same framing, reads them.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.fields import Fields
 
 HEAD_BYTES_MAX: Final = 32 * 1024
-"""Of request line, headers and the empty line. nginx takes four lines of 8 KiB, node 16 KiB."""
+"""Request line, headers and the empty line together. nginx takes four lines of 8 KiB, node 16 KiB."""
 
 HEADERS_MAX: Final = 100
 """Apache's default. A browser sends 20, an SDK 15."""
 
 HEADER_OVERHEAD: Final = 128
-"""Bytes that Python needs for a header beside its own: a tuple and two objects."""
+"""Python's overhead per header in bytes: a tuple and two objects."""
 
 CHUNK_OVERHEAD_MAX: Final = 16 * 1024
-"""Bytes of chunk heads, extensions and trailers beside 16 for each body byte (one-byte chunks need 5). node's limit."""
+"""Bytes of chunk heads, extensions and trailers, on top of 16 per body byte (one-byte chunks need 5). node's limit."""
 
 CRLFCRLF: Final = b"\r\n\r\n"
 CR, LF = 13, 10
@@ -49,7 +48,7 @@ class Unreadable(Exception):
         super().__init__(error.message)
         self.error = error
         self.method = ""
-        """HEAD if it is one: its answer has no body (RFC 9110 section 9.3.2)."""
+        """HEAD if it is a HEAD request, whose answer has no body (RFC 9110 section 9.3.2); else empty."""
 
 
 class Progress(IntEnum):
@@ -79,7 +78,7 @@ COMMON.update({name: name for name in list(COMMON.values())})
 """Header names as they are sent -> one shared lower-case object, so that a thousand requests do not hold a thousand."""
 
 _HOST: Final = re.compile(rb"(?:\[[\w:.%]+\]|[-\w.~!$&'()*+,;=%]*)(?::[0-9]*)?", re.ASCII)
-"""A Host field (RFC 9110 section 7.2): an IPv6 literal in brackets, or a name of RFC 3986, or none; then a port."""
+"""A Host field (RFC 9110 section 7.2): a bracketed IPv6 literal, an RFC 3986 name, or nothing; then maybe a port."""
 
 DECIDING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
 CONTINUE: Final = b"100-continue"
@@ -87,13 +86,13 @@ METHODS: Final = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIO
 
 
 def bad_request(message: str) -> Unreadable:
-    """400, and the connection closes: where the next request would begin is anybody's guess."""
+    """400, after which the connection closes: where the next request would begin is anybody's guess."""
     return Unreadable(api_error(400, message))
 
 
 class RequestReader:
-    """One request: one class, since llhttp calls it back. Feed it until `stage` is BODY (the head is whole and sound),
-    then until it is COMPLETE."""
+    """One request: one class, since llhttp calls it back. Feed it until `stage` is BODY (the head is complete and
+    sound), then until it is COMPLETE."""
 
     __slots__ = (
         "_after_cr",
@@ -125,29 +124,29 @@ class RequestReader:
         self.stage = HEAD
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        """Names in lower case, values without white space around them, in order."""
+        """In order; names in lower case, values stripped of white space."""
         self.fields: Fields | None = None
-        """The same, if that was made before."""
+        """The same, if they are already known (see `known_heads`)."""
         self.length: int | None = 0
         """Declared length of the body; None when it is chunked."""
         self.head_weight = 0
-        """Bytes that the whole head takes."""
+        """Bytes that the complete head takes (see `weight`)."""
         self.left = 0
-        """Bytes of a body of declared length still to come."""
+        """Bytes still to come of a body of declared length."""
         self.received = 0
         """Body bytes so far, kept or not."""
         self.body = bytearray()
         self.expectation: bytes | None = None
-        """What is expected, in lower case (HTTP/1.1 only): what is not 100-continue counts first."""
+        """The Expect header (HTTP/1.1 only), in lower case; of several members the first that is not 100-continue."""
         self.http10 = False
         self.keep_alive = True
-        """Whether the client would have another request behind this one."""
+        """Whether the client wants to send another request on this connection."""
         self.method = ""
         self.path = b""
         """Undecoded, without the query; `*` or an authority where the method has such a target."""
         self.query = b""
         self.line = b""
-        """What has come of the request line; nothing before it has begun, and once the head is whole."""
+        """What has come of the request line; empty before it begins and once the head is complete."""
         self._tail = b""
         self._wire = 0
         self._after_cr = self._head_whole = self._whole = self._skips = False
@@ -155,18 +154,18 @@ class RequestReader:
         """Made when there is something to read."""
 
     def drop(self) -> None:
-        """Nothing more will be fed: the parser's callbacks refer to us, and a cycle would keep the body for long."""
+        """Nothing more will be fed. The parser refers back to us, and the cycle would keep the body alive for long."""
         self._parser = None
 
     def skip(self) -> None:
-        """Nobody wants the body: what comes of it is read and dropped, and what has come is let go of."""
+        """The body is not wanted: drop what has come of it, and read the rest without keeping it."""
         self._skips = True
         self.body = bytearray()
 
     def feed(self, buffer: bytearray, start: int, end: int) -> int:
         """Read `buffer[start:end]` up to the end of the head, of the request, or of the data; returns where that is.
 
-        Raises Unreadable. Takes nothing when COMPLETE.
+        Raises Unreadable. Reads nothing once COMPLETE.
         """
         if self.stage is HEAD:
             try:
@@ -189,7 +188,7 @@ class RequestReader:
 
     @property
     def weight(self) -> int:
-        """Bytes that a head takes which is not whole yet: its own, and those of the objects that it becomes."""
+        """Bytes that the head takes so far: its own, and the overhead of the objects made of it."""
         return self._wire + len(self.line) + HEADER_OVERHEAD * len(self.headers)
 
     def _feed_head(self, buffer: bytearray, start: int, end: int) -> int:
@@ -222,7 +221,7 @@ class RequestReader:
         return at
 
     def _skip_empty_lines(self, buffer: bytearray, start: int, end: int) -> int:
-        """Behind those in front of a request, which mean nothing (RFC 9112 section 2.2)."""
+        """Where a request begins after any empty lines, which mean nothing (RFC 9112 section 2.2)."""
         while start < end:
             byte = buffer[start]
             if byte == CR and not self._after_cr:
@@ -250,7 +249,7 @@ class RequestReader:
         return start
 
     def _boundary(self, buffer: bytearray, start: int, end: int) -> int:
-        """Behind the first empty line, which may have begun in an earlier read; `end` if there is none."""
+        """The end of the first empty line, which may have begun in an earlier read; `end` if there is none."""
         tail, self._tail = self._tail, b""
         if tail:
             found = (tail + buffer[start : min(start + 3, end)]).find(CRLFCRLF)
@@ -263,7 +262,7 @@ class RequestReader:
         return end
 
     def _parse(self, buffer: bytearray, start: int, end: int) -> bool:
-        """Feed llhttp. True when it stopped because of an Upgrade or a CONNECT."""
+        """Feed llhttp. True if it stopped because of Upgrade or CONNECT."""
         parser = self._parser
         if parser is None:
             parser = self._parser = httptools.HttpRequestParser(self)
@@ -279,7 +278,7 @@ class RequestReader:
         return False
 
     def _prime(self) -> None:
-        """Have chunks read as HTTP/1.1 although the client would like to switch protocols."""
+        """Go on reading chunks as HTTP/1.1 although the client asked to switch protocols."""
         url, headers = self.url, self.headers
         self.headers = []
         self._head_whole = self._whole = False
@@ -296,7 +295,7 @@ class RequestReader:
         self._split_target()
 
     def _judge_line(self) -> bytes:
-        """The method of a whole request line. Who sends HTTP/0.9 sends no more than that."""
+        """Check a complete request line; returns its method. Not left for the whole head: HTTP/0.9 sends no more."""
         parser = self._parser
         assert parser is not None
         version = parser.get_http_version().replace("0.0", "0.9")  # of a line without one, until more comes
@@ -305,7 +304,7 @@ class RequestReader:
                 raise bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1")
             self.http10 = True
         method = parser.get_method()
-        if self.line != b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode()):  # llhttp takes more (section 3)
+        if self.line != b"%b %b HTTP/%b\r\n" % (method, self.url, version.encode()):  # llhttp is laxer (section 3)
             raise bad_request("the request line is no method, target and HTTP version")
         return method
 
@@ -358,7 +357,7 @@ class RequestReader:
 
     # Called by httptools, inside feed_data.
 
-    # It looks for each of these, and a miss takes longer.
+    # It looks each of these up, and a miss takes longer.
     on_message_begin = None
     on_status = None
     on_chunk_header = None
@@ -373,7 +372,7 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         if self._head_whole:
-            raise ValueError("a second message in one")  # then we cut wrongly; httptools makes it an error of its own
+            raise ValueError("a second message in one")  # our cut was wrong; httptools raises its own error of it
         self._head_whole = True
 
     def on_body(self, data: bytes) -> None:
@@ -399,10 +398,10 @@ def _judge_codings(codings: list[bytes], http10: bool) -> None:
 
 
 def _members(value: bytes) -> list[bytes]:
-    """Those of a list, in lower case (RFC 9110 section 5.6.1); empty ones are none."""
+    """The members of a list field (RFC 9110 section 5.6.1), in lower case, without the empty ones."""
     return [member for part in value.lower().split(b",") if (member := part.strip(b" \t"))]
 
 
 def begun(reader: RequestReader | None) -> str:
-    """HEAD, if what has come of a head that cannot be read on is one's."""
+    """HEAD if the request whose head cannot be read any further is one; else empty."""
     return "HEAD" if reader is not None and reader.line.startswith(b"HEAD ") else ""

@@ -1,4 +1,4 @@
-"""The client's side as a whole: it makes a connection for each client, and closes them all in the end.
+"""The downstream side as a whole: makes a connection for each client, and closes them all in the end.
 
 `connection` is what a transport calls, `turns` takes its requests one after the other, `request` is what a service
 gets, `request_reader` parses, `rendering` does the reverse.
@@ -14,7 +14,7 @@ class Server(Shared):
     """All client connections."""
 
     def protocol(self) -> ClientConnection:
-        """What a new client's transport is to have as its peer."""
+        """A new peer for a new client's transport."""
         return ClientConnection(self)
 
     def __repr__(self) -> str:
@@ -26,17 +26,17 @@ class Server(Shared):
         return len(self.open)
 
     def drain(self) -> None:
-        """`life` is draining: idle connections close, the others after the response under way, which says so if it
-        still can."""
+        """`life` is draining: idle connections close now, the others after the response under way, which says so if
+        its head has not been sent."""
         for connection in list(self.open):
             connection.drain()
 
     def expire(self) -> None:
-        """Whoever has no answer yet gets a 503."""
+        """Answer 503 to every request that has no answer yet."""
         for connection in list(self.open):
             connection.expire()
 
     def close_all(self) -> None:
-        """Close every connection, answered or not. What was written is still sent while the loop runs."""
+        """Close every connection, answered or not. What was written is still sent as long as the loop runs."""
         for connection in list(self.open):
             connection.close()

@@ -1,4 +1,4 @@
-"""What all client connections share, and what they need from the rest of the gateway."""
+"""What all client connections share, and what they need of the rest of the gateway."""
 
 from __future__ import annotations
 
@@ -25,65 +25,64 @@ from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
 
 READ_BYTES: Final = 64 * 1024
-"""The shared buffer, and the most that one read of a body takes: what a Linux socket typically has ready."""
+"""Size of the shared buffer, and so of one read of a body: what a Linux socket typically has ready."""
 
 BACKLOG_TOTAL: Final = 1024 * 1024
-"""Bytes that all connections together may have waiting behind the requests being served, unparsed: pipelining is
-rare, and not worth more memory."""
+"""Unparsed bytes that all connections together may have waiting: pipelining is rare, and not worth more memory."""
 
 HEAD_READ_BYTES: Final = 16 * 1024
-"""The most that a read takes while no body is due. A request of usual size fits; and so little of a body whose
-budget is not granted yet can come along with its head, and stay unparsed outside the budget."""
+"""The most that a read takes while no body is due. A request of usual size fits. It also bounds what can arrive of a
+body along with its head, before the budget has admitted it, and wait unparsed outside the budget."""
 
 NARROW_READ_BYTES: Final = 1024
-"""The same while too much waits unparsed: 4,096 connections may each bring one such read more."""
+"""The same while too much waits unparsed: 4,096 connections may still bring one such read each."""
 
 LOOK_AT_MAX: Final = 64
-"""Of those that are silent so many are looked at for one whose place can be had."""
+"""How many quiet connections are tried, at most, to find one that can be evicted."""
 
 REQUEST_ID_MAX: Final = 128
 
 OVERLOAD_RETRY_S: Final = 1
-"""Retry-After of our own 503s: room comes back as fast as requests end."""
+"""Retry-After of our own 503s: room comes free as fast as requests end."""
 
 
 def overloaded(message: str) -> ApiError:
-    """A 503 that says to come again soon."""
+    """A 503 with a short Retry-After."""
     return api_error(503, message, "overloaded", retry_after=OVERLOAD_RETRY_S)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Service:
-    """Who serves the requests. Its methods may respond before they return."""
+    """Serves the requests. Its methods may respond before they return."""
 
     __slots__ = ()
 
     def head(self, request: Request) -> None:
-        """The head is there, no body yet. May respond at once; otherwise the body is read and `serve` called."""
+        """The head has been read, the body not yet. May respond; otherwise the body is read and `serve` called."""
 
     def serve(self, request: Request) -> None:
-        """Head and body are there. Respond now or later."""
+        """Head and body have been read. Respond now or later."""
 
     def operator_route(self, request: Request) -> bool:
-        """Whether this one is served though there are too many connections."""
+        """Whether this request is served even when there are too many connections."""
         raise NotImplementedError
 
     def needs(self, name: bytes) -> bool:
-        """Whether a header of that name is looked at after `head`."""
+        """Whether a header of that name is still read after `head`."""
         raise NotImplementedError
 
     def ended(self, request: Request) -> None:
-        """A request that `head` was told of has its whole answer, or nobody waits for one any more. Called once."""
+        """The request has been answered in full, or its client has gone. Called once, even if `head` was not."""
 
     def crashed(self, request: Request | None, error: Exception) -> None:
         """A bug of ours showed while `request` was read, served or answered."""
 
     def refused(self, request: Request, error: ApiError) -> None:
-        """The connection is about to answer `error` by itself. `head` may not have been called; of a broken head
-        `method` and `path` are empty."""
+        """The connection is about to answer `error` itself. `head` may not have been called; with a broken head,
+        `path` is empty, and so is `method` unless it is HEAD."""
 
     def answer(self, request: Request, error: ApiError) -> None:
-        """Answer `error`, in the words of the API that was called."""
+        """Answer `error` in the format of the API that was called."""
 
 
 class Connected(Protocol):
@@ -91,36 +90,36 @@ class Connected(Protocol):
 
     @property
     def transport(self) -> Transport:
-        """What it stands on."""
+        """Its transport."""
 
     def __hash__(self) -> int: ...
 
     def crash(self, error: Exception) -> None:
-        """A bug of ours: end it, and what it holds."""
+        """A bug of ours: end the connection, and free what it holds."""
 
     def drain(self) -> None:
-        """No request after the present one."""
+        """Take no request after the current one."""
 
     def expire(self) -> None:
-        """The process ends, and cannot wait for an answer or for the rest of a request."""
+        """The process is ending, and cannot wait for an answer or for the rest of a request."""
 
     def evict(self) -> bool:
-        """Close for somebody else's sake. False if something still waits for its client, or has come already."""
+        """Close to make room for another. False if output is still unsent, or input already waits to be parsed."""
 
     def close(self) -> None:
-        """Close once what was written has been taken."""
+        """Close once everything written has been sent."""
 
     def abort(self) -> None:
         """Close now; what was written may be lost."""
 
 
 class Unread(Protocol):
-    """A head that has come in part."""
+    """The holder of an incomplete head."""
 
     def __hash__(self) -> int: ...
 
     def decline(self, error: ApiError) -> None:
-        """Answer, and read no further."""
+        """Answer `error`, and read no further."""
 
 
 class Shared:
@@ -139,7 +138,7 @@ class Shared:
         held: HeldBudget | None = None,
         life: Life | None = None,
     ) -> None:
-        """`max_connections` stands in for the one in `limits` where fewer files may be open.
+        """`max_connections` replaces the one in `limits` where the limit on open files allows fewer.
 
         `wall` gives Unix time for the Date header; without it there is none (RFC 9110: no clock, no Date).
         """
@@ -151,17 +150,17 @@ class Shared:
         self.wheel = wheel
         self.bodies = bodies
         self.held = held or HeldBudget()
-        """Counts what waits for clients."""
+        """The memory budget that counts unsent output."""
         self.buffer = bytearray(READ_BYTES)
-        """All connections read into it: nothing is left in it when `buffer_updated` returns."""
+        """All connections read into it; `buffer_updated` leaves nothing in it."""
         self.body_view = memoryview(self.buffer)
         self.head_view = self.body_view[:HEAD_READ_BYTES]
         """For reads while no body is due."""
         self.open: set[Connected] = set()
         self.quiet: dict[Connected, None] = {}
-        """Those that owe us something and are silent, or that we wait for to close: the longest silent first."""
+        """Connections that may be evicted: new, idle, mid-head or lingering ones, the longest silent first."""
         self.backlog = 0
-        """Bytes that wait unparsed, of all connections."""
+        """Unparsed bytes that wait, of all connections."""
         self.heads: HeadBudget[Unread] = HeadBudget()
         self.known = KnownHeads()
         self.hangups = Hangups(loop)
@@ -173,38 +172,38 @@ class Shared:
 
     @property
     def too_many(self) -> bool:
-        """Whether there are more connections than may be."""
+        """Whether there are more connections than allowed."""
         return len(self.open) > self.max_connections
 
     def make_room(self) -> None:
-        """Close the connection that has been idle or silent for longest, if there is one."""
+        """Evict the connection that has been silent for longest, if one can be."""
         for connection in islice(self.quiet, LOOK_AT_MAX):
             if connection.evict():
                 self.open.discard(connection)
                 return
 
     def shed(self, request: Request) -> ApiError | None:
-        """Why a connection too many is not served, unless there is room by now or an operator asks."""
+        """The refusal for a request on a connection too many; None if there is room by now or an operator asks."""
         if self.too_many and not self.service.operator_route(request):
             return overloaded("too many connections")
         return None
 
     def head_grew(self, reading: Unread, size: int) -> None:
-        """Count a head that is not whole, `size` bytes of it. When there are too many of those, some have to go."""
+        """Count an incomplete head of `size` bytes so far. When those take too much memory, some are refused."""
         now = self.now()
         self.heads.grew(reading, size, now)
         while (victim := self.heads.excess(now)) is not None:
             victim.decline(overloaded("too many requests whose heads are not whole"))
 
     def backlog_grew(self, change: int) -> None:
-        """So many bytes more, or less, wait unparsed. When they are too many, a read brings little."""
+        """`change` more (or fewer) bytes wait unparsed. When there are too many, reads are kept small."""
         self.backlog += change
         size = HEAD_READ_BYTES if self.backlog < BACKLOG_TOTAL else NARROW_READ_BYTES
         if size != len(self.head_view):
             self.head_view = self.body_view[:size]
 
     def request_id(self, request: Request) -> str:
-        """The client's own if it can stand in a header and a log, else a new one."""
+        """The client's own id if it is fit for a header and a log line, else a new one."""
         own = request.get(b"x-request-id")
         if own and len(own) <= REQUEST_ID_MAX and own.isascii():
             text = own.decode("ascii")
@@ -213,7 +212,7 @@ class Shared:
         return self._ids.new()
 
     def date(self) -> bytes:
-        """`date: ...` with its line end, made anew once a second."""
+        """`date: ...` with its line end, rendered once a second."""
         if self._wall is None:
             return b""
         second = int(self.now())

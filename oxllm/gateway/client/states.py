@@ -1,4 +1,4 @@
-"""What a client connection reads, what it waits for then, and for how long.
+"""The states of a client connection: what it waits for in each, for how long, and what happens then.
 
 state      what the client owes us             limit               when it passes
 NEW        the first byte of a first request   20 s                close without a word
@@ -21,7 +21,7 @@ from oxllm.core.machine import Table
 
 
 class ConnectionState(machine.State):
-    """What a connection reads."""
+    """What a connection is reading."""
 
     NEW = "new"
     IDLE = "idle"
@@ -35,7 +35,7 @@ class ConnectionState(machine.State):
 
 
 class ConnectionEvent(machine.Event):
-    """What makes it read something else."""
+    """What moves it to another state."""
 
     HEAD_BEGUN = "a head begins, and is not whole"
     BODY_DUE = "a head is whole, or there is room: the body may come"
@@ -102,7 +102,7 @@ TABLE: Final = Table(
 )
 
 LIMIT_S: Final = {NEW: 20.0, IDLE: 75.0, HEAD: 20.0, WAITING: 5.0, SKIPPING: 20.0, LINGERING: 2.0}
-"""75 s is nginx's keepalive_timeout; Apache gives a head 20 s. BODY's limit is in `pace`."""
+"""75 s is nginx's keepalive_timeout; Apache allows 20 s for a head. BODY's limit is in `pace`."""
 
 DRAIN_NEW_S: Final = 1.0
-"""While draining, what a connection gets that was accepted but has not sent anything: its request may be queued."""
+"""While draining, how long a connection that has sent nothing yet may stay: its request may be on the way."""

@@ -1,12 +1,11 @@
-"""The requests of one connection, one after the other: read, handed to the `Service`, answered, in order.
+"""The requests of one connection, one after the other: read, handed to the `Service`, and answered in order.
 
-`states` has the table of what is read, and how long for. Whatever arrives behind the request that is being served
-stays raw, in bounds (`backlog`), until its turn: a request is not even parsed before the one in front of it is
-answered.
+`states` has the table of what is read, and for how long. Whatever arrives behind the request being served stays
+unparsed, within bounds (`backlog`), until its turn: no request is parsed before the one in front of it is answered.
 
-An answer may come before the body has (401, 413, a drain). If little of the body is left it is skipped and
-the connection lives; otherwise our side is shut, what still comes is read and dropped for 2 s so that no
-reset overtakes the answer (RFC 9112 section 9.6), then the connection closes.
+An answer may come before the body has (401, 413, a drain). If little of the body is left, it is skipped and
+the connection kept alive; otherwise we half-close, read and drop what still comes for 2 s so that no
+reset overtakes the answer (RFC 9112 section 9.6), and then close.
 """
 
 from __future__ import annotations
@@ -47,14 +46,14 @@ from oxllm.gateway.client.states import (
 )
 
 SKIP_BYTES_MAX: Final = 64 * 1024
-"""A rest of an unwanted body up to this length is read so that the connection can stay; node and Go do likewise."""
+"""Bytes of an unwanted body that are still read to keep the connection alive, at most; node and Go do likewise."""
 
 CONNECTION_CLOSE: Final = b"connection: close\r\n"
 CONNECTION_KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
 
 
 class Turns(Channel):
-    """Whose turn it is on one connection, and what becomes of the bytes that come."""
+    """The state machine of one connection: which request's turn it is, and where incoming bytes go."""
 
     __slots__ = (
         "_connection",
@@ -73,28 +72,28 @@ class Turns(Channel):
     __deletable__ = ("_connection", "timer")
 
     def __init__(self, shared: Shared, connection: Connected, late: Callable[[], None]) -> None:
-        """`late` is called when the client has not done in time what it owes us; it should call `time_out`."""
+        """`late` is called when the current state's time limit passes; it should call `time_out`."""
         super().__init__()
         self._shared = shared
         self._connection = connection
         self.output: Output
         self.backlog: Backlog
-        """These two from the time on that there is a transport."""
+        """These two are set once there is a transport."""
         self.timer = shared.wheel.timer(late)
         self.request: Request | None = None
-        """What is being answered."""
+        """The request being answered."""
         self._reader: RequestReader | None = None
-        """What is being read; None when it is complete, and once nothing more is going to be understood."""
+        """Reads the current request; None once that is complete, or once nothing more will be parsed."""
         self._intake: Intake | None = None
-        """Of the request being answered, if the service has taken it on or its body did not come with its head."""
-        self._head_at = NOWHERE  # the place of its last head among those that are known
+        """The current request's intake, if the service has accepted it or it has a body."""
+        self._head_at = NOWHERE  # the place of this connection's last head among the known ones
         self._reading = False
         self.over_limit = False
-        """It was one connection too many when it was made: only operators are served."""
+        """This was a connection too many when it opened: only operators are served."""
         self.state = NEW
 
     def _enter(self, event: ConnectionEvent) -> None:
-        """Go on to the next state, and begin its time."""
+        """Go to the next state, and start its time limit."""
         state = self.state = TABLE.move(self.state, event)
         quiet, connection = self._shared.quiet, self._connection
         if connection in quiet:
@@ -110,14 +109,14 @@ class Turns(Channel):
     # Reading.
 
     def read(self, buffer: bytearray, end: int) -> None:
-        """Go through `buffer[:end]` as far as the requests' turn has come; keep the rest."""
+        """Read as much of `buffer[:end]` as is due now; keep the rest in the backlog."""
         self._reading = True
         at = 0
         try:
             while at < end:
                 state = self.state
                 if state is IDLE or state is NEW or state is HEAD:
-                    if self.output.blocked:  # no next request is read behind an answer that its client does not take
+                    if self.output.blocked:  # no further request is read while the client does not take its answers
                         break
                 elif state is not BODY and state is not SKIPPING:
                     break
@@ -136,7 +135,7 @@ class Turns(Channel):
         elif state is HEAD:
             assert self._reader is not None
             quiet = self._shared.quiet
-            quiet[self._connection] = quiet.pop(self._connection)  # the last to be heard
+            quiet[self._connection] = quiet.pop(self._connection)  # to the end: it was heard last
             self._shared.head_grew(self, self._reader.weight)
 
     def _step(self, buffer: bytearray, at: int, end: int) -> int:
@@ -167,7 +166,7 @@ class Turns(Channel):
         return at
 
     def _head_whole(self, reader: RequestReader, more: bool) -> None:
-        """Ask the service about a request; let its body come, or have it served. `more` has come behind the head."""
+        """Ask the service about a request, then let its body come or serve it. `more`: bytes follow the head."""
         shared = self._shared
         request = self.request = Request(self, self.output, shared.now(), reader)
         request.id = shared.request_id(request)
@@ -199,7 +198,7 @@ class Turns(Channel):
             intake.begin()
 
     def resume(self) -> None:
-        """Go on with what was kept, then with what comes."""
+        """Go on with the backlog, then with the socket."""
         if self.state is LINGERING or self.state is CLOSED:
             return
         try:
@@ -215,7 +214,7 @@ class Turns(Channel):
             self.backlog.resume()
 
     def _drop_reader(self) -> None:
-        """Nothing more is going to be understood of what is being read."""
+        """Parse nothing more of what is being read."""
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.drop()
@@ -248,7 +247,7 @@ class Turns(Channel):
         return date + CONNECTION_KEEP_ALIVE if http10 else date
 
     def _skip(self) -> None:
-        """The answer comes before the body has, or before there was room for the request."""
+        """An answer begins before the body has been read, or before there was room for the request."""
         reader, waited = self._reader, self.state is WAITING
         if reader is not None:
             reader.skip()
@@ -296,7 +295,7 @@ class Turns(Channel):
         self._shared.service.answer(request, error)
 
     def decline(self, error: ApiError, method: str = "") -> None:
-        """Answer what cannot be understood or waited for, and read no further. `method`: where no reader knows it."""
+        """Answer `error`, and read no further. `method`: the request's, where no reader knows it."""
         self.keep_alive = False
         request = self.request
         if request is None:
@@ -310,7 +309,7 @@ class Turns(Channel):
             self.refuse(error)
 
     def time_out(self) -> None:
-        """The client has not done in time what it owes us in this state."""
+        """The time limit of this state has passed."""
         state = self.state
         if state is HEAD:
             self.decline(api_error(408, f"the head was not whole within {LIMIT_S[HEAD]:.0f} s"))
@@ -321,14 +320,14 @@ class Turns(Channel):
             assert self._intake is not None
             self._intake.give_way()
         elif state is IDLE and self.backlog.data is not None:
-            self.timer.set(self._shared.now() + LIMIT_S[IDLE])  # it waits for its client, which `output` watches
+            self.timer.set(self._shared.now() + LIMIT_S[IDLE])  # it waits for its output to be taken: `output` watches
         elif self.request is None:
             self._connection.close()
 
     # The end.
 
     def _say_goodbye(self, last: bool) -> None:
-        """Close so that the answer arrives. A client whose `last` request it was sends nothing more; others may."""
+        """Close so that the answer arrives. After its `last` request a client sends nothing more; else it may."""
         if self.state is SERVING and last and self.backlog.data is None:
             self._connection.close()
             return
@@ -339,7 +338,7 @@ class Turns(Channel):
         self.output.shut()
 
     def close(self) -> None:
-        """Read and answer nothing more."""
+        """Stop reading and answering."""
         if self.state is not CLOSED:
             self._enter(CLOSE)
             self._shared.heads.drop(self)
@@ -349,7 +348,7 @@ class Turns(Channel):
         try:
             self.close()
             self.timer.clear()
-            del self.timer, self._connection  # they refer back to us: without a cycle the memory goes at once
+            del self.timer, self._connection  # they refer back to us: breaking the cycle frees the memory at once
             self._drop_reader()
         finally:
             self._end_request()
