@@ -1,4 +1,4 @@
-"""One request to a provider, as its caller, the pool and the connection see it."""
+"""One request to a provider, as seen by its caller, the pool and the connection."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ Segments = Sequence[bytes | memoryview]
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Caller(HeldHolder):
-    """Who made a request. `connected` and `head` come at most once, but for `reconnecting`; exactly
-    one of `whole`, `end` and `failed` comes last, unless the call is cancelled, after which nothing comes. It holds
-    what it cannot pass on yet."""
+    """Gets the events of a request. `connected` and `head` come at most once (`connected` again after `reconnecting`).
+    Exactly one of `whole`, `end`, `failed` and `crashed` comes last; after `cancel` nothing comes. It holds what it
+    cannot pass on yet."""
 
     __slots__ = ()
 
     def connected(self) -> None:
-        """A connection is there and the request goes out on it. Not called for one that was there before (`reused`)."""
+        """A new connection is open and the request goes out on it. Not called for an idle one that is `reused`."""
         raise NotImplementedError
 
     def may_send(self) -> bool:
-        """A new connection is there. False: the request is not to go out, and `failed` comes (Failure.WITHHELD)."""
+        """A new connection is open. Return False to withhold the request: `failed` comes, with Failure.WITHHELD."""
         raise NotImplementedError
 
     def reconnecting(self) -> bool:
-        """The connection, which had been idle, was dead: a new one is made, once. `connected` and `sent` come again.
-        False: it is not to be made, and `failed` comes (Failure.WITHHELD)."""
+        """The reused connection was dead: a new one is made, once, and `connected` and `sent` come again. Return False
+        to withhold the request: `failed` comes, with Failure.WITHHELD."""
         raise NotImplementedError
 
     def sent(self) -> None:
-        """More of the request was handed over, and at last its last byte: a large one comes here often. Not called when
-        the response has begun."""
+        """More of the request has been written; called often for a large one, the last time after its last byte. Not
+        called once the response has begun."""
         raise NotImplementedError
 
     def head(self, status: int, headers: Headers) -> None:
-        """The response's head, field names lower-case. Interim 1xx are not reported; 101 is."""
+        """The response's head, field names in lower case. Interim 1xx responses are not reported; 101 is."""
         raise NotImplementedError
 
     def room(self) -> int:
@@ -52,33 +52,33 @@ class Caller(HeldHolder):
         raise NotImplementedError
 
     def end(self) -> None:
-        """The response is whole by its framing."""
+        """The response is complete according to its framing."""
         raise NotImplementedError
 
     def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """The response has come in one piece: `head`, `data` if there is any, and `end` in one."""
+        """The response has arrived in one piece: stands for `head`, `data` (if there is a body) and `end`."""
         raise NotImplementedError
 
     def crashed(self, error: Exception) -> None:
-        """A bug of ours ended it, on the way to the caller. It comes in the place of `end` and `failed`."""
+        """A bug of ours, on the way to the caller, has ended the call. Comes instead of `end` or `failed`."""
         raise NotImplementedError
 
     def failed(self, failure: Failure, before_response: bool, detail: str) -> None:
-        """It broke. `before_response`: not one byte of a response had come. `detail`: own words, or empty."""
+        """The call broke. `before_response`: no byte of a response had come. `detail`: in our own words, or empty."""
         raise NotImplementedError
 
 
 class Call(Protocol):
-    """One request under way, as its caller sees it."""
+    """One request in flight, as its caller sees it."""
 
     reused: bool
-    """Whether it goes over a connection that had been idle: then it is connected from the start."""
+    """Whether it uses a connection that had been idle, and so is connected from the start."""
 
     def cancel(self) -> None:
-        """Stop; the connection is closed unless the response was whole. No callback follows."""
+        """Stop. The connection is closed unless the response was complete. No callback follows."""
 
     def pause(self) -> None:
-        """Read no more. At most what is being read, 64 KiB, still comes."""
+        """Stop reading. A read under way, of 64 KiB at most, is still delivered."""
 
     def resume(self) -> None:
         """Read again."""
@@ -86,26 +86,26 @@ class Call(Protocol):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Lender:
-    """Who lent the connection to a request."""
+    """Lends a connection to a request, and is told what concerns the connection."""
 
     __slots__ = ()
 
     def sent(self) -> None:
-        """More of the request was handed over, and at last its last byte."""
+        """More of the request has been written; the last time, its last byte."""
         raise NotImplementedError
 
     def answered(self) -> None:
-        """The first byte of a response came: the request need not be kept for another try."""
+        """The first byte of a response has come: the request need not be kept for another try."""
         raise NotImplementedError
 
     def finished(self, reusable: bool) -> None:
-        """The response is whole. The connection is idle if `reusable`, else already dropped."""
+        """The response is complete. The connection is idle if `reusable`, else already dropped."""
         raise NotImplementedError
 
     def whole(self, reusable: bool, status: int, headers: Headers, body: bytes) -> None:
-        """As `finished`, of a response that has come in one piece, of which the caller has heard nothing yet."""
+        """As `finished`, for a response that has arrived in one piece and that the caller has not been told of yet."""
         raise NotImplementedError
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
-        """The connection is gone, and the response is not whole."""
+        """The connection is gone, and the response is incomplete."""
         raise NotImplementedError

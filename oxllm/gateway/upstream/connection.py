@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection to a provider: write a request, read its response, say what happened.
+"""One HTTP/1.1 connection to a provider: writes a request, reads its response, reports what happened.
 
-It is the protocol of a transport, plain or TLS. Reads of all connections go into one buffer. It reports to a `Caller`
-what concerns the request, and to its `Lender` what concerns the connection. Nothing is reported from inside the parser,
-so a callback may cancel whatever it likes.
+It is the peer of a transport, plain or TLS. All connections read into one buffer. What concerns the request is reported
+to its `Caller`, what concerns the connection to its `Lender`. Nothing is reported from inside the parser, so a callback
+may cancel whatever it likes.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Socket = socket.socket
 
 
 class UpstreamConnection(Peer):
-    """One connection, lent to one request after another. One class, since it is the protocol and the loan in one.
+    """One connection, lent to one request after another. One class, since it is both a transport's peer and the loan.
 
     `view` is the read buffer that all connections of a loop share: `get_buffer` and `buffer_updated` come
     in pairs, with nothing between them. `closed` is called once, when the connection is closed for any reason.
-    While `held` is tight the caller says how much a read may bring.
+    While `held` is tight, the caller says how much a read may bring.
     """
 
     __slots__ = (
@@ -66,7 +66,7 @@ class UpstreamConnection(Peer):
         self._held = held or HeldBudget()
         self._closed = closed
         self.proxied = proxied
-        """Whether requests go in plain HTTP to a proxy: a 407 is then the proxy's."""
+        """Whether requests go to a proxy in plain HTTP: a 407 is then the proxy's."""
         self._transport: Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: Broken | None = None
@@ -77,12 +77,12 @@ class UpstreamConnection(Peer):
         self._write_paused = False
         self._headed = False
         self._poll: select.poll | None = None
-        """Of its socket; made when it is first asked for."""
+        """Polls its socket; made on first use."""
         self.spoke_unasked = False
-        """Whether bytes came that nobody had asked for."""
+        """Whether unsolicited bytes came."""
         self.idle_since = 0.0
         self.socket: Socket | None = None
-        """What it all goes over, under whatever layers of TLS, if there is such a thing."""
+        """The socket beneath any TLS, if the transport has one."""
 
     def __repr__(self) -> str:
         if self._transport is None:
@@ -94,7 +94,7 @@ class UpstreamConnection(Peer):
         return f"<UpstreamConnection {state}>"
 
     async def opened(self) -> None:
-        """Wait until requests can go out, through proxy and handshake. Raises Broken."""
+        """Wait until requests can be sent, after proxy tunnel and TLS handshake. Raises Broken."""
         if self._transport is None and self._error is None:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -108,7 +108,7 @@ class UpstreamConnection(Peer):
 
     @property
     def quiet(self) -> bool:
-        """Nothing has come while it was idle: no end, and no bytes that would pass for the next request's answer."""
+        """Nothing has come while it was idle: neither EOF, nor bytes that would pass for the next response."""
         if self._poll is None:
             if self.socket is None:
                 return True
@@ -117,11 +117,11 @@ class UpstreamConnection(Peer):
 
     @property
     def sent(self) -> bool:
-        """Whether the whole request has been handed over."""
+        """Whether the whole request has been written."""
         return self._rest is None
 
     def start(self, head: bytes, segments: Segments, caller: Caller, lender: Lender) -> None:
-        """Write a request: at once if it is small, else in slices as the socket takes them."""
+        """Write a request: at once if small, else in slices as the socket takes them."""
         assert self._transport is not None
         assert self._lender is None
         self._caller = caller
@@ -148,15 +148,15 @@ class UpstreamConnection(Peer):
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """Take leave of an idle connection."""
+        """Close an idle connection gracefully."""
         self._forget(self._transport.close if self._transport is not None else None)
 
     def drop(self) -> None:
-        """Close at once, whatever is under way. Nothing is reported but `closed`."""
+        """Close at once, whatever is in flight. Only `closed` is called."""
         self._forget(self._transport.abort if self._transport is not None else None)
 
     def _forget(self, end: Callable[[], None] | None) -> None:
-        self._error = self._error or Broken(Failure.EOF)  # whoever waits for it to open may not have had a turn yet
+        self._error = self._error or Broken(Failure.EOF)  # whoever awaits `opened` may not have run yet
         self._transport = self._lender = self._caller = self._response = self._rest = None
         if end is not None:
             end()
@@ -196,7 +196,7 @@ class UpstreamConnection(Peer):
                     self._report_whole(response)
                     return
             self._report(response)
-        except Exception as error:  # noqa: BLE001  it ends this request, and no other
+        except Exception as error:  # noqa: BLE001  ends this request, and no other
             self._crash(caller, error)
 
     def eof_received(self) -> None:
@@ -232,7 +232,7 @@ class UpstreamConnection(Peer):
                 self._crash(caller, error)
 
     def unsent(self) -> None:
-        """A provider that takes nothing is noticed by the clocks of the exchange."""
+        """Nothing to do: a provider that takes nothing runs into the exchange's deadlines."""
 
     def pause_writing(self) -> None:
         self._write_paused = True
@@ -247,7 +247,7 @@ class UpstreamConnection(Peer):
         except Exception as error:  # noqa: BLE001
             self._crash(caller, error)
 
-    # What it means
+    # Reporting
 
     def _pump(self) -> None:
         while self._rest is not None and not self._write_paused and self.usable:
@@ -261,7 +261,7 @@ class UpstreamConnection(Peer):
                 self._lender.sent()
 
     def _report(self, response: Response) -> None:
-        """Tell the caller what `response` has become, as long as it wants to hear it."""
+        """Report the progress of `response` to the caller, until that cancels."""
         caller = self._caller
         assert caller is not None
         if response.status and not self._report_head(response, caller):
@@ -277,7 +277,7 @@ class UpstreamConnection(Peer):
             self._finish(response)
 
     def _report_head(self, response: Response, caller: Caller) -> bool:
-        """Report the head if it has not been. False when the call is over after that."""
+        """Report the head, unless it has been. False if the call is over after that."""
         if self._headed:
             return True
         self._headed = True
@@ -291,7 +291,7 @@ class UpstreamConnection(Peer):
         return self._response is response
 
     def _report_whole(self, response: Response) -> None:
-        """Report a response that has come in one piece."""
+        """Report a response that arrived in one piece."""
         lender = self._lender
         assert lender is not None
         reusable = self._give_back(response)
@@ -303,7 +303,7 @@ class UpstreamConnection(Peer):
         lender.finished(self._give_back(response))
 
     def _give_back(self, response: Response) -> bool:
-        """The response is whole: the connection is idle then, or dropped. Whether it is idle."""
+        """The response is complete: make the connection idle, or drop it. Returns whether it is idle."""
         transport = self._transport
         assert transport is not None
         self.spoke_unasked = response.overran
@@ -314,7 +314,7 @@ class UpstreamConnection(Peer):
         return False
 
     def _crash(self, caller: Caller | None, error: Exception) -> None:
-        """A bug of ours. Without a request under way nobody is concerned but the log."""
+        """A bug of ours: it ends the call. Without a call it is raised, for the log."""
         self.drop()
         if caller is None:
             raise error
@@ -330,7 +330,7 @@ class UpstreamConnection(Peer):
 
 
 def watching(sock: Socket) -> select.poll:
-    """Tells of what the peer has sent, its end too, that nobody has read yet. (`select.select` stops at 1,024.)"""
+    """A poll that reports unread bytes or EOF from the peer. (`select.select` only takes file numbers below 1,024.)"""
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return poll

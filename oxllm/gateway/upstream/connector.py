@@ -1,6 +1,6 @@
-"""Makes a connection to an origin: names to addresses, one address after another as RFC 8305 has it, proxy, TLS.
+"""Makes a connection to an origin: name resolution, Happy Eyeballs over the addresses (RFC 8305), proxy, TLS.
 
-Nothing here limits time: who waits cancels when it has waited enough, and nothing half-made is left behind.
+Nothing here has a deadline: the caller cancels when it has waited long enough, and nothing half-made is left behind.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ STAGGER_S = 0.25
 """Seconds between two connection attempts (RFC 8305 section 8, Connection Attempt Delay)."""
 
 SAYS_LITTLE = {Failure.LOCAL: 1, Failure.UNREACHABLE: 2}
-"""Of several addresses' errors the one is told that says most: a family that is missing here says least."""
+"""Of several addresses' errors the most telling is reported: those not listed first, and last that of an address family
+which this machine lacks."""
 
 _Reached = tuple[Transport, UpstreamConnection]
-"""A connected transport, and the connection on top of it, which may still have a handshake to do."""
+"""A connected transport, and the connection on top of it, whose TLS or proxy handshake may still be ahead."""
 
 
 class Connector:
-    """Makes the connections of one event loop. `every` holds all of them that are open."""
+    """Makes the connections of one event loop. `every` holds all that are open."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, resolver: Resolver, dial: Dial, held: HeldBudget) -> None:
         self.loop = loop
@@ -45,11 +46,11 @@ class Connector:
         self.every: set[UpstreamConnection] = set()
 
     def forget_certificates(self) -> None:
-        """Read CA files again when they are next needed."""
+        """Reread CA files when they are next needed."""
         self._contexts.clear()
 
     async def connect(self, connections: OriginConnections) -> UpstreamConnection:
-        """A new connection that is ready for a request. Raises Broken; leaves nothing behind when cancelled."""
+        """A new connection, ready for a request. Raises Broken; leaves nothing behind when cancelled."""
         origin = connections.origin
         hop = origin.proxy or origin
         transport: Transport | None = None
@@ -69,7 +70,7 @@ class Connector:
         return connection
 
     async def _race(self, connections: OriginConnections, addresses: list[Address], port: int) -> _Reached:
-        """Connect to the first address that lets us, as RFC 8305 section 5. Raises OSError."""
+        """Connect to the first address that accepts, as in RFC 8305 section 5. Raises OSError."""
         if len(addresses) == 1:
             return await self._reach(connections, addresses[0], port)
         tasks: list[asyncio.Task[_Reached]] = []
@@ -103,7 +104,7 @@ class Connector:
         return await self._dial(address, port, self._stack(connection, connections)), connection
 
     def _stack(self, connection: UpstreamConnection, connections: OriginConnections) -> Peer:
-        """What stands on the transport: `connection`, under it TLS, under that a tunnel, as needed."""
+        """The transport's peer: `connection`, with TLS and a tunnel beneath it as needed."""
         origin = connections.origin
         if not origin.tls:
             return connection
@@ -115,14 +116,14 @@ class Connector:
 
 
 def interleave(addresses: Sequence[Address]) -> list[Address]:
-    """The families in turn, the first address's first (RFC 8305 section 4)."""
+    """Alternates the address families, beginning with that of the first address (RFC 8305 section 4)."""
     same = [address for address in addresses if address.family == addresses[0].family]
     other = [address for address in addresses if address.family != addresses[0].family]
     return [address for address in chain.from_iterable(zip_longest(same, other)) if address is not None]
 
 
 def _blame(error: Broken, proxied: bool) -> Broken:
-    """Whatever keeps us from reaching a proxy is the proxy's fault."""
+    """Blame a proxy for whatever keeps us from reaching it, but not for the TLS behind it, nor for this machine."""
     if not proxied or error.failure in {Failure.PROXY, Failure.TLS, Failure.LOCAL}:
         return error
     return Broken(Failure.PROXY, error.detail or error.failure.value)

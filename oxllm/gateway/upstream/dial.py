@@ -1,4 +1,4 @@
-"""TCP to a provider: a socket with the options that it needs, connected."""
+"""Opens TCP connections to providers, with the socket options that they need."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.resolver import Address
 
 KEEPALIVE_S = 60
-"""Seconds of silence until TCP asks whether the peer is there. An answer may take 300 s of silence, and the
-shortest idle limits of NAT and cloud balancers are 240-350 s."""
+"""Seconds of silence before TCP probes the peer. An answer may take 300 s of silence, and the shortest idle
+timeouts of NAT and cloud load balancers are 240-350 s."""
 
 VANISHED_S = 10
-"""Seconds without an acknowledgement after which a provider is gone. A request that goes out on an idle connection to
-one that has vanished fails after that, on a new connection if no byte had come, and not after `first_byte`."""
+"""Seconds without an acknowledgement after which a provider is considered gone. A request on an idle connection whose
+peer has vanished thus breaks after 10 s, not after `first_byte`, and is then sent again on a new connection."""
 
 Dial = Callable[[Address, int, Peer], Awaitable[Transport]]
 """Connects to an address and port and gives the peer its transport. Raises OSError. Safe to cancel:
-whatever was made until then is closed."""
+whatever was opened by then is closed."""
 
 
 async def dial(address: Address, port: int, peer: Peer) -> Transport:

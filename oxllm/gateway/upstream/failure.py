@@ -1,4 +1,4 @@
-"""What breaks a connection to a provider, in the terms that callers are told. Foreign errors are mapped here alone."""
+"""Why a connection to a provider broke, as reported to callers. The only place where foreign errors are mapped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oxllm.gateway.shortage import SHORTAGES
 
 
 class Broken(ConnectionError):
-    """A connection that could not be made or kept, in the terms that callers are told."""
+    """A connection could not be made or kept: which failure that is, and a detail in our own words."""
 
     def __init__(self, failure: Failure, detail: str = "") -> None:
         super().__init__(failure, detail)
@@ -40,11 +40,11 @@ DETAIL_OF_LOOKUP = {
 }
 
 LOOKUP_HERE = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, socket.EAI_MEMORY)
-"""Why a look-up fails that has not left this machine."""
+"""Errors of a look-up that failed before it left this machine."""
 
 
 def broken(error: Exception | None) -> Broken:
-    """What an error of the operating system, or None for an EOF, means to a caller."""
+    """Maps an error of the operating system, or None for EOF, to what callers are told."""
     if error is None:
         return Broken(Failure.EOF)
     if isinstance(error, Broken):
@@ -52,7 +52,7 @@ def broken(error: Exception | None) -> Broken:
     if isinstance(error, socket.gaierror) and error.errno not in LOOKUP_HERE:
         return Broken(Failure.DNS, DETAIL_OF_LOOKUP.get(error.errno or 0, "lookup failed"))
     if not isinstance(error, OSError):
-        return Broken(Failure.LOCAL, "internal error")  # a bug of ours, which the loop has told of
+        return Broken(Failure.LOCAL, "internal error")  # a bug of ours, which the loop has reported
     number = error.errno
     failure, detail = FAILURE_OF_ERRNO.get(number or 0, (Failure.RESET, ""))
     return Broken(failure, detail)

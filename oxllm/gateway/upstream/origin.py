@@ -1,4 +1,4 @@
-"""One origin: what two requests must agree in to go over the same connection, and its connections that are idle."""
+"""One origin: what two requests must have in common to share a connection, and its idle connections."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from oxllm.gateway.upstream.tls import HandshakeQueue
 from oxllm.gateway.wheel import Wheel
 
 IDLE_S: Final = 30.0
-"""Seconds. Below the 60 s after which common load balancers close, so that it is mostly us who do, and half
-of the 60 s in which the memory of a burst is to be given back."""
+"""Seconds that an idle connection is kept. Below the 60 s of common load balancers, so that it is mostly us who close,
+and half of the 60 s within which the memory of a burst is to be given back."""
 
 IDLE_MAX: Final = 512
-"""Idle connections of one origin. When a crowd of clients is answered at once all of theirs are, for a moment: whatever
-is closed then has to be made anew for their next requests. One takes 1 KB."""
+"""Idle connections per origin. When a crowd of clients is answered at once, all their connections are briefly idle, and
+any that are closed then must be made again for the next requests. One takes 1 KB."""
 
 TLS_IDLE_MAX: Final = 64
-"""The same over TLS, where one takes 25 KB; nginx's documentation suggests 16-32 a worker."""
+"""The same over TLS, where one takes 25 KB; nginx's documentation suggests 16-32 per worker."""
 
 DISTRUST_S: Final = 60.0
-"""Seconds for which an origin that has sent bytes unasked gets each request on a new connection: such bytes, if they
-came a moment later, would be taken for the answer to the next request, which may be another client's."""
+"""Seconds for which an origin that has sent unsolicited bytes gets a new connection for each request: had such bytes
+come a moment later, they would have passed for the response to the next request, which may be another client's."""
 
 
 class Origin(NamedTuple):
-    """What two requests must agree in to go over the same connection."""
+    """What two requests must have in common to share a connection."""
 
     host: str
     port: int
@@ -39,17 +39,17 @@ class Origin(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """Host and port, as CONNECT and absolute-form want it."""
+        """Host and port, as CONNECT and absolute-form need them."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def origin_of(provider: plan.Provider) -> Origin:
-    """Where the provider's requests go, and how."""
+    """The origin that the provider's requests go to."""
     return Origin(provider.host, provider.port, provider.tls, provider.proxy, provider.ca_file)
 
 
 class OriginConnections:
-    """The connections of one origin. Of several idle ones the youngest is used, so that the others can expire."""
+    """The connections of one origin. The most recently used idle one is lent first, so that the others can expire."""
 
     __slots__ = (
         "_all",
@@ -68,10 +68,10 @@ class OriginConnections:
     def __init__(
         self, origin: Origin, loop: asyncio.AbstractEventLoop, wheel: Wheel, every: set[UpstreamConnection]
     ) -> None:
-        """`every`: all connections that are open, of all origins."""
+        """`every`: all open connections, of all origins."""
         self.clock = clock_of(loop)
         self.closed = self._closed
-        """Called of each connection that is closed, by whomever. Bound once: all of them hold it."""
+        """Called with each connection that has closed, whoever closed it. Bound once, since all of them hold it."""
         self._timer = wheel.timer(self._expire)
         self._all = every
         self._idle_max = TLS_IDLE_MAX if origin.tls else IDLE_MAX
@@ -79,25 +79,25 @@ class OriginConnections:
         self.absolute = origin.proxy is not None and not origin.tls
         """Whether requests go to a proxy in plain HTTP."""
         self.handshakes = HandshakeQueue(loop)
-        """Of its TLS connections that are being made."""
+        """The queue of its TLS handshakes."""
         self.idle: list[UpstreamConnection] = []
         """Oldest first."""
         self.retired = False
-        """Whether the config no longer names it: nothing is put back."""
+        """The config no longer names it: no connection is kept after use."""
         self.trusted_from = 0.0
-        """Loop time before which nothing is put back either."""
+        """Loop time until which no connection is kept after use (see DISTRUST_S)."""
 
     def __repr__(self) -> str:
         retired = " retired" if self.retired else ""
         return f"<OriginConnections {self.origin.authority} {len(self.idle)} idle{retired}>"
 
     def rewrite(self, head: bytes) -> bytes:
-        """The request head as the proxy wants it."""
+        """The request head in the form that the proxy needs."""
         assert self.origin.proxy is not None
         return proxy.absolute(head, self.origin.authority, self.origin.proxy.authorization)
 
     def borrow(self) -> UpstreamConnection | None:
-        """The youngest idle connection that is still open, and has been silent."""
+        """The most recently used idle connection that is still open and has stayed quiet."""
         while self.idle:
             connection = self.idle.pop()
             if connection.usable:
@@ -107,7 +107,7 @@ class OriginConnections:
         return None
 
     def put_back(self, connection: UpstreamConnection) -> None:
-        """Keep a connection whose response is whole."""
+        """Keep a connection as idle, its response being complete, or close it."""
         now = self.clock()
         if self.retired or now < self.trusted_from:
             connection.close()
@@ -130,7 +130,7 @@ class OriginConnections:
             self.clear()
 
     def clear(self) -> None:
-        """Close what is idle."""
+        """Close the idle connections."""
         self._timer.clear()
         for connection in tuple(self.idle):
             connection.close()

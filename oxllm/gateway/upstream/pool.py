@@ -1,7 +1,7 @@
 """Connections to providers: made when needed, kept while idle, lent to one call at a time.
 
-`pooled_call` says what becomes of a call, `origin` which connections are kept, `connector` how one is made. Nothing
-here limits time but the idle expiry: the caller cancels when it has waited enough.
+`pooled_call` says what becomes of a call, `origin` which connections are kept, `connector` how one is made. There are
+no deadlines here but the idle expiry: the caller cancels when it has waited long enough.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Pool:
         self._loop = loop
         self._wheel = wheel
         self.held = held or HeldBudget()
-        """For what is held of answers."""
+        """The memory budget for held answers."""
         self._connector = Connector(loop, resolver, dial, self.held)
         self.connections = self._connector.every
         self.connecting: set[PooledCall] = set()
@@ -45,9 +45,9 @@ class Pool:
         return f"<Pool {self.open} open, {self.idle} idle, {len(self.connecting)} connecting>"
 
     def request(self, provider: plan.Provider, head: bytes, segments: Segments, caller: Caller) -> Call:
-        """Send `head` (whole, with its blank line) and `segments` to `provider`, and its response to `caller`.
+        """Send `head` (complete, with its blank line) and `segments` to `provider`, and the response to `caller`.
 
-        No callback comes before this has returned, and no `connected` if the call that it returns is `reused`.
+        No callback comes before this has returned, and no `connected` if the returned call is `reused`.
         """
         known = self._by_name.get(provider.name)
         connections = known[1] if known is not None and known[0] is provider else self._find(provider)
@@ -59,16 +59,16 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """Open connections that wait for a request."""
+        """How many open connections are idle."""
         return sum(len(connections.idle) for connections in self._origins.values())
 
     @property
     def open(self) -> int:
-        """Open connections, idle and lent."""
+        """How many connections are open, idle or lent."""
         return len(self.connections)
 
     def retain(self, providers: Iterable[plan.Provider]) -> None:
-        """Keep only what these providers need: idle connections of other origins are closed, others when idle."""
+        """Keep only what these providers need: connections of other origins are closed now if idle, else after use."""
         kept = {origin_of(provider) for provider in providers}
         self._by_name.clear()
         self._connector.forget_certificates()
@@ -78,7 +78,7 @@ class Pool:
             connections.clear()
 
     def close(self) -> None:
-        """Close everything. Calls under way are cancelled."""
+        """Close everything. Calls in flight are cancelled."""
         self.retain(())
         for call in tuple(self.connecting):
             call.cancel()

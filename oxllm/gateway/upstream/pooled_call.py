@@ -1,4 +1,4 @@
-"""One call of the pool: it gets a connection, idle or new, sends its request, and tells its caller what comes.
+"""One call of the pool: gets a connection, idle or new, sends the request on it, and tells the caller what comes back.
 
 state       event                            becomes
 CONNECTING  connection made                  UNDER_WAY
@@ -28,12 +28,12 @@ from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.origin import OriginConnections
 
 DEAD_S: Final = VANISHED_S + 5.0
-"""Seconds after which a connection that had been idle was not dead when its request went out: a peer that has vanished
-is noticed by then. What is lost later a provider may have worked on, and is its failure."""
+"""Seconds after sending within which the loss of a reused connection means that it had been dead already: a peer that
+has vanished is noticed by then. A later loss counts as the provider's failure: it may have worked on the request."""
 
 
 class CallState(machine.State):
-    """How far a call is."""
+    """How far a call has come."""
 
     CONNECTING = 1
     UNDER_WAY = 2
@@ -45,9 +45,9 @@ class CallEvent(machine.Event):
 
     CONNECTED = 1
     DEAD = 2
-    """The connection, which had been idle, was dead."""
+    """The reused connection was dead."""
     ENDED = 3
-    """Whole, broken or cancelled."""
+    """The call is complete, broken or cancelled."""
 
 
 CONNECTING: Final[CallState] = CallState.CONNECTING
@@ -66,12 +66,12 @@ TABLE: Final = Table(
         (DONE, ENDED): DONE,
     }
 )
-"""A call that is done may be cancelled: its caller may not have heard yet."""
+"""A call that is done may still be cancelled: its caller may not have been told yet."""
 
 
 @final
 class PooledCall(Lender):
-    """The `Call` of its caller, and the `Lender` of its connection. One class, since it stands between the two."""
+    """The `Call` of its caller and the `Lender` of its connection. One class, since it stands between the two."""
 
     __slots__ = (
         "_caller",
@@ -105,14 +105,14 @@ class PooledCall(Lender):
         self._head = head
         self._segments: Segments = segments
         self._caller: Caller | None = caller
-        """None once done."""
+        """None once the call is done."""
         self._connection: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._dead_until = 0.0
-        """Until when, in loop time, a connection that is lost is taken for one that had been dead."""
+        """Loop time until which a lost connection is taken to have been dead already."""
         self._paused = False
         self._told_sent = True
-        """Whether nobody waits to hear that the request is sent."""
+        """False while `Caller.sent` is to be called."""
         self.reused = False
         self.state = CONNECTING
 
@@ -143,7 +143,7 @@ class PooledCall(Lender):
     # Getting a connection
 
     def begin(self) -> None:
-        """Go over an idle connection at once, or else over a new one."""
+        """Start on an idle connection at once, or else make a new one."""
         connection = self._connections.borrow()
         if connection is None:
             self._connect()
@@ -228,7 +228,7 @@ class PooledCall(Lender):
         caller.whole(status, headers, body)
 
     def _give_back(self, reusable: bool) -> None:
-        """The response is whole: the connection may serve another."""
+        """The response is complete: the connection may serve another request."""
         connection = self._connection
         assert connection is not None
         paused = self._paused
@@ -270,7 +270,7 @@ class PooledCall(Lender):
             caller.crashed(error)
 
     def _forget_request(self) -> None:
-        """A body may be 8 MiB, and the caller may have let go of it by now."""
+        """Free the request: a body may be 8 MiB, and the caller may no longer hold it."""
         self._head = b""
         self._segments = ()
 

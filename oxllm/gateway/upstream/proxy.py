@@ -1,7 +1,7 @@
 """Through an HTTP proxy: absolute-form for http providers (RFC 9112 section 3.2.2), CONNECT for https ones
 (RFC 9110 section 9.3.6), as curl does it.
 
-A `Tunnel` stands on the transport to the proxy until the proxy has let us through, and then steps aside:
+A `Tunnel` is the peer of the transport to the proxy until the proxy has let us through, and then steps aside:
 
     event                      then
     1xx but 101                the next response counts (RFC 9110 section 15.2)
@@ -19,7 +19,7 @@ from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.failure import Broken
 
 ANSWER_MAX = 16 * 1024
-"""Bytes of a proxy's answer to CONNECT. A refusal may bring a page, of which only the first line matters."""
+"""Bytes of a proxy's answer to CONNECT. A refusal may come with a page; only its first line matters."""
 
 _END = b"\r\n\r\n"
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r]")
@@ -27,13 +27,13 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 
 
 def absolute(head: bytes, authority: str, authorization: str | None) -> bytes:
-    """The request head in absolute-form, with the proxy's credentials. `head` is in origin-form, whole."""
+    """The request head in absolute-form, with the proxy's credentials. `head` is complete, in origin-form."""
     method, _, rest = head.partition(b" ")
     return b"%b http://%b%b%b\r\n" % (method, authority.encode(), rest[:-2], _credentials(authorization))
 
 
 def connect(authority: str, authorization: str | None) -> bytes:
-    """The request head that asks for a tunnel. `authority` always has its port."""
+    """The request head that asks for a tunnel. `authority` must have its port."""
     name = authority.encode()
     return b"CONNECT %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (name, name, _credentials(authorization))
 
@@ -43,7 +43,7 @@ def _credentials(authorization: str | None) -> bytes:
 
 
 class Tunnel(Peer):
-    """Asks for a tunnel with `request`, and hands the transport to `following` when it is there."""
+    """Asks for a tunnel with `request`, and hands the transport to `following` once it is open."""
 
     __slots__ = ("_answer", "_following", "_over", "_request", "_transport", "_view")
 
@@ -81,7 +81,7 @@ class Tunnel(Peer):
         self._refuse("connection lost")
 
     def pause_writing(self) -> None:
-        """One request of a few lines: there is nothing to pause."""
+        """Nothing to pause: the request is a few lines."""
 
     resume_writing = unsent = pause_writing
 

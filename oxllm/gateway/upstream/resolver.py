@@ -1,13 +1,13 @@
-"""Host names to addresses, remembered.
+"""Resolves host names, and caches their addresses.
 
-An address is good for `FRESH_S`. After that the next caller asks again, and waits for the answer at most
-`PATIENCE_S`: a resolver that hangs or fails must not take a provider away whose address we know, so the old
-one is used until there is a new one. One lookup runs for a name at a time, whoever waits for it.
+An address is good for `FRESH_S`. After that the next caller looks the name up again, but waits for at most
+`PATIENCE_S`: a DNS server that hangs or fails must not take away a provider whose address we know, so the old
+one is used until there is a new one. Only one lookup of a name runs at a time, however many wait for it.
 
-Whoever could do nothing with an address says so (`doubt`): a provider may have moved, as a container that was made
-anew has. Then the next caller asks again, if the last lookup was `RETRY_S` ago.
+A caller that could not connect to an address says so (`doubt`): the provider may have moved, like a container that
+was recreated. The next caller then looks the name up again, if the last lookup was at least `RETRY_S` ago.
 
-Literals and `localhost` need no lookup; without another name no resolver thread is ever started.
+Literals and `localhost` need no lookup; where there are no other names, no resolver thread is ever started.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 FRESH_S = 60.0
-"""Seconds. `getaddrinfo` tells no TTL; providers' own are 30-300 s."""
+"""Seconds. `getaddrinfo` does not report a TTL; providers use 30-300 s."""
 
 PATIENCE_S = 1.0
-"""Seconds to wait for news of a name whose old address is known: a fifth of the default connect timeout."""
+"""Seconds to wait for a new address when an old one is known: a fifth of the default connect timeout."""
 
 RETRY_S = 5.0
-"""Seconds after a lookup that failed, or whose address is of no use, during which that is used without asking again."""
+"""Seconds after a lookup that failed, or whose addresses were of no use, before the name is looked up again."""
 
 NAMES_MAX = 256
-"""Names remembered. A config has a dozen; after reloads the oldest go."""
+"""Names cached. A config has a dozen; after reloads the oldest are dropped."""
 
 THREADS = 2
-"""Resolver threads: one may hang in a dead name server while the other serves."""
+"""Resolver threads: one may hang on a dead name server while the other serves."""
 
 
 class Address(NamedTuple):
-    """What `connect` takes, but for the port."""
+    """What `connect` takes, without the port."""
 
     family: int
     host: str
     scope: int = 0
 
     def sockaddr(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
-        """The address as the socket module has it for this family."""
+        """The address in the socket module's form for its family."""
         if self.family == socket.AF_INET6:
             return (self.host, port, 0, self.scope)
         return (self.host, port)
 
 
 Lookup = Callable[[str], Awaitable[tuple[Address, ...]]]
-"""Asks for a name's addresses, best first. Raises OSError (socket.gaierror) when there are none."""
+"""Looks up a name's addresses, best first. Raises OSError (socket.gaierror) when there are none."""
 
 LOCALHOST = (Address(socket.AF_INET, "127.0.0.1"), Address(socket.AF_INET6, "::1"))
 """RFC 6761 section 6.3. IPv4 first, since that is what local model servers bind."""
 
 
 def literal(host: str) -> tuple[Address, ...]:
-    """The address that `host` spells out, or nothing."""
+    """The address if `host` is a literal, else nothing."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)
@@ -79,7 +79,7 @@ class _Entry:
 
 
 class Resolver:
-    """The names of one event loop. `lookup` is a seam for tests; else it is `getaddrinfo` on two threads."""
+    """The resolver of one event loop. `lookup` is a seam for tests; the default is `getaddrinfo` on two threads."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lookup: Lookup | None = None) -> None:
         self._loop = loop
@@ -94,7 +94,7 @@ class Resolver:
         return literal(host) or await self._remembered(host)
 
     def doubt(self, host: str) -> None:
-        """No connection came of the addresses of `host`: they may have changed."""
+        """No connection could be made to the addresses of `host`: they may have changed."""
         entry = self._entries.get(host)
         if entry is not None:
             entry.due_at = min(entry.due_at, entry.asked_at + RETRY_S)
@@ -103,12 +103,12 @@ class Resolver:
     def busy(self) -> bool:
         """Whether a thread is in the C library's resolver, which may be loading modules of its own.
 
-        A lookup that nobody waits for any more goes on all the same.
+        A lookup runs on even when nobody waits for it any longer.
         """
         return bool(self._threads.running)
 
     def close(self) -> None:
-        """Start no more lookups, and wait for none."""
+        """Start no more lookups, and wait for none that runs."""
         for entry in self._entries.values():
             if entry.lookup is not None:
                 entry.lookup.cancel()
@@ -147,25 +147,25 @@ class Resolver:
 
 
 class _Threads:
-    """`getaddrinfo` on threads that are started by the first name that needs one."""
+    """`getaddrinfo` on threads, which are started when a name first needs one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._executor: concurrent.futures.ThreadPoolExecutor | None = None
         self.running: set[concurrent.futures.Future[tuple[Address, ...]]] = set()
-        """Begun, or about to, and not done."""
+        """Lookups that are queued or running."""
 
     async def lookup(self, host: str) -> tuple[Address, ...]:
         if self._executor is None:
             self._executor = concurrent.futures.ThreadPoolExecutor(THREADS, "names")
         try:
             future = self._executor.submit(_getaddrinfo, host)
-        except RuntimeError as error:  # no thread can be started; the queue keeps the name, so another begins anew
+        except RuntimeError as error:  # no thread can be started; the name stays queued, so drop this executor
             self._executor.shutdown(wait=False)
             self._executor = None
             raise OSError(errno.EAGAIN, str(error)) from None
         self.running.add(future)
-        future.add_done_callback(self.running.discard)  # on that thread: one step, so no lock
+        future.add_done_callback(self.running.discard)  # called on that thread; atomic, so no lock
         return await asyncio.wrap_future(future, loop=self._loop)
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class _Threads:
 
 
 def _getaddrinfo(host: str) -> tuple[Address, ...]:
-    """Blocking. The name goes as bytes: for a `str` CPython loads its IDNA tables, 1 MB of them."""
+    """Blocking. The name is passed as bytes: for a `str`, CPython loads its IDNA tables, 1 MB of them."""
     try:
         rows = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
     except ValueError:  # not ASCII, a NUL

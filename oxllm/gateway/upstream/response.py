@@ -1,4 +1,4 @@
-"""Reads one HTTP/1.1 response, without I/O. Its phases, and what decides them (RFC 9112 section 6.3):
+"""Reads one HTTP/1.1 response, without I/O. Its phases, and what ends each (RFC 9112 section 6.3):
 
     phase    on                                          becomes
     HEAD     a head with 1xx but not 101                 HEAD (dropped: RFC 9110 section 15.2)
@@ -12,10 +12,10 @@
     UNTIL_EOF  a clean EOF                               complete
     any      anything that is not HTTP/1.x               error
 
-llhttp reads heads and chunks, and rejects what smuggling is made of: both lengths, two lengths, a bare LF,
-folded lines. Lengths and EOF are counted here, since llhttp does not say where a message ended. What a head says is
-decided here alone: a fresh parser, primed with one that says `chunked`, reads the chunks. A head that comes whole and
-as nearly all do, and reads that are one whole chunk, are read without it (`usual`).
+llhttp reads heads and chunks, and rejects the stuff of request smuggling: both kinds of length, two lengths, a bare LF,
+folded lines. Lengths and EOF are tracked here, since llhttp does not say where a message ended. Framing is decided here
+alone: a fresh parser, primed with a head that says `chunked`, reads the chunks. A complete head of the usual form, and
+a read that is exactly one chunk, are parsed without llhttp (`usual`).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.call import Headers
 
 HEAD_MAX: Final = 64 * 1024
-"""Bytes of all heads of one response together. Providers send 1-4 KiB; node stops at 16, curl at 300."""
+"""Bytes of all heads of one response together. Providers send 1-4 KiB; node stops at 16 KiB, curl at 300."""
 
 HEADERS_MAX: Final = 200
 """Fields in one head. Envoy and Apache stop at 100; a provider behind two CDNs sends 50."""
 
 
 LENGTH_DIGITS_MAX: Final = 20
-"""Of a Content-Length: 2**64 has so many. llhttp takes any number of zeros in front; Python reads no 4,300 digits."""
+"""Digits of a Content-Length: 2**64 has 20. llhttp takes any number of leading zeros, int() only 4,300 digits."""
 
 
 class Phase(Enum):
@@ -57,11 +57,11 @@ _FRAMING: Final = frozenset((b"connection", b"content-length", b"transfer-encodi
 
 
 PRIMER: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-"""What llhttp is told of a head that it has not read, to go on with its chunks."""
+"""A head fed to a fresh llhttp, so that it goes on to read chunks."""
 
 
 class _Message:
-    """What llhttp finds. It knows neither parser nor connection, so there is no cycle to collect."""
+    """What llhttp finds. Refers to neither parser nor connection, so there is no reference cycle."""
 
     __slots__ = ("between", "ended", "extra", "framing", "headers", "pieces", "whole")
 
@@ -71,11 +71,11 @@ class _Message:
         self.pieces: list[bytes] = []
         self.whole = False
         self.between = False
-        """A chunk has ended, and the size of the next is not whole."""
+        """A chunk has ended, and the size line of the next has not been read."""
         self.ended = False
         self.extra = False
 
-    on_status = None  # httptools looks for it, and a miss takes longer
+    on_status = None  # httptools looks it up, and a miss takes longer
 
     def on_message_begin(self) -> None:
         self.extra = self.ended
@@ -106,7 +106,7 @@ class _Message:
 
 
 class Response:
-    """One response being read: bytes in by `feed` and `eof`, what they meant in the attributes."""
+    """One response being read: bytes go in through `feed` and `eof`, what they mean comes out as attributes."""
 
     __slots__ = (
         "_between",
@@ -130,39 +130,39 @@ class Response:
         self.started = False
         """Whether any byte has come."""
         self.status = 0
-        """0 until the final head is whole."""
+        """0 until the final head is complete."""
         self.complete = False
         self.error: str | None = None
-        """Why this is not HTTP, in our own words. Nothing fed after it is looked at."""
+        """Why this is not HTTP, in our own words. Anything fed afterwards is ignored."""
         self.reusable = False
         """Whether, once complete, the connection is ready for another request."""
         self.overran = False
-        """Whether bytes came behind its end, which nobody had asked for; it is not reusable then."""
+        """Whether unsolicited bytes followed its end; the connection is not reusable then."""
         self.phase = HEAD
         self._between = False
-        """The next byte begins a chunk."""
+        """The next byte begins a chunk's size line."""
         self._body = b""
         self._fields: Headers | None = None
-        self._fruitless = 0  # bytes since the last that bore fruit: a head's, or a chunk's framing
+        self._fruitless = 0  # bytes since the last body byte: of heads, or of chunk framing
         self._left = 0
         self._tail = b""
         self._message: _Message | None = None
         self._parser: httptools.HttpResponseParser | None = None
-        """Made when it is needed."""
+        """Made when needed."""
 
     def pop_headers(self) -> Headers:
-        """The final head's fields, names lower-case. They are not kept: a stream lasts long, and its head is as large
-        as all else."""
+        """The final head's fields, names in lower case. Not kept: a stream lasts long, and its head is as large as all
+        the rest of it in memory."""
         fields, self._fields = self._fields, None
         return fields or []
 
     def pop_body(self) -> bytes:
-        """The body bytes that came since the last call."""
+        """The body bytes that have come since the last call."""
         data, self._body = self._body, b""
         return data
 
     def feed(self, data: bytes) -> None:
-        """Read on."""
+        """Read the next bytes."""
         self.started = True
         if self.phase is HEAD:
             data = self._read_head(data)
@@ -172,12 +172,12 @@ class Response:
             self._read_body(data)
 
     def chunk(self, data: bytes) -> bytes:
-        """The part of the body in `data`, if that is one whole chunk and not the last. Else nothing, and `feed` has to
-        read it."""
+        """The body bytes in `data`, if that is exactly one chunk and not the last. Else nothing, and `data` must be
+        fed."""
         return usual.chunk(data) if self._between else b""
 
     def eof(self) -> None:
-        """The peer has cleanly said that there is no more."""
+        """The peer has ended the connection cleanly."""
         if self.phase is UNTIL_EOF:
             self.complete = True
 
@@ -192,7 +192,7 @@ class Response:
         return data
 
     def _begin(self, head: usual.Head, behind: bytes) -> bytes:
-        """The head is whole, and was a usual one. Returns what is still to be read of what stands behind it."""
+        """The head is complete, and a usual one. Returns what remains to be read of the bytes behind it."""
         self.status, self._fields, length, closes = head
         self.reusable = not closes
         if length < 0:
@@ -209,7 +209,7 @@ class Response:
         return behind
 
     def _llhttp(self) -> httptools.HttpResponseParser:
-        """The parser, which expects what comes next."""
+        """The parser, ready for what comes next."""
         parser = self._parser
         if parser is None:
             self._message = _Message()
@@ -219,7 +219,7 @@ class Response:
         return parser
 
     def _read_some_head(self, data: bytes) -> bytes:
-        """Feed llhttp up to the end of one head, and return the bytes behind it."""
+        """Feed llhttp up to the end of one head. Returns the bytes behind it."""
         window = self._tail + data if self._tail else data
         at = window.find(b"\r\n\r\n")
         cut = at + 4 - len(self._tail) if at >= 0 else len(data)
@@ -231,7 +231,7 @@ class Response:
         try:
             parser.feed_data(data[:cut])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            if not message.ended:  # a 101 is whole before llhttp refuses to go on
+            if not message.ended:  # a 101 is complete by the time llhttp refuses to go on
                 self.error = "malformed head"
         if self._fruitless > HEAD_MAX or len(message.headers) > HEADERS_MAX:
             self.error = "head too large"
@@ -242,7 +242,7 @@ class Response:
         return data[cut:]
 
     def _settle(self, parser: httptools.HttpResponseParser, message: _Message) -> None:
-        """The head is whole: decide how the body ends."""
+        """The head is complete: decide the body's framing."""
         status = parser.get_status_code()
         version = parser.get_http_version()
         if not 100 <= status <= 599 or version not in {"1.1", "1.0"}:
@@ -253,7 +253,7 @@ class Response:
             self._fields, message.headers = message.headers, []
             self._frame(status, message.framing, version == "1.0")
             if self.phase is CHUNKS:
-                self._parser = self._message = None  # it may not have seen that: it knows no tab behind `chunked`
+                self._parser = self._message = None  # it may have missed that: it trips over a tab after `chunked`
 
     def _frame(self, status: int, framing: Headers, http10: bool) -> None:
         phase, left = UNTIL_EOF, 0
@@ -335,7 +335,7 @@ class Response:
         self._between = message.between and data.endswith(b"\r\n")
         self.complete = message.ended
         if message.ended:
-            # llhttp skips empty lines before a message, so line ends behind this one have to be looked for.
+            # llhttp skips empty lines before a message, so line ends after this one must be looked for here.
             exact = self._tail.endswith(b"\r\n\r\n") and self._tail[:1] not in {b"\r", b"\n"}
             if message.extra or not exact:
                 self._overrun()

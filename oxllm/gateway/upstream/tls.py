@@ -1,8 +1,8 @@
 """TLS between a plain transport and a connection that does not know of it.
 
-asyncio's own TLS allocates a 256 KiB buffer for each connection. This one reads ciphertext of all
+asyncio's own TLS allocates a 256 KiB buffer for each connection. This one reads the ciphertext of all
 connections into one buffer and decrypts into the one that plain connections read into, so that a
-connection costs what OpenSSL itself needs, 25 KB (docs/footprint.md; a test measures it).
+connection costs only what OpenSSL itself needs, 25 KB (docs/footprint.md; a test measures it).
 
     phase      event                          becomes    and then
     WAITING    its turn has come              HANDSHAKE  the handshake begins
@@ -30,16 +30,15 @@ from oxllm.gateway.transport import Peer, Transport
 from oxllm.gateway.upstream.failure import Broken, broken
 
 HANDSHAKES_MAX = 64
-"""Handshakes of one origin that are under way at once. One takes 20 KB more than the connection that comes of it, and
-what malloc gave out in a burst it keeps for as long as that lasts. So many at a time are 300 a second where a host is
-100 ms away, about as many as a core can do."""
+"""Concurrent handshakes per origin. One takes 20 KB more than the connection that results, and malloc keeps the peak of
+a burst for as long as that lasts. With a host 100 ms away, 64 at a time make 300 a second, about what a core can do."""
 
 RECORD = 16 * 1024
-"""Bytes of plaintext in a TLS record at most (RFC 8446 section 5.1), read at once. OpenSSL's memory buffers keep the
-size that they once had, so this also bounds what an idle connection holds."""
+"""Most bytes of plaintext in a TLS record (RFC 8446 section 5.1), and so in one read. OpenSSL's memory buffers never
+shrink, so this also bounds what an idle connection holds."""
 WRITTEN = 2 * 1024
-"""Bytes written at once, for the same reason: an agent's request of 40 KB would leave 22 KB behind. In such pieces it
-takes 26 µs more."""
+"""Bytes written at once, for the same reason: an agent's request of 40 KB, written whole, would leave 22 KB allocated.
+In pieces it takes 26 µs more."""
 
 DETAIL_OF_VERIFY_CODE = {
     9: "certificate not valid yet",
@@ -67,7 +66,7 @@ DETAIL_OF_REASON = {
 
 
 def detail_of(error: ssl.SSLError) -> str:
-    """Why, in our words; for the rarer reasons in OpenSSL's constants, which hold nothing of the peer's."""
+    """Why, in our own words; for rarer reasons, OpenSSL's constant, which holds nothing that the peer sent."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return DETAIL_OF_VERIFY_CODE.get(error.verify_code, "certificate not accepted")
     reason = error.reason or "handshake failed"
@@ -81,7 +80,7 @@ class Contexts:
         self._contexts: dict[str | None, ssl.SSLContext] = {}
 
     def get(self, ca_file: str | None) -> ssl.SSLContext:
-        """The context that trusts `ca_file`, and nothing else, or the system if None. Raises Broken."""
+        """The context that trusts only `ca_file`, or the system's authorities if None. Raises Broken."""
         context = self._contexts.get(ca_file)
         if context is None:
             try:
@@ -91,17 +90,17 @@ class Contexts:
                 raise (
                     here if here.failure is Failure.LOCAL else Broken(Failure.TLS, "CA file cannot be read")
                 ) from None
-            except ImportError:  # it is loaded at the first use: while no file can be opened it cannot be
+            except ImportError:  # it is loaded on first use, which fails while no file can be opened
                 raise Broken(Failure.LOCAL, "OpenSSL cannot be loaded") from None
         return context
 
     def clear(self) -> None:
-        """Read the files again when they are next needed."""
+        """Reread the files when they are next needed."""
         self._contexts.clear()
 
 
 class Phase(Enum):
-    """How far the TLS connection is."""
+    """How far the TLS connection has come."""
 
     WAITING = 0
     HANDSHAKE = 1
@@ -113,7 +112,7 @@ NOT_OPEN_YET = (Phase.WAITING, Phase.HANDSHAKE)
 
 
 class HandshakeQueue:
-    """The handshakes of one origin: HANDSHAKES_MAX under way, and the others in the order in which they came."""
+    """The handshakes of one origin: at most HANDSHAKES_MAX under way, the others first come, first served."""
 
     __slots__ = ("_loop", "_under_way", "_waiting")
 
@@ -126,7 +125,7 @@ class HandshakeQueue:
         return f"<HandshakeQueue {len(self._under_way)} under way, {len(self._waiting)} waiting>"
 
     def take(self, one: TlsTransport) -> None:
-        """Have it begin as soon as it may."""
+        """Let it begin its handshake as soon as there is room."""
         if len(self._under_way) < HANDSHAKES_MAX:
             self._under_way.add(one)
             one.begin()
@@ -134,11 +133,11 @@ class HandshakeQueue:
             self._waiting[one] = None
 
     def give_back(self, one: TlsTransport) -> None:
-        """It has shaken hands, or never will."""
+        """Its handshake is done, or given up: let the next one begin."""
         self._waiting.pop(one, None)
         self._under_way.discard(one)
         if self._waiting:
-            self._loop.call_soon(self._next)  # not from inside what has just ended
+            self._loop.call_soon(self._next)  # not from inside the one that has just ended
 
     def _next(self) -> None:
         if self._waiting and len(self._under_way) < HANDSHAKES_MAX:
@@ -148,10 +147,10 @@ class HandshakeQueue:
 
 
 class TlsTransport(Peer):
-    """The protocol of a plain transport and the transport of `upper`. One class, since both sides share one session.
+    """The peer of a plain transport and the transport of `upper`. One class, since both sides share one session.
 
-    `view` is the ciphertext buffer that all TLS connections of a loop share, of RECORD bytes: what one read
-    brings then decrypts into less than `upper`'s buffer, and is passed on at once.
+    `view` is the ciphertext buffer that all TLS connections of a loop share. It has RECORD bytes, so that what one
+    read brings decrypts to less than `upper`'s buffer holds, and is passed on at once.
     """
 
     __slots__ = (
@@ -186,9 +185,9 @@ class TlsTransport(Peer):
         self._phase = Phase.WAITING
         self._paused = False
         self._at_end = False
-        """Nothing more comes from below; what did may not all have been passed on."""
+        """EOF from below; what had come may not all have been passed on yet."""
 
-    # The protocol of the transport below
+    # The peer of the transport below
 
     def connection_made(self, transport: Transport) -> None:
         self._lower = transport
@@ -197,7 +196,7 @@ class TlsTransport(Peer):
         self._handshakes.take(self)
 
     def begin(self) -> None:
-        """Its turn has come."""
+        """Its turn in the queue has come: start the handshake."""
         self._phase = Phase.HANDSHAKE
         # As bytes: for a `str` the ssl module loads the IDNA tables. No trailing dot in SNI (RFC 6066 section 3).
         name = self._host.rstrip(".").encode()
@@ -219,7 +218,7 @@ class TlsTransport(Peer):
             self._read()
 
     def eof_received(self) -> bool:
-        """The transport is ours to close: `upper` may be pausing before what had come."""
+        """True: we close the transport ourselves, since `upper` may have paused and not have read everything yet."""
         if self._phase in NOT_OPEN_YET:
             self._break(Broken(Failure.TLS, "connection closed during the handshake"))
         elif self._phase is Phase.OPEN:
@@ -248,7 +247,7 @@ class TlsTransport(Peer):
     def unsent(self) -> None:
         self._upper.unsent()
 
-    # The transport of the protocol above
+    # The transport of the peer above
 
     def write(self, data: Any) -> None:
         if self._phase is not Phase.OPEN:
@@ -275,27 +274,27 @@ class TlsTransport(Peer):
         return self._lower.get_write_buffer_size()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Nothing: what is under it must not be read past it."""
+        """The default, always: the socket below must not be used behind TLS's back."""
         return default
 
     def read_last(self, peer: Peer) -> None:
-        """Nothing: what was left has been read before `peer` heard of the end."""
+        """Nothing to do: what was left has been read before `peer` hears of the end."""
 
     def set_protocol(self, protocol: Peer) -> None:
         self._upper = protocol
 
     def write_eof(self) -> None:
-        """RuntimeError: a side of TLS is shut by `close` alone."""
+        """RuntimeError: TLS cannot be half-closed here, only closed."""
         raise RuntimeError("TLS is not shut by half")
 
     def is_closing(self) -> bool:
         return self._phase is Phase.CLOSED or self._lower.is_closing()
 
     def close(self) -> None:
-        """Say close_notify, and close without waiting for the peer's."""
+        """Send close_notify, and close without waiting for the peer's."""
         if self._phase is Phase.OPEN:
             self._phase = Phase.CLOSED
-            with contextlib.suppress(ssl.SSLError):  # SSLWantReadError: the peer has not said it yet
+            with contextlib.suppress(ssl.SSLError):  # SSLWantReadError: the peer has not sent its own yet
                 self._tls.unwrap()
             self._flush()
             self._lower.close()
@@ -330,7 +329,7 @@ class TlsTransport(Peer):
             self._upper.connection_made(self)
 
     def _read(self) -> None:
-        """Decrypt all that is there, and pass it on: as much at a time as `upper` has room for, and while it reads."""
+        """Decrypt everything that has come and pass it on, one buffer of `upper`'s at a time, as long as that reads."""
         while self._reads and self._read_some():
             pass
         if self._at_end and self._reads:
@@ -341,9 +340,9 @@ class TlsTransport(Peer):
         return self._phase is Phase.OPEN and not self._paused
 
     def _read_some(self) -> bool:
-        """One buffer full. Whether there may be more."""
+        """Pass on up to one buffer. Returns whether there may be more."""
         plain = memoryview(self._upper.get_buffer(-1))
-        read: Any = self._tls.read  # into a buffer it says how much, which its stub does not know
+        read: Any = self._tls.read  # with a buffer it returns a count, which its stub does not know
         got = 0
         ended = False
         error: Broken | None = None

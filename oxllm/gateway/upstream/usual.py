@@ -1,7 +1,7 @@
-"""Reads what nearly every provider sends, heads and chunks, in a few calls. It leaves all else to llhttp (`response`).
+"""A fast path for the heads and chunks that nearly every provider sends. All else is left to llhttp (`response`).
 
-None of what is taken here would llhttp read in another way: a head of one version, without folded lines, control
-characters or names that are no tokens, framed once, and chunks that are whole, without extensions.
+It accepts only what llhttp would read the same way: a head of one version, without folded lines, control characters or
+names that are not tokens, framed exactly once; and complete chunks without extensions.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ STATUS_LINES: Final = {
     for status, words in ((200, b"OK"), (201, b"Created"), (202, b"Accepted"))
     for reason in (b"", b" ", b" " + words)
 }
-"""Those of answers; an error has time."""
+"""Status lines of successes; errors may take the slow path."""
 TEXT: Final = bytes(byte if byte == 9 or 32 <= byte != 127 else ord("?") for byte in range(256))
-"""What may stand in a line is what this leaves as it is."""
+"""Translation table that leaves unchanged exactly what a line may hold."""
 TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""What a name is made of (RFC 9110 section 5.6.2)."""
+"""The characters of a field name (RFC 9110 section 5.6.2)."""
 DECIDING_MAX: Final = 64
-"""Lines that are known and decide: those of nearly all are three, but lengths are many."""
+"""Cached lines that decide the framing: nearly all responses share three, but there are many lengths."""
 FIELDS_MAX: Final = 100
-"""Those of a longer head are left to who counts."""
+"""Fields in a head; a longer one is left to `response`, which has the limit."""
 LINES_MAX: Final = 256
-"""Lines that are known. Of the 25 that a provider behind a CDN sends, 15 are the same each time."""
+"""Other lines cached. Of the 25 that a provider behind a CDN sends, 15 are the same each time."""
 LINE_MAX: Final = 128
-"""Bytes of such a line. All that is kept of heads is 160 KB at most."""
+"""Bytes of a cached line. The caches take 160 KB at most."""
 DIGITS_MAX: Final = 8
-"""Of a chunk's size."""
+"""Digits of a chunk's size."""
 HEX: Final = b"0123456789abcdefABCDEF"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CRLF: Final = b"\r\n"
@@ -40,27 +40,27 @@ LENGTH: Final = b"content-length"
 CODING: Final = b"transfer-encoding"
 CONNECTION: Final = b"connection"
 DECIDES: Final = frozenset((LENGTH, CODING, CONNECTION, b"proxy-connection", b"upgrade"))
-"""What decides how a body ends, and whether the connection lives on."""
+"""Fields that decide the body's framing, and whether the connection is kept alive."""
 CHUNKED: Final = -1
 KEEPS: Final = -2
-"""Nothing of the length, and the connection lives on."""
+"""Says nothing of the length, and the connection is kept alive."""
 CLOSES: Final = -3
 
 Head = tuple[int, Headers, int, bool]
 """Status; fields, names in lower case; length of the body, or CHUNKED; whether the connection closes."""
 Field = tuple[bytes, ...]
-"""Name and value. (A `tuple[bytes, bytes]` is taken apart and put together by compiled code whenever it is touched.)"""
+"""Name and value. (A `tuple[bytes, bytes]` would be unboxed and boxed by compiled code at each access.)"""
 Line = tuple[Field, int]
-"""A field, and what it says of how the body ends: its length, or one of the above."""
+"""A field, and what it says of the framing: a length, or one of the above."""
 
 known: Final[dict[bytes, Field]] = {}
-"""Plain lines that were read before and are sound. Most of a provider's lines are the same each time."""
+"""Cache of plain lines that are sound. Most of a provider's lines are the same each time."""
 deciding: Final[dict[bytes, Line]] = {}
-"""The others that were read before."""
+"""Cache of the lines that decide the framing."""
 
 
 def head(data: bytes) -> Head | None:
-    """Read a head, without the empty line behind it; None if that is llhttp's."""
+    """Parse a head, given without its final empty line; None if it is left to llhttp."""
     lines = data.split(CRLF)
     status = STATUS_LINES.get(lines.pop(0))
     if status is None or len(lines) >= FIELDS_MAX:
@@ -86,7 +86,7 @@ def head(data: bytes) -> Head | None:
 
 
 def _read(line: bytes) -> Line | None:
-    """One line that is not known; None if that is llhttp's."""
+    """Parse a line that is not cached; None if it is left to llhttp."""
     sent, colon, value = line.partition(b":")
     name = _names[sent]
     if name is None or not colon:
@@ -123,7 +123,7 @@ def _decide(line: bytes, field: Field) -> Line | None:
 
 
 def _lower(sent: bytes) -> bytes | None:
-    """A name in lower case; None if it is none."""
+    """A field name in lower case; None if it is not a valid one."""
     return None if not sent or sent.translate(None, TOKEN) else sent.lower()
 
 
@@ -131,8 +131,8 @@ _names: Final[dict[bytes, bytes | None]] = Known(_lower)
 
 
 def chunk(data: bytes) -> bytes:
-    """What is in `data` if that is one whole chunk and not the last; else nothing."""
-    # So many bytes can be one chunk of one size alone. (On 3.11 `find` and `startswith` take longer than a slice.)
+    """The content of `data` if that is exactly one chunk and not the last; else nothing."""
+    # Only one chunk size fits a given total. (On 3.11 `find` and `startswith` take longer than a slice.)
     length = len(data)
     digits = 2 if 22 <= length <= 261 else 3 if 263 <= length <= 4102 else 4 if length >= 4104 else 1
     size = length - digits - 4
@@ -146,7 +146,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def chunks(data: bytes) -> bytes:
-    """The same for any number of them."""
+    """The same for any number of chunks."""
     part = chunk(data)
     if part:
         return part
