@@ -1,4 +1,4 @@
-"""The reactor's interface on asyncio's own transports: outside Linux, and to compare the two."""
+"""The reactor's interface on top of asyncio's own transports: for systems other than Linux, and to compare the two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oxllm.gateway.transport import Peer
 
 
 class Bridge(asyncio.BufferedProtocol):
-    """A protocol to asyncio's transport, and a transport to the peer."""
+    """A protocol to asyncio's transport, a transport to the peer."""
 
     __slots__ = ("_lower", "_peer")
 
@@ -27,7 +27,7 @@ class Bridge(asyncio.BufferedProtocol):
         self._peer.connection_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        peer, self._peer = self._peer, NOBODY  # it refers to us: without the cycle all goes at once
+        peer, self._peer = self._peer, NOBODY  # it refers to us: breaking the cycle frees everything at once
         peer.connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -49,7 +49,7 @@ class Bridge(asyncio.BufferedProtocol):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._peer is NOBODY:
-            return  # asyncio fails on a connection that it lost while it was closing
+            return  # asyncio fails here if the connection was lost while it was closing
         lower = self._lower
         before = lower.get_write_buffer_size()
         lower.write(data)
@@ -88,7 +88,7 @@ class Bridge(asyncio.BufferedProtocol):
             self._lower.abort()
 
     def read_last(self, peer: Peer) -> None:
-        try:  # asyncio shows no more of its socket than the number
+        try:  # of its socket, asyncio exposes only the file number
             count = os.readv(self._lower.get_extra_info("socket").fileno(), [peer.get_buffer(-1)])
         except OSError:
             return

@@ -14,7 +14,7 @@ from oxllm.gateway.shortage import SHORTAGES
 from oxllm.gateway.transport import Peer
 
 RETRY_S = 1.0
-"""Seconds without accepting after the system had no room for a connection; asyncio's number."""
+"""Seconds without accepting after the system has run out of room for connections; as in asyncio."""
 
 BROKEN: Final = frozenset(
     (
@@ -29,11 +29,11 @@ BROKEN: Final = frozenset(
         errno.EPERM,
     )
 )
-"""What accept(2) passes on of a connection that broke before it was taken, or that a firewall forbids."""
+"""Errors that accept(2) passes on from a connection that broke before it was accepted, or that a firewall forbids."""
 
 
 class Listener(Watched):
-    """Takes connections, at most `batch` in a turn: those that are too many can be closed before more are taken."""
+    """Accepts connections, at most `batch` a turn, so that excess ones can be closed before more are accepted."""
 
     __slots__ = ("_batch", "_make", "_reactor", "_sock", "_watching")
 
@@ -47,11 +47,11 @@ class Listener(Watched):
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
-        """What is listened at; nothing once closed."""
+        """The listening socket; none once closed."""
         return (self._sock,) if self._sock.fileno() >= 0 else ()
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop accepting."""
         self._unwatch()
         self._sock.close()
 
@@ -61,13 +61,13 @@ class Listener(Watched):
                 return
 
     def fail(self, error: Exception) -> None:
-        """It goes on: the next connection may be a better one."""
+        """Keep listening: one connection's failure says nothing about the next."""
 
     def drop(self) -> None:
         self._sock.close()
 
     def _accept(self) -> bool:
-        """Take one connection. Whether there may be another."""
+        """Accept one connection. Returns whether there may be another."""
         try:
             sock, _ = self._sock.accept()
         except (BlockingIOError, InterruptedError):
@@ -85,7 +85,7 @@ class Listener(Watched):
         return True
 
     def _pause(self, error: OSError) -> bool:
-        """There is no room for a connection: what waits is left to the kernel for a while. Never another now."""
+        """The system has no room for a connection: leave the rest in the kernel's queue for RETRY_S. Returns False."""
         if error.errno not in SHORTAGES:
             raise error
         loop = self._reactor.loop
@@ -102,7 +102,7 @@ class Listener(Watched):
             self._pause(error)
 
     def _watch(self) -> None:
-        """Raises OSError where epoll has no room."""
+        """Register with epoll. Raises OSError if that has no room."""
         fd = self._sock.fileno()
         if fd >= 0:
             self._reactor.epoll.register(fd, READ)

@@ -1,4 +1,4 @@
-"""asyncio's loop on the reactor: timers, tasks, signals, children and names are asyncio's as ever. Linux alone."""
+"""asyncio's loop on top of the reactor: timers, tasks, signals, children and DNS stay asyncio's. Linux only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oxllm.gateway.reactor.reactor import Reactor
 
 
 class _Selector(selectors.EpollSelector):
-    """What asyncio waits with: for its own files, and meanwhile the reactor serves the others."""
+    """asyncio's selector: it waits for asyncio's own files, and lets the reactor serve its sockets meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class _Selector(selectors.EpollSelector):
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Tells the reactor when it has been given something to do."""
+    """Interrupts the reactor whenever asyncio is given something to do."""
 
     def __init__(self) -> None:
         selector = _Selector()

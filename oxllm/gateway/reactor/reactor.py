@@ -2,13 +2,13 @@
 
 A turn is one batch of events, then its end:
 
-    1. what is ready is read (or accepted, or written on), each socket once
-    2. what was written meanwhile is sent: one `send` a connection, all in a row, so that a peer that the first of
+    1. each ready socket is read from, accepted on or written to, once
+    2. what was written meanwhile is sent: one `send` per connection, all in a row, so that a peer that the first of
        them wakes is still awake at the last
-    3. connections that were closed meanwhile are told so, and their sockets closed; that may write and close more,
-       so again from 2 until there is nothing left
+    3. the peers of connections that were closed meanwhile are told, and the sockets closed; that may cause more writes
+       and closes, so repeat from 2 until nothing is left
 
-Sockets are closed in step 3 alone: no number is used again while a batch that knew the old one is under way.
+Sockets are closed only in step 3: no file number is reused while a batch of events that knew the old one is handled.
 """
 
 from __future__ import annotations
@@ -23,43 +23,44 @@ from oxllm.gateway.reactor.watched import Watched
 
 NOW: Final = time.monotonic
 
-READ: Final = 0x001  # EPOLLIN; numbers here, since select has them on Linux alone
+READ: Final = 0x001  # EPOLLIN; as numbers, since `select` has the names only on Linux
 WRITE: Final = 0x004  # EPOLLOUT
-HANGUP: Final = 0x018  # EPOLLERR and EPOLLHUP, which come unasked
+HANGUP: Final = 0x018  # EPOLLERR and EPOLLHUP, which are always reported
 READABLE: Final = READ | HANGUP
 WRITABLE: Final = WRITE | HANGUP
 
 EVENTS_MAX: Final = 80
-"""Events taken in one turn. Each may bring a write that waits for the end of the turn: at 60 µs each, 5 ms. Room for so
-many, 12 bytes each, is asked of malloc each time: up to 1 KB glibc has some at hand, for more it searches its heap."""
+"""Events handled in one turn. Each may cause a write that waits for the end of the turn: at 60 µs each, 5 ms. Their
+array, 12 bytes each, is allocated every time: glibc keeps blocks of up to 1 KB at hand, for more it searches its heap.
+"""
 
 
 class Reactor:
-    """All sockets of one event loop that asyncio does not serve."""
+    """Serves all sockets of one event loop that asyncio does not serve itself."""
 
     __slots__ = ("_asyncio_fd", "ended", "epoll", "interrupted", "loop", "watched", "writers")
 
     def __init__(self, asyncio_fd: int) -> None:
-        """`asyncio_fd`: the file number of asyncio's own epoll, which is waited for like a socket."""
+        """`asyncio_fd`: the file number of asyncio's own epoll, which is polled like a socket."""
         self.epoll = select.epoll()
         self.epoll.register(asyncio_fd, READ)
         self.loop: asyncio.AbstractEventLoop | None = None
-        """Whose exception handler hears of faults in callbacks."""
+        """The loop whose exception handler is told of errors in callbacks."""
         self.watched: dict[int, Watched] = {}
         """By file number."""
         self.writers: list[Watched] = []
-        """Those that have gathered something to send."""
+        """Streams with queued writes, to be flushed at the end of the turn."""
         self.ended: list[Watched] = []
-        """Closed, but the peers have not heard."""
+        """Streams that have ended, but whose peers have not been told yet."""
         self.interrupted = False
-        """asyncio has been given something to do while we serve."""
+        """asyncio has been given something to do in the meantime."""
         self._asyncio_fd = asyncio_fd
 
     def serve(self, timeout: float | None) -> bool:
-        """Serve until asyncio has something to do, or `timeout` seconds have gone. Whether its epoll is ready."""
+        """Serve until asyncio has something to do or `timeout` s have passed. Returns whether its epoll is ready."""
         until = inf if timeout is None else NOW() + timeout
         self.interrupted = False
-        self._end_turn()  # of what timers and tasks have written and closed
+        self._end_turn()  # for what timers and tasks have written and closed
         wait = timeout
         while True:
             if self.interrupted:
@@ -73,7 +74,7 @@ class Reactor:
                     return False
 
     def _serve(self, events: list[tuple[int, int]]) -> bool:
-        """One turn. Whether asyncio's epoll is ready."""
+        """One turn. Returns whether asyncio's epoll is ready."""
         asyncio_ready = False
         watched = self.watched
         for fd, mask in events:
@@ -91,7 +92,7 @@ class Reactor:
 
     def _end_turn(self) -> None:
         while self.writers or self.ended:
-            for one in self.writers:  # those that it makes write come behind it
+            for one in self.writers:  # grows while flushing makes others write
                 try:
                     one.flush()
                 except Exception as error:  # noqa: BLE001
@@ -107,7 +108,7 @@ class Reactor:
                     self._report(error)
 
     def fail(self, one: Watched, error: Exception) -> None:
-        """A callback of `one` has failed: that is a bug, which ends this one and no other."""
+        """A callback of `one` has failed. That is a bug; it ends this socket and no other."""
         self._report(error)
         one.fail(error)
 
@@ -116,7 +117,7 @@ class Reactor:
         self.loop.call_exception_handler({"message": "a connection's callback failed", "exception": error})
 
     def close(self) -> None:
-        """Close all sockets; nobody is told, as the loop has ended."""
+        """Close all sockets. No peer is told, since the loop has ended."""
         for one in (*self.watched.values(), *self.ended):
             one.drop()
         self.watched.clear()

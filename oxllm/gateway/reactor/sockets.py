@@ -1,4 +1,4 @@
-"""Opens sockets on whichever loop runs: ours where there is epoll, asyncio's elsewhere."""
+"""Opens sockets on whichever loop is running: ours where there is epoll, asyncio's elsewhere."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from oxllm.gateway.reactor.loop import Loop
 
 CHOICES = ("reactor", "asyncio")
-"""Who may serve the sockets; the first is the default where it can be had."""
+"""What can serve the sockets; the first is the default where it is available."""
 
 
 CLIENT_VANISHED_S = 60
-"""As long as a client that is there may take nothing."""
+"""Seconds without an acknowledgement; as long as a client that does acknowledge may take nothing (`client.pace`)."""
 
 
 class Listening(Protocol):
-    """Takes connections until it is closed."""
+    """Accepts connections until it is closed."""
 
     @property
     def sockets(self) -> Sequence[socket.socket]:
-        """What it listens at."""
+        """The listening sockets."""
 
     def close(self) -> None:
-        """Take no more; those that were taken stay."""
+        """Stop accepting; accepted connections stay."""
 
 
 def loop_maker(choice: str = "") -> Callable[[], asyncio.AbstractEventLoop]:
-    """Makes event loops whose sockets are served by `choice`. ValueError if there is none of that name."""
+    """A maker of event loops whose sockets are served by `choice`. Raises ValueError for an unknown name."""
     if choice and choice not in CHOICES:
         raise ValueError(f"sockets are served by {' or '.join(CHOICES)}, not by {choice!r}")
     if choice == "asyncio" or not hasattr(select, "epoll"):
         return asyncio.new_event_loop
-    from oxllm.gateway.reactor.loop import Loop  # noqa: PLC0415  there is none outside Linux
+    from oxllm.gateway.reactor.loop import Loop  # noqa: PLC0415  Linux only
 
     return Loop
 
@@ -48,16 +48,16 @@ def _ours(loop: asyncio.AbstractEventLoop) -> Loop | None:
 
 
 def notice_vanished(sock: socket.socket, seconds: int) -> None:
-    """Give a peer up that has acknowledged nothing for so long (tcp(7), TCP_USER_TIMEOUT): it has gone without a word.
+    """Give up on a peer that has acknowledged nothing for `seconds` (tcp(7), TCP_USER_TIMEOUT): it has vanished.
 
-    A laptop sleeps, a tunnel goes down, a balancer dies: nothing comes back, no reset either. macOS lacks it.
+    A laptop sleeps, a tunnel goes down, a balancer dies: nothing comes back, not even a reset. macOS lacks the option.
     """
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
 
 
 async def accept(sock: socket.socket, make: Callable[[], Peer], batch: int, backlog: int) -> Listening:
-    """Give each TCP connection that comes in at `sock` a peer. At most `batch` of them in one turn of the loop."""
+    """Accept TCP connections on `sock`, at most `batch` in one turn of the loop, and give each a peer."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it on Linux and macOS
     notice_vanished(sock, CLIENT_VANISHED_S)  # likewise
     loop = asyncio.get_running_loop()
@@ -70,12 +70,12 @@ async def accept(sock: socket.socket, make: Callable[[], Peer], batch: int, back
     from oxllm.gateway.reactor.bridge import Bridge  # noqa: PLC0415
 
     server = await loop.create_server(lambda: Bridge(make()), sock=sock, backlog=batch)
-    sock.listen(backlog)  # to asyncio both are one number
+    sock.listen(backlog)  # asyncio takes one number for both
     return server
 
 
 async def adopt(sock: socket.socket, peer: Peer) -> Transport:
-    """Put a peer on a socket that is connected, TCP, and ours alone."""
+    """Put a peer on a connected TCP socket, which must be ours alone."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     loop = asyncio.get_running_loop()
     ours = _ours(loop)

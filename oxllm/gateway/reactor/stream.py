@@ -1,7 +1,7 @@
 """A connected socket, served by the reactor.
 
-Where a byte that is written may be, in this order: the queue (until the end of the turn), the buffer (the kernel was
-full), the kernel. At most one of the first two is in use: while there is a buffer, what is written joins it.
+A written byte passes through the queue (until the end of the turn) or the buffer (if the kernel was full) to the
+kernel. At most one of the two is in use: while there is a buffer, whatever is written is appended to it.
 
     state     event                then
     OPEN      close                what is queued is sent, reading stops; CLOSING if there is a buffer, else ENDED
@@ -26,18 +26,18 @@ from oxllm.gateway.reactor.watched import Watched
 from oxllm.gateway.transport import HIGH, Peer
 
 JOIN_MAX: Final = 16 * 1024
-"""Bytes gathered until the end of the turn at most. A `send` of more costs by the byte, not by the call."""
+"""Bytes queued until the end of the turn, at most. Beyond this, a `send` costs by the byte rather than by the call."""
 
 SEND: Final = os.write
-"""Two thirds of the price of a socket's `send`, which looks for flags and a time limit first. It takes a number, which
-may be another's once its socket is closed: who has ended sends nothing."""
+"""Costs two thirds of `socket.send`, which looks for flags and a timeout first. It takes a file number, which may be
+reused once our socket is closed: a stream that has ended must not send."""
 
 NOBODY: Final = Peer()
 """The peer of a stream that has ended."""
 
 
 class StreamState(machine.State):
-    """Whether a connection is still one."""
+    """How far a stream is from its end."""
 
     OPEN = "open"
     CLOSING = "closing"
@@ -88,7 +88,7 @@ class Stream(Watched):
     )
 
     def __init__(self, reactor: Reactor, sock: socket.socket, peer: Peer) -> None:
-        """Raises OSError where epoll has no room; the socket is closed then, and the peer hears of nothing."""
+        """Raises OSError if epoll has no room; the socket is then closed, and the peer not told anything."""
         self._reactor = reactor
         self._sock = sock
         self._fd = sock.fileno()
@@ -98,12 +98,12 @@ class Stream(Watched):
         self._high = HIGH
         self._low = HIGH // 4
         self._mask = READ
-        """What epoll watches for us."""
+        """The events registered with epoll."""
         self._error: Exception | None = None
-        """What `connection_lost` is going to say."""
+        """What `connection_lost` will be called with."""
         self._reading = True
         self._at_end = False
-        """Whether the other side writes no more."""
+        """Whether the other side has half-closed."""
         self._state = OPEN
         self._full = False
         """Whether the peer has been told to pause."""
@@ -121,10 +121,10 @@ class Stream(Watched):
         return f"<Stream {self._state.name} {self._fd}{how}, {self.get_write_buffer_size()} B unsent>"
 
     def begin(self) -> None:
-        """Tell the peer that it is open."""
+        """Call the peer's `connection_made`."""
         try:
             self._peer.connection_made(self)
-        except Exception as error:  # noqa: BLE001  whoever opened it has others to open
+        except Exception as error:  # noqa: BLE001  whoever opened it has more to open
             self._reactor.fail(self, error)
 
     # The reactor's side
@@ -143,7 +143,7 @@ class Stream(Watched):
 
     def close_socket(self) -> None:
         peer, error = self._peer, self._error
-        self._peer, self._error = NOBODY, None  # they refer to us: without the cycle all goes at once
+        self._peer, self._error = NOBODY, None  # they refer to us: breaking the cycle frees everything at once
         try:
             peer.connection_lost(error)
         finally:
@@ -162,7 +162,7 @@ class Stream(Watched):
         self._sock.close()
 
     def _watch(self) -> None:
-        """Have epoll watch for what is wanted now."""
+        """Register with epoll the events that are wanted now."""
         mask = READ if self._reading else 0
         if self._buffer is not None:
             mask |= WRITE
@@ -173,13 +173,13 @@ class Stream(Watched):
         if not before:
             try:
                 epoll.register(self._fd, mask)
-            except OSError as error:  # no room: nobody would ever tell us that there is something to read
+            except OSError as error:  # no room: nothing would ever be reported to us
                 self._mask = 0
                 self._end(error)
         elif mask:
             epoll.modify(self._fd, mask)
         else:
-            epoll.unregister(self._fd)  # else it would tell of EPOLLHUP for ever
+            epoll.unregister(self._fd)  # else it would report EPOLLHUP for ever
 
     def _read(self) -> None:
         peer = self._peer
@@ -201,8 +201,8 @@ class Stream(Watched):
             self.close()
 
     def _send(self, data: bytes | bytearray | memoryview) -> None:
-        """Hand over to the kernel what it takes, the rest to the buffer, which must be empty."""
-        try:  # as in `_send_now`: each event of a stream comes here
+        """Send what the kernel takes, and buffer the rest. There must be no buffer yet."""
+        try:  # a copy of `_send_now`, without its call: each event of a stream passes here
             count = SEND(self._fd, data)
         except (BlockingIOError, InterruptedError):
             count = 0
@@ -216,7 +216,7 @@ class Stream(Watched):
             self._check_high()
 
     def _send_now(self, data: bytes | bytearray | memoryview) -> int:
-        """How many bytes the kernel has taken. After an error, which ends us, 0."""
+        """Send, and return how many bytes the kernel took; 0 after an error, which ends the stream."""
         try:
             return SEND(self._fd, data)
         except (BlockingIOError, InterruptedError):
@@ -226,7 +226,7 @@ class Stream(Watched):
             return 0
 
     def _send_buffer(self, buffer: bytearray) -> None:
-        """There is room in the kernel again."""
+        """The kernel has room again: send from the buffer."""
         del buffer[: self._send_now(buffer)]
         if self._full and len(buffer) <= self._low and self._state is not ENDED:
             self._full = False
