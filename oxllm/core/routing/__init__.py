@@ -1,1 +1,1 @@
-"""Who can serve a name, what is known of each, and who is next."""
+"""Which targets can serve a model name, what is known of each, and which is next."""

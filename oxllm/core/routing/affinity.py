@@ -1,9 +1,9 @@
 """Which target a session goes to: weighted rendezvous hashing.
 
-Providers keep the beginnings of prompts for some minutes, and ask a tenth for what they still know. A conversation
-that stays where it was is worth more than an even spread. Each target draws a number from the session and its own
-name, and the highest one wins: no table, nothing to keep, the same after a restart and in every process. When a target
-leaves, only its own sessions move, and they go to the others by their weights.
+Providers cache the prefixes of prompts for some minutes, and charge a tenth for what is cached. So a conversation that
+stays where it was is worth more than an even spread. Each target draws a number from the session and its own name, and
+the highest one wins: no table, no state, the same after a restart and in every process. When a target leaves, only its
+own sessions move, and spread over the others by weight.
 
 With `u` uniform in (0, 1), `-weight / ln(u)` is the highest of all with a chance of weight / sum of weights
 (C. Schindelhauer, G. Schomaker: Weighted Distributed Hash Tables, 2005).
@@ -18,12 +18,12 @@ _MASK = 2**64 - 1
 
 
 def session_number(client: bytes, session: bytes) -> int:
-    """The number of a client's session, 32 bits. `client`: the key that it shows."""
+    """The number of a client's session, 32 bits. `client`: the API key that the client sends."""
     return crc32(session, crc32(b"%d:%b" % (len(client), client)))
 
 
 def target_number(target: str) -> int:
-    """The number of a target, by its name."""
+    """The number of a target, from its name."""
     return crc32(target.encode())
 
 

@@ -1,10 +1,10 @@
-"""Who is next: tiers, smooth weighted round robin, sessions, and a reason for each candidate passed over.
+"""Picks the next candidate: tiers, smooth weighted round robin, sessions, and a reason for each candidate skipped.
 
-A session goes where `affinity` has it. Else the choice inside a tier is nginx's smooth weighted round robin: each
-usable candidate gains its weight, the richest is chosen and pays what all gained. With weights 3 and 1 that is
+A session goes where `affinity` sends it. Otherwise the choice within a tier is nginx's smooth weighted round robin:
+each usable candidate gains its weight, the richest is chosen and pays what all gained. With weights 3 and 1 that is
 a a b a, never a a a b.
 
-To choose changes nothing; to begin an attempt pays for the turn, if it was one.
+Choosing changes nothing; beginning an attempt pays for the turn, if it was one.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from oxllm.core.routing.targets import TargetState
 from oxllm.core.routing.ticket import Ticket
 
 Skips = Sequence[tuple[Candidate, Skip]]
-"""Candidates passed over, and why."""
+"""Candidates that were skipped, and why."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Balancer:
-    """Chooses among the candidates of a route. It keeps nothing itself: whose turn it is, they know."""
+    """Chooses among the candidates of a route. Stateless: the candidates keep what decides whose turn it is."""
 
     __slots__ = ()
 
     def choose(self, route: Route, tried: Container[TargetState], now: float) -> tuple[Candidate | None, Skips]:
-        """The next candidate, and those passed over for it. None: there is none, and all are passed over."""
+        """The next candidate, or None if all are skipped; and those that were skipped."""
         skips: list[tuple[Candidate, Skip]] | tuple[()] = ()
         for tier in route.tiers:
             best = None
@@ -37,7 +37,7 @@ class Balancer:
             for candidate in tier:
                 state = candidate.state
                 provider = state.provider
-                # The usual case in comparisons; `skip` finds out what is unusual, and whether that matters.
+                # The usual case takes comparisons only; `skip` finds out what is unusual, and whether it matters.
                 if (
                     state.cooldown.until > now
                     or provider.cooldown.until > now
@@ -59,7 +59,7 @@ class Balancer:
     def prefer(
         self, route: Route, tried: Container[TargetState], now: float, session: int
     ) -> tuple[Candidate | None, Skips, bool]:
-        """The next candidate for a session, as `choose` has it, and whether the session has decided between several."""
+        """As `choose`, for a session; and whether the session has decided between several candidates."""
         skips: list[tuple[Candidate, Skip]] = []
         for tier in route.tiers:
             usable = []
@@ -75,7 +75,7 @@ class Balancer:
         return None, skips, False
 
     def last_resort(self, route: Route, tried: Container[TargetState], now: float) -> Candidate | None:
-        """Who may be asked when `choose` has found nobody, and nobody is being asked."""
+        """A candidate that may be asked when `choose` has found none and no attempt is in flight."""
         return next((one for one in route.candidates if one.state not in tried and one.state.last_resort(now)), None)
 
     def begin(
@@ -86,10 +86,12 @@ class Balancer:
         now: float,
         by_session: bool = False,
     ) -> Ticket:
-        """Begin an attempt at a candidate that `choose`, `prefer` or `last_resort` gave this moment, and pay for its
-        turn, unless a session has decided: who names none would have to make up for all that it asks of its target.
-        Unless the breaker is closed the attempt is a probe."""
-        if route.turns and not by_session:  # else each is alone in its tier, and gains what it pays
+        """Begin an attempt at a candidate just returned by `choose`, `prefer` or `last_resort`, and pay for its turn.
+
+        Not if a session decided: requests without one would have to make up for all that sessions send to a target.
+        Unless the breaker is closed, the attempt is a probe.
+        """
+        if route.turns and not by_session:  # without turns each is alone in its tier, and would gain what it pays
             self._pay(route, candidate, tried, now)
         state = candidate.state
         provider = state.provider
@@ -102,7 +104,7 @@ class Balancer:
         return Ticket(candidate, breaker.generation, probe, now)
 
     def _pay(self, route: Route, chosen: Candidate, tried: Container[TargetState], now: float) -> None:
-        """Each usable candidate of the tier gains its weight; the chosen one pays what all have gained."""
+        """Each usable candidate of the tier gains its weight; the chosen one pays the sum."""
         tier = next(tier for tier in route.tiers if chosen in tier)
         for candidate in tier:
             if candidate.state not in tried and candidate.state.skip(now) is None:

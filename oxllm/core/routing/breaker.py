@@ -1,28 +1,29 @@
-"""One provider's circuit breaker: stop asking who does not answer, and find out cheaply when that is over.
+"""One provider's circuit breaker: stop asking a provider that is failing, and find out cheaply when it has recovered.
 
-A breaker belongs to the provider, since what it counts are faults of a host: refused connections, timeouts, 5xx,
-answers that are none. After `failures` of them in a row it opens, and nothing goes there for a cool-off that
-doubles with each re-opening up to `cooldown_max`, ±10 % so that many gateways do not come back as one. Then it is
-half-open: one request, the probe, goes through, and its result decides. What says nothing about the host (a 429, a
-client that left, a hedge that lost) gives the probe back, and the next request takes it. A doubling is forgotten for
-each 300 s closed.
+A breaker belongs to the provider, since it counts faults of a host: refused connections, timeouts, 5xx,
+responses that make no sense. After `failures` of them in a row it opens, and nothing is sent there for a cool-off that
+doubles with each re-opening up to `cooldown_max`, ±10 % so that many gateways do not come back at once. Then it is
+half-open: one request, the probe, goes through, and its result decides. A result that says nothing about the host (a
+429, a client that left, a hedge that lost) gives the probe back, for the next request to take. Each 300 s spent closed
+undo one doubling.
 
-A probe need not be answered whole to decide: at the head of its success the breaker closes on trial, one failure short
-of opening again. And a slow probe must not keep all others out: each 2 s without a failure twice as many may probe.
+A probe decides before its answer is complete: at the head of a success the breaker closes on trial, one failure short
+of opening again. And a slow probe must not keep all others out: every 2 s without a failure, twice as many may probe.
 
-A failure counts at once. If it turns out that nobody knows whose fault it was, the host's or the request's, half of it
+A failure counts at once. If it turns out to be unclear whose fault it was, the host's or the request's, half of it
 is taken back (`excuse`), even if it has just opened the breaker.
 
-Open means that others are asked instead. Where there is no other, leaving a provider alone that fails in some requests
-and answers the rest costs its clients those answers. So one that is `flaky`, not down, is the last resort of a request
-that has nobody else: an answer then closes the breaker on trial, as a probe's does, and a failure moves nothing.
+While it is open, other providers are asked instead. Where there is no other, never asking a provider that fails some
+requests and answers the rest would cost its clients those answers. So one that is `flaky` but not down is the last
+resort of a request that has no other target: a success then closes the breaker on trial, as a probe's does, and a
+failure changes nothing.
 
 An operator's `offline` is a state of the same machine, so that no automatic transition can undo it; `online`
 starts afresh. `reset` forgets what was learnt, never what the operator said.
 
-Each change of state begins a generation, and so does a reset. A result that belongs to an earlier one moves nothing:
-a slow failure from before the outage must not open a breaker that has just closed. The probe is whoever holds the
-generation of PROBING.
+Each change of state begins a new generation, and so does a reset. A result from an earlier generation changes nothing:
+a slow failure from before the outage must not open a breaker that has just closed. Probes are the attempts that hold
+the generation of PROBING.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ from oxllm.core.machine import Table
 from oxllm.core.native import mypyc_attr
 
 JITTER: Final = 0.1
-"""Share of a cool-off by which it may be shorter or longer."""
+"""Share by which a cool-off is randomly shorter or longer."""
 PROBE_DOUBLES_S: Final = 2.0
-"""Seconds of probing after which twice as many requests may probe: a provider that is slow and the only one would else
+"""Seconds of probing after which twice as many requests may probe: otherwise a slow provider that is the only one would
 be starved by its own probe."""
 FORGET_S: Final = 300.0
-"""Seconds closed after which one doubling is forgotten: a provider that fails once an hour is a healthy one."""
+"""Seconds spent closed that undo one doubling: a provider that fails once an hour is healthy."""
 RECENT: Final = (1 << 32) - 1
-"""The last 32 results, a bit each, all answers."""
+"""The last 32 results, one bit each (1: answered); here all answered."""
 LATEST: Final = (1 << 16) - 1
-"""The half of them that came last."""
+"""The later half of them."""
 RECOVERIES_MIN: Final = 2
-"""How often a flaky provider has answered again behind a failure, of its recent results. One that worked and then died
-has not, and one that comes back from an outage has once."""
+"""How often, among its recent results, a flaky provider has answered again after a failure. One that worked and then
+died has not, and one that is back from an outage has once."""
 
 
 class BreakerState(machine.State):
@@ -59,7 +60,7 @@ class BreakerState(machine.State):
     OPEN = "open"
     HALF_OPEN = "half-open"
     PROBING = "probing"
-    """Half-open, and a probe is out."""
+    """Half-open, with a probe in flight."""
     OFFLINE = "offline"
 
 
@@ -104,7 +105,7 @@ TABLE: Table[BreakerState, BreakerEvent] = Table(
         (BreakerState.OFFLINE, BreakerEvent.ONLINE): BreakerState.CLOSED,
     }
 )
-"""Every transition there is."""
+"""Every possible transition."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -132,21 +133,21 @@ class Breaker:
         self.settings = settings
         self._state = BreakerState.CLOSED
         self.closed = True
-        """Nothing is wrong: what the usual case asks. Needs no clock, since only an event closes."""
+        """For the usual case: whether the state is CLOSED. Needs no clock, since only an event closes it."""
         self._closed_at = 0.0
         self._doublings = self._doublings_before = 0
         self._excusable = False
-        """The failure that opened it would not have done so as half of one."""
+        """The failure that opened it would not have done so had it counted half."""
         self.generation = 0
         self.halves = 0
-        """Failures in a row, counted by halves."""
+        """Failures in a row, in halves."""
         self._probes = 0
-        """That are out."""
+        """Probes in flight."""
         self._probing_since = 0.0
         self.opens_until = -inf
         """End of the latest cool-off."""
         self.recent = RECENT
-        """Whether each of the last results that tell of the host was an answer; the latest is the lowest bit."""
+        """Which of the last results that say something about the host were answers; the lowest bit is the latest."""
         self.moves: dict[tuple[BreakerState, BreakerState], int] = {}
         """How often it went from one state to another."""
 
@@ -161,29 +162,28 @@ class Breaker:
 
     @property
     def failures(self) -> int:
-        """In a row, whole ones."""
+        """Failures in a row, rounded down."""
         return self.halves // 2
 
     @property
     def flaky(self) -> bool:
-        """It fails in some requests and answers others, as far as is known: it is not down."""
-        recoveries = self.recent & ~(self.recent >> 1) & RECENT >> 1  # of the oldest nobody knows what was before it
+        """As far as is known it fails some requests and answers others: it is not down."""
+        recoveries = self.recent & ~(self.recent >> 1) & RECENT >> 1  # not the oldest: what came before it is unknown
         return bool(self.recent & LATEST) and recoveries.bit_count() >= RECOVERIES_MIN
 
     def heard(self, answered: bool) -> None:
-        """A result says something of the host, whatever generation it is of."""
+        """Note a result that says something about the host, of whatever generation."""
         self.recent = (self.recent << 1 | answered) & RECENT
 
     def may_probe(self, now: float) -> bool:
-        """A request may be sent that finds out whether the provider is back."""
+        """Whether a request may be sent as a probe, to find out whether the provider is back."""
         state = self.state(now)
         if state is BreakerState.PROBING:
             return self._probes < 1 << min(int((now - self._probing_since) / PROBE_DOUBLES_S), 16)
         return state is BreakerState.HALF_OPEN
 
     def begin_probe(self, now: float) -> int:
-        """The caller's attempt is a probe, which it must be allowed to be, or a last resort. Returns the generation
-        that it holds."""
+        """Begin a probe (`may_probe` must allow it) or a last resort. Returns the generation that the attempt holds."""
         assert self.may_probe(now) or self.flaky, self._state
         if self._state is BreakerState.HALF_OPEN:
             self._step(BreakerEvent.PROBE)
@@ -194,21 +194,21 @@ class Breaker:
         return self.generation
 
     def give_back(self, generation: int) -> None:
-        """A probe ended without saying anything about the provider."""
+        """A probe has ended without saying anything about the provider."""
         if generation == self.generation and self._state is BreakerState.PROBING:
             self._probes -= 1
             if not self._probes:
                 self._step(BreakerEvent.GIVE_BACK)
 
     def trial(self, generation: int, now: float) -> None:
-        """A probe or a last resort of that generation is being answered: close, but let one failure open again."""
+        """A probe or last resort of that generation is being answered: close, but let one failure open it again."""
         if generation == self.generation and self._state in (BreakerState.PROBING, BreakerState.OPEN):
             self._step(BreakerEvent.TRIAL)
             self._closed_at = now
             self.halves = 2 * (self.settings.failures - 1)
 
     def success(self, generation: int, now: float) -> None:
-        """An attempt of that generation was answered as it should be."""
+        """An attempt of that generation has succeeded."""
         if generation == self.generation:
             if self._state is BreakerState.PROBING:
                 self._closed_at = now
@@ -216,7 +216,7 @@ class Breaker:
             self.halves = 0
 
     def failure(self, generation: int, now: float, rng: random.Random, halves: int = 2) -> None:
-        """An attempt of that generation failed in a way that counts, as a whole failure or as half of one."""
+        """An attempt of that generation has failed in a way that counts: as a whole failure, or as half of one."""
         if generation != self.generation or self._state is BreakerState.OPEN:
             return
         if self._state is BreakerState.PROBING:
@@ -234,7 +234,7 @@ class Breaker:
         self._cool_off(now, rng)
 
     def excuse(self, generation: int) -> None:
-        """Half of a failure in that generation is taken back."""
+        """Take back half of a failure of that generation."""
         if generation == self.generation:
             self.halves = max(0, self.halves - 1)
         elif generation == self.generation - 1 and self._state is BreakerState.OPEN and self._excusable:
@@ -249,7 +249,7 @@ class Breaker:
             self._step(BreakerEvent.OFFLINE)
 
     def online(self) -> None:
-        """Operator: undo `offline`. Without one, nothing happens."""
+        """Operator: undo `offline`; no effect otherwise."""
         if self._state is BreakerState.OFFLINE:
             self._step(BreakerEvent.ONLINE)
             self._forget()

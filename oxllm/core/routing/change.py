@@ -1,4 +1,4 @@
-"""Something about a provider that the log should tell."""
+"""A change at a provider that is worth a log line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from oxllm.core.shape import Value
 
 
 class Change(Value, frozen=True):
-    """A breaker moved, or a mark was set."""
+    """A breaker has changed state, or a mark was set."""
 
     provider: str
     model: str | None

@@ -1,9 +1,9 @@
-"""Why a target may not be asked for a while: the marks, and how long each lasts.
+"""Cool-downs: why a target may not be asked for a while, and for how long.
 
 A breaker is about a host that fails; a mark is about a host that answered and said no. A mark is a reason and a
-moment; until that moment the target is passed over. Later hints never bring that moment forward, since the
-provider may count what comes before it against us. Two owners have marks: a target its own, and a provider those
-that concern its account (`QUOTA`, `AUTH`) and hence every target on it.
+time; until that time the target is skipped. Later hints never bring that time forward, since the provider may
+hold earlier requests against us. Marks are kept in two places: a target has its own, and a provider those that
+concern its account (`QUOTA`, `AUTH`) and hence all of its targets.
 
 | mark | set by | lasts |
 |---|---|---|
@@ -25,7 +25,7 @@ from math import inf
 
 
 class Skip(Enum):
-    """Why a candidate was passed over."""
+    """Why a candidate was skipped."""
 
     OFFLINE = "offline"
     COOLING = "rate-limited"
@@ -42,13 +42,13 @@ class Skip(Enum):
 LASTS = {Skip.QUOTA: 600.0, Skip.AUTH: 60.0, Skip.MISSING: 60.0}
 """Seconds."""
 RATE_FIRST = 5.0
-"""Seconds after a 429 without a hint; doubled at each one more."""
+"""Seconds after a 429 without a hint; doubled with each further one."""
 RATE_MAX = 60.0
-"""The longest that limits per minute can need."""
+"""Seconds: the longest that a per-minute limit can take to reset."""
 REFUSALS_MAX = 1
-"""403s, or 404s, in a row that are forgiven: one may be about its request alone."""
+"""403s, or 404s, in a row that are forgiven: a single one may be about its request alone."""
 MARKS = (Skip.QUOTA, Skip.AUTH, Skip.MISSING, Skip.COOLING, Skip.WAITING)
-"""The first of those in force is named. What time alone will hardly cure comes first."""
+"""The first mark in force is the reason given. Those that time alone will hardly cure come first."""
 
 
 class Cooldown:
@@ -61,22 +61,22 @@ class Cooldown:
         self._rates = 0
         self._rate_at = -inf
         self._refused: Skip | None = None
-        """What the last refusals in a row would be marked as, if there is one too many."""
+        """The mark that the current row of refusals would set, if there is one too many."""
         self._refusals = 0
         self.until = -inf
-        """When the last mark ends: the one comparison of the usual case."""
+        """When the last mark ends: all that the usual case compares."""
 
     def __repr__(self) -> str:
         return f"<Cooldown {[mark.value for mark in self._marks]} until {self.until:.1f}>"
 
     def blocked(self, now: float) -> Skip | None:
-        """The mark in force, None when there is none."""
+        """The mark in force, if any."""
         if self.until <= now:
             return None
         return next((mark for mark in MARKS if self._marks.get(mark, -inf) > now), None)
 
     def mark(self, mark: Skip, now: float, seconds: float | None = None) -> bool:
-        """Set a mark, for its usual time if none is given. True if it was not in force before."""
+        """Set a mark, for its usual time unless `seconds` is given. True if it was not in force before."""
         until = now + (LASTS[mark] if seconds is None else seconds)
         before = self._marks.get(mark, -inf)
         self._marks[mark] = max(before, until)
@@ -84,10 +84,10 @@ class Cooldown:
         return before <= now < until
 
     def rate_limited(self, hint: float | None, started: float, now: float, mark: Skip = Skip.COOLING) -> bool:
-        """A 429 for an attempt begun at `started`, or another that time cures. True if `mark` was not in force.
+        """A 429, or another refusal that time cures, for an attempt begun at `started`. True if `mark` is newly set.
 
-        Several attempts that were under way when the first 429 came are told of the same limit: only one that
-        began after it makes the next cool-off longer.
+        Attempts in flight when the first 429 came run into the same limit: only one that began after it makes
+        the next cool-off longer.
         """
         seconds = min(RATE_FIRST * 2.0 ** max(0, self._rates - (started < self._rate_at)), RATE_MAX)
         if started >= self._rate_at:
@@ -96,21 +96,21 @@ class Cooldown:
         return self.mark(mark, now, seconds if hint is None else hint)
 
     def refused(self, mark: Skip, now: float) -> bool:
-        """A refusal that counts only in a row. True if it is one too many and the target was not marked before."""
+        """A refusal that only counts in a row. True if this is one too many and the target was not marked before."""
         self._refusals = self._refusals + 1 if mark is self._refused else 1
         self._refused = mark
         return self._refusals > REFUSALS_MAX and self.mark(mark, now)
 
     def allowed(self) -> None:
-        """An answer that was no such refusal: the row of them is over."""
+        """A response that is no such refusal: the row is over."""
         self._refusals = 0
 
     def succeeded(self) -> None:
-        """The next 429 is a first one again. No mark ends sooner."""
+        """The next 429 counts as the first again. Marks in force stay."""
         self._rates = self._refusals = 0
 
     def key_changed(self) -> None:
-        """What was said of the old key (quota, auth) does not hold for the new one."""
+        """Drop what was said about the old key (quota, auth): it does not hold for the new one."""
         self._marks.pop(Skip.QUOTA, None)
         self._marks.pop(Skip.AUTH, None)
         self._refusals = 0

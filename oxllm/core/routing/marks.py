@@ -1,6 +1,6 @@
-"""Which mark an outcome sets, and on whom: the target that it came from, or its provider.
+"""Which mark an outcome sets, and on what: the target that it came from, or its provider.
 
-How long each lasts is in `cooldown`.
+`cooldown` says how long each lasts.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from oxllm.core.routing.targets import TargetState
 from oxllm.core.routing.ticket import Ticket
 
 ONE_TOO_MANY: Final = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
-"""What counts only when it comes twice in a row: once may be about its request alone."""
+"""Effects that only count when they come twice in a row: a single one may be about its request alone."""
 OF_THE_KEY: Final[tuple[Effect, ...]] = (Effect.QUOTA, Effect.AUTH, Effect.FORBIDDEN)
 NOT_ASKED: Final = frozenset({Kind.WITHHELD, Kind.LOCAL})
-"""The request did not go out."""
+"""Kinds of which the request was never sent."""
 SAYS_NOTHING: Final = NOT_ASKED | {Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STOPPED}
-"""Ends of our own making: the provider did not get to answer."""
+"""Kinds of our own making: the provider did not get to answer."""
 
 
 def mark(ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
-    """Set the mark that an attempt's outcome asks for; the change, if it was not in force before."""
+    """Set the mark that an attempt's outcome calls for. Returns the change, if the mark was not in force before."""
     effect = RULES[outcome.kind].effect
     target = ticket.candidate.state
     if target.model == plans.ANY and effect in (Effect.MISSING, Effect.NOT_FOUND):
-        return ()  # that was said of the name that one client sent
+        return ()  # it concerns the name that one client sent
     own, shared = target.cooldown, target.provider.cooldown
     if effect in OF_THE_KEY and ticket.candidate.plan.api_key != target.provider.plan.api_key:
-        return ()  # that was said of a key that a reload has replaced
+        return ()  # it concerns a key that a reload has replaced
     if effect not in ONE_TOO_MANY and outcome.kind not in SAYS_NOTHING:
         own.allowed()
     match effect:
@@ -61,9 +61,9 @@ def mark(ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
 
 
 def predict(target: TargetState, seconds: float, now: float) -> Sequence[Change]:
-    """A success has used up its target's limit: cool it, unless some virtual model has no other target to use.
+    """A success has used up its target's limit: cool it down, unless that leaves some virtual model without a target.
 
-    A target that no virtual model lists has nobody to take over, and is left alone too.
+    A target that no virtual model lists has no substitute either, and is left alone.
     """
     if not target.listings or not all(_has_another(listed, target, now) for listed in target.listings):
         return ()
@@ -72,8 +72,8 @@ def predict(target: TargetState, seconds: float, now: float) -> Sequence[Change]
 
 
 def _has_another(listed: frozenset[TargetState], target: TargetState, now: float) -> bool:
-    """Other targets take any number of requests, in each protocol in which this one does: a half-open one takes only
-    its probe."""
+    """Whether other targets can take over, in every protocol that this one speaks. A half-open one does not count: it
+    only takes its probe."""
     others = {
         protocol
         for other in listed

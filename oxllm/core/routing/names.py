@@ -1,4 +1,4 @@
-"""What a client's `model` may name: exact names, and patterns in which `*` stands for any text, also none.
+"""What a client's `model` may name: exact names, and patterns in which `*` stands for any text, even none.
 
 An exact name wins, then the pattern with the longest literal part; `*` alone is the last resort.
 """
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Pattern:
-    """A name with ANY in it."""
+    """A name with ANY (`*`) in it."""
 
     __slots__ = ("_first", "_last", "_middle", "rank")
 
@@ -22,10 +22,10 @@ class Pattern:
         parts = text.split(ANY)
         self._first, *self._middle, self._last = parts
         self.rank = max(map(len, parts)), sum(map(len, parts))
-        """How much it says: its longest literal part, then all of them."""
+        """How specific it is: the length of its longest literal part, then of all of them."""
 
     def matches(self, name: str) -> bool:
-        """Whether it means `name`. Linear, whatever the pattern."""
+        """Whether it matches `name`. Linear, whatever the pattern."""
         at, end = len(self._first), len(name) - len(self._last)
         if at > end or not name.startswith(self._first) or not name.endswith(self._last):
             return False
@@ -46,7 +46,7 @@ class Names(Generic[T]):
         self._exact = meanings
         patterns = [(Pattern(name), meaning) for name, meaning in meanings.items() if ANY in name]
         self._patterns = sorted(patterns, key=lambda one: one[0].rank, reverse=True)
-        """The most telling first; of those that tell as much, in the order in which they were given."""
+        """The most specific first; equally specific ones in the order given."""
 
     def find(self, name: str) -> T | None:
         """What `name` means; None if it means nothing."""

@@ -1,8 +1,8 @@
-"""Whose answer is it? Answers that a provider keeps can be asked for, continued and deleted there, and nowhere else.
+"""Which provider made an answer: one that a provider stores can be fetched, continued and deleted only there.
 
-What is remembered of an answer is a number that its id hashes to (SipHash of 64 bits, with a key of this process) and
-who made it: some 70 bytes, however long the id. The least recently used goes first. A process whose config is read
-again goes on with the same memory; a new one begins with none, and then asks each provider in turn.
+Remembered of each answer are a hash of its id (64-bit SipHash, keyed by this process) and its maker: some 70 bytes,
+however long the id. The least recently used is dropped first. This memory survives a reload of the config; a new
+process begins without any, and then asks each provider in turn.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 import msgspec
 
 OWNERS_MAX = 4096
-"""Answers that are remembered: some 300 KB of them, days of a team's work, or minutes of a crowd's. One that is
-forgotten is still found, only not at once."""
+"""Answers remembered: some 300 KB; days of a team's work, or minutes of a crowd's. A forgotten one is still found, but
+not at once."""
 
 Owner = tuple[str, str]
-"""A provider's name and base URL: another server under the same name has not made the answer."""
+"""A provider's name and base URL: another server under the same name would not have the answer."""
 
 _decode_keys = msgspec.json.Decoder(list[int]).decode
 
 _Made = tuple[Owner, str]
-"""Who made an answer, and for which model name of the config; empty if nobody knows."""
+"""The maker of an answer, and the model name in the config that it was made for; empty if unknown."""
 
 
 class Owners:
@@ -29,22 +29,22 @@ class Owners:
 
     def __init__(self) -> None:
         self._owners: dict[int, _Made] = {}
-        """In the order of their last use."""
+        """In order of last use."""
         self._kinds: dict[_Made, _Made] = {}
-        """One of each, which all entries share: there are as many as providers and models that ever were."""
+        """One object of each value, shared by all entries: as many as there ever were providers and models."""
         self._packed: tuple[bytes, list[_Made]] | None = None
-        """The same in two pieces of memory, until it is needed again."""
+        """The same in compact form, until it is needed again."""
 
     def __len__(self) -> int:
         return len(self._unpacked())
 
     def remember(self, answer: str, owner: Owner, model: str = "") -> None:
-        """This provider has given the id, when it was asked for that model."""
+        """This provider has given out the id `answer`, for a request of that model."""
         made = owner, model
         self._use(hash(answer), self._kinds.setdefault(made, made))
 
     def owner(self, answer: str) -> Owner | None:
-        """Who has given it; None if nobody remembers."""
+        """The provider that made it; None if not remembered. Counts as a use."""
         key = hash(answer)
         made = self._unpacked().get(key)
         if made is None:
@@ -53,7 +53,7 @@ class Owners:
         return made[0]
 
     def model(self, answer: str) -> str:
-        """For which model; empty if nobody remembers. It is no use of it."""
+        """The model that it was made for; empty if not remembered. Does not count as a use."""
         made = self._unpacked().get(hash(answer))
         return "" if made is None else made[1]
 
@@ -65,8 +65,8 @@ class Owners:
             del owners[next(iter(owners))]
 
     def pack(self) -> None:
-        """Have it in one piece while nobody asks: thousands of small objects from the middle of a burst would keep the
-        memory around them, since the allocator returns whole pages only."""
+        """Compact it until the next use: thousands of small objects from the middle of a burst would pin the memory
+        around them, since the allocator only returns whole pages."""
         if self._owners:
             self._packed = msgspec.json.encode(list(self._owners)), list(self._owners.values())
             self._owners = {}

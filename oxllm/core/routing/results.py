@@ -1,7 +1,7 @@
-"""What an attempt's result leads to: its provider's breaker, the marks, the counters.
+"""Applies an attempt's result to its provider's breaker, the marks and the counters.
 
-Whatever belongs to an earlier generation of the breaker moves nothing. The probe of a half-open breaker decides at the
-head of its success, and goes on as an ordinary attempt of the breaker that has closed on trial.
+A result from an earlier generation of the breaker does not move it. The probe of a half-open breaker decides at the
+head of a success, and goes on as an ordinary attempt of the breaker, which has closed on trial.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _SUCCESS: Final[Kind] = Kind.SUCCESS  # on 3.11 each look at an Enum's member ta
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Results:
-    """Is told what became of each attempt, and does what follows. Each call returns what the log should tell."""
+    """Is told what became of each attempt, and applies it. Each call returns the changes to be logged."""
 
     __slots__ = ("_predictive", "_rng")
 
     def __init__(self, rng: random.Random, predictive: bool) -> None:
-        """`predictive`: a success that says that its limit is used up cools its target."""
+        """`predictive`: a success that reports a used-up limit cools down its target."""
         self._rng = rng
         self._predictive = predictive
 
     def answered(self, ticket: Ticket, now: float) -> Sequence[Change]:
-        """The head of a success is there: if the attempt is a probe or a last resort, its breaker closes on trial."""
+        """The head of a success has come: if the attempt is a probe or a last resort, its breaker closes on trial."""
         if not ticket.probe:
             return ()
         provider = ticket.candidate.state.provider
@@ -48,13 +48,13 @@ class Results:
         return _moved(provider, before, now)
 
     def predicted(self, ticket: Ticket, seconds: float, now: float) -> Sequence[Change]:
-        """A success says that its limit is used up for so long."""
+        """A success reports that its limit is used up for `seconds`."""
         return predict(ticket.candidate.state, seconds, now) if self._predictive else ()
 
     def end(self, ticket: Ticket, outcome: Outcome, now: float, halves: int = 2) -> Sequence[Change]:
-        """The attempt is over: do what its outcome means. Exactly once a ticket.
+        """The attempt is over: apply its outcome. Called exactly once per ticket.
 
-        `halves`: what a failure counts for; half of one if it may be its request's fault.
+        `halves`: what a failure counts for: 2, or 1 if it may be the request's fault.
         """
         assert ticket.generation != ENDED
         state = ticket.candidate.state
@@ -76,7 +76,7 @@ class Results:
         return self._end(ticket, outcome, now, halves)
 
     def _end(self, ticket: Ticket, outcome: Outcome, now: float, halves: int) -> Sequence[Change]:
-        """Whatever is not the usual success."""
+        """Anything but the usual success."""
         cause = RULES[outcome.kind].cause
         counters = ticket.candidate.state.counters
         if cause is not None:
@@ -106,7 +106,7 @@ class Results:
         return ()
 
     def excuse(self, ticket: Ticket, now: float) -> Sequence[Change]:
-        """Another target has failed as this one did: it may be the request's fault, and counts as half a failure."""
+        """Another target has failed in the same way: it may be the request's fault, so half of it is taken back."""
         if ticket.failed_in is None:
             return ()
         provider = ticket.candidate.state.provider
@@ -115,7 +115,7 @@ class Results:
         return _moved(provider, before, now)
 
     def confirm(self, ticket: Ticket, now: float) -> Sequence[Change]:
-        """A third one has not: it was the host's fault after all, and the other half counts too."""
+        """A third target has not failed: it was the host's fault after all, so the other half counts too."""
         if ticket.failed_in is None:
             return ()
         provider = ticket.candidate.state.provider

@@ -1,7 +1,7 @@
 """What serves one `model` name: candidates in tiers, the best tier first.
 
-A candidate is one entry of one route and holds what is its own there (tier, weight, timeouts); what is known of its
-target is shared with all other routes that list it.
+A candidate is one entry of one route and holds what is specific to that entry (tier, weight, timeouts); what is known
+of its target is shared with all other routes that list it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from oxllm.core.routing.stats import RequestCounters
 from oxllm.core.routing.targets import TargetState
 
 REACH_S: Final = 60.0
-"""What recovers later than this is not worth a client's retry: SDKs honour no longer hint."""
+"""A recovery further off than this is no use to a client's retry: SDKs honour no longer hint."""
 HOPELESS: Final = frozenset({Skip.OFFLINE, Skip.QUOTA, Skip.AUTH, Skip.MISSING})
-"""Reasons that somebody has to act upon: waiting a minute does not help."""
+"""Reasons that somebody has to act on: waiting a minute does not help."""
 HEALTHY: Final[frozenset[Skip | None]] = frozenset({None, Skip.PROBING, Skip.FULL})
-"""What does not take a name out of /v1/models: it is served, only not this moment."""
+"""Reasons that do not take a name off /v1/models: it is served, only not at this moment."""
 
 
 class Candidate:
@@ -42,7 +42,7 @@ class Candidate:
         self.number = target_number(state.name)
         """For affinity: the same in every process."""
         self.credit = 0
-        """What it has saved up for its turn: for the balancer alone."""
+        """Its credit towards a turn, kept for the balancer."""
 
     def __repr__(self) -> str:
         return f"<Candidate {self.state.name} tier {self.tier} weight {self.weight}>"
@@ -84,7 +84,7 @@ class Route:
     ) -> None:
         self.name = name
         self.candidates = tuple(sorted(candidates, key=attrgetter("tier")))
-        """In tier order, inside a tier as listed."""
+        """In order of tier, and within a tier as listed."""
         self.tiers = tuple(tuple(tier) for _, tier in groupby(self.candidates, attrgetter("tier")))
         self.request = request
         """Seconds that a whole request may take."""
@@ -92,18 +92,18 @@ class Route:
         self.hold_back = hold_back
         self.counters = counters or RequestCounters()
         self.turns = len(self.tiers) < len(self.candidates)
-        """Some tier has several candidates, which take turns."""
+        """Whether some tier has several candidates, which take turns."""
         self.affinity = affinity and self.turns
-        """A session may prefer one of several targets of a tier."""
+        """Whether a session prefers one of several targets of a tier."""
         self.content_filter_failover = content_filter_failover
-        """Another provider may judge a prompt that one has refused for its content."""
+        """Whether a prompt that one provider has refused for its content is sent to another."""
         self._speaking: dict[str, Route | None] = {}
 
     def __repr__(self) -> str:
         return f"<Route {self.name!r} {list(self.candidates)}>"
 
     def speaking(self, protocol: str) -> Route | None:
-        """The route over those candidates alone whose provider speaks a protocol; None if none does."""
+        """The route over only those candidates whose provider speaks a protocol; None if none does."""
         if protocol not in self._speaking:
             self._speaking[protocol] = self._only(protocol)
         return self._speaking[protocol]
@@ -115,7 +115,7 @@ class Route:
         return self._over(speaking) if speaking else None
 
     def at(self, owner: Owner) -> Route:
-        """The route over its candidates at one provider; it may have none."""
+        """The route over only its candidates at one provider; there may be none."""
         return self._over([candidate for candidate in self.candidates if candidate.state.provider.owner == owner])
 
     def _over(self, candidates: list[Candidate]) -> Route:
@@ -131,15 +131,15 @@ class Route:
         )
 
     def usable(self, now: float, tried: Container[TargetState] = ()) -> bool:
-        """Some candidate that is not in `tried` can be asked now."""
+        """Whether some candidate outside `tried` can be asked now."""
         return any(c.state not in tried and c.state.skip(now) is None for c in self.candidates)
 
     def fails_over(self, result: Outcome) -> bool:
-        """Another target may be asked what one has refused so."""
+        """Whether another target may be asked after such a result."""
         return RULES[result.kind].failover or (self.content_filter_failover and result.kind is Kind.CONTENT_REFUSED)
 
     def healthy(self, now: float) -> bool:
-        """Some candidate is served, if perhaps not this moment."""
+        """Whether some candidate is served, if perhaps not at this moment."""
         return any(candidate.state.skip(now) in HEALTHY for candidate in self.candidates)
 
     def recovery(self, now: float) -> Recovery:

@@ -1,4 +1,4 @@
-"""The routes of one configuration: what a client's `model` may name, over states that outlive it."""
+"""The routes of one configuration: what a client's `model` may name, on top of state that outlives it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oxllm.core.routing.stats import RequestCounters, Snapshot
 from oxllm.core.routing.targets import ProviderState, TargetState
 
 OF_NO_MODEL = ""
-"""What stands for the model of requests for answers that providers keep and of which nobody remembers it."""
+"""Stands in for the model in requests about stored answers whose model is not remembered."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -27,12 +27,12 @@ class Router:
     __slots__ = ("_keeping", "_names", "_request", "_routes", "_virtual", "balancer", "providers", "results")
 
     def __init__(self, plan: plans.Plan, rng: random.Random, previous: Router | None = None) -> None:
-        """Routes for `plan`. With `previous`, whose time is over, take on the states of what is still the same."""
+        """Routes for `plan`. Takes over the state of what is unchanged from `previous`, the router that it replaces."""
         self.balancer = Balancer()
         self.results = Results(rng, plan.server.predictive_cooldown)
         self._request = plan.request
         self._keeping: RequestCounters = previous._keeping if previous is not None else RequestCounters()
-        """Of requests OF_NO_MODEL."""
+        """For requests OF_NO_MODEL."""
         self.providers: dict[str, ProviderState] = {}
         """Enabled ones, by name, in file order."""
         for provider in plan.providers:
@@ -43,7 +43,7 @@ class Router:
             model.name: self._virtual_route(model, counters.get(model.name)) for model in plan.virtual_models
         }
         self._routes: dict[str, Route] = self._direct_routes(plan.request, counters) | self._virtual
-        """By the name that clients use; a virtual model goes before a `provider/model` of the same name."""
+        """By the name that clients use; a virtual model takes precedence over a `provider/model` of the same name."""
         self._names = Names(self._routes)
         self._tell_targets()
         for state in self.providers.values():
@@ -75,7 +75,7 @@ class Router:
         return routes
 
     def _tell_targets(self) -> None:
-        """Have each target know with which others it is listed."""
+        """Tell each target which others it is listed with."""
         for provider in self.providers.values():
             for target in provider.targets.values():
                 target.listings = ()
@@ -87,11 +87,11 @@ class Router:
     # Names.
 
     def resolve(self, model: str) -> Route | None:
-        """The route of a virtual model or of a listed `provider/model`; None if nothing goes by that name."""
+        """The route of a virtual model or of a listed `provider/model`; None if there is none of that name."""
         return self._names.find(model)
 
     def has(self, name: str) -> bool:
-        """Whether requests may be counted under it: of a route, or of an API whose answers are kept."""
+        """Whether requests may be counted under `name`: a route's, or a protocol's (see `keepers`)."""
         return name in self._routes or any(name in provider.plan.protocols for provider in self.providers.values())
 
     def similar(self, model: str) -> list[str]:
@@ -103,14 +103,14 @@ class Router:
         return similar(name, self.providers)
 
     def models(self, now: float, all: bool = False) -> list[str]:
-        """The names that /v1/models shows, sorted: those that have a healthy target, or `all`. Patterns are none."""
+        """The names that /v1/models shows, sorted: those with a healthy target, or `all`; never patterns."""
         names = {name: route for name, route in self._routes.items() if plans.ANY not in name}
         return sorted(name for name, route in names.items() if all or route.healthy(now))
 
     def keepers(self, protocol: str, now: float, owner: Owner | None = None, model: str = "") -> Route:
-        """The route of a request for an answer that is kept: one target of each provider that speaks a protocol, in
-        file order, or of its owner alone. Such a request names no model, so that a mark of one does not matter while
-        the provider has another. It is counted for the `model` that the answer was made for, if that is known."""
+        """The route of a request about a stored answer: one target of each provider that speaks the protocol, in file
+        order, or only of the answer's owner. Such a request names no model, so a mark on one target does not matter as
+        long as the provider has another. It is counted under the `model` that the answer was made for, if known."""
         candidates: list[Candidate] = []
         for provider in self.providers.values():
             targets = provider.current_targets
@@ -125,21 +125,21 @@ class Router:
     # Operator.
 
     def offline(self, name: str) -> bool:
-        """Send nothing to a provider until `online`, whatever happens. False: no such provider."""
+        """Send nothing to a provider until `online`, whatever happens. False if there is no such provider."""
         provider = self.providers.get(name)
         if provider is not None:
             provider.breaker.offline()
         return provider is not None
 
     def online(self, name: str) -> bool:
-        """Undo `offline`; its breaker starts afresh. False: no such provider."""
+        """Undo `offline`; its breaker starts afresh. False if there is no such provider."""
         provider = self.providers.get(name)
         if provider is not None:
             provider.breaker.online()
         return provider is not None
 
     def reset(self, name: str) -> bool:
-        """Forget every failure, cool-off and mark of a provider; it stays offline if it is. False: no such provider."""
+        """Forget a provider's failures, cool-off and marks; offline stays offline. False if there is none such."""
         provider = self.providers.get(name)
         if provider is not None:
             provider.reset()
@@ -155,7 +155,7 @@ class Router:
 
 
 def _continued(known: ProviderState | None, provider: plans.Provider, breaker: plans.Breaker) -> ProviderState:
-    """The state of a provider that was there before at the same place, else a new one."""
+    """The state of a provider that was there before under the same URL, else a new one."""
     if known is None or known.plan.base_url != provider.base_url:
         return ProviderState(provider, breaker)
     if known.plan.api_key != provider.api_key:

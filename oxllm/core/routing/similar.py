@@ -1,4 +1,4 @@
-"""Names that may have been meant by one that does not exist."""
+"""Suggestions for a name that does not exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 SIMILAR_MAX = 3
 """Names offered for one that does not exist."""
 WANTED_MAX = 128
-"""Letters looked at of what was wanted: a client may send any number."""
+"""Characters of the wanted name that are looked at: a client may send any number."""
 
 
 def similar(wanted: str, names: Iterable[str]) -> list[str]:
@@ -19,7 +19,7 @@ def similar(wanted: str, names: Iterable[str]) -> list[str]:
 
 
 def _pairs(name: str) -> frozenset[str]:
-    """Letters that are neighbours or next but one, whichever comes first: `gtp4` has all of `gpt4` so."""
+    """Pairs of characters at most two apart, in either order: so `gtp4` has all the pairs of `gpt4`."""
     name = name.casefold()
     near = (name[i] + name[j] for i in range(len(name)) for j in range(i + 1, min(i + 3, len(name))))
     return frozenset(min(pair, pair[::-1]) for pair in near) or frozenset((name,))

@@ -1,4 +1,4 @@
-"""Providers and targets as values of one moment, for status and metrics."""
+"""Snapshots of providers and targets, for status and metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from oxllm.core.routing.targets import ProviderState, TargetState
 
 
 def provider_snapshot(provider: ProviderState, now: float) -> ProviderSnapshot:
-    """A provider and its targets. In its totals is also what it has done for those that a reload has dropped."""
+    """A provider and its targets. Its totals include the targets that reloads have dropped."""
     targets = tuple(_target(target, now) for target in provider.current_targets)
     counters = [provider.forgotten, *(target.counters.snapshot() for target in provider.targets.values())]
     breaker = provider.breaker

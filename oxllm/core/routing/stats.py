@@ -1,11 +1,11 @@
-"""Counters for status and metrics: a few additions while serving, immutable snapshots when somebody asks.
+"""Counters for status and metrics: a few additions while serving, immutable snapshots on demand.
 
-Counters only grow, and they live as long as the process or until their provider is removed, so that a scraper sees
-no jump at a reload. For each target, whatever happened:
+Counters only grow, and live until their provider is removed or the process ends, so that a scraper sees
+no jump at a reload. For each target, at any time:
 
     attempts = in flight + successes + failures (all causes) + lost + retries
 
-where a retry is the second try at one target, whose first result is not an end.
+where a retry is a second try at the same target; the result of the first is not counted as an end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HISTOGRAM_FIRST: Final = 2.0**-10
 HISTOGRAM_BUCKETS: Final = 22
 """Each twice as wide as the one before: 1 ms, 2 ms … 1,024 s, and one for the rest."""
 BOUNDS: Final[tuple[float, ...]] = (*(HISTOGRAM_FIRST * 2.0**i for i in range(HISTOGRAM_BUCKETS - 1)), inf)
-"""Upper bounds of the buckets in seconds. A time on a bound counts as over it, which no clock will notice."""
+"""Upper bounds of the buckets in seconds. Except on the first, a time exactly on a bound counts as over it."""
 
 
 class Histogram:
@@ -35,17 +35,17 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, seconds: float, zeros: int = 0) -> None:
-        """Count one time, and that many of no length."""
+        """Count one time, and `zeros` times of 0 s."""
         counts = self.counts
         self.sum += seconds
-        # The length of the number of first bounds is the power of two above it: no search through the bounds.
+        # In units of the first bound, the bit length is the number of the bucket: no search through the bounds.
         bucket = int(seconds * 1024).bit_length() if seconds > HISTOGRAM_FIRST else 0
         counts[bucket if bucket < HISTOGRAM_BUCKETS else -1] += 1
         if zeros:
             counts[0] += zeros
 
     def snapshot(self) -> Distribution:
-        """Its present contents."""
+        """Its current contents."""
         return Distribution(tuple(self.counts), self.sum)
 
 
@@ -61,9 +61,9 @@ class Distribution(Value, frozen=True):
         return sum(self.counts)
 
     def quantile(self, share: float) -> float | None:
-        """The time, in seconds, that `share` of the observed ones stay under, read off the buckets; None if empty.
+        """The time in seconds that `share` of the observations stay under, estimated from the buckets; None if empty.
 
-        Linear inside a bucket, as Prometheus' histogram_quantile has it. Right within a factor of two.
+        Linear within a bucket, like Prometheus' histogram_quantile. Right to within a factor of two.
         """
         rank = share * self.count
         for number, inside in enumerate(self.counts):
@@ -79,7 +79,7 @@ class Distribution(Value, frozen=True):
 
 
 class Counters:
-    """What one target did. Plain attributes, to be added to."""
+    """What one target has done. Plain attributes, to be added to."""
 
     __slots__ = (
         "attempts",
@@ -99,14 +99,14 @@ class Counters:
         self.retries = 0
         self.successes = 0
         self.lost = 0
-        """Given up though they had not failed: another target was faster, or this one was not to be asked any more."""
+        """Attempts given up without having failed: another target was faster, or this one was no longer to be asked."""
         self.failures: dict[Cause, int] = {}
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.cached_tokens = 0
-        """Of the prompts', those that the provider still knew."""
+        """Those of the prompt tokens that the provider had cached."""
         self.dropped = 0
-        """Events of streams that had neither choices nor an error."""
+        """Stream events that had neither choices nor an error."""
         self.ttft = Histogram()
         """Attempt begun -> first content."""
 
@@ -126,7 +126,7 @@ class Counters:
         self.completion_tokens += completion
 
     def snapshot(self) -> Totals:
-        """Its present contents."""
+        """The current values."""
         return Totals(
             self.attempts,
             self.retries,
@@ -148,7 +148,7 @@ class Totals(Value, frozen=True):
     successes: int = 0
     lost: int = 0
     failures: dict[Cause, int] = {}  # noqa: RUF012  msgspec copies it
-    """Every cause, also those that never were."""
+    """Every cause, including those that have not occurred."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     ttft: Distribution = Distribution()
@@ -179,7 +179,7 @@ class RequestCounters:
         self.requests = 0
         self.in_flight = 0
         self.rescued = 0
-        """Served after an attempt had failed."""
+        """Requests served after an attempt had failed."""
         self.failures: dict[Cause, int] = {}
         self.ttft = Histogram()
         """Request received -> first content sent."""
@@ -192,14 +192,14 @@ class RequestCounters:
         self.in_flight += 1
 
     def end(self, cause: Cause | None, rescued: bool = False) -> None:
-        """It is over; `cause` is None when its client got its answer."""
+        """A request is over; `cause` is None if the client got its answer."""
         self.in_flight -= 1
         self.rescued += rescued
         if cause is not None:
             self.failures[cause] = self.failures.get(cause, 0) + 1
 
     def snapshot(self) -> RequestTotals:
-        """Its present contents."""
+        """The current values."""
         failures = {cause: self.failures.get(cause, 0) for cause in Cause}
         return RequestTotals(
             self.requests, self.in_flight, self.rescued, failures, self.ttft.snapshot(), self.gap.snapshot()
@@ -222,9 +222,9 @@ class TargetSnapshot(Value, frozen=True):
 
     model: str
     skip: str | None
-    """Why it would be passed over now, in words; None if it would not."""
+    """Why it would be skipped now, in words; None if it would not."""
     seconds: float | None
-    """Until that is over; None if nobody knows."""
+    """Seconds until that is over; None if unknown."""
     totals: Totals
 
 
@@ -234,11 +234,11 @@ class ProviderSnapshot(Value, frozen=True):
     name: str
     base_url: str
     state: str
-    """Of its breaker: closed, open, half-open, probing, offline."""
+    """Its breaker's: closed, open, half-open, probing, offline."""
     failures: int
-    """In a row, counted by the breaker."""
+    """In a row, as counted by the breaker."""
     open_seconds: float
-    """Left of the cool-off, 0 unless open."""
+    """Seconds left of the cool-off; 0 unless open."""
     in_flight: int
     max_in_flight: int | None
     moves: dict[tuple[str, str], int]
