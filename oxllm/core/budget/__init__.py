@@ -1,1 +1,1 @@
-"""What may be spent: extra attempts, and memory for bodies, heads and what is held of answers. A file each."""
+"""Budgets, a file each: extra attempts, and memory for request bodies, request heads and held parts of answers."""

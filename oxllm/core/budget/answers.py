@@ -1,4 +1,4 @@
-"""Memory for what is held of answers: it counts what is there, and pauses and resumes those who read."""
+"""Memory for held parts of answers: counts what is held, and pauses and resumes the readers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final
 from oxllm.core.native import mypyc_attr
 
 HELD_LIMIT: Final = 2 * 1024 * 1024
-"""Bytes of answers that all streams, held answers and slow clients share."""
+"""Bytes of answers that may be held for all streams, held-back answers and slow clients together."""
 HELD_FREE: Final = 1024
 """Bytes that each may hold whatever the others do: most events are shorter, so most streams never wait."""
 HELD_READ: Final = 64 * 1024
-"""The most that one read brings while there is plenty."""
+"""The most that one read brings while memory is plentiful."""
 HELD_TURN: Final = 1024 * 1024 + 2 * HELD_READ
-"""Kept for whose turn it is: the largest event, what stands before it, and a read behind it. So one can always finish.
-"""
+"""Reserved for the reader that has the turn: the largest event, what precedes it, and one more read. So one reader can
+always finish."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class HeldHolder:
-    """Whoever holds a part of an answer; what a subclass does not override, it is never asked for."""
+    """Holds a part of an answer. Methods that a subclass does not override are never called on it."""
 
     __slots__ = ()
 
@@ -28,32 +28,32 @@ class HeldHolder:
         raise NotImplementedError
 
     def commit_early(self) -> None:
-        """Pass on to the client what there is, if that is possible."""
+        """Pass on to the client what is held back, if that is possible."""
 
     def pause(self) -> None:
-        """Read no more from the provider until `resume`."""
+        """Stop reading the provider until `resume`."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class HeldBudget:
-    """The bound on what is held of answers: partial events, hold-back, whole answers being checked, unsent output.
+    """The bound on held parts of answers: partial events, hold-back, whole answers being checked, unsent output.
 
-    It never ends a request. Only holders of more than HELD_FREE count. While it is `full`
+    It never ends a request. Only holders of more than HELD_FREE are counted. While it is `full`
 
-    - a read brings no more than what its stream lacks to HELD_FREE (`room`), so who holds little goes on as ever;
-    - the largest of those that can commit early do (`grew`), until it is full no more;
-    - who still needs more than HELD_FREE is paused and stands in line, first who has held so much for longest, and goes
-      on when there is plenty again, or when it is its turn. There is one turn at a time, with memory of its own: else a
-      hundred partial events could wait for each other.
+    - a read brings at most what its stream still lacks to HELD_FREE (`room`), so small holders go on as usual;
+    - those that can commit early do so (`grew`), the largest first, until it is no longer full;
+    - a reader that still needs more than HELD_FREE is paused and queued, ahead of those that came to hold so much after
+      it, and resumes when memory is plentiful again or when it gets the turn. Only one reader at a time has the turn,
+      which comes with memory of its own: otherwise a hundred partial events could wait for each other.
 
-    When there is plenty again, only as many go on as may each read once, and the next ones when these have; who comes
-    meanwhile and needs more than HELD_FREE stands behind those who wait (`tight`). Else the fastest would take it all,
-    whose answers may be minutes away, and those waiting whose answers are there.
+    When memory is plentiful again, only as many resume as can make one read each, and the next ones when these have; a
+    newcomer that needs more than HELD_FREE queues behind those that wait (`tight`). Otherwise the fastest would take it
+    all, though their answers may be minutes away, while others wait whose answers are there.
 
-    It is full before the limit is reached: what lies between is one read, and the turn's memory.
+    It is full before the limit is reached: the difference is one read, and the turn's memory.
     """
 
     __slots__ = (
@@ -64,28 +64,28 @@ class HeldBudget:
     def __init__(self, limit: int = HELD_LIMIT, turn: int = HELD_TURN, read: int = HELD_READ) -> None:
         self.limit = limit
         self.mark = limit - turn - read
-        """Bytes; it is full past them."""
+        """Bytes beyond which it is full."""
         self.total = 0
-        """Bytes held now by those who hold more than HELD_FREE."""
+        """Bytes held now by those that hold more than HELD_FREE."""
         self.full = False
         self.tight = False
-        """It is full, or somebody waits: not every read may bring what it likes."""
+        """It is full, or a reader waits: reads may be limited (`room`)."""
         self._turn_size = turn
         self._read = read
         self._held: dict[HeldHolder, int] = {}
         self._early: dict[HeldHolder, None] = {}
         """Those that may be able to commit early."""
         self._line: dict[HeldHolder, bool] = {}
-        """Readers that hold more than HELD_FREE, in the order in which they came to -> whether they are paused."""
+        """Readers that hold more than HELD_FREE -> whether they are paused, in the order in which they exceeded it."""
         self._paused = 0
-        """How many of them are."""
+        """How many of them are paused."""
         self._going: set[HeldHolder] = set()
-        """Those that go on and have not read since."""
+        """Readers that were resumed and have not read since."""
         self._turn: HeldHolder | None = None
         self._turn_had = 0
 
     def hold(self, holder: HeldHolder, size: int) -> None:
-        """`holder` has `size` bytes now, all of which it has already."""
+        """`holder` now holds `size` bytes; none of them has just been read (see `grew`)."""
         before = self._held.get(holder, 0)
         if size > HELD_FREE:
             self._held[holder] = size
@@ -103,7 +103,7 @@ class HeldBudget:
             self._serve()
 
     def grew(self, reader: HeldHolder, size: int, early: bool) -> None:
-        """As `hold`, for bytes that were read. `early`: it might be able to commit. It may be paused."""
+        """As `hold`, after a read: the reader may be paused. `early`: it may be able to commit early."""
         self.hold(reader, size)
         went_on, new = reader in self._going, reader not in self._line
         self._going.discard(reader)
@@ -121,7 +121,7 @@ class HeldBudget:
             self._serve()
 
     def _line_up(self, reader: HeldHolder, new: bool) -> None:
-        """Have a reader wait if it has to: all but whose turn it is while it is full, new ones while others wait."""
+        """Pause a reader if need be: any but the one with the turn while it is full, new ones while others wait."""
         waits = self.full or (self._paused > 0 and new)
         if waits and reader in self._held and reader is not self._turn:
             if not self._line.get(reader):
@@ -132,27 +132,27 @@ class HeldBudget:
             self._serve()
 
     def drop(self, holder: HeldHolder) -> None:
-        """`holder` has come to its end."""
+        """`holder` is done, and holds nothing more."""
         if holder in self._held:
             self._leave(holder)
             self.hold(holder, 0)
 
     def room(self, reader: HeldHolder, size: int) -> int:
-        """The most that a read may bring now to a stream that has `size` bytes; at least one."""
+        """Bytes, at least 1, that a read may now bring to a stream that holds `size`."""
         if reader is self._turn or not (self.full or (self._paused and reader not in self._line)):
             return HELD_READ
         return max(1, HELD_FREE - size)
 
     @property
     def contended(self) -> bool:
-        """Whether somebody waits: then `look` from time to time."""
+        """Whether a reader waits: then `look` must be called from time to time."""
         return self._paused > 0
 
     def look(self) -> None:
-        """Find out what has become less without a word: a client takes what waits for it.
+        """Find out what has shrunk unreported, such as output that a client has taken.
 
-        Who has the turn and has not used it between two looks keeps what it has, and leaves it to the next,
-        unless it has used the memory that goes with it: its provider may be silent for a minute.
+        A reader that has not used its turn between two looks keeps what it holds but passes the turn on, since its
+        provider may be silent for a minute; not if it has used the memory that comes with the turn.
         """
         for holder in tuple(self._held):
             if holder in self._held:
@@ -174,7 +174,7 @@ class HeldBudget:
             self._turn = None
 
     def _leave(self, holder: HeldHolder) -> bool:
-        """Out of the line. Whether it was paused."""
+        """Take it out of the line. Returns whether it was paused."""
         self._going.discard(holder)
         paused = self._line.pop(holder, False)
         self._paused -= paused
@@ -204,10 +204,10 @@ class HeldBudget:
     def _take_turn(self, reader: HeldHolder) -> bool:
         """Give the turn to a reader, if that is possible now.
 
-        1. Somebody has it: no.
-        2. The memory that goes with it is free: yes.
-        3. It is not, but some holder is not paused: no. It will get done, or be gone.
-        4. All are paused, so that nobody else can make room: yes.
+        1. Another has it: no.
+        2. The memory that comes with it is free: yes.
+        3. It is not, but some holder is not paused: no. That one will finish, or go away.
+        4. All are paused, so none of them can make room: yes.
         """
         if self._turn is not None:
             return False  # 1

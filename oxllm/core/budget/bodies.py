@@ -1,6 +1,6 @@
-"""Memory for request bodies, which are held to be sent again.
+"""Memory for request bodies, which are held so that they can be sent again.
 
-Says yes, or puts in line: who stands there is named by the call that makes room for it."""
+Admits a body or queues it; the call that makes room for a queued one returns it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 STEP: Final = 64 * 1024
-"""Bytes by which a large body is counted; a body of up to one step is a small one."""
+"""Granularity in bytes at which a large body is counted; one of up to one step is small."""
 GRAIN: Final = 1024
-"""Bytes by which a small body is counted: by whole steps, 128 chat requests of 4 KB would fill the bound."""
+"""Granularity in bytes at which a small body is counted: by STEP, 128 chat requests of 4 KB would fill the bound."""
 HEADS_FREE: Final = 64 * 1024
-"""Bytes of heads that take nothing from the bodies."""
+"""Bytes of heads that are not taken from the room for bodies."""
 RESERVE: Final = 1024 * 1024
-"""Bytes kept for small bodies: a chat request is a few KB, and must not wait behind uploads."""
+"""Bytes reserved for small bodies: a chat request is a few KB, and must not wait behind uploads."""
 
 
 class BodyHolder(Protocol):
-    """Whoever receives a body, as the budget knows it."""
+    """The receiver of a body, as the budget sees it."""
 
     def granted(self) -> None:
-        """It may have now what `admit` has refused."""
+        """What `admit` refused is granted now."""
 
 
 class BodyBudget:
     """The bound on all request bodies held, counted as they arrive, and on the heads that came with them.
 
-    First come, first finished: a large body whose length is declared begins when there is room for all of it beside
-    what was promised to the others, so that bodies get done one after another instead of all getting half way. Who
-    does not come on at a good pace loses the promise (`lapse`): it goes on step by step, while there is room beside
-    the promises, and only as long as there stays an order in which all those without one can finish (Dijkstra's
-    banker). Of a chunked body nobody knows the length; it has no promise from the start, and chunked ones can wait for
-    each other (`deadlocked`).
+    First come, first finished: a large body of declared length begins when there is room for all of it on top of
+    what was promised to the others, so that bodies complete one after another instead of all getting half way. One that
+    does not arrive at a good pace loses its promise (`lapse`): it goes on step by step, while there is room besides
+    the promises, and only as long as there remains an order in which all those without a promise can finish (Dijkstra's
+    banker's algorithm). The length of a chunked body is unknown; it never has a promise, and chunked bodies can wait
+    for each other (`deadlocked`).
 
     RESERVE is kept for small bodies. A body that is larger than what that leaves gets the reserve too while it is the
     only large one: every body that `max_body_bytes` lets in can be served.
@@ -44,23 +44,23 @@ class BodyBudget:
         self.limit = limit
         """Bytes."""
         self.total = 0
-        """Bytes of bodies held now, in whole steps."""
+        """Bytes of bodies held now, each rounded up to its granularity."""
         self.heads = 0
-        """Bytes of whole heads."""
+        """Bytes of complete heads."""
         self._held: dict[BodyHolder, int] = {}
-        """In order of age."""
+        """Bytes granted to each, the oldest first."""
         self._whole: dict[BodyHolder, int] = {}
         """Declared lengths of the large ones, 0 if unknown."""
         self._promised: dict[BodyHolder, int] = {}
         self._asks: dict[BodyHolder, int] = {}
-        """Those in line: the size that each wants to grow to."""
+        """Those in the queue -> the size that each wants to grow to."""
         self.waiting = 0
-        """How many stand in line."""
+        """Length of the queue."""
 
     def admit(self, holder: BodyHolder, size: int, length: int | None = None) -> bool:
-        """May `holder`'s body, of `length` bytes if that is declared, grow to `size` bytes?
+        """Whether `holder`'s body, of `length` bytes if that is declared, may grow to `size` bytes now.
 
-        If not, it stands in line until a `release` names it.
+        If not, it is queued until `settle`, `lapse` or `release` returns it.
         """
         large = size > STEP or (length or 0) > STEP
         size = _counted(size)
@@ -78,7 +78,7 @@ class BodyBudget:
         return True
 
     def admit_head(self, size: int) -> bool:
-        """A whole head, all of which is there already, has `size` bytes. May it stay? It cannot wait."""
+        """Whether a complete head of `size` bytes, which is in memory already and so cannot wait, may stay."""
         if self.total + self.heads + size > self.limit:
             return False
         self.heads += size
@@ -86,11 +86,14 @@ class BodyBudget:
 
     @property
     def _room(self) -> int:
-        """For bodies. Some heads are free, so that the largest body fits beside its own."""
+        """Bytes for bodies. Some heads are free of charge, so that the largest body fits along with its own head."""
         return self.limit - max(0, self.heads - HEADS_FREE)
 
     def settle(self, holder: BodyHolder, size: int) -> Sequence[BodyHolder]:
-        """`holder`'s body is whole and has `size` bytes: what it was granted beyond that goes to who waits."""
+        """`holder`'s body is complete, with `size` bytes: what it was granted beyond that goes to those that wait.
+
+        Returns those that now have what they asked for, as `lapse` and `release` do.
+        """
         size = min(self._held.get(holder, 0), _counted(size))
         self._resize(holder, size)
         if holder in self._whole:
@@ -98,14 +101,14 @@ class BodyBudget:
         return self._serve()
 
     def lapse(self, holder: BodyHolder) -> Sequence[BodyHolder]:
-        """`holder`'s body comes slowly: what it was promised and has not got goes to who waits."""
+        """`holder`'s body comes slowly: what it was promised but does not hold yet goes to those that wait."""
         self._promised.pop(holder, None)
         return self._serve()
 
     def release(self, holder: BodyHolder, head_size: int = 0) -> Sequence[BodyHolder]:
-        """Take back all that `holder` has, its place in line, and `head_size` bytes of a head.
+        """Take back all that `holder` has, its place in the queue, and `head_size` bytes of a head.
 
-        Returns those who now have what they asked for.
+        Returns those that now have what they asked for.
         """
         self.heads -= head_size
         if not self._asks and holder not in self._whole:
@@ -120,16 +123,16 @@ class BodyBudget:
         return self._serve()
 
     def deadlocked(self) -> BodyHolder | None:
-        """Who has to give way at once, since all that is held is held by those in line; None if somebody can move.
+        """The body to sacrifice, since every one that holds memory is waiting for more; None if some can move.
 
-        The youngest: it has the least to lose. Refuse it and `release` it.
+        The youngest of them: it has the least to lose. Refuse it and `release` it.
         """
         if any(size and holder not in self._asks for holder, size in self._held.items()):
             return None
         return next((holder for holder, size in reversed(self._held.items()) if size and holder in self._asks), None)
 
     def _serve(self) -> list[BodyHolder]:
-        """Grant what can be granted, the oldest first. No large one begins before an older one that has to wait."""
+        """Grant what can be granted, the oldest first. No large body begins before an older one that has to wait."""
         if not self._asks:
             return []
         granted = []
@@ -147,10 +150,10 @@ class BodyBudget:
         """Let a body grow to `size`, if that is possible now. `begin`: a large one may begin.
 
         1. There is no room at all: no.
-        2. It is small, or has been promised as much: yes.
-        3. Its length is known, and there is room for all of it beside the others: it is promised that, and yes.
-        4. It has not begun, and its length is known (then it waits for the promise) or another large one waits: no.
-        5. Step by step: yes, if there is room beside the promises, and all without one can still finish.
+        2. It is small, or was promised as much: yes.
+        3. Its length is known, and there is room for all of it besides the others: promise it that, and yes.
+        4. It has not begun, and its length is known (so it waits for a promise) or another large one waits: no.
+        5. Step by step: yes, if there is room besides the promises, and all without one can still finish.
         """
         has = self._held[holder]
         if self.total - has + size > self._room:
@@ -168,7 +171,7 @@ class BodyBudget:
         return True
 
     def _beside(self, holder: BodyHolder, size: int) -> bool:
-        """Whether there is room for so large a body beside what the other large ones have and were promised."""
+        """Whether a body of `size` fits besides what the other large ones hold or were promised."""
         others = [
             other for other in self._whole if other is not holder and (self._held[other] or other in self._promised)
         ]
@@ -176,9 +179,9 @@ class BodyBudget:
         return not others or claims + size <= self.limit - RESERVE
 
     def _safe(self, holder: BodyHolder, size: int) -> bool:
-        """Whether, if `holder` grows to `size`, those without a promise can still finish one after another.
+        """Whether, once `holder` has grown to `size`, all those without a promise can still finish one after another.
 
-        As far as one knows: what a chunked body needs counts as nothing.
+        As far as is known: a chunked body counts as needing nothing more.
         """
         held = {other: self._held[other] for other in self._whole if other not in self._promised and self._held[other]}
         held[holder] = size
@@ -196,6 +199,6 @@ class BodyBudget:
 
 
 def _counted(size: int) -> int:
-    """`size` in whole steps."""
+    """`size`, rounded up to its granularity."""
     grain = GRAIN if size <= STEP else STEP
     return -(-size // grain) * grain

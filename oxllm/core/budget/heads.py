@@ -1,4 +1,4 @@
-"""Memory for request heads that have come in part: it counts what is there, and names who has to go."""
+"""Memory for incomplete request heads: counts them, and names the one that must be dropped."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
 
 HEADS_LIMIT: Final = 1024 * 1024
-"""Bytes of all heads that are not whole. Nearly all come in one read and never count: of 500 that come in two, each
-may have 2 KiB."""
+"""Bytes of all incomplete heads together. Nearly all heads come in one read and never count; 500 that take two reads
+may have 2 KiB each."""
 Half = TypeVar("Half", bound=Hashable)
 
 
 class HeadBudget(Generic[Half]):
-    """The bound on request heads that have come in part: 4,096 dribblers of 32 KiB would have 128 MB."""
+    """The bound on incomplete request heads: without it, 4,096 slow senders of 32 KiB each would take 128 MB."""
 
     __slots__ = ("_heads", "limit", "total")
 
@@ -20,22 +20,22 @@ class HeadBudget(Generic[Half]):
         self.limit = limit
         self.total = 0
         self._heads: dict[Half, tuple[int, float]] = {}
-        """Bytes, and since when."""
+        """Bytes of each, and when its first came."""
 
     def grew(self, holder: Half, size: int, now: float) -> None:
-        """`holder` has `size` bytes of a head."""
+        """`holder` now has `size` bytes of a head."""
         has, since = self._heads.get(holder, (0, now))
         self._heads[holder] = size, since
         self.total += size - has
 
     def drop(self, holder: Half) -> None:
-        """Its head is whole, or given up."""
+        """`holder`'s head is complete, or given up."""
         self.total -= self._heads.pop(holder, (0, 0.0))[0]
 
     def excess(self, now: float) -> Half | None:
-        """Who has to go, if the bound is passed: who has held most for longest, in bytes times seconds.
+        """The holder to drop if the bound is exceeded: the one with the most bytes times seconds.
 
-        Not the oldest, which may be small and on a slow line, nor the largest, which may have come this moment.
+        Not the oldest, which may be small and on a slow line, nor the largest, which may have come just now.
         """
         if self.total <= self.limit:
             return None
