@@ -1,8 +1,8 @@
-"""JSON in which half of a character stands alone.
+"""JSON with lone surrogates: half of a character in a string.
 
-`"\\ud83d"` is JSON, though no text (RFC 8259, 8.2). A server that cuts text by units of UTF-16, as Node's and Java's
-do, sends an emoji as two such strings, and its clients put it together again. msgspec refuses them, so what it is given
-to read has something else in their place; what is passed on is what came.
+`"\\ud83d"` is valid JSON, though not text (RFC 8259, 8.2). A server that cuts text by UTF-16 code units, as in Node and
+Java, sends an emoji as two such strings, and its clients put it together again. msgspec refuses them, so it is given a
+copy with replacements to decode; what is passed on stays as it came.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _LOW: Final = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE: Final = re.compile(rb"%b%b|(?P<half>%b|%b)|\\." % (_HIGH, _LOW, _HIGH, _LOW), re.DOTALL)
 _HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _UNKNOWN: Final = rb"\ufffd"
-"""U+FFFD, as long as what it stands for: every byte stays where it was."""
+"""U+FFFD as an escape, which is as long as what it replaces: all other bytes keep their place."""
 
 
 def without_halves(data: bytes) -> bytes:
-    """`data` with U+FFFD for each half that is alone; `data` itself if there is none."""
+    """`data` with U+FFFD for each lone surrogate; `data` itself if there is none."""
     if _HALF.search(data) is None:
         return data
     found = _ESCAPE.sub(_whole, data)

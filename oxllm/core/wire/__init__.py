@@ -1,1 +1,1 @@
-"""The bytes of bodies and streams, and our own errors."""
+"""The bytes of bodies and streams, and our own error objects."""

@@ -1,15 +1,15 @@
-"""A client's request body: checked once, sent on byte for byte with another `model`.
+"""A client's request body: checked once, and passed on byte for byte with another `model`.
 
-The body is cut into its top-level members by msgspec as `dict[str, Raw]`: a Raw is a view of the received
-buffer, so nothing but the names and a few small values is ever copied. msgspec refuses what RFC 8259 has no
-grammar for (NaN, trailing commas, control characters, lone surrogates) also inside a Raw; the rest is
-checked here, in slices of 64 KiB, since a body of 8 MiB must not cost a second one:
+msgspec cuts the body into its top-level members as `dict[str, Raw]`: a Raw is a view of the received
+buffer, so nothing but the names and a few small values is ever copied. Even inside a Raw, msgspec refuses what is
+not in RFC 8259's grammar (NaN, trailing commas, control characters), and lone surrogates. The rest is
+checked here, in slices of 64 KiB, since a body of 8 MiB must not take its memory twice:
 
 - UTF-8: msgspec skips strings without decoding them.
-- Nesting over 500: parsers behind us recurse (V8, Python and Go stop between 500 and 10,000); msgspec's own
+- Nesting over 500: parsers upstream recurse (V8, Python and Go stop between 500 and 10,000); msgspec's own
   limit depends on the interpreter and on the caller's stack.
-- Members at the top: each costs some 200 bytes as a dict entry, so a body of nothing else would cost 25 times
-  its size. The OpenAI API knows about 40.
+- Top-level members: each costs some 200 bytes as a dict entry, so a body of nothing else would cost 25 times
+  its size. The OpenAI API has about 40.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ DEPTH_MAX: Final = 500
 MEMBERS_MAX: Final = 1024
 """Members of the body."""
 NAME_MAX: Final = 1024
-"""Characters of a member's name and of the model's: names, not storage."""
+"""Characters of a member's name, and of the model's: names are not storage."""
 SLICE: Final = 64 * 1024
-"""Bytes that are looked at together; also the largest value that is copied into a joined segment."""
+"""Bytes that are checked at a time; also the largest value that is copied into a joined segment."""
 
 Buffer = bytes | bytearray
 T = TypeVar("T")
@@ -58,7 +58,7 @@ _TRUE, _FALSE, _NULL = Raw(b"true"), Raw(b"false"), Raw(b"null")
 
 
 class RequestBody:
-    """One request body, cut into members. Holds the received buffer until it is dropped."""
+    """One request body, cut into members. Keeps the received buffer alive."""
 
     __slots__ = ("_members", "_size", "model")
 
@@ -81,14 +81,14 @@ class RequestBody:
             fault = None if data.isascii() else _utf8_fault(data)
         if fault is not None:
             try:
-                raise fault  # outside the handler: its exception would keep a part of the body alive
+                raise fault  # outside the handler, whose exception would keep a part of the body alive
             finally:
-                del fault  # and so would it itself, which leads to this frame and back
+                del fault  # and so would this one: it refers to this frame, and the frame to it
         if size > NAME_MAX:
             _check_names(members)
-        return RequestBody(members, size)  # by its name: compiled, that is no call of a class that nobody knows
+        return RequestBody(members, size)  # by its name, not as `cls`: compiled, that is a direct call
 
-    # Members that protocols read, when they ask. Absent and null are the same, as they are for the OpenAI API.
+    # Members that protocols read, on demand. Null counts as absent, as in the OpenAI API.
 
     def member(self, name: str) -> Raw | None:
         """A member's JSON text; None if it is absent or null."""
@@ -96,7 +96,7 @@ class RequestBody:
         return None if raw is None or raw == _NULL else raw
 
     def flag(self, name: str) -> bool:
-        """A member that is true or false, false if absent. Raises BadBody."""
+        """A boolean member, false if absent. Raises BadBody."""
         raw = self.member(name)
         if raw is None or raw == _FALSE:
             return False
@@ -105,7 +105,7 @@ class RequestBody:
         raise BadBody(f"`{name}` must be true or false", name)
 
     def session(self) -> str | None:
-        """What the client calls the conversation that this belongs to, if it says so in the body."""
+        """The client's name for the conversation that this belongs to, if the body has one."""
         key, metadata = self.member("prompt_cache_key"), self.member("metadata")
         named = _read_or_none(_decode_string, key)
         if named:
@@ -114,7 +114,7 @@ class RequestBody:
         return found.user_id if found is not None else None
 
     def count(self, name: str) -> int:
-        """A member that is an integer, at least 1, and 1 if absent. Raises BadBody."""
+        """An integer member; 1 if absent or below 1. Raises BadBody."""
         raw = self.member(name)
         if raw is None:
             return 1
@@ -137,14 +137,14 @@ class RequestBody:
         raise BadBody(wrong, "stream_options")
 
     def says(self, runs: Sequence[Sequence[str]]) -> bool:
-        """One of these runs of words, in lower case, stands in the request."""
+        """Whether one of these runs of words (in lower case) occurs in the request."""
         return any(echo.says(memoryview(raw), runs) for raw in self._members.values())
 
     def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
-        """The body for one provider: its length and its parts, in order.
+        """The body for one provider: its length, and its segments in order.
 
         `extra_body` maps names to JSON texts, which replace the client's members or are appended. `ask_usage`
-        adds `include_usage` to the stream options. Values over 64 KiB are views of the buffer.
+        adds `include_usage` to the stream options. Values over 64 KiB are views of the received buffer.
         """
         members = self._members
         if extra_body or ask_usage:
@@ -161,7 +161,7 @@ class RequestBody:
 
 
 class PassedBody:
-    """The body of a request that names no model: sent on as it came, mostly nothing."""
+    """The body of a request that names no model: passed on as it is, and mostly empty."""
 
     __slots__ = ("_data",)
 
@@ -169,16 +169,16 @@ class PassedBody:
         self._data = bytes(data)
 
     def says(self, runs: Sequence[Sequence[str]]) -> bool:
-        """One of these runs of words, in lower case, stands in the request."""
+        """Whether one of these runs of words (in lower case) occurs in the request."""
         return echo.says(self._data, runs)
 
     def render(self, model: str, extra_body: Mapping[str, str], ask_usage: bool) -> tuple[int, list[Segment]]:
-        """The body for any provider: its length and its parts."""
+        """The body for any provider: its length, and its segments."""
         return len(self._data), [self._data] if self._data else []
 
 
 def _read_or_none(decode: Callable[[Raw], T], raw: Raw | None) -> T | None:
-    """None for what is absent, or of another shape: that is the provider's to judge."""
+    """The decoded value; None if absent or of another shape, which is for the provider to judge."""
     try:
         return decode(raw) if raw is not None else None
     except msgspec.ValidationError:
@@ -201,7 +201,7 @@ def _model(members: dict[str, Raw]) -> str:
 
 
 def _with_usage(raw: Raw | None) -> Raw:
-    """Stream options that ask for usage, the other members as they are."""
+    """Stream options that ask for usage, with the other members unchanged."""
     try:
         options = _decode_members(raw) if raw is not None else {}
     except msgspec.ValidationError:
@@ -214,7 +214,7 @@ def _with_usage(raw: Raw | None) -> Raw:
 
 
 def _segments(members: dict[str, Raw]) -> tuple[int, list[Segment]]:
-    """A large body in parts: its big values as views, all between them joined."""
+    """A large body in segments: its big values as views, everything between them joined."""
     segments: list[Segment] = []
     joined = bytearray(b"{")
     total = 0
@@ -238,7 +238,7 @@ def _segments(members: dict[str, Raw]) -> tuple[int, list[Segment]]:
 
 _HIGH_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
 _SEEN_LATE: Final = {"trailing characters", "invalid escape character in string", "invalid character in unicode escape"}
-"""What msgspec reports one byte behind its place."""
+"""Faults that msgspec reports one byte too late."""
 _CUT_ESCAPE: Final = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
 
 
@@ -247,12 +247,12 @@ def _invalid(what: str, offset: int) -> BadBody:
 
 
 def _explain(data: Buffer, error: Exception) -> BadBody:
-    """Why msgspec refused `data`, with the offset that it leaves out of some messages."""
+    """Why msgspec refused `data`, with the offset, which some of its messages leave out."""
     if isinstance(error, msgspec.ValidationError):
         return BadBody("the request body must be a JSON object")
     if isinstance(error, RecursionError):  # only if the interpreter's limit is below ours
         return BadBody("the request body is nested too deep")
-    if isinstance(error, UnicodeDecodeError) or "UTF-8" in str(error):  # in a name; an offset would count from there
+    if isinstance(error, UnicodeDecodeError) or "UTF-8" in str(error):  # in a name; its offset counts from there
         return _utf8_fault(data) or _invalid("not UTF-8", 0)
     what, _, place = str(error).removeprefix("JSON is malformed: ").rpartition(" (byte ")
     if not what:
@@ -264,7 +264,7 @@ def _explain(data: Buffer, error: Exception) -> BadBody:
 
 
 def _lone_surrogate(data: Buffer, stop: int) -> int:
-    """Where the half of a pair is that made msgspec give up at `stop`, behind it or what should be its other half."""
+    """The offset of the lone surrogate that made msgspec stop at `stop`: behind it, or behind the escape after it."""
     last = data.rfind(b"\\u", 0, stop)
     first = last - 6
     paired = first >= 0 and _HIGH_SURROGATE.match(data, first) and _is_escape(data, first)
@@ -272,7 +272,7 @@ def _lone_surrogate(data: Buffer, stop: int) -> int:
 
 
 def _cut_surrogate(data: Buffer) -> int | None:
-    """Where a high surrogate is that less than an escape follows: for msgspec such data "was truncated"."""
+    """The offset of a high surrogate with less than an escape behind it, which msgspec reports as truncated data."""
     last = data.rfind(b"\\u")
     rest = len(data) - last - 6
     if last < 0 or not 0 <= rest < 6 or not _HIGH_SURROGATE.match(data, last) or not _is_escape(data, last):
@@ -281,7 +281,7 @@ def _cut_surrogate(data: Buffer) -> int | None:
 
 
 def _is_escape(data: Buffer, at: int) -> bool:
-    """Whether the backslash at `at` is not itself escaped: an even number of them stands before it."""
+    """Whether the backslash at `at` is not itself escaped: an even number of backslashes precedes it."""
     before = data[max(0, at - SLICE) : at]
     return (len(before) - len(before.rstrip(b"\\"))) % 2 == 0
 
@@ -292,7 +292,7 @@ def _utf8_fault(data: Buffer) -> BadBody | None:
 
 
 def invalid_utf8(data: Buffer, final: bool = True) -> int | None:
-    """The offset of the first byte of `data` that is not UTF-8. `final`: a character may not be cut at its end."""
+    """The offset of the first byte of `data` that is not UTF-8. `final`: nor may its last character be cut off."""
     start, view = 0, memoryview(data)
     while start < len(view):
         last = start + SLICE >= len(view)
@@ -306,7 +306,7 @@ def invalid_utf8(data: Buffer, final: bool = True) -> int | None:
 
 
 def _check_nesting(data: Buffer) -> None:
-    """Refuse too deep nesting and far too many members. A body with few brackets and colons has neither."""
+    """Refuse nesting that is too deep, and far too many members. A body with few brackets and colons has neither."""
     if data.count(b"[") + data.count(b"{") <= DEPTH_MAX and data.count(b":") <= MEMBERS_MAX:
         return
     start = level = at_top = 0
@@ -319,12 +319,12 @@ def _check_nesting(data: Buffer) -> None:
             raise _invalid(f"nested deeper than {DEPTH_MAX}", at)
         start, inside, level = start + len(part), inside_next, found.pop()
         at_top += found.count(1)
-        if at_top > 2 * MEMBERS_MAX + 1:  # a colon for each, a closing bracket for some, and the opening one of all
+        if at_top > 2 * MEMBERS_MAX + 1:  # per member a colon, for some a closing bracket; and the first bracket
             raise _too_many()
 
 
 def _slice(data: Buffer, start: int) -> bytes:
-    """Up to SLICE bytes, and one more if they would end inside an escape."""
+    """SLICE bytes at most, and one more if they would end inside an escape."""
     part = bytes(data[start : start + SLICE])
     if ends_in_escape(part):
         part = bytes(data[start : start + SLICE + 1])

@@ -1,4 +1,4 @@
-"""What is read of the members of a request that are objects."""
+"""The shapes of a request's object members, as far as they are read."""
 
 from __future__ import annotations
 

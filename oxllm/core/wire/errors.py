@@ -1,4 +1,4 @@
-"""The error objects that clients get: the OpenAI shape, the only one whose message survives their SDKs.
+"""The error objects that clients get, in OpenAI's shape: the only one whose message survives the SDKs.
 
 SDKs read `error.message`, `error.type`, `error.param` and `error.code`; `code` must be a string or null.
 """
@@ -12,11 +12,11 @@ import msgspec
 from oxllm.core.shape import Value
 
 OWNER_UNAVAILABLE: Final = "owner_unavailable"
-"""The code for an answer that only one provider has, which cannot be asked now."""
+"""The code when only one provider has the answer asked for, and cannot be asked now."""
 
 
 class ApiError(Value, frozen=True):
-    """An answer that the gateway makes itself: HTTP status and the four fields of the error object."""
+    """An error of the gateway's own: HTTP status and the four fields of the error object."""
 
     status: int
     type: str
@@ -35,7 +35,7 @@ class ApiError(Value, frozen=True):
         )
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that belong to this answer, Content-Length left to the connection."""
+        """The headers of this response; Content-Length is left to the connection."""
         headers = [(b"content-type", b"application/json")]
         if self.retry_after is not None:
             headers.append((b"retry-after", b"%d" % self.retry_after))
@@ -72,6 +72,6 @@ def api_error(
     retry_after: int | None = None,
     should_retry: bool | None = None,
 ) -> ApiError:
-    """An error of the type that its status has in the OpenAI API."""
+    """An error with the type that its status has in the OpenAI API."""
     kind = TYPE_BY_STATUS.get(status) or ("invalid_request_error" if status < 500 else "server_error")
     return ApiError(status, kind, code, message, param, retry_after, should_retry)

@@ -1,15 +1,15 @@
-"""Server-sent events that have names, and may be large: what the Responses and the Messages API send.
+"""Server-sent events that have names and may be large: those of the Responses and the Messages API.
 
-Both put an `event:` line before each event's data, and clients dispatch on it, so that names are kept here. And an
-event may be as long as a whole answer. A reader that knows from an event's first bytes that it is content need not
-wait for its end: it takes what is there (`take`), and what comes of it from then on comes as pieces:
+Both put an `event:` line before each event's data, and clients dispatch on it, so names are kept here. And an
+event may be as long as a whole answer. A reader that can tell from an event's first bytes that it is content need not
+wait for its end: it takes what is there (`take`), and gets the rest in pieces as they come:
 
-    (name, data)    an event that is whole; its name is b"" if it has none
-    (None, piece)   a part of the event that was taken, as it is to be sent
-    (None, END)     its end; never put together with what is before it
+    (name, data)    a complete event; its name is b"" if it has none
+    (None, piece)   a part of the event that was taken, ready to be sent
+    (None, END)     its end; never merged with what precedes it
 
-All else is as in `sse`: ids, retry times and comments are dropped, also inside a large event; what follows the last
-empty line is no event.
+Everything else is as in `sse`: ids, retry times and comments are dropped, even inside a large event; what follows the
+last empty line is not an event.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Final
 from oxllm.core.wire.sse import CR, EVENT_MAX, LF, Lines
 
 LARGE: Final = 64 * 1024
-"""Bytes of an event that are waited for before it is looked at whether it may be passed on as it comes: the same as
-what may wait for a slow client before its provider is not read any more."""
+"""Bytes of an incomplete event at which to look whether it can be passed on as it comes: as many as may be unsent to a
+slow client before its provider is no longer read."""
 HEAD_MAX: Final = 1024
-"""Bytes of an event's data that tell what kind it is."""
+"""Bytes of an event's data that are enough to tell its kind."""
 NAME_MAX: Final = 256
-"""Bytes of a name; a longer one is none, nor is one that is not ASCII: some SDKs crash on bytes that are no UTF-8."""
+"""Bytes of a name; a longer one is dropped, as is one that is not ASCII: some SDKs crash on bytes not in UTF-8."""
 END: Final = b"\n\n"
 
 Event = tuple[bytes | None, bytes]
 
 
 class NamedDecoder(Lines):
-    """Cuts a stream into events with their names, however its bytes arrive."""
+    """Cuts a stream into named events, however its bytes arrive."""
 
     __slots__ = ("_in_data", "_name", "open", "too_large")
 
@@ -39,11 +39,11 @@ class NamedDecoder(Lines):
         super().__init__()
         self._name = b""
         self._in_data = False
-        """The line under way is data of the event that was taken, and goes out as it comes."""
+        """The current line is data of the event that was taken, and is passed on as it comes."""
         self.open = False
         """An event was taken, and its end has not come."""
         self.too_large = False
-        """An event over EVENT_MAX that nobody took. The decoder is of no more use."""
+        """An event over EVENT_MAX was not taken. The decoder cannot be used any further."""
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes, and the pieces of one that was taken. Events without data are left out."""
@@ -56,7 +56,7 @@ class NamedDecoder(Lines):
         return self._feed_lines(data)
 
     def head(self) -> tuple[bytes, bytes]:
-        """The name and the first bytes of the data, of the event that is not whole."""
+        """The name and the first bytes of the data of the incomplete event."""
         line = self._line[: HEAD_MAX + 6]
         start = bytes(self._data[:HEAD_MAX])
         if line.startswith(b"data:"):
@@ -64,11 +64,11 @@ class NamedDecoder(Lines):
         return self._name, start[:HEAD_MAX]
 
     def take(self, name: bytes) -> bytes:
-        """What there is of the event that is not whole, under `name`, to be sent; the rest comes as pieces."""
+        """What there is of the incomplete event, ready to be sent under `name`; the rest comes as pieces."""
         line = self._line
         if len(line) > 5 and self._take_data(line):
             line.clear()
-            self._in_data = self._started = True  # and no BOM can come behind it
+            self._in_data = self._started = True  # so no BOM can follow
         data = bytes(self._data[:-1])
         self._data.clear()
         self._used = 0
@@ -88,7 +88,7 @@ class NamedDecoder(Lines):
         return events
 
     def _add(self, part: bytes, events: list[Event]) -> None:
-        """More of the line under way."""
+        """Add to the current line."""
         if self._in_data:
             if part:
                 events.append((None, part))
@@ -113,7 +113,7 @@ class NamedDecoder(Lines):
         elif line.startswith(b"event"):
             self._take_name(line)
         elif self.open:
-            if line.startswith(b"data:") or line == b"data":  # a data line that bears nothing
+            if line.startswith(b"data:") or line == b"data":  # an empty data line
                 events.append((None, b"\ndata: "))
         else:
             self._take_data(line)
@@ -143,7 +143,7 @@ def _is_name(name: bytes | bytearray) -> bool:
 
 
 def _whole(data: bytes) -> list[Event] | None:
-    """The usual case: nothing but whole events of two lines. None if it is not."""
+    """The usual case: only complete events of two lines each. None if it is not that."""
     if CR in data:
         return None
     if data.count(LF) == 3:  # one event

@@ -1,6 +1,6 @@
-"""Where JSON ends, found without parsing it: strings are skipped, brackets counted.
+"""Finds where JSON ends without parsing it, by skipping strings and counting brackets.
 
-What is looked at arrives in parts, cut anywhere, and may be large: nearly all of the work is done by `bytes` methods.
+The JSON arrives in parts, cut anywhere, and may be large, so nearly all of the work is done by `bytes` methods.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from itertools import accumulate
 from typing import Final
 
 SLICE: Final = 64 * 1024
-"""Bytes that are looked at together."""
+"""Bytes that are looked at in one go."""
 
 _STEPS: Final = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
-"""How the level changes at an opening bracket, a closing one and a colon, as a signed byte."""
+"""The change of level at an opening bracket, a closing one and a colon, as a signed byte."""
 _NO_STEPS: Final = bytes(set(range(256)) - set(b"[{]}:"))
 _QUOTE_OR_BRACKET: Final = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 
 
 def ends_in_escape(part: bytes) -> bool:
-    """Whether the last byte of `part` is a backslash whose other half is still to come."""
+    """Whether `part` ends with a backslash whose escape is incomplete."""
     return part.endswith(b"\\") and (len(part) - len(part.rstrip(b"\\"))) % 2 == 1
 
 
 def levels(part: bytes, inside: bool, level: int) -> tuple[list[int], bool]:
     """The level before `part` and after each bracket or colon in it, and whether it ends inside a string.
 
-    `inside`: it begins inside one. It must not end in an escape. A run of backslashes begins an escape, so taking them
-    out in pairs leaves only those that escape something.
+    `inside`: whether it begins inside one. It must not end within an escape. Removing backslashes in pairs, from the
+    left, leaves only those that escape something else.
     """
     if b"\\" in part:
         part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -37,7 +37,7 @@ def levels(part: bytes, inside: bool, level: int) -> tuple[list[int], bool]:
 
 
 def first_at(part: bytes, inside: bool, level: int, wanted: int) -> int:
-    """Where in `part` the bracket is that brings the level to `wanted`, -1 if there is none."""
+    """The offset in `part` of the bracket that brings the level to `wanted`; -1 if there is none."""
     for token in _QUOTE_OR_BRACKET.finditer(part):
         if token[0] == b'"':
             inside = not inside
@@ -49,7 +49,7 @@ def first_at(part: bytes, inside: bool, level: int, wanted: int) -> int:
 
 
 def count_outside(data: bytes | memoryview, wanted: bytes) -> int:
-    """How often the byte `wanted` stands in `data` outside of strings."""
+    """How often the byte `wanted` occurs in `data` outside of strings."""
     view = memoryview(data)
     found = start = 0
     inside = False
@@ -67,7 +67,7 @@ def count_outside(data: bytes | memoryview, wanted: bytes) -> int:
 
 
 class Closing:
-    """Finds the bracket that closes a JSON object or array which arrives in parts."""
+    """Finds the closing bracket of a JSON object or array that arrives in parts."""
 
     __slots__ = ("_escape", "_inside", "_level")
 
@@ -76,10 +76,10 @@ class Closing:
         self._inside = False
         """Inside a string."""
         self._escape = False
-        """The last byte was a backslash whose other half is still to come."""
+        """The last byte was a backslash whose escape is incomplete."""
 
     def find(self, part: bytes) -> int | None:
-        """The offset of the closing bracket in `part`; None if it is not there. Not to be called again behind it."""
+        """The offset of the closing bracket in `part`; None if it is not there. Not to be called again once found."""
         ahead = int(self._escape)
         if ahead:
             part = b"\\" + part
@@ -93,9 +93,9 @@ class Closing:
 
 
 class Passing:
-    """A JSON object that is passed on in pieces, as it comes: whether all of it is there, and nothing behind it.
+    """Watches a JSON object that is passed on in pieces: whether it is complete, with nothing behind it.
 
-    It counts brackets and decodes characters, no more: what is wrong between two brackets its reader will find.
+    Counts brackets and checks UTF-8, no more: the reader will find out what is wrong in between.
     """
 
     __slots__ = ("_character", "_closed", "_closing")
@@ -103,18 +103,18 @@ class Passing:
     def __init__(self) -> None:
         self._closing = Closing()
         self._closed = False
-        """The bracket that closes it has been seen."""
+        """Its closing bracket has been seen."""
         self._character = b""
-        """The beginning of a character whose rest is still to come."""
+        """The first bytes of a character that is still incomplete."""
 
     @property
     def whole(self) -> bool:
-        """All of it has been passed on."""
+        """The whole object has been passed on."""
         return self._closed and not self._character
 
     def feed(self, piece: bytes) -> bytes | None:
-        """What of it may be sent now: all but half a character at its end, at which a reader would fail before it saw
-        what we say behind it. None: it is not JSON, or more than one value."""
+        """What may be sent now: all but an incomplete character at the end, on which a reader would fail before it saw
+        what we may have to append. None if it is not JSON, or more than one value."""
         if self._closed:
             behind = piece
         else:
@@ -135,10 +135,10 @@ class Passing:
 
 
 def half_character(data: bytes) -> int:
-    """How many bytes at the end of `data` begin a character of UTF-8 that is not whole."""
+    """The number of bytes at the end of `data` that begin an incomplete UTF-8 character."""
     for back in range(1, min(4, len(data) + 1)):
         byte = data[-back]
-        if byte & 0xC0 != 0x80:  # none that goes on with a character
+        if byte & 0xC0 != 0x80:  # not a continuation byte
             length = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
             return back if back < length else 0
     return 0

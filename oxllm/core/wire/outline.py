@@ -1,7 +1,7 @@
-"""The outline of a JSON text that is too large to be kept: what stands at its upper levels, without its long strings.
+"""The outline of a JSON text that is too large to keep: its upper levels, without long strings.
 
-The text goes by in parts, cut anywhere. What is kept of it is JSON if the text is, and says the same of all that is
-short and not deep.
+The text goes by in parts, cut anywhere. The outline is JSON if the text is, and agrees with it in everything that is
+neither long nor deep.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ from typing import Final
 from oxllm.core.wire.nesting import Closing, ends_in_escape
 
 OUTLINE_MAX: Final = 64 * 1024
-"""Bytes that are kept."""
+"""Bytes of the outline."""
 STRING_MAX: Final = 512
 """Bytes of a string that is kept as it is."""
 LONG_STRING: Final = b"~"
-"""What stands for a longer one."""
+"""What replaces a longer one."""
 FIRST_STEP: Final = 256
-"""Bytes in which the end of a container is looked for first, then in twice as many: most are small or very large."""
+"""Bytes first searched for the end of a container, doubled each time: most are either small or very large."""
 
 _IN_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _BETWEEN: Final = re.compile(rb'[^"\[\]{}]*+')
 
 
 class Outline:
-    """Keeps the outline of one JSON text."""
+    """Builds the outline of one JSON text."""
 
     __slots__ = ("_began", "_deep", "_depth", "_escape", "_in_string", "_kept", "_level", "_step")
 
     def __init__(self, depth: int) -> None:
-        """`depth`: how many containers inside one another are looked into; those below are empty in the outline."""
+        """`depth`: how many levels of containers are kept; those below are empty in the outline."""
         self._depth = depth
         self._level = 0
         self._deep: Closing | None = None
-        """Finds the end of a container that is not looked into."""
+        """Finds the end of a container below `depth`, while that is skipped."""
         self._step = FIRST_STEP
         self._in_string = False
         self._began = 0
-        """Where the string under way begins in what is kept; -1 if it is too long."""
+        """Where the current string begins in the outline; -1 if it is too long."""
         self._escape = False
-        """The last byte was a backslash whose other half is still to come."""
+        """The last byte was a backslash whose escape is incomplete."""
         self._kept = bytearray()
 
     @property
     def too_large(self) -> bool:
-        """There is more of it than may be kept: it is not whole."""
+        """The outline has outgrown OUTLINE_MAX, and is incomplete."""
         return len(self._kept) > OUTLINE_MAX
 
     @property
@@ -55,11 +55,11 @@ class Outline:
 
     @property
     def text(self) -> bytes:
-        """What is kept, and half an escape behind it if it ends so: that is no JSON."""
+        """The outline so far; a text that ends in half an escape keeps its backslash, and so is not JSON."""
         return bytes(self._kept) + b"\\" * self._escape
 
     def feed(self, part: bytes) -> None:
-        """More of the text."""
+        """Take the next part of the text."""
         if self._escape:
             part = b"\\" + part
         self._escape = ends_in_escape(part)
@@ -98,7 +98,7 @@ class Outline:
         return stop + 1
 
     def _go_on(self, part: bytes, at: int, end: int) -> int:
-        """Up to the next string, and into it, or through the next bracket."""
+        """Go up to the next string and into it, or past the next bracket."""
         found = _BETWEEN.match(part, at, end)
         assert found is not None
         stop = found.end()
@@ -116,12 +116,12 @@ class Outline:
         else:
             self._deep = Closing()
             self._step = FIRST_STEP
-            return stop  # it counts the bracket, too
+            return stop  # `Closing` must see the bracket, too
         return stop + 1
 
 
 def _string_end(part: bytes, at: int, end: int) -> int:
-    """Where the quote is that ends a string which goes on at `at`; `end` if there is none."""
+    """The offset of the quote that ends the string which continues at `at`; `end` if there is none."""
     quote = part.find(b'"', at, end)
     stop = quote if quote >= 0 else end
     escape = part.find(b"\\", at, stop)

@@ -1,9 +1,9 @@
-"""Server-sent events, sans I/O: bytes in, the data of whole events out.
+"""Server-sent events, sans I/O: bytes in, the data of complete events out.
 
 The grammar is WHATWG HTML, "Parsing an event stream": UTF-8 with an optional BOM, lines ended by CR, LF or CRLF,
-`field: value` with one optional space, events ended by an empty line. Of an event only its data is kept: names,
-ids, retry times and comments say nothing in the OpenAI API, and break its clients when passed on carelessly. What
-follows the last empty line is no event: an event that was cut must not look whole.
+`field: value` with one optional space, events ended by an empty line. Only the data of an event is kept: names,
+ids, retry times and comments mean nothing in the OpenAI API, and break its clients when passed on carelessly. What
+follows the last empty line is not an event: one that was cut off must not look complete.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import re
 from typing import Final
 
 EVENT_MAX: Final = 1024 * 1024
-"""Bytes of the data lines of one event, field names included, and of any one line. Audio in base64 comes in events of
-some 100 KB; beyond this a provider is not talking SSE."""
+"""Bytes of the data lines of one event, field names included, and of any single line. Base64 audio comes in events of
+some 100 KB; beyond this limit a provider is not talking SSE."""
 
 KIND_MAX: Final = 4096
-"""Bytes of an event by which its kind is known."""
+"""Bytes of an event in which its kind must show."""
 CR, LF = 13, 10
 _BOM: Final = b"\xef\xbb\xbf"
 _NOTHING: Final = bytearray()
-"""Stays empty: what a stream has that comes in whole events of one line, as nearly all do."""
+"""Stays empty: shared by all streams that come in complete one-line events, as nearly all do."""
 
 
 class TooLarge(ValueError):
-    """An event over EVENT_MAX. The decoder is of no more use."""
+    """An event over EVENT_MAX. The decoder cannot be used any further."""
 
     def __init__(self, events: list[bytes]) -> None:
         super().__init__(f"an event over {EVENT_MAX} bytes")
         self.events = events
-        """What `feed` had found before it."""
+        """The events that `feed` had found before it."""
 
 
 class Lines:
-    """What decoders of events share: how a stream is cut into lines, and what is held of an event."""
+    """What event decoders share: cutting a stream into lines, and holding an incomplete event."""
 
     __slots__ = ("_after_cr", "_data", "_line", "_started", "_used")
 
@@ -41,21 +41,21 @@ class Lines:
         self._line = bytearray()
         """The line that has not ended yet."""
         self._data = _NOTHING
-        """The values of this event's data lines, each with a line feed behind it."""
+        """The values of this event's data lines, each followed by a LF."""
         self._used = 0
-        """Bytes of these lines as they came."""
+        """Bytes of these lines as received."""
         self._after_cr = False
-        """The last byte was a CR, so a LF would belong to it."""
+        """The last byte was a CR, so a LF that follows belongs to it."""
         self._started = False
-        """The first line has been seen, and no BOM can come."""
+        """The first line has been seen, so no BOM can come any more."""
 
     @property
     def pending(self) -> int:
-        """Bytes held of an event that is not whole."""
+        """Bytes held of an incomplete event."""
         return self._used + len(self._line)
 
     def _split(self, data: bytes) -> list[bytes]:
-        """`data` cut at its line ends. A CR at the end is one; a LF that comes for it later is none."""
+        """`data`, cut at its line ends. A CR at the very end is one; a LF that later completes it is dropped."""
         if data and self._after_cr:
             data = data.removeprefix(b"\n")
             self._after_cr = False
@@ -65,7 +65,7 @@ class Lines:
         return data.split(b"\n")
 
     def _take_data(self, line: bytearray) -> bool:
-        """Keep the value of a data line, and nothing of `line`. False: it is another field."""
+        """If `line` is a data line, keep its value. False, with `line` unchanged, if it is another field."""
         if not line.startswith(b"data:") and line != b"data":
             return False
         self._used += len(line)
@@ -99,12 +99,12 @@ class Decoder(Lines):
             events = [data[6:-2]] if one else data[6:-2].split(b"\n\ndata: ")
             if (one or data.count(LF) == 2 * len(events)) and b"" not in events and len(data) <= EVENT_MAX:
                 self._started = True
-                return events  # the usual case: nothing but whole events of one line
+                return events  # the usual case: only complete events of one line each
         return self._feed_lines(data)
 
     def take_line(self, kind: re.Pattern[bytes]) -> bytes:
-        """What there is of the value of a data line that has not ended, if the event has no other and its first
-        KIND_MAX bytes are of this kind; else nothing. It is the caller's then, and so is the rest of the line."""
+        """Take out what has come of an unfinished data line's value, if it is the event's first data line and its first
+        KIND_MAX bytes match `kind`; else nothing. The rest of the line is then the caller's, too."""
         line = self._line
         if self._data or not line.startswith(b"data:") or kind.match(line, 5, KIND_MAX) is None:
             return b""
