@@ -68,7 +68,7 @@ class Dispatcher:
     def _recall(
         self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: Headers
     ) -> ApiError | None:
-        """A request about an answer that a provider keeps: ask its maker, or if that is unknown one after another."""
+        """A request about an answer that a provider keeps: ask its maker or, if unknown, one provider after another."""
         generation, owners = self._runtime.current.generation, self._runtime.owners
         name = unescape(generation.endpoints.answer(request.path))
         about = endpoint.about(name)

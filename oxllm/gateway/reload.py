@@ -4,9 +4,9 @@
                              errors, death, 30 s, garbage ──► refused: what runs stays, and the log says why
                              a Plan ──► diff ──► `Gateway.adopt` (not with dry_run)
 
-The child has the environment that `serve` was started with. It loads pydantic, whose memory goes with it. Reloads run
-one at a time; those that wait have not read the file yet, so they are merged into one. Once the process has been told
-to stop, no reload begins, and the result of one under way is discarded.
+The child has the environment that `serve` was started with. Only it loads pydantic, and that memory goes with it.
+Reloads run one at a time; those that wait have not read the file yet, so they are merged into one. Once the process has
+been told to stop, no reload begins, and the result of one under way is discarded.
 Settings that need a restart are compared with what is bound, so each reload reports them until somebody restarts.
 """
 

@@ -20,7 +20,7 @@ HEADERS: Final[tuple[bytes, ...]] = (
 
 
 def session_of(request: Request, body: RequestBody) -> int | None:
-    """The number of the client's session, told apart by its key from other clients'; None if it names none."""
+    """The number of the session, different for each client that uses the same name; None if the client names none."""
     for name in HEADERS:
         value = request.get(name)
         if value:
