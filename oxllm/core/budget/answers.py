@@ -85,7 +85,7 @@ class HeldBudget:
         self._turn_had = 0
 
     def hold(self, holder: HeldHolder, size: int) -> None:
-        """`holder` now holds `size` bytes; none of them has just been read (see `grew`)."""
+        """`holder` now holds `size` bytes. It is never paused for them (see `grew`)."""
         before = self._held.get(holder, 0)
         if size > HELD_FREE:
             self._held[holder] = size

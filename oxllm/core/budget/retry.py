@@ -11,7 +11,7 @@ WINDOW_S: Final = 10
 ALWAYS: Final = 3
 """Extra attempts always allowed in a window: one failing request may be all the traffic there is."""
 TICKS: Final = WINDOW_S * 10 + 1
-"""Slots of 100 ms. One more than the window, since the oldest is only partly in it: what counts is 10.0 to 10.1 s."""
+"""Slots of 100 ms. One more than the window, since the oldest may be only partly in it: 10.0 to 10.1 s are counted."""
 
 
 class RetryBudget:
