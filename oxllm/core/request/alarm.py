@@ -1,4 +1,4 @@
-"""When the clocks of a request want to be looked at."""
+"""When to check the clocks of a request next."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from math import inf
 
 
 class Alarm:
-    """The earliest moment, in loop time, at which something of a request may be due, or one before it.
+    """A lower bound, in loop time, of when any clock of a request is due.
 
-    Clocks nearly always move back: to set one costs a comparison, and only a look that finds nothing due searches for
-    the earliest again.
+    Clocks are nearly always set to later times. So setting one costs a comparison, and only a tick, which may find
+    nothing due, searches for the earliest again.
     """
 
     __slots__ = ("at",)
@@ -21,7 +21,7 @@ class Alarm:
         return f"<Alarm at {self.at:.3f}>"
 
     def by(self, when: float) -> float:
-        """A clock is set to `when`, which is returned."""
+        """Be due at `when` at the latest. Returns `when`, for the clock that is set to it."""
         if when < self.at:  # noqa: PLR1730  min() takes twice as long, and each request comes here thrice
             self.at = when
         return when

@@ -3,18 +3,18 @@
 The phases, and what moves an attempt from one to the next:
 
     CONNECTING  a connection is being made or taken from the pool     clock: connect
-    WAITING     the request goes out, nothing usable has come         clock: first_byte (stream) or answer
-    HOLDING     content has come, the client has none of it           clock: idle
+    WAITING     the request is being sent, nothing usable has come    clock: first_byte (stream) or answer
+    HOLDING     content has come, none of it has gone to the client   clock: idle
     COMMITTED   the client has content; no other target is used       clock: idle
     DRAINING    the client has its whole answer; the provider may     clock: 2 s
                 still end its body, so that the connection can be reused
     ENDED       its ticket is settled; whatever arrives is dropped
 
-DNS, connection and TLS are CONNECTING; a status line alone does not leave WAITING, since a provider that
-sends a head and then nothing has not answered.
+CONNECTING covers DNS, TCP and TLS. A response head alone does not end WAITING: a provider that sends one and then
+nothing has not answered.
 
-What arrives is told to the attempt, and it says what has become of it: an Outcome, or None while there is more to come.
-Its end, its commit and what else follows are up to the exchange.
+The attempt is fed what arrives, and sets `verdict` once it knows its result. The exchange decides what follows:
+whether to commit, to fail over or to end it.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from oxllm.core.wire.sse import EVENT_MAX
 from oxllm.plan import ANY
 
 LINGER_S: Final = 2.0
-"""How long a provider that has sent a whole answer may keep its body open before we stop waiting for its end."""
+"""How long we wait for the end of the body once the answer is whole."""
 ERROR_STALL_S: Final = 2.0
-"""How long an error body may be silent. The client waits, and its head and what has come of it say enough."""
+"""How long an error body may stall. The client is waiting, and the head and the part that came say enough."""
 PREAMBLE_MAX: Final = EVENT_MAX + 64 * 1024
-"""Bytes of a stream without content: role events, filter results, and the event behind them that is not whole."""
+"""Bytes of a stream before its first content: role events, filter results, and an incomplete event behind them."""
 NEVER: Final = -inf
 
 
@@ -101,13 +101,13 @@ TABLE: Final = Table(
         (DRAINING, END): ENDED,
     }
 )
-"""Every move there is."""
+"""All transitions."""
 OVER: Final = frozenset((DRAINING, ENDED))
-"""Whatever arrives changes nothing more for the client."""
+"""Phases in which whatever arrives makes no difference to the client."""
 
 
 class Attempt:
-    """One request to one target: one class, since its clocks go by what it reads. `Exchange` decides what follows."""
+    """One request to one target: one class, since what it reads sets its clocks. `Exchange` decides what follows."""
 
     __slots__ = (
         "_alarm",
@@ -156,10 +156,10 @@ class Attempt:
         self.number = number
         """1 for the first attempt of a client request."""
         self.by_session = by_session
-        """Its target was preferred to others for the sake of the session."""
+        """Its target was preferred to others because of the session."""
         self.candidate: Candidate = candidate
         self.model = target.model
-        """What its provider is asked for."""
+        """The model name that is sent to the provider."""
         self.target = target.name
         """`provider/model`, for messages."""
         if target.model == ANY:
@@ -171,49 +171,49 @@ class Attempt:
         # Its clocks, in loop time; `inf` for one that does not run.
         self.started = now
         self.clock = alarm.by(now + candidate.timeouts.connect)
-        """When this phase has lasted too long; `inf` while nobody reads."""
+        """When this phase times out; `inf` while reading is paused."""
         self.share_at = alarm.by(share_at)
-        """When it has used half of the client's time."""
+        """When it has used half of the time that the request had left at its start: another may run beside it."""
         self.hedge_at = inf
-        """When another attempt is to run beside it."""
+        """When to start a hedge."""
         self.commit_at = inf
-        """When what it holds has been held back for long enough."""
+        """When its content has been held back for long enough."""
         self.sent_at = now
-        """When the last byte of the request had gone."""
+        """When the last byte of the request was sent."""
         self.read_at = NEVER
-        """When something came last before the commit."""
+        """When bytes of the body last arrived before the commit."""
         self.content_at: float | None = None
         self.last_content_at = 0.0
-        """When its client was last sent content, or its provider was read again; 0 before the commit."""
+        """When the client was last sent content, or reading was resumed; 0 before the commit."""
         self.silence: float | None = None
-        """Seconds that it may be silent between two reads; None while a clock runs that reads do not set back."""
+        """Seconds allowed between two reads; None while a read does not restart `clock`."""
         self._left = inf
-        """Seconds that `clock` will have once its provider is read again."""
+        """Seconds to give `clock` when reading is resumed."""
         self._alarm = alarm
         # Its response.
         self.status = 0
         self.headers: Headers = ()
-        """Of its head, until the commit: those that may pass."""
+        """Those fields of the response head that are needed to pass it on; empty from the commit on."""
         self.reader: Reader = NOTHING_READ
         self.verdict: Outcome | None = None
-        """What has become of it; None while there is more to come."""
+        """Its result; None while there is more to come."""
         self._gaps = route.counters.gap
         self._ready = bytearray()
-        """What is ready for the client but not yet committed to."""
+        """Bytes for the client, held until the commit."""
         self._worked = 0
-        """Signs of work that were seen."""
+        """Signs of work seen so far (`Reader.working`)."""
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} {self.target} {self.phase.name} {self.status or '-'} {self.pending} B held>"
 
     @property
     def pending(self) -> int:
-        """Bytes read that the client has none of yet: what is held, and what is not whole."""
+        """Bytes read but not yet passed on: what is held, and what the reader keeps of an incomplete event or body."""
         return 0 if self.phase in OVER else len(self._ready) + self.reader.pending
 
     @property
     def wake_at(self) -> float:
-        """When the first of its clocks is due."""
+        """When its earliest clock is due."""
         first = self.clock
         if self.phase is COMMITTED or self.phase is DRAINING:
             return first
@@ -228,27 +228,26 @@ class Attempt:
     # What happens to it.
 
     def connected(self, now: float) -> None:
-        """It has a connection, and its request begins to go out."""
+        """It has a connection, and starts to send its request."""
         if self.phase is CONNECTING:
             self.move(CONNECT)
         self.sent(now)
 
     def reconnecting(self, now: float) -> None:
-        """The connection had been idle and was dead. A new one has the same time to be made as any other."""
+        """The pooled connection was dead. Its replacement gets a full connect timeout."""
         if self.phase is WAITING:
             self.move(RECONNECT)
         self._allow(self.candidate.timeouts.connect, now)
 
     def sent(self, now: float) -> None:
-        """More of the request has gone, or its last byte: from then on the provider has its time. While it takes the
-        request it has that time for each part."""
+        """A part of the request was sent, maybe the last. Each part restarts the provider's clock."""
         if self.phase is WAITING and self.status == 0:
             times = self.candidate.timeouts
             self.sent_at = now
             self._allow(times.first_byte if self.facts.stream else times.answer, now)
 
     def head(self, status: int, fields: Headers, now: float, wall: float) -> None:
-        """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""
+        """The response head has arrived. `wall`: seconds since the epoch, for hints that are dates."""
         if self.phase is not WAITING:
             return
         self.status, self.headers = status, headers.kept(fields)
@@ -270,7 +269,7 @@ class Attempt:
             self._allow(self.silence, now)
 
     def data(self, data: bytes, now: float) -> bytes:
-        """A part of the response body: what the client may have now. Before the commit it is held."""
+        """A part of the response body. Returns what may go to the client now: nothing before the commit."""
         if self.silence is not None:
             self.clock = now + self.silence
         reader = self.reader
@@ -289,21 +288,21 @@ class Attempt:
         return ready
 
     def end(self) -> None:
-        """The response is whole as its framing goes."""
+        """The response has ended as its framing says."""
         failure = self.reader.eof()
         self.verdict = self.reader.result if failure is None else failure
 
     def broke_off(self, why: Outcome) -> None:
-        """Its response stopped coming before its end. `why`: what that is, unless what came says more."""
+        """The response broke off. `why`: the result, unless what came says more."""
         self.verdict = self.reader.broke_off(why)
 
     def release(self, now: float) -> None:
-        """There is no memory to hold more of the answer: what there is may go out, if it begins one."""
+        """Memory is short: make what was held ready to commit, if it is the start of an answer."""
         if self.phase is WAITING:
             self._collect(self.reader.release(), now)
 
     def pause(self, now: float) -> None:
-        """Nobody reads the provider now: its silence is ours."""
+        """We stop reading the provider, so its silence is not its fault."""
         if self.phase not in OVER:
             self._left = self.clock - now
             self.clock = inf
@@ -321,7 +320,7 @@ class Attempt:
         self.phase = TABLE.move(self.phase, event)
 
     def commit(self, now: float) -> bytes:
-        """Its answer is the client's: what was held of it."""
+        """Commit to this attempt. Returns what was held."""
         self.move(COMMIT)
         self.last_content_at = now
         self.headers = ()
@@ -330,19 +329,19 @@ class Attempt:
         return ready
 
     def linger(self, now: float) -> None:
-        """Leave the provider a moment to end its body, so that the connection can be used again."""
+        """Give the provider a moment to end its body, so that the connection can be reused."""
         self.move(LINGER)
         self.clock = self._alarm.by(now + LINGER_S)
 
     def close(self) -> None:
-        """Drop what it holds, and whatever comes."""
+        """Drop what it holds, and whatever may still arrive."""
         self.move(END)
         self._ready.clear()
 
     # Reading.
 
     def _collect(self, ready: bytes, now: float) -> None:
-        """Keep what was read before the commit, and see what it is."""
+        """Hold what was read before the commit, and judge it."""
         self.read_at = now
         reader = self.reader
         self._ready += _but_for_our_key(ready, reader, self.candidate.plan.api_key) if reader.told else ready
@@ -356,29 +355,29 @@ class Attempt:
                     self.commit_at = self._alarm.by(now + self.route.hold_back.seconds)
         elif len(self._ready) + reader.pending > PREAMBLE_MAX:
             self.verdict = Outcome(Kind.BAD_ANSWER, "over 1 MiB without content")
-        elif reader.working != self._worked:  # comments and pings alone are no work
+        elif reader.working != self._worked:  # comments and pings do not count as work
             self._worked = reader.working
             times = self.candidate.timeouts
             self._allow(min(self.sent_at + times.answer - now, times.idle), now)
         self._judge(now, bool(ready))
 
     def _judge(self, now: float, news: bool) -> None:
-        """See whether the answer is whole or broken."""
+        """Check whether the answer is whole or broken. `news`: this read has something for the client."""
         reader = self.reader
         if not reader.complete:
             if reader.failure is not None:
                 self.verdict = reader.failure
-            elif self.silence is None and self.phase is not WAITING:  # it was whole, and has begun another part
+            elif self.silence is None and self.phase is not WAITING:  # it was whole, and another part has begun
                 self.silence = self.candidate.timeouts.idle
                 self._allow(self.silence, now)
         elif reader.finished or reader.failure is not None:
             self.verdict = reader.result
-        elif news:  # a heartbeat behind the answer is none: a provider could hold its client with them for ever
+        elif news:  # heartbeats behind the answer do not count: they could hold the client for ever
             self.silence = None
             self._allow(LINGER_S, now)
 
     def _allow(self, seconds: float, now: float) -> None:
-        """So long may this phase last: while nobody reads, from the time on that somebody does."""
+        """Set `clock` to `seconds` from now, or from when reading is resumed."""
         if self.clock == inf:
             self._left = seconds
         else:
@@ -386,7 +385,7 @@ class Attempt:
 
 
 def _but_for_our_key(ready: bytes, reader: Reader, key: str | None) -> bytes:
-    """What ends in a failure in the provider's own words: without those if they say our key."""
+    """`ready`, which ends with an error event in the provider's words, without that event if it contains our key."""
     before, end, told = ready.removesuffix(b"\n\n").rpartition(b"\n\n")
     if not reveals(told, key):
         return ready
@@ -395,13 +394,13 @@ def _but_for_our_key(ready: bytes, reader: Reader, key: str | None) -> bytes:
 
 
 def _stream_reader(protocol: Protocol, asked: Asked, provider: plan.Provider, wall: float) -> Reader:
-    """A reader for a stream of a provider."""
+    """The reader for a provider's stream."""
     asked = _asked_of(asked, provider)
     return protocol.stream_reader(asked, provider.usage_in_stream and not asked.wants_usage, wall)
 
 
 def _asked_of(asked: Asked, provider: plan.Provider) -> Asked:
-    """What a provider is asked for, whose config may ask for other things than the client has."""
+    """What the provider is really asked for: `n` in its `extra_body` overrides the client's."""
     extra = provider.extra_body
     own = extra.get("n", "") if extra else ""
     return msgspec.structs.replace(asked, choices=int(own)) if own.isdigit() else asked

@@ -1,4 +1,4 @@
-"""What is believed, kept and passed on of what a provider says about its error."""
+"""How much of a provider's error is believed, and that our key in it goes nowhere."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from oxllm.core.reading.outcome import Outcome
 from oxllm.core.wire.body import PassedBody, RequestBody
 
 SECRET_MIN: Final = 8
-"""Characters of a key that is a secret. Servers that need none get some word in its place ("EMPTY", "ollama"), which
-any text may have."""
+"""Characters from which on a key is a secret. Servers that need none get a placeholder ("EMPTY", "ollama"), a word
+that any text may contain."""
 ESCAPE_MAX: Final = 6
-"""Bytes of a character of a key that JSON has escaped."""
+"""Bytes of one character of a key when JSON escapes it."""
 _ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|/)")
-"""How JSON may have a character of a key: PHP escapes a slash, .NET a plus, Gson an equals sign."""
+"""JSON escapes that a key may have: PHP escapes a slash, .NET a plus, Gson an equals sign."""
 
 
 def believed(result: Outcome, body: RequestBody | PassedBody | None, key: str | None) -> Outcome:
-    """An outcome as it is acted upon. `body`: of the request, if it is still there. `key`: ours at the provider.
+    """The outcome to act on. `body`: the request's, if we still have it. `key`: ours at the provider.
 
-    An error whose words only repeat what the request says itself means what it is without them. A provider's code goes
-    into messages and logs, whatever it is: but never when it repeats our key.
+    If the words that decided the outcome only quote the request, the outcome is what it would be without them. A
+    provider's error code goes into messages and logs, unless it contains our key.
     """
     if result.otherwise is not None and body is not None and body.says(result.grounds):
         result = result.otherwise
@@ -33,7 +33,7 @@ def believed(result: Outcome, body: RequestBody | PassedBody | None, key: str | 
 
 
 def reveals(body: bytes | bytearray, key: str | None) -> bool:
-    """A body that says our key at its provider goes to no client, however well it is meant."""
+    """Whether a provider's body contains our key there. No client may get such a body."""
     if key is None or len(key) < SECRET_MIN:
         return False
     secret = key.encode()
@@ -41,7 +41,7 @@ def reveals(body: bytes | bytearray, key: str | None) -> bool:
 
 
 def reach(key: str | None) -> int:
-    """How many bytes at the end of a part of a body may begin our key without saying all of it."""
+    """How many bytes at the end of a part of a body may be the start of our key."""
     return 0 if key is None or len(key) < SECRET_MIN else len(key.encode()) * ESCAPE_MAX - 1
 
 

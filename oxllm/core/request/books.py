@@ -1,4 +1,4 @@
-"""What has become of one client's request so far: whom it asked, what each said, and what that changed."""
+"""The record of one client request so far: which targets were asked, what each said, and what that changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from oxllm.core.routing.targets import TargetState
 from oxllm.core.routing.ticket import Ticket
 
 NOBODY: Final[Mapping[str, Skip]] = {}
-"""Most requests pass over nobody, and many are remembered: one for all of them."""
+"""Shared: most requests skip no target, and many records are kept."""
 _SERVER_ERROR: Final[Kind] = Kind.SERVER_ERROR  # on 3.11 each look at an Enum's member takes 0.1 µs
 
 
@@ -47,28 +47,28 @@ class Books:
         self._balancer = router.balancer
         self._results = router.results
         self._alike: tuple[Ticket, ...] = ()
-        """Tickets of attempts that ended in a server error, as long as no other has ended otherwise."""
+        """Tickets that ended in a server error; empty again once any target has ended otherwise."""
         self._asked = 0
-        """Targets that the request went out to, or is on its way to."""
+        """Targets that the request was sent to, or is being sent to."""
         self._halved = False
-        """Those count for half a failure each."""
+        """Whether those in `_alike` count as half a failure each."""
         self._route: Route | None = None
-        """Where the last attempt was chosen from."""
+        """The route of the last attempt."""
         self.started = now
         self.attempts = 0
-        """Made so far, same-target tries and hedges included."""
+        """Attempts so far, second tries and hedges included."""
         self.tried_states: tuple[TargetState, ...] = ()
         self.by_session = False
-        """The session decided which target was chosen last."""
+        """Whether the last choice was decided by the session."""
         self.usage: Usage | None = None
         self.steps: tuple[Step, ...] = ()
         self.skips = NOBODY
-        """Targets passed over, and why, as of the last choice."""
+        """Targets that were skipped, and why, as of the last choice."""
         self.changes: list[Change] = []
-        """Breaker and cooldown changes that this request caused and nobody has logged yet."""
+        """Breaker and cooldown changes that this request caused, not logged yet."""
 
     def choose(self, route: Route, session: int | None, now: float) -> Candidate | None:
-        """Whom to ask next. Changes nothing but what is known of who was passed over."""
+        """The target to ask next. Changes only `skips` and `by_session`."""
         self.by_session = False
         if session is None:
             candidate, skips = self._balancer.choose(route, self.tried_states, now)
@@ -79,14 +79,14 @@ class Books:
         return candidate
 
     def last_resort(self, route: Route, now: float) -> Candidate | None:
-        """Whom to ask when there is nobody else: a provider that fails now and then, though its breaker is open."""
+        """The target to ask when no other is left: one that fails only now and then, though its breaker is open."""
         candidate = self._balancer.last_resort(route, self.tried_states, now)
         if candidate is not None:
             self.skips = {name: why for name, why in self.skips.items() if name != candidate.state.name}
         return candidate
 
     def begin(self, route: Route, candidate: Candidate, now: float) -> Ticket:
-        """An attempt begins at whom was chosen this moment."""
+        """Begin an attempt at the candidate that was just chosen."""
         ticket = self._balancer.begin(route, candidate, self.tried_states, now, self.by_session)
         self._route = route
         self.tried_states += (candidate.state,)
@@ -94,20 +94,21 @@ class Books:
         return ticket
 
     def answered(self, ticket: Ticket, spent: float | None, now: float) -> None:
-        """The head of a success is there. `spent`: seconds for which it says that its target's limit is used up."""
+        """The head of a success has arrived. `spent`: seconds for which, by its headers, the target's limit is used
+        up."""
         self.changes += self._results.answered(ticket, now)
         if spent is not None:
             self.changes += self._results.predicted(ticket, spent, now)
 
     def end(self, ticket: Ticket, result: Outcome, now: float) -> None:
-        """Do what follows from a result. A server error that each target reports may be the request's fault, and counts
-        as half a failure of each: at once, if no other can be asked."""
+        """Apply a result to its target. A server error that every target reports may be the request's own fault, so
+        it counts as half a failure of each; of a single target too, if no other can be asked."""
         alike = self._alike
         if result is not SUCCESS and result.kind in NOT_ASKED:
             if ticket.failed is None:
                 self._asked -= 1
             else:
-                result = ticket.failed  # of a second try that did not go out
+                result = ticket.failed  # a second try that was not sent: the first one's result stands
         if result.kind is not _SERVER_ERROR:
             self.changes += self._results.end(ticket, result, now)
             if alike and result.kind not in SAYS_NOTHING:
@@ -120,12 +121,11 @@ class Books:
         self._alike += (ticket,)
 
     def _alone(self, now: float) -> bool:
-        """No other target was asked, and none can be: nobody has done otherwise."""
+        """No other target was asked, and none can be: there is nothing to compare with."""
         return self._asked == 1 and self._route is not None and not self._route.usable(now, self.tried_states)
 
     def confirm_failures(self, now: float) -> None:
-        """One target does otherwise: those that failed alike before it did so by themselves, and each half a failure is
-        a whole one."""
+        """Another target did not fail alike, so the request was not at fault: each half failure becomes a whole one."""
         if self._halved:
             for ticket in self._alike:
                 self.changes += self._results.confirm(ticket, now)
@@ -133,14 +133,14 @@ class Books:
         self._halved = False
 
     def unanswered(self, now: float) -> None:
-        """Nobody is left to be asked. If the only target that was has said a server error, it may be the request's
-        fault as well: nobody has done otherwise."""
+        """No target is left. If the only one asked gave a server error, that may be the request's fault as well: make
+        it half a failure."""
         if len(self._alike) == self._asked == 1 and not self._halved:
             self._halved = True
             self.changes += self._results.excuse(self._alike[0], now)
 
     def note(self, attempt: Attempt, result: Outcome, now: float) -> None:
-        """Remember what became of an attempt."""
+        """Record the result of an attempt."""
         content = None if attempt.content_at is None else attempt.content_at - self.started
         began, ended = attempt.started - self.started, now - self.started
         words = describe(result)
@@ -148,7 +148,7 @@ class Books:
         self.steps += (step,)
 
     def count(self, attempt: Attempt) -> None:
-        """The client has the attempt's whole answer."""
+        """Count TTFT and tokens of an attempt whose whole answer the client has."""
         counters = attempt.candidate.state.counters
         if attempt.content_at is not None:
             counters.ttft.observe(attempt.content_at - attempt.started)

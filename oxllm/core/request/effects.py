@@ -1,7 +1,4 @@
-"""What the exchange wants done. It decides; `gateway.relay` does.
-
-Effects are values, performed in the order in which they are returned.
-"""
+"""What the exchange wants done, as values: it decides, `gateway.relay` performs them in the order returned."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ class Try:
 
 
 class Cancel:
-    """Stop reading the attempt's response and give its connection up. Nothing to do if it has ended."""
+    """Stop reading the attempt's response and drop its connection. A no-op if the response has ended."""
 
     __slots__ = ("attempt",)
 
@@ -30,7 +27,7 @@ class Cancel:
 
 
 class Begin:
-    """Send the response head; a body of `length` bytes follows, or of unknown length when None."""
+    """Send the response head. A body of `length` bytes follows; None: of unknown length."""
 
     __slots__ = ("headers", "length", "status")
 
@@ -50,7 +47,7 @@ class Write:
 
 
 class End:
-    """The body is whole: end the response as the framing wants it."""
+    """The body is whole: end the response properly, as its framing requires."""
 
     __slots__ = ()
 
@@ -67,7 +64,7 @@ class Answer:
 
 
 class Break:
-    """Send `tail`, then close the connection without the end of the framing: the body is not whole."""
+    """The body is not whole: send `tail`, then close the connection without ending the framing."""
 
     __slots__ = ("tail",)
 

@@ -1,4 +1,4 @@
-"""Reads the body of a response that is no success, behind the same interface as an answer's reader."""
+"""Reads the body of an error response, behind the same interface as an answer's reader."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.request.belief import reach, reveals
 
 ERROR_BODY_MAX = 256 * 1024
-"""Bytes of an error body that are kept; the same bound as for an answer that is kept until it is whole."""
+"""Bytes kept of an error body, as many as of an answer that is kept until it is whole (`HELD_MAX`)."""
 
 
 class ErrorReader(Reader):
-    """Keeps an error body until it can be judged: at its end, when it stops coming, or when it is too long to keep.
+    """Keeps an error body until it can be judged: when it ends, breaks off, or is too long to keep.
 
-    One that is too long may still be the client's: `release` hands out what was kept, unless our key stands in it, and
-    from then on it is passed on as it comes, until `eof` or our key. Its last bytes wait for what comes behind them: a
-    key may come in parts.
+    One that is too long can still be passed on: `release` returns what was kept, unless it contains our key. The rest
+    is passed on as it arrives, up to its end or our key; the last few bytes are always held, since the key may arrive
+    in parts.
     """
 
     __slots__ = ("_asked", "_cut", "_fields", "_kept", "_key", "_passing", "_protocol", "_status", "_wall")
@@ -36,7 +36,7 @@ class ErrorReader(Reader):
         self._kept = bytearray()
         self._passing = False
         self._cut = False
-        """It was judged before its end: what was kept is not all of it."""
+        """Judged before its end, so what was kept is not all of it."""
 
     @property
     def pending(self) -> int:
@@ -44,7 +44,7 @@ class ErrorReader(Reader):
         return len(self._kept)
 
     def feed(self, data: bytes) -> bytes:
-        """Another part; nothing goes out before it was judged and released."""
+        """Another part. Returns nothing before the body was judged and released."""
         if self._passing:
             return self._pass(data)
         if self.failure is None:
@@ -54,7 +54,7 @@ class ErrorReader(Reader):
         return b""
 
     def eof(self) -> Outcome | None:
-        """The end of the body. None if all of it was passed on, else what the response means."""
+        """The body has ended. None if it was passed on, else what the response means."""
         self.finished = True
         if self._passing:
             self.complete = True
@@ -62,15 +62,15 @@ class ErrorReader(Reader):
         return self.failure or self._judge(cut=False)
 
     def broke_off(self, otherwise: Outcome) -> Outcome:
-        """Its head and what came of the body say enough, unless they were passed on already."""
+        """Judge by the head and what came of the body; `otherwise` if that was already passed on."""
         self.finished = True
         if self._passing:
             return otherwise
         return self.failure or self._judge(cut=True)
 
     def release(self) -> bytes:
-        """What was kept of one that is too long to keep; what comes behind it is passed on. What it means is for the
-        exchange to say, in `result`: it may not believe all that stands there."""
+        """What was kept of a body that is too long; the rest is passed on from now on. The exchange sets `result`,
+        since it may not believe all that the body says."""
         if self.failure is None or self.finished or reveals(self._kept, self._key):
             return b""
         self.failure = None
@@ -79,12 +79,12 @@ class ErrorReader(Reader):
         return self._pass(b"")
 
     def refusal(self) -> bytes | None:
-        """All of the body, if it was kept; the reader keeps nothing of it."""
+        """Takes the body out of the reader; None if not all of it was kept."""
         body = self._pop()
         return None if self._cut and not _is_whole(body) else body
 
     def closing(self) -> bytes:
-        """The last bytes of one that was passed on."""
+        """The held last bytes of a body that was passed on."""
         return self._pop()
 
     def _pass(self, data: bytes) -> bytes:
@@ -104,7 +104,7 @@ class ErrorReader(Reader):
     def _judge(self, cut: bool) -> Outcome:
         self._cut = cut
         self.failure = self._meaning(bytes(self._kept))
-        self._fields = ()  # a refusal may be kept for as long as other targets are asked, and heads may be of 64 KiB
+        self._fields = ()  # a refusal may be kept while other targets are asked, and heads may have 64 KiB
         return self.failure
 
     def _meaning(self, body: bytes) -> Outcome:
@@ -112,7 +112,7 @@ class ErrorReader(Reader):
 
 
 def _is_whole(body: bytes) -> bool:
-    """All of it has come, whatever its framing says: it is JSON, and JSON shows its end."""
+    """Whether the body is complete, whatever its framing says: JSON shows its own end."""
     if len(body) > ERROR_BODY_MAX or not body.rstrip().endswith((b"}", b"]")):
         return False
     try:
@@ -124,23 +124,23 @@ def _is_whole(body: bytes) -> bool:
 
 
 class MisplacedReader(ErrorReader):
-    """Keeps JSON that came under a 2xx in place of a stream: most likely an error, which names its status itself."""
+    """Keeps JSON that came with a 2xx in place of a stream: most likely an error that names its status itself."""
 
     __slots__ = ()
 
     def feed(self, data: bytes) -> bytes:
-        """Another part. What does not begin as JSON is judged at once: a stream under a wrong name may be long."""
+        """Another part. What does not start as JSON is judged at once: a mislabelled stream may be long."""
         super().feed(data)
         if self.failure is None and bytes(self._kept.lstrip()[:1]) not in (b"", b"{", b"["):
             self._judge(cut=True)
         return b""
 
     def release(self) -> bytes:
-        """Nothing: it is no answer, however long."""
+        """Nothing: it is not an answer, however long it is."""
         return b""
 
     def refusal(self) -> bytes | None:
-        """None: under its own status it would look like an answer."""
+        """None: with its 2xx it would look like an answer."""
         return None
 
     def _meaning(self, body: bytes) -> Outcome:

@@ -1,15 +1,15 @@
-"""One client request: whom to ask, when to give up, what to send (the words are those of docs/failures.md).
+"""One client request: whom to ask, when to give up, what to send (the terms are those of docs/failures.md).
 
-The exchange starts attempts one after another, in the order that the balancer gives, until one is *committed*:
-the first byte of its content goes to the client. Before that a failure costs the client nothing but time;
-after it no other target is used, since two halves of two answers are no answer.
+The exchange starts attempts one after another, in the balancer's order, until one is *committed*: the first byte of
+its content goes to the client. Before that a failure costs the client only time; after it no other target is used,
+since halves of two answers do not make one.
 
-Four helpers know one thing each: the race who is under way, the second try who is asked once more and when, the last
-answer what the client gets if nobody is left, the reply how it is told. What follows from what is decided here; the
-stages are in `stages`.
+Four helpers know one thing each: the race which attempts are in flight, the second try which target is asked once
+more and when, the last answer what the client gets when no target is left, the reply how the client is told. The
+exchange decides what follows from what; its stages are in `stages`.
 
-It runs to completion without suspending, has no clock and no sockets: each call brings the time, and what is to be done
-is taken (`take_effects`) after it. `alarm` says when it wants `tick` called if nothing else happens.
+It never suspends, and has no clock and no sockets: each call passes in the time, and the caller takes the effects
+(`take_effects`) after it. `alarm` says when to call `tick` if nothing else happens.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from oxllm.core.wire.errors import ApiError, api_error
 
 
 class Exchange:
-    """One client request, in one class, since each thing that happens to it may be its turn to any other stage."""
+    """One client request, in one class, since any event may move it to any other stage."""
 
     __slots__ = (
         "_budget",
@@ -96,7 +96,7 @@ class Exchange:
         self._effects: list[Action] = []
         self.alarm = Alarm(self._deadline)
         self.body: RequestBody | PassedBody | None = body
-        """The request's, as long as it may be sent to yet another target."""
+        """The request's body, as long as it may be sent to another target."""
         self.books = Books(router, now)
         self.reply = Reply(facts, self.books, self._effects, now)
         self.alarm.by(self.reply.ping_at)
@@ -117,27 +117,27 @@ class Exchange:
 
     @property
     def rescued(self) -> bool:
-        """It was served, after an attempt had failed: one that another was only faster than has not."""
+        """Served, though an attempt had failed. A hedge that only lost the race has not failed."""
         return bool(self._last.tried) and self.reply.error is None
 
     @property
     def kept(self) -> int:
-        """Bytes of a refusal that may yet be passed on, if no other target has an answer."""
+        """Bytes of a refusal kept in case no other target has an answer."""
         return 0 if self.stage is DONE else self._last.kept
 
     def shorten(self) -> None:
-        """There is no memory for such a refusal."""
+        """Memory is short: keep the refusal's meaning only."""
         self._last.shorten()
 
     def take_effects(self) -> list[Action]:
-        """What is to be done, in order; the caller does it, before anything else happens to the request."""
+        """The effects, in order. The caller performs them before it makes any other call."""
         taken = list(self._effects)
         self._effects.clear()
         return taken
 
     def drop_body(self) -> bool:
-        """Called when all effects are done: let go of the request's body if it is sent to nobody else. Whether it has
-        now been let go of."""
+        """Called once all effects are performed: drop the request's body if no other target will need it. Returns
+        whether this call dropped it."""
         if self.body is None or not (self.stage is COMMITTED or self.stage is DONE):
             return False
         self.body = None
@@ -151,16 +151,16 @@ class Exchange:
         self._next(now)
 
     def may_send(self, attempt: Attempt, now: float) -> bool:
-        """A new connection is there, or could be made: whether the request is to go out on it. Not when its target may
-        not be asked any more: its provider has asked for a wait, an operator has taken it out. Its breaker may have
-        opened, too, which is our own guess, and no reason where there is no other one to go to."""
+        """Whether to send the request, now that a new connection is there or could be made. Not if the target has
+        become unusable since: its provider asked for a wait, or an operator took it offline. An open breaker is only
+        our own guess, and no reason if there is no other target to go to."""
         why = attempt.ticket.unusable(now)
         if why is None or why is not Skip.OPEN:
             return why is None
         return self._exhausted(now) or not self.route.usable(now, self.books.tried_states)
 
     def head(self, attempt: Attempt, status: int, fields: Headers, now: float, wall: float) -> None:
-        """The response head is there. `wall`: seconds since the epoch, for hints that are dates."""
+        """The response head has arrived. `wall`: seconds since the epoch, for hints that are dates."""
         if attempt.phase is not WAITING:
             return
         attempt.head(status, fields, now, wall)
@@ -170,8 +170,8 @@ class Exchange:
             self.books.answered(attempt.ticket, hints.predictive(fields, wall), now)
 
     def data(self, attempt: Attempt, data: bytes, now: float) -> bytes:
-        """A part of the response body is there. Returns what the client gets of it if that is all that is to be done;
-        else nothing, and all of it is in the effects."""
+        """A part of the response body has arrived. Returns bytes for the client if writing them is all there is to do;
+        otherwise nothing, and everything is in the effects."""
         phase = attempt.phase
         if phase is ENDED or phase is DRAINING:
             return b""
@@ -184,16 +184,16 @@ class Exchange:
         return b""
 
     def whole(self, attempt: Attempt, status: int, fields: Headers, body: bytes, now: float, wall: float) -> None:
-        """The response has come in one piece: its head, its body, its end."""
+        """The response has come in one piece: head, body and end."""
         self.head(attempt, status, fields, now, wall)
         if body and self.facts.stream:
             self.data(attempt, body, now)  # nothing is committed yet, so all of it is in the effects
         elif body and attempt.phase is WAITING:
-            attempt.data(body, now)  # it is held, and judged at its end
+            attempt.data(body, now)  # held, and judged at its end
         self.end(attempt, now)
 
     def end(self, attempt: Attempt, now: float) -> None:
-        """The response is whole as its framing goes."""
+        """The response has ended as its framing says."""
         if not self._race.finish_draining(attempt):
             attempt.end()
             self._advance(attempt, now)
@@ -205,34 +205,34 @@ class Exchange:
             self._advance(attempt, now)
 
     def commit_early(self, attempt: Attempt, now: float) -> None:
-        """There is no memory to hold more of this answer: pass on what there is, if that is the beginning of one."""
+        """Memory is short: stop holding this answer back, and commit if what came is the start of one."""
         if attempt.phase is WAITING or attempt.phase is HOLDING:
             attempt.release(now)
             if attempt.phase is HOLDING:
                 self._commit(attempt, now)
 
     def gone(self, now: float) -> None:
-        """The client went away: cancel, blame nobody."""
+        """The client went away: cancel everything, blame nobody."""
         if self._cancel_all(GONE, now):
             self.reply.drop(GONE)
             self.stage = TABLE.move(self.stage, END)
 
     def expire(self, now: float) -> None:
-        """The gateway stops and cannot wait any longer."""
+        """The gateway is stopping, and its drain is out of time."""
         winner = self.winner
         if self.stage is COMMITTED and winner is not None and winner.reader.complete:
-            winner.broke_off(STOPPING)  # it is whole, and only its end mark is missing
+            winner.broke_off(STOPPING)  # whole but for its end mark
             self._advance(winner, now)
             self._effects.append(Cancel(winner))
             return
         self._interrupt(STOPPING, api_error(503, STOPPING.reason, "overloaded", retry_after=1), now)
 
     def crash(self, now: float) -> None:
-        """A bug of ours is in the way of this request: say so, blame nobody else."""
+        """A bug of ours stopped this request: say so, blame nobody else."""
         self._interrupt(BUG, api_error(500, f"internal error; the log knows {self.facts.request_id}"), now)
 
     def _interrupt(self, why: Outcome, error: ApiError, now: float) -> None:
-        """End it from outside: with `error`, or by breaking off the answer that has begun."""
+        """End the request from outside: with `error`, or by breaking off the answer that has begun."""
         winner = self.winner if self.stage is COMMITTED else None
         if not self._cancel_all(why, now):
             return
@@ -243,7 +243,7 @@ class Exchange:
         self.stage = TABLE.move(self.stage, END)
 
     def _cancel_all(self, why: Outcome, now: float) -> bool:
-        """Cut short whatever runs. False: the client had its whole response, and no provider is read on."""
+        """Cancel whatever is in flight. False if the client already had its whole response: only draining stops."""
         if self.stage is DONE:
             self._race.stop_draining()
             return False
@@ -254,7 +254,7 @@ class Exchange:
     # Choosing.
 
     def _next(self, now: float) -> None:
-        """Start the next attempt, or answer that there is none."""
+        """Start the next attempt; if there is none and none is in flight, give up."""
         candidate = None if self._last.final else self._choose(now)
         if candidate is not None:
             self._begin(candidate, now)
@@ -262,11 +262,11 @@ class Exchange:
             self._give_up(now)
 
     def _exhausted(self, now: float) -> bool:
-        """No attempt is left, whatever targets are."""
+        """No further attempt is allowed, even if there are targets."""
         return self.books.attempts >= self._max_attempts or now >= self._deadline
 
     def _choose(self, now: float) -> Candidate | None:
-        """Whom to ask next, beside who is being asked or after all others."""
+        """The target to ask next: beside one in flight, or after all others (then an open breaker may do)."""
         if self._exhausted(now):
             return None
         candidate = self.books.choose(self.route, self.facts.session, now)
@@ -275,12 +275,12 @@ class Exchange:
         return candidate
 
     def _begin(self, candidate: Candidate, now: float) -> None:
-        """Start an attempt at what was chosen this moment."""
+        """Start an attempt at the candidate that was just chosen."""
         self.stage = TABLE.move(self.stage, TRY)
         self._race.begin(self.books.begin(self.route, candidate, now), now, self.books.by_session)
 
     def _give_up(self, now: float) -> None:
-        """Nobody is left to be asked: the answer is a refusal, as received if that says more than ours."""
+        """No target is left: refuse, in a provider's words if they say more than ours."""
         last, route, stored = self._last, self.route, self.facts.stored
         self.books.unanswered(now)
         refusal = last.refusal(route, stored, now)
@@ -294,8 +294,8 @@ class Exchange:
     # What became of an attempt.
 
     def _advance(self, attempt: Attempt, now: float, linger: bool = False) -> None:
-        """Commit, end or fail, as what was read demands. `linger`: its body has not ended."""
-        # Also if what follows is a break: the same events mean the same, however reads cut them.
+        """Commit, end or fail, as what was read demands. `linger`: the body has not ended yet."""
+        # Even if a break follows in the same read: the same events mean the same, however reads split them.
         if may_commit(attempt):
             self._commit(attempt, now)
         verdict = attempt.verdict
@@ -307,7 +307,7 @@ class Exchange:
             self._fail(attempt, verdict, now)
 
     def _commit(self, attempt: Attempt, now: float) -> None:
-        """Choose this attempt for good, and send what was held."""
+        """Commit to this attempt, and send what was held."""
         self._win(attempt, now)
         self.stage = TABLE.move(self.stage, COMMIT)
         self.books.confirm_failures(now)
@@ -321,7 +321,7 @@ class Exchange:
             self._race.cancel_others(LOST, now, winner=attempt)
 
     def _succeed(self, attempt: Attempt, now: float, linger: bool) -> None:
-        """The client has it all. `linger`: leave the provider a moment to end its body."""
+        """The answer is whole: send what is left of it. `linger`: give the provider a moment to end its body."""
         reader = attempt.reader
         if attempt.phase is ATTEMPT_COMMITTED or self.facts.stream:
             if attempt.phase is WAITING:
@@ -338,7 +338,7 @@ class Exchange:
         self.stage = TABLE.move(self.stage, END)
 
     def _fail(self, attempt: Attempt, result: Outcome, now: float) -> None:
-        """An attempt has failed: to the next one, or to the client."""
+        """An attempt has failed: break off, pass its refusal on, back off or fail over."""
         result = believed(result, self.body, attempt.candidate.plan.api_key)
         if attempt.phase is ATTEMPT_COMMITTED:
             self._break(attempt, result, now)
@@ -348,7 +348,7 @@ class Exchange:
             self._fail_over(attempt, result, now)
 
     def _fail_over(self, attempt: Attempt, result: Outcome, now: float) -> None:
-        """This attempt is of no more use. Another one may be."""
+        """Drop this attempt, and go on to the next target."""
         last = self._last
         last.failed(attempt.candidate, result)
         if RULES[result.kind].last is Last.AS_RECEIVED:
@@ -360,15 +360,15 @@ class Exchange:
         self._next(now)
 
     def _break(self, attempt: Attempt, result: Outcome, now: float) -> None:
-        """What was committed to has broken off."""
+        """The committed answer has broken off."""
         result = Outcome(Kind.BROKEN, result.reason, result.status, result.code, counts=result.counts)
         self._race.cancel(attempt, result, now)
         self.reply.interrupt(attempt.reader, result)
         self.stage = TABLE.move(self.stage, END)
 
     def _relay_refusal(self, attempt: Attempt, result: Outcome, now: float) -> bool:
-        """The client's own mistake, in more words than we keep: a validation error may repeat the whole request. It is
-        passed on as it comes. False if it cannot be."""
+        """Pass on, as it comes, a refusal that no other target would change and that is too long to keep: a validation
+        error may quote the whole request. False if that cannot be done."""
         if len(self._race.running) > 1 or self.reply.state is not NOT_BEGUN or attempt.phase is not WAITING:
             return False
         attempt.verdict = None
@@ -385,7 +385,7 @@ class Exchange:
     # A second try at the same target.
 
     def _back_off(self, attempt: Attempt, result: Outcome, now: float) -> bool:
-        """Wait a moment and try the same target again, on the same ticket. False if that is not to be."""
+        """Wait a moment, then try the same target again on the same ticket. False if there is to be no second try."""
         if len(self._race.running) > 1 or self._last.final or self._exhausted(now):
             return False
         if not self._second.plan(attempt.ticket, result, self._deadline, now):
@@ -414,7 +414,7 @@ class Exchange:
     # Clocks.
 
     def tick(self, now: float) -> None:
-        """Look at the clocks."""
+        """Act on the clocks that are due, and set the alarm anew."""
         for attempt in tuple(self._race.running):
             if attempt.clock <= now:
                 self._late(attempt, now)
@@ -426,7 +426,7 @@ class Exchange:
         self.alarm.at = wake
 
     def _late(self, attempt: Attempt, now: float) -> None:
-        """A phase has lasted too long."""
+        """An attempt's phase has timed out."""
         if self._race.finish_draining(attempt):
             self._effects.append(Cancel(attempt))
             return
@@ -452,8 +452,8 @@ class Exchange:
             self.reply.ping(now)
 
     def _hedge(self, attempt: Attempt, now: float) -> None:
-        """The attempt is slow to have content, or has had half of the time that is left: start another beside it, and
-        let the faster one win. It costs a part of the retry budget, and is left alone if that is spent."""
+        """The attempt has no content after its hedge delay or its half of the remaining time: start another beside it,
+        and let the faster one win. A hedge is paid from the retry budget, so none starts when that is spent."""
         attempt.hedge_at = inf if attempt.hedge_at <= now else attempt.hedge_at
         attempt.share_at = inf if attempt.share_at <= now else attempt.share_at
         if attempt.content_at is not None or self._race.full or self._last.final:
@@ -463,7 +463,7 @@ class Exchange:
             self._begin(candidate, now)
 
     def _out_of_time(self, now: float) -> None:
-        """The deadline has come: end whatever runs."""
+        """The deadline has passed: end whatever is in flight."""
         for attempt in tuple(self._race.running):
             result = out_of_time(attempt, self.route.request, now)
             self._last.failed(attempt.candidate, result)

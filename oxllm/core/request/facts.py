@@ -7,7 +7,7 @@ from oxllm.core.protocols.base import Endpoint, Protocol
 
 
 class RequestFacts:
-    """A client's request, its body apart. Does not change; no Struct, since too many look at it too often."""
+    """A client's request without its body. Immutable, but no Struct: its fields are read too often for that."""
 
     __slots__ = ("asked", "endpoint", "model", "protocol", "request_id", "session", "stored", "stream", "timeout")
 
@@ -26,13 +26,13 @@ class RequestFacts:
         self.endpoint = endpoint
         self.asked = asked
         self.stream = asked.stream
-        """Its answer is a stream."""
+        """Whether the answer is to be a stream."""
         self.request_id = request_id
         self.timeout = timeout
-        """Seconds after which the client says it will not wait any more."""
+        """Seconds that the client says it will wait."""
         self.stored = stored
-        """It is about an answer that some provider keeps: whoever cannot be asked may be the one."""
+        """It is about an answer that some provider keeps: a target that cannot be asked may be the one that has it."""
         self.model = model
-        """The name that the client sent; what a target sends that takes any name."""
+        """The name that the client sent. A wildcard target passes it on."""
         self.session = session
-        """Which session it belongs to, if one of several targets may be preferred for that."""
+        """The session it belongs to, if that may decide between targets."""

@@ -1,4 +1,4 @@
-"""Which headers pass, and the heads that go out. Names are lower-case bytes."""
+"""Which headers are passed on, and the heads of upstream requests. Names are lower-case bytes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ STREAM_HEAD: Final[list[tuple[bytes, bytes]]] = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
-"""What SSE clients and the proxies between need; the provider's own spelling of these does not pass."""
+"""What SSE clients and the proxies between us need; sent instead of the provider's own."""
 
 _CONTENT: Final = frozenset(
     {b"content-type", b"content-language", b"content-disposition", b"retry-after", b"retry-after-ms"}
 )
 _OF_THE_BODY: Final = frozenset({b"content-length", b"content-encoding"})
-"""What has to be known to pass on a body."""
+"""Needed to pass a body on."""
 _PREFIXES: Final[tuple[bytes, ...]] = (b"openai-", b"anthropic-", b"x-ratelimit-", b"retry-after")
 _GO_ALONG: Final[tuple[bytes, ...]] = (b"anthropic-", b"openai-beta")
 _REQUEST_IDS: Final[tuple[bytes, ...]] = (b"x-request-id", b"request-id")
 
 
 def downstream(headers: Headers, own: Headers = ()) -> list[tuple[bytes, bytes]]:
-    """Those of a provider's headers that a client may see: content headers, limits, hints, its request id.
+    """The provider's headers that a client may see: content headers, limits, hints, its request id.
 
-    Those of our `own` stand for the provider's of the same name. The first of duplicates passes: each of these stands
-    once in a head.
+    `own` replaces the provider's fields of the same name. Of duplicates only the first is passed on.
     """
     passed = dict(own)
     for name, value in headers:
@@ -43,7 +42,7 @@ def downstream(headers: Headers, own: Headers = ()) -> list[tuple[bytes, bytes]]
 
 
 def is_json(headers: Headers) -> bool:
-    """A body is called JSON, in the spelling that all SDKs know; a charset may stand behind it."""
+    """Whether a body is declared JSON, in the spelling that all SDKs know; a charset may follow."""
     for name, value in headers:
         if name == b"content-type":
             return value == b"application/json" or value.startswith(b"application/json;")
@@ -51,12 +50,12 @@ def is_json(headers: Headers) -> bool:
 
 
 def kept(headers: Headers) -> Headers:
-    """What of a provider's head is needed until it is passed on: no budget knows of it, and heads may be of 64 KiB."""
+    """The part of a provider's head that is needed to pass it on. No budget counts it, and heads may have 64 KiB."""
     return [field for field in headers if _kept[field[0]]]
 
 
 def _passes(name: bytes) -> bytes:
-    """The name under which a client gets a field; empty if it does not."""
+    """The name under which a client gets a field; empty for one that is not passed on."""
     if name in _REQUEST_IDS:
         return b"x-upstream-request-id"
     return name if name in _CONTENT or name.startswith(_PREFIXES) else b""
@@ -67,14 +66,14 @@ _kept: Final[dict[bytes, bool]] = Known(lambda name: name in _OF_THE_BODY or boo
 
 
 def along(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Those of a client's head that go along to a provider."""
+    """The client's headers that are passed on to a provider."""
     return [field for field in headers if field[0].startswith(_GO_ALONG)]
 
 
 def upstream(passed: Sequence[tuple[bytes, bytes]], provider: Provider, protocol: Protocol) -> bytes:
-    """The lines of those that go `along`, and of the protocol's defaults for what is missing.
+    """The lines of the `passed` headers (see `along`), and of the protocol's defaults for missing ones.
 
-    What the config sets goes before what the client sends, as it does for members of the body.
+    A header that the config sets takes precedence over the client's, as with members of the body.
     """
     defaults = protocol.upstream_defaults
     if not passed and not defaults:
@@ -86,7 +85,7 @@ def upstream(passed: Sequence[tuple[bytes, bytes]], provider: Provider, protocol
 
 
 def content_length(headers: Headers) -> int | None:
-    """The declared length of a body whose framing the parser has already checked."""
+    """Content-Length. The parser has already checked the framing."""
     for name, value in headers:
         if name == b"content-length":
             return int(value)
@@ -94,10 +93,10 @@ def content_length(headers: Headers) -> int | None:
 
 
 def upstream_head(provider: Provider, protocol: Protocol, endpoint: Endpoint, stream: bool) -> bytes:
-    """The request head for a provider, all but Content-Length, trace context and the blank line.
+    """The request head for a provider, without Content-Length, trace context and the blank line.
 
-    It is the same for each request, so it is made once. Of the client's own head only what `upstream` names goes
-    along: its credentials are for us. `identity`, since a compressed answer could not be checked before it is sent.
+    It is the same for every request, so it is built once. Of the client's head only what `upstream` writes is added:
+    its credentials are meant for us. `identity`, since we could not check a compressed answer before passing it on.
     """
     own = {name.lower() for name, _ in provider.headers}
     lines = [

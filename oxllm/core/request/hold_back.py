@@ -6,13 +6,13 @@ from oxllm.core.request.attempt import HOLDING, Attempt
 
 
 def may_commit(attempt: Attempt) -> bool:
-    """Enough of an attempt's answer is there to commit to it, but for what only time brings (`Attempt.commit_at`)."""
+    """Whether enough of an attempt's answer has come to commit to it. A hold-back in seconds is `Attempt.commit_at`."""
     if attempt.phase is not HOLDING:
         return False
     reader = attempt.reader
-    # 1. All of it is, or it is no stream, of which nothing would be seen before its end.
+    # 1. It is whole; or it is no stream, so the client sees nothing of it before its end anyway.
     if reader.complete or not attempt.facts.stream:
         return True
-    # 2. As many events as the route has it; none is enough where it waits for the end, or for a time.
+    # 2. As many events as the route asks for. No number is enough if it waits for the end, or for a time.
     hold = attempt.route.hold_back
     return not hold.full and not hold.seconds and reader.content >= hold.tokens

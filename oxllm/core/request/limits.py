@@ -1,4 +1,4 @@
-"""What an attempt has not done in time: of its target's own limits, or before the deadline of its request."""
+"""What it means that an attempt ran out of time: by its target's own limits, or by its request's deadline."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from oxllm.core.reading.outcome import Kind, Outcome
 from oxllm.core.request.attempt import CONNECTING, WAITING, Attempt
 
 ALIVE_S: Final = 30.0
-"""A host from which something came in so many last seconds is alive. Providers send heartbeats each 10 to 20 s."""
+"""A host that sent anything within so many seconds is alive. Providers send heartbeats every 10 to 20 s."""
 
 
 def timed_out(attempt: Attempt, now: float) -> Outcome:
-    """The clock of an attempt's phase has struck."""
+    """The outcome of an attempt whose `clock` is due."""
     times = attempt.candidate.timeouts
     # 1. No connection.
     if attempt.phase is CONNECTING:
         return Outcome(Kind.TIMEOUT, f"no connection within {times.connect:g} s")
-    # 2. A response, or signs of work, that went silent.
+    # 2. A response, or signs of work, and then silence.
     working = attempt.reader.working
     may_work = working and now < attempt.sent_at + times.answer
     if attempt.phase is not WAITING or attempt.silence is not None or may_work:
@@ -25,7 +25,7 @@ def timed_out(attempt: Attempt, now: float) -> Outcome:
     # 3. No answer.
     if not attempt.facts.stream:
         return Outcome(Kind.TIMEOUT, f"no answer within {times.answer:g} s")
-    # 4. No content, from a host that may be alive all the same.
+    # 4. No content, though the host may be alive.
     reason = f"no content within {times.answer if working else times.first_byte:g} s"
     if now - attempt.read_at <= min(ALIVE_S, times.first_byte / 2):
         return Outcome(Kind.TIMEOUT, f"{reason}, but heartbeats", counts=False)
@@ -33,8 +33,8 @@ def timed_out(attempt: Attempt, now: float) -> Outcome:
 
 
 def out_of_time(attempt: Attempt, request_s: float, now: float) -> Outcome:
-    """The deadline of the request has come. What a client's own one ends says nothing of a provider; what ours ends,
-    which is `request_s` seconds after the request's start, does if the attempt has had its own limit."""
+    """The outcome of an attempt that its request's deadline ended. A client's own deadline says nothing about the
+    provider; ours, `request_s` seconds after the request's start, does if the attempt has had its full limit."""
     times, timeout = attempt.candidate.timeouts, attempt.facts.timeout
     lasted, limit = now - attempt.started, times.first_byte if attempt.facts.stream else times.answer
     ours = timeout is None or timeout >= request_s

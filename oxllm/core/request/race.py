@@ -1,4 +1,4 @@
-"""The attempts of one request that are under way: one, or two side by side, of which the first with content wins."""
+"""The attempts of one request that are in flight: one, or two side by side, and the first with content wins."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from oxllm.core.routing.route import Route
 from oxllm.core.routing.ticket import Ticket
 
 RUNNING_MAX: Final = 2
-"""Attempts that run side by side."""
+"""Attempts that may run side by side."""
 
 
 class Race:
-    """Begins the attempts of one request and ends them: at the upstream, in the books, and as its own."""
+    """Begins and ends the attempts of one request: upstream, in the books, and in `running`."""
 
     __slots__ = ("_alarm", "_books", "_deadline", "_effects", "_facts", "_route", "running")
 
     def __init__(
         self, facts: RequestFacts, route: Route, books: Books, deadline: float, alarm: Alarm, effects: list[Action]
     ) -> None:
-        """`deadline`: of the request, in loop time. `effects` is where those for the upstream are put."""
+        """`deadline`: of the request, in loop time. Effects for the upstream are appended to `effects`."""
         self._facts = facts
         self._route = route
         self._books = books
@@ -34,24 +34,24 @@ class Race:
         self._alarm = alarm
         self._effects = effects
         self.running: list[Attempt] = []
-        """Those whose response is read, the oldest first. A winner whose answer is whole stays while it drains."""
+        """Attempts whose response is read, oldest first. A winner whose answer is whole stays while it drains."""
 
     def __repr__(self) -> str:
         return f"<Race {self.running}>"
 
     @property
     def full(self) -> bool:
-        """No other may begin beside those that run."""
+        """No other attempt may begin now."""
         return len(self.running) >= RUNNING_MAX
 
     @property
     def wake_at(self) -> float:
-        """When the first clock of any of them is due."""
+        """When the earliest clock of any attempt is due."""
         return min([attempt.wake_at for attempt in self.running], default=inf)
 
     def begin(self, ticket: Ticket, now: float, by_session: bool = False) -> None:
-        """Ask a ticket's target. Another may be asked beside it when half of the time that is left has passed, and when
-        it takes longer than a probe should, or than the route has it."""
+        """Ask a ticket's target. A hedge may start after half of the time that is left, or before: beside a probe
+        after its provider's `patience`, else after the route's `hedge_after`."""
         books, route = self._books, self._route
         books.attempts += 1
         half = now + (self._deadline - now) / 2
@@ -64,7 +64,7 @@ class Race:
         self._effects.append(Try(attempt))
 
     def end(self, attempt: Attempt, result: Outcome, now: float, linger: bool = False) -> None:
-        """An attempt's part in the request is over. `linger`: its provider may still end its body."""
+        """An attempt is over for the client and the books. `linger`: its provider may still end its body."""
         books = self._books
         if attempt.reader.dropped:
             attempt.candidate.state.counters.dropped += attempt.reader.dropped
@@ -76,7 +76,7 @@ class Race:
             self._close(attempt)
 
     def cancel(self, attempt: Attempt, result: Outcome, now: float) -> None:
-        """The same for one whose response is not read to its end."""
+        """End an attempt whose response is not read to its end."""
         self.end(attempt, result, now)
         self._effects.append(Cancel(attempt))
 
@@ -87,20 +87,20 @@ class Race:
                 self.cancel(attempt, result, now)
 
     def suspend(self, attempt: Attempt, result: Outcome, now: float) -> None:
-        """It has failed, but its ticket goes on: its target is to be asked once more."""
+        """End a failed attempt but keep its ticket open: its target is to be asked once more."""
         self._books.note(attempt, result, now)
         self._close(attempt)
         self._effects.append(Cancel(attempt))
 
     def finish_draining(self, attempt: Attempt) -> bool:
-        """A response has ended, or nobody waits for its end any more: close it if that is all it was read for. Whether
-        its attempt was settled before."""
+        """A response has ended, or has had its time to: if its attempt was only draining, close it. Returns whether
+        the attempt is settled, so that nothing else follows."""
         if attempt.phase is DRAINING:
             self._close(attempt)
         return attempt.phase is ENDED
 
     def stop_draining(self) -> None:
-        """Read no response to its end."""
+        """Stop reading responses whose attempts are settled."""
         for attempt in self.running:
             attempt.close()
             self._effects.append(Cancel(attempt))

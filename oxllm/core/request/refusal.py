@@ -1,7 +1,7 @@
 """The answer when nothing is left to try (docs/failures.md): which status, which words, when to come back.
 
-The status says whose move it is: 429 wait, 504 you gave me too little time, 400 your prompt fits nowhere,
-502 I asked and they failed, 503 there was nobody to ask. First rule that holds wins.
+The status says whose move it is: 429 wait, 504 you gave me too little time, 502 I asked and they failed, 503 there was
+nobody to ask. The first rule that holds wins.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from oxllm.core.routing.route import HOPELESS, Candidate, Outlook, Recovery
 from oxllm.core.wire.errors import OWNER_UNAVAILABLE, ApiError, api_error
 
 RETRY_AFTER_MAX: Final = 60
-"""Seconds. The Node SDK does not honour a longer hint, so a longer one would be a lie about when it retries."""
+"""Seconds. The Node SDK ignores longer hints, and would retry sooner than one says."""
 
 Tried = tuple[Candidate, Outcome]
 
@@ -26,8 +26,8 @@ _WAITS: Final[tuple[Kind, ...]] = (Kind.RATE_LIMITED, Kind.QUOTA)
 def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: bool, stored: bool = False) -> ApiError:
     """The error for a request to `model` whose attempts all failed.
 
-    `deadline`: the client's time ended it. `stored`: it is about an answer that only its provider has. A request whose
-    targets all said something that is worth more to the client than our words does not come here.
+    `deadline`: the deadline ended it. `stored`: it is about an answer that only the provider that made it has. Not
+    called if a provider's own refusal is worth more to the client than our words.
     """
     soonest, states = recovery
     outcomes = {id(candidate): outcome for candidate, outcome in tried}
@@ -53,7 +53,7 @@ def refuse(model: str, tried: Sequence[Tried], recovery: Recovery, deadline: boo
 
 
 def sealed_elsewhere(tried: Sequence[Tried], recovery: Recovery) -> bool:
-    """Some target could not read what another one has sealed, and one that may have done so can be asked again soon."""
+    """Some target could not read what another has sealed, and one that may have sealed it can be asked again soon."""
     if all(outcome.kind is not Kind.FOREIGN_STATE for _, outcome in tried):
         return False
     asked = {id(candidate) for candidate, _ in tried}
@@ -65,7 +65,7 @@ def sealed_elsewhere(tried: Sequence[Tried], recovery: Recovery) -> bool:
 
 
 def _soonest_after(outcomes: dict[int, Outcome], states: Sequence[Outlook], soonest: float | None) -> float | None:
-    """When some target recovers that would not say the same of this request again."""
+    """When the first target recovers that would not refuse this request again in the same way."""
     final = {one for one, outcome in outcomes.items() if RULES[outcome.kind].last is not Last.LATER}
     if not final:
         return soonest
@@ -74,7 +74,7 @@ def _soonest_after(outcomes: dict[int, Outcome], states: Sequence[Outlook], soon
 
 
 def describe(outcome: Outcome) -> str:
-    """An outcome in a few words: our own, with the provider's status and code."""
+    """An outcome in a few words: ours, which have the provider's status, and its code."""
     return f"{outcome.reason} ({outcome.code})" if outcome.code else outcome.reason
 
 

@@ -1,11 +1,11 @@
 """The client's response as a state machine. It alone makes effects for the client.
 
-    NOT_BEGUN   nothing has gone out: any response is still possible
-    BEGUN       a stream's head and pings have: an error can only be an event in it, failing over stays possible
-    ANSWERING   a part of the answer, or of a long error, has
+    NOT_BEGUN   nothing was sent: any response is still possible
+    BEGUN       a stream's head and pings were sent: an error can only be an event, failing over stays possible
+    ANSWERING   a part of the answer, or of a long error, was sent
     ENDED       the client has all that it gets
 
-What the response is to be, the exchange decides; how that looks on the wire, the protocol.
+The exchange decides what the response is, the protocol how it looks on the wire.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from oxllm.core.request.refusal import describe
 from oxllm.core.wire.errors import ApiError
 
 PING_S: Final = 10.0
-"""Seconds without content after which, and each as many, a stream's client gets a comment: under the
-shortest read timeout that is common in front of a gateway (20 s in some load balancers)."""
+"""A stream's client gets a ping every so many seconds until content comes: less than the shortest read timeout that is
+common in front of a gateway (20 s in some load balancers)."""
 
 
 class ReplyState(machine.State):
@@ -71,26 +71,26 @@ TABLE: Final = Table(
         (ANSWERING, END): ENDED,
     }
 )
-"""Every move there is."""
+"""All transitions."""
 
 
 class Reply:
-    """What one client gets, and how it ended."""
+    """The response to one client, and how it ended."""
 
     __slots__ = ("_books", "_effects", "_facts", "cause", "error", "ping_at", "state", "status")
 
     def __init__(self, facts: RequestFacts, books: Books, effects: list[Action], now: float) -> None:
-        """`effects` is where those for the client are put, in the order in which they are to be done."""
+        """Effects for the client are appended to `effects`."""
         self._facts = facts
         self._books = books
         self._effects = effects
         self.state = NOT_BEGUN
         self.ping_at = now + PING_S if facts.stream else inf
-        """When its client is to be kept waiting, in loop time."""
+        """When the next ping is due, in loop time."""
         self.status = 0
-        """Of the response that the client got, 0 before."""
+        """The status that the client got; 0 before."""
         self.error: str | None = None
-        """Why it ended badly, in our own words; None while it has not."""
+        """Why it ended badly, in our own words; None if it has not."""
         self.cause: Cause | None = None
         """Whom to blame for that."""
 
@@ -98,7 +98,7 @@ class Reply:
         return f"<Reply {self.state.name} {self.status or '-'}>"
 
     def ping(self, now: float) -> None:
-        """Keep a stream's client waiting."""
+        """Keep a stream's client waiting: send a ping, and the head before the first."""
         self.ping_at = now + PING_S
         if self.state is NOT_BEGUN:
             self.status = 200
@@ -110,14 +110,14 @@ class Reply:
     # An answer.
 
     def begin(self, attempt: Attempt) -> None:
-        """The answer of an attempt begins. One that is checked to its end has no length: the provider's would let it
-        look whole where all of that has come, and is cut."""
+        """The answer of an attempt begins. One that is checked to its end gets no Content-Length: with it, an answer
+        that the provider cut short, but framed as whole, would look whole."""
         checked = self._facts.stream or isinstance(attempt.reader, PlainReader)
         length = None if checked else headers.content_length(attempt.headers)
         self._begin(attempt, self._answer_fields(attempt), length)
 
     def begin_refusal(self, attempt: Attempt) -> None:
-        """A provider's own refusal begins, too long to be kept."""
+        """A provider's own refusal begins, one too long to be kept."""
         fields = self._fields(attempt) + _coding(attempt.headers)
         self._begin(attempt, fields, headers.content_length(attempt.headers))
 
@@ -128,11 +128,11 @@ class Reply:
         self.state = TABLE.move(self.state, CONTENT)
 
     def write(self, data: bytes) -> None:
-        """A part of it."""
+        """A part of the body."""
         self._effects.append(Write(data))
 
     def end(self, closing: bytes, result: Outcome) -> None:
-        """It is whole with `closing` behind it. `result`: what it means."""
+        """The body is whole once `closing` is sent. `result`: what it means."""
         if closing:
             self._effects.append(Write(closing))
         self._effects.append(END_OF_BODY)
@@ -151,12 +151,12 @@ class Reply:
     # An error.
 
     def refuse(self, error: ApiError, cause: Cause | None) -> None:
-        """An error of our own; an event if a head has gone out."""
+        """An error of our own; sent as an event if a head was sent."""
         self.error, self.cause = error.message, cause
         self._refuse(error, [(b"x-oxllm-attempts", b"%d" % self._books.attempts)])
 
     def pass_on(self, refusal: Refusal) -> None:
-        """A provider's refusal; an event if a head has gone out."""
+        """A provider's refusal; sent as an event if a head was sent."""
         self._blame(refusal.result)
         words, protocol = refusal.words, self._facts.protocol
         if isinstance(words, ApiError):
@@ -170,7 +170,7 @@ class Reply:
         self.state = TABLE.move(self.state, END)
 
     def as_received(self, attempt: Attempt, result: Outcome) -> Refusal:
-        """What the client may get of a provider's refusal; if not all of it came, or it says our key, an error of ours
+        """A provider's refusal as the client may get it: if it is incomplete or contains our key, as an error of ours
         with its status."""
         status = result.status or attempt.status
         body = attempt.reader.refusal()
@@ -185,7 +185,7 @@ class Reply:
         return Refusal(attempt, result, words)
 
     def interrupt(self, reader: Reader, result: Outcome) -> None:
-        """The answer broke off, as `result` has it. It must not look as if it were whole."""
+        """The answer broke off, for the reason in `result`. It must not look whole."""
         self._blame(result, Cause.GATEWAY)
         words = f"{STOPPING.reason}; ask again" if result is STOPPING else f"the provider's stream broke: {self.error}"
         error = ApiError(502, "upstream_error", "stream_interrupted", words)
@@ -200,7 +200,7 @@ class Reply:
         self.state = TABLE.move(self.state, END)
 
     def _refuse(self, error: ApiError, fields: Headers) -> None:
-        """`fields` go with it, if it has a head."""
+        """`fields` are added to its head, if that was not sent yet."""
         protocol, request_id = self._facts.protocol, self._facts.request_id
         error = protocol.refusal(error)
         if self.state is NOT_BEGUN:
@@ -211,13 +211,13 @@ class Reply:
         self.state = TABLE.move(self.state, END)
 
     def _blame(self, result: Outcome, otherwise: Cause | None = None) -> None:
-        """It ended badly, for this reason."""
+        """The response ended badly, because of `result`."""
         self.error, self.cause = describe(result), RULES[result.kind].cause or otherwise
 
     # How it looks.
 
     def _answer_fields(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
-        """Those of an answer that has been read: it is what was asked for, however its provider calls it."""
+        """The fields of an answer. It was read and is what was asked for, whatever its provider's Content-Type says."""
         if self._facts.stream:
             return self._fields(attempt, headers.STREAM_HEAD)
         return self._fields(attempt, () if headers.is_json(attempt.headers) else self._facts.protocol.plain_head)
@@ -226,7 +226,7 @@ class Reply:
         return headers.downstream(attempt.headers, own) + self._served_by(attempt)
 
     def _served_by(self, attempt: Attempt) -> list[tuple[bytes, bytes]]:
-        """Who has answered, and as the last of how many attempts."""
+        """Fields that say which target answered, and after how many attempts."""
         facts, model, target = self._facts, attempt.model, attempt.candidate.state
         provider, named = target.fields
         if model is not target.model and model.isprintable():
@@ -240,12 +240,12 @@ class Reply:
 
 
 def _coding(fields: Headers) -> list[tuple[bytes, bytes]]:
-    """What is said of a body's coding: nobody has decoded it."""
+    """The provider's Content-Encoding, which still applies: nobody has decoded the body."""
     return [field for field in fields if field[0] == b"content-encoding"]
 
 
 def _breaking(words: bytes, clean: bool) -> list[Action]:
-    """The end of a body that is not whole. `clean`: its framing may be ended all the same, since the words say so."""
+    """The end of a body that is not whole. `clean`: end its framing properly, since `words` say that it is not."""
     if not clean:
         return [Break(words)]
     return [Write(words), END_OF_BODY] if words else [END_OF_BODY]

@@ -1,4 +1,4 @@
-"""A second try at the same target, a moment after a failure that may have been a passing one."""
+"""A second try at the same target, a moment after a failure that may have been transient."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JITTER_S = (0.05, 0.15)
 
 
 class SecondTry:
-    """The second tries of one client request: how many each target has had, and the one that is waited for."""
+    """The second tries of one client request: how many each target has had, and the one that is pending."""
 
     __slots__ = ("_books", "_budget", "_had", "_most", "_rng", "at", "result", "ticket")
 
@@ -27,22 +27,23 @@ class SecondTry:
         self._rng = rng
         self._books = books
         self._had: tuple[TargetState, ...] = ()
-        """The target of each that was made or waited for."""
+        """The target of each second try, made or pending."""
         self.at = inf
-        """When it is due, in loop time; `inf` while none is waited for."""
+        """When the pending one is due, in loop time; `inf` if none is."""
         self.ticket: Ticket | None = None
-        """Of the attempt that failed: the pair counts once."""
+        """The failed attempt's: both tries count as one."""
         self.result: Outcome | None = None
-        """What it came to."""
+        """The failed attempt's."""
 
     def __repr__(self) -> str:
         return f"<SecondTry {self.ticket} at {self.at:.3f}>"
 
     def plan(self, ticket: Ticket, result: Outcome, deadline: float, now: float) -> bool:
-        """Wait a moment, and then ask the ticket's target once more. False: it is not to be asked again.
+        """Plan to ask the ticket's target once more after a moment. False if it is not to be asked again.
 
-        Not after any failure, nor by a probe, which has to say at once whether its provider is back; not if the target
-        was marked meanwhile, not past the request's deadline, and not if the retry budget is spent.
+        Only some failures get a second try, and a probe never does: it has to say at once whether its provider is
+        back. None either if the target was marked meanwhile, past the request's deadline, or if the retry budget is
+        spent.
         """
         target = ticket.candidate.state
         had = self._had.count(target)
@@ -56,12 +57,12 @@ class SecondTry:
         return True
 
     def cancel(self, why: Outcome, now: float) -> None:
-        """It will not be made, if one is waited for: end its ticket."""
+        """Cancel the pending one, if any, and end its ticket."""
         if self.ticket is not None:
             self._books.end(self.ticket, why, now)
             self.clear()
 
     def clear(self) -> None:
-        """It is not waited for any more."""
+        """None is pending any more."""
         self.ticket = self.result = None
         self.at = inf

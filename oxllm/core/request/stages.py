@@ -1,9 +1,9 @@
-"""Where a client request can be, and what moves it on.
+"""The stages of a client request, and the transitions between them.
 
 CHOOSING    between attempts
 BACKING_OFF the jitter before the second try at one target: the only wait there is
-TRYING      one attempt is under way, or two side by side
-COMMITTED   an attempt's content is the client's; no other target is used
+TRYING      one attempt is in flight, or two side by side
+COMMITTED   an attempt's content went to the client; no other target is used
 DONE        the client has its whole response, an error, or has gone
 """
 
@@ -63,4 +63,4 @@ TABLE: Final = Table(
         (COMMITTED, END): DONE,
     }
 )
-"""Every move there is."""
+"""All transitions."""

@@ -1,4 +1,4 @@
-"""What is remembered of one attempt. Interpreted, since it is also read back from JSON (`oxllm/core/shape.py`)."""
+"""What is kept of one attempt. Not compiled, since it is also read back from JSON (`oxllm/core/shape.py`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from oxllm.core.shape import Leaf
 
 
 class Step(Leaf, frozen=True, gc=False):
-    """What became of one attempt, for `explain`. Times are seconds since the request's start."""
+    """How one attempt ended, for `explain`. Times are seconds since the request's start."""
 
     number: int
     target: str
@@ -15,6 +15,6 @@ class Step(Leaf, frozen=True, gc=False):
     content: float | None
     result: str
     session: bool = False
-    """Its target was preferred to others for the sake of the session."""
+    """Its target was preferred to others because of the session."""
     status: int | None = None
-    """The provider's, if the attempt failed with one."""
+    """The provider's status, if the attempt failed with one."""
