@@ -1,4 +1,4 @@
-"""What the schema cannot say, since it concerns more than one key: errors between sections, and warnings."""
+"""Checks that concern more than one key, which the schema cannot express: errors across sections, and warnings."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ RESERVED_HEADERS = {
 )
 """Lower-case names that a provider's `headers` cannot have → what to write instead."""
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A header's name: RFC 9110, 5.6.2."""
+"""A header name (RFC 9110 section 5.6.2)."""
 SECRET_HEADER = re.compile(r"key|token|secret|auth|password|cookie", re.IGNORECASE)
 ENDPOINTS = (
     *("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models", "/rerank"),
     *("/moderations", "/images/generations", "/audio/speech"),
 )
-"""Ends of a URL that belong to a request, not to a base URL. The longer of two comes first."""
+"""Endpoint paths, which a base URL must not end in. Where one ends in another, the longer comes first."""
 BARE_VARIABLE = re.compile(r"(?:\$|os\.environ/|env\.(?=[A-Z0-9_]+$))([A-Za-z_][A-Za-z0-9_]*)")
-"""As shells, LiteLLM and Bifrost write one."""
+"""A variable as shells, LiteLLM and Bifrost write it."""
 VARIABLES_NAME = re.compile(r"[A-Z]{2,12}(_[A-Z0-9]{1,12})*|[a-z]{1,5}")
-"""How people name variables."""
+"""What a variable's name usually looks like."""
 REASONING = re.compile(r"(?:^|/)(?:o[1-9](?![0-9a-z])|gpt-5(?!.*chat))")
 """OpenAI's models that refuse `max_tokens` and want `max_completion_tokens` (platform.openai.com, Reasoning)."""
 INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 63) - 1
-"""What TOML promises of an integer (toml.io v1.0.0)."""
+"""The range of integers that TOML guarantees (toml.io v1.0.0)."""
 
 
 def check(document: Mapping[str, object], raw: Mapping[str, object], sections: Sections, problems: Problems) -> None:
@@ -66,7 +66,7 @@ def check(document: Mapping[str, object], raw: Mapping[str, object], sections: S
 
 
 def _nothing_to_serve(document: Mapping[str, object], problems: Problems) -> None:
-    """Without a virtual model clients can only ask for PROVIDER/MODEL, of the models that a provider lists."""
+    """Without virtual models, clients can only ask for PROVIDER/MODEL, with a model that the provider lists."""
     providers = document.get("providers")
     if document.get("virtual_models") or not isinstance(providers, list) or not providers:
         return
@@ -113,7 +113,7 @@ def _provider_names(document: Mapping[str, object], problems: Problems) -> None:
 
 
 def _named_providers(document: Mapping[str, object]) -> Iterator[tuple[int, str]]:
-    """Index and name of every provider that has one, sound or not."""
+    """Index and name of every provider that has a name, whether it is valid or not."""
     providers = document.get("providers")
     for index, provider in enumerate(providers if isinstance(providers, list) else []):
         if isinstance(provider, dict) and isinstance(provider.get("name"), str):
@@ -158,7 +158,7 @@ def _base_url(provider: Provider, path: Path, problems: Problems) -> None:
 
 
 def _is_near(host: str) -> bool:
-    """Is that this machine or a network of our own, as far as a name can tell?"""
+    """Is this our own machine or a private network, as far as the name tells?"""
     address = literal(host)
     if address is not None:
         return address.is_private or address.is_loopback or address.is_link_local
@@ -197,7 +197,7 @@ def _is_json(value: object) -> bool:
 
 
 def _models(document: Mapping[str, object], problems: Problems) -> None:
-    """Read from the document, not from the sound models, so that another fault hides none of these."""
+    """Reads the document, not the validated models, so that another error in a model hides none of these."""
     names = {name for _, name in _named_providers(document)}
     models = document.get("virtual_models")
     are_tables = isinstance(document.get("providers", []), list)
@@ -237,7 +237,7 @@ def _tiers(targets: Mapping[int, dict[str, object]], path: Path, problems: Probl
 
 
 class _Model:
-    """A sound virtual model with its place in the file and its enabled targets."""
+    """A valid virtual model with its path in the file and its enabled targets."""
 
     def __init__(self, name: str, model: VirtualModel, raw: object, providers: Mapping[str, Provider]) -> None:
         self.name = name
@@ -311,14 +311,14 @@ def _variety(place: _Model, problems: Problems) -> None:
 
 
 def _common(place: _Model) -> bool:
-    """Is there a protocol that two of its providers speak?"""
+    """Do two of its providers share a protocol?"""
     spoken_by = {provider.name: provider.protocols for _, _, provider in place.enabled}
     protocols = [protocol for spoken in spoken_by.values() for protocol in spoken]
     return len(set(protocols)) < len(protocols)
 
 
 def _time(place: _Model, sections: Sections, problems: Problems) -> None:
-    """Streams have each attempt's limits added up; a plain answer's is long by nature, so it only must fit in alone."""
+    """For streams the limits of all attempts are summed. `answer` is long by nature, so it need only fit once."""
     layers = Layers(sections.server, sections.timeouts)
     request = layers.request(place.model)
     tried = place.enabled[: sections.retry.max_attempts]
@@ -341,9 +341,9 @@ def _inline_secrets(raw: Mapping[str, object], problems: Problems) -> None:
 
 
 def _bare_variables(value: object, path: Path, problems: Problems) -> None:
-    """`"$NAME"` is what a shell would expand, `"os.environ/NAME"` what LiteLLM would."""
+    """Warn about `"$NAME"`, which a shell would expand, and `"os.environ/NAME"`, which LiteLLM would."""
     if isinstance(value, str) and (found := BARE_VARIABLE.fullmatch(value)):
-        shown = VARIABLES_NAME.fullmatch(found[1]) is not None  # else it may be a secret that begins with a $
+        shown = VARIABLES_NAME.fullmatch(found[1]) is not None  # otherwise it may be a secret that begins with a $
         message = f"{value if shown else 'this'} is no variable but plain text"
         problems.warning(path, message, f'write "${{{found[1] if shown else "NAME"}}}"')
     elif isinstance(value, dict):
@@ -355,7 +355,7 @@ def _bare_variables(value: object, path: Path, problems: Problems) -> None:
 
 
 def _secrets(raw: Mapping[str, object]) -> Iterator[Path]:
-    """Where a secret may stand."""
+    """Paths of the values that may be secrets."""
     yield ("server", "admin_token")
     keys: Path = ("server", "api_keys")
     yield from ((*keys, index) for index in range(_length(value_at(raw, keys))))

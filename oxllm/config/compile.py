@@ -1,11 +1,11 @@
-"""TOML file → Plan: read, parse, expand, validate, check, compile; or every problem at once.
+"""TOML file → Plan: read, parse, expand, validate, check, compile; or else every problem at once.
 
 `python -P -m oxllm.config.compile FILE` prints the Plan as JSON and exits 0, or prints
 `{"errors": [{"file", "line", "key", "message", "help", "text"}, ...], "unset": [VARIABLE, ...]}` and exits
-1; `unset` are the environment variables that it misses. That is what the gateway's
-reload runs, in a child that is gone before the new Plan is used: it keeps pydantic out of the serving process.
-The Plan holds secrets, so its place is a pipe. With `--without-files` the files of keys and authorities that the
-config names are not looked at: a rehearsal has no use for them, and runs where they are not.
+1; `unset` lists the environment variables that are missing. The gateway's reload runs this in a child process that
+has ended before the new Plan is used, which keeps pydantic out of the serving process. The Plan holds secrets, so write
+it to a pipe only. With `--without-files` the key and CA files that the config names are not opened: a rehearsal does
+not need them, and may run where they do not exist.
 """
 
 from __future__ import annotations
@@ -39,25 +39,24 @@ from oxllm.config.veil import veiled
 
 WITHOUT_FILES = "--without-files"
 _ASSIGNED = re.compile(r"(?:export\s+)?[A-Za-z_]\w*=[^=]")
-"""How a file begins that was made for a shell. (Base64 ends with an = or two.)"""
+"""The start of a key file that was written for a shell. (An = or two at the end is Base64 padding.)"""
 SERVE_HOST, SERVE_PORT = "OXLLM_SERVE_HOST", "OXLLM_SERVE_PORT"
-"""Environment variables that hold the options of `oxllm serve` for the processes that it starts."""
+"""Environment variables that pass the options of `oxllm serve` on to the processes it starts."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """What came of a file: a Plan, or the errors that stand in its way; warnings and notes in both cases."""
+    """The outcome for a file: a Plan, or the errors that prevent one; warnings and notes in either case."""
 
     plan: plan.Plan | None
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
     unset: tuple[str, ...] = ()
-    """Environment variables that errors are about."""
+    """Environment variables that values need and that are not set."""
 
 
 def load(file: str, env: Mapping[str, str], files: bool = True) -> Loaded:
-    """Read and compile `file`. Whatever is in it, this does not raise: it says what is wrong. `files`: those
-    that it names are looked at, too."""
+    """Read and compile `file`. Never raises: all errors are returned. `files`: also read the files that it names."""
     try:
         data, _ = read_file(file)
     except BadValueError as bad:
@@ -80,7 +79,7 @@ def load(file: str, env: Mapping[str, str], files: bool = True) -> Loaded:
 
 
 def _over(document: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
-    """The document with what `serve --host` and `--port` say; a reload has it from the environment, too."""
+    """The document overridden by `serve --host` and `--port`, which a reload also gets from the environment."""
     own = {key: env[name] for key, name in (("host", SERVE_HOST), ("port", SERVE_PORT)) if env.get(name)}
     server = document.get("server", {})
     if not own or not isinstance(server, dict):
@@ -90,7 +89,7 @@ def _over(document: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _options(env: Mapping[str, str]) -> dict[Path, str]:
-    """Keys that options of `oxllm serve` stand over -> the option."""
+    """Keys that an option of `oxllm serve` overrides -> the option."""
     return {("server", key): f"--{key}" for key, name in (("host", SERVE_HOST), ("port", SERVE_PORT)) if env.get(name)}
 
 
@@ -103,7 +102,7 @@ def compile_document(
     options: Mapping[Path, str] | None = None,
     files: bool = True,
 ) -> Loaded:
-    """A parsed file → Loaded. `text`: what it was parsed from, for excerpts. `options`: see Problems."""
+    """A parsed file → Loaded. `text`: its source, for excerpts. `options`: see Problems."""
     problems = Problems(file, places, text)
     problems.options.update(options or {})
     document = expand_document(raw, env, problems)
@@ -128,7 +127,7 @@ class _Compiler:
         self.layers = Layers(sections.server, sections.timeouts)
 
     def whole(self, providers: tuple[plan.Provider, ...], warnings: tuple[Problem, ...]) -> plan.Plan:
-        """The Plan; only when nothing is wrong."""
+        """The Plan; only to be called when there are no errors."""
         sections = self.sections
         return plan.Plan(
             server=_server(sections.server),
@@ -143,7 +142,7 @@ class _Compiler:
         )
 
     def provider(self, index: int, provider: schema.Provider) -> plan.Provider:
-        """One provider, its files read and its proxy found; what fails there is reported."""
+        """One provider, with its files read and its proxy found; failures are reported."""
         path: Path = ("providers", index)
         url = parse_base_url(provider.base_url)
         return plan.Provider(
@@ -167,7 +166,7 @@ class _Compiler:
         )
 
     def virtual_model(self, name: str, model: schema.VirtualModel) -> plan.VirtualModel:
-        """One virtual model; of a target that is listed twice the first counts."""
+        """One virtual model; if a target is listed twice, the first counts."""
         providers = {provider.name: provider for provider in self.sections.providers.values() if provider.enabled}
         chosen: dict[tuple[str, str], plan.Target] = {}
         for position, target in enumerate(model.targets, start=1):
@@ -197,14 +196,14 @@ class _Compiler:
         key, mode = found
         if mode & 0o004:
             self.problems.warning(where, "everybody on this machine can read the key", f"chmod 600 {shlex.quote(file)}")
-        if _ASSIGNED.match(key):  # without its words: they may be the key's
+        if _ASSIGNED.match(key):  # the message quotes none of it: it may be the key
             message = "the file holds NAME=…, all of which is sent as the key"
             self.problems.warning(where, message, "write the key alone into it")
         self.judge_key(where, key)
         return str(key)
 
     def judge_key(self, where: Path, key: str) -> None:
-        """Warn of what is sent with a key and is none of it."""
+        """Warn of quotes or a `Bearer ` that would be sent as part of the key."""
         if key[:1] in ('"', "'") and key[-1:] == key[:1]:
             advice = "leave them out: `docker run --env-file` keeps them"
             self.problems.warning(where, "is in quotes, which are sent with it", advice)
@@ -228,7 +227,7 @@ class _Compiler:
         return proxy or None
 
     def beside(self, file: str) -> str:
-        """A path of the config file, absolute."""
+        """A path that is relative to the config file, as an absolute one."""
         return os.path.join(os.path.dirname(self.file), file)
 
     def attempt(self, path: Path, read: Callable[[], Any]) -> Any:
@@ -264,7 +263,7 @@ def _server(server: schema.Server) -> plan.Server:
 
 
 def _json_texts(values: Mapping[str, object]) -> dict[str, str]:
-    """Each value as JSON; a value that is not JSON's was reported by `check`, and there is no Plan then."""
+    """Each value as JSON. Values that JSON cannot hold were reported by `check`, so that no Plan is made."""
     try:
         return {key: msgspec.json.encode(value).decode() for key, value in values.items()}
     except (OverflowError, ValueError, TypeError):
@@ -310,7 +309,7 @@ def _environment_proxy(variable: str, value: str) -> plan.Proxy:
 
 
 def _encoding(data: bytes) -> tuple[str, str]:
-    """What bytes are that are no UTF-8 text, and what to do."""
+    """What is wrong with bytes that are not UTF-8 text, and what to do."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or data[:2].count(0) == 1:
         return "is UTF-16", "save the file as UTF-8 (PowerShell: `... | Out-File -Encoding utf8 FILE`)"
     if b"\0" in data:
@@ -330,12 +329,12 @@ def _syntax(file: str, text: str, error: tomllib.TOMLDecodeError) -> Loaded:
 
 
 def problem_json(problem: Problem) -> dict[str, object]:
-    """A problem for machines: its fields, and the one-line text of all of them."""
+    """A problem for machines: its fields, and its one-line text."""
     return {key: getattr(problem, key) for key in ("file", "line", "key", "message", "help")} | {"text": str(problem)}
 
 
 def main(arguments: list[str]) -> int:
-    """The reload child. Returns the exit code."""
+    """Entry point of the reload's child process. Returns the exit code."""
     files = arguments[:1] != [WITHOUT_FILES]
     if len(arguments) != (1 if files else 2):
         sys.stderr.write(f"usage: python -P -m oxllm.config.compile [{WITHOUT_FILES}] FILE\n")

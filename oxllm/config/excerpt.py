@@ -1,4 +1,4 @@
-"""The line of a file that a problem is about, with what to underline in it, and nothing of a credential."""
+"""The line of a file that a problem is about, with what to underline in it and all credentials hidden."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from oxllm.config.lines import Path, Places
 from oxllm.config.veil import COMMENT, lift
 
 LINE_MAX = 200
-"""Characters of a line that are shown; where a longer one is cut there is an ellipsis."""
+"""Characters of a line that are shown; a longer line is cut, with an ellipsis."""
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -17,12 +17,12 @@ class Excerpt(msgspec.Struct, frozen=True):
 
     text: str
     column: int
-    """Of what is underlined, from 0."""
+    """Where the underline starts, from 0."""
     width: int = 1
 
 
 def excerpt_at(veiled: str, places: Places, path: Path, on_key: bool) -> Excerpt | None:
-    """What a problem at `path` is about: the key, its value if that is on one line, or what lacks it."""
+    """The line of a problem at `path`. Underlined is the value if on one line, else the key, or what lacks the key."""
     if path not in places.spans and path not in places.lines:
         return excerpt_at(veiled, places, path[:-1], on_key) if path else None
     span = places.spans.get(path)
@@ -33,7 +33,7 @@ def excerpt_at(veiled: str, places: Places, path: Path, on_key: bool) -> Excerpt
 
 
 def excerpt_of(veiled: str, line: int, column: int) -> Excerpt | None:
-    """The line (from 1) of text that is no TOML, with its column (from 1) underlined."""
+    """The line (from 1) of a text that is not TOML, with its column (from 1) underlined."""
     lines = veiled.split("\n")
     if line > len(lines):
         return None
@@ -61,7 +61,7 @@ def _excerpt(veiled: str, start: int, end: int) -> Excerpt:
 
 
 def _window(line: str, column: int, width: int) -> Excerpt:
-    """Of a long line the part around what is underlined."""
+    """Cut a long line to the part around the underline."""
     cut = max(0, column - LINE_MAX // 2)
     text, column = line[cut : cut + LINE_MAX], column - cut
     if cut:

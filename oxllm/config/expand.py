@@ -1,9 +1,8 @@
 """Environment variables in the values of a parsed file: `${NAME}`, `${NAME:-default}`, and `$${` for a plain `${`.
 
-Expansion comes after TOML parsing and touches string values only, so what a variable holds can never add a
-key, close a string or start a comment. It is not repeated on its own result. As in a shell, the default
-also stands in for a variable that is empty. Providers that are off expand nothing but their names, by which targets
-know them: their keys need not be set.
+Expansion comes after TOML parsing and touches string values only, so a variable's value can never add a key, close a
+string or start a comment. It is not recursive. As in a shell, the default also replaces an empty variable. Of a
+disabled provider only the name is expanded, since targets refer to it: its key need not be set.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from oxllm.config.lines import Path
 from oxllm.config.problem import BadValueError, Problems, UnsetVariableError
 
 _PLACE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^{}]*))?\}|\$\{")
-"""An escape, a variable, or, last, an opening that is neither."""
+"""An escape, a variable, or else a `${` that begins neither."""
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:
-    """`text` with its variables replaced. Raises BadValueError at the first that cannot be."""
+    """`text` with its variables replaced. Raises BadValueError for the first that cannot be."""
 
     def replace(match: re.Match[str]) -> str:
         if match.group() == "$${":
@@ -41,7 +40,7 @@ def expand(text: str, env: Mapping[str, str]) -> str:
 
 
 def expand_document(document: dict[str, object], env: Mapping[str, str], problems: Problems) -> dict[str, object]:
-    """The document with every string value expanded; what could not be is reported and left as written."""
+    """The document with every string value expanded; those that cannot be are reported and left as written."""
     return {key: _value(value, (key,), env, problems) for key, value in document.items()}
 
 
@@ -89,7 +88,7 @@ def _is_off(provider: dict[str, object], env: Mapping[str, str]) -> bool:
 
 
 def _name(provider: dict[str, object], env: Mapping[str, str]) -> dict[str, object]:
-    """What a provider that is off is called, if that can be known."""
+    """A disabled provider's expanded name, as an update to its table; empty if it cannot be expanded."""
     try:
         return {"name": expand(name, env)} if isinstance(name := provider.get("name"), str) else {}
     except BadValueError:

@@ -1,7 +1,7 @@
-"""Reading small files that somebody wrote, and the TOML in them.
+"""Reads small hand-written files, and the TOML in them.
 
-Those of a configuration are regular ones only: they are read again at each reload, which a pipe does not let one do,
-and a device may never end.
+A configuration must be in regular files: they are read again at each reload, which a pipe does not allow, and a device
+may never end.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from oxllm.config.problem import BadValueError
 FILE_MAX = 16 * 1024 * 1024
 """Bytes; no configuration and no key comes near it."""
 DEPTH_MAX, VALUES_MAX = 100, 1_000_000
-"""Tables in tables, and values in all of them: whoever walks through a document calls itself as often, and Python lets
-nobody do so 1,000 times."""
+"""The depth of nesting, and the number of values overall. Whatever walks a document recurses once per level, and
+Python's limit is 1,000 frames."""
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a pipe"),
@@ -28,7 +28,7 @@ _KINDS = (
 
 
 def read_file(path: str) -> tuple[bytes, int]:
-    """What a file holds, and its mode. Raises BadValueError at once if it is none, or cannot be read."""
+    """A file's content and mode. Raises BadValueError, without blocking, if it is not a file or cannot be read."""
     try:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         try:
@@ -45,7 +45,7 @@ def read_file(path: str) -> tuple[bytes, int]:
 
 
 def read_once(path: str) -> bytes:
-    """What a file holds that nobody reads again: a pipe will do. Raises BadValueError."""
+    """The content of a file that is read only once, so that a pipe will do. Raises BadValueError."""
     try:
         with open(path, "rb") as file:
             data = file.read(FILE_MAX + 1)
@@ -56,14 +56,14 @@ def read_once(path: str) -> bytes:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The document. Raises TOMLDecodeError, and BadValueError for what is TOML and yet nothing to go on with."""
+    """The document. Raises TOMLDecodeError, and BadValueError for valid TOML that is over our limits."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise
     except RecursionError:
         raise BadValueError(_TOO_DEEP) from None
-    except ValueError:  # an integer of more digits than Python converts
+    except ValueError:  # an integer with more digits than Python converts
         raise BadValueError("holds a number too long to be read", "write shorter numbers") from None
     check_nesting(document)
     return document
@@ -73,8 +73,8 @@ _TOO_DEEP = "is nested too deeply to be read"
 
 
 def check_nesting(document: object) -> None:
-    """Raises BadValueError for a document that nobody gets through: a dotted key of TOML makes a table of each of its
-    parts, and an alias of YAML may stand in itself, or for many that each stand for many."""
+    """Raises BadValueError for a document that is too deep or too large to walk: each part of a dotted TOML key makes a
+    table, and a YAML alias may contain itself, or expand exponentially ("billion laughs")."""
     level: list[Any] = [document]
     seen = 0
     for _ in range(DEPTH_MAX):
@@ -94,7 +94,7 @@ def _refuse_large(data: bytes) -> None:
 
 
 def check_file(path: str) -> None:
-    """What `read_file` raises, without reading."""
+    """Raise what `read_file` would for a path that is missing or not a file, without reading it."""
     try:
         _refuse_others(os.stat(path).st_mode)
     except OSError as error:
@@ -108,5 +108,5 @@ def _refuse_others(mode: int) -> None:
 
 
 def reason(error: OSError) -> str:
-    """Why, in the system's words."""
+    """The operating system's message for an error."""
     return (error.strerror or "unknown error").lower()

@@ -1,4 +1,4 @@
-"""Hosts that are known to speak more protocols than a provider is taken to. From their own API references."""
+"""Hosts known to speak more protocols than a provider has by default. From their own API references."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Spoken(NamedTuple):
-    """What one host speaks beyond `chat`."""
+    """The protocols that a host speaks beyond `chat`."""
 
     protocols: tuple[str, ...]
     path: str = ""
-    """The start of a base URL's path where it does so; empty for any."""
+    """The prefix of a base URL's path under which it does; empty for any."""
 
 
 KNOWN = {
@@ -31,7 +31,7 @@ SUFFIXES = {
     ".openai.azure.com": Spoken(("responses",), "/openai/v1"),
     ".services.ai.azure.com": Spoken(("messages",), "/anthropic"),
 }
-"""By the end of one."""
+"""By the end of the host name."""
 PATHS = {
     "api.openai.com": "/v1",
     "api.anthropic.com": "/v1",
@@ -44,7 +44,7 @@ PATHS = {
     "generativelanguage.googleapis.com": "/v1beta/openai",
     "api.cerebras.ai": "/v1",
 }
-"""Where hosts have it that have nothing at their root."""
+"""The path of the API, for hosts that have nothing at their root."""
 LOCAL = {
     11434: ("Ollama", Spoken(("responses", "messages"))),
     1234: ("LM Studio", Spoken(("responses", "messages"))),
@@ -59,12 +59,12 @@ def base_of(host: str) -> str:
 
 
 def path_of(host: str, port: int) -> str:
-    """Where a host has its API, if it is known to have none at its root; else nothing."""
+    """The path of a host's API, if it is known not to be at the root; else empty."""
     return "/v1" if host in NEAR and port in LOCAL else PATHS.get(host, "")
 
 
 def spoken(host: str, port: int, path: str) -> tuple[str, tuple[str, ...]]:
-    """Whose server that probably is, and which protocols it speaks beyond `chat`; none if nobody knows it."""
+    """The server's probable name, and the protocols that it speaks beyond `chat`; none if it is not known."""
     name, known = host, KNOWN.get(host)
     if known is None:
         known = next((found for end, found in SUFFIXES.items() if host.endswith(end)), None)

@@ -1,15 +1,14 @@
-"""Where in a TOML file a key stands: the one thing that `tomllib` does not say.
+"""Where each key is in a TOML file: the one thing that `tomllib` does not tell.
 
-`find_places` reads text that `tomllib` has accepted, so it only has to know where keys, values and
-brackets begin and end (toml.io v1.0.0), never whether they are right. It makes no values: what it gives
-is maps from key paths, the same that lead through the parsed document: to line numbers from 1, and to the offsets
-of key and value.
+`find_places` reads text that `tomllib` has accepted, so it only has to know where keys, values and brackets begin and
+end (toml.io v1.0.0), never whether they are valid. It returns no values, but two maps from key paths (those of the
+parsed document): to line numbers from 1, and to the offsets of key and value.
 
     providers = [ { name = "a" } ]      ("providers",)  ("providers", 0)  ("providers", 0, "name")
     [[providers]]                       ("providers",)  ("providers", 1)
     [server.tls]                        ("server",)  ("server", "tls")
 
-A table that is opened more than once, or is implied by a dotted key, has the line where it is first named.
+A table that is opened more than once, or implied by a dotted key, has the line where it is first named.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Path = tuple[str | int, ...]
 """From the document's root: table keys and array indices."""
 
 SHOWN_MAX = 200
-"""Characters of a path that are shown; no key that oxllm knows comes near it."""
+"""Characters of a path that are shown; no known key comes near it."""
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _STRINGS = (
@@ -34,7 +33,7 @@ _STRINGS = (
 )
 """Longest delimiter first. A multi-line string may end in up to two quotes of its own."""
 _SCALAR = re.compile(r"\d{4}-\d\d-\d\d \d\d:[^,\]}\s#]*|[^,\]}\s#]+")
-"""A number, a boolean or a date; the one kind of value with a space inside is a date and its time."""
+"""A number, a boolean or a date. Only a date and its time may have a space between them."""
 
 
 class Span(NamedTuple):
@@ -47,21 +46,21 @@ class Span(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where everything is in one document."""
+    """The location of everything in one document."""
 
     lines: dict[Path, int]
     """Of every table, key and array element."""
     spans: dict[Path, Span]
-    """Of every key with a value, and array element."""
+    """Of every key with a value and every array element."""
 
 
 def find_places(text: str) -> Places:
-    """Where everything is in a valid TOML document."""
+    """Locate everything in a valid TOML document."""
     return _Finder(text).document()
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int | None:
-    """The line of `path`, or of the nearest thing around it that the file names (for a key that is missing)."""
+    """The line of `path`; for a missing key, that of the nearest parent that the file names."""
     while path:
         if path in lines:
             return lines[path]
@@ -85,7 +84,7 @@ def _quoted(key: str) -> str:
 
 
 class _Finder:
-    """One walk over one document."""
+    """A single pass over one document."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -93,7 +92,7 @@ class _Finder:
         self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
         self.lines: dict[Path, int] = {}
         self.spans: dict[Path, Span] = {}
-        self.sizes: dict[Path, int] = {}  # of arrays of tables: how many elements so far
+        self.sizes: dict[Path, int] = {}  # arrays of tables -> number of elements so far
 
     def document(self) -> Places:
         table: Path = ()
@@ -122,7 +121,7 @@ class _Finder:
         return self.open(table, keys[-1], start)
 
     def open(self, table: Path, key: str, start: int) -> Path:
-        """The table that `key` means inside `table`: of an array of tables, its last element."""
+        """The table that `key` means inside `table`: for an array of tables, its last element."""
         path = (*table, key)
         self.note(path, start)
         if path in self.sizes:

@@ -1,6 +1,6 @@
-"""Which addresses `host` and `bind_family` mean together.
+"""The addresses that `host` and `bind_family` together stand for.
 
-`host` decides. A family that is not written follows from it; one that is written must agree with it:
+`host` decides: the family follows from it if absent, and must agree with it if present.
 
     host                    ipv4                ipv6            dual                    not written
     127.0.0.1, none         127.0.0.1           ::1 if no host  127.0.0.1 and ::1       127.0.0.1
@@ -54,21 +54,21 @@ def literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def check_number(host: str) -> None:
-    """Raises BadValueError for what is meant as an IPv4 address and is none: whose last part is a number, which no
-    name's is (RFC 1123 section 2.1; URL Standard, "ends in a number")."""
+    """Raises BadValueError for a failed IPv4 address: its last label is a number, which no host name's may be
+    (RFC 1123 section 2.1; URL Standard, "ends in a number")."""
     last = host.removesuffix(".").rpartition(".")[2]
     if literal(host) is None and re.fullmatch(r"[0-9]+|0[xX][0-9A-Fa-f]*", last):
         raise BadValueError("is no IP address, and no name ends in a number", "write all four numbers, 0 to 255")
 
 
 def is_name(host: str) -> bool:
-    """Has a resolver a question for it? RFC 1035 section 2.3.4: 63 characters between two dots, 253 in all."""
+    """Can it be asked of a resolver? RFC 1035 section 2.3.4: at most 63 characters a label, 253 in all."""
     name = host.removesuffix(".")
     return len(name) <= 253 and all(1 <= len(label) <= 63 for label in name.split("."))
 
 
 def is_public(listen: tuple[str, ...]) -> bool:
-    """Can anyone but this machine reach one of these? A name other than localhost counts as public."""
+    """Can other machines reach one of these? A name other than localhost counts as public."""
     found = [literal(host) for host in listen]
     return not all(address is not None and address.is_loopback for address in found)
 

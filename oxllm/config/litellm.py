@@ -1,7 +1,7 @@
-"""LiteLLM's config as oxllm's: what it means here, and what could not be carried over.
+"""Converts a LiteLLM config to oxllm's, and lists what could not be carried over.
 
-After docs.litellm.ai (Proxy config, Routing, Fallbacks), November 2026. Keys that stand in the file in the clear are
-not copied: a variable takes their place.
+After docs.litellm.ai (Proxy config, Routing, Fallbacks), November 2026. API keys written in the file are not copied:
+an environment variable takes the place of each.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ PASSED = frozenset(
 BODY = frozenset({"temperature", "max_tokens", "top_p", "reasoning_effort", "seed", "frequency_penalty", "stop"})
 """Parameters that become `extra_body`."""
 NOT_OF_THE_BODY = frozenset({"model", "stream"})
-"""What no `extra_body` has: the target and the client decide it."""
+"""Never part of `extra_body`: the target and the client decide these."""
 ELSEWHERE = frozenset(
     {"audio_transcription", "image_edit", "ocr", "realtime", "search", "vector_store", "video_generation"}
 )
-"""Modes of models that are asked at endpoints that there are not."""
+"""Modes of models whose endpoints do not exist here."""
 MAX_ATTEMPTS = 6
-"""Of one request, if the config does not say how many."""
+"""Of one request, if the config does not set it."""
 
 
 class Provider(msgspec.Struct):
@@ -70,19 +70,19 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Adapted(msgspec.Struct):
-    """What came of a file."""
+    """The converted config."""
 
     providers: list[Provider] = []
     models: dict[str, list[Target]] = {}
     settings: dict[str, dict[str, Any]] = {}
     lost: list[str] = []
-    """What could not be carried over, a sentence each."""
+    """What could not be carried over, one line each."""
     variables: list[str] = []
-    """To be set: keys that stood in the file."""
+    """Variables to be set to the keys that the file held."""
 
 
 def adapt(config: Mapping[str, Any]) -> Adapted:
-    """A parsed config of LiteLLM -> what it means here."""
+    """Convert a parsed LiteLLM config."""
     return _Adapter(config).run()
 
 
@@ -96,7 +96,7 @@ class _Adapter:
             for entry in _tables(config.get("credential_list"))
         }
         self.taken: set[str] = set()
-        """Variables that have a meaning: none of them may stand in for a key that is written in the file."""
+        """Variables already in use: none of them may replace a key that is written in the file."""
 
     def run(self) -> Adapted:
         entries: list[tuple[str, dict[str, Any]]] = []
@@ -122,7 +122,7 @@ class _Adapter:
     # Models.
 
     def given(self, params: dict[str, Any]) -> dict[str, Any]:
-        """The parameters of an entry, with those of the credential that it names."""
+        """An entry's parameters, merged with those of the credential it names."""
         params = {key: value for key, value in params.items() if value is not None}
         named = str(params.get("litellm_credential_name"))
         if named not in self.credentials:
@@ -143,7 +143,7 @@ class _Adapter:
             self.out.lost.append(f"model_list: {name} ({given['model']}): the name {bad}")
             return
         provider = self.provider(at, given, self.body(name, given))
-        if "*" in at.model and at.model != name:  # what stands for the * goes up, and not the whole name
+        if "*" in at.model and at.model != name:  # LiteLLM sends only what matches the *, not the whole name
             advice = f"write the names into `models` of {provider.name}, and {provider.name}/NAME reaches them"
             self.out.lost.append(f"model_list: {name}: {advice}")
             return
@@ -170,7 +170,7 @@ class _Adapter:
         return body
 
     def provider(self, at: Place, given: Mapping[str, Any], body: dict[str, Any]) -> Provider:
-        """The one for this place, key and settings; a new one if there is none yet."""
+        """The provider for this place, key and settings; created if there is none yet."""
         timeouts = _timeouts(given)
         limit = _whole(given.get("max_parallel_requests"), 0) or None
         found = (at.base, str(given.get("api_key")), str(timeouts), str(body), limit)
@@ -196,19 +196,19 @@ class _Adapter:
         return f"${{{self.free_variable(re.sub(r'[^A-Za-z0-9]', '_', name).upper())}}}"
 
     def free_variable(self, wanted: str) -> str:
-        """A variable for a key that stands in the file."""
+        """A variable for a key that the file holds."""
         names = (f"{wanted}_API_KEY" if n == 1 else f"{wanted}_{n}_API_KEY" for n in itertools.count(1))
         variable = next(name for name in names if name not in self.taken)
         self.taken.add(variable)
         self.out.variables.append(variable)
         return variable
 
-    # What is around them.
+    # Fallbacks, aliases and settings.
 
     def fallbacks(self, given: list[Any]) -> None:
-        """Behind its own targets a model has those of the models that it falls back to, each a tier further.
+        """Append the targets of the models that a model falls back to, each model's in tiers behind the previous.
 
-        What `*` falls back to is behind each that nothing else is said of.
+        The fallbacks of `*` apply to each model that has none of its own.
         """
         own = {name: list(targets) for name, targets in self.out.models.items()}
         said: dict[str, list[str]] = {}
@@ -263,7 +263,7 @@ class _Adapter:
             self.out.lost.append(f"routing_strategy: {strategy} (here: weighted round robin inside a tier)")
 
     def retries(self, given: object) -> None:
-        """LiteLLM counts the tries of one group, here are counted those of all that it falls back to as well."""
+        """LiteLLM's limit is per model group; ours also includes the attempts at the fallbacks."""
         longest = max(map(len, self.out.models.values()), default=0)
         tries = _plus_one(given) or 0
         if tries or longest > MAX_ATTEMPTS:
@@ -294,7 +294,7 @@ class _Adapter:
 
 
 def _unreadable(entry: object) -> str:
-    """Why an entry of model_list cannot be read; empty if it can."""
+    """Why an entry of model_list is unusable; empty if it is not."""
     if not isinstance(entry, dict):
         return "the entry is no mapping"
     if not entry.get("model_name"):
@@ -314,13 +314,13 @@ def _entry_name(entry: object, position: int) -> str:
 
 
 def _elsewhere(entry: Mapping[str, Any]) -> str:
-    """Why nobody here could ask for an entry; empty if somebody can."""
+    """Why no endpoint here could serve an entry; empty if one can."""
     mode = str(_table(entry.get("model_info")).get("mode"))
     return f"mode {mode}, for which there is no endpoint here" if mode in ELSEWHERE else ""
 
 
 def _variables(value: object) -> set[str]:
-    """All variables that a config names."""
+    """All environment variables that a config refers to."""
     if isinstance(value, str):
         return {environment(value)}
     items = value.values() if isinstance(value, dict) else _list(value)
@@ -333,13 +333,13 @@ def _timeouts(given: Mapping[str, Any]) -> dict[str, float]:
 
 
 MOST = 1_000_000
-"""The bound of the settings that numbers become."""
+"""The upper bound of oxllm's numeric settings."""
 INTEGER_MAX = (1 << 63) - 1
-"""The largest integer that TOML promises."""
+"""The largest integer that TOML guarantees."""
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Can it be a time or a count? YAML has true, .inf and .nan where one belongs."""
+    """Can it be a time or a count? YAML may have true, .inf or .nan there."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MOST
 
 
@@ -352,7 +352,7 @@ def _whole(value: object, default: int) -> int:
 
 
 def _bad_name(name: str) -> str:
-    """Why a model cannot be called so; empty if it can."""
+    """Why this cannot be a model's name; empty if it can."""
     try:
         check_name(_characters(name))
     except BadValueError as bad:
@@ -361,8 +361,8 @@ def _bad_name(name: str) -> str:
 
 
 def _as_toml(value: object) -> object:
-    """A value as TOML and JSON have it; None where one of them does not. YAML has null, dates, sets and .nan, and any
-    kind of key."""
+    """The value as both TOML and JSON can hold it, else None. YAML also has null, dates, sets, .nan, and keys of any
+    type."""
     if isinstance(value, dict):
         table = {str(key): _as_toml(item) for key, item in value.items()}
         return None if None in table.values() else table
@@ -377,17 +377,17 @@ def _as_toml(value: object) -> object:
 
 
 def _literal(text: str) -> str:
-    """Text in which no variable is to be found."""
+    """Escape the text, so that nothing in it is expanded as a variable."""
     return text.replace("${", "$${")
 
 
 def _one_line(text: str) -> str:
-    """As it may stand in a comment."""
+    """Make the text fit for a comment."""
     return " ".join("".join(c if c.isprintable() else " " for c in _characters(text)).split())
 
 
 def _characters(text: str) -> str:
-    """Without halves of characters: JSON writes one over U+FFFF as two escapes, and YAML's parser leaves it at that."""
+    """Without surrogates: JSON escapes a character over U+FFFF as a pair, which YAML's parser does not join."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

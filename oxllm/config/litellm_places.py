@@ -1,4 +1,4 @@
-"""Where LiteLLM sends what an entry of its config names: whose API, at which address, with the key of which variable.
+"""Where LiteLLM sends the requests for an entry of its config: which API, at which address, with which variable's key.
 
 After LiteLLM 1.108 (`get_llm_provider`) and docs.litellm.ai/docs/providers, November 2026.
 """
@@ -61,51 +61,51 @@ BASES = {
     "oobabooga": "",
     "snowflake": "",
 }
-"""Prefix of a model -> where it goes; empty: where `api_base` says."""
+"""Prefix of a model's name -> base URL; empty: only `api_base` tells."""
 NATIVE = frozenset({"bedrock", "vertex_ai", "vertex_ai_beta", "sagemaker", "sagemaker_chat", "watsonx", "replicate"})
-"""Prefixes of what speaks in its own way only, at whatever address."""
+"""Prefixes of providers that speak only a protocol of their own, at any address."""
 SAME = {"text-completion-openai": "openai", "custom_openai": "openai", "openai_like": "openai"}
 KEYLESS = frozenset({"ollama", "ollama_chat", "lm_studio", "hosted_vllm"})
 PLACEHOLDERS = frozenset({"", "none", "null", "empty", "dummy", "fake-key", "not-needed", "no-key", "anything"})
-"""What people write where a server wants no key and LiteLLM wants one."""
+"""What people write as the key when the server needs none but LiteLLM insists."""
 PROTOCOLS = {
     "openai": ("chat", "completions", "embeddings", "json", "responses"),
     "anthropic": ("chat", "messages"),
     "openrouter": ("chat", "completions", "embeddings", "responses", "messages"),
 }
-"""Of those that speak others than the default."""
+"""Of the providers that speak more than the default ones."""
 VARIABLES = {
     "together_ai": "TOGETHERAI_API_KEY",
     "perplexity": "PERPLEXITYAI_API_KEY",
     "cohere_chat": "COHERE_API_KEY",
     "lambda_ai": "LAMBDA_API_KEY",
 }
-"""Where LiteLLM looks for a key, if that is not PREFIX_API_KEY."""
+"""The variable that LiteLLM takes a key from, if that is not PREFIX_API_KEY."""
 
 
 class Place(NamedTuple):
     """Where an entry goes."""
 
     prefix: str
-    """Whose API it is, as LiteLLM calls it."""
+    """LiteLLM's name for the provider."""
     model: str
-    """The model's name there."""
+    """The model's name at the provider."""
     base: str
     """Its base URL; empty if there is none."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """What is spoken there; empty for what is spoken anywhere."""
+        """What is spoken there; empty for the default protocols."""
         return PROTOCOLS.get(self.prefix, ()) if self.base == BASES[self.prefix] else ()
 
     @property
     def variable(self) -> str:
-        """Where its key is if the entry names none."""
+        """The variable that holds its key if the entry names none."""
         return VARIABLES.get(self.prefix) or f"{self.prefix.upper().replace('-', '_')}_API_KEY"
 
 
 def place(given: Mapping[str, Any]) -> Place:
-    """The place that `litellm_params` mean."""
+    """Where `litellm_params` lead."""
     prefix, model = _split(given)
     base = str(given.get("api_base") or given.get("base_url") or "").rstrip("/")
     if prefix in NATIVE or prefix not in BASES:
@@ -114,12 +114,12 @@ def place(given: Mapping[str, Any]) -> Place:
 
 
 def environment(text: str) -> str:
-    """The variable of `os.environ/NAME`; empty for another text."""
+    """NAME of `os.environ/NAME`; empty for any other text."""
     return text.removeprefix("os.environ/") if text.startswith("os.environ/") else ""
 
 
 def _split(given: Mapping[str, Any]) -> tuple[str, str]:
-    """Prefix and model. What has no known prefix is OpenAI's, or a model of the server that `api_base` names."""
+    """Prefix and model. Without a known prefix it is OpenAI's, Anthropic's, or a model of the server at `api_base`."""
     full, named = str(given["model"]), str(given.get("custom_llm_provider") or "")
     prefix, slash, model = full.partition("/")
     if named:
@@ -133,7 +133,7 @@ def _split(given: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _completed(prefix: str, base: str) -> str:
-    """A base URL with the path that LiteLLM appends by itself."""
+    """A base URL completed with the path that LiteLLM appends by itself."""
     variable = environment(base)
     written = f"${{{variable}}}" if variable else base
     path = "" if variable else _path(base)
@@ -150,5 +150,5 @@ def _completed(prefix: str, base: str) -> str:
 def _path(base: str) -> str:
     try:
         return urlsplit(base).path
-    except ValueError:  # no URL, which `validate` says
+    except ValueError:  # not a URL, which `validate` reports
         return base

@@ -1,4 +1,4 @@
-"""Which file is the configuration.
+"""Finds the configuration file.
 
 `--config`, `$OXLLM_CONFIG`, `./config.toml`, `$XDG_CONFIG_HOME/oxllm/config.toml`, in this order.
 """
@@ -11,13 +11,13 @@ from collections.abc import Mapping
 
 
 class NoConfigError(LookupError):
-    """There is no configuration file. The message says where one was looked for."""
+    """There is no configuration file. The message says where we looked."""
 
 
 def locate(given: str | None, env: Mapping[str, str]) -> str:
-    """The path of the file. One that is given, here or in the environment, must exist; raises NoConfigError.
+    """The path of the file. Raises NoConfigError if there is none. One given by option or environment must exist.
 
-    Why one that exists, or may, cannot be read says who reads it.
+    Whoever reads the file reports why it cannot be read.
     """
     if given == "":
         raise NoConfigError("--config is empty; leave it out, or name a file")
@@ -45,7 +45,7 @@ def _existing(path: str, source: str) -> str:
 
 
 def _failure(path: str) -> int:
-    """What looking for it ends with: an errno, or 0 if it is there."""
+    """The errno of a stat, or 0 if the path exists."""
     try:
         os.stat(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said so that it can be put right: where, what, and what to write instead."""
+"""A problem in a configuration, told so that it can be fixed: where, what, and what to write instead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Severity = Literal["error", "warning", "note"]
 
 
 class BadValueError(ValueError):
-    """A value that cannot stand. The arguments: what is wrong with it, and (optional) what to write instead."""
+    """A bad value. Arguments: what is wrong with it, and (optionally) what to write instead."""
 
 
 class UnsetVariableError(BadValueError):
@@ -29,22 +29,22 @@ class UnsetVariableError(BadValueError):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One finding. `line` counts from 1; None when the file has no such place (it does not exist, it is empty)."""
+    """One finding. `line` counts from 1; None if there is no such line (the file does not exist, or is empty)."""
 
     file: str
     line: int | None
     key: str
-    """As the file would write it, `providers[0].base_url`; empty when the whole file is meant."""
+    """As the file would write it, `providers[0].base_url`; empty for the whole file."""
     message: str
     help: str = ""
     """What to write instead; empty when the message says it all."""
     severity: Severity = "error"
     excerpt: Excerpt | None = None
-    """What stands there, for a person to see."""
+    """The line itself, for people."""
 
     @property
     def place(self) -> str:
-        """`file:line`, as editors and terminals make a link of it."""
+        """`file:line`, which editors and terminals turn into a link."""
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Problems:
-    """Collects what is found in one file. The first error at a place is the cause, so later ones there are left out."""
+    """Collects the findings in one file. Only the first error at a path is kept, since it causes the later ones."""
 
     def __init__(self, file: str, places: Places, text: str) -> None:
         self.file = file
@@ -63,12 +63,12 @@ class Problems:
         self.found: list[tuple[Path, Problem]] = []
         self.muted: set[Path] = set()
         self.options: dict[Path, str] = {}
-        """Keys that options of the command line stand over, so that no file has what is wrong with them."""
+        """Keys that a command line option overrides -> the option. Problems with them are in no line of the file."""
         self.unset: list[str] = []
-        """Environment variables that values need and that are not set."""
+        """Environment variables that values need but that are not set."""
 
     def error(self, path: Path, message: str, help: str = "", on_key: bool = False) -> None:
-        """`path` is wrong (`on_key`: not what it holds). Later errors at it or below it would only repeat that."""
+        """`path` is wrong (`on_key`: the key itself, not its value). Later errors at or below it are suppressed."""
         if self.is_sound(path):
             self.mute(path)
             self._add(path, message, help, "error", on_key)
@@ -77,19 +77,19 @@ class Problems:
         self._add(path, message, help, "warning")
 
     def note(self, path: Path, message: str, help: str = "") -> None:
-        """Nothing is wrong, but there is something to know."""
+        """Nothing is wrong, but this is worth knowing."""
         self._add(path, message, help, "note")
 
     def mute(self, path: Path) -> None:
-        """Nothing true can be said about the value at `path`: its variables are not expanded."""
+        """Report no errors at or below `path`: its value is unknown (variables not expanded) or already reported."""
         self.muted.add(path)
 
     def is_sound(self, *paths: Path) -> bool:
-        """Has none of these, nor anything around them, been found wrong?"""
+        """Are all of these, and everything that contains them, free of errors?"""
         return not any(path[:depth] in self.muted for path in paths for depth in range(len(path) + 1))
 
     def of(self, severity: Severity) -> tuple[Problem, ...]:
-        """In the order of the file."""
+        """Those of one severity, in file order."""
         chosen = [problem for _, problem in self.found if problem.severity == severity]
         return tuple(sorted(chosen, key=lambda problem: problem.line or 0))
 
@@ -114,7 +114,7 @@ def closest(name: str, valid: Iterable[str]) -> str | None:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The end of a sentence that rejects `name`: the valid name that was probably meant, or all of them."""
+    """Advice for an invalid `name`: the valid name that was probably meant, or all of them."""
     names = sorted(valid)
     if not names:
         return "there is none"
@@ -124,6 +124,6 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
-    """Names in a sentence, in quotes; a long list is cut."""
+    """Names for a sentence, in quotes; a long list is cut."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,10 +1,10 @@
-"""Which HTTP proxy stands before a provider: its own `proxy`, else the environment's, read as curl reads it.
+"""Which HTTP proxy to use for a provider: its own `proxy`, else the environment's, by curl's rules.
 
 curl (https://everything.curl.dev/usingcurl/proxies/env, lib/noproxy.c since 7.86):
-`https_proxy`, `HTTPS_PROXY`, or for an http URL `http_proxy` in lower case only (a CGI server sets HTTP_PROXY
-from a request header), then `all_proxy`, `ALL_PROXY`; lower case first. `no_proxy`, `NO_PROXY`: names split at
-commas or spaces, each meaning itself and all below it, a leading dot making no difference; `*` alone means all;
-for a URL with an IP literal, addresses and CIDR networks. An empty variable counts as not set.
+`https_proxy`, `HTTPS_PROXY`, or for an http URL `http_proxy` in lower case only (a CGI server sets HTTP_PROXY from a
+request header), then `all_proxy`, `ALL_PROXY`; lower case first. `no_proxy`, `NO_PROXY`: domains separated by commas or
+spaces, each including its subdomains, with or without a leading dot; `*` alone means all; for a URL with an IP literal,
+addresses and CIDR networks. An empty variable counts as unset.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from oxllm.config.urls import endpoint
 from oxllm.plan import Proxy
 
 DEFAULT_PORT = 1080
-"""curl's, for a proxy that is written without one."""
+"""curl's, for a proxy without a port."""
 
 _VARIABLES = {True: ("https_proxy", "HTTPS_PROXY"), False: ("http_proxy",)}
 
 
 def proxy_variable(env: Mapping[str, str], tls: bool, host: str) -> str | None:
-    """The name of the variable that holds the proxy to use for a URL with this host; None means none."""
+    """The variable that holds the proxy to use for a URL with this host; None for no proxy."""
     names = (*_VARIABLES[tls], "all_proxy", "ALL_PROXY")
     name = next((name for name in names if env.get(name)), None)
     return None if name is None or _is_exempt(host, _first(env, "no_proxy", "NO_PROXY")) else name
 
 
 def parse_proxy(text: str) -> Proxy:
-    """A proxy as `http://[user:password@]host[:port]`, the scheme optional as in curl. Raises BadValueError."""
+    """Parse `http://[user:password@]host[:port]`; as in curl, the scheme is optional. Raises BadValueError."""
     advice = 'write for example "http://proxy.example.com:3128"'
     scheme, found, rest = text.partition("://")
     if not found:
@@ -59,7 +59,7 @@ def _hostname(where: str) -> str:
 
 
 def _basic(credentials: str) -> str:
-    """RFC 7617; user and password are percent-encoded in a URL."""
+    """RFC 7617 credentials; in the URL they are percent-encoded."""
     return "Basic " + b64encode(unquote(credentials).encode()).decode()
 
 

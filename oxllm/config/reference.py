@@ -1,6 +1,6 @@
-"""The table of all settings in docs/configuration.md, made from the schema.
+"""Generates the tables of all settings in docs/configuration.md from the schema.
 
-`python -m oxllm.config.reference docs/configuration.md` writes it anew between its two marks; a test holds it there.
+`python -m oxllm.config.reference docs/configuration.md` rewrites them between two marks; a test keeps them current.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def render() -> str:
 
 
 def insert(text: str, table: str, begin: str = BEGIN, end: str = END) -> str:
-    """`text` with what stands between the marks replaced. ValueError if it has no marks."""
+    """`text` with everything between the marks replaced. Raises ValueError if it has no marks."""
     head, found, rest = text.partition(begin)
     _, closed, tail = rest.partition(end)
     if not found or not closed:
@@ -71,7 +71,7 @@ def _default(value: object) -> str:
 
 
 def _takes(setting: dict[str, Any]) -> str:
-    """The type in words, with its bounds."""
+    """The type and its bounds, in words."""
     options = [option for option in setting.get("anyOf", [setting]) if option.get("type") != "null"]
     main = options[0]
     bounds = {key: main[key] for key in _BOUNDS if key in main}
@@ -101,7 +101,7 @@ def _plain(value: float) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the table into the files given, or print it."""
+    """Write the tables into the given files, or print them."""
     for name in arguments:
         file = Path(name)
         file.write_text(insert(file.read_text(encoding="utf-8"), render()), encoding="utf-8")

@@ -1,8 +1,8 @@
-"""The configuration file as pydantic models: every key, its type, its bounds, its default, what it means.
+"""The configuration file as pydantic models: every key, with its type, bounds, default and meaning.
 
-Strict: no key that is not here, and no value of another type, but that a number or boolean key takes a string
-that spells one, so that `port = "${PORT}"` works. What concerns more than one key is in `checks`; the reference
-in docs/configuration.md and the JSON Schema are made from this file.
+Strict: unknown keys and values of another type are errors, except that a number or boolean key also takes a string that
+spells one, so that `port = "${PORT}"` works. Rules about more than one key are in `checks`. The reference in
+docs/configuration.md and the JSON Schema are generated from this file.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from oxllm.config.urls import parse_base_url, parse_origin
 
 T = TypeVar("T")
 SECONDS_MAX = 1e9
-"""Some thirty years: more than any timeout means, and far from where adding it to a clock loses precision.
-With both bounds, inf and nan are out of range."""
+"""Some thirty years: longer than any sensible timeout, and small enough to be added to a clock without losing
+precision. Two bounds also exclude inf and nan."""
 COUNT_MAX = 1_000_000
 BYTES_MAX = 1 << 40
 TOKENS_MAX = 100_000
 
 
 def checked(parse: Callable[[str], object]) -> AfterValidator:
-    """Refuses what `parse` raises BadValueError for; the value stays as it is written."""
+    """A validator that refuses what `parse` raises BadValueError for, and keeps the value as written."""
 
     def check(text: str) -> str:
         parse(text)
@@ -47,7 +47,7 @@ def _once(items: list[str]) -> list[str]:
 
 
 def _spelt(kind: str, pattern: str, convert: Callable[[str], T]) -> Callable[[object], object]:
-    """Takes a string that spells a number or a boolean for that value; TOML's own spelling."""
+    """A validator that converts a string which spells a number or boolean as in TOML, and passes any other type."""
     spelling = re.compile(pattern)
 
     def read(value: object) -> object:
@@ -65,7 +65,7 @@ def _boolean(text: str) -> bool:
 
 
 def check_header_value(text: str) -> None:
-    """RFC 9110, 5.5, without obs-text: printable ASCII, tabs inside."""
+    """RFC 9110 section 5.5 without obs-text: printable ASCII, and tabs inside. Raises BadValueError."""
     if not all(" " <= c <= "~" or c == "\t" for c in text) or text != text.strip():
         raise BadValueError(
             "holds a character that cannot go into a header",
@@ -149,7 +149,7 @@ DEFAULT = plan.Server()
 
 
 def setting(meaning: str, default: object = ..., example: str = "") -> Any:
-    """A key: what it means (one sentence for the reference), its default, how to write it."""
+    """Declares a key: its meaning (one sentence for the reference), its default, an example."""
     return Field(default, description=meaning, examples=[example] if example else None)
 
 
@@ -246,7 +246,7 @@ class Server(Section):
 
     @property
     def body_max(self) -> int:
-        """`max_body_bytes`; its default gives way to a smaller `max_buffered_bytes`."""
+        """`max_body_bytes`; its default is lowered to a smaller `max_buffered_bytes`."""
         written = "max_body_bytes" in self.model_fields_set
         return self.max_body_bytes if written else min(self.max_body_bytes, self.max_buffered_bytes)
 
@@ -303,7 +303,7 @@ class Breaker(Section):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """`cooldown` and `cooldown_max`; where the file has one, the default of the other gives way."""
+        """`cooldown` and `cooldown_max`; if the file has only one, the other's default is adjusted to it."""
         if "cooldown_max" in self.model_fields_set:
             written = "cooldown" in self.model_fields_set
             return self.cooldown if written else min(self.cooldown, self.cooldown_max), self.cooldown_max
@@ -460,7 +460,7 @@ class File(Section):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the file, for editors; the short form of a virtual model and `"${PORT}"` included."""
+    """JSON Schema (2020-12) of the file, for editors; includes a virtual model's short form and `"${PORT}"`."""
     schema: dict[str, Any] = _or_text(File.model_json_schema(mode="validation"))
     short = {"type": "array", "items": {"$ref": "#/$defs/Target"}, "minItems": 1}
     entry = schema["properties"]["virtual_models"]
@@ -469,7 +469,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _or_text(node: Any) -> Any:
-    """The same schema, in which a number or boolean may also be a string with a variable in it."""
+    """The schema, changed so that a number or boolean may also be a string with a variable in it."""
     if isinstance(node, list):
         return [_or_text(item) for item in node]
     if not isinstance(node, dict):

@@ -1,6 +1,6 @@
-"""A parsed document → the models of its sound parts, and a Problem for each thing that is not as the schema has it.
+"""A parsed document → models of its valid parts, and a Problem for each violation of the schema.
 
-Each table is validated by itself, so that one bad provider does not hide what is wrong elsewhere.
+Each table is validated by itself, so that one bad provider does not hide errors elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from oxllm.config.veil import SECRET_KEYS, shown
 
 S = TypeVar("S", bound=Section)
 SHOWN_MAX = 60
-"""Characters of a wrong value that its error shows."""
+"""Characters of a bad value that its error shows."""
 
 _KINDS = {
     "string_type": "text in quotes",
@@ -48,7 +48,7 @@ _CALLED = {
     **dict.fromkeys(("model",), "models"),
     **dict.fromkeys(("disabled",), "enabled = false"),
 }
-"""What others call a key of a provider -> its name here."""
+"""What other programs call a provider's key -> its name here."""
 _BELONGS = {
     ("providers", "request"): "`request` is of the whole client request: write it in [timeouts] or a virtual model",
     ("server", "api_key"): "write a list: api_keys = [...]",
@@ -61,11 +61,11 @@ _BELONGS = {
 
 
 _STAND_INS: dict[type[Section], dict[str, object]] = {Provider: {"name": "?", "base_url": "http://127.0.0.1"}}
-"""Required keys of a table that is looked at further although they are missing or wrong."""
+"""Values for required keys that are missing or wrong, so that the rest of the table is still checked."""
 
 
 class Sections:
-    """The tables of a file. Of one that has errors, what is sound in it: no Plan is made of it, but it is checked."""
+    """The tables of a file. If one has errors, its valid part is kept for `checks`; no Plan is made of it."""
 
     def __init__(self) -> None:
         self.server = Server()
@@ -78,7 +78,7 @@ class Sections:
 
 
 def read_sections(document: Mapping[str, object], raw: Mapping[str, object], problems: Problems) -> Sections:
-    """Validate an expanded document. `raw` is the same before expansion: errors show what the file says."""
+    """Validate an expanded document. `raw` is the document before expansion: errors quote the file as written."""
     return _Reader(raw, problems).read(document)
 
 
@@ -118,7 +118,7 @@ class _Reader:
         return kind()
 
     def section(self, model: type[S], value: object, path: Path) -> S | None:
-        """The model of one table; None if nothing of it can be used."""
+        """The model of one table; None if none of it is usable."""
         if model is VirtualModel and (name := _dotted_name(value)):
             written = ".".join((str(path[-1]), name))
             message = f"a dot parts names, so this is {name!r} inside {path[-1]!r}"
@@ -134,7 +134,7 @@ class _Reader:
             meant = {_meant(model, detail) for detail in details}
             for detail in details:
                 if detail["type"] == "missing" and detail["loc"] in meant:
-                    continue  # it is there under another name, which is said
+                    continue  # it is there under another name, which is reported
                 self.report(model, path, self.place(path, detail["loc"]), detail)
         wrong = {detail["loc"][0] for detail in details if detail["loc"]}
         if not isinstance(value, dict) or (model is VirtualModel and "targets" in wrong):
@@ -142,7 +142,7 @@ class _Reader:
         return model.model_validate(_STAND_INS.get(model, {}) | _sound(value, [detail["loc"] for detail in details]))
 
     def place(self, path: Path, location: Path) -> Path:
-        """The path in the file: the short form of a virtual model has no `targets` there."""
+        """The path in the file, where the short form of a virtual model has no `targets`."""
         if location[:1] == ("targets",) and isinstance(value_at(self.raw, path), list):
             location = location[1:]
         return (*path, *location)
@@ -185,7 +185,7 @@ class _Reader:
         return f"write {target}" if isinstance(path[-1], int) else f"write {show(path[-1:])} = [{target}]"
 
     def meant(self, path: Path, context: Mapping[str, object]) -> str:
-        """The choice that a wrong one is close to."""
+        """The valid choice that a wrong one is close to."""
         choices = re.findall(r"'([^']+)'", str(context["expected"]))
         close = get_close_matches(str(value_at(self.raw, path)), choices, n=1)
         return f'did you mean "{close[0]}"?' if close else ""
@@ -199,7 +199,7 @@ class _Reader:
         self.problems.error(path, "is not a key that oxllm knows", advice, on_key=True)
 
     def shown(self, path: Path) -> str:
-        """The value as the file has it, not as it expanded, and nothing of a credential."""
+        """The value as written in the file, before expansion; empty if it may be a credential."""
         if any(part in SECRET_KEYS for part in path):
             return ""
         value = value_at(self.raw, path)
@@ -224,7 +224,7 @@ def seconds_meant(path: Path, value: object) -> str:
 
 
 def _meant(model: type[Section], detail: ErrorDetails) -> Path | None:
-    """Where the key should be that an unknown one is probably meant for."""
+    """The path of the valid key that an unknown one probably stands for."""
     *above, key = detail["loc"] or ("",)
     if detail["type"] != "extra_forbidden":
         return None
@@ -237,12 +237,12 @@ def _meant(model: type[Section], detail: ErrorDetails) -> Path | None:
 def _plain(value: object) -> str:
     try:
         return str(value)
-    except ValueError:  # an integer of more digits than Python prints
+    except ValueError:  # an integer with more digits than Python prints
         return "a huge number"
 
 
 def value_at(document: object, path: Path) -> object:
-    """What the document has at `path`; None if it has nothing there."""
+    """The document's value at `path`; None if there is none."""
     for part in path:
         if isinstance(document, Mapping) and part in document:
             document = document[part]
@@ -254,7 +254,7 @@ def value_at(document: object, path: Path) -> object:
 
 
 def _sound(table: Mapping[str, object], faults: Sequence[Path]) -> dict[str, object]:
-    """The table without what is wrong in it: of a table inside, only its own keys that are."""
+    """The table without its bad values; from a nested table, only its bad keys are dropped."""
     whole = {place[0] for place in faults if len(place) == 1}
     rest = {key: value for key, value in table.items() if key not in whole}
     for place in faults:
@@ -266,7 +266,7 @@ def _sound(table: Mapping[str, object], faults: Sequence[Path]) -> dict[str, obj
 
 
 def _dotted_name(value: object) -> str:
-    """The rest of a virtual model's name whose dot was taken for TOML's, as in `gpt-4.1 = [...]`; else nothing."""
+    """For an unquoted `gpt-4.1 = [...]`, the part after the dot, which TOML took for a key of its own; else empty."""
     if not isinstance(value, dict) or len(value) != 1:
         return ""
     ((key, inner),) = value.items()
@@ -282,7 +282,7 @@ def _example(field: FieldInfo | None) -> str:
 
 
 def _field(model: type[Section], location: Path) -> FieldInfo | None:
-    """The schema's field that an error is at or in."""
+    """The schema field at or in which an error is."""
     keys = [part for part in location if isinstance(part, str)]
     inner: type[BaseModel] | None = model
     field = None

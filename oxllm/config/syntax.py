@@ -1,7 +1,7 @@
-"""A file that is no TOML: where it breaks, and what was probably meant.
+"""Explains a file that is not valid TOML: where it breaks, and what was probably meant.
 
-`tomllib` says where it stopped; what people write there instead of TOML is a short list, and each entry of it has an
-advice of its own. What is another language altogether (YAML, JSON, LiteLLM's config) is named.
+`tomllib` says where it stopped. The usual mistakes are a short list, and each has its own advice. A file in another
+language altogether (YAML, JSON, LiteLLM's config) is recognised as such.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from oxllm.config.veil import VEIL
 
 GUESSED_MAX = 4096
-"""Characters of a line that is guessed about, which takes the square of their number; nobody types a longer one."""
+"""Longest line, in characters, that is guessed about: guessing takes quadratic time, and nobody types a longer one."""
 _PLACE = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 _KEY = r"[A-Za-z0-9_-]+"
 _PAIR = re.compile(rf"\s*{_KEY}(?:\s*\.\s*{_KEY})*\s*=")
@@ -36,7 +36,7 @@ class Stop(NamedTuple):
     said: str
     lines: list[str]
     veiled: list[str]
-    """The same, without credentials: whatever is repeated comes from here."""
+    """The same without credentials: messages quote only this."""
     line: int
     """From 1, as is `column`."""
     column: int
@@ -55,13 +55,13 @@ class Stop(NamedTuple):
         return self.text[self.column - 1 :]
 
     def shown(self, start: int, end: int | None = None) -> str:
-        """Part of the line, by offsets, as it may be shown; with the VEIL in it where it may not."""
+        """Part of the line, by offsets, with the VEIL over what may not be shown."""
         line = self.veiled[self.line - 1] if self.line <= len(self.veiled) else ""
         return line[start:end]
 
 
 def explain(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Wrong:
-    """Where and what, in words. `veiled`: the text as it may be shown."""
+    """What is wrong, and where. `veiled`: the text as it may be shown."""
     stop = _stop(text, error, veiled)
     if language := _another_language(text):
         return Wrong(1, 1, f"this is {language}; oxllm reads TOML", _advice_on(language))
@@ -73,7 +73,7 @@ def explain(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Wrong:
 
 
 def _stop(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Stop:
-    """From the error's words: it has attributes with Python 3.14 only."""
+    """Taken from the error's message: it has attributes only from Python 3.14 on."""
     found = _PLACE.search(str(error))
     lines, shown = text.split("\n"), veiled.split("\n")
     said = str(error)[: found.start()] if found else str(error)
@@ -84,7 +84,7 @@ def _stop(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Stop:
 
 
 def _without_tuple(said: str) -> str:
-    """`cannot declare ('server', 'x') twice`, as the file would write it."""
+    """Rewrites the tuple in `cannot declare ('server', 'x') twice` as the file would write it."""
     found = re.search(r"\((?:'[\w-]+',? ?)+\)", said)
     return said if found is None else said.replace(found[0], f"[{'.'.join(re.findall('[a-zA-Z0-9_-]+', found[0]))}]")
 
@@ -115,7 +115,7 @@ def _advice_on(language: str) -> str:
     return "write name = value instead of name: value, and [[providers]] for each provider; `oxllm init -` shows one"
 
 
-# What was probably meant, by what stands where the parser stopped. The first that fits counts.
+# Guesses at what was meant, from the text where the parser stopped. The first that fits counts.
 
 
 def _comment(stop: Stop) -> str:
@@ -129,7 +129,7 @@ def _conflict(stop: Stop) -> str:
 
 
 def _odd_character(stop: Stop) -> str:
-    """One that looks like another, or like nothing. (Quotes have an advice of their own.)"""
+    """A character that looks like another, or is invisible. (Quotes have their own advice.)"""
     for char in (stop.after[:1], stop.before[-1:]):
         if char > "~" and not char.isalnum():
             if char.isprintable():
@@ -233,7 +233,7 @@ def _open_bracket(stop: Stop) -> str:
 
 
 def _opened(stop: Stop) -> tuple[str, int] | None:
-    """The innermost bracket that is open before the line where it stopped."""
+    """The innermost bracket that is still open before the line where the parser stopped, and its line."""
     depth: list[tuple[str, int]] = []
     for number, line in enumerate(stop.lines[: stop.line if stop.at_end else stop.line - 1], start=1):
         for char in re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*'|#.*", "", line):

@@ -1,4 +1,4 @@
-"""Whose timeout counts: the virtual model's over its provider's over the file's over the defaults."""
+"""Precedence of timeouts: the virtual model's, then its provider's, then the file's, then the defaults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from oxllm.config.schema import AttemptTimeouts, Provider, Server, Timeouts, Vir
 
 
 class Layers:
-    """The levels that are the same for all targets. `upstream_timeout_secs` stands at the level of [timeouts]."""
+    """The levels shared by all targets. `upstream_timeout_secs` is on the level of [timeouts], which it yields to."""
 
     def __init__(self, server: Server, timeouts: Timeouts) -> None:
         upstream = server.upstream_timeout_secs
@@ -27,5 +27,5 @@ class Layers:
 
 
 def _written(timeouts: AttemptTimeouts) -> dict[str, float]:
-    """Only what the file says; the schema's defaults are the lowest level, not this one."""
+    """Only what the file sets; the schema's defaults are the lowest level, not part of this one."""
     return {key: getattr(timeouts, key) for key in timeouts.model_fields_set}

@@ -1,4 +1,4 @@
-"""URLs of a configuration: base URLs, endpoints, origins. Never shown in errors, since one may carry credentials."""
+"""URLs in a configuration: base URLs, hosts and ports, origins. Errors never quote one: it may hold credentials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Url(NamedTuple):
 
     scheme: str
     host: str
-    """Lower-case, in ASCII (IDNA), without brackets when it is an IPv6 literal."""
+    """Lower-case ASCII (IDNA); an IPv6 literal has no brackets."""
     port: int
     path: str
     """Percent-encoded, without a trailing slash: "" or "/v1"."""
@@ -37,7 +37,7 @@ def parse_base_url(text: str) -> Url:
     if url.query or url.fragment:
         raise BadValueError("has a query or a fragment, but paths are appended to it", "cut it off at the ? or #")
     host, port = endpoint(url.hostname, url.netloc, DEFAULT_PORTS[url.scheme])
-    path = url.path.strip("/")  # "${BASE}/openai/v1" has two slashes where BASE ends in one
+    path = url.path.strip("/")  # "${BASE}/openai/v1" begins with two slashes if BASE ends in one
     return Url(url.scheme, host, port, quote(f"/{path}" if path else "", safe="/%:@!$&'()*+,;=~-._"))
 
 
@@ -62,12 +62,12 @@ def endpoint(hostname: str | None, netloc: str, default_port: int) -> tuple[str,
 
 
 def is_port(digits: str) -> bool:
-    """A number from 1 to 65535, without zeros in front that make it longer than the largest."""
+    """Is it a number from 1 to 65535, of at most five digits?"""
     return re.fullmatch(r"[0-9]{1,5}", digits) is not None and 1 <= int(digits) <= 65535
 
 
 def ascii_host(host: str) -> str:
-    """A host name or IP literal in the form that goes on the wire. Raises BadValueError."""
+    """A host name or IP literal in its wire form. Raises BadValueError."""
     if not host:
         raise BadValueError("has no host", 'write for example "https://api.example.com/v1"')
     if ":" in host:
@@ -94,7 +94,7 @@ class _Parts(NamedTuple):
 
 
 def _split(text: str) -> _Parts:
-    """urlsplit, but white space and control characters are refused, where urlsplit quietly removes some."""
+    """urlsplit, but refuses white space and control characters, some of which urlsplit silently removes."""
     if any(c <= " " or c == "\x7f" for c in text):
         raise BadValueError("has white space or a control character in the URL", "remove it")
     try:
@@ -102,7 +102,7 @@ def _split(text: str) -> _Parts:
         return _Parts(
             url.scheme, url.netloc, url.hostname, url.username, url.password, url.path, url.query, url.fragment
         )
-    except ValueError:  # an IPv6 literal without its bracket, a host that changes under NFKC
+    except ValueError:  # an unclosed IPv6 literal, or a host that changes under NFKC
         raise BadValueError("is not a URL", 'write for example "https://api.example.com/v1"') from None
 
 

@@ -1,12 +1,12 @@
-"""What of a configuration file an error may show: a veil lies over each character that is, or may be, a credential's.
+"""What an error may show of a configuration file: each character that is, or may be, part of a credential is veiled.
 
-A veiled text is as long as the text, line by line, so that a place in one is the same place in the other. `lift` makes
-of it what a person sees: each veiled run is `***`, and comments are left out.
+Each line of a veiled text is as long as the original, so that positions are the same in both. `lift` makes it readable:
+each veiled run becomes `***`, and comments are left out.
 
-Of a file that is TOML everybody knows which key a value belongs to. Those of `PLAIN` keys are shown, others are not:
-neither a credential nor what stands under a mistyped key. Of a file that is no TOML nobody knows where a value begins,
-since a quote, a bracket or a line break may be missing or one too many. There the rule is turned round: a word is shown
-only if it is a key that there is, a name where a name must be, or the one value right behind a PLAIN key.
+In valid TOML it is certain which key a value belongs to. The values of `PLAIN` keys, and of obvious misspellings of
+them, are shown; credentials and the values of other unknown keys are not. If the file is not TOML, where a value begins
+is uncertain: a quote, a bracket or a line break may be missing or extra. There a word is shown only if it is a known
+key, a name where a name must be, or the one value right after a PLAIN key.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from difflib import SequenceMatcher, get_close_matches
 from oxllm.config.lines import Path, Places
 
 VEIL, COMMENT = "\ufdd0", "\ufdd1"
-"""Noncharacters: no file holds them (and one that does is shown without)."""
+"""Unicode noncharacters: no sane file holds them, and if one does they are replaced."""
 HIDDEN = "***"
 
 CREDENTIALS = ("admin_token", "api_key", "api_keys", "extra_body", "headers", "proxy")
 SECRET_KEYS = frozenset((*CREDENTIALS, "base_url", "otel_endpoint", "auth"))
-"""Keys whose wrong values no message repeats: they hold credentials, or may. Of a URL the excerpt shows the rest."""
+"""Keys whose bad values no message repeats, since they may hold credentials. An excerpt still shows the harmless rest
+of a URL."""
 TABLES = ("server", "timeouts", "breaker", "retry", "providers", "virtual_models")
 PLAIN = frozenset(
     (
@@ -37,23 +38,23 @@ PLAIN = frozenset(
         *("provider", "model", "tier", "weight"),
     )
 )
-"""Keys of the schema whose values say nothing that is secret. (`auth` is none: people write keys there.)"""
+"""Keys of the schema whose values are never secret. (`auth` is not among them: people write keys there.)"""
 OF_A_MODEL = frozenset({"provider", "model", "tier", "weight", "targets", "hold_back", "hedge_after", "affinity"})
-"""Those of them that stand below a name that is free."""
+"""Those of them that occur below a virtual model, whose name is free."""
 KNOWN = PLAIN | SECRET_KEYS | {*TABLES}
 
 _TELLING = re.compile(r"key|token|secret|passw|credential|cookie|authori[sz]ation", re.IGNORECASE)
-"""In the name of a key: it may hold a credential."""
+"""In a key's name, a sign that it may hold a credential."""
 _NAMED = re.compile("|".join(CREDENTIALS))
 _MARKED = r"""
     (?<![A-Za-z0-9])(?:(?:sk|gsk|pk|rk|xai|hf|r8|ghp|glpat)[-_]|AIza|eyJ)[-_A-Za-z0-9.]{4,}
     | \b(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{28,}\b
     | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b
     """
-"""What is a credential by its looks, wherever it stands: a vendor's prefix, long runs, a UUID."""
+"""What looks like a credential, wherever it is: a vendor's prefix, a long run of letters and digits, a UUID."""
 _MARKS = re.compile(_MARKED, re.VERBOSE)
 _LOOKS = re.compile(rf"""(?<=://)[^\s"',]+(?=@) | {_MARKED} | [^\s"'/@=,]+(?=@) | (?<=[?])[^"'\s]+""", re.VERBOSE)
-"""The same, and what stands before an @ or behind a ? in a URL."""
+"""The same, and the parts of a URL before an @ or after a ?."""
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _SCALAR = re.compile(
     r"[+-]?[0-9][0-9_.:eE+-]{0,11}(?:[mk]?s|secs?|seconds|m|min|h|[kMG]i?B)?|true|false|[+-]?inf|[+-]?nan"
@@ -61,18 +62,18 @@ _SCALAR = re.compile(
 _OUTSIDE = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|#[^\n]*")
 _EMPTY_LINE = re.compile(r"[^\n]")
 MASKED_MAX = 4096
-"""Characters of one value that are looked through for credentials, which takes the square of their number; no name,
-address or path is that long, and what is longer is not shown."""
+"""Longest value, in characters, that is searched for credentials, which takes quadratic time. No name, address or path
+is longer, and a longer value is not shown at all."""
 
 
 def lift(veiled: str) -> str:
-    """Part of a veiled line as it is shown."""
+    """Part of a veiled line, made readable."""
     shown = re.sub(f"[{VEIL}{COMMENT}]+", lambda run: HIDDEN if VEIL in run[0] else "", veiled)
     return "".join(c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
 def unmarked(text: str) -> str:
-    """Words of ours without what they repeat of a file, if that is a credential by its looks."""
+    """A message of ours, with anything that looks like a credential hidden, since it may quote the file."""
     return _MARKS.sub(HIDDEN, text)
 
 
@@ -82,7 +83,7 @@ def shown(value: str) -> str:
 
 
 def is_plain(path: Path) -> bool:
-    """Does the schema have a key there whose value is no secret? Also: a text where the targets of a model belong."""
+    """Is this a key of the schema with no secret value? A text in place of a model's targets counts as one."""
     keys = [part for part in path if isinstance(part, str)]
     if keys[:1] == ["virtual_models"]:
         return all(key in PLAIN or key == "timeouts" for key in keys[2:])
@@ -90,14 +91,14 @@ def is_plain(path: Path) -> bool:
 
 
 def veiled(text: str, places: Places | None) -> str:
-    """The text under its veil. `places`: where everything is in it; None if it is no TOML."""
+    """The text under its veil. `places`: where everything is in it; None if it is not TOML."""
     text = text.replace(VEIL, "\N{REPLACEMENT CHARACTER}").replace(COMMENT, "\N{REPLACEMENT CHARACTER}")
     if places is None:
         return "\n".join(_Guess().lines(text))
     return _known(text, places)
 
 
-# A file that is TOML.
+# Valid TOML.
 
 
 def _known(text: str, places: Places) -> str:
@@ -112,7 +113,7 @@ def _known(text: str, places: Places) -> str:
 
 
 def _values(text: str, places: Places) -> Iterator[tuple[int, int, bool]]:
-    """Start and end of each value that holds no others, and whether it may be shown."""
+    """Start and end of each value that is not a table or an array, and whether it may be shown."""
     for path, span in places.spans.items():
         value = text[span.value : span.value_end]
         if not value.startswith(("[", "{")):
@@ -120,7 +121,7 @@ def _values(text: str, places: Places) -> Iterator[tuple[int, int, bool]]:
 
 
 def _is_slip(path: Path, value: str) -> bool:
-    """Is it the value of a key that there is not, but that is meant for a plain one, or a number?"""
+    """Is it the value of an unknown key that is probably a misspelt plain one, or a harmless scalar?"""
     keys = [part for part in path if isinstance(part, str)]
     if any(key in SECRET_KEYS or _is_credential(key) for key in keys):
         return False
@@ -145,12 +146,12 @@ def _value(text: str, plain: bool) -> str:
 
 
 def _variables(text: str) -> bool:
-    """Is it nothing but variables? They hold no secret."""
+    """Is it nothing but variables? Those are not secret."""
     return not _VARIABLE.sub("", text)
 
 
 def _masked(text: str) -> str:
-    """Without what looks like a credential."""
+    """The text with everything veiled that looks like a credential."""
     if len(text) > MASKED_MAX:
         return _covered(text)
     return _LOOKS.sub(lambda found: _covered(found[0]), text)
@@ -160,7 +161,7 @@ def _covered(text: str) -> str:
     return _EMPTY_LINE.sub(VEIL, text)
 
 
-# A file that is none.
+# Not valid TOML.
 
 _TOKENS = re.compile(
     r"""(?P<comment>\#.*)
@@ -182,7 +183,7 @@ _NAME = re.compile(r"[A-Za-z_][\w./:-]{0,40}")
 
 
 def _is_credential(key: str) -> bool:
-    """May this be the key of a credential, mistyped or foreign?"""
+    """Might this be a credential's key, mistyped or from another program?"""
     low = key.strip("\"'").lower()
     if low in PLAIN or low in TABLES:
         return False
@@ -191,22 +192,22 @@ def _is_credential(key: str) -> bool:
 
 
 class _Guess:
-    """Reads line after line, and trusts none."""
+    """Veils a broken file line by line, trusting none of its structure."""
 
     def __init__(self) -> None:
         self.dark = False
-        """The table is one of credentials."""
+        """The current table holds credentials."""
         self.names = True
-        """Names are free in this table: it is that of the virtual models, or none."""
+        """Keys of the current table may be any name: it is [virtual_models], or no table has begun."""
         self.lost = False
-        """The line before ended where the value of a credential begins."""
+        """The previous line ended just before the value of a key that is not plain."""
         self.owed = False
-        """The line before may have been part of a credential, and this one may go on with it."""
+        """Something before may have been part of a credential, which may continue here."""
         self.stack: list[tuple[str, frozenset[str]]] = []
-        """Brackets that are open, and of which keys the values may be shown in each."""
+        """Open brackets, each with the keys whose values may be shown inside."""
         self.key: str | None = None
         self.fresh = False
-        """The value of `key` is what comes next."""
+        """The value of `key` comes next."""
 
     def lines(self, text: str) -> Iterator[str]:
         for line in text.split("\n"):
@@ -225,8 +226,8 @@ class _Guess:
         return "".join(self._shown(found, line, named.end() if named else len(line)) for found in self._tokens(line))
 
     def _in_list(self) -> bool:
-        """A line that begins with a bracket may be an item."""
-        return bool(self.stack) and not self.stack[-1][1]  # nothing of it may be shown
+        """May a line that begins with a bracket be an item of a list?"""
+        return bool(self.stack) and not self.stack[-1][1]  # a list of which nothing may be shown
 
     def _tokens(self, line: str) -> Iterator[re.Match[str]]:
         self.lost = self._last == "=" and self.key not in PLAIN
@@ -239,7 +240,7 @@ class _Guess:
                 self.owed = self.owed or found.lastgroup == "open"
 
     def _goes_on(self) -> bool:
-        """A list of plain values that goes on in this line."""
+        """Does a list of plain values continue in this line?"""
         return self._in_plain_list() and self._last in ("[", ",")
 
     def _in_plain_list(self) -> bool:
@@ -252,7 +253,7 @@ class _Guess:
         return PLAIN.intersection(*(keys for _, keys in self.stack))
 
     _last = ""
-    """The token before, of this line or the one before."""
+    """The previous token, in this line or the one before."""
 
     def _shown(self, token: re.Match[str], line: str, named: int) -> str:
         text, kind = token[0], token.lastgroup
@@ -273,7 +274,7 @@ class _Guess:
         return shown
 
     def _plain_line(self, line: str) -> bool:
-        """The credential's name in it is a plain value of its own."""
+        """Is this the line of a plain key, in which a credential's name is only part of the value?"""
         return self.key in PLAIN and not re.search(rf"(?:{_NAMED.pattern})\W*=", line) and line.count('"') % 2 == 0
 
     def _mark(self, mark: str) -> None:
@@ -289,7 +290,7 @@ class _Guess:
             self.fresh = True
 
     def _below(self, key: str | None) -> frozenset[str]:
-        """The keys whose values may be shown in brackets behind this one."""
+        """The keys whose values may be shown inside brackets that follow this key."""
         if self._last not in ("", "=", "[", ",") or key == "":
             return frozenset()
         if key in PLAIN or key in TABLES or (key is None and self.stack):
@@ -297,11 +298,11 @@ class _Guess:
         return OF_A_MODEL if self.names and (key is None or not _is_credential(key)) else frozenset()
 
     def _named(self, text: str, before: str, behind: str) -> str:
-        """A key."""
+        """A key, as it may be shown."""
         key = text.strip("\"'")
         first = not before.strip()
         if first and self.stack and self.stack[-1][0] == "[":
-            self.stack.clear()  # a key cannot stand in a list, so one was not closed
+            self.stack.clear()  # a list cannot hold a key, so one was not closed
         if key in KNOWN and (first or self._last in (",", "{", "[")):
             self.owed = False
         self.key, self.fresh = key if first or self.stack else "", False
@@ -310,20 +311,20 @@ class _Guess:
         return _quoted(text)
 
     def _is_free(self, key: str, first: bool, behind: str) -> bool:
-        """May a name that nobody knows stand here: a mistyped key, a virtual model's, a header's?"""
+        """May an unknown name be here: a mistyped key, a virtual model's name, a header's?"""
         if first:
             return re.match(r"\s*=\s*[\[{]", behind) is not None or _is_near(key, KNOWN)
         if self._last not in (",", "{") or not self.stack or self.stack[-1][0] != "{":
             return False
         dark = [bracket for bracket, keys in self.stack if not keys]
-        return not dark or (dark == ["{"] and behind.startswith(" "))  # a key in base64 ends with an = of its own
+        return not dark or (dark == ["{"] and behind.startswith(" "))  # without the space it may be base64, ending in =
 
     def _text(self, text: str, kind: str) -> str:
-        """A value, or what stands where one may."""
+        """A value, or a word where a value may be, as it may be shown."""
         if _SCALAR.fullmatch(text) and (self.key is None or not _is_credential(self.key)) and not self.owed:
             return text
         begins = self.key is None and not self._last and not self.owed and not self.stack
-        if begins and kind == "word":  # a key whose = is missing
+        if begins and kind == "word":  # a key without its =
             self.key = text.rstrip(":")
             return text if _is_near(self.key, KNOWN) else _quoted(text)
         if not self.fresh or self.key not in self._shown_keys() or not _is_harmless(text, kind):
@@ -346,7 +347,7 @@ def _is_harmless(text: str, kind: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """A value that is not shown; its quotes are, since they may be what is wrong."""
+    """A value, hidden but for its quotes, which may be what is wrong."""
     first = text[0] if text[0] in "\"'\u201c\u201d\u2018\u2019" else ""
     last = text[-1] if first and len(text) > 1 and text[-1] in "\"'\u201c\u201d\u2018\u2019" else ""
     return first + _covered(text[len(first) : len(text) - len(last)]) + last
