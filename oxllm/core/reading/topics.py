@@ -87,7 +87,7 @@ _PER = re.compile(r"\s?/\s?(?=(?:min(?:ute)?|sec(?:ond)?|hour|day|week|month)s?\
 """As in "20 calls / minute"."""
 _NOT = re.compile(r"n['\u2019]t\b|(?<=can)not\b", re.IGNORECASE)
 _QUOTED = re.compile(
-    r"`[^`]*`?|\"[^\"]*\"?|(?<![A-Za-z0-9])'[^']*(?:'(?=[A-Za-z0-9])[^']*)*'?"
+    r"`[^`]*`?|\"(?:[^\"\\]++|\\.)*+\"?|(?<![A-Za-z0-9])'[^']*(?:'(?=[A-Za-z0-9])[^']*)*'?"
     r"|\u201c[^\u201d]*\u201d?|\u2018[^\u2019]*\u2019?|\u300c[^\u300d]*\u300d?|\u300e[^\u300f]*\u300f?|\u00ab[^\u00bb]*\u00bb?"
 )
 _MEMBER = re.compile(r"[A-Za-z_]{2,40}")
@@ -100,10 +100,15 @@ _IDENTIFIER = re.compile(
 )
 """A name as programs give it: `check_quota`, `stripe.send_payment`, `sendPayment`."""
 _KEBAB = re.compile(
-    r"(?<![\w/@-])(?:(?P<of>(?i:tool|function)(?: call| named)? )[A-Za-z]+(?:[-_][A-Za-z]+)+"
+    r"(?<![\w/@-])(?:(?P<of>(?i:tool|function|file|attachment|skill|prompt|template|variable|column|key|role|property"
+    r"|field|parameter|argument)(?i: call| named| variable| value)? )[A-Za-z]+(?:[-_][A-Za-z]+)+"
     r"|[A-Za-z]+(?:-[A-Za-z]+){2,})(?![\w-])"
 )
-"""A tool's name with hyphens: `check-credit-balance`, or any that stands behind its noun."""
+"""A tool's name with hyphens: `check-credit-balance`, or any name that stands behind its noun."""
+_FILE = re.compile(
+    r"(?<![\w/.-])[\w-]+\.(?:csv|docx?|gif|html?|jpe?g|jsonl?|md|mp[34]|pdf|png|pptx?|py|svg|txt|wav|webp|xlsx?|xml|ya?ml|zip)\b",
+    re.IGNORECASE,
+)
 _STATE = re.compile(
     r"(?:\A|[-_])(?:insufficient|invalid|missing|no|not|out|exceeds?|over|incorrect|unsupported)[-_]"
     r"|(?:ed|error|exception|failure|low|overdue|inactive|insufficient)\Z",
@@ -156,6 +161,7 @@ def unquoted(text: str) -> str:
     if "://" in text:
         text = _FETCHED.sub(" outsideserver ", text)
     text = _ACTION.sub(_allowed, _OBJECT.sub(" ", _URL.sub(" ", text)))
+    text = _FILE.sub(" ~ ", text)
     text = _PER.sub(" per ", text)
     text = _FLAG.sub(" flagswitch ", _ASIDE.sub(" ", text))
     return _QUOTED.sub(_quoted, text)
@@ -222,9 +228,10 @@ def _identified(match: re.Match[str]) -> str:
 
 def _hyphened(match: re.Match[str]) -> str:
     """The same of a name with hyphens, for which a sentence has more words of its own ("tokens-per-minute")."""
-    if match["of"]:
-        return match["of"] + "~"
     name = match[0]
+    if match["of"]:
+        own = name[len(match["of"]) :].replace("_", " ").replace("-", " ").lower()
+        return name if any(bits & lex.KEY for bits in _marks(own)) else match["of"] + "~"
     words = name.replace("-", " ").lower()
     if "-per-" in name or not any(bits & (_MARKING | lex.PACE) for bits in _marks(words)):
         return name

@@ -84,6 +84,7 @@ def meaning(outcome: Outcome) -> tuple[object, ...]:
 @pytest.mark.parametrize("echo", ECHOES)
 @given(request=REQUEST, status=STATUSES)
 @example(request={"content": PHRASES[0], "error": PHRASES[-1]}, status=400)
+@example(request=['"', ["Rate limit reached. Please try again in 59m."]], status=402)
 def test_what_a_server_repeats_of_the_request_changes_nothing(
     echo: Callable[[object], object], request: object, status: int
 ) -> None:

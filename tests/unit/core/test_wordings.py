@@ -541,3 +541,21 @@ def test_more_families_and_their_neighbours(status: int, words: str, kind: Kind)
 )
 def test_what_a_message_begins_and_ends_with_says_nothing(frame: str, status: int, words: str, kind: Kind) -> None:
     assert read(status, frame.format(words)) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("File credit-limit.csv not found", Kind.CLIENT_ERROR),
+        ("Could not read billing/usage-limit.pdf: too many requests", Kind.RATE_LIMITED),
+        ("quota.json exceeded 10 MB", Kind.CLIENT_ERROR),
+        ("Template variable credit-card is missing", Kind.CLIENT_ERROR),
+        ("Skill user-quota not found", Kind.CLIENT_ERROR),
+        ("Result for property payment-method is missing", Kind.CLIENT_ERROR),
+        ("Prompt usage-limit was not found", Kind.CLIENT_ERROR),
+        ("The usage-limit was exceeded", Kind.QUOTA),
+        ("Your payment-method is missing", Kind.QUOTA),
+    ],
+)
+def test_a_file_and_a_name_behind_its_noun_are_the_requests(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
