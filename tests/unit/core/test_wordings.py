@@ -461,6 +461,7 @@ def test_other_languages_say_the_same_with_and_without_accents(status: int, word
         ("tool web_search is not allowed on this model", Kind.UNSUPPORTED),
         ("tool web_search is not available in this deployment", Kind.UNSUPPORTED),
         ("this model is not available for your tools", Kind.UNSUPPORTED),
+        ("tool web_search is not included in this deployment", Kind.CLIENT_ERROR),
         ("this model is not available", Kind.MISSING),
     ],
 )
@@ -497,7 +498,11 @@ def test_where_there_is_no_key_none_is_right(words: str) -> None:
         (400, "400 - Request Body: Model x9 not supported.", Kind.MISSING),
         (400, "Invalid request body: model x9 not supported", Kind.CLIENT_ERROR),
         (403, "This account is not allowed to access this endpoint.", Kind.FORBIDDEN),
-        (403, "Model access is denied: not allowed to perform aws-marketplace:ViewSubscriptions", Kind.MISSING),
+        (
+            403,
+            "Model access is denied: required are aws-marketplace:ViewSubscriptions to use this model.",
+            Kind.MISSING,
+        ),
         (400, "Monthly budget of $50 exceeded for this key", Kind.QUOTA),
         (400, "thinking budget of 50 exceeded", Kind.CLIENT_ERROR),
         (400, "model 'x' is not in the list of allowed models", Kind.MISSING),
@@ -549,6 +554,7 @@ def test_what_a_message_begins_and_ends_with_says_nothing(frame: str, status: in
         ("File credit-limit.csv not found", Kind.CLIENT_ERROR),
         ("Could not read billing/usage-limit.pdf: too many requests", Kind.RATE_LIMITED),
         ("quota.json exceeded 10 MB", Kind.CLIENT_ERROR),
+        ("account-balance.csv exceeded 10 MB", Kind.CLIENT_ERROR),
         ("Template variable credit-card is missing", Kind.CLIENT_ERROR),
         ("Skill user-quota not found", Kind.CLIENT_ERROR),
         ("Result for property payment-method is missing", Kind.CLIENT_ERROR),
