@@ -36,7 +36,7 @@ class Later(ModuleType):
 
 
 def loaded(name: str) -> ModuleType:
-    """The real module of that name. It replaces the placeholder, which also gets all its names, for those who hold it.
+    """The real module of that name. It replaces the placeholder, which gets a copy of its names for earlier importers.
 
     Raises what importing does: OSError where no file can be opened. The placeholder then stays, to be tried again.
     """

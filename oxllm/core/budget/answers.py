@@ -45,9 +45,9 @@ class HeldBudget:
 
     - a read brings at most what its stream still lacks to HELD_FREE (`room`), so small holders go on as usual;
     - those that can commit early do so (`grew`), the largest first, until it is no longer full;
-    - a reader that still needs more than HELD_FREE is paused and queued, ahead of those that came to hold so much after
-      it, and resumes when memory is plentiful again or when it gets the turn. Only one reader at a time has the turn,
-      which comes with memory of its own: otherwise a hundred partial events could wait for each other.
+    - readers that still need more than HELD_FREE are paused and queued, in the order in which they exceeded it. One
+      resumes when memory is plentiful again, or when it gets the turn. Only one reader at a time has the turn, which
+      comes with memory of its own: otherwise a hundred partial events could wait for each other.
 
     When memory is plentiful again, only as many resume as can make one read each, and the next ones when these have; a
     newcomer that needs more than HELD_FREE queues behind those that wait (`tight`). Otherwise the fastest would take it

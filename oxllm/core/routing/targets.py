@@ -145,7 +145,7 @@ class TargetState:
         return Skip.FULL if provider.in_flight >= provider.limit else None
 
     def last_resort(self, now: float) -> bool:
-        """Whether a request without any other target may ask it: only its breaker objects, and knows it as flaky."""
+        """Whether a request without any other target may ask it: only its breaker, which is `flaky`, says no."""
         provider = self.provider
         full = provider.in_flight >= provider.limit
         return not full and provider.breaker.flaky and self.skip(now) in (Skip.OPEN, Skip.PROBING)

@@ -295,7 +295,8 @@ class RequestReader:
         self._split_target()
 
     def _judge_line(self) -> bytes:
-        """Check a complete request line; returns its method. Not left for the whole head: HTTP/0.9 sends no more."""
+        """Check a complete request line; returns its method. Also called before the head is complete, since HTTP/0.9
+        sends no more than this line."""
         parser = self._parser
         assert parser is not None
         version = parser.get_http_version().replace("0.0", "0.9")  # of a line without one, until more comes

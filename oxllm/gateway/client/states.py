@@ -7,7 +7,7 @@ HEAD       the rest of a head                  20 s in all         408, close
 BODY       the rest of a body                  20 s of silence     408, close
 WAITING    nothing: no room for its request    5 s                 503 and Retry-After
 SERVING    nothing: the service has it         the service's own
-SKIPPING   a rest of a body nobody wants       20 s once answered  close
+SKIPPING   the rest of an unwanted body        20 s once answered  close
 LINGERING  its end of file; we said goodbye    2 s                 close
 CLOSED     -
 """
