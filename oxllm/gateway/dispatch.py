@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Final
@@ -28,6 +29,9 @@ WHOLE_TIMEOUT: Final = b"x-stainless-timeout"
 TIMEOUT_HEADERS: Final = frozenset((READ_TIMEOUT, WHOLE_TIMEOUT))
 PROBES: Final = frozenset((b"health", b"healthz", b"livez", b"readyz", b"live", b"ready", b"ping"))
 """Health endpoints of other servers, Kubernetes' own and LiteLLM among them."""
+OLLAMA: Final = re.compile(rb"(?:/v1)?/api/(?:chat|generate|tags|show|embed|ps|version)$")
+GOOGLE: Final = b"/v1beta/"
+"""APIs that many clients have as kinds of providers of their own."""
 
 
 class Dispatcher:
@@ -123,6 +127,9 @@ def no_path(path: bytes) -> ApiError:
         message += f", but {elsewhere.decode()!r}: look at the client's base URL"
     elif not PROBES.isdisjoint(path.split(b"/")):
         message += ", but '/health'"
+    elif whose := "Ollama" if OLLAMA.match(path) else "Google" if path.startswith(GOOGLE) else "":
+        message += f", which is {whose}'s API: have the client take this for an OpenAI-compatible server, with a base"
+        message += " URL that ends in /v1"
     elif path.startswith(b"/v1/"):
         message += "; what is passed on names a model, in JSON: ask a provider itself for files, batches and the like"
     return api_error(404, message, "not_found")

@@ -90,7 +90,10 @@ def test_each_agent_has_its_lines() -> None:
         "Claude Code",
         "Codex",
         "opencode",
+        "qwen-code",
+        "Cline",
         "aider",
         "Continue",
         "Zed",
+        "What those that speak chat do with a failure",
     ]

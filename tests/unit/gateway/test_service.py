@@ -208,6 +208,23 @@ def test_a_path_that_a_base_url_has_spoiled_is_told_from_others(path: str, meant
         assert said == f"there is no '{path}' here, but '{meant}': look at the client's base URL"
 
 
+@pytest.mark.parametrize(
+    ("path", "whose"),
+    [
+        ("/api/chat", "Ollama"),
+        ("/api/tags", "Ollama"),
+        ("/v1/api/show", "Ollama"),
+        ("/v1beta/models/smart:generateContent", "Google"),
+    ],
+)
+def test_who_speaks_another_api_is_told_which_one_and_what_to_choose_instead(path: str, whose: str) -> None:
+    """Many clients have Ollama and Gemini as kinds of providers of their own, beside one that is OpenAI-compatible."""
+    with House() as house:
+        said = house.ask("POST", path).json()["error"]["message"]
+        choose = "have the client take this for an OpenAI-compatible server, with a base URL that ends in /v1"
+        assert said == f"there is no '{path}' here, which is {whose}'s API: {choose}"
+
+
 @pytest.mark.parametrize("path", ["/health/liveliness", "/health/readiness", "/healthz", "/livez", "/readyz", "/ping"])
 def test_who_probes_where_other_servers_are_probed_is_told_where_this_one_is(path: str) -> None:
     with House() as house:
