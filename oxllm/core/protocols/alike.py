@@ -1,8 +1,8 @@
-"""Events of a stream that differ from one before in nothing but text.
+"""Recognizes stream events that differ from an earlier one only in their text.
 
-Nearly all events of a stream are the same JSON but for the text that they bring (and, of OpenAI's, a string of random
-length behind it). What such an event means is known from the one that was read, so it is not read again. Every byte is
-compared that is no text; and text is taken for such only if it is a JSON string without escapes.
+Nearly all events of a stream are the same JSON with another text (and, from OpenAI, a random padding string). Such an
+event means what the earlier one meant, so it is not parsed. Every byte outside the text is compared, and only a JSON
+string without escapes is accepted as text.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from __future__ import annotations
 from typing import Final
 
 PADDING: Final = b'"obfuscation":"'
-"""What stands in front of a string that means nothing."""
+"""What precedes the padding string, which means nothing."""
 TRIES_MAX: Final = 8
-"""Events that are remembered in vain, one after another: then it is a stream of another kind."""
+"""Events remembered in a row without a match before we give up: the stream is of another kind."""
 
 
 class Alike:
-    """What one stream's events are like."""
+    """The pattern of one stream's events."""
 
     __slots__ = ("_end", "_middle", "_start", "tries")
 
     def __init__(self) -> None:
         self._start = b""
-        """All in front of the text; empty while no event is remembered."""
+        """Everything before the text; empty while no event is remembered."""
         self._middle = b""
-        """From the text's end to the padding; empty if there is none."""
+        """From the end of the text to the padding; empty if there is no padding."""
         self._end = b""
-        """All behind that."""
+        """Everything after that."""
         self.tries = TRIES_MAX
-        """Left, until an event is like the one remembered."""
+        """Tries left; a match restores them."""
 
     def holds(self, event: bytes) -> bool:
-        """Whether an event is the remembered one but for its text, of which it has some."""
+        """Whether an event is the remembered one with another, non-empty text."""
         start, end = self._start, self._end
         first, last = len(start), len(end)
         if not start or event[:first] != start or event[-last:] != end:  # on 3.11 `startswith` takes longer
@@ -47,7 +47,7 @@ class Alike:
         return True
 
     def remember(self, event: bytes, text: bytes) -> None:
-        """An event was read that brings `text`, and does nothing else that another like it would not do again."""
+        """Remember an event that brings `text`, and whose effects are those of any other like it."""
         if not self.tries or (self._start and event.startswith(self._start) and event.endswith(self._end)):
             return
         self.tries -= 1
@@ -67,7 +67,7 @@ class Alike:
 
 
 def _plain(text: bytes) -> bool:
-    """Characters that stand for themselves in a JSON string, at least one. Of those that do, some are left out."""
+    """Whether this is at least one character, and each stands for itself in a JSON string. Some that do are refused."""
     try:
         shown = text.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What a protocol reads of a request's body. Some read more: interpreted, so that theirs can be one of these."""
+"""What a protocol reads of a request's body. Not compiled, so that protocols that read more can subclass it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Asked(Value, frozen=True):
 
     stream: bool = False
     choices: int = 1
-    """How many an answer must have, at least 1."""
+    """How many the answer must have, at least 1."""
     wants_usage: bool = False
     """The client itself asked for usage in its stream."""
     previous: str | None = None
-    """The id of an earlier answer that this one continues."""
+    """The id of the earlier answer that the request continues."""

@@ -1,8 +1,8 @@
-"""What a protocol has to say: one file each, behind this interface.
+"""The interface of a protocol. Each protocol is one file.
 
-A protocol is an API that clients speak and providers serve. Bytes are passed, never translated, so what the gateway
-needs to know is little: how a request is read, when its answer has content, is whole or has failed, and what our own
-errors, pings and ends look like. The defaults here are the OpenAI API's.
+A protocol is an API that clients speak and providers serve. Bytes are passed on, never translated, so the gateway needs
+to know little of it: how to read a request, when an answer has content, is whole or has failed, and what our own
+errors, pings and end marks look like. The defaults here are the OpenAI API's.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from oxllm.core.wire.nesting import Closing
 HELD_MAX: Final = 256 * 1024
 """Bytes of a plain answer that are held until it is whole."""
 TAIL_MAX: Final = 64 * 1024
-"""Bytes of white space behind a plain answer."""
+"""Bytes of white space allowed after a plain answer."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 NOTHING: Final = msgspec.Raw(b"")
 EMPTY: Final[tuple[msgspec.Raw, ...]] = (NOTHING, *map(msgspec.Raw, (b"null", b'""', b"[]", b"{}", b"false")))
-"""What says nothing, as content and as an error. Raw, so that no text is decoded."""
+"""Values that count as absent, for content and for errors. Raw, so that no text is decoded."""
 _EMPTY_MAX: Final = 5
 """Bytes of the longest of these."""
 JSON_HEAD: Final[list[tuple[bytes, bytes]]] = [(b"content-type", b"application/json")]
-"""What SDKs need to read a body as JSON: some compare its case, and give their caller a string where it differs."""
+"""What SDKs need to parse a body as JSON: some compare it case-sensitively, and else hand their caller a string."""
 NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SPACE: Final = b" \t\r\n"
 BOM: Final = b"\xef\xbb\xbf"
-"""What parsers may skip in front of JSON, and those of the SDKs do (RFC 8259, 8.1)."""
+"""Parsers may skip it before JSON, and the SDKs' do (RFC 8259, 8.1)."""
 decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 NAME_MAX: Final = 256
-"""Characters of a model's name, and of a reason to stop; what is longer is none."""
+"""Characters of a model's name, which is ignored if it is longer, and of a stop reason, which is cut or ignored."""
 FAILED_REASONS: Final[tuple[str, ...]] = ("error", "network_error")
-"""Why an answer ended that has not ended well (OpenRouter, Z.AI): as good as none."""
+"""Stop reasons of an answer that has failed (OpenRouter, Z.AI)."""
 
 
 _Read = TypeVar("_Read")
 
 
 def decode_halves(decode: Callable[[bytes], _Read], data: bytes) -> _Read | None:
-    """What `decode` makes of JSON that msgspec has refused, if it was for half a character; None if it is no JSON."""
+    """Decode JSON that msgspec has refused because of a lone surrogate; None if it was refused for another reason."""
     mended = without_halves(data)
     if mended is data:
         return None
@@ -65,12 +65,12 @@ def decode_halves(decode: Callable[[bytes], _Read], data: bytes) -> _Read | None
 
 
 def is_empty(raw: msgspec.Raw) -> bool:
-    """It is one of EMPTY. For what mostly is not: six comparisons are spared."""
+    """Whether it is one of EMPTY. Faster than `in EMPTY` for values that mostly are not: saves six comparisons."""
     return len(raw) <= _EMPTY_MAX and raw in EMPTY
 
 
 def name_in(raw: msgspec.Raw) -> str | None:
-    """What a JSON text names; None if it is no string, or one that is no name."""
+    """The name in a JSON string; None if it is no string, or too long or unprintable for a name."""
     if is_empty(raw):
         return None
     try:
@@ -86,16 +86,16 @@ class Usage(Value, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
-    """Of the prompt's."""
+    """Those of the prompt that were cached."""
 
 
 ANSWER_ID: Final = "{id}"
-"""What stands for an answer's id in the path of an endpoint."""
+"""The placeholder for an answer's id in an endpoint's path."""
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:=~+-]{0,511}")
 
 
 class Endpoint:
-    """A path that is proxied. There is one of each, beside those for a single answer."""
+    """A path that is proxied. One object each, and one more per request that names an answer (`about`)."""
 
     __slots__ = ("answer", "keeps", "method", "path")
 
@@ -104,12 +104,12 @@ class Endpoint:
         self.path = path
         """Under a provider's base URL, and under our /v1."""
         self.answer = answer
-        """The id in the path, of the endpoint for one answer."""
+        """The id in the path, if this is the endpoint for one answer."""
         self.keeps = ANSWER_ID in path
-        """It is about an answer that some provider keeps, and names it in its path."""
+        """Its path names an answer that some provider keeps."""
 
     def about(self, answer: str) -> Endpoint | None:
-        """The endpoint for one answer; None if nobody gives such an id (`..` would lead elsewhere)."""
+        """The endpoint for one answer; None if the id cannot be one (`..` would lead elsewhere)."""
         if _PLAIN_ID.fullmatch(answer) is None:
             return None
         return Endpoint(self.method, self.path.replace(ANSWER_ID, answer), answer)
@@ -140,37 +140,37 @@ class Reader:
 
     def __init__(self) -> None:
         self.content = 0
-        """Pieces that bear content so far."""
+        """Pieces with content so far."""
         self.working = 0
-        """Signs of work without content so far. From the first one on `answer` is its limit instead of `first_byte`,
-        and it may be silent for `idle` between two of them."""
+        """Signs of work without content so far. From the first one on the limit is `answer` instead of `first_byte`,
+        with at most `idle` between two of them."""
         self.complete = False
-        """The answer is whole, whatever comes behind it."""
+        """The answer is whole, whatever follows it."""
         self.finished = False
-        """Nothing behind is worth reading."""
+        """Nothing that follows is worth reading."""
         self.failure: Outcome | None = None
-        """Why the answer is broken or failed; only the exchange knows whether any of it was committed to."""
+        """Why the answer broke or failed; only the exchange knows whether any of it was committed."""
         self.result = SUCCESS
         """What a response that came whole means."""
         self.told = False
-        """The failure was in the provider's own words, and they have been passed on to the client."""
+        """The failure came in the provider's own words, which were passed on to the client."""
         self.usage: Usage | None = None
         self.id: str | None = None
-        """The answer's own, by which its provider may be asked for it again."""
+        """The answer's id, if the provider can be asked for the answer again."""
         self.model: str | None = None
-        """Who made the answer, as the provider says."""
+        """The model that made the answer, by what the provider says."""
         self.reasons: tuple[str, ...] = ()
-        """Why each result ended, in the provider's words."""
+        """Why each choice ended, in the provider's words."""
         self.dropped = 0
-        """Events that nobody knows, and that were not passed on."""
+        """Events without meaning that were not passed on."""
 
     @property
     def pending(self) -> int:
-        """Bytes held of what is not whole."""
+        """Bytes held of something incomplete."""
         return 0
 
     def feed(self, data: bytes) -> bytes:
-        """Another part of the body. What the client may have now, ready to be sent; nothing behind a break."""
+        """Another part of the body. Returns what the client may have now, ready to send; nothing after a break."""
         raise NotImplementedError
 
     def eof(self) -> Outcome | None:
@@ -178,38 +178,38 @@ class Reader:
         raise NotImplementedError
 
     def broke_off(self, otherwise: Outcome) -> Outcome:
-        """The response stopped coming before its end: what it means then. `otherwise`: if that depends on how."""
+        """The response broke off: what it means now. `otherwise`: what the break itself means."""
         return self.result if self.complete else otherwise
 
     def refusal(self) -> bytes | None:
-        """The whole body of a response that is no success, if it was kept. May be asked for once."""
+        """The whole body of an error response, if it was kept. Call it once."""
         return None
 
     def release(self) -> bytes:
-        """There is no memory to hold more: what may be sent before the answer is whole, nothing if none of it may."""
+        """Memory is short: what may be sent before the answer is whole, if anything."""
         return b""
 
     def closing(self) -> bytes:
-        """What is still to be sent behind an answer that is whole."""
+        """What is still to be sent at the end of a whole answer."""
         return b""
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
-        """What tells a client that its answer broke off behind content; nothing if no words would be understood, or if
-        the provider's own have told it."""
+        """What tells a client that its answer broke off after content; nothing if the client would not understand any
+        words, or already has the provider's."""
         return b""
 
 
 NOTHING_READ: Final = Reader()
-"""Reads for an attempt that has no response yet."""
+"""The reader of an attempt that has no response yet."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PlainReader(Reader):
-    """Holds and checks an answer that is no stream: one JSON object.
+    """Holds and checks an answer that is not a stream: one JSON value.
 
-    Up to HELD_MAX it is held until its end and checked whole. If it is longer, or must be sent before its end
-    (`release`), its beginning is checked; from then on it is passed on as it comes, but for its last bracket and what
-    stands behind: those wait for the end (`closing`), so that an answer that was cut never looks whole.
+    Up to HELD_MAX it is held to its end and checked as a whole. If it is longer, or must be sent earlier (`release`),
+    only its beginning is checked, and it is passed on as it comes, except for its last bracket and what follows: they
+    wait for the end (`closing`), so that an answer that was cut never looks whole.
     """
 
     __slots__ = ("_closing", "_held", "_wall")
@@ -220,15 +220,15 @@ class PlainReader(Reader):
     def __init__(self, wall: float = 0.0) -> None:
         super().__init__()
         self._wall = wall
-        """Seconds since the epoch: what a date in an error is compared with."""
+        """Seconds since the epoch, to compare dates in errors with."""
         self._held: bytes | bytearray = b""
-        """All of it, mostly as it came in one piece; once something was passed on, the last bracket and what stands
-        behind."""
+        """The whole body, `bytes` if it came in one piece; once something was passed on, only the last bracket and what
+        follows it."""
         self._closing: Closing | None = None
         """Set once something was passed on."""
 
     def check(self, body: bytes) -> Outcome | None:
-        """Why this JSON text is no answer; None if it is one. Notes its usage. May raise one of NOT_JSON."""
+        """Why this JSON text is not an answer; None if it is one. Sets `usage` and the like. May raise NOT_JSON."""
         raise NotImplementedError
 
     @property
@@ -249,7 +249,7 @@ class PlainReader(Reader):
         return self._begin() if self.failure is None else b""
 
     def release(self) -> bytes:
-        """What is held, if it begins an answer."""
+        """What is held, if it is the start of an answer."""
         if self._closing is not None or self.failure is not None or self._check_start() is not None:
             return b""
         return self._begin()
@@ -264,11 +264,11 @@ class PlainReader(Reader):
         return self.failure
 
     def refusal(self) -> bytes | None:
-        """An error that came inside a success, as it was told."""
+        """An error that came with a 2xx, as received."""
         return self.closing()
 
     def closing(self) -> bytes:
-        """What was held to the end."""
+        """What was held until the end."""
         held = self._whole()
         self._held = b""
         return held
@@ -293,7 +293,7 @@ class PlainReader(Reader):
         return self._pass(self.closing())
 
     def _pass(self, data: bytes) -> bytes:
-        """Pass on a part of a long answer, as far as it cannot be its end."""
+        """Pass on a part of a long answer, up to a bracket that may be its last."""
         assert self._closing is not None
         if self._held:
             self._hold(data)
@@ -314,7 +314,7 @@ class PlainReader(Reader):
         return None if self._held else Outcome(Kind.BAD_ANSWER, "cut JSON")
 
     def _check_start(self) -> Outcome | None:
-        """None if what is held begins an answer: JSON so far, and its first result has begun."""
+        """None if what is held is the start of an answer: valid JSON so far, with a START."""
         held = self._held
         if self.START.search(held) is None or invalid_utf8(held, final=False) is not None:
             return self._refuse()
@@ -336,7 +336,7 @@ class PlainReader(Reader):
             return self._check_odd(held)
 
     def _check_odd(self, held: bytes) -> Outcome | None:
-        """The same of JSON that others read and msgspec does not."""
+        """`_check` for JSON that other parsers accept and msgspec does not."""
         mended = without_halves(held.removeprefix(BOM))
         if mended is not held:
             try:
@@ -347,7 +347,7 @@ class PlainReader(Reader):
         return self._refuse()
 
     def _refuse(self) -> Outcome:
-        """What the body is instead of an answer, by its first bytes."""
+        """Says by its first bytes what the body is instead of an answer."""
         held = bytes(self._held[:64]).removeprefix(BOM).lstrip(SPACE)
         for start, reason in _INSTEAD:
             if held.startswith(start):
@@ -356,13 +356,13 @@ class PlainReader(Reader):
 
 
 def _wrong_at_its_end(error: str, size: int) -> bool:
-    """Nothing is wrong with JSON of `size` bytes but that it ends there, be it inside a number, for which msgspec has
-    words of its own: behind "-" or "1." the byte that is none is the one after the last."""
+    """Whether msgspec's error means only that the JSON, of `size` bytes, is cut off. Inside a number ("-", "1.") it
+    does not say "truncated", but reports the byte after the last as invalid."""
     return "truncated" in error or error.endswith(f"(byte {size})")
 
 
 def _begins_oddly(held: bytes) -> bool:
-    """The same behind a BOM, or with half a character in it."""
+    """Whether it is a valid start of JSON after all, but with a BOM or lone surrogates."""
     mended = without_halves(held.removeprefix(BOM))
     if mended is held:
         return False
@@ -384,14 +384,14 @@ _TYPES_FOR_PLAIN: Final = {
     b"text/html": "HTML instead of an answer",
 }
 _TYPES_FOR_STREAM: Final = {b"text/html": "HTML instead of a stream"}
-"""Content types that say it all. Others are not trusted: the body decides."""
+"""Content types that settle it. Others are not trusted: the body decides."""
 
 
 def check_coding(status: int, headers: Headers) -> Outcome | None:
-    """What a 2xx of any protocol must not be.
+    """Why a 2xx of any protocol cannot be an answer.
 
-    We ask for `identity`, so a content coding is a provider's mistake; and 204, 205 (RFC 9110, 15.3.5 and 15.3.6)
-    and 206, which nobody asked for, hold no answer.
+    We ask for `identity`, so a content coding is the provider's mistake. 204 and 205 (RFC 9110, 15.3.5 and 15.3.6) have
+    no body, and nobody asked for a 206.
     """
     if status in (204, 205, 206):
         return Outcome(Kind.BAD_ANSWER, f"HTTP {status}", status)
@@ -402,7 +402,7 @@ def check_coding(status: int, headers: Headers) -> Outcome | None:
 
 
 def content_type(headers: Headers) -> bytes:
-    """What a body is, in lower case, without parameters; empty if its head does not say it."""
+    """The media type, in lower case, without parameters; empty if the head has none."""
     for name, value in headers:
         if name == b"content-type":
             return _types[value]
@@ -418,41 +418,42 @@ _types: Final[dict[bytes, bytes]] = Known(_type)
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Protocol:
-    """One API. Each has one value, `PROTOCOL` in its file."""
+    """One API. Each has one instance, `PROTOCOL` in its file."""
 
     __slots__ = ()
 
     name: ClassVar[str]
-    """In the config, in metrics and in logs."""
+    """Used in the config, in metrics and in logs."""
     endpoints: ClassVar[tuple[Endpoint, ...]]
     ping: ClassVar[bytes] = b": ping\n"
-    """Keeps a client waiting once a stream's head has gone out. A comment of one line: it may stand between events,
-    and a blank line behind it would be an event to some parsers."""
+    """Keeps a client waiting once a stream's head was sent. A comment of one line, without a blank line after it: some
+    parsers would take that for an event."""
     break_is_clean: ClassVar[bool] = False
-    """After `Reader.interruption` the chunks are ended properly. Else the connection is closed without the last one."""
+    """After `Reader.interruption` the chunked body is ended properly; else the connection is closed without the last
+    chunk."""
     error_line: ClassVar[bytes] = b""
-    """Stands before the data of an event that tells of an error."""
+    """Precedes the data of an error event."""
     plain_head: ClassVar[Headers] = JSON_HEAD
-    """Fields of an answer that is no stream, whatever its provider's are."""
+    """Fields of an answer that is not a stream, which replace the provider's."""
     stream_options: ClassVar[bool] = False
     """A request may ask for usage in its stream (`usage_in_stream` of a provider)."""
     passes_query: ClassVar[bool] = False
-    """The query of a request goes along."""
+    """The query of a request is passed on."""
     upstream_defaults: ClassVar[tuple[tuple[bytes, bytes], ...]] = ()
-    """Headers that a provider gets where neither the client nor the config has them."""
+    """Headers for the provider that are used if neither the client nor the config sets them."""
     auth: ClassVar[str] = "bearer"
-    """How the key goes to a provider of which the config does not say it; or `x-api-key`."""
+    """How the key is sent if the config does not say: `bearer` or `x-api-key`."""
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
         """What a request asks for. Raises BadBody."""
         return Asked()
 
     def asked_about(self, query: bytes) -> Asked:
-        """What a request for an answer that is kept asks for: it has no body."""
+        """What a request about a kept answer asks for: it has no body."""
         return Asked()
 
     def check_head(self, status: int, headers: Headers, asked: Asked) -> Outcome | None:
-        """What the head of a 2xx already says against it; None if the body is worth reading."""
+        """Why a 2xx cannot be an answer by its head alone; None if the body is worth reading."""
         verdict = check_coding(status, headers)
         if verdict is not None:
             return verdict
@@ -461,44 +462,44 @@ class Protocol:
         return None if reason is None else Outcome(Kind.BAD_ANSWER, reason, status)
 
     def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
-        """What a response means that is no success."""
+        """What an error response means."""
         return classify(status, headers, body, wall)
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
-        """A reader for a stream. `strip_usage`: the client did not ask for usage, we did. `wall`: seconds since the
-        epoch, for dates in an error."""
+        """A reader for a stream. `strip_usage`: only we asked for usage, so the client must not get it. `wall`: seconds
+        since the epoch, for dates in errors."""
         raise NotImplementedError
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
-        """A reader for an answer that is no stream. `headers` are the answer's."""
+        """A reader for an answer that is not a stream. `headers`: the answer's."""
         raise NotImplementedError
 
     # Our own words.
 
     def answer_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
-        """What else stands in the head of each answer."""
+        """Extra fields in the head of each answer."""
         return []
 
     def refusal(self, error: ApiError) -> ApiError:
-        """What a refusal of ours is in this protocol, whose clients may read a status in their own way."""
+        """A refusal of ours as this protocol's clients understand it; they may read a status in their own way."""
         return error
 
     def error_body(self, error: ApiError, request_id: str) -> bytes:
-        """The body of an error that we answer with."""
+        """The body of an error of ours."""
         return error.body()
 
     def error_headers(self, error: ApiError, request_id: str) -> list[tuple[bytes, bytes]]:
-        """The headers that go with it."""
+        """The headers of an error of ours."""
         return error.headers()
 
     def error_event(self, error: ApiError, request_id: str) -> bytes:
-        """The same for a stream whose head has gone out without any content."""
+        """An error of ours in a stream whose head was sent, but no content."""
         return b"%bdata: %b\n\n" % (self.error_line, self.error_body(error, request_id))
 
     def received_event(self, status: int, body: bytes, request_id: str) -> bytes:
-        """A provider's error body for a stream whose head has gone out.
+        """A provider's error body as an event of a stream whose head was sent.
 
-        What is no error object (an HTML page) would crash the client's parser, so it gets one of ours.
+        Anything but an error object (an HTML page, say) would crash the client's parser: it gets an error of ours.
         """
         try:
             parsed = msgspec.json.decode(body, type=dict[str, msgspec.Raw])

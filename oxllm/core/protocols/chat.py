@@ -1,23 +1,25 @@
 """Chat completions: what a request asks for, and what makes an answer whole.
 
-A stream may stop in the middle and still end its chunks correctly, so HTTP says nothing about it; only its events
-do. What each means here:
+A stream may stop in the middle and still end its chunked body correctly, so only its events tell whether it is whole.
+What each means here:
 
     data                                       passed on    means
     ----                                       ---------    -----
-    choices that bear content                  yes          content: the answer has begun
-    choices with a role, empty deltas, none    yes          nothing yet (Azure's filter results, Ollama's lost errors)
-    a finish_reason                            yes          that choice is done; all are: the answer is complete
-    no choices but usage                       unless       counted; dropped if only we asked for it
-    JSON without choices or error (a ping),    no           nothing; counted (an error, if it is all there was)
-      or nothing but white space
+    choices with content                       yes          content: the answer has begun
+    choices with a role or empty deltas,       yes          nothing yet (Azure's filter results, Ollama's lost errors)
+      an empty list of choices
+    a finish_reason                            yes          that choice is done; once all are, the answer is complete
+    usage and no choices                       unless only  counted
+                                               we asked
+    JSON without choices or error (a ping),    no           nothing; counted (an error, if the stream has nothing else)
+      or only white space
     error                                      no           the HTTP error that it names, else a break
     finish_reason "error", "network_error"     no           a break
-    what is no JSON, or choices of no          no           a break: it may have been content
-      known shape, an event over 1 MiB
+    not JSON, choices of an unknown shape,     no           a break: it may have been content
+      an event over 1 MiB
     [DONE]                                     no           a break, unless complete
 
-A break after completion is none: the answer is there, and only reading stops.
+After completion nothing is a break any more: the answer is there, and only reading stops.
 """
 
 from __future__ import annotations
@@ -65,13 +67,13 @@ from oxllm.core.wire.errors import ApiError
 CHOICES_MAX: Final = 1024
 """Choices of one answer; the OpenAI API allows 128."""
 ASIDE_MAX: Final = 1024
-"""Bytes of an event without choices that are kept for a moment."""
+"""Bytes kept of an event without choices."""
 DONE_EVENT: Final = b"data: [DONE]\n\n"
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class StreamReader(Reader):
-    """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
+    """Reads one stream, passes on what the client may have, and says when the answer is whole or broken."""
 
     __slots__ = (
         "_alike",
@@ -91,27 +93,27 @@ class StreamReader(Reader):
         super().__init__()
         self._wall = wall
         self._aside = b""
-        """The last event without choices, while there is no content: some vendors say in such a one what has failed."""
+        """The last event without choices, until content comes: some vendors report a failure in such an event."""
         self._decoder = sse.Decoder()
         self._large: LargeEvent | None = None
-        """The event that is passed on as it comes."""
+        """The event that is being passed on as it comes."""
         self._choices = choices
         self._strip_usage = strip_usage
         self._seen = 0
-        """Bit i: choice i has been seen."""
+        """Bit i: choice i has begun."""
         self._done = 0
         """Bit i: choice i has its finish_reason."""
         self._alike = Alike()
         self._usual = False
-        """All that has come are whole events, and the answer goes on: one like another does what that did."""
+        """No event is incomplete and the answer goes on, so `_alike` may judge the next read."""
 
     @property
     def pending(self) -> int:
-        """Bytes held of an event that is not whole."""
+        """Bytes held of an incomplete event."""
         return self._decoder.pending if self._large is None else self._large.outline.pending
 
     def feed(self, data: bytes) -> bytes:
-        """What a client may have of the events that `data` completes, ready to be sent; nothing behind a break."""
+        """What the client may have of the events that `data` completes, ready to send; nothing after a break."""
         if self._usual and self._alike.holds(data):
             self.content += 1
             return data
@@ -134,7 +136,7 @@ class StreamReader(Reader):
         return ready
 
     def _begin_large(self) -> bytes:
-        """An event behind content is larger than what is kept: pass on what there is of it, if it bears choices."""
+        """An event after content is too large to keep: pass on what has come of it, if it has choices."""
         start = self._decoder.take_line(BEARS_CHOICES)
         if not start:
             return b""
@@ -143,7 +145,7 @@ class StreamReader(Reader):
         return b"data: " + start
 
     def _go_on(self, large: LargeEvent, data: bytes) -> bytes:
-        """More of it."""
+        """More of the large event."""
         part, behind = large.feed(data)
         if large.outline.too_large:
             self._stop("an event too large to be read")
@@ -153,7 +155,7 @@ class StreamReader(Reader):
         return part + b"\n\n" + self.feed(behind)
 
     def _end_large(self, outline: bytes) -> bool:
-        """Account for one that the client has all of; False if it breaks the stream."""
+        """Account for a large event that was passed on whole; False if it breaks the stream."""
         event = self._parse(outline)
         if event is None:
             return False
@@ -171,11 +173,11 @@ class StreamReader(Reader):
         return self.failure
 
     def closing(self) -> bytes:
-        """The end mark: the provider's own is never passed on."""
+        """The end mark. The provider's own is never passed on."""
         return DONE_EVENT
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
-        """An event with an error: SDKs raise it with its code."""
+        """An error event: SDKs raise it with its code."""
         end = b"" if self._large is None else b"\n\n"
         return end + b"data: " + error.body() + b"\n\n"
 
@@ -187,7 +189,7 @@ class StreamReader(Reader):
         return "the stream ended without content" if self._seen else "the stream was empty"
 
     def _read(self, payload: bytes) -> bytes:
-        """One event: what the client gets of it."""
+        """What the client gets of one event."""
         event = self._parse(payload)
         if event is None:
             return b""
@@ -210,8 +212,8 @@ class StreamReader(Reader):
         return b"data: " + payload + b"\n\n"
 
     def _parse(self, payload: bytes) -> Event | None:
-        """An event whose usage has been read. None if nothing more is to be done about it: it is no event of ours, or
-        says of an error, or comes behind the end."""
+        """The event, its usage already read. None if there is nothing more to do: it has no known shape, reports an
+        error, or comes after the end."""
         if self.finished or self.failure is not None:
             return None
         try:
@@ -232,7 +234,7 @@ class StreamReader(Reader):
         return event
 
     def _remember(self, payload: bytes, event: Event) -> None:
-        """Others may be like this event, if all that it does is to bring a text."""
+        """Let `_alike` remember an event that does nothing but bring a text."""
         choices = event.choices or ()
         if self._alike.tries and len(choices) == 1 and event.usage in EMPTY and not choices[0].finish_reason:
             self._alike.remember(b"data: %b\n\n" % payload, bytes(choices[0].brings()))
@@ -264,7 +266,7 @@ class StreamReader(Reader):
         return True
 
     def _read_odd(self, payload: bytes) -> bytes:
-        """What is no event of ours: the end mark, JSON of another shape, or no JSON."""
+        """An event that could not be parsed: the end mark, JSON of another shape, or not JSON."""
         if payload == b"[DONE]":
             return self._stop_at_end("its end mark came before a finish_reason")
         if not payload.strip():
@@ -274,7 +276,7 @@ class StreamReader(Reader):
             payload.decode()
             decode_raw(payload)
             event = decode_loose(payload)
-        except msgspec.ValidationError:  # JSON, but no object
+        except msgspec.ValidationError:  # JSON, but not an object
             self.dropped += 1
             return b""
         except NOT_JSON:
@@ -284,7 +286,7 @@ class StreamReader(Reader):
         return self._stop("choices of an unknown shape")
 
     def _stop_at_end(self, reason: str) -> bytes:
-        """The stream ended itself. A server that ignores how many choices were asked for is not broken for that."""
+        """The stream has ended. A server that gives fewer choices than asked for is not counted as failing for it."""
         if not self.complete and self._seen and self._seen == self._done and not self.pending:
             few = f"{self._done.bit_count()} of {self._choices} choices"
             self.failure = Outcome(Kind.BAD_ANSWER, few, counts=False)
@@ -297,7 +299,7 @@ class StreamReader(Reader):
         return self._fail(Outcome(Kind.BAD_ANSWER, reason))
 
     def _fail(self, why: Outcome) -> bytes:
-        """Pass nothing on any more. Behind a complete answer that is its end, else a break."""
+        """Pass nothing more on. After a complete answer this is its end, else a break."""
         if self.complete:
             self.finished = True
         else:
@@ -306,7 +308,7 @@ class StreamReader(Reader):
 
 
 def read_usage(raw: Raw) -> Usage | None:
-    """The `usage` of an answer; None if it has none that can be read."""
+    """The `usage` of an answer; None if there is none, or it cannot be read."""
     if is_empty(raw):
         return None
     try:
@@ -319,7 +321,7 @@ def read_usage(raw: Raw) -> Usage | None:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ChatReader(PlainReader):
-    """Reads an answer that is no stream."""
+    """Reads an answer that is not a stream."""
 
     __slots__ = ("_choices",)
     START = re.compile(rb'"choices"\s*:\s*\[\s*\{')
@@ -345,7 +347,7 @@ class ChatReader(PlainReader):
             if reason:
                 reasons += (reason[:NAME_MAX],)
         few = len(choices)
-        if few < self._choices:  # the server ignores how many were asked for, and is not broken for that
+        if few < self._choices:  # the server ignores how many were asked for, and is not counted as failing for it
             return Outcome(Kind.BAD_ANSWER, f"{few} of {self._choices} choices", counts=False)
         self.usage = read_usage(answer.usage)
         self.model, self.reasons = name_in(answer.model), reasons
@@ -361,7 +363,7 @@ class Chat(Protocol):
     stream_options = True
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """A stream or not, and how many choices."""
+        """Whether a stream, how many choices, and whether usage in the stream."""
         return Asked(body.flag("stream"), body.count("n"), body.wants_usage())
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:

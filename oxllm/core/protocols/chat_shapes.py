@@ -1,4 +1,4 @@
-"""What is read of a chat completion: of the events of a stream, of a plain answer, of its usage."""
+"""The parts that we read of a chat completion: stream events, a plain answer, usage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Counts(Shape, gc=False):
 
 
 class Delta(Shape, gc=False):
-    """Every field here bears content when it is not empty; `role` and what else there is does not."""
+    """Each of these fields is content if it is not empty; `role` and any others are not."""
 
     content: Raw = NOTHING
     reasoning: Raw = NOTHING  # OpenRouter, Groq, Ollama, vLLM
@@ -31,36 +31,36 @@ class Delta(Shape, gc=False):
     thinking_blocks: Raw = NOTHING  # LiteLLM
     refusal: Raw = NOTHING
     tool_calls: Raw = NOTHING
-    function_call: Raw = NOTHING  # before tools
+    function_call: Raw = NOTHING  # the predecessor of tool_calls
     audio: Raw = NOTHING
     images: Raw = NOTHING  # OpenRouter
 
 
 class Choice(Shape, gc=False):
-    """What is read of one, in each API that has them."""
+    """The parts that we read of a choice, in each API that has them."""
 
     index: int | None = None
     finish_reason: str | None = None
 
     def bears(self) -> bool:
-        """Whether there is content in it."""
+        """Whether it has content."""
         raise NotImplementedError
 
     def brings(self) -> Raw:
-        """The JSON text of the text that is in it; nothing if there is none."""
+        """Its text, as a raw JSON string; nothing if there is none."""
         return NOTHING
 
 
 class LargeChoice(Choice, gc=False):
-    """Of an event too large to be looked into."""
+    """A choice of an event that is too large to be parsed."""
 
     def bears(self) -> bool:
-        """What else would be so large."""
+        """Always: nothing else would be so large."""
         return True
 
 
 class Event(Shape, gc=False):
-    """An event of a stream, or a plain answer: what is read of both is the same."""
+    """A stream event or a plain answer: we read the same parts of both."""
 
     choices: Sequence[Choice] | None = None
     error: Raw = NOTHING
@@ -79,7 +79,7 @@ class ChatChoice(Choice, gc=False):
         )
 
     def brings(self) -> Raw:
-        """Text, or what a model thinks first."""
+        """Text, or reasoning."""
         delta = self.delta
         if delta is None:
             return NOTHING

@@ -1,6 +1,6 @@
-"""Completions: a text goes on, in one JSON answer or a stream of its pieces.
+"""Completions: the continuation of a text, as one JSON answer or as a stream.
 
-What makes a stream whole is the table on top of `chat`, with a choice's `text` as its content.
+A stream is whole by the rules of the table on top of `chat`, with a choice's `text` as its content.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from oxllm.core.wire.nesting import count_outside
 
 
 class TextStreamReader(StreamReader):
-    """Reads a stream of pieces."""
+    """Reads a stream."""
 
     __slots__ = ()
     _decode = staticmethod(decode_event)
 
 
 class TextReader(ChatReader):
-    """Reads an answer that is no stream."""
+    """Reads an answer that is not a stream."""
 
     __slots__ = ()
     _decode = staticmethod(decode_event)
@@ -41,7 +41,7 @@ class Completions(Protocol):
     stream_options = True
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """A stream or not, and how many choices: `n` for each prompt."""
+        """Whether a stream, how many choices (`n` for each prompt), and whether usage in the stream."""
         return Asked(body.flag("stream"), body.count("n") * _prompts(body.member("prompt")), body.wants_usage())
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
@@ -54,7 +54,7 @@ class Completions(Protocol):
 
 
 def _prompts(raw: Raw | None) -> int:
-    """How many prompts there are: a list of texts, or of lists of tokens, has as many as members."""
+    """How many prompts there are: as many as members, if it is a list of texts or of lists of tokens; else one."""
     start = bytes(memoryview(raw or b"")[:256]).translate(None, SPACE)
     if raw is None or not start.startswith((b'["', b"[[")):
         return 1

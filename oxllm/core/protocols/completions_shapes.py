@@ -1,4 +1,4 @@
-"""What is read of a completion: of the events of a stream, of a plain answer."""
+"""The parts that we read of a completion: stream events, a plain answer."""
 
 from __future__ import annotations
 

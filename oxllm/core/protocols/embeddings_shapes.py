@@ -1,4 +1,4 @@
-"""What is read of an answer with embeddings."""
+"""The parts that we read of an answer with embeddings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oxllm.core.shape import Shape
 
 
 class Vectors(Shape, gc=False):
-    """They are base64 or lists of numbers, so nothing of them is decoded."""
+    """The vectors are base64 or lists of numbers, and are not decoded."""
 
     data: list[Raw] | None = None
     error: Raw = NOTHING

@@ -2,13 +2,13 @@
 
     body                                                    means
     ----                                                    -----
-    JSON, by its content type                               held and checked as other plain answers are
-    a JSON object with an `error` and nothing beside it     the failure that it names
+    JSON, by its content type                               held and checked like other plain answers
+    a JSON object with an `error` and no result             the failure that it names
     audio, an image, a stream of events, anything else      the answer, from its first byte on
     nothing                                                 no answer
     HTML, a content coding                                  no answer
 
-What is not JSON cannot be checked: it is whole if its framing is, and one that was cut is closed without its end.
+A body that is not JSON cannot be checked: it is whole if its framing is, and if it is cut, the client's body is too.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class JsonReader(PlainReader):
         """Anything but an error without a result."""
         try:
             members = _decode_members(body)
-        except msgspec.ValidationError:  # no object, but is it JSON?
+        except msgspec.ValidationError:  # not an object, but is it JSON?
             decode_raw(body)
             return None
         if members.get("error", EMPTY[0]) not in EMPTY and not _has_result(members):
@@ -60,7 +60,7 @@ class JsonReader(PlainReader):
 
 
 def _has_result(members: dict[str, Raw]) -> bool:
-    """Beside its error, a body has a list or an object in which there is something."""
+    """Whether a body has a non-empty list or object beside its `error`."""
     return any(
         bytes(memoryview(raw)[:1]) in (b"[", b"{") and raw not in EMPTY
         for name, raw in members.items()
@@ -98,13 +98,13 @@ class Json(Protocol):
     )
 
     def check_head(self, status: int, headers: Headers, asked: Asked) -> Outcome | None:
-        """An answer may have any type, but that of a proxy's page."""
+        """An answer may have any type except HTML, which is a proxy's error page."""
         if content_type(headers) == b"text/html":
             return Outcome(Kind.BAD_ANSWER, "HTML instead of an answer", status)
         return check_coding(status, headers)
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
-        """Checks JSON, and passes on the rest."""
+        """Checks JSON, and passes on anything else."""
         kind = content_type(headers)
         return JsonReader(wall) if kind == b"application/json" or kind.endswith(b"+json") else RelayReader()
 

@@ -1,7 +1,7 @@
-"""An event of a chat stream that is too large to be kept: passed on as it comes, and known by its outline.
+"""An event of a chat stream that is too large to keep: passed on as it comes, while an outline of it is kept.
 
-What is needed of it is which choices it has, whether those are done, and what it cost; what makes it large is text,
-sound or a picture inside a choice.
+All we need to know is which choices it has, whether they are done, and its usage; what makes it large is text, audio or
+an image inside a choice.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Final
 from oxllm.core.wire.outline import Outline
 
 LARGE: Final = 64 * 1024
-"""Bytes of an event that are kept to be read whole, once its answer has content."""
+"""Bytes up to which an event is kept and read as a whole, once its answer has content."""
 DEPTH: Final = 3
 """The event, its list of choices, each choice."""
 
 BEARS_CHOICES: Final = re.compile(rb'\s*\{(?:(?!"error").)*?"choices"\s*:\s*\[\s*\{', re.DOTALL)
-"""How an event begins that has choices, and says of no error before them."""
+"""The start of an event that has choices, and no error before them."""
 _LINE_END: Final = re.compile(rb"[\r\n]")
 
 
 class LargeEvent:
-    """One such event, from where its first LARGE bytes have been passed on."""
+    """One such event, from the moment when its first bytes have been passed on."""
 
     __slots__ = ("outline",)
 
@@ -31,7 +31,7 @@ class LargeEvent:
         self.outline.feed(start)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """What belongs to the event, to be passed on, and what stands behind it: None while it goes on."""
+        """The part of `data` that belongs to the event, to be passed on, and what follows it: None if it goes on."""
         end = _LINE_END.search(data)
         part = data if end is None else data[: end.start()]
         self.outline.feed(part)

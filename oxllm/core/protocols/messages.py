@@ -1,8 +1,8 @@
 """Anthropic's Messages API: what a request asks for, and what makes an answer whole.
 
-A stream is a message that is told bit by bit (https://docs.anthropic.com/en/api/messages-streaming): it starts, its
-blocks start, grow and stop one after another, it gets a `stop_reason` and stops. SDKs dispatch on the `event:` line,
-read the rest from `data.type`, and keep no account: to them a message that was cut is a message. What each means here:
+A stream is one message in pieces (https://docs.anthropic.com/en/api/messages-streaming): it starts, its blocks start,
+grow and stop one after another, it gets a `stop_reason` and stops. SDKs dispatch on the `event:` line, then on
+`data.type`, and do not check that all came: to them a cut message is a message. What each event means here:
 
     event                                          passed on   means
     -----                                          ---------   -----
@@ -10,28 +10,28 @@ read the rest from `data.type`, and keep no account: to them a message that was 
     content_block_start with a text, a tool's      yes         content: the answer has begun
       name, a server tool's result, a seal
     content_block_start of a thinking block        yes         work: the model is busy, though it shows nothing
-    content_block_start that bears nothing         yes         nothing yet
-    content_block_delta that bears something       yes         content
-    content_block_delta that bears nothing         yes         nothing yet; work, if it is one of thinking
+    content_block_start with nothing in it         yes         nothing yet
+    content_block_delta with something in it       yes         content
+    content_block_delta with nothing in it         yes         nothing yet; work, if it is about thinking
     content_block_stop                             yes         that block is done
     message_delta with a stop_reason               yes         content; if each block that began is done, the message
                                                                is complete. "error" is a break
     message_delta without one                      yes         its usage is counted
     message_stop                                   yes         the end; a break, unless complete
-    ping                                           behind      nothing; before content it is counted
-                                                   content
+    ping                                           after       nothing; one that is not passed on is counted
+                                                   content, until complete
     unknown types                                  yes         nothing yet
-    error, under any name                          behind      the failure that it names
+    error, under any name                          after       the failure that it names
                                                    content
-    what is no JSON object, or of no known shape;  no          a break: it may have been content
+    not a JSON object, or of an unknown shape;     no          a break: it may have been content
       an event of a block that never began; a
       message that starts twice, or not at all;
       [DONE]; an event over 1 MiB
     a large content_block_start or _delta          as it       content
-      behind content                               comes
+      after content                                comes
 
-An event without its `event:` line gets it from `data.type`; a message_stop that is missing is added. A break after
-completion is none: the answer is there, and only reading stops.
+An event without an `event:` line gets it from `data.type`; a missing message_stop is added. After completion nothing is
+a break any more: the answer is there, and only reading stops.
 """
 
 from __future__ import annotations
@@ -75,24 +75,24 @@ from oxllm.core.wire.named_events import END, Event
 from oxllm.core.wire.outline import Outline
 
 BLOCKS_MAX: Final = 4096
-"""Blocks of one message. Agents that use server tools get some hundred; each costs a bit."""
+"""Blocks of one message. Agents that use server tools get a few hundred; each costs one bit."""
 MESSAGE_STOP: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 MESSAGES: Final = Endpoint("POST", "/messages")
 COUNT_TOKENS: Final = Endpoint("POST", "/messages/count_tokens")
 
 _NAMELESS: Final = frozenset({"type", "id", "caller"})
-"""Members of a block that bear nothing of its content."""
+"""Members of a block that are not content."""
 _WORK: Final[tuple[Raw, ...]] = (Raw(b'"thinking"'), Raw(b'"compaction"'))
-"""Types of blocks that take the model minutes while nothing of them is shown."""
+"""Types of blocks on which a model may spend minutes without showing anything."""
 _LARGE_KINDS: Final[tuple[bytes, ...]] = (b"content_block_delta", b"content_block_start")
 _KIND: Final = re.compile(rb'\s*\{\s*(?:"index"\s*:\s*\d{1,4}\s*,\s*)?"type"\s*:\s*"(content_block_(?:delta|start))"')
 _DEPTH: Final = 2
-"""What is looked into of a large event: itself, its block or delta."""
+"""How deep we look into a large event: the event, and its block or delta."""
 _NAME: Final = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
 class _Counting(Asked, frozen=True):
-    """A number of tokens is asked for, and no message."""
+    """A token count is asked for, not a message."""
 
 
 COUNTING: Final = _Counting()
@@ -110,7 +110,7 @@ class _Tally:
         self._input = self._created = self._read = self._output = 0
 
     def add(self, raw: Raw) -> Usage | None:
-        """What is known now; None if `raw` is no usage."""
+        """The usage so far; None if `raw` is not a usage."""
         if raw in EMPTY:
             return None
         try:
@@ -148,21 +148,21 @@ class StreamReader(NamedReader):
         super().__init__(wall)
         self._alike = Alike()
         self._usual = False
-        """All that has come are whole events, and the message goes on: one like another does what that did."""
+        """No event is incomplete and the message goes on, so `_alike` may judge the next read."""
         self._tally = _Tally()
         self._started = self._reason = self._stopped = False
-        """Its message_start, a stop_reason, its message_stop has come."""
+        """Whether the message_start, a stop_reason and the message_stop have come."""
         self._begun = 0
         """Bit i: block i has begun."""
         self._done = 0
         """Bit i: block i has stopped."""
         self._kind = b""
-        """What the large event has begun as."""
+        """The type of the large event, by its start."""
         self._outline: Outline | None = None
-        """What it says of itself."""
+        """The large event without its long strings."""
 
     def feed(self, data: bytes) -> bytes:
-        """What a client may have of what `data` completes, ready to be sent; nothing behind a break."""
+        """What the client may have of the events that `data` completes, ready to send; nothing after a break."""
         if self._usual and self.failure is None and self._alike.holds(data):
             self.content += 1
             return data
@@ -172,7 +172,7 @@ class StreamReader(NamedReader):
 
     @property
     def pending(self) -> int:
-        """Bytes held: of an event that is not whole, or of what a large one says of itself."""
+        """Bytes held: of an incomplete event, and of the outline of a large one."""
         return self._decoder.pending + (self._outline.pending if self._outline is not None else 0)
 
     @property
@@ -180,12 +180,12 @@ class StreamReader(NamedReader):
         return self.complete or self.finished or self.failure is not None
 
     def closing(self) -> bytes:
-        """The end that a provider has left out."""
+        """The message_stop, if the provider left it out."""
         return b"" if self._stopped else MESSAGE_STOP
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
-        """An error event: SDKs raise it. A large event of which the client has a part becomes a ping before that, since
-        of two names of one event the last counts, and nobody parses a ping."""
+        """An error event: SDKs raise it. A large event that was passed on in part is first turned into a ping: of two
+        `event:` lines the last counts, and nobody parses a ping."""
         if self.told:
             return b""
         return (b"\nevent: ping\n\n" if self._large else b"") + PROTOCOL.error_event(error, request_id)
@@ -222,11 +222,11 @@ class StreamReader(NamedReader):
             return b""
         ready = _render(kind, name, payload)
         if kind == "content_block_delta" and event.delta is not None and event.delta.text not in EMPTY:
-            self._alike.remember(ready, bytes(event.delta.text))  # all that it does is to bring a text
+            self._alike.remember(ready, bytes(event.delta.text))  # it does nothing but bring a text
         return ready
 
     def _take(self, kind: str, event: MessageEvent) -> bool:
-        """Account for an event that is no delta of a block; False if the client does not get it."""
+        """Account for an event that is not a delta of a block; False if the client does not get it."""
         match kind:
             case "content_block_start":
                 return self._begin(event)
@@ -238,7 +238,7 @@ class StreamReader(NamedReader):
                 return self._conclude(event)
             case "message_stop":
                 return self._close()
-            case "ping" if self.complete or not self.content:  # behind the answer they only hold the client
+            case "ping" if self.complete or not self.content:  # after the answer pings would only hold the client
                 self.dropped += 1
                 return False
         return True
@@ -265,7 +265,7 @@ class StreamReader(NamedReader):
         return True
 
     def _open(self, index: int | None) -> bool:
-        """A block begins; False if it cannot."""
+        """A block begins; False if it breaks the stream."""
         if not self._started:
             return self._stop("a block before the message's start")
         if index is None or index >= BLOCKS_MAX or self._begun >> index & 1:
@@ -315,7 +315,7 @@ class StreamReader(NamedReader):
         return True
 
     def _read_odd(self, name: bytes, payload: bytes) -> bytes:
-        """What is no event that we can read: an error in any words, JSON of another shape, or no JSON."""
+        """An event that could not be parsed: an error in any form, JSON of another shape, or not JSON."""
         if name == b"error":
             return self._fail(payload)
         if not payload.strip():
@@ -367,12 +367,12 @@ class StreamReader(NamedReader):
         content = self.content
         if not (self._grow(event) if kind == "content_block_delta" else self._begin(event)):
             return False
-        self.content = content + 1  # what else would be so large
+        self.content = content + 1  # nothing else would be so large
         self._outline = None
         return True
 
     def _fail(self, payload: bytes) -> bytes:
-        """The provider says that it has failed. Behind content, its own words are the client's."""
+        """The provider reports a failure. After content, its own words go to the client."""
         if self.complete:
             self.finished = True
             return b""
@@ -398,7 +398,7 @@ _KNOWN: Final = frozenset(
 
 
 _LINES: Final = {kind: b"event: " + kind.encode() + b"\ndata: " for kind in _KNOWN}
-"""What stands before the data of those that are known."""
+"""The lines before the data of known events."""
 
 
 def _bears_content(delta: Delta) -> bool:
@@ -416,7 +416,7 @@ def _bears_content(delta: Delta) -> bool:
 
 
 def _render(kind: str, name: bytes, payload: bytes) -> bytes:
-    """An event as it is sent: under the type that its data has, or else under the name that it came with."""
+    """An event as it is sent: named by the type in its data, or by the name that it came with."""
     if b"\n" in payload:
         payload = payload.replace(b"\n", b"\ndata: ")
     line = _LINES.get(kind)
@@ -426,13 +426,13 @@ def _render(kind: str, name: bytes, payload: bytes) -> bytes:
 
 
 class MessageReader(PlainReader):
-    """Reads a message that is no stream."""
+    """Reads a message that is not a stream."""
 
     __slots__ = ()
     START = re.compile(rb'"content"\s*:\s*\[|"type"\s*:\s*"message"')
 
     def check(self, body: bytes) -> Outcome | None:
-        """A message that knows why it stopped."""
+        """A message with a stop_reason."""
         message = decode_message(body)
         if message.error not in EMPTY or message.type == "error":
             return in_band(body, self._wall)
@@ -448,13 +448,13 @@ class MessageReader(PlainReader):
 
 
 class TokenCountReader(PlainReader):
-    """Reads the answer of count_tokens, which costs nothing and says nothing of what an answer will cost."""
+    """Reads the answer of count_tokens. It costs nothing, so it has no usage."""
 
     __slots__ = ()
     START = re.compile(rb'"input_tokens"\s*:')
 
     def check(self, body: bytes) -> Outcome | None:
-        """A number of tokens."""
+        """A token count."""
         answer = decode_token_count(body)
         if answer.error not in EMPTY:
             return in_band(body, self._wall)
@@ -462,7 +462,7 @@ class TokenCountReader(PlainReader):
 
 
 class Messages(Protocol):
-    """`POST /messages` (https://docs.anthropic.com/en/api/messages) and the count of its tokens."""
+    """`POST /messages` (https://docs.anthropic.com/en/api/messages) and `/messages/count_tokens`."""
 
     __slots__ = ()
     name = "messages"
@@ -474,13 +474,13 @@ class Messages(Protocol):
     auth = "x-api-key"
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """A stream or not. One that is asked for where tokens are counted is the provider's to judge."""
+        """Whether a stream is asked for. A `stream` in count_tokens is for the provider to judge."""
         if endpoint is COUNT_TOKENS:
             return COUNTING
         return Asked(stream=body.flag("stream"))
 
     def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
-        """Who has no such path where tokens are counted says nothing of the model."""
+        """A provider without count_tokens says nothing about the model."""
         if asked is COUNTING and status in (404, 405):
             return Outcome(Kind.UNSUPPORTED, f"it counts no tokens: HTTP {status}", status)
         return super().classify(asked, status, headers, body, wall)
@@ -490,14 +490,14 @@ class Messages(Protocol):
         return StreamReader(wall)
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
-        """Reads a message, or the number of its tokens."""
+        """Reads a message, or a token count."""
         return TokenCountReader(wall) if asked is COUNTING else MessageReader(wall)
 
     # Our own words (https://docs.anthropic.com/en/api/errors).
 
     def refusal(self, error: ApiError) -> ApiError:
-        """Overload has a status of its own, and each error the type that its status has here. What does not pass soon
-        is no `overloaded_error`: Claude Code asks again at one whatever `x-should-retry` says."""
+        """503 becomes 529, and each error gets the type that goes with its status here. One that will last is not an
+        `overloaded_error`: Claude Code retries on that whatever `x-should-retry` says."""
         status = 529 if error.status == 503 else error.status
         kind = _TYPE_BY_STATUS.get(status) or ("invalid_request_error" if status < 500 else "api_error")
         if status == 529 and error.should_retry is False:
@@ -505,17 +505,17 @@ class Messages(Protocol):
         return msgspec.structs.replace(error, status=status, type=kind)
 
     def error_body(self, error: ApiError, request_id: str) -> bytes:
-        """The error object, in the shape that agents look into."""
+        """The error object, in the shape that agents read."""
         error = self.refusal(error)
         detail = {"type": error.type, "message": error.message}
         return _encode({"type": "error", "error": detail, "request_id": request_id})
 
     def answer_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
-        """The name that these SDKs look for, beside ours."""
+        """The request id, under the name that these SDKs look for, in addition to ours."""
         return [(b"request-id", request_id.encode("latin-1"))]
 
     def error_headers(self, error: ApiError, request_id: str) -> list[tuple[bytes, bytes]]:
-        """The same with an error."""
+        """The error's headers, and the request id as with an answer."""
         return [*error.headers(), *self.answer_headers(request_id)]
 
 
@@ -530,6 +530,6 @@ _TYPE_BY_STATUS: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""Other 4xx are the client's, other 5xx `api_error`."""
+"""Any other status below 500 is an `invalid_request_error`, any other 5xx an `api_error`."""
 
 PROTOCOL: Final = Messages()

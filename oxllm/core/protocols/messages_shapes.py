@@ -1,4 +1,4 @@
-"""What is read of a message: of the events of a stream, of a plain answer, of its usage."""
+"""The parts that we read of a message: stream events, a plain answer, usage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oxllm.core.shape import Shape
 
 
 class Counts(Shape, gc=False):
-    """Totals so far; what is missing or null has not changed."""
+    """Totals so far; a missing or null one has not changed."""
 
     input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
@@ -19,7 +19,7 @@ class Counts(Shape, gc=False):
 
 
 class Message(Shape, gc=False):
-    """A message, as it starts a stream or is a plain answer."""
+    """A message: in the first event of a stream, or as a plain answer."""
 
     type: str = ""
     stop_reason: str | None = None
@@ -29,7 +29,7 @@ class Message(Shape, gc=False):
 
 
 class Delta(Shape, gc=False):
-    """All Raw fields bear content when they are not empty."""
+    """Each Raw field is content if it is not empty."""
 
     text: Raw = NOTHING
     partial_json: Raw = NOTHING

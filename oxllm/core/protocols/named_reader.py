@@ -1,5 +1,5 @@
-"""What the streams of named events have in common, Responses and Messages: how they are cut into events, how an event
-that is large is passed on as it comes, and how they end. What an event means, a protocol says."""
+"""What streams of named events (Responses, Messages) have in common: how they are split into events, how a large event
+is passed on as it comes, and how they end. What an event means is up to the protocol."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oxllm.core.wire.nesting import Passing
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class NamedReader(Reader):
-    """Reads a stream of named events, passes on what a client may have, and says when the answer is whole or broken."""
+    """Reads a stream of named events, passes on what the client may have, and says when it is whole or broken."""
 
     __slots__ = ("_decoder", "_error", "_large", "_wall")
 
@@ -20,19 +20,19 @@ class NamedReader(Reader):
         super().__init__()
         self._decoder = NamedDecoder()
         self._wall = wall
-        """Seconds since the epoch: what a date in an error is compared with."""
+        """Seconds since the epoch, to compare dates in errors with."""
         self._error: bytes | None = None
         """A failure in the provider's own words."""
         self._large: Passing | None = None
-        """A large event of which the client has a part."""
+        """The large event that is being passed on."""
 
     @property
     def pending(self) -> int:
-        """Bytes held of an event that is not whole."""
+        """Bytes held of an incomplete event."""
         return self._decoder.pending
 
     def feed(self, data: bytes) -> bytes:
-        """What a client may have of what `data` completes, ready to be sent; nothing behind a break."""
+        """What the client may have of the events that `data` completes, ready to send; nothing after a break."""
         if self.finished or self.failure is not None:
             return b""
         decoder = self._decoder
@@ -53,34 +53,34 @@ class NamedReader(Reader):
         return self.failure
 
     def refusal(self) -> bytes | None:
-        """The error that came before any content, as it was told."""
+        """The error that came before any content, as received."""
         return self._error
 
     # What a protocol says.
 
     def _read(self, named: Event) -> bytes:
-        """One event, or a piece of a large one: what the client gets of it."""
+        """What the client gets of one event, or of a piece of a large one."""
         raise NotImplementedError
 
     def _missing(self) -> str:
-        """What a stream that ends now lacks."""
+        """What the stream lacks if it ends now."""
         raise NotImplementedError
 
     def _begin_large(self) -> bytes:
-        """What there is of an event that is under way, if its first bytes say that it is content."""
+        """The part that has come of an incomplete event, if it may be passed on by what its first bytes say."""
         raise NotImplementedError
 
     def _see(self, piece: bytes) -> None:
-        """More of a large event is passed on."""
+        """Called with each piece of a large event that is passed on."""
 
     def _end_large(self) -> bool:
-        """A large event is whole; False if there can be no such one."""
+        """A large event is complete. False if it breaks the stream."""
         raise NotImplementedError
 
     # What it does with that.
 
     def _read_piece(self, piece: bytes) -> bytes:
-        """A part of the event that the client has the beginning of, or its end."""
+        """A further piece of the large event, or its end."""
         if piece != END:
             return self._pass_large(piece)
         assert self._large is not None
@@ -100,7 +100,7 @@ class NamedReader(Reader):
         return passed
 
     def _take_large(self, name: bytes) -> bytes:
-        """What there is of the event that is under way, under `name`."""
+        """Start to pass on the incomplete event, as `name`: returns what has come of it."""
         self._large = Passing()
         line = b"event: %b\ndata: " % name
         return line + self._pass_large(self._decoder.take(name).removeprefix(line))
@@ -110,7 +110,7 @@ class NamedReader(Reader):
         return b""
 
     def _stop(self, reason: str) -> bool:
-        """Pass nothing on any more. Behind a whole answer that is its end, else a break."""
+        """Pass nothing more on. After a whole answer this is its end, else a break."""
         if self.complete:
             self.finished = True
         else:

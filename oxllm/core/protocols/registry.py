@@ -1,6 +1,6 @@
-"""Which protocols there are, and which paths are whose.
+"""The protocols, and which paths belong to which.
 
-Only those are imported that some provider speaks: each costs the serving process memory.
+Only those that some provider speaks are imported: each costs the serving process memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from oxllm.core.protocols.base import ANSWER_ID, Endpoint, Protocol
 
 NAMES = ("chat", "completions", "embeddings", "responses", "messages", "json")
-"""Each is a file of this package with its `PROTOCOL`."""
+"""Each is a module of this package, with its `PROTOCOL`."""
 
 PLACES = {
     b"/chat/completions": "chat",
@@ -24,33 +24,34 @@ PLACES = {
     b"/images/generations": "json",
     b"/audio/speech": "json",
 }
-"""Where each has its paths, so that one can be named that was not imported."""
+"""The root path of each, so that a protocol can be named without being imported."""
 
 BELOW = (b"/messages/count_tokens", b"/responses/compact", b"/responses/input_tokens")
-"""Of what is below those, the paths that name no answer."""
+"""The paths below those that do not name an answer."""
 
 
 def place_of(path: bytes) -> str | None:
-    """The name of the protocol that a path belongs to, whether any provider speaks it or not."""
+    """The name of the protocol that a path belongs to, even if no provider speaks it."""
     path = path.removeprefix(b"/v1")
     return next((name for place, name in PLACES.items() if path == place or path.startswith(place + b"/")), None)
 
 
 def meant(path: bytes) -> bytes:
-    """The path that one ends in that no API has: a base URL has too much before it, or a slash. Nothing if in none."""
+    """The path that was probably meant by one that no API has: its end, if the client's base URL added too much before
+    it or a slash. Empty if there is none."""
     parts = [part for part in path.split(b"/") if part]
     ends = (b"/" + b"/".join(parts[-many:]) for many in (2, 1))
     return next((b"/v1" + end for end in ends if end in PLACES or end in BELOW or end == b"/models"), b"")
 
 
 def named(name: str) -> Protocol:
-    """The protocol of a name in NAMES."""
+    """The protocol with this name (one of NAMES)."""
     protocol: Protocol = import_module(f"oxllm.core.protocols.{name}").PROTOCOL
     return protocol
 
 
 class EndpointTable:
-    """The paths of some protocols, with and without /v1 before them."""
+    """The paths of some protocols, with and without a leading /v1."""
 
     __slots__ = ("_keeping", "_methods")
 
@@ -58,7 +59,7 @@ class EndpointTable:
         self._methods: dict[bytes, dict[str, tuple[Protocol, Endpoint]]] = {}
         """By path, then by method."""
         self._keeping: list[tuple[bytes, bytes, bytes]] = []
-        """Of the paths that name an answer: what is before its id and behind it, and the key in `_methods`."""
+        """For each path that names an answer: what comes before and after its id, and the key in `_methods`."""
         for protocol in [named(name) for name in NAMES if name in names]:
             for endpoint in protocol.endpoints:
                 for prefix in (b"/v1", b""):
@@ -70,19 +71,19 @@ class EndpointTable:
                     methods[endpoint.method] = protocol, endpoint
 
     def find(self, method: str, path: bytes) -> tuple[Protocol, Endpoint] | None:
-        """What a request is for; None if it is for no provider."""
+        """The endpoint that a request is for; None if it is none that a provider serves."""
         return self._at(path).get(method)
 
     def speaker(self, path: bytes) -> Protocol | None:
-        """Whose path it is, whatever it is asked with; None if it is no provider's."""
+        """The protocol that has this path, with any method; None if there is none."""
         return next((protocol for protocol, _ in self._at(path).values()), None)
 
     def methods(self, path: bytes) -> tuple[bytes, ...]:
-        """What a path can be asked with; nothing if it is no provider's."""
+        """The methods of a path; none if no protocol here has it."""
         return tuple(method.encode() for method in self._at(path))
 
     def answer(self, path: bytes) -> bytes:
-        """The id, as it is written, of the answer that a path names; nothing if it names none."""
+        """The id, still escaped, of the answer that a path names; empty if it names none."""
         return next((path[len(before) : len(path) - len(behind)] for before, behind, _ in self._fitting(path)), b"")
 
     def _at(self, path: bytes) -> dict[str, tuple[Protocol, Endpoint]]:

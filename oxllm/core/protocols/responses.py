@@ -5,26 +5,28 @@ Each event of a stream has an `event:` line and the same `type` in its data; bot
     type                                       means
     ----                                       -----
     response.created, .queued, .in_progress    nothing yet; the id of the answer
-    response.output_item.added                 content if its item bears some. A reasoning item: work. Else nothing yet
-    response.content_part.added and the like   nothing yet; like all of the above a sign of work behind such an item
-    response.*.delta                           content if its delta is not empty, else the same
+    response.output_item.added                 content if its item has some; work if it is a reasoning item; else
+                                               nothing yet
+    response.content_part.added and the like   nothing yet; like all of the above, work once a reasoning item was added
+    response.*.delta                           content if its delta is not empty, else as the row above
     response.*.done                            content
     response.web_search_call.* and the like    content: a hosted tool runs, and a second run would repeat its effects
     response.completed, .incomplete            the answer is whole
     response.failed, error                     it failed: before content read as the HTTP error that its code names,
-                                               behind it passed on as it is; `error` alone ends no response for most
-                                               clients, so a `response.failed` of ours follows
+                                               after content passed on as it is; for most clients `error` alone does
+                                               not end a response, so a `response.failed` of ours follows it
     any other type                             nothing yet
-    JSON without a type, no object, space      nothing; not passed on, and counted
-    what is no JSON, an event over 1 MiB       a break: it may have been content
-    [DONE]                                     a break, unless behind the whole answer, where nobody needs it
+    JSON without a type or not an object,      nothing; not passed on, and counted
+      white space
+    not JSON, an event over 1 MiB              a break: it may have been content
+    [DONE]                                     a break, unless after the whole answer, where nobody needs it
 
-Behind content an event may be of any size: its type is known from its first bytes, and it is passed on as it comes.
+After content an event may have any size: its first bytes tell its type, and it is passed on as it comes.
 
-A break behind content is told as a `response.failed` of ours, and then the chunks end properly: agents take a torn
-connection for a fault of the network, and this event for a reason to ask again. It has its error twice: in its
-response, where agents look for it, and beside it, where the SDKs raise it (without, the helper of the Node SDK gives
-the response out as if it were one). Which of an error's codes agents take for final is in docs/agents.md.
+A break after content is reported as a `response.failed` of ours, and the chunked body ends properly: agents take a torn
+connection for a network failure, and this event for a reason to retry. It has its error twice: in its response, where
+agents look for it, and beside it, where the SDKs raise it (without that, the Node SDK's helper returns the failed
+response as if it were fine). Which error codes agents take for final is in docs/agents.md.
 
 https://platform.openai.com/docs/api-reference/responses-streaming
 """
@@ -74,13 +76,13 @@ from oxllm.core.wire.errors import OWNER_UNAVAILABLE, ApiError, api_error
 from oxllm.core.wire.named_events import END, Event
 
 ID_MAX: Final = 512
-"""Characters of an answer's id; a longer one is none. (A gateway behind us may seal where it came from in it.)"""
+"""Characters of an answer's id; a longer one is ignored. (A gateway upstream of us may seal its origin into it.)"""
 USAGE_MAX: Final = 1024
-"""Bytes of the usage of an answer that is read from an event which is passed on as it comes."""
+"""Bytes kept of the usage in an event that is passed on as it comes."""
 OVERLOADED: Final = "server_is_overloaded"
-"""The code at which agents ask again a few times instead of dozens."""
+"""The code on which agents retry a few times instead of dozens."""
 RETRY_AFTER_S: Final = 1
-"""For refusals that have no time of their own."""
+"""Retry-After of refusals that have none."""
 
 
 class Meaning(Enum):
@@ -122,16 +124,16 @@ TABLE: Final = {
     b"response.reasoning_summary_text.delta": DELTA,
     b"response.custom_tool_call_input.delta": DELTA,
 }
-"""The types that are known by name: those with meanings of their own, and those of which there are many."""
+"""The types that are looked up by name: those with a meaning of their own, and the most frequent ones."""
 TOOLS: Final[tuple[bytes, ...]] = tuple(
     b"response.%b_call." % tool
     for tool in (b"web_search", b"file_search", b"code_interpreter", b"mcp", b"image_generation")
 )
-"""How the types of what hosted tools do begin."""
+"""Prefixes of the event types of hosted tools."""
 
 
 def meaning(kind: bytes) -> Meaning:
-    """What an event of this type says."""
+    """What an event of this type means."""
     found = TABLE.get(kind)
     if found is not None:
         return found
@@ -141,7 +143,7 @@ def meaning(kind: bytes) -> Meaning:
 
 
 class _Identity(NamedTuple):
-    """What our own `response.failed` repeats of the answer that broke off."""
+    """What our own `response.failed` repeats from the answer that broke off."""
 
     id: str
     created_at: int = 0
@@ -160,7 +162,7 @@ _REASONING: Final = Raw(b'"reasoning"')
 
 
 def _bears_content(item: Item) -> bool:
-    """Whether an item that was added has more than its name and kind."""
+    """Whether an item that was added has any content yet."""
     return (
         _has_text(item.content)
         or _has_text(item.summary)
@@ -169,7 +171,7 @@ def _bears_content(item: Item) -> bool:
 
 
 def _has_text(parts: Raw) -> bool:
-    """Whether one of these parts says something. Not readable: it may."""
+    """Whether one of these parts has text; True if they cannot be read, since they may have."""
     if parts in EMPTY:
         return False
     try:
@@ -179,7 +181,7 @@ def _has_text(parts: Raw) -> bool:
 
 
 def read_usage(raw: Raw | bytes) -> Usage | None:
-    """The `usage` of a response; None if it has none that can be read."""
+    """The `usage` of a response; None if there is none, or it cannot be read."""
     if raw in EMPTY:
         return None
     try:
@@ -191,14 +193,14 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
 
 
 def read_identity(raw: Raw | bytes) -> _Identity | None:
-    """Who a response is; None if it does not say."""
+    """The identity of a response; None if it has no id."""
     response = _response(raw)
     name = _text(response.id)
     return None if name is None else _Identity(name, _time(response.created_at), _text(response.model) or "")
 
 
 def _response(raw: Raw | bytes) -> Response:
-    """What is read of a response object; nothing if it is none."""
+    """The parts that we read of a response object; an empty one if it cannot be read."""
     try:
         return decode_response(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -206,7 +208,7 @@ def _response(raw: Raw | bytes) -> Response:
 
 
 def _reasons(response: Response) -> tuple[str, ...]:
-    """Why it ended: `completed`, or what cut it short."""
+    """Why a response ended: what cut it short, or else its status."""
     try:
         cut = name_in(decode_incomplete(response.incomplete_details).reason)
     except NOT_JSON:
@@ -216,7 +218,7 @@ def _reasons(response: Response) -> tuple[str, ...]:
 
 
 def _error_of(event: ResponseEvent) -> bytes | None:
-    """The error of an event that says it failed: beside it, in its response, or flat. As the body of a refusal."""
+    """The error of a failure event, in the form of an error body. It may be in the event, in its response, or flat."""
     error: Raw | bytes = event.error if event.error not in EMPTY else _response(event.response).error
     if error in EMPTY:
         flat = {"code": event.code, "message": event.message}
@@ -243,28 +245,28 @@ def failed_event(identity: _Identity, sequence: int, code: str, error: ApiError)
 
 
 class StreamReader(NamedReader):
-    """Reads one stream, passes on what a client may have, and says when the answer is whole or broken."""
+    """Reads one stream, passes on what the client may have, and says when the answer is whole or broken."""
 
     __slots__ = ("_failed", "_identity", "_kind", "_number", "_says", "_stored", "_tail")
 
     def __init__(self, wall: float, stored: bool = True) -> None:
         super().__init__(wall)
         self._stored = stored
-        """Its answer may be asked for again."""
+        """Whether the provider keeps the answer, so that it can be asked for again."""
         self._failed = False
-        """It has said so itself by a `response.failed`."""
+        """Whether the provider itself sent a `response.failed`."""
         self._identity: _Identity | None = None
         self._number = b""
-        """The last sequence number that was seen."""
+        """The last sequence number seen."""
         self._says: Meaning | None = None
-        """Of the event that is passed on as it comes."""
+        """The meaning of the event that is being passed on as it comes."""
         self._kind = b""
-        """Of that event, its type."""
+        """The type of that event."""
         self._tail = b""
-        """Of that event, its usage as far as it has come."""
+        """The usage in that event, as far as it has come."""
 
     def interruption(self, error: ApiError, request_id: str) -> bytes:
-        """The answer has failed. An event that was being passed on is spoilt first, since it is not whole."""
+        """A `response.failed`. An event that was being passed on is first made invalid, since it is incomplete."""
         if self.told and self._failed:
             return b""
         spoilt = b"!" + END if self._large is not None else b""
@@ -319,7 +321,7 @@ class StreamReader(NamedReader):
         return b"event: %b\ndata: %b\n\n" % (name or kind or b"error", payload)
 
     def _take(self, says: Meaning, event: ResponseEvent) -> None:
-        """Account for an event that is no failure."""
+        """Account for an event that is not a failure."""
         before, worked = self.content, self.working
         if says is DELTA:
             self.content += event.delta not in EMPTY
@@ -359,7 +361,7 @@ class StreamReader(NamedReader):
         self.usage = usage or self.usage
 
     def _fail(self, event: ResponseEvent) -> None:
-        """The provider says that it failed."""
+        """The provider reports a failure."""
         self._error = error = _error_of(event)
         silent = Outcome(Kind.BAD_ANSWER, "the provider says that it failed")
         self.failure = silent if error is None else in_band(error, self._wall)
@@ -367,12 +369,12 @@ class StreamReader(NamedReader):
         self.usage = read_usage(_response(event.response).usage)
 
     def _read_behind(self, payload: bytes) -> bytes:
-        """What comes behind the whole answer: an end mark, or nothing that is worth reading."""
+        """What follows the whole answer: an end mark, or nothing worth reading."""
         self.finished = True
         return b"data: [DONE]\n\n" if payload == b"[DONE]" else b""
 
     def _read_odd(self, payload: bytes) -> bytes:
-        """What is no event of ours: the end mark, JSON that is no object, or no JSON."""
+        """An event that could not be parsed: the end mark, JSON that is not an object, or not JSON."""
         if payload == b"[DONE]":
             return self._break("its end mark came too early")
         try:
@@ -403,7 +405,7 @@ class StreamReader(NamedReader):
         return self._take_large(name or kind)
 
     def _see(self, piece: bytes) -> None:
-        if self._says is WHOLE:  # its usage is to be known at its end
+        if self._says is WHOLE:  # the usage is needed at its end
             seen = self._tail + piece
             at = seen.rfind(_USAGE_KEY)
             self._tail = seen[at : at + USAGE_MAX] if at >= 0 else seen[-len(_USAGE_KEY) :]
@@ -418,7 +420,7 @@ class StreamReader(NamedReader):
 
 
 class ResponseReader(PlainReader):
-    """Reads an answer that is no stream: a response object."""
+    """Reads an answer that is not a stream: a response object."""
 
     __slots__ = ("_background", "_stored")
     START = re.compile(rb'"status"\s*:\s*"(?:completed|incomplete|queued|in_progress)"|"output"\s*:\s*\[\s*\{')
@@ -426,12 +428,12 @@ class ResponseReader(PlainReader):
     def __init__(self, background: bool, wall: float, stored: bool = True) -> None:
         super().__init__(wall)
         self._background = background
-        """It may be the promise of an answer."""
+        """It may still be queued or in progress."""
         self._stored = stored
-        """It may be asked for again."""
+        """The provider keeps it, so it can be asked for again."""
 
     def check(self, body: bytes) -> Outcome | None:
-        """Completed, or as far as it was to go."""
+        """A completed or incomplete response; in the background, also a pending one."""
         response = decode_response(body)
         status = bytes(response.status).strip(b'"')
         if status in WHOLE_STATUSES or (self._background and status in PENDING_STATUSES):
@@ -451,7 +453,7 @@ class ResponseReader(PlainReader):
 
 
 class KeptReader(PlainReader):
-    """Reads what a provider says of an answer that it keeps: the answer whatever its status, a list, or that it is
+    """Reads what a provider says about an answer that it keeps: the answer, in whatever status, a list, or that it was
     deleted."""
 
     __slots__ = ()
@@ -468,13 +470,13 @@ class KeptReader(PlainReader):
 
 
 class BesideReader(PlainReader):
-    """Reads what is told beside answers: how many tokens an input has, or the shorter conversation in its place."""
+    """Reads an answer of the side endpoints: a token count, or a compacted conversation."""
 
     __slots__ = ()
     START = re.compile(rb'"(?:output|input_tokens)"\s*:')
 
     def check(self, body: bytes) -> Outcome | None:
-        """A number of tokens, or the items of a conversation."""
+        """A token count, or the items of a conversation."""
         told = decode_beside(body)
         if told.error not in EMPTY:
             return in_band(body, self._wall)
@@ -485,16 +487,16 @@ class BesideReader(PlainReader):
 
 
 class ResponsesAsked(Asked, frozen=True):
-    """What is read of a request."""
+    """The parts that we read of a request."""
 
     background: bool = False
-    """The answer may be the promise of one."""
+    """The answer may come back still pending."""
     stored: bool = True
-    """Its provider keeps it."""
+    """The provider keeps the answer."""
     about: bool = False
-    """It is about an answer that was given before."""
+    """The request is about an earlier answer."""
     beside: bool = False
-    """No answer is asked for, but what one would cost, or a shorter conversation."""
+    """No answer is asked for, but a token count or a compacted conversation."""
 
 
 BESIDE: Final[tuple[Endpoint, ...]] = (
@@ -520,8 +522,8 @@ class Responses(Protocol):
     passes_query = True
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """A stream or not, in the background or not, kept or not, and what it continues. What is odd there is the
-        provider's to judge."""
+        """Whether a stream, in the background, kept, and which answer it continues. Odd values are for the provider to
+        judge."""
         if endpoint in BESIDE:
             return ResponsesAsked(previous=_text(body.member("previous_response_id")), stored=False, beside=True)
         return ResponsesAsked(
@@ -532,11 +534,11 @@ class Responses(Protocol):
         )
 
     def asked_about(self, query: bytes) -> Asked:
-        """An answer that is kept may be streamed again."""
+        """A kept answer may be streamed again."""
         return ResponsesAsked(b"stream=true" in query.split(b"&"), about=True)
 
     def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
-        """Who does not have an answer, or keeps none at all, says nothing of a model; nor does who counts no tokens."""
+        """A provider that does not have an answer or a side endpoint says nothing about the model."""
         if status in (404, 405) and isinstance(asked, ResponsesAsked) and asked.about:
             return Outcome(Kind.FOREIGN_STATE, f"HTTP {status}: not its answer", status)
         found = super().classify(asked, status, headers, body, wall)
@@ -550,7 +552,7 @@ class Responses(Protocol):
         return StreamReader(wall, not isinstance(asked, ResponsesAsked) or asked.stored)
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
-        """Reads one response, or what is said of one that is kept."""
+        """Reads one response, what is said about a kept one, or an answer of a side endpoint."""
         if not isinstance(asked, ResponsesAsked):
             return ResponseReader(False, wall)
         if asked.beside:
@@ -558,8 +560,8 @@ class Responses(Protocol):
         return KeptReader(wall) if asked.about else ResponseReader(asked.background, wall, asked.stored)
 
     def refusal(self, error: ApiError) -> ApiError:
-        """Agents ask again dozens of times at a 503 without a code that they know, and at any status but 400 where
-        nothing can have changed; without a time, some give up where a second would do."""
+        """Agents retry dozens of times on a 503 whose code they do not know, and on any status but 400 even if nothing
+        can have changed; without a Retry-After some give up when a second would do."""
         if error.status != 429 and error.status < 500:
             return error
         changes: dict[str, object] = {"retry_after": error.retry_after or RETRY_AFTER_S}
@@ -571,7 +573,7 @@ class Responses(Protocol):
         return msgspec.structs.replace(error, **changes)
 
     def error_event(self, error: ApiError, request_id: str) -> bytes:
-        """The answer has failed before it began. A fault that is over soon never has a code that agents give up at."""
+        """A `response.failed` before any content. A transient fault never gets a code on which agents give up."""
         code = "server_error" if error.status >= 500 else error.code or "invalid_prompt"
         if code == "rate_limit_exceeded" and error.retry_after:  # agents read the time from the words
             error = msgspec.structs.replace(
@@ -580,7 +582,7 @@ class Responses(Protocol):
         return failed_event(_Identity(f"resp_{request_id}"), 0, code, error)
 
     def received_event(self, status: int, body: bytes, request_id: str) -> bytes:
-        """A provider's error body in the same way."""
+        """A provider's error body as a `response.failed`."""
         return self.error_event(_received(status, body), request_id)
 
 
@@ -591,7 +593,7 @@ _FALSE: Final = Raw(b"false")
 
 
 def _received(status: int, body: bytes) -> ApiError:
-    """A provider's refusal as one of ours: its own words, if they can be read."""
+    """A provider's refusal as an error of ours, in its own words if they can be read."""
     error = api_error(status, f"the provider answered HTTP {status}")
     try:
         theirs = decode_error(body).error
@@ -607,7 +609,7 @@ def _received(status: int, body: bytes) -> ApiError:
 
 
 def _text(raw: Raw | None) -> str | None:
-    """A member that is a name; None if it is no string that could be one."""
+    """A member that is a name; None if it is not a string, empty, or too long."""
     try:
         text = None if raw is None else _decode_string(raw)
     except NOT_JSON:
@@ -616,7 +618,7 @@ def _text(raw: Raw | None) -> str | None:
 
 
 def _time(raw: Raw) -> int:
-    """A member that is a time in seconds, 0 if it is none."""
+    """A member that is a time in seconds; 0 if it is not."""
     try:
         return int(_decode_time(raw))
     except NOT_JSON:

@@ -1,4 +1,4 @@
-"""What is read of a response: of the events of a stream and their items, of a plain answer, of a refusal."""
+"""The parts that we read of a response: stream events and their items, a plain answer, a refusal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oxllm.core.shape import Shape
 
 
 class ResponseEvent(Shape, gc=False):
-    """Any event. Raw, since of most only the type is looked at, and one odd member must not hide it."""
+    """Any event. Raw, since for most only the type matters, and an odd member must not make it unreadable."""
 
     type: Raw = NOTHING
     sequence_number: Raw = NOTHING
@@ -24,8 +24,8 @@ class ResponseEvent(Shape, gc=False):
 
 
 class Item(Shape, gc=False):
-    """An item of an answer. Every field here but its type bears content when it is not empty. What a reasoning item
-    has sealed when it is added (`encrypted_content`) bears none: it comes again, and final, when the item is done."""
+    """An item of an answer. Each field but the type is content if it is not empty. `encrypted_content` is left out: a
+    reasoning item may have it when it is added, but its final value comes when the item is done."""
 
     type: Raw = NOTHING
     content: Raw = NOTHING  # message, reasoning: parts
@@ -42,7 +42,7 @@ class Item(Shape, gc=False):
 
 
 class Part(Shape, gc=False):
-    """A part of a message or of reasoning."""
+    """A part of a message or of a reasoning item."""
 
     text: Raw = NOTHING
     refusal: Raw = NOTHING
@@ -67,13 +67,13 @@ class Response(Shape, gc=False):
 
 
 class Incomplete(Shape, gc=False):
-    """Why a response is not as long as it was to be."""
+    """Why a response was cut short."""
 
     reason: Raw = NOTHING
 
 
 class Kept(Shape, gc=False):
-    """What a provider says of an answer that it keeps."""
+    """What a provider says about an answer that it keeps."""
 
     id: Raw = NOTHING
     object: Raw = NOTHING
@@ -82,7 +82,7 @@ class Kept(Shape, gc=False):
 
 
 class Beside(Shape, gc=False):
-    """A count of tokens, or a conversation made shorter."""
+    """A token count, or a compacted conversation."""
 
     input_tokens: Raw = NOTHING
     output: Raw = NOTHING
