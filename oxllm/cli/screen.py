@@ -17,6 +17,7 @@ from typing import Any, Self
 import click
 
 from oxllm.table import BAD, CHOSEN, GOOD, HEAD, OFF, WAIT
+from oxllm.words import is_terminal
 
 ENTER = "\x1b[?1049h\x1b[?7l\x1b[?25l"
 """The alternate screen, so that what was there before is there afterwards; no wrapping, no cursor (xterm, ctlseqs)."""
@@ -24,11 +25,6 @@ LEAVE = "\x1b[?25h\x1b[?7h\x1b[?1049l"
 HOME, CLEAR_LINE, CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 _STYLES: dict[str, dict[str, Any]] = {HEAD: {"bold": True}, CHOSEN: {"reverse": True}}
 _COLOURS = {GOOD: "green", WAIT: "yellow", BAD: "red", OFF: "cyan"}
-
-
-def is_terminal() -> bool:
-    """Can stdout be drawn on?"""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def columns() -> int | None:

@@ -11,10 +11,10 @@ from oxllm.cli.find import Gateway
 from oxllm.cli.fitting import fitting
 from oxllm.cli.keys import DOWN, ENTER, ESCAPE, UP, Keys
 from oxllm.cli.options import Failure
-from oxllm.cli.screen import Screen, columns, is_terminal, lines, paint
+from oxllm.cli.screen import Screen, columns, lines, paint
 from oxllm.status import Status
 from oxllm.table import BAD, HEAD, OFF, Still, table
-from oxllm.words import duration, printable, text_width
+from oxllm.words import duration, is_terminal, printable, text_width
 
 EVERY_S = 2.0
 FAILURES_MAX = 8

@@ -7,7 +7,6 @@ import contextlib
 import errno
 import ipaddress
 import signal
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from oxllm.sim.serve.directions import Directions
 from oxllm.sim.serve.files import write
 from oxllm.sim.serve.live import Live
 from oxllm.sim.serve.tls import Authority, NoTls
+from oxllm.words import is_terminal
 
 REDRAW_S = 0.25
 DRAIN_S = 5.0
@@ -94,7 +94,7 @@ class Runner:
 
     async def _serve(self, live: Live, ended: asyncio.Event) -> None:
         """Until the time is up or a signal comes; then the answers under way may end, unless another one comes."""
-        plain, terminal = _plain(live), sys.stdout.isatty()
+        plain, terminal = _plain(live), is_terminal()
         deadline = FOREVER if self._duration is None else live.now + self._duration
         await _show(live, ended, _terminal(live) if terminal else plain, lambda: live.now >= deadline, deadline)
         ended.clear()
@@ -124,7 +124,7 @@ class Runner:
             click.echo(f"gateway config written to {self._write_config}: oxllm serve -c {self._write_config}")
         else:
             click.echo(f"A gateway config for these providers (--write-config FILE writes it):\n\n{text}")
-        if sys.stdout.isatty():
+        if is_terminal():
             click.echo(strip.LEGEND)
 
 

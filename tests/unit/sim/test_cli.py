@@ -22,6 +22,7 @@ from oxllm.config.files import FILE_MAX
 from oxllm.sim.cli import sim_command
 from oxllm.sim.script.exhibits import EXHIBITS
 from tests.support.plain_user import plain_user
+from tests.support.terminal import OnTerminal
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-c", "from oxllm.sim.cli import sim_command; sim_command()"]
@@ -262,6 +263,14 @@ def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
     for option in ("--scene", "--script"):
         code, said = run(option, str(file))
         assert (code, said.partition("Error: ")[2]) == (2, f"{file}: is over 16 MB\n")
+
+
+@pytest.mark.parametrize(("terminal", "drawn"), [("xterm", True), ("dumb", False)])
+def test_the_strip_is_drawn_where_a_terminal_can_be_drawn_on(terminal: str, drawn: bool) -> None:
+    command = [sys.executable, "-m", "oxllm", "sim", "--for", "300ms", "--seed", "7"]
+    with OnTerminal(command, {"TERM": terminal}) as shown:
+        said = shown.until("seed 7", times=2)
+    assert ("\x1b" in said, "latest requests" in said) == (drawn, drawn)
 
 
 def test_a_scene_without_providers_is_told_of_them_alone(tmp_path: Path) -> None:
