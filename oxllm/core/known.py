@@ -1,5 +1,5 @@
-"""What has been found out about keys that come again and again, as the names in providers' heads do. Interpreted: a
-class of mypyc could not inherit from `dict`, and what is known is found without a line of it.
+"""A cache of a function of keys that come again and again, such as header names in providers' heads. Not compiled: a
+mypyc class cannot inherit from `dict`, and a hit runs none of this code anyway.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ K = TypeVar("K", bound=Sized)
 T = TypeVar("T")
 
 KEYS_MAX: Final = 512
-"""Kept at once; a provider and its CDN send some 40 names."""
+"""Keys kept at once; a provider and its CDN send some 40 names."""
 KEY_MAX: Final = 64
-"""Bytes of one that is kept."""
+"""Bytes of a key that is kept."""
 
 
 class Known(dict[K, T]):
-    """Key -> what `find_out` says of it, which is asked once for those that are in use."""
+    """Key -> `find_out(key)`, called once for each key as long as it is kept."""
 
     __slots__ = ("_find_out", "_key_max", "_keys_max", "_size")
 
@@ -28,7 +28,7 @@ class Known(dict[K, T]):
         key_max: int = KEY_MAX,
         size: Callable[[K], int] = len,
     ) -> None:
-        """So many keys are kept at once, none of a larger `size` than `key_max`."""
+        """At most `keys_max` keys are kept, and none whose `size` is over `key_max`."""
         super().__init__()
         self._find_out = find_out
         self._keys_max = keys_max

@@ -1,13 +1,13 @@
-"""One shape for every state machine of the program: a table of moves, and one way to make one.
+"""One form for every state machine of the program: a table of transitions, and one method that makes one.
 
-    class State(machine.State):         where the thing can be
-    class Event(machine.Event):         what can happen to it
+    class State(machine.State):         the states
+    class Event(machine.Event):         what can happen
     TABLE: Final = Table({
         (State.OPEN, Event.CLOSE): State.CLOSED,
     })
     self.state = TABLE.move(self.state, Event.CLOSE)
 
-What is not in the table cannot happen: if the code tries, that is a bug of ours and no fault of the world.
+What is not in the table cannot happen: a move that is not there is a bug of ours, and raises AssertionError.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ E = TypeVar("E", bound=Event)
 
 
 class Table(Generic[S, E]):
-    """Every move there is: where one is, and what happens there -> where that leads."""
+    """All transitions: (state, event) -> next state."""
 
     __slots__ = ("_ways", "rows")
 
     def __init__(self, rows: dict[tuple[S, E], S]) -> None:
         self.rows = rows
         self._ways: dict[S, dict[E, S]] = {}
-        """The same by state: two look-ups cost half of one by a pair, which has to be made and hashed."""
+        """The same by state: two look-ups cost half as much as one by a pair, which has to be built and hashed."""
         for (state, event), after in rows.items():
             self._ways.setdefault(state, {})[event] = after
 
@@ -52,5 +52,5 @@ class Table(Generic[S, E]):
             raise AssertionError(f"{event} while {state}") from None
 
     def moves(self) -> frozenset[tuple[S, S]]:
-        """Each pair of a state and one that can follow it, for tests and pictures."""
+        """Each pair of a state and its possible successor, for tests and diagrams."""
         return frozenset((before, after) for (before, _), after in self.rows.items())

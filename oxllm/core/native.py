@@ -1,4 +1,4 @@
-"""Words for the compiler, which mean nothing where there is none."""
+"""Decorators for mypyc, which do nothing if it is not installed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 else:
 
     def mypyc_attr(**_):
-        """Of a class: what may be done with it once it is compiled."""
+        """Says what a compiled class allows, such as interpreted subclasses."""
         return lambda cls: cls
 
     def trait(cls):
-        """A class that can be a base beside another one."""
+        """Marks a class that can be used as a second base."""
         return cls
 
 

@@ -1,8 +1,8 @@
-"""Bases of our values. They are in a module of their own, since it stays interpreted where others are compiled: mypyc
-drops what a class statement says beside its bases, and keeps what a base has said.
+"""Base classes of our values. This module is never compiled: in a compiled module mypyc drops the keywords of a class
+statement (`frozen`, `gc`), but those of a base class still apply.
 
-A class of one of these still repeats the keywords of its base, for mypy. What msgspec decodes into has to be
-interpreted itself (`*_shapes`): of a compiled class it cannot read the types of the fields.
+A subclass still repeats its base's keywords, for mypy. Classes that msgspec decodes into must not be compiled either
+(`*_shapes`): it cannot read the field types of a compiled class.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import msgspec
 
 
 class Value(msgspec.Struct, frozen=True):
-    """Does not change."""
+    """Immutable."""
 
 
 class Leaf(msgspec.Struct, frozen=True, gc=False):
-    """Does not change, and holds nothing that refers back to it."""
+    """Immutable, and never part of a reference cycle."""
 
 
 class Shape(msgspec.Struct, gc=False):
-    """What is read of some JSON."""
+    """The parts that we read of some JSON."""
