@@ -1,6 +1,6 @@
-"""What an error says: its shape, its words, and the row of the table that they lead to (docs/failures.md).
+"""What an error means: its shape, its words, and the row of the table that they lead to (docs/failures.md).
 
-shapes    bytes of any kind -> Error: codes, types, messages, the status inside, hints
+shapes    a body of any kind -> Error: codes, types, messages, the status inside, hints
 lexicon   the words of errors, and what each is about
 topics    a code or a sentence -> what it is about
 table     Error and status -> Kind: the rows, first match wins

@@ -1,7 +1,7 @@
-"""Does the request say this itself? Then a provider that says it may only repeat it.
+"""Whether the request itself contains certain words: then a provider's error with them may only quote it.
 
-Words are looked for as JSON writes them: in any case, with white space, punctuation, escapes or nothing between. A
-request of megabytes is looked through in pieces, so that no copy of it is made.
+Words are searched for as JSON may write them: in any case, separated by white space, punctuation, escapes or nothing. A
+request of megabytes is searched in pieces, so that it is never copied as a whole.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from functools import lru_cache
 
 Buffer = bytes | bytearray | memoryview
 Word = bytes | re.Pattern[bytes]
-"""As it stands in lower case; what is not ASCII as the ways in which JSON may have it."""
+"""ASCII: the word in lower case. Otherwise a pattern for the ways in which JSON may write it."""
 
 PIECE = 64 * 1024
-"""Bytes that are looked through at once."""
+"""Bytes that are searched at once."""
 OVERLAP = 1024
-"""Bytes that a run of words may take; a piece begins so far before the end of the last one."""
+"""Bytes of the longest run of words; each piece overlaps the next by so many."""
 GAP_MAX = 24
 """Bytes between two words of a run."""
 ANY_GAP_MAX = 200
 """Bytes for a name, an address or a quoted text inside a run."""
 ANYTHING = frozenset({"~", "gt", "lt"})
-"""Words of a run that stand for something else."""
+"""Placeholders in a run, which match any text."""
 _ANYTHING = frozenset(word.encode() for word in ANYTHING)
 
 LOOKS_MAX = 10_000
-"""Places that are looked at for one run. What begins it so often was written to be found, or to take long."""
+"""Occurrences of a first word that are examined. A text with more was written to be found, or to take long."""
 
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789") | frozenset(range(128, 256))
 _ESCAPE = b"\\u00"
 _ESCAPED_LETTERS = (b"\\u004", b"\\u005", b"\\u006", b"\\u007")
-"""Nobody writes an ASCII letter like that but to hide it."""
+"""Escaped ASCII letters: nobody writes them but to hide a word."""
 
 
 def says(data: Buffer, runs: Iterable[Sequence[str]]) -> bool:
-    """One of `runs` stands in `data`: each is of words in lower case. They are looked for together, piece by piece: a
-    body may be of 8 MiB, and nobody else is served meanwhile."""
+    """Whether `data` contains one of `runs`, which are words in lower case. All are searched for in one pass: a body
+    may have 8 MiB, and nobody else is served meanwhile."""
     sought = _by_first_word(runs)
     if not sought:
         return False
@@ -58,7 +58,7 @@ def says(data: Buffer, runs: Iterable[Sequence[str]]) -> bool:
 
 
 def _by_first_word(runs: Iterable[Sequence[str]]) -> dict[Word, list[list[Word]]]:
-    """How runs go on behind their first word, as that may be written. Neither end of a run is one of ANYTHING."""
+    """First word -> the rests of the runs that begin with it. ANYTHING is stripped from both ends of a run."""
     found: dict[Word, list[list[Word]]] = {}
     for run in runs:
         words = list(run)
@@ -81,7 +81,7 @@ def _pieces(data: Buffer) -> Iterator[bytes]:
 
 
 def _places(piece: bytes, word: Word) -> list[int]:
-    """Behind each `word` in a piece."""
+    """The end of each `word` in a piece."""
     if not isinstance(word, bytes):
         return [match.end() for match in word.finditer(piece)]
     found = []
@@ -94,21 +94,21 @@ def _places(piece: bytes, word: Word) -> list[int]:
 
 @lru_cache(maxsize=64)
 def _written(word: str) -> Word:
-    """A word as it is looked for. A letter with an accent, or of another script, may be a capital or an escape."""
+    """A word as it is searched for. A non-ASCII letter may be written as a capital or as an escape."""
     if word.isascii():
         return word.encode()
     return re.compile(b"".join(b"(?:" + b"|".join(map(re.escape, _forms(letter))) + b")" for letter in word))
 
 
 def _forms(letter: str) -> list[bytes]:
-    """What stands for a letter in a piece."""
+    """The ways in which a piece may write a letter."""
     either = {letter, letter.upper()}
     raw = [form.encode().lower() for form in either]
     return raw if letter.isascii() else raw + [b"\\u%04x" % ord(form) for form in either if len(form) == 1]
 
 
 def _behind(piece: bytes, word: Word, at: int, far: int) -> int:
-    """Behind the first `word` at most `far` bytes on; -1 if there is none."""
+    """The end of the first `word` within `far` bytes; -1 if there is none."""
     if isinstance(word, bytes):
         found = piece.find(word, at, at + far)
         return found + len(word) if found >= 0 else -1
@@ -137,7 +137,7 @@ def _goes_on(piece: bytes, at: int, words: list[Word]) -> bool:
 
 
 def _next_word(piece: bytes, at: int) -> int:
-    """Behind what separates words, escapes included."""
+    """Skips what separates words, escapes included."""
     end = min(at + GAP_MAX, len(piece))
     while at < end:
         if piece[at] == 0x5C:  # backslash

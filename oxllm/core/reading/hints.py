@@ -1,4 +1,4 @@
-"""When to come back: rate-limit hints in every form that providers send.
+"""When to retry: rate-limit hints in every form that providers send.
 
 | form | example | who |
 |---|---|---|
@@ -13,8 +13,8 @@
 | members of the error | `"retryDelay": "52s"`, `"estimated_time": 20.0` | Gemini, Hugging Face |
 | an error's own words | `Please try again in 18.642s`, `retry after 86400 seconds`, `Retry-After: 12` | OpenAI, Azure |
 
-A hint is a number of seconds from now. What is no number, not in the future or not readable is no hint; one past an
-hour is an hour.
+A hint is a number of seconds from now. A value that is unreadable or not in the future is ignored; more than an hour
+counts as an hour.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from typing import Final
 from oxllm.core.known import Known
 
 Headers = Sequence[tuple[bytes, bytes]]
-"""Of a response, in order; names lower-case."""
+"""Header fields of a response, in order; names in lower case."""
 
 Waits = Sequence[tuple[str, bytes]]
-"""Members of an error's JSON, raw, by name."""
+"""Members of an error's JSON: (name, raw value)."""
 
 HINT_MAX = 3600.0
-"""Seconds. Azure's day-long hints are real, but an hour later the world may have changed: ask again then."""
+"""Seconds. Azure's day-long hints are real, but an hour later things may have changed: ask again then."""
 REFILL_MAX = 60.0
-"""Seconds. Anthropic's resets say when a bucket is full again; there is something in it long before."""
+"""Seconds. Anthropic's resets say when a bucket is full again, but it lets requests through long before that."""
 PREDICTIVE_MAX = 60.0
-"""Seconds. A limit that resets later than that is a daily one: using up the rest of it is the provider's call."""
+"""Seconds. A limit that resets later than that is a daily one: whether it is used up is for the provider to say."""
 EPOCH = 1e9
-"""From here on a number is a date (2001), not a wait of 31 years."""
+"""A number from here on is a date (2001), not a wait of 31 years."""
 EPOCH_MS = 1e11
-"""From here on that date is in milliseconds (1973; as seconds it would be the year 5138)."""
+"""A number from here on is a date in milliseconds (1973; in seconds it would be the year 5138)."""
 
 UNITS = {b"d": 86400.0, b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 1e-3, b"us": 1e-6, b"\xc2\xb5s": 1e-6, b"ns": 1e-9}
 PROSE_UNITS = {
@@ -85,7 +85,7 @@ _PROSE = re.compile(
 _BARE = re.compile(
     r"\bretry[-_ ]after\s?[:=]?\s?(\d{1,5}(?:\.\d{1,9})?)(?=\s*(?:\Z|[,;)\]}\n]|\.(?!\d)))", re.IGNORECASE
 )
-"""The header field in words: seconds without a unit, and nothing else behind them."""
+"""The header field in prose: seconds without a unit, and nothing after them."""
 SIGNS = {
     "\u6beb\u79d2": 1e-3,
     **dict.fromkeys(("\u79d2", "\ucd08", "\u0441\u0435\u043a"), 1.0),
@@ -103,32 +103,32 @@ _LIMIT_HEADER = re.compile(
     rb"|anthropic-ratelimit-(?P<of2>[a-z-]+)-(?P<what2>remaining|reset)"
 )
 STANDARD = b"ratelimit"
-"""The field that drafts 07 and later of draft-ietf-httpapi-ratelimit-headers name: a list of limits, or but one."""
+"""The field of draft-ietf-httpapi-ratelimit-headers from 07 on: a list of limits, or a single one."""
 _PARAMETER = re.compile(rb"(?:^|[;,\s])(r|t|remaining|reset)=([\d.]+)")
 _SPENT = re.compile(rb"(?:^|[;,\s])(?:r|remaining)=0(?![\d.])")
 _STRING = re.compile(rb'"[^"]*"')
 
 _NOT_ZERO: Final = frozenset(b"%d" % digit for digit in range(1, 10))
-"""How a number begins that is not 0."""
+"""First digits of a number that is not 0."""
 
 
 def retry_after(headers: Headers, inner: Headers, waits: Waits, now_wall: float) -> float | None:
-    """Seconds until the provider wants to be asked again, not clamped; None without a readable hint.
+    """Seconds until the provider wants the retry, not clamped; None without a readable hint.
 
-    `inner`: headers that a relay repeats in its error; `waits`: members of the error that say when, by name in lower
-    case without `_`.
+    `inner`: headers that a relay repeats in its error; `waits`: members of the error that say when to retry, names in
+    lower case without `_`.
     """
     return _from_headers(headers, now_wall) or _from_headers(inner, now_wall) or _members(waits, now_wall)
 
 
 def retry_after_header(headers: Headers, now_wall: float) -> float | None:
-    """The same from `retry-after-ms` and `retry-after` alone: what a 5xx may ask for."""
+    """The same from `retry-after-ms` and `retry-after` alone, clamped: all that a 5xx may ask for."""
     hint = _asked(headers, now_wall)
     return None if hint is None else min(hint, HINT_MAX)
 
 
 def predictive(headers: Headers, now_wall: float) -> float | None:
-    """Seconds until the reset of a limit that a successful answer has just used up; None if not or not within 60 s."""
+    """Seconds until a limit resets that a successful answer has just used up; None if none was, or not within 60 s."""
     for name, value in headers:
         if _names[name] and value[:1] not in _NOT_ZERO and (_number(value.strip()) == 0 or _SPENT.search(value)):
             waits = [wait for wait in _exhausted(headers, now_wall) if wait <= PREDICTIVE_MAX]
@@ -159,8 +159,8 @@ def _asked(headers: Headers, now_wall: float) -> float | None:
 
 
 def _exhausted(headers: Headers, now_wall: float, refill_max: float = inf) -> Iterator[float]:
-    """The readable resets of those dimensions of which nothing remains. `refill_max`: the longest that is waited for a
-    bucket that fills all the time."""
+    """Seconds until the reset of each dimension of which nothing remains. `refill_max`: the longest wait for a bucket
+    that refills continuously (Anthropic's)."""
     resets, empty = {}, set()
     for name, value in headers:
         if name == STANDARD:
@@ -180,7 +180,7 @@ def _exhausted(headers: Headers, now_wall: float, refill_max: float = inf) -> It
 
 
 def _spent(value: bytes, now_wall: float) -> Iterator[float]:
-    """The same of a structured field: `"burst";r=0;t=9, "day";r=7;t=900`, or `limit=10, remaining=0, reset=9`."""
+    """The same for a structured field: `"burst";r=0;t=9, "day";r=7;t=900`, or `limit=10, remaining=0, reset=9`."""
     value = _STRING.sub(b"", value)
     for limit in [value] if b"remaining" in value else value.split(b","):
         told = dict(_PARAMETER.findall(limit))
@@ -191,7 +191,7 @@ def _spent(value: bytes, now_wall: float) -> Iterator[float]:
 
 
 def seconds(value: bytes, now_wall: float) -> float | None:
-    """A wait or a moment in any of the forms above, as seconds from now, unclamped; None unless that is positive."""
+    """A duration or a date in any of the forms above, as seconds from now, not clamped; None unless positive."""
     value = value.strip()
     number = _number(value)
     if number is not None:
@@ -240,7 +240,7 @@ def _http_date(value: bytes, now_wall: float) -> float | None:
     hour, minute, second = map(int, match["t"].split(b":"))
     year = _full_year(match["y"], now_wall)
     try:
-        # A leap second (:60) is as good as the second before it.
+        # A leap second (:60) counts as the second before it.
         moment = datetime(
             year, _MONTHS.index(match["b"]) + 1, int(match["d"]), hour, minute, min(second, 59), tzinfo=UTC
         )
@@ -250,7 +250,7 @@ def _http_date(value: bytes, now_wall: float) -> float | None:
 
 
 def _full_year(digits: bytes, now_wall: float) -> int:
-    """RFC 9110 5.6.7: a two-digit year that seems over 50 years in the future is of the past."""
+    """RFC 9110 5.6.7: a two-digit year that seems over 50 years in the future lies in the past."""
     if len(digits) == 4:
         return int(digits)
     this_year = datetime.fromtimestamp(now_wall, UTC).year
@@ -269,13 +269,13 @@ def _members(waits: Waits, now_wall: float) -> float | None:
 
 
 def prose(text: str) -> str | None:
-    """The words of an error that say when to come back."""
+    """The words of an error that say when to retry."""
     match = _PROSE.search(text) or _BARE.search(text) or _SIGNS.search(text)
     return None if match is None else match[0]
 
 
 def in_prose(text: str, now_wall: float) -> float | None:
-    """The same from an error's own words."""
+    """Seconds until a retry, by an error's own words; None if they do not say."""
     match = _PROSE.search(text)
     if match is None:
         return _in_other_words(text)

@@ -1,8 +1,8 @@
-"""Words of errors, and what each is about.
+"""The words of errors, and what each is about.
 
-A word is a bit, or several. Words that belong together are one entry ("api key", "not found"). All are compared by
-their stems and without the little words between (`FILLERS`), so "does not currently exist" is "not exist": an entry
-stands for a family of sentences, and what another provider words otherwise is read as well.
+A word has one or more bits. Words that belong together are one entry ("api key", "not found"). All are compared by
+their stems and without fillers (`FILLERS`), so "does not currently exist" is "not exist": an entry covers a family of
+sentences, so that another provider's wording is read as well.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 MONEY = 1 << 0
 QUOTA = 1 << 1
 PACE = 1 << 2
-"""So many a minute: what else the sentence says of limits and quotas is about that."""
+"""A rate, so many per minute: limits and quotas in the same sentence are about it."""
 CONTEXT = 1 << 3
 TOKENS = 1 << 4
 PROMPT = 1 << 5
 KEY = 1 << 6
 MODEL = 1 << 7
 ONE_MODEL = 1 << 8
-"""It speaks of one model, not of "models"."""
+"""One particular model, not "models"."""
 REGION = 1 << 9
 ACCOUNT = 1 << 10
 FEATURE = 1 << 11
@@ -25,7 +25,7 @@ POLICY = 1 << 12
 GONE = 1 << 13
 NEEDED = 1 << 14
 OWING = 1 << 15
-"""Money or quota that is gone, in one entry."""
+"""Money or quota that is used up, as one entry."""
 EXCEEDS = 1 << 16
 LONG = 1 << 17
 MOST = 1 << 18
@@ -33,58 +33,58 @@ MOST = 1 << 18
 BAD = 1 << 19
 ABSENT = 1 << 20
 WEAK = 1 << 21
-"""Absence only next to its noun: "invalid model", but not "invalid parameter for the model"."""
+"""Means absence only next to its noun: "invalid model", but not "invalid parameter for the model"."""
 LACKING = 1 << 22
 FOR_MODEL = 1 << 23
 BARRED = 1 << 24
 FLAGGED = 1 << 25
 MODERATED = 1 << 26
-"""Content that was refused, in one entry."""
+"""Content that was refused, as one entry."""
 LOADING = 1 << 27
 BUSY = 1 << 28
 BROKEN = 1 << 29
 STORED = 1 << 30
-"""What a request repeats of another provider's sealed or stored state."""
+"""Parts of a request that another provider has sealed or stored."""
 LOST = 1 << 31
 BOTCHED = 1 << 32
-"""The model's own output was malformed, or the server lacks a form, in one entry."""
+"""The model's own output was malformed, or the server does not know a format, as one entry."""
 NEUTRAL = 1 << 33
-"""Words that together are about nothing here."""
+"""Words that together mean nothing here."""
 STRONG = 1 << 34
-"""Absence that leaves no doubt."""
+"""Unambiguous absence."""
 CENSORED = 1 << 35
 """Said of a prompt or an answer that a filter stopped."""
 ACTIVE = 1 << 36
 """Said of a model that is there, but cannot do something."""
 SHUT = 1 << 37
-"""Said of an account next to it."""
+"""Said of an account, if it is next to it."""
 SCHEMA = 1 << 38
-"""It speaks of the request's own make-up: nothing in it marks."""
+"""The sentence is about how the request is composed: nothing in it marks."""
 VARIANT = 1 << 39
-"""A parser that knows no such thing, which is the next word: "unknown variant image_url"."""
+"""A parser that does not know the next word: "unknown variant image_url"."""
 LAW = 1 << 40
-"""What a text may offend, and much else: there are policies for paces and networks, too."""
+"""What a text may violate, but not only a text: there are policies for rates and networks, too."""
 OFFENDS = 1 << 41
-"""What only a text does to it."""
+"""How only a text violates it."""
 SPENT = 1 << 42
-"""What only a quota or money is, whatever else has failed beside it."""
+"""Said only of a quota or money, whatever else has failed in the same sentence."""
 ITEM = 1 << 43
-"""STORED, but in a sentence that speaks of a schema."""
+"""Like STORED, except in a sentence about a schema."""
 ADDRESS = 1 << 44
-"""From where a request came, which no filter of texts judges."""
+"""Where a request came from: content filters do not judge that."""
 ROLE = 1 << 45
-"""Who speaks in a message, as far as not every model knows it."""
+"""Roles of messages that not every model knows."""
 TEMPLATE = 1 << 46
-"""What a server makes a prompt with; requests have none."""
+"""What a server builds a prompt with; requests do not have it."""
 NO = 1 << 47
-"""There is none of what comes next."""
+"""There is no such thing as the next word."""
 OUTSIDE = 1 << 48
-"""A server that a request names, whose bills, paces and keys are the client's own."""
+"""A server that the request names: its bills, rates and keys are the client's own."""
 ONLY = 1 << 49
 TAKEN = 1 << 50
-"""What is done with a form that is understood: "only text is supported"."""
+"""What a server does with a format that it knows: "only text is supported"."""
 LEFT = 1 << 51
-"""What a client has left at one provider, and another has not."""
+"""Things that a client left at one provider, and another does not have."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -586,7 +586,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """,
     ),
 )
-"""Entries of each bit, between commas."""
+"""The entries of each bit, separated by commas."""
 
 SIGNS: tuple[tuple[str, int], ...] = (
     ("余额不足", OWING),
@@ -754,11 +754,11 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("지원하지", LACKING | WEAK),
     ("지원되지", LACKING | WEAK),
 )
-"""The same for other languages than English, some of which have no spaces: signs to look for, longer ones first."""
+"""The same for other languages, some of which have no spaces: substrings to search for, longer ones first."""
 
 FILLERS = """
 a an the is are was were be been being am has have had having do does did to of your you our we i it its this that
 these those there currently yet already just please any and or so can could would should will may been s re ve
 which who as also some
 """
-"""Words that stand between others and say nothing."""
+"""Words that are skipped: they mean nothing here."""

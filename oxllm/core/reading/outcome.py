@@ -1,7 +1,7 @@
-"""What one attempt came to: an Outcome, and how to make one of what a provider or the network did.
+"""How one attempt ended: an Outcome, made from what a provider or the network did.
 
-What a Kind leads to is in `rules`; how an error's words lead to a Kind is in `reading`. Text of providers is searched,
-never passed on: a `reason` is always in our own words, and of theirs only a code that looks like one is kept.
+What follows from a Kind is in `rules`; how an error's words lead to a Kind is in `reading`. Providers' texts are only
+searched: a `reason` is always in our own words, and of theirs only what looks like an error code is kept.
 """
 
 from __future__ import annotations
@@ -33,43 +33,43 @@ __all__ = (
     "in_band",
     "network",
 )
-"""With the rules: who has an outcome asks what follows."""
+"""With the names of `rules`: whoever has an outcome asks what follows from it."""
 
 
 class Outcome(Value, frozen=True):
-    """How one attempt ended, ready to be acted upon and to be shown."""
+    """How one attempt ended, ready to act on and to show."""
 
     kind: Kind
     reason: str
     """In our own words, short: "HTTP 502", "connection refused", "no content within 60 s"."""
     status: int | None = None
-    """The provider's."""
+    """The provider's status."""
     code: str | None = None
     """The provider's error code or, without one, its error type."""
     retry_after: float | None = None
-    """Its hint in seconds from now."""
+    """The provider's hint, in seconds from now."""
     same_target: bool = False
-    """This very failure may be retried at the same target: 500, 502, reset or EOF before any response byte."""
+    """May be retried at the same target: a 500 or 502, or a reset or EOF before any byte of the response."""
     of_target: bool = False
-    """Of QUOTA: it holds for this target alone, since it names a model or comes through a relay."""
+    """For QUOTA: it holds for this target alone, since it names a model or comes through a relay."""
     in_band: bool = False
-    """It was said inside a 2xx: `status` is the one that the error names, and nothing can be passed on as received."""
+    """The error came inside a 2xx: `status` is the one that it names, and it cannot be passed on as received."""
     grounds: tuple[tuple[str, ...], ...] = ()
-    """Words of the provider on which this rests: each a run of words in lower case."""
+    """The provider's words on which this rests: runs of words in lower case."""
     otherwise: Outcome | None = None
-    """What it is if one of those runs is the client's own, and only repeated."""
+    """The outcome if one of those runs is only quoted from the request."""
     counts: bool | None = None
-    """Whether it counts as a failure of the provider, where that does not follow from its kind alone: a deadline may
-    have left the attempt its own limit, a time-out may be that of a host whose heartbeats show that it is alive."""
+    """Whether it counts as a failure of the provider, if the kind alone does not decide that: an attempt may have had
+    its own full limit before the deadline, or a host that timed out may be alive, as its heartbeats show."""
 
     @property
     def rule(self) -> Rule:
-        """The row of the table."""
+        """Its row of the table."""
         return RULES[self.kind]
 
     @property
     def is_failure(self) -> bool:
-        """Counts as a failure of the provider."""
+        """Whether it counts as a failure of the provider."""
         return RULES[self.kind].breaker if self.counts is None else self.counts
 
 
@@ -94,11 +94,11 @@ class Failure(Enum):
     LOCAL = "not possible from here"
     """This machine is short of something (files, ports, memory), or forbids it. The provider was not reached."""
     WITHHELD = "not to be asked any more when there was a connection"
-    """It did not fail: the exchange has told the connection's owner not to send."""
+    """Not a failure: the exchange decided not to send the request on this connection."""
 
 
 def network(failure: Failure, before_response: bool, detail: str = "") -> Outcome:
-    """A connection that failed. `before_response`: not one byte of an answer had come."""
+    """The outcome of a connection that failed. `before_response`: not one byte of the response had come."""
     reason = f"{failure.value}: {_printable(detail)}" if detail else failure.value
     if failure is Failure.WITHHELD:
         return Outcome(Kind.WITHHELD, reason)
@@ -123,24 +123,24 @@ WORDS: Final = {
     Kind.FOREIGN_STATE: "foreign state",
     Kind.LOADING: "model not ready",
 }
-"""What a reason says beside the status, where the status alone would not say it."""
+"""What a reason adds to the status, if the status alone does not say it."""
 
 
 TYPE_HEADERS: Final[tuple[bytes, ...]] = (b"x-amzn-errortype", b"x-ms-error-code")
-"""Where AWS and Azure name the type of an error; AWS puts a URL behind it."""
+"""Where AWS and Azure name the type of an error; AWS appends a URL."""
 
 
 def classify(status: int, headers: Headers, body: bytes, now_wall: float) -> Outcome:
-    """The meaning of a whole response that is no answer (its first 64 KiB will do). Never raises."""
+    """The outcome of an error response (only the first 64 KiB of its body matter). Never raises."""
     error = reading.read(body)
     error.types += [value.partition(b":")[0].decode("latin-1") for name, value in headers if name in TYPE_HEADERS]
     return _outcome(status, error, reading.judge(status, headers, error, now_wall))
 
 
 def in_band(payload: bytes, now_wall: float, otherwise: str = "an error in the answer") -> Outcome:
-    """The meaning of an error inside a 2xx, in its body or in an event: that of the HTTP error which it names.
+    """The outcome of an error inside a 2xx, in its body or in an event: that of the HTTP error that it names.
 
-    `otherwise`: our own words for one that names none, which is a BAD_ANSWER. Never raises.
+    One that names none is a BAD_ANSWER, with `otherwise` as its reason. Never raises.
     """
     error = reading.read(payload)
     status = reading.named_status(error)
@@ -150,7 +150,7 @@ def in_band(payload: bytes, now_wall: float, otherwise: str = "an error in the a
 
 
 def _outcome(status: int, error: reading.Error, found: reading.Verdict, place: str = "") -> Outcome:
-    """`place`: where in a 2xx it was said."""
+    """`place`: where in a 2xx the error came; empty if not in one."""
     words = WORDS.get(found.kind)
     reason = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     return Outcome(
@@ -172,7 +172,7 @@ _PLAIN_CODE: Final = re.compile(r"\d{1,5}|[A-Za-z_]{1,64}")
 
 
 def _shown(error: reading.Error) -> str | None:
-    """Its code; if that is only a number, its type, and else that number. Prose in their place is not passed on."""
+    """The error's code; if that is only a number, its type, or else the number. Prose is not passed on."""
     codes = [code for code in error.codes if _CODE.fullmatch(code)]
     words = [code for code in codes if not code.isdigit()]
     types = [kind for kind in error.types if _CODE.fullmatch(kind)]
@@ -180,7 +180,7 @@ def _shown(error: reading.Error) -> str | None:
 
 
 def _without_secrets(status: int, code: str | None) -> str | None:
-    """Who refuses a key may quote it: of a 401 or 403 only a code of letters or a number is shown."""
+    """A refusal of a key may quote it: from a 401 or 403 only a code of letters or a number is shown."""
     if code is not None and status in {401, 403} and not _PLAIN_CODE.fullmatch(code):
         return None
     return code

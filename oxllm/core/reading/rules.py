@@ -1,8 +1,8 @@
-"""The table of what follows from each way in which an attempt can end (docs/failures.md).
+"""What follows from each way in which an attempt can end: the table (docs/failures.md).
 
 Every attempt ends in one `Kind`, a row of RULES, and the row says all that follows: whether another target may be
-tried, whether the provider's breaker counts it, what becomes of the target, whom to blame, and what a client is told
-who has nowhere else to go. The rest of the gateway asks the table and never looks at a status code again.
+tried, whether the provider's breaker counts it, what happens to the target, whom to blame, and what the client is told
+if no other target is left. The rest of the gateway asks the table, and never looks at a status code again.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Kind(Enum):
     RATE_LIMITED = "rate limited"
     QUOTA = "out of quota"
     TOO_LARGE = "too large"
-    """413, or a 429 that no waiting helps: the request is over the limit itself."""
+    """413, or a 429 that waiting does not cure: the request alone is over the limit."""
     SERVER_ERROR = "server error"
     """5xx, 408, 425, 498."""
     NETWORK = "network"
     LOCAL = "local"
-    """This machine could not: out of files, ports or memory, or a rule of its own forbids it."""
+    """This machine could not connect: it is out of files, ports or memory, or one of its own rules forbids it."""
     TIMEOUT = "timeout"
     """One of the attempt's own clocks: connect, first byte, answer, idle."""
     AUTH = "auth"
@@ -35,27 +35,28 @@ class Kind(Enum):
     MISSING = "missing"
     CONTEXT_LENGTH = "context length"
     UNSUPPORTED = "unsupported"
-    """What this target lacks for this request (tools, images, a parameter), or a generation that its model botched."""
+    """This target lacks something that the request needs (tools, images, a parameter), or its model botched the
+    output."""
     CONTENT_REFUSED = "content refused"
-    """A filter said no to the text. Another provider is asked only if the virtual model says so."""
+    """A filter refused the text. Another provider is asked only if the virtual model says so."""
     FOREIGN_STATE = "foreign state"
     """The request carries what another provider sealed or stored; nobody's fault."""
     LOADING = "not ready"
-    """This model cannot run there now; the host's other models answer."""
+    """This model cannot run there now; the host's other models may."""
     NOT_FOUND = "not found"
-    """A 404 for another reason than the model."""
+    """A 404 that is not about the model."""
     CLIENT_ERROR = "client error"
     BROKEN = "broken"
-    """Cut, stall, garbage or an error inside the stream, after commit."""
+    """Cut, stalled, garbled, or an error inside the stream, after the commit."""
     GONE = "client gone"
     DEADLINE = "deadline"
-    """The time of the whole request, or this attempt's share of it, was over."""
+    """The request's deadline passed."""
     LOST = "lost"
-    """Cancelled, since the other of two attempts side by side was faster."""
+    """Cancelled: the other of two attempts side by side was faster."""
     STOPPED = "stopped"
-    """Broken off, since the gateway ends."""
+    """Ended by the gateway itself: it is shutting down, or has a bug."""
     WITHHELD = "withheld"
-    """Not sent: by the time there was a connection, its target was not to be asked, and another one could be."""
+    """Not sent: by the time there was a connection, the target had become unusable."""
 
 
 class Cause(Enum):
@@ -67,11 +68,11 @@ class Cause(Enum):
     CAPACITY = "capacity"
     NETWORK = "network"
     GATEWAY = "gateway"
-    """Ourselves: a model name in our configuration that the provider does not know, or a limit of our own."""
+    """Ourselves: a model name in our config that the provider does not know, or a limit of our own."""
 
 
 class Effect(Enum):
-    """What becomes of the target; times are in `cooldown`."""
+    """What happens to the target; times are in `cooldown`."""
 
     NONE = "none"
     HINT = "cooled for Retry-After, if given"
@@ -85,7 +86,7 @@ class Effect(Enum):
 
 
 class Last(Enum):
-    """What a client is told when its last or only target ended so."""
+    """What the client is told if its last or only target ended like this."""
 
     LATER = "try again later: with Retry-After"
     FINAL = "nothing that makes an SDK ask again"
@@ -98,7 +99,7 @@ class Rule(Value, frozen=True):
     failover: bool
     """Another target may be tried, as long as nothing is committed and time is left."""
     breaker: bool
-    """Counts as a failure of the provider. (SUCCESS counts as success; the rest moves nothing.)"""
+    """Counts as a failure of the provider. (SUCCESS counts as a success, the others as neither.)"""
     effect: Effect
     cause: Cause | None
     last: Last = Last.LATER

@@ -1,4 +1,4 @@
-"""Bytes of an error body to one value, whatever shape they come in.
+"""Parses an error body of any shape into one value.
 
 | shape | who |
 |---|---|
@@ -14,15 +14,15 @@
 | `{"Response": {"Error": {…}}}` | Tencent |
 | `{"error": {"innererror": {"code"}}}` | Azure |
 | `{"error": {"metadata": {"raw": "…", "headers": {…}}}}` | OpenRouter: `raw` is an error of its own |
-| an error as JSON, or as Python prints it, in a message | Gemini's proxies, LiteLLM |
-| `litellm.RateLimitError: GroqException - …`: names of classes before it | LiteLLM |
+| an error as JSON, or as a printed Python dict, in a message | Gemini's proxies, LiteLLM |
+| `litellm.RateLimitError: GroqException - …`: preceded by class names | LiteLLM |
 | `{"external_model_error": {…}}`: a name that ends in `error` | Databricks |
 | `event: error`, `data: {…}` | an event instead of a body, or in a relay's `raw` |
 | text, HTML, XML | edges, AWS |
 
-Only names that belong to an error are looked at. What a server quotes from the request (`input`, `loc`, `ctx`,
-`body`) is never opened. Nothing past the first 64 KiB is read, nothing deeper than a few levels, and a body that is
-cut is read as far as it goes.
+Only members that belong to an error are read. What a server quotes from the request (`input`, `loc`, `ctx`, `body`) is
+never opened. Nothing after the first 64 KiB is read, nothing below a few levels, and a truncated body is read as far as
+it goes.
 """
 
 from __future__ import annotations
@@ -35,39 +35,39 @@ from msgspec import Raw
 from oxllm.core.halves import without_halves
 
 BODY_MAX = 65536
-"""Bytes of a body that are looked at. What an error says of itself comes first; what it quotes may be long."""
+"""Bytes of a body that are read. What an error says itself comes first; what it quotes may be long."""
 MESSAGE_MAX = 2048
-"""Characters of an error's own messages, all together."""
+"""Characters of an error's own messages, in total."""
 DEPTH_MAX = 6
-"""Errors in errors: a relay's wrapper, the error in its `raw`, JSON in its message, an inner error."""
+"""Nesting of errors: a relay's wrapper, the error in its `raw`, JSON in its message, an inner error."""
 NODES_MAX = 24
-"""Objects that are opened, in all."""
+"""Objects that are opened, in total."""
 
 
 class Error(msgspec.Struct, gc=False):
-    """What an error says of itself. The innermost error comes first: it knows best."""
+    """What an error says. The innermost error comes first: it is the most specific."""
 
     codes: list[str]
     types: list[str]
     messages: list[str]
     status: int | None = None
-    """The HTTP status that it names, if that is an error's."""
+    """The HTTP status that it names, if that is 4xx or 5xx."""
     param: str | None = None
     """The member of the request that it is about."""
     quoting: bool = False
-    """It lists what is wrong with members of the request, so that its words may be the request's."""
+    """It lists what is wrong with members of the request, so its words may be the request's."""
     relayed: bool = False
-    """It is another provider's, passed on in a wrapper."""
+    """It is another provider's error, passed on in a wrapper."""
     quotas: str = ""
     """Names of the quotas that were used up, as Google lists them."""
     headers: list[tuple[bytes, bytes]] = []
     """Headers that it repeats; names in lower case."""
     waits: list[tuple[str, bytes]] = []
-    """Members that say when to come back, names in lower case without `_`."""
+    """Members that say when to retry; names in lower case without `_` and `-`."""
 
 
 Members = dict[str, bytes]
-"""The members of an object by name, in lower case and without `_` and `-`; their values as they stand there."""
+"""The members of an object: names in lower case without `_` and `-`, raw values."""
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _items = msgspec.json.Decoder(list[Raw]).decode
 _text = msgspec.json.Decoder(str).decode
@@ -144,19 +144,19 @@ _EVENT = re.compile(r"(?:\A|\n)data:[ \t]*([^\r\n]+)")
 _PRINTED = re.compile(
     r"""(?:\A|[-:]\s*|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8}|(?:request_?)?[Ii]d)\1\s*:)"""
 )
-"""Where an error stands inside a message: at its start, or behind a dash or colon."""
+"""The start of an error inside a message: at its very start, or after a dash or colon."""
 _CLASSES = re.compile(
     r"(?:(?:\w{1,20}\.)?(?P<name>\w{0,40}(?:Error|Timeout)|Timeout Error)(?: - |: ?)){0,6}"
     r"(?:(?P<of>\w{1,40})Exception - )?"
 )
-"""How LiteLLM and its like begin: `litellm.RateLimitError: RateLimitError: GroqException - `."""
+"""The prefix that LiteLLM and its like put on: `litellm.RateLimitError: RateLimitError: GroqException - `."""
 _XML = re.compile(r"<(Code|Message)>([^<]{1,500})</\1>")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
-"""Possessive: nothing is remembered of a long string to go back to."""
+"""Possessive, so that a long string leaves nothing to backtrack to."""
 
 
 def read(body: bytes) -> Error:
-    """The error in a body of any kind. Never raises; what says nothing is an Error without codes and messages."""
+    """The error in a body of any kind. Never raises; without any, it is an Error without codes and messages."""
     error = Error([], [], [])
     reader = _Reader(error)
     start = without_halves(body[:BODY_MAX].lstrip(b"\xef\xbb\xbf \t\r\n"))
@@ -228,7 +228,7 @@ class _Reader:
                 self._say(_decoded(found[name]) or "", depth)
 
     def _inside(self, found: Members, depth: int) -> None:
-        """The errors inside this one first, and a relay's before all."""
+        """Reads the errors inside this one, a relayed one first."""
         metadata = found.get("metadata")
         if metadata is not None:
             self._metadata(metadata, depth)
@@ -267,7 +267,7 @@ class _Reader:
         self._error.headers += [(name.lower().encode(), bytes(value).strip(b'"')) for name, value in found.items()][:64]
 
     def _code_of(self, name: str, raw: bytes) -> None:
-        """A member that may hold a code: an identifier, a number, or the HTTP status as one."""
+        """A member that may hold a code: an identifier, or a number, which may be the HTTP status."""
         value = _decoded(raw) if raw[:1] == b'"' else (raw.decode("latin-1") if raw.isdigit() else None)
         if not value:
             return
@@ -287,7 +287,7 @@ class _Reader:
             self._error.types.append(value.rpartition("/")[2] if "://" in value else value)
 
     def _say(self, text: str, depth: int) -> None:
-        """One of its messages; a second error inside it comes first, and stands for the whole."""
+        """One of its messages. An error inside the message is read instead of it."""
         text = text.lstrip()
         if depth < DEPTH_MAX and (self._events(text, depth) or self._peeled(text, depth)):
             return
@@ -304,7 +304,7 @@ class _Reader:
         self._say_once(text)
 
     def _events(self, text: str, depth: int) -> bool:
-        """A body of events, as a server sends an error where a stream was asked for."""
+        """A text of SSE events, as some servers send an error if a stream was asked for. False if it is none."""
         if not text.startswith(("event:", "data:")):
             return False
         found = [data for data in _EVENT.findall(text[:BODY_MAX])[:4] if data[0] == "{"]
@@ -313,7 +313,8 @@ class _Reader:
         return bool(found)
 
     def _peeled(self, text: str, depth: int) -> bool:
-        """What LiteLLM passes on behind the names of its classes, which say less than the error itself."""
+        """The error that LiteLLM passes on after its class names, which come last: they say less. False if there are
+        no such names."""
         names = _CLASSES.match(text)
         if names is None or not (names["of"] or (names["name"] and text.startswith("litellm."))):
             return False
@@ -336,7 +337,7 @@ _QUOTER = re.compile(
 
 
 def _wraps(before: str) -> bool:
-    """These words, up to the first brace, introduce another's error, and not something of the request."""
+    """Whether the words up to the first brace introduce an inner error, and not a part of the request."""
     if "{" in before:
         return False
     before = before.rstrip("[( ")
@@ -344,7 +345,7 @@ def _wraps(before: str) -> bool:
 
 
 _IDENTIFIER = re.compile(r"(?=[A-Za-z.]*_|[A-Z]?[a-z]+[A-Z])[A-Za-z0-9_.]{3,64}")
-"""A code where a text might be: `rate_limit_exceeded`, `RateLimitExceeded`."""
+"""A code in a member that may also hold a text: `rate_limit_exceeded`, `RateLimitExceeded`."""
 
 
 def _opened(raw: bytes) -> Members:
@@ -363,7 +364,7 @@ def _decoded(raw: bytes) -> str | None:
 
 
 def _valid(body: bytes) -> bytes | None:
-    """The body if it is JSON, with what is no UTF-8 in it replaced; None if it is not."""
+    """The body, with invalid UTF-8 replaced, if it is JSON; else None."""
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -376,9 +377,9 @@ def _valid(body: bytes) -> bytes | None:
 
 
 def completed(start: bytes) -> bytes:
-    """The beginning of a JSON text, closed where it ends, so that what is whole in it can be read.
+    """Turns the beginning of a JSON text into JSON that can be read: closes what is open.
 
-    The member that is cut goes: it is taken back to the last comma outside a string.
+    An incomplete last member is dropped, back to the last comma outside a string.
     """
     closers: list[bytes] = []
     cut, cut_closers = 0, b""
@@ -396,7 +397,7 @@ def completed(start: bytes) -> bytes:
                 return start[: match.end()].decode("utf-8", "replace").encode()
             cut, cut_closers = match.end(), b"".join(reversed(closers))
         elif token == b'"':
-            break  # a string that does not end
+            break  # an unterminated string
         else:
             before = start[max(match.start() - 16, 0) : match.start()].rstrip()
             if before[-1:] == b",":
@@ -407,7 +408,7 @@ def completed(start: bytes) -> bytes:
 
 
 def _as_json(printed: str, quote: str) -> bytes:
-    """An error inside a message: JSON, or a dict as Python prints it."""
+    """An error inside a message, as JSON: it may be a printed Python dict."""
     if quote == "'":
         printed = _PY_STRING.sub(_requoted, printed)
         printed = _PY_WORD.sub(lambda match: {"None": "null", "True": "true", "False": "false"}[match[0]], printed)

@@ -1,8 +1,8 @@
-"""An error to a Kind: the rows in order, the first that holds wins (docs/failures.md).
+"""Maps an error to a Kind: the rows in order, the first that holds wins (docs/failures.md).
 
 What an error is about is taken from its codes, else its types, else the first sentence of its message that is about
-something, else its status. Not every topic counts under every status: a 429 with "too many tokens" is a pace, a 400
-with the same words is a length.
+something, else its status. Not every topic counts under every status: "too many tokens" in a 429 is a rate, in a 400 a
+length.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from oxllm.core.reading.shapes import Error
 from oxllm.core.reading.topics import HARMLESS, Topic, grounds, of_code, of_message, own_words, unframed
 
 SHORT_S = hints.HINT_MAX
-"""A hint up to this long makes a quota a pace: time cures it."""
+"""A quota with a hint of at most so many seconds is treated as a rate limit: time cures it."""
 
 CODED = ~(Topic.NAMED | Topic.SCHEMA | Topic.UNJUDGED)
 ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING
@@ -41,7 +41,7 @@ UNDER: dict[int, int] = {
     501: ALWAYS | Topic.LACKS | Topic.DOWN,
     502: ALWAYS | Topic.CONTEXT | Topic.DOWN,
 }
-"""What a sentence may say under a status. Under the other 5xx: DOWN beside what it may always say."""
+"""The topics that a sentence may have under a status. Elsewhere ALWAYS, and under other 5xx also DOWN."""
 
 VENDORS: dict[str, int] = {
     "1004": Topic.KEY,  # Zhipu, MiniMax
@@ -83,19 +83,19 @@ VENDORS: dict[str, int] = {
     "336502": Topic.RATE,
     "invalid_prompt": Topic.CONTENT,  # OpenAI
 }
-"""Codes whose words say nothing, read only where the sentences say nothing either."""
+"""Codes whose words say nothing. Used only if the sentences say nothing either."""
 
 CHANNELS: dict[str, int] = {
     "channel:invalid_key": Topic.MODEL,  # New API
     "channel:no_available_key": Topic.MODEL,
 }
-"""Codes of relays that have no key for the one model that was asked for."""
+"""Codes of relays that have no key for the model that was asked for."""
 
 PICTURES = (
     "invalidimage invalidimageformat invalidbaseimage invalidimageurl invalidimagemode imagetoolarge imagetoosmall"
     " imageparse imagefiletoolarge imagefilenotfound emptyimagefile unsupportedimagemediatype failedtodownloadimage"
 )
-"""What is wrong with a picture in a request, as OpenAI's Responses say it: by a code, without a type or status."""
+"""Codes for a bad image in a request: OpenAI's Responses send them without a type or status."""
 NAMES: dict[str, int] = {
     **dict.fromkeys(PICTURES.split(), 400),
     "invalidrequest": 400,
@@ -148,7 +148,7 @@ NAMES: dict[str, int] = {
     "gatewaytimeout": 504,
     "deadlineexceeded": 504,
 }
-"""Codes and types that are HTTP errors by name, in lower case and without `_`, "error" and "exception"."""
+"""Codes and types that name an HTTP error, reduced to lower-case letters without "error" and "exception"."""
 IMPLIED: tuple[tuple[int, int], ...] = (
     (Topic.CONTENT, 400),
     (Topic.QUOTA | Topic.RATE, 429),
@@ -157,10 +157,10 @@ IMPLIED: tuple[tuple[int, int], ...] = (
     (Topic.MODEL, 404),
     (Topic.LOADING | Topic.DOWN, 503),
 )
-"""The HTTP error that a topic is where no other is named."""
+"""The HTTP error that a topic implies if no status is named."""
 
 _NO_MEMBER = frozenset({"model", "none", "null", "key", "api_key", "authorization", "quota"})
-"""What `param` may be when no member of the request that holds text is meant."""
+"""Values of `param` that do not mean a member of the request with a text in it."""
 _CODE = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}")
 _PLAIN = re.compile(r"[^a-z]+")
 _AFFORD = re.compile(r"can(?: only| currently)? afford(?: up to| only)? (\d[\d,]*)", re.IGNORECASE)
@@ -169,7 +169,7 @@ _ASKED = r"\brequested(?: a| total| of| up| to| about)*\s{0,3}[:=]?\s{0,3}(\d[\d
 _BOUND_FIRST = re.compile(_BOUND + ".{0,80}?" + _ASKED, re.IGNORECASE | re.DOTALL)
 _ASKED_FIRST = re.compile(_ASKED + ".{0,80}?" + _BOUND, re.IGNORECASE | re.DOTALL)
 _PACED = re.compile(r"(?:(\w+)\W+)?\bper (minute|second|min|sec)\b|\b[qrt]p[ms]\b", re.IGNORECASE)
-"""What a quota is for so short a time that it is a pace."""
+"""A quota for so short a period that it is a rate."""
 _LARGE = re.compile(r"(?:request|payload|body|entity|content)(?: is)? too (?:large|big)", re.IGNORECASE)
 _EMPTY = re.compile(
     r"(?:\W|\d|error|the|requested|resource|page|path|url|route|was|is|could|be|not|found|http|code|nginx|on|this|server"
@@ -185,12 +185,12 @@ class Verdict(msgspec.Struct, frozen=True):
     hint: float | None = None
     of_target: bool = False
     grounds: tuple[tuple[str, ...], ...] = ()
-    """Words on which it rests. If the request says some of them itself, it is `otherwise` that holds."""
+    """The words on which it rests. If the request itself contains some of them, `otherwise` holds."""
     otherwise: Verdict | None = None
 
 
 class Facts:
-    """One error under one status, and what it is about."""
+    """One error with its status, and what it is about."""
 
     __slots__ = (
         "_believed",
@@ -215,15 +215,15 @@ class Facts:
         believed: bool = True,
         paced: bool = True,
     ) -> None:
-        """`believed`: words count. Without it they are taken for the request's, and mark nothing. `paced`: a quota of
-        so many a minute is a pace."""
+        """`believed`: the error's words count; if not, they are taken for the request's, and mark nothing. `paced`: a
+        quota per minute or second is a rate."""
         self._believed = believed
         self.status = status
         self.error = error
         self.text = "\n".join(error.messages)
         self._own: str | None = None
         self._hint: float | None = None
-        """0 if there is none; None if nobody has asked for it."""
+        """0 if there is none; None if not computed yet."""
         self._headers = headers
         self._now_wall = now_wall
         coded = CODED if status >= 500 else CODED & ~Topic.DOWN
@@ -239,16 +239,16 @@ class Facts:
         if all(_plain(word) in ANY_REASON for word in (*error.codes, *error.types) if _of_word(word) & Topic.KEY):
             vague |= Topic.KEY
         if self.topics and not self.topics & ~vague and self._said(self._may_say()) == Topic.QUOTA:
-            self.topics, self.by_code = Topic.QUOTA, False  # why it ended counts more than that it did
+            self.topics, self.by_code = Topic.QUOTA, False  # the sentence gives the reason, the code does not
         pace = _PACED.search(self.own_words) if paced and believed and self._coded_quota() else None
         self.paced = _runs(pace) if pace is not None else ()
-        """Words that make a pace of what its code calls a quota: any of these runs."""
+        """Words that make a rate of what the code calls a quota: any of these runs."""
         self.topics = self.topics or self._said(self._may_say()) or _of_vendor(error, coded)
         if self.paced:
             self.topics = Topic.RATE
 
     def _coded_quota(self) -> bool:
-        """A code alone says that it is a quota."""
+        """Whether only a code says that it is a quota."""
         if self.status != 429 or not self.by_code or self.topics != Topic.QUOTA:
             return False
         return not any(said & Topic.QUOTA for said in of_message(self.text))
@@ -262,24 +262,24 @@ class Facts:
 
     @property
     def named(self) -> bool:
-        """It speaks of one model."""
+        """Whether it is about one model."""
         return "permodel" in self.error.quotas.lower() or any(said & Topic.NAMED for said in of_message(self.text))
 
     @property
     def stated(self) -> float | None:
-        """Seconds until the provider wants to be asked again, as its headers or a member of the error say."""
+        """Seconds until the provider wants the retry, by its headers or a member of the error."""
         return hints.retry_after(self._headers, self.error.headers, self.error.waits, self._now_wall)
 
     @property
     def hint(self) -> float | None:
-        """The same, or as its words say."""
+        """The same, or else by its words."""
         if self._hint is None:
             said = hints.in_prose(self.own_words, self._now_wall) if self._believed else None
             self._hint = self.stated or said or 0.0
         return self._hint or None
 
     def grounds(self) -> list[tuple[str, ...]]:
-        """The words on which a mark would rest: a code, those of a sentence, those of a hint."""
+        """The words on which a mark would rest: those of a code or of a sentence, and those of a hint."""
         if self.by_code:
             words = [*self.error.codes, *self.error.types]
             found = [tuple(word.lower().split()) for word in words if _of_word(word) & self.topics]
@@ -289,8 +289,8 @@ class Facts:
         return found + ([tuple(hint.lower().split())] if hint else [])
 
     def _said(self, admitted: int) -> int:
-        """The topics of the first sentence that is about anything that counts. One that speaks of how the request is
-        made up ("property account has unknown type") marks nothing under a status that blames the request."""
+        """The topics of the first sentence that is about anything that counts. A sentence about the request's schema
+        ("property account has unknown type") marks nothing under a status that blames the request."""
         blamed = admitted & HARMLESS if self.status in (400, 409, 422) else admitted
         for topics in of_message(self.text):
             counts = topics & (blamed if topics & Topic.SCHEMA else admitted)
@@ -301,7 +301,7 @@ class Facts:
         return Topic.NONE
 
     def _may_say(self) -> int:
-        """What a sentence of this error may be about."""
+        """The topics that a sentence of this error may have."""
         usual = ALWAYS | Topic.DOWN if self.status >= 500 else ALWAYS
         admitted = UNDER.get(self.status, usual)
         if self.error.quoting or not self._believed:
@@ -311,16 +311,16 @@ class Facts:
         return admitted
 
     def about(self, topics: int) -> bool:
-        """It is about one of these."""
+        """Whether it is about one of these."""
         return bool(self.topics & topics)
 
     def code(self, topics: int) -> bool:
-        """A code or type says so."""
+        """The same, if a code or type says so."""
         return self.by_code and bool(self.topics & topics)
 
 
 def _runs(pace: re.Match[str]) -> tuple[tuple[str, ...], ...]:
-    """ "calls per min" as a request may have it, which may also write "calls / min"."""
+    """The words of "calls per min" as a request may write them; it may also have "calls / min"."""
     before, unit = (pace[1] or "").lower(), (pace[2] or "").lower()
     if not unit:
         return ((pace[0].lower(),),)
@@ -329,18 +329,18 @@ def _runs(pace: re.Match[str]) -> tuple[tuple[str, ...], ...]:
 
 @lru_cache(maxsize=128)
 def _of_word(word: str) -> int:
-    """The topics of a code or type, unless it only repeats a status."""
+    """The topics of a code or type; none if it only names a status."""
     if not _CODE.fullmatch(word) or (_plain(word) in NAMES and _plain(word) not in NAMES_THAT_COUNT):
         return Topic.NONE
     return CHANNELS.get(word) or of_code(word)
 
 
 ANY_REASON = frozenset({"auth", "authentication", "unauthenticated", "unauthorized"})
-"""Names of a refusal that a key meets with for other reasons, too."""
+"""Names that providers also give to refusals whose reason is not the key."""
 
 
 def _of_word_of_a_failure(word: str) -> int:
-    """The same under a 5xx: where books could not be read (`get_user_quota_failed`), no quota is known to be spent."""
+    """The same under a 5xx: if a quota could not be looked up (`get_user_quota_failed`), none is known to be spent."""
     topics = _of_word(word)
     return topics & ~Topic.QUOTA if topics & Topic.UNJUDGED else topics
 
@@ -359,7 +359,7 @@ def _plain(word: str) -> str:
 
 
 def _leading(found: Iterable[int], admitted: int) -> int:
-    """The first that is about anything that counts."""
+    """The first of `found` that has admitted topics, cut down to these."""
     return next((topics & admitted for topics in found if topics & admitted), Topic.NONE)
 
 
@@ -373,7 +373,7 @@ def _too_large(facts: Facts) -> bool:
 
 
 def _over(said: str) -> bool:
-    """More was requested than there can be."""
+    """Whether more was requested than the limit allows at all."""
     found = _BOUND_FIRST.search(said)
     if found is not None:
         return _number(found[2]) > _number(found[1])
@@ -427,7 +427,7 @@ ROWS: tuple[Row, ...] = (
 
 
 def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdict:
-    """What an error under this status means, and the hint that goes with it."""
+    """What an error with this status means, and its hint."""
     facts = Facts(status, headers, error, now_wall)
     verdict = _verdict(facts, headers, now_wall)
     if facts.paced:
@@ -435,7 +435,7 @@ def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdi
         return msgspec.structs.replace(verdict, grounds=facts.paced, otherwise=quota)
     if RULES[verdict.kind].effect is Effect.NONE or not (said := facts.grounds()):
         return verdict
-    if status == 429 and not facts.about(Topic.QUOTA):  # its status says it: only its hint may rest on words
+    if status == 429 and not facts.about(Topic.QUOTA):  # the status is enough: only the hint may rest on words
         otherwise = Verdict(verdict.kind, _clamped(facts.stated))
     else:
         otherwise = _verdict(Facts(status, headers, error, now_wall, believed=False), headers, now_wall)
@@ -463,10 +463,10 @@ def _verdict(facts: Facts, headers: Headers, now_wall: float) -> Verdict:
 
 
 def named_status(error: Error) -> int | None:
-    """The HTTP error that an error without a status of its own is; None if it names none."""
+    """The HTTP status that an error inside a 2xx names or implies; None if it does neither."""
     if error.status is not None:
         return error.status
-    for words in (error.codes, error.types):  # a relay may call any failure of its own a `server_error` beside the code
+    for words in (error.codes, error.types):  # codes first: a relay may give any failure the type `server_error`
         named = next((NAMES[word] for word in map(_plain, words) if word in NAMES), None)
         named = named or _implied(_leading(map(of_code, words), CODED))
         if named is not None:

@@ -1,8 +1,8 @@
-"""Words to topics: what a code, a type or a sentence is about.
+"""What a code, a type or a sentence of an error is about.
 
-A sentence is about something if a noun and a verb of it stand close to each other: "your credit balance is too low"
-has money and its end. A code is a sentence of a few words without spaces (`insufficient_quota`, `ModelNotOpen`), and
-is read by the same rules. Of a message the first sentence decides that is about anything that matters.
+A sentence is about a topic if a noun and a verb of that topic are close to each other: "your credit balance is too low"
+has money and its end. A code is a sentence of a few words without spaces (`insufficient_quota`, `ModelNotOpen`), and is
+read by the same rules. The first sentence of a message that is about anything that matters decides.
 """
 
 from __future__ import annotations
@@ -27,61 +27,61 @@ class Topic:
     LACKS = 32
     KEY = 64
     BARRED = 128
-    """The account, its organisation or its region is shut out."""
+    """The account, its organization or its region is blocked."""
     MODEL = 256
     LOADING = 512
     DOWN = 1024
     """This model cannot run now."""
     NAMED = 2048
-    """It speaks of one model."""
+    """It is about one particular model."""
     SCHEMA = 4096
-    """It speaks of how the request is made up."""
+    """It is about how the request is composed."""
     UNJUDGED = 8192
-    """Something has failed or is busy: were that a filter or the books, no text and no balance would be judged."""
+    """Something failed or is busy: if that is a filter or the billing, no text or balance was judged."""
     LEFT = 16384
-    """What the request names is not at this provider: a conversation, a file."""
+    """Something that the request names is not at this provider: a conversation, a file."""
 
 
 HARMLESS = Topic.CONTENT | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.LEFT
-"""What marks nothing, and so may be read in words that could be the request's."""
+"""Topics that mark nothing, so they may be read from words that could be the request's."""
 
 SENTENCES_MAX = 24
 WORDS_MAX = 80
-"""Of one sentence."""
+"""Words of a sentence that are read."""
 ENTRY_MAX = 4
-"""Words of an entry."""
+"""Words of the longest entry."""
 OWN_GAP = 3
-"""Words from something that a request has to the verb that is said of it: "tool x is not allowed"."""
+"""Words between a part of the request and a verb about it: "tool x is not allowed"."""
 
 _FILLERS = frozenset(lex.FILLERS.split())
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|[;\n\u3002\uff1b\uff01\uff0c]+\s*")
 _WORD = re.compile(r"[a-z\u00df-\u00f6\u00f8-\u017e]+|\d+(?:[.,]\d+)*|[<>]=?|~")
 _NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0-9/])[\w@][\w/.@:-]*\w")
-"""A name with a digit or a slash in it, such as a model's: one word, whatever it is made of."""
+"""A name with a digit or a slash in it, such as a model's: it counts as one word."""
 _PACE_IN_NAME = re.compile(r"_per_(minute|second)(?![a-z])")
 _SPAN = re.compile(r"\d+-(minute|hour|day|week|month)s?", re.IGNORECASE)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OBJECT = re.compile(r"<[\w.]{1,80} object at 0x[0-9a-f]{1,16}>")
-"""As Python shows one."""
+"""A Python object's default repr."""
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+|(?<!\S)/[A-Za-z][\w.-]*(?:/[\w.-]+)*")
 _FETCHED = re.compile(
     r"(?:fail\w*|unable|error|not)\s+(?:to\s+)?(?:fetch|download|retriev|load|access|open)\w*[^.\n]{0,40}?\s\S+://\S+"
     r"|\b(?:image|audio|video|media|file)(?:[ _]?url)?\s+['\"(]?\w+://\S+",
     re.IGNORECASE,
 )
-"""A place that a request names, and what is said there: to the lexicon, `outsideserver`."""
+"""A URL that the request names and that could not be fetched: `outsideserver` in the lexicon."""
 _ACTION = re.compile(r"(?<![\w:-])[a-z][a-z-]{1,40}:[A-Z][A-Za-z]{1,40}\b")
-"""What a policy allows, as AWS names it: `aws-marketplace:ViewSubscriptions`."""
+"""An action of an AWS policy: `aws-marketplace:ViewSubscriptions`."""
 _PATH = re.compile(r"\b(?:messages|tools|contents?|input|parts)(?:\[\d+\]|\.\d+\b)")
-"""Where in a request something is wrong: what is said of it is about the request."""
+"""A place in the request where something is wrong: the sentence is about the request."""
 _FRAME = re.compile(
     r"\A\s*(?:(?:upstream|server|api|provider|client|internal|http|request) )?(?:error|exception)\s*:\s"
     r"|[(\[]\s*(?:x-)?(?:request|trace|correlation|log)[ _-]?id\s*[:=][^)\]]{0,120}[)\]]",
     re.IGNORECASE,
 )
-"""What a message begins and ends with, whatever it says: "Error: …", "… (request id: 2026…)"."""
+"""Boilerplate at a message's start and end: "Error: …", "… (request id: 2026…)"."""
 _FLAG = re.compile(r"(?<![\w-])--(?=[a-z])")
-"""What a server would have to be started with ("set --enable-auto-tool-choice"): to the lexicon, `flagswitch`."""
+"""A command-line flag that the server lacks ("set --enable-auto-tool-choice"): `flagswitch` in the lexicon."""
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
 _PER = re.compile(r"\s?/\s?(?=(?:min(?:ute)?|sec(?:ond)?|hour|day|week|month)s?\b)", re.IGNORECASE)
 """As in "20 calls / minute"."""
@@ -93,18 +93,18 @@ _QUOTED = re.compile(
 _MEMBER = re.compile(r"[A-Za-z_]{2,40}")
 _HARMLESS_WORDS = lex.FEATURE | lex.STORED | lex.ITEM | lex.ROLE | lex.TOKENS | lex.PROMPT
 _HYPHENED = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*\d)(?=[\w/.@:]*-)[\w@][\w/.@:-]*\w")
-"""The same before it is taken apart at its capitals: `Big-7B-chat`."""
+"""The same with hyphens, before names are split at capitals: `Big-7B-chat`."""
 _IDENTIFIER = re.compile(
     r"(?<![\w/])(?:\w{1,40}\.){0,4}[A-Za-z][A-Za-z0-9]*(?:_+[A-Za-z0-9]+)+(?:\.\w{1,40}){0,4}(?!\w)"
     r"|(?<!\w)[a-z]+(?:[A-Z][a-z0-9]+)+(?!\w)"
 )
-"""A name as programs give it: `check_quota`, `stripe.send_payment`, `sendPayment`."""
+"""A program's identifier: `check_quota`, `stripe.send_payment`, `sendPayment`."""
 _KEBAB = re.compile(
     r"(?<![\w/@-])(?:(?P<of>(?i:tool|function|file|attachment|skill|prompt|template|variable|column|key|role|property"
     r"|field|parameter|argument)(?i: call| named| variable| value)? )[A-Za-z]+(?:[-_][A-Za-z]+)+"
     r"|[A-Za-z]+(?:-[A-Za-z]+){2,})(?![\w-])"
 )
-"""A tool's name with hyphens: `check-credit-balance`, or any name that stands behind its noun."""
+"""A tool's name with hyphens: three words or more (`check-credit-balance`), or any name after its noun ("tool x-y")."""
 _FILE = re.compile(
     r"(?<![\w/.-])[\w-]+\.(?:csv|docx?|gif|html?|jpe?g|jsonl?|md|mp[34]|pdf|png|pptx?|py|svg|txt|wav|webp|xlsx?|xml|ya?ml|zip)\b",
     re.IGNORECASE,
@@ -114,7 +114,7 @@ _STATE = re.compile(
     r"|(?:ed|error|exception|failure|low|overdue|inactive|insufficient)\Z",
     re.IGNORECASE,
 )
-"""How a code says what is, where a tool's name says what to do."""
+"""Marks of a code, which states what is wrong; a tool's name says what to do."""
 _MARKING = lex.MONEY | lex.QUOTA | lex.OWING | lex.KEY | lex.ACCOUNT | lex.REGION
 _SLASHED = re.compile(r"[a-z]+(?:/[a-z]+)+")
 """Words rather than a name: "JSON mode/function calling"."""
@@ -125,8 +125,8 @@ _ECHO = re.compile(
     r"|\n\s*(?:received model group|available model group)",
     re.IGNORECASE,
 )
-"""From here to its end a sentence quotes the request, or names what of it was not found. Not so where SAP names the
-place of a fault: "400 - Request Body: Model x not supported"."""
+"""From here on a sentence quotes the request, or names what in it was not found. Except where SAP names the place of a
+fault: "400 - Request Body: Model x not supported"."""
 
 
 def of_code(code: str) -> int:
@@ -136,8 +136,8 @@ def of_code(code: str) -> int:
 
 
 def of_message(text: str) -> list[int]:
-    """The topics of each sentence that has any, in order. What it quotes is not read, and what may be quoted is read
-    for those topics alone that mark nothing."""
+    """The topics of each sentence that has any, in order. Quotes are not read, and words that may be quoted are read
+    only for topics that mark nothing."""
     found = []
     for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
         topics = _topics(_marks(_spaced(sentence)), code=False)
@@ -151,12 +151,12 @@ def of_message(text: str) -> list[int]:
 
 
 def unframed(text: str) -> str:
-    """A message without what it begins and ends with, and without addresses."""
+    """A message without its boilerplate at both ends and without URLs."""
     return _URL.sub(" ", _FRAME.sub(" ", text))
 
 
 def unquoted(text: str) -> str:
-    """A message without what may be the request's words: all between quotes becomes a sign that means nothing."""
+    """A message without what may be the request's words: a text in quotes becomes `~`, which means nothing."""
     text = _NOT.sub(" not", _FRAME.sub(" ", text))
     if "://" in text:
         text = _FETCHED.sub(" outsideserver ", text)
@@ -168,13 +168,13 @@ def unquoted(text: str) -> str:
 
 
 def _allowed(match: re.Match[str]) -> str:
-    """An action speaks of a model, but not of money or keys."""
+    """The words of an action may be about a model, but not about money or keys."""
     bits = _marks(_HUMP.sub(" ", match[0].replace("-", " ")).lower())
     return " ~ " if any(of & _MARKING for of in bits) else match[0]
 
 
 def _quoted(match: re.Match[str]) -> str:
-    """A noun of the request that a quote names, `thinking` or 'tools', is read, since nothing can be marked by it."""
+    """A quoted noun of the request, `thinking` or 'tools', is read, since it cannot lead to a mark."""
     word = match[0][1:-1]
     if not _MEMBER.fullmatch(word):
         return " ~ "
@@ -183,13 +183,13 @@ def _quoted(match: re.Match[str]) -> str:
 
 
 def _harmless(key: str) -> bool:
-    """An entry of kinds that mark nothing."""
+    """Whether it is an entry whose words mark nothing."""
     bits = _entries().get(key, 0)
     return bits != 0 and not bits & ~_HARMLESS_WORDS
 
 
 def own_words(text: str) -> str:
-    """A message's own sentences, a line each."""
+    """A message's sentences, one per line, without what they quote."""
     return "\n".join(_own(sentence) for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX])
 
 
@@ -201,14 +201,14 @@ def _own(sentence: str) -> str:
 
 
 def _spaced(sentence: str) -> str:
-    """A sentence in lower case, its words apart and its names in one."""
+    """A sentence in lower case, with compound words split and names kept together."""
     if "-" in sentence or "_" in sentence:
         sentence = _KEBAB.sub(_hyphened, sentence)
     return _HUMP.sub(" ", _IDENTIFIER.sub(_identified, _HYPHENED.sub(_named_word, sentence))).lower()
 
 
 def stem(word: str) -> str:
-    """A word without its ending, the same for all forms of a verb or noun that matter here."""
+    """A word without its ending: the same for all forms of a verb or noun that matter here."""
     for ending in ("ing", "ies", "ied", "ed", "es", "s"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             word = word[: -len(ending)]
@@ -217,8 +217,8 @@ def stem(word: str) -> str:
 
 
 def _identified(match: re.Match[str]) -> str:
-    """No word of a tool's name or of a member's is money or a key, whatever stands beside it ("function check_quota not
-    found"); a code that stands in a sentence (`insufficient_quota`) is read, and the name of a noun (`api_key`)."""
+    """The name of a tool or member says nothing about money or keys ("function check_quota not found"). A code in a
+    sentence (`insufficient_quota`) is read, and so is the name of a noun (`api_key`)."""
     name = match[0]
     words = _HUMP.sub(" ", name.replace("_", " ")).lower()
     if not any(bits & _MARKING for bits in _marks(words)) or _key_of(words) in _entries() or _STATE.search(name):
@@ -227,7 +227,7 @@ def _identified(match: re.Match[str]) -> str:
 
 
 def _hyphened(match: re.Match[str]) -> str:
-    """The same of a name with hyphens, for which a sentence has more words of its own ("tokens-per-minute")."""
+    """The same for a name with hyphens; more compounds of ordinary words have those ("tokens-per-minute")."""
     name = match[0]
     if match["of"]:
         own = name[len(match["of"]) :].replace("_", " ").replace("-", " ").lower()
@@ -239,10 +239,11 @@ def _hyphened(match: re.Match[str]) -> str:
 
 
 _LETTERS = str.maketrans({"\u00df": "ss", "\u00e6": "ae", "\u00f8": "o", "\u0111": "d", "\u0131": "i", "\u0142": "l"})
-"""What has no accent to be taken off."""
+"""Letters that Unicode does not decompose into a base letter and an accent."""
 
 KEPT = frozenset({"blocked", "loading", "used", "supported", "allowed", "models", "deployments", "endpoints"})
-"""Words that are not their stem: a block of content is not blocked, a high load is not loading, models are many."""
+"""Words that mean something else than their stem: a content block is not blocked, a high load is not loading, models
+are not one model."""
 
 
 def _words(text: str) -> list[str]:
@@ -250,8 +251,8 @@ def _words(text: str) -> list[str]:
 
 
 def _named_word(match: re.Match[str]) -> str:
-    """A name says nothing, but that of what is counted by the minute (`…/requests_per_minute_per_base_model`). A span
-    of time is none ("5-hour limit")."""
+    """A name says nothing, except one of a rate (`…/requests_per_minute_per_base_model`). A span of time is not a name
+    ("5-hour limit")."""
     name = match[0]
     if span := _SPAN.fullmatch(name):
         return f" {span[1]} "
@@ -279,13 +280,13 @@ def _plain(word: str) -> str:
 
 
 def _key_of(words: str) -> str:
-    """What an entry, or a name of a few words, is found by."""
+    """The key of an entry, or of a name of a few words, in `_entries`."""
     return " ".join(_normal(word) for word in _words(words.replace("_", " ")) if word not in _FILLERS)
 
 
 @cache
 def _entries() -> dict[str, int]:
-    """Key of an entry -> its bits. Made at the first error: 0.2 MB that a gateway whose providers do well never has."""
+    """Key of an entry -> its bits. Built at the first error: 0.2 MB that a gateway without errors never needs."""
     found: dict[str, int] = {}
     for bit, entries in lex.ENTRIES:
         for entry in entries.split(","):
@@ -296,18 +297,18 @@ def _entries() -> dict[str, int]:
 
 @cache
 def _starts() -> frozenset[str]:
-    """First words of entries that have more than one."""
+    """First words of the entries with more than one word."""
     return frozenset(key.partition(" ")[0] for key in _entries() if " " in key)
 
 
 def _marks(text: str) -> list[int]:
-    """The bits of each word of a sentence in lower case that is no filler."""
+    """The bits of each word, fillers apart, of a sentence in lower case."""
     return _parse(text)[2]
 
 
 def _parse(text: str) -> tuple[list[str], list[int], list[int], list[int]]:
-    """All words of a sentence; and for each that is no filler its place among them, its bits, and the place behind
-    the entry that begins with it. Of several entries the longest counts, at its first word."""
+    """All words of a sentence; and for each that is not a filler: its index among them, its bits, and the index after
+    the entry that starts with it. The longest entry counts, at its first word."""
     words = _words(text)
     places = [at for at, word in enumerate(words) if word not in _FILLERS]
     stems = [_normal(words[place]) for place in places]
@@ -331,7 +332,7 @@ def _parse(text: str) -> tuple[list[str], list[int], list[int], list[int]]:
 
 
 def _near(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
-    """A word of one kind stands at most `gap` words from another word of the other kind."""
+    """Whether a word of one kind and a word of the other are at most `gap` words apart."""
     if not (every & one and every & other):
         return False
     last_one = last_other = -1000
@@ -350,9 +351,9 @@ def _near(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
 
 
 def _beside(marks: list[int], one: int, other: int, gap: int, own: int = 0) -> bool:
-    """A word of one kind is near to one of the other, and nothing stands between that a request has: of "the model's
-    tool was not found" it is the tool. `own`: so many words behind such a thing the verb is said of it alone ("tool x
-    is not allowed on this model")."""
+    """Whether words of both kinds are near each other, with no part of a request between: "the model's tool was not
+    found" is about the tool. `own`: for so many words after such a part a verb is about it alone ("tool x is not
+    allowed on this model")."""
     at_one = at_other = at_feature = -1000
     for at, bits in enumerate(marks):
         if bits & one and (bits & other or at - at_other <= gap):
@@ -368,7 +369,7 @@ def _beside(marks: list[int], one: int, other: int, gap: int, own: int = 0) -> b
 
 
 def _then(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
-    """A word of the other kind stands at most `gap` words behind one of the first kind."""
+    """Whether a word of the other kind comes at most `gap` words after one of the first kind."""
     if not (every & one and every & other):
         return False
     return any(bits & one and any(after & other for after in marks[at : at + gap + 1]) for at, bits in enumerate(marks))
@@ -453,7 +454,7 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return False
     if every & lex.MONEY and _then(
         marks, every, lex.FEATURE, lex.NEEDED, 2
-    ):  # it is had for more money, elsewhere or here
+    ):  # a feature that costs more, here or elsewhere
         return True
     if not code and every & lex.FEATURE and _near(marks, every, lex.ABSENT, lex.FOR_MODEL, 5):
         return True
@@ -473,7 +474,7 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
 def _key(marks: list[int], every: int, code: bool) -> bool:
     if code and _near(marks, every, lex.MODEL, lex.ABSENT, 3):
         return False
-    if every & lex.FEATURE and not code:  # of a tool's server, or of a file
+    if every & lex.FEATURE and not code:  # the key of a tool's server, or of a file
         return False
     if _near(marks, every, lex.KEY, lex.BAD, 6) or _then(marks, every, lex.NO, lex.KEY, 1):
         return True
@@ -489,7 +490,7 @@ def _barred(marks: list[int], every: int, code: bool) -> bool:
 def _model(marks: list[int], every: int, code: bool) -> bool:
     if code:
         return _near(marks, every, lex.MODEL, lex.ABSENT, 6) or _near(marks, every, lex.MODEL, lex.WEAK, 3)
-    if every & lex.FOR_MODEL and every & (lex.FEATURE | lex.PROMPT):  # it is something else that a model lacks
+    if every & lex.FOR_MODEL and every & (lex.FEATURE | lex.PROMPT):  # the model is there, and lacks something else
         return False
     return (
         _beside(marks, lex.MODEL, lex.ABSENT, 6, OWN_GAP)
@@ -499,7 +500,7 @@ def _model(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _bare(marks: list[int], every: int) -> bool:
-    """There is no such thing, whatever it is, for this model: no router, no price, no backend."""
+    """Whether the model lacks something that it cannot run without: a router, a price, a backend."""
     if every & (lex.FEATURE | lex.PROMPT):
         return False
     return _then(marks, every, lex.NO, lex.FOR_MODEL, 4) or _then(marks, every, lex.MODEL, lex.NO, 1)
@@ -552,11 +553,11 @@ GROUNDS: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
         ((lex.MODEL, lex.BUSY | lex.BROKEN | lex.LOADING | lex.ABSENT), (lex.NO, lex.MODEL | lex.FOR_MODEL)),
     ),
 }
-"""What a topic that leads to a mark rests on: an entry alone, or a noun and a verb."""
+"""For each topic that leads to a mark: the entries that suffice alone, and the pairs of noun and verb."""
 
 
 def grounds(text: str, topics: int) -> list[tuple[str, ...]]:
-    """The words on which a message's being about `topics` rests: from each noun to its nearest verb on either side."""
+    """The words that make a message about `topics`: from each noun to the nearest verb on either side."""
     for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
         own = _spaced(_own(sentence))
         words, places, marks, ends = _parse(own)
