@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
-from unicodedata import combining, normalize
 
 from oxllm.core.reading import lexicon as lex
 
@@ -275,6 +274,8 @@ def _normal(word: str) -> str:
 
 def _plain(word: str) -> str:
     """A word without its accents."""
+    from unicodedata import combining, normalize  # noqa: PLC0415 - a megabyte, for errors in some languages only
+
     bare = "".join(sign for sign in normalize("NFKD", word) if not combining(sign))
     return bare.translate(_LETTERS)
 
