@@ -1,7 +1,4 @@
-"""What nobody else hears: the event loop's complaints, and what libraries log.
-
-Nothing of it goes to stderr by itself, since that may block.
-"""
+"""Puts into our log what would else go to stderr, which may block: the event loop's errors, and what libraries log."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from oxllm.gateway.shortage import LIMITS, SHORTAGES
 
 
 class Complaints:
-    """The loop's exception handler: of what the machine lacks a line a minute, of a bug of ours one each time."""
+    """The loop's exception handler: one line a minute for a shortage of the machine, one for each bug of ours."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -27,7 +24,7 @@ class Complaints:
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in SHORTAGES:
-            if self._shortages.due(loop.time()):  # it tries again each second
+            if self._shortages.due(loop.time()):  # accepting is retried every second
                 advice = f"; raise the limit ({LIMITS[error.errno]})" if error.errno in LIMITS else ""
                 self._journal.log.event("warning", f"{SHORTAGES[error.errno]}, new clients wait{advice}")
         elif error is not None:
@@ -36,7 +33,7 @@ class Complaints:
             self._journal.log.event("warning", str(context.get("message", "the event loop complains")))
 
     def listen(self) -> None:
-        """Hear also what is raised where nobody can catch it, and what libraries log."""
+        """Also log what is raised where nobody can catch it, and what libraries log."""
         sys.unraisablehook = self._unraisable
         once_loaded("logging", lambda: hear_libraries(self._journal.log))
 
@@ -46,7 +43,7 @@ class Complaints:
 
 
 def hear_libraries(log: Log) -> None:
-    """asyncio warns of a few things by way of `logging`, which would write them to stderr."""
+    """asyncio reports a few things through `logging`, which would write them to stderr."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -1,4 +1,4 @@
-"""A request that has ended: what the log, `explain` and a collector are told of it."""
+"""A finished request: what the log, `explain` and a collector get to know about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oxllm.gateway.observe.record import Record
 
 
 class Ended:
-    """Filled once, from what is let go of then. The fields are those of `Record`, which says what they mean."""
+    """Copied once from the exchange, which is then released. The fields are those of `Record`, and explained there."""
 
     __slots__ = (
         "attempts",
@@ -34,12 +34,13 @@ class Ended:
     )
 
     def __init__(self, exchange: Exchange, received: float, wall: float, now: float) -> None:
-        """`received`: when its head was whole, in loop time, as `now` is; `wall`: seconds since the epoch."""
+        """`received`: when the request's head was complete. It and `now` are in loop time, `wall` in seconds since the
+        epoch."""
         books, reply, facts, winner = exchange.books, exchange.reply, exchange.facts, exchange.winner
         self.id = facts.request_id
         self.time = wall
         self.protocol = facts.protocol.name
-        self.model = exchange.route.name  # as /metrics calls it, too: clients could make up any number of names
+        self.model = exchange.route.name  # as in /metrics: clients could make up any number of names
         self.stream = facts.stream
         self.status = reply.status
         self.error = reply.error
@@ -66,5 +67,5 @@ class Ended:
             self.cached_tokens = usage.cached_tokens
 
     def record(self) -> Record:
-        """The same as a value that can be compared, and be JSON."""
+        """The same as a value that can be compared and encoded as JSON."""
         return msgspec.convert(self, Record, from_attributes=True)

@@ -1,4 +1,4 @@
-"""Where the ends of requests are told: to the log, to the ring that `explain` reads, to a collector."""
+"""Reports finished requests: to the log, to the ring that `explain` reads, and to a collector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oxllm.gateway.observe.seldom import Seldom
 from oxllm.gateway.observe.trace import TRACEPARENT, Trace, Tracer
 
 FRAMES = 3
-"""Of the stack, so many are told: the innermost."""
+"""Stack frames that are logged, from the innermost on."""
 
 
 def place(error: BaseException) -> str:
@@ -25,7 +25,7 @@ def place(error: BaseException) -> str:
 
 
 class Journal:
-    """What one process tells of its requests."""
+    """What one process reports about its requests."""
 
     __slots__ = (
         "_shortages",
@@ -43,7 +43,7 @@ class Journal:
         self._shortages = Seldom()
         self.records = Records()
         self.internal_errors = 0
-        """Bugs of ours that showed."""
+        """Bugs of ours that were noticed."""
         self.refusals: dict[int, int] = {}
         """Answers made without asking a provider, by status."""
         self.protocols: dict[str, int] = {}
@@ -51,18 +51,18 @@ class Journal:
         self.telemetry: Tracer | None = None
         """Set while there is a collector."""
         self.spans_lost = 0
-        """Requests whose spans did not get to a collector."""
+        """Requests whose spans did not reach a collector."""
 
     def begun(self, protocol: str) -> None:
-        """A request is asked of providers."""
+        """A request that will be sent to providers has begun."""
         self.protocols[protocol] = self.protocols.get(protocol, 0) + 1
 
     def trace(self, request: Request) -> Trace | None:
-        """A request begins; None while nobody collects traces."""
+        """The trace of a new request; None while there is no collector."""
         return self.telemetry.trace(request.get(TRACEPARENT)) if self.telemetry is not None else None
 
     def request(self, ended: Ended, trace: Trace | None, changes: list[Change]) -> None:
-        """A request has ended, and this is what it changed of its providers."""
+        """A request has ended. `changes`: what it changed in the states of providers and targets."""
         self.records.append(ended)
         self.log.request(ended)
         if self.telemetry is not None:
@@ -71,16 +71,16 @@ class Journal:
             self.log.change(change)
 
     def shortage(self, detail: str, now: float) -> None:
-        """An attempt was not possible from here: worth a line, but not each time."""
+        """This machine could not make an attempt: logged at most once a minute."""
         if self._shortages.due(now):
             self.log.event("warning", f"providers cannot be reached from here: {detail}")
 
     def internal_error(self, where: str, error: BaseException) -> None:
-        """A bug of ours showed. What the exception says may quote a request, so it is not told, but where it was."""
+        """A bug of ours. Logs where it was, but not the exception's message, which may quote a request."""
         self.internal_errors += 1
         self.log.event("error", f"internal error in {where}: {type(error).__name__} at {place(error)}")
 
     def refused(self, status: int, message: str, request_id: str, peer: str = "") -> None:
-        """A request has been answered without asking a provider."""
+        """A request was answered without asking a provider."""
         self.refusals[status] = self.refusals.get(status, 0) + 1
         self.log.refused(status, message, request_id, peer)

@@ -1,5 +1,5 @@
-"""What the lines of the log say, as text or as JSON. Text that comes from outside is escaped, so that a model name
-cannot forge a line; the id of a request is printable ASCII wherever it comes from."""
+"""The lines of the log, as text or as JSON. Text from outside is escaped, so that a model name cannot forge a line. A
+request's id is printable ASCII, wherever it comes from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from oxllm.gateway.observe.ended import Ended
 from oxllm.words import printable, seconds
 
 NAMES_MAX: Final = 256
-"""Who was asked for what is remembered so often: a gateway has fewer names, but for those that clients make up."""
+"""Beginnings of lines that are cached. A gateway needs fewer, except for names that clients make up."""
 NAME_MAX: Final = 256
-"""Characters of these together, at most: clients may send far longer ones."""
+"""Characters of the names in one that is cached: clients may send far longer ones."""
 
 Key = tuple[int, str, str, str | None, str | None]
 """Status, protocol, model; provider and its model, if one answered."""
@@ -25,7 +25,7 @@ _json: Final = msgspec.json.Encoder()
 
 
 class Lines:
-    """How a line is written, its end included."""
+    """Renders the lines, line ends included."""
 
     __slots__ = ()
 
@@ -38,12 +38,12 @@ class Lines:
         raise NotImplementedError
 
     def refused(self, wall: float, status: int, message: str, request_id: str, peer: str) -> bytes:
-        """A request has been answered without asking a provider. `peer` may be empty."""
+        """A request was answered without asking a provider. `peer` may be empty."""
         raise NotImplementedError
 
 
 class JsonLines(Lines):
-    """An object a line."""
+    """One JSON object per line."""
 
     __slots__ = ()
 
@@ -81,7 +81,7 @@ class JsonLines(Lines):
 
 
 class TextLines(Lines):
-    """Words for a person. How a request's line begins mostly comes again: the second, and who was asked for what."""
+    """Text for people. Most requests' lines begin like an earlier one, so the time stamp and the names are cached."""
 
     __slots__ = ("_names", "_second", "_stamp")
 
@@ -127,13 +127,13 @@ def _names(key: Key) -> str:
 
 
 def _letters(key: Key) -> int:
-    """How long the names in it are."""
+    """The total length of the names in it."""
     _, protocol, model, provider, upstream_model = key
     return len(protocol) + len(model) + len(provider or "") + len(upstream_model or "")
 
 
 def _failed(ended: Ended) -> str:
-    """Who has failed, and how: `alpha/big-1: HTTP 503`; but for what is said of the end of it all in any case."""
+    """The failed attempts, `alpha/big-1: HTTP 503`, without what the line's `ended:` says anyway."""
     end, served = ended.error or "", f"{ended.provider}/{ended.upstream_model}"
     failed = [
         f"{step.target}: {step.result}"

@@ -1,8 +1,8 @@
-"""The log: one line a request, one a change of state. It never blocks and never holds a secret.
+"""The log: one line per request, and one per change of state. It never blocks and never contains a secret.
 
-Lines are gathered for a moment, or until there are many, and written together (`sink`). A reader that is slow (a full
-pipe, a stopped terminal) makes the queue grow to 256 KiB; after that lines are dropped and counted, as are those that a
-full disk loses, and the count is the first line when there is room again. What a line says is up to `lines`.
+Lines are gathered for a moment, or until there are many, and written together (`sink`). With a slow reader (a full
+pipe, a stopped terminal) the queue grows to 256 KiB; beyond that lines are dropped and counted, as are those that a
+full disk loses, and once there is room again a line reports the count. `lines` renders them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ QUEUE_MAX: Final = 256 * 1024
 FLUSH_S: Final = 0.05
 """How long lines are gathered: one system call for all of them."""
 GATHER_MAX: Final = 32 * 1024
-"""Bytes gathered, or added to those that wait for a slow reader, until the next try: half of what a pipe takes."""
+"""Bytes to gather, or to add to those that wait for a slow reader, before the next write: half of what a pipe takes."""
 CLOSE_S: Final = 0.5
-"""What the last lines may take."""
+"""How long each of the two last writes may take."""
 RETRY_S: Final = 0.1
 """How long to wait before the next try at a full pipe."""
 
@@ -59,14 +59,14 @@ class Log:
         self._dropped = 0
         """Lines that did not fit, since the start."""
         self._told = 0
-        """Lines lost that a line has told of."""
+        """Lost lines that the log itself has reported."""
         self._lost = 0
-        """Lines that the sink had lost at the last look."""
+        """`Sink.lost` at the last write."""
         self._scheduled = False
 
     @property
     def dropped(self) -> int:
-        """Lines lost that no line has told of yet."""
+        """Lost lines that the log has not reported yet."""
         return self.dropped_in_all - self._told
 
     @property
@@ -88,18 +88,18 @@ class Log:
         self._put(self._lines.event(self._wall(), kind, text))
 
     def refused(self, status: int, message: str, request_id: str, peer: str = "") -> None:
-        """A request has been answered without asking a provider."""
+        """A request was answered without asking a provider."""
         self._put(self._lines.refused(self._wall(), status, message, request_id, peer))
 
     def flush(self) -> None:
-        """Write what the reader takes now, and try again in a moment if that is not all."""
+        """Write what the reader takes now; if that is not all, try again in a moment."""
         self._scheduled = False
         self._write()
         if self._queue and not self._scheduled:
             self._schedule(RETRY_S)
 
     def close(self) -> None:
-        """The process ends: write what can be written, without waiting long."""
+        """The process is ending: write what can be written without waiting long."""
         self.flush()
         self._sink.close(CLOSE_S)
         self.flush()
@@ -125,7 +125,7 @@ class Log:
         self._try_at = self._size + GATHER_MAX
 
     def _tell_of_dropped(self) -> None:
-        works = self._sink.lost == self._lost  # else the line that tells of it would be lost as well
+        works = self._sink.lost == self._lost  # if not, the line that reports it would be lost, too
         self._lost = self._sink.lost
         dropped = self.dropped
         if dropped and works and self._size < QUEUE_MAX // 2:

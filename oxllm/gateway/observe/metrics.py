@@ -1,7 +1,7 @@
 """GET /metrics: Prometheus text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/).
 
-Made when it is asked for, from counters that serving keeps anyway. Labels are names from the running config, and
-words of our own: nothing that a client sends can make a new series. docs/metrics.md is held to FAMILIES by a test.
+Rendered on demand, from counters that serving keeps anyway. Labels are names from the running config and words of our
+own: nothing that a client sends can create a new series. A test compares docs/metrics.md with FAMILIES.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
 
 REFUSALS = dict.fromkeys((400, 401, 403, 404, 405, 408, 413, 431, 503), 0)
 MOVES = {(before, after): 0 for (before, _), after in TABLE.rows.items() if before is not after}
-"""Counters that are there from the start: a rate over one that appears with its first event misses that event."""
+"""Series that exist from the start: a rate over one that appears with its first event would miss that event."""
 
 
 class _Page:

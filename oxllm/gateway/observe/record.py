@@ -1,4 +1,4 @@
-"""What is told of a request that has ended. Interpreted, since it is read back from JSON (`oxllm/core/shape.py`)."""
+"""The record of a finished request. Not compiled, since it is read back from JSON (`oxllm/core/shape.py`)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from oxllm.core.routing.cooldown import Skip
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What became of a request, for `explain`, a collector, and who asks for the last ones."""
+    """How a request ended, for `explain`, for a collector, and for GET /requests."""
 
     id: str
     time: float
     """Seconds since the epoch at its end."""
     model: str
-    """By its name in the config, which may hold `*`."""
+    """The name in the config, which may contain `*`."""
     stream: bool
     status: int
     provider: str | None
@@ -31,8 +31,8 @@ class Record(msgspec.Struct, frozen=True):
     skips: dict[str, Skip]
     protocol: str = "chat"
     cached_tokens: int | None = None
-    """Of the prompt's."""
+    """Those of the prompt that were cached."""
     response_model: str | None = None
-    """Who made the answer, as its provider says."""
+    """The model that made the answer, by what its provider says."""
     finish_reasons: tuple[str, ...] = ()
-    """Why each of its results ended, in the provider's words."""
+    """Why each choice ended, in the provider's words."""

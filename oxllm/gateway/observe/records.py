@@ -1,4 +1,4 @@
-"""What is remembered of the last requests, for `explain`."""
+"""The records of the last requests, for `explain`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oxllm.gateway.observe.ended import Ended
 from oxllm.gateway.observe.record import Record
 
 RING: Final = 256
-"""Requests that `explain` can still tell of."""
+"""Requests that `explain` still knows."""
 
 
 class Records:
@@ -26,7 +26,7 @@ class Records:
         self._packed = b""
 
     def append(self, ended: Ended) -> None:
-        """Remember one more, and forget the oldest if there are too many."""
+        """Add one, and drop the oldest if there are too many."""
         self._recent.append(ended)
 
     def __iter__(self) -> Iterator[Record]:
@@ -40,10 +40,10 @@ class Records:
             yield from reversed(msgspec.json.decode(self._packed, type=list[Record])[-missing:])
 
     def pack(self) -> None:
-        """Turn what is remembered into one piece of memory.
+        """Pack the records into one piece of memory.
 
-        What has ended is a dozen small objects. Made in the middle of a burst they lie among those of its streams, and
-        the allocator can return no page around them: 256 records kept 10 MB.
+        A record is a dozen small objects. Made in the middle of a burst, they lie between those of its streams, and the
+        allocator cannot return the pages around them: 256 records pinned 10 MB.
         """
         self._packed = msgspec.json.encode(list(self))
         self._recent.clear()

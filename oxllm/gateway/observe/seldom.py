@@ -1,4 +1,4 @@
-"""Lines that would come too often: what lasts is said again and again, but not each time that it is met."""
+"""Limits the rate of a log line: a lasting condition is reported again from time to time, but not at each event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ EVERY_S = 60.0
 
 
 class Seldom:
-    """When something may be said again."""
+    """Whether something may be logged again."""
 
     __slots__ = ("_quiet_until",)
 
@@ -15,7 +15,7 @@ class Seldom:
         self._quiet_until = float("-inf")
 
     def due(self, now: float) -> bool:
-        """May it be said now? It counts as said, then."""
+        """Whether it may be logged now. If so, it counts as logged."""
         if now < self._quiet_until:
             return False
         self._quiet_until = now + EVERY_S

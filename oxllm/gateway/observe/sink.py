@@ -1,10 +1,10 @@
 """Where log lines go: a file descriptor that must not make the gateway wait, whatever it is.
 
-A pipe, terminal or socket that can be opened anew is written without blocking: what does not fit now waits. Opened
-anew, since the flag belongs to the open file, which a shell or a terminal shares with us. What cannot be opened so
-(another user's pipe or terminal, after `sudo -u`; macOS, which opens the same file again), and a regular file, whose
-write blocks for as long as its disk or server does, is written by a thread, one piece at a time: while it is at it,
-nothing more is taken.
+A pipe or terminal that can be reopened, and a socket, is written without blocking: what does not fit now waits. It is
+reopened because O_NONBLOCK belongs to the open file description, which a shell or a terminal shares with us. What
+cannot be reopened (another user's pipe or terminal, after `sudo -u`; on macOS, where that gives the same description),
+and a regular file, whose write blocks as long as its disk or server does, is written by a thread, one piece at a time:
+meanwhile nothing more is taken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from _queue import SimpleQueue
 from typing import Protocol
 
 PIECE_BYTES = 64 * 1024
-"""What the thread is given at once."""
+"""Bytes that the thread gets at once."""
 
 
 class Sink(Protocol):
@@ -26,17 +26,17 @@ class Sink(Protocol):
 
     @property
     def lost(self) -> int:
-        """Lines that it took and could not write, so far: nobody reads any more, or the disk is full."""
+        """Lines so far that it took but could not write: nobody reads any more, or the disk is full."""
 
     def write(self, data: bytes) -> int:
-        """How many bytes it takes now; 0 if it is busy."""
+        """Returns how many bytes it took; 0 if it is busy."""
 
     def close(self, patience: float) -> None:
-        """Wait so many seconds at most until what was taken is written."""
+        """Wait up to `patience` seconds until what was taken is written."""
 
 
 class NonBlocking:
-    """A descriptor of our own that is not waited for."""
+    """A non-blocking descriptor of our own."""
 
     __slots__ = ("_fd", "lost")
 
@@ -55,11 +55,11 @@ class NonBlocking:
             return len(data)
 
     def close(self, patience: float) -> None:
-        """Nothing is under way."""
+        """Nothing to wait for."""
 
 
 class Threaded:
-    """A descriptor that may block: a thread of its own writes to it."""
+    """A descriptor that may block: a separate thread writes to it."""
 
     __slots__ = ("_fd", "_idle", "_pieces", "lost")
 
@@ -78,7 +78,7 @@ class Threaded:
             pieces: SimpleQueue[bytes] = SimpleQueue()
             try:
                 _thread.start_new_thread(self._run, (pieces,))
-            except RuntimeError:  # no thread can be started now: under a limit of processes
+            except RuntimeError:  # no thread can be started now: the limit on processes is reached
                 self._idle.release()
                 return 0
             self._pieces = pieces
@@ -87,7 +87,7 @@ class Threaded:
         return min(end, len(data))
 
     def close(self, patience: float) -> None:
-        """Wait for the thread; the process may end while it is at it."""
+        """Wait for the thread. The process may end before it is done."""
         if self._idle.acquire(timeout=patience):
             self._idle.release()
 
@@ -103,11 +103,11 @@ class Threaded:
 
 
 def sink_of(fd: int) -> Sink:
-    """For lines to `fd`, which others may share."""
+    """The sink for lines to `fd`, which others may share."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode):
         return Threaded(fd)
-    if stat.S_ISSOCK(mode):  # it cannot be opened again, but a service manager makes one for us alone
+    if stat.S_ISSOCK(mode):  # cannot be reopened, but a service manager makes one for us alone
         os.set_blocking(fd, False)
         return NonBlocking(fd)
     if sys.platform == "linux":

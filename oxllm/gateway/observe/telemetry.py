@@ -1,9 +1,9 @@
 """Spans and metrics for an OpenTelemetry collector: OTLP/HTTP with JSON (https://opentelemetry.io/docs/specs/otlp/).
 
-Only made when `otel_endpoint` is set; without it a request costs one comparison. The JSON is written by hand and goes
-over the pool's own connections: the SDK alone would weigh more than the gateway.
+Only created if `otel_endpoint` is set; without it a request costs one comparison. The JSON is written by hand and goes
+over the pool's own connections: the SDK alone would need more memory than the gateway.
 
-A request's span has one child for each attempt; `trace` says where they are in the client's own trace.
+A request's span has one child per attempt; `trace` places them in the client's own trace.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from oxllm.gateway.upstream.call import Call, Caller
 from oxllm.gateway.upstream.pool import Pool
 
 EXPORT_S = 10.0
-"""Between two exports; the SDKs' defaults are 5 s for spans and 60 s for metrics."""
+"""Seconds between two exports; the SDKs' defaults are 5 s for spans and 60 s for metrics."""
 LIMIT_S = 10.0
-"""For one export (the default of OTEL_EXPORTER_OTLP_TIMEOUT)."""
+"""Timeout of one export (the default of OTEL_EXPORTER_OTLP_TIMEOUT)."""
 FLUSH_S = 2.0
-"""What the last export may take: a supervisor waits for us."""
+"""How long the last export may take: a supervisor is waiting for us to end."""
 BATCH = 256
-"""Requests that are exported without waiting for the time; the SDKs export 512 spans at once."""
+"""As soon as so many requests are queued they are exported; the SDKs export 512 spans at once."""
 QUEUE_MAX = 1024
-"""Requests that wait for the next export; more are dropped and counted. Each is about 1 KB of JSON."""
+"""Requests queued for the next export; more are dropped and counted. Each is about 1 KB of JSON."""
 CUMULATIVE = 2
 SERVER, CLIENT = 2, 3
 ERROR = {"code": 2}
@@ -50,14 +50,14 @@ ERROR = {"code": 2}
 _TRACEPARENT = re.compile(
     rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
 )
-"""Version 00 is 55 characters long; a later one may have more behind them."""
+"""Version 00 has 55 characters; a later one may have more after them."""
 _STATUS = re.compile(r"HTTP (\d{3})\b")
-"""How the result of an attempt begins whose provider answered with an error."""
+"""The start of an attempt's result if its provider answered with an error."""
 _json = msgspec.json.Encoder()
 
 
 class Telemetry:
-    """What is exported to one collector."""
+    """Exports to one collector at a time."""
 
     __slots__ = (
         "_closing",
@@ -92,8 +92,8 @@ class Telemetry:
         router: Callable[[], Router],
         env: Mapping[str, str] = os.environ,
     ) -> None:
-        """`journal` counts what is lost. `created`: start of the process, seconds since the epoch. `router`: the one
-        that runs."""
+        """`journal` counts what is lost. `created`: start of the process, seconds since the epoch. `router` returns the
+        running one."""
         self._loop = loop
         self._pool = pool
         self._journal = journal
@@ -109,7 +109,7 @@ class Telemetry:
         self._queue: deque[tuple[Trace, Record]] = deque()
         self._durations: dict[tuple[str, bool], Histogram] = {}
         self._sending: dict[str, _Export] = {}
-        """Path -> the export under way."""
+        """Path -> the export in flight."""
         self._failures = Seldom()
         self._closing: Callable[[], None] | None = None
         loop.call_later(EXPORT_S, self._tick)
@@ -137,17 +137,17 @@ class Telemetry:
             self._export_spans()
 
     def export_to(self, endpoint: str) -> None:
-        """To another collector from now on, and what waits too."""
+        """Export to another collector from now on, including what is queued."""
         self.endpoint = endpoint
         self._collector = msgspec.structs.replace(collector(endpoint), ca_file=otel_environment.certificate(self._env))
 
     def stop(self) -> None:
-        """Export what there is, and no more."""
+        """Export what is queued, and no more."""
         self._stopped = True
         self._export()
 
     def close(self, done: Callable[[], None]) -> None:
-        """Export what there is, and call `done` when it has arrived, or after two seconds."""
+        """Export what is queued, and call `done` when it has arrived, or after two seconds."""
         self._closing = done
         self._export()
         if self._sending:
@@ -173,7 +173,7 @@ class Telemetry:
             self._forget_dropped()
 
     def _forget_dropped(self) -> None:
-        """What a model took that a reload has dropped was told for the last time: names must not add up."""
+        """Drop the durations of models that a reload removed, now exported a last time: names must not pile up."""
         router = self._router()
         for key in [key for key in self._durations if not router.has(key[0])]:
             del self._durations[key]
@@ -202,7 +202,7 @@ class Telemetry:
         export.limit = self._loop.call_later(LIMIT_S, export.late)
 
     def exported(self, export: _Export, why: str | None) -> None:
-        """An export is over; `why` it failed."""
+        """An export has ended. `why` it failed; None if it did not."""
         del self._sending[export.path]
         if why is not None:
             journal = self._journal
@@ -211,7 +211,7 @@ class Telemetry:
                 lost = f"{journal.spans_lost} requests lost so far"
                 journal.log.event("warning", f"telemetry: {export.where}: {why}; {lost}")
         if self._stopped or self._closing is not None or len(self._queue) >= BATCH:
-            self._export_spans()  # what has waited for this one
+            self._export_spans()  # what was queued meanwhile
         if self._closing is not None and not self._sending:
             self._closed()
 
@@ -265,7 +265,7 @@ class _Export(Caller):
         self.requests = requests
         self.call: Call | None = None
         self.limit: asyncio.TimerHandle | None = None
-        """When its time is over."""
+        """Calls `late`."""
 
     def connected(self) -> None:
         pass
@@ -280,7 +280,7 @@ class _Export(Caller):
         pass
 
     def room(self) -> int:
-        return 1024  # nothing of it is kept
+        return 1024  # the response is not kept
 
     def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         self._status = status
@@ -302,7 +302,7 @@ class _Export(Caller):
         self._finish(detail or failure.value)
 
     def late(self) -> None:
-        """Its time is over, if it is not."""
+        """Its time is up: give up, unless it has ended."""
         if not self._over and self.call is not None:
             self.call.cancel()
             self._finish(f"no answer within {LIMIT_S:.0f} s")
@@ -345,11 +345,11 @@ class _Entry(msgspec.Struct):
 
 
 _names: dict[str, str] = {}
-"""`a__b` -> `a.b`, as they are used."""
+"""Cache: `a__b` -> `a.b`."""
 
 
 def _attributes(**values: Attribute | None) -> list[_Entry]:
-    """Those that are there. Names are as in the code: `a__b` stands for `a.b`."""
+    """The attributes that are not None. A `__` in a name stands for a dot: `a__b` is `a.b`."""
     found = []
     for key, value in values.items():
         if value is not None:
@@ -373,7 +373,7 @@ def _entries(values: Mapping[str, str]) -> list[_Entry]:
 
 
 OPERATIONS = {"chat": "chat", "messages": "chat", "responses": "chat", "completions": "text_completion"}
-"""API -> the well-known name of what it does; others keep their own."""
+"""API -> the semantic conventions' name of its operation; others use their own name."""
 SCOPE = {"name": "oxllm", "version": __version__}
 
 
@@ -382,7 +382,8 @@ Places = Mapping[str, plans.Provider]
 
 
 def _spans(trace: Trace, record: Record, places: Places) -> Iterable[dict[str, Any]]:
-    """After the semantic conventions for HTTP servers and for generative AI (opentelemetry.io/docs/specs/semconv)."""
+    """The spans of a request and its attempts, by the semantic conventions for HTTP servers and for generative AI
+    (opentelemetry.io/docs/specs/semconv)."""
     began = record.time - record.total
     attributes = _attributes(
         gen_ai__operation__name=OPERATIONS.get(record.protocol, record.protocol),
@@ -417,7 +418,7 @@ def _spans(trace: Trace, record: Record, places: Places) -> Iterable[dict[str, A
 
 
 def _is_ours(record: Record) -> bool:
-    """Did it fail on our side? What the client got wrong, or did not wait for, is no error of a server's span."""
+    """Whether it failed on the server side. For a server span a client's mistake, or its leaving, is not an error."""
     return record.error is not None and not (record.status == 0 or 400 <= record.status < 500)
 
 
@@ -428,7 +429,7 @@ def _error_type(record: Record) -> str | None:
 
 
 def _attempt(step: Step, record: Record, places: Places) -> list[_Entry]:
-    """Of one request to one provider; what was used is known of the one that served."""
+    """The attributes of an attempt. Model, reasons and usage are known only for the one that served."""
     name, _, model = step.target.partition("/")
     place = places.get(name)
     served = step.result == SUCCESS.reason and (name, model) == (record.provider, record.upstream_model)
@@ -453,7 +454,7 @@ def _attempt(step: Step, record: Record, places: Places) -> list[_Entry]:
 
 
 def _kind(result: str) -> str:
-    """What kind of failure a result is: `name_not_found` of `name not found: no such host`. Few, to be grouped by."""
+    """The kind of failure, one of few, to group by: `name_not_found` from `name not found: no such host`."""
     return re.split(r": | \(", result, maxsplit=1)[0].replace(" ", "_")
 
 
@@ -473,7 +474,7 @@ def _nanoseconds(seconds: float) -> str:
 
 
 def collector(endpoint: str) -> plans.Provider:
-    """The base URL, which the config has checked, as the pool wants it."""
+    """The base URL, already checked by the config, in the form that the pool takes."""
     scheme, _, rest = endpoint.partition("://")
     authority, _, path = rest.partition("/")
     host, colon, port = authority.rpartition(":")

@@ -1,7 +1,7 @@
 """A request's place in its client's trace (https://www.w3.org/TR/trace-context/).
 
-The id of attempt n is the request's span id plus n, so nothing has to be remembered between the attempt, whose id goes
-to the provider in `traceparent`, and the export. A trace that the client does not sample is passed on, not kept.
+The span id of attempt n is the request's plus n, so nothing has to be stored between the attempt, whose id goes to the
+provider in `traceparent`, and the export. A trace that the client does not sample is passed on, but not exported.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from oxllm.gateway.observe.record import Record
 
 SPAN_MASK = (1 << 64) - 1
 TRACEPARENT: Final = b"traceparent"
-"""The header that says where a request is in its client's trace."""
+"""The header that carries a request's place in its client's trace."""
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """Where a request's span is in its trace."""
+    """The place of a request's span in its trace."""
 
     id: str
     span: int
@@ -27,7 +27,7 @@ class Trace(msgspec.Struct, frozen=True):
     sampled: bool
 
     def span_id(self, attempt: int = 0) -> str:
-        """Of the request, or of its attempt number `attempt`."""
+        """The span id of the request, or of its attempt number `attempt`."""
         return f"{(self.span + attempt) & SPAN_MASK:016x}"
 
     def header(self, attempt: int) -> bytes:
@@ -36,7 +36,7 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Tracer(Protocol):
-    """Who collects traces. Its code is only loaded where a collector is configured."""
+    """Exports traces to a collector. Its code is only loaded if a collector is configured."""
 
     endpoint: str
     """Where it exports to."""
@@ -48,10 +48,10 @@ class Tracer(Protocol):
         """A request has ended. `trace` is None for one that began before there was telemetry."""
 
     def export_to(self, endpoint: str) -> None:
-        """To another collector from now on, and what waits too."""
+        """Export to another collector from now on, including what is queued."""
 
     def stop(self) -> None:
-        """Export what there is, and no more."""
+        """Export what is queued, and no more."""
 
     def close(self, done: Callable[[], None]) -> None:
-        """Export what there is, and call `done` when it has arrived, or after two seconds."""
+        """Export what is queued, and call `done` when it has arrived, or after two seconds."""

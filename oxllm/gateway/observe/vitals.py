@@ -1,4 +1,4 @@
-"""What the operator's pages are made of: everything whose state or count `status` and `metrics` show."""
+"""The data behind the operator's pages: everything whose state or count `status` and `metrics` show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from oxllm.gateway.wheel import Wheel
 
 
 class Vitals:
-    """The parts of one gateway that are looked at. Nothing is changed through it."""
+    """The parts of one gateway that can be observed. Nothing is changed through it."""
 
     __slots__ = (
         *("addresses", "bodies", "created", "current", "held", "journal", "life", "loop", "pool", "relays", "reloads"),
@@ -39,7 +39,7 @@ class Vitals:
         self.loop = loop
         self.current = current
         self.relays = relays
-        """Requests under way."""
+        """Requests in flight."""
         self.pool = pool
         self.bodies = bodies
         self.held = held
@@ -47,11 +47,11 @@ class Vitals:
         self.wheel = wheel
         self.life = life
         self.server: Server
-        """Set once it is made: it needs a service, which shows all this."""
+        """Set later: a server needs a service, which needs this object."""
         self.addresses: tuple[str, ...] = ()
         """Where it listens, as URLs."""
         self.reloads = {"success": 0, "refused": 0}
-        """Reloads so far, by how they ended; dry runs left out."""
+        """Reloads so far by result, without dry runs."""
         self.started = loop.time()
         self.created = int(wall())
         """The same, in seconds since the epoch."""

@@ -1,10 +1,9 @@
-"""Who may call what: operator routes are local, a web page may not spend the keys.
+"""Who may call what: operator routes are local only, and a web page may not use the providers' keys.
 
-Local is decided on the socket's peer address. A request that came through something else (a forwarded
-header), that names another host, or that a page of another origin made is not local, however near its
-socket: a reverse proxy on the same host and a browser with a rebound DNS name both connect from loopback.
-A reverse proxy that adds none of these headers cannot be told from a person, so such a set-up needs
-`admin_token` (docs/security.md).
+Local is decided by the socket's peer address. A request that came through a proxy (a forwarded header), names
+another host, or was made by a page of another origin is not local, even from loopback: a reverse proxy on the
+same host and a browser with a rebound DNS name both connect from there. A reverse proxy that adds none of these
+headers cannot be told from a person, so such a set-up needs `admin_token` (docs/security.md).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from oxllm.plan import Server
 
 FORWARDED: Final[tuple[bytes, ...]] = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
-"""What a Host field may be: an IPv6 literal in brackets, or a name, or an IPv4 literal; then a port."""
+"""A Host field: an IPv6 literal in brackets, a name, or an IPv4 literal, and maybe a port."""
 
 
 class Access:
@@ -30,7 +29,7 @@ class Access:
 
     def __init__(self, server: Server) -> None:
         self.max_in_flight = server.max_in_flight
-        """Requests served at once; a class of ours tells it for less than the plan does."""
+        """Requests served at once. Copied from the plan, since a class of ours is faster to read."""
         self._admin_allow = Networks(server.admin_allow)
         self._health_allow = Networks(server.health_allow)
         self._admin_hosts = frozenset(host.lower() for host in server.admin_hosts)
@@ -39,7 +38,7 @@ class Access:
         self._token = server.admin_token.encode() if server.admin_token else None
 
     def operator(self, request: Request, health: bool) -> ApiError | None:
-        """None if the request may use an operator route; `health`: it is GET /health."""
+        """None if the request may use an operator route, else why not. `health`: it is GET /health."""
         if health and request.peer in self._health_allow:
             return None
         why = self._not_local(request, health)
@@ -50,7 +49,7 @@ class Access:
         return None
 
     def client(self, request: Request) -> ApiError | None:
-        """None if the request may use /v1."""
+        """None if the request may use /v1, else why not."""
         origin = request.get(b"origin")
         if origin is not None and not self._keys and not (self.cors(request) or self._own(request, origin)):
             return foreign_page()
@@ -86,7 +85,7 @@ class Access:
     def _host_is_ours(self, request: Request) -> bool:
         field = request.get(b"host")
         if field is None:
-            return True  # HTTP/1.0, which no browser speaks; 1.1 without a Host is refused before
+            return True  # HTTP/1.0, which no browser speaks; 1.1 without a Host was refused earlier
         parts = _HOST.fullmatch(field.decode("latin-1").lower())
         if parts is None:
             return False
@@ -108,12 +107,12 @@ class Access:
 
 
 def foreign_page() -> ApiError:
-    """403, of a web page whose origin is not listed, or of its question whether it may ask."""
+    """403 for a web page whose origin is not listed, and for its preflight."""
     return api_error(403, "requests from web pages are refused; list the page's origin in cors_origins")
 
 
 def _is_one(token: bytes, keys: tuple[bytes, ...]) -> bool:
     found = False
-    for key in keys:  # each is compared, so that the time tells nothing
+    for key in keys:  # compare all, so that the time does not tell which
         found = compare_digest(token, key) or found
     return found

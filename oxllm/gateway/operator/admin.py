@@ -1,4 +1,4 @@
-"""The operator's routes: what shows the gateway and what acts on it. `access` has decided that the caller may."""
+"""The operator's routes, which show the gateway or act on it. `access` has already let the caller in."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from oxllm.table import table
 READ = (b"GET", b"HEAD")
 WRITE = (b"POST",)
 PEERS_MAX = 256
-"""Of so many it is remembered that they were refused: a scanner must not fill the log."""
+"""Refused peers that are remembered, so that a scanner does not fill the log."""
 
 TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 JSON = [(b"content-type", b"application/json")]
 
 DIGITS_MAX = 9
-"""Of a number in a query: more than there can be of anything, and few enough to be read."""
+"""Digits that are read of a number in a query: enough for anything there can be."""
 
 RELOAD = b"/reload"
 EXPLAIN = b"/explain/"
@@ -67,7 +67,7 @@ class Admin:
         life: Life,
         log: Log,
     ) -> None:
-        """`relays`: requests under way; `records`: of those that have ended."""
+        """`relays`: requests in flight; `records`: those that have ended."""
         self._loop = loop
         self._vitals = vitals
         self._current = current
@@ -77,27 +77,27 @@ class Admin:
         self._log = log
         self._overrides = Overrides(loop, current, log)
         self._refusals: dict[str, Seldom] = {}
-        """By their peers."""
+        """Refused peer -> when to log it again."""
         self.reloader: Reloader | None = None
         """Set once the process can reload."""
 
     def knows(self, path: bytes) -> bool:
-        """Is `path` one of these routes?"""
+        """Whether `path` is one of these routes."""
         return path in ROUTES or path.startswith(PREFIXES)
 
     def methods(self, path: bytes) -> tuple[bytes, ...]:
-        """What `path` can be asked with."""
+        """The methods of `path`."""
         return WRITE if path == RELOAD or path.startswith(PROVIDERS) else READ
 
     def refused(self, request: Request, error: ApiError) -> None:
-        """Somebody was turned away: worth a line, but not many."""
+        """A caller was refused: log it, but at most once a minute per peer."""
         if request.peer not in self._refusals and len(self._refusals) >= PEERS_MAX:
             self._refusals.clear()
         if self._refusals.setdefault(request.peer, Seldom()).due(self._loop.time()):
             self._log.event("warning", f"refused {request.path.decode('latin-1')} to {request.peer}: {error.message}")
 
     def serve(self, request: Request) -> None:
-        """Answer. The path is one that `knows` said yes to."""
+        """Answer a request whose path `knows`."""
         path = request.path
         if path.startswith(EXPLAIN):
             self._explain(request, unescape(path[len(EXPLAIN) :]))
@@ -160,8 +160,8 @@ class Admin:
             _not_found(request, f"no request {wanted[:200]!r} among the last {records.maxlen}")
 
     def _requests(self, request: Request) -> None:
-        """The last requests, the oldest first: `failed=1`, `model=M`, `limit=N`, `after=ID`, and `at=TIME` for an id
-        that a client uses again."""
+        """The last requests, oldest first. Query: `failed=1`, `model=M`, `limit=N`, `after=ID`; with `at=TIME` if
+        clients reuse ids."""
         query = dict(part.partition(b"=")[::2] for part in request.query.split(b"&"))
         chosen: list[Record] = []
         limit = int(given) if (given := query.get(b"limit", b"")[:DIGITS_MAX]).isdigit() else RING

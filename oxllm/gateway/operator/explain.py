@@ -1,4 +1,4 @@
-"""What became of one request, in the few lines that a person reads."""
+"""How one request went, in a few lines for a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oxllm.words import printable, seconds
 
 
 def text(record: Record) -> str:
-    """A line for the outcome, one an attempt, one for what was skipped, one for the times."""
+    """A line for the outcome, one per attempt, one for skipped targets, one for the times."""
     width = max((len(step.target) for step in record.steps), default=0)
     lines = [f"{record.id}: {_outcome(record)}", *(_step(step, width) for step in record.steps)]
     skipped = [f"{target} ({why.value})" for target, why in record.skips.items() if why is not Skip.TRIED]

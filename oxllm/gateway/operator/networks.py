@@ -1,4 +1,4 @@
-"""Is this address in one of these networks? (The `ipaddress` module would cost the process 0.4 MB.)"""
+"""Membership of addresses in networks. (The `ipaddress` module would cost the process 0.4 MB.)"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
 def packed(address: str) -> bytes | None:
-    """The 4 or 16 bytes of an IP literal, a v4-mapped one as its 4; None if it is none. A zone id is left out."""
+    """The 4 or 16 bytes of an IP literal, 4 for a v4-mapped one; None if it is not one. A zone id is ignored."""
     address = address.partition("%")[0]
     for family in (socket.AF_INET, socket.AF_INET6):
         try:

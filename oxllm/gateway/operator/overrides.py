@@ -1,4 +1,4 @@
-"""What an operator has said about providers: out, for how long, and back."""
+"""An operator's commands about providers: offline (for how long), online, reset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oxllm.gateway.observe.log import Log
 from oxllm.gateway.runtime import Current
 
 FOR_MAX = 30 * 86400.0
-"""Seconds: who wants a provider out for longer takes it out of the config."""
+"""Seconds. For longer than that, take the provider out of the config."""
 
 
 class Overrides:
@@ -22,10 +22,10 @@ class Overrides:
         self._current = current
         self._log = log
         self._returns: dict[str, asyncio.TimerHandle] = {}
-        """Provider -> what brings it back."""
+        """Provider -> the timer that brings it back."""
 
     def offline(self, name: str, seconds: float | None = None) -> bool:
-        """Send it no more requests, until `online` or for so long. False: no such provider."""
+        """Send it no more requests, until `online` or for `seconds`. False: no such provider."""
         if not self._current.generation.router.offline(name):
             return False
         self._forget(name)
@@ -35,7 +35,7 @@ class Overrides:
         return True
 
     def online(self, name: str) -> bool:
-        """Undo it. False: no such provider."""
+        """Undo `offline`. False: no such provider."""
         self._forget(name)
         if not self._current.generation.router.online(name):
             return False
@@ -55,7 +55,7 @@ class Overrides:
         return None if handle is None else max(0.0, handle.when() - self._loop.time())
 
     def unserved(self, name: str) -> Sequence[str]:
-        """The virtual models with targets at a provider that no target can serve now, and why not."""
+        """Warnings about the virtual models with a target at this provider that no target serves now, and why."""
         generation, now = self._current.generation, self._loop.time()
         found = []
         for model in generation.plan.virtual_models:

@@ -15,12 +15,12 @@ from oxllm.gateway.observe.vitals import Vitals
 from oxllm.status import Mark, ModelStatus, ProviderStatus, Status, TargetStatus
 
 TIMED = frozenset({Skip.OPEN, *MARKS})
-"""Reasons whose end is known; of the others nobody can say how long they last."""
+"""Reasons for which a target is skipped until a known time."""
 _MARKS = frozenset(mark.value for mark in MARKS)
 
 
 Back = Callable[[str], float | None]
-"""Provider -> seconds until it is no longer offline; None if nobody knows."""
+"""Provider -> seconds until it is back from offline; None if that is unknown."""
 
 
 def snapshot(vitals: Vitals, back: Back) -> Status:
