@@ -8,7 +8,7 @@ import sys
 
 from oxllm.early import end_at_once
 
-end_at_once()  # also while modules load
+end_at_once()  # even while modules load
 
 from oxllm.cli import main as commands  # noqa: E402
 
@@ -21,10 +21,10 @@ def main() -> None:
 
 
 def open_streams() -> None:
-    """Put /dev/null where stdin, stdout or stderr is closed, for this process and the one that `serve` becomes.
+    """Open /dev/null in place of a closed stdin, stdout or stderr, also for the process that `serve` becomes.
 
-    Else the next file or socket that is opened gets the number of one of them, and what is meant for a terminal goes
-    into it.
+    Otherwise the next file or socket that is opened would get its number, and output meant for a terminal would go
+    there.
     """
     for fd in range(3):
         try:

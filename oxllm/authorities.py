@@ -1,4 +1,4 @@
-"""Whose certificates are trusted: by the gateway, and by commands that ask a provider what it would find there."""
+"""Which certificate authorities are trusted, by the gateway and by commands that call a provider as it would."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ OTHER_BUNDLES = (
     "/etc/ssl/cert.pem",
     "/etc/ssl/ca-bundle.pem",
 )
-"""Where Debian, Fedora, Alpine and macOS, SUSE keep theirs, for a Python whose OpenSSL was built elsewhere."""
+"""Where Debian, Fedora, Alpine and macOS, and SUSE keep theirs, for a Python whose OpenSSL was built elsewhere."""
 
 
 def make_context(ca_file: str | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, HTTP/1.1, host name checked. Raises OSError if a CA file cannot be read.
+    """A context for TLS 1.2 or newer and HTTP/1.1, with host names checked. Raises OSError for an unreadable CA file.
 
-    A provider's `ca_file` replaces the system's authorities, as it does in curl and nginx.
+    A provider's `ca_file` replaces the system's authorities, as in curl and nginx.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -34,10 +34,10 @@ def make_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 def system_authorities() -> tuple[str | None, str | None]:
-    """The bundle and the hashed directory to trust. Raises nothing; both None when the system has neither.
+    """The bundle and the hashed directory to trust; both None if the system has neither. Never raises.
 
-    SSL_CERT_FILE and SSL_CERT_DIR, if set, are all that is trusted. Otherwise the directory is preferred:
-    OpenSSL reads from it what it needs, while a bundle is read whole, which costs 4 MB.
+    If SSL_CERT_FILE or SSL_CERT_DIR is set, nothing else is trusted. Otherwise the directory is preferred:
+    OpenSSL reads from it only what it needs, while a bundle is read as a whole, which costs 4 MB.
     """
     paths = ssl.get_default_verify_paths()
     named = os.environ.get(paths.openssl_cafile_env), os.environ.get(paths.openssl_capath_env)

@@ -1,7 +1,7 @@
-"""Signals that come before there is something to drain: they end the process at once, and show no traceback.
+"""Signals that come before there is anything to drain end the process at once, without a traceback.
 
-Process 1, as which a container's command runs, gets no signal that it has no handler for (pid_namespaces(7)). Without
-one a container that is told to stop in its first second would go on, and be killed when the time for that is over.
+Process 1, such as a container's command, gets only signals that it has a handler for (pid_namespaces(7)). Without one,
+a container that is told to stop in its first second would run on until it is killed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import FrameType
 
 
 def end_at_once() -> None:
-    """From now on Ctrl-C ends this process, and so does SIGTERM, also if it is process 1."""
+    """From now on Ctrl-C and SIGTERM end this process, even if it is process 1."""
     if os.getpid() == 1:
         signal.signal(signal.SIGINT, _end)
         signal.signal(signal.SIGTERM, _end)
@@ -21,4 +21,4 @@ def end_at_once() -> None:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    os._exit(128 + number)  # as a shell says that a signal has ended somebody
+    os._exit(128 + number)  # a shell's exit code for a process that a signal has ended

@@ -1,11 +1,11 @@
-"""How a serving process is started, whoever does it: `oxllm serve`, a rehearsal, a test.
+"""How a serving process is started, by `oxllm serve`, a rehearsal or a test.
 
-Its Plan holds keys, so it travels in an anonymous file, and never in argv or the environment.
+Its Plan contains keys, so it travels in an anonymous file, never in argv or the environment.
 
-Its memory comes from one heap of glibc's, which gives every free page back.
-Python's own allocator returns an arena (1 MiB) only when nothing at all is left in it, and the value of one counter,
-made in the middle of a burst, is enough to keep it: 5 to 8 MB stayed after 1,000 streams. glibc's `malloc_trim` returns
-each free page. It costs 0.5 MB at rest and a few per cent of CPU. Both are settled by the environment, before start.
+Its memory comes from a single glibc heap, which gives every free page back. Python's own allocator returns an arena
+(1 MiB) only when it is completely empty, and one counter's value, made in the middle of a burst, is enough to pin it: 5
+to 8 MB stayed after 1,000 streams. glibc's `malloc_trim` returns each free page. It costs 0.5 MB at rest and a few per
+cent of CPU. Both settings are environment variables, which must be there before the process starts.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from oxllm import plan as plans
 
 
 def command(fd: int, log_format: str = "text", program: tuple[str, ...] = ("-m", "oxllm.gateway")) -> list[str]:
-    """Serves the Plan behind `fd`. `program` may be another that runs the same module."""
+    """The command that serves the Plan behind `fd`. `program` may be another that runs the same module."""
     return [sys.executable, "-P", *program, "--plan-fd", str(fd), "--log-format", log_format]
 
 
 def plan_fd(plan: plans.Plan) -> int:
-    """An inheritable file descriptor of a file without a name that holds the Plan, at its start."""
+    """An inheritable descriptor of an unnamed file with the Plan in it, positioned at the start."""
     fd = _anonymous()
     with open(fd, "wb", closefd=False) as file:
         file.write(plans.encode(plan))
@@ -40,8 +40,8 @@ def _anonymous() -> int:
 
 
 def environment(of: dict[str, str]) -> dict[str, str]:
-    """What to add to the environment `of` the serving process. A PYTHONMALLOC that is set stays."""
-    settings = {"MALLOC_ARENA_MAX": "1"}  # mallopt(3): one heap for all threads, which can be given back
+    """What to add to the environment `of` the serving process. A PYTHONMALLOC that is already set stays."""
+    settings = {"MALLOC_ARENA_MAX": "1"}  # mallopt(3): one heap for all threads, which can be trimmed
     if "PYTHONMALLOC" not in of and _is_glibc():
         settings["PYTHONMALLOC"] = "malloc"
     return settings

@@ -1,4 +1,4 @@
-"""Types of parameters that the command line and the simulator share."""
+"""Parameter types that the command line and the simulator share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ else:
 
 
 class Finite(click.FloatRange):
-    """A number in a range. FloatRange lets nan pass, and inf where the range is open."""
+    """A finite number in a range. FloatRange accepts nan, and inf if the range is open."""
 
     name = "number"
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number; a usage error if it is none."""
+        """The number; a usage error if it is not one, or not finite."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
@@ -27,13 +27,13 @@ class Finite(click.FloatRange):
 
 
 class Host(_Text):
-    """An address or a name to bind, of an IPv6 address without its brackets. An empty one, as an unset variable of a
-    script makes it, would be every address of the machine to the system."""
+    """An address or a name to bind; brackets around an IPv6 address are removed. An empty one, such as from an unset
+    variable in a script, is refused: to the system it would mean every address of the machine."""
 
     name = "host"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The host; a usage error if there is none."""
+        """The host; a usage error if it is empty."""
         host = value.strip()
         if not host:
             self.fail("is empty; write an address of this machine such as 127.0.0.1, or leave it out", param, ctx)
@@ -41,10 +41,10 @@ class Host(_Text):
 
 
 class Whole(click.IntRange):
-    """A whole number in a range, and called that: click's own words are for who knows its types."""
+    """A whole number in a range, under a name that users understand better than click's."""
 
     name = "whole number"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """How the help calls its value."""
+        """The name of its value in the help."""
         return "NUMBER"

@@ -1,8 +1,8 @@
 """The frozen run-time configuration: everything decided, nothing left to look up.
 
 `oxllm.config` compiles a TOML file into a `Plan`; `oxllm.gateway` runs on it. The two live in different
-processes, so a Plan travels as JSON (`encode`, `decode`) through a memfd or a pipe. It holds secrets:
-never print one (`repr` of the parts that hold a key leaves the key out).
+processes, so a Plan travels as JSON (`encode`, `decode`) through a memfd or a pipe. It contains secrets:
+never print one (the `repr` of a part with a key leaves the key out).
 
 Every value is final: environment variables expanded, key files read, paths absolute, proxies resolved,
 timeouts merged (virtual model over provider over global). All times are seconds, all sizes bytes.
@@ -15,19 +15,19 @@ import msgspec
 from oxllm import __version__
 
 PROTOCOLS = ("chat", "completions", "embeddings", "json", "responses", "messages")
-"""What a client can speak and a provider may: each is a file of its own in `oxllm.core.protocols`."""
+"""What clients and providers can speak: each is a module of `oxllm.core.protocols`."""
 PROTOCOLS_DEFAULT = PROTOCOLS[:4]
-"""What a provider speaks that says nothing about it."""
+"""What a provider speaks if its config does not say."""
 ANY = "*"
-"""A target's model: the name that the client sent. In a virtual model's name: any text."""
+"""As a target's model: the name that the client sent. In a virtual model's name: any text."""
 
 FORMAT = 1
-"""Version of the JSON form. Both ends are of one installation, so another number means an upgrade since one of them
-began, a bug or a foreign fd."""
+"""Version of the JSON form. Both ends belong to one installation, so another number means an upgrade since one of them
+started, a bug, or a foreign fd."""
 
 
 class PlanError(ValueError):
-    """What was handed over as a Plan is not one."""
+    """The data is not a Plan."""
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -40,17 +40,17 @@ class Timeouts(msgspec.Struct, frozen=True):
     answer: float = 300.0
     """Not a stream: request sent -> response head."""
     idle: float = 60.0
-    """Between two reads of a response; stands still while the gateway does not read."""
+    """Between two reads of a response; paused while the gateway does not read."""
 
 
 class Server(msgspec.Struct, frozen=True):
-    """What the gateway binds, whom it lets in and how much it takes."""
+    """What the gateway binds, whom it lets in and how much it accepts."""
 
     host: str = "127.0.0.1"
     port: int = 8080
     """0 = any free port."""
     bind_family: str = "ipv4"
-    """ipv4 | ipv6 | dual; kept for the diff of a reload, `listen` is what gets bound."""
+    """ipv4 | ipv6 | dual. `listen` is what gets bound; this is kept for the diff of a reload."""
     listen: tuple[str, ...] = ("127.0.0.1",)
     """The addresses or host names to bind. `::` with `bind_family` dual also takes IPv4."""
     otel_endpoint: str | None = None
@@ -89,12 +89,12 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """An HTTP proxy that is asked to CONNECT."""
+    """An HTTP proxy, used with CONNECT."""
 
     host: str
     port: int
     authorization: str | None = None
-    """Value of the Proxy-Authorization header, if the proxy's URL carried credentials."""
+    """Value of the Proxy-Authorization header, if the proxy's URL had credentials."""
 
     def __repr__(self) -> str:
         return f"Proxy(host={self.host!r}, port={self.port})"
@@ -112,9 +112,9 @@ class Provider(msgspec.Struct, frozen=True):
     """Path of the base URL without a trailing slash: "" or "/v1"."""
     api_key: str | None = None
     protocols: tuple[str, ...] = PROTOCOLS_DEFAULT
-    """What it speaks, of PROTOCOLS."""
+    """Those of PROTOCOLS that it speaks."""
     auth: str | None = None
-    """How the key goes up: bearer, x-api-key, or None: as the protocol has it."""
+    """How the key is sent: bearer, x-api-key, or None for the protocol's default."""
     models: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     user_agent: str | None = None
@@ -125,7 +125,7 @@ class Provider(msgspec.Struct, frozen=True):
     ca_file: str | None = None
     proxy: Proxy | None = None
     timeouts: Timeouts = Timeouts()
-    """Provider over global; for requests that name `provider/model` directly."""
+    """For requests that name `provider/model` directly: provider over global."""
 
     def __repr__(self) -> str:
         return f"Provider(name={self.name!r}, base_url={self.base_url!r})"
@@ -154,10 +154,10 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class HoldBack(msgspec.Struct, frozen=True):
-    """How much of a stream is held before commit."""
+    """How much of a stream is held before the commit."""
 
     tokens: int = 1
-    """Content-bearing events to see first; 1 is "first_token"."""
+    """Events with content to wait for; 1 is "first_token"."""
     seconds: float = 0.0
     """Time to hold after the first content; 0 when the unit is tokens."""
     full: bool = False
@@ -168,16 +168,16 @@ class VirtualModel(msgspec.Struct, frozen=True):
     """A name that clients send as `model`, and what serves it. Targets of disabled providers are left out."""
 
     name: str
-    """With ANY in it: every name that it matches."""
+    """With ANY in it, it stands for every name that it matches."""
     targets: tuple[Target, ...]
     hold_back: HoldBack = HoldBack()
     hedge_after: float | None = None
     request: float = 600.0
     """The whole client request, all attempts together, until commit."""
     affinity: bool = True
-    """Inside a tier a session's requests go to one target, for the sake of its prompt cache."""
+    """Within a tier a session's requests go to one target, for its prompt cache."""
     content_filter_failover: bool = False
-    """Does another provider judge a prompt that one has refused for its content?"""
+    """Whether a prompt that one provider has refused for its content is sent to another."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -196,14 +196,14 @@ class Plan(msgspec.Struct, frozen=True):
     source: str | None = None
     """Absolute path of the config file; None for --demo."""
     warnings: tuple[str, ...] = ()
-    """What `validate` would warn of, for the start-up log."""
+    """The warnings of `validate`, for the start-up log."""
     format: int = FORMAT
     version: str = __version__
-    """Of the oxllm that made it: what reads a file again may be a newer one than what serves."""
+    """The version of oxllm that made it: the one that compiles for a reload may be newer than the one that serves."""
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """What tells a Plan from other JSON. All of a Plan has defaults, so `{}` would be one."""
+    """Tells a Plan from other JSON. All members of a Plan have defaults, so `{}` would decode as one."""
 
     format: int
 
@@ -217,7 +217,7 @@ def encode(plan: Plan) -> bytes:
 
 
 def decode(data: bytes) -> Plan:
-    """The Plan in `data`. Raises PlanError, whose message holds nothing of the data."""
+    """The Plan in `data`. Raises PlanError, whose message does not quote the data."""
     try:
         found = msgspec.json.decode(data, type=_Mark).format
         if found != FORMAT:

@@ -1,11 +1,11 @@
 """Run files: how the command line finds a running gateway.
 
-The gateway writes `oxllm-PID.json` into its runtime directory after it has bound, keeps it locked (flock) as
+The gateway writes `oxllm-PID.json` into its runtime directory once it has bound, keeps it locked (flock) as
 long as it lives, and removes it after the drain. The lock tells a live file from one that a crash left
-behind; the start time tells its process from a later one of the same number. The file holds the admin token,
+behind; the start time tells its process from a later one with the same PID. The file contains the admin token,
 so it is mode 0600 in a directory that nobody else can write to.
 
-Imported by the gateway: nothing here that asyncio and msgspec do not bring along.
+The gateway imports this module: it may import only what asyncio and msgspec load anyway.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ SYSTEM_DIRECTORY = "/run/oxllm"
 
 
 class Draining(msgspec.Struct, frozen=True):
-    """That a gateway is on its way out. Its listener may be closed, so this is where it can be seen."""
+    """The progress of a gateway's drain. Its listener may be closed, so the command line reads it here."""
 
     until: float
-    """When what is left will be cut, in seconds since the epoch."""
+    """When the requests that are left will be cut off, in seconds since the epoch."""
     requests: int = 0
-    """Under way."""
+    """Requests in flight."""
 
 
 class RunFile(msgspec.Struct, frozen=True):
-    """What a gateway says about itself."""
+    """What a gateway publishes about itself."""
 
     pid: int
     start_time: int
@@ -45,7 +45,7 @@ class RunFile(msgspec.Struct, frozen=True):
     config: str | None = None
     """Absolute path of the configuration; None for --demo."""
     listen: tuple[str, ...] = ()
-    """All addresses that it has bound, without their port."""
+    """All addresses that it has bound, without the port."""
     drain_s: float = 30.0
     """How long a stop may take, delay and drain together."""
     draining: Draining | None = None
@@ -56,7 +56,7 @@ class RunFile(msgspec.Struct, frozen=True):
 
 
 class Written:
-    """A run file that this process holds, until `remove` or the end of a `with`."""
+    """A run file that this process holds locked, until `remove` or the end of a `with`."""
 
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
@@ -69,7 +69,7 @@ class Written:
         self.remove()
 
     def replace(self, run: RunFile) -> None:
-        """Have the file say something else; whoever reads meanwhile sees the old or the new. Raises OSError."""
+        """Replace the file atomically: a reader sees the old one or the new one. Raises OSError."""
         if self._fd >= 0:
             fd = _write_locked(f"{self.path}.new", run)
             os.replace(f"{self.path}.new", self.path)
@@ -77,7 +77,7 @@ class Written:
             self._fd = fd
 
     def remove(self) -> None:
-        """Take the file away; a second call does nothing."""
+        """Remove the file; a second call does nothing."""
         if self._fd >= 0:
             _unlink(self.path)
             os.close(self._fd)
@@ -85,7 +85,7 @@ class Written:
 
 
 def directory(env: Mapping[str, str]) -> str:
-    """Where this user's gateways keep their run files: systemd's directory, the session's, or one under /tmp."""
+    """The directory of this user's run files: systemd's, the session's, or one under /tmp."""
     if given := env.get("RUNTIME_DIRECTORY"):
         return given.partition(":")[0]
     if session := env.get("XDG_RUNTIME_DIR"):
@@ -94,9 +94,9 @@ def directory(env: Mapping[str, str]) -> str:
 
 
 def write(path: str, run: RunFile) -> Written:
-    """Write `run` into the directory `path`, which is made if it is missing, and lock it. Raises OSError.
+    """Write `run` into the directory `path`, which is created if missing, and lock it. Raises OSError.
 
-    What crashed gateways left there goes: it holds admin tokens.
+    Run files that crashed gateways left there are removed: they contain admin tokens.
     """
     _own_directory(path)
     for name in os.listdir(path):
@@ -108,7 +108,7 @@ def write(path: str, run: RunFile) -> Written:
 
 
 def _write_locked(file: str, run: RunFile) -> int:
-    """A new file in the place of any old one, and the descriptor that holds its lock."""
+    """Write a new file in place of any old one. Returns the descriptor that holds its lock."""
     import fcntl  # noqa: PLC0415 - not on Windows, where nothing is written
 
     _unlink(file)
@@ -126,12 +126,12 @@ def _write_locked(file: str, run: RunFile) -> int:
 
 
 def read_all(path: str) -> list[RunFile]:
-    """The gateways that run now and have their file in the directory `path`, by process number."""
+    """The running gateways with a file in the directory `path`, by PID."""
     return sorted(_live(path), key=lambda run: run.pid)
 
 
 def start_time(pid: int) -> int:
-    """When the process began, in clock ticks since boot (proc(5)); 0 if there is no such process or no /proc."""
+    """When the process started, in clock ticks since boot (proc(5)); 0 if there is no such process or no /proc."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[19])
@@ -140,7 +140,7 @@ def start_time(pid: int) -> int:
 
 
 def owner(pid: int) -> int | None:
-    """The user that a process runs as; None if there is no such process, or no /proc to tell."""
+    """The user that a process runs as; None if there is no such process or no /proc."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             return next(int(line.split()[1]) for line in file if line.startswith(b"Uid:"))
@@ -149,7 +149,7 @@ def owner(pid: int) -> int | None:
 
 
 def is_gateway(pid: int) -> bool | None:
-    """Is that process a gateway, by its command line? None where there is no /proc to tell."""
+    """Whether that process is a gateway, by its command line; None if there is no /proc."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read().split(b"\0")
@@ -170,7 +170,7 @@ def _live(path: str) -> Iterator[RunFile]:
 
 
 def _read(file: str) -> RunFile | None:
-    """The file's content if a gateway holds its lock; a file of another user is not ours to trust."""
+    """The file's content, if a gateway holds its lock. Another user's file is not trusted."""
     import fcntl  # noqa: PLC0415 - not on Windows
 
     try:
@@ -193,7 +193,7 @@ def _read(file: str) -> RunFile | None:
 
 
 def _is_left(file: str, pid: int) -> bool:
-    """Is there no process of that number, and nobody who holds the lock? (Another namespace has numbers of its own.)"""
+    """Whether a crash left it: no process has that PID, and nobody, in another PID namespace say, holds the lock."""
     import fcntl  # noqa: PLC0415 - not on Windows
 
     if not os.path.isdir("/proc/self") or os.path.isdir(f"/proc/{pid}"):
@@ -219,7 +219,7 @@ def _decode(data: bytes) -> RunFile | None:
 
 
 def _own_directory(path: str) -> None:
-    """Make the directory; refuse one that another user owns or can write to (in /tmp anyone can be there first)."""
+    """Create the directory; refuse one that another user owns or can write to (in /tmp anyone may have made it)."""
     os.makedirs(path, 0o700, exist_ok=True)
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:

@@ -1,6 +1,7 @@
-"""What a gateway says of itself: the JSON of GET /status, which the command line reads to draw its table.
+"""What a gateway reports about itself: the JSON of GET /status, from which the command line draws its table.
 
-Every field has a default, so that a command of one release understands a gateway of another. Times are in seconds.
+Nearly every field has a default, so that a command of one release understands a gateway of another. Times are in
+seconds.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 SERVING = frozenset({"ready", "being probed", "at its max_in_flight"})
-"""States of a target that requests still reach, if perhaps not this moment."""
+"""States of a target that requests still reach, though perhaps not at this moment."""
 
 
 class TargetStatus(msgspec.Struct, frozen=True):
@@ -18,16 +19,16 @@ class TargetStatus(msgspec.Struct, frozen=True):
     tier: int = 1
     weight: int = 1
     state: str = "ready"
-    """`ready`, or why it is passed over."""
+    """`ready`, or why it is skipped."""
     seconds_left: float | None = None
-    """Until that is over; None if nobody knows."""
+    """Until that is over; None if unknown."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    """Of the prompts', those that the provider still knew; both are of all models that list this target."""
+    """Prompt tokens that the provider had cached. Both counts include all models that list this target."""
 
     @property
     def serves(self) -> bool:
-        """Requests still reach it."""
+        """Whether requests still reach it."""
         return self.state in SERVING
 
 
@@ -39,17 +40,17 @@ class ModelStatus(msgspec.Struct, frozen=True):
     in_flight: int = 0
     rescued: int = 0
     failed: int = 0
-    """But for those of which it was the client's doing, such as to leave."""
+    """Without those that the client caused, by leaving for instance."""
     targets: tuple[TargetStatus, ...] = ()
 
     @property
     def served(self) -> bool:
-        """Some target still serves it."""
+        """Whether some target still serves it."""
         return any(target.serves for target in self.targets)
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """Why one model of a provider is passed over."""
+    """Why one model of a provider is skipped."""
 
     state: str
     seconds_left: float | None = None
@@ -61,15 +62,15 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     name: str
     base_url: str = ""
     state: str = "closed"
-    """Of its breaker: closed, open, half-open, probing, offline."""
+    """Its breaker's state: closed, open, half-open, probing, offline."""
     seconds_left: float = 0.0
-    """Until its breaker is half-open, or until it comes back from offline; 0 where there is no such time."""
+    """Until its breaker is half-open, or until it comes back from offline; 0 if there is no such time."""
     in_flight: int = 0
     max_in_flight: int | None = None
     attempts: int = 0
     successes: int = 0
     retries: int = 0
-    """First tries of a pair at one target: failures that a second try was to make good."""
+    """Failed attempts that were followed by a second try at the same target."""
     failures: dict[str, int] = {}
     """By whom to blame."""
     ttft_p50: float | None = None
@@ -81,7 +82,7 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     targets: int = 0
     """How many of its models are known."""
     marks: dict[str, Mark] = {}
-    """Model -> why it is passed over."""
+    """Model -> why it is skipped."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -92,19 +93,19 @@ class Status(msgspec.Struct, frozen=True):
     uptime: float
     draining: bool = False
     drain_left: float | None = None
-    """Until what is left will be cut; None unless it drains."""
+    """Until the requests that are left will be cut off; None unless draining."""
     listen: tuple[str, ...] = ()
     config: str | None = None
     memory_bytes: int | None = None
     connections: int = 0
     upstream_connections: int = 0
     requests: int = 0
-    """Since the start, by whatever model name."""
+    """Since the start, for all models."""
     protocols: dict[str, int] = {}
-    """How many of them came by which API."""
+    """Requests by API."""
     in_flight: int = 0
     buffered_bytes: int = 0
     providers: tuple[ProviderStatus, ...] = ()
     disabled: tuple[str, ...] = ()
-    """Providers that the configuration has switched off."""
+    """Providers that the config disables."""
     models: tuple[ModelStatus, ...] = ()

@@ -1,8 +1,8 @@
-"""A Status as a person reads it: how it is, and why, on as many columns as there are.
+"""A Status as text for a person: how the gateway is, and why, in the width there is.
 
 Drawn by the gateway for `curl …/status` and by `oxllm status`, which knows its terminal's width, has colours, and can
-say what has changed since it last looked. What does not fit is left out in an order: first whole columns, those that
-say least about how things are, then the middle of long names. Plain ASCII but for the names themselves.
+show rates since its last look. What does not fit is left out in this order: whole columns, the least telling first,
+then the middle of long names. Plain ASCII, except for the names themselves.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from oxllm.verdict import verdict
 from oxllm.words import compact, count, duration, printable, seconds, text_width
 
 WIDTH = 100
-"""Columns where nobody says how many there are."""
+"""Characters per line if the width is not known."""
 TEXT_FAIR, TEXT_MIN = 24, 8
-"""Columns that a text keeps while there are whole columns to leave out, and those that it keeps in any case."""
+"""Characters that a text keeps while there are whole columns to leave out, and those that it keeps in any case."""
 GAP = "  "
 LEFT = " left"
-"""The end of how long a state lasts, which is the first to go where there is no room."""
+"""The end of "41 s left", and the first thing to go if there is no room."""
 
 GOOD, WAIT, BAD, OFF, HEAD, CHOSEN = "good", "wait", "bad", "off", "head", "chosen"
-"""Moods: works; comes back by itself, soon; does not work; nobody wants it to; a heading; what a key acts on."""
+"""Moods: works; will soon recover by itself; does not work; switched off; a heading; what a key acts on."""
 _LEVELS = (GOOD, WAIT, BAD)
-"""Of a verdict's level."""
+"""The moods of a verdict's levels."""
 Still = dict[str, int]
-"""A column's title -> how wide it has been."""
+"""A column's title -> its greatest width so far."""
 Paint = Callable[[str, str], str]
-"""(text, mood) -> the text as it is to be printed, as wide as before."""
+"""(text, mood) -> the text to print, as wide as before."""
 
 _BREAKER = {
     "open": ("breaker open", BAD),
@@ -47,7 +47,7 @@ _MOODS = {
     "being probed": WAIT,
     "at its max_in_flight": WAIT,
 }
-"""Of a target's state; every other one is BAD."""
+"""A target's state -> its mood; any other is BAD."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -55,15 +55,15 @@ class Column(msgspec.Struct, frozen=True):
 
     title: str
     number: bool = True
-    """Set right, and never shortened."""
+    """Aligned right, and never shortened."""
     leaves: int = 0
-    """Which columns are left out first where there is no room: those with the highest number. 0 = none."""
+    """If there is no room, columns with the highest number are left out first; those with 0 never are."""
     firm: bool = False
-    """Shortened only when all other texts are as short as they get."""
+    """Shortened only once all other texts are as short as they get."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of a table: its cells, and the moods of some of them by their column's title."""
+    """One line of a table: its cells, and the moods of some of them, by column title."""
 
     cells: tuple[str, ...]
     moods: dict[str, str] = {}
@@ -90,11 +90,11 @@ MODELS = (
     Column("FAILED", leaves=2),
 )
 RATES = (Column("ATT/S", leaves=4), Column("FAIL/S", leaves=2), Column("TOK/S", leaves=5))
-"""Further columns of PROVIDERS, where an earlier Status is known."""
+"""Further columns of PROVIDERS, if an earlier Status is known."""
 
 
 def plain(text: str, mood: str) -> str:
-    """Paint for what has no colours."""
+    """Paint without colours."""
     return text
 
 
@@ -106,10 +106,10 @@ def table(
     still: Still | None = None,
     chosen: str | None = None,
 ) -> str:
-    """The lines, each with its end. `width` None: as many columns as they take; `earlier`: rates since then.
+    """The whole text. `width` None: as wide as it gets; `earlier`: show rates since then.
 
-    `still`: how wide the columns have been, so that they do not jump from one page to the next. `chosen`: the name of
-    a provider that stands out.
+    `still`: how wide the columns have been, so that they do not jump from one refresh to the next. `chosen`: a
+    provider's name to highlight.
     """
     elapsed = _elapsed(status, earlier)
     rates = None if elapsed is None or earlier is None else (earlier, elapsed)
@@ -124,20 +124,20 @@ def table(
 
 
 def _elapsed(status: Status, earlier: Status | None) -> float | None:
-    """Seconds from one to the other; None if they are not of one process, or none have passed."""
+    """Seconds between the two; None if they are from different processes, or no time has passed."""
     if earlier is None or earlier.pid != status.pid or earlier.uptime >= status.uptime:
         return None
     return status.uptime - earlier.uptime
 
 
 Rates = tuple[Status, float] | None
-"""An earlier status of the same process, and the seconds since."""
+"""An earlier Status of the same process, and the seconds since then."""
 
 
 def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list[str]:
     memory = f"{status.memory_bytes / 2**20:.1f} MB" if status.memory_bytes else "unknown"
     bodies = f" ({status.buffered_bytes / 2**20:.1f} MB of bodies)" if status.buffered_bytes >= 2**19 else ""
-    asked = bool(status.listen)  # else it drains, and this is what its run file says
+    asked = bool(status.listen)  # if not, it is draining, and this comes from its run file
     load = [f"memory {memory}{bodies}", f"{status.in_flight} in flight"][not asked :]
     if rates is not None:
         load.append(f"{_rate(status.requests, rates[0].requests, rates[1])} requests/s")
@@ -154,7 +154,7 @@ def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list
 
 
 def _parts(parts: Sequence[str], width: int | None) -> str:
-    """As many of them as fit; the first that does not is shortened if that leaves something to read."""
+    """As many parts as fit; the first that does not is shortened, if that leaves something to read."""
     line = printable(parts[0])
     for part in map(printable, parts[1:]):
         room = None if width is None else width - text_width(line) - len(", ")
@@ -165,7 +165,7 @@ def _parts(parts: Sequence[str], width: int | None) -> str:
 
 
 def _rate(now: int, before: int, elapsed: float) -> str:
-    """Per second; `-` when the counter was set back (the provider was removed and came again)."""
+    """Per second; `-` if the counter went back (the provider was removed and added again)."""
     if now < before:
         return "-"
     rate = (now - before) / elapsed
@@ -221,8 +221,8 @@ def _provider_rates(provider: ProviderStatus, before: ProviderStatus | None, ela
 
 
 def _failures(provider: ProviderStatus) -> int:
-    """Those of the provider, also where a second try at the same target made it good. What a client did, such as to
-    leave, is nothing to hold against it, nor what is ours: a lack of files, a model that it does not have."""
+    """The provider's failures, including those that a second try at the same target made good. Those that a client
+    caused, by leaving for instance, do not count, nor do ours: too few files, a model that it does not have."""
     of_others = provider.failures.get("client", 0) + provider.failures.get("gateway", 0)
     return sum(provider.failures.values()) - of_others + provider.retries
 
@@ -232,7 +232,7 @@ def _tokens(provider: ProviderStatus) -> int:
 
 
 def provider_state(provider: ProviderStatus) -> tuple[str, str]:
-    """How a provider is, in words, and the mood of it: its breaker, else what most concerns its models."""
+    """A provider's state in words, and its mood: that of its breaker, else of its marked models, else of its load."""
     if provider.state != "closed":
         word, mood = _BREAKER.get(provider.state, (printable(provider.state), BAD))
         return _left(word, provider.seconds_left), mood
@@ -244,7 +244,7 @@ def provider_state(provider: ProviderStatus) -> tuple[str, str]:
 
 
 def _marked(provider: ProviderStatus) -> tuple[str, str]:
-    """The mark that lasts longest, and how many of the models are marked if not all are."""
+    """The mark that lasts longest, and how many models are marked, if not all are."""
     longest = max(provider.marks.values(), key=lambda mark: mark.seconds_left or 0.0)
     mood = _MOODS.get(longest.state, BAD)
     text = _left(printable(longest.state), longest.seconds_left)
@@ -285,7 +285,7 @@ def grid(
     paint: Paint = plain,
     still: Still | None = None,
 ) -> list[str]:
-    """A heading and the rows, in columns, no line longer than `width` where that can be had."""
+    """A heading and the rows, in columns, with no line longer than `width` if possible."""
     places = range(len(columns))
     heading = Row(tuple(column.title for column in columns), {column.title: HEAD for column in columns})
     needs = [max(text_width(row.cells[i]) for row in (heading, *rows)) for i in places]
@@ -308,13 +308,13 @@ def _is_long(row: Row) -> bool:
 
 
 def _terse(columns: Sequence[Column], row: Row) -> Row:
-    """A row that says how long something lasts without saying that it is left."""
+    """The row without LEFT at the end of its firm cells."""
     cells = (cell.removesuffix(LEFT) if column.firm else cell for cell, column in zip(row.cells, columns, strict=True))
     return Row(tuple(cells), row.moods)
 
 
 def _that_fit(columns: Sequence[Column], needs: Sequence[int], shown: Iterable[int], width: int | None) -> list[int]:
-    """The columns that stay: those that may leave do, one by one, as long as the line is too long."""
+    """The columns that stay: as long as the line is too long, those that may be left out are, one by one."""
     shown = list(shown)
     while width is not None and _length(needs, shown) > width:
         last = max(shown, key=lambda i: columns[i].leaves)
@@ -327,7 +327,7 @@ def _that_fit(columns: Sequence[Column], needs: Sequence[int], shown: Iterable[i
 def _squeezed(
     columns: Sequence[Column], needs: Sequence[int], shown: Sequence[int], width: int | None, least: Sequence[int]
 ) -> list[int]:
-    """How wide each column gets: texts give way, the widest first, down to `least`."""
+    """The width of each column: texts are shortened, the widest first, down to `least`."""
     widths = list(needs)
     while width is not None and _length(widths, shown) > width:
         texts = [i for i in shown if not columns[i].number and widths[i] > least[i]]
@@ -353,7 +353,7 @@ def _line(columns: Sequence[Column], row: Row, shown: Sequence[int], widths: Seq
 
 
 def _shortened(text: str, width: int | None) -> str:
-    """With `..` in the middle if it is too long: names differ in their ends."""
+    """The text, with `..` in the middle if it is too long: names differ at their ends."""
     if width is None or text_width(text) <= width:
         return text
     tail = (width - 2) // 2

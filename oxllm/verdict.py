@@ -1,4 +1,4 @@
-"""How a gateway is, in a line: what it serves, who is not well and for how long, and what may be done about it.
+"""A gateway's state in one line: what it serves, which providers have trouble and for how long, and what to do.
 
 `3 models served; alpha refuses its key, 41 s: oxllm provider reset alpha`
 """
@@ -14,7 +14,8 @@ from oxllm.status import ModelStatus, ProviderStatus, Status
 from oxllm.words import count, draining, printable, quoted, text_width
 
 OK, DEGRADED, UNSERVED = 0, 1, 2
-"""Levels, which are exit codes of `oxllm status --check`: all is well; a target is out; a model has none left."""
+"""Levels, and exit codes of `oxllm status --check`: all is well; a target or provider is out; a model has no target
+left."""
 
 _PHRASES = {
     "key refused": "refuses its key",
@@ -27,29 +28,29 @@ _PHRASES = {
     "probing": "is being tried again",
     "offline": "is offline",
 }
-"""State of a provider or of one of its models -> what it does."""
+"""State of a provider or of one of its models -> how the line says it. The most urgent come first."""
 _ORDER = tuple(_PHRASES)
 _COMMANDS = {"key refused": "reset", "out of quota": "reset", "model not found": "reset", "offline": "online"}
-"""State -> the `oxllm provider` command that ends it. The others end by themselves, soon."""
+"""State -> the `oxllm provider` command that ends it. The others soon end by themselves."""
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """Why one provider is not well."""
+    """What is wrong with one provider."""
 
     text: str
     command: str = ""
-    """What may be typed about it."""
+    """The command that ends it, if any."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What is to be said."""
+    """The summary of a Status."""
 
     level: int
     models: str
     troubles: tuple[Trouble, ...] = ()
 
     def line(self, width: int | None) -> str:
-        """As much of it as fits: first commands are left out, then whole troubles, the least ones first."""
+        """As much as fits: first commands are left out, then whole troubles, the least urgent first."""
         for shown in range(len(self.troubles), -1, -1):
             for commands in (True, False):
                 text = self._text(shown, commands)
@@ -67,7 +68,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def verdict(status: Status) -> Verdict:
-    """What is to be said of `status`."""
+    """The summary of `status`."""
     troubles = tuple(trouble for _, trouble in sorted(_troubles(status), key=lambda found: found[0]))
     unserved = [model for model in status.models if not model.served]
     level = UNSERVED if unserved else DEGRADED if troubles or _is_thinned(status) else OK
@@ -93,7 +94,7 @@ def _is_thinned(status: Status) -> bool:
 
 
 def _troubles(status: Status) -> Iterator[tuple[int, Trouble]]:
-    """Each with its rank: what does not end by itself comes first."""
+    """Each trouble with its rank: those that do not end by themselves come first."""
     for provider in status.providers:
         if provider.state in _PHRASES:
             yield _ORDER.index(provider.state), _trouble(provider, provider.state, "", provider.seconds_left)

@@ -1,4 +1,4 @@
-"""Numbers and foreign text as a person wants to read them, in the log, in the status and on a terminal."""
+"""Numbers and text from outside, formatted for people: in the log, in the status and on a terminal."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ def is_terminal() -> bool:
 
 
 def printable(text: str) -> str:
-    """`text` on one line, with nothing in it that a terminal would obey."""
+    """`text` on one line, without anything that a terminal would interpret."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def quoted(text: str) -> str:
-    """`text` as one word of a shell."""
+    """`text` as a single shell word."""
     if text.replace("-", "").replace("_", "").replace(".", "").isalnum():
         return text
     return "'" + text.replace("'", "'\\''") + "'"
 
 
 def bracketed(host: str) -> str:
-    """As URLs have it: an IPv6 address stands in brackets (RFC 3986 section 3.2.2)."""
+    """The host as in a URL: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
     return f"[{host}]" if ":" in host else host
 
 
 def reached_at(host: str) -> str:
-    """Where who listens on `host` is reached from the same machine: on loopback, if that is every address."""
+    """Where a listener on `host` can be reached from the same machine: on loopback, if it listens on every address."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
 
 
 def text_width(text: str) -> int:
-    """Columns that `text` takes on a terminal: East Asian wide characters two, combining ones none (UAX #11)."""
+    """Columns that `text` takes on a terminal: two per East Asian wide character, none per combining one (UAX #11)."""
     if text.isascii():
         return len(text)
-    from unicodedata import combining, east_asian_width  # noqa: PLC0415 - few need it, and it is no small one
+    from unicodedata import combining, east_asian_width  # noqa: PLC0415 - large, and seldom needed
 
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
