@@ -147,5 +147,6 @@ class Runtime:
     def adopt(self, plan: plans.Plan) -> None:
         """Switch to another config. Requests in flight keep the one they started with."""
         self.current.generation = Generation(plan, Router(plan, self.rng, self.current.generation.router))
-        self.bodies.limit = plan.server.max_buffered_bytes
+        for holder in self.bodies.resize(plan.server.max_buffered_bytes):
+            self.loop.call_soon(holder.granted)
         self.pool.retain(plan.providers)

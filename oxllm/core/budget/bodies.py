@@ -60,7 +60,7 @@ class BodyBudget:
     def admit(self, holder: BodyHolder, size: int, length: int | None = None) -> bool:
         """Whether `holder`'s body, of `length` bytes if that is declared, may grow to `size` bytes now.
 
-        If not, it is queued until `settle`, `lapse` or `release` returns it.
+        If not, it is queued until `settle`, `lapse`, `release` or `resize` returns it.
         """
         large = size > STEP or (length or 0) > STEP
         size = _counted(size)
@@ -92,7 +92,7 @@ class BodyBudget:
     def settle(self, holder: BodyHolder, size: int) -> Sequence[BodyHolder]:
         """`holder`'s body is complete, with `size` bytes: what it was granted beyond that goes to those that wait.
 
-        Returns those that now have what they asked for, as `lapse` and `release` do.
+        Returns those that now have what they asked for, as `lapse`, `release` and `resize` do.
         """
         size = min(self._held.get(holder, 0), _counted(size))
         self._resize(holder, size)
@@ -120,6 +120,11 @@ class BodyBudget:
         self._promised.pop(holder, None)
         if self._asks.pop(holder, None) is not None:
             self.waiting = len(self._asks)
+        return self._serve()
+
+    def resize(self, limit: int) -> Sequence[BodyHolder]:
+        """The bound is another one now, in bytes. Returns those that now have what they asked for."""
+        self.limit = limit
         return self._serve()
 
     def deadlocked(self) -> BodyHolder | None:

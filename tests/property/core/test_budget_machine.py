@@ -161,6 +161,11 @@ class BodyMachine(RuleBasedStateMachine):
         self.leave(self.bodies[which % len(self.bodies)])
         self.untie()
 
+    @rule(steps=st.integers(0, 8))
+    def the_bound_is_raised(self, steps: int) -> None:
+        self.limit = max(self.limit, BodyMachine.limit + steps * STEP)
+        self.told(self.budget.resize(self.limit))
+
     @invariant()
     def adds_up_within_the_bound(self) -> None:
         assert self.budget.total == sum(body.counts for body in self.bodies) <= self.limit

@@ -104,6 +104,15 @@ def test_a_body_that_would_pass_the_bound_waits_until_another_is_dropped() -> No
     assert (budget.waiting, budget.total) == (0, 3 * MIB)
 
 
+def test_a_bound_that_is_raised_makes_room_for_those_that_wait() -> None:
+    budget = BodyBudget(8 * MIB)
+    first, second, third = bodies(3)
+    assert budget.admit(first, 5 * MIB)
+    assert not budget.admit(second, 3 * MIB)
+    assert budget.resize(16 * MIB) == [second]
+    assert budget.admit(third, 3 * MIB)
+
+
 def test_a_mib_is_kept_for_small_bodies() -> None:
     budget = BodyBudget(8 * MIB)
     first, second, *small = bodies(2 + RESERVE // STEP)

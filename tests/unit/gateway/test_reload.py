@@ -504,6 +504,20 @@ def test_a_diff_speaks_of_settings_as_the_file_does() -> None:
     ]
 
 
+def test_a_reload_that_raises_the_bound_on_bodies_lets_those_in_that_wait_for_room() -> None:
+    size = 4 * 2**20
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost:8080\r\ncontent-length: {size}\r\n\r\n".encode()
+    with House(plan_of("alpha")) as house:
+        for _ in range(2):
+            house.client().send(head + b"x" * (size // 2))
+        waiting = house.client().send(head + b"x" * size)
+        assert house.runtime.bodies.waiting
+        house.gateway.adopt(plan_of("alpha", max_buffered_bytes=32 * 2**20))
+        house.advance(0.1)
+        assert waiting.response.status == 400, "it is no JSON, as whoever reads it can tell"
+        assert house.runtime.bodies.waiting == 0
+
+
 def test_what_needs_a_restart_is_said_again_until_it_happens() -> None:
     bound, second = plan_of("alpha"), plan_of("alpha", port=9, host="::1", bind_family="ipv6", listen=("::1",))
     assert diff(second, second, bound.server) == Diff(
