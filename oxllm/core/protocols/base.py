@@ -70,7 +70,7 @@ def is_empty(raw: msgspec.Raw) -> bool:
 
 
 def name_in(raw: msgspec.Raw) -> str | None:
-    """The name in a JSON string; None if it is no string, or too long or unprintable for a name."""
+    """The name in a JSON string; None if it is not a string, or too long or unprintable for a name."""
     if is_empty(raw):
         return None
     try:
@@ -314,7 +314,7 @@ class PlainReader(Reader):
         return None if self._held else Outcome(Kind.BAD_ANSWER, "cut JSON")
 
     def _check_start(self) -> Outcome | None:
-        """None if what is held is the start of an answer: valid JSON so far, with a START."""
+        """None if what is held is the start of an answer: valid JSON so far, with a match of START."""
         held = self._held
         if self.START.search(held) is None or invalid_utf8(held, final=False) is not None:
             return self._refuse()

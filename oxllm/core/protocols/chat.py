@@ -363,7 +363,7 @@ class Chat(Protocol):
     stream_options = True
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """Whether a stream, how many choices, and whether usage in the stream."""
+        """Reads `stream`, `n` and `stream_options`."""
         return Asked(body.flag("stream"), body.count("n"), body.wants_usage())
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:

@@ -41,7 +41,7 @@ class Completions(Protocol):
     stream_options = True
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """Whether a stream, how many choices (`n` for each prompt), and whether usage in the stream."""
+        """Reads `stream`, `n` (which is per prompt) and `stream_options`."""
         return Asked(body.flag("stream"), body.count("n") * _prompts(body.member("prompt")), body.wants_usage())
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:

@@ -474,7 +474,7 @@ class Messages(Protocol):
     auth = "x-api-key"
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """Whether a stream is asked for. A `stream` in count_tokens is for the provider to judge."""
+        """Reads `stream`. In count_tokens it is for the provider to judge."""
         if endpoint is COUNT_TOKENS:
             return COUNTING
         return Asked(stream=body.flag("stream"))

@@ -37,8 +37,7 @@ def place_of(path: bytes) -> str | None:
 
 
 def meant(path: bytes) -> bytes:
-    """The path that was probably meant by one that no API has: its end, if the client's base URL added too much before
-    it or a slash. Empty if there is none."""
+    """The API path in which an unknown path ends, if a base URL put too much before it, or a slash; else empty."""
     parts = [part for part in path.split(b"/") if part]
     ends = (b"/" + b"/".join(parts[-many:]) for many in (2, 1))
     return next((b"/v1" + end for end in ends if end in PLACES or end in BELOW or end == b"/models"), b"")
@@ -71,7 +70,7 @@ class EndpointTable:
                     methods[endpoint.method] = protocol, endpoint
 
     def find(self, method: str, path: bytes) -> tuple[Protocol, Endpoint] | None:
-        """The endpoint that a request is for; None if it is none that a provider serves."""
+        """The endpoint that a request is for; None if no provider serves it."""
         return self._at(path).get(method)
 
     def speaker(self, path: bytes) -> Protocol | None:

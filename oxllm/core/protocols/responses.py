@@ -522,8 +522,7 @@ class Responses(Protocol):
     passes_query = True
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """Whether a stream, in the background, kept, and which answer it continues. Odd values are for the provider to
-        judge."""
+        """Reads `stream`, `background`, `store` and `previous_response_id`. The provider judges odd values."""
         if endpoint in BESIDE:
             return ResponsesAsked(previous=_text(body.member("previous_response_id")), stored=False, beside=True)
         return ResponsesAsked(

@@ -32,7 +32,7 @@ LOOKS_MAX = 10_000
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789") | frozenset(range(128, 256))
 _ESCAPE = b"\\u00"
 _ESCAPED_LETTERS = (b"\\u004", b"\\u005", b"\\u006", b"\\u007")
-"""Escaped ASCII letters: nobody writes them but to hide a word."""
+"""Escaped ASCII letters: nobody writes them except to hide a word."""
 
 
 def says(data: Buffer, runs: Iterable[Sequence[str]]) -> bool:

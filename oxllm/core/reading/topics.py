@@ -226,7 +226,7 @@ def _identified(match: re.Match[str]) -> str:
 
 
 def _hyphened(match: re.Match[str]) -> str:
-    """The same for a name with hyphens; more compounds of ordinary words have those ("tokens-per-minute")."""
+    """The same for a name with hyphens, which compounds of ordinary words have, too ("tokens-per-minute")."""
     name = match[0]
     if match["of"]:
         own = name[len(match["of"]) :].replace("_", " ").replace("-", " ").lower()

@@ -6,7 +6,7 @@ from math import inf
 
 
 class Alarm:
-    """A lower bound, in loop time, of when any clock of a request is due.
+    """A lower bound, in loop time, on when any clock of a request is due.
 
     Clocks are nearly always set to later times. So setting one costs a comparison, and only a tick, which may find
     nothing due, searches for the earliest again.

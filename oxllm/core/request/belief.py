@@ -11,8 +11,8 @@ from oxllm.core.reading.outcome import Outcome
 from oxllm.core.wire.body import PassedBody, RequestBody
 
 SECRET_MIN: Final = 8
-"""Characters from which on a key is a secret. Servers that need none get a placeholder ("EMPTY", "ollama"), a word
-that any text may contain."""
+"""Characters of the shortest key that counts as a secret. Servers that need none get a placeholder ("EMPTY",
+"ollama"), a word that any text may contain."""
 ESCAPE_MAX: Final = 6
 """Bytes of one character of a key when JSON escapes it."""
 _ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|/)")

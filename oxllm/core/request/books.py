@@ -125,7 +125,7 @@ class Books:
         return self._asked == 1 and self._route is not None and not self._route.usable(now, self.tried_states)
 
     def confirm_failures(self, now: float) -> None:
-        """Another target did not fail alike, so the request was not at fault: each half failure becomes a whole one."""
+        """Another target did not fail the same way, so it was not the request's fault: half failures become whole."""
         if self._halved:
             for ticket in self._alike:
                 self.changes += self._results.confirm(ticket, now)

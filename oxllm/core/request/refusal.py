@@ -65,7 +65,7 @@ def sealed_elsewhere(tried: Sequence[Tried], recovery: Recovery) -> bool:
 
 
 def _soonest_after(outcomes: dict[int, Outcome], states: Sequence[Outlook], soonest: float | None) -> float | None:
-    """When the first target recovers that would not refuse this request again in the same way."""
+    """The soonest recovery of a target that would not refuse this request again in the same way."""
     final = {one for one, outcome in outcomes.items() if RULES[outcome.kind].last is not Last.LATER}
     if not final:
         return soonest
@@ -74,7 +74,7 @@ def _soonest_after(outcomes: dict[int, Outcome], states: Sequence[Outlook], soon
 
 
 def describe(outcome: Outcome) -> str:
-    """An outcome in a few words: ours, which have the provider's status, and its code."""
+    """An outcome in a few words: our reason, and the provider's code if it gave one."""
     return f"{outcome.reason} ({outcome.code})" if outcome.code else outcome.reason
 
 
