@@ -1,4 +1,4 @@
-"""The faults, one file a kind, imported when used."""
+"""The faults, one module per kind, imported on first use."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ KINDS = {
     "lying-headers": "lying_headers",
     "retry-after": "retry_after",
 }
-"""What the grammar calls a kind -> the module that has it."""
+"""A kind's name in the grammar -> its module."""
 
 
 def load(kind: str) -> type[Fault]:
-    """The class of a kind, which is one of KINDS."""
+    """The class of a kind (one of KINDS)."""
     fault: type[Fault] = importlib.import_module(f"{__name__}.{KINDS[kind]}").FAULT
     return fault

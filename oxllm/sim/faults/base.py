@@ -1,4 +1,4 @@
-"""What all faults share: where they strike, what parameter they take, and at which layer they are at home."""
+"""What all faults share: where they strike, what argument they take, and which layer they act on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from oxllm.sim.provider.steps import Step
 
 
 class Layer(Enum):
-    """Whose event a fault is. Values are the words of messages."""
+    """What a fault strikes. The values are used in messages."""
 
     NAME = "name"
     LISTENER = "port"
@@ -34,22 +34,22 @@ class Argument(Enum):
 
 
 class Fault:
-    """A kind of fault with its place and argument. Subclasses have one method, `play`."""
+    """One fault: its kind, place and argument. Subclasses implement `play`."""
 
     kind: ClassVar[str]
     layer: ClassVar[Layer] = Layer.RESPONSE
     places: ClassVar[tuple[str, ...]] = ()
-    """Words of `place.WORDS` that may stand after the `@`."""
+    """Those of `place.WORDS` that are allowed after the `@`."""
     default: ClassVar[Place | None] = None
     argument: ClassVar[Argument] = Argument.NONE
     counts: ClassVar[tuple[int, int]] = (1, 10_000)
-    """The least and the most that an argument which is a number may be."""
+    """Bounds of an argument that is a COUNT."""
     streams_only: ClassVar[bool] = False
-    """Whether the harm can only be done to a stream; any other answer stays healthy."""
+    """Whether only streams can be struck; any other answer stays healthy."""
     protocols: ClassVar[tuple[str, ...]] = ()
-    """Those in which it can be done, if not in all; any other answer stays healthy."""
+    """The protocols whose answers can be struck, if not all; any other answer stays healthy."""
     needs_answer: bool = True
-    """It is done to an answer, so that there has to be one."""
+    """Whether it needs a healthy answer to spoil."""
     harm: Harm = Harm.LOSS
     """What becomes of the answer."""
 
@@ -62,11 +62,11 @@ class Fault:
         """As the grammar writes it, without the dose."""
 
     def strikes_at(self) -> Layer:
-        """The layer of this very fault: for some kinds the place decides."""
+        """The layer of this fault: for some kinds it depends on the place."""
         return self.layer
 
     def applies(self, x: Exchange) -> bool:
-        """Whether it can be done to the answer to this request."""
+        """Whether it can strike the answer to this request."""
         return (x.ask.stream or not self.streams_only) and (
             not self.protocols or x.operation.protocol in self.protocols
         )
@@ -76,12 +76,12 @@ class Fault:
         raise NotImplementedError
 
     def seconds(self, default: float) -> float:
-        """The argument as a time."""
+        """The argument as a number: seconds, or a COUNT."""
         return self.arg if isinstance(self.arg, float) else default
 
     @property
     def tokens(self) -> int:
-        """N of the place `token:N`. For kinds that have one by default."""
+        """N of the place `token:N`; only for kinds whose default place is one."""
         assert self.place is not None
         return self.place.n
 
@@ -90,8 +90,8 @@ class Fault:
 
 
 class ConnectionFault(Fault):
-    """Strikes a connection and knows nothing of requests: with `@connect` as soon as it is accepted, else in place of
-    the response's first byte. Subclasses have one method, `strike`."""
+    """Strikes the connection, whatever the request: with `@connect` as soon as it is accepted, else instead of the
+    response's first byte. Subclasses implement `strike`."""
 
     places: ClassVar[tuple[str, ...]] = ("connect",)
     needs_answer = False
@@ -101,7 +101,7 @@ class ConnectionFault(Fault):
         return Layer.RESPONSE if self.place is None else Layer.CONNECTION
 
     def strike(self, now: float) -> Iterator[Step]:
-        """What befalls the connection; one that goes on after it is served."""
+        """What happens to the connection. If the steps do not end it, it is served as usual."""
         raise NotImplementedError
 
     def play(self, x: Exchange) -> Iterator[Step]:
@@ -109,7 +109,7 @@ class ConnectionFault(Fault):
 
 
 class Refusal(Fault):
-    """An error in the dialect's own words instead of the answer. Subclasses have one `error`."""
+    """An error in the dialect's own words instead of the answer. Subclasses set `error`."""
 
     error: ClassVar[Error]
     needs_answer = False
@@ -120,7 +120,7 @@ class Refusal(Fault):
 
 
 class FixedBody(Fault):
-    """A 200 with a body that is no answer. Subclasses have its bytes and their type."""
+    """A 200 whose body is not an answer. Subclasses set `body` and `content_type`."""
 
     content_type: ClassVar[str]
     body: ClassVar[bytes]
@@ -132,7 +132,7 @@ class FixedBody(Fault):
 
 
 class SpoiledParts(Fault):
-    """The healthy answer in correct framing, but made of other parts. Subclasses have one method, `spoil`."""
+    """The healthy answer in correct framing, but with its parts changed. Subclasses implement `spoil`."""
 
     __slots__ = ()
 

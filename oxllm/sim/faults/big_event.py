@@ -23,8 +23,8 @@ class BigEvent(SpoiledParts):
         return changed(parts, self.tokens, self._swollen)
 
     def _swollen(self, part: Part) -> Iterable[Part]:
-        """The event with a member that no reader needs (OpenAI has one of this name in each delta), behind those that
-        tell what it is."""
+        """The event with a last member added, after those that say what it is. No reader needs it; OpenAI has one of
+        this name in each delta."""
         head, brace, tail = part.data.rpartition(b"}")
         padding = b',"obfuscation":"%b"' % (b"x" * 1000 * int(self.seconds(100)))
         return [remade(part, head + padding + brace + tail)]

@@ -15,7 +15,7 @@ from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.provider.steps import Hang, Rst, Step, Wait
 
 RETRANSMISSION_S = 0.2
-"""How long after a port is back its peer tries again."""
+"""How long after the port is back the peer retransmits."""
 
 
 class Blackhole(ConnectionFault):

@@ -16,7 +16,7 @@ class Dns(Fault):
         return Layer.NAME
 
     def applies(self, x: Exchange) -> bool:
-        """Not to a request, which has found its way here."""
+        """Never: a request that has arrived needed no DNS."""
         return False
 
     def play(self, x: Exchange) -> Iterator[Step]:

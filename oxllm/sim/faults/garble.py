@@ -21,7 +21,7 @@ class Garble(SpoiledParts):
 
 
 def _with_broken(part: Part) -> Iterable[Part]:
-    """The event, and before it the first half of it."""
+    """The event, preceded by its own first part as an event of its own."""
     half = part.data.rstrip()[: len(part.data) * 2 // 3].decode(errors="ignore").encode()
     return [Part(part.at, half + b"\n\n", part.role), part]
 

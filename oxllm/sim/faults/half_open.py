@@ -1,6 +1,6 @@
 """`half-open`: a healthy answer, and then the provider forgets the connection: it resets whatever comes next on it.
 
-So does a host that has restarted, or a firewall that has dropped its entry, and tells nobody (RFC 9293 section 3.5.1).
+As does a host that has restarted, or a firewall that has silently dropped its state (RFC 9293 section 3.5.1).
 """
 
 from __future__ import annotations

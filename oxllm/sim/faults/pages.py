@@ -1,4 +1,4 @@
-"""The pages of those who stand in front of a provider."""
+"""Error pages of the CDN in front of a provider."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class SlowAccept(ConnectionFault):
         yield Wait(now + self.seconds(2.0))
 
     def play(self, x: Exchange) -> Iterator[Step]:
-        """Ordered by header, it is too late for the connection: the answer waits."""
+        """Requested by header, it comes too late to delay the accept, so the answer is delayed instead."""
         return x.tape().rest(self.seconds(2.0))
 
 

@@ -10,7 +10,7 @@ from oxllm.sim.provider.ledger import Harm
 from oxllm.sim.provider.reply import Part
 
 GAP_S = 0.002
-"""Between the two halves, so that they are two reads."""
+"""Delay between the two halves, so that they arrive in two reads."""
 
 
 class SplitUtf8(SpoiledParts):
@@ -19,7 +19,7 @@ class SplitUtf8(SpoiledParts):
     streams_only = True
 
     def spoil(self, x: Exchange, parts: Iterator[Part]) -> Iterator[Part]:
-        """Each event in two chunks, cut inside its first character that is not ASCII, if it has one."""
+        """Send each event in two chunks, cut inside its first non-ASCII character, or else in the middle."""
         for part in parts:
             at = next((place for place, byte in enumerate(part.data) if byte > 127), len(part.data) // 2) + 1
             yield Part(part.at, part.data[:at], part.role)

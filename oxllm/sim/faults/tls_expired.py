@@ -16,7 +16,7 @@ class TlsExpired(ConnectionFault):
         return Layer.HANDSHAKE
 
     def strike(self, now: float) -> Iterator[Step]:
-        """Of a client that goes on all the same nothing is known; ordered by header it is a close."""
+        """Only if requested by header, where it closes the connection; handshakes are struck by `serve.tls`."""
         yield Fin()
 
 
