@@ -1,8 +1,8 @@
-"""Real incidents, each naming its source. `alpha` has the incident, `steady` is there to be fallen back on.
+"""Real incidents, each with its source. `alpha` has the incident, `steady` is there to fail over to.
 
-Some are a fault that comes again and again, as long as one likes. Others are outages to scale: their phases have the
-lengths and shares that the provider's own write-up tells, and a run plays them as much faster as it is shorter. Only
-the course is compressed: a stall of 30 s is one of 30 s.
+Some are a recurring fault, for as long as one likes. Others are outages to scale: their phases have the relative
+lengths and shares of the provider's own write-up, compressed to the length of the run. Single faults are not
+compressed: a stall of 30 s takes 30 s.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from oxllm.sim.script import grammar
 from oxllm.sim.script.scenario import ALWAYS, Scenario, Scene, When
 
 PLAYED_S = 120.0
-"""How long an outage to scale takes, when nothing is said."""
+"""Default length of an outage to scale."""
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """What an outage does between two moments, in minutes from its beginning."""
+    """The faults of an outage between two times, in minutes from its start."""
 
     start: float
     end: float
@@ -29,7 +29,7 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class Exhibit(msgspec.Struct, frozen=True):
-    """What happened, where it is told, and the faults that do it again: all the time, or in `phases`."""
+    """What happened, the source, and the faults that reproduce it: all the time, or in `phases`."""
 
     story: str
     source: str
@@ -37,11 +37,11 @@ class Exhibit(msgspec.Struct, frozen=True):
     faults: tuple[str, ...] = ()
     phases: tuple[Phase, ...] = ()
     minutes: float = 0.0
-    """How long it took, with the calm behind it."""
+    """Length of an outage, including some calm after it."""
 
     @property
     def told(self) -> Sequence[str]:
-        """Its faults in words, with their times where it has phases."""
+        """Its faults in words, with their times if it has phases."""
         if not self.phases:
             return self.faults
         return [f"{phase.start:g}..{phase.end:g} min: {', '.join(phase.faults)}" for phase in self.phases]
@@ -181,7 +181,7 @@ EXHIBITS = {
 
 
 def scenes(name: str, provider: str, seconds: float) -> tuple[Scene, ...]:
-    """The scenes of an exhibit, one of EXHIBITS, on a provider. `seconds`: of the run that an outage is to fill."""
+    """The scenes of an exhibit (one of EXHIBITS) at a provider. `seconds`: length of the run that an outage fills."""
     exhibit = EXHIBITS[name]
     if not exhibit.phases:
         return (Scene(name, (provider,), _dosed(exhibit.faults), ALWAYS),)
@@ -201,6 +201,6 @@ def _when(phase: Phase, scale: float) -> When:
 
 
 def scenario(name: str, seed: int, seconds: float = PLAYED_S) -> Scenario:
-    """The scenario of an exhibit, which is one of EXHIBITS."""
+    """The scenario of an exhibit (one of EXHIBITS)."""
     upstreams = (Upstream("alpha", EXHIBITS[name].dialect, pace=Pace()), Upstream("steady"))
     return Scenario(seed, upstreams, scenes(name, "alpha", seconds), name)

@@ -1,8 +1,8 @@
 """Which fault a request gets, and why.
 
-Scenes are asked in order, and in a scene its faults in order; the first that strikes is the fate. All percentages of
-one scene share one draw, laid end to end: `429 30%, 500 20%` is 30 and 20 of a hundred requests, not 30 and 14.
-`x8` and `1/5` count the requests that reached them. One fate a request: faults do not add up.
+Scenes are tried in order, and the faults of a scene in order; the first that strikes is the fate. All percentages of
+a scene share one draw, laid end to end: `429 30%, 500 20%` strikes 30 and 20 of a hundred requests, not 30 and 14.
+`x8` and `1/5` count the requests that get as far as them. A request has one fate: faults do not add up.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLEAN = Fate(None, "no scene struck")
 
 
 class Judge:
-    """Decides the fates of one provider. Its only state is how often each counted dose was asked."""
+    """Decides the fates at one provider. Its only state is how often each counted dose was tried."""
 
     __slots__ = ("_asked", "_provider", "_scenes", "_seed")
 
@@ -42,7 +42,7 @@ class Judge:
 
     @property
     def idle(self) -> bool:
-        """It has no scene to play, whenever it is."""
+        """It has no scene, now or later."""
         return not self._scenes
 
     def request(self, key: str, ordinal: int, elapsed: float) -> Fate:
@@ -58,11 +58,11 @@ class Judge:
         return self._other(Layer.HANDSHAKE, ordinal, elapsed)
 
     def listener(self, elapsed: float) -> Fate:
-        """What the port itself suffers now."""
+        """What strikes the port itself now."""
         return self._other(Layer.LISTENER, 0, elapsed)
 
     def playing(self, elapsed: float) -> list[Scene]:
-        """The scenes whose time it is; those that count requests always are."""
+        """The scenes that play now; those that count requests always do."""
         return [scene for _, scene in self._scenes if scene.when.first is not None or scene.when.has(elapsed, 0)]
 
     def next_change(self, elapsed: float) -> float:

@@ -1,11 +1,11 @@
-"""The fault grammar, sayable aloud: `KIND[@WHERE][~ARG] [DOSE]`.
+"""The fault grammar, readable aloud: `KIND[@WHERE][~ARG] [DOSE]`.
 
     cut@token:12 10%        a tenth of the requests, cut after the twelfth token
     429 x8                  the next eight
     stall@token:3~45s 1/5   every fifth
     refuse                  always
 
-Errors point at the character and say what to write instead.
+Errors point at the wrong character and say what to write instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DOSE = re.compile(r"(?:(?P<share>\d+(?:\.\d+)?)%|x(?P<next>\d+)|1/(?P<every>\d+
 
 
 class GrammarError(ValueError):
-    """`text` is no fault; `at` is the offset of the character that is wrong."""
+    """`text` is not a fault; `at` is the offset of the wrong character."""
 
     def __init__(self, text: str, at: int, reason: str) -> None:
         super().__init__(f"{reason}\n  {text}\n  {' ' * at}^")
@@ -91,7 +91,7 @@ def fault(text: str) -> Fault:
 
 
 def _split(text: str) -> tuple[str, int, str]:
-    """Fault, offset of the dose, dose. Blanks around are kept out."""
+    """Fault, offset of the dose, dose; without the blanks around them."""
     name, _, rest = text.strip().partition(" ")
     dose = rest.strip()
     return name, text.rfind(dose) if dose else len(text), dose

@@ -1,7 +1,7 @@
-"""From a log to a scene: how fast providers were, how much they said, and how often they failed. No prompt is read.
+"""Makes a scene from a log: how fast providers were, how much they said, how often they failed. No prompt is read.
 
-Three kinds of line are known: a request in oxllm's own `--log-format json`, a call in LiteLLM's JSON (its standard
-logging payload), and an access log with the status, and the seconds at its end. Other lines are passed over.
+Three kinds of line are understood: a request in oxllm's own `--log-format json`, a call in LiteLLM's JSON (its standard
+logging payload), and an access log line with a status, and optionally seconds at its end. Other lines are skipped.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from oxllm.config.problem import BadValueError
 from oxllm.sim.script import writing
 
 NAME = "provider"
-"""Of the one that an access log is about."""
+"""For the provider that an access log is about."""
 KINDS = {
     429: "429", 500: "500", 502: "502-html", 503: "503", 504: "504-html", 529: "529", 401: "401", 404: "404",
     402: "429-quota", 403: "401", 408: "500", 424: "500", 425: "500", 498: "500",
 }  # fmt: skip
-"""A status -> the fault that says it, or does the same. (docs/failures.md has what they mean.)"""
+"""A status -> the fault that has it, or has the same effect. (docs/failures.md says what they mean.)"""
 OTHERWISE = "rst"
-"""What stands for a failure of which nothing is told that a fault is named after."""
+"""For a failure of which nothing is known that points to a fault."""
 NOT_ITS_OWN = (
     "client went away",
     "another target was faster",
@@ -37,9 +37,9 @@ NOT_ITS_OWN = (
     "not possible from here",
     "not to be asked any more",
 )
-"""How oxllm's log begins to tell of an attempt that says nothing of its provider."""
+"""Prefixes of reasons in oxllm's log that say nothing about the provider."""
 BEFORE_CONTENT = (
-    ("connection refused", "rst@connect"),  # `refuse` and `dns` are a whole port's, for a while, and take no share
+    ("connection refused", "rst@connect"),  # `refuse` and `dns` are for the whole provider, and take no share
     ("name not found", "rst@connect"),
     ("TLS failed", "rst@connect"),
     ("no connection within", "blackhole"),
@@ -58,7 +58,7 @@ BEFORE_CONTENT = (
     ("silent for", "blackhole"),
     ("out of time", "blackhole"),
 )
-"""How it begins to tell of one that failed before its client had anything, and the fault that does the same."""
+"""Prefixes of reasons for failures before any content -> the fault with the same effect."""
 BEHIND_CONTENT = (
     ("connection ", "cut"),
     ("silent for", "stall"),
@@ -67,15 +67,15 @@ BEHIND_CONTENT = (
     ("the stream ended", "silent-cut"),
     ("an error in", "error-event"),
 )
-"""The same of one that broke off an answer which had begun."""
+"""The same for failures in the middle of an answer."""
 BROKEN_OTHERWISE = "garble"
 FEWEST = 5
-"""Answers that a pace is made of."""
+"""Fewest answers that make a pace."""
 _ACCESS = re.compile(r'"(?:GET|POST) \S+ HTTP/[\d.]+" (\d{3}) .*?(\d+\.\d+)?\s*$')
 
 
 class NothingLearnt(ValueError):
-    """No line of the log is of a kind that is known."""
+    """The log has no line that is understood."""
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -83,7 +83,7 @@ _Time = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class _OfOxllm(msgspec.Struct, frozen=True):
-    """What is read of a request in oxllm's log."""
+    """The fields that are read of a request in oxllm's log."""
 
     provider: str | None = None
     end: str | None = None
@@ -96,7 +96,7 @@ class _OfOxllm(msgspec.Struct, frozen=True):
 
 
 class _OfLiteLLM(msgspec.Struct, frozen=True):
-    """What is read of a call in LiteLLM's."""
+    """The fields that are read of a call in LiteLLM's log."""
 
     startTime: _Time
     endTime: _Time
@@ -109,11 +109,11 @@ class _OfLiteLLM(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One attempt at one provider. Times in seconds; None where the log does not tell."""
+    """One attempt at one provider. Times in seconds; None if not in the log."""
 
     provider: str
     fault: str | None = None
-    """What it met; None: it answered."""
+    """The fault it met; None: it was answered."""
     first: float | None = None
     total: float | None = None
     tokens: int | None = None
@@ -124,7 +124,7 @@ def scene(lines: Iterable[str]) -> str:
     attempts: dict[str, list[Seen]] = defaultdict(list)
     for line in lines:
         for seen in _attempts(line.strip()):
-            with contextlib.suppress(BadValueError):  # of a name that no provider has
+            with contextlib.suppress(BadValueError):  # not a name that a provider may have
                 check_provider_name(seen.provider)
                 attempts[seen.provider].append(seen)
     if not attempts:
@@ -135,7 +135,7 @@ def scene(lines: Iterable[str]) -> str:
 
 
 def _attempts(line: str) -> Iterator[Seen]:
-    """What a line tells of."""
+    """The attempts that a line records."""
     if not line.startswith("{"):
         if (access := _ACCESS.search(line)) is not None:
             yield Seen(NAME, _named_after(int(access[1])), total=float(access[2]) if access[2] else None)
@@ -146,7 +146,7 @@ def _attempts(line: str) -> Iterator[Seen]:
             yield from _of_oxllm(msgspec.convert(data, _OfOxllm))
         elif "startTime" in data and "endTime" in data:
             yield _of_litellm(msgspec.convert(data, _OfLiteLLM))
-    except msgspec.DecodeError:  # no JSON, or not of the kind that it looks like
+    except msgspec.DecodeError:  # not JSON, or not the kind of line that it looks like
         return
 
 
@@ -156,7 +156,7 @@ def _of_oxllm(line: _OfOxllm) -> Iterator[Seen]:
     for number, (told, status) in enumerate(failed, 1):
         target, _, reason = told.partition(": ")
         if not reason.startswith(NOT_ITS_OWN):
-            broke = begun and number == len(failed)  # nobody is asked behind one whose answer had begun
+            broke = begun and number == len(failed)  # once an answer has begun, no other target is tried
             yield Seen(target.partition("/")[0], _fault(reason, status, behind=bool(broke)))
     if line.end == "ok" and line.provider:
         first = line.first_content_ms if line.stream else None
@@ -164,7 +164,7 @@ def _of_oxllm(line: _OfOxllm) -> Iterator[Seen]:
 
 
 def _fault(reason: str, status: int | None, behind: bool) -> str | None:
-    """The fault that does what the log tells of; `behind`: behind content."""
+    """The fault with the effect that the log describes. `behind`: it failed after content."""
     if behind:
         return next((fault for words, fault in BEHIND_CONTENT if reason.startswith(words)), BROKEN_OTHERWISE)
     told = next((fault for words, fault in BEFORE_CONTENT if reason.startswith(words)), None)
@@ -172,7 +172,7 @@ def _fault(reason: str, status: int | None, behind: bool) -> str | None:
 
 
 def _named_after(status: int) -> str | None:
-    """The fault of a status; None of an answer, and of a 4xx that is about what the client asked."""
+    """The fault for a status; None for a success, and for a 4xx that is the client's own mistake."""
     return KINDS.get(status, "500" if status >= 500 else None)
 
 
@@ -191,7 +191,7 @@ def _seconds(milliseconds: float | None) -> float | None:
 
 
 def _table(name: str, seen: Sequence[Seen]) -> str:
-    """One provider: its pace, and its faults as shares of all attempts."""
+    """A provider's table: its pace, and its faults as shares of all attempts."""
     lines = [f"[upstream.{writing.key(name)}]"]
     if (pace := _pace([one for one in seen if one.fault is None])) is not None:
         lines.append(f'pace = "{pace}"')
@@ -203,7 +203,7 @@ def _table(name: str, seen: Sequence[Seen]) -> str:
 
 
 def _pace(answers: Sequence[Seen]) -> str | None:
-    """What the answers tell of the time to first token, the gaps, and the tokens."""
+    """The pace that fits these answers: time to first token, gaps, and number of tokens."""
     firsts = [one.first for one in answers if one.first]
     tokens = sorted(one.tokens for one in answers if one.tokens)
     gaps = [

@@ -1,10 +1,10 @@
-"""Chaos by the clock: `mild`, `rough` and `hell`, which a good gateway survives.
+"""Scheduled chaos: `mild`, `rough` and `hell`, which a good gateway survives.
 
-The run is cut into epochs. In each, some providers are a *refuge*, one at least for every virtual model, and stay
-clean; the others are in for it. At the end of an epoch everyone is clean for a while, so that the next refuge is
-known to be good before the last one turns bad. A provider that was given a long mark (quota, auth, missing, a wait of
-a day) is no refuge until the mark has passed. So at any time each virtual model has a provider that answers and that
-no gateway has a reason to avoid; `unsurvivable` proves it for any timetable.
+The run is divided into epochs. In each, at least one provider of every virtual model is its *refuge* and stays clean;
+the others are in trouble. At the end of an epoch all are clean for a while, so that a gateway can see that the next
+refuge is good before the last one turns bad. A provider that got a long mark (quota, auth, missing, a wait of a day) is
+no refuge until the mark has expired. So at any time each virtual model has a provider that answers and that no gateway
+has a reason to avoid; `unsurvivable` checks that for any timetable.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from oxllm.sim.script.grammar import Dosed
 from oxllm.sim.script.scenario import Scene, When
 
 TROUBLE_S = 94.0
-"""Of an epoch; the rest of it is quiet."""
+"""The troubled part of an epoch; the rest is quiet."""
 COOLDOWN_MAX_S = 20.0
-"""Of a gateway that is not known."""
+"""Assumed of an unknown gateway."""
 MARGIN_S = 4.0
-"""By how much a quiet is longer than a handover takes."""
+"""How much longer the quiet part is than a handover."""
 
 MILD = ("429 2%", "slow~2s 1%")
 ROUGH = (
@@ -39,17 +39,17 @@ HELL = (
     "empty 1%", "html-200 1%", "error-200 1%", "lying-headers 0.5%", "half-open 0.5%",
 )  # fmt: skip
 MARKS = {"429-quota": 600.0, "spend-cap": 600.0, "401": 60.0, "404": 60.0, "retry-after": 3600.0}
-"""Kind -> seconds for which a gateway that honours docs/failures.md stays away."""
+"""Kind -> seconds for which a gateway that follows docs/failures.md avoids the provider."""
 MARKED = "50%"
-"""Of the requests of eight seconds, of which a gateway that honours it makes no more after the first."""
+"""The share of the requests in eight seconds that a mark strikes. A gateway that honours it stops after the first."""
 NAMES = ("mild", "rough", "hell")
 FAULTS = {"mild": MILD, "rough": ROUGH, "hell": HELL}
 _DARK = ("refuse", "blackhole@connect")
 _BACK = "slow-accept~1s"
 BACK_S = 5.0
-"""For so long hell has a provider that is back from an outage slow to take connections, as one is whose queue is full.
-All of them, since which share of them it were would hang on who connects when; and no longer, so that a request that
-waits for one is in the same scene as one that does not."""
+"""For how long, in hell, a provider that is back from an outage is slow to accept connections, as if its queue were
+full. It delays all of them, since whom a share would strike depends on who connects when. No longer than this, so that
+a request that waits for a connection is in the same scene as one that does not."""
 _NO_TLS = "a rehearsal speaks no TLS"
 LEFT_OUT = {
     "dns": "a name is found or not for a whole run",
@@ -57,7 +57,7 @@ LEFT_OUT = {
     "tls-abort": _NO_TLS,
     "tls-truncate": _NO_TLS,
 }
-"""Kinds that no preset has -> why."""
+"""Kinds that no preset uses -> why."""
 
 
 def timetable(
@@ -69,9 +69,9 @@ def timetable(
     others: Iterable[str] = (),
     cooldown_max: float = COOLDOWN_MAX_S,
 ) -> tuple[Scene, ...]:
-    """The scenes of a preset for the first `horizon` seconds. `groups`: of each virtual model, its providers in order
-    of preference. `blackout`: no refuge, so that whole virtual models go down. `others`: providers that play along, in
-    a group or not. `cooldown_max`: the gateway's."""
+    """The scenes of a preset for the first `horizon` seconds. `groups`: each virtual model's providers in order of
+    preference. `blackout`: no refuge, so that whole virtual models go down. `others`: further providers, in a group or
+    not. `cooldown_max`: the gateway's."""
     quiet = handover(cooldown_max) + MARGIN_S
     table = _Timetable(name, seed, groups, blackout, others)
     begins = itertools.takewhile(lambda begin: begin < horizon, itertools.count(0.0, TROUBLE_S + quiet))
@@ -81,13 +81,13 @@ def timetable(
 
 
 def handover(cooldown_max: float) -> float:
-    """Seconds for which the old refuge and the new one must be clean at the same time: that long, and a tenth, may a
-    breaker take to try a provider that has recovered."""
+    """Seconds for which the old and the new refuge must both be clean: a breaker may wait for its longest cooldown,
+    with 10 % jitter, before it tries a provider that has recovered."""
     return cooldown_max * 1.1
 
 
 class _Timetable:
-    """A timetable being written, epoch by epoch."""
+    """Builds a timetable, epoch by epoch."""
 
     def __init__(
         self, name: str, seed: int, groups: Sequence[Sequence[str]], blackout: bool, others: Iterable[str]
@@ -102,7 +102,7 @@ class _Timetable:
         self._refuge: frozenset[str] = frozenset()
 
     def epoch(self, number: int, begin: float, quiet: float) -> None:
-        """Write down what happens from `begin` on, when there have been `quiet` seconds without trouble."""
+        """Add the scenes of the epoch from `begin` on, which follows `quiet` seconds without trouble."""
         end = begin + TROUBLE_S
         chance = Chance(self._seed, self._name, f"epoch {number}")
         self._refuge = frozenset() if self._blackout else self._choose(number, begin - quiet, chance)
@@ -121,8 +121,8 @@ class _Timetable:
                     self._add(provider, When(when.end, when.end + BACK_S), (_BACK,))
 
     def _choose(self, number: int, since: float, chance: Chance) -> frozenset[str]:
-        """One provider of each group that has been free of marks `since` then. First the least preferred ones, so
-        that the most preferred are in for it; later whoever the draw says."""
+        """One provider of each group that has had no mark `since` then. In the first epoch the least preferred, so that
+        the most preferred are in trouble; later by draw."""
         refuge: set[str] = set()
         for index, group in enumerate(self._groups):
             able = [name for name in group if self._marked.get(name, 0.0) <= since or name in self._refuge]
@@ -132,8 +132,8 @@ class _Timetable:
         return frozenset(refuge)
 
     def _outages(self, begin: float, troubled: list[str], chance: Chance) -> dict[str, list[tuple[When, str]]]:
-        """Who is dark when. Rough: one provider 15 s a minute. Hell: they stop one by one and come back in any
-        order."""
+        """Each provider's outages. Rough: one of them for 15 s a minute. Hell: all go down one by one, and come back in
+        any order."""
         found: dict[str, list[tuple[When, str]]] = {}
         if self._name == "rough" and troubled:
             for minute, latest in ((0.0, 20.0), (60.0, 8.0)):
@@ -152,8 +152,8 @@ class _Timetable:
         return _DARK[int(chance.draw(f"darkness {who} {minute}") * len(_DARK))]
 
     def _mark(self, begin: float, troubled: list[str], chance: Chance) -> str:
-        """One provider is given a mark that lasts; who it was. Whom its fault strikes hangs on what is asked and not on
-        who comes first, so that it is the same in each run."""
+        """Give one provider a lasting mark; returns which. The requests that its fault strikes depend on what is asked,
+        not on who comes first, so that they are the same in each run."""
         who = troubled[int(chance.draw("marked") * len(troubled))]
         kind = list(MARKS)[int(chance.draw("mark") * len(MARKS))]
         self._marked[who] = max(self._marked.get(who, 0.0), begin + 58 + MARKS[kind])
@@ -166,7 +166,7 @@ class _Timetable:
 
 
 def _between(begin: float, end: float, holes: list[When]) -> list[When]:
-    """What is left of a window without its holes."""
+    """A window without its holes."""
     left, at = [], begin
     for hole in sorted(holes, key=lambda hole: hole.start):
         if hole.start > at:
@@ -178,8 +178,8 @@ def _between(begin: float, end: float, holes: list[When]) -> list[When]:
 def unsurvivable(
     scenes: Sequence[Scene], groups: Sequence[Sequence[str]], horizon: float, cooldown_max: float = COOLDOWN_MAX_S
 ) -> str | None:
-    """Why a gateway that honours docs/failures.md could not survive these scenes, or None if it can: each group has
-    at every time a clean provider, and hands over to the next while both have been clean for over a `handover`."""
+    """Why a gateway that follows docs/failures.md could not survive these scenes, or None if it can: each group always
+    has a clean provider, and changes to the next only once both have been clean for over a `handover`."""
     overlap = handover(cooldown_max)
     for group in groups:
         clean = [span for name in group for span in _clean(name, scenes, horizon)]
@@ -191,7 +191,7 @@ def unsurvivable(
 
 
 def _reach(clean: list[tuple[float, float]], horizon: float, overlap: float) -> float:
-    """Up to when there is a chain of clean spans from 0 on."""
+    """How far a chain of clean spans reaches from 0."""
     reached = max((end for begin, end in clean if begin <= 0), default=0.0)
     while reached < horizon:
         further = max((end for begin, end in clean if begin < reached - overlap), default=0.0)
@@ -202,7 +202,7 @@ def _reach(clean: list[tuple[float, float]], horizon: float, overlap: float) -> 
 
 
 def _clean(name: str, scenes: Sequence[Scene], horizon: float) -> list[tuple[float, float]]:
-    """When a provider plays no scene and carries no mark."""
+    """The spans in which a provider has no scene and no mark."""
     bad = sorted((scene.when.start, scene.when.end + _longest(scene.faults)) for scene in scenes if name in scene.on)
     spans, at = [], 0.0
     for start, end in bad:

@@ -1,4 +1,4 @@
-"""A scenario: the providers, and the scenes that play on them.
+"""A scenario: the providers, and the scenes that play at them.
 
     [upstream.alpha]                                  [[scene]]
     dialect = "openai"                                name = "alpha browns out"
@@ -6,8 +6,8 @@
     limit = "60 rpm, 40k tpm"                         when = "10s..40s"        # or "requests 5..12"
                                                       faults = ["429 x8", "cut@token:12 10%"]
 
-`when` counts from the start of the run; a window has its first moment and not its last. Values are checked here,
-TOML is read in `scenes`.
+`when` counts from the start of the run; a window includes its start and excludes its end. `scenes` reads and checks the
+TOML.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ALWAYS = When()
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """Faults on some providers for some time."""
+    """Faults at some providers for some time."""
 
     name: str
     on: tuple[str, ...]
@@ -55,7 +55,7 @@ class Scene(msgspec.Struct, frozen=True):
 
     @property
     def closes(self) -> bool:
-        """It takes the whole port: there is no connecting while it plays."""
+        """It closes the whole port: nobody can connect while it plays."""
         return any(dosed.fault.strikes_at() is Layer.LISTENER for dosed in self.faults)
 
     @property
@@ -65,7 +65,7 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """Everything that decides a run, but the requests."""
+    """Everything that determines a run, except the requests."""
 
     seed: int
     upstreams: tuple[Upstream, ...]

@@ -31,7 +31,7 @@ _SCENE_KEYS = ("name", "on", "when", "faults", "expect")
 
 
 class SceneError(ValueError):
-    """The scenes cannot be played; one line a fault."""
+    """The scenes cannot be played. One message for each error."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
@@ -49,15 +49,15 @@ def read(file: Path) -> str:
 
 
 def load(text: str, seed: int, chosen: bool = False, file: Path | None = None) -> Scenario:
-    """The scenario of a scene file; its own `seed` is used before `seed`, unless that was `chosen` for this run. Raises
-    SceneError with all errors; `file`: what these call it, with the line of each."""
+    """The scenario of a scene file. Its own `seed` takes precedence, unless ours was `chosen` for this run. Raises
+    SceneError with all errors; with `file` each begins with the file's name and the line."""
     return over((), text, seed, chosen, file)
 
 
 def over(
     providers: Sequence[Upstream], text: str, seed: int, chosen: bool = False, file: Path | None = None
 ) -> Scenario:
-    """As `load`, with these providers beside those of the file, which may describe them anew. Raises SceneError."""
+    """As `load`, with these providers in addition to the file's, which may redefine them. Raises SceneError."""
     try:
         data = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
@@ -89,7 +89,7 @@ def _no_toml(text: str, error: tomllib.TOMLDecodeError, file: Path | None) -> st
 
 
 def _located(errors: Sequence[tuple[Keys, str]], text: str, file: Path | None) -> list[str]:
-    """Each with its place in the file, as editors and terminals make a link of it."""
+    """The errors in file order, each with `file:line`, which editors and terminals turn into a link."""
     if file is None:
         return [error for _, error in errors]
     lines = find_places(text).lines
@@ -99,7 +99,7 @@ def _located(errors: Sequence[tuple[Keys, str]], text: str, file: Path | None) -
 
 
 class _Reader:
-    """Reads values and collects errors, so that all are told at once: where in the file, and what."""
+    """Reads values and collects errors (where in the file, and what), so that all are reported at once."""
 
     def __init__(self) -> None:
         self.errors: list[tuple[Keys, str]] = []
@@ -150,7 +150,7 @@ class _Reader:
         return Upstream(name, dialect, models, speed, limit, strict is True)
 
     def standing(self, name: str, table: dict[str, Any]) -> Scene | None:
-        """`faults` of an upstream itself: always, after all scenes."""
+        """The scene of an upstream's own `faults`: always on, after all others."""
         if "faults" not in table:
             return None
         faults = self.faults(("upstream", name, "faults"), f"upstream.{name}", table["faults"])
@@ -192,7 +192,7 @@ class _Reader:
 
 
 def _hint(word: str, known: Sequence[str]) -> str:
-    """What to write for a word that is not known."""
+    """Advice for an unknown word."""
     return grammar.meant(word, known) or f"write one of {', '.join(known)}"
 
 
@@ -214,12 +214,12 @@ def parse_when(text: str) -> When:
 
 
 def problems(scenario: Scenario) -> list[str]:
-    """What in a scenario can never come to pass, and what to write instead."""
+    """What in a scenario can never happen, and what to write instead."""
     return [text for _, text in _problems(scenario, [()] * len(scenario.scenes))]
 
 
 def _problems(scenario: Scenario, places: Sequence[Keys]) -> Iterator[tuple[Keys, str]]:
-    """The same, each with that of the `places` of the scenes which it is about."""
+    """The same, each with the place of its scene. `places`: one for each scene."""
     if not scenario.upstreams:
         yield (), "no providers; write [upstream.alpha]"
     known = {upstream.name for upstream in scenario.upstreams}
@@ -258,7 +258,7 @@ def in_itself(scene: Scene, known: set[str]) -> Iterable[str]:
 
 
 def _between(first: Scene, second: Scene) -> Iterable[str]:
-    """Of two scenes that play at once, one must not leave the other nothing."""
+    """Of two scenes that play at once, neither may leave the other nothing to strike."""
     shared = sorted(set(first.on) & set(second.on))
     if not shared or not _meet(first.when, second.when):
         return
@@ -282,7 +282,7 @@ def _takes_all(scene: Scene) -> bool:
 
 
 def _meet(one: When, other: When) -> bool:
-    """Whether two windows can overlap. One in requests and one in seconds are never known to."""
+    """Whether two windows can overlap. False for one in requests and one in seconds, which cannot be compared."""
     if (one.first is None) != (other.first is None):
         return False
     if one.first is not None and other.first is not None:

@@ -1,4 +1,4 @@
-"""A scenario in words: its timetable, one request's fate, and the gateway config that fits it."""
+"""A scenario as text: its timetable, one request's fate, and a gateway config for its providers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CONNECTING = (Layer.CONNECTION, Layer.HANDSHAKE)
 
 
 class BadCoordinate(ValueError):
-    """The text is not SEED:PROVIDER:REQUEST."""
+    """Not of the form SEED:PROVIDER:REQUEST."""
 
 
 def timetable(scenario: Scenario, horizon: float = FOREVER, width: int = 80) -> Iterator[str]:
-    """The faults by the time at which they begin, a line each; nothing runs. A long set of faults that comes again and
-    again has a letter, told first."""
+    """The scenes by their start, one line each. Nothing is run. A long list of faults that recurs is given a letter,
+    which is explained first."""
     playing = [scene for scene in scenario.scenes if scene.when.first is not None or scene.when.start < horizon]
     if not playing:
         yield "no faults: every provider is healthy"
@@ -42,7 +42,7 @@ def _faults(scene: Scene) -> str:
 
 
 def _letters(scenes: Iterable[Scene]) -> dict[str, str]:
-    """Sets of more than three faults that play more than once -> A, B, ..."""
+    """Lists of more than three faults that occur more than once -> A, B, ..."""
     counted = Counter(_faults(scene) for scene in scenes if len(scene.faults) > 3)
     return dict(zip((faults for faults, count in counted.items() if count > 1), string.ascii_uppercase, strict=False))
 
@@ -57,8 +57,8 @@ def coordinate(text: str) -> tuple[int, str, str]:
 
 
 def fate(scenario: Scenario, provider: str, key: str, horizon: float = FOREVER) -> Iterator[str]:
-    """What a request gets, scene by scene up to `horizon`, since a scene on the clock asks when it arrives. `key`: as
-    the ledger has it, or a number for the place in the order of arrival."""
+    """What a request gets in each scene up to `horizon`, since that depends on when it arrives. `key`: as in the
+    ledger, or a number for its place in the order of arrival."""
     ordinal = int(key) if key.isdecimal() else None
     yield f"request {key} of {provider} under seed {scenario.seed}:"
     told = [scene for scene in scenario.scenes if provider in scene.on and _concerns(scene, ordinal, horizon)]
@@ -72,7 +72,7 @@ def fate(scenario: Scenario, provider: str, key: str, horizon: float = FOREVER) 
 
 
 def _met(judge: Judge, scene: Scene, key: str, ordinal: int | None) -> Iterator[str]:
-    """What a scene does to a request, and beside it to the connection that it comes on."""
+    """What a scene does to a request, and to a new connection for it."""
     if scene.nameless:
         yield _faults(scene)
         return
@@ -99,7 +99,7 @@ def _counts(scene: Scene) -> bool:
 
 
 def config(scenario: Scenario, urls: Mapping[str, str], ca_file: str | None = None) -> str:
-    """A gateway config with these providers, and one virtual model that falls from the first to the last."""
+    """A gateway config with these providers, and one virtual model that fails over from the first to the last."""
     lines = []
     for upstream in scenario.upstreams:
         models = ", ".join(map(_value, upstream.models))
@@ -110,5 +110,5 @@ def config(scenario: Scenario, urls: Mapping[str, str], ca_file: str | None = No
 
 
 def _value(value: str) -> str:
-    """A text of a config, in which `${` would begin a variable."""
+    """A string for a config, in which an unescaped `${` would begin a variable."""
     return writing.text(value.replace("${", "$${"))

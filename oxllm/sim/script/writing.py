@@ -1,4 +1,4 @@
-"""A scenario as the TOML that `scenes` reads: what it says plays the same."""
+"""Writes a scenario as TOML from which `scenes` reads an equivalent one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def toml(upstreams: Iterable[Upstream], scenes: Iterable[Scene], seed: int | Non
 
 
 def key(name: str) -> str:
-    """A name where TOML has a key."""
+    """A name as a TOML key."""
     return name if _BARE.match(name) else text(name)
 
 
@@ -52,14 +52,14 @@ def _scene(scene: Scene) -> str:
 
 
 def pace(told: Pace) -> str:
-    """As `pace.parse` reads it."""
+    """In the form that `pace.parse` reads."""
     low, high = told.out
     load = "" if told.load is None else f", load {told.load}"
     return f"ttft {_spread(told.ttft)}, itl {_spread(told.itl)}, out {low}..{high}{load}"
 
 
 def limit(told: Limits) -> str:
-    """As `limits.parse` reads it."""
+    """In the form that `limits.parse` reads."""
     return ", ".join(_limit(one, unit) for one, unit in ((told.requests, "r"), (told.tokens, "t")) if one is not None)
 
 
@@ -73,12 +73,12 @@ def _limit(one: Limit, unit: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Without an exponent, which the grammar does not know."""
+    """Without an exponent, which the grammar does not have."""
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 def text(value: str) -> str:
-    """A TOML string: JSON's escapes are TOML's, too, but for the one of DEL, which TOML wants escaped."""
+    """A TOML string. JSON's escapes are valid in TOML, which also wants DEL escaped."""
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 
