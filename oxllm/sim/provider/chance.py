@@ -1,8 +1,8 @@
-"""Chance without order: every draw is a hash of where it is used, so nothing that runs before it can change it.
+"""Order-independent chance: every draw is a hash of where it is used, so nothing that runs before can change it.
 
-A draw is `blake2b(seed / provider / key / purpose)`, where the key is a request's ordinal at its provider, or the
-id that the request carries. There is no generator to share, so concurrency, retries and PYTHONHASHSEED cannot
-change a fate: request 412 of `alpha` under seed 7 is the same request in every run.
+A draw is `blake2b(seed / provider / key / purpose)`; for the key of a request see `Provider._key`. There is no shared
+generator, so concurrency, retries and PYTHONHASHSEED cannot change a fate: a request of `alpha` with the same key under
+seed 7 has the same one in every run.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from hashlib import blake2b
 
 
 def digest(*coordinates: object, size: int = 8) -> bytes:
-    """`size` bytes (64 at most) that depend on nothing but the coordinates."""
+    """`size` bytes (64 at most) that depend only on the coordinates."""
     return blake2b("/".join(map(str, coordinates)).encode(), digest_size=size).digest()
 
 
 class Chance:
-    """All the chance of one request (or connection) at one provider."""
+    """The draws of one request (or connection) at one provider."""
 
     __slots__ = ("_place",)
 
@@ -38,13 +38,13 @@ class Chance:
         return digest(self._place, purpose, size=(length + 1) // 2).hex()[:length]
 
     def series(self, purpose: str) -> Series:
-        """As many numbers as a stream has tokens."""
+        """An endless series of draws, for the tokens of a stream."""
         return Series(f"{self._place}/{purpose}")
 
 
 class Series:
-    """Numbers in [0, 1) without end, each hash giving eight of them: a generator of Python's own has 2.5 KB of state,
-    which five thousand streams would feel."""
+    """An endless series of numbers in [0, 1), eight from each hash. `random.Random` would have 2.5 KB of state in each
+    of five thousand streams."""
 
     __slots__ = ("_block", "_left", "_place")
 
@@ -54,7 +54,7 @@ class Series:
         self._left: list[int] = []
 
     def random(self) -> float:
-        """The next one."""
+        """The next number."""
         if not self._left:
             drawn = blake2b(f"{self._place}/{self._block}".encode(), digest_size=64).digest()
             self._left.extend(struct.unpack(">8Q", drawn))

@@ -1,8 +1,7 @@
-"""One request at one provider: what a healthy answer would be, and the means to spoil it.
+"""One request at one provider: the healthy answer, and the means to spoil it.
 
 A fault gets an `Exchange`. It can play the healthy answer up to a place, say an error in the provider's dialect, or
-change the answer's parts before they are played. What an answer looks like is the matter of an `Operation`, one for
-each endpoint.
+change the answer's parts before they are played. What an answer looks like is up to an `Operation`, one per endpoint.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from oxllm.sim.provider.steps import Step
 from oxllm.sim.provider.upstream import Upstream
 
 HEAD_SHARE = 0.5
-"""A stream's head and its first event, the role, come after this share of the time to the first token."""
+"""A stream's head and its first event (the role) come after this share of the time to first token."""
 
 
 NOTHING = SimRequest("", "", (), b"", 0)
 
 
 class Host(Protocol):
-    """The provider that an exchange happens at."""
+    """What an exchange needs of its provider."""
 
     seed: int
     upstream: Upstream
@@ -43,16 +42,16 @@ class Host(Protocol):
     answering: UnderWay
 
     def dialect(self, protocol: str) -> OpenAI:
-        """How it speaks in a protocol."""
+        """Its dialect in a protocol."""
 
     def wall(self, now: float) -> float:
         """The date at `now`, in seconds since 1970."""
 
     def dark(self, now: float) -> bool:
-        """Whether its port answers nobody."""
+        """Whether its port answers nobody at `now`."""
 
     def next_change(self, now: float) -> float:
-        """When `dark` may next be otherwise."""
+        """When `dark` may next change."""
 
 
 class Operation:
@@ -60,38 +59,38 @@ class Operation:
 
     protocol: ClassVar[str]
     reads_at_once = False
-    """A stream needs nothing more of the request when its answer begins."""
+    """A stream no longer needs the request once its answer begins."""
     done = b""
-    """What comes last in a stream, behind the event that makes the answer whole."""
+    """What comes last in a stream, after the event that completes the answer."""
 
     def read(self, request: SimRequest, names: Mapping[str, str]) -> Ask:
-        """What a request asks for; `names` are the words of its path. Raises BadAsk."""
+        """What a request asks for; `names` are the parameters of its path. Raises BadAsk."""
         raise NotImplementedError
 
     def check(self, x: Exchange) -> None:
-        """Raise BadAsk when what is asked for can only be refused by this provider."""
+        """Raise BadAsk if this provider has to refuse the request."""
 
     def reply(self, x: Exchange) -> Reply:
         """The healthy answer."""
         raise NotImplementedError
 
     def failure(self, x: Exchange, error: Error, number: int) -> bytes:
-        """An error inside a stream, as its event with that number, and what follows it."""
+        """An error inside a stream, as event number `number`, with whatever follows it."""
         return x.dialect.stream_error(error) + x.dialect.after_error()
 
     def nothing(self, x: Exchange) -> bytes:
-        """An event of a stream that bears no content."""
+        """A stream event without content."""
         return b": \n\n"
 
     def usage(self, x: Exchange) -> bytes:
-        """The event that tells the usage, if it is one of its own."""
+        """The event with the usage, if there is a separate one."""
         return b""
 
 
 class Exchange:
-    """What is known of a request when its answer begins. One class, since faults look at all of it.
+    """What is known about a request when its answer begins. One class, since faults look at all of it.
 
-    `now` is when it had arrived.
+    `now` is when it was read.
     """
 
     __slots__ = (
@@ -115,19 +114,19 @@ class Exchange:
         self.wall = provider.wall(now)
         self.slowdown = self.upstream.pace.slowdown(provider.answering.count + 1)
         self.hint: float | None = None
-        """The wait that a refusal asked for, for the ledger."""
+        """Seconds to wait that a refusal asked for; for the ledger."""
         self._length: int | None = None
         self.said: Said | None = None
-        """The answer, if it is not left to chance."""
+        """The answer, if it is not random."""
 
     def compose(self, decided: Said | None) -> None:
-        """Find the answer: what somebody has decided, else what the schema allows that came along. Raises BadAsk."""
+        """Set the answer: the decided one, else a value for the request's schema, if it has one. Raises BadAsk."""
         self.said = decided
         if decided is None and self.ask.schema is not None:
             self.said = _by_schema(self)
 
     def let_go(self) -> None:
-        """Of the request, if the answer needs no more of it: thousands of streams hold none of theirs."""
+        """Drop the request if the answer no longer needs it, so that thousands of streams do not keep theirs."""
         if self.operation.reads_at_once:
             self.request, self.ask = NOTHING, msgspec.structs.replace(self.ask, data={})
 
@@ -137,11 +136,11 @@ class Exchange:
 
     @property
     def id(self) -> str:
-        """Of the response, as its headers tell it."""
+        """The response's id, for its headers."""
         return self.identity("req_", 24)
 
     def identity(self, prefix: str, length: int, of: str = "") -> str:
-        """An id that hangs on the seed and the request. `of`: what else of it has one, with the same prefix."""
+        """An id that depends on the seed and the request. `of`: tells apart several with the same prefix."""
         return prefix + self.chance.hexadecimal(f"{prefix}{of}", length)
 
     def tape(self) -> Tape:
@@ -153,7 +152,7 @@ class Exchange:
         return self.operation.reply(self)
 
     def say(self, error: Error) -> Iterator[Step]:
-        """A refusal in this provider's dialect, with the numbers of this request."""
+        """A refusal in this provider's dialect, with this request's numbers."""
         error = self._detailed(error)
         self.hint = error.hint
         headers = self.dialect.refusal_headers(error)
@@ -161,7 +160,7 @@ class Exchange:
         yield from self.raw(status, "application/json", body, [*self.limit_headers, *headers])
 
     def _detailed(self, error: Error) -> Error:
-        """An error with the model's name and, if it is about a limit, what was asked for and what there is."""
+        """The error with the model's name and, if it is about a limit, the amounts requested, allowed and used."""
         error = msgspec.structs.replace(error, model=self.ask.model or error.model)
         if error.word not in ("rate", "toobig"):
             return error
@@ -177,23 +176,23 @@ class Exchange:
     def raw(
         self, status: int, content_type: str, body: bytes, headers: list[tuple[str, str]] | None = None
     ) -> Iterator[Step]:
-        """Any body, at once."""
+        """Any body, sent at once."""
         head = [("content-type", content_type), *self.dialect.headers(self.id), *(headers or [])]
         return Tape(Reply(status, head, iter([Part(self.now, body, "body")]), False, self.now)).rest()
 
     def plain(self, body: bytes, at: float, tokens: int = 0, content_type: str = "application/json") -> Reply:
-        """An answer in one piece."""
+        """An answer with one body."""
         return Reply(200, self._headers(content_type), iter([Part(at, body, "body", tokens)]), False, at)
 
     def streamed(self, parts: Iterator[Part], content_type: str = "text/event-stream; charset=utf-8") -> Reply:
-        """An answer in events."""
+        """An answer as a stream of events."""
         headers = [*self._headers(content_type), ("cache-control", "no-cache")]
         first = next(parts)
         return Reply(200, headers, _chain(first, parts), True, first.at)
 
     @property
     def length(self) -> int:
-        """Tokens of each choice."""
+        """Tokens in each choice."""
         if self._length is None:
             said = self.said
             wanted = answer_length(self.seed, self.upstream, self.ask.inputs[0]) if said is None else len(said.pieces)
@@ -212,22 +211,22 @@ class Exchange:
 
     @property
     def cached(self) -> int:
-        """Tokens of the prompt that come from a cache: as OpenAI has it, of 1,024 and more whole blocks of 128."""
+        """Cached tokens of the prompt. As at OpenAI: from 1,024 tokens on, all whole blocks of 128."""
         return self.ask.prompt_tokens // 128 * 128 if self.ask.prompt_tokens >= 1024 else 0
 
     @property
     def cut_short(self) -> bool:
-        """The client's limit, and not the answer's end, ends it."""
+        """Whether the client's limit ends the answer."""
         return self.ask.max_tokens == self.length
 
     def words(self, choice: int = 0, of: int = 0) -> Iterator[str]:
-        """The answer to one input, token by token; without end, if it is left to chance."""
+        """The answer to one input, token by token; endless if it is random."""
         if self.said is not None:
             return iter(self.said.pieces)
         return text.tokens(self.seed, self.upstream.name, self.ask.inputs[of], choice)
 
     def json_words(self) -> Iterator[bytes]:
-        """The words of the first choice as they stand inside a JSON string."""
+        """The words of the first choice, escaped for a JSON string."""
         if self.said is not None:
             return (encode(piece)[1:-1] for piece in self.said.pieces)
         return text.json_tokens(self.seed, self.upstream.name, self.ask.inputs[0])
@@ -239,7 +238,7 @@ class Exchange:
         return text.text(self.seed, self.upstream.name, self.ask.inputs[of], self.length, choice)
 
     def argument_pieces(self, choice: int = 0) -> Iterator[str]:
-        """The arguments of the tool call, as they are streamed."""
+        """The arguments of the tool call, in the pieces that are streamed."""
         if self.said is not None:
             return itertools.islice(self.said.pieces, self.length)
         return _arguments_of(self.words(choice), self.length)
@@ -250,7 +249,7 @@ class Exchange:
 
     @property
     def answer_chance(self) -> Chance:
-        """Chance that hangs on what is asked alone, for answers that are the same whenever they are asked for."""
+        """Chance that depends only on what is asked, for answers that are the same at every request."""
         return Chance(self.seed, self.upstream.name, self.ask.inputs[0])
 
     def deadlines(self) -> Iterator[float]:
@@ -258,7 +257,7 @@ class Exchange:
         return self.upstream.pace.deadlines(self.chance.series("pace"), self.now, self.slowdown)
 
     def finished(self, tokens: int) -> float:
-        """When the last of so many tokens is due."""
+        """When the last of `tokens` tokens is due."""
         pace = self.upstream.pace
         if pace.is_fixed:
             return self.now + (pace.ttft.mean + pace.itl.mean * (tokens - 1)) * self.slowdown
@@ -268,7 +267,7 @@ class Exchange:
         return next(deadlines)
 
     def opening(self, due: float) -> float:
-        """When the head of a stream is due whose first token is due at `due`."""
+        """When a stream's head is due if its first token is due at `due`."""
         return self.now + HEAD_SHARE * (due - self.now)
 
     def _headers(self, content_type: str) -> list[tuple[str, str]]:
@@ -277,7 +276,7 @@ class Exchange:
 
 
 def _by_schema(x: Exchange) -> Said:
-    """What the schema that the client has sent allows. Raises BadAsk."""
+    """A value that the client's schema allows. Raises BadAsk."""
     try:
         return said.data(schema.value(x.ask.schema, x.answer_chance), x.ask.tool)
     except schema.BadSchema as bad:
@@ -285,7 +284,7 @@ def _by_schema(x: Exchange) -> Said:
 
 
 def _arguments_of(words: Iterator[str], length: int) -> Iterator[str]:
-    """A text as the one argument of a tool that has no schema: `length` pieces, and the closing brace."""
+    """A text as the only argument of a tool without a schema: `length` pieces, and the closing brace."""
     yield '{"text":"' + next(words).strip()
     for _ in range(length - 1):
         yield next(words)
@@ -293,7 +292,7 @@ def _arguments_of(words: Iterator[str], length: int) -> Iterator[str]:
 
 
 def answer_length(seed: int, upstream: Upstream, fingerprint: str) -> int:
-    """Tokens of an answer that nothing limits. It hangs on what was asked, not on when."""
+    """Tokens of an answer without a limit. It depends on what was asked, not on when."""
     return upstream.pace.length(Chance(seed, upstream.name, fingerprint).draw("length"))
 
 

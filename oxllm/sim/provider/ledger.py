@@ -1,4 +1,4 @@
-"""What happened at a provider: one record a request, filled in while it is played, and counts of connections."""
+"""What happened at a provider: a record for each request, filled in while it is played, and counts of connections."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from enum import Enum
 import msgspec
 
 KEEP_BYTES = 64_000_000
-"""For the records of each provider; a rehearsal of ten minutes at 100 requests a second fits. The oldest go first."""
+"""Memory for each provider's records: enough for a rehearsal of ten minutes at 100 requests a second. The oldest are
+dropped first."""
 RECORD_BYTES = 900
-"""About what a record takes, its own words included; what a client may choose comes on top."""
+"""Approximate size of a record without the strings that a client chooses."""
 WORD_MAX = 256
-"""Characters kept of a word that a client chooses: a path, a model."""
+"""Characters kept of a string that a client chooses: a path, a key, a model."""
 
 
 COMPLETE, GONE = "complete", "gone"
-"""How a response ends of itself, and by a peer that left while something was still to come."""
+"""How a response ended: by itself, or because the peer left before its end."""
 
 
 class Harm(Enum):
-    """What becomes of an answer that a fault struck."""
+    """What a fault does to an answer."""
 
     NONE = "none"
-    """It comes whole and in time."""
+    """It arrives whole and in time."""
     DELAY = "delay"
-    """It comes whole, to who waits for it."""
+    """It arrives whole if one waits for it."""
     LOSS = "loss"
-    """It never comes whole."""
+    """It never arrives whole."""
 
 
 class Record(msgspec.Struct):
@@ -36,14 +37,14 @@ class Record(msgspec.Struct):
     provider: str
     ordinal: int
     key: str
-    """What its draws hang on: its ordinal, or the id it carried."""
+    """The key of its draws: see `Provider._key`."""
     arrived: float
     connection: int
     method: str
     path: str
     model: str | None = None
     asked: str | None = None
-    """Fingerprint of what was asked, which tells the attempts of one client request from others."""
+    """Fingerprint of what was asked, shared by all attempts of one client request."""
     stream: bool = False
     protocol: str | None = None
     fault: str | None = None
@@ -52,21 +53,21 @@ class Record(msgspec.Struct):
     """What the fault does to the answer."""
     why: str = ""
     over: str | None = None
-    """The dimension of the provider's own limits that it did not fit into: requests or tokens."""
+    """The limit of the provider's own that it exceeded: requests or tokens."""
     status: int | None = None
     hint: float | None = None
-    """Seconds after which it was told to come back."""
+    """Seconds that it was told to wait."""
     sent: int = 0
     """Bytes of the response."""
     began: float | None = None
     last: float | None = None
-    """When the last bytes of it were sent."""
+    """When its last bytes were sent."""
     ended: float | None = None
     end: str | None = None
     """COMPLETE, fin, rst, GONE, None = under way."""
 
     def complete(self, response: bytes, at: float) -> None:
-        """The whole response goes out at once."""
+        """Record a response that is sent all at once."""
         self.began = self.last = self.ended = at
         self.status, self.sent, self.end = int(response[9:12]), len(response), COMPLETE
 
@@ -77,15 +78,15 @@ class Record(msgspec.Struct):
 
     @property
     def lost(self) -> bool:
-        """Whether the provider gave no whole answer. A delay is none for who waits, and a peer that leaves a healthy
-        answer is no fault of the provider."""
+        """Whether the provider failed to give a whole answer. A delay counts only if the peer left, and a peer that
+        leaves a healthy answer is not the provider's fault."""
         if self.status not in (200, None):
             return True
         return self.harm is Harm.LOSS or (self.harm is Harm.DELAY and self.end == GONE)
 
 
 class UnderWay:
-    """How many answers a provider is giving now."""
+    """Counts the answers that a provider is sending now."""
 
     __slots__ = ("count",)
 
@@ -103,27 +104,27 @@ class Ledger:
         self.handshakes = 0
         self.requests = 0
         self.added = 0
-        """Records ever; the oldest may be forgotten."""
+        """Number of records ever added; the oldest may have been dropped."""
         self.records: deque[Record] = deque()
         self._bytes = 0
 
     def connection(self) -> int:
-        """A connection was accepted; its ordinal, from 1."""
+        """Count a connection; returns its ordinal, from 1."""
         self.connections += 1
         return self.connections
 
     def handshake(self) -> int:
-        """A TLS handshake began; its ordinal, from 1."""
+        """Count a TLS handshake; returns its ordinal, from 1."""
         self.handshakes += 1
         return self.handshakes
 
     def request(self) -> int:
-        """A request has arrived; its ordinal, from 1."""
+        """Count a request; returns its ordinal, from 1."""
         self.requests += 1
         return self.requests
 
     def add(self, record: Record) -> Record:
-        """Keep it, and forget the oldest ones that there is no more room for."""
+        """Keep a record, and drop the oldest to make room."""
         record.path, record.key = record.path[:WORD_MAX], record.key[:WORD_MAX]
         record.model = record.model and record.model[:WORD_MAX]
         self.added += 1
@@ -135,5 +136,5 @@ class Ledger:
 
 
 def _size(record: Record) -> int:
-    """Of what does not change once it is added."""
+    """Size by what does not change after the record is added."""
     return RECORD_BYTES + len(record.path) + len(record.key) + len(record.model or "")

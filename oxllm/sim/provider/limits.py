@@ -1,8 +1,8 @@
-"""Rate limits that are real: sliding windows whose headers tell the truth.
+"""Real rate limits: sliding windows, with truthful headers.
 
 `60 rpm, 40k tpm`: requests and tokens, each over a window that ends now. A request that does not fit is refused and
-does not count. What was used leaves the window when it is as old as the window is long, so `retry_after` is exact:
-one that comes that much later, alone, is served.
+does not count. Usage expires when it is as old as the window is long, so `retry_after` is exact: a request that comes
+that much later, with none in between, is served.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one provider allows; None = as much as you like."""
+    """What one provider allows; None = unlimited."""
 
     requests: Limit | None = None
     tokens: Limit | None = None
@@ -51,8 +51,8 @@ def parse(text: str) -> Limits:
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`dimension` is what ran out ("requests" or "tokens"), None when the request was let in. `never`: it is larger
-    than the whole window, and waiting cannot help."""
+    """`dimension` is the limit that was hit ("requests" or "tokens"), None if the request was admitted. `never`: it
+    exceeds the whole window, so waiting cannot help."""
 
     dimension: str | None = None
     retry_after: float = 0.0
@@ -73,7 +73,7 @@ class Window:
         self._used: deque[tuple[float, int]] = deque()
 
     def wait(self, amount: int, now: float) -> float:
-        """Seconds until `amount` fits; 0 if it does now. The amount is at most the limit."""
+        """Seconds until `amount` (at most the limit) fits; 0 if it does now."""
         self._expire(now)
         excess, wait = self.total + amount - self.limit.most, 0.0
         for at, used in self._used:
@@ -107,7 +107,7 @@ class Meter:
         self.windows = {word: Window(limit) for word, limit in pairs if limit is not None}
 
     def admit(self, tokens: int, now: float) -> Verdict:
-        """Let a request of so many tokens in, or say what stands against it."""
+        """Admit a request of so many tokens, or say which limit refuses it."""
         if not self.windows:
             return ADMITTED
         amounts = {"requests": 1, "tokens": tokens}

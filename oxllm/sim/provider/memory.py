@@ -1,4 +1,4 @@
-"""What a provider remembers of the answers that it gave: the Responses API has them by their ids, as long as a run."""
+"""The answers that a provider stores: the Responses API serves them by id, until the end of the run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import msgspec
 from oxllm.sim.dialects.base import Json
 
 KEEP = 4096
-"""Answers; a rehearsal of ten minutes asks for fewer that are to be kept."""
+"""Most answers stored; a rehearsal of ten minutes asks for fewer."""
 
 
 class Remembered(msgspec.Struct):
     """One answer of the Responses API."""
 
     response: Json
-    """As it will be when it is complete."""
+    """As it will be once complete."""
     items: list[Json]
     """What was asked, as input items."""
     ready: float
-    """When it is complete; until then it is in progress."""
+    """When it is complete; in progress until then."""
     cancelled: bool = False
 
     def told(self, now: float) -> Json:
@@ -33,14 +33,14 @@ class Remembered(msgspec.Struct):
 
 
 class Memory:
-    """The answers of one provider, the newest KEEP of them."""
+    """The newest KEEP answers of one provider."""
 
     __slots__ = ("_items", "_known")
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Remembered] = OrderedDict()
         self._items: dict[str, str] = {}
-        """Id of an item of an answer -> id of the answer."""
+        """Id of an output item -> id of its answer."""
 
     def keep(self, answer: Remembered) -> None:
         self._known[answer.response["id"]] = answer
@@ -52,12 +52,12 @@ class Memory:
         return self._known.get(identity)
 
     def forget(self, identity: str) -> bool:
-        """Whether there was one."""
+        """Delete the answer; returns whether there was one."""
         answer = self._known.pop(identity, None)
         for item in answer.response["output"] if answer is not None else ():
             self._items.pop(item["id"], None)
         return answer is not None
 
     def has_item(self, identity: str) -> bool:
-        """Whether an item of an answer that is remembered has that id."""
+        """Whether a stored answer has an item with that id."""
         return identity in self._items

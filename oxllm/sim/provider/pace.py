@@ -1,16 +1,15 @@
-"""When tokens come: `ttft 400ms lognormal 0.6, itl 18ms bursty 0.7, out 20..200`.
+"""When tokens arrive: `ttft 400ms lognormal 0.6, itl 18ms bursty 0.7, out 20..200`.
 
-`ttft` is the time to the first token, `itl` the gap between two tokens, `out` the number of tokens. The figure is
-always the mean; the shape says how the values lie around it:
+`ttft` is the time to first token, `itl` the inter-token latency, `out` the number of tokens. A time is always the mean;
+the shape says how the values are distributed around it:
 
-    lognormal S     log-normal with sigma S: a long tail of slow ones
-    bursty P        with chance P a token comes together with the one before, the others wait the longer for it
-    (nothing)       always exactly the figure
+    lognormal S     log-normal with sigma S: a long tail of slow values
+    bursty P        with probability P a token comes together with the previous one; the other gaps are longer for it
+    (nothing)       always exactly the mean
 
-    load N          of all of it: from N answers at once on, everything takes as many times longer as there are more
+    load N          for the whole pace: with more than N answers at once, all times grow in proportion
 
-A schedule is made of absolute deadlines. Sleeping the gaps one after the other would add up every lateness of the
-event loop: 17 % at 200 streams.
+Deadlines are absolute. Sleeping gap by gap would accumulate every delay of the event loop: 17 % at 200 streams.
 """
 
 from __future__ import annotations
@@ -62,10 +61,10 @@ class Pace(msgspec.Struct, frozen=True):
     itl: Spread = Spread(0.018, "bursty", 0.7)
     out: tuple[int, int] = (20, 200)
     load: int | None = None
-    """Answers at once that it is made for; None = as many as come."""
+    """Answers at once above which it slows down; None = never."""
 
     def slowdown(self, answering: int) -> float:
-        """How many times longer everything takes when so many answers are under way."""
+        """Factor by which all times grow with this many answers under way."""
         return 1.0 if self.load is None else max(1.0, answering / self.load)
 
     def length(self, draw: float) -> int:
@@ -74,11 +73,11 @@ class Pace(msgspec.Struct, frozen=True):
 
     @property
     def is_fixed(self) -> bool:
-        """No chance is in its times."""
+        """Its times are not random."""
         return self.ttft.shape == self.itl.shape == "fixed"
 
     def deadlines(self, series: Series, start: float, slowdown: float = 1.0) -> Iterator[float]:
-        """When each token is due: the first after the TTFT, each other one a gap after the one before."""
+        """When each token is due: the first after the TTFT, each further one a gap after the previous."""
         due = start + self.ttft.sample(series) * slowdown
         while True:
             yield due
@@ -94,7 +93,7 @@ def seconds(text: str) -> float:
 
 
 def parse(text: str) -> Pace:
-    """The pace that `text` describes, or one of NAMED. What it leaves out is as in `normal`. Raises BadPace."""
+    """The pace that `text` describes, or one of NAMED. What it omits is as in `normal`. Raises BadPace."""
     fields: dict[str, object] = {}
     for part in NAMED.get(text.strip(), text).split(","):
         word, _, rest = part.strip().partition(" ")

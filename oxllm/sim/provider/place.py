@@ -22,7 +22,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 HALF = Place("half")
-"""Half of the body of an answer in one piece; not a word of the grammar."""
+"""Half of the body of an unstreamed answer; not a word of the grammar."""
 HEADERS = Place("headers")
 END = Place("end")
 

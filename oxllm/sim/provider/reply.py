@@ -1,8 +1,8 @@
-"""An HTTP response, its bytes on the wire, and the tape that plays them up to any place.
+"""An HTTP response, its bytes on the wire, and a tape that plays them up to any place.
 
-A `Reply` is what a provider means to say: head, and parts with the time at which each is due. `Tape` turns it into
+A `Reply` is what a provider means to send: a head, and parts with the time at which each is due. `Tape` turns it into
 steps, chunk sizes included. A fault plays the tape up to a place, does its harm, and may play the rest. Parts are
-made as they are needed: a thousand streams hold a thousand iterators, not their answers.
+generated lazily: a thousand streams hold a thousand iterators, not their answers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ENDINGS = ("closing", "finish")
 """Roles of parts that come after all content."""
 LAST_CHUNK = b"0\r\n\r\n"
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
-    413: "Content Too Large",  # Python 3.12 and older have it by its old name
+    413: "Content Too Large",  # has its old name up to Python 3.12
     498: "Custom",
     499: "Custom",
     520: "Web Server Returned an Unknown Error",
@@ -28,21 +28,21 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A piece of body, due at `at`. `role` says what it is: preamble (events before content), token, closing (the end
-    of a block or item), finish (which makes the answer whole), usage, done (what may come behind), comment, body."""
+    """A piece of the body, due at `at`. `role` is one of: preamble (events before content), token, closing (the end of
+    a block or item), finish (completes the answer), usage, done (what may follow), comment, pending, body."""
 
     at: float
     data: bytes
     role: str
     tokens: int = 0
     number: int = 0
-    """Of the event, in protocols that count them."""
+    """The event's number, in protocols that have one."""
     waits: Waitable | None = None
-    """There is no more yet, and there will be when this says so: of an answer that is passed on."""
+    """For an answer that is passed on: no more has arrived yet, and this tells when there is."""
 
 
 class Reply(msgspec.Struct):
-    """A response: chunked when `stream`, else one body with its length."""
+    """A response: chunked if `stream`, else one body with its length."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -74,7 +74,7 @@ class Reply(msgspec.Struct):
         yield Piece(due, LAST_CHUNK, keep=len(LAST_CHUNK))
 
     def at_once(self, now: float) -> bytes | None:
-        """All of it on the wire, if all is due by `now`."""
+        """The whole response as bytes, if all of it is due by `now`."""
         if self.stream or self.at > now:
             return None
         parts = list(self.parts)
@@ -95,7 +95,7 @@ class Reply(msgspec.Struct):
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """Bytes of the wire, due at `at`. `keep` is set on the last: how much of its tail `end` leaves unsent."""
+    """Bytes on the wire, due at `at`. `keep`, of the last piece: how many of its bytes the place `end` holds back."""
 
     at: float
     data: bytes
@@ -104,11 +104,11 @@ class Piece(msgspec.Struct, frozen=True):
     keep: int = 0
     waits: Waitable | None = None
     joined: bool = False
-    """The next piece is due at the same moment: one write, if nothing strikes between."""
+    """The next piece is due at the same time: both are one write, unless something strikes in between."""
 
 
 class Tape:
-    """A reply being played. `sent` counts bytes, `tokens` tokens of content."""
+    """A reply being played. `sent` counts bytes, `tokens` counts tokens of content."""
 
     __slots__ = ("_pieces", "_rest", "sent", "tokens")
 
@@ -119,7 +119,7 @@ class Tape:
         self.tokens = 0
 
     def until(self, place: Place) -> Iterator[Step]:
-        """Play up to `place`; if that lies beyond the answer, up to its end."""
+        """Play up to `place`, or up to the answer's end if that comes first."""
         while (piece := self._next()) is not None:
             if piece.waits is not None:
                 yield Await(piece.waits)
@@ -136,7 +136,7 @@ class Tape:
             self.tokens += piece.tokens
 
     def rest(self, delay: float = 0.0) -> Iterator[Step]:
-        """Play what is left, everything `delay` seconds later than it was due."""
+        """Play the rest, everything `delay` seconds late."""
         before = b""
         while (piece := self._next()) is not None:
             self.sent += len(piece.data)
@@ -151,7 +151,7 @@ class Tape:
                 before = b""
 
     def remaining(self) -> Iterator[Piece]:
-        """What is left, for faults that slice it in their own way."""
+        """The rest, for faults that slice it in their own way."""
         while (piece := self._next()) is not None:
             yield piece
 
@@ -160,7 +160,7 @@ class Tape:
         return piece or next(self._pieces, None)
 
     def _reach(self, piece: Piece, place: Place) -> int:
-        """How many bytes of the piece come before the place."""
+        """How many of the piece's bytes come before the place."""
         size = len(piece.data) - piece.keep
         match place.word:
             case "connect":
@@ -180,14 +180,13 @@ class Tape:
 
 
 def remade(part: Part, data: bytes) -> Part:
-    """The part with other bytes."""
+    """The part with its bytes replaced."""
     return msgspec.structs.replace(part, data=data)
 
 
 def before(parts: Iterator[Part], tokens: int, last: Callable[[int], bytes] = lambda _number: b"") -> Iterator[Part]:
-    """The parts up to `tokens` tokens of content (at most all but what ends it), and then `last`, which is told the
-    number of the event that it makes. A body in one part is cut to that share, or without its last byte if it has no
-    more tokens."""
+    """The parts up to `tokens` tokens of content (at most up to its ending), and then `last`, which gets the number of
+    its event. A body in one part is cut to that share, or by its last byte if it has no more tokens."""
     for part in parts:
         if part.role in ENDINGS:
             yield Part(part.at, last(part.number), part.role)
@@ -207,13 +206,12 @@ def before(parts: Iterator[Part], tokens: int, last: Callable[[int], bytes] = la
 
 
 def without(parts: Iterator[Part], *roles: str) -> Iterator[Part]:
-    """The parts but those of some roles."""
+    """The parts except those of some roles."""
     return (part for part in parts if part.role not in roles)
 
 
 def changed(parts: Iterator[Part], tokens: int, change: Callable[[Part], Iterable[Part]]) -> Iterator[Part]:
-    """The parts, one of them changed: the first after so many tokens of content (or what ends it, when there are
-    fewer)."""
+    """The parts, with the first after `tokens` tokens of content changed, or the ending if there are fewer."""
     waiting = True
     for part in parts:
         if waiting and (part.role in ENDINGS or (part.tokens and tokens <= 0)):

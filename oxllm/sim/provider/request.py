@@ -1,4 +1,4 @@
-"""What arrived at a provider, and what it asks for."""
+"""A request that arrived at a provider, and what it asks for."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from oxllm.sim.dialects.base import Error, Json
 
 
 class SimRequest(msgspec.Struct, frozen=True):
-    """One HTTP request as it came in. Header names are lower-case."""
+    """One HTTP request as received. Header names are lower-case."""
 
     method: str
     path: str
-    """Raw, with the query if there is one."""
+    """Raw, with its query."""
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     ordinal: int
     """1 for the first request of this provider, in order of arrival."""
     came: float | None = None
-    """When it came, if it was read later only."""
+    """When it arrived, if it was only read later."""
 
     def get(self, name: bytes) -> str | None:
         """The first header of that name."""
@@ -33,8 +33,8 @@ class SimRequest(msgspec.Struct, frozen=True):
 
 
 class BadAsk(ValueError):
-    """The request asks for nothing that a provider could answer. `status` and `code` are what it would say; `word` is
-    that of `dialects.base.Error`."""
+    """The request is invalid. `status` and `code` are what a provider would answer; `word` is that of
+    `dialects.base.Error`."""
 
     def __init__(
         self, message: str, param: str | None = None, status: int = 400, code: str | None = None, word: str = "invalid"
@@ -47,12 +47,12 @@ class BadAsk(ValueError):
 
     @property
     def error(self) -> Error:
-        """How a dialect is told of it."""
+        """The error to pass to a dialect."""
         return Error(self.word, self.status, message=str(self), param=self.param, code=self.code)
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A request, read."""
+    """A parsed request."""
 
     model: str = ""
     stream: bool = False
@@ -60,24 +60,24 @@ class Ask(msgspec.Struct, frozen=True):
     wants_usage: bool = False
     max_tokens: int | None = None
     tool: str | None = None
-    """Name of the function to call, when the answer is to be a tool call."""
+    """Name of the function to call, if the answer must be a tool call."""
     base64: bool = False
     dimensions: int = 8
     prompt_tokens: int = 0
     inputs: tuple[str, ...] = ()
-    """Digest of each text of an embeddings request, or the one digest of a chat's messages."""
+    """A digest of each text in an embeddings request, or one digest of a chat's messages."""
     generates: bool = False
-    """The answer is made of tokens."""
+    """The answer is generated, token by token."""
     identity: str = ""
     """The id in the path."""
     schema: Json | None = None
-    """What the answer, or the arguments of the tool, have to be."""
+    """The schema of the answer, or of the tool's arguments."""
     data: Json = {}
-    """The body, for what only one operation reads."""
+    """The body, for fields that only one operation reads."""
 
     @property
     def asked(self) -> str | None:
-        """By which what is asked is known; None if it asks nothing."""
+        """Fingerprint of what is asked; None if nothing is."""
         return self.inputs[0] if self.inputs else None
 
 
@@ -93,7 +93,7 @@ def body(request: SimRequest) -> Json:
 
 
 def required(data: Json, name: str, kinds: type | tuple[type, ...]) -> Any:
-    """A value that must be there, of a kind, and not empty. Raises BadAsk."""
+    """A value that must exist, be of one of these types, and not be empty. Raises BadAsk."""
     value = data.get(name)
     if not isinstance(value, kinds) or not value:
         raise BadAsk(f"Missing required parameter: '{name}'.", name)
@@ -101,11 +101,11 @@ def required(data: Json, name: str, kinds: type | tuple[type, ...]) -> Any:
 
 
 ANY_OBJECT: Json = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
-"""For who wants JSON and does not say which."""
+"""For clients that want JSON without saying which."""
 
 
 def schema_of(tools: object, name: str, key: str) -> Json | None:
-    """The schema of the tool of that name, if it has members at all."""
+    """The schema of the tool of that name, if it has properties."""
     for tool in tools if isinstance(tools, list) else ():
         found = tool.get(key) if isinstance(tool, dict) and tool.get("name") == name else None
         if isinstance(found, dict) and found.get("properties"):
@@ -114,7 +114,7 @@ def schema_of(tools: object, name: str, key: str) -> Json | None:
 
 
 def parsed(text: str) -> object:
-    """JSON that may have been cut short; then an empty object."""
+    """Parse JSON; an empty object if it was cut short."""
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
@@ -122,7 +122,7 @@ def parsed(text: str) -> object:
 
 
 def whole_number(value: object, low: int, high: int, default: int) -> int:
-    """A number in its bounds, or the default."""
+    """The value if it is an integer within the bounds, else the default."""
     sound = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
     return value if sound and isinstance(value, int) else default
 
@@ -132,13 +132,13 @@ def token_limit(value: object) -> int | None:
 
 
 def fingerprint(content: Any) -> str:
-    """The part of a request that decides its answer: the messages, or one input. White space of the JSON, the
-    model's name and every option are left out, so a gateway may rewrite those."""
+    """Digest of the part of a request that decides its answer: the messages, or one input. The JSON's white space, the
+    model's name and all options are left out, so that a gateway may rewrite those."""
     return weighed(content)[0]
 
 
 def token_count(content: Any) -> int:
-    """About four characters a token, which is all that a limit or a usage figure needs here."""
+    """About four characters a token, which is accurate enough for limits and usage here."""
     return weighed(content)[1]
 
 

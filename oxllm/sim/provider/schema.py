@@ -1,9 +1,9 @@
-"""A value that a JSON Schema allows, for structured outputs and the arguments of tools.
+"""Generates a value that a JSON Schema allows, for structured outputs and tool arguments.
 
-Written here, and not taken from a library, since an answer has to be a pure function of seed, provider and request:
-generators made for testing (hypothesis-jsonschema, polyfactory) draw from shared state, shrink towards the empty, or
-want models in Python. It knows what providers let one ask for: types, enums and constants, bounds, formats, `$ref`,
-`anyOf` and its like. Keywords beyond that (`pattern`, `not`, `if`) are left unheeded.
+Not taken from a library, since an answer must be a pure function of seed, provider and request: generators for testing
+(hypothesis-jsonschema, polyfactory) draw from shared state, shrink towards empty values, or need Python models. It
+supports what providers accept: types, enums and constants, bounds, formats, `$ref`, `anyOf` and the like. Other
+keywords (`pattern`, `not`, `if`) are ignored.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from oxllm.sim.provider.text import WORDS
 
 Json = dict[str, Any]
 DEPTH_MAX = 12
-"""Of references that lead to themselves; below it optional members are left out and lists are as short as can be."""
+"""Depth from which optional members are omitted and lists are as short as possible, so that recursive schemas end."""
 MANY = 2_000
-"""Values that are made freely; behind them, too."""
+"""Number of values after which the same applies."""
 FORMATS = {
     "date": "2026-03-01",
     "date-time": "2026-03-01T12:00:00Z",
@@ -34,28 +34,28 @@ FORMATS = {
 
 
 VALUES_MAX, STRING_MAX = 20_000, 20_000
-"""Values in one answer, and characters in one of them: no client means more, and each is drawn."""
+"""Most values in one answer, and characters in one value: each is drawn, and no client needs more."""
 DEEPEST = 100
-"""References, objects and lists inside each other. What has not come to an end by then never does."""
+"""Nesting of references, objects and lists, beyond which a schema is taken to recurse for ever."""
 
 
 class BadSchema(ValueError):
-    """Nothing can be made of it; the reason is for whoever wrote it."""
+    """No value can be made for the schema; the message is for its author."""
 
 
 def value(schema: object, chance: Chance) -> object:
-    """One value; the same for the same chance. Raises BadSchema."""
+    """A value; the same chance gives the same one. Raises BadSchema."""
     root = schema if isinstance(schema, dict) else {}
     try:
         return _Maker(root, chance).make(root, "$", 0)
     except BadSchema:
         raise
-    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError):  # it came from anybody
+    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError):  # the schema is untrusted input
         raise BadSchema("a keyword has a value of a kind that it does not take") from None
 
 
 class _Maker:
-    """Makes the values of one schema."""
+    """Makes a value for one schema."""
 
     def __init__(self, root: Json, chance: Chance) -> None:
         self._root = root
@@ -63,7 +63,7 @@ class _Maker:
         self._made = 0
 
     def make(self, schema: object, at: str, depth: int) -> object:
-        """A value for the place `at`."""
+        """A value for the JSON path `at`."""
         self._made += 1
         if self._made > VALUES_MAX:
             raise BadSchema(f"its values have more than {VALUES_MAX} parts")
@@ -142,7 +142,7 @@ class _Maker:
         return round(low + self._chance.draw(at) * (high - low), 3)
 
     def _bounds(self, schema: Json, beside: float) -> tuple[float, float]:
-        """The least and the most, `beside` a bound that is excluded."""
+        """Minimum and maximum; `beside` is the distance to an exclusive bound."""
         low, high = schema.get("minimum"), schema.get("maximum")
         low = schema["exclusiveMinimum"] + beside if "exclusiveMinimum" in schema else low
         high = schema["exclusiveMaximum"] - beside if "exclusiveMaximum" in schema else high
@@ -154,7 +154,7 @@ class _Maker:
         return depth >= DEPTH_MAX or self._made > MANY
 
     def _chosen(self, choices: list[object], at: str, depth: int) -> object:
-        """One of several schemas: any, but deep down one that ends."""
+        """One of several schemas: any, or beyond the limits one that does not recurse."""
         if not self._must_end(depth):
             return self._one(choices, at)
         ends = [each for each in choices if isinstance(each, dict) and not {"$ref", "properties"}.intersection(each)]
@@ -168,7 +168,7 @@ class _Maker:
         return "".join(WORDS[int(draw * len(WORDS))] for draw in draws).strip()
 
     def _referred(self, reference: str) -> object:
-        """What `#/$defs/Name` refers to."""
+        """The schema that `#/$defs/Name` refers to."""
         found: object = self._root
         for part in reference.lstrip("#").strip("/").split("/"):
             if part:
@@ -177,7 +177,7 @@ class _Maker:
 
 
 def _merged(schema: Json) -> Json:
-    """The members of `allOf` as one schema."""
+    """The schemas of `allOf` merged into one."""
     whole: Json = {key: member for key, member in schema.items() if key != "allOf"}
     for part in schema["allOf"]:
         if isinstance(part, dict):

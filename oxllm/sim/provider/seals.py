@@ -1,6 +1,6 @@
-"""State that a provider seals and hands to the client: encrypted reasoning, signatures of thinking.
+"""State that a provider seals and gives to the client: encrypted reasoning, signatures of thinking.
 
-A seal says who made it, so that a provider knows its own, and refuses another's as the real ones do.
+A seal names its maker, so that a provider recognises its own, and refuses another's as real ones do.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import binascii
 
 
 def seal(provider: str, content: str) -> str:
-    """Something that only this provider can open."""
+    """Seal content so that only this provider accepts it."""
     return base64.b64encode(f"sealed by {provider}: {content}".encode()).decode()
 
 
 def is_own(provider: str, sealed: object) -> bool:
-    """Whether this provider made it."""
+    """Whether this provider made the seal."""
     if not isinstance(sealed, str):
         return False
     try:

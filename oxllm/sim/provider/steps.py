@@ -1,8 +1,8 @@
 """What a provider does on its connection, one step at a time.
 
-The engine yields steps and does nothing itself, so that the same script runs on a real socket and, under a virtual
-clock, on a transport in memory. Times are absolute: a step that comes late does not push back the next one.
-A script that ends without Hang, Fin, Rst or Forget leaves the connection open for the next request.
+The engine only yields steps, so that the same script runs on a real socket and, under a virtual clock, on an in-memory
+transport. Times are absolute: a late step does not delay the next one. A script that ends without Hang, Fin, Rst,
+Forget or Truncate leaves the connection open for the next request.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ import msgspec
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Do nothing until the clock shows `until` (seconds, the clock that was passed in)."""
+    """Do nothing until the player's clock shows `until`, in seconds."""
 
     until: float
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Write these bytes, which are what goes over the wire: head, chunk sizes and all."""
+    """Write these bytes as they go over the wire: head, chunk sizes and all."""
 
     data: bytes
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """Do nothing until someone opens the gate of this name."""
+    """Do nothing until the gate of this name is opened."""
 
     name: str
 
 
 class Waitable(Protocol):
-    """Something that will have something more."""
+    """A source that will have more."""
 
     def wait(self, passed: Callable[[], None]) -> bool:
-        """True if it has; else `passed` is called when it has."""
+        """True if it has more; else `passed` is called when it does."""
 
 
 class Await(msgspec.Struct, frozen=True):
-    """Do nothing until there is more of what is passed on."""
+    """Do nothing until the source that is passed on has more."""
 
     source: Waitable
 
 
 class Hang(msgspec.Struct, frozen=True):
-    """Send nothing more and keep the connection until the peer leaves."""
+    """Send nothing more, and keep the connection until the peer leaves."""
 
 
 class Fin(msgspec.Struct, frozen=True):
@@ -57,12 +57,11 @@ class Rst(msgspec.Struct, frozen=True):
 
 
 class Forget(msgspec.Struct, frozen=True):
-    """Leave the connection open and know nothing of it any more: the next bytes of the peer are answered with a
-    reset."""
+    """Leave the connection open but forget it: the peer's next bytes are answered with a reset."""
 
 
 class Truncate(msgspec.Struct, frozen=True):
-    """End the connection below TLS: the peer reads an EOF where a close_notify should be."""
+    """End TCP but not TLS: the peer reads an EOF instead of a close_notify."""
 
 
 Step = Wait | Send | Gate | Await | Hang | Fin | Rst | Forget | Truncate

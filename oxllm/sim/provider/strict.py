@@ -1,4 +1,4 @@
-"""What a strict provider refuses, in the words of the real ones: no key, unknown models, values out of bounds."""
+"""What a strict provider refuses, worded as real ones do: no key, unknown models, values out of bounds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEYS = (b"authorization", b"x-api-key", b"api-key")
 
 
 def check(upstream: Upstream, request: SimRequest, ask: Ask) -> None:
-    """Raise BadAsk for what is refused."""
+    """Raise BadAsk for a request to refuse."""
     if not any(request.get(name) for name in _KEYS):
         raise BadAsk("You didn't provide an API key.", status=401, word="auth")
     if ask.model and ask.model not in upstream.models:

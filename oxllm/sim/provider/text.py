@@ -1,8 +1,8 @@
-"""Answers as a pure function of (seed, provider, request), so that a splice or a gap in one is provable.
+"""Answers as a pure function of (seed, provider, request), so that a splice or a gap in one can be proved.
 
 Each token is one of 256 words, chosen by a hash of seed, provider, the request's fingerprint, the choice and the
-token's place. Whoever knows the request can write down the whole answer of each provider and compare: two providers
-agree on a token once in 256.
+token's position. Whoever knows the request can compute each provider's whole answer and compare: two providers agree on
+one token in 256.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _RIMES = ("a", "e", "i", "o", "u", "an", "en", "in", "on", "un", "ar", "er", "é
 WORDS = tuple(f" {onset}{rime}" for onset in _ONSETS for rime in _RIMES)
 _ENCODED = tuple(word.encode() for word in WORDS)
 BLOCK = 64
-"""Words that one hash draws: it has as many bytes."""
+"""Words drawn from one hash, one for each of its bytes."""
 
 
 def _drawn(seed: int, provider: str, fingerprint: str, choice: int, block: int) -> bytes:
-    """The numbers of the answer's words, BLOCK of them at a time."""
+    """The indices of one block of the answer's words."""
     return digest(seed, provider, fingerprint, choice, "text", block, size=BLOCK)
 
 
@@ -35,7 +35,7 @@ def tokens(seed: int, provider: str, fingerprint: str, choice: int = 0) -> Itera
 
 
 def json_tokens(seed: int, provider: str, fingerprint: str) -> Iterator[bytes]:
-    """The same as they stand inside a JSON string."""
+    """The same, escaped for a JSON string."""
     for block in itertools.count():
         for number in _drawn(seed, provider, fingerprint, 0, block):
             yield _ENCODED[number]
@@ -49,7 +49,7 @@ def text(seed: int, provider: str, fingerprint: str, count: int, choice: int = 0
 
 
 def whole_tokens(answer: str, seed: int, provider: str, fingerprint: str, choice: int = 0) -> int | None:
-    """How many tokens of this provider's answer `answer` is, exactly; None when it is not a prefix of it."""
+    """How many whole tokens of this provider's answer `answer` consists of; None if it is not exactly so many."""
     position = 0
     for count, token in enumerate(tokens(seed, provider, fingerprint, choice)):
         if position == len(answer):
@@ -68,5 +68,5 @@ def vector(seed: int, provider: str, fingerprint: str, dimensions: int) -> list[
 
 
 def packed(vector: list[float]) -> str:
-    """The vector as OpenAI's `encoding_format: "base64"` has it: little-endian 32-bit floats."""
+    """The vector in OpenAI's `encoding_format: "base64"`: little-endian 32-bit floats."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

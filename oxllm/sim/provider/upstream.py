@@ -8,7 +8,7 @@ from oxllm.sim.provider.limits import Limits
 from oxllm.sim.provider.pace import Pace
 
 REAL = "real"
-"""What the provider that a real one is behind is called."""
+"""Name of the simulated provider that stands in front of a real one."""
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -17,8 +17,8 @@ class Upstream(msgspec.Struct, frozen=True):
     name: str
     dialect: str = "openai"
     models: tuple[str, ...] = ("sim-1",)
-    """What /models lists. Requests for any model are served, unless it is strict: 404s are faults."""
+    """What /models lists. Any model is served unless `strict`: a 404 is a fault."""
     pace: Pace = Pace()
     limit: Limits = Limits()
     strict: bool = False
-    """Refuse what the real ones refuse: no key, unknown models, values out of bounds."""
+    """Refuse what real ones refuse: no key, unknown models, values out of bounds."""
