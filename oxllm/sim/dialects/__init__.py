@@ -1,4 +1,4 @@
-"""How each provider speaks: its headers, its stream habits, its error bodies. One file each, imported when used."""
+"""How each provider speaks: its headers, streams and error bodies. One module each, imported on first use."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _AT = {
     ("anthropic", "responses"): "openai-responses",
     ("anthropic-messages", "responses"): "openai-responses",
 }
-"""Dialect and protocol -> the dialect that is spoken there, where it is another one."""
+"""Dialect and protocol -> the dialect spoken there, if it is another."""
 
 
 _BY_ADDRESS = {**{name: name for name in ("azure", "anthropic", "groq", "openrouter")}, "11434": "ollama"}
-"""A part of an address -> who is there."""
+"""Part of an address -> the dialect spoken there."""
 
 
 def suggested(address: str) -> str:
-    """The dialect that who serves at `HOST:PORT` most likely speaks."""
+    """The dialect that the server at `HOST:PORT` most likely speaks."""
     return next((dialect for part, dialect in _BY_ADDRESS.items() if part in address), "openai")
 
 
 @functools.cache
 def load(name: str, protocol: str | None = None) -> OpenAI:
-    """The dialect of that name, which is one of NAMES, as it is spoken in a protocol. Whoever serves Messages says its
-    errors as Anthropic does: clients read no others there."""
+    """The dialect of that name (one of NAMES) for a protocol. For Messages everyone reports errors as Anthropic does:
+    clients understand no others there."""
     if protocol == "messages":
         name = "anthropic-messages"
     elif protocol is not None:

@@ -32,7 +32,7 @@ class AnthropicMessages(Anthropic):
         return [*super().headers(request_id), ("server", "cloudflare"), ("cf-cache-status", "DYNAMIC")]
 
     def limit_headers(self, levels: Mapping[str, Level], wall: float) -> list[tuple[str, str]]:
-        """Tokens are told three times: all, input and output."""
+        """Tokens are reported three times: all, input and output."""
         told = dict(levels)
         if "tokens" in levels:
             told |= {"input-tokens": levels["tokens"], "output-tokens": levels["tokens"]}

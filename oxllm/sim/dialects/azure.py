@@ -14,7 +14,7 @@ from oxllm.sim.dialects.openai import OpenAI
 
 SAFE = {word: {"filtered": False, "severity": "safe"} for word in ("hate", "self_harm", "sexual", "violence")}
 _UNTYPED = ("rate", "auth", "missing")
-"""Errors of the gateway in front of the models: they have a code and a message, and nothing else."""
+"""Errors of the gateway in front of the models, which have only a code and a message."""
 _TIER = "of your current OpenAI S0 pricing tier"
 
 

@@ -1,4 +1,4 @@
-"""What dialects share: the error that each says in its own words, the window that each tells in its own headers."""
+"""What dialects share: an error, which each words in its own way, and a window, which each has its own headers for."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Json = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 
 CREATED = 1_750_000_000
-"""`created` of everything: a run can be had again byte for byte."""
+"""`created` of everything, so that a run can be reproduced byte for byte."""
 
 
 class Error(msgspec.Struct, frozen=True):
-    """What went wrong, in no dialect."""
+    """An error, independent of dialect."""
 
     word: str
-    """rate, quota, spend (a cap on what may be spent), toobig, server, overloaded, auth, missing or invalid."""
+    """rate, quota, spend (a spending cap), toobig, server, overloaded, auth, missing or invalid."""
     status: int
     hint: float | None = None
-    """Seconds after which a retry is worth while."""
+    """Seconds after which to retry."""
     dimension: str = "tokens"
     """What ran out: requests or tokens."""
     message: str | None = None
@@ -28,13 +28,13 @@ class Error(msgspec.Struct, frozen=True):
     code: str | None = None
     model: str = "sim-1"
     limit: int = 0
-    """Of the window that the request does not fit into, and what of it was used."""
+    """Size of the window that the request does not fit into; `used` is how much of it was used."""
     used: int = 0
     requested: int = 1
 
 
 class Level(msgspec.Struct, frozen=True):
-    """One window as a header would tell it: allowed, left, and seconds until it is empty again."""
+    """One window as headers report it: allowed, remaining, and seconds until it is empty again."""
 
     limit: int
     remaining: int
@@ -42,14 +42,14 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class Words(msgspec.Struct, frozen=True):
-    """How a dialect says an error. `text` may hold fields of `Error`, and `{unit}` (RPM, TPM) and `{again}`."""
+    """How a dialect words an error. `text` may use fields of `Error`, `{unit}` (RPM, TPM), `{again}`, `{seconds}`."""
 
     kind: str | None
     code: str | int | None
     text: str
 
     def said(self, error: Error) -> str:
-        """The sentence, with the numbers of this error."""
+        """The sentence with this error's numbers."""
         if error.message is not None:
             return error.message
         fields = {name: getattr(error, name) for name in ("model", "dimension", "limit", "used", "requested")}
@@ -59,12 +59,12 @@ class Words(msgspec.Struct, frozen=True):
 
 
 def up(seconds: float) -> int:
-    """Whole seconds, never fewer than were meant."""
+    """Round up to whole seconds."""
     return -int(-seconds // 1)
 
 
 def short(hint: float) -> str:
-    """`18.642s`, `644ms`: how OpenAI's messages tell a time."""
+    """`18.642s`, `644ms`: times as in OpenAI's messages."""
     return f"{round(hint * 1000)}ms" if hint < 1 else f"{hint:.3f}".rstrip("0").rstrip(".") + "s"
 
 

@@ -43,7 +43,7 @@ class Groq(OpenAI):
         return [] if error.hint is None else [("retry-after", str(up(error.hint)))]
 
     def status(self, error: Error) -> int:
-        """Too large is a 413 here, and overload, which elsewhere is 529, a 498."""
+        """Groq's 413 for a request that is too large, and 498 for what is a 529 elsewhere."""
         if error.word == "toobig":
             return 413
         return 498 if error.status == 529 else error.status

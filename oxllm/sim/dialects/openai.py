@@ -15,7 +15,7 @@ _LIMITS = "Visit https://platform.openai.com/account/rate-limits to learn more."
 
 
 class OpenAI:
-    """Everything of a provider that is a matter of dialect. Stateless."""
+    """All of a provider's behaviour that depends on its dialect. Stateless."""
 
     name = "openai"
     done = True
@@ -62,11 +62,11 @@ class OpenAI:
     }
 
     def headers(self, request_id: str) -> list[tuple[str, str]]:
-        """Head of every response."""
+        """Headers of every response."""
         return [("x-request-id", request_id), ("openai-version", "2020-10-01"), ("openai-processing-ms", "87")]
 
     def limit_headers(self, levels: Mapping[str, Level], wall: float) -> list[tuple[str, str]]:
-        """The windows as headers, resets as Go durations. `wall`: the date, for dialects that tell it."""
+        """The windows as headers, resets as Go durations. `wall`: the date now, for dialects whose resets are dates."""
         pairs = []
         for word, level in levels.items():
             pairs.append((f"x-ratelimit-limit-{word}", str(level.limit)))
@@ -75,13 +75,13 @@ class OpenAI:
         return pairs
 
     def refusal_headers(self, error: Error) -> list[tuple[str, str]]:
-        """What a refusal says about when to come back, and whether."""
+        """Headers of a refusal that say when to retry, and whether."""
         if error.hint is None:
             return []
         return [("retry-after-ms", str(round(error.hint * 1000))), ("retry-after", str(max(1, up(error.hint))))]
 
     def status(self, error: Error) -> int:
-        """The status with which this provider says it."""
+        """The status that this provider uses for it."""
         return error.status
 
     def error(self, error: Error, wall: float, request_id: str) -> bytes:
@@ -100,16 +100,16 @@ class OpenAI:
         return kind, error.code if error.code is not None else words.code
 
     def message(self, error: Error) -> str:
-        """The words of an error; where a hint is hidden in them, that is the dialect's habit."""
+        """The message of an error. Some dialects hide the retry hint in it."""
         return self.words[error.word].said(error)
 
     def failure_code(self, error: Error) -> str:
-        """`error.code` of an answer of the Responses API that failed."""
+        """`error.code` of a failed answer of the Responses API."""
         code = self.names(error)[1]
         return code if isinstance(code, str) else "server_error"
 
     def chunk(self, base: Json, index: int, delta: Json, finish: str | None = None) -> bytes:
-        """One event of a stream, with content or a finish_reason."""
+        """A stream event with content or a finish_reason."""
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
         return event({**base, "choices": [choice]})
 
@@ -118,11 +118,11 @@ class OpenAI:
         return iter(())
 
     def keepalive(self) -> bytes | None:
-        """What is sent while the first token is awaited, if anything."""
+        """What is sent while waiting for the first token, if anything."""
         return None
 
     def usage(self, base: Json, usage: Json) -> bytes:
-        """The event with the usage, asked for with `stream_options`."""
+        """The event with the usage, requested by `stream_options`."""
         return event({**base, "choices": [], "usage": usage})
 
     def stream_error(self, error: Error) -> bytes:
@@ -130,7 +130,7 @@ class OpenAI:
         return event({"error": self.fields(error)})
 
     def after_error(self) -> bytes:
-        """What follows an error inside a stream; most just stop."""
+        """What follows an error inside a stream; most dialects just stop."""
         return b""
 
 

@@ -28,7 +28,7 @@ class OpenAIResponses(OpenAI):
         return [*super().headers(request_id), ("openai-organization", "org-sim"), ("openai-project", "proj_sim")]
 
     def failure_code(self, error: Error) -> str:
-        """An answer fails with a code where a refusal would have none."""
+        """A failed answer has a code even for errors whose refusals have none."""
         return "server_error" if error.word == "server" else super().failure_code(error)
 
 

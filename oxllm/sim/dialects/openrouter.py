@@ -15,7 +15,7 @@ from oxllm.sim.dialects.openai import OpenAI
 _PROVIDER = Words(None, None, "Provider returned error")
 _NO_CREDIT = Words(None, None, "Insufficient credits. Add more using https://openrouter.ai/settings/credits")
 _RAW = {"rate": Words(None, None, "{model} is temporarily rate-limited upstream")}
-"""What the provider behind it said, where that is not OpenAI's sentence."""
+"""The upstream provider's message, where it is not OpenAI's."""
 
 
 class OpenRouter(OpenAI):

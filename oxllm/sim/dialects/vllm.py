@@ -1,7 +1,7 @@
 """vLLM: flat error objects with an integer code, no limits, and in a stream an error followed by `[DONE]`.
 
 Facts: vllm/entrypoints/openai (protocol.py ErrorResponse, serving_chat.py; api_server.py for the 401). Newer versions
-nest the object in `error`; the flat one is told here, since it is the harder to read, and streams nest it in both.
+nest the object in `error`; here it is flat, which is harder for a gateway to read. In streams both nest it.
 """
 
 from __future__ import annotations
