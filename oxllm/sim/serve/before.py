@@ -1,8 +1,8 @@
-"""A real provider with faults in front of it: `--before URL`.
+"""A proxy that puts faults in front of a real provider: `--before URL`.
 
-What is asked goes on to the real one, key and all, and its answer comes back event by event; only where a fault is told
-does something else happen to it. A fault that needs no answer (a refusal, a reset) asks nobody. Nothing that passes is
-kept: the ledger knows when what was asked of which path, and what became of it.
+Requests go on to the real provider, key and all, and its answers come back event by event, unless a fault strikes. A
+fault that needs no answer (a refusal, a reset) sends no request. Nothing that passes through is kept, except that the
+ledger has the time, path, model and fingerprint of each request, and what became of it.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.engine import FAULT_HEADER, Provider, Script
 
 HELD_MAX = 262_144
-"""Bytes that came and nobody has taken yet; more are not read."""
+"""Bytes of a stream received but not taken, above which reading pauses."""
 _OURS = frozenset(
     ("host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade", "expect",
      "accept-encoding", "proxy-connection", FAULT_HEADER.decode())
 )  # fmt: skip
-"""Headers of one connection, not of the message."""
+"""Headers that are not passed on: those of the connection or its framing, and our own."""
 _FINISHES = frozenset(("message_stop", "response.completed", "response.failed", "response.incomplete"))
 
 
 class Source:
-    """The real answer to one request, as it comes. Lives from `start` to `close`."""
+    """The real answer to one request, as it arrives. Sends the request at once, and lives until `close`."""
 
     def __init__(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
         self.status = 0
@@ -46,7 +46,7 @@ class Source:
         self.ended = False
         self.failed: str | None = None
         self.at = 0.0
-        """When the last of it came: its head, a part, or its end."""
+        """When its head, its latest part or its end arrived."""
         self._held: deque[tuple[float, bytes]] = deque()
         self._size = 0
         self._passed: Callable[[], None] | None = None
@@ -56,23 +56,23 @@ class Source:
 
     @property
     def ready(self) -> bool:
-        """There is enough to begin with: the head of a stream, or all of an answer that is none."""
+        """Enough has arrived to begin: the head of a stream, or the whole of any other answer."""
         return self.ended or (self.stream and self.status > 0)
 
     @property
     def dry(self) -> bool:
-        """All that has come was taken, and more will come."""
+        """All that has arrived was taken, and more will come."""
         return not self._held and not self.ended
 
     def wait(self, passed: Callable[[], None]) -> bool:
-        """True if there is something to be taken; else `passed` is called when there is."""
+        """True if there is something to take; else `passed` is called when there is."""
         if self.ready and not self.dry:
             return True
         self._passed = passed
         return False
 
     def take(self) -> list[tuple[float, bytes]]:
-        """All that has come since, and when."""
+        """All parts that arrived since the last call, each with its time."""
         data = list(self._held)
         self._held.clear()
         self._size = 0
@@ -80,7 +80,7 @@ class Source:
         return data
 
     def close(self) -> None:
-        """Nobody wants it any more: the real one is told, too."""
+        """Nobody wants the answer any more: cancel the request."""
         self._passed = None
         self._task.cancel()
 
@@ -119,14 +119,14 @@ class Source:
 
 
 class RealExchange(Exchange):
-    """A request whose healthy answer is the real one's."""
+    """A request whose healthy answer is the real provider's."""
 
     __slots__ = ("source",)
 
     source: Source
 
     def reply(self) -> Reply:
-        """As it came, or comes."""
+        """The real answer, as it arrives."""
         source = self.source
         if source.stream:
             return Reply(source.status, list(source.headers), _events(source), True, source.at)
@@ -136,7 +136,7 @@ class RealExchange(Exchange):
 
 
 class Before(Provider):
-    """The provider that a real one is behind. `url`: its base, with or without `/v1`."""
+    """The provider in front of a real one. `url`: the real one's base URL, with or without `/v1`."""
 
     def __init__(
         self, scenario: Scenario, start: float, url: str, client: httpx.AsyncClient, epoch: float = CREATED
@@ -146,7 +146,7 @@ class Before(Provider):
         self._client = client
 
     def _read(self, request: SimRequest, path: str) -> tuple[Operation, Ask, BadAsk | None]:
-        """What cannot be read is for the real one to refuse."""
+        """Refuses nothing: that is up to the real provider."""
         operation, ask, _ = super()._read(request, path)
         return operation, ask, None
 
@@ -168,7 +168,7 @@ class Before(Provider):
         return Script(self._real(x, fault, record), record)
 
     def _real(self, x: RealExchange, fault: Fault | None, record: Record) -> Iterator[Step]:
-        """The real answer, spoilt or not. What the real one refuses is passed on as it is."""
+        """The real answer, spoiled or not. Its refusals are passed on as they are."""
         source = x.source = Source(self._client, self._request(x.request))
         try:
             while not source.ready:
@@ -198,7 +198,7 @@ def _unreachable(why: str) -> bytes:
 
 
 def _events(source: Source) -> Iterator[Part]:
-    """The events of a stream, each due when it came; in between, that there is none yet."""
+    """The events of a stream, each due when it arrived, and a pending part wherever none has arrived yet."""
     buffer, at = b"", source.at
     while True:
         if source.dry:
@@ -217,7 +217,7 @@ def _events(source: Source) -> Iterator[Part]:
 
 
 def role_of(event: bytes) -> tuple[str, int]:
-    """The role of an event in any of the protocols, as `Part` has it, and how many tokens it bears."""
+    """The role of an event of any protocol, as in `Part`, and how many tokens it has."""
     lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
     if lines == [b"[DONE]"]:
         return "done", 0

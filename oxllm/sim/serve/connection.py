@@ -1,8 +1,8 @@
 """A simulated provider's side of one connection: requests in, scripts out.
 
-It parses HTTP/1.1 with httptools and plays what the engine says. The same class serves real sockets and, in the
-gateway's tests, transports in memory under a virtual clock. Paths under `/-/` are the control API's: a connection
-whose first request asks for one is handed over, bytes and all, to the protocol that `control` makes.
+Parses HTTP/1.1 with httptools and plays what the engine says. The same class serves real sockets and, in the gateway's
+tests, in-memory transports under a virtual clock. Paths under `/-/` belong to the control API: a connection whose first
+request is for one is handed over, bytes and all, to a protocol that `control` makes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FORBIDDEN = (
     b'{"error":"the control API answers this machine only"}'
 )
 _SNIFF = 16
-"""Bytes of a connection that tell whether it is for the control API: a method, a blank and the prefix."""
+"""Bytes after which it is certain whether a connection is for the control API: a method, a blank and the prefix."""
 
 
 class Arrived:
@@ -39,11 +39,11 @@ class Arrived:
 
 
 NOTHING = Arrived()
-"""Being read between two requests."""
+"""Stands for no request being read."""
 
 
 class ProviderProtocol(asyncio.Protocol):
-    """One connection. `clock` is the loop, or what stands in for one; `connections` is kept to the open ones."""
+    """One connection. `clock` is the loop or a substitute; `connections` is updated to hold the open ones."""
 
     __slots__ = (
         "_accepting", "_came", "_clock", "_closing", "_connections", "_control", "_early", "_first", "_full", "_gates",
@@ -64,7 +64,7 @@ class ProviderProtocol(asyncio.Protocol):
         self._control = control
         self._connections = connections
         self._parser: httptools.HttpRequestParser | None = None
-        """Of a request that is being read; a stream holds none."""
+        """The parser of the request being read; dropped while a stream is played."""
         self._reading = NOTHING
         self._waiting: list[Arrived] = []
         self._player: Player | None = None
@@ -73,15 +73,15 @@ class ProviderProtocol(asyncio.Protocol):
         self._closing = False
         self._first = b""
         self._full = False
-        """The peer does not read."""
+        """The write buffer is full: the peer reads too slowly."""
         self._accepting = False
         self._early = b""
-        """What came before anybody read."""
+        """Bytes that arrived while a fault kept the connection from being served."""
         self._came: float | None = None
-        """And when its first byte did; None for what is read as it comes."""
+        """When the first of them arrived; None if there are none."""
         self._timer: Timer | None = None
 
-    # of asyncio
+    # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -122,7 +122,7 @@ class ProviderProtocol(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
 
-    # of httptools
+    # httptools callbacks
 
     def on_message_begin(self) -> None:
         self._reading = Arrived()
@@ -151,14 +151,14 @@ class ProviderProtocol(asyncio.Protocol):
     # our own
 
     def _begin(self) -> None:
-        """Count the connection, and let befall it what is due before anything is read."""
+        """Count the connection, and play the fault that strikes it before anything is read, if any."""
         self._ordinal, script = self.provider.connect(self._clock.time())
         if script is not None:
             self._closing = self._accepting = True
             self._play(script, self._again)
 
     def _sniff(self, data: bytes) -> None:
-        """Wait for enough bytes to know whose connection it is."""
+        """Wait for enough bytes to tell whether the connection is for the control API."""
         self._first += data
         _method, blank, path = self._first.partition(b" ")
         if blank and len(path) < len(CONTROL) and len(self._first) < _SNIFF and CONTROL.startswith(path):
@@ -197,7 +197,7 @@ class ProviderProtocol(asyncio.Protocol):
         self._answer()
 
     def _answer(self) -> None:
-        """Play the answers to the next requests, as long as nothing is being played."""
+        """Answer the waiting requests, one at a time."""
         while self._waiting and self._player is None and not self._closing:
             arrived = self._waiting.pop(0)
             now, path = self._clock.time(), arrived.path.decode("latin-1")
@@ -218,7 +218,7 @@ class ProviderProtocol(asyncio.Protocol):
         self._player.run()
 
     def _again(self) -> None:
-        """What was played is over: serve what comes next, or what came before anybody read."""
+        """The script has ended: serve the next request, or what arrived before the connection was served."""
         self._player = None
         if self._accepting:
             self._closing = self._accepting = False

@@ -2,11 +2,11 @@
 
     GET   /-/sim                state of all providers
     PATCH /-/sim                {"upstream":"alpha","faults":["429 30%"],"pace":"slow","limit":"60 rpm","ttl":"10s"}
-    DELETE /-/sim               takes all patches back
+    DELETE /-/sim               reverts all patches
     GET   /-/sim/ledger         ?upstream=alpha: every request and its fate
-    POST  /-/sim/gate/NAME      opens a gate that a stall waits at
+    POST  /-/sim/gate/NAME      opens a gate that stalls wait at
 
-A patch replaces the one before; what it leaves out is as the scenes say, and `{"upstream":"alpha"}` takes it back.
+A patch replaces the previous one. What it omits is as in the scenario, and `{"upstream":"alpha"}` alone reverts it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def control(live: Live) -> Callable[[], asyncio.Protocol]:
-    """Makes the protocol that serves a connection to the control API."""
+    """A factory of protocols, each of which serves one connection to the control API."""
     app = _no_pages(_app(live), live)
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", proxy_headers=False)
     config.load()
@@ -103,7 +103,7 @@ def _app(live: Live) -> Starlette:
 
 
 def _no_pages(app: ASGIApp, live: Live) -> ASGIApp:
-    """The application, for nobody but people and programs of this machine."""
+    """Wrap the application to refuse web pages, and requests through a proxy."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         address, port = scope["server"]
@@ -119,7 +119,7 @@ def _no_pages(app: ASGIApp, live: Live) -> ASGIApp:
 
 
 def _check(live: Live, upstream: str, faults: Sequence[Dosed]) -> None:
-    """Refuse what a scene would be refused for. Raises ValueError with all that is wrong."""
+    """Refuse faults that a scene could not have. Raises ValueError with all errors."""
     if any(dosed.fault.strikes_at() is Layer.NAME for dosed in faults):
         raise ValueError("a name cannot be taken back while it runs; write dns into a scene")
     errors = [*scenes.in_itself(Scene("patch", (upstream,), tuple(faults)), set(live.providers))]

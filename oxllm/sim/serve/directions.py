@@ -1,4 +1,4 @@
-"""What somebody has decided beforehand about the next requests of a provider: their faults, and their answers.
+"""Scripted faults and answers for the next requests at a provider.
 
 429 x2, then cut@token:3        two requests get a 429, the third is cut, and those after it are healthy
 """
@@ -21,43 +21,43 @@ from oxllm.sim.script.grammar import Measure
 
 Reply = Callable[[SimRequest], Said]
 HEALTHY = "ok"
-"""Stands for no fault."""
+"""A healthy answer, in place of a fault."""
 _THEN = re.compile(r"\s*,\s*(?:then\s+)?|\s+then\s+")
 
 
 class Directions:
-    """Directions for one provider. Requests that ask nothing (lists of models) use none of them up, and attempts that
-    fail use up no answer."""
+    """Directions for one provider. Requests that ask nothing (lists of models) use up none of them, and failed attempts
+    use up no answer."""
 
     def __init__(self) -> None:
         self._faults: deque[Fault | None] = deque()
         self._replies: deque[Reply] = deque()
 
     def direct(self, text: str) -> None:
-        """Faults for the next requests, in their order, after those that were directed before. Raises GrammarError."""
+        """Queue faults for the next requests, in order. Raises GrammarError."""
         self._faults.extend(fault for part in _THEN.split(text.strip()) for fault in _faults(part))
 
     def reply(self, reply: Reply) -> None:
-        """An answer for the next request, after those that were given before. The last one stays."""
+        """Queue an answer. The last one is repeated."""
         self._replies.append(reply)
 
     def fault(self) -> Fault | None:
-        """Of the request that has just come; None = a healthy answer."""
+        """Take the fault for the request that has just arrived; None = a healthy answer."""
         return self._faults.popleft() if self._faults else None
 
     def said(self, request: SimRequest) -> Said | None:
-        """The answer to it, if it is not left to chance. Raises BadAsk if there should be one and is none."""
+        """The scripted answer to the request, if any. Raises BadAsk if it cannot be made."""
         return self._replies[0](request) if self._replies else None
 
     def given(self) -> None:
-        """It was given, and not kept from the one that asked: the next request gets the next answer."""
+        """The answer was not lost to a fault: the next request gets the next one."""
         if len(self._replies) > 1:
             self._replies.popleft()
 
 
 def load(text: str) -> Directions:
-    """A script file: TOML with `fault`, as for `direct`, and `reply`, a list of texts, tables (which are sent as JSON),
-    and tables with `tool` and `arguments`. Raises ValueError."""
+    """Parse a script file: TOML with `fault`, as for `direct`, and `reply`, a list of texts, tables (sent as JSON), and
+    tables with `tool` and `arguments`. Raises ValueError."""
     try:
         data = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
@@ -91,7 +91,7 @@ def _said(reply: object) -> Said:
 
 
 def _faults(part: str) -> list[Fault | None]:
-    """`429 x2` as two of it, `429` as one, `ok x3` as three healthy answers. Raises GrammarError."""
+    """`429 x2` means it twice, `429` once, `ok x3` three healthy answers. Raises GrammarError."""
     name, _, dose = part.partition(" ")
     dosed = grammar.parse(f"500 {dose}" if name == HEALTHY else part)
     if dosed.dose.measure not in (Measure.ALWAYS, Measure.NEXT):

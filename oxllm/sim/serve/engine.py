@@ -1,7 +1,7 @@
 """Providers without sockets: a request goes in, a script of timed bytes comes out.
 
-No I/O and no clock of its own: `now` comes with each call, and the script says when its steps are due. So the same
-provider runs behind real sockets and under a virtual clock.
+No I/O and no clock: `now` is passed to each call, and the script says when its steps are due. So the same provider runs
+behind real sockets and under a virtual clock.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from oxllm.sim.script.scenario import Scenario, Scene
 from oxllm.sim.serve.directions import Directions
 
 KEY_DIGITS = 12
-"""Of a fingerprint: enough to tell the questions of a run apart, few enough to be typed."""
+"""Digits of a fingerprint in a key: enough to tell a run's questions apart, few enough to type."""
 SEEN_MAX = 200_000
-"""Questions of which it is known how often they were asked; the oldest are forgotten."""
+"""Questions whose attempts are counted; the oldest are forgotten."""
 FAULT_HEADER = b"x-oxllm-sim"
-"""A request that carries it gets this fault, whatever the scenes say; `none` = a healthy answer."""
+"""A request with this header gets the fault that it names, whatever the scenes say; `none` = a healthy answer."""
 ID_HEADER = b"x-request-id"
-"""A request that carries it has its draws keyed by it, and not by what it asks for."""
+"""A request with this header has its draws keyed by it, not by what it asks for."""
 
 
 def attempt_key(asked: str, time: int) -> str:
-    """The key of the attempt that is the `time`-th of a provider to be asked what has this fingerprint."""
+    """The key of the `time`-th attempt at a provider to ask what has this fingerprint."""
     return f"{asked[:KEY_DIGITS]}.{time}"
 
 
 class Script:
-    """The steps of one answer. Whoever plays them keeps `record` up to date.
+    """The steps of one answer. Its player keeps `record` up to date.
 
-    Of a healthy answer there are shorter ways to say it: `at_once`, all of its bytes, if they are due; else `reply`.
+    A healthy answer has a shorter form: `at_once`, all of its bytes, if all are due; else `reply`.
     """
 
     __slots__ = ("_steps", "answering", "at_once", "record", "reply")
@@ -64,7 +64,7 @@ class Script:
         self._steps = steps
         self.at_once = at_once
         self.answering: UnderWay | None = None
-        """Those of its provider, of which it is one while it is played."""
+        """The provider's counter, which includes this answer while it is played."""
         self.record = record
         self.reply = reply
 
@@ -73,10 +73,10 @@ class Script:
 
 
 class Provider:
-    """One simulated provider. One class, since its limits, faults and ledger are asked together.
+    """One simulated provider. One class, since each request needs its limits, faults and ledger together.
 
-    `start` is the time from which the scenes count, and may be set anew when they begin;
-    `epoch` is the date at the first `start`."""
+    `start` is the time from which the scenes count, and may be moved when they begin; `epoch` is the date at the first
+    `start`."""
 
     def __init__(self, scenario: Scenario, name: str, start: float, epoch: float = CREATED) -> None:
         self._own = next(upstream for upstream in scenario.upstreams if upstream.name == name)
@@ -90,9 +90,9 @@ class Provider:
         self.answering = UnderWay()
         self.directions = Directions()
         self.watch: Callable[[SimRequest], object] = lambda _request: None
-        """Hears of every request."""
+        """Called with every request."""
         self.due: Callable[[str], float | None] = lambda _asked: None
-        """When what has this fingerprint was to be asked, in seconds since the start, if a rehearsal asks it."""
+        """Fingerprint -> when a rehearsal's question was due, in seconds since the start; None if it is not one."""
         self.ledger = Ledger()
         self.start = start
         self._date = epoch - start
@@ -106,8 +106,8 @@ class Provider:
         limit: Limits | None = None,
         ttl: float = FOREVER,
     ) -> None:
-        """Other faults (in place of all scenes), pace or limit from now on, until the next patch or for `ttl` seconds.
-        A patch that says nothing takes the last one back."""
+        """Replace the faults (of all scenes), the pace or the limit, until the next patch or for `ttl` seconds. A patch
+        with none of them reverts the last one."""
         self._revert()
         if faults is None and pace is None and limit is None:
             return
@@ -133,13 +133,13 @@ class Provider:
         return self._at(now)
 
     def _at(self, now: float) -> float:
-        """Seconds since the start, all that is due by then done."""
+        """Seconds since the start, after reverting a patch that has expired."""
         if now >= self._patched_until:
             self._revert()
         return now - self.start
 
     def connect(self, now: float) -> tuple[int, Script | None]:
-        """A connection was accepted: its ordinal, and what befalls it before anything is read."""
+        """Count a connection; returns its ordinal, and the script of the fault that strikes it, if any."""
         ordinal = self.ledger.connection()
         elapsed = self._at(now)
         fate = self.judge.connection(ordinal, elapsed)
@@ -150,7 +150,7 @@ class Provider:
         return ordinal, Script(fate.fault.strike(now), record)
 
     def handshake(self, now: float) -> Fault | None:
-        """A TLS handshake began: what becomes of it."""
+        """Count a TLS handshake; returns the fault that strikes it."""
         ordinal = self.ledger.handshake()
         elapsed = self._at(now)
         fate = self.judge.handshake(ordinal, elapsed)
@@ -159,12 +159,12 @@ class Provider:
         return fate.fault
 
     def listener(self, now: float) -> Fault | None:
-        """What the port suffers now: refuse or blackhole@connect."""
+        """The fault that the port has now: refuse or blackhole@connect."""
         elapsed = self._at(now)
         return self.judge.listener(elapsed).fault
 
     def dialect(self, protocol: str) -> OpenAI:
-        """How it speaks in a protocol."""
+        """Its dialect in a protocol."""
         return dialects.load(self._own.dialect, protocol)
 
     def dark(self, now: float) -> bool:
@@ -172,7 +172,7 @@ class Provider:
         return self.listener(now) is not None
 
     def next_change(self, now: float) -> float:
-        """When `listener` may next answer otherwise; infinite if never."""
+        """When `listener` may next change; infinite if never."""
         elapsed = self._at(now)
         return min(self.start + self.judge.next_change(elapsed), self._patched_until)
 
@@ -196,11 +196,11 @@ class Provider:
         connection: int = 0,
         came: float | None = None,
     ) -> Script:
-        """The answer to a request, which is counted and recorded. `came`: when, if nobody read it then."""
+        """Count and record a request; returns the answer. `came`: when it arrived, if that was before it was read."""
         return self.respond(SimRequest(method, path, headers, body, self.ledger.request(), came), now, connection)
 
     def respond(self, request: SimRequest, now: float, connection: int = 0) -> Script:
-        """The answer to a request that has an ordinal."""
+        """The answer to a request that was counted."""
         self.watch(request)
         self._at(now)
         path = request.path.partition("?")[0]
@@ -240,9 +240,9 @@ class Provider:
         return operation, ask, None
 
     def _key(self, request: SimRequest, ask: Ask) -> str:
-        """What the draws of a request hang on: the id that it carries, or what it asks for, and how often that has been
-        asked for here; only if it asks for nothing, its place in the order of arrival. What a rehearsal asks is known
-        by that alone, since some gateways make an id of their own each time."""
+        """The key of a request's draws: the id that it carries, else its fingerprint, with how often that was seen
+        here; if it has neither, its ordinal. For a rehearsal's question the id is ignored, since some gateways make a
+        new one for each attempt."""
         given, asked = request.get(ID_HEADER), ask.asked
         if asked is not None and self.due(asked) is not None:
             given = None
@@ -255,7 +255,7 @@ class Provider:
         return f"{given}.{self._seen[given]}" if given else attempt_key(known, self._seen[known])
 
     def _answer(self, x: Exchange, key: str, refusal: BadAsk | None, record: Record) -> Script:
-        """Decides all of it at once; the steps are made as they are played."""
+        """Decides everything at once; the steps are generated as they are played."""
         try:
             if refusal is not None:
                 raise refusal
@@ -301,18 +301,18 @@ class Provider:
         return self.judge.request(key, x.request.ordinal, self._moment(x.ask.asked, elapsed))
 
     def _came(self, request: SimRequest, now: float) -> float:
-        """When a request came that is read now, in seconds since the start."""
+        """When a request that is read now arrived, in seconds since the start."""
         return (now if request.came is None else request.came) - self.start
 
     def _moment(self, asked: str | None, elapsed: float) -> float:
-        """When a request counts as having come. A question of a rehearsal, a whole number of seconds after it was due:
-        so a machine that is milliseconds later in one of two runs changes no fate."""
+        """The time of arrival that scenes go by. For a rehearsal's question it is rounded to whole seconds after it was
+        due, so that a machine that is milliseconds slower in one of two runs changes no fate."""
         due = None if asked is None else self.due(asked)
         return elapsed if due is None else due + round(max(0.0, elapsed - due))
 
 
 def _ordered(text: str) -> Fault:
-    """What a header orders. Raises BadAsk."""
+    """The fault that a header requests. Raises BadAsk."""
     try:
         fault = grammar.fault(text)
     except grammar.GrammarError as error:
@@ -325,7 +325,7 @@ def _ordered(text: str) -> Fault:
 
 
 def _healthy(x: Exchange, record: Record) -> Script:
-    """The answer, in one piece where all of it is due."""
+    """The healthy answer, in one piece if all of it is due."""
     reply = x.reply()
     whole = reply.at_once(x.now)
     if whole is None:

@@ -1,4 +1,4 @@
-"""Files that a run writes: whether it may is found out before it begins, and what fails is told in one line."""
+"""Files that a run writes: checked before it begins, and failures reported in one line."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import click
 
 
 def check_new(file: Path, force: bool) -> None:
-    """Find out now, and touch nothing: the file is written when there is something to write into it. Raises
-    UsageError."""
+    """Check that a file can be created (or overwritten, with `force`), without touching it. Raises UsageError."""
     try:
         there = _is_there(file)
     except OSError as error:
@@ -26,7 +25,7 @@ def check_new(file: Path, force: bool) -> None:
 
 
 def check_writable(file: Path) -> None:
-    """Find out now that a file cannot be written, and not when a run has ended. Raises UsageError."""
+    """Check that a file can be written now, not only when the run has ended; creates it. Raises UsageError."""
     try:
         file.open("ab").close()
     except OSError as error:
@@ -34,7 +33,7 @@ def check_writable(file: Path) -> None:
 
 
 def write(file: Path, text: str) -> None:
-    """Write it. Raises ClickException: what could be done before has not shown that the disk is full now."""
+    """Write a file. Raises ClickException, since even after a check the disk may be full."""
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -42,7 +41,7 @@ def write(file: Path, text: str) -> None:
 
 
 def write_all(*texts: tuple[Path | None, str]) -> None:
-    """Write what has a file, each whatever became of those before. Raises ClickException, the first that there was."""
+    """Write each text that has a file, even if others fail. Raises the first ClickException, and shows any others."""
     failed: list[click.ClickException] = []
     for file, text in texts:
         try:

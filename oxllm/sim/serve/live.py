@@ -1,4 +1,4 @@
-"""The simulator on real sockets: every provider on a port of its own, scenes on the clock."""
+"""The simulator on real sockets: each provider on its own port, scenes by the clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from oxllm.sim.serve.wheel import Wheel
 from oxllm.words import bracketed, reached_at
 
 NOWHERE = "provider.invalid"
-"""The host of a provider that has no address (RFC 6761 section 6.4)."""
+"""Host name of a provider that the `dns` fault strikes (RFC 6761 section 6.4)."""
 if TYPE_CHECKING:
     import httpx
 
@@ -29,7 +29,7 @@ Control = Callable[["Live"], Callable[[], asyncio.Protocol]]
 
 
 class Live:
-    """A running scenario. Made in the loop that it runs in; `await start()` binds and opens."""
+    """A running scenario. Must be created inside its loop; `await start()` binds and opens the ports."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Live:
         control: Control | None = None,
         before: str | None = None,
     ) -> None:
-        """`before`: the base URL of a real provider, whose answers the only one of the scenario passes on."""
+        """`before`: the base URL of a real provider, whose answers the scenario's only provider passes on."""
         self.scenario = scenario
         self.host = host
         self.authority = authority
@@ -66,7 +66,7 @@ class Live:
             self._watchers[name] = asyncio.create_task(self._watch(name))
 
     async def leave(self) -> None:
-        """Accept no more connections. The open ones go on."""
+        """Accept no more connections. Open ones continue."""
         for watcher in self._watchers.values():
             watcher.cancel()
         await asyncio.gather(*self._watchers.values(), return_exceptions=True)
@@ -75,7 +75,7 @@ class Live:
 
     @property
     def under_way(self) -> int:
-        """Answers that have not ended; those that hang never do."""
+        """Number of answers that have not ended; those that hang never do."""
         ledgers = (provider.ledger for provider in self.providers.values())
         return sum(record.end is None for ledger in ledgers for record in ledger.records)
 
@@ -91,18 +91,18 @@ class Live:
 
     @property
     def address(self) -> str:
-        """Where it listens, as a number."""
+        """The IP address it listens on."""
         return next(iter(self.ports.values())).address
 
     def url(self, name: str) -> str:
-        """Base URL of a provider, with `/v1`. Who listens everywhere is called on loopback."""
+        """Base URL of a provider, with `/v1`; on loopback if it listens on all addresses."""
         if any(scene.nameless and name in scene.on for scene in self.scenario.scenes):
             return f"http{'s' if self.authority else ''}://{NOWHERE}:{self.ports[name].number}/v1"
         host = bracketed(reached_at(self.host))
         return f"http{'s' if self.authority else ''}://{host}:{self.ports[name].number}/v1"
 
     async def changed(self, name: str) -> None:
-        """The provider was patched: let its port follow."""
+        """Update the port of a provider that was patched."""
         await self._follow(name)
         self._changed[name].set()
 
@@ -111,7 +111,7 @@ class Live:
         return self._loop.time()
 
     def _real(self, url: str) -> dict[str, Provider]:
-        """The one that a real provider is behind; its answers may take as long as they like."""
+        """The provider in front of a real one, whose answers have no timeout."""
         import httpx
 
         from oxllm.sim.serve.before import Before
@@ -131,7 +131,7 @@ class Live:
         return Port(self.host, self._wanted.get(name, 0), protocol, context)
 
     async def _follow(self, name: str) -> float:
-        """Make the port what the scenes say; when they may next say otherwise."""
+        """Put the port into the state that the scenes want; returns when that may next change."""
         provider, now = self.providers[name], self._loop.time()
         fault = provider.listener(now)
         edge = provider.next_change(now)

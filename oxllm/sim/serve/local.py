@@ -1,7 +1,7 @@
-"""Who may use the control API: people and programs of this machine, and no web page in a browser of it.
+"""Who may use the control API: people and programs on this machine, but no web page in a browser on it.
 
-The rules are those of the gateway's operator routes. A page whose name was bound to this address anew is told
-by its Host, one of another origin by its Origin, and what came through a proxy by what that one adds.
+The rules are those of the gateway's operator routes. DNS rebinding is recognised by the Host, another origin by the
+Origin, and a proxy by the headers that it adds.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Mapping
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
-"""An IPv6 literal in brackets, or a name, or an IPv4 literal; then a port."""
+"""An IPv6 literal in brackets, a name or an IPv4 literal; then an optional port."""
 
 
 def is_local(transport: asyncio.BaseTransport) -> bool:
-    """Whether the peer is on this machine; who listens everywhere lets only those change the faults."""
+    """Whether the peer is on this machine. Only such peers may change the faults, even if we listen everywhere."""
     peer = transport.get_extra_info("peername")
     return not peer or _is_loopback(peer[0])
 
 
 def foreign(headers: Mapping[str, str], scheme: str, address: str, own: str) -> str | None:
-    """Why a request is not of this machine, although its peer is. `address`: where it arrived; `own`: what the
-    simulator was told to listen on, a name perhaps."""
+    """Why a request is not from this machine, although its peer is. `address`: where it arrived; `own`: what the
+    simulator was told to listen on, maybe a name."""
     forwarded = [name for name in FORWARDED if name in headers]
     if forwarded:
         return f"this carries {forwarded[0]}"

@@ -1,8 +1,8 @@
 """Plays a script on a transport: the only place where steps become bytes, pauses and resets.
 
-It needs `time()` and `call_at()` of a loop and a transport, real or in memory. A transport in memory that can tell a
-reset from an EOF has a method `reset()`; on a socket a reset is SO_LINGER(1, 0) and close, since `abort()` alone is an
-EOF to the peer.
+Needs a loop's `time()` and `call_at()`, and a transport, real or in memory. An in-memory transport that distinguishes a
+reset from an EOF has a method `reset()`. On a socket a reset is SO_LINGER(1, 0) and close, since `abort()` alone sends
+the peer an EOF.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from oxllm.sim.provider.steps import Await, Fin, Forget, Gate, Hang, Rst, Send, 
 from oxllm.sim.serve.engine import Script
 
 LINGER_S = 2.0
-"""After a Fin, how long the peer has to close before we do. Closing at once with bytes unread would be a reset."""
+"""How long after a Fin the peer has to close before we do. Closing at once with unread bytes would cause a reset."""
 
 
 WRITE_MAX = 65536
-"""Bytes that are written before it is asked whether the peer still reads."""
+"""Bytes to collect in one write, after which we check whether the peer still reads."""
 
 
 class Timer(Protocol):
-    """Something that will happen."""
+    """A scheduled call."""
 
     def cancel(self) -> None: ...
 
@@ -49,14 +49,14 @@ class Gates:
         self._waiting: dict[str, list[Callable[[], None]]] = {}
 
     def wait(self, name: str, passed: Callable[[], None]) -> bool:
-        """True if the gate is open; else `passed` is called when it opens."""
+        """True if the gate is open; else `passed` will be called when it opens."""
         if name in self._open:
             return True
         self._waiting.setdefault(name, []).append(passed)
         return False
 
     def open(self, name: str) -> int:
-        """Open it for good; how many were waiting."""
+        """Open a gate for good; returns how many were waiting."""
         self._open.add(name)
         waiting = self._waiting.pop(name, [])
         for passed in waiting:
@@ -65,7 +65,7 @@ class Gates:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close so that the peer reads a reset, not an EOF."""
+    """Close so that the peer gets a reset, not an EOF."""
     in_memory = getattr(transport, "reset", None)
     if in_memory is not None:
         in_memory()
@@ -78,7 +78,7 @@ def reset(transport: asyncio.Transport) -> None:
 
 
 def truncate(transport: asyncio.Transport) -> None:
-    """End the TCP connection in order, and TLS above it not at all."""
+    """End TCP with a FIN, but without a close_notify of TLS."""
     sock = transport.get_extra_info("socket")
     if transport.get_extra_info("ssl_object") is None or sock is None:
         transport.close()
@@ -89,7 +89,7 @@ def truncate(transport: asyncio.Transport) -> None:
 
 
 def finish(transport: asyncio.Transport, clock: Clock) -> Timer | None:
-    """Close so that the peer reads an EOF, whatever it has still under way to us. The timer closes for good."""
+    """Close so that the peer reads an EOF, even if it is still sending. The returned timer completes the close."""
     if not transport.can_write_eof():
         transport.close()
         return None
@@ -138,13 +138,13 @@ class Player:
         self._paused = False
         self._timer: Timer | None = None
         self._pieces = None if script.reply is None else script.reply.pieces()
-        """Of a healthy answer, which needs no steps."""
+        """The pieces of a healthy answer, which needs no steps."""
         self._next: Piece | None = None
         self.forgotten = False
-        """The connection is open for the peer alone."""
+        """The connection is only open from the peer's point of view."""
 
     def run(self) -> None:
-        """Take steps until one has to wait."""
+        """Take steps until one must wait."""
         self._timer = None
         if self._pieces is not None:
             self._flow(self._pieces)
@@ -159,7 +159,7 @@ class Player:
                 return
 
     def _flow(self, pieces: Iterator[Piece]) -> None:
-        """Write all that is due, in as few writes as that takes."""
+        """Write all that is due, in as few writes as possible."""
         now = self._clock.time()
         due: list[bytes] = []
         size = 0
@@ -184,7 +184,7 @@ class Player:
                 due, size = [], 0
 
     def pause(self) -> None:
-        """The peer does not read: write no more."""
+        """The write buffer is full: stop writing."""
         self._paused = True
 
     def resume(self) -> None:
@@ -193,7 +193,7 @@ class Player:
             self.run()
 
     def gone(self) -> None:
-        """The connection is lost; nothing more can happen."""
+        """The connection is lost: stop."""
         if self._timer is not None:
             self._timer.cancel()
         self._steps, self._pieces = iter(()), None
@@ -201,7 +201,7 @@ class Player:
             self._end(GONE)
 
     def _take(self, step: Step) -> bool:
-        """True when the next step may follow at once."""
+        """True if the next step may follow at once."""
         match step:
             case Send(data):
                 self._write(data, self._clock.time())
@@ -240,7 +240,7 @@ class Player:
             self.record.began = self.record.last
             self.record.status = int(data[9:12]) if data.startswith(b"HTTP/1.1 ") else None
         self.record.sent += len(data)
-        if not self._transport.is_closing():  # else asyncio tells the terminal that a write has failed
+        if not self._transport.is_closing():  # else asyncio would log that a write has failed
             self._transport.write(data)
 
     def _end(self, how: str) -> None:

@@ -1,8 +1,8 @@
-"""A provider's port: open, refusing (bound, nobody listens) or a black hole (handshakes never completed).
+"""A provider's port: open, refusing (bound but not listening) or a black hole (handshakes never completed).
 
-Refusing keeps the port: a new socket is bound to it and does not listen, so nobody else can take it. A black hole
-listens with an empty queue that two connections of our own keep full; the kernel then drops every SYN, which is all
-that a client behind a dead route would see of it.
+Refusing keeps the port: a new socket is bound to it without listening, so nobody else can take it. A black hole listens
+with a backlog of 0 that two connections of our own keep full. The kernel then drops every SYN, just as a client sees it
+behind a dead route.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from enum import Enum
 BACKLOG = 2048
 _FILLERS = 2
 FREE = range(20_000, 32_000)
-"""Where one is looked for that is free: systems give those from 32768 on, or 49152, to connections that go out."""
+"""Where to look for a free port: below the ephemeral ports, which begin at 32768 or 49152."""
 TRIES = 50
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses, and that no connection gets by chance before it is used."""
+    """A loopback port that is not in use, and that no outgoing connection will get by chance."""
     for port in random.SystemRandom().sample(FREE, TRIES):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 
 class State(Enum):
-    """What a client that connects meets."""
+    """What a connecting client finds."""
 
     OPEN = "open"
     REFUSING = "refusing"
@@ -41,7 +41,7 @@ class State(Enum):
 
 
 class Port:
-    """One listening address and its state. `make` makes the protocol of a connection."""
+    """One listening address and its state. `make` creates the protocol of a connection."""
 
     def __init__(
         self, host: str, port: int, make: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None
@@ -58,7 +58,7 @@ class Port:
 
     @property
     def address(self) -> str:
-        """Without the port."""
+        """The IP address."""
         return str(self._address[0])
 
     @property
@@ -66,7 +66,7 @@ class Port:
         return int(self._address[1])
 
     async def turn(self, state: State) -> None:
-        """Become `state`."""
+        """Change to `state`."""
         async with self._turning:
             if state is not self.state:
                 await self._turn(state)
@@ -88,8 +88,8 @@ class Port:
             self._fill()
 
     async def _stop_accepting(self) -> None:
-        """Let what was just accepted get its transport: asyncio drops such a connection, open and unanswered, when the
-        server is closed in between."""
+        """Let connections that were just accepted get their transports: if the server is closed before, asyncio drops
+        them, open and unanswered."""
         asyncio.get_running_loop().remove_reader(self._bound.fileno())
         for _ in range(2):
             await asyncio.sleep(0)
@@ -116,8 +116,8 @@ class Port:
 
     @staticmethod
     def _bind(family: int, address: tuple[str, int]) -> socket.socket:
-        # With its protocol named, since asyncio turns Nagle's algorithm off for such sockets only, and a client that
-        # delays its ACKs would get the second event of each answer 40 ms late.
+        # With an explicit IPPROTO_TCP, since asyncio sets TCP_NODELAY for such sockets only. Without it a client with
+        # delayed ACKs would get the second event of each answer 40 ms late.
         bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""`oxllm sim` in the foreground: serve until the time is up or a signal comes, and show how it goes."""
+"""`oxllm sim` in the foreground: serve until the time is up or a signal arrives, and show what happens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from oxllm.words import is_terminal
 
 REDRAW_S = 0.25
 DRAIN_S = 5.0
-"""For answers that are under way at the end. A stalled one would take for ever."""
+"""For answers under way at the end; a stalled one would take for ever."""
 
 
 def authority(tls: bool, scenario: Scenario, host: str) -> Authority | None:
@@ -53,8 +53,8 @@ class Runner:
         directions: Directions | None = None,
         before: str | None = None,
     ) -> None:
-        """`about`: what is played, in lines for who started it; `directions`: of the only provider; `before`: the base
-        URL of a real one, whose answers it passes on."""
+        """`about`: lines for the user about what is played; `directions`: for the only provider; `before`: the base URL
+        of a real one, whose answers it passes on."""
         self._before = before
         self._directions = directions
         self._scenario = scenario
@@ -70,7 +70,7 @@ class Runner:
         asyncio.run(self.run())
 
     async def run(self) -> None:
-        """Serve until the time is up or a signal comes, and tell how it was."""
+        """Serve until the time is up or a signal arrives, and print a summary."""
         names = [upstream.name for upstream in self._scenario.upstreams]
         ports = {name: self._port + place for place, name in enumerate(names)} if self._port else {}
         live = Live(self._scenario, self._host, ports, self._authority, control, self._before)
@@ -93,7 +93,7 @@ class Runner:
         click.echo(f"seed {self._scenario.seed}")
 
     async def _serve(self, live: Live, ended: asyncio.Event) -> None:
-        """Until the time is up or a signal comes; then the answers under way may end, unless another one comes."""
+        """Serve until the time is up or a signal arrives; then, until a second signal, let answers under way end."""
         plain, terminal = _plain(live), is_terminal()
         deadline = FOREVER if self._duration is None else live.now + self._duration
         await _show(live, ended, _terminal(live) if terminal else plain, lambda: live.now >= deadline, deadline)
@@ -137,7 +137,7 @@ def _advice(error: OSError, ports: Iterable[int]) -> str:
 async def _show(
     live: Live, ended: asyncio.Event, tell: Callable[[], None], done: Callable[[], bool], deadline: float
 ) -> None:
-    """Tell how it goes until a signal comes or `done`, which is so at `deadline` at the latest."""
+    """Call `tell` again and again until a signal arrives or `done`, which is true from `deadline` on."""
     tell()
     while not ended.is_set() and not done():
         with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""The live strip of `oxllm sim`: one mark a request, one row a provider, understood at a glance.
+"""The live strip of `oxllm sim`: a row for each provider, a mark for each request.
 
 .  healthy      4  429 or another 4xx      5  5xx      x  any other fault      _  under way
 """
@@ -23,10 +23,10 @@ from oxllm.words import count
 LEFT = "-"
 LEGEND = ". healthy  4 429, other 4xx  5 server error  x other fault  - left  _ under way"
 RECENT_S = 10.0
-"""Rates and shares are of the last seconds, so that they show what is, not what was."""
+"""Rates and shares cover only this many last seconds, so that they are current."""
 NAME_MAX = 16
 MARKS_MAX = 300
-"""As wide as terminals are."""
+"""No terminal is wider."""
 _COLOURS = {".": "green", "4": "yellow", "5": "red", "x": "magenta", "_": "white", LEFT: "white"}
 
 
@@ -47,17 +47,17 @@ class Glance(msgspec.Struct, frozen=True):
 
     name: str
     state: str
-    """`healthy`, `faults` while scenes play, `patched`, or what its port does, with the seconds that it goes on."""
+    """`healthy`, `faults` while scenes play, `patched`, or its port's state with the seconds that are left."""
     dark: bool
     rate: float
-    """Requests a second, lately."""
+    """Requests a second in the last RECENT_S."""
     share: float
-    """Of them, those that were struck."""
+    """The share of them that was struck."""
     marks: str
-    """Of the latest requests, the last one last."""
+    """Marks of the latest requests, the newest last."""
 
     def row(self, widest: int, width: int, colour: bool) -> str:
-        """`width` columns at most; `widest`: of the names."""
+        """At most `width` columns; `widest`: length of the longest name."""
         head = f"{self.name[:NAME_MAX]:<{min(widest, NAME_MAX)}} "
         state = f"{self.state:<14} "
         rates = f"{self.rate:5.1f} {self.share:>6.0%}  "
@@ -96,7 +96,7 @@ def _state(live: Live, name: str) -> str:
 
 
 def draw(live: Live, first: bool) -> str:
-    """The strip for a terminal, over the one before; a `^C` that the terminal wrote there goes with it."""
+    """The strip for a terminal, drawn over the previous one, and over a `^C` that the terminal may have echoed."""
     width = shutil.get_terminal_size().columns - 1
     rows = list(glance(live))
     widest = max(len(row.name) for row in rows)
@@ -106,12 +106,12 @@ def draw(live: Live, first: bool) -> str:
 
 
 def head(widest: int) -> str:
-    """What the columns of a row are."""
+    """The heading of the columns."""
     return f"{'':<{min(widest, NAME_MAX)}} {'state':<14} req/s struck  latest requests"
 
 
 def summary(live: Live, width: int = 80) -> Iterator[str]:
-    """What became of each provider's requests, when all is over."""
+    """What became of each provider's requests, for the end of a run."""
     for name, provider in live.providers.items():
         records = provider.ledger.records
         struck = Counter(record.fault or record.why for record in records if _is_struck(record))
@@ -128,17 +128,17 @@ def _counted(kinds: Counter[str], word: str) -> str:
 
 
 def _is_struck(record: Record) -> bool:
-    """By a fault or a limit. Also one that still hangs."""
+    """Whether a fault or a limit struck it, even if it has not ended."""
     return record.over is not None or record.harm is not Harm.NONE
 
 
 def _is_refused(record: Record) -> bool:
-    """For what it asks."""
+    """Whether it was refused for what it asks."""
     return not _is_struck(record) and mark(record) in "45"
 
 
 class Plain:
-    """Lines for what is no terminal: a port that changed, a request that was struck."""
+    """Lines for output that is not a terminal: a port that changed, a request that was struck."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}

@@ -1,7 +1,7 @@
-"""A certificate authority of one's own for `--tls`, and TLS faults chosen handshake by handshake.
+"""A private certificate authority for `--tls`, and TLS faults chosen for each handshake.
 
-Certificates are made by trustme, which comes with `pip install 'oxllm[sim]'`: nothing else of oxllm makes any, and it
-brings a large library for it. Without it `--tls` says so.
+Certificates are made by trustme, which `pip install 'oxllm[sim]'` brings: nothing else in oxllm needs it, and it
+depends on a large library. Without it `--tls` is an error that says so.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from oxllm.sim.faults.base import Fault
 
 
 class NoTls(RuntimeError):
-    """There is nothing here to make certificates with."""
+    """trustme, which makes the certificates, is not installed."""
 
 
 class Authority:
-    """A CA that nobody trusts yet; `path` is its certificate, for `ca_file` or SSL_CERT_FILE."""
+    """A new CA, not trusted by anyone; `path` is its certificate, for `ca_file` or SSL_CERT_FILE."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         try:
@@ -39,7 +39,7 @@ class Authority:
         )
 
     def context(self, handshake: Callable[[], Fault | None]) -> ssl.SSLContext:
-        """A server's context that asks `handshake` at each one what becomes of it."""
+        """A server's context that at each handshake asks `handshake` which fault strikes it."""
 
         def chosen(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> int | None:
             fault = handshake()

@@ -1,8 +1,8 @@
-"""Timers for thousands of streams: a bucket a millisecond, and one timer of the loop for the next bucket.
+"""Timers for thousands of streams: one bucket per millisecond, and one timer of the loop for the next bucket.
 
 asyncio keeps its timers in a heap that compares them in Python, which costs more than the event that is due. Here a
-timer is an entry in a list. It fires at its moment or up to TICK_S later, as one of the loop would on a machine with
-anything else to do; and never earlier.
+timer is an entry in a list. It fires up to TICK_S late, as a timer of the loop would on a busy machine, and never
+early.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ class Handle:
         self._callback = None
 
     def fire(self) -> None:
-        """Once, unless it was cancelled."""
+        """Call the callback, once, unless it was cancelled."""
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
 
 
 class Wheel:
-    """The clock of all players of one loop: its `time`, and `call_at`."""
+    """The clock of all players on one loop: its `time`, and a `call_at`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._buckets: dict[int, list[Handle]] = {}
         self._due: list[int] = []
-        """The numbers of the buckets, as a heap."""
+        """Heap of the bucket numbers."""
         self._timer: asyncio.TimerHandle | None = None
         self.time = loop.time
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> Handle:
-        """Call it then."""
+        """Schedule a call."""
         handle, number = Handle(callback), ceil(when / TICK_S)
         bucket = self._buckets.get(number)
         if bucket is not None:
@@ -63,7 +63,7 @@ class Wheel:
         self._timer = self._loop.call_at(number * TICK_S, self._turn)
 
     def _turn(self) -> None:
-        """All that is due by now; an exception of one is the loop's to tell, and stops no other."""
+        """Fire all that is due. An exception goes to the loop's handler, and does not stop the others."""
         self._timer = None
         now = self._loop.time()
         try:
