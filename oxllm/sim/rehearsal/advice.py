@@ -1,8 +1,8 @@
-"""One sentence for each thing in the config that cost time or answers, with the key and the number to write.
+"""Advice: a sentence for each setting that cost time or answers, with the key and the value to write.
 
     30 % waited 5 s for `openai` to connect: `timeouts.connect = 1` would have saved 412 s
 
-What is advised can be tried: `applied` makes the plan that heeds it, and the same seed plays the same faults again.
+Advice can be tried: `applied` makes a plan that follows it, and the same seed plays the same faults again.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from oxllm.sim.rehearsal.words import duration
 from oxllm.words import count
 
 FEWEST = 2
-"""Waits that are worth a sentence: one is bad luck."""
+"""Fewest waits that are worth a sentence: one is bad luck."""
 CONNECT_S = 1.0
-"""A handshake over half the world takes a third of it."""
+"""A handshake half-way round the world takes a third of this."""
 IDLE_S = 5.0
-"""Models pause between two tokens; no healthy one for so long, unless it thinks without a sign."""
+"""No healthy model pauses for so long between two tokens, unless it reasons silently."""
 ROOM = 5
-"""How many times the slowest healthy answer a limit leaves."""
+"""A limit is this many times the slowest healthy answer."""
 LEAST_S = 2.0
 HEDGE_S = 0.5
-"""The least wait before a second provider is asked, too."""
+"""Least wait before a hedge."""
 WORTH_S = 1.0
-"""Seconds that an advice has to save."""
+"""Least saving, in seconds, that is worth advice."""
 HELD_MAX = 50
-"""Tokens that may be held back: more is seen as a slow first one."""
+"""Most tokens to hold back: with more, clients notice a slow first token."""
 SLOW_BACK_S = 5.0
-"""A provider that is back should be asked sooner than that."""
+"""A recovered provider should be asked sooner than this."""
 BUDGET = 0.5
 _WAITED = {
     Cause.CONNECT: "for `{provider}` to connect",
@@ -46,18 +46,18 @@ _WAITED = {
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One key of the config: of the `timeouts` of a provider, of a virtual model, of `breaker` or of `retry`."""
+    """A new value for one key: in a provider's `timeouts`, a virtual model, `breaker` or `retry`."""
 
     table: str
     """providers, virtual_models, breaker or retry."""
     name: str
-    """Of the provider or the virtual model; "" elsewhere."""
+    """The provider or virtual model; "" for the other tables."""
     key: str
     value: float | int | HoldBack
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """A sentence, and what it would change, if that can be tried."""
+    """A sentence, and the change to the config, if it can be tried."""
 
     text: str
     change: Change | None = None
@@ -66,7 +66,7 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 def advise(plan: Plan, card: Card, waits: Sequence[Wait]) -> list[Advice]:
-    """What would have helped, what saves most time first."""
+    """What would have helped; what saves the most time comes first."""
     by_provider: dict[tuple[str, Cause], list[Wait]] = defaultdict(list)
     by_model: dict[tuple[str, Cause], list[Wait]] = defaultdict(list)
     for wait in waits:
@@ -79,7 +79,7 @@ def advise(plan: Plan, card: Card, waits: Sequence[Wait]) -> list[Advice]:
 
 
 def _clocks(plan: Plan, card: Card, found: dict[tuple[str, Cause], list[Wait]]) -> Iterator[Advice]:
-    """About the timeouts of a provider."""
+    """Advice about a provider's timeouts."""
     clocks = {provider.name: provider.timeouts for provider in plan.providers}
     for (provider, cause), waits in found.items():
         limit = _limit(cause, card)
@@ -93,7 +93,7 @@ def _clocks(plan: Plan, card: Card, found: dict[tuple[str, Cause], list[Wait]]) 
 
 
 def _limit(cause: Cause, card: Card) -> float:
-    """What a healthy provider needs, with room."""
+    """The time that a healthy provider needs, with some room."""
     if cause in (Cause.CONNECT, Cause.IDLE):
         return CONNECT_S if cause is Cause.CONNECT else IDLE_S
     healthy: Spread = card.ttft_perfect if cause is Cause.FIRST_BYTE else card.total_perfect
@@ -107,7 +107,7 @@ def _waited(card: Card, waits: Sequence[Wait]) -> str:
 
 
 def _models(plan: Plan, card: Card, found: dict[tuple[str, Cause], list[Wait]]) -> Iterator[Advice]:
-    """About a virtual model, second tries, or a provider that asks for long waits."""
+    """Advice about a virtual model, retries, or a provider that asks for long waits."""
     models = {model.name: model for model in plan.virtual_models}
     for (name, cause), waits in found.items():
         if cause is Cause.HINT:
@@ -119,7 +119,7 @@ def _models(plan: Plan, card: Card, found: dict[tuple[str, Cause], list[Wait]]) 
 
 
 def _held(model: VirtualModel, waits: Sequence[Wait]) -> Iterator[Advice]:
-    """Answers that broke after a few tokens: held so long, another provider would have given them."""
+    """Answers that broke after a few tokens: had they been held back, another provider would have given them."""
     early = sorted(wait.tokens for wait in waits if wait.tokens < HELD_MAX)
     if model.hold_back != HoldBack() or len(early) < FEWEST:
         return
@@ -132,7 +132,7 @@ def _held(model: VirtualModel, waits: Sequence[Wait]) -> Iterator[Advice]:
 
 
 def _hedged(model: VirtualModel, card: Card, waits: Sequence[Wait]) -> Iterator[Advice]:
-    """First tokens that came late, while another provider could have had one."""
+    """Late first tokens, while another provider might have been faster."""
     after = max(HEDGE_S, round(ROOM * (card.ttft_perfect.p99 or HEDGE_S), 1))
     saved = sum(max(0.0, wait.seconds - after) for wait in waits)
     if model.hedge_after is not None or saved < WORTH_S:
@@ -143,7 +143,7 @@ def _hedged(model: VirtualModel, card: Card, waits: Sequence[Wait]) -> Iterator[
 
 
 def _second_try(plan: Plan, card: Card, waits: Sequence[Wait]) -> Iterator[Advice]:
-    """Refused after one try, at a failure that is tried again at the same provider as long as there is a budget."""
+    """Requests refused after one try, although the failure is retried at the same target while the budget allows."""
     key, value = ("same_target", 1) if plan.retry.same_target == 0 else ("budget", BUDGET)
     if getattr(plan.retry, key) >= value:
         return
@@ -153,7 +153,7 @@ def _second_try(plan: Plan, card: Card, waits: Sequence[Wait]) -> Iterator[Advic
 
 
 def _long_wait(provider: str, waits: Sequence[Wait]) -> Advice:
-    """No key shortens what a provider asks for; an operator can."""
+    """No key shortens the wait that a provider asks for, but an operator can."""
     asked = duration(max(wait.seconds for wait in waits))
     return Advice(
         f"`{provider}` asked for a wait of {asked}, and gets it, up to an hour: `oxllm provider reset {provider}` "
@@ -162,7 +162,7 @@ def _long_wait(provider: str, waits: Sequence[Wait]) -> Advice:
 
 
 def _breaker(plan: Plan, card: Card) -> Iterator[Advice]:
-    """Providers that were back long before they were asked again."""
+    """Providers that had recovered long before they were asked again."""
     late = card.recovery.p99 or 0.0
     value = max(1.0, round(SLOW_BACK_S / 2, 1))
     if not card.outages or late < SLOW_BACK_S or plan.breaker.cooldown_max <= value:
@@ -175,7 +175,7 @@ def _breaker(plan: Plan, card: Card) -> Iterator[Advice]:
 
 
 def _alone(card: Card) -> Iterator[Advice]:
-    """What has one provider only, and suffered for it."""
+    """Models with a single provider, whose requests were refused for it."""
     for name, provider in card.single_points.items():
         refused = card.lanes[name].refused if name in card.lanes else 0
         if refused:
@@ -186,7 +186,7 @@ def _alone(card: Card) -> Iterator[Advice]:
 
 
 def applied(plan: Plan, advices: Sequence[Advice]) -> Plan:
-    """The plan with all that can be tried."""
+    """The plan with all changes that can be tried."""
     for advice in advices:
         if advice.change is not None:
             plan = _changed(plan, advice.change)

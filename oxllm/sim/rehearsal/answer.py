@@ -1,4 +1,4 @@
-"""An answer as a client reads it, in each protocol, and whether it is a whole one."""
+"""Reads an answer as a client of each protocol does, and decides whether it is whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 class Answer:
-    """What one client has got so far, read as an SDK reads it."""
+    """What one client has received so far, read as an SDK would."""
 
     __slots__ = ("_plain", "_protocol", "content", "error", "finished", "vectors")
 
@@ -25,24 +25,24 @@ class Answer:
         self.error: str | None = None
         self.finished = False
         self.vectors: list[object] = []
-        """Of an answer that is not text: vectors, or ranks."""
+        """Results of an answer that is not text: vectors, or ranks."""
         self._protocol = protocol
         self._plain: list[str] = []
 
     @property
     def empty(self) -> bool:
-        """Nothing of the answer itself has come."""
+        """No content has arrived."""
         return not self.content and not self.vectors
 
     def line(self, line: str, events: bool) -> None:
-        """One more line; `events`: of a stream."""
+        """Add a line. `events`: it is part of an event stream."""
         if not events:
             self._plain.append(line)
         elif line.startswith("data:") and (data := line.removeprefix("data:").strip()) != "[DONE]":
             self._event(_parsed(data))
 
     def end(self, stream: bool, status: int | None) -> None:
-        """Nothing more comes."""
+        """The response has ended."""
         if status is None or self.error is not None or (stream and status == 200):
             return
         body = _parsed("\n".join(self._plain)) or {}
@@ -54,7 +54,7 @@ class Answer:
             self.error = "200 without an answer"
 
     def verdict(self, question: Question, seed: int, upstreams: Iterable[Upstream]) -> tuple[str, str]:
-        """One of the words of `Transcript.verdict`, and what was wrong."""
+        """One of the values of `Transcript.verdict`, and what was wrong."""
         if self.error is not None:
             return ("refused" if self.empty else "broken"), self.error
         if question.protocol in _EXACT:
@@ -65,7 +65,7 @@ class Answer:
         return "truncated", f"{len(self.content)} characters, {'finished' if self.finished else 'not finished'}"
 
     def _whole(self, seed: int, upstream: Upstream, question: Question) -> bool:
-        """Whether it is what this provider says, from its first token to its last."""
+        """Whether it is exactly this provider's answer, from the first token to the last."""
         tokens = text.whole_tokens(self.content, seed, upstream.name, question.asked)
         return tokens == answer_length(seed, upstream, question.asked)
 
@@ -76,7 +76,7 @@ class Answer:
             self._read(_EVENTS, event, "an event")
 
     def _read(self, readers: Readers, said: Json, what: str) -> None:
-        """A gateway under test may say anything."""
+        """Read an event or a body. The gateway under test may send anything, so errors of shape are caught."""
         try:
             readers[self._protocol](self, said)
         except (AttributeError, KeyError, TypeError):
@@ -84,7 +84,7 @@ class Answer:
 
 
 Readers = dict[str, Callable[[Answer, Json], None]]
-"""Protocol -> what reads an event or a body of it."""
+"""Protocol -> reader of an event, or of a body."""
 
 
 def _chat_event(answer: Answer, event: Json) -> None:
@@ -108,7 +108,7 @@ def _choices(answer: Answer, said: Json, content: Callable[[Json], str | None]) 
 
 
 def _messages_event(answer: Answer, event: Json) -> None:
-    """The SDKs end at `message_stop`."""
+    """As in the SDKs, `message_stop` ends the answer."""
     match event.get("type"):
         case "error":
             answer.error = f"error event {_code(event)}"
@@ -139,7 +139,7 @@ def _responses_body(answer: Answer, body: Json) -> None:
 
 
 def _text_of(response: Json) -> str:
-    """The text of a whole response."""
+    """The text of a response object."""
     blocks = [block for item in response.get("output") or [] for block in item.get("content") or []]
     return "".join(block.get("text", "") for block in blocks)
 
@@ -177,7 +177,7 @@ def _ranks(seed: int, upstream: Upstream, question: Question) -> list[object]:
 
 
 _EXACT: dict[str, Callable[[int, Upstream, Question], list[object]]] = {"embeddings": _vectors, "json": _ranks}
-"""Protocol -> what each provider answers that is not text."""
+"""Protocol -> a provider's answer, where that is not text."""
 
 
 def _parsed(text: str) -> Json | None:

@@ -1,4 +1,4 @@
-"""The report card: what a gateway made of a run, in numbers."""
+"""The report card: how a gateway did in a run, in numbers."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import msgspec
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """The gateway's state at one moment."""
+    """The gateway's state at one time."""
 
     at: float
     states: dict[str, str]
-    """Provider -> its breaker's state, in the gateway's words."""
+    """Provider -> state of its breaker, as the gateway names it."""
     left: dict[str, float]
-    """Provider -> seconds that it stays so."""
+    """Provider -> seconds left in that state."""
     rss: int | None
     out: frozenset[str] = frozenset()
-    """Providers that cannot be asked, or not for all of their models: an open breaker, a mark."""
+    """Providers that are unavailable, at least for some models: an open breaker, a mark."""
 
 
 class Verdict(Enum):
-    """Passed only if all that was to be shown was shown."""
+    """Passed only if the run showed all that it should."""
 
     PASSED = "passed"
     FAILED = "failed"
-    """A rule was not kept."""
+    """A rule was broken."""
     NOT_TESTED = "not tested"
-    """No rule was broken, and yet the run does not show what it was to show."""
+    """No rule was broken, but the run does not show all that it should."""
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Median and 99th percentile in seconds of `count` times; None when nothing was measured."""
+    """Median and 99th percentile, in seconds, of `count` times; None if nothing was measured."""
 
     p50: float | None
     p99: float | None
@@ -39,16 +39,16 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A violation and the coordinates of the fates that led to it, for `--fate`; none if no attempt was made."""
+    """A violation, with the coordinates (for `--fate`) of the attempts that led to it, if there were any."""
 
     what: str
     coordinates: tuple[str, ...]
     explained: str = ""
-    """What the gateway itself says of the request."""
+    """What the gateway's `explain` says about the request."""
 
 
 class Lane(msgspec.Struct, frozen=True):
-    """What became of the requests for one virtual model in one protocol."""
+    """Outcomes of the requests for one virtual model in one protocol."""
 
     requests: int
     whole: int
@@ -58,24 +58,24 @@ class Lane(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True):
-    """The report card. Counts are of client requests unless they say otherwise."""
+    """The report card. Counts are of client requests unless noted otherwise."""
 
     seed: int
     survivable: dict[str, str | None]
-    """Virtual model -> why no gateway could have saved all of its requests; None = one could."""
+    """Virtual model -> why no gateway could have answered all of its requests; None = one could."""
     requests: int
     whole: int
     client_errors: int
     """Refused before any content."""
     survivable_errors: int
-    """Those of them that a perfect gateway would not have had."""
+    """Those of them that a perfect gateway would have avoided."""
     broken: int
-    """Errors after content, told as errors."""
+    """Errors after content that clients were told of."""
     truncated: int
-    """Parts of answers that passed as whole."""
+    """Incomplete answers that were passed off as whole."""
     unfinished: int
     rescuable: int
-    """Met a failing attempt: one whose answer never came whole, and not because the client or the gateway left."""
+    """Requests that met a failing attempt: one whose provider gave no whole answer (not because its peer left)."""
     rescued: int
     attempts: int
     amplification: float
@@ -85,37 +85,37 @@ class Card(msgspec.Struct, frozen=True):
     failover: Spread
     """From the end of a failed attempt to the arrival of the next."""
     recovery: Spread
-    """From the end of an outage of the provider that somebody prefers to the next request there; if none came, for as
-    long as one could have come."""
+    """From the end of a preferred provider's outage to the next request there; if there was none, to its next outage or
+    the end of the run."""
     ttft: Spread
     ttft_perfect: Spread
     total: Spread
     total_perfect: Spread
     rss_max: int | None
     kinds: dict[str, int]
-    """Kind -> how often it struck, if it harms anybody."""
+    """Harmful kind -> how often it struck."""
     untouched: tuple[str, ...]
-    """Kinds that this run never had."""
+    """Kinds that this run never played."""
     states: tuple[str, ...]
-    """Breaker states and transitions that were seen."""
+    """Observed breaker states and transitions."""
     findings: tuple[Finding, ...]
     failed: tuple[str, ...] = ()
     """Expectations that were not met."""
     untested: tuple[str, ...] = ()
-    """Why the run does not show what it was to show."""
+    """Why the run does not show all that it should."""
     single_points: dict[str, str] = {}
-    """What is asked and has one provider -> that provider."""
+    """Name asked for that has a single provider -> that provider."""
     harmless: dict[str, int] = {}
-    """Kind that harms nobody -> how often it was played."""
+    """Harmless kind -> how often it was played."""
     outages: int = 0
-    """Of providers that somebody prefers; `recovery` is about them."""
+    """Outages of preferred providers, which `recovery` is about."""
 
     lanes: dict[str, Lane] = {}
-    """Virtual model, as it is called in a protocol -> what became of its requests."""
+    """Virtual model in a protocol (see `question.lane`) -> outcomes of its requests."""
     providers: dict[str, tuple[int, int]] = {}
-    """Provider -> attempts, and those of them that were lost."""
+    """Provider -> attempts, and how many of them were lost."""
     advice: tuple[str, ...] = ()
-    """What in the config would have helped."""
+    """What in the config would have helped, in sentences."""
 
     @property
     def verdict(self) -> Verdict:

@@ -1,4 +1,4 @@
-"""`oxllm sim --rehearse CONFIG`: what is asked for becomes a run, and the run a report and an exit code."""
+"""`oxllm sim --rehearse CONFIG`: prepares a run from what was asked, plays it, and returns what to report."""
 
 from __future__ import annotations
 
@@ -41,33 +41,33 @@ class Request(msgspec.Struct, frozen=True):
     blackout: bool
     seed: int
     chosen: bool
-    """The seed was given, so that it goes before that of a scene file."""
+    """The seed was given, so it takes precedence over that of a scene file."""
     duration: float
     rps: float
     streams: float
     pace: str
     grade: tuple[str, ...]
     models: tuple[str, ...] = ()
-    """The names that clients ask for; none = every virtual model, or every `provider/model` where there is none."""
+    """The names that clients ask for; empty = every virtual model, or if there are none every `provider/model`."""
     against: str | None = None
     """Base URL of a gateway that is not ours, instead of a config."""
     key: str | None = None
     port: int = 0
-    """Of the first provider, if it is not to be any."""
+    """Port of the first provider; 0 = any."""
     try_advice: bool = False
-    """Play it again with what the card advises."""
+    """Play it again with the card's advice applied."""
     headers: tuple[str, ...] = ()
-    """`NAME: VALUE` of every request to a gateway that is not ours."""
+    """`NAME: VALUE`, for every request to a gateway that is not ours."""
 
     @property
     def sent(self) -> dict[str, str]:
-        """The headers of every request of the load."""
+        """Headers for every request of the load."""
         keyed = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
         pairs = (header.partition(":") for header in self.headers)
         return {**keyed, **{name: value.strip() for name, _, value in pairs}}
 
     def replay(self, seed: int) -> Replay:
-        """The commands that have it again; `seed` is the one that it had."""
+        """The commands that repeat the run, which had this seed."""
         chaos = ("--chaos", self.chaos, *(["--blackout"] if self.blackout else []))
         played = ("--exhibit", self.exhibit) if self.exhibit is not None else chaos
         play = played if self.scene is None else ("--scene", str(self.scene))
@@ -80,24 +80,24 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """What was asked for, read and checked."""
+    """What was asked for, parsed and checked."""
 
     plan: Plan
     missing: tuple[str, ...]
-    """Variables that are not set and need not be."""
+    """Unset environment variables that got a stand-in."""
     scenario: Scenario
     routes: tuple[Route, ...]
     expectations: tuple[str, ...]
 
 
 def timetable(asked: Request) -> str:
-    """The faults that a rehearsal would play; nothing runs."""
+    """The faults that a rehearsal would play. Nothing is run."""
     scenario = prepare(asked).scenario
     return "\n".join([f"seed {scenario.seed}", *show.timetable(scenario, asked.duration)])
 
 
 def fate(asked: Request, provider: str, key: str) -> str:
-    """What one request of a rehearsal gets, and why. `key`: of the ledger, or the number of a client's question."""
+    """What one request of a rehearsal gets, and why. `key`: as in the ledger, or the number of a client's question."""
     prepared = prepare(asked)
     scenario = prepared.scenario
     names = [upstream.name for upstream in scenario.upstreams]
@@ -109,14 +109,14 @@ def fate(asked: Request, provider: str, key: str) -> str:
 
 
 def questions(asked: Request, prepared: Prepared) -> Questions:
-    """What its clients ask."""
+    """What the clients ask."""
     models = {route.name: route.models for route in prepared.routes}
     spoken = {route.name: tuple(route.spoken) for route in prepared.routes}
     return Questions(prepared.scenario.seed, models, asked.streams, spoken)
 
 
 def _lanes(routes: Iterable[Route]) -> dict[str, tuple[str, ...]]:
-    """What is asked -> the providers behind it."""
+    """Name asked for, in each protocol -> the providers behind it."""
     return {name: providers for route in routes for name, providers in route.lanes.items()}
 
 
@@ -134,8 +134,8 @@ def prepare(asked: Request) -> Prepared:
 
 
 def _pointed(asked: Request) -> Plan:
-    """The plan of a gateway that is not ours, as far as we know it: each of its models falls from the first provider of
-    the scenes (else `alpha`) to the last (else `beta`)."""
+    """An assumed plan for a gateway that is not ours: each model fails over from the first provider of the scenes (else
+    `alpha`) to the last (else `beta`)."""
     named = () if asked.scene is None else scenes.load(scenes.read(asked.scene), asked.seed, file=asked.scene).upstreams
     names = tuple(upstream.name for upstream in named) or ("alpha", "beta")
     providers = tuple(Provider(name=name, tls=False, host="127.0.0.1", port=0, path="/v1") for name in names)
@@ -160,15 +160,15 @@ def _routes(asked: Request, plan: Plan) -> tuple[Route, ...]:
 
 
 class Rehearsed(msgspec.Struct, frozen=True):
-    """What came of it."""
+    """The outcome of a rehearsal."""
 
     run: Run
     rules: tuple[str, ...]
-    """That it was to keep."""
+    """The rules to be kept."""
     replay: Replay
-    """How to have it again."""
+    """How to repeat it."""
     heeded: Told | None = None
-    """The same with what the first one advised, if that was to be tried."""
+    """The second run, with the advice applied, if there was one."""
 
     @property
     def told(self) -> Told:
@@ -176,7 +176,7 @@ class Rehearsed(msgspec.Struct, frozen=True):
 
 
 def rehearsal(asked: Request, to_stderr: bool) -> Rehearsed:
-    """Rehearse. `to_stderr`: where the seed is told."""
+    """Rehearse. `to_stderr`: print the seed there."""
     prepared = prepare(asked)
     click.echo(f"seed {prepared.scenario.seed}", err=to_stderr)
     for note in _notes(asked, prepared):
@@ -197,7 +197,7 @@ def rehearsal(asked: Request, to_stderr: bool) -> Rehearsed:
 
 
 def play(asked: Request, prepared: Prepared, quietly: bool = False) -> Run:
-    """One run, or a message for the user. `quietly`: nothing is said of how far it is."""
+    """Play one run. Errors become messages for the user. `quietly`: without progress."""
     try:
         return asyncio.run(_run(asked, prepared, quietly))
     except (ConfigError, OSError) as error:
@@ -207,7 +207,7 @@ def play(asked: Request, prepared: Prepared, quietly: bool = False) -> Run:
 
 
 def _advised(run: Run, plan: Plan) -> tuple[Run, list[Advice]]:
-    """The run with what in the config would have helped on its card."""
+    """The run with advice on its card, and the advice."""
     attempts = [record for record in run.records if record.is_attempt]
     given = advices.advise(plan, run.card, waits.found(run.scenario, run.groups, run.transcripts, attempts))
     card = msgspec.structs.replace(run.card, advice=tuple(advice.text for advice in given))
@@ -215,7 +215,7 @@ def _advised(run: Run, plan: Plan) -> tuple[Run, list[Advice]]:
 
 
 def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:
-    """What a user would otherwise wonder about."""
+    """Notes about what might surprise the user."""
     if prepared.missing:
         yield f"{', '.join(prepared.missing)} not set; a rehearsal sends no key, so {gateway.STAND_IN!r} stands in"
     alone = [route for route in prepared.routes if len(route.providers) == 1]
@@ -258,7 +258,7 @@ async def _run(asked: Request, prepared: Prepared, quietly: bool) -> Run:
 
 
 def _scenario(asked: Request, plan: Plan) -> Scenario:
-    """Chaos over the config's providers, or the scenes of a file, which name them. Raises BadPace, SceneError."""
+    """Chaos or an exhibit at the config's providers, or the scenes of a file. Raises BadPace, SceneError."""
     upstreams = gateway.upstreams(plan, pace.parse(asked.pace))
     if asked.scene is not None:
         return _speakable(scenes.over(upstreams, scenes.read(asked.scene), asked.seed, asked.chosen, asked.scene))
@@ -272,7 +272,7 @@ def _scenario(asked: Request, plan: Plan) -> Scenario:
 
 
 def _speakable(scenario: Scenario) -> Scenario:
-    """The scenario, if all of its faults can strike where nobody speaks TLS. Raises SceneError."""
+    """The scenario, if none of its faults needs TLS. Raises SceneError."""
     why = "needs TLS, which no rehearsal speaks; play it with oxllm sim --tls"
     errors = [
         f"scene {scene.name!r}: {dosed.fault.kind!r} {why}"
@@ -288,7 +288,7 @@ def _speakable(scenario: Scenario) -> Scenario:
 def _exhibited(
     asked: Request, exhibit: str, upstreams: Sequence[Upstream], lanes: Mapping[str, Sequence[str]]
 ) -> Scenario:
-    """A real incident at the provider that is preferred for what is asked first, which speaks as the incident's did."""
+    """A real incident at the preferred provider of the first model that has several; it gets the incident's dialect."""
     several = [providers for providers in lanes.values() if len(providers) > 1]
     victim = (several or list(lanes.values()))[0][0]
     dialect = exhibits.EXHIBITS[exhibit].dialect
@@ -300,7 +300,7 @@ def _exhibited(
 
 
 def _expectations(asked: Request, scenario: Scenario) -> tuple[str, ...]:
-    """Of the command line, else the default, and of the scenes. Raises SceneError."""
+    """The rules of the command line (or the default ones) and of the scenes. Raises SceneError."""
     found = (*(asked.grade or expect.DEFAULT), *(text for scene in scenario.scenes for text in scene.expect))
     names = [upstream.name for upstream in scenario.upstreams]
     errors = [error for text in found if (error := expect.check(text, names)) is not None]
@@ -314,7 +314,7 @@ def _silence(_at: float, _load: Load) -> None:
 
 
 class _Progress:
-    """A line at once and every five seconds, and one when the run is being ended, on standard error."""
+    """Prints progress to standard error at once and every five seconds, and a line when the run is being ended."""
 
     def __init__(self, duration: float) -> None:
         self._duration = duration

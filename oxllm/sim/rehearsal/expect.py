@@ -1,8 +1,8 @@
-"""What a run must reach: rules as `--grade` and the `expect` of a scene have them.
+"""What a run must achieve: the rules of `--grade` and of a scene's `expect`.
 
 client_errors == 0                      a number of the card
-failover.p99 < 500ms                    a time of it
-ttft.p99 <= 3 x perfect + 1s            the same against what a perfect gateway would have had
+failover.p99 < 500ms                    a time of the card
+ttft.p99 <= 3 x perfect + 1s            the same, relative to that of a perfect gateway
 alpha closed by 45s                     a breaker
 """
 
@@ -25,11 +25,11 @@ QUANTILES = ("p50", "p99")
 _OPERATORS = {"==": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 DEFAULT = ("survivable_errors == 0", "truncated == 0", "ttft.p99 <= 3 x perfect + 1s")
-"""What a run must reach when nothing else is asked of it."""
+"""The default rules."""
 
 
 def check(text: str, providers: Iterable[str]) -> str | None:
-    """Why `text` is no expectation, and what to write instead; None if it is one."""
+    """Why `text` is not a rule, and what to write instead; None if it is one."""
     compared, closed = _EXPECT.match(text), _CLOSED.match(text)
     if compared:
         return _unknown(text, compared)
@@ -39,7 +39,7 @@ def check(text: str, providers: Iterable[str]) -> str | None:
 
 
 def _never(text: str, closed: re.Match[str], providers: Sequence[str]) -> str | None:
-    """Why no breaker can be closed by then."""
+    """What is wrong with a rule about a breaker; None if nothing."""
     name, when = closed.groups()
     if name not in providers:
         return f"{text!r}: unknown provider {name!r}; there are {', '.join(providers)}"
@@ -51,7 +51,7 @@ def _never(text: str, closed: re.Match[str], providers: Sequence[str]) -> str | 
 
 
 def _unknown(text: str, compared: re.Match[str]) -> str | None:
-    """Why a comparison is none of a number with a number, or of a time with a time."""
+    """What is wrong with a comparison, which must be of two numbers or of two times; None if nothing."""
     name, quantile, _, times_perfect, value = compared.groups()
     fields = {field.name: field.type for field in msgspec.structs.fields(Card)}
     numbers = [name for name, kind in fields.items() if kind in (int, float)]
@@ -67,7 +67,7 @@ def _unknown(text: str, compared: re.Match[str]) -> str | None:
 
 
 def met(text: str, card: Card, samples: Sequence[Sample]) -> bool:
-    """Whether an expectation that `check` let pass was met. A time that was never measured is never too long."""
+    """Whether a rule that `check` accepted was kept. A time that was never measured is not too long."""
     compared = _EXPECT.match(text)
     if compared:
         name, quantile, sign, times_perfect, value = compared.groups()
@@ -82,7 +82,7 @@ def met(text: str, card: Card, samples: Sequence[Sample]) -> bool:
 
 
 def measured(text: str, card: Card) -> float | None:
-    """What an expectation compares, as it was measured; None for a breaker, or when nothing was measured."""
+    """The measured value that a rule compares; None for a breaker, or if nothing was measured."""
     compared = _EXPECT.match(text)
     return None if compared is None else _measured(card, compared[1], compared[2])
 

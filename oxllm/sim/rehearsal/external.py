@@ -1,4 +1,4 @@
-"""A gateway that is not ours: any that was pointed at the simulated providers, running already or started by hand."""
+"""A gateway that is not ours: any that was pointed at the simulated providers, already running or started by hand."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from oxllm.sim.rehearsal.card import Sample
 from oxllm.sim.rehearsal.gateway import ConfigError
 
 ASK_S, WAIT_S = 0.5, 120.0
-"""How often, and how long, it is asked whether it is there."""
+"""How often, and for how long, we check whether it answers."""
 
 
 class External:
-    """The gateway at a base URL. `urls`: the simulated providers by name, which it has to know."""
+    """The gateway at a base URL. `urls`: the simulated providers' by name, which it must be configured with."""
 
     said = ""
 
     @property
     def told(self) -> str:
-        """Where the simulated providers are."""
+        """The simulated providers and their URLs, in words."""
         return ", ".join(f"{name} at {url}" for name, url in self._urls.items())
 
     def __init__(self, base_url: str, urls: Mapping[str, str]) -> None:
@@ -30,7 +30,7 @@ class External:
         self._urls = urls
 
     async def start(self) -> None:
-        """Wait until it answers anything. Raises ConfigError if it does not."""
+        """Wait until it answers anything at all. Raises ConfigError if it does not."""
         click.echo(f"simulated providers: {self.told}", err=True)
         async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
             for number in range(int(WAIT_S / ASK_S)):
@@ -47,12 +47,12 @@ class External:
         raise ConfigError(f"nothing answers at {self.base_url}; point your gateway at {self.told}, and start it")
 
     async def sample(self, client: httpx.AsyncClient, at: float) -> Sample | None:
-        """Nothing is known of how it is."""
+        """None: its state is unknown."""
         return None
 
     async def explain(self, client: httpx.AsyncClient, request_id: str) -> str:
-        """It has no way to."""
+        """Empty: it cannot explain."""
         return ""
 
     def stop(self) -> None:
-        """It goes on."""
+        """Leave it running."""

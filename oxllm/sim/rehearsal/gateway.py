@@ -1,7 +1,7 @@
-"""The gateway of a rehearsal: the user's own config with simulated providers in place of the real ones, in a child.
+"""The gateway of a rehearsal: a child process with the user's config, and simulated providers instead of real ones.
 
-The config is read by `python -m oxllm.config.compile` and served by `python -m oxllm.gateway`, as `oxllm serve` does;
-nothing of either is imported here. No real key is handed on.
+The config is compiled by `python -m oxllm.config.compile` and served by `python -m oxllm.gateway`, as in `oxllm serve`;
+neither is imported here. No real key is passed on.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from oxllm.sim.rehearsal.card import Sample
 from oxllm.sim.rehearsal.question import askable, lane
 
 IN = frozenset({"closed", "half-open"})
-"""States of a breaker that lets a request through."""
+"""Breaker states that let a request through."""
 STAND_IN = "rehearsal"
-"""Value of a variable that is not set."""
+"""Value given to an unset environment variable."""
 READY_S = 20.0
 
 
 class ConfigError(ValueError):
-    """The user's config cannot be rehearsed; the text is for the user. `unset`: variables that it misses."""
+    """The user's config cannot be rehearsed; the text is for the user. `unset`: missing environment variables."""
 
     def __init__(self, text: str, unset: Sequence[str] = ()) -> None:
         super().__init__(text)
@@ -46,8 +46,8 @@ class ConfigError(ValueError):
 
 
 def compiled(file: Path) -> tuple[Plan, list[str]]:
-    """The plan of the user's config, and the variables that stand-ins were put in for: a rehearsal needs no key, so
-    that it can run where there is none. Raises ConfigError with all that is wrong."""
+    """The plan of the user's config, and the unset variables that got a stand-in: a rehearsal needs no keys, so it can
+    run without them. Raises ConfigError with all errors."""
     found = first = _compile(file, {})
     stand_ins: dict[str, str] = {}
     while isinstance(found, ConfigError):
@@ -73,7 +73,7 @@ def _compile(file: Path, stand_ins: Mapping[str, str]) -> Plan | ConfigError:
 
 
 def upstreams(plan: Plan, speed: Pace) -> tuple[Upstream, ...]:
-    """A simulated provider for each of the plan's, speaking the dialect that its address suggests."""
+    """A simulated provider for each of the plan's, with the dialect that its address suggests."""
     targets = [target for model in plan.virtual_models for target in model.targets]
     found = []
     for provider in plan.providers:
@@ -84,8 +84,8 @@ def upstreams(plan: Plan, speed: Pace) -> tuple[Upstream, ...]:
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A name that clients may use, with the providers behind it in order of preference, each once, their models, and
-    for each protocol that any of them speaks those that do."""
+    """A name that clients may use, the providers behind it (in order of preference, each once), their models, and for
+    each protocol the providers that speak it."""
 
     name: str
     providers: tuple[str, ...]
@@ -94,13 +94,13 @@ class Route(msgspec.Struct, frozen=True):
 
     @property
     def lanes(self) -> dict[str, tuple[str, ...]]:
-        """The name in each protocol in which it is asked -> the providers behind it there."""
+        """The name in each protocol that it is asked in -> the providers that speak it."""
         asked = askable(self.models, tuple(self.spoken))
         return {lane(self.name, protocol): self.spoken[protocol] for protocol in asked}
 
 
 def virtual(plan: Plan) -> list[Route]:
-    """The virtual models that can be served at all."""
+    """The virtual models that have a target."""
     return [
         _route(plan, model.name.replace(ANY, STAND_IN), sorted(model.targets, key=_tier))
         for model in plan.virtual_models
@@ -109,15 +109,15 @@ def virtual(plan: Plan) -> list[Route]:
 
 
 def contested(groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """The groups of providers to which chaos leaves a way out: those of several, and of those of one only, whose
-    requests nothing could save, the ones whose provider stands in none of several."""
+    """The groups that chaos leaves a refuge: those of several providers, and those of a single one that is in no group
+    of several."""
     found = list(dict.fromkeys(map(tuple, groups)))
     several = {name for group in found if len(group) > 1 for name in group}
     return [group for group in found if len(group) > 1 or group[0] not in several]
 
 
 def direct(plan: Plan) -> list[Route]:
-    """Every `provider/model` that a provider lists, but those that a virtual model's name hides."""
+    """Every `provider/model` that a provider lists, except those shadowed by the name of a virtual model."""
     hidden = {model.name for model in plan.virtual_models}
     names = [(provider.name, model) for provider in plan.providers for model in provider.models]
     targets = [(f"{name}/{model}", Target(name, model)) for name, model in names]
@@ -138,7 +138,7 @@ def _tier(target: Target) -> int:
 
 def rewired(plan: Plan, urls: Mapping[str, str], port: int) -> Plan:
     """The plan with its providers at `urls` and itself on a loopback port, without keys, proxies and telemetry, and
-    without `extra_body`, which could change an answer so that it is not known for a whole one."""
+    without `extra_body`, which could change answers so that they are not recognised as whole."""
     replace = msgspec.structs.replace
     server = replace(
         plan.server, host="127.0.0.1", port=port, bind_family="ipv4", listen=("127.0.0.1",), otel_endpoint=None,
@@ -164,15 +164,15 @@ class Gateway:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         self._directory = tempfile.TemporaryDirectory(prefix="oxllm-rehearsal-")
         self.said = ""
-        """The end of what it printed, once it has stopped."""
+        """The end of its output, once it has stopped."""
 
     @classmethod
     def of(cls, plan: Plan) -> Gateway:
-        """The real one, for a plan that `rewired` made."""
+        """The real gateway, for a plan made by `rewired`."""
         return cls((), plan.server.port, plan)
 
     async def start(self) -> None:
-        """Start it and wait until it answers. Raises ConfigError with what it said if it does not."""
+        """Start it and wait until it answers. If it does not, raises ConfigError with its output."""
         if self._plan is not None:
             fd = launch.plan_fd(self._plan)
             try:
@@ -194,8 +194,8 @@ class Gateway:
         raise ConfigError(f"the gateway did not start:\n{self.said}")
 
     def _spawn(self, command: Sequence[str], passed: tuple[int, ...]) -> None:
-        """On a leash, so that it ends with us however we end; in a process group of its own, since Ctrl-C is for the
-        rehearsal; its run file where `oxllm status` and `oxllm stop` do not find it."""
+        """Start it on a leash, so that it ends with us however we end; in its own process group, since Ctrl-C is for
+        the rehearsal; with its run file where `oxllm status` and `oxllm stop` do not look."""
         environment = {**os.environ, "RUNTIME_DIRECTORY": self._directory.name}
         environment |= launch.environment(environment)
         leash = [sys.executable, "-P", "-m", leashes.__name__, self._directory.name]
@@ -205,7 +205,7 @@ class Gateway:
         )  # fmt: skip
 
     async def sample(self, client: httpx.AsyncClient, at: float) -> Sample | None:
-        """Its state now, or None if it does not tell."""
+        """Its state now, or None if it does not say."""
         try:
             answer = await client.get(f"{self._root}/status", params={"format": "json"})
             state: dict[str, Any] = answer.json()
@@ -218,7 +218,7 @@ class Gateway:
         return Sample(at, states, left, state.get("memory_bytes"), out)
 
     async def explain(self, client: httpx.AsyncClient, request_id: str) -> str:
-        """What it says of a request, "" if it does not tell."""
+        """What it says about a request, "" if nothing."""
         try:
             answer = await client.get(f"{self._root}/explain/{request_id}")
         except httpx.HTTPError:
@@ -226,7 +226,7 @@ class Gateway:
         return answer.text.strip() if answer.status_code == 200 else ""
 
     def stop(self) -> None:
-        """Let go of the leash: SIGTERM, and SIGKILL if it takes too long."""
+        """Stop it by closing the leash: SIGTERM, then SIGKILL if it takes too long."""
         if self._log.closed:
             return
         if self._process is not None:

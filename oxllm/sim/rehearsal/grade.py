@@ -1,6 +1,6 @@
-"""The report card: what a gateway made of a run, against what a perfect one would have made of it.
+"""Makes the report card: how a gateway did in a run, compared with a perfect one.
 
-Pure: it reads the ledgers, the clients' transcripts and samples of the gateway's state, and knows the scenario.
+Pure: reads the ledgers, the clients' transcripts, samples of the gateway's state, and the scenario.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from oxllm.sim.script import presets
 from oxllm.sim.script.scenario import Scenario
 
 TEXTS = ("chat", "completions", "responses", "messages")
-"""Protocols whose answers are text and come token by token."""
+"""Protocols whose answers are text, token by token."""
 MARGIN_S = 0.25
-"""A request that was on its way when a refusal was said is no violation of it."""
+"""A request that was already on its way when a refusal was sent does not violate it."""
 HINT_MAX_S = 3600.0
 """Longer waits are clamped (docs/failures.md)."""
 
@@ -43,9 +43,9 @@ def grade(
     interrupted: bool = False,
     hold_back: Mapping[str, HoldBack] | None = None,
 ) -> Card:
-    """The card of a run. `groups`: virtual model, as it is called in each protocol -> its providers in order of
-    preference; `cooldown_max`: of the gateway's breakers; `hold_back`: virtual model -> what its config asks to be
-    held, for which the time to first token is not blamed."""
+    """The card of a run. `groups`: virtual model in each protocol (see `question.lane`) -> its providers in order of
+    preference; `cooldown_max`: of the gateway's breakers; `hold_back`: virtual model -> its setting, which a perfect
+    gateway's time to first token includes."""
     reasons = {model: _lost(scenario, group, duration, cooldown_max) for model, group in groups.items()}
     attempts = [record for record in records if record.is_attempt]
     by_question = defaultdict(list)
@@ -102,7 +102,7 @@ def grade(
 def _untested(
     card: Card, scenario: Scenario, groups: Mapping[str, Sequence[str]], duration: float, interrupted: bool
 ) -> Iterator[str]:
-    """What the run was to show and does not."""
+    """What the run should show but does not."""
     if interrupted:
         yield f"it was interrupted after {duration:.0f} s"
     if not card.requests:
@@ -112,7 +112,7 @@ def _untested(
     if scenario.chaos is not None:
         told_once = {_model(name): provider for name, provider in card.single_points.items()}
         for model, provider in told_once.items():
-            if model not in tested and not (tested and model.startswith(f"{provider}/")):  # which has one by its nature
+            if model not in tested and not (tested and model.startswith(f"{provider}/")):  # this has one by definition
                 yield f"{model}: {provider} is all there is behind it, so that nothing could save its requests"
     if told and not card.rescuable and not card.client_errors and not card.outages:
         yield "no request met a failing attempt"
@@ -122,13 +122,13 @@ def _untested(
 
 
 def _model(name: str) -> str:
-    """The virtual model of what is asked in some protocol."""
+    """The model's name without the protocol (see `question.lane`)."""
     return name.partition(" (")[0]
 
 
 def _lost(scenario: Scenario, group: Sequence[str], duration: float, cooldown_max: float) -> str | None:
-    """Why no gateway could have answered all that was asked of these providers; None if one could. What a limit refuses
-    hangs on the load, so a provider that has one is nobody's way out."""
+    """Why no gateway could have answered everything with these providers; None if one could. What a rate limit refuses
+    depends on the load, so a provider that has one does not count."""
     limited = {upstream.name for upstream in scenario.upstreams if upstream.limit != Limits()}
     free = [name for name in group if name not in limited]
     if not free:
@@ -161,7 +161,7 @@ def _findings(
 
 
 def _retry_after(seed: int, attempts: Iterable[Record]) -> list[Finding]:
-    """Attempts at a target before the wait that it asked for was over."""
+    """Attempts at a target before the end of the wait that it asked for."""
     until: dict[tuple[str, str | None], tuple[float, float]] = {}
     found = []
     for record in sorted(attempts, key=lambda record: record.arrived):
@@ -177,14 +177,14 @@ def _retry_after(seed: int, attempts: Iterable[Record]) -> list[Finding]:
 
 
 class _Open(msgspec.Struct, frozen=True):
-    """Between two samples a breaker was open and cannot have been anything else."""
+    """A time between two samples in which a breaker was certainly open."""
 
     provider: str
     since: float
     begin: float
     end: float
     out: frozenset[str]
-    """Who else could not be asked at one of the two."""
+    """Providers that were unavailable at either sample."""
 
 
 def _open_spans(samples: Sequence[Sample]) -> Iterator[_Open]:
@@ -203,8 +203,8 @@ def _into_open(
     transcripts: Sequence[Transcript],
     groups: Mapping[str, Sequence[str]],
 ) -> list[Finding]:
-    """Attempts at a provider whose breaker was open, though another one could have been asked. What its client had
-    asked for before the breaker opened may have been on its way there, as long as a connection takes."""
+    """Attempts at a provider whose breaker was open, although another was available. Requests from before the breaker
+    opened are excused: they may have been on their way there, waiting for a connection."""
     spans = list(_open_spans(samples))
     questions: dict[str | None, Transcript] = {seen.asked: seen for seen in transcripts}
     found = []
@@ -234,7 +234,7 @@ def _failovers(questions: Iterable[list[Record]]) -> list[float]:
 
 
 class _Outage(msgspec.Struct, frozen=True):
-    """A preferred provider's port was dark until `end`, and open again until `until`."""
+    """A preferred provider's port was dark until `end`, then open until `until`."""
 
     provider: str
     end: float
@@ -242,7 +242,7 @@ class _Outage(msgspec.Struct, frozen=True):
 
 
 def _outages(scenario: Scenario, groups: Iterable[Sequence[str]], duration: float) -> Iterator[_Outage]:
-    """The outages that ended in the run, of providers that are somebody's first choice."""
+    """The outages, ended within the run, of providers that are a model's first choice."""
     closing = [scene for scene in scenario.scenes if scene.closes and scene.when.first is None]
     for name in sorted({group[0] for group in groups}):
         dark = sorted((scene.when for scene in closing if name in scene.on), key=lambda when: when.start)
@@ -254,18 +254,18 @@ def _outages(scenario: Scenario, groups: Iterable[Sequence[str]], duration: floa
 
 
 def _recovery(outage: _Outage, attempts: Iterable[Record]) -> float:
-    """From the end of an outage to the next request there, or for as long as one could have come."""
+    """From the end of an outage to the next request there, or to `until` if there was none."""
     arrivals = [record.arrived for record in attempts if record.provider == outage.provider]
     return min((at for at in arrivals if outage.end <= at < outage.until), default=outage.until) - outage.end
 
 
 def first_tokens(transcripts: Iterable[Transcript]) -> list[float]:
-    """How long the clients of streams waited for content."""
+    """Times to first token of the streams."""
     return [seen.first - seen.started for seen in transcripts if seen.first is not None and seen.stream]
 
 
 def totals(transcripts: Iterable[Transcript]) -> list[float]:
-    """How long whole answers took."""
+    """Durations of the whole answers."""
     return [seen.ended - seen.started for seen in transcripts if seen.ended and seen.verdict == "whole"]
 
 
@@ -276,8 +276,8 @@ def perfect(
     first: bool,
     hold_back: Mapping[str, HoldBack] | None = None,
 ) -> list[float]:
-    """The times of a gateway that always knew whom to ask and cost nothing: those of the healthy answer of the most
-    preferred provider that played no scene at the time, held as long as the config asks."""
+    """The times of a gateway that always knows whom to ask and takes no time itself: those of a healthy answer from the
+    most preferred provider that had no scene at the time, held back as configured."""
     upstreams = {upstream.name: upstream for upstream in scenario.upstreams}
     found = []
     for seen in transcripts:
@@ -293,21 +293,21 @@ def perfect(
 
 
 def _held(times: Sequence[float], hold: HoldBack) -> float:
-    """When a client may have its first token."""
+    """When a client gets its first token."""
     if hold.full:
         return times[-1]
     return min(max(times[min(hold.tokens, len(times)) - 1], times[0] + hold.seconds), times[-1])
 
 
 def _lane(seen: Sequence[Transcript]) -> Lane:
-    """What became of the requests of one virtual model in one protocol."""
+    """Outcomes of the requests for one virtual model in one protocol."""
     verdicts = [one.verdict for one in seen]
     told = {word: verdicts.count(word) for word in ("whole", "refused", "broken")}
     return Lane(len(seen), ttft=spread(first_tokens(seen)), **told)
 
 
 def _shares(scenario: Scenario, attempts: Iterable[Record]) -> dict[str, tuple[int, int]]:
-    """Provider -> attempts, and those of them that were lost."""
+    """Provider -> attempts, and how many of them were lost."""
     counts = {upstream.name: [0, 0] for upstream in scenario.upstreams}
     for record in attempts:
         counts[record.provider][0] += 1
@@ -320,7 +320,7 @@ def _plays(scenario: Scenario, name: str, at: float) -> bool:
 
 
 def _kinds(records: Iterable[Record], scenario: Scenario, duration: float) -> tuple[dict[str, int], dict[str, int]]:
-    """How often each kind struck, and how often each that harms nobody was played; a port's outage counts once."""
+    """How often each harmful kind struck, and each harmless one was played. A port's outage counts once per kind."""
     struck: dict[str, int] = defaultdict(int)
     harmless: dict[str, int] = defaultdict(int)
     for record in records:

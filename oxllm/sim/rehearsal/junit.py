@@ -1,4 +1,4 @@
-"""The report card as JUnit XML, for the CI that shows tests: a case a rule, and one for what was not tested."""
+"""The report card as JUnit XML, for CI: a test case for each rule, and one for what was not tested."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUITE = "oxllm rehearsal"
 
 
 def junit(card: Card, rules: Sequence[str], seconds: float, replay: Replay) -> str:
-    """The document. A run that is not tested has a case that was skipped."""
+    """The XML. A run that is not tested has a skipped case."""
     failed = set(card.failed)
     counts = {"tests": len(rules) + bool(card.untested), "failures": len(failed), "skipped": int(bool(card.untested))}
     attributes = {"name": SUITE, "time": f"{seconds:.3f}", **{name: str(count) for name, count in counts.items()}}
@@ -32,6 +32,6 @@ def junit(card: Card, rules: Sequence[str], seconds: float, replay: Replay) -> s
 
 
 def _findings(card: Card, replay: Replay) -> str:
-    """What to look at, and the commands that show it again."""
+    """The findings, and the commands that reproduce them."""
     lines = [line for finding in card.findings for line in (finding.what, *map(replay.fate, finding.coordinates))]
     return "\n".join([*lines, replay.run])

@@ -1,7 +1,7 @@
-"""`python -m oxllm.sim.rehearsal.leash DIRECTORY COMMAND...`: a command that lives no longer than whoever started it.
+"""`python -m oxllm.sim.rehearsal.leash DIRECTORY COMMAND...`: runs a command that never outlives its starter.
 
 It runs the command until that ends, or until standard input does: a pipe whose other end the rehearsal holds, and which
-the kernel closes even when the rehearsal is killed. Then it stops the command and removes the directory.
+the kernel closes even if the rehearsal is killed. Then it stops the command and removes the directory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STOP_S = 10.0
 
 
 def run(directory: str, command: list[str]) -> int:
-    """The exit code of the command."""
+    """Run the command; returns its exit code."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)  # noqa: S603 - our own interpreter
     threading.Thread(target=_hold, args=(child,), daemon=True).start()
     try:
@@ -28,7 +28,7 @@ def run(directory: str, command: list[str]) -> int:
 
 
 def _hold(child: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of standard input, and stop the command."""
+    """Wait for the end of standard input, then stop the command."""
     while os.read(0, 4096):
         pass
     child.terminate()

@@ -1,7 +1,7 @@
-"""Whether two runs of one seed were the same: the fault of each attempt that both of them had.
+"""Whether two runs of one seed played the same faults, at the attempts that both have.
 
-An attempt is known by its provider and its key, which is what was asked and for the how-manieth time. A gateway whose
-clocks are real may go to another provider in one of two runs; then there is nothing to compare, and nothing to mend.
+An attempt is identified by its provider and its key, which is the fingerprint of what was asked and a count. Since a
+gateway's clocks are real, it may choose another provider in one of the runs; such attempts are not compared.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ SHOWN = 3
 
 
 class Likeness(msgspec.Struct, frozen=True):
-    """How many attempts could be compared, and those that met something else."""
+    """How many attempts could be compared, and those whose faults differ."""
 
     compared: int
     differing: tuple[str, ...]
     why: str = ""
-    """Nothing could be compared."""
+    """Why nothing could be compared."""
 
     def __str__(self) -> str:
         if not self.compared:
@@ -36,7 +36,7 @@ class Likeness(msgspec.Struct, frozen=True):
 
 
 def fates(records: Iterable[Record]) -> dict[str, str]:
-    """Of all attempts in the ledgers."""
+    """The fates of all attempts in the ledgers."""
     return {f"{record.provider}:{record.key}": record.fault or "" for record in records if record.is_attempt}
 
 
@@ -51,7 +51,7 @@ def _providers(found: Fates) -> list[str]:
 
 
 def _why(one: list[str], other: list[str]) -> str:
-    """Why no attempt is in both."""
+    """Why the runs have no attempt in common."""
     if set(one).isdisjoint(other):
         return f"their providers have other names: {', '.join(one)} here and {', '.join(other)} there"
     return "their providers were asked other questions"

@@ -1,6 +1,6 @@
-"""The load of a rehearsal: clients that come when they come, and can tell a whole answer from a part of one.
+"""The load of a rehearsal: clients that can tell a whole answer from a truncated one.
 
-Open loop: each request starts when it is due, however the ones before it fare, as users do.
+Open loop: as with real users, each request starts when it is due, whatever became of those before.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from oxllm.sim.rehearsal.question import Question, Questions, lane
 from oxllm.sim.rehearsal.schedule import Schedule
 
 PATIENCE_S = 600.0
-"""How long a client waits for the end of its answer, and so how long a rehearsal may go on after its last request: what
-the SDKs wait. With limits such as 300 s for an answer, a gateway may well rescue a request after minutes."""
+"""How long a client waits for the end of its answer, as the SDKs do, and so how long a rehearsal may last after its
+last request. With limits such as 300 s for an answer, a gateway may well rescue a request after minutes."""
 
 
 EXPLAINED_MAX = 200
-"""Requests that the gateway is asked about."""
+"""Most requests that the gateway is asked to explain."""
 SLOW_S = 1.0
 
 
 class Transcript(msgspec.Struct):
-    """What one client saw. Times in seconds since the start of the run."""
+    """What one client saw. Times are seconds since the start of the run."""
 
     number: int
     model: str
@@ -36,28 +36,28 @@ class Transcript(msgspec.Struct):
     asked: str
     started: float
     first: float | None = None
-    """When the first content came."""
+    """When the first content arrived."""
     ended: float | None = None
     status: int | None = None
     verdict: str = "unfinished"
-    """whole; refused (an error and no content); broken (an error after content); truncated (no error, and yet not a
-    whole answer of any provider); unfinished (the run was ended before)."""
+    """whole; refused (an error without content); broken (an error after content); truncated (no error, but not a whole
+    answer of any provider); unfinished (the run ended first)."""
     detail: str = ""
     provider: str | None = None
     id: str | None = None
-    """That the gateway gave it."""
+    """The id that the gateway gave it."""
     protocol: str = "chat"
     explained: str = ""
-    """What the gateway says of it, if it was slow or failed."""
+    """What the gateway says about it, if it was slow or failed."""
 
     @property
     def lane(self) -> str:
-        """The name that was asked, in this protocol."""
+        """The name that was asked for, with the protocol (see `question.lane`)."""
         return lane(self.model, self.protocol)
 
 
 class Load:
-    """Drives one run. `end` stops it early: once, no more requests start; twice, nobody waits for those under way."""
+    """Drives one run. The first `end` stops new requests; the second also stops waiting for those under way."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Load:
         headers: Mapping[str, str] | None = None,
         explain: Callable[[httpx.AsyncClient, str], Awaitable[str]] | None = None,
     ) -> None:
-        """`explain`: what the gateway says of the request with an id."""
+        """`explain`: asks the gateway about the request with an id."""
         self._explain = explain
         self._explained = 0
         self.transcripts: list[Transcript] = []
@@ -80,7 +80,7 @@ class Load:
         self._questions = questions
         self._schedule = schedule
         self.due: dict[str, float] = {}
-        """Fingerprint of what has been asked -> when it was to be, in seconds since the start."""
+        """Fingerprint of each question so far -> when it was due, in seconds since the start."""
         self._clock = clock
         self._headers = headers or {}
         self._no_more = asyncio.Event()
@@ -88,14 +88,14 @@ class Load:
 
     @property
     def ending(self) -> bool:
-        """No more requests start."""
+        """No new requests are started."""
         return self._no_more.is_set()
 
     def end(self) -> None:
         (self._no_wait if self._no_more.is_set() else self._no_more).set()
 
     async def run(self, duration: float) -> None:
-        """Start requests for `duration` seconds and wait for their ends."""
+        """Start requests for `duration` seconds, then wait for them to end."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
         began = asyncio.get_running_loop().time() - self._clock()
         async with httpx.AsyncClient(timeout=None, limits=limits, trust_env=False) as client:  # noqa: S113
@@ -109,7 +109,7 @@ class Load:
             await self._all(tasks)
 
     async def _until(self, when: float) -> bool:
-        """Wait until then; True as soon as no more requests are to start."""
+        """Wait until `when`; True as soon as no more requests may start."""
         try:
             async with asyncio.timeout_at(when):
                 return await self._no_more.wait()
@@ -117,7 +117,7 @@ class Load:
             return False
 
     async def _all(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """Wait for the ends of all, unless nobody is to wait for them."""
+        """Wait for all requests to end, or for the second call of `end`."""
         hurry = asyncio.create_task(self._no_wait.wait())
         ends: set[asyncio.Future[Any]] = {asyncio.gather(*tasks, return_exceptions=True), hurry}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -155,7 +155,7 @@ class Load:
 
 
 def _is_notable(seen: Transcript) -> bool:
-    """Whether it is worth to ask why: it failed, or its first content was late."""
+    """Whether it is worth asking why: it failed, or its first content was late."""
     return seen.verdict != "whole" or (seen.first or seen.started) - seen.started > SLOW_S
 
 

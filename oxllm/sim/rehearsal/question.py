@@ -1,6 +1,6 @@
-"""What the clients of a rehearsal ask, in every protocol that is spoken behind a name, each question only once.
+"""What the clients of a rehearsal ask, in every protocol that a name's providers speak. Each question is asked once.
 
-Every question is its own, so that its attempts can be found in the ledgers and its answer compared with what each
+Questions are unique, so that their attempts can be found in the ledgers, and their answers compared with what each
 provider would say. Question i of a seed is the same in every run.
 """
 
@@ -16,19 +16,19 @@ from oxllm.sim.provider.request import fingerprint
 
 Json = dict[str, object]
 DOCUMENTS = 4
-"""To be ranked."""
+"""Number of documents to rerank."""
 
 
 class Form(msgspec.Struct, frozen=True):
-    """How a protocol is asked. `body` and `decisive` are made of what the question says."""
+    """How to ask in a protocol. `body` and `decisive` take the question's text."""
 
     path: str
     body: Callable[[str], Json]
     decisive: Callable[[str], object]
-    """What of the body decides the answer; its fingerprint is the question's."""
+    """The part of the body that decides the answer; its fingerprint is the question's."""
     streams: bool = True
     share: int = 1
-    """How many of a name's questions are of this protocol, against the others."""
+    """Share of a name's questions that are in this protocol, relative to the others."""
     headers: tuple[tuple[str, str], ...] = ()
 
 
@@ -54,7 +54,7 @@ FORMS = {
     "embeddings": Form("/embeddings", lambda said: {"input": said}, str, streams=False, share=4),
     "json": Form("/rerank", lambda said: {"query": said, "documents": _documents(said)}, _documents, streams=False),
 }
-"""Protocol -> how it is asked."""
+"""Protocol -> how to ask in it."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -62,16 +62,16 @@ class Question(msgspec.Struct, frozen=True):
 
     number: int
     model: str
-    """As the client names it."""
+    """The name that the client asks for."""
     protocol: str
     stream: bool
     asked: str
-    """Its fingerprint, by which the ledgers know it."""
+    """Its fingerprint, as in the ledgers."""
     content: str
 
     @property
     def path(self) -> str:
-        """Behind the base URL."""
+        """Relative to the base URL."""
         return FORMS[self.protocol].path
 
     @property
@@ -85,8 +85,9 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Questions:
-    """All that a load asks. `models`: the names that clients use -> the models behind them, which tell what can be
-    asked; `streams`: the share of chats that stream; `spoken`: name -> the protocols behind it."""
+    """All questions of a load. `models`: the names that clients use -> the models behind them, by which it is known
+    what can be asked; `streams`: the share that streams, where a protocol can; `spoken`: name -> its providers'
+    protocols."""
 
     def __init__(
         self,
@@ -109,11 +110,11 @@ class Questions:
 
     @property
     def turn(self) -> int:
-        """After how many of them each name has been asked in each protocol as often as is its share."""
+        """Number of questions after which each name was asked in each protocol as often as its share says."""
         return len(self._turns)
 
     def __getitem__(self, number: int) -> Question:
-        """The names, and the protocols of each, take turns."""
+        """Question `number`. Names and their protocols take turns."""
         model, protocol = self._turns[number % len(self._turns)]
         form, content = FORMS[protocol], f"Rehearsal {self._seed}, question {number}."
         stream = form.streams and Chance(self._seed, "load", number).draw("stream") < self._streams
@@ -121,13 +122,13 @@ class Questions:
 
 
 def askable(behind: Sequence[str], spoken: Sequence[str] | None) -> tuple[str, ...]:
-    """The protocols in which a name is asked: all that are spoken (chat, if that is not known), but of models that make
-    vectors vectors alone, and of others none."""
+    """The protocols in which a name is asked: for embedding models embeddings only; for others all that are spoken
+    except embeddings (if that is unknown, chat)."""
     wanted = {"embeddings"} if makes_vectors(*behind) else set(FORMS) - {"embeddings"}
     known = ("chat", "embeddings") if spoken is None else spoken
     return tuple(protocol for protocol in FORMS if protocol in known and protocol in wanted)
 
 
 def lane(model: str, protocol: str) -> str:
-    """What a name is called in one protocol: two of them may have different providers behind them."""
+    """A name for the model in one protocol, since each protocol may have different providers."""
     return model if protocol in ("chat", "embeddings") else f"{model} ({protocol})"

@@ -1,4 +1,4 @@
-"""The commands that have a rehearsal again: all of it, or what one of its requests gets."""
+"""The commands that repeat a rehearsal, or show what one of its requests gets."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import msgspec
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """The options of a rehearsal, as words of a command line."""
+    """The options of a rehearsal, as command line words."""
 
     config: str
     play: tuple[str, ...] = ()
-    """What its faults hang on, but the seed, which a coordinate names itself."""
+    """What its faults depend on, except the seed, which a coordinate includes."""
     load: tuple[str, ...] = ()
     """The rest: seed, load, grades."""
     option: str = "--rehearse"
-    """Before the config; `--against` before a URL."""
+    """The option that takes `config`; `--against` if that is a URL."""
 
     @property
     def run(self) -> str:
-        """The command of the whole run, for a shell."""
+        """The command that repeats the whole run, for a shell."""
         return self._command(*self.load)
 
     def fate(self, coordinate: str) -> str:
-        """The command that tells what the request at a coordinate gets, and why; nothing runs."""
+        """The command that shows what the request at a coordinate gets, and why, without running anything."""
         return self._command("--fate", coordinate)
 
     def _command(self, *further: str) -> str:

@@ -1,4 +1,4 @@
-"""The report card as text for a terminal, and as JSON for a program; `page` has it as HTML."""
+"""The report card as text for a terminal, and as JSON for programs; `page` makes the HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from oxllm.words import count
 FINDINGS_MAX = 20
 WIDTH = 80
 NARROWEST = 50
-"""A narrower terminal has to break lines itself: of one only half would be left for values."""
+"""A narrower terminal must break lines itself: less than half of each line would be left for values."""
 ONE_ONLY = (
     "kinds never met",
     "breaker changes never met",
@@ -31,13 +31,13 @@ ONE_ONLY = (
     "by provider",
     "harmless, played too",
 )
-"""Rows that are too long to stand beside others."""
+"""Rows that are too long for columns."""
 _GLUE = "\0"
-"""Stands for a blank at which no line is broken."""
+"""A blank at which lines must not be broken."""
 
 
 def text(card: Card, replay: Replay, columns: int = WIDTH) -> str:
-    """The card as lines for a terminal of so many columns. `replay`: how to have the run again."""
+    """The card as text for a terminal of `columns`. `replay`: how to repeat the run."""
     told, room = list(rows(card)), max(NARROWEST, min(WIDTH, columns))
     width = max(len(name) for name, _ in told)
     lines = []
@@ -60,7 +60,7 @@ def text(card: Card, replay: Replay, columns: int = WIDTH) -> str:
 
 
 def failures(card: Card) -> Iterable[str]:
-    """The rules that were not kept, each with what was measured where it compares a number."""
+    """The rules that were broken, each with the measured value if it compares one."""
     for rule in card.failed:
         value = expect.measured(rule, card)
         yield rule if value is None else f"{rule}, got {value:g}"
@@ -71,7 +71,7 @@ def _paragraph(text: str, room: int) -> list[str]:
 
 
 def wrapped(name: str, value: str, width: int, columns: int = WIDTH) -> list[str]:
-    """A row of the card in as many lines as `columns` make of it, broken after its commas where that is enough."""
+    """A row of the card, wrapped to `columns`; only after commas and semicolons, if that suffices."""
     first, room = f"{name:<{width}}  ", columns - width - 2
     parts = re.split(r"(?<=[,;]) ", value)
     glued = " ".join(part.replace(" ", _GLUE) for part in parts) if max(map(len, parts)) <= room else value
@@ -80,7 +80,7 @@ def wrapped(name: str, value: str, width: int, columns: int = WIDTH) -> list[str
 
 
 def rows(card: Card) -> Iterable[tuple[str, str]]:
-    """What the card says, line by line: name and value."""
+    """The rows of the card: name and value."""
     yield "requests", f"{card.requests}, {card.whole} answered whole"
     yield "rescued", f"{card.rescued} of {card.rescuable} that met a failing attempt"
     saved = "none of them avoidable" if not card.survivable_errors else f"{card.survivable_errors} of them avoidable"
@@ -112,7 +112,7 @@ def rows(card: Card) -> Iterable[tuple[str, str]]:
 
 
 def _lane(name: str, lane: Lane) -> str:
-    """One virtual model in one protocol."""
+    """The outcomes for one virtual model in one protocol."""
     first = f", p99 {duration(lane.ttft.p99)}" if lane.ttft.p99 is not None else ""
     return f"{name} {lane.requests} ({lane.whole} whole{first})"
 
@@ -124,7 +124,7 @@ def _spread(spread: Spread) -> str:
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What was told of a run: its card, the command that has it again, and the fault of each attempt."""
+    """What a JSON report has of a run: its card, the command that repeats it, and the fault of each attempt."""
 
     card: Card
     command: str
@@ -132,8 +132,8 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def as_json(told: Told, seconds: float, heeded: Told | None = None) -> str:
-    """A run for a program: its verdict, how long the load was, what made it, its card, and the fate of each attempt.
-    `heeded`: the run that took its advice."""
+    """A run for programs: its verdict, the duration of the load, its command and version, its card, and the fate of
+    each attempt. `heeded`: the run that followed its advice."""
     made = {"duration": round(seconds, 3), "command": told.command, "version": __version__}
     again = {} if heeded is None else {"with_advice": _shown(heeded, {})}
     return msgspec.json.format(msgspec.json.encode({**_shown(told, made), **again}), indent=2).decode()
@@ -144,7 +144,7 @@ def _shown(told: Told, made: Mapping[str, object]) -> dict[str, object]:
 
 
 def read(file: Path) -> Told:
-    """What `as_json` wrote. Raises UsageError."""
+    """Read what `as_json` wrote. Raises UsageError."""
     try:
         told = msgspec.json.decode(file.read_bytes())
         return Told(msgspec.convert(told, Card), str(told["command"]), dict(told.get("fates") or {}))
@@ -153,12 +153,12 @@ def read(file: Path) -> Told:
 
 
 def beside(mine: Told, other: Told) -> str:
-    """Two runs next to each other, and their commands."""
+    """Two runs side by side, with their commands."""
     return "\n".join([f"left:  {mine.command}", f"right: {other.command}", columns(mine, other)])
 
 
 def columns(mine: Told, other: Told) -> str:
-    """Two cards side by side, and whether their faults were the same, which those of one seed are."""
+    """Two cards side by side, and if they have the same seed whether their faults were the same."""
     card = mine.card
     theirs = dict(rows(other.card))
     told = [

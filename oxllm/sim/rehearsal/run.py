@@ -1,4 +1,4 @@
-"""A rehearsal: simulated providers, the gateway between, a load in front, and the report card of it all."""
+"""A rehearsal: simulated providers, the gateway in front of them, a load, and the report card."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ class Front(Protocol):
     base_url: str
 
     async def start(self) -> None:
-        """Be there when this returns. Raises ConfigError."""
+        """Start, and return once it answers. Raises ConfigError."""
 
     async def sample(self, client: httpx.AsyncClient, at: float) -> Sample | None:
-        """Its state now, or None if it does not tell."""
+        """Its state now, or None if it does not say."""
 
     async def explain(self, client: httpx.AsyncClient, request_id: str) -> str:
-        """What it says of a request, "" if it does not tell."""
+        """What it says about a request, "" if nothing."""
 
     def stop(self) -> None:
         """The run is over."""
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Everything that a rehearsal left behind, for the report."""
+    """Everything that a rehearsal recorded, for the report."""
 
     scenario: Scenario
     groups: Mapping[str, Sequence[str]]
-    """The names that were asked, each in each protocol -> providers in order of preference."""
+    """The names that were asked for, in each protocol -> providers in order of preference."""
     duration: float
     card: Card
     transcripts: list[Transcript]
     records: list[Record]
     samples: list[Sample]
     hold_back: Mapping[str, HoldBack] = {}
-    """Virtual model -> what its config asks to be held."""
+    """Virtual model -> its `hold_back`."""
 
 
 async def rehearse(
@@ -73,12 +73,11 @@ async def rehearse(
     headers: Mapping[str, str] | None = None,
     hold_back: Mapping[str, HoldBack] | None = None,
 ) -> Run:
-    """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` is given the
-    providers' base URLs by name; `groups` are the names that `questions` use with their providers; `progress` hears of
-    it four times a second; `cooldown_max` is that of the gateway's breakers, `hold_back` what its config asks to be
-    held; `ports` are those of the providers, and `headers` those that clients send. SIGINT or SIGTERM ends it earlier:
-    the first starts no more requests, the second waits for none. Raises ConfigError, OSError, and CancelledError when
-    the signal comes before there is a request."""
+    """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` gets the providers'
+    base URLs by name; `groups` are the names in `questions` with their providers; `progress` is called four times a
+    second; `cooldown_max` and `hold_back` are the gateway's settings; `ports` are the providers', and `headers` the
+    clients'. SIGINT, SIGTERM or SIGHUP ends it earlier: the first one stops new requests, the second also stops waiting
+    for those under way. Raises ConfigError, OSError, and CancelledError if a signal arrives before the load starts."""
     live = Live(scenario, ports=ports)
     samples: list[Sample] = []
     front: Front | None = None
@@ -149,7 +148,7 @@ async def _watch(
     load: Load,
     progress: Callable[[float, Load], None],
 ) -> None:
-    """Sample the gateway's state, and tell how far the run is."""
+    """Sample the gateway's state, and report progress."""
     async with httpx.AsyncClient(trust_env=False) as client:
         while True:
             sample = await front.sample(client, clock())

@@ -1,7 +1,7 @@
-"""When the questions of a rehearsal are due: evenly, and clear of the moments at which a scene begins or ends.
+"""When the questions of a rehearsal are due: evenly spaced, but not close to the start or end of a scene.
 
-Whether a request that is due within milliseconds of such an edge meets the scene would hang on how busy the machine is,
-and two runs of one seed would not be the same.
+Whether a request due within milliseconds of such an edge meets the scene would depend on how busy the machine is, and
+two runs of one seed would differ.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from oxllm.sim.provider.pace import FOREVER
 from oxllm.sim.script.scenario import Scene
 
 CLEAR_S = 0.05
-"""How far from an edge a question is; a machine that is later than that is too busy to measure on."""
+"""Least distance of a question from an edge. A machine that is later than this is too busy to measure on."""
 
 
 class Schedule:
-    """Question i is due at i / `rps` seconds, or a moment after the edge that is near."""
+    """Question i is due at i / `rps` seconds, or CLEAR_S after an edge that is too close."""
 
     def __init__(self, rps: float, scenes: Iterable[Scene] = ()) -> None:
         moments = {moment for scene in scenes for moment in (scene.when.start, scene.when.end)}
@@ -25,11 +25,11 @@ class Schedule:
         self._rps = rps
 
     def count(self, duration: float) -> int:
-        """How many questions are asked in so many seconds; one at least."""
+        """How many questions are asked in `duration` seconds; at least one."""
         return max(1, int(duration * self._rps))
 
     def due(self, number: int) -> float:
-        """Seconds since the start."""
+        """When a question is due, in seconds since the start."""
         at = number / self._rps
         for edge in self._edges[bisect_right(self._edges, at - CLEAR_S) :]:
             if edge - at >= CLEAR_S:

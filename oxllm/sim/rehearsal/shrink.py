@@ -1,8 +1,8 @@
-"""From a run that failed to the shortest scene that still fails.
+"""Shrinks a failed run to the shortest scene that still fails.
 
-It guesses first, by what the failing requests met, and else begins with all that was played. What fails is then made
-smaller, one thing at a time, as long as it goes on failing: fewer questions, fewer scenes, fewer faults, each fault
-only once. Every step is a run, so that what comes out has been seen to fail.
+First come guesses from what the failing requests met, then everything that was played. The first of these that fails is
+made smaller, one step at a time, for as long as it still fails: fewer questions, scenes and faults, each fault only
+once. Every step is a run, so the result has been seen to fail.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from oxllm.words import count
 
 ONCE = Dose(Measure.NEXT, 1.0)
 GUESSES = 3
-"""Failing requests whose faults are tried alone."""
+"""Number of failing requests whose faults are tried alone."""
 KINDS = 8
-"""Of a run that has none of these: faults that are tried, those that struck most first."""
+"""Number of faults to try, the most frequent first, if the run has no such requests."""
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """What is played, and how many questions are asked meanwhile."""
+    """What to play, and how many questions to ask."""
 
     scenes: tuple[Scene, ...]
     questions: int
@@ -48,13 +48,13 @@ T = TypeVar("T")
 
 
 class OutOfTries(Exception):
-    """No more runs are wanted."""
+    """No more runs are allowed."""
 
 
 def guesses(card: Card, fates: Mapping[str, str], turn: int) -> Iterator[Trial]:
-    """What the first failing requests met, alone: once each for a single question, and then always for a whole `turn`
-    of questions, since it may take one of their kind. A card with no findings is one of times or of broken answers: of
-    these, each fault that struck."""
+    """The faults that the first failing requests met, alone: once each for a single question, then always for a whole
+    `turn` of questions, since it may take a certain kind of question. A card without findings failed by its times or
+    its broken answers: then each fault that struck."""
     for finding in card.findings[:GUESSES]:
         met = [(at.split(":", 1)[1], fates.get(at.split(":", 1)[1], "")) for at in finding.coordinates]
         yield from _alone(((where.rpartition(":")[0], fault) for where, fault in met if fault), turn)
@@ -77,7 +77,7 @@ def _alone(met: Iterable[tuple[str, str]], turn: int) -> Iterator[Trial]:
 
 
 def _once(dosed: Dosed) -> Dosed:
-    """A closed port has no dose."""
+    """The fault, to strike once; one that closes the port takes no dose."""
     return dosed if dosed.fault.strikes_at() is Layer.LISTENER else Dosed(dosed.fault, ONCE)
 
 
@@ -86,12 +86,12 @@ def _scene(provider: str, faults: Iterable[Dosed]) -> Scene:
 
 
 def seconds(questions: int, rps: float) -> float:
-    """How long so many of them take."""
+    """How long this many questions take."""
     return round((questions + 0.5) / rps, 3)
 
 
 def heard(trial: Trial, rps: float) -> Trial:
-    """Without the scenes that begin when it has ended, which nobody would meet."""
+    """The trial without the scenes that begin after its end."""
     end = seconds(trial.questions, rps)
     return msgspec.structs.replace(trial, scenes=tuple(scene for scene in trial.scenes if scene.when.start < end))
 
@@ -99,15 +99,15 @@ def heard(trial: Trial, rps: float) -> Trial:
 def shortest(
     candidates: Iterable[Trial], fails: Fails, heard: Callable[[Trial], Trial] = lambda trial: trial
 ) -> Trial | None:
-    """The first candidate that fails, made as small as it can be; None if none fails. `fails` may raise OutOfTries,
-    which ends it with the best that there is. `heard`: of each trial, what can be met at all."""
+    """The first candidate that fails, made as small as possible; None if none fails. `fails` may raise OutOfTries,
+    which ends the search with the best so far. `heard`: reduces a trial to what can be met at all."""
     best: Trial | None = None
     try:
         best = next((trial for trial in map(heard, candidates) if fails(trial)), None)
         before = None
         while best is not None and best != before:
             before = best
-            for way in _WAYS:  # each as far as it goes, so that its vain tries are not repeated after each step
+            for way in _WAYS:  # each as far as it goes, so that its failed tries are not repeated after each step
                 while (smaller := next((trial for trial in map(heard, way(best)) if fails(trial)), None)) is not None:
                     best = smaller
     except OutOfTries:
@@ -122,7 +122,7 @@ def _fewer_questions(trial: Trial) -> Iterator[Trial]:
 
 
 def _no_calm(trial: Trial) -> Iterator[Trial]:
-    """Without the time before anything plays."""
+    """Without the calm before the first scene."""
     calm = min((scene.when.start for scene in trial.scenes), default=0.0)
     if calm:
         yield msgspec.structs.replace(trial, scenes=tuple(_earlier(scene, calm) for scene in trial.scenes))
@@ -140,7 +140,7 @@ def _fewer_faults(trial: Trial) -> Iterator[Trial]:
 
 
 def _fewer_words(trial: Trial) -> Iterator[Trial]:
-    """Scenes that need less to be said."""
+    """Simpler scenes: without a `when`, or with a fault only once."""
     replace = msgspec.structs.replace
     for at, scene in enumerate(trial.scenes):
         if scene.closes:
@@ -154,11 +154,11 @@ def _fewer_words(trial: Trial) -> Iterator[Trial]:
 
 
 _WAYS = (_fewer_questions, _no_calm, _fewer_scenes, _fewer_faults, _fewer_words)
-"""To be smaller: each yields all that is a step smaller in its way, the largest steps first."""
+"""Ways to shrink: each yields all trials that are one step smaller, the largest steps first."""
 
 
 def _parts(things: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
-    """Each half of many things, and then all but one of them; never none."""
+    """Each half, if there are several in it, then all but one; never empty."""
     half = len(things) // 2
     if half > 1:
         yield from (things[:half], things[half:])

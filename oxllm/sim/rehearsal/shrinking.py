@@ -1,4 +1,4 @@
-"""`oxllm sim shrink REPORT.json`: the runs that find the shortest scene that still fails, and what is written of it."""
+"""`oxllm sim shrink REPORT.json`: runs the search for the shortest scene that still fails, and writes the result."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def test_it_is_kept(tmp_path: Path) -> None:
 
 
 class Shrunk(msgspec.Struct, frozen=True):
-    """The scene file, the rule that it breaks, and the request that plays it."""
+    """The scene file, the rule that it breaks, and the rehearsal that plays it."""
 
     scene: str
     rule: str
     asked: Request
 
     def replay(self, scene: Path) -> Replay:
-        """How to have it again, from a file."""
+        """How to repeat it, from a scene file."""
         return msgspec.structs.replace(self.asked, scene=scene).replay(self.asked.seed)
 
     @property
     def pytest(self) -> str:
-        """A test that fails as long as the rule is not kept. It runs where the command was run."""
+        """A test that fails as long as the rule is broken. To be run where the command was."""
         replay = self.asked.replay(self.asked.seed)
         words = [replay.option, replay.config, *replay.play[replay.play.index("--for") :], *replay.load]
         return PYTEST.format(rule=self.rule, scene=self.scene, words=words)
 
 
 class Shrinking:
-    """One search. `tries`: how many runs it may take; `say` hears of each."""
+    """One search. `tries`: the most runs it may take; `say` is called with a line about each."""
 
     def __init__(self, told: Told, asked: Request, tries: int, say: Callable[[str], object]) -> None:
         """Raises UsageError."""
@@ -72,11 +72,11 @@ class Shrinking:
         self._say = say
         self._known: dict[str, bool] = {}
         self._is_out = False
-        """More runs were wanted than it may take."""
+        """The tries were used up."""
 
     def run(self) -> Shrunk | None:
-        """The shortest that was found, None if the run does not fail again. ClickException if there were too few tries
-        to know that."""
+        """The shortest failing scene found; None if the run does not fail again. Raises ClickException if there were
+        too few tries to know that."""
         turn = command.questions(self._asked, self._prepared).turn
         whole = Trial(self._prepared.scenario.scenes, Schedule(self._asked.rps).count(self._asked.duration))
         candidates = (*shrink.guesses(self._told.card, self._told.fates, turn), whole)
@@ -91,7 +91,7 @@ class Shrinking:
         return Shrunk(self._written(prepared), self._rule, asked)
 
     def _fails(self, trial: Trial) -> bool:
-        """Whether the rule is not kept when this is played. Raises OutOfTries."""
+        """Whether playing this breaks the rule. Raises OutOfTries."""
         asked, prepared = self._planned(trial)
         text = f"{trial.questions} {self._written(prepared)}"
         if text not in self._known:
@@ -113,7 +113,7 @@ class Shrinking:
         return asked, replace(self._prepared, scenario=scenario, expectations=(self._rule,))
 
     def _written(self, prepared: Prepared) -> str:
-        """The scene file. Providers that the config makes so need not be told."""
+        """The scene file, without the providers that the config alone makes the same."""
         usual = () if self._asked.against else gateway.upstreams(prepared.plan, pace.parse(self._asked.pace))
         upstreams = [upstream for upstream in prepared.scenario.upstreams if upstream not in usual]
         return writing.toml(upstreams, prepared.scenario.scenes)

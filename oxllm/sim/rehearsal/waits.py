@@ -1,7 +1,7 @@
-"""Where the time of requests went that waited for nothing, and which answers something in the config could have saved.
+"""Finds requests that waited in vain, and answers that another config could have saved.
 
-Pure: it reads the ledgers, the transcripts and the scenario. An attempt that never reached a provider has no record
-there; that its port was a black hole at the time is known from the scenes.
+Pure: reads the ledgers, the transcripts and the scenario. An attempt that never reached a provider has no record there;
+the scenes tell whether its port was a black hole at the time.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from oxllm.sim.script import grammar
 from oxllm.sim.script.scenario import Scenario
 
 LEAST_S = 0.5
-"""Shorter waits are nobody's complaint."""
+"""Shorter waits do not count."""
 LATE_S = 1.0
-"""A first token that comes later than that is late."""
+"""A first token after this is late."""
 LONG_S = 60.0
-"""A wait that no limit of a minute explains."""
+"""Longer than a rate limit per minute can explain."""
 _AGAIN = re.compile(r"(500|502-html|rst|fin)\b(?!@)")
-"""Faults behind which the same target is tried once more."""
+"""Faults after which the same target is tried once more."""
 
 
 class Cause(Enum):
-    """What was waited for, by the key that limits it; or what came of it, by the key that helps."""
+    """What a client waited for, named after the key that limits it, or what went wrong, after the key that helps."""
 
     CONNECT = "connect"
     FIRST_BYTE = "first_byte"
@@ -39,31 +39,31 @@ class Cause(Enum):
     IDLE = "idle"
     """The next part of a stream that had begun."""
     LATE = "hedge_after"
-    """A first token that came, and late."""
+    """A first token that came late."""
     BROKEN = "hold_back"
-    """An answer broke behind its first token."""
+    """An answer that broke after its first token."""
     REFUSED = "retry"
-    """Nobody asked again after a failure that may pass at once."""
+    """There was no retry after a failure that may be momentary."""
     HINT = "hint"
-    """A provider asked for a wait that is longer than it can mean."""
+    """A provider asked for an implausibly long wait."""
 
 
 CLOCKS = (Cause.CONNECT, Cause.FIRST_BYTE, Cause.ANSWER, Cause.IDLE)
-"""Those that a timeout of the provider limits."""
+"""Causes that a provider's timeout limits."""
 
 
 class Wait(msgspec.Struct, frozen=True):
     """One client's wait at one provider, in seconds."""
 
     number: int
-    """Of the client's question."""
+    """Number of the client's question."""
     provider: str
     cause: Cause
     seconds: float
     model: str = ""
-    """That the client had asked for."""
+    """The model that the client asked for."""
     tokens: int = 0
-    """After which it broke."""
+    """Number of tokens after which it broke."""
 
 
 def found(
@@ -92,7 +92,7 @@ def found(
 def _for_connections(
     scenario: Scenario, group: Sequence[str], seen: Transcript, tried: Sequence[Record]
 ) -> Iterator[Wait]:
-    """Times in which no provider had the request, while one that could have been asked was a black hole."""
+    """Times when no provider had the request, while one of its group was a black hole."""
     free = seen.started
     for record in tried:
         gap = record.arrived - free
@@ -107,7 +107,7 @@ def _for_connections(
 
 
 def _black_hole(scenario: Scenario, group: Sequence[str], at: float, not_this: str | None) -> str | None:
-    """The most preferred provider whose port completed no handshake then."""
+    """The most preferred provider whose port was a black hole at that time."""
     dark = {
         name
         for scene in scenario.scenes
@@ -118,7 +118,7 @@ def _black_hole(scenario: Scenario, group: Sequence[str], at: float, not_this: s
 
 
 def _for_answers(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
-    """Times at providers whose answers never came, when the client had none of it yet."""
+    """Times spent at providers whose answers never came, before the client had any content."""
     cause = Cause.FIRST_BYTE if seen.stream else Cause.ANSWER
     for record in tried:
         ended = record.ended if record.ended is not None else seen.ended
@@ -129,7 +129,7 @@ def _for_answers(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
 
 
 def _for_next_parts(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
-    """Silences of streams that had begun, until somebody gave them up."""
+    """Silences in streams that had begun, until the stream was given up."""
     for record in tried:
         if not record.lost or record.last is None or record.ended is None or seen.first is None:
             continue
@@ -138,7 +138,7 @@ def _for_next_parts(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]
 
 
 def _of_the_model(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
-    """What another provider, or another try, could have saved."""
+    """What another provider or a retry could have saved."""
     last = tried[-1] if tried else None
     if last is None:
         return
@@ -153,7 +153,7 @@ def _of_the_model(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
 
 
 def _for_hints(seen: Transcript, tried: Sequence[Record]) -> Iterator[Wait]:
-    """What providers asked to be left alone for, if that is longer than they can mean."""
+    """Implausibly long waits that providers asked for."""
     for record in tried:
         if record.hint is not None and record.hint > LONG_S:
             yield Wait(seen.number, record.provider, Cause.HINT, record.hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def duration(seconds: float) -> str:
     """A time in the unit that fits: 57 ms, 1.25 s, 2 min, 24 h."""
-    if 0 < seconds < 0.9995:  # what is rounded up to 1000 ms is a second
+    if 0 < seconds < 0.9995:  # anything more would round to 1000 ms
         return f"{seconds * 1000:.3g} ms"
     if seconds < 120:
         return f"{seconds:.3g} s"
