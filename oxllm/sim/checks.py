@@ -1,4 +1,4 @@
-"""What options of `oxllm sim` contradict each other or would do nothing: found out before anything runs."""
+"""Checks the options of `oxllm sim`, before anything runs, for contradictions and for options without effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oxllm.sim.serve.files import check_new, check_writable
 _REHEARSING = ("models", "rps", "streams", "speed", "report", "beside", "junit", "try_advice", "as_json", "grade")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[\x20-\x7e]+")
 _SERVING = ("script", "before", "tls", "write_config", "force", "host", "port")
-"""Parameters that are for one kind of run only."""
+"""Parameters that apply to only one kind of run."""
 
 
 def check(context: click.Context, asked: Options) -> None:
@@ -36,7 +36,7 @@ def check(context: click.Context, asked: Options) -> None:
 
 
 def _check_against(asked: Options) -> None:
-    """What belongs to a gateway that is not ours."""
+    """Options for a gateway that is not ours."""
     if asked.config is not None and asked.against is not None:
         raise click.UsageError("--rehearse starts a gateway, --against asks one that is there; give one of them")
     if asked.against is not None and not asked.models:
@@ -55,7 +55,7 @@ def _check_against(asked: Options) -> None:
 
 
 def _check_before(asked: Options) -> None:
-    """What belongs to a provider that is real."""
+    """Options for a real provider."""
     if asked.before is None:
         return
     if not _is_base_url(asked.before):

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from oxllm.sim.rehearsal.command import Request
 
 ENDLESS_S = 4 * 3600.0
-"""How far ahead the chaos of an endless run is laid out; after it everyone is healthy."""
+"""How far ahead the chaos of an endless run is planned; after that all are healthy."""
 EXPLAINED_S = 600.0
-"""How far ahead --explain and --fate look when --for says nothing."""
+"""How far ahead --explain and --fate look without --for."""
 AGAINST_PORT = 9000
-"""Of the first provider, when a gateway has to be told of it."""
+"""Port of the first provider with --against, fixed so that the gateway can be configured with it."""
 EXIT = {"passed": 0, "failed": 1, "not tested": 4}
-"""Verdict of a rehearsal -> exit code; 2 is for what was asked wrongly."""
+"""Verdict of a rehearsal -> exit code; 2 is for usage errors."""
 COORDINATE = tuple[int, str, str]
 """Seed, provider, key of a request."""
 
@@ -115,25 +115,25 @@ def shrink_command(report: Path, output: Path | None, test: Path | None, tries: 
 
 
 def _again(command: str) -> Request:
-    """What a run was asked for, read from its command. Raises UsageError."""
+    """The request of a run, parsed from its command. Raises UsageError."""
     words = shlex.split(command)[2:]
     asked = Options(**sim_command.make_context("sim", words).params)
     return _request(asked, None)
 
 
 def _seed(asked: Options, coordinate: COORDINATE | None) -> int:
-    """The seed that was given, else any."""
+    """The seed that was given, else a random one."""
     given = asked.seed if coordinate is None else coordinate[0]
     return random.randrange(10_000) if given is None else given
 
 
 def _is_chosen(asked: Options) -> bool:
-    """Whether a seed was given, so that it goes before that of a scene file."""
+    """Whether a seed was given, which takes precedence over that of a scene file."""
     return asked.seed is not None or asked.fate is not None
 
 
 def _rehearse(asked: Options, coordinate: COORDINATE | None) -> None:
-    """A gateway between, a load in front; or what that would play."""
+    """Run a gateway and a load, or only show what that would play."""
     from oxllm.sim.rehearsal import command
 
     request = _request(asked, coordinate)
@@ -146,7 +146,7 @@ def _rehearse(asked: Options, coordinate: COORDINATE | None) -> None:
 
 
 def _request(asked: Options, coordinate: COORDINATE | None) -> Request:
-    """What a rehearsal is asked for. Raises UsageError."""
+    """The options as the request for a rehearsal. Raises UsageError."""
     from oxllm.sim.rehearsal.command import Request
 
     return Request(
@@ -158,14 +158,14 @@ def _request(asked: Options, coordinate: COORDINATE | None) -> Request:
 
 
 def _key(variable: str | None) -> str | None:
-    """The key that a variable holds. Raises UsageError."""
+    """The key in an environment variable. Raises UsageError."""
     if variable is not None and not os.environ.get(variable):
         raise click.UsageError(f"--key-env {variable}: the environment variable is not set")
     return os.environ[variable] if variable is not None else None
 
 
 def _report(request: Request, asked: Options) -> int:
-    """Rehearse, tell the card, and return the exit code of its verdict."""
+    """Rehearse, print the card, and return the exit code of its verdict."""
     from oxllm.sim.page.page import page
     from oxllm.sim.rehearsal import command
     from oxllm.sim.rehearsal import report as reports
@@ -191,7 +191,7 @@ def _report(request: Request, asked: Options) -> int:
 
 
 def _serve(asked: Options, coordinate: COORDINATE | None) -> None:
-    """Providers for whoever asks them; or what they would play."""
+    """Serve the providers, or only show what they would play."""
     with _usage():
         scenario = _scenario(asked, _seed(asked, coordinate))
         decided = None if asked.script is None else _directions(asked.script)
@@ -207,7 +207,7 @@ def _serve(asked: Options, coordinate: COORDINATE | None) -> None:
 
 
 def _run(asked: Options, scenario: Scenario, decided: Directions | None) -> None:
-    """In the foreground, until its end. Raises UsageError."""
+    """Serve in the foreground until the end. Raises UsageError."""
     from oxllm.sim.serve.runner import Runner, authority
 
     if asked.port + len(scenario.upstreams) > 65536:
@@ -221,7 +221,7 @@ def _run(asked: Options, scenario: Scenario, decided: Directions | None) -> None
 
 @contextlib.contextmanager
 def _usage() -> Iterator[None]:
-    """Errors of what was written become usage errors, exit 2."""
+    """Turn errors in the user's input into usage errors, exit code 2."""
     try:
         yield
     except (scenes.SceneError, show.BadCoordinate, learn.NothingLearnt) as error:
@@ -229,7 +229,7 @@ def _usage() -> Iterator[None]:
 
 
 def _scenario(asked: Options, seed: int) -> Scenario:
-    """What is played without a gateway. Raises SceneError."""
+    """The scenario of a run without a gateway. Raises SceneError."""
     if asked.before is not None:
         return _before(asked, asked.before, seed)
     if asked.scene is not None:
@@ -243,7 +243,7 @@ def _scenario(asked: Options, seed: int) -> Scenario:
 
 
 def _before(asked: Options, url: str, seed: int) -> Scenario:
-    """What is played before a real provider: nothing that nobody has told. Raises SceneError."""
+    """The scenario in front of a real provider: without scenes unless some are asked for. Raises SceneError."""
     real = Upstream(REAL, dialects.suggested(urlsplit(url).netloc), ())
     if asked.scene is not None:
         scenario = scenes.over((real,), scenes.read(asked.scene), seed, _is_chosen(asked), asked.scene)
@@ -261,7 +261,7 @@ def _before(asked: Options, url: str, seed: int) -> Scenario:
 
 
 def _directions(file: Path) -> Directions:
-    """What a script file decides. Raises SceneError."""
+    """The directions in a script file. Raises SceneError."""
     text = scenes.read(file)
     try:
         return directions.load(text)
@@ -270,7 +270,7 @@ def _directions(file: Path) -> Directions:
 
 
 def _about(asked: Options) -> list[str]:
-    """What is played, for who started it."""
+    """Lines for the user about what is played."""
     if asked.exhibit is not None:
         told = exhibits.EXHIBITS[asked.exhibit]
         return [f"exhibit {asked.exhibit}: {told.story}", f"source: {told.source}"]

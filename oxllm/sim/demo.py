@@ -1,9 +1,9 @@
-"""`python -m oxllm.sim.demo`: two providers for a gateway to show itself with, `steady` and `flaky`.
+"""`python -m oxllm.sim.demo`: two providers for the gateway's demo, `steady` and `flaky`.
 
-`steady` is healthy, `flaky` fails the first request and four in ten of the others before any content. When both
-listen, one line of JSON goes to standard output: `{"ports":{"steady":N,"flaky":N}}`. At EOF on standard input it ends,
-so that it lives no longer than the gateway that holds the pipe. It loads no web framework: its memory counts beside
-the gateway's.
+`steady` is healthy; `flaky` fails the first request and four in ten of the others, before any content. Once both
+listen, one line of JSON goes to standard output: `{"ports":{"steady":N,"flaky":N}}`. It ends at EOF on standard input,
+so that it does not outlive the gateway that holds the pipe. It loads no web framework, since its memory adds to the
+gateway's.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from oxllm.sim.script.scenario import Scenario, Scene
 from oxllm.sim.serve.live import Live
 
 FIRST = "503 x1"
-"""So that the very first request shows a failover. A 503 has no second try at the same provider."""
+"""Makes the very first request show a failover: a 503 is not retried at the same provider."""
 FAULTS = ("429~2s 12%", "500 10%", "cut@connect 6%", "502-html 6%", "role-only 6%")
-"""Forty requests in a hundred; all of them fail before commit."""
+"""Strike 40 % of the requests, all before commit."""
 PACE = "ttft 250ms lognormal 0.4, itl 15ms bursty 0.6, out 20..80"
 
 
@@ -56,7 +56,7 @@ def _read(standard_input: int, ended: asyncio.Event) -> None:
 
 
 def main() -> None:
-    """`python -m oxllm.sim.demo [SEED]`; without a seed each run is another."""
+    """`python -m oxllm.sim.demo [SEED]`; the seed is random if not given."""
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else random.randrange(10_000)
     asyncio.run(serve(seed))
 

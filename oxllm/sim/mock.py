@@ -7,9 +7,8 @@
         assert sim.requests[-1].model == "gpt-5"
         assert sim.verdict().ok, sim.verdict()
 
-Real sockets, real faults, the protocols and errors of the real providers; nothing of the code under test is patched. It
-runs in a thread of its own, so blocking and async code are served alike, and takes a free port, so that tests may run
-side by side.
+Real sockets, real faults, the protocols and errors of the real providers; the code under test is not patched. It runs
+in its own thread, so it serves blocking and async code alike, and on a free port, so tests may run in parallel.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ from oxllm.sim.testing import Sim
 NAME = "sim"
 KEY = "sk-llm-sim"
 ATTEMPTS = 3
-"""How often a question may be asked: the SDKs' own two retries and the first."""
+"""How often a question may be asked: the first attempt, and the SDKs' default of two retries."""
 EARLY_S = 0.05
-"""A clock may be that far off."""
+"""Tolerance for clocks."""
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -48,14 +47,14 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One request, as it came."""
+    """One request, as received."""
 
     method: str
     path: str
     headers: dict[str, str]
     """Names in lower case."""
     json: Any
-    """The body, or None if it is no JSON."""
+    """The body, or None if it is not JSON."""
 
     @property
     def model(self) -> str | None:
@@ -63,7 +62,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     @property
     def messages(self) -> Any:
-        """Of a chat or of Messages; the `input` of Responses."""
+        """The `messages` of Chat or Messages, or the `input` of Responses."""
         body = self.json if isinstance(self.json, dict) else {}
         return body.get("messages", body.get("input"))
 
@@ -77,7 +76,7 @@ Reply = Answer | Callable[[Asked], Answer]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """How the code under test took what it met."""
+    """How the code under test handled the faults."""
 
     requests: int
     problems: tuple[str, ...]
@@ -88,10 +87,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class LLMSim:
-    """A simulated provider under the control of a test. `base_url` has `/v1`, `anthropic_base_url` has not."""
+    """A simulated provider controlled by a test. `base_url` ends in `/v1`, `anthropic_base_url` does not."""
 
     def __init__(self, seed: int = 7, pace: str = "instant", models: Sequence[str] = ()) -> None:
-        """`models`: those that there are; others, requests without a key and values out of bounds are then refused."""
+        """`models`: those that exist. If given, others, requests without a key and values out of bounds are refused."""
         if isinstance(models, str):
             raise TypeError(f"models is a list of names: write [{models!r}]")
         upstream = Upstream(NAME, models=tuple(models) or ("sim-1",), pace=paces.parse(pace), strict=bool(models))
@@ -116,7 +115,7 @@ class LLMSim:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What points the official SDKs here."""
+        """Environment variables that point the official SDKs here."""
         return {
             "OPENAI_BASE_URL": self.base_url,
             "OPENAI_API_KEY": KEY,
@@ -125,19 +124,20 @@ class LLMSim:
         }
 
     def reply(self, *replies: Reply) -> None:
-        """Answers to the next requests, the last one to all after them: a text, a value (sent as JSON), a ToolCall, or
-        a function of the request that gives one of them."""
+        """Answers to the next requests; the last one is repeated. Each is a text, a value (sent as JSON), a ToolCall,
+        or a function that takes the request and returns one of these."""
         for reply in replies:
             self._sim.provider(NAME).directions.reply(_decided(reply))
 
     def fault(self, script: str) -> None:
-        """Faults of the next requests, `429~1s x2, then cut@token:3`; then healthy again. Raises GrammarError."""
+        """Faults for the next requests, as in `429~1s x2, then cut@token:3`; then healthy again. Raises
+        GrammarError."""
         if not isinstance(script, str):
             raise TypeError(f"{script!r} is no fault; give a text such as '429~1s x2, then cut@token:3'")
         self._sim.provider(NAME).directions.direct(script)
 
     def patch(self, *faults: str) -> None:
-        """Faults from now on, as scenes have them: `patch("500 30%")`; none for a healthy provider."""
+        """Faults from now on, as in scenes: `patch("500 30%")`; without arguments the provider is healthy."""
         self._sim.patch(NAME, faults)
 
     @property
@@ -147,12 +147,12 @@ class LLMSim:
 
     @property
     def records(self) -> list[Record]:
-        """What became of them: fault, status, bytes, times."""
+        """The outcome of each: fault, status, bytes, times."""
         return self._sim.ledger(NAME)
 
     def verdict(self, *, raised: bool = False, attempts: int = ATTEMPTS) -> Verdict:
-        """What the code under test did wrong. `raised`: it said itself that it has no answer, so that a last attempt
-        without one is no surprise; `attempts`: how often one question may be asked."""
+        """What the code under test did wrong. `raised`: it reported that it has no answer, so a failed last attempt is
+        not held against it; `attempts`: how often one question may be asked."""
         questions: dict[str, list[Record]] = defaultdict(list)
         for record in self.records:
             if record.asked is not None:
@@ -163,7 +163,7 @@ class LLMSim:
 
 @contextmanager
 def llm_sim(seed: int = 7, pace: str = "instant", models: Sequence[str] = ()) -> Iterator[LLMSim]:
-    """An LLMSim, with the environment of the process pointing at it until the block ends."""
+    """An LLMSim, with the process's environment variables pointing at it until the block ends."""
     with LLMSim(seed, pace, models) as sim:
         before = {name: os.environ.get(name) for name in sim.environment}
         os.environ.update(sim.environment)
@@ -192,7 +192,7 @@ def _decided(reply: Reply) -> Callable[[SimRequest], Said]:
 
 
 def _made(reply: Callable[[Asked], Answer], request: SimRequest) -> Said:
-    """What a function answers. A bug in it is told to who waits for the answer, as a refusal that no SDK asks again."""
+    """A function's answer. An exception in it becomes a refusal that no SDK retries, so that the client sees it."""
     try:
         return _said(reply(_asked(request)))
     except Exception as error:
@@ -214,7 +214,7 @@ def _said(answer: Answer) -> Said:
 
 
 def _problems(tried: list[Record], raised: bool, most: int) -> list[str]:
-    """What was wrong with the attempts at one question."""
+    """What was wrong with the attempts to ask one question."""
     found = []
     for earlier, later in itertools.pairwise(tried):
         waited = later.arrived - (earlier.ended or earlier.arrived)

@@ -1,4 +1,4 @@
-"""The options of `oxllm sim`, and what was given of them."""
+"""The options of `oxllm sim`, and their values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Duration(_Seconds):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What was given, each as its option's help says."""
+    """The values; the help of each option says what it means."""
 
     chaos: str | None
     scene: Path | None
@@ -69,7 +69,7 @@ class Options(msgspec.Struct, frozen=True):
 
     @property
     def rehearses(self) -> bool:
-        """There is a gateway, and a load in front of it."""
+        """Whether there is a gateway, with a load in front of it."""
         return self.config is not None or self.against is not None
 
 
@@ -174,7 +174,7 @@ _OPTIONS = (
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All options, in the order in which the help has them."""
+    """Add all options, in the order of the help."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -1,4 +1,4 @@
-"""The pytest plugin: one fixture, `llm_sim`. Nothing of the simulator is loaded before a test asks for it."""
+"""The pytest plugin: one fixture, `llm_sim`. The simulator is not imported before a test asks for it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The tables of docs/simulator.md, made from the code: kinds, places, dialects, exhibits, presets.
+"""Generates the tables of docs/simulator.md from the code: kinds, places, dialects, exhibits, presets, paces.
 
-`python -m oxllm.sim.reference docs/simulator.md` writes them anew between their marks; a test holds them there.
+`python -m oxllm.sim.reference docs/simulator.md` rewrites them between their marks; a test keeps them current.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from oxllm.sim.script import exhibits, presets
 
 
 def kinds() -> str:
-    """Every kind: how it is written, what it does, and where it strikes if nothing is said."""
+    """Every kind: its syntax, what it does, and where it strikes by default."""
     rows = (
         (*_told(fault.__module__), _only(fault), _code(fault.default or "")) for fault in map(faults.load, faults.KINDS)
     )
@@ -28,7 +28,7 @@ def kinds() -> str:
 
 
 def places() -> str:
-    """What may stand after the `@`: the words of `Place`'s own docstring."""
+    """What may follow the `@`, from the docstring of `Place`."""
     told = re.findall(r"`([^`]+)`: (.+?)\.(?= `|$| An N)", " ".join((place.Place.__doc__ or "").split()))
     return _table(("place", "where"), ((_code(word), where) for word, where in told))
 
@@ -51,7 +51,7 @@ def incidents() -> str:
 
 
 def chaos() -> str:
-    """The faults of each preset, and the kinds that none of them has."""
+    """The faults of each preset, and the kinds that are in none."""
     rows = ((_code(name), ", ".join(presets.FAULTS[name])) for name in presets.NAMES)
     absent = (
         f"{', '.join(_code(kind) for kind, _ in kinds)} ({why})"
@@ -61,7 +61,7 @@ def chaos() -> str:
 
 
 def paces() -> str:
-    """The paces that have a name."""
+    """The named paces."""
     return _table(("pace", "which is"), ((_code(name), _code(text)) for name, text in pace.NAMED.items()))
 
 
@@ -76,7 +76,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def render(text: str) -> str:
-    """A page with all its tables made anew. ValueError if it has no place for one."""
+    """The page with all its tables regenerated. Raises ValueError if it lacks the marks of one."""
     for name, table in TABLES.items():
         begin = f"<!-- {name}: made by `python -m oxllm.sim.reference`, do not edit -->"
         text = insert(text, table(), begin, f"<!-- end of {name} -->")
@@ -84,7 +84,7 @@ def render(text: str) -> str:
 
 
 def _only(fault: type[Fault]) -> str:
-    """Where a kind strikes, if not everywhere: any other answer stays healthy."""
+    """Which answers a kind can strike, if not all."""
     apis = ", ".join(fault.protocols)
     return f"streams{f' of {apis}' if apis else ''}" if fault.streams_only else apis
 
@@ -110,7 +110,7 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def write(arguments: list[str]) -> int:
-    """Write the tables into the files given."""
+    """Write the tables into the given files."""
     for name in arguments:
         file = Path(name)
         file.write_text(render(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -3,7 +3,7 @@
     with Sim("alpha", "beta", faults={"alpha": ["429 x2"]}) as sim:
         ... sim.url("alpha"), sim.patch("beta", ["refuse"]), sim.ledger("alpha") ...
 
-`Sim` runs real sockets in a thread, so it serves blocking and async tests alike. `play` needs no socket: it plays one
+`Sim` runs real sockets in a thread, so it serves blocking and async tests alike. `play` needs no sockets: it plays one
 answer on a virtual clock.
 """
 
@@ -38,7 +38,7 @@ def scenario(
     seed: int = 7,
     pace: str = "instant",
 ) -> Scenario:
-    """A scenario of providers with `faults` that are always in play, each written in the fault grammar."""
+    """A scenario of providers with `faults`, in the fault grammar, that always play."""
     named = tuple(_upstream(upstream, pace) for upstream in upstreams or ("alpha", "beta"))
     standing = tuple(
         Scene(f"always on {name}", (name,), tuple(grammar.parse(text) for text in texts))
@@ -52,8 +52,8 @@ def _upstream(upstream: str | Upstream, pace_text: str) -> Upstream:
 
 
 def play(script: Script, until: float = FOREVER) -> tuple[bytes, list[tuple[float, Step]]]:
-    """All bytes of a script, and each step with the virtual time at which it is taken. Stops at the first step that
-    is due after `until`."""
+    """All bytes of a script, and each step with the virtual time at which it is taken. Stops at the first wait that
+    ends after `until`."""
     now, sent, taken = 0.0, b"", []
     for step in script:
         if isinstance(step, Wait):
@@ -67,7 +67,7 @@ def play(script: Script, until: float = FOREVER) -> tuple[bytes, list[tuple[floa
 
 
 class Sim:
-    """Live providers in a thread of their own. Arguments as for `scenario`; `tls` makes a CA, whose path is `ca`."""
+    """Live providers in their own thread. Arguments as for `scenario`; `tls` creates a CA, whose path is `ca`."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Sim:
         control: Control | None = None,
         before: str | None = None,
     ) -> None:
-        """`before`: the base URL of a real provider, which the only one, `real`, passes on."""
+        """`before`: the base URL of a real provider, in front of which the only simulated one, `real`, is put."""
         self._before = before
         self._scenario = scenario(*upstreams, faults=faults, scenes=scenes, seed=seed, pace=pace)
         self._host = host
@@ -115,7 +115,7 @@ class Sim:
         return self._live.url(name)
 
     def provider(self, name: str) -> Provider:
-        """The provider itself; what is set on it before a request comes is in force for it."""
+        """The provider itself. What is set on it before a request arrives applies to that request."""
         return self._live.providers[name]
 
     def port(self, name: str) -> int:
@@ -131,7 +131,7 @@ class Sim:
         return self._call(lambda: msgspec.convert(msgspec.to_builtins(self._records(name)), list[Record]))
 
     def connections(self, name: str) -> int:
-        """How many connections were accepted."""
+        """Number of connections accepted so far."""
         return self._call(lambda: self._live.providers[name].ledger.connections)
 
     def state(self, name: str) -> State:
@@ -146,7 +146,7 @@ class Sim:
         limit: str | None = None,
         ttl: float = FOREVER,
     ) -> None:
-        """As the control API's PATCH: faults in place of all scenes (`[]` = healthy), another pace or limit."""
+        """As the control API's PATCH: faults instead of all scenes (`[]` = healthy), another pace or limit."""
         dosed = None if faults is None else [grammar.parse(text) for text in faults]
         speed = None if pace_text is None else pace.parse(pace_text)
         allowed = None if limit is None else limits.parse(limit)
@@ -158,7 +158,7 @@ class Sim:
         self._run(patched())
 
     def gate(self, name: str) -> int:
-        """Open a gate; how many were waiting at it."""
+        """Open a gate; returns how many were waiting at it."""
         return self._call(lambda: self._live.gates.open(name))
 
     async def _start(self) -> None:

@@ -1,4 +1,4 @@
-"""The report's charts, each a section of the page: a picture, its legend, and its numbers as a table."""
+"""The report's charts. Each is a section of the page: a picture, its legend, and its numbers as a table."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ VERDICTS = {
     "unfinished": "unfinished at the end",
 }
 _BREAKER = {"closed": 0.3, "half-open": 0.65, "probing": 0.65, "open": 1.0, "offline": 1.0}
-"""State -> how high its band is, so that the states differ without colour."""
+"""State -> height of its band, so that states can be told apart without colour."""
 _ATTEMPTS, _BAND, _SCENES = (0.44, 0.56), (0.18, 0.18), (0.0, 0.1)
-"""Where a lane has its three parts: lower edge and height."""
+"""Lower edge and height of the three parts of a lane."""
 _BAR = 0.88
-"""Of the width of its bin."""
+"""Width of a bar, as a share of its bin."""
 _CURVES = {"gateway": "your gateway", "perfect": "a perfect gateway"}
 
 
@@ -58,7 +58,7 @@ def _outcome(axis: Timeline, place: int, counts: Mapping[str, int], top: int) ->
 
 
 def providers(run: Run, axis: Timeline) -> Markup:
-    """A lane for each provider: attempts, breaker, and what the simulator played."""
+    """A lane for each provider: its attempts, its breaker, and what the simulator played."""
     found = figures.lanes(run, axis)
     top = max((sum(counts) for lane in found for counts in lane.attempts), default=0) or 1
     rows = ([lane.name, duration(spell.start), duration(spell.end), spell.state]
@@ -109,7 +109,7 @@ def _band(spell: Spell, axis: Timeline, at: tuple[float, float], share: float, c
 
 
 def amplification(run: Run, axis: Timeline) -> Markup:
-    """Bars: the attempts for each request, what is above one in another colour."""
+    """Bars: the attempts per request, with those beyond one in another colour."""
     work = figures.work(run, axis)
     shares = [attempts / requests if requests else 0.0 for requests, attempts in work]
     top = max(2.0, *shares)
@@ -136,7 +136,7 @@ def _work(axis: Timeline, place: int, requests: int, attempts: int, top: float) 
 
 
 def _stack(axis: Timeline, place: int, parts: Iterable[tuple[str, int]], unit: float, base: float = 0.0) -> Markup:
-    """One bar from `base` up: class and count of each part, each count `unit` high."""
+    """One stacked bar, upwards from `base`. `parts`: class and count of each; a count of one is `unit` high."""
     left, y, marks = (place + (1 - _BAR) / 2) / axis.bins, base, []
     for class_, number in parts:
         if number:
@@ -152,7 +152,7 @@ def first_tokens(run: Run) -> Markup:
 
 
 def totals(run: Run) -> Markup:
-    """Two curves: the time of whole answers."""
+    """Two curves: the duration of whole answers."""
     what = "From the request to the last byte of a whole answer."
     return _distribution("total", "Time to the end", what, *figures.totals(run))
 
@@ -193,7 +193,7 @@ def _spread(curve: Curve) -> str:
 
 
 def kinds(card: Card) -> Markup:
-    """How often each kind struck, the most frequent first, and the kinds that never did."""
+    """How often each kind struck, the most frequent first, and the kinds that were never played."""
     most = max(card.kinds.values(), default=1)
     bars = [_kind(kind, count, most) for kind, count in sorted(card.kinds.items(), key=lambda item: -item[1])]
     table = tag("table", tag("tbody", *bars), class_="kinds") if bars else tag("p", "None.")
@@ -207,7 +207,7 @@ def _kind(kind: str, count: int, most: int) -> Markup:
 
 
 def _after(run: Run, axis: Timeline) -> list[Markup]:
-    """The time after the last request had begun, when only answers were waited for."""
+    """The time after the load, in which only answers under way were waited for."""
     if axis.end - run.duration < axis.step:
         return []
     rest = plot.box(run.duration / axis.end, 0, 1 - run.duration / axis.end, 1, "after")

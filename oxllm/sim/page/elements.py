@@ -1,4 +1,4 @@
-"""The parts that a page is made of."""
+"""Building blocks of a page."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _TYPED = re.compile(r"`([^`]+)`")
 
 
 def section(name: str, title: str, *children: str) -> Markup:
-    """A part of the page with its heading."""
+    """A section of the page, with its heading."""
     return tag("section", tag("h2", title, id=f"{name}-title"), *children, id=name, aria_labelledby=f"{name}-title")
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> Markup:
-    """What the colours mean: class and words of each."""
+    """What the colours mean. `entries`: class and text of each."""
     return tag("ul", *(tag("li", tag("i", class_=class_), words) for class_, words in entries), class_="legend")
 
 
 def listed(class_: str, items: Iterable[str]) -> Markup:
-    """A list, or nothing when there is nothing in it. What stands in backticks is to be typed as it is."""
+    """A list, or nothing if it is empty. Text in backticks is marked as to be typed."""
     found = [tag("li", *_worded(item)) for item in items]
     return tag("ul", *found, class_=class_) if found else join(())
 
@@ -31,7 +31,7 @@ def _worded(text: str) -> list[str]:
 
 
 def numbers(caption: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> Markup:
-    """A picture's numbers, for who would rather read them."""
+    """A picture's numbers, for those who prefer to read them."""
     heads = tag("thead", tag("tr", *(tag("th", word, scope="col") for word in head)))
     body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in line)) for line in lines))
     table = tag("table", tag("caption", caption), heads, body)

@@ -1,4 +1,4 @@
-"""What the report's pictures show, as numbers: bins of time, spells of a state, curves. Pure: it reads a run."""
+"""The numbers behind the report's pictures: bins of time, spells of a state, curves. Pure: only reads a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oxllm.sim.rehearsal.run import Run
 from oxllm.sim.script.scenario import Scene
 
 BINS_MAX = 75
-"""Bars in a picture: on a phone 360 pixels wide each of them is still 4 wide."""
+"""Most bars in a picture: on a phone 360 pixels wide each is still 4 pixels wide."""
 POINTS_MAX = 200
 _STEPS_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
@@ -33,17 +33,17 @@ class Timeline(msgspec.Struct, frozen=True):
         return round(self.end / self.step)
 
     def bin(self, at: float) -> int:
-        """The bin of a moment; what is outside belongs to the nearest one."""
+        """The bin of a time; times outside belong to the nearest one."""
         return max(0, min(int(at / self.step), self.bins - 1))
 
     def ticks(self, most: int = 6) -> list[float]:
-        """At most so many round moments, from 0 on."""
+        """At most `most` round times, from 0 on."""
         step = next((step for step in _STEPS_S if self.end / step < most), self.end)
         return [step * number for number in range(int(self.end / step) + 1)]
 
 
 def timeline(run: Run) -> Timeline:
-    """The time that the run took, the last answers included."""
+    """The time that the run took, including the last answers."""
     last = max([run.duration, *(seen.ended or seen.started for seen in run.transcripts)])
     step = next((step for step in _STEPS_S if last / step <= BINS_MAX), last / BINS_MAX)
     return Timeline(math.ceil(last / step) * step, step)
@@ -58,7 +58,7 @@ def outcomes(run: Run, axis: Timeline) -> list[Counter[str]]:
 
 
 def work(run: Run, axis: Timeline) -> list[tuple[int, int]]:
-    """Requests that began in each bin, and the attempts that they took, whenever those came."""
+    """Requests that began in each bin, and all attempts for them, whenever those were made."""
     asked = {seen.asked: axis.bin(seen.started) for seen in run.transcripts}
     requests = Counter(asked.values())
     attempts = Counter(asked[record.asked] for record in attempts_of(run) if record.asked in asked)
@@ -66,18 +66,18 @@ def work(run: Run, axis: Timeline) -> list[tuple[int, int]]:
 
 
 def attempts_of(run: Run, provider: str | None = None) -> list[Record]:
-    """The requests that reached the simulator (or one provider of it), as the card counts them."""
+    """The requests that reached the simulator (or one of its providers), as the card counts them."""
     of = (record for record in run.records if record.is_attempt)
     return [record for record in of if provider in (None, record.provider)]
 
 
 def struck(record: Record) -> bool:
-    """Whether the simulator harmed it."""
+    """Whether the simulator harmed the answer."""
     return record.harm is not Harm.NONE or record.status not in (200, None)
 
 
 class Spell(msgspec.Struct, frozen=True):
-    """A state, and from when to when it lasted."""
+    """A state, and when it began and ended."""
 
     state: str
     start: float
@@ -90,9 +90,9 @@ class Lane(msgspec.Struct, frozen=True):
     name: str
     dialect: str
     attempts: list[tuple[int, int]]
-    """For each bin, those that got a healthy answer, and those that got a fault."""
+    """For each bin, how many got a healthy answer, and how many were struck."""
     breaker: list[Spell]
-    """States in the gateway's words."""
+    """States, as the gateway names them."""
     scenes: list[Spell]
     """`outage`: the port answered nobody; `faults`: some requests were struck."""
 
@@ -117,7 +117,7 @@ def _split(records: Iterable[Record], axis: Timeline) -> list[tuple[int, int]]:
 
 
 def spells(samples: Sequence[Sample], provider: str) -> list[Spell]:
-    """A breaker's states from sample to sample, as long as each lasted."""
+    """A breaker's states as sampled, each for as long as it lasted."""
     told = [(sample.at, sample.states.get(provider, "unknown")) for sample in samples]
     begun = [next(same) for _, same in itertools.groupby(told, key=lambda moment: moment[1])]
     ends = [*(at for at, _ in begun[1:]), *(at for at, _ in told[-1:])]
@@ -131,7 +131,7 @@ def _scenes(run: Run, provider: str, axis: Timeline) -> list[Spell]:
 
 
 def _played(scene: Scene, records: Sequence[Record], end: float) -> Spell | None:
-    """When a scene played; one that counts requests, from the first to the last that it counted."""
+    """When a scene played; one that counts requests, from the first to the last of those."""
     dark = any(dosed.fault.strikes_at() is Layer.LISTENER for dosed in scene.faults)
     kind = "outage" if dark else "faults"
     if scene.when.first is None:
@@ -141,11 +141,11 @@ def _played(scene: Scene, records: Sequence[Record], end: float) -> Spell | None
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """A cumulative distribution of `count` values, at POINTS_MAX points at most."""
+    """A cumulative distribution of `count` values, as at most POINTS_MAX points."""
 
     count: int
     points: list[tuple[float, float]]
-    """Seconds, and the share that took no longer, both rising; the last share is 1."""
+    """Seconds, and the share of values that are no greater, both rising; the last share is 1."""
     p50: float
     p99: float
     longest: float
@@ -161,26 +161,27 @@ def curve(values: Sequence[float]) -> Curve | None:
 
 
 def first_tokens(run: Run) -> tuple[Curve | None, Curve | None]:
-    """Times to first token of the streams: the clients', and those behind a perfect gateway."""
+    """Times to first token of streams: as measured, and with a perfect gateway."""
     measured = grade.first_tokens(run.transcripts)
     return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, True, run.hold_back))
 
 
 def totals(run: Run) -> tuple[Curve | None, Curve | None]:
-    """Times of whole answers: the clients', and those behind a perfect gateway."""
+    """Durations of whole answers: as measured, and with a perfect gateway."""
     measured = grade.totals(run.transcripts)
     return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, False))
 
 
 def decades(values: Iterable[float]) -> tuple[float, float]:
-    """Round bounds (1, 2 or 5 times a power of ten) around some times, for a logarithmic axis. At least 1 ms apart."""
+    """Round bounds (1, 2 or 5 times a power of ten) around some times, for a logarithmic axis. At least a factor of 2
+    apart."""
     found = [max(value, 0.001) for value in values] or [0.001]
     low, high = _round(min(found), up=False), _round(max(found), up=True)
     return low, max(high, low * 2)
 
 
 def place(seconds: float, low: float, high: float) -> float:
-    """Where a time stands between the bounds of a logarithmic axis, as a share; those outside stand at the edge."""
+    """A time's position on a logarithmic axis, from 0 to 1; times outside are put at the edge."""
     return math.log(min(max(seconds, low), high) / low) / math.log(high / low)
 
 
@@ -194,7 +195,7 @@ def _round(value: float, up: bool) -> float:
 
 
 def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round times between the bounds: 1, 2 and 5 of each power of ten, or fewer if those are more than `most`."""
+    """Round times between the bounds: 1, 2 and 5 times each power of ten, or fewer if those exceed `most`."""
     powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
     for steps in ((1, 2, 5), (1, 3), (1,)):
         ticks = [power * step for power in powers for step in steps if low * 0.999 <= power * step <= high * 1.001]

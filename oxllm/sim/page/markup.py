@@ -1,4 +1,4 @@
-"""HTML and SVG made of tags: whatever is not markup yet is escaped on its way in, so no name can break out."""
+"""Builds HTML and SVG from tags. Whatever is not markup is escaped, so no name can break out."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterable
 
 
 class Markup(str):
-    """Text that is markup already."""
+    """Text that is already markup."""
 
     __slots__ = ()
 
 
 def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
-    """`<name attributes>children</name>`. In the names of attributes `_` stands for `-`, and one at the end for nothing
-    (`class_`); those that are None are left out."""
+    """`<name attributes>children</name>`. In attribute names `_` becomes `-`, and is dropped at the end (`class_`).
+    Attributes that are None are left out."""
     given = (f' {_name(key)}="{_value(value)}"' for key, value in attributes.items() if value is not None)
     return Markup(f"<{name}{''.join(given)}>{join(children)}</{name}>")
 
 
 def join(parts: Iterable[str]) -> Markup:
-    """The parts one after the other, those that are no markup escaped."""
+    """Concatenate the parts, escaping those that are not markup."""
     return Markup("".join(part if isinstance(part, Markup) else html.escape(part) for part in parts))
 
 

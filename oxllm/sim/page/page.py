@@ -1,4 +1,4 @@
-"""The report of a rehearsal as one HTML file: no script, nothing from the network, light or dark as its reader is."""
+"""The report of a rehearsal as one HTML file: no scripts, nothing from the network, light or dark by preference."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from oxllm.sim.rehearsal.words import duration
 from oxllm.words import count
 
 FINDINGS_MAX = 50
-"""Told one by one; `--json` has all of them."""
+"""Most findings shown; `--json` has all of them."""
 VERDICTS = {Verdict.PASSED: "good", Verdict.FAILED: "bad", Verdict.NOT_TESTED: "unsure"}
 FINDINGS_OPEN = 5
-"""Seen at once, so that they do not push the pictures away."""
+"""Findings shown unfolded: few, so that they do not push the pictures away."""
 
 
 def page(run: Run, replay: Replay) -> str:
-    """The report. `replay`: how to have the run again."""
+    """The report. `replay`: how to repeat the run."""
     card, axis = run.card, figures.timeline(run)
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     title = f"Rehearsal of {replay.config}, seed {card.seed}"
@@ -39,7 +39,7 @@ def page(run: Run, replay: Replay) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        # No script, no request: what a name smuggled in would have to get past this, too.
+        # No scripts, no requests: markup smuggled in by a name would have to get past this as well.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"{tag('title', title)}\n<style>\n{css}</style>\n</head>\n<body>\n{main}\n</body>\n</html>\n"
     )
@@ -78,7 +78,7 @@ def _failed(card: Card) -> list[str]:
 
 
 def _doomed(card: Card) -> list[str]:
-    """What no gateway could have saved, although it has several providers."""
+    """Models whose requests no gateway could have saved, although they have several providers."""
     told = {name: reason for name, reason in card.survivable.items() if name not in card.single_points}
     return [f"{name}: {reason}" for name, reason in told.items() if reason is not None]
 
@@ -90,7 +90,7 @@ def _alone(card: Card) -> list[str]:
 
 
 def _tiles(card: Card) -> Markup:
-    share = math.floor(1000 * card.whole / max(1, card.requests)) / 10  # 59,999 of 60,000 are not all
+    share = math.floor(1000 * card.whole / max(1, card.requests)) / 10  # 59,999 of 60,000 must not be 100 %
     memory = "?" if card.rss_max is None else f"{card.rss_max / 2**20:.1f} MB"
     early = card.retry_after_violations + card.open_violations
     tiles = [
@@ -116,7 +116,7 @@ def _tile(name: str, value: str, more: str, bad: bool = False) -> Markup:
 
 
 def _findings(run: Run, replay: Replay) -> Markup:
-    """Each violation with the fates that led to it, and the commands that show them again."""
+    """Each violation, with the fates that led to it and the commands that show them again."""
     found, by = run.card.findings, {f"{run.card.seed}:{r.provider}:{r.key}": r for r in run.records}
     if not found:
         return section("findings", "Findings", tag("p", "None: nothing that a gateway must not do was seen."))

@@ -1,6 +1,6 @@
-"""Pictures as SVG inside HTML: the marks stretch with the page, and the words beside them stay as large as text is.
+"""Pictures as SVG inside HTML: the marks stretch with the page, while the labels keep the size of text.
 
-Places are shares of the picture: x from 0 (left) to 1, y from 0 (bottom) to 1. Colours are classes of page.css.
+Positions are relative to the picture: x from 0 (left) to 1, y from 0 (bottom) to 1. Colours are classes of page.css.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from oxllm.sim.page.markup import Markup, tag
 
 WIDTH, HEIGHT = 1000.0, 100.0
-"""Of the coordinates in a picture; its size on the page is its style's."""
+"""Size of a picture in its own coordinates; its size on the page is up to the style sheet."""
 
 Label = tuple[float, str]
-"""A place on an axis and what it says."""
+"""A position on an axis, and its text."""
 
 
 def picture(summary: str, marks: Iterable[str], xs: Sequence[Label] = (), ys: Sequence[Label] = ()) -> Markup:
-    """Marks in a frame. `summary`: the picture in a sentence, for who does not see it."""
+    """Marks in a frame. `summary`: the picture in a sentence, for screen readers."""
     lines = [_line(y) for y, _ in ys]
     svg = tag(
         "svg", tag("g", *lines, class_="grid"), *marks, role="img", aria_label=summary,
@@ -30,18 +30,18 @@ def picture(summary: str, marks: Iterable[str], xs: Sequence[Label] = (), ys: Se
 
 
 def box(x: float, y: float, width: float, height: float, class_: str, count: float | None = None) -> Markup:
-    """A filled rectangle from its lower left corner on. `count`: how many things it stands for."""
+    """A filled rectangle, by its lower left corner. `count`: how many things it stands for."""
     top = HEIGHT * (1 - y - height)
     return tag("rect", x=x * WIDTH, y=top, width=width * WIDTH, height=height * HEIGHT, class_=class_, data_count=count)
 
 
 def told(words: str, *marks: str) -> Markup:
-    """Marks that say something when pointed at."""
+    """Marks with a tooltip."""
     return tag("g", tag("title", words), *marks)
 
 
 def steps(points: Sequence[tuple[float, float]], class_: str, count: int) -> Markup:
-    """A curve that climbs in steps through points whose x and y rise, from the bottom on and to the right edge."""
+    """A step curve through points with rising x and y, from the bottom to the right edge."""
     drawn, y = "", HEIGHT
     for x, share in points:
         drawn += f"{'L' if drawn else 'M'}{x * WIDTH:.1f} {y:.1f}"
@@ -51,12 +51,12 @@ def steps(points: Sequence[tuple[float, float]], class_: str, count: int) -> Mar
 
 
 def dot(x: float, y: float, class_: str) -> Markup:
-    """A round mark: a line of no length, whose end the stretching does not reach."""
+    """A round mark: a line of length 0, whose round cap is not stretched with the page."""
     return tag("path", d=f"M{x * WIDTH:.1f} {HEIGHT * (1 - y):.1f}h0", class_=f"dot {class_}")
 
 
 def rule(y: float, class_: str) -> Markup:
-    """A line across the picture."""
+    """A horizontal line across the picture."""
     return _line(y, class_)
 
 
