@@ -1,4 +1,4 @@
-"""The command line: one file a command, imported when it is called, so that `oxllm --help` stays quick."""
+"""The command line: one module per command, imported when it is called, so that `oxllm --help` stays fast."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ COMMANDS = (
     *("serve", "validate", "status", "requests", "explain", "provider", "reload", "stop", "sim"),
     *("init", "adapt", "schema", "completion", "doctor", "report-bug"),
 )
-"""In the order that the help shows: a module of this package each, whose `command` it is."""
+"""In the order of the help. Each is the `command` of a module in this package."""
 
 
 _MODULES = {"report-bug": "bug"}
-"""Of commands whose module has another name."""
+"""Commands whose module has another name."""
 
 ELSEWHERE = {
     **dict.fromkeys(("start", "run", "up"), "serve"),
@@ -37,17 +37,17 @@ ELSEWHERE = {
     **dict.fromkeys(("version",), "--version"),
     **dict.fromkeys(("help",), "--help"),
 }
-"""What other programs call it -> what it is called here."""
+"""A command's name in other programs -> its name here."""
 
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""What a write fails with that no command can help."""
+"""Errors of a write that are not the command's fault."""
 
 TYPED = "oxllm.typed"
 """Key of a click context's `meta`: the words of the command line."""
 
 
 JSON_LOG = "oxllm.json_log"
-"""Another one: every line on stderr is to be JSON."""
+"""Another one: every line on stderr must be JSON."""
 
 
 class Commands(click.Group):
@@ -56,14 +56,14 @@ class Commands(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Keep the words as they were typed: a message may propose to type them with a choice."""
+        """Keep the words as typed: a message may suggest them again with an option added."""
         typed = list(args)
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[TYPED], context.meta[JSON_LOG] = typed, _wants_json_log(typed)
         return context
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
-        """Run. What cannot be written (to a full disk) is told in a line on stderr, and the exit is 1."""
+        """Run. A failed write (to a full disk) is reported in one line on stderr, with exit code 1."""
         try:
             return self._main(args, *rest, **more)
         except OSError as error:
@@ -75,7 +75,7 @@ class Commands(click.Group):
             sys.exit(1)
 
     def _main(self, args: Sequence[str] | None, *rest: Any, **more: Any) -> Any:
-        """Where the log is to be JSON, what ends the command early is said in JSON, too."""
+        """Run; with `--log-format json` the error that ends a command is JSON as well."""
         words = list(sys.argv[1:] if args is None else args)
         if not _wants_json_log(words):
             return super().main(words, *rest, **more)
@@ -103,7 +103,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Who gives it a file without -c is told of that."""
+        """Run the command. If it was given a file without -c, the error says so."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -125,7 +125,7 @@ class Commands(click.Group):
 
 
 def _drop_output() -> None:
-    """Let what stdout still holds go nowhere, so that Python does not fail at it again as it ends."""
+    """Discard what stdout still buffers, so that Python does not fail on it again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -133,7 +133,7 @@ def _drop_output() -> None:
 
 
 def _wants_json_log(words: Sequence[str]) -> bool:
-    """Is `--log-format json` among them? Looked for before they are parsed, since they may be wrong."""
+    """Is `--log-format json` among them? Searched before parsing, which may fail."""
     return "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
 
 
@@ -155,7 +155,7 @@ def main(context: click.Context, color: str | None) -> None:
 
 
 def wants_color(given: str | None, env: Mapping[str, str]) -> bool | None:
-    """Yes, no, or None: where there is a terminal (https://no-color.org, https://force-color.org)."""
+    """True, False, or None: only on a terminal (https://no-color.org, https://force-color.org)."""
     if given is not None and given != "auto":
         return given == "always"
     if given is None and env.get("NO_COLOR"):

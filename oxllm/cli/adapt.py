@@ -1,4 +1,4 @@
-"""`oxllm adapt`: another gateway's config as ours."""
+"""`oxllm adapt`: converts another gateway's config."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def command(file: str, output: str | None, force: bool) -> None:
 
 
 def _parsed(file: str) -> dict[str, Any]:
-    """The file's content. Failure if it is no config of LiteLLM's."""
+    """The parsed file. Raises Failure if it is not a LiteLLM config."""
     import yaml
 
     from oxllm.config.files import check_nesting, read_once

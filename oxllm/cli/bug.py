@@ -1,4 +1,4 @@
-"""`oxllm report-bug`: what a report of a bug needs, and no secret."""
+"""`oxllm report-bug`: what a bug report needs, without secrets."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ HIDDEN = ("api_key", "api_keys", "admin_token", "headers", "user_agent", "extra_
 
 
 def _without_secrets(value: Any) -> Any:
-    """The same, but of what may be a secret only whether there is one, and of headers and such only the names."""
+    """The value with everything that may be secret replaced by ***; empty ones and the names of headers are kept."""
     if isinstance(value, list | tuple):
         return [_without_secrets(item) for item in value]
     if not isinstance(value, dict):

@@ -11,20 +11,20 @@ from oxllm.cli.find import Gateway, again
 from oxllm.cli.options import Failure, Leaving, NotRunning
 
 TIMEOUT_S = 35.0
-"""The longest answer is that of a reload, which the gateway gives up after 30 s."""
+"""The slowest answer is that of a reload, which the gateway abandons after 30 s."""
 ID = "x-request-id"
 OURS = "oxllm-"
-"""How the id begins that a gateway gives a request that has none. Each of its responses says it."""
+"""Prefix of the ids that a gateway gives to requests without one. They are in every response."""
 
 
 def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S) -> httpx.Response:
     """One request to an operator route.
 
-    NotRunning when no oxllm answers, Leaving when it drains and has closed its listener, Failure when we are not let
-    in.
+    Raises NotRunning if no oxllm answers, Leaving if it is draining and has closed its listener, Failure if it refuses
+    us.
     """
     headers = {"authorization": f"Bearer {gateway.token}"} if gateway.token else {}
-    tls = gateway.url.startswith("https:")  # without it there is nothing to verify, and no bundle to read for 30 ms
+    tls = gateway.url.startswith("https:")  # without TLS, do not spend 30 ms reading the CA bundle
     try:
         response = httpx.request(
             method, gateway.url + path, headers=headers, timeout=timeout_s, trust_env=False, verify=tls
@@ -43,7 +43,7 @@ def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S)
 
 
 def segment(name: str) -> str:
-    """A name as one segment of a path, also one that would be a step there (RFC 3986 section 5.2.4). Failure if it is
+    """A name as one segment of a path, even if it is a dot segment (RFC 3986 section 5.2.4). Raises Failure if it is
     empty."""
     if not name:
         raise Failure("an empty name is nobody's")
@@ -51,7 +51,7 @@ def segment(name: str) -> str:
 
 
 def call_json(gateway: Gateway, method: str, path: str) -> dict[str, Any]:
-    """The JSON object that a route answers. NotRunning when what answers is no oxllm."""
+    """The JSON object that a route answers with. Raises NotRunning if what answers is not oxllm."""
     response = call(gateway, method, path)
     try:
         answer = response.json()
@@ -63,7 +63,7 @@ def call_json(gateway: Gateway, method: str, path: str) -> dict[str, Any]:
 
 
 def greet(gateway: Gateway) -> None:
-    """Before something is asked that has effects: is that an oxllm? NotRunning if not."""
+    """Before a request that has effects, check that this is an oxllm. Raises NotRunning if not."""
     if gateway.run is None:
         call(gateway, "GET", "/health", timeout_s=5.0)
 
@@ -76,7 +76,7 @@ def _nothing_answers(gateway: Gateway) -> Failure:
 
 
 def not_oxllm(gateway: Gateway, response: httpx.Response) -> NotRunning:
-    """Somebody else is at its place."""
+    """The error for another server at its address."""
     from oxllm.words import printable
 
     server = printable(response.headers.get("server", ""))[:60]
@@ -90,7 +90,7 @@ def _how_to_get_in(gateway: Gateway, response: httpx.Response) -> str:
 
 
 def error_message(response: httpx.Response) -> str:
-    """The words of an error object, or the status where there is none."""
+    """The message of an error object, or the status if there is none."""
     try:
         return str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What a shell may propose for an argument: names that the running gateway knows. Where it cannot be asked, nothing."""
+"""Shell completion of arguments, with names that the running gateway knows; none if it cannot be asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TIMEOUT_S = 1.0
 
 
 def provider_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Providers of the gateway that the command line means so far."""
+    """Providers of the gateway that the command line so far refers to."""
     providers = _answer(ctx, "/status?format=json").get("providers") or []
     return [name for provider in providers if (name := str(provider.get("name"))).startswith(incomplete)]
 

@@ -59,10 +59,10 @@ class Ready(msgspec.Struct):
 
 
 def start_demo(host: str | None = None, port: int | None = None) -> Plan:
-    """Start the simulator, say what to paste, and return the Plan to serve. Failure 1 if it does not start, or if the
-    port that was asked for is taken.
+    """Start the simulator, print what to paste, and return the Plan to serve. Raises Failure if it does not start, or
+    if the requested port is taken.
 
-    The image sets $OXLLM_DEMO_HOST to all addresses, since what is published there comes from outside of it.
+    The container image sets $OXLLM_DEMO_HOST to all addresses, since requests to a published port come from outside.
     """
     listen = _listen(host or os.environ.get("OXLLM_DEMO_HOST") or None)
     if port:
@@ -94,7 +94,7 @@ def _listen(host: str | None) -> Listen:
 
 
 def demo_plan(ports: dict[str, int], port: int, listen: Listen = ("ipv4", ("127.0.0.1",))) -> Plan:
-    """The virtual model `demo`, and any other name, over both, the one that fails first."""
+    """The virtual model `demo`, and any other name, over both providers; the flaky one comes first."""
     names = ("flaky", "steady")
     targets = tuple(Target(name, MODEL, tier) for tier, name in enumerate(names, start=1))
     return Plan(
@@ -116,9 +116,9 @@ def demo_plan(ports: dict[str, int], port: int, listen: Listen = ("ipv4", ("127.
 
 
 def start_simulator(command: tuple[str, ...] = COMMAND) -> dict[str, int]:
-    """Its ports, once it serves. It ends when its stdin does: the pipe's other end is ours, and survives the exec.
+    """Start it; returns its ports. It ends at EOF on stdin: the pipe's other end is ours, and survives the exec.
 
-    A session of its own keeps Ctrl-C from it, so that what is in flight can finish against it.
+    It has its own session, so that Ctrl-C does not reach it, and requests in flight can finish.
     """
     reading, writing = os.pipe()
     try:
@@ -139,12 +139,12 @@ def start_simulator(command: tuple[str, ...] = COMMAND) -> dict[str, int]:
     finally:
         simulator.stdout.close()
     os.set_inheritable(writing, True)
-    simulator.returncode = 0  # from here on it is the gateway's, which never waits for it
+    simulator.returncode = 0  # from here on it is the gateway's child, which never waits for it
     return ports
 
 
 def _line(stdout: IO[bytes]) -> bytes:
-    """The first line, waited for. Raises TimeoutError."""
+    """Wait for the first line. Raises TimeoutError."""
     deadline = time.monotonic() + READY_WITHIN_S
     line = b""
     while not line.endswith(b"\n"):
@@ -158,7 +158,7 @@ def _line(stdout: IO[bytes]) -> bytes:
 
 
 def _check_free(hosts: Sequence[str], port: int) -> None:
-    """Failure if something listens there. What else may be wrong with an address says the gateway that binds it."""
+    """Raises Failure if something listens there. The gateway, which binds the address, reports all other problems."""
     for host in hosts:
         with contextlib.suppress(OSError):
             for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):

@@ -1,4 +1,4 @@
-"""`oxllm doctor`: what on this machine, and on the way to each provider, would keep a gateway from serving."""
+"""`oxllm doctor`: what on this machine, or on the way to a provider, would keep a gateway from serving."""
 
 from __future__ import annotations
 

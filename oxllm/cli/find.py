@@ -1,10 +1,10 @@
-"""Which gateway a command means, and whom it may believe.
+"""Finds the gateway that a command is for, and decides what to trust.
 
-`--url` or `--port`; `$OXLLM_URL` or `$OXLLM_PORT`; one's own run file; one in /run/oxllm; 127.0.0.1 at the
-configured port, or 8080. Several that fit: they are listed with what to type, and the exit is 2.
+In this order: `--url` or `--port`; `$OXLLM_URL` or `$OXLLM_PORT`; the user's own run file; one in /run/oxllm; 127.0.0.1
+at the configured port, or 8080. If several fit, they are listed with what to type, and the exit code is 2.
 
-Whoever answers on a port may be anybody. So the admin token of a run file goes only to the address that this file
-names, and only a run file says which process serves it. `$OXLLM_ADMIN_TOKEN` goes where `--url` or `$OXLLM_URL` says.
+Anybody may be listening on a port. So the admin token of a run file is sent only to the address in that file, and only
+a run file is trusted to say which process serves. `$OXLLM_ADMIN_TOKEN` is sent to where `--url` or `$OXLLM_URL` says.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class Gateway(msgspec.Struct, frozen=True):
     """A gateway that may be running."""
 
     url: str
-    """Without a trailing slash; empty where only the process is known."""
+    """Without a trailing slash; empty if only the process is known."""
     token: str | None = None
     run: RunFile | None = None
-    """None when there is no run file of it."""
+    """None if it has no run file."""
 
     def __repr__(self) -> str:
         return f"Gateway(url={self.url!r}, run={self.run!r})"
 
 
 def find(url: str | None, port: int | None, env: Mapping[str, str] | None = None) -> Gateway:
-    """The gateway that is meant. Raises click.UsageError for a contradiction, Ambiguous if several run."""
+    """The gateway to use. Raises click.UsageError for contradictory options, Ambiguous if several are running."""
     env = os.environ if env is None else env
     if url and port:
         raise click.UsageError("--url and --port name two gateways: give one of them")
@@ -57,7 +57,7 @@ def find(url: str | None, port: int | None, env: Mapping[str, str] | None = None
 
 
 def by_pid(pid: int, env: Mapping[str, str] | None = None) -> Gateway | None:
-    """The gateway with this process number, if it has a run file."""
+    """The gateway with this process id, if it has a run file."""
     runs = running(os.environ if env is None else env)
     return next((of(run) for run in runs if run.pid == pid), None)
 
@@ -68,7 +68,7 @@ def running(env: Mapping[str, str]) -> list[RunFile]:
 
 
 def again(gateway: Gateway, env: Mapping[str, str] | None = None) -> RunFile | None:
-    """What its run file says by now; None when it has gone, or there never was one."""
+    """Its run file, read again; None if that is gone, or there never was one."""
     if gateway.run is None:
         return None
     runs = running(os.environ if env is None else env)
@@ -91,7 +91,7 @@ def _at_port(port: int, runs: list[RunFile]) -> Gateway:
 
 
 def _at_url(url: str, runs: list[RunFile], token: str | None) -> Gateway:
-    """The gateway at `url`, with token and process from its run file if it is one of this machine."""
+    """The gateway at `url`, with token and process from its run file if it is on this machine."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
@@ -122,7 +122,7 @@ def _only(runs: Sequence[RunFile]) -> RunFile:
 
 
 def _to_type(run: RunFile, runs: Sequence[RunFile]) -> str:
-    """The command line that names this one alone."""
+    """The command line that selects only this gateway."""
     unique = sum(other.port == run.port for other in runs) == 1
     choice = ["-p", str(run.port)] if unique else ["--url", of(run).url]
     context = click.get_current_context(silent=True)
@@ -131,7 +131,7 @@ def _to_type(run: RunFile, runs: Sequence[RunFile]) -> str:
 
 
 def _without_choice(typed: Sequence[str]) -> list[str]:
-    """The words of the command, less those that already say which gateway, and before any `--`."""
+    """The words of the command up to any `--`, without those that select a gateway."""
     kept: list[str] = []
     words = iter(typed)
     for word in words:
@@ -145,9 +145,9 @@ def _without_choice(typed: Sequence[str]) -> list[str]:
 
 
 def _configured(env: Mapping[str, str]) -> Gateway:
-    """Where the configuration says that it listens; a configuration that cannot be read says nothing.
+    """The gateway at the configured port, or the default one if the configuration cannot be read.
 
-    Its admin token stays here: who answers there need not be ours.
+    The configured admin token is not used: what answers there need not be ours.
     """
     from oxllm.config.compile import load
     from oxllm.config.locate import NoConfigError, locate

@@ -1,4 +1,4 @@
-"""One thing that `oxllm doctor` has looked at."""
+"""The result of one check of `oxllm doctor`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ OK, WARN, FAIL = "ok", "warning", "failed"
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     state: str

@@ -1,4 +1,4 @@
-"""A Status for a terminal that is too low for all of it: what is well and quiet is left out first."""
+"""Shortens a Status for a terminal with too few lines: what is healthy and has the least traffic goes first."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from oxllm.table import GOOD, provider_state
 from oxllm.words import count
 
 FRAME = 8
-"""Lines of a table beside its rows: verdict and head, two headings, and a blank line before each."""
+"""Lines of the table that are not rows: verdict and head, two headings, and a blank line before each."""
 
 
 def fitting(status: Status, lines: int | None) -> tuple[Status, str]:
-    """What fits, and a line about what is not shown (empty when all is). What is not well stays, fit or not.
+    """What fits, and a line about what is not shown (empty if all is). Unhealthy rows always stay.
 
-    `lines` None: as many as there are.
+    `lines`: None = unlimited.
     """
     excess = 0 if lines is None else _rows(status) + FRAME - lines
     if excess <= 0:
@@ -47,7 +47,7 @@ def _rows(status: Status) -> int:
 
 
 def _well(status: Status) -> Iterator[tuple[int, int, str, str]]:
-    """What nobody has to look at: how much goes through it, how many lines it takes, its kind and name."""
+    """Healthy providers and models, and disabled ones: traffic, lines needed, kind and name of each."""
     for name in status.disabled:
         yield -1, 1, "disabled", name
     for provider in status.providers:

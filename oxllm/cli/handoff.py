@@ -1,6 +1,6 @@
-"""The step from this process to the serving one: same process number, same environment, nothing else kept.
+"""Turns this process into the serving one by exec: the process id and the environment stay, nothing else.
 
-The Plan holds keys, so it travels in an anonymous file and never in argv or the environment.
+The Plan holds keys, so it is passed in an anonymous file, never in argv or the environment.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from oxllm.cli.precompile import precompile
 
 
 def hold_back(*signals: signal.Signals) -> None:
-    """Keep these for the gateway, which lets them in. A SIGHUP would end the process, and the file may be read by then;
-    the others would find Python starting, which shows a traceback."""
+    """Block these signals until the gateway unblocks them. A SIGHUP would end the process, and must not be lost, since
+    the config may already have been read; the others would interrupt Python's start with a traceback."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 

@@ -87,7 +87,7 @@ def command(file: str, force: bool) -> None:
 
 
 def write_new(file: str, text: str, force: bool) -> None:
-    """Write a file that is not there yet. Failure 1 if it is, and is not to be written over."""
+    """Write a new file, or with `force` overwrite it. Raises Failure if it exists or cannot be written."""
     try:
         with open(file, "w" if force else "x", encoding="utf-8") as out:
             out.write(text)

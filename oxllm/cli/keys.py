@@ -1,4 +1,4 @@
-"""Keys of a terminal, one at a time and unseen. What is no terminal has none, and waiting is all there is."""
+"""Reads keys from a terminal, one at a time and without echo. Without a terminal it only waits."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _NAMES = {
     "\n": ENTER,
     "\x1b": ESCAPE,
 }
-"""What a terminal sends (xterm, ctlseqs) -> the key."""
+"""Sequence sent by a terminal (xterm, ctlseqs) -> key."""
 SEQUENCE_MAX = 8
-"""Bytes of a key, at most."""
+"""Most bytes in a key's sequence."""
 SEQUENCE_S = 0.05
-"""How soon the rest of a key that begins with ESC comes."""
+"""How long to wait for the rest of a sequence that begins with ESC."""
 
 
 def _is_whole(text: str) -> bool:
-    """Is this all of a key? A sequence ends with a letter or ~ (ECMA-48, 5.4)."""
+    """Is this a complete key? A sequence ends with a letter or ~ (ECMA-48 section 5.4)."""
     if text[0] != "\x1b" or len(text) >= SEQUENCE_MAX:
         return True
     if len(text) == 1:
@@ -37,7 +37,7 @@ def _is_whole(text: str) -> bool:
 
 
 class Keys:
-    """Reads stdin key by key while the `with` lasts. What is typed does not show up on the screen."""
+    """Reads stdin key by key inside a `with`, without echo."""
 
     def __init__(self, live: bool) -> None:
         self._live = live and sys.stdin.isatty()
@@ -61,11 +61,11 @@ class Keys:
 
     @property
     def live(self) -> bool:
-        """Can anybody press one?"""
+        """Can a key be pressed?"""
         return self._live
 
     def wait(self, seconds: float) -> str:
-        """The next key; "" when none is pressed for so long."""
+        """The next key; "" if none is pressed within `seconds`."""
         if not self._live:
             time.sleep(seconds)
             return ""

@@ -1,4 +1,4 @@
-"""What `oxllm doctor` looks at on this machine."""
+"""The checks of `oxllm doctor` on this machine."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from oxllm import plan as plans
 from oxllm.cli.finding import FAIL, OK, WARN, Finding
 
 FILES_OF_OUR_OWN = 192
-"""As the gateway counts them, whose code is not loaded here; so is `BACKLOG`. A test compares both."""
+"""Same as in the gateway, whose code is not loaded here, and so is `BACKLOG`. A test compares them."""
 MEMORY_MIN = 128 * 2**20
-"""Bytes: the gateway's own 40 MB under load, a reload child beside it, and some."""
+"""Bytes: the gateway's 40 MB under load, a reload's child process, and some reserve."""
 BACKLOG = 1024
 
 
 def machine(plan: plans.Plan | None) -> Iterator[Finding]:
-    """All of it."""
+    """All checks."""
     server = plan.server if plan is not None else plans.Server()
     yield _python()
     if os.name == "posix":
@@ -61,7 +61,7 @@ def _run_directory() -> Finding:
 
 
 def _kernel() -> Iterator[Finding]:
-    """Of Linux; another system tells nothing of this."""
+    """Linux only; other systems do not have these files."""
     if (available := _available()) is not None:
         enough = available >= MEMORY_MIN
         fix = "" if enough else "the gateway needs some 40 MB under load, and a reload as much again"
@@ -78,7 +78,7 @@ def _kernel() -> Iterator[Finding]:
 
 
 def _available() -> int | None:
-    """Bytes that can still be had: of the control group (cgroup v2) if it has a limit, else of the machine."""
+    """Bytes available: in the control group (cgroup v2) if it has a limit, else on the machine."""
     limit, used = _number("/sys/fs/cgroup/memory.max"), _number("/sys/fs/cgroup/memory.current")
     if limit is not None and used is not None:
         return limit - used

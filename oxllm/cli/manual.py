@@ -1,6 +1,6 @@
-"""The manual page, made from the same help as docs/cli.md.
+"""Generates the manual page from the same help as docs/cli.md.
 
-`python -m oxllm.cli.reference docs/cli.md` writes both anew; a test holds them there. The format is man(7).
+`python -m oxllm.cli.reference docs/cli.md` rewrites both; a test keeps them current. The format is man(7).
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def _command(name: str, command: click.Command, context: click.Context) -> Itera
         )
     for param in command.get_params(own):
         record = param.get_help_record(own)
-        if record is not None and record[1]:  # some releases of click have one of arguments, which say nothing
+        if record is not None and record[1]:  # some releases of click also have an empty one for arguments
             yield f".TP\n.B {_escaped(record[0])}\n{_escaped(record[1])}"
 
 
 def _escaped(text: str) -> str:
-    """With nothing in it that roff would obey."""
+    """Escape whatever roff would interpret."""
     text = text.replace("\\", "\\e").replace("-", "\\-")
     return re.sub(r"^([.'])", r"\\&\1", text, flags=re.MULTILINE)

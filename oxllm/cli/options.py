@@ -1,4 +1,4 @@
-"""Options that several commands share, and the exits that all of them use."""
+"""Options shared by several commands, and the errors that end them, with their exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FILE = click.Path(readable=False)
-"""Whether it can be read or written says who does so, with an exit of 1: it is no wrong usage."""
+"""Access is not checked here: a file that cannot be read or written is no usage error, but exit code 1."""
 config_option = click.option(
     "-c",
     "--config",
@@ -35,7 +35,7 @@ config_option = click.option(
 
 
 def gateway_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Which running gateway is meant; without one of these its run file tells."""
+    """Options to select a running gateway. Without them, see `find`."""
     port = click.option(
         "-p", "--port", type=Whole(1, 65535), metavar="PORT", help="Port of the gateway on this machine."
     )
@@ -46,7 +46,7 @@ def gateway_options(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def json_option(command: Callable[..., R]) -> Callable[..., R]:
-    """`--json`, or `-o json` as other tools have it: the command is told `as_json`."""
+    """`--json`, or `-o json` as in other tools: both become the argument `as_json`."""
 
     @functools.wraps(command)
     def wrapped(*arguments: Any, as_json: bool, output: str, **more: Any) -> R:
@@ -61,7 +61,7 @@ pid_option = click.option("--pid", type=Whole(1), metavar="PID", help="Process n
 
 
 class Failure(click.ClickException):
-    """Ends a command with a message on stderr and 1."""
+    """Ends a command with a message on stderr and exit code 1."""
 
     def show(self, file: object = None) -> None:
         """Print it."""
@@ -70,13 +70,13 @@ class Failure(click.ClickException):
 
 
 class NotRunning(Failure):
-    """There is no gateway to talk to: 3."""
+    """No gateway is running: exit code 3."""
 
     exit_code = 3
 
 
 class Leaving(Failure):
-    """There is one, but it drains and listens no more: 1."""
+    """The gateway is draining and has closed its listener: exit code 1."""
 
     def __init__(self, run: RunFile, draining: Draining) -> None:
         self.run, self.draining = run, draining
@@ -85,13 +85,13 @@ class Leaving(Failure):
 
 
 class Ambiguous(Failure):
-    """There are several, and none was chosen: 2, as for other wrong usage."""
+    """Several are running, and none was selected: exit code 2, as for other usage errors."""
 
     exit_code = 2
 
 
 def load_config(given: str | None) -> Loaded:
-    """Find and load the configuration; prints warnings. Ends the command with 1 when there is no Plan in it."""
+    """Find and load the configuration, and print its problems. Raises Failure if it has errors."""
     loaded = read_config(given)
     print_problems((*loaded.errors, *loaded.warnings))
     if loaded.errors:
@@ -100,12 +100,11 @@ def load_config(given: str | None) -> Loaded:
 
 
 class NoConfiguration(Failure):
-    """There is no configuration file: 1."""
+    """There is no configuration file: exit code 1."""
 
 
 def read_config(given: str | None) -> Loaded:
-    """Find and load the configuration, saying nothing. Ends the command with 1 (NoConfiguration) when there is no
-    file."""
+    """Find and load the configuration, printing nothing. Raises NoConfiguration if there is no file."""
     from oxllm.config.compile import load
     from oxllm.config.locate import NoConfigError, locate
 

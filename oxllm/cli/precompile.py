@@ -1,7 +1,7 @@
-"""Byte code for what the gateway imports, made before it starts.
+"""Compiles the byte code of what the gateway imports, before it starts.
 
-A process that compiles its modules itself keeps 6 MB that compiling took. Containers often ship without .pyc
-files, or forbid writing them on import (PYTHONDONTWRITEBYTECODE); what cannot be written is left as it is.
+A process that compiles modules itself keeps the 6 MB that this took. Containers often ship without .pyc files, or
+forbid writing them on import (PYTHONDONTWRITEBYTECODE). Files that cannot be written are skipped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 PACKAGES = ("oxllm", "msgspec", "httptools", "httptools.parser")
 OWN = ("core", "gateway")
-"""The packages inside oxllm that are loaded there."""
+"""The packages inside oxllm that the gateway loads."""
 STDLIB_PACKAGES = """
 asyncio collections concurrent concurrent/futures ctypes importlib logging pathlib re string sysconfig urllib
 """
@@ -26,18 +26,18 @@ fnmatch functools glob hashlib heapq hmac inspect ipaddress keyword linecache lo
 operator pathlib platform random reprlib selectors shutil signal socket ssl string stringprep struct subprocess
 tempfile textwrap threading token tokenize traceback types typing uuid warnings weakref
 """
-"""What asyncio and ssl bring along on CPython 3.11 to 3.15, but for what is frozen into the interpreter."""
+"""What asyncio and ssl import on CPython 3.11 to 3.15, except what is frozen into the interpreter."""
 
 
 def precompile() -> None:
-    """Write the missing and outdated .pyc files, where that is allowed. Some milliseconds when there are none."""
+    """Write missing and outdated .pyc files, where permitted. Takes some milliseconds if there are none."""
     for source in sources():
         if _is_writable(source.parent):
             compileall.compile_file(source, quiet=2)
 
 
 def sources() -> Iterator[Path]:
-    """The source files of everything that a gateway loads."""
+    """The source files of everything that the gateway loads."""
     for name in PACKAGES:
         spec = find_spec(name)
         for place in (spec.submodule_search_locations or ()) if spec else ():

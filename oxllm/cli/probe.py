@@ -1,7 +1,7 @@
-"""Asking each provider of a Plan what it has and speaks, as the gateway would reach it: its key, its proxy, its CA.
+"""Asks each provider of a Plan for its models and protocols, as the gateway would: with its key, proxy and CA.
 
-GET base_url/models, and one POST of `{}` to an endpoint of each protocol: it names no model, so nothing is generated,
-and what is not spoken answers 404 or 405. Nothing of a provider's own text is shown.
+GET base_url/models, and a POST of `{}` to an endpoint of each protocol. It names no model, so nothing is generated; an
+endpoint that does not exist answers 404, 405 or 501. None of the provider's own text is shown.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ ENDPOINTS = {
     "responses": "/responses",
     "messages": "/messages",
 }
-"""Of `json` there is no one endpoint that every server has."""
+"""Without `json`, which has no endpoint that every server has."""
 ABSENT = frozenset({404, 405, 501})
 VERSION = {"anthropic-version": "2023-06-01"}
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What one provider said."""
+    """What one provider answered."""
 
     provider: str
     answer: str
     """In a few words."""
     failed: bool = False
     latency: float | None = None
-    """Seconds to its list of models, connection included."""
+    """Seconds until its list of models, including the connection."""
     models: int | None = None
     unknown: tuple[str, ...] = ()
     """Configured models that it does not list."""
@@ -49,16 +49,16 @@ class Probe(msgspec.Struct, frozen=True):
     unspoken: tuple[str, ...] = ()
     """Configured protocols that it does not speak."""
     unused: tuple[str, ...] = ()
-    """Protocols that it speaks and the config leaves out."""
+    """Protocols that it speaks but the config omits."""
 
     @property
     def warning(self) -> bool:
-        """Is it reachable, but not all as configured?"""
+        """Is anything not as configured?"""
         return bool(self.unknown or self.unspoken)
 
     @property
     def remarks(self) -> Iterator[str]:
-        """What is not as configured, a sentence each."""
+        """What is not as configured, one sentence each."""
         if self.unknown:
             yield f"{self.provider} does not list {', '.join(self.unknown)}"
         if self.unspoken:
@@ -91,7 +91,7 @@ def probe_all(plan: Plan) -> list[Probe]:
 
 
 def show_probes(probes: list[Probe]) -> None:
-    """A table, and what is not as configured."""
+    """Print a table, and what is not as configured."""
     from oxllm.cli.screen import columns, paint, show
     from oxllm.table import BAD, GOOD, WAIT, Column, Row, grid
 
@@ -143,12 +143,12 @@ async def _probe(provider: Provider, wanted: set[str]) -> Probe:
 
 
 def _is_written(provider: Provider) -> bool:
-    """Does the config itself say what it speaks? Of the default a server need not speak all."""
+    """Does the config list its protocols? A server need not speak all of the default ones."""
     return provider.protocols != PROTOCOLS_DEFAULT
 
 
 async def ask_models(client: httpx.AsyncClient, provider: Provider) -> httpx.Response:
-    """Its list of models. Where the key's header follows from the protocol, either is tried."""
+    """Request its list of models. If the key's header depends on the protocol, both are tried."""
     styles = [provider.auth or "bearer"]
     if provider.auth is None and "messages" in provider.protocols:
         styles = ["x-api-key", "bearer"]
@@ -175,11 +175,11 @@ async def _speaks(client: httpx.AsyncClient, provider: Provider, protocol: str) 
 
 
 class NoAuthorities(httpx.TransportError):
-    """Nobody's certificate can be checked. The words say why."""
+    """No certificate can be verified; the message says why."""
 
 
 def client_for(provider: Provider) -> httpx.AsyncClient:
-    """Connects as the gateway would. Raises NoAuthorities."""
+    """A client that connects as the gateway would. Raises NoAuthorities."""
     try:
         context: ssl.SSLContext | bool = make_context(provider.ca_file) if provider.tls else False
     except OSError:
@@ -232,14 +232,14 @@ def _listed(response: httpx.Response) -> set[str] | None:
 
 
 def where(provider: Provider) -> str:
-    """What was connected to."""
+    """The host and port that are connected to."""
     host, port = (provider.proxy.host, provider.proxy.port) if provider.proxy else (provider.host, provider.port)
     via = "proxy " if provider.proxy else ""
     return f"{via}{bracketed(host)}:{port}"
 
 
 def why(error: BaseException) -> str:
-    """The reason at the bottom of an error of httpx, in a few words."""
+    """The root cause of an httpx error, in a few words."""
     if isinstance(error, NoAuthorities):
         return str(error)
     causes = list(_causes(error))
@@ -252,7 +252,7 @@ def why(error: BaseException) -> str:
             return "there is no such host"
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno:
-            return os.strerror(cause.errno).lower()  # asyncio's own words name the address again
+            return os.strerror(cause.errno).lower()  # asyncio's own message would repeat the address
     if isinstance(error, httpx.ProxyError):
         return f"the proxy says: {error}"
     return "the connection breaks" if isinstance(error, httpx.ReadError) else f"no HTTP ({type(error).__name__})"

@@ -1,6 +1,6 @@
-"""The help of all commands in docs/cli.md, and in the manual page.
+"""Generates the help of all commands in docs/cli.md, and the manual page.
 
-`python -m oxllm.cli.reference docs/cli.md` writes it anew between its two marks; a test holds it there.
+`python -m oxllm.cli.reference docs/cli.md` rewrites it between two marks; a test keeps it current.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ END = "<!-- end of commands -->"
 
 
 def render() -> str:
-    """Markdown: a heading for each command, and its help as the terminal has it."""
+    """Markdown: a heading for each command, and its help as in a terminal."""
     blocks = [f"### {path}\n\n```text\n{text}\n```\n" for path, text in _helps(oxllm, "oxllm", None)]
     return "\n".join(blocks)
 
@@ -37,7 +37,7 @@ def _helps(command: click.Command, path: str, parent: click.Context | None) -> I
 
 
 def write(arguments: list[str]) -> int:
-    """Write the help into the files given, or print it; of docs/cli.md's checkout the manual page, too."""
+    """Write the help into the given files, and the manual page of their checkout; without files print the help."""
     for name in arguments:
         file = Path(name)
         file.write_text(insert(file.read_text(encoding="utf-8"), render(), BEGIN, END), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`oxllm reload`: have the gateway read its configuration again, and say what came of it."""
+"""`oxllm reload`: have the gateway read its configuration again, and show the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How findings look on a terminal: the place first, so that it can be clicked or grepped, wrapped at 80 columns."""
+"""Prints problems on a terminal: the place comes first, so that it can be clicked or grepped, wrapped at 80 columns."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from oxllm.config.problem import Problem
 from oxllm.words import text_width
 
 WIDTH_MAX = 80
-"""Columns of a paragraph: longer lines are hard to read."""
+"""Most columns of a paragraph: longer lines are hard to read."""
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def say(line: str, kind: str = "error") -> None:
-    """A line on stderr; one of JSON where the log is to be JSON. That of a full disk is lost, and nothing else."""
+    """Print a line to stderr, as JSON if the log is JSON. If the disk is full, only the line is lost."""
     context = click.get_current_context(silent=True)
     if context is not None and context.meta.get(JSON_LOG):
         line = json_line(kind, click.unstyle(line))
@@ -30,7 +30,7 @@ def say(line: str, kind: str = "error") -> None:
 
 
 def json_line(kind: str, message: str) -> str:
-    """As the gateway logs an event."""
+    """In the format of the gateway's log."""
     import json
     import time
 
@@ -38,7 +38,7 @@ def json_line(kind: str, message: str) -> str:
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Each finding on stderr: `file:line: severity: key`, what is wrong, the line, and what to write instead."""
+    """Print each problem to stderr: `file:line: severity: key`, what is wrong, the line, and what to write instead."""
     context = click.get_current_context(silent=True)
     as_json = context is not None and context.meta.get(JSON_LOG)
     for problem in problems:
@@ -60,7 +60,7 @@ def _print(problem: Problem) -> None:
 
 
 def _excerpt(problem: Problem) -> Iterator[str]:
-    """The line of the file, and under it what is meant; the part of a long line around that."""
+    """The line of the file with the place underlined; a long line is cut to the part around it."""
     excerpt = problem.excerpt
     if excerpt is None or not excerpt.text.strip():
         return
@@ -80,13 +80,13 @@ def _excerpt(problem: Problem) -> Iterator[str]:
 
 
 def width() -> int:
-    """Columns that a finding takes: those of a narrow terminal, at most 80."""
+    """Columns to use: the terminal's, from 40 to 80."""
     columns = shutil.get_terminal_size((WIDTH_MAX, 24)).columns if sys.stderr.isatty() else WIDTH_MAX
     return max(40, min(columns, WIDTH_MAX))
 
 
 def indented(text: str, by: int = 4) -> str:
-    """Text as a paragraph under a heading. Long words are left whole: they are what one copies."""
+    """Text as an indented paragraph. Long words are not broken, so that they can be copied."""
     margin = " " * by
     return textwrap.fill(
         text,

@@ -1,4 +1,4 @@
-"""`oxllm requests`: the last requests, a line each."""
+"""`oxllm requests`: the last requests, one line each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def command(
 
 
 class _Feed:
-    """What has ended since the last look."""
+    """The requests that have ended since the last look."""
 
     def __init__(self, find: Any, query: str) -> None:
         self._find = find
@@ -53,10 +53,10 @@ class _Feed:
         self._after = ""
 
     def next(self, limit: int | None) -> list[dict[str, Any]]:
-        """The new ones, the oldest first. Of a gateway that has gone there are none."""
+        """The new ones, oldest first; none if the gateway is gone."""
         from oxllm.cli.client import call_json
 
-        size = "" if limit is None else f"&limit={max(1, limit)}"  # one at least, for those after it
+        size = "" if limit is None else f"&limit={max(1, limit)}"  # at least one, so that we know what comes after it
         try:
             found = call_json(self._gateway, "GET", f"/requests?format=json{self._query}{size}{self._after}")
         except Failure:
@@ -79,16 +79,16 @@ def _show_json(requests: list[dict[str, Any]]) -> None:
 
 
 class _Table:
-    """Lines that come one after another under one heading."""
+    """A table that grows line by line under one heading."""
 
     def __init__(self, follow: bool) -> None:
-        """`follow`: more will come, so that the heading waits for the first to know how wide they are."""
+        """`follow`: more will come, so the heading waits for the first requests to know their widths."""
         self._waits = follow
         self._headed = False
         self._still: dict[str, int] = {}
 
     def show(self, requests: list[dict[str, Any]]) -> None:
-        """Print these."""
+        """Print these requests."""
         from oxllm.cli.screen import columns, paint, show
         from oxllm.table import BAD, GOOD, WAIT, Column, Row, grid
 

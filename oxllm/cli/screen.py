@@ -1,6 +1,6 @@
-"""A terminal that is drawn over and over, and what a terminal is told to show colours.
+"""Redraws pages on a terminal, and colours text.
 
-What is no terminal (a pipe, TERM=dumb) gets neither an escape code nor a shortened line.
+Without a terminal (a pipe, TERM=dumb) there are no escape codes and no shortened lines, unless colours are forced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from oxllm.table import BAD, CHOSEN, GOOD, HEAD, OFF, WAIT
 from oxllm.words import is_terminal
 
 ENTER = "\x1b[?1049h\x1b[?7l\x1b[?25l"
-"""The alternate screen, so that what was there before is there afterwards; no wrapping, no cursor (xterm, ctlseqs)."""
+"""Alternate screen, so that the previous content comes back afterwards; no wrapping, no cursor (xterm, ctlseqs)."""
 LEAVE = "\x1b[?25h\x1b[?7h\x1b[?1049l"
 HOME, CLEAR_LINE, CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 _STYLES: dict[str, dict[str, Any]] = {HEAD: {"bold": True}, CHOSEN: {"reverse": True}}
@@ -28,17 +28,17 @@ _COLOURS = {GOOD: "green", WAIT: "yellow", BAD: "red", OFF: "cyan"}
 
 
 def columns() -> int | None:
-    """The terminal's width; None where lines may be as long as they like."""
+    """The terminal's width; None = unlimited."""
     return shutil.get_terminal_size().columns if is_terminal() else None
 
 
 def lines() -> int | None:
-    """The terminal's height; None where there may be as many lines as there are."""
+    """The terminal's height; None = unlimited."""
     return shutil.get_terminal_size().lines if is_terminal() else None
 
 
 def paint(text: str, mood: str) -> str:
-    """The colour of a mood, where colours are wanted: on a terminal, or where the command line says so."""
+    """Colour text by its mood, if colours are wanted: on a terminal, or as the command line says."""
     context = click.get_current_context(silent=True)
     wanted = context.color if context is not None else None
     if not (is_terminal() if wanted is None else wanted):
@@ -47,13 +47,13 @@ def paint(text: str, mood: str) -> str:
 
 
 def show(text: str) -> None:
-    """Print; a character that the terminal's encoding lacks is escaped."""
+    """Print, escaping characters that the terminal's encoding lacks."""
     encoding = sys.stdout.encoding or "ascii"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, color=True)
 
 
 class Screen:
-    """Pages, each drawn over the one before. At the end the last one stays on the terminal."""
+    """Pages, each drawn over the previous one. At the end the last one stays on the terminal."""
 
     def __init__(self) -> None:
         self._live = is_terminal()
@@ -76,8 +76,8 @@ class Screen:
                 signal.signal(number, handler)
 
     def draw(self, page: str) -> None:
-        """Show a page of whole lines. All of it in one write, over what is there: nothing flickers."""
-        first, self._last = not self._last, page  # before it is shown: a Ctrl-Z right behind it draws it again
+        """Show a page of whole lines. It is drawn over the previous one in a single write, so that nothing flickers."""
+        first, self._last = not self._last, page  # before it is shown, since a Ctrl-Z right after redraws it
         if not self._live:
             show(page if first else f"\n{page}")
         else:
@@ -95,7 +95,7 @@ class Screen:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let Ctrl-Z wait: its handler writes too, and a write inside a write is an error."""
+    """Delay Ctrl-Z: its handler writes too, and a reentrant write is an error."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
     try:
         yield
@@ -104,9 +104,10 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _drawn(page: str) -> str:
-    """A page over the one before, and nothing left of that.
+    """The codes to draw a page over the previous one and clear the rest.
 
-    Each line is cleared before it is written: behind a line of the full width the cursor stands on its last letter.
+    Each line is cleared before it is written, not after: after a line of full width the cursor is on its last
+    character.
     """
     shown = _that_fit(page.splitlines(), shutil.get_terminal_size().lines)
     *upper, last = shown or [""]
@@ -114,12 +115,12 @@ def _drawn(page: str) -> str:
 
 
 def _that_fit(page: list[str], height: int) -> list[str]:
-    """The first of its lines, and how many there would be more."""
+    """The lines that fit, with the number of those left out."""
     if len(page) <= height:
         return page
     return [*page[: height - 1], f"... {len(page) - height + 1} more lines"]
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """A signal ends the command by way of `__exit__`, which puts the terminal right."""
+    """End the command on a signal through `__exit__`, which restores the terminal."""
     raise SystemExit(128 + number)

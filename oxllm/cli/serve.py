@@ -51,13 +51,13 @@ def command(config: str | None, demo: bool, host: str | None, port: int | None, 
 
     for name, value in ((SERVE_HOST, host), (SERVE_PORT, port)):
         if value is not None:
-            os.environ[name] = str(value)  # so that a reload has it, too
+            os.environ[name] = str(value)  # so that a reload has it as well
 
     given = [f"--{name}" for name, value in (("host", host), ("port", port)) if value is not None]
-    if given and os.environ.get("LISTEN_PID") == str(os.getpid()):  # sd_listen_fds(3); the exec keeps the number
+    if given and os.environ.get("LISTEN_PID") == str(os.getpid()):  # sd_listen_fds(3); the exec keeps the pid
         verb = "does" if len(given) == 1 else "do"
         say(f"warning: the service manager has bound the address, so {' and '.join(given)} {verb} nothing", "warning")
     hold_back(signal.SIGHUP)
     plan = load_config(config).plan
     assert plan is not None, "load_config ends the command when there is none"
-    become_gateway(msgspec.structs.replace(plan, warnings=()), log_format)  # they are on the terminal already
+    become_gateway(msgspec.structs.replace(plan, warnings=()), log_format)  # they were printed already

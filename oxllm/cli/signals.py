@@ -1,7 +1,7 @@
-"""Signals to a gateway process, and waiting for its end.
+"""Sends signals to a gateway process, and waits for its end.
 
-A signal goes only to a process that a locked run file or `--pid` names, that began when that run file says, and that
-is an oxllm by its command line: never to a number that somebody on a port has told.
+A signal is sent only to a process that a locked run file or `--pid` names, whose start time is that of the run file,
+and whose command line is oxllm's; never to a pid reported by whatever listens on a port.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ POLL_S = 0.05
 
 
 def choose(url: str | None, port: int | None, pid: int | None) -> Gateway:
-    """The gateway that is meant; with `--pid` one without a run file will do, at no known URL."""
+    """The gateway to use. With `--pid` it need not have a run file; then its URL is unknown."""
     if pid is None:
         return find(url, port)
     return by_pid(pid) or Gateway("")
 
 
 class Process:
-    """A gateway's process, held so that its number cannot become another's between the look and the signal.
+    """A gateway's process, held (by pidfd on Linux) so that its pid cannot be reused between check and signal.
 
-    Raises NotRunning when there is none, or another process has its number by now.
+    Raises NotRunning if there is none, or its pid now belongs to another process.
     """
 
     def __init__(self, pid: int, start_time: int = 0) -> None:
-        """`start_time`: as the run file has it; 0 where nothing is known of it."""
+        """`start_time`: from the run file; 0 if unknown."""
         self.pid = pid
         self._fd = _pidfd(pid)
         began = runfile.start_time(pid)
@@ -50,13 +50,13 @@ class Process:
         self.close()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal. NotRunning when it has ended, Failure when it is another user's."""
+        """Send a signal. Raises NotRunning if the process has ended, Failure if it is another user's."""
         try:
             if self._fd >= 0:
                 signal.pidfd_send_signal(self._fd, number)
@@ -68,14 +68,14 @@ class Process:
             raise Failure(f"process {self.pid} belongs to another user; try with sudo") from None
 
     def has_ended(self, within_s: float) -> bool:
-        """Wait for its end. One that only waits for its parent to notice has ended."""
+        """Wait up to `within_s` for its end. With a pidfd a zombie counts as ended."""
         if self._fd >= 0:
             return bool(select.select([self._fd], [], [], within_s)[0])
         return _poll_for_end(self.pid, within_s)
 
 
 def process_of(gateway: Gateway, pid: int | None = None) -> Process:
-    """The process of a gateway that has a run file, or the one that was named. Failure if none is known."""
+    """The process of a gateway with a run file, else of `pid`. Raises Failure if neither is known."""
     if gateway.run is not None:
         return Process(gateway.run.pid, gateway.run.start_time)
     if pid is not None:
@@ -92,7 +92,7 @@ def process_of(gateway: Gateway, pid: int | None = None) -> Process:
 def _pidfd(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
-    except (ProcessLookupError, OverflowError):  # a number that no process can have
+    except (ProcessLookupError, OverflowError):  # no such process, or an impossible pid
         raise NotRunning(f"not running: there is no process {pid}") from None
     except (AttributeError, OSError):  # not Linux, or an old kernel
         return -1
@@ -111,7 +111,7 @@ def _poll_for_end(pid: int, seconds: float) -> bool:
 
 
 def _is_gateway(pid: int) -> bool:
-    """By its command line, from /proc or else from ps."""
+    """Judges by the command line, from /proc or else from ps."""
     found = runfile.is_gateway(pid)
     return _ps_says_so(pid) if found is None else found
 

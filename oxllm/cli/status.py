@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from oxllm.status import Status
 
     Seen = tuple[str, Status]
-    """A status as it came, with all that a later release may have put into it, and as we understand it."""
+    """A status as received, with anything that a later release may have added, and as decoded."""
 
 EVERY_S = 2.0
 TIMEOUT_S = 5.0
-"""The gateway answers this from memory: one that takes longer hangs."""
+"""The gateway answers this from memory, so one that takes longer hangs."""
 JSON = "/status?format=json"
 UNKNOWN = 3
-"""Exit code of `--check` where nothing can be known: what monitoring plugins take for that, too."""
+"""Exit code of `--check` if the state is unknown, as for monitoring plugins."""
 
 
 @click.command(short_help="Show providers, models and targets.")
@@ -73,7 +73,7 @@ def _check(gateway: Gateway, as_json: bool) -> int:
 
 
 def _ask(gateway: Gateway) -> Seen:
-    """Its status. NotRunning when nothing or something else answers, Failure when we are not let in."""
+    """Its status. Raises NotRunning if nothing or something else answers, Failure if it refuses us."""
     import msgspec
 
     from oxllm.cli.client import call, not_oxllm
@@ -90,7 +90,7 @@ def _ask(gateway: Gateway) -> Seen:
 
 
 def _seen(leaving: Leaving) -> Seen:
-    """What the run file says of a gateway that drains: its listener is closed, so it cannot be asked."""
+    """The status of a draining gateway from its run file: its listener is closed, so it cannot be asked."""
     import msgspec
 
     from oxllm.status import Status
@@ -109,7 +109,7 @@ def _seen(leaving: Leaving) -> Seen:
 
 
 class _Again:
-    """Asks again; one that comes back may be at another port."""
+    """Asks repeatedly. After a failure the gateway is looked up again, since it may come back on another port."""
 
     def __init__(self, gateway: Gateway, url: str | None, port: int | None) -> None:
         self.gateway = gateway
@@ -131,7 +131,7 @@ class _Again:
         return seen
 
     def status(self) -> Status | Failure:
-        """The same without its text."""
+        """The same, decoded only."""
         seen = self.seen()
         return seen if isinstance(seen, Failure) else seen[1]
 
@@ -147,7 +147,7 @@ def _watch(first: Seen, gateway: Gateway, url: str | None, port: int | None, as_
 
 
 def _watch_json(first: Seen, again: _Again) -> None:
-    """A line each; none while there is no gateway."""
+    """Print one line each time; none while no gateway answers."""
     from oxllm.cli.screen import show
 
     answer: Seen | Failure = first

@@ -1,4 +1,4 @@
-"""`oxllm stop`: SIGTERM, and waiting for the drain."""
+"""`oxllm stop`: sends SIGTERM, and waits for the drain."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from oxllm.cli.signals import Process
 
 MARGIN_S = 5.0
-"""Beyond the gateway's own limit of a drain: for the last error events, spans and its exit."""
+"""Beyond the gateway's own drain timeout, for its last error events, spans and exit."""
 DRAIN_S = 30.0
-"""The limit where no run file tells it."""
+"""The drain timeout if no run file tells it."""
 SEEN_WITHIN_S = 5.0
-"""How soon a gateway that was told to stop says that it does."""
+"""How long a gateway may take to report that it is draining."""
 LOOK_S = 0.1
 
 
@@ -67,7 +67,7 @@ def _is_draining(gateway: Gateway) -> bool:
 
 
 def _await_draining(gateway: Gateway, process: Process) -> None:
-    """A signal that comes while the first is not yet seen would be lost in it."""
+    """Wait until the first signal was handled: a second one before that would be merged with it."""
     deadline = time.monotonic() + SEEN_WITHIN_S
     while not _is_draining(gateway) and time.monotonic() < deadline:
         if process.has_ended(LOOK_S) or gateway.run is None:

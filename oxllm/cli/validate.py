@@ -1,4 +1,4 @@
-"""`oxllm validate`: everything that is wrong with a configuration, before it runs."""
+"""`oxllm validate`: reports everything that is wrong with a configuration, before it runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def command(config: str | None, probe: bool, strict: bool, as_json: bool) -> Non
 
 
 def _nothing(file: str, why: str) -> Loaded:
-    """As if a file that is not there had been read."""
+    """The result for a missing file, with that as its error."""
     from oxllm.config.compile import Loaded
     from oxllm.config.problem import Problem
 
@@ -71,14 +71,14 @@ def _print_text(loaded: Loaded, probes: list[Probe]) -> None:
 
 
 def _why_not(probes: list[Probe]) -> str:
-    """What fails a configuration that has no errors."""
+    """Why a configuration without errors fails."""
     if failed := sum(probe.failed for probe in probes):
         return f"{failed} of {count(len(probes), 'provider')} cannot be used"
     return "with --strict a warning fails"
 
 
 def summary(plan: Plan) -> str:
-    """What a configuration amounts to, in a line."""
+    """A configuration summed up in one line."""
     off = f" ({len(plan.disabled)} off)" if plan.disabled else ""
     where = ", ".join(map(bracketed, plan.server.listen))
     return (

@@ -1,4 +1,4 @@
-"""`oxllm status --watch`: the table again and again, and keys that act on a provider."""
+"""`oxllm status --watch`: a table that is redrawn, and keys that act on a provider."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from oxllm.words import duration, is_terminal, printable, text_width
 
 EVERY_S = 2.0
 FAILURES_MAX = 8
-"""Lines about a provider's last failures."""
+"""Most lines about a provider's last failures."""
 COMPLETE = "complete"
 """The result of an attempt that served its request."""
 HELPS = (
     "j/k choose  Enter its failures  o offline/online  r reset  q quit",
     "j/k choose  Enter  o off/on  r  q quit",
 )
-"""What the keys do, for a wide terminal and for a narrow one."""
+"""What the keys do, for wide and for narrow terminals."""
 
 Ask = Callable[[], Status | Failure]
 Situation = tuple[frozenset[str], frozenset[str]]
-"""What a message may be about: providers that are offline, and models that have no target left."""
+"""What a message may be about: offline providers, and models without an available target."""
 
 
 class Watch:
-    """What is on the screen. `ask` is told nothing and gives the next status."""
+    """What is on the screen. `ask` returns the next status."""
 
     def __init__(self, gateway: Callable[[], Gateway], ask: Ask) -> None:
         self._gateway = gateway
@@ -45,11 +45,11 @@ class Watch:
         self._chosen: str | None = None
         self._message = ""
         self._said_of: Situation | None = None
-        """Of which the message is; None until the gateway has answered behind it."""
+        """The situation that the message is about; None until the gateway's next answer."""
         self._failures: list[str] = []
 
     def run(self, first: Status) -> None:
-        """Until `q` or Ctrl-C."""
+        """Redraw until `q` or Ctrl-C."""
         answer: Status | Failure = first
         with Screen() as screen, Keys(is_terminal()) as keys:
             try:
@@ -78,7 +78,7 @@ class Watch:
         if self._chosen is not None and self._chosen not in {provider.name for provider in answer.providers}:
             self._choose(None)
 
-    # What is drawn.
+    # Drawing.
 
     def _page(self, answer: Status | Failure, live: bool) -> str:
         below = [*self._failures, *([help_line()] if live else [])]
@@ -95,7 +95,7 @@ class Watch:
         return page + "".join(f"{line}\n" for line in ["", *map(self._cut, below)] if below)
 
     def _gone(self, failure: Failure) -> str:
-        """That it does not answer and since when, in as many words as fit."""
+        """The longest text that fits about the gateway not answering, and for how long."""
         since, width = duration(time.monotonic() - self._gone_at), columns()
         said = (f"{failure.message}, for {since} now; the last that was seen:", f"{failure.message}, for {since} now:")
         return next((text for text in said if width is None or text_width(text) <= width), f"gone for {since}:")
@@ -105,10 +105,10 @@ class Watch:
         width = columns()
         return paint(line if width is None else line[:width], HEAD if line in HELPS else OFF)
 
-    # What keys do.
+    # Keys.
 
     def _press(self, key: str) -> bool:
-        """Act on a key. True: look again now."""
+        """Act on a key. True: ask for a new status now, or quit."""
         self._say("")
         if key in (DOWN, "j", UP, "k"):
             self._move(1 if key in (DOWN, "j") else -1)
@@ -148,7 +148,7 @@ class Watch:
             self._message = failure.message
 
     def _last_failures(self, name: str) -> list[str]:
-        """Lines about its last failed attempts, the newest first."""
+        """Lines about its last failed attempts, newest first."""
         try:
             requests = call_json(self._gateway(), "GET", "/requests").get("requests") or []
         except Failure as failure:
@@ -158,7 +158,7 @@ class Watch:
 
 
 def help_line() -> str:
-    """What the keys do, as long as fits."""
+    """The longest help about the keys that fits."""
     width = columns()
     return next((text for text in HELPS if width is None or len(text) <= width), HELPS[-1])
 
@@ -170,7 +170,7 @@ def _situation(status: Status) -> Situation:
 
 
 def _failed(request: dict[str, Any], prefix: str) -> Iterator[str]:
-    """A line for each of its attempts there. Its id, which is what one copies for `explain`, is never cut off."""
+    """A line for each failed attempt of a request at a provider. The id comes early, so that it is never cut off."""
     for step in request.get("steps") or []:
         if str(step.get("target")).startswith(prefix) and step.get("result") != COMPLETE:
             clock = time.strftime("%H:%M:%S", time.localtime(float(request.get("time") or 0)))

@@ -1,4 +1,4 @@
-"""What `oxllm doctor` looks at on the way to each provider: name, connection, TLS, proxy, clock, key."""
+"""The checks of `oxllm doctor` on the way to each provider: name, connection, TLS, proxy, clock, key."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from oxllm.plan import Plan, Provider, Proxy
 from oxllm.words import duration, seconds
 
 SKEW_MAX_S = 60.0
-"""A clock that is further off makes certificates invalid and hints wrong."""
+"""With more skew, certificates may seem invalid, and retry hints are wrong."""
 SOON_S = 14 * 86400.0
-"""A certificate that ends sooner is worth a word."""
+"""Warn of a certificate that expires sooner."""
 
 
 def ways(plan: Plan) -> list[Finding]:
-    """All providers at once, for up to 10 s each."""
+    """Check all providers at once, for up to 10 s each."""
 
     async def look() -> list[list[Finding]]:
         return list(await asyncio.gather(*(_way(provider) for provider in plan.providers)))
@@ -85,7 +85,7 @@ def _variable(provider: Provider) -> str:
 
 
 def _through(provider: Provider) -> str:
-    """What makes its way lead through a proxy, and how it would not; empty if there is none."""
+    """Which setting routes it through a proxy, and how to avoid that; empty if none does."""
     if provider.proxy is None:
         return ""
     variable = proxy_variable(os.environ, provider.tls, provider.host)
