@@ -12,7 +12,7 @@ from oxllm import plan as plans
 from oxllm.cli.finding import FAIL, OK, WARN, Finding
 
 FILES_OF_OUR_OWN = 192
-"""Same as in the gateway, whose code is not loaded here, and so is `BACKLOG`. A test compares them."""
+"""The gateway's own numbers, this one and `BACKLOG`. Its code is not loaded here; a test compares them."""
 MEMORY_MIN = 128 * 2**20
 """Bytes: the gateway's 40 MB under load, a reload's child process, and some reserve."""
 BACKLOG = 1024

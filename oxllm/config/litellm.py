@@ -206,7 +206,7 @@ class _Adapter:
     # Fallbacks, aliases and settings.
 
     def fallbacks(self, given: list[Any]) -> None:
-        """Append the targets of the models that a model falls back to, each model's in tiers behind the previous.
+        """Append the targets of a model's fallbacks to its own, one fallback after another, each in further tiers.
 
         The fallbacks of `*` apply to each model that has none of its own.
         """

@@ -40,7 +40,7 @@ PLAIN = frozenset(
 )
 """Keys of the schema whose values are never secret. (`auth` is not among them: people write keys there.)"""
 OF_A_MODEL = frozenset({"provider", "model", "tier", "weight", "targets", "hold_back", "hedge_after", "affinity"})
-"""Those of them that occur below a virtual model, whose name is free."""
+"""Those of them that occur below the name of a virtual model, which may be anything."""
 KNOWN = PLAIN | SECRET_KEYS | {*TABLES}
 
 _TELLING = re.compile(r"key|token|secret|passw|credential|cookie|authori[sz]ation", re.IGNORECASE)

@@ -90,7 +90,7 @@ class LLMSim:
     """A simulated provider controlled by a test. `base_url` ends in `/v1`, `anthropic_base_url` does not."""
 
     def __init__(self, seed: int = 7, pace: str = "instant", models: Sequence[str] = ()) -> None:
-        """`models`: those that exist. If given, others, requests without a key and values out of bounds are refused."""
+        """`models`: those that exist. If given, other models, values out of bounds or a missing key are refused."""
         if isinstance(models, str):
             raise TypeError(f"models is a list of names: write [{models!r}]")
         upstream = Upstream(NAME, models=tuple(models) or ("sim-1",), pace=paces.parse(pace), strict=bool(models))

@@ -1,8 +1,8 @@
 """`blackhole[@connect]`: the request is swallowed and nothing ever comes.
 
-`@connect` is the whole port, whose handshakes are never completed; a request on a connection from before is swallowed,
-and once the port is back the next retransmission of it is answered with a reset, as by a host that knows nothing of the
-connection (RFC 9293 section 3.5.2).
+`@connect` strikes the whole port: handshakes never complete. A request on an open connection is swallowed too, and once
+the port is back its next retransmission is answered with a reset, as by a host that does not know the connection
+(RFC 9293 section 3.5.2).
 """
 
 from __future__ import annotations

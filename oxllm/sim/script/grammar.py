@@ -117,7 +117,7 @@ def _unknown(kind: str) -> str:
 
 
 def meant(word: str, known: Iterable[str]) -> str:
-    """Which one was meant by a word that is none of those that are known; empty if none is near."""
+    """Advice for an unknown word: the known one that was probably meant; empty if none is close."""
     close = difflib.get_close_matches(word, tuple(known), 1)
     return f"did you mean {close[0]!r}?" if close else ""
 
