@@ -1,4 +1,4 @@
-"""The endpoints of a provider: which method and path is which operation. One file a protocol."""
+"""The endpoints of a provider: maps method and path to an operation. One file per protocol."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _COMPILED = [
     (method, re.compile(path.replace("{id}", "(?P<id>.+)" if "/models" in path else "(?P<id>[^/]+)") + "$"), operation)
     for method, path, operation in _ENDPOINTS
 ]
-"""Ids of models may hold slashes, ids of answers none."""
+"""Model ids may contain slashes, ids of answers may not."""
 
 
 class Unknown(Operation):
-    """A path that nobody serves, in OpenAI's shape."""
+    """A path that is not served; the error has OpenAI's shape."""
 
     protocol = "chat"
 
 
 class UnknownMessages(Unknown):
-    """The same, for clients that say an Anthropic version."""
+    """The same, for clients that send an Anthropic version."""
 
     protocol = "messages"
 
@@ -52,7 +52,7 @@ UNKNOWN, UNKNOWN_MESSAGES = Unknown(), UnknownMessages()
 
 @functools.lru_cache(256)
 def find(method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
-    """The operation of a path without its query, whatever stands before the endpoint, and the words in it."""
+    """The operation of a path (without its query, and with any prefix), and the values of its placeholders."""
     for known, pattern, operation in _COMPILED:
         if known == method and (match := pattern.search(path)) is not None:
             return operation, match.groupdict()

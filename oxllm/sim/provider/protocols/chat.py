@@ -22,7 +22,7 @@ from oxllm.sim.provider.request import (
 )
 
 HOLE = "{hole}"
-"""Stands for the token in the event that is made once for all of them; what a client names stands before it."""
+"""Placeholder for the token in the event that is encoded once for all tokens; what a client names comes before it."""
 DONE = b"data: [DONE]\n\n"
 
 
@@ -85,7 +85,7 @@ class Chat(Operation):
         yield from self._ending(x, base, due, sources)
 
     def _text(self, x: Exchange, base: Json, due: float, deadlines: Iterator[float]) -> Generator[Part, None, float]:
-        """The tokens of one text, whose events differ in nothing else; returns when the end is due."""
+        """The tokens of one text; their events differ in nothing else. Returns the time when the end is due."""
         before, _, after = x.dialect.chunk(base, 0, {"content": HOLE}).rpartition(HOLE.encode())
         for word in itertools.islice(x.json_words(), x.length):
             yield Part(due, b"%b%b%b" % (before, word, after), "token", 1)
@@ -112,13 +112,13 @@ class Chat(Operation):
 
 
 def _base(x: Exchange) -> Json:
-    """What all events and the whole answer have in common."""
+    """The fields that all events and the whole answer have in common."""
     kind = "chat.completion.chunk" if x.ask.stream else "chat.completion"
     return {"id": x.identity("chatcmpl-", 24), "object": kind, "created": CREATED, "model": x.ask.model}
 
 
 def _tool(data: Json, messages: list[Any]) -> str | None:
-    """The first function offered, unless the last message already brings a tool's result."""
+    """The first function offered, unless the last message already has a tool's result."""
     tools = data.get("tools")
     last = messages[-1]
     if not tools or data.get("tool_choice") == "none" or (isinstance(last, dict) and last.get("role") == "tool"):
@@ -129,7 +129,7 @@ def _tool(data: Json, messages: list[Any]) -> str | None:
 
 
 def _schema(data: Json, tool: str | None) -> Json | None:
-    """Of the tool's parameters, or of the `response_format`."""
+    """The schema of the tool's parameters, or of the `response_format`."""
     if tool is not None:
         functions = [each.get("function") for each in data["tools"] if isinstance(each, dict)]
         return schema_of(functions, tool, "parameters")
@@ -147,7 +147,7 @@ def _opening_delta(x: Exchange) -> Json:
 
 
 def _deltas(x: Exchange, index: int) -> Iterator[Json]:
-    """The contents of one choice: text without end, or `length` pieces of a tool call and its closing brace."""
+    """The deltas of one choice: endless text, or `length` pieces of a tool call and its closing brace."""
     if x.tool is None:
         for word in x.words(index):
             yield {"content": word}

@@ -1,4 +1,4 @@
-"""Completions, the API before chat: `POST /v1/completions`. Each prompt has `n` choices."""
+"""Completions, the API before chat: `POST /v1/completions`. Each prompt gets `n` choices."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Completions(Operation):
 
 
 def _of(x: Exchange, index: int) -> tuple[int, int]:
-    """Which choice of which prompt the one of an index is."""
+    """The choice and the prompt that an index stands for."""
     prompt, choice = divmod(index, x.ask.n // len(x.ask.inputs))
     return choice, prompt
 

@@ -11,7 +11,7 @@ from oxllm.sim.provider.reply import Reply
 from oxllm.sim.provider.request import Ask, SimRequest, body, fingerprint, required, token_count, whole_number
 
 DIMENSIONS = 8
-"""Of a vector, when the client does not say."""
+"""Length of a vector, unless the client says otherwise."""
 
 
 class Embeddings(Operation):

@@ -1,4 +1,4 @@
-"""Responses: what is asked of an answer by its id, as long as the provider remembers it.
+"""Responses: the endpoints of one answer, by its id, as long as the provider remembers it.
 
 Facts: platform.openai.com/docs/api-reference/responses.
 """
@@ -17,7 +17,7 @@ from oxllm.sim.provider.request import Ask, BadAsk, SimRequest
 
 
 class OfOne(Operation):
-    """What is asked of an answer by its id. Subclasses have one method, `tell`."""
+    """An endpoint of one answer, by its id. Subclasses implement `tell`."""
 
     protocol = "responses"
 
@@ -40,7 +40,7 @@ class OfOne(Operation):
 
 
 class Retrieve(OfOne):
-    """The answer as it is now; with `?stream=true` the events of its telling, or those behind `starting_after`."""
+    """The answer as it is now; with `?stream=true` its events, from the start or from behind `starting_after`."""
 
     def reply(self, x: Exchange) -> Reply:
         answer = x.provider.memory.find(x.ask.identity)
@@ -79,13 +79,13 @@ class Cancel(OfOne):
 
 class InputItems(OfOne):
     def tell(self, x: Exchange, answer: Remembered) -> Json:
-        items = answer.items[::-1]  # the newest first, as `order` is by default
+        items = answer.items[::-1]  # newest first, the default `order`
         ends = {"first_id": items[0]["id"], "last_id": items[-1]["id"]}
         return {"object": "list", "data": items, **ends, "has_more": False}
 
 
 def _told_again(response: Json) -> Iterator[tuple[str, Json, str]]:
-    """The events of an answer that is whole, with their roles: each item and each text in one."""
+    """The events of a complete answer, with their roles: each text or call arguments in a single delta."""
     begun = {**response, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
     yield "response.created", {"response": begun}, "preamble"
     yield "response.in_progress", {"response": begun}, "preamble"

@@ -1,7 +1,7 @@
 """Messages, Anthropic's API: `POST /v1/messages` and `POST /v1/messages/count_tokens`.
 
-Facts: platform.claude.com/docs (Messages, Streaming Messages, Extended thinking, Token counting). A stream's events are
-named by `event:` lines, on which the SDKs dispatch, and again in `type`.
+Facts: platform.claude.com/docs (Messages, Streaming Messages, Extended thinking, Token counting). The type of an
+event is in its `event:` line, on which the SDKs dispatch, and again in `type`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from oxllm.sim.provider.request import (
 )
 
 THOUGHTS = 3
-"""Pieces of the thinking that comes before an answer, when it is asked for."""
+"""Number of pieces of the thinking before an answer, if the client asks for any."""
 
 
 class Messages(Operation):
@@ -75,7 +75,7 @@ class Messages(Operation):
             yield from _thinking(x, block, opening, due)
             index, due = 1, next(deadlines)
         started = _event("content_block_start", {"index": index, "content_block": _block(x, whole=False)})
-        # A tool's name is content, an empty block of text is none.
+        # A tool's name counts as content, an empty text block does not.
         yield Part(opening, started, "preamble") if x.tool is None else Part(due, started, "token", 1)
         yield Part(opening, _event("ping", {}), "comment")
         for delta in _deltas(x):
@@ -101,7 +101,7 @@ class CountTokens(Operation):
 
 
 def _body(request: SimRequest) -> Json:
-    """The body with its messages, or BadAsk in Anthropic's words."""
+    """The body, which must have messages; else BadAsk in Anthropic's words."""
     data = body(request)
     try:
         required(data, "messages", list)
@@ -111,7 +111,7 @@ def _body(request: SimRequest) -> Json:
 
 
 def _check_state(x: Exchange) -> None:
-    """Raise BadAsk if a block of thinking bears another provider's signature."""
+    """Raise BadAsk if a thinking block has another provider's signature."""
     for at, message in enumerate(x.ask.data["messages"]):
         content = message.get("content") if isinstance(message, dict) else None
         for place, block in enumerate(content if isinstance(content, list) else ()):
@@ -124,7 +124,7 @@ INVALID_SIGNATURE = "Invalid `signature` in `thinking` block"
 
 
 def _tool(data: Json, messages: list[Any]) -> str | None:
-    """The tool that `tool_choice` demands, or the only one that is offered, unless its result is there already."""
+    """The tool that `tool_choice` demands, or the only one offered, unless a tool's result is already there."""
     tools, choice = data.get("tools"), data.get("tool_choice")
     kind = choice.get("type") if isinstance(choice, dict) else "auto"
     if _has_result(messages[-1]) or not isinstance(tools, list) or not tools or kind == "none":
@@ -136,7 +136,7 @@ def _tool(data: Json, messages: list[Any]) -> str | None:
 
 
 def _schema(data: Json, tool: str | None) -> Json | None:
-    """Of the tool's input, or of the output that is asked for."""
+    """The schema of the tool's input, or of the output that the client asks for."""
     if tool is not None:
         return schema_of(data.get("tools"), tool, "input_schema")
     format = data.get("output_format") or (data.get("output_config") or {}).get("format")
@@ -175,7 +175,7 @@ def _stop_reason(x: Exchange) -> str:
 
 
 def _thought(x: Exchange) -> list[Json]:
-    """The block of thinking, if it is asked for."""
+    """The thinking block, if the client asks for it."""
     thinking = x.ask.data.get("thinking")
     if not isinstance(thinking, dict) or thinking.get("type") == "disabled":
         return []
@@ -184,7 +184,7 @@ def _thought(x: Exchange) -> list[Json]:
 
 
 def _thinking(x: Exchange, block: Json, opening: float, due: float) -> Iterator[Part]:
-    """The events of a block of thinking."""
+    """The events of a thinking block."""
     empty = {"type": "thinking", "thinking": "", "signature": ""}
     yield Part(opening, _event("content_block_start", {"index": 0, "content_block": empty}), "preamble")
     for piece in block["thinking"].split(" Step"):
@@ -197,7 +197,7 @@ def _thinking(x: Exchange, block: Json, opening: float, due: float) -> Iterator[
 
 
 def _block(x: Exchange, whole: bool) -> Json:
-    """The block that bears the answer."""
+    """The block with the answer."""
     if x.tool is None:
         return {"type": "text", "text": x.text() if whole else ""}
     given = parsed(x.arguments()) if whole else {}

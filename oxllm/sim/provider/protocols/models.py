@@ -14,7 +14,7 @@ MADE = datetime.datetime.fromtimestamp(CREATED, datetime.UTC).strftime("%Y-%m-%d
 
 
 class Models(Operation):
-    """The list, or the one model that the path names."""
+    """The list, or the model that the path names."""
 
     protocol = "models"
 

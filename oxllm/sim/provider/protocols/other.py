@@ -1,4 +1,4 @@
-"""What else providers serve in JSON: rerank, moderations, images and speech, each as simply as a client can take it."""
+"""Other JSON endpoints: rerank, moderations, images and speech, each in the simplest form that clients accept."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from oxllm.sim.provider.request import Ask, SimRequest, body, fingerprint, requi
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-"""The smallest picture there is: a PNG of one pixel."""
+"""The smallest possible picture: a PNG of one pixel."""
 AUDIO_CHUNKS = 8
 
 
 class Plain(Operation):
-    """One endpoint whose answer hangs on one field of the request."""
+    """An endpoint whose answer depends on one field of the request."""
 
     protocol = "json"
     field: str
@@ -32,7 +32,7 @@ class Plain(Operation):
 
 
 def ranks(seed: int, provider: str, fingerprint: str, count: int) -> list[tuple[int, float]]:
-    """How a provider ranks so many documents: index and score, the best first."""
+    """How a provider ranks `count` documents: index and score, best first."""
     chance = Chance(seed, provider, fingerprint)
     scores = [(index, round(chance.draw(f"score {index}"), 6)) for index in range(count)]
     return sorted(scores, key=lambda score: -score[1])
@@ -74,7 +74,7 @@ class Images(Plain):
 
 
 class Speech(Plain):
-    """Audio comes as it is made: bytes in chunks."""
+    """Audio is sent while it is made: bytes in chunks."""
 
     field = "input"
 

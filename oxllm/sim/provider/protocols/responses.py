@@ -1,8 +1,8 @@
-"""Responses: `POST /v1/responses`, and what is asked beside answers. What is asked of one by its id: `kept`.
+"""Responses: `POST /v1/responses`, `/compact` and `/input_tokens`. The endpoints of an answer by its id are in `kept`.
 
-Facts: platform.openai.com/docs/api-reference/responses and .../responses-streaming. An answer is made of items: a
-reasoning item first, when reasoning is asked for, then a message or a function call. Each event carries its type twice
-and a `sequence_number`; a stream has no `[DONE]`.
+Facts: platform.openai.com/docs/api-reference/responses and .../responses-streaming. An answer consists of
+items: first a reasoning item, if the client asks for reasoning, then a message or a function call. Each event has its
+type twice and a `sequence_number`; a stream has no `[DONE]`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from oxllm.sim.provider.request import (
 )
 
 SEALED = "reasoning.encrypted_content"
-"""What `include` names when the client keeps the state."""
+"""The `include` value of a client that keeps the state itself."""
 
 
 THOUGHT_TOKENS = 32
-"""Of a reasoning item."""
+"""Tokens of a reasoning item."""
 COMPACTED_TOKENS = 64
-"""Of a conversation that was made shorter."""
+"""Tokens of a compacted conversation."""
 
 
 class Responses(Operation):
@@ -82,13 +82,13 @@ class Responses(Operation):
 
 
 class _Answer:
-    """One answer being made: its items, and the events that tell them."""
+    """An answer being made: its items, and the events that send them."""
 
     def __init__(self, x: Exchange) -> None:
         self.x = x
         self.id = x.identity("resp_", 48)
         self.number = 0
-        """Of the next event."""
+        """The `sequence_number` of the next event."""
         data = x.ask.data
         self.background = data.get("background") is True
         given = data["input"]
@@ -98,7 +98,7 @@ class _Answer:
 
     @property
     def begun(self) -> Json:
-        """The response before it has an output."""
+        """The response before it has any output."""
         data = self.x.ask.data
         reasoning = data.get("reasoning") if isinstance(data.get("reasoning"), dict) else {}
         return {
@@ -132,7 +132,7 @@ class _Answer:
 
     @property
     def whole(self) -> Json:
-        """The response when it is complete."""
+        """The complete response."""
         x = self.x
         status = "incomplete" if x.cut_short else "completed"
         details = {"reason": "max_output_tokens"} if x.cut_short else None
@@ -140,7 +140,7 @@ class _Answer:
         return {**self.begun, "status": status, "incomplete_details": details, "output": output, "usage": self._usage()}
 
     def stream(self) -> Iterator[Part]:
-        """All events."""
+        """All events of the stream."""
         x, deadlines = self.x, self.x.deadlines()
         due = next(deadlines)
         opening = x.opening(due)
@@ -166,11 +166,11 @@ class _Answer:
         return Part(at, event(kind, number, data), role, tokens, number)
 
     def _item(self, output: int) -> _Said:
-        """What bears the answer: a message, or a function call."""
+        """The item with the answer: a message, or a function call."""
         return _MessageSaid(self, output) if self.x.tool is None else _CallSaid(self, output)
 
     def _reasoning(self) -> list[Json]:
-        """The reasoning item, if the client asks for any."""
+        """The reasoning item, if the client asks for one."""
         data = self.x.ask.data
         included = data.get("include") if isinstance(data.get("include"), list) else []
         if not data.get("reasoning") and SEALED not in (included or []):
@@ -186,7 +186,7 @@ class _Answer:
 
 
 class _Said:
-    """The item that bears the answer: how it begins, grows and ends."""
+    """The item with the answer: how it begins, grows and ends."""
 
     delta: str
 
@@ -200,7 +200,7 @@ class _Said:
         yield self.part(at, "response.output_item.added", {"item": item}, "preamble")
 
     def deltas(self) -> Iterator[Json]:
-        """What each event of the growing item says."""
+        """The data of each event of the growing item."""
         raise NotImplementedError
 
     def closed(self, at: float) -> Iterator[Part]:
@@ -268,7 +268,7 @@ class _CallSaid(_Said):
 
 
 class Compact(Operation):
-    """`POST /responses/compact`: a conversation in fewer words, which only this provider can read."""
+    """`POST /responses/compact`: a shorter form of a conversation, which only this provider can read."""
 
     protocol = "responses"
 
@@ -299,7 +299,7 @@ def _asked_beside(request: SimRequest) -> Ask:
 
 
 def _check_state(x: Exchange) -> None:
-    """Raise BadAsk if the request builds on what another provider keeps or has sealed."""
+    """Raise BadAsk if the request refers to state that another provider keeps or has sealed."""
     data, memory = x.ask.data, x.provider.memory
     previous = data.get("previous_response_id")
     if previous is not None and memory.find(str(previous)) is None:
@@ -320,21 +320,21 @@ def _check_item(x: Exchange, item: Json) -> None:
 
 
 def lost(previous: str) -> BadAsk:
-    """An earlier answer is not here."""
+    """The error for an earlier answer that this provider does not have."""
     words = f"Previous response with id '{previous}' not found."
     return BadAsk(words, "previous_response_id", 400, "previous_response_not_found")
 
 
 def unsealed(sealed: str) -> BadAsk:
-    """Sealed content does not open."""
+    """The error for sealed content that this provider cannot open."""
     shown, reason = f"{sealed[:4]}...{sealed[-4:]}", "Encrypted content could not be decrypted or parsed."
     words = f"The encrypted content {shown} could not be verified. Reason: {reason}"
     return BadAsk(words, None, 400, "invalid_encrypted_content")
 
 
 def _tool(data: Json, given: Any) -> str | None:
-    """The function that `tool_choice` demands, or the only one that is offered, unless its result is there already: an
-    agent that offers many would do no good with a call that nobody meant."""
+    """The function that `tool_choice` demands, or the only one offered, unless a function's result is already there: an
+    agent that offers many would have no use for a call that nobody meant."""
     tools, choice = data.get("tools"), data.get("tool_choice")
     last = given[-1] if isinstance(given, list) else None
     if isinstance(last, dict) and last.get("type") == "function_call_output":
@@ -350,7 +350,7 @@ def _tool(data: Json, given: Any) -> str | None:
 
 
 def _schema(data: Json, tool: str | None) -> Json | None:
-    """Of the function's parameters, or of `text.format`."""
+    """The schema of the function's parameters, or of `text.format`."""
     if tool is not None:
         return schema_of(data.get("tools"), tool, "parameters")
     format = (data.get("text") or {}).get("format") if isinstance(data.get("text"), dict) else None
