@@ -1,4 +1,4 @@
-"""For tests that ill-treat a running gateway: raw sockets, a strict look at what comes back, and what is left."""
+"""For tests that abuse a running gateway: raw sockets, strict checks of what comes back, and of what is left."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Answer(NamedTuple):
 
     @property
     def code(self) -> str | None:
-        """Of its error object; AssertionError if it has none."""
+        """The code of its error object; AssertionError if it has none."""
         error = json.loads(self.body)["error"]
         assert set(error) >= {"message", "type", "param", "code"}
         return str(error["code"]) if error["code"] is not None else None
 
 
 def answers(data: bytes) -> tuple[list[Answer], bytes]:
-    """All whole responses in `data`, to the letter, and the bytes of one that is not whole. AssertionError for else."""
+    """All complete responses in `data`, parsed strictly, and the bytes of an incomplete one. Else AssertionError."""
     found: list[Answer] = []
     while data:
         if data.startswith(CONTINUE):
@@ -44,7 +44,7 @@ def answers(data: bytes) -> tuple[list[Answer], bytes]:
             continue
         head = data.partition(b"\r\n\r\n")[0]
         if b"\r\nconnection: close" in head and not re.search(rb"\r\n(content-length|transfer-encoding):", head):
-            return found, data  # to an HTTP/1.0 client: until the close
+            return found, data  # to an HTTP/1.0 client: lasts until the close
         reader = ResponseReader(alone=False)
         reader.feed(data)
         if not reader.complete:
@@ -55,20 +55,20 @@ def answers(data: bytes) -> tuple[list[Answer], bytes]:
 
 
 class Caller:
-    """A client connection that sends what it likes."""
+    """A client connection that sends any bytes."""
 
     def __init__(self, port: int, timeout: float = 60.0) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data: bytes, piece: int | None = None) -> Caller:
-        """All of it, `piece` bytes a segment."""
+        """Send all of it, `piece` bytes per segment."""
         for at in range(0, len(data), piece or len(data)):
             self.sock.sendall(data[at : at + (piece or len(data))])
         return self
 
     def everything(self) -> bytes:
-        """Until the gateway closes its side; then ours is closed too."""
+        """Read until the gateway closes its side; then close ours too."""
         data = b""
         with self.sock:
             while part := self.sock.recv(65536):
@@ -76,7 +76,7 @@ class Caller:
         return data
 
     def until(self, mark: bytes) -> bytes:
-        """Until these bytes have come."""
+        """Read until these bytes have come."""
         data = b""
         while mark not in data:
             part = self.sock.recv(65536)
@@ -95,7 +95,7 @@ class Caller:
 
 
 class Rest:
-    """What a gateway has open when nobody wants anything of it."""
+    """What a gateway has open at rest."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -105,7 +105,7 @@ class Rest:
         self.fds = self._process.num_fds()
 
     def restored(self) -> None:
-        """It lives, as it was: descriptors, requests, memory, and no trace of a bug in its log."""
+        """It is alive and back at rest: descriptors, requests, memory, and no trace of a bug in its log."""
         assert self._gateway.process.alive, self._gateway.log()[-2000:]
         assert eventually(lambda: self._process.num_fds() == self.fds), (self._process.num_fds(), self.fds)
         page = self._gateway.http.get("/metrics", headers={"connection": "close"}).text

@@ -1,13 +1,13 @@
 """A provider's stream that breaks where and how the prompt says.
 
-`break at 17 by rst` anywhere in a request's body: 17 bytes of the stream, then a reset. So one gateway can be shown
-each place to break at, in any API. The ways to break:
+`break at 17 by rst` anywhere in a request's body: 17 bytes of the stream, then a reset. So one gateway can meet
+a break at each place, in any API. The ways to break:
 
     fin      the connection is closed
     rst      it is reset
     clean    the chunks end properly
     stall    nothing more comes
-    garbage  an event comes that is none, and then the proper end
+    garbage  an invalid event comes, and then the proper end
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.scripted import CLOSE, HANG, KEEP, RESET, Asked, Steps, answe
 
 ENDS: dict[str, Steps] = {
     "fin": [CLOSE],
-    "rst": [0.1, RESET],  # so that what was sent is read, as a rule
+    "rst": [0.1, RESET],  # after a pause, so that what was sent is usually read
     "clean": [LAST_CHUNK, KEEP],
     "stall": [HANG],
     "garbage": [chunk(b"data: {garbage\n\n"), LAST_CHUNK, KEEP],
@@ -31,12 +31,12 @@ _STREAM = re.compile(rb'"stream": *true')
 
 
 def prompt(at: int, way: str) -> str:
-    """What to say to have the stream broken there."""
+    """The prompt that has the stream break there."""
     return f"break at {at} by {way}"
 
 
 def breaking(stream: bytes, *, steady: bool = False, plain: bytes | None = None) -> Callable[[Asked], Steps]:
-    """`steady` does not care what the prompt says. `plain` is the answer to a request that wants no stream."""
+    """The provider's reply. `steady`: ignores the prompt. `plain`: the answer to a request that wants no stream."""
 
     def reply(asked: Asked) -> Steps:
         if plain is not None and _STREAM.search(asked.body) is None:

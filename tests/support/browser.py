@@ -1,8 +1,8 @@
-"""A real browser without a window: what it makes of a page, and the pixels that it shows.
+"""A real browser without a window: how it renders a page, and the pixels that it shows.
 
     python -m tests.support.browser report.html docs/report.png
 
-makes the picture of a report in the manual.
+makes the picture of a report that is in the manual.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import NamedTuple
 
 TIMEOUT_S = 60
 WIDTH, HEIGHT = 900, 2020
-"""Of the picture: down to the providers."""
+"""Size of the picture: it reaches down to the providers."""
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
     "--force-color-profile=srgb", "--enable-logging=stderr",
 )  # fmt: skip
-"""No sandbox, since it refuses root; no request of its own."""
+"""No sandbox, since it refuses root; no requests of the browser's own."""
 Pixels = Counter[tuple[int, int, int]]
 
 
 def chromium() -> str | None:
-    """The browser's path, if this machine has one that starts; Ubuntu has a stub of that name which only says no."""
+    """The path of a browser that starts, if this machine has one; Ubuntu has a stub of that name which only fails."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         path = shutil.which(name)
         if path is not None and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
@@ -39,17 +39,17 @@ def chromium() -> str | None:
 
 
 class Shown(NamedTuple):
-    """What a browser made of a page."""
+    """A page as a browser rendered it."""
 
     dom: str
     complaints: list[str]
-    """Of its console."""
+    """Messages on its console."""
     pixels: Pixels
-    """How many there are of each colour, at half the size: reading them is what takes the time."""
+    """How many there are of each colour, at half the size, since reading them is what takes time."""
 
 
 def show(program: str, page: Path, width: int, height: int, dark: bool = False) -> Shown:
-    """Open a page in a window. A profile and the picture are left beside it."""
+    """Open a page in a window of this size. A profile and the picture are left next to the page."""
     home = page.parent
     scheme = ("--force-dark-mode", "--blink-settings=preferredColorScheme=0") if dark else ()
     size = ("--force-device-scale-factor=0.5", f"--window-size={width},{height}")
@@ -61,7 +61,7 @@ def show(program: str, page: Path, width: int, height: int, dark: bool = False) 
 
 
 def main(arguments: list[str]) -> int:
-    """Write the picture of a page, the first of two files, into the other."""
+    """Write the picture of a page, the first argument, to the file that is the second."""
     page, to = map(Path, arguments)
     program = chromium()
     if program is None:
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
 
 
 def colours(png: bytes) -> Pixels:
-    """How many pixels of each colour a PNG has, of the kind that Chromium writes: 8 bits, RGB or RGBA."""
+    """How many pixels of each colour are in a PNG of the kind that Chromium writes: 8 bits, RGB or RGBA."""
     width, height, depth, kind, *_, interlaced = struct.unpack(">IIBBBBB", png[16:29])
     assert (depth, kind in (2, 6), interlaced) == (8, True, 0), "another kind of PNG"
     size, at, packed = 4 if kind == 6 else 3, 8, b""
@@ -93,7 +93,7 @@ def colours(png: bytes) -> Pixels:
 
 
 def _unfiltered(kind: int, line: bytearray, above: bytearray, size: int) -> bytearray:
-    """One line of a PNG as it was before its filter (PNG, 9.2)."""
+    """A line of a PNG with its filter undone (PNG, 9.2)."""
     if kind == 2 and not any(line):
         return above
     if kind == 2:

@@ -1,4 +1,4 @@
-"""An exchange driven by hand: a real Router and real readers, a clock to turn, and what the client has got so far.
+"""An exchange driven by hand: a real Router, real readers, a clock to move, and what the client has got so far.
 
     drive = Drive("alpha", "beta")
     drive.start()
@@ -6,8 +6,8 @@
     drive.pass_time(60)
     assert drive.client.over == "break"
 
-Effects are performed as `gateway.relay` does, on a `Client` that fails the test if they make no sense: a body
-without a head, two ends, anything behind an end.
+Effects are performed as in `gateway.relay`, on a `Client` that fails the test if they make no sense: a body
+without a head, two ends, anything after an end.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WALL = 1_700_000_000.0
 
 
 def error_body(code: str | None, message: str = "no", kind: str = "error") -> bytes:
-    """An error object as OpenAI has it."""
+    """An error body in OpenAI's shape."""
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
@@ -56,7 +56,7 @@ def make_plan(
     usage_in_stream: bool = False,
     content_filter_failover: bool = False,
 ) -> plans.Plan:
-    """A plan with one virtual model. A target is `provider` or `provider/model`; each is a tier of its own."""
+    """A plan with one virtual model. A target is `provider` or `provider/model`; each has a tier of its own."""
     chosen = tuple(_target(target, tier) for tier, target in enumerate(targets, 1))
     names = dict.fromkeys(target.provider for target in chosen)
     providers = tuple(
@@ -97,7 +97,7 @@ def _target(target: str | plans.Target, tier: int) -> plans.Target:
 
 
 class Client:
-    """What the client has got. `over`: how its response ended, None while it has not."""
+    """What the client has got. `over`: how its response ended; None until then."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -144,7 +144,7 @@ class Client:
 
 
 class Chance(random.Random):
-    """Chance that remembers what it said last: a jitter can only be known from it."""
+    """Chance that remembers its last value: the only way to know a jitter."""
 
     last = 0.0
 
@@ -171,7 +171,7 @@ class Drive:
         seed: int = 1,
         says: str = "hello",
     ) -> None:
-        """`says`: what the client writes."""
+        """`says`: the prompt that the client writes."""
         self.plan = plan or make_plan(*targets)
         self.router = router or Router(self.plan, random.Random(seed))
         self.budget = budget or RetryBudget(self.plan.retry.budget)
@@ -202,7 +202,7 @@ class Drive:
         return self.perform()
 
     def pass_time(self, seconds: float) -> Drive:
-        """Let time pass, with a tick at each moment that the exchange wants one."""
+        """Let time pass, with a tick whenever the exchange wants one."""
         until = self.now + seconds
         ticks = 0
         while (wake := self.exchange.alarm.at) <= until:
@@ -215,7 +215,7 @@ class Drive:
         return self
 
     def oversleep(self, seconds: float) -> Drive:
-        """Let time pass as for a gateway that was kept busy: with one tick, at its end."""
+        """Let time pass as for a gateway that was busy: with a single tick, at the end."""
         self.now += seconds
         self.exchange.tick(self.now)
         return self.perform()
@@ -265,7 +265,7 @@ class Drive:
         self.exchange.expire(self.now)
         return self.perform()
 
-    # In one go.
+    # Several events at once.
 
     def whole(self, name: str, status: int, fields: Headers, body: bytes) -> Drive:
         """A response in one piece."""
@@ -286,7 +286,7 @@ class Drive:
         return self.end(name)
 
     def break_off(self, name: str, way: str, last: bytes = b"") -> Drive:
-        """Its stream breaks in one of the ways of `breaking`; `last` comes before its proper end, if it has one."""
+        """Its stream breaks in one of the ways of `breaking`; if that is a proper end, `last` comes before it."""
         match way:
             case "fin" | "rst":
                 return self.fail(name, Failure.EOF if way == "fin" else Failure.RESET, early=False)
@@ -298,7 +298,7 @@ class Drive:
     # What came of it.
 
     def __getitem__(self, name: str) -> Attempt:
-        """The latest attempt at a provider, or at a target if a model is named."""
+        """The latest attempt at a provider, or at a target if `name` has a model."""
         return next(a for a in reversed(self.attempts) if name in (a.candidate.state.provider.name, a.target))
 
     @property
@@ -308,7 +308,7 @@ class Drive:
 
     @property
     def running(self) -> list[str]:
-        """Providers whose response somebody still reads."""
+        """Providers whose response is still being read."""
         alive = [a for a in self.attempts if a.phase is not AttemptPhase.ENDED and a not in self.cancelled]
         return [attempt.candidate.state.provider.name for attempt in alive]
 
@@ -317,14 +317,14 @@ class Drive:
         return self.exchange.stage is Stage.DONE
 
     def failures(self, name: str) -> int:
-        """In a row, as the provider's breaker counts."""
+        """Consecutive failures, as the provider's breaker counts them."""
         return self.router.providers[name].breaker.failures
 
     def in_flight(self) -> int:
         return sum(provider.in_flight for provider in self.router.providers.values())
 
     def perform(self) -> Drive:
-        """Do what the exchange wants done."""
+        """Perform the effects that the exchange asks for."""
         for effect in self.exchange.take_effects():
             self._do(effect)
         self.exchange.drop_body()
@@ -343,14 +343,14 @@ class Drive:
                 self.client.do(effect)
 
     def _check(self) -> None:
-        """What holds at every moment."""
+        """Check what must always hold."""
         if self.exchange.stage is Stage.DONE:
             assert all(attempt.ticket.generation == -1 for attempt in self.attempts), "a ticket is never given back"
         assert len(self.running) <= 2
 
 
 def broken_behind(content: bytes, begin: Callable[[], Drive]) -> Iterator[Drive]:
-    """An exchange for each thing that can go wrong once `alpha` has said this."""
+    """An exchange for each thing that can go wrong once `alpha` has sent this."""
     yield begin().stream("alpha", content).end("alpha")
     yield begin().stream("alpha", content).fail("alpha", Failure.RESET, early=False)
     yield begin().stream("alpha", content, b"data: garbage\n\n")

@@ -1,6 +1,6 @@
-"""The client's side of the gateway without sockets and without an event loop: a clock to turn, a transport to inspect.
+"""The client's side of the gateway without sockets and without an event loop: a clock to move, a transport to inspect.
 
-`Bench` is a `client.server.Server` on them, with a service that writes down what it is asked.
+`Bench` is a `client.server.Server` on them, with a service that records what it is asked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.virtual import MemoryTransport
 
 
 class Clock:
-    """What of an event loop the client's side uses: `time`, `call_soon`, `call_at`."""
+    """The part of an event loop that the client's side uses: `time`, `call_soon`, `call_at`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -51,7 +51,7 @@ class Clock:
             self._soon.popleft()()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and run each thing that falls due on the way."""
+        """Let time pass, and run whatever falls due on the way."""
         end = self.now + seconds
         self.settle()
         while self._later and self._later[0][0] <= end:
@@ -63,7 +63,7 @@ class Clock:
 
 
 class Recorder(Service):
-    """A service that keeps the requests and answers as it is told."""
+    """A service that keeps the requests, and answers as it is told."""
 
     def __init__(self) -> None:
         self.heads: list[Request] = []
@@ -109,7 +109,7 @@ class Recorder(Service):
 
 
 class Watcher:
-    """A handler that writes down what it hears."""
+    """A handler that records its calls."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -138,12 +138,12 @@ class Client:
         bench.clock.settle()
 
     def send(self, data: bytes, piece: int = 1 << 30) -> None:
-        """Have `data` arrive, at most `piece` bytes a read; what the server does not read now it reads later."""
+        """Have `data` arrive, at most `piece` bytes per read; what the server does not read now it reads later."""
         self._backlog += data
         self.pump(piece)
 
     def pump(self, piece: int = 1 << 30) -> None:
-        """Have read what may be read."""
+        """Let the server read what it may."""
         while self._backlog and not self.transport.paused and not self.transport.closing:
             self.transport.read(self._backlog, min(piece, len(self._backlog)))
             self._bench.clock.settle()
@@ -156,7 +156,7 @@ class Client:
 
     @property
     def output(self) -> bytes:
-        """What the client has read so far; reading it forgets it."""
+        """What the client has read since the last look at this."""
         data = bytes(self.transport.written)
         self.transport.written.clear()
         return data
@@ -199,14 +199,14 @@ class Bench:
         self.clock.advance(seconds)
 
     def drain(self) -> None:
-        """The process stops."""
+        """As when the process stops."""
         if not self.server.life.stopping:
             self.server.life.move(SIGNAL)
             self.server.life.move(CLOSE)
         self.server.drain()
 
     def undrain(self) -> None:
-        """As if it had not."""
+        """Undo `drain`."""
         self.server.life = Life()
 
 

@@ -1,4 +1,4 @@
-"""What real providers say (tests/data/errors), as cases for tests."""
+"""Answers of real providers (tests/data/errors), as cases for tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Expect(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One answer. A body, or events of a stream."""
+    """One answer: a body, or events of a stream."""
 
     id: str
     provider: str
@@ -46,7 +46,7 @@ class Case(msgspec.Struct, frozen=True):
 
 
 def cases(*names: str) -> list[Case]:
-    """The cases of these files, all by default."""
+    """The cases of these files, by default of all."""
     found = []
     for name in names or ("corpus", "others", "reported", "collected", "logged", "found"):
         lines = (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
@@ -55,7 +55,7 @@ def cases(*names: str) -> list[Case]:
 
 
 def filled(text: str, now: float) -> str:
-    """A text with its moments: `{{epoch+N}}` and its like stand for N seconds after `now`."""
+    """A text with its times filled in: `{{epoch+N}}` and the like stand for N seconds after `now`."""
 
     def moment(match: re.Match[str]) -> str:
         at = now + int(match[2])

@@ -1,4 +1,4 @@
-"""Demos that do not meet: each looks for a free port, and a moment later takes it."""
+"""Starts demos one at a time, since each looks for a free port and takes it only a moment later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.processes import Running
 from tests.support.user import ready
 
 LOCK = Path(tempfile.gettempdir(), "oxllm-demo-starts.lock")
-"""Held by whoever starts one: other workers of this run do, too."""
+"""Held while one starts: other workers of this test run start some, too."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""How long something takes, in what is the same on a slow machine and on a busy one."""
+"""How long something takes, in a unit that is the same on a slow machine and on a busy one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 MEGABYTE = bytes(1_000_000)
 TRIES = 3
-"""The best of so many counts."""
+"""Number of measurements, of which the best counts."""
 
 
 def passes(act: Callable[[], object]) -> float:
-    """CPU time of `act`, as a multiple of what adding up the bytes of a megabyte takes here: 5 ms, more or less."""
+    """CPU time of `act`, as a multiple of the time to add up the bytes of a megabyte here: roughly 5 ms."""
     return _best(act) / _best(lambda: sum(MEGABYTE))
 
 

@@ -1,5 +1,5 @@
-"""Providers that do anything in any order: each plays its stream up to a byte and ends it in some way, and an exchange
-that is driven by hand moves between them as a test wants it."""
+"""Providers that do anything in any order: each plays its stream up to a byte and ends it in some way. An exchange
+driven by hand interleaves them as a test wants."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOVES = st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, 7, 90, 400, 40
 
 
 class Provider:
-    """Plays `stream` up to a byte, and ends it in some way. `events`: what it says when that is an error."""
+    """Plays `stream` up to a byte, and ends it in some way. `events`: way -> what it sends if that way is an error."""
 
     def __init__(self, stream: bytes, fate: Fate, events: Mapping[str, bytes]) -> None:
         self._stream = stream
@@ -35,7 +35,7 @@ class Provider:
         self._at = 0
 
     def play(self, drive: Drive, attempt: Attempt, size: int) -> None:
-        """The next bytes, or its end."""
+        """Play the next bytes, or the end."""
         name = attempt.candidate.state.provider.name
         if attempt.status == 0:
             drive.head(name)
@@ -64,7 +64,7 @@ def drive(
     hedge_after: float | None,
     moves: Sequence[Move],
 ) -> Drive:
-    """An exchange over these providers, at its end."""
+    """An exchange over these providers, played to its end."""
     names = NAMES[: len(providers)]
     targets = [plans.Target(name, "m", tier, timeouts=FAST) for tier, name in enumerate(names, 1)]
     plan = make_plan(*targets, hold_back=hold_back, hedge_after=hedge_after, request=60.0)

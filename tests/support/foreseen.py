@@ -1,9 +1,9 @@
-"""Worlds of which it is known before they are played what each provider would answer: a fate that hangs on chance alone
-hangs on the seed and the question, not on who else asks what.
+"""Worlds in which each provider's answers can be foretold: a fate that depends on chance alone depends on the seed and
+the question, not on who else asks what.
 
     answers(world, name, visit)   the provider would give the whole answer to this visit, asked once
 
-From that follows what the clients of one provider would have had by themselves, and those who try all in some order.
+That tells what clients of a single provider would have got, and clients that try all of them in some order.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ QUICK = tuple(
     for kind in EARLY
     if parse(kind).fault.strikes_at() is Layer.RESPONSE and kind not in (*SLOW, "short-body", "cut@byte:40")
 )
-"""Faults that strike a request, at once, and a stream before its content."""
+"""Faults that strike a request, without delay, and a stream before its content."""
 SPAN_S = 40.0
 
 
 def chaos(seed: int, names: int, shares: Sequence[int], kinds: Sequence[str] = QUICK) -> Setup:
-    """So many providers, a tier each, each of which fails in its own way, in so many per cent of requests."""
+    """`names` providers, a tier each. Each has one of `kinds`, in one of `shares` per cent of its requests."""
     chance = random.Random(seed)
     providers = [
         plans.Provider(f"p{n}", False, "127.0.0.1", 9001 + n, "/v1", f"sk-p{n}", models=("big-1",))
@@ -46,7 +46,7 @@ def chaos(seed: int, names: int, shares: Sequence[int], kinds: Sequence[str] = Q
 
 
 def played(setup: Setup, clients: int = 60) -> World:
-    """The world at its end: patient clients, who ask once, for streams, plain answers and vectors."""
+    """The world after patient clients have each asked once, for streams, plain answers and vectors."""
     chance = random.Random(setup.seed)
     with World(setup) as world:
         for _ in range(clients):
@@ -58,7 +58,7 @@ def played(setup: Setup, clients: int = 60) -> World:
 
 
 def answers(world: World, name: str, visit: Visit) -> bool:
-    """Asked once, and for the first time, the provider gives its whole answer, in its usual time."""
+    """Whether the provider, asked for the first time, gives its whole answer in its usual time."""
     provider = world.providers[name]
     content = visit.name if visit.wish.embeddings else visit.messages
     judge = Judge(provider.seed, name, world.scenario.scenes)

@@ -16,13 +16,13 @@ from oxllm import launch, plan
 from tests.support.processes import Running, answers, free_port, module
 
 SPOKEN = '["chat", "completions", "embeddings", "responses", "messages", "json"]'
-"""All that there is: what a gateway costs is measured with every API in it."""
+"""Every API: a gateway's cost is measured with all of them loaded."""
 CLEAN = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "")
-"""Nothing measured here goes through a proxy of the machine."""
+"""So that nothing measured goes through a proxy of this machine."""
 
 
 def config(port: int, urls: Sequence[str], *, ca_file: Path | None = None) -> str:
-    """A config of two https providers that are never asked, and one provider for each of `urls` behind `smart`."""
+    """A config with two https providers that are never asked, and one provider for each of `urls` behind `smart`."""
     text = f"[server]\nport = {port}\n"
     for name in ("alpha", "beta"):
         text += _provider(name, f"https://api.{name}.example/v1", None)
@@ -40,7 +40,7 @@ def _provider(name: str, url: str, ca_file: Path | None) -> str:
 
 
 def serve_command(file: Path) -> list[str]:
-    """`oxllm serve` of the Python that runs this."""
+    """`oxllm serve` in the Python that runs this."""
     return [str(Path(sys.executable).with_name("oxllm")), "serve", "-c", str(file)]
 
 
@@ -67,14 +67,14 @@ def serving(
 
 @contextlib.contextmanager
 def serving_file(file: Path, port: int, *, cpus: set[int] | None = None) -> Iterator[Running]:
-    """A gateway with this config, which names the port."""
+    """A gateway with this config, which must have this port."""
     with Running(serve_command(file), output=file.with_suffix(".log"), env=CLEAN, cpus=cpus) as process:
         yield process.wait_until(lambda: answers(port, "/health"))
 
 
 @contextlib.contextmanager
 def run_script(script: Path, directory: Path, urls: Sequence[str], *arguments: str) -> Iterator[tuple[Running, int]]:
-    """A Python file in the place of `-m oxllm.gateway`, with the config that `serving` would have; and its port."""
+    """A Python file in place of `-m oxllm.gateway`, with the config that `serving` would have; and its port."""
     file, port = _written(directory, urls, None)
     with run_script_on(script, file, port, *arguments) as process:
         yield process, port
@@ -82,7 +82,7 @@ def run_script(script: Path, directory: Path, urls: Sequence[str], *arguments: s
 
 @contextlib.contextmanager
 def run_script_on(script: Path, file: Path, port: int, *arguments: str) -> Iterator[Running]:
-    """A Python file in the place of `-m oxllm.gateway`, with the Plan of this config, which names the port."""
+    """A Python file in place of `-m oxllm.gateway`, with the Plan of this config, which must have this port."""
     command = module("oxllm.config.compile", str(file))
     compiled = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **CLEAN}).stdout
     fd = launch.plan_fd(plan.decode(compiled))

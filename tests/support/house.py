@@ -4,7 +4,7 @@
         house.providers["alpha"].reply = answer(b"{}")
         assert house.get("/health").status == 200
 
-Providers are scripts: what to send, when to wait, how to end. What the log wrote is in `house.log_text()`.
+Providers are scripts: what to send, when to wait, how to end. The log is in `house.log_text()`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ EVENT_STREAM = chat_bytes.chunked_head()
 
 
 class Script(scripted.Script):
-    """A provider of a house. If nobody says otherwise it gives a whole answer."""
+    """A provider of a house. By default it gives a whole answer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Client(asyncio.Protocol):
 
     @property
     def response(self) -> Response:
-        """What has come since the last response that was asked for whole."""
+        """What has come so far, as one response. Clear `received` between responses."""
         head, found, body = bytes(self.received).partition(b"\r\n\r\n")
         assert found, bytes(self.received)
         first, *lines = head.decode("latin-1").split("\r\n")
@@ -134,7 +134,7 @@ def _joined(body: bytes) -> bytes:
 
 
 def plan_of(*names: str, **server: Any) -> plans.Plan:
-    """A plan with one provider for each name, all behind the virtual model `smart`, a tier each."""
+    """A plan with one provider for each name, all behind the virtual model `smart`, one tier each."""
     providers = tuple(
         plans.Provider(name, False, "127.0.0.1", 9000 + i, "/v1", f"sk-secret-{name}", models=("m",))
         for i, name in enumerate(names)
@@ -166,18 +166,18 @@ class House:
         began: float = WALL,
         dial: Dial | None = None,
     ) -> None:
-        """`crashes`: bugs of ours are expected; else one fails the test. `began`: the date when it begins.
+        """`crashes`: internal errors are expected; otherwise one fails the test. `began`: the date at the start.
 
-        `dial`: other providers than scripted ones.
+        `dial`: connects to providers other than scripted ones.
         """
         self._crashes = crashes
         plan = plan or plan_of("alpha", "beta")
         self.loop = VirtualLoop()
         self._zero = began - self.loop.time()
         self.dial_error: OSError | None = None
-        """What every new connection to a provider fails with."""
+        """The error of every new connection to a provider."""
         self.cut = lambda: CHUNK
-        """How many bytes the next read of a client or from one brings at most."""
+        """At most how many bytes the next read by a client, or from one, brings."""
         self.providers = {provider.name: Script() for provider in plan.providers}
         self._ports = {provider.port: provider.name for provider in plan.providers}
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the house
@@ -190,14 +190,14 @@ class House:
         self.runtime, self.admin, self.service = self.gateway.runtime, self.gateway.admin, self.gateway.service
 
     def route(self, port: int, name: str) -> Script:
-        """Have a further provider listen on `port`."""
+        """Have another provider listen on `port`."""
         self._ports[port] = name
         script = self.providers[name] = Script()
         return script
 
     @property
     def generation(self) -> Generation:
-        """Of the config that runs."""
+        """The generation of the config in use."""
         return self.gateway.current.generation
 
     @property
@@ -232,7 +232,7 @@ class House:
         assert self._crashes or kind is not None or not self.gateway.journal.internal_errors, log
 
     def close(self) -> None:
-        """Give back what it has of the process: the log, the loop."""
+        """Release what it holds: the log, the loop."""
         self._log_file.close()
         asyncio.set_event_loop(None)
         self.loop.close()
@@ -244,7 +244,7 @@ class House:
         self.loop.settle()
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Let this much time pass."""
         self.loop.advance(seconds)
 
     # A client's view.
@@ -257,7 +257,7 @@ class House:
         front: End | None = None,
         cut: Callable[[], int] | None = None,
     ) -> None:
-        """Connect a client to the gateway, or to another `front`."""
+        """Connect a client to the gateway, or to `front` instead."""
         connect(self.loop, client, front or self.server.protocol(), peer, local, cut or self.cut)
 
     def client(self, peer: str = "127.0.0.1", local: str = "127.0.0.1") -> Client:
@@ -273,7 +273,7 @@ class House:
         peer: str = "127.0.0.1",
         local: str = "127.0.0.1",
     ) -> Response:
-        """One request on a connection of its own, and what has come back by now."""
+        """Send one request on its own connection; returns what has come back by now."""
         lines = [f"{method} {path} HTTP/1.{0 if host is None else 1}", *([f"host: {host}"] if host is not None else [])]
         if body:
             lines.append(f"content-length: {len(body)}")
@@ -287,7 +287,7 @@ class House:
         return self.client().send(chat_request(*fields, model=model, stream=stream))
 
     def log_text(self) -> str:
-        """What the log has written."""
+        """What has been logged."""
         self.log.flush()
         return os.pread(self._log_file.fileno(), 10_000_000, 0).decode()
 

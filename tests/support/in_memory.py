@@ -1,4 +1,4 @@
-"""The whole gateway in one process without a socket: real code, jumping clock, simulated providers, strict clients.
+"""The whole gateway in one process without a socket: real code, a jumping clock, simulated providers, strict clients.
 
     with World(Setup(...)) as world:
         visit = world.ask(stream=True)
@@ -7,7 +7,7 @@
 
 Between `Server` and `Pool` everything is what `oxllm serve` runs: connections, service, relay, exchange, router, HTTP
 client. The providers are the simulator's engine and protocol, which keep a ledger. A `Visit` is one client request: it
-parses what it gets to the letter of RFC 9112 and of SSE, and says how it ended.
+parses what it gets strictly by RFC 9112 and SSE, and tells how it ended.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ from tests.support.said import scenes
 from tests.support.virtual import CHUNK, End, connect
 
 WALL = 1_750_000_000.0
-"""The date when a world begins."""
+"""The date at which a world begins."""
 AT_ONCE_S = 0.005
-"""How soon a request comes on a connection that was made for it."""
+"""A request that comes this soon on a new connection is the one that the connection was made for."""
 SYN_AGAIN_S = 0.5
-"""How often a kernel knocks at a port that does not answer."""
+"""The interval at which a kernel retries a port that does not answer."""
 ENDLESS_S = 700.0
-"""No visit lasts longer; one that does is a hang."""
+"""A visit that lasts longer counts as a hang."""
 
 
 class Asked(msgspec.Struct):
@@ -61,18 +61,18 @@ class Asked(msgspec.Struct):
 
     provider: str
     visit: str
-    """Which visit it is for."""
+    """The visit that it is for."""
     model: str
     at: float
     """Loop time."""
     key: bytes | None
     record: Record
     fresh: bool
-    """Its connection was made for it. If it had been idle, the request may be repeated for free."""
+    """Its connection was made for it. On one that had been idle, the request may be repeated for free."""
 
     @property
     def free(self) -> bool:
-        """Lost before any byte of its answer on a connection that had been idle: repeated on a new one, not counted."""
+        """Lost on a connection that had been idle, before any byte of its answer: repeated on a new one, uncounted."""
         return not self.fresh and self.record.sent == 0 and self.record.end in ("fin", "rst")
 
 
@@ -83,7 +83,7 @@ class Recorded(engine.Provider):
         super().__init__(scenario, name, start, WALL)
         self.asked: list[Asked] = []
         self._made: dict[int, float] = {}
-        """Connections that nothing has been asked on -> when they were made."""
+        """Connections without a request so far -> when they were made."""
 
     def connect(self, now: float) -> tuple[int, engine.Script | None]:
         ordinal, befalls = super().connect(now)
@@ -107,14 +107,14 @@ class Recorded(engine.Provider):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """A decision of the router, and what a naive one would have had to choose from."""
+    """A decision of the router, and the candidates that were possible."""
 
     at: float
     route: str
     tried: frozenset[str]
     chosen: Candidate | None
     usable: tuple[Candidate, ...]
-    """All candidates not tried that could have been asked then."""
+    """All candidates that could have been asked then and had not been tried."""
 
 
 class Begun(msgspec.Struct):
@@ -125,28 +125,28 @@ class Begun(msgspec.Struct):
     model: str
     probe: bool
     state: str
-    """Of the breaker, before."""
+    """The breaker's state before it."""
     generation: int
     resort: bool = False
-    """Its request had nobody else."""
+    """It was the last resort: its request had no other candidate."""
     result: Outcome | None = None
     ended: float | None = None
     stale: bool = False
-    """At its end the breaker was of another generation."""
+    """The breaker was of another generation when it ended."""
     failures: tuple[int, int] = (0, 0)
-    """In a row, before and after its end."""
+    """Consecutive failures before and after its end."""
     after: str = ""
     """The breaker's state after its end."""
     before: str = ""
 
     @property
     def unread(self) -> bool:
-        """It was called off: what its provider said in that moment nobody has read."""
+        """It was called off: nobody has read what its provider may have said at that moment."""
         return self.result is not None and self.result.kind in (Kind.LOST, Kind.GONE)
 
 
 class WatchedBalancer(Balancer):
-    """A balancer, with minutes of what it decided."""
+    """A balancer that records its decisions."""
 
     def __init__(self) -> None:
         self.choices: list[Choice] = []
@@ -178,7 +178,7 @@ class WatchedBalancer(Balancer):
 
 
 class WatchedResults(Results):
-    """What attempts come to, with minutes of it."""
+    """Results of attempts, with a record of them."""
 
     def __init__(self, rng: random.Random, predictive: bool, balancer: WatchedBalancer) -> None:
         super().__init__(rng, predictive)
@@ -196,7 +196,7 @@ class WatchedResults(Results):
 
 
 class WatchedRouter(Router):
-    """The router, with minutes of what it decided."""
+    """The router, with a record of its decisions."""
 
     def __init__(self, plan: plans.Plan, rng: random.Random, previous: Router | None = None) -> None:
         super().__init__(plan, rng, previous)
@@ -207,9 +207,9 @@ class WatchedRouter(Router):
 
 
 class ResponseReader:
-    """A response to the letter: AssertionError for whatever a strict client would not take.
+    """A response, parsed strictly: AssertionError for whatever a strict client would not accept.
 
-    `alone`: nothing may come behind it; else that is in `rest`.
+    `alone`: nothing may come after it; otherwise what does is in `rest`.
     """
 
     def __init__(self, alone: bool = True) -> None:
@@ -232,7 +232,7 @@ class ResponseReader:
 
     @property
     def rest(self) -> bytes:
-        """What came behind it."""
+        """What came after it."""
         return self._buffer
 
     def _done(self) -> bool:
@@ -294,7 +294,7 @@ class ResponseReader:
 
 
 def events(body: bytes) -> list[bytes]:
-    """The data of each event of a stream; nothing but `data:` lines, comments between events, and blank lines."""
+    """The data of each event of a stream. Only `data:` lines, comments between events and blank lines are allowed."""
     found: list[bytes] = []
     open_event = False
     assert not body or body.endswith(b"\n"), "the stream ends inside a line"
@@ -324,7 +324,7 @@ class Wish(msgspec.Struct, frozen=True):
     leaves_after: float | None = None
     leaves_by_reset: bool = False
     dawdles: float = 0.0
-    """Reads nothing for so long after each read."""
+    """For how long it pauses after each read."""
     model: str = "smart"
     embeddings: bool = False
     usage: bool = False
@@ -343,7 +343,7 @@ class Visit(asyncio.Protocol):
         self.left = False
         self.lost = False
         self.ends = 0
-        """How often it ended; must be once."""
+        """How often it ended; must be 1."""
         self.began = self.ended = 0.0
         self.first_content: float | None = None
         self._transport: Any
@@ -398,7 +398,7 @@ class Visit(asyncio.Protocol):
             self.end()
 
     def refused(self) -> None:
-        """There was nobody to connect to."""
+        """Nothing accepted its connection."""
         self.left = True
         self.began = self.world.loop.time()
         self.end()
@@ -413,7 +413,7 @@ class Visit(asyncio.Protocol):
                 self._transport.close()
 
     def end(self) -> None:
-        """It has its whole answer, or has left, or its connection is lost."""
+        """It has its whole answer, has left, or has lost its connection."""
         self.ends += 1
         self.ended = self.world.loop.time()
         self.world.visit_ended()
@@ -426,7 +426,7 @@ class Visit(asyncio.Protocol):
 
     @property
     def kind(self) -> str:
-        """left; whole; error (an error response); broken (an error event, or a body that is cut)."""
+        """left; whole; error (an error response); broken (an error event, or a body cut short)."""
         if self.left:
             return "left"
         if not self.reader.complete:
@@ -435,7 +435,7 @@ class Visit(asyncio.Protocol):
 
     @property
     def payloads(self) -> list[bytes]:
-        """The data of the events of a stream."""
+        """The data of each event of its stream."""
         return events(self.reader.body)
 
     @property
@@ -450,7 +450,7 @@ class Visit(asyncio.Protocol):
         return msgspec.json.decode(self.payloads[-1], type=dict[str, dict[str, Any]])["error"]
 
     def content(self) -> dict[int, str]:
-        """Text of each choice."""
+        """The text of each choice."""
         texts: dict[int, str] = {}
         for choice in self._choices():
             said = choice.get("delta") or choice.get("message") or {}
@@ -486,15 +486,15 @@ class Setup(msgspec.Struct, frozen=True):
 
     plan: plans.Plan
     faults: Mapping[str, Sequence[str]] = {}
-    """Provider -> faults, those of `said` too, in play from the start."""
+    """Provider -> faults in play from the start; may be those of `said` too."""
     pace: str = "ttft 20ms, itl 5ms, out 20..60"
     seed: int = 7
     cut: Callable[[random.Random], int] | None = None
-    """How many bytes the next read may bring."""
+    """At most how many bytes the next read brings."""
     cut_share: float = 1.0
-    """Of the connections, those that are cut. Where each byte is a read of its own, they take 15 times as long."""
+    """The share of connections that are cut. If each byte is a read of its own, they take 15 times as long."""
     scenario: Scenario | None = None
-    """In place of faults, pace and seed of the providers."""
+    """Replaces the faults, pace and seed of the providers."""
 
 
 class World:
@@ -520,7 +520,7 @@ class World:
         self._by_port = {provider.port: self.providers[provider.name] for provider in plan.providers}
         self.gates = Gates()
         self.unreachable: set[str] = set()
-        """Providers to which no new connection can be made, whatever becomes of those that are open."""
+        """Providers to which no new connection can be made; open ones are not affected."""
         self.accepted: set[asyncio.BaseTransport] = set()
         """Connections that are open at the providers."""
         self.written = b""
@@ -540,7 +540,7 @@ class World:
         self.close()
 
     def close(self) -> None:
-        """Let all callbacks run out, so that whatever they would do wrong is seen."""
+        """Let all callbacks run, so that anything they do wrong is seen."""
         try:
             self.pool.close()
             self.server.close_all()
@@ -575,23 +575,23 @@ class World:
         return near
 
     def _cutter(self) -> Callable[[], int]:
-        """How many bytes each read of a connection may bring."""
+        """For one connection: at most how many bytes each read brings."""
         cut, share, chance = self.setup.cut, self.setup.cut_share, self._chance
         if cut is None or (share < 1 and chance.random() >= share):
             return _whole
         return lambda: max(1, cut(chance))
 
-    # Acting.
+    # Actions.
 
     def ask(self, wish: Wish | None = None, **changes: Any) -> Visit:
-        """One more client, at its time."""
+        """One more client, which comes at its wish's time."""
         wish = msgspec.structs.replace(wish or Wish(), **changes)
         visit = Visit(self, f"request {len(self.visits)}", wish)
         self.join(visit)
         return visit
 
     def join(self, visit: Visit) -> None:
-        """A client, at its time."""
+        """Add a client, which comes at its wish's time."""
         self.visits.append(visit)
         if visit.wish.at:
             self.loop.call_at(self.start + visit.wish.at, self._arrive, visit)
@@ -599,7 +599,7 @@ class World:
             self._arrive(visit)
 
     def _arrive(self, visit: Visit) -> None:
-        if self.gateway.life.draining:  # nobody accepts
+        if self.gateway.life.draining:  # no connection is accepted
             visit.refused()
             return
         address = ("127.0.0.1", 50000 + len(self.visits))
@@ -614,7 +614,7 @@ class World:
             self.loop.stop()
 
     def run(self, within: float = ENDLESS_S) -> Self:
-        """Until every visit has ended, and what is due at once behind it."""
+        """Run until every visit has ended, and then what is due at once."""
         if not all(visit.ends for visit in self.visits):
             guard = self.loop.call_later(within, self.loop.stop)
             self._running = True
@@ -629,16 +629,16 @@ class World:
         return self
 
     def at(self, when: float, act: Callable[[], object]) -> None:
-        """Do something at a time counted from the start."""
+        """Call `act` at a time counted from the start."""
         self.loop.call_at(self.start + when, act)
 
     def patch(self, name: str, *faults: str) -> None:
-        """Other faults from now on; none = healthy."""
+        """Replace a provider's faults from now on; none = healthy."""
         from oxllm.sim.script import grammar
 
         self.providers[name].patch(self.loop.time(), [grammar.parse(fault) for fault in faults])
 
-    # Looking.
+    # Observations.
 
     @property
     def asked(self) -> list[Asked]:
@@ -646,11 +646,11 @@ class World:
         return sorted((asked for p in self.providers.values() for asked in p.asked), key=lambda asked: asked.at)
 
     def asked_for(self, visit: Visit) -> list[Asked]:
-        """Those of one visit, the free repetitions left out."""
+        """The requests for one visit, without those that were repeated for free."""
         return [asked for asked in self.asked if asked.visit == visit.name and not asked.free]
 
     def breakers(self) -> dict[str, tuple[str, float]]:
-        """Of each provider: its breaker's state, and the seconds left of it if it is open."""
+        """Provider -> its breaker's state, and the seconds left of it if it is open."""
         now = self.loop.time()
         breakers = {name: provider.breaker for name, provider in self.router.providers.items()}
         return {name: (breaker.state(now).value, breaker.opens_until - now) for name, breaker in breakers.items()}
@@ -659,7 +659,7 @@ class World:
         return self.router.providers[name].breaker.state(self.loop.time()).value
 
     def truth(self, visit: Visit, name: str, index: int) -> str:
-        """The whole text that a provider has for a visit's choice, or its vector."""
+        """The whole text that a provider gives for a visit's choice, or its vector."""
         provider = self.providers[name]
         if visit.wish.embeddings:
             return str(text.vector(provider.seed, name, fingerprint(visit.name), DIMENSIONS))

@@ -1,4 +1,4 @@
-"""The load driver: a process of its own that asks, reads and checks, and tells its figures when told to.
+"""The load driver: a separate process that asks, reads and checks, and reports its figures on demand.
 
 Two ends in one file. In a test or benchmark:
 
@@ -7,9 +7,9 @@ Two ends in one file. In a test or benchmark:
         before, after = driver.mark(), driver.mark()     # figures; percentiles are of the time since the last mark
         seen = driver.finish()
 
-The other end is `python -m tests.support.load JOB`: asyncio Protocols with a parser of their own (not the one that
-the gateway uses), which compare every byte of every answer with what `wire` says the provider sent. Each job is
-bounded: by its counts, and by `within_s`, after which what is unfinished counts as failed.
+The other end is `python -m tests.support.load JOB`: asyncio Protocols with a parser of their own (not the
+gateway's), which compare every byte of every answer with what `wire` says the provider sent. Each job is bounded: by
+its counts, and by `within_s`, after which whatever is unfinished counts as failed.
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What to ask for."""
 
     kind: str
-    """requests: each connection asks again as soon as it was answered, until told to finish.
-    streams: one stream a connection, all at once but for the ramp.
-    bodies: one stream a connection, all bodies written at the same moment."""
+    """requests: each connection asks again as soon as it is answered, until told to finish.
+    streams: one stream per connection, all at once except for the ramp.
+    bodies: one stream per connection, all bodies written at the same moment."""
     port: int
     path: str = "/v1/chat/completions"
     model: str = "smart"
     count: int = 1
     """Connections."""
     size: int = 400
-    """Bytes of a request's body, at least."""
+    """Least number of bytes in a request's body."""
     answer: int = 300
-    """Bytes of content of a plain answer, or of the last event of a stream of the Responses API."""
+    """Bytes of content in a plain answer, or in the last event of a stream of the Responses API."""
     echo: int = 0
-    """Bytes of the request that such a stream shows again, twice, before its content."""
+    """Bytes of the request that such a stream repeats, twice, before its content."""
     large: int = 0
     """Bytes of each event of such a stream."""
     events: int = 30
     every_s: float = 0.5
     after_s: float = 0.05
-    """From the request to the provider's first content."""
+    """Time from the request to the provider's first content."""
     ramp_s: float = 0.0
     exact: bool = True
-    """Compare each byte. False for gateways that write answers anew: then a whole answer will do."""
+    """Compare each byte. False for gateways that rewrite answers: then a whole answer is enough."""
     within_s: float = 120.0
 
 
@@ -75,9 +75,9 @@ class Seen(msgspec.Struct, kw_only=True):
     """The figures so far. Times in milliseconds; percentiles of the time since the last mark."""
 
     clock: float = 0.0
-    """Monotonic seconds of this machine: the same clock in every process."""
+    """Monotonic seconds: the same clock in every process of this machine."""
     done: int = 0
-    """Answers that came whole and right."""
+    """Answers that were whole and right."""
     refused: int = 0
     """503 with Retry-After."""
     failed: dict[str, int] = {}
@@ -90,7 +90,7 @@ class Seen(msgspec.Struct, kw_only=True):
     answer_p50: float = 0.0
     answer_p99: float = 0.0
     content_p50: float = 0.0
-    """First content of streams."""
+    """Time to the first content of a stream."""
     content_p99: float = 0.0
     content_max: float = 0.0
 
@@ -110,7 +110,7 @@ class Response:
         self.complete = False
 
     def feed(self, data: bytes) -> None:
-        """Takes the next bytes. Raises ValueError for what is not HTTP."""
+        """Takes the next bytes. Raises ValueError if they are not HTTP."""
         self._buffer += data
         if not self.head and not self._read_head():
             return
@@ -156,7 +156,7 @@ class Response:
 
 
 class Bench:
-    """The job, its figures, and what connections report to it."""
+    """The job and its figures, which the connections report to."""
 
     def __init__(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
         self.job = job
@@ -183,7 +183,7 @@ class Bench:
             self.expected = whole_stream(job.events, told(job.path.encode()), job.large, job.answer, job.echo)
 
     def right(self, response: Response) -> bool:
-        """The answer is the provider's, every byte; or, if the gateway writes its own, it is whole."""
+        """Whether the answer is the provider's, byte for byte; or, if the gateway rewrites it, whole."""
         if self.job.exact:
             return response.body == self.expected or unnumbered(response.body) == self.expected
         last = b'"choices"' if self.job.kind == "requests" else b"[DONE]"
@@ -208,7 +208,7 @@ class Bench:
             self.failed[f"HTTP {response.status}{same}"] += 1
 
     def ended(self, failure: str | None = None) -> None:
-        """A connection is through with its work, or failed at it."""
+        """A connection has finished its work, or failed."""
         if failure:
             self.failed[failure] += 1
         self._running -= 1
@@ -216,7 +216,7 @@ class Bench:
             self.over.set_result(None)
 
     def figures(self) -> Seen:
-        """What was seen; starts new percentiles."""
+        """What was seen; restarts the percentiles."""
         seen = self.seen
         seen.clock = time.monotonic()
         seen.failed = dict(self.failed)
@@ -371,7 +371,7 @@ class Driver:
         self._last: Seen | None = None
 
     def mark(self) -> Seen:
-        """The figures now; percentiles since the last mark. The final ones if the job is over."""
+        """The figures now, with percentiles since the last mark; the final figures if the job is over."""
         return self._ask(b"mark\n")
 
     def wait_for(self, condition: Callable[[Seen], bool], within_s: float = 60.0) -> Seen:
@@ -410,7 +410,7 @@ class Driver:
 
 @contextlib.contextmanager
 def running(job: Job, directory: Path, *, cpus: set[int] | None = None) -> Iterator[Driver]:
-    """Starts the job in a process of its own; kills it at the end of the block if it is still at it."""
+    """Starts the job in a process of its own; kills it at the end of the block if it is still running."""
     text = msgspec.json.encode(job).decode()
     command = module("tests.support.load", text)
     if cpus:
@@ -425,7 +425,7 @@ def running(job: Job, directory: Path, *, cpus: set[int] | None = None) -> Itera
 
 
 def run(job: Job, directory: Path, *, cpus: set[int] | None = None) -> Seen:
-    """The whole of a job that ends by itself."""
+    """Runs a job that ends by itself; returns its final figures."""
     with running(job, directory, cpus=cpus) as driver:
         return driver.finish()
 

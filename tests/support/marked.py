@@ -1,13 +1,13 @@
-"""Requests that each carry a mark of their own, over a provider that keeps connections alive and misuses them.
+"""Requests that each have a mark of their own, to a provider that keeps connections alive and misuses them.
 
     with Scripted() as cast:
         flaky = Flaky(cast, 1, UNASKED, excused)
         ... a gateway with the provider `flaky.url` ...
         tally = asyncio.run(Crowd(gateway.port, seed=1, excused=excused).run(2_000))
 
-An answer repeats the mark of what it answers, so an answer that went astray is seen. One case no client of HTTP/1.1
-can tell: bytes that nobody asked for, sent while the next request on that connection was already on its way. The
-provider knows when that happened (it has sent such bytes before it got a request) and excuses it.
+An answer repeats the mark of its request, so an answer to the wrong request is noticed. No HTTP/1.1 client can detect
+one case: unsolicited bytes, sent while the next request on that connection was already on its way. The provider knows
+when that happened (it has sent such bytes before it got the request) and excuses it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 def marks(data: bytes) -> set[bytes]:
-    """Those in `data`; a stream has them in pieces, which `token` puts around with JSON."""
+    """The marks in `data`; in a stream they come in pieces, which `token` wraps in JSON."""
     text = b"".join(re.findall(rb'"content":"([^"]*)"', data))
     return set(_MARK.findall(data)) | set(_MARK.findall(text))
 
@@ -95,7 +95,7 @@ class Misused(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
-    # How to answer.
+    # Ways to answer.
 
     def right(self, whole: bytes, rng: Random) -> None:
         self.write(whole)
@@ -160,7 +160,7 @@ class Misused(asyncio.Protocol):
 
 
 Ways = dict[Callable[[Misused, bytes, Random], None], int]
-"""How to answer, and how often."""
+"""Way to answer -> its weight."""
 MISUSE: Ways = {
     Misused.right: 40,
     Misused.late: 12,
@@ -175,11 +175,11 @@ MISUSE: Ways = {
     Misused.nothing: 1,
 }
 UNASKED: Ways = {**MISUSE, Misused.twice: 4, Misused.with_extra_bytes: 4, Misused.twice_after_a_moment: 6}
-"""Also bytes that nobody asked for. Whoever does so is soon not trusted with a connection for long."""
+"""Also unsolicited bytes. Connections to a provider that sends them are soon no longer kept for long."""
 
 
 class Flaky:
-    """The provider. It lives in the thread of `cast`."""
+    """The provider. It runs in the thread of `cast`."""
 
     def __init__(
         self, cast: Scripted, seed: int, how: Ways, excused: set[bytes], tls: ssl.SSLContext | None = None
@@ -190,7 +190,7 @@ class Flaky:
         self.rng = Random(seed)
         self.asked = 0
         self.pipelined = 0
-        """Requests with something behind them: the gateway sends none before it has its answer."""
+        """Requests with more bytes after them: the gateway must not send the next one before it has its answer."""
         self.ways: Counter[str] = Counter()
         self.excused = excused
         self.open: set[asyncio.Transport] = set()
@@ -202,7 +202,7 @@ class Flaky:
         return await self.loop.create_server(lambda: Misused(self), "127.0.0.1", 0, backlog=512, ssl=self._tls)
 
     def close(self) -> None:
-        """No more connections, and none open."""
+        """Accept no more connections, and close the open ones."""
         self._cast.run(self._close())
 
     async def _close(self) -> None:
@@ -222,14 +222,14 @@ class Crowd:
         self._next = 0
         self._count = 0
         self._strays: list[tuple[bytes, object]] = []
-        """Marks with an answer that is not theirs."""
+        """Marks with an answer that is not for them."""
         self.tally: Counter[str] = Counter()
 
     async def run(self, count: int) -> Counter[str]:
-        """So many requests; returns how they ended. AssertionError for an answer that is another's."""
+        """Send `count` requests; returns how they ended. AssertionError for an answer to another request."""
         self._count = count
         await asyncio.gather(*(self._client() for _ in range(self._clients)))
-        await asyncio.sleep(0.2)  # a provider that excuses a mark may hear of it later than the client
+        await asyncio.sleep(0.2)  # the provider may excuse a mark only after the client has noticed it
         assert not [stray for stray in self._strays if stray[0] not in self._excused]
         return self.tally
 
@@ -249,7 +249,7 @@ class Crowd:
         return b"\r\n".join((*lines, b"content-length: %d" % len(body), b"", body))
 
     async def _talk(self, data: bytes, count: int, patience: float) -> bytes:
-        """All that came until `count` answers were whole, the gateway closed, or the client had enough."""
+        """All that came until `count` answers were whole, the gateway closed, or the client lost patience."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         output = b""
         with contextlib.suppress(TimeoutError, ConnectionError):
@@ -295,7 +295,7 @@ SETTINGS = "[breaker]\nfailures = 1000\n[retry]\nbudget = 1.0\n[timeouts]\nfirst
 
 
 def mixed_up(directory: Path, count: int, seed: int, *, tls: bool = False) -> Counter[str]:
-    """The whole: so many requests through a gateway of their own over two such providers; how they ended."""
+    """Send `count` requests through a new gateway to two such providers; returns how they ended."""
     excused: set[bytes] = set()
     context, of_provider = None, {}
     if tls:

@@ -2,7 +2,7 @@
 
 Memory is the resident set (RSS) as `ps` and psutil count it, in MB of 2^20 bytes: the number in the memory
 contract, and the one an operator sees. CPU is user plus system time as the kernel accounts it, so a busy
-neighbour on a shared machine changes it far less than it changes anything measured on the wall clock.
+neighbour on a shared machine affects it far less than anything measured on the wall clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MB = 2**20
 """Bytes in what ps users call a megabyte."""
 
 SAMPLE_S = 0.02
-"""Between two samples of a peak. The kernel's own high-water mark fills the gaps where it has one."""
+"""Time between two samples of a peak. If the kernel has a high-water mark, that covers the gaps."""
 
 
 def rss_mb(pid: int) -> float:
@@ -30,12 +30,12 @@ def rss_mb(pid: int) -> float:
 
 
 def tree_rss_mb(pid: int) -> float:
-    """Resident sets of a process and all its children together, in MB. Shared pages count once for each."""
+    """Resident sets of a process and all its children together, in MB. Shared pages count once for each process."""
     return sum(rss_mb(process) for process in _tree(pid))
 
 
 def rollup_mb(pid: int) -> dict[str, float]:
-    """The kernel's exact page walk (`smaps_rollup`: Rss, Pss, Private_Dirty …) in MB. Empty where there is none.
+    """The kernel's exact page walk (`smaps_rollup`: Rss, Pss, Private_Dirty …) in MB. Empty if the kernel has none.
 
     `rss_mb` reads counters that a kernel may update in batches; this walks the page tables, which is exact and slow.
     """
@@ -52,7 +52,7 @@ def cpu_s(pid: int, *, children: bool = False) -> float:
 
 
 def cores() -> tuple[set[int], set[int]]:
-    """One core for what is measured, and the rest for load and providers. The same core twice on a machine of one."""
+    """One core for what is measured, and the rest for load and providers. If there is only one core, the same twice."""
     usable = sorted(psutil.Process().cpu_affinity() or range(os.cpu_count() or 1))
     return {usable[0]}, set(usable[1:]) or {usable[0]}
 
@@ -102,7 +102,7 @@ class Peak:
 def settled_mb(pid: int, under: float, within_s: float) -> tuple[float, float]:
     """Waits until the resident set is under `under` MB. Returns the last figure and the seconds that it took.
 
-    The caller compares: a process that never settles is reported with what it still holds after `within_s`.
+    The caller compares: for a process that never settles, this is what it still holds after `within_s`.
     """
     start = time.monotonic()
     while (now := rss_mb(pid)) >= under and time.monotonic() - start < within_s:
@@ -124,7 +124,7 @@ def _own_cpu_s(pid: int) -> float:
 
 
 def _reset_high_water(pid: int) -> bool:
-    """Starts a new high-water mark (proc(5), clear_refs 5). False where that is not allowed: then samples must do."""
+    """Starts a new high-water mark (proc(5), clear_refs 5). False if that is not allowed: then only samples count."""
     try:
         Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
     except OSError:

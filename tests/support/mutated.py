@@ -3,8 +3,8 @@
     statuses = asyncio.run(Campaign(port, seed=1).run(2_000))
     provider.replies = [Liar(seed=1)]; kinds = asyncio.run(Believers(port, seed=1).run(500))
 
-`mutate` works on heads and bodies alike. Every answer is read by the strict reader, so a gateway that says something
-odd to an odd request fails too.
+`mutate` works on heads and bodies alike. The strict reader checks every answer, so a gateway that answers an odd
+request oddly fails too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TOKENS = (
     *(b'"\\ud800"', b"1e999", b"null", b",", b'"stream":true,', b'"n":1000,', b'"model":"', b"data: ", b"[DONE]"),
     *(b"\n\n", b'{"error":{}}', b"finish_reason", b"HTTP/1.1 100 Continue\r\n\r\n", b"Content-Encoding: gzip\r\n"),
 )  # fmt: skip
-"""What hurts more than any byte would."""
+"""Pieces that do more damage than a random byte."""
 
 BODY = b'{"model":"fine","messages":[{"role":"user","content":"hello"}]}'
 STREAM = BODY.replace(b'"messages"', b'"stream":true,"messages"')
@@ -87,7 +87,7 @@ def mutate(data: bytes, rng: Random) -> bytes:
 
 
 def request(rng: Random) -> bytes:
-    """A request that is damaged somewhere, or one in good order with a damaged body."""
+    """A request with damage somewhere, or a valid one with a damaged body."""
     if rng.random() < 0.7:
         return mutate(rng.choice(REQUESTS), rng)
     path, body = rng.choice(((CHAT, BODY), (CHAT, STREAM), (b"/embeddings", EMBED)))
@@ -105,7 +105,7 @@ class Crowd:
         self.ends: Counter[str] = Counter()
 
     async def run(self, count: int) -> Counter[str]:
-        """So many requests; returns how often each end came: a status, `whole`, or `broken` (and it says so)."""
+        """Send `count` requests; returns the count of each end: a status, `whole`, or `broken` (and it says so)."""
         self._left = count
         await asyncio.gather(*(self._client() for _ in range(self._clients)))
         return self.ends
@@ -120,7 +120,7 @@ class Crowd:
 
 
 class Campaign(Crowd):
-    """Each of its requests is mutated."""
+    """Clients whose every request is mutated."""
 
     async def _one(self) -> None:
         data = request(self._rng)
@@ -135,7 +135,7 @@ class Campaign(Crowd):
             assert one.status < 400 or one.code is None or one.code, data
 
     async def _exchange(self, data: bytes, how: str) -> bytes:
-        """Send in up to three pieces, and read what comes: to its end, or for a moment."""
+        """Send in up to three pieces, and read what comes: to the end, or for a moment."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
         output = b""
         cuts = sorted(self._rng.randrange(len(data) + 1) for _ in range(self._rng.randrange(3)))
@@ -180,17 +180,17 @@ RESPONSES = {
         ),
     }.items()
 }
-"""What a provider says, good and bad, before it is damaged."""
+"""Good and bad responses of a provider, before they are damaged."""
 
 
 MODELS = {"fine": ["fine"], "doubtful": ["liar", "fine"]}
 SETTINGS = "[breaker]\nfailures = 1000\n"
 HURRIED = "timeouts = { first_byte = 0.3, answer = 0.3, idle = 0.3 }"
-"""For a provider that leaves clients hanging, whom nobody should await for a minute; an honest one takes its time."""
+"""For a provider that leaves clients hanging, so that no test waits for a minute; an honest one has the usual time."""
 
 
 class Liar:
-    """A provider's replies: each another damaged response."""
+    """A provider's replies: a new damaged response each time."""
 
     def __init__(self, seed: int) -> None:
         self._rng = Random(seed)
@@ -204,9 +204,9 @@ class Liar:
 
 
 class Believers(Crowd):
-    """Clients that ask the model `doubtful`, which is such a provider `liar` and an honest one behind it.
+    """Clients that ask for the model `doubtful`: a provider `liar` of that kind, and then an honest one.
 
-    What a lie does to the provider's marks is forgotten now and then, so that it is asked.
+    The marks that lies leave on the provider are reset now and then, so that it is asked again.
     """
 
     async def _one(self) -> None:

@@ -1,11 +1,11 @@
-"""Gateways as one writes them in an afternoon, in place of the real one in a world. Each has one bad habit:
+"""Gateways as written in an afternoon, in place of the real one in a world. Each has one bad habit:
 
-stubborn   knows the first provider only, asks it three times at once, and ends a stream in order however it ended
-cutter     fails over well, and cuts its client off when a stream breaks
-ostrich    says that its breakers are open, and asks all the same
-sluggish   thinks for a while before it asks the next provider
+stubborn   knows the first provider only, asks it three times at once, and ends each stream properly however it ended
+cutter     fails over well, and cuts off its client when a stream breaks
+ostrich    says that its breakers are open, and asks anyway
+sluggish   waits for a while before it asks the next provider
 grudge     never goes back to a provider that has failed once
-hoarder    sends nothing until it has all of an answer
+hoarder    sends nothing until it has the whole answer
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class NaiveWorld(World):
         writer.close()
 
     async def _try(self, port: int, request: bytes, client: asyncio.StreamWriter) -> bool:
-        """Ask one provider; False when it has refused."""
+        """Ask one provider; False if it refuses."""
         reader = asyncio.StreamReader(loop=self.loop)
         try:
             transport = await self.dial(

@@ -1,4 +1,4 @@
-"""A machine's table that notes which of its rows have been used.
+"""The table of a state machine that records which of its rows have been used.
 
 noted = Noted(breaker.TABLE)
 monkeypatch.setattr(breaker, "TABLE", noted)
@@ -17,7 +17,7 @@ E = TypeVar("E", bound=Event)
 
 
 class Noted(Generic[S, E]):
-    """Moves as the table does. `used`: its rows that have led somewhere."""
+    """Moves as the table does. `used`: the rows that have been taken."""
 
     def __init__(self, table: Table[S, E]) -> None:
         self._table = table

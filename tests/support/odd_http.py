@@ -1,4 +1,4 @@
-"""Requests that are odd, requests that are none, and what two parsers could read differently (RFC 9112 section 11)."""
+"""Odd requests, invalid ones, and ones that two parsers could read differently (RFC 9112 section 11)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ODD_BUT_VALID: dict[str, tuple[bytes, bytes]] = {
     "a body for HEAD": (b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
     "three empty lines in front": (b"\r\n\r\n\r\nGET /?a=b HTTP/1.1\r\nHost: a\r\n\r\n", b""),
 }
-"""Name -> the bytes, and the body that they carry."""
+"""Name -> the bytes, and the body in them."""
 
 NOT_VALID: dict[str, bytes] = {
     "a signed length": POST + b"Content-Length: +5\r\n\r\nhello",
@@ -169,7 +169,7 @@ NOT_VALID: dict[str, bytes] = {
     "a response": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "a PROXY protocol's line": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
 }
-"""Each is answered 400, and nothing behind it is read."""
+"""Each is answered with a 400, and nothing after it is read."""
 
 SMUGGLING: dict[str, bytes] = {
     "CL.TE": POST + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
@@ -197,4 +197,4 @@ SMUGGLING: dict[str, bytes] = {
     "NUL in a value": b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
-"""What has fooled proxies, in front of a request that is to be smuggled past one. Each is one 400."""
+"""Prefixes that have fooled proxies, each before a request to be smuggled past one. Each gets a single 400."""

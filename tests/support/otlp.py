@@ -1,7 +1,7 @@
 """OTLP/HTTP with JSON, as strict as a collector may be (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
 
 Names are lowerCamelCase, 64-bit integers are decimal strings, enums are integers, trace and span ids are hexadecimal
-(not base64, as protobuf's own JSON has bytes), and nothing else is there. Fields as of opentelemetry-proto 1.x.
+(not base64, as in protobuf's own JSON for bytes), and there are no other fields. Fields as of opentelemetry-proto 1.x.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SpanId = Annotated[str, msgspec.Meta(pattern=r"^(?!0{16})[0-9a-f]{16}$")]
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """What it does not list is an error."""
+    """A field that it does not list is an error."""
 
 
 class Array(Strict):
@@ -158,6 +158,6 @@ BODIES: dict[str, type[Traces | Metrics]] = {"/v1/traces": Traces, "/v1/metrics"
 
 
 def check(path: str, body: bytes) -> Any:
-    """The body as a collector understands it. Raises msgspec.ValidationError for what it would refuse."""
+    """The body as a collector understands it. Raises msgspec.ValidationError if it would refuse it."""
     kind = next(kind for end, kind in BODIES.items() if path.endswith(end))
     return msgspec.json.decode(body, type=kind)

@@ -1,4 +1,4 @@
-"""A user whom permissions stop. Tests may run as root, whom they do not."""
+"""A user whom permissions stop: tests may run as root, whom they do not stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOBODY = 65534
 
 @contextlib.contextmanager
 def plain_user() -> Iterator[None]:
-    """While this lasts the process is no root; it stays who it is if it was none. What it needs it has imported."""
+    """Within the block the process is not root (no change if it was not before). Import first what the block needs."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""What a document shows of a terminal, compared with what a terminal shows."""
+"""Compares terminal output in a document with what a terminal shows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ STATE = re.compile(rf" (?:{WORDS})(?:, \d+ (?:s|min) left)?(?= |$)")
 
 
 def shape(text: str) -> list[str]:
-    """Lines as they are whatever the hour, the port, the load and the luck: numbers and states made alike."""
+    """The lines without what depends on time, port, load and luck: all numbers and states made the same."""
     text = re.sub(r"oxllm-[0-9a-f]{16}|\d{4}-\d\d-\d\dT[\d:]+Z", "#", text)
     return [" ".join(NUMBER.sub("#", STATE.sub(" STATE", line)).split()) for line in text.strip().splitlines()]

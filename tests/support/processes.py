@@ -1,4 +1,4 @@
-"""Starting and stopping the processes that a measurement needs: each ready when said, each gone at the end."""
+"""Starts and stops the processes that a measurement needs: each is ready before use and gone at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NotReady(RuntimeError):
 
 
 def raise_open_files() -> int:
-    """Lifts this process's soft limit of open files (children inherit it) to the hard one, and returns it."""
+    """Raises this process's soft limit of open files (children inherit it) to the hard limit, and returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -84,7 +84,7 @@ class Running:
         return self.output.read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def wait_until(self, ready: Callable[[], bool], within_s: float = READY_WITHIN_S) -> Self:
-        """Returns once `ready()`. Raises NotReady (and stops the process) if it exits before or takes too long."""
+        """Returns once `ready()`. Raises NotReady (and stops the process) if it exits first or takes too long."""
         start = time.monotonic()
         while self.alive and time.monotonic() - start < within_s:
             if ready():
@@ -98,7 +98,7 @@ class Running:
         return self._process.wait(within_s)
 
     def kill(self) -> int:
-        """Ends the process whatever it does, and returns its exit status."""
+        """Ends the process at once (SIGKILL), and returns its exit status."""
         self._process.kill()
         return self._process.wait()
 
@@ -113,7 +113,7 @@ class Running:
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
-    """Something takes connections there."""
+    """Whether something accepts connections there."""
     try:
         socket.create_connection((host, port), timeout=0.5).close()
     except OSError:
@@ -122,7 +122,7 @@ def accepts(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def answers(port: int, path: str, status: int = 200) -> bool:
-    """`GET path` on the loopback port gives that status."""
+    """Whether `GET path` on the loopback port gives this status."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode("ascii")
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:

@@ -1,8 +1,8 @@
-"""A fake provider that costs next to nothing: `python -m tests.support.provider --port P`.
+"""A fake provider that costs almost nothing: `python -m tests.support.provider --port P`.
 
-A bare asyncio Protocol, so that one core can play a thousand streams while it also drives the load. It is no
+A bare asyncio Protocol, so that one core can play a thousand streams while it also drives the load. It is not a
 simulator (`oxllm.sim` is): it speaks just enough HTTP/1.1 for the gateways under test, which all send Content-Length,
-and fails only where the path says so: under `/limited` all is answered 429, under `/cut` a stream ends by EOF after
+and fails only where the path says so: under `/limited` every answer is a 429, under `/cut` a stream ends by EOF after
 its content, under `/close` each answer ends its connection. `POST /hang-up` closes all other connections. Every event
 is due at an absolute time, so a late one does not delay the rest.
 """
@@ -42,7 +42,7 @@ _STREAM_HEAD = (
 )
 _JSON_HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nx-request-id: req_1\r\nContent-Length: %d\r\n\r\n"
 _LIMITED = b"429 Too Many Requests\r\nretry-after-ms: 1"
-"""So short that the next request is refused by us again, and not by a cooldown."""
+"""So short that the provider itself refuses the next request, not a cooldown."""
 _numbers = itertools.count(1)
 _ERROR = b'{"error":{"message":"no","type":"x","param":null,"code":null}}'
 
@@ -58,7 +58,7 @@ class Provider(asyncio.Protocol):
         self._busy = False
         self._told = CHAT
         self._large = self._size = self._number = 0
-        """Of the stream under way: how it is told, bytes of each event, bytes of its last one, its number."""
+        """Of the current stream: the API's events, bytes of each, bytes in the last one, the stream's number."""
         self._due: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
@@ -111,7 +111,7 @@ class Provider(asyncio.Protocol):
             self._transport.close()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._transport.close()
 
     def _hang_up(self) -> None:

@@ -1,4 +1,4 @@
-"""A rehearsal that nobody has to wait for: a run made up of known numbers, for what reports show of one."""
+"""A rehearsal without the wait: a made-up run with known numbers, for tests of reports."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from oxllm.sim.script import scenes
 
 DURATION_S = 60.0
 VERDICTS = ("whole",) * 7 + ("refused", "broken", "truncated")
-"""Of each ten requests in a row."""
+"""The verdicts of each ten consecutive requests."""
 BREAKER = ("closed",) * 20 + ("open",) * 20 + ("half-open", "probing") + ("closed",) * 20
-"""Of the first provider, second by second."""
+"""The first provider's breaker, second by second."""
 
 
 def rehearsed(names: tuple[str, str] = ("alpha", "beta"), model: str = "smart") -> Run:
-    """Three hundred requests in a minute. Every fifth meets a 500 at the first provider, whose port is dark from 20 s
+    """Three hundred requests in a minute. Every fifth gets a 500 from the first provider, whose port is dark from 20 s
     to 30 s, and goes on to the second."""
     first, second = names
     scene = '[[scene]]\nname = "bad"\non = "first"\nwhen = "0s..20s"\nfaults = ["500 20%"]\n'

@@ -14,11 +14,11 @@ from oxllm.sim.rehearsal.card import Card
 
 PROGRAM = (sys.executable, "-m", "oxllm", "sim")
 BARE = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-"""The environment of somebody who has no keys."""
+"""The environment of a user without keys."""
 
 
 class Rehearsal:
-    """One that is under way. `env` is added to BARE."""
+    """A running rehearsal. `env` is added to BARE."""
 
     def __init__(self, config: Path, *options: str, env: Mapping[str, str] | None = None) -> None:
         command = [*PROGRAM, "--rehearse", str(config), *options]
@@ -29,7 +29,7 @@ class Rehearsal:
         self.told = ""
 
     def end(self, within: float = 120.0) -> int:
-        """Its exit code. `said` is then its standard output, `told` its standard error."""
+        """Wait for its end; returns its exit code. `said` is then its standard output, `told` its standard error."""
         try:
             self.said, self.told = self.process.communicate(timeout=within)
         finally:
@@ -39,10 +39,10 @@ class Rehearsal:
 
     @property
     def card(self) -> Card:
-        """What it printed under --json."""
+        """The report card that it printed under --json."""
         return msgspec.json.decode(self.said, type=Card)
 
 
 def graded(*demands: str) -> list[str]:
-    """As options."""
+    """These demands as options."""
     return [word for demand in demands for word in ("--grade", demand)]

@@ -3,7 +3,7 @@
     with Stage(directory) as stage:
         stage.under_load(clients=8, streams=20, reloads=8)
 
-The load driver compares each byte, so a request that a reload disturbs is one in `failed`.
+The load driver compares each byte, so a request that a reload disturbs counts in `failed`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ MODELS = f"[virtual_models]\nsmart = [{TARGETS}]\n"
 
 
 def provider_of(name: str, port: int, key: str = "FIRST_KEY") -> str:
-    """The lines of one provider."""
+    """The config lines of one provider."""
     return f'[[providers]]\nname = "{name}"\nbase_url = "http://127.0.0.1:{port}/v1"\napi_key = "${{{key}}}"\n'
 
 
 class Stage:
-    """Two providers, the gateway in front of them, and the files that an operator may write."""
+    """Two providers, a gateway in front of them, and the configs that an operator may write."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -67,7 +67,7 @@ class Stage:
             "more models": (text + 'other = [{ provider = "two", model = "big-1" }]\n', True),
             "nothing at all": ("", False),
         }
-        """Name -> text, and whether it is to be accepted."""
+        """Name -> text, and whether it should be accepted."""
         self.gateway = self._stack.enter_context(gateway(self._directory, text, env=ENV))
         return self
 
@@ -89,7 +89,7 @@ class Stage:
             return asks.finish(), flows.finish()
 
     def reload(self, name: str, how: str) -> None:
-        """Write the config of this name, reload, and hold the answer against what is expected."""
+        """Write the config of this name, reload, and check that the result is the expected one."""
         text, good = self.configs[name]
         self.file.write_text(text)
         before = self.outcomes()
@@ -99,7 +99,7 @@ class Stage:
         assert self.outcomes() == {**before, result: before[result] + 1}, (name, how)
 
     def outcomes(self) -> dict[str, int]:
-        """How many reloads there have been, by how they ended."""
+        """Result -> how many reloads have had it."""
         found = re.findall(r'^oxllm_reloads_total{result="(\w+)"} (\d+)', self.gateway.http.get("/metrics").text, re.M)
         return {result: int(count) for result, count in found}
 
@@ -117,7 +117,7 @@ class Stage:
         return reply.status_code == 200
 
     def chat(self) -> int:
-        """Status of one request."""
+        """Send a request; returns its status."""
         return self.gateway.http.post("/v1/chat/completions", json={"model": "smart", "messages": []}).status_code
 
     @staticmethod

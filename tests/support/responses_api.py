@@ -1,4 +1,4 @@
-"""What a provider of the Responses API sends: the events of an answer, as the API's reference shows them."""
+"""What a provider of the Responses API sends: the events of an answer, as in the API's reference."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def answer(*parts: str, thinks: bool = False, **completed: Any) -> list[Json]:
 
 
 def sse(*events: Json | bytes, names: bool = True) -> bytes:
-    """Events as they are sent; bytes are data that is no event. `names`: with their event lines."""
+    """Events as they are sent; bytes are data that is not an event. `names`: with `event:` lines."""
     return b"".join(b"data: %b\n\n" % one if isinstance(one, bytes) else _one(one, names) for one in events)
 
 
@@ -88,7 +88,7 @@ def _one(members: Json, names: bool) -> bytes:
 
 
 def parse(stream: bytes) -> list[Json]:
-    """The events that a client finds; each event's line says its type."""
+    """The events that a client gets; AssertionError if an `event:` line differs from its event's type."""
     found = []
     for text in stream.decode().split("\n\n")[:-1]:
         lines = [line.partition(": ") for line in text.split("\n")]

@@ -1,11 +1,11 @@
-"""Requests in rounds: so many of one kind, then silence, so that a process can be weighed at rest.
+"""Requests in rounds: many of one kind, then silence, so that a process's memory can be measured at rest.
 
 Two ends in one file, as in `load`, which measures under load:
 
     with rounds.running(directory) as driver:
         driver.run(Ask(port=port, requests=(text,), answer="200 whole .*"), 500)     # returns when all are answered
 
-The other end is `python -m tests.support.rounds`: one line of JSON on stdin is a round, one on stdout what came of it.
+The other end is `python -m tests.support.rounds`: a line of JSON on stdin is a round, a line on stdout its result.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     requests: tuple[str, ...]
     """Whole requests, head and body, taken in turn."""
     answer: str
-    """A regular expression for all of the answer, written as `STATUS whole|cut BODY`. A cut one ends by EOF."""
+    """A regular expression for the entire answer, written as `STATUS whole|cut BODY`. A cut one ends by EOF."""
     fresh: bool = False
-    """A new connection for each, else as many as the gateway lets be used again."""
+    """A new connection for each request; otherwise connections are reused if the gateway allows it."""
     leave: bool = False
     """Hang up as soon as `answer` matches what has come, instead of waiting for the end."""
     connections: int = 16
@@ -45,18 +45,18 @@ NOTHING = Ask(port=0, requests=(), answer="")
 
 
 class WrongAnswerError(AssertionError):
-    """Not all answers were right. The message shows one of each kind of wrong ones."""
+    """Not all answers were right. The message shows one of each kind of wrong answer."""
 
 
 class Round(msgspec.Struct, frozen=True):
-    """What the driver is told to do."""
+    """A round for the driver to run."""
 
     ask: Ask
     count: int
 
 
 class Came(msgspec.Struct, frozen=True):
-    """What came of a round."""
+    """The result of a round."""
 
     done: int
     failed: dict[str, int]
@@ -97,7 +97,7 @@ class Player:
         self.answer = re.compile(ask.answer.encode(), re.DOTALL)
 
     def next(self, client: Client | None) -> None:
-        """One of the clients that work side by side can take the next request, on its connection if that is good."""
+        """Send the next request, as one of the parallel clients; on the connection of `client`, if given."""
         if self._left == 0:
             self._rest(client)
             return
@@ -125,7 +125,7 @@ class Player:
             client.ask(next(self.requests))
 
     def answered(self, client: Client | None, response: Response, end: str) -> None:
-        """An answer is over; `client` can be used again if it is one."""
+        """An answer has ended; `client`, if there is one, can be used again."""
         said = b"%d %b " % (response.status, end.encode()) + response.body
         if self.answer.fullmatch(said):
             self._done += 1
@@ -201,7 +201,7 @@ class Driver:
         self._process = process
 
     def run(self, ask: Ask, count: int) -> None:
-        """Ask `count` times. Raises WrongAnswerError if one answer was not as it must be."""
+        """Ask `count` times. Raises WrongAnswerError if an answer was wrong."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(msgspec.json.encode(Round(ask, count)) + b"\n")

@@ -1,4 +1,4 @@
-"""Routers over plans of a few words: "a/m 1 3" is model m of provider a, in tier 1, with weight 3."""
+"""Routers for plans in shorthand: "a/m 1 3" is model m of provider a, in tier 1, with weight 3."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def start(subject: Router, target: str, now: float = 0.0, name: str = "v") -> Ti
 
 
 def turn(subject: Router, now: float = 0.0, name: str = "v") -> str | None:
-    """One attempt that says nothing, at whom it is the turn of."""
+    """An attempt, at the target whose turn it is, with a result that means nothing."""
     candidate = subject.balancer.choose(route(subject, name), (), now)[0]
     if candidate is not None:
         subject.results.end(subject.balancer.begin(route(subject, name), candidate, (), now), GONE, now)
@@ -87,7 +87,7 @@ AB = ("a/m 1", "b/m 2")
 
 
 def opened(*models: VirtualModel) -> tuple[Router, float]:
-    """A router whose provider `a` is due for its probe at the moment returned."""
+    """A router whose provider `a` is due for its probe at the time returned."""
     subject = router(*models or (virtual("v", *AB),))
     run(subject, "a/m", BROKEN, times=3)
     return subject, subject.providers["a"].breaker.opens_until

@@ -1,4 +1,4 @@
-"""What real providers say, as faults of simulated ones: `said~groq-413 30%`, beside the simulator's own."""
+"""Errors of real providers as faults of simulated ones: `said~groq-413 30%`, besides the simulator's own faults."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.support.corpus import Case, cases, filled
 
 KIND = "said"
 CASES = {case.id: case for case in cases() if case.body is not None and case.status >= 400 and case.then == "end"}
-"""Errors that come whole, by their ids."""
+"""Id -> case, for errors with a complete body."""
 
 
 class Said(Fault):
-    """An error as some provider has said it."""
+    """An error as a real provider has sent it."""
 
     kind = KIND
     __slots__ = ("case",)
@@ -36,7 +36,7 @@ class Said(Fault):
 
 
 def parse(text: str) -> Dosed:
-    """A fault and its dose: of these, or of the simulator's."""
+    """A fault and its dose: one of these, or one of the simulator's."""
     name, _, dose = text.partition(" ")
     kind, _, case = name.partition("~")
     if kind != KIND:

@@ -5,11 +5,11 @@
         alpha.replies = [answer(503, b"{}"), [HEAD, GATE, b"garbage"]]
         ... alpha.url, alpha.asked, alpha.open_gate() ...
 
-A reply is a list of steps: bytes to send, seconds to wait, or one of the words below. The last reply of the list is
-given again and again; one that looks at the request is a function (`healthy` makes one). After its steps the connection
-is closed, unless KEEP stands at its end, or the script `keeps` connections.
+A reply is a list of steps: bytes to send, seconds to wait, or one of the words below. The last of the replies is
+repeated; one that depends on the request is a function (`healthy` makes one). After its steps the connection is
+closed, unless it ends with KEEP, or the script `keeps` connections.
 
-`Script` and `Playing` know no socket: `Scripted` has them play on real ones, `house.House` in memory.
+`Script` and `Playing` know nothing of sockets: `Scripted` has them play on real ones, `house.House` in memory.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.support.virtual import MemoryTransport
 T = TypeVar("T")
 
 UNREAD_MAX = 128 * 1024
-"""Bytes that a provider reads at most of what it does not want."""
+"""At most how many bytes that it does not want a provider reads."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -67,7 +67,7 @@ class Asked(bytes):
 
     @property
     def head(self) -> bytes:
-        """With the empty line at its end."""
+        """The head, with the empty line at its end."""
         return self[: self.index(b"\r\n\r\n") + 4]
 
     @property
@@ -90,7 +90,7 @@ def vectors(text: str) -> bytes:
 
 
 def healthy(text: str) -> Callable[[Asked], Steps]:
-    """The right answer to whatever is asked, with this content."""
+    """The right answer to any kind of request, with this content."""
 
     def reply(asked: Asked) -> Steps:
         if b"/embeddings " in asked.head:
@@ -103,17 +103,17 @@ def healthy(text: str) -> Callable[[Asked], Steps]:
 
 
 class Script:
-    """What a provider does, and what has been done to it."""
+    """What a provider does, and what happened to it."""
 
     keeps = True
-    """Whether connections stay open behind a reply that does not say so."""
+    """Whether connections stay open after a reply without KEEP."""
 
     def __init__(self) -> None:
         self.replies: Sequence[Reply] = []
         self.asked: list[bytes] = []
         """Each request that has arrived, head and body."""
         self.greeting = b""
-        """Sent as soon as a connection is accepted, which is then closed: a port that speaks something else."""
+        """Sent as soon as a connection is accepted, which is then closed: as on a port that speaks another protocol."""
         self.hasty = False
         """It answers as soon as it has a head, and never reads the body."""
         self.playing: set[Playing] = set()
@@ -126,16 +126,16 @@ class Script:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """Number of open connections."""
         return len(self.playing)
 
     @property
     def last(self) -> Asked:
-        """What was asked last."""
+        """The last request."""
         return Asked(self.asked[-1])
 
     def next(self) -> Sequence[Step]:
-        """The reply to what was asked last."""
+        """The reply to the last request."""
         reply = self.replies[min(len(self.asked), len(self.replies)) - 1]
         return reply(self.last) if callable(reply) else reply
 
@@ -168,7 +168,7 @@ class Playing(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _next(self) -> None:
-        """Play the reply to the request that is there, if one is whole."""
+        """Play the reply to the next request, if all of it has come."""
         self._task = None
         head, found, _ = self._buffer.partition(b"\r\n\r\n")
         length = None if self._script.hasty else _LENGTH.search(head)
@@ -244,7 +244,7 @@ class Provider(Script):
         return f"http://127.0.0.1:{self.port}/v1"
 
     def open_gate(self) -> None:
-        """Let every reply that waits at GATE, now or later, go on."""
+        """Let every reply go on that waits at GATE, now or later."""
         self._cast.loop.call_soon_threadsafe(self.gate.set)
 
     def hang_up(self) -> None:
@@ -257,7 +257,7 @@ class Provider(Script):
         self._server = await loop.create_server(lambda: Playing(self), sock=self._socket)
 
     def swallow(self) -> None:
-        """Listen with a full queue, so that no handshake is ever completed."""
+        """Listen with a full queue, so that no handshake ever completes."""
         self._socket.listen(0)
         self._fillers = [socket.socket() for _ in range(2)]
         for filler in self._fillers:
@@ -266,7 +266,7 @@ class Provider(Script):
                 filler.connect(("127.0.0.1", self.port))
 
     def close(self) -> None:
-        """Listen no more, and cut every connection."""
+        """Stop listening, and cut every connection."""
         if self._server is not None:
             self._server.close()
         for playing in tuple(self.playing):
@@ -312,7 +312,7 @@ class Scripted:
     async def _close(self) -> None:
         for provider in self.providers.values():
             provider.close()
-        await asyncio.sleep(0)  # connections are told that they are lost
+        await asyncio.sleep(0)  # so that connection_lost() is called
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

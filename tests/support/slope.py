@@ -1,4 +1,4 @@
-"""How fast something grows, from figures that jump: an allocator takes a page, a pool, an arena at a time."""
+"""How fast something grows, from figures that jump: an allocator takes a page, a pool or an arena at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statistics import median
 
 
 def theil_sen(points: Sequence[tuple[float, float]]) -> float:
-    """The median of the slopes between any two points: 29 % of the points may be wild and it stays true.
+    """The median of the slopes between any two points: it holds even if 29 % of the points are outliers.
 
     Theil 1950, Sen 1968. Points with the same x are not compared. Raises ValueError for fewer than two different x.
     """

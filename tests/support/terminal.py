@@ -1,4 +1,4 @@
-"""A command on a terminal of its own: what it draws is read, keys are typed at it."""
+"""A command on a terminal of its own: reads what it draws, and types keys."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class OnTerminal:
         return self._process.pid
 
     def until(self, text: str, times: int = 1) -> str:
-        """Read until `text` has been written so often. Raises TimeoutError."""
+        """Read until `text` has been written `times` times. Raises TimeoutError."""
         deadline = time.monotonic() + WITHIN_S
         while self.seen.count(text) < times:
             if not self._read(deadline - time.monotonic()):
@@ -68,7 +68,7 @@ class OnTerminal:
         os.write(self._master, keys)
 
     def end(self) -> int:
-        """Read to the end; its exit status. Raises TimeoutError."""
+        """Read to the end; returns the exit status. Raises TimeoutError."""
         deadline = time.monotonic() + WITHIN_S
         while self._read(deadline - time.monotonic()):
             pass
@@ -78,7 +78,7 @@ class OnTerminal:
             raise TimeoutError(f"it has not ended after {self.seen!r}") from None
 
     def _read(self, seconds: float) -> bool:
-        """Read something; False at its end, and when nothing comes in time."""
+        """Read something; False at the end, and if nothing comes in time."""
         if not select.select([self._master], [], [], max(0.0, seconds))[0]:
             return False
         try:

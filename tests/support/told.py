@@ -59,7 +59,7 @@ THINKING = {"type": "thinking", "thinking": "", "signature": ""}
 TOOL = {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {}}
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 HELLO = (start(), block(), PING, text("Hel"), text("lo"), stop(), reason(), END)
-"""A whole message of one block."""
+"""A whole message with one block."""
 AGENT = (
     start(input_tokens=3, cache_creation_input_tokens=20, cache_read_input_tokens=100, output_tokens=1),
     block(0, **THINKING),
@@ -78,4 +78,4 @@ AGENT = (
     reason("tool_use", output_tokens=42),
     END,
 )
-"""What an agent gets: thinking, a text, a tool."""
+"""A message such as an agent gets: thinking, text, a tool call."""

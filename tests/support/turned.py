@@ -1,6 +1,6 @@
-"""A loop turned by hand, with one connection on it whose other end is a plain socket: all events, each time the same.
+"""An event loop run by hand, with connections whose other end is a plain socket: the same events each time.
 
-On the loopback interface what one end sends is at the other when `send` returns, so nothing has to be waited for.
+On the loopback interface, whatever one end sends has arrived when `send` returns, so nothing needs a wait.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from oxllm.gateway.reactor.sockets import adopt, loop_maker
 from oxllm.gateway.transport import Peer, Transport
 
 BUFFER = 64 * 1024
-"""Of each socket: so that some hundred kilobytes never fit, and some hundred bytes always do."""
+"""Buffer size of each socket: a few hundred kilobytes never fit, a few hundred bytes always do."""
 RESET = struct.pack("ii", 1, 0)
 TURNS = 6
 
 
 class Told(Peer):
-    """A peer that remembers what it was told. Subclasses answer."""
+    """A peer that records its events. Subclasses answer."""
 
     def __init__(self) -> None:
         self.transport: Transport
         self.view = memoryview(bytearray(8192))
         self.told: list[str] = []
-        """Without the reads."""
+        """The events, without the reads."""
         self.data = b""
 
     def connection_made(self, transport: Transport) -> None:
@@ -63,7 +63,7 @@ class Told(Peer):
 
 @contextmanager
 def turning(choice: str = "") -> Iterator[asyncio.AbstractEventLoop]:
-    """A loop; at the end it is closed, and all that `joined` made. What it complains of fails the test, unless it is
+    """A loop; at the end it is closed, with all that `joined` made. Errors that it reports fail the test, unless
     taken out of `loop.complaints`."""
     loop = loop_maker(choice)()
     complaints: list[dict[str, Any]] = []
@@ -84,7 +84,7 @@ def turning(choice: str = "") -> Iterator[asyncio.AbstractEventLoop]:
 
 
 class _Full:
-    """An epoll that watches what it watches already, and nothing more."""
+    """An epoll that keeps watching what it has, and accepts nothing more."""
 
     def __init__(self, real: select.epoll) -> None:
         self._real = real
@@ -98,7 +98,7 @@ class _Full:
 
 @contextmanager
 def no_room_in_epoll(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """As many sockets are watched for this user as may be (epoll(7), max_user_watches)."""
+    """As if this user already watched as many sockets as allowed (epoll(7), max_user_watches)."""
     reactor = loop.reactor  # type: ignore[attr-defined]
     real, reactor.epoll = reactor.epoll, _Full(reactor.epoll)
     try:
@@ -108,7 +108,7 @@ def no_room_in_epoll(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 def turn(loop: asyncio.AbstractEventLoop, times: int = TURNS) -> None:
-    """Let it go round, without waiting for anything."""
+    """Let it go round `times` times, without waiting for anything."""
     for _ in range(times):
         loop.call_soon(loop.stop)
         loop.run_forever()
@@ -137,7 +137,7 @@ def joined(loop: asyncio.AbstractEventLoop, peer: Peer) -> socket.socket:
 
 
 def take(sock: socket.socket, most: int = 1 << 30) -> tuple[bytes, str]:
-    """What has come, and what is behind it: nothing yet (""), the "end", or an error, by its name."""
+    """What has come, and what comes after it: nothing yet (""), the "end", or an error, by its name."""
     data = bytearray()
     while len(data) < most:
         try:

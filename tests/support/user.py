@@ -1,4 +1,4 @@
-"""A gateway as its user runs it: a config file, `oxllm serve -c FILE`, and what /status says of it."""
+"""A gateway as its user runs it: a config file, `oxllm serve -c FILE`, and its /status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.gateway import CLEAN, serve_command
 from tests.support.processes import Running
 
 MODEL = "m"
-"""What each provider of `config` calls its model; a second one is `m2`."""
+"""The model of each provider of `config`; its second one is `m2`."""
 _PORT = re.compile(r'(?:ready: |"message":")listening on http://[^\s"]+:(\d+)')
 
 
@@ -27,7 +27,8 @@ def config(
     of_provider: Mapping[str, str] | None = None,
     of_model: Mapping[str, str] | None = None,
 ) -> str:
-    """TOML: providers by name, virtual models over them by name, more settings in front, behind a provider, a model."""
+    """A TOML config. `urls`: provider -> its URL. `models`: virtual model -> its providers. The rest is more settings:
+    at the top, of a provider, of a virtual model."""
     text = f"{settings}\n" if "[server]" in settings else f"[server]\nport = 0\n{settings}\n"
     for name, url in urls.items():
         text += f'[[providers]]\nname = "{name}"\nbase_url = "{url}"\napi_key = "sk-{name}"\nmodels = ["m", "m2"]\n'
@@ -39,7 +40,7 @@ def config(
 
 
 class Gateway:
-    """A running one. `log()` is all that it has written so far; `http` asks it, and no proxy."""
+    """A running gateway. `log()` is all that it has written so far; `http` asks it directly, without a proxy."""
 
     def __init__(self, process: Running) -> None:
         self.process = process
@@ -62,19 +63,19 @@ class Gateway:
         return found
 
     def provider(self, name: str) -> dict[str, Any]:
-        """What /status says of a provider."""
+        """What /status says about a provider."""
         found: dict[str, Any] = next(p for p in self.status()["providers"] if p["name"] == name)
         return found
 
     def target(self, model: str, provider: str) -> tuple[str, float]:
-        """State of the target at `provider` of a virtual model, and how many seconds it lasts (0 when ready)."""
+        """State of a virtual model's target at `provider`, and how many seconds it lasts (0 if ready)."""
         targets = next(m for m in self.status()["models"] if m["name"] == model)["targets"]
         found = next(t for t in targets if t["target"].startswith(f"{provider}/"))
         return found["state"], found["seconds_left"] or 0.0
 
 
 def eventually(holds: Callable[[], bool], within_s: float = 30.0) -> bool:
-    """Whether `holds()` becomes true: for what another process does without telling us."""
+    """Whether `holds()` becomes true in time: for what another process does without notice."""
     deadline = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > deadline:
@@ -84,13 +85,13 @@ def eventually(holds: Callable[[], bool], within_s: float = 30.0) -> bool:
 
 
 def ready(process: Running) -> bool:
-    """It has said where it listens."""
+    """Whether it has logged where it listens."""
     return _PORT.search(process.tail()) is not None
 
 
 @contextlib.contextmanager
 def gateway(directory: Path, text: str, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Gateway]:
-    """`oxllm serve` on a config of this text, with a runtime directory of its own."""
+    """`oxllm serve` with this config, and a runtime directory of its own."""
     file = directory / "config.toml"
     file.write_text(text, encoding="utf-8")
     runtime = directory / "run"

@@ -20,15 +20,15 @@ from typing import Any, Protocol
 from oxllm.gateway.transport import HIGH, Peer, Transport
 
 CHUNK = 64 * 1024
-"""Bytes delivered at once at most, as one recv would."""
+"""Most bytes delivered at once, as by one recv."""
 READS_MAX = 32
-"""Reads of one connection in one turn of the loop: where bytes come singly, the loop need not turn for each."""
+"""Most reads of one connection in one turn of the loop, so that bytes that come singly do not need a turn each."""
 
 TURNS = 40
-"""Of the loop, after which nothing is left of what followed from what."""
+"""Turns of the loop after which all chains of callbacks have ended."""
 
 End = asyncio.BaseProtocol | Peer
-"""What may stand on a transport: a peer of the gateway, or a protocol of a test."""
+"""What a transport may belong to: a peer of the gateway, or a protocol of a test."""
 
 
 class Stuck(AssertionError):
@@ -41,7 +41,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         self.now = 1000.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout == 0:  # callbacks wait to be run: what other threads have to say is heard when none does
+        if timeout == 0:  # callbacks are waiting; other threads are heard once there are none
             return []
         ready = super().select(0)
         if not ready:
@@ -63,7 +63,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @property
     def timers(self) -> int:
-        """How many are set."""
+        """Number of timers that are set."""
         scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         return sum(not timer.cancelled() for timer in scheduled)
 
@@ -74,13 +74,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.run_forever()
 
     def advance(self, seconds: float) -> None:
-        """Run all that is due in the next `seconds`, and what follows from it at once."""
+        """Run all that is due in the next `seconds`, and what it causes at once."""
         self.run_until_complete(asyncio.sleep(seconds))
         self.settle()
 
 
 class CallsSoon(Protocol):
-    """What a transport uses of a loop."""
+    """The part of a loop that a transport uses."""
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> object: ...
 
@@ -89,7 +89,7 @@ class MemoryTransport(asyncio.Transport, Transport):
     """One end of a connection in memory.
 
     Its other side is another end, which takes what is written as it reads; or it is the test, which sends by `deliver`,
-    `eof` and `lose`, and takes all at once, or only `room` bytes and then what it says by `take`.
+    `eof` and `lose`, and takes everything at once, or only `room` bytes and then as many as it allows by `take`.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class MemoryTransport(asyncio.Transport, Transport):
         cut: Callable[[], int] = lambda: CHUNK,
         strict: bool = False,
     ) -> None:
-        """`cut` says how many bytes the next read from another end may bring at most. `strict`: nothing may be written
-        once it is closed; else that goes nowhere."""
+        """`cut` returns the most bytes that the next read from another end may bring. `strict`: nothing may be written
+        once it is closed; otherwise such writes are dropped."""
         super().__init__({"peername": peername, "sockname": sockname, "socket": sock})
         self.protocol = protocol
         self._loop = loop
@@ -112,20 +112,20 @@ class MemoryTransport(asyncio.Transport, Transport):
         self._cut = cut
         self._scheduled = self._at_eof = False
         self.room: int | None = None
-        """How many bytes the test still takes by itself; None: any number."""
+        """How many more bytes the test takes by itself; None: any number."""
         self.written = bytearray()
         """What the other side has taken."""
         self.unsent = bytearray()
-        """What has been written and not been taken yet."""
+        """What has been written but not taken yet."""
         self.largest_write = 0
         self._strict = strict
         self.paused = False
-        """Nothing is read."""
+        """Reading is paused."""
         self.eof_written = self.closing = self.aborted = self.lost = False
         self._high, self._low, self._full = HIGH, HIGH // 4, False
 
     def join(self, far: MemoryTransport) -> None:
-        """Have another end as the other side."""
+        """Make another end the other side."""
         self._far, self.room = far, 0
 
     # What a protocol calls.
@@ -193,18 +193,18 @@ class MemoryTransport(asyncio.Transport, Transport):
     def abort(self) -> None:
         self.closing = self.aborted = True
         if self._far is None:
-            self.unsent.clear()  # else it is on its way
+            self.unsent.clear()  # otherwise it is on its way
         self._let_go()
 
     def read_last(self, peer: Peer) -> None:
         """Nothing: all that was sent has been delivered."""
 
     def _let_go(self, error: Exception | None = None) -> None:
-        """The connection ends, soon: never from within a call of the protocol."""
+        """End the connection, but soon: never from within a call by the protocol."""
         self._loop.call_soon(self.lose, error)
 
     def forsaken(self) -> None:
-        """The other end reads no more: what it has written may still be read, what it was sent is lost."""
+        """The other end reads no more: what it wrote may still be read, what was sent to it is lost."""
         self.schedule()
         if self.closing:
             self._let_go()
@@ -212,7 +212,7 @@ class MemoryTransport(asyncio.Transport, Transport):
     # What the other side does.
 
     def take(self, size: int) -> None:
-        """The test takes so many bytes more, of what has been written and of what will be."""
+        """The test takes `size` more bytes, of what has been written and of what will be."""
         if self.room is not None:
             self.room += size
         self._flow()
@@ -225,7 +225,7 @@ class MemoryTransport(asyncio.Transport, Transport):
             self.taken(size)
 
     def taken(self, size: int) -> None:
-        """So many bytes of what has been written have been taken."""
+        """The other side has taken `size` bytes of what has been written."""
         self.written += self.unsent[:size]
         del self.unsent[:size]
         if self._full and len(self.unsent) <= self._low and not self.lost:
@@ -235,13 +235,13 @@ class MemoryTransport(asyncio.Transport, Transport):
             self._let_go()
 
     def deliver(self, data: bytes) -> None:
-        """It sends. All of that is read now, also when reading is paused: it was on its way."""
+        """It sends `data`. All of that is read now, even if reading is paused: it was on its way."""
         source = bytearray(data)
         while source and not self.closing:
             self.read(source, len(source))
 
     def read(self, source: bytearray, size: int) -> None:
-        """One read from the front of `source`, of no more than `size` bytes and than the protocol has room for."""
+        """One read from the front of `source`, of at most `size` bytes and at most what the protocol has room for."""
         if isinstance(self.protocol, asyncio.BaseProtocol):
             data = self._taken(source, size)
             self.protocol.data_received(data)  # type: ignore[attr-defined]
@@ -260,12 +260,12 @@ class MemoryTransport(asyncio.Transport, Transport):
         return data
 
     def eof(self) -> None:
-        """It writes no more."""
+        """It sends EOF."""
         if not self.closing and not self.protocol.eof_received():  # type: ignore[union-attr]
             self.close()
 
     def lose(self, error: Exception | None) -> None:
-        """The connection has ended, or breaks."""
+        """The connection ends, or breaks with `error`."""
         if not self.lost:
             self.closing = self.lost = True
             try:
@@ -285,7 +285,7 @@ class MemoryTransport(asyncio.Transport, Transport):
     # Delivery from another end.
 
     def schedule(self) -> None:
-        """Have a look soon at what has come."""
+        """Soon read what has come."""
         if self._far is not None and not self._scheduled and not self.lost:
             self._scheduled = True
             self._loop.call_soon(self._deliver)
@@ -317,7 +317,7 @@ def connect(
     server_address: tuple[str, int] = ("127.0.0.1", 8080),
     cut: Callable[[], int] = lambda: CHUNK,
 ) -> tuple[MemoryTransport, MemoryTransport]:
-    """Join two protocols. `cut` says how many bytes the next read may bring at most."""
+    """Connect two protocols. `cut` returns the most bytes that the next read may bring."""
     near = MemoryTransport(loop, client, peername=server_address, sockname=client_address, cut=cut)
     far = MemoryTransport(loop, server, peername=client_address, sockname=server_address, cut=cut)
     near.join(far)

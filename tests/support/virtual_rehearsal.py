@@ -26,15 +26,15 @@ from oxllm.sim.script.scenario import Scenario
 from tests.support.in_memory import Setup, Visit, Wish, World
 
 PACE = "ttft 50ms lognormal 0.3, itl 5ms bursty 0.5, out 14..30"
-"""As `fast`, but shorter: an answer's middle tells nothing new, and every token costs a test its time."""
+"""Like `fast`, but shorter: the middle of an answer tests nothing new, and every token takes time."""
 
 ATTEMPTS = {"mild": 1.1, "rough": 1.3, "hell": 1.8}
-"""Preset -> what its attempts for each request stay under."""
+"""Preset -> the limit of its attempts per request."""
 SEEDS = range(1, 11)
 
 
 def demands(chaos: str) -> tuple[str, ...]:
-    """What a rehearsal under a preset must reach, in words of `--grade`."""
+    """The demands on a rehearsal under a preset, as `--grade` takes them."""
     none = ("survivable_errors", "truncated", "unfinished", "retry_after_violations", "open_violations")
     return (*(f"{name} == 0" for name in none), f"amplification < {ATTEMPTS[chaos]}")
 
@@ -55,7 +55,7 @@ class Client(Visit):
         return "\r\n".join([*lines, "content-type: application/json", "", ""]).encode() + data
 
     def transcript(self, scenario: Scenario) -> Transcript:
-        """What it saw, judged as the load of a real rehearsal judges."""
+        """What it saw, judged as by the load of a real rehearsal."""
         seen, reader = self.seen, self.reader
         seen.status, seen.provider = reader.status, self.provider
         if self.first_content is not None:
@@ -81,7 +81,7 @@ def rehearsed(
     rps: float,
     blackout: bool = False,
 ) -> Run:
-    """A whole rehearsal of `plan` under a preset, graded by its demands."""
+    """A whole rehearsal of `plan` under a preset, graded by the preset's demands."""
     routes = gateway.virtual(plan)
     groups = {name: providers for route in routes for name, providers in route.lanes.items()}
     upstreams = gateway.upstreams(plan, pace.parse(PACE))
@@ -104,8 +104,8 @@ def played(
     make: Callable[[Setup], World] = World,
     late: Callable[[int], float] = lambda _: 0.0,
 ) -> Run:
-    """The run of a scenario against a plan, or against the gateway of another world that `make` makes. `late`: how many
-    seconds after it was due a question is asked."""
+    """The run of a scenario against a plan, or against the gateway of another world that `make` makes. `late`: by how
+    many seconds each question is late."""
     urls = {provider.name: f"http://127.0.0.1:{9001 + n}/v1" for n, provider in enumerate(plan.providers)}
     samples: list[Sample] = []
     with make(Setup(gateway.rewired(plan, urls, 8080), seed=scenario.seed, scenario=scenario)) as world:
@@ -128,7 +128,7 @@ def played(
 
 
 def _watch(world: World, samples: list[Sample]) -> None:
-    """Sample the breakers as a rehearsal does, over and over."""
+    """Keep sampling the breakers, as a rehearsal does."""
     now, breakers = world.loop.time(), world.breakers()
     states = {name: state for name, (state, _) in breakers.items()}
     left = {name: seconds for name, (_, seconds) in breakers.items()}
@@ -140,7 +140,7 @@ def _watch(world: World, samples: list[Sample]) -> None:
 
 @functools.cache
 def shipped() -> Plan:
-    """The plan of what `oxllm init` writes."""
+    """The plan of the config that `oxllm init` writes."""
     from oxllm.cli.init import STARTER
 
     with tempfile.TemporaryDirectory() as directory:
@@ -150,5 +150,5 @@ def shipped() -> Plan:
 
 
 def summary(card: Card) -> str:
-    """What a failing test should show."""
+    """The text that a failing test should show."""
     return f"seed {card.seed}, {card.amplification} attempts a request\n" + "\n".join(map(str, card.findings))

@@ -1,9 +1,9 @@
-"""What the fake provider sends, as a pure function of what it was asked: so the load driver knows each byte.
+"""What the fake provider sends, as a pure function of the request, so that the load driver knows each byte.
 
-A request says in its prompt what it wants: `play 40 events every 0.5 s after 0.05 s`, `answer 300 bytes`. The
-prompt is the one part of a request that every gateway passes on as it is. A stream of the Responses or the Messages
-API may be asked for large events, too: `in events of 500000 bytes`; and of the former `answer 400000 bytes` is what its
-last event repeats.
+The prompt of a request says what it wants: `play 40 events every 0.5 s after 0.05 s`, `answer 300 bytes`. The prompt
+is the one part of a request that every gateway passes on as it is. A stream of the Responses or the Messages
+API may also have large events: `in events of 500000 bytes`; in one of the Responses API, `answer 400000 bytes` is the
+size of what the last event repeats.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHUNK = (
 
 
 def play(events: int, every_s: float, after_s: float = 0.05) -> str:
-    """The prompt that asks for a stream of `events` content events, one each `every_s`, the first after `after_s`."""
+    """The prompt that asks for a stream of `events` content events, one every `every_s`, the first after `after_s`."""
     return f"play {events} events every {every_s:g} s after {after_s:g} s"
 
 
@@ -37,20 +37,20 @@ def answer(size: int) -> str:
 
 
 def wanted_stream(body: bytes | bytearray) -> tuple[int, float, float]:
-    """What `play` asked for. One event at once if the body does not say."""
+    """The arguments of `play`, as found in the body; if there are none, a single event at once."""
     found = _PLAY.search(body)
     return (int(found[1]), float(found[2]), float(found[3])) if found else (1, 0.0, 0.0)
 
 
 def wanted_answer(body: bytes | bytearray) -> int:
-    """Bytes of content that a plain answer shall have."""
+    """Bytes of content that a plain answer should have."""
     found = _ANSWER.search(body)
     return int(found[1]) if found else 20
 
 
 @lru_cache(maxsize=4096)
 def content_event(index: int) -> bytes:
-    """The event of content number `index`, counted from 0. Every one differs, so a loss or a swap shows."""
+    """The event of content number `index`, counted from 0. Each is different, so a loss or a swap shows."""
     delta = b'{"content":"%06d%b"}' % (index, b" lorem" * 4)
     return _CHUNK % (delta, b"null")
 
@@ -60,14 +60,14 @@ LAST_EVENT = _CHUNK % (b"{}", b'"stop"')
 
 
 class Told(NamedTuple):
-    """How one API tells a stream."""
+    """How an API sends a stream."""
 
     first: Callable[[int], bytes]
-    """What comes before content, and so many bytes of the request in it."""
+    """What comes before content, with this many bytes of the request in it."""
     content: Callable[[int, int], bytes]
-    """Of a number, counted from 0, and of so many bytes at least."""
+    """The content event with this number, counted from 0, of at least this many bytes."""
     last: Callable[[int], bytes]
-    """The end, and so many bytes in it."""
+    """The end, with this many bytes in it."""
 
 
 def _named(kind: bytes, members: bytes) -> bytes:
@@ -77,14 +77,14 @@ def _named(kind: bytes, members: bytes) -> bytes:
 @lru_cache(maxsize=4)
 def _response_start(echo: int) -> bytes:
     response = _RESPONSE % (b"in_progress", b"", b"null")
-    if echo:  # as the API does it: instructions and tools, twice
+    if echo:  # as in the API, which sends instructions and tools twice
         response = response.replace(b'"output"', b'"instructions":"%b","output"' % (b"i" * echo))
     return _named(b"created", response) + (_named(b"in_progress", response) if echo else b"")
 
 
 @lru_cache(maxsize=256)
 def _response_delta(index: int, size: int) -> bytes:
-    """A piece of text or, if it is to be large, of a picture: they differ in their numbers."""
+    """A piece of text or, if it is to be large, of a picture; each has its number in it."""
     if size:
         return _named(
             b"image_generation_call.partial_image", b'"index":%d,"partial_image_b64":"%b"' % (index, b"A" * size)
@@ -102,7 +102,7 @@ def _response_end(size: int) -> bytes:
 
 
 ANSWER_ID = b"resp_00000000"
-"""Of each response as it is expected; a provider numbers them."""
+"""The id in each response as expected; a provider numbers them."""
 _RESPONSE = (
     b'"response":{"id":"resp_00000000","object":"response","created_at":1,"status":"%b","output":[%b],"usage":%b}'
 )
@@ -133,12 +133,12 @@ MESSAGES = Told(lambda echo: _MESSAGE_START, _message_delta, lambda size: _MESSA
 
 
 def numbered(events: bytes, number: int) -> bytes:
-    """The same events of another answer."""
+    """The same events, with the number of an answer."""
     return events.replace(ANSWER_ID, b"resp_%08d" % number)
 
 
 def unnumbered(events: bytes | bytearray) -> bytes:
-    """The events of any answer as they are expected."""
+    """The events of any answer, with the id that is expected."""
     return _NUMBERED.sub(ANSWER_ID, events)
 
 
@@ -146,12 +146,12 @@ _NUMBERED = re.compile(rb"resp_\d{8}")
 
 
 def told(path: bytes) -> Told:
-    """The API that a path belongs to."""
+    """How the API of a path sends a stream."""
     return RESPONSES if path.endswith(b"/responses") else MESSAGES if path.endswith(b"/messages") else CHAT
 
 
 def wanted_size(body: bytes | bytearray) -> int:
-    """Bytes of each event that the prompt asks for, 0 if it does not say."""
+    """Bytes that the prompt asks for in each event, 0 if it does not say."""
     found = _LARGE.search(body)
     return int(found[1]) if found else 0
 
@@ -162,13 +162,13 @@ def in_events_of(size: int) -> str:
 
 
 def wanted_echo(body: bytes | bytearray) -> int:
-    """Bytes of itself that the request asks to see again, 0 if it does not say."""
+    """Bytes of the request that its prompt asks to have repeated, 0 if it does not say."""
     found = _ECHO.search(body)
     return int(found[1]) if found else 0
 
 
 def echoing(size: int) -> str:
-    """The rest of a prompt that asks for so many bytes of the request in the first events."""
+    """The rest of a prompt that asks for `size` bytes of the request in the first events."""
     return f"echoing {size} bytes"
 
 
@@ -195,7 +195,7 @@ EMBEDDING = (
 
 
 def chat_body(prompt: str, *, model: str, stream: bool, size: int = 0) -> bytes:
-    """A chat request of at least `size` bytes, made so long by a system message."""
+    """A chat request of at least `size` bytes, filled up by its system message."""
     flag = b'"stream":true,' if stream else b""
     text = b'{"model":"%b",%b"messages":[{"role":"system","content":"%b"},{"role":"user","content":"%b"}]}'
     short = text % (model.encode(), flag, b"", prompt.encode())

@@ -1,11 +1,11 @@
-"""Workloads: generated configs, faults, clients and operators over one world each, all from one number.
+"""Workloads: generated configs, faults, clients and operators for a world, all from one number.
 
     problems = play(generate(4711))
 
-Clients ask for answers and for vectors, leave, read slowly, send slowly, send several requests at once, give up by a
-deadline and ask again as the SDKs do. Providers fail as the simulator knows it, and say what real ones say. In the
-middle a config may be read anew, with other keys, and the gateway may be told to stop. What must hold of every workload
-is in `problems`; `shrunk` makes a failing one small.
+Clients ask for answers and for vectors, leave, read slowly, send slowly, send several requests at once, give up at a
+deadline and ask again as the SDKs do. Providers have the simulator's faults and the errors of real providers. Midway
+the config may be reloaded with other keys, and the gateway may be told to stop. What must hold for every workload is
+in `problems`; `shrunk` makes a failing one small.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ from tests.support.in_memory import ResponseReader, Setup, Visit, Wish, World
 from tests.support.said import CASES, KIND
 
 SPAN_S = 40.0
-"""In which the clients of one workload come."""
+"""The time in which the clients of a workload come."""
 AGAIN = frozenset((408, 409, 429, 500, 502, 503, 504))
-"""What the OpenAI SDKs ask again after."""
+"""The statuses after which the OpenAI SDKs ask again."""
 RETRY_MAX_S, TRIES_MAX = 10.0, 3
 DOSES = ("", " x2", " x5", " 30%", " 1/3")
 SAID = sorted(CASES)
 
 
 class Client(msgspec.Struct, frozen=True):
-    """One client, and what of it a `Wish` does not say."""
+    """A client: its wish, and what a `Wish` does not cover."""
 
     wish: Wish
     sends_for: float = 0.0
-    """Seconds over which its request comes, in pieces."""
+    """Seconds that its request takes to come, in pieces."""
     tries: int = 1
-    """How often it asks in all, as an SDK does."""
+    """How often it asks at most, including the first time, as an SDK does."""
     behind: tuple[Wish, ...] = ()
-    """What else it asks for on the same connection, without waiting for an answer."""
+    """Further requests that it sends on the same connection, without waiting for an answer."""
 
 
 class Workload(msgspec.Struct, frozen=True):
-    """What is played."""
+    """What `play` plays."""
 
     seed: int
     plan: plans.Plan
     faults: dict[str, list[str]]
     clients: tuple[Client, ...]
     reloads: tuple[float, ...] = ()
-    """When another config is read: the same with other keys."""
+    """When another config is loaded: the same with other keys."""
     cut: int = 0
-    """Which of CUTS decides how many bytes a read brings."""
+    """Index in CUTS, which decides how many bytes a read brings."""
     stops: float | None = None
     """When the gateway is told to stop."""
 
@@ -66,7 +66,7 @@ class Workload(msgspec.Struct, frozen=True):
 
 
 def generate(seed: int, clients: int = 60) -> Workload:
-    """The workload of this number."""
+    """The workload with this number."""
     chance = random.Random(seed)
     plan = _plan(chance)
     names = [provider.name for provider in plan.providers]
@@ -76,7 +76,7 @@ def generate(seed: int, clients: int = 60) -> Workload:
     stops = round(chance.uniform(SPAN_S / 2, SPAN_S), 1) if chance.random() < 0.1 else None
     reloads = tuple(round(chance.uniform(1, stops or SPAN_S), 1) for _ in range(chance.choice((0, 0, 1, 3))))
     cut = chance.randrange(len(CUTS))
-    dawdling = CUTS[cut] is None  # who rests after each byte has not got far in ten minutes
+    dawdling = CUTS[cut] is None  # a client that pauses after each byte would not get far in ten minutes
     some = tuple(_client(chance, dawdling) for _ in range(clients))
     return Workload(seed, plan, faults, some, reloads, cut, stops)
 
@@ -186,7 +186,7 @@ class Insistent(Visit):
 
 
 class Pipelined(Visit):
-    """A visit that sends further requests on its connection, and gets the answers in their order."""
+    """A visit that sends further requests on its connection, and gets the answers in order."""
 
     def __init__(self, world: World, name: str, client: Client) -> None:
         super().__init__(world, name, client.wish)
@@ -224,7 +224,7 @@ class Pipelined(Visit):
         self._all_over()
 
     def unanswered(self) -> str:
-        """The name of a request that got no answer though nothing had been said of the connection's end."""
+        """The name of a request that got no answer although no answer announced the connection's end."""
         for before, after in pairwise(self._all):
             if before.reader.complete and before.reader.headers.get("connection") != "close" and not after.status:
                 return "" if after.left else after.name
@@ -237,7 +237,7 @@ class Pipelined(Visit):
 
 
 def play(workload: Workload) -> list[str]:
-    """Plays it to its end. What was wrong with it, in words."""
+    """Play it to its end; returns what went wrong, in words."""
     cut = CUTS[workload.cut]
     setup = Setup(workload.plan, workload.faults, seed=workload.seed % 1000, cut=cut, cut_share=cut_share(cut))
     with World(setup) as world:
@@ -250,7 +250,7 @@ def play(workload: Workload) -> list[str]:
             world.at(when, lambda number=number: world.gateway.adopt(_other_keys(workload.plan, number)))  # type: ignore[misc]
         for _ in range(TRIES_MAX):
             world.run()
-            world.sleep(RETRY_MAX_S + 1)  # those that ask again
+            world.sleep(RETRY_MAX_S + 1)  # for those that ask again
         world.run()
         world.sleep(3.0 if workload.stops is None else workload.plan.server.drain_timeout)
         found = [*problems(workload, world)]
@@ -263,7 +263,7 @@ def _other_keys(plan: plans.Plan, number: int) -> plans.Plan:
 
 
 def problems(workload: Workload, world: World) -> Iterator[str]:
-    """What must hold whatever was played, and does not."""
+    """What should hold for every workload, but does not."""
     for visit in world.visits:
         if visit.ends != 1:
             yield f"{visit.name} ended {visit.ends} times"
@@ -286,7 +286,7 @@ def problems(workload: Workload, world: World) -> Iterator[str]:
 
 
 def _still_there(world: World, stopped: float) -> Iterator[str]:
-    """Whatever was under way when the gateway was told to stop has ended in time, and so has the gateway."""
+    """Whatever did not end in time after the gateway was told to stop: requests under way, and the gateway."""
     if not world.gateway.drain.done.done():
         yield f"not stopped, but {world.gateway.life}"
     until = stopped + world.plan.server.drain_timeout + FLUSH_S
@@ -309,8 +309,8 @@ def _wrong(world: World, visit: Visit) -> str:
 
 
 def _unserved(workload: Workload, world: World) -> Iterator[str]:
-    """Where a provider without a fault is always among those that may be asked, whoever is patient is served, unless
-    others have used up all attempts, second tries among them."""
+    """Patient clients that were not served although a provider without a fault could always be asked, unless others had
+    used up all attempts, including second tries."""
     plan = workload.plan
     roomy = plan.server.max_in_flight > 1000 and plan.server.max_connections > 1000
     roomy = roomy and plan.server.max_buffered_bytes > 1 << 20
@@ -330,7 +330,7 @@ def _unserved(workload: Workload, world: World) -> Iterator[str]:
 
 
 def shrunk(workload: Workload, rounds: int = 60) -> Workload:
-    """A smaller one that fails as well: without clients, faults and reloads that do not matter."""
+    """A smaller workload that fails too: without the clients, faults and reloads that do not matter."""
     for _ in range(rounds):
         for smaller in _smaller(workload):
             if play(smaller):
@@ -363,7 +363,7 @@ def _smaller(workload: Workload) -> Iterator[Workload]:
 
 
 def as_test(workload: Workload, found: Sequence[str]) -> str:
-    """A test that fails in the same way."""
+    """The source of a test that fails in the same way."""
     lines = [
         f"def test_workload_{workload.seed}() -> None:",
         f'    """{found[0]}."""',
@@ -379,7 +379,7 @@ def as_test(workload: Workload, found: Sequence[str]) -> str:
 
 
 def _written(value: object) -> str:
-    """A value as Python has it, without what is usual."""
+    """A value as a Python expression, without fields that have their default."""
     if isinstance(value, tuple):
         return f"({''.join(f'{_written(one)}, ' for one in value).strip()})"
     if not isinstance(value, msgspec.Struct):
