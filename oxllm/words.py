@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
-
-def is_terminal() -> bool:
-    """Can stdout be drawn on?"""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-
 
 def printable(text: str) -> str:
     """`text` on one line, without anything that a terminal would interpret."""

@@ -17,7 +17,7 @@ from typing import Any, Self
 import click
 
 from oxllm.table import BAD, CHOSEN, GOOD, HEAD, OFF, WAIT
-from oxllm.words import is_terminal
+from oxllm.terminal import is_terminal
 
 ENTER = "\x1b[?1049h\x1b[?7l\x1b[?25l"
 """Alternate screen, so that the previous content comes back afterwards; no wrapping, no cursor (xterm, ctlseqs)."""

@@ -14,7 +14,8 @@ from oxllm.cli.options import Failure
 from oxllm.cli.screen import Screen, columns, lines, paint
 from oxllm.status import Status
 from oxllm.table import BAD, HEAD, OFF, Still, table
-from oxllm.words import duration, is_terminal, printable, text_width
+from oxllm.terminal import is_terminal
+from oxllm.words import duration, printable, text_width
 
 EVERY_S = 2.0
 FAILURES_MAX = 8

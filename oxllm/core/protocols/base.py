@@ -52,16 +52,11 @@ FAILED_REASONS: Final[tuple[str, ...]] = ("error", "network_error")
 _Read = TypeVar("_Read")
 
 
-def decode_halves(decode: Callable[[bytes], _Read], data: bytes) -> _Read | None:
-    """Decode JSON that msgspec has refused because of a lone surrogate; None if it was refused for another reason."""
-    mended = without_halves(data)
-    if mended is data:
-        return None
-    try:
-        mended.decode()
-        return decode(mended)
-    except NOT_JSON:
-        return None
+def decode_odd(decode: Callable[[bytes], _Read], data: bytes) -> _Read:
+    """Decode what msgspec has refused, if other parsers accept it: lone surrogates, a BOM. Raises one of NOT_JSON."""
+    mended = without_halves(data.removeprefix(BOM))
+    mended.decode()
+    return decode(mended)
 
 
 def is_empty(raw: msgspec.Raw) -> bool:
@@ -318,10 +313,11 @@ class PlainReader(Reader):
         held = self._held
         if self.START.search(held) is None or invalid_utf8(held, final=False) is not None:
             return self._refuse()
+        begun = without_halves(bytes(held).removeprefix(BOM))
         try:
-            decode_raw(held)
+            decode_raw(begun)
         except msgspec.DecodeError as error:
-            return None if _wrong_at_its_end(str(error), len(held)) or _begins_oddly(bytes(held)) else self._refuse()
+            return None if _wrong_at_its_end(str(error), len(begun)) else self._refuse()
         except RecursionError:
             return self._refuse()
         return self._check()
@@ -333,18 +329,10 @@ class PlainReader(Reader):
                 held.decode()
             return self.check(held)
         except NOT_JSON:
-            return self._check_odd(held)
-
-    def _check_odd(self, held: bytes) -> Outcome | None:
-        """`_check` for JSON that other parsers accept and msgspec does not."""
-        mended = without_halves(held.removeprefix(BOM))
-        if mended is not held:
             try:
-                mended.decode()
-                return self.check(mended)
+                return decode_odd(self.check, held)
             except NOT_JSON:
-                pass
-        return self._refuse()
+                return self._refuse()
 
     def _refuse(self) -> Outcome:
         """Says by its first bytes what the body is instead of an answer."""
@@ -359,18 +347,6 @@ def _wrong_at_its_end(error: str, size: int) -> bool:
     """Whether msgspec's error means only that the JSON, of `size` bytes, is cut off. Inside a number ("-", "1.") it
     does not say "truncated", but reports the byte after the last as invalid."""
     return "truncated" in error or error.endswith(f"(byte {size})")
-
-
-def _begins_oddly(held: bytes) -> bool:
-    """Whether it is a valid start of JSON after all, but with a BOM or lone surrogates."""
-    mended = without_halves(held.removeprefix(BOM))
-    if mended is held:
-        return False
-    try:
-        decode_raw(mended)
-    except msgspec.DecodeError as error:
-        return _wrong_at_its_end(str(error), len(mended))
-    return True
 
 
 _INSTEAD: Final[tuple[tuple[bytes, str], ...]] = (

@@ -31,7 +31,6 @@ from typing import ClassVar, Final
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.halves import without_halves
 from oxllm.core.native import mypyc_attr
 from oxllm.core.protocols.alike import Alike
 from oxllm.core.protocols.asked import Asked
@@ -45,6 +44,7 @@ from oxllm.core.protocols.base import (
     Protocol,
     Reader,
     Usage,
+    decode_odd,
     decode_raw,
     is_empty,
     name_in,
@@ -221,11 +221,11 @@ class StreamReader(Reader):
                 payload.decode()
             event = self._decode(payload)
         except NOT_JSON:
-            mended = without_halves(payload)
-            if mended is not payload:
-                return self._parse(mended)
-            self._read_odd(payload)
-            return None
+            try:
+                event = decode_odd(self._decode, payload)
+            except NOT_JSON:
+                self._read_odd(payload)
+                return None
         if event.error not in EMPTY:
             self._fail(in_band(payload, self._wall, "an error in the stream"))
             return None

@@ -54,7 +54,7 @@ from oxllm.core.protocols.base import (
     Protocol,
     Reader,
     Usage,
-    decode_halves,
+    decode_odd,
     name_in,
 )
 from oxllm.core.protocols.messages_shapes import (
@@ -210,10 +210,10 @@ class StreamReader(NamedReader):
                 payload.decode()
             event = decode_event(payload)
         except NOT_JSON:
-            mended = decode_halves(decode_event, payload)
-            if mended is None:
+            try:
+                event = decode_odd(decode_event, payload)
+            except NOT_JSON:
                 return self._read_odd(name, payload)
-            event = mended
         kind = event.type or name.decode("latin-1")
         if kind == "error" or name == b"error" or (event.error and event.error not in EMPTY):
             return self._fail(payload)

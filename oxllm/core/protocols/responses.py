@@ -50,7 +50,7 @@ from oxllm.core.protocols.base import (
     Protocol,
     Reader,
     Usage,
-    decode_halves,
+    decode_odd,
     decode_raw,
     name_in,
 )
@@ -296,10 +296,10 @@ class StreamReader(NamedReader):
                 payload.decode()
             event = decode_event(payload)
         except NOT_JSON:
-            mended = decode_halves(decode_event, payload)
-            if mended is None:
+            try:
+                event = decode_odd(decode_event, payload)
+            except NOT_JSON:
                 return self._read_odd(payload)
-            event = mended
         kind = bytes(event.type)
         kind = kind[1:-1] if kind.startswith(b'"') and kind != b'""' else name
         says = FAILURE if event.error not in EMPTY else meaning(kind)

@@ -169,9 +169,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         ~ disabled, models disabled, degraded function, not a chat completions model, for model, with model, by model,
         on model, failed to load model, could not load model, unable to load model, not load model, error loading model,
         model not allowed, model ~ not allowed, supported api model names, supported model names, plan not include
-        access, no credentials for provider, entity with key, specified version, service not activated, service not
-        open, no model named, no model called, no model found, no deployment named, no deployment found, no deployment
-        called, no endpoint named, modelo, modell, modello, llm provider not provided
+        access, no credentials for provider, entity with key, specified version, service not activated, service not open
         """,
     ),
     (
@@ -179,8 +177,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         model, deployment, endpoint, publisher model, base model, foundation model, for model, with model, by model, on
         model, failed to load model, could not load model, unable to load model, not load model, error loading model,
-        model not allowed, model ~ not allowed, no model named, no model called, no model found, no deployment named, no
-        deployment found, no deployment called, no endpoint named, modelo, modell, modello, llm provider not provided
+        model not allowed, model ~ not allowed
         """,
     ),
     (
@@ -243,10 +240,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         disabled, deactivated, blocked, declined, failed, failure, expired, hit, no remaining, not remaining, remaining
         0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, surpassed, used, not sufficient,
         shortage, stopped, over, finished, ended, low, missing, overrun, all available, limit, restricted, too small,
-        lapsed, no active, no valid, no available, not have enough, not found, insuficiente, insuffisant, insuffisante,
-        insufficiente, aufgebraucht, erschopft, reicht nicht, nicht ausreichend, agotado, agotada, esgotado, esgotada,
-        epuise, epuisee, esaurito, esaurita, yetersiz, depasse, depassee, superado, superada, superato, superata,
-        uberschritten, excedido, excedida
+        lapsed, no active, no valid, no available, not have enough, not found
         """,
     ),
     (
@@ -254,9 +248,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         exhausted, insufficient, depleted, exceeded, exceeds, reached, use up, used up, used all, run out, ran out, out
         of, too low, not enough, no more, negative, no remaining, not remaining, remaining 0, owing, not paid, not
-        sufficient, overdue, insuficiente, insuffisant, insuffisante, insufficiente, aufgebraucht, erschopft, reicht
-        nicht, nicht ausreichend, agotado, agotada, esgotado, esgotada, epuise, epuisee, esaurito, esaurita, yetersiz,
-        depasse, depassee, superado, superada, superato, superata, uberschritten, excedido, excedida
+        sufficient, overdue
         """,
     ),
     (
@@ -294,8 +286,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         exceed, exceeded, exceeds, exceeding, too large, too big, too many, longer, larger, greater, bigger, overflow,
         gt, less than, fewer than, at most, no more than, not fit, shorten, shorter, truncate, surpass, beyond, over, up
-        to, more than, above, higher than, within, reached, out of range, reduce, too long, lt, depasse, depassee,
-        supera, superado, superada, superato, excede, excedido, excedida, uberschreitet, uberschritten
+        to, more than, above, higher than, within, reached, out of range, reduce, too long, lt, supera, excede,
+        uberschreitet
         """,
     ),
     (
@@ -322,8 +314,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not present, unregistered, unverified, not configured, empty, not correct, not pass, not active, suspended, not
         validate, not verified, not verify, refused, terminated, banned, not allowed, unrecognized, exception, not
         belong, not registered, deleted, reported, only authorized, pass valid, provide valid, supply valid, enter
-        valid, use valid, send valid, not allow, invalid grant, ungultig, ungultiger, invalida, invalido, no valida, no
-        valido, non valida, non valido, nao valida, nao valido, incorrecta, incorrecto, abgelaufen, expirado, expirada,
+        valid, use valid, send valid, not allow, invalid grant, incorrecta, incorrecto, abgelaufen, expirado, expirada,
         caducada, scaduta, expirou, scaduto
         """,
     ),
@@ -346,20 +337,14 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model names, supported model names, no channel, no channels, not in allowlist, not in whitelist, not in api key,
         not allow, not allowed for account, not allowed for organization, not allowed for plan, plan not include access,
         no credentials for provider, not priced, paused, stopped, marked by provider, service not activated, service not
-        open, not in list, deleted, no model named, no model called, no model found, no deployment named, no deployment
-        found, no deployment called, no endpoint named, no existe, existe pas, existiert nicht, nicht gefunden, nicht
-        vorhanden, nicht verfugbar, introuvable, pas trouve, non trouve, non trovato, no encontrado, no se encontro, nao
-        encontrado, nao existe, non esiste, no disponible, pas disponible, nao disponivel, non disponibile, llm provider
-        not provided
+        open, not in list, deleted
         """,
     ),
     (
         WEAK,
         """
         invalid, unknown, unrecognized, not supported, unsupported, not valid, incorrect, wrong, not match, illegal,
-        bad, undefined, must be one of, not recognize, mismatch, on demand throughput not supported, denied, nicht
-        unterstutzt, no soportado, nao suportado, non supportato, pas pris en charge, ungultig, ungultiger, invalida,
-        invalido, no valida, no valido, non valida, non valido, nao valida, nao valido
+        bad, undefined, must be one of, not recognize, mismatch, on demand throughput not supported, denied
         """,
     ),
     (
@@ -374,8 +359,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         no longer supports, no longer accepts, not allowed with model, not permitted with model, not allowed for model,
         not allowed by model, not allowed on model, no chat template, not chat template, no default chat template, not
         default chat template, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow,
-        only 1 allowed, not allowed on channel, nicht unterstutzt, no soportado, no soporta, nao suportado, nao suporta,
-        non supportato, pas pris en charge, > 1 not supported
+        only 1 allowed, not allowed on channel, no soporta, nao suporta, > 1 not supported
         """,
     ),
     (
@@ -443,9 +427,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         memory, crashed, crash, failed, failure, fails, error, stopped, terminated, unexpected, unexpectedly, died, not
         running, unhealthy, timed out, timeout, exception, oom, exited, broken, not start, killed, aborted, not respond,
         not load, unable to load, down, not found, not exist, no available, not serve, not supported, no running, no
-        channel, no channels, no existe, existe pas, existiert nicht, nicht gefunden, nicht vorhanden, nicht verfugbar,
-        introuvable, pas trouve, non trouve, non trovato, no encontrado, no se encontro, nao encontrado, nao existe, non
-        esiste, no disponible, pas disponible, nao disponivel, non disponibile
+        channel, no channels
         """,
     ),
     (
@@ -585,8 +567,54 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         unknown variant, unknown type, unknown content type, unexpected type, unexpected content type, unknown modality
         """,
     ),
+    (
+        MODEL | ONE_MODEL | ABSENT,
+        """
+        no model named, no model called, no model found, no deployment named, no deployment found, no deployment called,
+        no endpoint named, llm provider not provided
+        """,
+    ),
+    (
+        MODEL | ONE_MODEL,
+        """
+        modelo, modell, modello
+        """,
+    ),
+    (
+        GONE | SPENT,
+        """
+        insuficiente, insuffisant, insuffisante, insufficiente, aufgebraucht, erschopft, reicht nicht, nicht
+        ausreichend, agotado, agotada, esgotado, esgotada, epuise, epuisee, esaurito, esaurita, yetersiz, superata
+        """,
+    ),
+    (
+        GONE | SPENT | EXCEEDS,
+        """
+        depasse, depassee, superado, superada, superato, uberschritten, excedido, excedida
+        """,
+    ),
+    (
+        BAD | WEAK,
+        """
+        ungultig, ungultiger, invalida, invalido, no valida, no valido, non valida, non valido, nao valida, nao valido
+        """,
+    ),
+    (
+        ABSENT | BROKEN,
+        """
+        no existe, existe pas, existiert nicht, nicht gefunden, nicht vorhanden, nicht verfugbar, introuvable, pas
+        trouve, non trouve, non trovato, no encontrado, no se encontro, nao encontrado, nao existe, non esiste, no
+        disponible, pas disponible, nao disponivel, non disponibile
+        """,
+    ),
+    (
+        WEAK | LACKING,
+        """
+        nicht unterstutzt, no soportado, nao suportado, non supportato, pas pris en charge
+        """,
+    ),
 )
-"""The entries of each bit, separated by commas."""
+"""The entries of each bit, or of several together, separated by commas."""
 
 SIGNS: tuple[tuple[str, int], ...] = (
     ("余额不足", OWING),

@@ -221,9 +221,7 @@ class Exchange:
         """The gateway is stopping, and its drain is out of time."""
         winner = self.winner
         if self.stage is COMMITTED and winner is not None and winner.reader.complete:
-            winner.broke_off(STOPPING)  # whole but for its end mark
-            self._advance(winner, now)
-            self._effects.append(Cancel(winner))
+            self._read_no_further(winner, STOPPING, now)
             return
         self._interrupt(STOPPING, api_error(503, STOPPING.reason, "overloaded", retry_after=1), now)
 
@@ -430,8 +428,12 @@ class Exchange:
         if self._race.finish_draining(attempt):
             self._effects.append(Cancel(attempt))
             return
-        attempt.broke_off(timed_out(attempt, now))
-        whole = attempt.reader.complete  # held open after its end
+        self._read_no_further(attempt, timed_out(attempt, now), now)
+
+    def _read_no_further(self, attempt: Attempt, why: Outcome, now: float) -> None:
+        """End an attempt whose response has not ended; one that is whole but for that is a success all the same."""
+        attempt.broke_off(why)
+        whole = attempt.reader.complete
         self._advance(attempt, now)
         if whole:
             self._effects.append(Cancel(attempt))

@@ -8,18 +8,13 @@ headers cannot be told from a person, so such a set-up needs `admin_token` (docs
 
 from __future__ import annotations
 
-import re
 from _operator import _compare_digest as compare_digest  # hmac's own, without the 0.6 MB of hashlib
-from typing import Final
 
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.operator.networks import Networks, is_loopback, packed
+from oxllm.local import FORWARDED, host_name
 from oxllm.plan import Server
-
-FORWARDED: Final[tuple[bytes, ...]] = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
-_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
-"""A Host field: an IPv6 literal in brackets, a name, or an IPv4 literal, and maybe a port."""
 
 
 class Access:
@@ -70,8 +65,8 @@ class Access:
         if request.peer not in self._admin_allow:
             return f"{request.peer} is {'neither in health_allow nor' if health else 'not'} in admin_allow"
         for name in FORWARDED:
-            if request.get(name) is not None:
-                return f"the request carries {name.decode()}"
+            if request.get(name.encode()) is not None:
+                return f"the request carries {name}"
         if not self._host_is_ours(request):
             return "its Host is not ours; add the name to admin_hosts if it is"
         origin = request.get(b"origin")
@@ -86,10 +81,9 @@ class Access:
         field = request.get(b"host")
         if field is None:
             return True  # HTTP/1.0, which no browser speaks; 1.1 without a Host was refused earlier
-        parts = _HOST.fullmatch(field.decode("latin-1").lower())
-        if parts is None:
+        name = host_name(field.decode("latin-1"))
+        if not name:
             return False
-        name: str = parts[1] or parts[2]
         if name == "localhost" or name in self._admin_hosts:
             return True
         if is_loopback(request.local) and is_loopback(name):

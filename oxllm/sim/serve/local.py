@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 from collections.abc import Mapping
 
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
-_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
-"""An IPv6 literal in brackets, a name or an IPv4 literal; then an optional port."""
+from oxllm.local import FORWARDED, host_name
 
 
 def is_local(transport: asyncio.BaseTransport) -> bool:
@@ -29,16 +26,14 @@ def foreign(headers: Mapping[str, str], scheme: str, address: str, own: str) -> 
     if forwarded:
         return f"this carries {forwarded[0]}"
     host, origin = headers.get("host"), headers.get("origin")
-    if host is not None and not _is_ours(host.lower(), address, own.lower()):
+    if host is not None and not _is_ours(host_name(host), address, own.lower()):
         return f"the Host {host!r} is not this address"
     if origin is not None and origin != f"{scheme}://{host}":
         return f"this comes from a web page of {origin}"
     return None
 
 
-def _is_ours(host: str, address: str, own: str) -> bool:
-    parts = _HOST.fullmatch(host)
-    name = "" if parts is None else parts[1] or parts[2]
+def _is_ours(name: str, address: str, own: str) -> bool:
     return name in {"localhost", own, address} or (_is_loopback(name) and _is_loopback(address))
 
 

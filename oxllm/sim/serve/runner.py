@@ -21,7 +21,7 @@ from oxllm.sim.serve.directions import Directions
 from oxllm.sim.serve.files import write
 from oxllm.sim.serve.live import Live
 from oxllm.sim.serve.tls import Authority, NoTls
-from oxllm.words import is_terminal
+from oxllm.terminal import is_terminal
 
 REDRAW_S = 0.25
 DRAIN_S = 5.0

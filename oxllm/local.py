@@ -1,0 +1,20 @@
+"""How a request shows that it is not from this machine, although its peer is.
+
+The gateway's operator routes and the simulator's control API both look at it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+"""Headers that proxies add, in lower case."""
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
+"""A Host field: an IPv6 literal in brackets, a name, or an IPv4 literal, and maybe a port."""
+
+
+def host_name(field: str) -> str:
+    """The name or address in a Host field, in lower case, without brackets and port; empty if it has none."""
+    parts = _HOST.fullmatch(field.lower())
+    return "" if parts is None else parts[1] or parts[2]
