@@ -273,9 +273,8 @@ class StreamReader(Reader):
             self.dropped += 1
             return b""
         try:
-            payload.decode()
-            decode_raw(payload)
-            event = decode_loose(payload)
+            decode_odd(decode_raw, payload)
+            event = decode_odd(decode_loose, payload)
         except msgspec.ValidationError:  # JSON, but not an object
             self.dropped += 1
             return b""

@@ -322,8 +322,7 @@ class StreamReader(NamedReader):
             self.dropped += 1
             return b""
         try:
-            payload.decode()
-            event = decode_loose(payload)
+            event = decode_odd(decode_loose, payload)
             kind = _decode_string(event.type) if event.type else name.decode("latin-1")
         except NOT_JSON:
             return self._break("data that is not JSON" if payload != b"[DONE]" else "its end mark came too early")

@@ -378,9 +378,8 @@ class StreamReader(NamedReader):
         if payload == b"[DONE]":
             return self._break("its end mark came too early")
         try:
-            payload.decode()
             if payload.strip():
-                decode_raw(payload)
+                decode_odd(decode_raw, payload)
         except NOT_JSON:
             return self._break("data that is not JSON")
         self.dropped += 1

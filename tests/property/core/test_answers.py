@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple, NoReturn
 
-from hypothesis import event, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from oxllm.core.protocols.base import PlainReader, Usage
@@ -150,7 +150,10 @@ def naive(stream: bytes, n: int, strip: bool) -> Reading:
 
 
 @given(streams(), st.integers(1, 2), st.booleans(), st.data())
-def test_a_stream_is_read_as_a_naive_reader_reads_it(stream: bytes, n: int, strip: bool, data: st.DataObject) -> None:
+@example(b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: "\\ud800"\n\n', 1, False, None)
+def test_a_stream_is_read_as_a_naive_reader_reads_it(
+    stream: bytes, n: int, strip: bool, data: st.DataObject | None
+) -> None:
     reader = StreamReader(n, strip)
     out = b"".join(reader.feed(chunk) for chunk in cut(stream, data))
     failed = reader.failure is not None

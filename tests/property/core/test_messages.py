@@ -141,7 +141,7 @@ class Naive:
             self.erred(payload)
         elif not isinstance(kind, str) or not self.fits(kind, value):
             self.broken()
-        elif kind == "ping" and not self.content:
+        elif kind == "ping" and (self.complete or not self.content):
             self.dropped += 1
         elif self.moves(kind, value):
             self.tell(kind, payload)

@@ -100,7 +100,8 @@ class Reading(NamedTuple):
     told: bool = False
     usage: Usage | None = None
     id: str | None = None
-    sequence: int = -1
+    sequence: int | None = -1
+    """Of the last event; None if the provider has ended the response, so that none of ours may follow."""
     dropped: int = 0
 
 
@@ -153,6 +154,7 @@ def step(now: Reading, name: bytes, payload: bytes, value: Any) -> Reading:
     shown = b"event: %b\ndata: %b\n\n" % (name or kind.encode(), payload.replace(b"\n", b"\ndata: "))
     now = now._replace(out=now.out + shown)
     if failed:
+        now = now._replace(sequence=None if kind == "response.failed" else now.sequence)
         return now._replace(failed=True, told=True, usage=tokens(value))
     if kind in ("response.created", "response.queued", "response.in_progress"):
         return now._replace(id=now.id or identity(value))
@@ -169,7 +171,7 @@ def step(now: Reading, name: bytes, payload: bytes, value: Any) -> Reading:
 
 
 def reading(reader: StreamReader, out: bytes) -> Reading:
-    (failed,) = parse(reader.interruption(api_error(502, "x"), "request"))
+    ours = parse(reader.interruption(api_error(502, "x"), "request"))
     return Reading(
         out,
         reader.content,
@@ -180,7 +182,7 @@ def reading(reader: StreamReader, out: bytes) -> Reading:
         reader.told,
         reader.usage,
         reader.id,
-        failed["sequence_number"] - 1,
+        ours[0]["sequence_number"] - 1 if ours else None,
         reader.dropped,
     )
 
