@@ -164,12 +164,13 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         MODEL,
         """
         model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid, checkpoint,
-        adapter, lora, endpoints, publisher model, no endpoints, no deployments, no models loaded, no endpoints found,
-        not found for account, no models, no model loaded, on demand throughput, not a chat model, model disabled, model
-        ~ disabled, models disabled, degraded function, not a chat completions model, for model, with model, by model,
-        on model, failed to load model, could not load model, unable to load model, not load model, error loading model,
-        model not allowed, model ~ not allowed, supported api model names, supported model names, plan not include
-        access, no credentials for provider, entity with key, specified version, service not activated, service not open
+        adapter, lora, lo ra, endpoints, publisher model, no endpoints, no deployments, no models loaded, no endpoints
+        found, not found for account, no models, no model loaded, on demand throughput, not a chat model, model
+        disabled, model ~ disabled, models disabled, degraded function, not a chat completions model, for model, with
+        model, by model, on model, failed to load model, could not load model, unable to load model, not load model,
+        error loading model, model not allowed, model ~ not allowed, supported api model names, supported model names,
+        plan not include access, no credentials for provider, entity with key, specified version, service not activated,
+        service not open
         """,
     ),
     (
@@ -208,7 +209,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         vision input, constrained decoding, image content, capability, json output, completions, property, chat model,
         extra body, parameters, not multimodal, mcp, url, size, voice, quality, resolution, connector, no chat template,
         not chat template, no default chat template, not default chat template, input image, input video, input audio,
-        input file, at most 1 image, at most 1 video, at most 1 audio, fast mode, > 1 not supported
+        input file, at most 1 image, at most 1 video, at most 1 audio, fast mode, > 1 not supported, best of,
+        single choice, multiple choices
         """,
     ),
     (
@@ -278,7 +280,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         reached weekly, reached monthly, exceeded daily, exceeded weekly, exceeded monthly, exceed quota, exceed
         available quota, exceed current quota, credit insuffisant, organization reached limit, organisation reached
         limit, account reached limit, team reached limit, project reached limit, workspace reached limit, key reached
-        limit
+        limit, budget reached, usage budget, increase budget, raise budget, different budget
         """,
     ),
     (
@@ -286,8 +288,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         exceed, exceeded, exceeds, exceeding, too large, too big, too many, longer, larger, greater, bigger, overflow,
         gt, less than, fewer than, at most, no more than, not fit, shorten, shorter, truncate, surpass, beyond, over, up
-        to, more than, above, higher than, within, reached, out of range, reduce, too long, lt, supera, excede,
-        uberschreitet
+        to, more than, above, higher than, within, reached, out of range, reduce, too long, lt, leaves 0, leaves no, no
+        room, supera, excede, uberschreitet
         """,
     ),
     (
@@ -489,7 +491,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, chat endpoint, balance
         pool, pool empty, empty pool, exceeded maximum number of attempts, exceeded maximum retries, exceeded max
         retries, maximum number of attempts, maximum retries, max retries, retry limit, retries exceeded, not allowed
-        access endpoint, least 1 token long
+        access endpoint, least 1 token long, increase budget tokens, raise budget tokens
         """,
     ),
     (
@@ -572,6 +574,19 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         no model named, no model called, no model found, no deployment named, no deployment found, no deployment called,
         no endpoint named, llm provider not provided
+        """,
+    ),
+    (
+        ABSENT | LACKING,
+        """
+        plan not support, tier not support, free tier not support, key not support, api key not support, account not
+        support, subscription not support, project not support, available only
+        """,
+    ),
+    (
+        ABSENT | LACKING | STRONG,
+        """
+        no longer supported
         """,
     ),
     (

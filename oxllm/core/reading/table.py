@@ -28,7 +28,7 @@ UNDER: dict[int, int] = {
     400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
     401: ALWAYS | Topic.KEY | Topic.MODEL,
     402: ALWAYS | Topic.RATE,
-    403: ALWAYS | Topic.RATE | Topic.MODEL,
+    403: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.MODEL,
     404: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.LEFT | Topic.MODEL,
     405: ALWAYS | Topic.LACKS | Topic.MODEL,
     410: ALWAYS | Topic.MODEL,
@@ -238,8 +238,10 @@ class Facts:
         vague = Topic.BARRED if by_code else Topic.BARRED | Topic.RATE
         if all(_plain(word) in ANY_REASON for word in (*error.codes, *error.types) if _of_word(word) & Topic.KEY):
             vague |= Topic.KEY
-        if self.topics and not self.topics & ~vague and self._said(self._may_say()) == Topic.QUOTA:
-            self.topics, self.by_code = Topic.QUOTA, False  # the sentence gives the reason, the code does not
+        if self.topics and not self.topics & ~vague:
+            said = self._said(self._may_say())
+            if said == Topic.QUOTA or (said == Topic.RATE and self.topics == Topic.BARRED):
+                self.topics, self.by_code = said, False  # the sentence gives the reason, the code does not
         pace = _PACED.search(self.own_words) if paced and believed and self._coded_quota() else None
         self.paced = _runs(pace) if pace is not None else ()
         """Words that make a rate of what the code calls a quota: any of these runs."""
@@ -409,7 +411,10 @@ ROWS: tuple[Row, ...] = (
     (lambda facts: facts.about(Topic.QUOTA), Kind.QUOTA),
     (lambda facts: facts.status == 402 and not facts.about(Topic.RATE), Kind.QUOTA),
     (lambda facts: facts.status == 429 or facts.about(Topic.RATE), Kind.RATE_LIMITED),
-    (lambda facts: facts.status in (400, 404, 413, 422, 500, 502) and facts.about(Topic.CONTEXT), Kind.CONTEXT_LENGTH),
+    (
+        lambda facts: facts.status in (400, 403, 404, 413, 422, 500, 502) and facts.about(Topic.CONTEXT),
+        Kind.CONTEXT_LENGTH,
+    ),
     (lambda facts: facts.status in (400, 404) and facts.about(Topic.FOREIGN | Topic.LEFT), Kind.FOREIGN_STATE),
     (lambda facts: facts.about(Topic.LACKS), Kind.UNSUPPORTED),
     (lambda facts: facts.status < 500 and facts.code(Topic.KEY | Topic.BARRED), Kind.AUTH),

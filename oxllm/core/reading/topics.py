@@ -483,7 +483,7 @@ def _key(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _barred(marks: list[int], every: int, code: bool) -> bool:
-    if _near(marks, every, lex.ONE_MODEL, lex.ABSENT, 6):
+    if _near(marks, every, lex.ONE_MODEL, lex.ABSENT, 6) or (code and _near(marks, every, lex.ONE_MODEL, lex.WEAK, 3)):
         return False
     return _near(marks, every, lex.REGION | lex.ACCOUNT, lex.BARRED, 6) or _near(marks, every, lex.ACCOUNT, lex.SHUT, 2)
 

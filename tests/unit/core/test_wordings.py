@@ -180,6 +180,9 @@ def test_why_access_was_ended_counts_more_than_that_it_was() -> None:
     assert read(403, spent, type="access_terminated_error") is Kind.QUOTA
     assert read(403, "Talk to us.", type="access_terminated_error") is Kind.AUTH
     assert read(403, spent, type="invalid_api_key") is Kind.AUTH
+    paced = "You have reached the concurrent request limit."
+    assert read(403, paced, type="access_terminated_error") is Kind.RATE_LIMITED
+    assert read(403, paced, type="invalid_api_key") is Kind.AUTH
 
 
 @pytest.mark.parametrize("first", ["request_id", "requestId", "id"])
@@ -565,3 +568,62 @@ def test_what_a_message_begins_and_ends_with_says_nothing(frame: str, status: in
 )
 def test_a_file_and_a_name_behind_its_noun_are_the_requests(words: str, kind: Kind) -> None:
     assert read(400, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (403, "input + max_tokens exceeds the model context length", Kind.CONTEXT_LENGTH),
+        (403, "image input is not supported by this model", Kind.UNSUPPORTED),
+        (403, "Function calling is not enabled for this project", Kind.UNSUPPORTED),
+        (403, "Your account does not support streaming", Kind.UNSUPPORTED),
+        (403, "Your plan does not support this model", Kind.MISSING),
+        (400, "The free tier does not support this model", Kind.MISSING),
+        (403, "This API key does not support the requested model", Kind.MISSING),
+        (403, "Your plan does not support tools for this model", Kind.UNSUPPORTED),
+        (403, "You may not do this", Kind.FORBIDDEN),
+    ],
+)
+def test_a_403_may_say_what_one_request_needs_or_which_model_is_barred(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (403, 'Budget "team" (0000-00) has reached its limit of $100. Ask an admin to increase the budget', Kind.QUOTA),
+        (403, "The budget has been reached", Kind.QUOTA),
+        (400, "Your thinking budget has reached its limit", Kind.CLIENT_ERROR),
+        (400, "Please increase budget_tokens to at least 1024", Kind.CLIENT_ERROR),
+        (400, "Increase the budget tokens", Kind.CLIENT_ERROR),
+        (400, "Budget must be a positive number", Kind.CLIENT_ERROR),
+        (400, "function budget not found", Kind.CLIENT_ERROR),
+    ],
+)
+def test_a_budget_is_money_unless_it_is_for_thinking(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (404, "Context limit is 4096 tokens; prompt=5000 leaves 0 output tokens", Kind.CONTEXT_LENGTH),
+        (400, "Your prompt leaves no room for output tokens", Kind.CONTEXT_LENGTH),
+        (400, "There is no room for the tool", Kind.CLIENT_ERROR),
+        (400, "best_of is no longer supported, removed in v2", Kind.UNSUPPORTED),
+        (400, "The model x is no longer supported", Kind.MISSING),
+        (400, "Your key format is no longer supported", Kind.CLIENT_ERROR),
+        (400, "logprobs are available only for the other backend", Kind.UNSUPPORTED),
+        (400, "This model is available only to enterprise customers", Kind.MISSING),
+        (400, "Received n=2, but only single choice (n=1) is currently supported", Kind.UNSUPPORTED),
+        (400, "a single choice must be given", Kind.CLIENT_ERROR),
+        (400, "Unknown LoRA: sql; for model: big", Kind.MISSING),
+    ],
+)
+def test_what_is_no_longer_there_or_does_not_fit(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+def test_a_code_about_a_model_bars_no_account() -> None:
+    assert read(403, "", code="InvalidEndpointOrModel.ModelIDAccessDisabled") is Kind.MISSING
+    assert read(403, "", code="account_access_disabled") is Kind.AUTH
