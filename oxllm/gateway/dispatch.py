@@ -81,7 +81,10 @@ class Dispatcher:
         route = generation.router.keepers(protocol.name, self._runtime.now(), owners.owner(name), owners.model(name))
         asked = protocol.asked_about(request.query)
         facts = RequestFacts(protocol, about, asked, request.id, client_timeout(request), True)
-        Relay(self._runtime, generation, request, PassedBody(request.body), facts, route, extra_headers).start()
+        # GET and DELETE have none: a provider that does not read it would take it for its next request (a GET's is one
+        # of the classic ways to smuggle), and the connection is one that all clients share.
+        body = PassedBody(request.body if about.method == "POST" else b"")
+        Relay(self._runtime, generation, request, body, facts, route, extra_headers).start()
         return None
 
 

@@ -13,7 +13,7 @@ from tests.support.chat_bytes import chunk
 from tests.support.house import EVENT_STREAM, House, Response, answer, plan_of
 from tests.support.responses_api import ID, message, response, sse
 from tests.support.responses_api import answer as events
-from tests.support.scripted import Step
+from tests.support.scripted import Asked, Step
 
 NAMES = ("alpha", "beta", "gamma")
 MISSING = answer(b'{"error":{"message":"Response not found","type":"invalid_request_error"}}', 404)
@@ -82,6 +82,19 @@ def test_an_answer_is_asked_for_at_who_made_it_and_nowhere_else(method: str, pat
         (sent,) = house.providers["beta"].asked
         assert b"authorization: Bearer sk-secret-beta\r\n" in sent
         assert (b"content-type" in sent) == (method == "POST")
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_body_goes_along_only_where_the_method_has_one(method: str, path: str) -> None:
+    """A server that does not read the body of a GET or DELETE takes it for the next request on a connection that all
+    clients share, and that with the provider's key (RFC 9110 sections 9.3.1 and 9.3.5)."""
+    hidden = b"POST /v1/files HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
+    with House(plan()) as house:
+        told_by(house, "beta")
+        house.providers["beta"].replies = [given(ID)]
+        assert house.ask(method, path, body=hidden).status == 200
+        (sent,) = house.providers["beta"].asked
+        assert Asked(sent).body == (hidden if method == "POST" else b"")
 
 
 def test_an_answer_is_continued_by_who_made_it() -> None:
