@@ -221,7 +221,7 @@ class Relay(Linked):
 
     def arm(self) -> None:
         """Set a timer for the exchange's next deadline, which comes before the next sweep."""
-        wake = self.exchange.alarm.at
+        wake = max(self.exchange.alarm.at, self.runtime.grace.until)
         if wake < self._alarm_at:
             if self._alarm is not None:
                 self._alarm.cancel()
@@ -230,6 +230,9 @@ class Relay(Linked):
 
     def _tick(self) -> None:
         self._alarm, self._alarm_at = None, inf
+        if self.runtime.in_grace():
+            self.arm()
+            return
         self._do(self.exchange.tick)
         for link in self._links:
             link.recount()

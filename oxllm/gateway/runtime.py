@@ -18,7 +18,7 @@ from oxllm.core.request.facts import RequestFacts
 from oxllm.core.routing.owners import Owners
 from oxllm.core.routing.route import Candidate
 from oxllm.core.routing.router import Router
-from oxllm.gateway.clock import clock_of
+from oxllm.gateway.clock import Grace, clock_of
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.upstream.pool import Pool
 
@@ -82,6 +82,7 @@ class Runtime:
     __slots__ = (
         "bodies",
         "current",
+        "grace",
         "held",
         "journal",
         "loop",
@@ -112,6 +113,7 @@ class Runtime:
         self.now = clock_of(loop)
         self.next_sweep = inf
         """When all relays' deadlines are next checked, in loop time."""
+        self.grace = Grace()
         self.bodies = BodyBudget(current.generation.plan.server.max_buffered_bytes)
         self.held = pool.held
         self.owners = Owners()
@@ -125,6 +127,10 @@ class Runtime:
         if self.next_sweep == inf:
             self._sweep_later()
 
+    def in_grace(self) -> bool:
+        """Whether deadlines wait, since all of us stood still."""
+        return self.grace.lasts(self.now(), self.next_sweep)
+
     def _sweep_later(self) -> None:
         self.next_sweep = self.now() + SWEEP_S
         self.loop.call_at(self.next_sweep, self._sweep)
@@ -137,6 +143,7 @@ class Runtime:
         if not self.relays:
             self.next_sweep = inf
             return
+        self.in_grace()
         self._sweep_later()
         if self.held.contended:
             self.held.look()

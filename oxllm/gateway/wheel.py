@@ -5,8 +5,8 @@ two heap operations for each; here, pushing a deadline back is one assignment: t
 if its deadline has moved when its tick comes, it is put into its new tick (Varghese & Lauck, "Hashed and
 hierarchical timing wheels", scheme 6; the Linux kernel's and Netty's HashedWheelTimer do the same).
 
-A timer fires at its deadline or up to one tick after it, never before. The wheel only runs while it holds
-a timer, so an idle gateway sleeps.
+A timer fires at its deadline or up to one tick after it, never before; after a standstill (see `clock`) a moment later.
+The wheel only runs while it holds a timer, so an idle gateway sleeps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from oxllm.gateway.clock import clock_of
+from oxllm.gateway.clock import Grace, clock_of
 
 TICK: Final = 0.1
 """Seconds. The shortest limit in use is one second, so a timer is late by a tenth of its limit at most."""
@@ -61,13 +61,14 @@ UNSET: Final = 1 << 62
 class Wheel:
     """All timers of one event loop."""
 
-    __slots__ = ("_clock", "_handle", "_loop", "_next", "_slots")
+    __slots__ = ("_clock", "_grace", "_handle", "_loop", "_next", "_slots")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._clock = clock_of(loop)
         self._slots: dict[int, dict[Timer, None]] = {}
         self._next = 0
+        self._grace = Grace()
         self._handle: asyncio.TimerHandle | None = None
 
     def timer(self, callback: Callable[[], None]) -> Timer:
@@ -99,6 +100,9 @@ class Wheel:
 
     def _turn(self) -> None:
         now = self._clock()
+        if self._grace.lasts(now, self._next * TICK):
+            self._handle = self._loop.call_at(self._grace.until, self._turn)
+            return
         first = self._next
         self._next = max(int(now / TICK), first) + 1
         for number in range(first, self._next):

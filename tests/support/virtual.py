@@ -73,6 +73,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.call_soon(self.stop)
             self.run_forever()
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing runs: the process was stopped, or its machine."""
+        self._jumping.now += seconds
+
     def advance(self, seconds: float) -> None:
         """Run all that is due in the next `seconds`, and what it causes at once."""
         self.run_until_complete(asyncio.sleep(seconds))

@@ -9,6 +9,7 @@ from contextvars import Context
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oxllm.gateway.clock import GRACE_S, STANDSTILL_S
 from oxllm.gateway.wheel import TICK, Wheel
 
 
@@ -117,5 +118,51 @@ def test_a_callback_may_set_its_own_timer_again() -> None:
         timer.set(loop.now + 1)
         loop.advance(5)
         assert len(fired) == 3
+
+    run(check)
+
+
+def test_a_wheel_that_stood_still_fires_a_moment_later_for_what_came_meanwhile_is_read_first() -> None:
+    def check(loop: StepLoop, wheel: Wheel) -> None:
+        fired: list[float] = []
+        silent, moved = wheel.timer(lambda: fired.append(loop.now)), wheel.timer(lambda: fired.append(-1.0))
+        start = loop.now
+        silent.set(start + 5)
+        moved.set(start + 5)
+        loop.now = start + 60
+        loop.advance(TICK)
+        assert not fired
+        moved.set(loop.now + 5)
+        loop.advance(GRACE_S + TICK)
+        assert len(fired) == 1
+        assert start + 60 + GRACE_S <= fired[0] <= start + 60 + GRACE_S + 2 * TICK
+        loop.advance(5)
+        assert fired[1:] == [-1.0]
+
+    run(check)
+
+
+def test_a_wheel_whose_every_turn_is_late_fires_all_the_same() -> None:
+    def check(loop: StepLoop, wheel: Wheel) -> None:
+        fired: list[float] = []
+        start = loop.now
+        wheel.timer(lambda: fired.append(loop.now)).set(start + 5)
+        while loop.now < start + 60:
+            loop.now += 2 * STANDSTILL_S
+            loop.advance(0)
+        assert len(fired) == 1
+        assert fired[0] <= start + 5 + GRACE_S + 4 * STANDSTILL_S
+
+    run(check)
+
+
+def test_a_wheel_that_is_only_busy_fires_at_once() -> None:
+    def check(loop: StepLoop, wheel: Wheel) -> None:
+        fired: list[float] = []
+        wheel.timer(lambda: fired.append(loop.now)).set(loop.now + 5)
+        loop.advance(5 - TICK)
+        loop.now += STANDSTILL_S
+        loop.advance(0)
+        assert fired == [loop.now]
 
     run(check)
