@@ -104,7 +104,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         usage, compute units, request limit per day, requests per day, daily call limit, free requests, free quota,
         trial, monthly included, per month, inference limit, key limit, total limit, spending cap, credit cap, usage
         quota, token allowance, extra usage, free allocation, daily allocation, token allocation, monthly allocation,
-        monthly budget, daily budget, weekly budget, api total request limit, cuota, cota, kontingent
+        monthly budget, daily budget, weekly budget, monthly cap, daily cap, weekly cap, api total request limit, cuota,
+        cota, kontingent
         """,
     ),
     (
@@ -548,7 +549,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         LEFT,
         """
-        conversation, vector store, thread, container, assistant, prompt with id, file with id, no file found
+        conversation, vector store, thread, container, assistant, prompt with id, file with id, no file found, cached
+        content, no cached content
         """,
     ),
     (

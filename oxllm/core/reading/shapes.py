@@ -249,6 +249,10 @@ class _Reader:
         if "headers" in found:
             self._headers(found["headers"])
         self._waits(found)
+        code = _decoded(found.get("providererrorcode", b"null"))
+        if code and not code.isdigit():
+            self._error.relayed = True
+            self._code(code)
         for name in RAW_NAMES:
             if name in found:
                 inner = found[name]

@@ -28,7 +28,7 @@ UNDER: dict[int, int] = {
     400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
     401: ALWAYS | Topic.KEY | Topic.MODEL,
     402: ALWAYS | Topic.RATE,
-    403: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.MODEL,
+    403: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.LEFT | Topic.MODEL,
     404: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.LEFT | Topic.MODEL,
     405: ALWAYS | Topic.LACKS | Topic.MODEL,
     410: ALWAYS | Topic.MODEL,
@@ -227,7 +227,7 @@ class Facts:
         self._headers = headers
         self._now_wall = now_wall
         coded = CODED if status >= 500 else CODED & ~Topic.DOWN
-        if status != 404:
+        if status not in (403, 404):
             coded &= ~Topic.LEFT
         if not believed:
             coded &= HARMLESS
@@ -415,7 +415,7 @@ ROWS: tuple[Row, ...] = (
         lambda facts: facts.status in (400, 403, 404, 413, 422, 500, 502) and facts.about(Topic.CONTEXT),
         Kind.CONTEXT_LENGTH,
     ),
-    (lambda facts: facts.status in (400, 404) and facts.about(Topic.FOREIGN | Topic.LEFT), Kind.FOREIGN_STATE),
+    (lambda facts: facts.status in (400, 403, 404) and facts.about(Topic.FOREIGN | Topic.LEFT), Kind.FOREIGN_STATE),
     (lambda facts: facts.about(Topic.LACKS), Kind.UNSUPPORTED),
     (lambda facts: facts.status < 500 and facts.code(Topic.KEY | Topic.BARRED), Kind.AUTH),
     (lambda facts: facts.status == 400 and facts.about(Topic.KEY | Topic.BARRED), Kind.AUTH),

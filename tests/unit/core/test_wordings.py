@@ -627,3 +627,37 @@ def test_what_is_no_longer_there_or_does_not_fit(status: int, words: str, kind: 
 def test_a_code_about_a_model_bars_no_account() -> None:
     assert read(403, "", code="InvalidEndpointOrModel.ModelIDAccessDisabled") is Kind.MISSING
     assert read(403, "", code="account_access_disabled") is Kind.AUTH
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (403, "CachedContent not found (or permission denied)", Kind.FOREIGN_STATE),
+        (403, "Thread not found", Kind.FOREIGN_STATE),
+        (403, "No access: model not found", Kind.MISSING),
+        (403, "The cached content is yours", Kind.FORBIDDEN),
+        (429, "monthly cap exceeded", Kind.QUOTA),
+        (429, "Feature cap exceeded", Kind.RATE_LIMITED),
+    ],
+)
+def test_what_a_client_has_left_elsewhere_may_be_forbidden_and_a_cap_may_be_a_quota(
+    status: int, words: str, kind: Kind
+) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kind"),
+    [
+        ({"provider_name": "Meta", "provider_error_code": "model_not_found"}, Kind.MISSING),
+        ({"provider_name": "Meta", "provider_error_code": "insufficient_quota"}, Kind.QUOTA),
+        ({"provider_name": "Meta", "provider_error_code": "404"}, Kind.NOT_FOUND),
+        ({"provider_name": "Meta", "provider_error_code": None}, Kind.NOT_FOUND),
+        ({"provider_name": "Meta", "provider_error_code": 7}, Kind.NOT_FOUND),
+    ],
+)
+def test_a_relay_names_the_code_that_it_was_given(metadata: dict[str, object], kind: Kind) -> None:
+    body = msgspec.json.encode({"error": {"message": "Provider returned error", "code": 404, "metadata": metadata}})
+    found = classify(404, [], body, NOW)
+    assert found.kind is kind
+    assert found.of_target is (kind is Kind.QUOTA)
