@@ -47,8 +47,8 @@ class Unreadable(Exception):
     def __init__(self, error: ApiError) -> None:
         super().__init__(error.message)
         self.error = error
-        self.method = ""
-        """HEAD if it is a HEAD request, whose answer has no body (RFC 9110 section 9.3.2); else empty."""
+        self.line = b""
+        """What had come of the request line, if its head cannot be read: `asked` says for what."""
 
 
 class Progress(IntEnum):
@@ -171,7 +171,7 @@ class RequestReader:
             try:
                 return self._feed_head(buffer, start, end)
             except Unreadable as unreadable:
-                unreadable.method = begun(self)
+                unreadable.line = self.line
                 raise
         if self.stage is COMPLETE:
             return start
@@ -403,6 +403,9 @@ def _members(value: bytes) -> list[bytes]:
     return [member for part in value.lower().split(b",") if (member := part.strip(b" \t"))]
 
 
-def begun(reader: RequestReader | None) -> str:
-    """HEAD if the request whose head cannot be read any further is one; else empty."""
-    return "HEAD" if reader is not None and reader.line.startswith(b"HEAD ") else ""
+def asked(line: bytes) -> tuple[str, bytes]:
+    """The method and the path of a request whose head cannot be read any further, each empty if unknown: the answer
+    to HEAD has no body (RFC 9110 section 9.3.2), and each API has its own format for errors."""
+    method, begun, rest = line.partition(b" ")
+    target, whole, _ = rest.partition(b" ")
+    return METHODS.get(method, "") if begun else "", target.partition(b"?")[0] if whole else b""

@@ -19,7 +19,7 @@ from oxllm.gateway.client.intake import Intake, objection, too_large
 from oxllm.gateway.client.known_heads import NOWHERE
 from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.request import Channel, Request
-from oxllm.gateway.client.request_reader import COMPLETE, RequestReader, Unreadable, begun
+from oxllm.gateway.client.request_reader import COMPLETE, RequestReader, Unreadable, asked
 from oxllm.gateway.client.request_reader import HEAD as IN_HEAD
 from oxllm.gateway.client.shared import Connected, Shared
 from oxllm.gateway.client.states import (
@@ -122,7 +122,7 @@ class Turns(Channel):
                     break
                 at = self._step(buffer, at, end)
         except Unreadable as unreadable:
-            self.decline(unreadable.error, unreadable.method)
+            self.decline(unreadable.error, unreadable.line)
             return
         finally:
             self._reading = False
@@ -294,14 +294,14 @@ class Turns(Channel):
         self._shared.service.refused(request, error)
         self._shared.service.answer(request, error)
 
-    def decline(self, error: ApiError, method: str = "") -> None:
-        """Answer `error`, and read no further. `method`: the request's, where no reader knows it."""
+    def decline(self, error: ApiError, line: bytes = b"") -> None:
+        """Answer `error`, and read no further. `line`: the request line, where no reader knows it."""
         self.keep_alive = False
         request = self.request
         if request is None:
             request = self.request = Request(self, self.output, self._shared.now(), RequestReader())
             request.id = self._shared.request_id(request)
-            request.method = method or begun(self._reader)
+            request.method, request.path = asked(line if self._reader is None else self._reader.line)
         self._drop_reader()
         if self.state is not SERVING and self.state is not SKIPPING:
             self._enter(CUT_SHORT)

@@ -200,6 +200,29 @@ def test_what_a_client_gets_wrong_is_told_in_anthropics_shape(
         assert error_of(ask(house, body=body, path=path).response) == expected
 
 
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"host: a\r\nhost: b\r\n\r\n", (400, "invalid_request_error")),
+        (b"host: a\r\ncontent-length: x\r\n\r\n", (400, "invalid_request_error")),
+        (b"host: a\r\nx: %b\r\n\r\n" % (b"y" * 33_000), (431, "invalid_request_error")),
+        (b"host: a\r\n", (408, "invalid_request_error")),
+    ],
+    ids=["two hosts", "no length", "too long", "too slow"],
+)
+@pytest.mark.parametrize("piece", [7, 40_000])
+def test_a_head_that_cannot_be_read_is_told_in_anthropics_shape(
+    head: bytes, piece: int, expected: tuple[int, str]
+) -> None:
+    data = b"POST /v1/messages?beta=true HTTP/1.1\r\n" + head
+    with House(plan()) as house:
+        client = house.client()
+        for at in range(0, len(data), piece):
+            client.send(data[at : at + piece])
+        house.advance(21.0)
+        assert error_of(client.response) == expected
+
+
 def test_the_wrong_method_is_told_in_anthropics_shape() -> None:
     with House(plan()) as house:
         reply = house.get("/v1/messages")
