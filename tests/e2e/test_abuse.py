@@ -13,7 +13,7 @@ import pytest
 from tests.support.abuse import Caller, Rest, answers
 from tests.support.chat_bytes import token
 from tests.support.mutated import HURRIED, MODELS, SETTINGS, Believers, Campaign, Liar
-from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST, SMUGGLING
+from tests.support.odd_http import CHUNKED, FAMILIES, NOT_VALID, ODD_BUT_VALID, POST, SMUGGLING
 from tests.support.scripted import (
     HANG,
     PAUSE,
@@ -87,18 +87,31 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield site
 
 
+SENT = re.compile(
+    rb"POST /v1/(?:chat/completions|embeddings) HTTP/1\.1\r\n"
+    rb"(?:(?!content-length|transfer-encoding|connection)[a-z-]+: [!-~][ -~]*\r\n)+"
+    rb"content-length: ([0-9]+)\r\n\r\n"
+)
+"""The head of a request as it goes to a provider: nothing in it is a client's."""
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left(site: Site) -> Iterator[None]:
     yield
     site.rest.restored()
     assert site.cast.providers["hidden"].asked == [], "a request was smuggled"
+    for asked in site.cast.providers["fine"].asked:
+        head = SENT.match(asked)
+        assert head is not None, asked
+        assert (len(asked) - head.end(), head[0].count(b"\r\nhost:")) == (int(head[1]), 1), asked
 
 
 # What is one request, and what is none.
 
 
 def test_what_is_not_valid_is_one_400_and_nothing_behind_it_is_read(site: Site) -> None:
-    for name, data in {**NOT_VALID, **SMUGGLING}.items():
+    families = {repr(data): data for family in FAMILIES.values() for data in family}
+    for name, data in {**NOT_VALID, **SMUGGLING, **families}.items():
         found, rest = answers(site.ask(at_chat(data) + HIDDEN))
         assert ([answer.status for answer in found], rest) == ([400], b""), name
         assert found[0].headers["connection"] == "close", name
@@ -135,6 +148,31 @@ def test_a_body_that_looks_like_a_request_is_a_body(site: Site) -> None:
         found, rest = answers(site.ask(data + LAST))
         assert [answer.status for answer in found][1:] == [200], data
         assert rest == b""
+
+
+METHODS = (
+    *("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND", "QUERY", "SOURCE"),
+)
+PATHS = (
+    *("/", "/health", "/status", "/explain/x", "/nothing", "/..", "/v1/models/fine", "/v1/chat/completions/"),
+    *("/v1/embeddings?x", "/v1/responses/x"),
+)
+
+
+def test_a_body_is_a_body_whatever_is_asked_of_whatever_path(site: Site) -> None:
+    """RFC 9112 section 6.3. Who forgets it where no body is wanted takes it for a request (CL.0, TE.0, 0.CL)."""
+    for method in METHODS:
+        for path in PATHS:
+            for fields, body in (
+                (f"Content-Length: {len(HIDDEN)}", HIDDEN),
+                (f"Expect: 100-continue\r\nContent-Length: {len(HIDDEN)}", HIDDEN),
+                ("Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN)),
+            ):
+                head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n\r\n"
+                output = site.ask(head.encode() + body + LAST)
+                assert output.count(b"HTTP/1.1 ") <= 2, head
+                if b"connection: close" not in output.partition(b"\r\n\r\n")[0]:
+                    assert output.endswith(b"ok\n"), head
 
 
 def test_garbage_behind_good_requests_does_not_touch_their_answers(site: Site) -> None:

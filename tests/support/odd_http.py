@@ -38,6 +38,19 @@ ODD_BUT_VALID: dict[str, tuple[bytes, bytes]] = {
     ),
     "a body for GET": (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
     "a body for HEAD": (b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
+    "no space in front of a coding": (POST + b"transfer-encoding:chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"hi"),
+    "a tab in front of a coding": (POST + b"TRANSFER-ENCODING:\tchunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"hi"),
+    "Connection that names the coding": (
+        POST + b"Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"hi",
+    ),
+    "Connection that names the length": (POST + b"Connection: Content-Length\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
+    "a length with eleven zeros": (POST + b"Content-Length: 000000000002\r\n\r\nhi", b"hi"),
+    "bytes over 0x7f in an extension": (CHUNKED + b'2;a="\x85"\r\nhi\r\n0\r\n\r\n', b"hi"),
+    "white space behind a trailer": (CHUNKED + b"2\r\nhi\r\n0\r\nX: y \t\r\n\r\n", b"hi"),
+    "every character that a name may have": (b"GET / HTTP/1.1\r\nHost: a\r\n!#$%&'*+-.^_`|~09aZ: b\r\n\r\n", b""),
+    "a Host with a zone": (b"GET / HTTP/1.1\r\nHost: [fe80::1%25en0]:80\r\n\r\n", b""),
+    "a Host with an escape": (b"GET / HTTP/1.1\r\nHost: %61\r\n\r\n", b""),
     "three empty lines in front": (b"\r\n\r\n\r\nGET /?a=b HTTP/1.1\r\nHost: a\r\n\r\n", b""),
 }
 """Name -> the bytes, and the body in them."""
@@ -163,6 +176,9 @@ NOT_VALID: dict[str, bytes] = {
     "a tab in the request line": b"GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n",
     "a target in authority form": b"GET a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
     "an empty target": b"GET  HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a fragment": b"GET /#b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a fragment behind a query": b"GET /?a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a fragment in an absolute target": b"GET http://a/?b#c HTTP/1.1\r\nHost: a\r\n\r\n",
     "http in lower case": b"GET / http/1.1\r\nHost: a\r\n\r\n",
     "a version of two digits": b"GET / HTTP/1.10\r\nHost: a\r\n\r\n",
     "a version without a point": b"GET / HTTP/11\r\nHost: a\r\n\r\n",
@@ -198,3 +214,131 @@ SMUGGLING: dict[str, bytes] = {
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
 """Prefixes that have fooled proxies, each before a request to be smuggled past one. Each gets a single 400."""
+
+
+# Families of such requests, as the suites of others have them: HTTP Request Smuggler's permutations of a header and its
+# chunk terminators ("funky chunks", CVE-2025-55315), Go's tables of header lines and Hosts, aiohttp's, gunicorn's and
+# llhttp's invalid requests. Each is answered with a 400, too.
+
+
+def _obscured(name: bytes, value: bytes) -> list[bytes]:
+    """Lines that some parser takes for the field `name`, and another does not."""
+    field = b"%b: %b" % (name, value)
+    lines = [name.replace(b"-", other) + b": " + value for other in (b" ", b"\\", b"\xad")]
+    lines += [b"Foo: bar%b%b" % (between, field) for between in (b"\r\n ", b"\r\n\t", b"\r", b"\n", b"\r\n\r", b"\n\n")]
+    lines += [
+        b"%b:%b%b" % (name, space, value) for space in (b"\n ", b"\r\n \r\n ", b" \n\x0b", b" \r\n\t", b"\xff", b"\xa0")
+    ]
+    for odd in (b"\0", b"\x0b", b"\x0c", b"\r", b"\x7f"):
+        lines += [b"%b:%b%b" % (name, odd, value), b"%b: %b%b" % (name, odd, value), field + odd]
+        lines += [b"%b%b: %b" % (name, odd, value)]
+    lines += [b"%b%b: %b" % (name, odd, value) for odd in (b"\t", b" x", b"\n ", b"\x85", b"\xa0", b"\xad")]
+    return [*lines, field[:3] + b"\r" + field[3:], b":" + field.lower(), b"X-Invalid Y: \r\n" + field]
+
+
+_CHUNK, _LAST = b"\r\nhello\r\n0\r\n\r\n", b"\r\n0\r\n\r\n"
+_NO_LINE_END = (b"\n", b"\r", b"\rX", b"\r\r", b"\n\n", b"\n\r", b"\x0b\n", b"\x0c\r\n", b"\0\r\n")
+_HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
+
+FAMILIES: dict[str, list[bytes]] = {
+    "a coding obscured": [POST + line + b"\r\n\r\n5" + _CHUNK for line in _obscured(b"Transfer-Encoding", b"chunked")],
+    "a coding obscured beside a length": [
+        POST + b"Content-Length: 5\r\n" + line + b"\r\n\r\n0\r\n\r\n"
+        for line in _obscured(b"Transfer-Encoding", b"chunked")
+    ],
+    "a length obscured": [POST + line + b"\r\n\r\nhello" for line in _obscured(b"Content-Length", b"5")],
+    "other codings": [
+        POST + b"Transfer-Encoding: " + value + b"\r\n\r\n5" + _CHUNK
+        for value in (
+            *(b"chunk", b"'chunked'", b"ch\x96nked", b"chunked_", b"chunked identity", b"identity, chunked, identity"),
+            *(b"=?iso-8859-1?B?Y2h1bmtlZA==?=", b"=?UTF-8?B?Y2h1bmtlZA==?=", "chun\u212aed".encode(), b"fugazi"),
+        )
+    ],
+    "other lengths": [
+        POST + b"Content-Length: " + value + b"\r\n\r\nhello"
+        for value in (
+            *(
+                b"0 5",
+                b"5 0",
+                b"0, 5",
+                b"5, 0",
+                b"5,\t5",
+                b"0o5",
+                b"5h",
+                b"5\xa0",
+                b"\xb9",
+                "\uff15".encode(),
+                b"notdigits",
+            ),
+            *(b"18446744073709551621", b"-0", b"5;5", b"\r\nContent-Length: 5"),
+        )
+    ],
+    "no line end behind a chunk's size": [CHUNKED + b"5" + end + b"hello" + _LAST for end in _NO_LINE_END],
+    "no line end behind an extension": [CHUNKED + b"5;a" + end + b"hello" + _LAST for end in _NO_LINE_END],
+    "no line end in an extension": [
+        CHUNKED + before + end + behind + _CHUNK
+        for end in _NO_LINE_END
+        for before, behind in ((b"5;", b"a"), (b"5;a=", b"b"), (b'5;a="', b'b"'))
+    ],
+    "no line end behind a chunk": [
+        CHUNKED + b"5\r\nhello" + end + b"0\r\n\r\n" for end in (*_NO_LINE_END, b"", b"XX", b" \r\n")
+    ],
+    "no line end behind the last chunk": [
+        CHUNKED + b"5\r\nhello\r\n" + last + end + b"\r\n"
+        for end in _NO_LINE_END
+        for last in (b"0", b"0\r\n", b"0\r\nX: y")
+    ],
+    "no size of a chunk": [
+        CHUNKED + size + _CHUNK
+        for size in (
+            b"5h",
+            b"5,",
+            b"5.0",
+            b"'5'",
+            b"5%",
+            b"5=a",
+            b"5 a",
+            b"\xb9",
+            b"5\xa0",
+            b"10000000000000005",
+            b"5 ;a",
+        )
+    ],
+    "no name of a field": [_HEAD + b"he%cad: x\r\n\r\n" % odd for odd in b'"(),/;<=>?@[\\]{}']
+    + [_HEAD + b"%cX: x\r\n\r\n" % odd for odd in b"\0\x0b\x0c\x7f\x80\xa0\xff"],
+    "control characters": [_HEAD + b"X: a%cb\r\n\r\n" % odd for odd in range(32) if odd not in b"\t\r\n"]
+    + [_HEAD + b"X: a\x7fb\r\n\r\n"],
+    "no Host": [
+        b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
+        for host in (
+            *(b"\x06", b"\xff", b"{", b"}", b"a, b", b"a#b", b"a?b", b"a\\b", b"http://a", b"a:80:80", b"a:-1", b"::1"),
+            *(b"[::1]x", b"a\tb", b'"a"', b"<a>", b"a^b", b"a`b", b"a|b", b"@a", b"a@b", b"a\r\n host: b"),
+        )
+    ],
+    "no request line": [
+        line + b"\r\nHost: a\r\n\r\n"
+        for line in (
+            *(
+                b"GeT / HTTP/1.1",
+                b"GET\x0b/ HTTP/1.1",
+                b"GET /\x0bHTTP/1.1",
+                b"GET /\xa0HTTP/1.1",
+                b"GET\xa0/ HTTP/1.1",
+            ),
+            *(b"GET / HTTP/1.1\r", b"GET / HTTP/1.1\t", b"GET /\r HTTP/1.1", b"GET/ HTTP/1.1", b"GET /HTTP/1.1"),
+            *(b"/ HTTP/1.1", b"GET HTTP/1.1", b"G\0T / HTTP/1.1", b"GET /\x7f HTTP/1.1", b"GET /?\xff HTTP/1.1"),
+            *(
+                b"GET ?a HTTP/1.1",
+                b"GET *a HTTP/1.1",
+                b"GET http:/ HTTP/1.1",
+                b"GET http://?a HTTP/1.1",
+                b"BREW / HTTP/1.1",
+            ),
+            *(b"GET http://a\\b/ HTTP/1.1", b"GET file:///a HTTP/1.1", b"GET javascript:a HTTP/1.1", b"PRI * HTTP/1.1"),
+            *(b"GET / HTTP/1", b"GET / HTTP/1.1.1", b"GET / HTTP/01.1", b"GET / HTTP/1.01", b"GET / HTTP/ 1.1"),
+            *(b"GET / HTTP\\1.1", b"GET / HTTP/1,1", b"GET / HTTP/-1.1", b"GET / HTTPS/1.1", b"GET / HTP/1.1"),
+            *(b"GET / HTTP/1.1 HTTP/1.1", b"GET / HTTP/3.0", b"\tGET / HTTP/1.1", b"NOTIFY * HTTP/1.1"),
+        )
+    ],
+}
+"""Family -> its requests."""

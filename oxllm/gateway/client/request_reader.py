@@ -340,6 +340,8 @@ class RequestReader:
     def _split_target(self) -> None:
         """RFC 9112 section 3.2: origin-form, absolute-form, asterisk-form for OPTIONS, authority-form for CONNECT."""
         url = self.url
+        if b"#" in url:  # it would go along with the query, to a provider that may cut there
+            raise bad_request("a request target has no fragment")
         if not url.startswith(b"/") and self.method != "CONNECT" and url != b"*":
             url = self._absolute(url)
         if url == b"*" and self.method != "OPTIONS":

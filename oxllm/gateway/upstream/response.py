@@ -38,6 +38,9 @@ HEADERS_MAX: Final = 200
 LENGTH_DIGITS_MAX: Final = 20
 """Digits of a Content-Length: 2**64 has 20. llhttp takes any number of leading zeros, int() only 4,300 digits."""
 
+START: Final = 8
+"""Bytes that show whether a head is one of HTTP: an empty line, then `HTTP/`."""
+
 
 class Phase(Enum):
     """Where in a response the next byte belongs."""
@@ -63,9 +66,11 @@ PRIMER: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 class _Message:
     """What llhttp finds. Refers to neither parser nor connection, so there is no reference cycle."""
 
-    __slots__ = ("between", "ended", "extra", "framing", "headers", "pieces", "whole")
+    __slots__ = ("between", "ended", "extra", "framing", "headers", "pieces", "start", "whole")
 
     def __init__(self) -> None:
+        self.start = b""
+        """The first bytes of its head: llhttp reads RTSP and ICE, too, and does not say which it was."""
         self.headers: Headers = []
         self.framing: Headers = []
         self.pieces: list[bytes] = []
@@ -228,6 +233,8 @@ class Response:
         parser = self._llhttp()
         message = self._message
         assert message is not None
+        if len(message.start) < START:
+            message.start = (message.start + data[: min(cut, START)])[:START]
         try:
             parser.feed_data(data[:cut])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -245,7 +252,8 @@ class Response:
         """The head is complete: decide the body's framing."""
         status = parser.get_status_code()
         version = parser.get_http_version()
-        if not 100 <= status <= 599 or version not in {"1.1", "1.0"}:
+        http = message.start.lstrip(b"\r\n").startswith(b"HTTP/")  # it may begin with an empty line
+        if not 100 <= status <= 599 or version not in {"1.1", "1.0"} or not http:
             self.error = "unknown version or status"
         elif status < 200 and status != 101:
             self._parser = None

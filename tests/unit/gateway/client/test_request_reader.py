@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oxllm.gateway.client.request_reader import HEAD_BYTES_MAX, HEADERS_MAX, Progress, RequestReader, Unreadable
-from tests.support.odd_http import CHUNKED, NOT_VALID, ODD_BUT_VALID, POST
+from tests.support.odd_http import CHUNKED, FAMILIES, NOT_VALID, ODD_BUT_VALID, POST
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -40,6 +40,13 @@ def test_what_is_odd_but_valid_is_read_exactly_to_its_end_however_it_is_cut(case
 @pytest.mark.parametrize("piece", [1, 2, 7, 1 << 20])
 def test_what_is_not_valid_is_a_400_however_it_is_cut(case: str, piece: int) -> None:
     assert refusal(NOT_VALID[case] + GET, piece)[0] == 400
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_request_of_a_family_is_read_however_it_is_cut(family: str) -> None:
+    for data in FAMILIES[family]:
+        for piece in (1, 7, 1 << 20):
+            assert refusal(data + GET, piece)[0] == 400, data
 
 
 @pytest.mark.parametrize(
