@@ -21,7 +21,7 @@ from oxllm.plan import Plan, Provider, Proxy
 from oxllm.words import duration, seconds
 
 SKEW_MAX_S = 60.0
-"""With more skew, certificates may seem invalid, and retry hints are wrong."""
+"""With more skew, certificates may seem invalid, and the log cannot be compared with others'."""
 SOON_S = 14 * 86400.0
 """Warn of a certificate that expires sooner."""
 
@@ -118,7 +118,7 @@ def _clock(name: str, response: httpx.Response) -> Iterator[Finding]:
         return
     skew = abs((datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds())
     if skew > SKEW_MAX_S:
-        fix = "set this machine's clock (timedatectl): certificates and waiting times depend on it"
+        fix = "set this machine's clock (timedatectl): certificates depend on it, and the times in the log"
         yield Finding(f"{name}: clock", WARN, f"{duration(skew)} apart", fix)
 
 

@@ -14,7 +14,8 @@
 | an error's own words | `Please try again in 18.642s`, `retry after 86400 seconds`, `Retry-After: 12` | OpenAI, Azure |
 
 A hint is a number of seconds from now. A value that is unreadable or not in the future is ignored; more than an hour
-counts as an hour.
+counts as an hour. What is a moment is compared with the clock of the provider (its `date`), not with ours, which may
+be wrong by hours.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ REFILL_MAX = 60.0
 """Seconds. Anthropic's resets say when a bucket is full again, but it lets requests through long before that."""
 PREDICTIVE_MAX = 60.0
 """Seconds. A limit that resets later than that is a daily one: whether it is used up is for the provider to say."""
+SKEW_MIN = 2.0
+"""Seconds between a provider's clock and ours that do not count: its `date` has whole seconds, and took a while."""
 EPOCH = 1e9
 """A number from here on is a date (2001), not a wait of 31 years."""
 EPOCH_MS = 1e11
@@ -112,6 +115,22 @@ _NOT_ZERO: Final = frozenset(b"%d" % digit for digit in range(1, 10))
 """First digits of a number that is not 0."""
 
 
+def wall_of(headers: Headers, now_wall: float) -> float:
+    """Now by the clock of who sent these headers, in seconds since the epoch; by ours if they agree, or do not say.
+
+    `age` is how long an answer was stored on its way (RFC 9111 section 4.2.3).
+    """
+    date, age = None, 0.0
+    for name, value in headers:
+        if name == b"date":
+            date = _http_date(value.strip(), now_wall)
+        elif name == b"age":
+            age = _number(value.strip()) or 0.0
+    if date is None or abs(date + age - now_wall) <= SKEW_MIN:
+        return now_wall
+    return date + age
+
+
 def retry_after(headers: Headers, inner: Headers, waits: Waits, now_wall: float) -> float | None:
     """Seconds until the provider wants the retry, not clamped; None without a readable hint.
 
@@ -131,7 +150,7 @@ def predictive(headers: Headers, now_wall: float) -> float | None:
     """Seconds until a limit resets that a successful answer has just used up; None if none was, or not within 60 s."""
     for name, value in headers:
         if _names[name] and value[:1] not in _NOT_ZERO and (_number(value.strip()) == 0 or _SPENT.search(value)):
-            waits = [wait for wait in _exhausted(headers, now_wall) if wait <= PREDICTIVE_MAX]
+            waits = [wait for wait in _exhausted(headers, wall_of(headers, now_wall)) if wait <= PREDICTIVE_MAX]
             return max(waits, default=None)
     return None
 

@@ -433,6 +433,7 @@ ROWS: tuple[Row, ...] = (
 
 def judge(status: int, headers: Headers, error: Error, now_wall: float) -> Verdict:
     """What an error with this status means, and its hint."""
+    now_wall = hints.wall_of(headers, now_wall)
     facts = Facts(status, headers, error, now_wall)
     verdict = _verdict(facts, headers, now_wall)
     if facts.paced:

@@ -361,3 +361,27 @@ def test_a_success_says_the_same_of_its_limits_as_an_error_would(told: list[tupl
     """But for waits over a minute, which a success does not ask for."""
     headers = [(name % what, value) for name, what, value in told]
     assert predictive(headers, NOW) == retry_after(headers, b"", NOW)
+
+
+@pytest.mark.parametrize("ours", [-3600, -5, -1, 0, 1, 5, 86400])
+def test_a_date_is_compared_with_the_clock_of_who_wrote_it(ours: int) -> None:
+    """Where this machine's clock is wrong, or theirs is."""
+    fields = [(b"date", b"Sun, 15 Jun 2025 12:00:00 GMT"), (b"retry-after", b"Sun, 15 Jun 2025 12:00:15 GMT")]
+    slack = 1 if abs(ours) == 1 else 0  # a date has whole seconds: so small a difference is none
+    assert retry_after(fields, b"", NOW + ours) == pytest.approx(15.0, abs=slack)
+    assert classify(503, fields, b"", NOW + ours).retry_after == pytest.approx(15.0, abs=slack)
+    spent = [fields[0], REMAINING, (RESET[0], b"%d" % (NOW + 15))]
+    assert predictive(spent, NOW + ours) == pytest.approx(15.0, abs=slack)
+    words = b"Rate limit reached, resets at 2025-06-15T12:00:15Z"
+    assert retry_after(fields[:1], words, NOW + ours) == pytest.approx(15.0, abs=slack)
+
+
+def test_a_date_of_a_stored_answer_is_as_old_as_it_says() -> None:
+    fields = [(b"date", b"Sun, 15 Jun 2025 12:00:00 GMT"), (b"retry-after", b"Sun, 15 Jun 2025 12:00:40 GMT")]
+    assert retry_after([*fields, (b"age", b"30")], b"", NOW + 3600) == 10.0
+    assert retry_after([*fields, (b"age", b"old")], b"", NOW + 3600) == 40.0
+
+
+def test_an_unreadable_date_is_none() -> None:
+    fields = [(b"date", b"yesterday"), (b"retry-after", b"Sun, 15 Jun 2025 12:00:15 GMT")]
+    assert retry_after(fields, b"", NOW) == 15.0
