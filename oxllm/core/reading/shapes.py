@@ -161,18 +161,21 @@ def read(body: bytes) -> Error:
     reader = _Reader(error)
     start = without_halves(body[:BODY_MAX].lstrip(b"\xef\xbb\xbf \t\r\n"))
     reader.read(start, len(body) > BODY_MAX)
+    error.status = error.status or reader.relayed_status
     return error
 
 
 class _Reader:
     """Fills an Error, innermost first."""
 
-    __slots__ = ("_chars", "_error", "_nodes")
+    __slots__ = ("_chars", "_error", "_nodes", "relayed_status")
 
     def __init__(self, error: Error) -> None:
         self._error = error
         self._nodes = 0
         self._chars = 0
+        self.relayed_status: int | None = None
+        """The status that a relayed error names: that of the relay itself counts for more."""
 
     def read(self, body: bytes, cut: bool) -> None:
         if body[:1] in (b"{", b"["):
@@ -259,6 +262,7 @@ class _Reader:
                 text = _decoded(inner)
                 self._error.relayed = self._error.relayed or bool(text) or inner[:1] == b"{"
                 self._value(inner, depth + 1)
+        self.relayed_status, self._error.status = self._error.status or self.relayed_status, None
 
     def _waits(self, found: Members) -> None:
         self._error.waits += [(name, value) for name, value in found.items() if name in WAIT_NAMES]

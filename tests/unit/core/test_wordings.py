@@ -661,3 +661,12 @@ def test_a_relay_names_the_code_that_it_was_given(metadata: dict[str, object], k
     found = classify(404, [], body, NOW)
     assert found.kind is kind
     assert found.of_target is (kind is Kind.QUOTA)
+
+
+def test_a_relay_names_its_own_status_and_not_that_of_who_is_behind_it() -> None:
+    raw = '{"error":{"code":403,"message":"The caller does not have permission","status":"PERMISSION_DENIED"}}'
+    error = {"message": "Provider returned error", "metadata": {"raw": raw, "provider_name": "Google"}}
+    assert in_band(msgspec.json.encode({"error": {**error, "code": 502}}), NOW).kind is Kind.SERVER_ERROR
+    assert in_band(msgspec.json.encode({"error": error}), NOW).status == 403, (
+        "if it names none, it is that of the other"
+    )
