@@ -42,12 +42,14 @@ class SecondTry:
         """Plan to ask the ticket's target once more after a moment. False if it is not to be asked again.
 
         Only some failures get a second try, and a probe never does: it has to say at once whether its provider is
-        back. None either if the target was marked meanwhile, past the request's deadline, or if the retry budget is
-        spent.
+        back. None either if the provider said when to come back and that is later, if the target was marked
+        meanwhile, past the request's deadline, or if the retry budget is spent.
         """
         target = ticket.candidate.state
         had = self._had.count(target)
         if not result.same_target or ticket.probe or had >= self._most or now + JITTER_S[1] >= deadline:
+            return False
+        if result.retry_after is not None and result.retry_after > JITTER_S[0]:
             return False
         if ticket.unusable(now) is not None or not self._budget.spend(now):
             return False

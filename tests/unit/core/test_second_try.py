@@ -78,6 +78,12 @@ def test_the_longest_jitter_has_to_end_before_the_deadline(deadline: float, plan
     assert second_try().plan(a_ticket(), PASSING, deadline, 1.0) == planned
 
 
+@pytest.mark.parametrize(("hint", "planned"), [(JITTER_S[0], True), (JITTER_S[0] + 0.001, False), (30.0, False)])
+def test_a_provider_that_said_when_to_come_back_is_not_asked_before(hint: float, planned: bool) -> None:
+    result = Outcome(Kind.SERVER_ERROR, "HTTP 500", retry_after=hint, same_target=True)
+    assert second_try().plan(a_ticket(), result, LATER, 1.0) == planned
+
+
 def test_a_target_that_was_marked_meanwhile_has_none() -> None:
     ticket = a_ticket()
     ticket.candidate.state.cooldown.mark(Skip.COOLING, 1.0, 5.0)
