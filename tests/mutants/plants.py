@@ -460,6 +460,20 @@ PLANTS = (
         ),
     ),
     Plant(
+        "the body of a GET goes along to the provider",
+        "oxllm/gateway/dispatch.py",
+        'request.body if about.method == "POST" else b""',
+        "request.body",
+        (KEPT.format("unit") + "a_body_goes_along_only_where_the_method_has_one",),
+    ),
+    Plant(
+        "an answer in RTSP is taken for HTTP",
+        "oxllm/gateway/upstream/response.py",
+        " or not http:",
+        ":",
+        ("tests/unit/gateway/test_odd_answers.py::test_what_is_not_sound_is_an_error_however_it_is_cut",),
+    ),
+    Plant(
         "who does not have a response has lost its model",
         RESPONSES,
         "        if status in (404, 405) and",
