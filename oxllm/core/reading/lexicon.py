@@ -211,7 +211,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         extra body, parameters, not multimodal, mcp, url, size, voice, quality, resolution, connector, no chat template,
         not chat template, no default chat template, not default chat template, input image, input video, input audio,
         input file, at most 1 image, at most 1 video, at most 1 audio, fast mode, > 1 not supported, best of,
-        single choice, multiple choices
+        single choice, multiple choices, beam search, verbose json, encrypted content, chat template kwargs
         """,
     ),
     (

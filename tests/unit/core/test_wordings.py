@@ -670,3 +670,21 @@ def test_a_relay_names_its_own_status_and_not_that_of_who_is_behind_it() -> None
     assert in_band(msgspec.json.encode({"error": error}), NOW).status == 403, (
         "if it names none, it is that of the other"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Streaming is not currently supported with beam search", Kind.UNSUPPORTED),
+        ("Beam search is not supported here", Kind.UNSUPPORTED),
+        ("Invalid value for beam_search: expected a boolean", Kind.CLIENT_ERROR),
+        ("Encrypted content is not supported.", Kind.UNSUPPORTED),
+        ("The encrypted content could not be verified", Kind.FOREIGN_STATE),
+        ("Currently do not support verbose_json", Kind.UNSUPPORTED),
+        ("chat_template_kwargs is not supported", Kind.UNSUPPORTED),
+        ("Invalid chat_template_kwargs payload: expected object", Kind.CLIENT_ERROR),
+        ("chat_template could not be parsed: invalid syntax", Kind.UNSUPPORTED),
+    ],
+)
+def test_what_a_request_may_ask_for_is_lacking_or_ill_formed(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
