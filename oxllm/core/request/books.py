@@ -41,6 +41,7 @@ class Books:
         "steps",
         "tried_states",
         "usage",
+        "withheld",
     )
 
     def __init__(self, router: Router, now: float) -> None:
@@ -57,6 +58,8 @@ class Books:
         self.started = now
         self.attempts = 0
         """Attempts so far, second tries and hedges included."""
+        self.withheld = 0
+        """How many of them were not sent after all, since their target was not to be asked any more by then."""
         self.tried_states: tuple[TargetState, ...] = ()
         self.by_session = False
         """Whether the last choice was decided by the session."""
@@ -66,6 +69,11 @@ class Books:
         """Targets that were skipped, and why, as of the last choice."""
         self.changes: list[Change] = []
         """Breaker and cooldown changes that this request caused, not logged yet."""
+
+    @property
+    def asked(self) -> int:
+        """How often a target was asked."""
+        return self.attempts - self.withheld
 
     def choose(self, route: Route, session: int | None, now: float) -> Candidate | None:
         """The target to ask next. Changes only `skips` and `by_session`."""
@@ -105,6 +113,8 @@ class Books:
         it counts as half a failure of each; of a single target too, if no other can be asked."""
         alike = self._alike
         if result is not SUCCESS and result.kind in NOT_ASKED:
+            if result.kind is Kind.WITHHELD:
+                self.withheld += 1
             if ticket.failed is None:
                 self._asked -= 1
             else:

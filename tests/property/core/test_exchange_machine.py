@@ -86,6 +86,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.deadline = now + min(100.0, timeout or 100.0)
         self.ping_at = now + 10.0
         self.asked: list[str] = []
+        self.withheld = 0
         self.running: list[Asked] = []
         self.again: tuple[str, float] | None = None
         self.repeats: dict[str, int] = {}
@@ -98,9 +99,14 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     # The model.
 
+    @property
+    def spent(self) -> int:
+        """Of `most` attempts: those that were not withheld."""
+        return len(self.asked) - self.withheld
+
     def usable(self) -> str | None:
         """The first target not asked and not marked, while attempts and time are left."""
-        if len(self.asked) >= self.most or self.drive.now >= self.deadline:
+        if self.spent >= self.most or self.drive.now >= self.deadline:
             return None
         for name in NAMES:
             state = self.drive.router.providers[name].target("big-1")
@@ -134,7 +140,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             and self.running == [one]
             and not self.refused
             and self.repeats.get(one.name, 0) < self.same
-            and len(self.asked) < self.most
+            and self.spent < self.most
             and now + 0.15 < self.deadline
             and not self.marked(one.name)
             and self.affordable()
@@ -290,6 +296,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         withheld = self.marked(one.name) and (not guessed or self.usable() is not None)
         self.drive.reconnect(one.name)
         if withheld:
+            self.withheld += 1
             self.lose(one, self.drive.now)
             return
         one.connected = False

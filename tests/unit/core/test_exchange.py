@@ -711,6 +711,23 @@ def test_a_target_that_was_not_sent_the_request_after_all_was_not_tried() -> Non
     assert (d.client.status, d.client.error["code"]) == (429, "rate_limit_exceeded")
     assert d.client.headers[b"retry-after"] == b"5"
     assert d.exchange.reply.cause is Cause.CAPACITY
+    assert [each.client.headers[b"x-oxllm-attempts"] for each in (d, later)] == [b"0", b"0"]
+
+
+def test_a_request_that_was_not_sent_is_no_attempt_of_the_answer_or_of_the_record() -> None:
+    d = drive("alpha", "beta", stream=False)
+    d.router.offline("alpha")
+    d.fail("alpha", Failure.WITHHELD)
+    d.answer("beta")
+    assert (d.client.status, d.client.headers[b"x-oxllm-attempts"]) == (200, b"1")
+    assert (d.exchange.books.asked, [step.number for step in d.exchange.books.steps]) == (1, [1, 2])
+
+
+def test_nor_does_it_use_up_max_attempts() -> None:
+    d = drive(plan=make_plan("alpha", "beta", retry=plans.Retry(max_attempts=1)))
+    d.router.offline("alpha")
+    d.fail("alpha", Failure.WITHHELD)
+    assert d.tried == ["alpha", "beta"]
 
 
 def test_nor_does_it_stand_between_the_client_and_what_all_others_say() -> None:
