@@ -128,6 +128,7 @@ def test_what_people_and_programs_of_this_machine_send_may_change_the_faults(
         ({"host": "attacker.example", "origin": "http://attacker.example"}, "Host"),
         ({"x-forwarded-for": "127.0.0.1"}, "this carries x-forwarded-for"),
         ({"forwarded": "for=127.0.0.1"}, "this carries forwarded"),
+        ({"via": "1.1 proxy"}, "this carries via"),
     ],
     ids=str,
 )

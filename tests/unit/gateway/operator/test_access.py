@@ -27,7 +27,17 @@ def test_an_operator_route_is_for_local_peers_only(peer: str, status: int) -> No
         assert house.get("/status", peer=peer).status == status
 
 
-@pytest.mark.parametrize("field", ["Forwarded: for=1.2.3.4", "X-Forwarded-For: 127.0.0.1", "X-Real-IP: 127.0.0.1"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Forwarded: for=1.2.3.4",
+        "X-Forwarded-For: 127.0.0.1",
+        "X-Real-IP: 127.0.0.1",
+        "Via: 1.1 nghttpx",  # which adds no address unless told to, and passes on the client's Host
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: gateway.example",
+    ],
+)
 def test_what_came_through_a_proxy_is_not_local(field: str) -> None:
     with House() as house:
         refused = house.get("/status", field)
