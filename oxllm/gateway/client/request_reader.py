@@ -85,6 +85,20 @@ CONTINUE: Final = b"100-continue"
 METHODS: Final = {name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")}
 
 
+_PROXY: Final = "not HTTP but the PROXY protocol, which is not read here: do not have the balancer send it"
+_OTHERS: Final = (
+    (b"PROXY ", _PROXY),
+    (b"\0\r\nQUIT\n", _PROXY),
+    (b"\x16\x03", "not HTTP but TLS, which is not spoken here: use http://, or put a proxy that ends TLS in front"),
+)
+"""How what is often sent instead of HTTP begins, behind empty lines, and what to say about it: the PROXY protocol's
+versions 1 and 2 (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2), a handshake of TLS (RFC 8446 section 5.1)."""
+
+
+def _instead_of_http(data: bytes) -> str | None:
+    return next((what for begin, what in _OTHERS if data.lstrip(b"\r\n").startswith(begin)), None)
+
+
 def bad_request(message: str) -> Unreadable:
     """400, after which the connection closes: where the next request would begin is anybody's guess."""
     return Unreadable(api_error(400, message))
@@ -274,7 +288,8 @@ class RequestReader:
             version = parser.get_http_version()
             if not self._head_whole and version not in ("0.0", "1.0", "1.1"):
                 raise bad_request(f"HTTP/{version} is not spoken here; use HTTP/1.1") from None
-            raise bad_request(f"not valid HTTP: {error}") from None
+            named = _instead_of_http(bytes(buffer[start : min(start + 16, end)])) if self.stage is HEAD else None
+            raise bad_request(named or f"not valid HTTP: {error}") from None
         return False
 
     def _prime(self) -> None:

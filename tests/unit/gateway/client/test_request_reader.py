@@ -67,6 +67,22 @@ def test_another_version_is_a_400_that_names_it(data: bytes, version: str) -> No
         assert version in message
 
 
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"PROXY TCP4 127.0.0.1 127.0.0.1 40000 8080\r\n" + GET, "PROXY protocol"),  # HAProxy's send-proxy, stunnel
+        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\1\x7f\0\0\1\x9c\x40\x1f\x90" + GET, "PROXY protocol"),  # v2
+        (b"\x16\x03\1\2\0\1\0\1\xfc\3\3", "TLS"),
+    ],
+    ids=["PROXY 1", "PROXY 2", "TLS"],
+)
+def test_what_balancers_and_browsers_send_instead_of_http_is_named(data: bytes, what: str) -> None:
+    status, message = refusal(data)
+    assert status == 400
+    assert what in message
+    assert refusal(data, 1)[0] == 400
+
+
 @pytest.mark.parametrize("piece", [1, 5, 1 << 20])
 @pytest.mark.parametrize(
     "line", [b"GET /\r\n", b"GET / HTTP/1.2\r\n", b"OPTIONS / RTSP/1.0\r\n", b"SOURCE / ICE/1.0\r\n"]
