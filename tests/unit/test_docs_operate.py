@@ -12,8 +12,10 @@ from oxllm import plan
 from oxllm.cli import COMMANDS
 from oxllm.config.compile import load
 from oxllm.gateway import reload
+from oxllm.gateway.client.states import DRAIN_QUIET_S, IDLE, LIMIT_S
 from oxllm.gateway.observe import log, records, telemetry
 from oxllm.gateway.operator import admin
+from oxllm.local import FORWARDED
 from tests.support.house import House
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,9 @@ SECURITY = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").
         f"the child takes over {reload.LIMIT_S:g} s",
         f"`drain_delay_secs` ({plan.Server().drain_delay:g})",
         f"`drain_timeout_secs` ({plan.Server().drain_timeout:g})",
+        f"have been idle for {'a second' if DRAIN_QUIET_S == 1 else DRAIN_QUIET_S} close",
+        f"**Idle connections** are closed after {LIMIT_S[IDLE]:g} s",
+        f"`answer` ({plan.Timeouts().answer:g} s), all attempts",
         f"flushed, at most {telemetry.FLUSH_S:g} s",
         f"one of the last {records.RING} requests",
         f"{log.QUEUE_MAX // 1024} KiB wait for a slow reader",
@@ -61,6 +66,12 @@ def test_the_events_of_the_log_are_those_of_the_code() -> None:
 def test_the_networks_of_security_are_the_defaults() -> None:
     allowed = [network.removesuffix("/128") for network in plan.Server().admin_allow]
     assert f"`admin_allow` ({' and '.join(allowed)})" in SECURITY
+
+
+def test_every_header_that_shows_a_proxy_is_among_those_of_security() -> None:
+    told = re.search(r"2\. no (.*?) header: what came through a proxy", SECURITY)
+    assert told is not None
+    assert [name.lower() for name in re.findall(r"`([\w-]+)`", told[1])] == list(FORWARDED)
 
 
 def test_every_operator_route_is_among_those_of_security() -> None:

@@ -15,7 +15,7 @@ from oxllm.core.wire.errors import api_error
 from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.shared import Shared, overloaded
-from oxllm.gateway.client.states import BODY, CLOSED, DRAIN_NEW_S, IDLE, LIMIT_S, LINGERING, NEW, SERVING, WAITING
+from oxllm.gateway.client.states import BODY, CLOSED, DRAIN_QUIET_S, IDLE, LIMIT_S, LINGERING, NEW, SERVING, WAITING
 from oxllm.gateway.client.turns import Turns
 from oxllm.gateway.transport import Peer, Transport
 
@@ -58,7 +58,7 @@ class ClientConnection(Peer):
                 return
             turns.over_limit = excess > 0
         shared.quiet[self] = None
-        turns.timer.set(shared.now() + (DRAIN_NEW_S if shared.life.draining else LIMIT_S[NEW]))
+        turns.timer.set(shared.now() + (DRAIN_QUIET_S if shared.life.draining else LIMIT_S[NEW]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._shared.open.discard(self)
@@ -141,11 +141,15 @@ class ClientConnection(Peer):
 
     def drain(self) -> None:
         """Take no request after the current one."""
-        turns = self.turns
+        turns, now = self.turns, self._shared.now()
         if turns.state is NEW:
-            turns.timer.set(self._shared.now() + DRAIN_NEW_S)
+            turns.timer.set(now + DRAIN_QUIET_S)
         elif turns.state is IDLE and self.backlog.data is None:
-            self.close()
+            until = turns.timer.when - LIMIT_S[IDLE] + DRAIN_QUIET_S
+            if until > now:
+                turns.timer.set(until)
+            else:
+                self.close()
 
     def expire(self) -> None:
         """The process is ending, and cannot wait for an answer or for the rest of a request."""

@@ -363,7 +363,7 @@ def test_a_provider_that_is_slow_to_end_is_not_waited_for() -> None:
         client = house.chat(stream=True)
         house.advance(0.1)
         it.signal()
-        assert it.done_within(1)
+        assert it.done_within(1.2), "its client may have another request on the way for a second"
         assert client.response.whole
 
 

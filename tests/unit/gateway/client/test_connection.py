@@ -1239,6 +1239,7 @@ def test_a_client_that_leaves_while_its_whole_request_waits_is_forgotten() -> No
 def test_a_drain_closes_the_idle_and_lets_the_others_finish(bench: Bench) -> None:
     idle, busy, half = bench.client(), bench.client(), bench.client()
     idle.send(get())
+    bench.advance(1.0)
     bench.service.keep_waiting()
     busy.send(get())
     half.send(get()[:10])
@@ -1277,6 +1278,25 @@ def test_a_connection_that_was_accepted_but_not_heard_gets_a_moment_in_a_drain(b
     assert statuses(before.output) == [200]
     bench.advance(1.2)
     assert after.transport.closing
+
+
+def test_a_connection_that_was_in_use_a_moment_ago_may_have_its_next_request_on_the_way_in_a_drain(
+    bench: Bench,
+) -> None:
+    """What balancers send over a connection that is being closed is lost, and they do not send a POST again."""
+    busy, quiet = bench.client(), bench.client()
+    busy.send(get())
+    quiet.send(get())
+    bench.advance(0.5)
+    bench.drain()
+    bench.advance(0.3)
+    assert (busy.transport.closing, quiet.transport.closing) == (False, False)
+    assert b"connection: close\r\n" not in busy.output
+    busy.send(get())
+    assert b"connection: close\r\n" in busy.output
+    assert busy.ended
+    bench.advance(0.4)
+    assert quiet.transport.closing
 
 
 def test_a_stream_under_way_in_a_drain_closes_behind_its_end(bench: Bench, client: Client) -> None:
