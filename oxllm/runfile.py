@@ -148,6 +148,15 @@ def owner(pid: int) -> int | None:
         return None
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether SIGSTOP or a debugger has stopped that process; False if there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
+
+
 def is_gateway(pid: int) -> bool | None:
     """Whether that process is a gateway, by its command line; None if there is no /proc."""
     try:

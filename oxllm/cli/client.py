@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 
-from oxllm.cli.find import Gateway, again
+from oxllm.cli.find import Gateway, again, frozen
 from oxllm.cli.options import Failure, Leaving, NotRunning
 
 TIMEOUT_S = 35.0
@@ -34,7 +34,8 @@ def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S)
     except httpx.RemoteProtocolError:
         raise NotRunning(f"what answers at {gateway.url} is not oxllm: it does not speak HTTP") from None
     except httpx.HTTPError as error:
-        raise Failure(f"{gateway.url} did not answer: {error}") from None
+        why = frozen(gateway.run.pid) if gateway.run is not None else ""
+        raise Failure(f"{gateway.url} did not answer: {why or error}") from None
     if not response.headers.get(ID, "").startswith(OURS):
         raise not_oxllm(gateway, response)
     if response.status_code in (401, 403):

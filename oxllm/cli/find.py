@@ -81,6 +81,13 @@ def of(run: RunFile) -> Gateway:
     return Gateway(f"http://{bracketed(run.host)}:{run.port}", run.admin_token, run)
 
 
+def frozen(pid: int) -> str:
+    """What to do about a process that a signal has stopped; empty if none has."""
+    if not runfile.is_stopped(pid):
+        return ""
+    return f"process {pid} has been stopped (SIGSTOP): `kill -CONT {pid}` lets it go on"
+
+
 def _directories(env: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys((runfile.directory(env), runfile.SYSTEM_DIRECTORY))) if os.name == "posix" else []
 

@@ -249,13 +249,18 @@ def why(error: BaseException) -> str:
         if isinstance(cause, ssl.SSLError):
             return f"TLS fails: {(cause.reason or 'no reason given').replace('_', ' ').lower()}; is it http?"
         if isinstance(cause, socket.gaierror):
-            return "there is no such host"
+            return unknown(cause)
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno).lower()  # asyncio's own message would repeat the address
     if isinstance(error, httpx.ProxyError):
         return f"the proxy says: {error}"
     return "the connection breaks" if isinstance(error, httpx.ReadError) else f"no HTTP ({type(error).__name__})"
+
+
+def unknown(error: socket.gaierror) -> str:
+    """Why a name has no address, which may be nobody's fault but the name server's."""
+    return "its name server does not answer" if error.errno == socket.EAI_AGAIN else "there is no such host"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -55,7 +55,10 @@ def command(url: str | None, port: int | None, pid: int | None, wait: float | No
             process.send(signal.SIGTERM)
         limit = wait if wait is not None else (gateway.run.drain_s if gateway.run else DRAIN_S) + MARGIN_S
         if not process.has_ended(limit):
-            raise Failure(f"after {limit:g} s process {process.pid} is still {_left(gateway)}; --now cuts what is left")
+            from oxllm.cli.find import frozen
+
+            advice = frozen(process.pid) or (f"`kill -9 {process.pid}` ends it" if now else "--now cuts what is left")
+            raise Failure(f"after {limit:g} s process {process.pid} is still {_left(gateway)}; {advice}")
     click.echo(f"stopped (process {process.pid})")
 
 

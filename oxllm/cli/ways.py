@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from oxllm.cli.finding import FAIL, OK, WARN, Finding
-from oxllm.cli.probe import TIMEOUT_S, NoAuthorities, ask_models, client_for, where, why
+from oxllm.cli.probe import TIMEOUT_S, NoAuthorities, ask_models, client_for, unknown, where, why
 from oxllm.config.problem import BadValueError
 from oxllm.config.proxies import parse_proxy, proxy_variable
 from oxllm.plan import Plan, Provider, Proxy
@@ -22,6 +22,7 @@ from oxllm.words import duration, seconds
 
 SKEW_MAX_S = 60.0
 """With more skew, certificates may seem invalid, and the log cannot be compared with others'."""
+NAME_SERVER = "is there a network? Look at /etc/resolv.conf"
 SOON_S = 14 * 86400.0
 """Warn of a certificate that expires sooner."""
 
@@ -61,10 +62,13 @@ async def _name(provider: Provider) -> Finding:
         async with asyncio.timeout(TIMEOUT_S):
             addresses = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except TimeoutError:
-        return Finding(what, FAIL, f"{host}: no answer from the name server", "look at /etc/resolv.conf")
-    except OSError:
-        fix = _through(provider) or "is base_url right? Does `getent hosts` know it?"
-        return Finding(what, FAIL, f"there is no host {host}", fix)
+        return Finding(what, FAIL, f"{host}: its name server does not answer", NAME_SERVER)
+    except socket.gaierror as error:
+        reason = unknown(error)
+        fix = _through(provider) or (
+            NAME_SERVER if error.errno == socket.EAI_AGAIN else "is base_url right? Does `getent hosts` know it?"
+        )
+        return Finding(what, FAIL, f"{host}: {reason}", fix)
     numbers = list(dict.fromkeys(str(address[4][0]) for address in addresses))
     return Finding(what, OK, ", ".join(numbers[:3]) + (f" and {len(numbers) - 3} more" if len(numbers) > 3 else ""))
 

@@ -267,10 +267,11 @@ class RunFileWriter:
             else:
                 self._written.replace(run)
         except OSError as error:
-            why, pid = str(error.strerror or error), os.getpid()
+            why, pid, where = str(error.strerror or error), os.getpid(), runfile.directory(os.environ)
             if why != self._said:
                 self._said = why
-                self._log.event("warning", f"no run file, so commands need --url, and `oxllm stop` --pid {pid}: {why}")
+                advice = f"so commands need --url, and `oxllm stop` --pid {pid}"
+                self._log.event("warning", f"no run file in {where}, {advice}: {why}")
 
     def remove(self) -> None:
         """Delete the run file: the process ends."""

@@ -37,6 +37,7 @@ FAILURE_OF_ERRNO = {
 DETAIL_OF_LOOKUP = {
     socket.EAI_NONAME: "no such host",
     socket.EAI_AGAIN: "name server does not answer",
+    **({socket.EAI_NODATA: "the host has no address"} if hasattr(socket, "EAI_NODATA") else {}),  # obsolete on BSDs
 }
 
 LOOKUP_HERE = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, socket.EAI_MEMORY)

@@ -31,8 +31,9 @@ RETRY_S = 5.0
 NAMES_MAX = 256
 """Names cached. A config has a dozen; after reloads the oldest are dropped."""
 
-THREADS = 2
-"""Resolver threads: one may hang on a dead name server while the other serves."""
+THREADS = 8
+"""Resolver threads at most. A thread hangs as long as its name's server does, say that of a company whose VPN is down,
+and is started only when all others are busy: 25 KB each."""
 
 
 class Address(NamedTuple):
@@ -79,7 +80,7 @@ class _Entry:
 
 
 class Resolver:
-    """The resolver of one event loop. `lookup` is a seam for tests; the default is `getaddrinfo` on two threads."""
+    """The resolver of one event loop. `lookup` is a seam for tests; the default is `getaddrinfo` on threads."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lookup: Lookup | None = None) -> None:
         self._loop = loop

@@ -239,6 +239,33 @@ def test_stop_does_not_wait_for_ever(run: Run) -> None:
         process.wait()
 
 
+def test_stop_that_cuts_in_vain_says_what_is_left_to_do(run: Run) -> None:
+    process = start(STUBBORN)
+    try:
+        result = run("stop", "--now", "--pid", str(process.pid), "--wait", "0.1")
+        assert (result.exit_code, "--now" in result.stderr) == (1, False)
+        assert f"; `kill -9 {process.pid}` ends it\n" in result.stderr
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="it is read from /proc")
+def test_who_has_been_stopped_by_a_signal_is_not_called_slow(run: Run, tmp_path: Path, http: respx.MockRouter) -> None:
+    process = start(OBEDIENT)
+    http.route(host="127.0.0.1").mock(side_effect=httpx.ReadTimeout("timed out"))
+    advice = f"process {process.pid} has been stopped (SIGSTOP): `kill -CONT {process.pid}` lets it go on\n"
+    try:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        with run_file(tmp_path, process.pid):
+            assert run("status").stderr.endswith(f" did not answer: {advice}")
+            assert run("stop", "--wait", "0.1").stderr.endswith(f"; {advice}")
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("wait", ["nan", "inf", "-1", "soon"])
 def test_stop_sends_nothing_when_the_wait_is_no_time(run: Run, wait: str) -> None:
     process = start(OBEDIENT)

@@ -251,6 +251,27 @@ def test_the_doctor_finds_what_is_wrong_on_each_way(run: Run, listeners: list[Li
 
 
 @pytest.mark.parametrize(
+    ("number", "reason", "fix"),
+    [
+        (socket.EAI_NONAME, "there is no such host", "is base_url right? "),
+        (socket.EAI_AGAIN, "its name server does not answer", "is there a network? "),
+    ],
+)
+def test_a_name_server_that_does_not_answer_is_not_a_host_that_does_not_exist(
+    run: Run, monkeypatch: pytest.MonkeyPatch, number: int, reason: str, fix: str
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(number, "")
+
+    Path("config.toml").write_text('[[providers]]\nname = "a"\nbase_url = "http://llm.example"\n')
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    found = {finding["what"]: finding for finding in json.loads(run("doctor", "-o", "json").stdout)}
+    assert found["a: name"]["found"] == f"llm.example: {reason}"
+    assert found["a: name"]["fix"].startswith(fix)
+    assert f"llm.example:80: {reason} " in run("validate", "--probe").stdout
+
+
+@pytest.mark.parametrize(
     ("scheme", "variable", "written", "by", "way_out"),
     [
         ("http", "http_proxy", "", "http_proxy", "put 127.0.0.9 into no_proxy"),

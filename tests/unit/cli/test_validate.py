@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -199,7 +200,8 @@ def test_a_probe_names_host_port_and_reason(run: Run, config: Path) -> None:
     config.write_text(text)
     result = run("validate", "--probe")
     assert f"p0        127.0.0.1:{port}: connection refused " in result.stdout
-    assert "p1        nowhere.invalid:443: there is no such host " in result.stdout
+    why = "(there is no such host|its name server does not answer)"  # a machine without a network cannot know
+    assert re.search(rf"p1        nowhere\.invalid:443: {why} ", result.stdout)
 
 
 def test_what_init_writes_is_valid(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,7 +257,8 @@ def test_without_a_place_for_the_run_file_it_serves_and_logs_that(
         writer_of_it.drains(30.0, 1)
     log.flush()
     said = os.read(reader, 4096)
-    assert said.count(b"no run file, so commands need --url, and `oxllm stop` --pid %d: " % os.getpid()) == 1, said
+    advice = f"no run file in {tmp_path / 'file'}, so commands need --url, and `oxllm stop` --pid {os.getpid()}: "
+    assert said.count(advice.encode()) == 1, said
     os.close(reader)
     os.close(writer)
     loop.close()

@@ -396,3 +396,8 @@ async def test_a_connection_lost_before_it_was_ready_says_why() -> None:
 )
 def test_errors_of_the_system_have_one_meaning(error: OSError | None, failure: Failure) -> None:
     assert broken(error).failure is failure
+
+
+@pytest.mark.skipif(not hasattr(socket, "EAI_NODATA"), reason="a code of glibc's")
+def test_a_name_without_an_address_is_said_to_be_one() -> None:
+    assert broken(socket.gaierror(socket.EAI_NODATA, "")).detail == "the host has no address"

@@ -227,6 +227,28 @@ async def test_the_system_resolver_runs_on_its_own_threads(monkeypatch: pytest.M
     resolver.close()
 
 
+async def test_names_that_hang_keep_no_other_one_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a company while its VPN is down."""
+    over = threading.Event()
+
+    def getaddrinfo(host: bytes, port: object, type: int) -> list[object]:
+        if host.startswith(b"hung"):
+            over.wait(60)
+        return [(socket.AF_INET, type, 6, "", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    resolver = Resolver(asyncio.get_running_loop())
+    hung = [asyncio.create_task(resolver.resolve(f"hung-{number}.example")) for number in range(7)]
+    await asyncio.sleep(0)
+    try:
+        assert await asyncio.wait_for(resolver.resolve("a.example"), 10) == ONE
+        assert not any(task.done() for task in hung)
+    finally:
+        over.set()
+        await asyncio.gather(*hung)
+        resolver.close()
+
+
 @pytest.mark.parametrize("host", ["é.example", "a\0.example"])
 async def test_what_cannot_be_a_host_name_is_not_found(host: str) -> None:
     resolver = Resolver(asyncio.get_running_loop())
