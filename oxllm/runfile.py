@@ -69,12 +69,24 @@ class Written:
         self.remove()
 
     def replace(self, run: RunFile) -> None:
-        """Replace the file atomically: a reader sees the old one or the new one. Raises OSError."""
+        """Replace the file atomically: a reader sees the old one or the new one. Raises OSError.
+
+        If it has been deleted, its directory too, both are made anew.
+        """
         if self._fd >= 0:
+            _own_directory(os.path.dirname(self.path))
             fd = _write_locked(f"{self.path}.new", run)
             os.replace(f"{self.path}.new", self.path)
             os.close(self._fd)
             self._fd = fd
+
+    def is_there(self) -> bool:
+        """Whether the file is still the one that was written."""
+        try:
+            found, ours = os.lstat(self.path), os.fstat(self._fd)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
 
     def remove(self) -> None:
         """Remove the file; a second call does nothing."""

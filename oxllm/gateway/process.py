@@ -44,6 +44,8 @@ FDS_OF_OUR_OWN = 64 + CROWD_MAX + ACCEPTED_AT_ONCE
 """64 for listeners, epoll, log, run file, a reload child's pipes and DNS. Of the rest, each connection takes two."""
 ROTATION = "SIGUSR1 opens no log again, for stderr is never closed: have logrotate use copytruncate"
 """Logged on SIGUSR1, at which other servers reopen their logs; its default action would kill the process silently."""
+KEPT_S = 60.0
+"""Seconds between looks whether the run file is still there."""
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 """`dual`, which is both, is not in it."""
 Address = tuple[Any, ...]
@@ -201,6 +203,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
         log.event("warning", text)
     trimmer = Trimmer(loop, gateway.load, gateway.compact, gateway.loading)
     run.write(plan)
+    loop.call_later(KEPT_S, run.keep, loop)
     log.event("ready", f"listening on {', '.join(gateway.vitals.addresses)}")
     systemd.notify("READY=1")
     gc.collect()
@@ -226,8 +229,8 @@ class RunFileWriter:
         self._written: runfile.Written | None = None
         self._run: runfile.RunFile | None = None
         self._said = ""
-        """The last reason why the run file could not be written. Each reload and the drain try again; a reason that
-        stays the same is logged once."""
+        """The last reason why the run file could not be written. Each minute, each reload and the drain try again; a
+        reason that stays the same is logged once."""
 
     def write(self, plan: plans.Plan) -> None:
         """Write the run file, or update it from another config."""
@@ -253,6 +256,13 @@ class RunFileWriter:
         allowed = Networks(admin_allow)
         return next((host for host in hosts if host in allowed), hosts[0])
 
+    def keep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Write it again whenever it has gone: cleaners delete what is old in /tmp, and a user's $XDG_RUNTIME_DIR goes
+        with the last session. Where it could not be written, this tries again."""
+        if self._run is not None and (self._written is None or not self._written.is_there()):
+            self._put(self._run)
+        loop.call_later(KEPT_S, self.keep, loop)
+
     def drains(self, left_s: float, requests: int) -> None:
         """The gateway is draining, and will soon answer nothing."""
         if self._run is not None:
@@ -266,6 +276,7 @@ class RunFileWriter:
                 self._written = runfile.write(runfile.directory(os.environ), run)
             else:
                 self._written.replace(run)
+            self._said = ""
         except OSError as error:
             why, pid, where = str(error.strerror or error), os.getpid(), runfile.directory(os.environ)
             if why != self._said:

@@ -121,3 +121,36 @@ def test_a_file_that_is_replaced_is_found_with_its_new_content_and_goes_at_the_e
     assert os.listdir(tmp_path) == []
     held.replace(run)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_file_that_a_cleaner_has_deleted_is_written_anew(tmp_path: Path, run: RunFile, depth: int) -> None:
+    """Alone, with its directory, or with the session's, as at the end of a user's last session."""
+    directory = tmp_path / "session" / "oxllm"
+    with runfile.write(str(directory), run) as written:
+        assert written.is_there()
+        os.unlink(written.path)
+        for gone in (directory, directory.parent)[:depth]:
+            gone.rmdir()
+        assert not written.is_there()
+        written.replace(run)
+        assert written.is_there()
+        assert runfile.read_all(str(directory)) == [run]
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert not os.path.exists(written.path)
+
+
+def test_a_file_that_another_has_taken_the_place_of_is_gone(tmp_path: Path, run: RunFile) -> None:
+    with runfile.write(str(tmp_path / "run"), run) as written:
+        os.unlink(written.path)
+        Path(written.path).touch()
+        assert not written.is_there()
+
+
+def test_it_is_not_written_into_a_directory_that_another_has_made_meanwhile(tmp_path: Path, run: RunFile) -> None:
+    with runfile.write(str(tmp_path / "run"), run) as written:
+        os.unlink(written.path)
+        (tmp_path / "run").chmod(0o777)
+        with pytest.raises(PermissionError):
+            written.replace(run)
+        assert not os.path.exists(written.path)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import select
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from oxllm.gateway.reactor.sockets import accept
 from oxllm.gateway.transport import Transport
 from oxllm.plan import Plan, Server
 from tests.support.turned import Told
+from tests.support.virtual import VirtualLoop
 
 
 def handed_over(data: bytes) -> int:
@@ -259,6 +261,37 @@ def test_without_a_place_for_the_run_file_it_serves_and_logs_that(
     said = os.read(reader, 4096)
     advice = f"no run file in {tmp_path / 'file'}, so commands need --url, and `oxllm stop` --pid {os.getpid()}: "
     assert said.count(advice.encode()) == 1, said
+    os.close(reader)
+    os.close(writer)
+    loop.close()
+
+
+def test_a_run_file_that_has_gone_is_back_within_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cleaners delete what is old in /tmp, and the end of a user's last session takes $XDG_RUNTIME_DIR along."""
+    session = tmp_path / "session"
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
+    loop = VirtualLoop()
+    reader, writer = os.pipe()
+    log = Log(loop, NonBlocking(writer), lambda: 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        kept = process.RunFileWriter([sock], log)
+        kept.write(Plan())
+        kept.keep(loop)
+        (path,) = (session / "oxllm").iterdir()
+        before = path.stat().st_ino
+        loop.advance(5 * process.KEPT_S)
+        assert path.stat().st_ino == before, "it is left alone"
+        shutil.rmtree(session)
+        session.touch()  # nothing can be written there for now
+        loop.advance(3 * process.KEPT_S)
+        session.unlink()
+        loop.advance(process.KEPT_S)
+        assert [run.pid for run in runfile.read_all(str(session / "oxllm"))] == [os.getpid()]
+        kept.remove()
+        assert not path.exists()
+    log.flush()
+    assert os.read(reader, 4096).count(b"no run file in ") == 1
     os.close(reader)
     os.close(writer)
     loop.close()
