@@ -36,16 +36,18 @@ def make_context(ca_file: str | None) -> ssl.SSLContext:
 def system_authorities() -> tuple[str | None, str | None]:
     """The bundle and the hashed directory to trust; both None if the system has neither. Never raises.
 
-    If SSL_CERT_FILE or SSL_CERT_DIR is set, nothing else is trusted. Otherwise the directory is preferred:
-    OpenSSL reads from it only what it needs, while a bundle is read as a whole, which costs 4 MB.
+    If SSL_CERT_FILE or SSL_CERT_DIR is set and not empty, nothing else is trusted. Otherwise the directory is
+    preferred: OpenSSL reads from it only what it needs, while a bundle is read as a whole, which costs 4 MB.
     """
     paths = ssl.get_default_verify_paths()
-    named = os.environ.get(paths.openssl_cafile_env), os.environ.get(paths.openssl_capath_env)
+    named = os.environ.get(paths.openssl_cafile_env) or None, os.environ.get(paths.openssl_capath_env) or None
     if any(named):
         return named
-    if _is_hashed(paths.capath or ""):
-        return None, paths.capath
-    return next((path for path in (paths.cafile, *OTHER_BUNDLES) if path and os.path.isfile(path)), None), None
+    capath = paths.capath or paths.openssl_capath  # the former is None where the variable is empty
+    if _is_hashed(capath):
+        return None, capath
+    bundles = (paths.cafile, paths.openssl_cafile, *OTHER_BUNDLES)
+    return next((path for path in bundles if path and os.path.isfile(path)), None), None
 
 
 def _is_hashed(directory: str) -> bool:

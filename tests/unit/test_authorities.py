@@ -22,6 +22,20 @@ def test_certificate_variables_are_all_that_is_trusted(monkeypatch: pytest.Monke
     assert system_authorities() == ("/some/bundle.pem", "/some/dir")
 
 
+def test_a_variable_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As `SSL_CERT_FILE: ${SSL_CERT_FILE:-}` leaves it in a compose file."""
+    monkeypatch.setenv("SSL_CERT_FILE", "")
+    monkeypatch.setenv("SSL_CERT_DIR", "/some/dir")
+    assert system_authorities() == (None, "/some/dir")
+    (tmp_path / "0a1b2c3d.0").write_text("")
+    paths = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", "", "SSL_CERT_DIR", str(tmp_path))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setenv("SSL_CERT_DIR", "")
+    assert system_authorities() == (None, str(tmp_path))
+    paths = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", str(tmp_path / "0a1b2c3d.0"), "SSL_CERT_DIR", "")
+    assert system_authorities() == (str(tmp_path / "0a1b2c3d.0"), None)
+
+
 def test_a_hashed_directory_is_preferred_to_a_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
