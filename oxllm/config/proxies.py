@@ -51,8 +51,8 @@ def parse_proxy(text: str) -> Proxy:
 
 def _hostname(where: str) -> str:
     if where.startswith("["):
-        inside = where[1:].partition("]")[0]
-        if literal(inside) is None:
+        inside, closed, after = where[1:].partition("]")
+        if not closed or after[:1] not in ("", ":") or literal(inside) is None:
             raise BadValueError("has brackets around what is not an IPv6 address")
         return inside
     return where.partition(":")[0]

@@ -87,6 +87,9 @@ def test_a_proxy_is_host_port_and_credentials(text: str, proxy: Proxy) -> None:
         "http://p:x",
         "http://a b",
         "http://[x]:1",
+        "http://[::1:3128",
+        "http://[::1",
+        "http://[::1]x:3128",
     ],
 )
 def test_what_is_no_http_proxy_is_refused(text: str) -> None:
