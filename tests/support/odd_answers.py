@@ -119,6 +119,7 @@ UNTIL_EOF: list[bytes] = [
     *(OK + JSON + b"\r\n" + BODY, b"HTTP/1.0 200 OK\r\n" + JSON + b"\r\n" + BODY),
     *(OK + b"Upgrade: h2c\r\nConnection: Upgrade, close\r\n" + JSON + b"\r\n" + BODY,),
     *(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + JSON + b"\r\n" + BODY,),
+    *((OK + CHUNKS)[:-2], (OK + CHUNKS)[:-2] + b"X: y"),  # in the trailers, which nobody reads: RFC 9112 section 8
 ]
 """Answers that the end of the connection ends."""
 
@@ -252,7 +253,7 @@ UNSOUND: dict[str, list[bytes]] = {
 
 CUT: list[bytes] = [
     *(b"", b"HTTP/1.1 200", OK, b"HTTP/1.1 100 Continue\r\n\r\n", (OK + SIZED)[:-3], OK + CHUNKED + chunk(BODY)[:-9]),
-    *((OK + CHUNKS)[: -len(LAST_CHUNK)], (OK + CHUNKS)[:-2], OK + CHUNKED + b"f" * 16 + b"\r\n" + BODY),
+    *((OK + CHUNKS)[: -len(LAST_CHUNK)], (OK + CHUNKS)[:-4], OK + CHUNKED + b"f" * 16 + b"\r\n" + BODY),
 ]
 """Answers that the end of the connection cuts off."""
 

@@ -9,6 +9,7 @@
     HEAD     neither                                     UNTIL_EOF, so the connection cannot be used again
     LENGTH   n bytes                                     complete; more than n: complete, not reusable
     CHUNKS   the last chunk and its trailers             complete; trailers dropped; more bytes: not reusable
+    CHUNKS   the last chunk, and a clean EOF             complete, whatever of the trailers is missing (section 8)
     UNTIL_EOF  a clean EOF                               complete
     any      anything that is not HTTP/1.x               error
 
@@ -185,6 +186,21 @@ class Response:
         """The peer has ended the connection cleanly."""
         if self.phase is UNTIL_EOF:
             self.complete = True
+        elif self.phase is CHUNKS and not self.complete:
+            self.complete = self._lacks_only_trailers()
+            self.reusable = False
+
+    def _lacks_only_trailers(self) -> bool:
+        """The last chunk has come: nothing but the end of a field, and of all fields, is missing for llhttp."""
+        parser, message = self._parser, self._message
+        if parser is None or message is None or self.error:
+            return False
+        tail = self._tail
+        try:
+            parser.feed_data(b"\r\n" if tail.endswith(b"\r\n") else b"\n\r\n" if tail.endswith(b"\r") else b":\r\n\r\n")
+        except httptools.HttpParserError:
+            return False
+        return message.ended
 
     def _read_head(self, data: bytes) -> bytes:
         if not self._fruitless:

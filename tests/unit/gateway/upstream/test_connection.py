@@ -90,6 +90,25 @@ def test_eof_before_the_announced_end_is_not_complete(cut: bytes) -> None:
     assert not read(cut, eof=True).complete
 
 
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("trailers", [b"", b"X", b"X-T: a", b"X-T: a\r", b"X-T: a\r\n", b"X-T: a\r\nY"])
+@pytest.mark.parametrize("last", [b"0\r\n", b"0;x=y\r\n", b"000\r\n"])
+def test_eof_in_the_trailers_is_the_end_of_a_whole_body(last: bytes, trailers: bytes) -> None:
+    response = read(CHUNKED + b"3\r\nabc\r\n", last + trailers)
+    assert not response.complete
+    response.eof()
+    assert response.pop_body() == b"abc"
+    assert (response.complete, response.reusable, response.overran) == (True, False, False)
+
+
+@pytest.mark.parametrize("left", [b"", b"3", b"3\r\n", b"2\r\n", b"4\r\n", b"3\r\na", b"3\r\nabc", b"3\r\nabc\r", b"0"])
+def test_eof_before_the_last_chunk_is_none(left: bytes) -> None:
+    response = read(CHUNKED + b"3\r\nabc\r\n", left, eof=True)
+    assert not response.complete
+
+
 def test_interim_responses_are_skipped() -> None:
     response = read(
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: x\r\n\r\n" + OK + b"content-length: 0\r\n\r\n"
