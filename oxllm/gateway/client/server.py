@@ -26,8 +26,8 @@ class Server(Shared):
         return len(self.open)
 
     def drain(self) -> None:
-        """`life` is draining: idle connections close now, the others after the response under way, which says so if
-        its head has not been sent."""
+        """`life` is draining: what has been idle for a second closes now, the others after the response under way,
+        which says so. Where its head has been sent, or after a shorter rest, one more request may come for a second."""
         for connection in list(self.open):
             connection.drain()
 

@@ -29,6 +29,7 @@ from oxllm.gateway.client.states import (
     CLOSED,
     CUT_SHORT,
     DONE,
+    DRAIN_QUIET_S,
     GOODBYE,
     HEAD,
     HEAD_BEGUN,
@@ -53,7 +54,7 @@ CONNECTION_KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
 
 
 class Turns(Channel):
-    """The state machine of one connection: which request's turn it is, and where incoming bytes go."""
+    """Which request's turn it is, and where incoming bytes go. One class, since it is one state machine."""
 
     __slots__ = (
         "_connection",
@@ -243,6 +244,7 @@ class Turns(Channel):
             self._skip()
         date = self._shared.date()
         if not self.keep_alive or self._shared.life.draining:
+            self.keep_alive = False
             return date + CONNECTION_CLOSE
         return date + CONNECTION_KEEP_ALIVE if http10 else date
 
@@ -265,11 +267,14 @@ class Turns(Channel):
         self._end_request()
         if self.state is CLOSED:
             return
-        if not self.keep_alive or self._shared.life.draining:
+        draining, more = self._shared.life.draining, self.backlog.data is not None
+        if not self.keep_alive or (draining and (more or self.state is not SERVING)):
             self._say_goodbye(last)
         elif self.state is SERVING:
             self._enter(DONE)
-            if self.backlog.data is not None and not self._reading:
+            if draining:  # its head had gone out before: the client does not know, and may ask once more
+                self.timer.set(self._shared.now() + DRAIN_QUIET_S)
+            elif more and not self._reading:
                 self._shared.loop.call_soon(self.resume)
         else:
             self.timer.set(self._shared.now() + LIMIT_S[SKIPPING])

@@ -1299,14 +1299,32 @@ def test_a_connection_that_was_in_use_a_moment_ago_may_have_its_next_request_on_
     assert quiet.transport.closing
 
 
-def test_a_stream_under_way_in_a_drain_closes_behind_its_end(bench: Bench, client: Client) -> None:
+def test_a_stream_whose_head_was_sent_before_a_drain_closes_a_second_behind_its_end(
+    bench: Bench, client: Client
+) -> None:
     bench.service.on_serve = lambda request: request.begin(200, [], None)
     client.send(get())
     bench.drain()
     bench.service.served[0].write(b"x")
     bench.service.served[0].end()
     assert client.output.endswith(b"0\r\n\r\n")
+    assert not client.ended
+    bench.advance(1.2)
+    assert client.transport.closing
+
+
+def test_a_client_that_no_head_has_told_of_a_drain_may_ask_once_more(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.begin(200, [], None)
+    client.send(get())
+    bench.drain()
+    bench.service.served[0].end()
+    assert b"connection: close\r\n" not in client.output
+    client.send(get())
+    bench.service.served[1].end()
+    assert b"connection: close\r\n" in client.output
     assert client.ended
+    client.send(get())
+    assert len(bench.service.served) == 2
 
 
 def test_close_all_closes_all_and_tells_the_handlers(bench: Bench) -> None:
