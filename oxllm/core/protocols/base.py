@@ -359,8 +359,7 @@ _TYPES_FOR_PLAIN: Final = {
     b"text/event-stream": "a stream instead of an answer",
     b"text/html": "HTML instead of an answer",
 }
-_TYPES_FOR_STREAM: Final = {b"text/html": "HTML instead of a stream"}
-"""Content types that settle it. Others are not trusted: the body decides."""
+"""Content types that settle it. Others are not trusted: the body decides, and of a stream always."""
 
 
 def check_coding(status: int, headers: Headers) -> Outcome | None:
@@ -431,10 +430,9 @@ class Protocol:
     def check_head(self, status: int, headers: Headers, asked: Asked) -> Outcome | None:
         """Why a 2xx cannot be an answer by its head alone; None if the body is worth reading."""
         verdict = check_coding(status, headers)
-        if verdict is not None:
+        if verdict is not None or asked.stream:
             return verdict
-        types = _TYPES_FOR_STREAM if asked.stream else _TYPES_FOR_PLAIN
-        reason = types.get(content_type(headers))
+        reason = _TYPES_FOR_PLAIN.get(content_type(headers))
         return None if reason is None else Outcome(Kind.BAD_ANSWER, reason, status)
 
     def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
