@@ -58,7 +58,7 @@ SOUND: dict[str, list[bytes]] = {
         for rest in (SIZED, CHUNKS)
     ],
     "codings": _coded(b"chunked", b"\tchunked", b" chunked\t", b" CHUNKED", b"   Chunked  "),
-    "lengths": _long(*(form % len(BODY) for form in (b"%d", b" 0%d", b" 0000000000%d", b"\t%d\t", b"   %d  "))),
+    "lengths": _long(*(form % len(BODY) for form in (b"%d", b" 0%d", b" 0000000000%d", b"   %d  "))),
     "chunks": [
         OK + CHUNKED + chunks
         for chunks in (

@@ -17,7 +17,7 @@ from oxllm.core.reading.outcome import RULES, Effect, Kind, Outcome, classify, i
 from oxllm.core.reading.shapes import BODY_MAX, completed
 from oxllm.core.request.error_reader import ErrorReader
 from oxllm.core.wire.body import RequestBody
-from tests.support.corpus import Case, cases
+from tests.support.corpus import cases
 from tests.support.effort import passes
 
 NOW = 1_700_000_000.0
@@ -274,11 +274,14 @@ def test_a_quota_whose_words_speak_of_money_or_of_no_minute_stays_one(words: str
     assert classify(429, [], body, NOW).kind is Kind.QUOTA
 
 
-@pytest.mark.parametrize("case", [case for case in cases() if case.status >= 400], ids=lambda case: case.id)
-def test_a_provider_is_believed_by_those_who_did_not_say_it_themselves(case: Case) -> None:
+def test_a_provider_is_believed_by_those_who_did_not_say_it_themselves() -> None:
     request = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello, what is the weather?"}]})
-    found = classify(case.status, [], (case.body or "").encode(), NOW)
-    assert unless_repeated(found, request.encode()) is found
+    doubted = []
+    for case in cases():
+        found = classify(case.status, [], (case.body or "").encode(), NOW)
+        if case.status >= 400 and unless_repeated(found, request.encode()) is not found:
+            doubted.append(case.id)
+    assert doubted == []
 
 
 TOOLS = [
