@@ -9,7 +9,11 @@ CI = 60
 
 
 def examples(usual: int, nightly: int | None = None) -> settings:
-    """`usual` of them in CI, and at night as many as any other property; or `nightly`, where those would take over ten
-    minutes of one core: say beside it what takes so long."""
+    """`usual` of them in CI, a quarter in the profile `quick`, and at night as many as any other property.
+
+    `nightly` is for those that would take over ten minutes of one core then: say beside it what takes so long.
+    """
     many = settings().max_examples
-    return settings(max_examples=usual if many <= CI else nightly or max(usual, many))
+    if many <= CI:
+        return settings(max_examples=max(1, usual * many // CI))
+    return settings(max_examples=nightly or max(usual, many))

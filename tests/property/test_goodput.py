@@ -15,6 +15,8 @@ from tests.property.worlds import LATE, ODD
 from tests.support.foreseen import QUICK, SLOW, answers, chaos, played
 from tests.support.in_memory import Visit, World
 
+pytestmark = pytest.mark.slow
+
 WORLDS = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 25
 FIRST = int(os.environ.get("OXLLM_WORKLOAD_SEED", "1"))
 SEEDS = range(FIRST, FIRST + WORLDS)

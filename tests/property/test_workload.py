@@ -25,6 +25,7 @@ PARTS = 1_000 if PROFILE == "nightly" else 20
 FIRST = int(os.environ.get("OXLLM_WORKLOAD_SEED", "1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_is_played_ends_well(part: int) -> None:
     for number in range(max(1, REQUESTS // CLIENTS // PARTS)):

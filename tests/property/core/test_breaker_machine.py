@@ -281,6 +281,7 @@ TestBreaker = BreakerMachine.TestCase
 TestBreaker.settings = settings(stateful_step_count=60)
 
 
+@pytest.mark.slow
 def test_the_campaign_uses_every_row_of_the_table() -> None:
     BreakerMachine.visited = set()
     many = settings(max_examples=max(300, settings().max_examples), stateful_step_count=100)

@@ -8,6 +8,7 @@ from math import inf, nextafter
 from typing import ClassVar
 
 import msgspec
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -386,6 +387,7 @@ TestRouting = RoutingMachine.TestCase
 TestRouting.settings = settings(stateful_step_count=50)
 
 
+@pytest.mark.slow
 def test_the_campaign_sees_every_reason_every_outcome_and_every_move_of_the_breaker() -> None:
     RoutingMachine.seen = set()
     many = settings(max_examples=max(200, settings().max_examples), stateful_step_count=60)

@@ -84,6 +84,7 @@ PROTOCOLS = [chat.PROTOCOL, completions.PROTOCOL, embeddings.PROTOCOL, messages.
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
+@pytest.mark.slow
 def test_an_error_means_the_same_in_every_protocol(protocol: Protocol) -> None:
     for case in ERRORS:
         if case.status < 400:

@@ -138,6 +138,7 @@ CAUSES: dict[str, tuple[Plan, str, str, Callable[[Run], float]]] = {
 
 
 @pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.slow
 def test_heeding_it_is_worth_what_it_says(cause: str) -> None:
     """The same seed, before and after."""
     plan, what, key, figure = CAUSES[cause]

@@ -257,6 +257,7 @@ async def test_two(llm_sim):
 """
 
 
+@pytest.mark.slow
 def test_the_fixture_is_there_for_a_stranger_and_side_by_side(tmp_path: Path) -> None:
     (tmp_path / "test_stranger.py").write_text(OF_A_STRANGER, encoding="utf-8")
     options = ["-p", "oxllm.sim.pytest_plugin", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-n", "2", "-q"]

@@ -26,6 +26,7 @@ def test_there_are_five_of_them() -> None:
 
 
 @pytest.mark.parametrize("number", range(5))
+@pytest.mark.slow
 def test_an_example_runs(number: int, tmp_path: Path) -> None:
     file = tmp_path / "test_example.py"
     file.write_text(EXAMPLES[number], encoding="utf-8")

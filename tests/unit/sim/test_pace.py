@@ -73,6 +73,7 @@ async def timed(port: int, number: int) -> tuple[float, float]:
     return seen[0] - began, seen[-1] - began
 
 
+@pytest.mark.slow
 async def test_two_hundred_streams_at_once_keep_the_pace_within_five_per_cent() -> None:
     """A busy machine can make answers late, and never early: the least of a few runs is the pace."""
     speed = pace.parse("ttft 1s, itl 50ms, out 21")
@@ -89,6 +90,7 @@ async def test_two_hundred_streams_at_once_keep_the_pace_within_five_per_cent() 
     assert (first, last) == wanted
 
 
+@pytest.mark.slow
 async def test_a_thousand_healthy_streams_at_once_all_come_whole() -> None:
     with Sim(Upstream("alpha", pace=pace.parse("ttft 1500ms, itl 100ms, out 8"))) as sim:
         answers = await asyncio.gather(*(whole(sim.port("alpha"), number) for number in range(1000)))
@@ -159,6 +161,7 @@ def test_plain_answers_on_a_kept_connection_wait_for_no_acknowledgement() -> Non
     assert min(took) < NAGLE_S, "a busy machine is late, but not each time"
 
 
+@pytest.mark.slow
 async def test_a_provider_that_is_made_for_two_answers_takes_twice_as_long_for_four() -> None:
     with Sim(Upstream("alpha", pace=pace.parse("ttft 300ms, itl 10ms, out 11, load 2"))) as sim:
         port = sim.port("alpha")

@@ -85,6 +85,7 @@ def test_a_file_of_a_key_or_of_authorities_need_not_be_there(tmp_path: Path) -> 
     assert (provider.api_key, provider.ca_file) == (None, None)
 
 
+@pytest.mark.slow
 def test_the_real_gateway_behind_a_users_config_passes(config: Path, tmp_path: Path) -> None:
     scene, page = tmp_path / "scene.toml", tmp_path / "report.html"
     scene.write_text(SCENE, encoding="utf-8")
@@ -111,6 +112,7 @@ def test_a_full_disk_under_a_file_leaves_the_card_and_the_other_file(config: Pat
     assert other.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     run = await naive()
     rules = ("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0")
@@ -170,6 +172,7 @@ def test_a_provider_speaks_the_dialect_of_its_address(config: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_variable_that_is_not_set_has_a_stand_in(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KEY_A", raising=False)
     monkeypatch.delenv("KEY_B", raising=False)
@@ -272,6 +275,7 @@ def test_a_fault_that_needs_tls_is_refused_since_it_would_never_strike(config: P
     assert (code, words in said) == (2, True), said
 
 
+@pytest.mark.slow
 def test_a_findings_coordinate_is_explained_under_the_same_config(config: Path) -> None:
     key = attempt_key(Questions(7, {"smart": ["big-1"]}, 0.8)[12].asked, 1)
     code, said = invoke("--rehearse", str(config), "--chaos", "rough", "--fate", f"7:alpha:{key}")
@@ -294,6 +298,7 @@ def test_an_exhibit_is_rehearsed_at_the_provider_that_is_asked_first(config: Pat
 
 
 @pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.slow
 def test_what_is_advised_is_tried_with_the_same_seed_and_told_beside_what_was(config: Path, as_json: bool) -> None:
     scene = config.parent / "scene.toml"
     scene.write_text('[[scene]]\non = "alpha"\nfaults = ["cut@token:4 40%"]\n', encoding="utf-8")
@@ -332,6 +337,7 @@ def test_where_nothing_is_advised_there_is_nothing_to_try_and_that_is_said(confi
     assert (code, "nothing is advised that could be tried" in said) == (0, True), said
 
 
+@pytest.mark.slow
 def test_a_gateway_that_asks_others_is_not_tested_and_it_is_said_where_to_point_it() -> None:
     first, own, others = free_ports(3)
     commands = [
@@ -352,6 +358,7 @@ def test_a_gateway_that_asks_others_is_not_tested_and_it_is_said_where_to_point_
     assert f"note: your gateway has asked neither of {where}; point it at them" in said
 
 
+@pytest.mark.slow
 async def test_any_gateway_is_asked_the_same_and_the_naive_one_fails(tmp_path: Path) -> None:
     """The proxy is started by hand, after the rehearsal, and pointed at the ports that were told."""
     first, own = free_ports(2)

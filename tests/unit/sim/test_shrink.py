@@ -189,6 +189,7 @@ faults = ["503 10%"]
 """
 
 
+@pytest.mark.slow
 def test_the_command_finds_the_one_fault_and_writes_a_test_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ THREE = ("alpha", "beta", "gamma")
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("chaos", presets.NAMES)
+@pytest.mark.slow
 def test_clients_of_the_shipped_config_see_no_error_of_a_preset_before_content(chaos: str, seed: int) -> None:
     card = rehearsed(shipped(), chaos, seed, duration=90.0, rps=1.5).card
     assert card.failed == (), summary(card)
@@ -61,6 +62,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.slow
 def test_so_do_clients_of_other_configs_in_hell_for_four_minutes(config: str) -> None:
     card = rehearsed(CONFIGS[config], "hell", 5, duration=240.0, rps=0.8).card
     assert card.failed == (), summary(card)

@@ -111,6 +111,7 @@ def refused_early(house: House) -> None:
         refused_early,
     ],
 )
+@pytest.mark.slow
 def test_nothing_of_a_request_waits_for_the_collector(traffic: Callable[[House], None]) -> None:
     before = alive(*KINDS)
     with House(plan_of("alpha", "beta")) as house:
