@@ -359,7 +359,8 @@ _TYPES_FOR_PLAIN: Final = {
     b"text/event-stream": "a stream instead of an answer",
     b"text/html": "HTML instead of an answer",
 }
-"""Content types that settle it. Others are not trusted: the body decides, and of a stream always."""
+_TYPES_FOR_STREAM: Final = {b"text/html": "HTML instead of a stream"}
+"""Content types that settle it. Others are not trusted: the body decides."""
 
 
 def check_coding(status: int, headers: Headers) -> Outcome | None:
@@ -430,9 +431,10 @@ class Protocol:
     def check_head(self, status: int, headers: Headers, asked: Asked) -> Outcome | None:
         """Why a 2xx cannot be an answer by its head alone; None if the body is worth reading."""
         verdict = check_coding(status, headers)
-        if verdict is not None or asked.stream:
+        if verdict is not None:
             return verdict
-        reason = _TYPES_FOR_PLAIN.get(content_type(headers))
+        types = _TYPES_FOR_STREAM if asked.stream else _TYPES_FOR_PLAIN
+        reason = types.get(content_type(headers))
         return None if reason is None else Outcome(Kind.BAD_ANSWER, reason, status)
 
     def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:

@@ -34,7 +34,7 @@ from oxllm.core.reading.outcome import Kind, Outcome
 from oxllm.core.request import headers
 from oxllm.core.request.alarm import Alarm
 from oxllm.core.request.belief import reveals
-from oxllm.core.request.error_reader import A_STREAM, ErrorReader, MisplacedReader
+from oxllm.core.request.error_reader import ErrorReader, MisplacedReader
 from oxllm.core.request.facts import RequestFacts
 from oxllm.core.routing.route import Candidate, Route
 from oxllm.core.routing.ticket import Ticket
@@ -47,8 +47,6 @@ ERROR_STALL_S: Final = 2.0
 """How long an error body may stall. The client is waiting, and the head and the part that came say enough."""
 PREAMBLE_MAX: Final = EVENT_MAX + 64 * 1024
 """Bytes of a stream before its first content: role events, filter results, and an incomplete event behind them."""
-NO_STREAM: Final = (b"application/json", b"text/html")
-"""Content types under which something else than the stream that was asked for usually comes."""
 NEVER: Final = -inf
 
 
@@ -262,12 +260,11 @@ class Attempt:
         elif not asked.stream:
             self.reader = protocol.plain_reader(_asked_of(asked, provider), fields, wall)
             self.silence = self.candidate.timeouts.idle
+        elif content_type(fields) == b"application/json":
+            self.reader = MisplacedReader(protocol, asked, status, fields, wall, provider.api_key)
+            self.silence = ERROR_STALL_S
         else:
             self.reader = _stream_reader(protocol, asked, provider, wall)
-            if content_type(fields) in NO_STREAM:
-                key = provider.api_key
-                self.reader = MisplacedReader(protocol, asked, status, fields, wall, key, self.reader)
-                self.silence = ERROR_STALL_S
         if self.silence is not None:
             self._allow(self.silence, now)
 
@@ -368,9 +365,7 @@ class Attempt:
         """Check whether the answer is whole or broken. `news`: this read has something for the client."""
         reader = self.reader
         if not reader.complete:
-            if reader.failure is A_STREAM:
-                self._read_stream(now)
-            elif reader.failure is not None:
+            if reader.failure is not None:
                 self.verdict = reader.failure
             elif self.silence is None and self.phase is not WAITING:  # it was whole, and another part has begun
                 self.silence = self.candidate.timeouts.idle
@@ -380,14 +375,6 @@ class Attempt:
         elif news:  # heartbeats behind the answer do not count: they could hold the client for ever
             self.silence = None
             self._allow(LINGER_S, now)
-
-    def _read_stream(self, now: float) -> None:
-        """What was named as something else is a stream: read what has come as one, with the time that a stream has."""
-        reader = self.reader
-        assert isinstance(reader, MisplacedReader)
-        self.reader, self.silence = reader.stream, None
-        self._allow(self.sent_at + self.candidate.timeouts.first_byte - now, now)
-        self._collect(self.reader.feed(reader.rest()), now)
 
     def _allow(self, seconds: float, now: float) -> None:
         """Set `clock` to `seconds` from now, or from when reading is resumed."""

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import BOM, NOT_JSON, Protocol, Reader, decode_raw
+from oxllm.core.protocols.base import NOT_JSON, Protocol, Reader, decode_raw
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.request.belief import reach, reveals
 
 ERROR_BODY_MAX = 256 * 1024
 """Bytes kept of an error body, as many as of an answer that is kept until it is whole (`HELD_MAX`)."""
-STREAM_STARTS: Final = (b":", b"data:", b"event:", b"id:", b"retry:")
-"""How a stream of events may begin, behind white space: with a comment, or one of its fields (WHATWG HTML, 9.2.5)."""
-A_STREAM: Final = Outcome(Kind.BAD_ANSWER, "a stream under another name")
-"""The `failure` of a MisplacedReader that is none."""
 
 
 class ErrorReader(Reader):
@@ -130,40 +124,16 @@ def _is_whole(body: bytes) -> bool:
 
 
 class MisplacedReader(ErrorReader):
-    """Keeps what came with a 2xx under the name of JSON or HTML in place of a stream: most likely an error that names
-    its status itself, or a page. Clients do not look at a stream's type, so what begins like one is one: `failure` is
-    A_STREAM then, and `rest` has what came."""
+    """Keeps JSON that came with a 2xx in place of a stream: most likely an error that names its status itself."""
 
-    __slots__ = ("stream",)
-
-    def __init__(
-        self,
-        protocol: Protocol,
-        asked: Asked,
-        status: int,
-        fields: Headers,
-        wall: float,
-        key: str | None,
-        stream: Reader,
-    ) -> None:
-        """`stream`: what is to read it if it is one."""
-        super().__init__(protocol, asked, status, fields, wall, key)
-        self.stream = stream
+    __slots__ = ()
 
     def feed(self, data: bytes) -> bytes:
-        """Another part. What begins as neither JSON nor a stream is judged at once: it may be long."""
+        """Another part. What does not start as JSON is judged at once: a mislabelled stream may be long."""
         super().feed(data)
-        if self.failure is None:
-            start = self._start()
-            if start.startswith(STREAM_STARTS):
-                self.failure = A_STREAM
-            elif start[:1] not in (b"{", b"[") and not any(begun.startswith(start) for begun in STREAM_STARTS):
-                self._judge(cut=True)
+        if self.failure is None and bytes(self._kept.lstrip()[:1]) not in (b"", b"{", b"["):
+            self._judge(cut=True)
         return b""
-
-    def rest(self) -> bytes:
-        """Takes what came out of the reader."""
-        return self._pop()
 
     def release(self) -> bytes:
         """Nothing: it is not an answer, however long it is."""
@@ -173,10 +143,5 @@ class MisplacedReader(ErrorReader):
         """None: with its 2xx it would look like an answer."""
         return None
 
-    def _start(self) -> bytes:
-        """Its first bytes behind a BOM and white space."""
-        return b"" if BOM.startswith(self._kept) else bytes(self._kept.removeprefix(BOM).lstrip()[:8])
-
     def _meaning(self, body: bytes) -> Outcome:
-        what = {b"<": "HTML", b"{": "JSON", b"[": "JSON", b"": "nothing"}.get(self._start()[:1], "text")
-        return in_band(body, self._wall, f"{what} instead of a stream")
+        return in_band(body, self._wall, "JSON instead of a stream")

@@ -52,8 +52,6 @@ BEFORE_CONTENT = (
     ("its end mark came", "role-only"),
     ("invalid or cut JSON", "bad-json"),
     ("JSON instead of a stream", "error-200"),
-    ("text instead of a stream", "html-200"),
-    ("nothing instead of a stream", "empty"),
     ("an error in", "error-200"),
     ("no answer within", "blackhole"),
     ("no content within", "blackhole"),

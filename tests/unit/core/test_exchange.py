@@ -52,46 +52,6 @@ def test_a_stream_is_passed_on_and_ends_as_its_provider_ended_it() -> None:
     assert client.headers[b"x-oxllm-attempts"] == b"1"
 
 
-@pytest.mark.parametrize("named", [b"application/json", b"text/html; charset=UTF-8", b"text/plain"])
-@pytest.mark.parametrize("size", [1, 3, 8, 1000])
-@pytest.mark.parametrize("first", [b"", b": ping\n\n", b"\r\n", b"\xef\xbb\xbf", b"event: x\n", b"id: 1\n"])
-def test_a_stream_under_a_wrong_name_is_one(named: bytes, size: int, first: bytes) -> None:
-    d = drive().connect("alpha").head("alpha", 200, [(b"content-type", named)])
-    stream = first + ROLE + token("a") + FINISH + DONE
-    d.data("alpha", *(stream[at : at + size] for at in range(0, len(stream), size))).end("alpha")
-    assert (d.client.over, d.client.body) == ("end", ROLE + token("a") + FINISH + DONE)
-    assert d.client.headers[b"content-type"].startswith(b"text/event-stream")
-    assert d.failures("alpha") == 0
-
-
-def test_a_stream_under_a_wrong_name_may_be_as_slow_as_any() -> None:
-    d = drive().connect("alpha").head("alpha", 200, JSON).data("alpha", b": wait\n\n").pass_time(30.0)
-    assert d.running == ["alpha"]
-    d.data("alpha", ROLE, token("a")).pass_time(30.0).data("alpha", FINISH, DONE).end("alpha")
-    assert (d.client.over, d.tried) == ("end", ["alpha"])
-
-
-def test_a_stream_under_a_wrong_name_that_never_has_content_is_late_like_any() -> None:
-    d = drive().connect("alpha").head("alpha", 200, JSON).data("alpha", b": wait\n\n").pass_time(61.0)
-    assert d.tried == ["alpha", "beta"]
-
-
-@pytest.mark.parametrize(
-    ("page", "why"),
-    [
-        (b"<!DOCTYPE html>", "HTML instead of a stream"),
-        (b"\n <html>", "HTML instead of a stream"),
-        (b"date: soon", "text instead of a stream"),
-        (b"error", "text instead of a stream"),
-    ],
-)
-@pytest.mark.parametrize("fields", [JSON, HTML])
-def test_what_begins_as_no_stream_fails_over_at_once(fields: Headers, page: bytes, why: str) -> None:
-    d = drive().connect("alpha").head("alpha", 200, fields).data("alpha", page)
-    assert d.tried == ["alpha", "beta"]
-    assert why in str(d.exchange.books.steps[0])
-
-
 def test_nothing_goes_out_before_content_does() -> None:
     d = drive().stream("alpha", b": comment\n\n", b'data: {"choices":[]}\n\n', ROLE)
     assert d.client.status == 0

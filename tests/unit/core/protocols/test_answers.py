@@ -698,7 +698,7 @@ def test_what_begins_no_answer_is_not_released(body: bytes) -> None:
         (200, [(b"content-type", b"application/json")], True, None),
         (200, [(b"content-type", b"text/event-stream")], False, "a stream instead of an answer"),
         (200, [(b"content-type", b"text/html; charset=UTF-8")], False, "HTML instead of an answer"),
-        (200, [(b"content-type", b"text/html")], True, None),
+        (200, [(b"content-type", b"text/html")], True, "HTML instead of a stream"),
         (200, [(b"x", b"y"), (b"content-encoding", b"gzip")], True, "a content-encoding nobody asked for"),
         (204, [], False, "HTTP 204"),
         (205, [], False, "HTTP 205"),
