@@ -97,7 +97,7 @@ def test_it_serves_and_nothing_of_its_own_takes_the_place_of_a_stream(tmp_path: 
     ) as process:
         try:
             file = tmp_path / "run" / "oxllm" / f"oxllm-{process.pid}.json"
-            assert eventually(lambda: file.exists() or process.poll() is not None)
+            assert eventually(lambda: (file.exists() and file.stat().st_size > 0) or process.poll() is not None)
             assert process.poll() is None, f"it ended with {process.returncode}"
             port = json.loads(file.read_text(encoding="utf-8"))["port"]
             url = f"http://127.0.0.1:{port}"

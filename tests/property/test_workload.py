@@ -41,6 +41,7 @@ def test_the_same_number_is_the_same_workload() -> None:
     assert generate(7) != generate(8)
 
 
+@pytest.mark.slow
 def test_what_fails_is_shown_as_a_test_of_under_thirty_lines_that_fails_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def problems(played: workload.Workload, world: World) -> Iterator[str]:
         """As if vectors were wrong where a gateway stops."""

@@ -73,6 +73,7 @@ class Counted:
         pass
 
 
+@pytest.mark.slow
 def test_it_gives_back_at_start_and_each_time_half_of_the_load_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     libc = Counted()
     monkeypatch.setattr("oxllm.gateway.memory.Libc", lambda: libc)

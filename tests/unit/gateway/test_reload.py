@@ -384,6 +384,7 @@ def generations() -> list[Generation]:
     return [thing for thing in gc.get_objects() if isinstance(thing, Generation)]
 
 
+@pytest.mark.slow
 def test_a_generation_lives_as_long_as_its_last_request() -> None:
     before = len(generations())
     with House(plan_of("alpha")) as house:

@@ -102,6 +102,7 @@ def test_the_real_gateway_behind_a_users_config_passes(config: Path, tmp_path: P
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
 @pytest.mark.parametrize("option", ["--report", "--junit"])
+@pytest.mark.slow
 def test_a_full_disk_under_a_file_leaves_the_card_and_the_other_file(config: Path, tmp_path: Path, option: str) -> None:
     other = tmp_path / "other"
     files = (option, "/dev/full", "--junit" if option == "--report" else "--report", str(other))

@@ -123,6 +123,7 @@ def test_nothing_of_a_request_waits_for_the_collector(traffic: Callable[[House],
         assert alive(*KINDS) - before == {}
 
 
+@pytest.mark.slow
 def test_a_config_that_was_replaced_goes_with_its_last_request() -> None:
     with House(plan_of("alpha", "beta")) as house:
         before = generations()

@@ -284,6 +284,7 @@ def test_tokens_are_told_of_the_targets_that_a_reload_has_left() -> None:
         assert {attributes(point)["model"] for point in points} == {"m"}
 
 
+@pytest.mark.slow
 def test_a_collector_that_keeps_up_gets_all_however_many_there_are() -> None:
     with House() as house:
         it = Scene(house)
