@@ -144,11 +144,8 @@ def read_all(path: str) -> list[RunFile]:
 
 def start_time(pid: int) -> int:
     """When the process started, in clock ticks since boot (proc(5)); 0 if there is no such process or no /proc."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return 0
+    stat = _stat(pid)
+    return int(stat[19]) if len(stat) > 19 else 0
 
 
 def owner(pid: int) -> int | None:
@@ -162,11 +159,16 @@ def owner(pid: int) -> int | None:
 
 def is_stopped(pid: int) -> bool:
     """Whether SIGSTOP or a debugger has stopped that process; False if there is no /proc."""
+    return _stat(pid)[:1] in ([b"T"], [b"t"])
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat behind the command's name (proc(5)); empty without such a process, or /proc."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-    except (OSError, IndexError):
-        return False
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return []
 
 
 def is_gateway(pid: int) -> bool | None:

@@ -21,6 +21,7 @@ from oxllm.plan import ANY, PROTOCOLS_DEFAULT, Plan, Provider
 from oxllm.words import bracketed, seconds
 
 TIMEOUT_S = 10.0
+SILENT = "its name server does not answer"
 ENDPOINTS = {
     "chat": "/chat/completions",
     "completions": "/completions",
@@ -260,7 +261,7 @@ def why(error: BaseException) -> str:
 
 def unknown(error: socket.gaierror) -> str:
     """Why a name has no address, which may be nobody's fault but the name server's."""
-    return "its name server does not answer" if error.errno == socket.EAI_AGAIN else "there is no such host"
+    return SILENT if error.errno == socket.EAI_AGAIN else "there is no such host"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from oxllm.cli.finding import FAIL, OK, WARN, Finding
-from oxllm.cli.probe import TIMEOUT_S, NoAuthorities, ask_models, client_for, unknown, where, why
+from oxllm.cli.probe import SILENT, TIMEOUT_S, NoAuthorities, ask_models, client_for, unknown, where, why
 from oxllm.config.problem import BadValueError
 from oxllm.config.proxies import parse_proxy, proxy_variable
 from oxllm.plan import Plan, Provider, Proxy
@@ -62,13 +62,11 @@ async def _name(provider: Provider) -> Finding:
         async with asyncio.timeout(TIMEOUT_S):
             addresses = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except TimeoutError:
-        return Finding(what, FAIL, f"{host}: its name server does not answer", NAME_SERVER)
+        return Finding(what, FAIL, f"{host}: {SILENT}", NAME_SERVER)
     except socket.gaierror as error:
         reason = unknown(error)
-        fix = _through(provider) or (
-            NAME_SERVER if error.errno == socket.EAI_AGAIN else "is base_url right? Does `getent hosts` know it?"
-        )
-        return Finding(what, FAIL, f"{host}: {reason}", fix)
+        fix = NAME_SERVER if reason == SILENT else "is base_url right? Does `getent hosts` know it?"
+        return Finding(what, FAIL, f"{host}: {reason}", _through(provider) or fix)
     numbers = list(dict.fromkeys(str(address[4][0]) for address in addresses))
     return Finding(what, OK, ", ".join(numbers[:3]) + (f" and {len(numbers) - 3} more" if len(numbers) > 3 else ""))
 

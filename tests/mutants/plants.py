@@ -317,8 +317,8 @@ PLANTS = (
     Plant(
         "max_attempts is one too many",
         EXCHANGE,
-        "        return self.books.asked >= self._max_attempts or now",
-        "        return self.books.asked > self._max_attempts or now",
+        "        return self.books.sent >= self._max_attempts or now",
+        "        return self.books.sent > self._max_attempts or now",
         (
             RULES + "max_attempts_is_the_end_whatever_is_left",
             ALWAYS + "07_attempts_stay_under_the_maximum_and_repeat_only_what_same_target_allows",
@@ -349,8 +349,8 @@ PLANTS = (
     Plant(
         "the first failure is the client's",
         EXCHANGE,
-        "        return self.books.asked >= self._max_attempts or now",
-        "        return self.books.asked >= self._max_attempts or bool(self._last.tried) or now",
+        "        return self.books.sent >= self._max_attempts or now",
+        "        return self.books.sent >= self._max_attempts or bool(self._last.tried) or now",
         (
             RULES + "each_candidate_is_tried_once_in_tier_order",
             ALWAYS

@@ -71,8 +71,8 @@ class Books:
         """Breaker and cooldown changes that this request caused, not logged yet."""
 
     @property
-    def asked(self) -> int:
-        """How often a target was asked."""
+    def sent(self) -> int:
+        """Attempts but for those that were withheld."""
         return self.attempts - self.withheld
 
     def choose(self, route: Route, session: int | None, now: float) -> Candidate | None:

@@ -261,7 +261,7 @@ class Exchange:
 
     def _exhausted(self, now: float) -> bool:
         """No further attempt is allowed, even if there are targets."""
-        return self.books.asked >= self._max_attempts or now >= self._deadline
+        return self.books.sent >= self._max_attempts or now >= self._deadline
 
     def _choose(self, now: float) -> Candidate | None:
         """The target to ask next: beside one in flight, or after all others (then an open breaker may do)."""

@@ -153,7 +153,7 @@ class Reply:
     def refuse(self, error: ApiError, cause: Cause | None) -> None:
         """An error of our own; sent as an event if a head was sent."""
         self.error, self.cause = error.message, cause
-        self._refuse(error, [(b"x-oxllm-attempts", b"%d" % self._books.asked)])
+        self._refuse(error, [(b"x-oxllm-attempts", b"%d" % self._books.sent)])
 
     def pass_on(self, refusal: Refusal) -> None:
         """A provider's refusal; sent as an event if a head was sent."""
@@ -231,7 +231,7 @@ class Reply:
         provider, named = target.fields
         if model is not target.model and model.isprintable():
             named = named[0], model.encode()
-        attempts = b"x-oxllm-attempts", b"%d" % self._books.asked
+        attempts = b"x-oxllm-attempts", b"%d" % self._books.sent
         return [provider, named, attempts, *facts.protocol.answer_headers(facts.request_id)]
 
     def _answer(self, status: int, fields: Headers, body: bytes) -> None:

@@ -45,7 +45,7 @@ class Ended:
         self.status = reply.status
         self.error = reply.error
         self.total = now - received
-        self.attempts = books.asked
+        self.attempts = books.sent
         self.steps = books.steps
         self.skips = books.skips
         self.provider: str | None = None

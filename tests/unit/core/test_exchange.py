@@ -720,7 +720,7 @@ def test_a_request_that_was_not_sent_is_no_attempt_of_the_answer_or_of_the_recor
     d.fail("alpha", Failure.WITHHELD)
     d.answer("beta")
     assert (d.client.status, d.client.headers[b"x-oxllm-attempts"]) == (200, b"1")
-    assert (d.exchange.books.asked, [step.number for step in d.exchange.books.steps]) == (1, [1, 2])
+    assert (d.exchange.books.sent, [step.number for step in d.exchange.books.steps]) == (1, [1, 2])
 
 
 def test_nor_does_it_use_up_max_attempts() -> None:
