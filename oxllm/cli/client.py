@@ -21,8 +21,11 @@ def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S)
     """One request to an operator route.
 
     Raises NotRunning if no oxllm answers, Leaving if it is draining and has closed its listener, Failure if it refuses
-    us.
+    us or cannot answer.
     """
+    stopped = frozen(gateway.run.pid) if gateway.run is not None else ""
+    if stopped:
+        raise Failure(f"{gateway.url} does not answer: {stopped}")
     headers = {"authorization": f"Bearer {gateway.token}"} if gateway.token else {}
     tls = gateway.url.startswith("https:")  # without TLS, do not spend 30 ms reading the CA bundle
     try:
@@ -34,8 +37,7 @@ def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S)
     except httpx.RemoteProtocolError:
         raise NotRunning(f"what answers at {gateway.url} is not oxllm: it does not speak HTTP") from None
     except httpx.HTTPError as error:
-        why = frozen(gateway.run.pid) if gateway.run is not None else ""
-        raise Failure(f"{gateway.url} did not answer: {why or error}") from None
+        raise Failure(f"{gateway.url} did not answer: {error}") from None
     if not response.headers.get(ID, "").startswith(OURS):
         raise not_oxllm(gateway, response)
     if response.status_code in (401, 403):
