@@ -12,7 +12,7 @@ from typing import Any
 
 import anthropic
 import pytest
-from anthropic import Anthropic
+from anthropic import Anthropic, beta_tool
 from anthropic.types import Message
 
 from oxllm.sim.provider import pace, text
@@ -37,7 +37,8 @@ STREAM_FAULTS = (
 HARMLESS = ("no-done", "hold-open", "comments", "split-utf8", "no-event-lines", "trickle~0.1ms", "big-event")
 BREAKS = tuple(f"{kind}@token:5" for kind in ("cut", "silent-cut", "stall", "error-event", "garble"))
 MODELS = (
-    "plain", "stream", "tools", "thinks", "counts", "uncounted", "limited", "failed", "slow", "invalid", "sealed",
+    "plain", "stream", "tools", "thread", "told thread", "thinks", "counts", "uncounted", "limited", "failed", "slow",
+    "invalid", "sealed",
     *(f"plain {fault}" for fault in PLAIN_FAULTS), *(f"stream {fault}" for fault in STREAM_FAULTS),
     *(f"odd {fault}" for fault in HARMLESS), *(f"break {fault}" for fault in BREAKS),
     *(f"held {fault}" for fault in BREAKS),
@@ -45,6 +46,16 @@ MODELS = (
 MESSAGES: Any = [{"role": "user", "content": "Grüße, wie geht's? 🙂"}]
 TOOL: Any = {"name": "look", "description": "Look.", "input_schema": {"type": "object", "properties": {}}}
 SPEAKS = 'protocols = ["messages"]\n'
+
+
+@beta_tool
+def look(q: str) -> str:
+    """Look.
+
+    Args:
+        q: at what
+    """
+    return "seen"
 
 
 def provider(model: str, end: str) -> str:
@@ -125,6 +136,23 @@ def test_a_tool(client: Anthropic, how: Any) -> None:
     block = message.content[-1]
     assert (message.stop_reason, block.type, block.name) == ("tool_use", "tool_use", "look")
     assert block.input["text"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools_are_run_to_the_end_even_if_the_holder_of_the_thread_fails(
+    client: Anthropic, sim: Sim, stream: bool
+) -> None:
+    """The SDK continues its thread and, as that is not found, sends it all again, to whoever answers."""
+    model = "told thread" if stream else "thread"
+    runner: Any = client.beta.messages.tool_runner(
+        model=model, max_tokens=1000, messages=MESSAGES, tools=[look], stream=stream
+    )
+    for turn in runner:
+        message = turn.get_final_message() if stream else turn
+        sim.patch(provider(model, "a"), ["503"])
+    assert [block.type for block in message.content] == ["text"]
+    one, other = sim.ledger(provider(model, "a")), sim.ledger(provider(model, "b"))
+    assert (one[0].end, other[-1].end, len(other)) == ("complete", "complete", 1)
 
 
 @pytest.mark.parametrize("how", [ask, told])

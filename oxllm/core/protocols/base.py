@@ -460,6 +460,10 @@ class Protocol:
         """A refusal of ours as this protocol's clients understand it; they may read a status in their own way."""
         return error
 
+    def uncontinued(self, error: ApiError) -> ApiError:
+        """A refusal of ours to continue an earlier answer, which no other provider may be able to."""
+        return error
+
     def error_body(self, error: ApiError, request_id: str) -> bytes:
         """The body of an error of ours."""
         return error.body()

@@ -64,13 +64,14 @@ from oxllm.core.protocols.messages_shapes import (
     decode_event,
     decode_loose,
     decode_message,
+    decode_thread,
     decode_token_count,
 )
 from oxllm.core.protocols.named_reader import NamedReader
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire.body import RequestBody
-from oxllm.core.wire.errors import ApiError
+from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.core.wire.named_events import END, Event
 from oxllm.core.wire.outline import Outline
 
@@ -95,10 +96,33 @@ class _Counting(Asked, frozen=True):
     """A token count is asked for, not a message."""
 
 
+class _Threaded(Asked, frozen=True):
+    """The provider is to hold the conversation, so that the next request need not repeat it."""
+
+
 COUNTING: Final = _Counting()
+THREAD_NOT_FOUND: Final = "thread_not_found"
+"""The code at which clients send the whole conversation again, as a new thread."""
 
 _decode_string: Final = msgspec.json.Decoder(str).decode
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def _continued(thread: Raw) -> str | None:
+    """The id of the message that a request's thread continues; None if it continues none."""
+    try:
+        found = decode_thread(thread)
+    except NOT_JSON:
+        return None
+    return found.previous_message_id if found.type == "continue" else None
+
+
+def _identity(raw: Raw) -> str | None:
+    """A message's id; None if it has none."""
+    try:
+        return _decode_string(raw) or None
+    except NOT_JSON:
+        return None
 
 
 class _Tally:
@@ -141,11 +165,14 @@ class StreamReader(NamedReader):
         "_started",
         "_stopped",
         "_tally",
+        "_threaded",
         "_usual",
     )
 
-    def __init__(self, wall: float) -> None:
+    def __init__(self, wall: float, threaded: bool = False) -> None:
         super().__init__(wall)
+        self._threaded = threaded
+        """Whether the message can be continued by its id."""
         self._alike = Alike()
         self._usual = False
         """No event is incomplete and the message goes on, so `_alike` may judge the next read."""
@@ -250,6 +277,8 @@ class StreamReader(NamedReader):
         if event.message is not None:
             self.usage = self._tally.add(event.message.usage) or self.usage
             self.model = name_in(event.message.model)
+            if self._threaded:
+                self.id = _identity(event.message.id)
         return True
 
     def _begin(self, event: MessageEvent) -> bool:
@@ -427,8 +456,13 @@ def _render(kind: str, name: bytes, payload: bytes) -> bytes:
 class MessageReader(PlainReader):
     """Reads a message that is not a stream."""
 
-    __slots__ = ()
+    __slots__ = ("_threaded",)
     START = re.compile(rb'"content"\s*:\s*\[|"type"\s*:\s*"message"')
+
+    def __init__(self, wall: float = 0.0, threaded: bool = False) -> None:
+        super().__init__(wall)
+        self._threaded = threaded
+        """Whether the message can be continued by its id."""
 
     def check(self, body: bytes) -> Outcome | None:
         """A message with a stop_reason."""
@@ -443,6 +477,8 @@ class MessageReader(PlainReader):
             return Outcome(Kind.BAD_ANSWER, f'stop_reason "{message.stop_reason}"')
         self.usage = _Tally().add(message.usage)
         self.model, self.reasons = name_in(message.model), (message.stop_reason[:NAME_MAX],)
+        if self._threaded:
+            self.id = _identity(message.id)
         return None
 
 
@@ -473,10 +509,13 @@ class Messages(Protocol):
     auth = "x-api-key"
 
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
-        """Reads `stream`. In count_tokens it is for the provider to judge."""
+        """Reads `stream` and `thread`. In count_tokens they are for the provider to judge, as is an odd thread."""
         if endpoint is COUNT_TOKENS:
             return COUNTING
-        return Asked(stream=body.flag("stream"))
+        thread = body.member("thread")
+        if thread is None:
+            return Asked(stream=body.flag("stream"))
+        return _Threaded(stream=body.flag("stream"), previous=_continued(thread))
 
     def classify(self, asked: Asked, status: int, headers: Headers, body: bytes, wall: float) -> Outcome:
         """A provider without count_tokens says nothing about the model."""
@@ -486,13 +525,18 @@ class Messages(Protocol):
 
     def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
         """Reads the events of a message."""
-        return StreamReader(wall)
+        return StreamReader(wall, isinstance(asked, _Threaded))
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads a message, or a token count."""
-        return TokenCountReader(wall) if asked is COUNTING else MessageReader(wall)
+        return TokenCountReader(wall) if asked is COUNTING else MessageReader(wall, isinstance(asked, _Threaded))
 
     # Our own words (https://docs.anthropic.com/en/api/errors).
+
+    def uncontinued(self, error: ApiError) -> ApiError:
+        """As if the thread had expired: then the SDKs send the whole conversation, which any target can answer
+        (https://platform.claude.com/docs/en/build-with-claude/message-threads)."""
+        return api_error(404, f"the thread cannot be continued now: {error.message}", THREAD_NOT_FOUND)
 
     def refusal(self, error: ApiError) -> ApiError:
         """503 becomes 529, and each error gets the type that goes with its status here. One that will last is not an
@@ -506,7 +550,9 @@ class Messages(Protocol):
     def error_body(self, error: ApiError, request_id: str) -> bytes:
         """The error object, in the shape that agents read."""
         error = self.refusal(error)
-        detail = {"type": error.type, "message": error.message}
+        detail: dict[str, object] = {"type": error.type, "message": error.message}
+        if error.code == THREAD_NOT_FOUND:
+            detail["details"] = {"error_code": error.code}
         return _encode({"type": "error", "error": detail, "request_id": request_id})
 
     def answer_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:

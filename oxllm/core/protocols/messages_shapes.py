@@ -22,6 +22,7 @@ class Message(Shape, gc=False):
     """A message: in the first event of a stream, or as a plain answer."""
 
     type: str = ""
+    id: Raw = NOTHING
     stop_reason: str | None = None
     model: Raw = NOTHING
     usage: Raw = NOTHING
@@ -58,6 +59,13 @@ class LooseEvent(Shape, gc=False):
     error: Raw = NOTHING
 
 
+class Thread(Shape, gc=False):
+    """The conversation that a request begins or, by the id of its last message, continues."""
+
+    type: str = ""
+    previous_message_id: str | None = None
+
+
 class TokenCount(Shape, gc=False):
     input_tokens: Count | None = None
     error: Raw = NOTHING
@@ -68,3 +76,4 @@ decode_loose = msgspec.json.Decoder(LooseEvent).decode
 decode_counts = msgspec.json.Decoder(Counts).decode
 decode_message = msgspec.json.Decoder(Message).decode
 decode_token_count = msgspec.json.Decoder(TokenCount).decode
+decode_thread = msgspec.json.Decoder(Thread).decode

@@ -286,7 +286,10 @@ class Exchange:
             self.winner = refusal.attempt
             self.reply.pass_on(refusal)
         else:
-            self.reply.refuse(last.error(route, now >= self._deadline, stored, now), last.cause)
+            error = last.error(route, now >= self._deadline, stored, now)
+            if self.facts.asked.previous is not None:
+                error = self.facts.protocol.uncontinued(error)
+            self.reply.refuse(error, last.cause)
         self.stage = TABLE.move(self.stage, END)
 
     # What became of an attempt.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from oxllm.sim.dialects.anthropic import NO_CREDIT, Anthropic
-from oxllm.sim.dialects.base import Error, Level, Words, encode
+from oxllm.sim.dialects.base import Error, Json, Level, Words, encode
 
 _TOO_MANY = (
     "This request would exceed your organization's rate limit of {limit} {dimension} per minute. For details, refer to"
@@ -45,6 +45,13 @@ class AnthropicMessages(Anthropic):
 
     def error(self, error: Error, wall: float, request_id: str) -> bytes:
         return encode({**self.native(error), "request_id": request_id})
+
+    def native(self, error: Error) -> Json:
+        """With the error's own code, if it has one."""
+        told = super().native(error)
+        if error.code is not None:
+            told["error"]["details"] = {"error_code": error.code}
+        return told
 
 
 DIALECT = AnthropicMessages()

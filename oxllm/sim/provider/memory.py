@@ -1,4 +1,5 @@
-"""The answers that a provider stores: the Responses API serves them by id, until the end of the run."""
+"""What a provider stores until the end of the run: the answers of the Responses API, which it serves by id, and the
+threads of the Messages API."""
 
 from __future__ import annotations
 
@@ -33,14 +34,16 @@ class Remembered(msgspec.Struct):
 
 
 class Memory:
-    """The newest KEEP answers of one provider."""
+    """The newest KEEP answers and threads of one provider."""
 
-    __slots__ = ("_items", "_known")
+    __slots__ = ("_items", "_known", "_threads")
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Remembered] = OrderedDict()
         self._items: dict[str, str] = {}
         """Id of an output item -> id of its answer."""
+        self._threads: OrderedDict[str, None] = OrderedDict()
+        """The ids of messages that can be continued."""
 
     def keep(self, answer: Remembered) -> None:
         self._known[answer.response["id"]] = answer
@@ -61,3 +64,12 @@ class Memory:
     def has_item(self, identity: str) -> bool:
         """Whether a stored answer has an item with that id."""
         return identity in self._items
+
+    def hold(self, message: str) -> None:
+        """A thread can be continued from this message."""
+        self._threads[message] = None
+        if len(self._threads) > KEEP:
+            self._threads.popitem(last=False)
+
+    def holds(self, message: str) -> bool:
+        return message in self._threads

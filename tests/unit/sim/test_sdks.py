@@ -179,6 +179,22 @@ def test_thinking_is_signed_and_only_who_signed_it_takes_it(sim: Sim) -> None:
             beta.messages.create(messages=turns, **asked)  # type: ignore[call-overload]
 
 
+def test_a_thread_is_continued_by_who_holds_it_and_not_found_elsewhere(sim: Sim) -> None:
+    asked: dict[str, Any] = {"model": MODEL, "max_tokens": 5, "messages": HELLO}
+    with of_anthropic(sim) as client, of_anthropic(sim, "beta") as other:
+        begun = client.messages.create(**asked, extra_body={"thread": {"type": "create"}})
+        for last in (begun, client.messages.create(**asked)):
+            thread = {"thread": {"type": "continue", "previous_message_id": last.id}}
+            for one in (client, other):
+                if one is client and last is begun:
+                    assert one.messages.create(**asked, extra_body=thread).content
+                    continue
+                with pytest.raises(anthropic.NotFoundError) as caught:
+                    one.messages.create(**asked, extra_body=thread)
+                assert caught.value.type == "not_found_error"
+                assert caught.value.body["error"]["details"] == {"error_code": "thread_not_found"}  # type: ignore[index]
+
+
 def test_tokens_are_counted_and_models_listed_in_anthropics_shape(sim: Sim) -> None:
     with of_anthropic(sim) as client:
         assert client.messages.count_tokens(model=MODEL, messages=HELLO).input_tokens > 0  # type: ignore[arg-type]

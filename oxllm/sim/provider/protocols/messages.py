@@ -1,7 +1,7 @@
 """Messages, Anthropic's API: `POST /v1/messages` and `POST /v1/messages/count_tokens`.
 
-Facts: platform.claude.com/docs (Messages, Streaming Messages, Extended thinking, Token counting). The type of an
-event is in its `event:` line, on which the SDKs dispatch, and again in `type`.
+Facts: platform.claude.com/docs (Messages, Streaming Messages, Extended thinking, Token counting, Message threads). The
+type of an event is in its `event:` line, on which the SDKs dispatch, and again in `type`.
 """
 
 from __future__ import annotations
@@ -53,9 +53,12 @@ class Messages(Operation):
         )
 
     def check(self, x: Exchange) -> None:
+        _check_thread(x)
         _check_state(x)
 
     def reply(self, x: Exchange) -> Reply:
+        if _thread(x.ask.data):
+            x.provider.memory.hold(_id(x))
         if x.ask.stream:
             return x.streamed(self._stream(x))
         content = [*_thought(x), _block(x, whole=True)]
@@ -110,6 +113,20 @@ def _body(request: SimRequest) -> Json:
     return data
 
 
+def _check_thread(x: Exchange) -> None:
+    """Raise BadAsk if the request continues a message of a thread that this provider does not hold."""
+    thread = _thread(x.ask.data)
+    if thread.get("type") == "continue" and not x.provider.memory.holds(str(thread.get("previous_message_id"))):
+        words = "No usable thread was found for `previous_message_id`. Send the full conversation as a new thread."
+        raise BadAsk(words, "thread", 404, "thread_not_found", "missing")
+
+
+def _thread(data: Json) -> Json:
+    """The thread that the request begins or continues; empty if none."""
+    thread = data.get("thread")
+    return thread if isinstance(thread, dict) else {}
+
+
 def _check_state(x: Exchange) -> None:
     """Raise BadAsk if a thinking block has another provider's signature."""
     for at, message in enumerate(x.ask.data["messages"]):
@@ -149,10 +166,14 @@ def _has_result(message: object) -> bool:
     return any(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
 
 
+def _id(x: Exchange) -> str:
+    return x.identity("msg_01", 22)
+
+
 def _begun(x: Exchange) -> Json:
     """The message before it has any content."""
     return {
-        "id": x.identity("msg_01", 22),
+        "id": _id(x),
         "type": "message",
         "role": "assistant",
         "model": x.ask.model,
