@@ -179,6 +179,7 @@ class Drive:
         self.client = Client()
         self.attempts: list[Attempt] = []
         self.cancelled: list[Attempt] = []
+        self._ended: list[Attempt] = []
         self.effects: list[Action] = []
         route = self.router.resolve(self.plan.virtual_models[0].name)
         assert route is not None
@@ -250,10 +251,12 @@ class Drive:
         return self
 
     def end(self, name: str) -> Drive:
+        self._ended.append(self[name])
         self.exchange.end(self[name], self.now)
         return self.perform()
 
     def fail(self, name: str, failure: Failure = Failure.REFUSED, early: bool = True, detail: str = "") -> Drive:
+        self._ended.append(self[name])
         self.exchange.failed(self[name], failure, early, detail, self.now)
         return self.perform()
 
@@ -271,6 +274,7 @@ class Drive:
         """A response in one piece."""
         if self[name].phase is AttemptPhase.CONNECTING:
             self.connect(name)
+        self._ended.append(self[name])
         self.exchange.whole(self[name], status, fields, body, self.now, WALL)
         return self.perform()
 
@@ -347,6 +351,8 @@ class Drive:
         if self.exchange.stage is Stage.DONE:
             assert all(attempt.ticket.generation == -1 for attempt in self.attempts), "a ticket is never given back"
         assert len(self.running) <= 2
+        released = (*self._ended, *self.cancelled)
+        assert all(a in released for a in self.attempts if a.phase is AttemptPhase.ENDED), "a connection is never let go"
 
 
 def broken_behind(content: bytes, begin: Callable[[], Drive]) -> Iterator[Drive]:

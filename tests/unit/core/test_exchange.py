@@ -1132,6 +1132,18 @@ def test_hedge_after_applies_to_every_request_of_its_model() -> None:
     assert d.pass_time(0.2).tried == ["alpha", "beta"]
 
 
+def test_a_flaky_provider_whose_breaker_is_open_is_asked_after_all_others_and_beside_none() -> None:
+    plan = make_plan("alpha", "beta", hedge_after=1.0)
+    d = Drive(plan=plan)
+    breaker = d.router.providers["beta"].breaker
+    for answered in (True, False, True, False, True, False, False, False):
+        breaker.heard(answered)
+    for _ in range(plan.breaker.failures):
+        breaker.failure(breaker.generation, d.now, d.chance)
+    assert d.start().connect("alpha").pass_time(2).tried == ["alpha"]
+    assert d.fail("alpha").tried == ["alpha", "beta"]
+
+
 def test_a_hedge_counts_against_the_budget() -> None:
     plan = make_plan("alpha", "beta", hedge_after=1.0)
 
