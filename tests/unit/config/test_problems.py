@@ -192,6 +192,14 @@ PROVIDER_ERRORS = [
         "timeouts = { connect = '10s' }",
         'timeouts.connect: "10s" is a string that does not spell a number; times are in seconds: write connect = 10',
     ),
+    *(
+        (
+            f"timeouts = {{ connect = '{value}' }}",
+            f'timeouts.connect: "{value}" is a string that does not spell a number; times are in seconds: '
+            f"write connect = {seconds}",
+        )
+        for value, seconds in (("1500 ms", "1.5"), ("3sec", "3"), ("2m", "120"), ("2min", "120"), ("1.5h", "5400"))
+    ),
     ('base_ur = "x"', "base_ur: is not a key that oxllm knows; did you mean 'base_url'?"),
     (
         "timeouts = { connect = 0 }",

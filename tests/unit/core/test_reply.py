@@ -98,6 +98,7 @@ def test_an_answer_that_is_whole_is_nobodys_fault() -> None:
     assert (b"x-oxllm-provider", b"alpha") in answer.headers
     assert (b"x-oxllm-model", b"big-1") in answer.headers
     assert (replied.reply.error, replied.reply.cause) == (None, None)
+    assert replied.reply.state is ReplyState.ENDED
 
 
 def test_a_body_ends_with_what_is_still_to_be_said() -> None:

@@ -104,6 +104,7 @@ def test_a_stream_under_way_is_finished() -> None:
         house.advance(1)
         it.signal()
         assert not it.done_within(3)
+        assert house.get("/status?format=json").json()["drain_left"] == pytest.approx(27)
         assert it.done_within(6)
         assert client.response.whole
         assert DONE in client.response.body

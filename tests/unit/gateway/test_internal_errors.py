@@ -37,7 +37,7 @@ CALLBACKS: list[tuple[type, str]] = [
         (intake.Intake, name)
         for name in ("begin", "grew", "go_ahead", "_admit", "_complete", "note_progress", "check_pace")
     ),
-    *((output.Output, name) for name in ("send", "defer", "unblock", "shut", "close")),
+    *((output.Output, name) for name in ("send", "defer", "unsent", "unblock", "shut", "close")),
     *((backlog.Backlog, name) for name in ("append", "close")),
     *(
         (upstream.UpstreamConnection, name)

@@ -301,6 +301,15 @@ def test_tokens_are_counted() -> None:
         assert house.generation.router.providers["alpha"].targets["m"].counters.snapshot().prompt_tokens == 0
 
 
+def test_an_error_in_place_of_a_number_of_tokens_is_what_it_says() -> None:
+    with House(plan()) as house:
+        house.providers["alpha"].replies = [answer(b'{"type":"error","error":{"type":"rate_limit_error"}}')]
+        house.providers["beta"].replies = [answer(b'{"input_tokens": 14}')]
+        assert count(house).headers["x-oxllm-provider"] == "beta"
+        alpha = house.get("/status?format=json").json()["models"][0]["targets"][0]
+        assert alpha["state"] == "rate-limited"
+
+
 @pytest.mark.parametrize("status", [404, 405])
 def test_a_provider_that_cannot_count_is_not_blamed(status: int) -> None:
     with House(plan()) as house:

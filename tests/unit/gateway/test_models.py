@@ -71,6 +71,13 @@ def test_a_page_has_twenty_and_may_be_empty() -> None:
         assert page == {"data": [], "has_more": False, "first_id": None, "last_id": None}
 
 
+@pytest.mark.parametrize(("limit", "listed"), [(1, 1), (46, 46), (1000, 46)])
+def test_a_page_has_as_many_as_are_asked_for(limit: int, listed: int) -> None:
+    with House(many(45)) as house:
+        page = house.get(f"/v1/models?limit={limit}", VERSION).json()
+        assert (len(ids(page)), page["has_more"]) == (listed, listed < 46)
+
+
 @pytest.mark.parametrize("limit", ["0", "1001", "x", "-1", "9" * 40, "%31%30%30%31"])
 def test_a_limit_that_is_none(limit: str) -> None:
     with House(many(1)) as house:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from tests.support.chat_bytes import chunk
-from tests.support.house import EVENT_STREAM, Client, House, answer
+from tests.support.house import EVENT_STREAM, Client, House, answer, plan_of
 from tests.support.scripted import Step
 
 AUDIO = bytes(range(256)) * 4
@@ -35,6 +36,19 @@ def test_a_completion_fails_over_and_ends_as_a_chat_does(path: str) -> None:
         client = ask(house, path, prompt="x", stream=True)
         assert (served_by(client), client.response.whole) == ("beta", True)
         assert client.response.body == text % b"null" + text % b'"stop"' + b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "asks"), [("/v1/chat/completions", True), ("/v1/completions", True), ("/v1/images/generations", False)]
+)
+def test_usage_is_asked_for_where_an_api_can_tell_it_in_a_stream(path: str, asks: bool) -> None:
+    plan = plan_of("alpha")
+    provider = msgspec.structs.replace(plan.providers[0], usage_in_stream=True)
+    with House(msgspec.structs.replace(plan, providers=(provider,))) as house:
+        ask(house, path, stream=True)
+        ask(house, path, stream=False)
+        asked = [b'"stream_options":{"include_usage":true}' in one for one in house.providers["alpha"].asked]
+        assert asked == [asks, False]
 
 
 @pytest.mark.parametrize("path", ["/v1/rerank", "/moderations", "/v1/images/generations", "/v1/audio/speech"])

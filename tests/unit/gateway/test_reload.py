@@ -470,6 +470,13 @@ def test_a_diff_shows_numbers_and_of_texts_only_the_names() -> None:
     assert "secret" not in str(found)
 
 
+@pytest.mark.parametrize("part", [{"tls": True}, {"host": "h"}, {"port": 1}, {"path": "/v2"}])
+def test_another_part_of_a_url_is_another_base_url(part: dict[str, object]) -> None:
+    old = plan_of("alpha")
+    new = msgspec.structs.replace(old, providers=(msgspec.structs.replace(old.providers[0], **part),))
+    assert diff(old, new, old.server).changed == ["provider alpha (base_url)"]
+
+
 def targets(*made: plans.Target) -> plans.Plan:
     return msgspec.structs.replace(plan_of("alpha", "beta"), virtual_models=(plans.VirtualModel("smart", made),))
 

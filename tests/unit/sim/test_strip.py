@@ -89,6 +89,7 @@ async def test_a_port_that_is_dark_says_for_how_long() -> None:
 async def test_the_summary_counts_what_struck_the_most_frequent_first() -> None:
     live = Live(scenario("alpha"))
     ledger = live.providers["alpha"].ledger
+    assert list(strip.summary(live)) == ["alpha: 0 requests, 0 struck"]
     for made in (record("500", 500), record("429~2s", 429), record("500", 500), record(), record(None, 200, "gone")):
         ledger.add(made)
         ledger.request()

@@ -553,6 +553,12 @@ def test_a_promise_is_an_answer_only_to_who_asked_for_one(status: str) -> None:
     assert refused.kind is Kind.BAD_ANSWER
 
 
+def test_what_has_failed_is_no_promise_either() -> None:
+    refused = plain(response("failed"), background=True).eof()
+    assert refused is not None
+    assert refused.kind is Kind.BAD_ANSWER
+
+
 def test_a_plain_answer_that_failed_is_the_http_error_that_its_code_names() -> None:
     outcome = plain(response("failed", error={"code": "rate_limit_exceeded", "message": "x"})).eof()
     assert outcome is not None

@@ -553,6 +553,14 @@ def test_a_call_paused_while_connecting_does_not_read(rig: Rig) -> None:
     assert not rig.network.made[0].is_reading()
 
 
+def test_one_that_goes_on_while_connecting_does(rig: Rig) -> None:
+    call = rig.pool.request(A, b"head", [], Recorder())
+    call.pause()
+    call.resume()
+    rig.loop.settle()
+    assert rig.network.made[0].is_reading()
+
+
 # Reload and close
 
 
