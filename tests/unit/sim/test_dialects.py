@@ -65,6 +65,12 @@ def test_a_dialect_says_what_its_golden_transcript_says(name: str) -> None:
     assert transcript(name) == (GOLDEN / f"{name}.txt").read_bytes()
 
 
+@pytest.mark.parametrize("name", dialects.NAMES)
+def test_each_can_lie_about_its_limits_even_if_it_tells_none(name: str) -> None:
+    headers, status, _ = head_and_body(say(name, "lying-headers"))
+    assert (status, "0" in [value for field, value in headers.items() if "remaining" in field]) == (200, True)
+
+
 def test_openai_hides_the_wait_in_its_words_and_tells_resets_as_go_durations() -> None:
     headers, status, body = error("openai", "429~18642ms")
     assert (status, body["error"]["code"]) == (429, "rate_limit_exceeded")

@@ -161,6 +161,14 @@ def test_plain_answers_on_a_kept_connection_wait_for_no_acknowledgement() -> Non
     assert min(took) < NAGLE_S, "a busy machine is late, but not each time"
 
 
+def test_who_has_been_answered_is_no_load() -> None:
+    with Sim("alpha") as sim, httpx.Client(base_url=sim.url("alpha")) as client:
+        body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+        assert client.post("/chat/completions", json=body).status_code == 200
+        assert sim.connections("alpha") == 1
+        assert sim.provider("alpha").answering.count == 0
+
+
 @pytest.mark.slow
 async def test_a_provider_that_is_made_for_two_answers_takes_twice_as_long_for_four() -> None:
     with Sim(Upstream("alpha", pace=pace.parse("ttft 300ms, itl 10ms, out 11, load 2"))) as sim:
