@@ -115,6 +115,13 @@ def test_what_every_target_would_say_again_is_not_worth_a_retry() -> None:
         assert (error.status, error.should_retry) == (502, False)
 
 
+def test_whom_another_may_serve_next_time_is_worth_a_retry() -> None:
+    failures = [Kind.BAD_ANSWER, Kind.RATE_LIMITED, Kind.SERVER_ERROR, Kind.NETWORK, Kind.TIMEOUT, Kind.LOADING]
+    for one in failures:
+        error = refused((ALPHA, Outcome(one, "x")), (BETA, Outcome(Kind.FORBIDDEN, "x")), soonest=0.0)
+        assert (error.status, error.retry_after, error.should_retry) == (502, 1, None), one
+
+
 def test_who_would_say_the_same_again_is_not_waited_for() -> None:
     states: list[tuple[Candidate, Skip | None, float | None]] = [(ALPHA, None, 0.0), (BETA, Skip.OPEN, 19.5)]
     assert refused((ALPHA, LARGE), (BETA, DOWN), skips=states, soonest=0.0).retry_after == 20

@@ -10,9 +10,10 @@ import pytest
 
 from oxllm.gateway.libc import heap_bytes
 from oxllm.gateway.observe.metrics import FAMILIES
-from tests.support.by_hand import make_plan
+from tests.support.by_hand import error_body, make_plan
 from tests.support.chat_bytes import chunk
 from tests.support.house import House, answer, plan_of, stream, token
+from tests.support.scripted import Step
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"'
@@ -118,6 +119,40 @@ def test_a_request_is_not_rescued_by_an_attempt_beside_the_one_that_served_it() 
         series = scrape(house)
         assert value(series, "oxllm_attempts_total", provider="beta", model="big-1") == 1
         assert value(series, "oxllm_requests_rescued_total", model="smart") == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "cause"),
+    [
+        (answer(b"{}", 400), "client"),
+        (answer(error_body("context_length_exceeded"), 400), "client"),
+        (answer(error_body("content_filter"), 400), "client"),
+        (answer(error_body(None, "this model does not support tools"), 400), "client"),
+        (answer(b"{}", 413), "client"),
+        (answer(b"{}", 401), "auth"),
+        (answer(b"{}", 403), "auth"),
+        (answer(error_body("insufficient_quota"), 429), "quota"),
+        (answer(b"{}", 429), "capacity"),
+        (answer(b"{}", 503), "capacity"),
+        (answer(error_body(None, "model is loading"), 503), "capacity"),
+        (answer(error_body("model_not_found"), 404), "gateway"),
+        (answer(b"{}", 404), "gateway"),
+        (answer(b"<html>"), "network"),
+        (["close"], "network"),
+        ([301.0], "network"),
+    ],
+)
+def test_each_failure_has_somebody_to_blame(reply: list[Step], cause: str) -> None:
+    with House(plan_of("alpha")) as house:
+        house.providers["alpha"].replies = [reply, reply]
+        house.chat()
+        house.advance(302)
+        failed = {
+            labels: count
+            for (name, labels), count in scrape(house).items()
+            if name in ("oxllm_attempt_failures_total", "oxllm_request_failures_total") and count
+        }
+        assert {value for labels in failed for label, value in labels if label == "cause"} == {cause}
 
 
 def test_a_stream_is_timed_to_its_first_content_and_between_its_events() -> None:
