@@ -15,7 +15,7 @@ from oxllm.core.wire.errors import api_error
 from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.shared import Shared, overloaded
-from oxllm.gateway.client.states import BODY, CLOSED, DRAIN_QUIET_S, IDLE, LIMIT_S, LINGERING, NEW, SERVING, WAITING
+from oxllm.gateway.client.states import BODY, CLOSED, DRAIN_QUIET_S, IDLE, LIMIT_S, LINGERING, NEW
 from oxllm.gateway.client.turns import Turns
 from oxllm.gateway.transport import Peer, Transport
 
@@ -80,15 +80,14 @@ class ClientConnection(Peer):
         return self._shared.body_view if self.turns.state is BODY else self._shared.head_view
 
     def buffer_updated(self, nbytes: int) -> None:
-        turns = self.turns
-        state = turns.state
+        state = self.turns.state
         if state is LINGERING or state is CLOSED:
             return
         try:
-            if state is SERVING or state is WAITING or self.backlog.data is not None:
+            if self.backlog.data is not None:
                 self.backlog.append(self._shared.buffer, 0, nbytes)
             else:
-                turns.read(self._shared.buffer, nbytes)
+                self.turns.read(self._shared.buffer, nbytes)
         except Exception as error:  # noqa: BLE001
             self.crash(error)
 

@@ -144,6 +144,14 @@ def test_pipelined_requests_are_served_one_at_a_time_and_answered_in_order(bench
     assert bytes(bench.service.served[1].body) == b"two"
 
 
+def test_what_comes_before_the_backlog_has_had_its_turn_goes_behind_it(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get("/1") + get("/2")[:7])
+    bench.service.served[0].respond(200, [], b"")
+    client.send(get("/2")[7:])
+    assert [request.path for request in bench.service.served] == [b"/1", b"/2"]
+
+
 def test_many_pipelined_requests_answered_at_once_do_not_recurse(bench: Bench, client: Client) -> None:
     client.send(get() * 5000)
     assert statuses(client.output) == [200] * 5000
