@@ -146,7 +146,6 @@ class Books:
         """No target is left. If the only one asked gave a server error, that may be the request's fault as well: make
         it half a failure."""
         if len(self._alike) == self._asked == 1 and not self._halved:
-            self._halved = True
             self.changes += self._results.excuse(self._alike[0], now)
 
     def note(self, attempt: Attempt, result: Outcome, now: float) -> None:

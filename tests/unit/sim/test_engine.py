@@ -244,3 +244,21 @@ def test_an_event_of_a_text_is_what_the_dialect_says_whatever_the_model_is_calle
     assert (status, {event["model"] for event in read} - {""}) == (200, {model}), "Azure's first one names none"
     assert text.whole_tokens(said, 7, "alpha", fingerprint(MESSAGES)) is not None
     assert all(msgspec.json.encode(event) == line for event, line in zip(read, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("slow", "slow~5s"),
+        ("late-usage", "late-usage~1s"),
+        ("trickle", "trickle~10ms"),
+        ("lying-headers", "lying-headers~24h"),
+    ],
+)
+def test_a_fault_without_its_time_has_the_one_that_is_documented(short: str, long: str) -> None:
+    data = json.dumps({"model": "m", "messages": MESSAGES, "stream": True}).encode()
+    usual, told = (
+        play(provider().accept("POST", "/v1/chat/completions", [(b"x-oxllm-sim", fault)], data, now=0.0))
+        for fault in (short.encode(), long.encode())
+    )
+    assert usual == told

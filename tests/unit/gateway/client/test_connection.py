@@ -268,6 +268,24 @@ def test_an_aborted_stream_has_its_tail_but_no_last_chunk(bench: Bench, client: 
     assert client.output == b""
 
 
+@pytest.mark.parametrize(
+    ("data", "tail", "body"),
+    [(get(), b"", b"3\r\none\r\n"), (b"GET / HTTP/1.0\r\n\r\n", b"tail", b"onetail")],
+    ids=["chunked", "HTTP/1.0"],
+)
+def test_a_client_that_can_tell_that_an_aborted_stream_is_not_whole_gets_all_that_was_sent(
+    bench: Bench, client: Client, data: bytes, tail: bytes, body: bytes
+) -> None:
+    bench.service.keep_waiting()
+    client.send(data)
+    request = bench.service.served[0]
+    request.begin(200, [], None)
+    request.write(b"one")
+    request.abort(tail)
+    assert client.output.endswith(b"\r\n\r\n" + body)
+    assert (client.ended, client.transport.aborted) == (True, False)
+
+
 def test_an_aborted_http_10_stream_without_a_tail_is_reset(bench: Bench, client: Client) -> None:
     bench.service.keep_waiting()
     client.send(b"GET / HTTP/1.0\r\n\r\n")
