@@ -73,6 +73,8 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     """Failed attempts that were followed by a second try at the same target."""
     failures: dict[str, int] = {}
     """By whom to blame."""
+    last_failure: str | None = None
+    """Why the last attempt failed that counted for the breaker."""
     ttft_p50: float | None = None
     ttft_p99: float | None = None
     prompt_tokens: int = 0

@@ -38,8 +38,8 @@ class Trouble(msgspec.Struct, frozen=True):
     """What is wrong with one provider."""
 
     text: str
-    command: str = ""
-    """The command that ends it, if any."""
+    more: str
+    """The same, with why it fails or with the command that ends it, if there is one."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -50,18 +50,16 @@ class Verdict(msgspec.Struct, frozen=True):
     troubles: tuple[Trouble, ...] = ()
 
     def line(self, width: int | None) -> str:
-        """As much as fits: first commands are left out, then whole troubles, the least urgent first."""
+        """As much as fits: first reasons and commands are left out, then whole troubles, the least urgent first."""
         for shown in range(len(self.troubles), -1, -1):
-            for commands in (True, False):
-                text = self._text(shown, commands)
+            for more in (True, False):
+                text = self._text(shown, more)
                 if width is None or text_width(text) <= width:
                     return text
         return self.models
 
-    def _text(self, shown: int, commands: bool) -> str:
-        parts = [self.models]
-        for trouble in self.troubles[:shown]:
-            parts.append(f"{trouble.text}: {trouble.command}" if commands and trouble.command else trouble.text)
+    def _text(self, shown: int, more: bool) -> str:
+        parts = [self.models, *(trouble.more if more else trouble.text for trouble in self.troubles[:shown])]
         if rest := len(self.troubles) - shown:
             parts.append(f"{rest} more" if shown else count(rest, "provider") + " not well")
         return "; ".join(parts)
@@ -108,5 +106,6 @@ def _trouble(provider: ProviderStatus, state: str, model: str, left: float | Non
     name = printable(provider.name)
     phrase = _PHRASES.get(state, printable(state)).format(model=printable(model))
     time = "" if not left else f", {ceil(left)} s" if left <= 120 else f", {ceil(left / 60)} min"
-    verb = _COMMANDS.get(state)
-    return Trouble(f"{name} {phrase}{time}", f"oxllm provider {verb} {quoted(name)}" if verb else "")
+    why = f" ({printable(provider.last_failure)})" if state == "open" and provider.last_failure else ""
+    command = f": oxllm provider {verb} {quoted(name)}" if (verb := _COMMANDS.get(state)) else ""
+    return Trouble(f"{name} {phrase}{time}", f"{name} {phrase}{why}{time}{command}")

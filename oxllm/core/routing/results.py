@@ -96,6 +96,7 @@ class Results:
             return changes
         before = breaker.state(now)
         if outcome.is_failure:
+            provider.last_failure = outcome.reason
             breaker.heard(False)
             breaker.failure(ticket.generation, now, self._rng, halves)
             return _moved(provider, before, now)

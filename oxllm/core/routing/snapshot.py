@@ -25,6 +25,7 @@ def provider_snapshot(provider: ProviderState, now: float) -> ProviderSnapshot:
         targets,
         total(counters),
         provider.plan.protocols,
+        provider.last_failure,
     )
 
 

@@ -246,6 +246,8 @@ class ProviderSnapshot(Value, frozen=True):
     targets: tuple[TargetSnapshot, ...]
     totals: Totals
     protocols: tuple[str, ...] = ()
+    last_failure: str | None = None
+    """Why the last attempt failed that counted for the breaker."""
 
 
 class Snapshot(Value, frozen=True):

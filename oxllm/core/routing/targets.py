@@ -31,6 +31,7 @@ class ProviderState:
         "cooldown",
         "forgotten",
         "in_flight",
+        "last_failure",
         "limit",
         "name",
         "owner",
@@ -47,6 +48,8 @@ class ProviderState:
         self.cooldown = Cooldown()
         """Marks that apply to all of its targets."""
         self.in_flight = 0
+        self.last_failure: str | None = None
+        """Why the last attempt failed that counted for the breaker, in our own words."""
         self.patience = PATIENCE_S
         """Seconds that the next probe gets before a hedge is started beside it."""
         self.targets: dict[str, TargetState] = {}

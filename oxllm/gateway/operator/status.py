@@ -66,6 +66,7 @@ def _provider(shot: ProviderSnapshot, back: Back) -> ProviderStatus:
         successes=totals.successes,
         retries=totals.retries,
         failures={cause.value: count for cause, count in totals.failures.items() if count},
+        last_failure=shot.last_failure,
         ttft_p50=totals.ttft.quantile(0.5),
         ttft_p99=totals.ttft.quantile(0.99),
         prompt_tokens=totals.prompt_tokens,

@@ -147,7 +147,12 @@ VERDICTS = [
         "1 model served; a'b is offline, 3 min: oxllm provider online 'a'\\''b'",
     ),
     (
-        status(ProviderStatus("alpha", state="half-open")),
+        status(ProviderStatus("alpha", state="open", seconds_left=3.2, last_failure="connection refused")),
+        DEGRADED,
+        "1 model served; alpha fails (connection refused), 4 s",
+    ),
+    (
+        status(ProviderStatus("alpha", state="half-open", last_failure="HTTP 502")),
         DEGRADED,
         "1 model served; alpha is half-open, so the next request tries it",
     ),
@@ -169,12 +174,13 @@ def test_the_verdict_is_a_line_and_an_exit_code(
     assert told_json == {"level": level, "verdict": line}
 
 
-def test_a_verdict_leaves_out_commands_and_then_the_least_troubles() -> None:
+def test_a_verdict_leaves_out_commands_and_reasons_and_then_the_least_troubles() -> None:
     said = verdict(VERDICTS[2][0])
     assert said.line(120) == "1 of 2 models served, not smart; alpha refuses its key, 41 s; a b is offline"
     assert said.line(70) == "1 of 2 models served, not smart; alpha refuses its key, 41 s; 1 more"
     assert said.line(60) == "1 of 2 models served, not smart; 2 providers not well"
     assert said.line(10) == "1 of 2 models served, not smart"
+    assert verdict(VERDICTS[5][0]).line(40) == "1 model served; alpha fails, 4 s"
 
 
 def test_where_there_is_nothing_to_check_the_code_is_3(run: Run, http: respx.MockRouter) -> None:

@@ -82,6 +82,17 @@ def test_a_marked_target_says_why_and_for_how_long() -> None:
         assert "rate-limited, 30 s left" in house.get("/status").text
 
 
+def test_a_provider_that_fails_says_how() -> None:
+    with House() as house:
+        house.providers["alpha"].replies = [answer(b"{}", 503), answer(b"{}", 502), *[answer(b"<html>")] * 2]
+        for _ in range(4):
+            house.chat()
+            house.advance(0.2)
+        alpha = house.get("/status?format=json").json()["providers"][0]
+        assert (alpha["state"], alpha["last_failure"]) == ("open", "HTML instead of an answer")
+        assert "alpha fails (HTML instead of an answer), " in house.get("/status").text
+
+
 def test_a_target_that_a_reload_dropped_is_shown_no_more_but_its_provider_keeps_what_it_has_done() -> None:
     with House(make_plan("alpha/m", "alpha/old")) as house:
         for reply in (answer(WHOLE), answer(error_body("model_not_found"), 404)):
