@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from oxllm.cli.options import FILE, Failure
@@ -87,10 +89,17 @@ def command(file: str, force: bool) -> None:
 
 
 def write_new(file: str, text: str, force: bool) -> None:
-    """Write a new file, or with `force` overwrite it. Raises Failure if it exists or cannot be written."""
+    """Write a new file, or with `force` overwrite it. Raises Failure if it exists or cannot be written; a new one is
+    then removed, since half of a file would be taken for the whole."""
     try:
         with open(file, "w" if force else "x", encoding="utf-8") as out:
-            out.write(text)
+            try:
+                out.write(text)
+                out.flush()
+            except OSError:
+                if not force:
+                    os.unlink(file)
+                raise
     except FileExistsError:
         raise Failure(f"{file} exists already; write over it with --force") from None
     except OSError as error:

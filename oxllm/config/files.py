@@ -38,6 +38,9 @@ def read_file(path: str) -> tuple[bytes, int]:
                 data = file.read(FILE_MAX + 1)
         finally:
             os.close(fd)
+    except PermissionError as error:  # a gateway seldom runs as the user who edits its file
+        who = f" by user {os.geteuid()}" if os.name == "posix" else ""
+        raise BadValueError(f"cannot be read{who}: {reason(error)}") from None
     except OSError as error:
         raise BadValueError(f"cannot be read: {reason(error)}") from None
     _refuse_large(data)

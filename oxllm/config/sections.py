@@ -176,13 +176,13 @@ class _Reader:
             self.bad_value(path, shown, context.get("error"), seconds_meant(path, value_at(self.raw, path)) or example)
 
     def target_as_text(self, path: Path) -> str:
-        """What to write for `smart = "alpha/big-1"` and `smart = ["alpha/big-1"]`."""
-        value = value_at(self.raw, path)
-        if path[0] != "virtual_models" or not isinstance(value, str) or "/" not in value:
+        """What to write for `smart = "alpha/big-1"` and `smart = ["alpha/big-1"]`, or with a name alone."""
+        value, is_target = value_at(self.raw, path), isinstance(path[-1], int)
+        if path[0] != "virtual_models" or not isinstance(value, str) or not (is_target or len(path) == 2):
             return ""
-        provider, _, model = value.partition("/")
+        provider, _, model = value.partition("/") if "/" in value else "…/…".partition("/")
         target = f'{{ provider = "{provider}", model = "{model}" }}'
-        return f"write {target}" if isinstance(path[-1], int) else f"write {show(path[-1:])} = [{target}]"
+        return f"write {target}" if is_target else f"write {show(path[-1:])} = [{target}]"
 
     def meant(self, path: Path, context: Mapping[str, object]) -> str:
         """The valid choice that a wrong one is close to."""

@@ -119,7 +119,7 @@ def _addresses(host: str, bind_family: str) -> list[tuple[socket.AddressFamily, 
     try:
         found = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
     except OSError as error:
-        raise BindError(f"cannot bind {host}: {error.strerror}") from None
+        raise BindError(f"cannot bind {host}: {error.strerror}; look at server.host") from None
     return list(dict.fromkeys((entry[0], entry[4]) for entry in found))
 
 
@@ -147,6 +147,8 @@ def _advice(error: OSError) -> str:
     """What the operator can do about it."""
     if error.errno == errno.EADDRINUSE:
         return "; is another oxllm running (`oxllm status`)? Else set server.port, or give --port"
+    if error.errno == errno.EACCES:
+        return "; ports under 1024 are for root and CAP_NET_BIND_SERVICE: set server.port, or give --port"
     if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
         return "; this machine has no such address: look at server.host and server.bind_family"
     return ""

@@ -77,7 +77,10 @@ def test_an_operator_looks_takes_a_provider_out_and_puts_it_back(run: Run, runni
 def test_what_is_not_there_exits_1_and_says_so_on_stderr(run: Run, running: Gateway) -> None:
     for arguments, said in (
         (("provider", "offline", "alhpa"), "oxllm: there is no provider 'alhpa'; did you mean 'alpha'?\n"),
-        (("explain", "oxllm-none"), "oxllm: no request 'oxllm-none' among the last 256\n"),
+        (
+            ("explain", "oxllm-none"),
+            "oxllm: no request 'oxllm-none' among the last 256; `oxllm requests` lists them\n",
+        ),
     ):
         result = run(*arguments)
         assert (result.exit_code, result.stdout, result.stderr) == (1, "", said)

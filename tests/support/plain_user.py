@@ -10,13 +10,14 @@ NOBODY = 65534
 
 
 @contextlib.contextmanager
-def plain_user() -> Iterator[None]:
-    """Within the block the process is not root (no change if it was not before). Import first what the block needs."""
+def plain_user() -> Iterator[int]:
+    """Within the block the process is not root (no change if it was not before), but the user whose number it gets.
+    Import first what the block needs."""
     if os.geteuid() != 0:
-        yield
+        yield os.geteuid()
         return
     os.seteuid(NOBODY)
     try:
-        yield
+        yield NOBODY
     finally:
         os.seteuid(0)

@@ -157,7 +157,8 @@ class Admin:
         elif any(relay.id == wanted for relay in self._relays):
             _not_found(request, f"request {wanted[:200]!r} is still under way")
         else:
-            _not_found(request, f"no request {wanted[:200]!r} among the last {records.maxlen}")
+            known = f"among the last {records.maxlen}; `oxllm requests` lists them"
+            _not_found(request, f"no request {wanted[:200]!r} {known}")
 
     def _requests(self, request: Request) -> None:
         """The last requests, oldest first. Query: `failed=1`, `model=M`, `limit=N`, `after=ID`; with `at=TIME` if
@@ -194,8 +195,8 @@ class Admin:
             request.respond(200, JSON, _json.encode(answer))
         else:
             close = router.similar_providers(name)
-            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-            _not_found(request, f"there is no provider {name[:200]!r}{hint}")
+            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`oxllm provider list` names them"
+            _not_found(request, f"there is no provider {name[:200]!r}; {hint}")
 
 
 _OVERRIDES: dict[str, Callable[[Overrides, str, float | None], bool]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import socket
 from pathlib import Path
 
@@ -231,6 +232,17 @@ def test_init_writes_over_nothing_unasked(run: Run, config: Path) -> None:
     assert config.read_text() != CONFIG
 
 
+def test_init_leaves_no_part_of_a_file_where_there_is_no_room_for_all_of_it(run: Run) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        result = run("init", "new.toml")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (result.exit_code, result.stderr) == (1, "oxllm: new.toml cannot be written: file too large\n")
+    assert not Path("new.toml").exists()
+
+
 def test_init_can_print(run: Run) -> None:
     assert run("init", "-").stdout.startswith("# oxllm configuration.")
     assert run("init", "no/such/directory.toml").exit_code == 1
@@ -248,10 +260,10 @@ def test_a_file_that_may_not_be_read_is_a_failure_however_it_is_named(
         config.chmod(0)
     if how == "OXLLM_CONFIG":
         monkeypatch.setenv("OXLLM_CONFIG", file)
-    with plain_user():
+    with plain_user() as uid:
         result = run("validate", *([] if how == "OXLLM_CONFIG" else ["-c", file]))
     assert (result.exit_code, "Usage" in result.stderr) == (1, False)
-    assert "cannot be read: permission denied" in result.stderr
+    assert f"cannot be read by user {uid}: permission denied" in result.stderr
 
 
 @pytest.mark.parametrize("given", [("-c", "nowhere.toml"), ("-c", ""), ()])

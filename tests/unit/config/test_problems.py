@@ -293,7 +293,15 @@ MODEL_ERRORS = [
         "m = { target = [{ provider = 'alpha', model = 'x' }] }",
         "virtual_models.m.target: is not a key that oxllm knows; did you mean 'targets'?",
     ),
-    ("m = 'alpha'", 'virtual_models.m: takes a table, not "alpha"'),
+    (
+        "m = 'alpha'",
+        'virtual_models.m: takes a table, not "alpha"; write m = [{ provider = "…", model = "…" }]',
+    ),
+    ("m = ['alpha']", 'virtual_models.m[0]: takes a table, not "alpha"; write { provider = "…", model = "…" }'),
+    (
+        "m = { targets = [{ provider = 'alpha', model = 'x' }], timeouts = '3/s' }",
+        'virtual_models.m.timeouts: takes a table, not "3/s"; write for example timeouts = { first_byte = 10 }',
+    ),
     (
         "m = [{ provider = 'alhpa', model = 'x' }]",
         "virtual_models.m[0].provider: no provider is named 'alhpa'; did you mean 'alpha'?",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import select
@@ -67,7 +68,7 @@ def test_an_address_in_use_is_named_with_what_to_do(capfd: pytest.CaptureFixture
 
 
 def test_a_host_that_does_not_exist_is_named() -> None:
-    with pytest.raises(BindError, match=r"cannot bind no-such-host\.invalid: "):
+    with pytest.raises(BindError, match=r"cannot bind no-such-host\.invalid: .*server\.host"):
         listen(Server(port=0, listen=("no-such-host.invalid",)))
 
 
@@ -164,6 +165,16 @@ def test_a_wildcard_takes_the_families_that_it_names(family: str, reaches: list[
 def test_an_address_of_no_interface_says_what_to_look_at() -> None:
     with pytest.raises(BindError, match=r"cannot bind 192\.0\.2\.1:0: .*server\.host"):
         listen(Server(port=0, listen=("192.0.2.1",)))
+
+
+def test_a_port_that_is_not_for_everybody_says_who_may_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forbidden(socket.socket):
+        def bind(self, _address: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", Forbidden)
+    with pytest.raises(BindError, match=r"cannot bind 127\.0\.0\.1:80: .*CAP_NET_BIND_SERVICE.*server\.port"):
+        listen(Server(port=80))
 
 
 def test_a_short_limit_of_open_files_lowers_max_connections_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,8 @@ def test_an_id_is_unescaped() -> None:
 def test_an_unknown_request_is_404_with_what_is_known() -> None:
     with House() as house:
         reply = house.get("/explain/none")
-        assert (reply.status, reply.json()["error"]["message"]) == (404, "no request 'none' among the last 256")
+        said = "no request 'none' among the last 256; `oxllm requests` lists them"
+        assert (reply.status, reply.json()["error"]["message"]) == (404, said)
         assert house.get("/explain/").status == 404
 
 
@@ -263,11 +264,13 @@ def test_reset_forgets_failures_and_marks() -> None:
         assert "key refused" not in house.get("/status").text
 
 
-def test_an_unknown_provider_names_what_may_have_been_meant() -> None:
+@pytest.mark.parametrize(
+    ("given", "hint"), [("alpah", "did you mean 'alpha'?"), ("zzz", "`oxllm provider list` names them")]
+)
+def test_an_unknown_provider_names_what_may_have_been_meant(given: str, hint: str) -> None:
     with House() as house:
-        reply = house.ask("POST", "/admin/providers/alpah/reset")
-        assert reply.status == 404
-        assert reply.json()["error"]["message"] == "there is no provider 'alpah'; did you mean 'alpha'?"
+        reply = house.ask("POST", f"/admin/providers/{given}/reset")
+        assert (reply.status, reply.json()["error"]["message"]) == (404, f"there is no provider {given!r}; {hint}")
 
 
 @pytest.mark.parametrize("path", ["/admin/providers/alpha/explode", "/admin/providers/alpha", "/admin/providers/"])
