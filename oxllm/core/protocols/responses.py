@@ -5,9 +5,9 @@ Each event of a stream has an `event:` line and the same `type` in its data; bot
     type                                       means
     ----                                       -----
     response.created, .queued, .in_progress    nothing yet; the id of the answer
-    response.output_item.added                 content if its item has some; work if it is a reasoning item; else
-                                               nothing yet
-    response.content_part.added and the like   nothing yet; like all of the above, work once a reasoning item was added
+    response.output_item.added                 content if its item has some; work if it is a reasoning item or a
+                                               compaction; else nothing yet
+    response.content_part.added and the like   nothing yet; like all of the above, work once such an item was added
     response.*.delta                           content if its delta is not empty, else as the row above
     response.*.done                            content
     response.web_search_call.* and the like    content: a hosted tool runs, and a second run would repeat its effects
@@ -114,6 +114,7 @@ TABLE: Final = {
     b"response.output_item.added": ADDED,
     b"response.content_part.added": PART,
     b"response.reasoning_summary_part.added": PART,
+    b"response.compaction.compacting": PART,
     b"response.completed": WHOLE,
     b"response.incomplete": WHOLE,
     b"response.failed": FAILURE,
@@ -158,7 +159,8 @@ _ID_FIRST: Final = re.compile(rb'\s*\{\s*"id"\s*:\s*"([!-~]{1,512}?)"')
 _SEQUENCE: Final = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})\b')
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
 _USAGE_KEY: Final = b'"usage"'
-_REASONING: Final = Raw(b'"reasoning"')
+_WORK: Final[tuple[Raw, ...]] = (Raw(b'"reasoning"'), Raw(b'"compaction"'))
+"""Types of items on which a model may spend minutes without showing anything."""
 
 
 def _bears_content(item: Item) -> bool:
@@ -352,7 +354,7 @@ class StreamReader(NamedReader):
             return
         if _bears_content(item):
             self.content += 1
-        elif item.type == _REASONING:
+        elif item.type in _WORK:
             self.working += 1
 
     def _end(self, usage: Usage | None) -> None:

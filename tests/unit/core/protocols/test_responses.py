@@ -32,6 +32,7 @@ READ_USAGE = Usage(75, 42, 64)
 CREATED, IN_PROGRESS, *_ = answer()
 TEXT = event("response.output_text.delta", 4, item_id="msg_1", delta="Hi")
 COMPLETED = event("response.completed", 9, response=response())
+COMPACTION = {"id": "cmp_1", "type": "compaction", "encrypted_content": ""}
 
 
 def read(*events: Json | bytes, names: bool = True) -> tuple[StreamReader, bytes]:
@@ -118,16 +119,18 @@ def test_an_event_bears_content(bearing: Json) -> None:
     assert (reader.content, reader.failure, out) == (1, None, sse(bearing))
 
 
-def test_a_reasoning_item_is_work_and_what_came_before_it_is_none() -> None:
+@pytest.mark.parametrize("item", [REASONING, COMPACTION], ids=lambda item: item["type"])
+def test_an_item_on_which_a_model_spends_minutes_is_work_and_what_came_before_it_is_none(item: Json) -> None:
     reader, _ = read(CREATED, IN_PROGRESS)
     assert not reader.working
     reader.feed(sse(added(**message()), b"  "))
     assert not reader.working
-    reader.feed(sse(added(**REASONING)))
+    reader.feed(sse(added(**item)))
     assert (reader.working, reader.content) == (1, 0)
-    for sign in (IN_PROGRESS, event("response.reasoning_summary_part.added"), {**TEXT, "delta": ""}):
+    signs = ("response.reasoning_summary_part.added", "response.compaction.compacting")
+    for sign in (IN_PROGRESS, {**TEXT, "delta": ""}, *map(event, signs)):
         reader.feed(sse(sign, event("keepalive")) + b": ping\n\n")
-    assert (reader.working, reader.content) == (4, 0)
+    assert (reader.working, reader.content) == (5, 0)
 
 
 def test_the_type_decides_wherever_it_stands_in_the_event() -> None:
