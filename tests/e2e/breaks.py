@@ -22,7 +22,7 @@ BEHIND = (1, 2, 3, 100, 70_000, 140_000)
 """How many bytes before the end of a large event it breaks."""
 SCRIPTS = Path(__file__).parent
 SETTINGS = "[breaker]\nfailures = 1000000\n[retry]\nsame_target = 0\n"
-SPEAKS = 'protocols = ["{}"]\ntimeouts = {{ idle = 1, first_byte = 1 }}\n'
+SPEAKS = 'protocols = ["{}"]\ntimeouts = {{ idle = 4, first_byte = 4 }}\n'
 Place = tuple[int, str]
 """After how many bytes it breaks, and in which way."""
 Ask = Callable[[str, str], Awaitable[str | None]]
