@@ -404,6 +404,33 @@ def test_a_200_that_is_no_answer_fails_over(body: bytes) -> None:
     assert d.answer("beta").client.body == WHOLE
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, b""),
+        (402, b""),
+        (403, b""),
+        (404, b""),
+        (404, error_body("file_not_found", "no such file")),
+        (404, error_body("model_not_found")),
+        (413, b""),
+        (429, b""),
+        (429, error_body("insufficient_quota")),
+        (503, b""),
+        (503, error_body(None, "model is loading")),
+        (400, error_body("context_length_exceeded")),
+        (400, error_body(None, "this model does not support tools")),
+    ],
+)
+def test_a_refusal_that_another_target_may_not_share_fails_over(status: int, body: bytes) -> None:
+    assert drive(stream=False).answer("alpha", body, status).tried == ["alpha", "beta"]
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_so_does_every_failure_of_a_connection(failure: Failure) -> None:
+    assert drive(stream=False).fail("alpha", failure, early=False).tried == ["alpha", "beta"]
+
+
 @pytest.mark.parametrize("status", [101, 204, 206, 301, 307])
 def test_a_status_that_can_hold_no_answer_fails_over_and_counts(status: int) -> None:
     d = drive(stream=False).answer("alpha", b"", status)
@@ -1452,6 +1479,12 @@ def test_a_long_refusal_that_does_not_is_passed_on_to_its_last_byte(size: int) -
     d = drive(stream=False).head("alpha", 400, JSON)
     d.data("alpha", kept, *(rest[at : at + size] for at in range(0, len(rest), size))).end("alpha")
     assert (d.client.over, d.client.body) == ("end", kept + rest)
+
+
+def test_a_long_refusal_that_breaks_off_while_it_is_passed_on_has_broken() -> None:
+    d = drive(stream=False).head("alpha", 400, JSON).data("alpha", PADDING.encode())
+    d.fail("alpha", Failure.RESET, early=False)
+    assert (d.tried, d.client.over, d.exchange.reply.error) == (["alpha"], "break", "connection reset")
 
 
 @pytest.mark.parametrize("stage", [Stage.COMMITTED, Stage.DONE])

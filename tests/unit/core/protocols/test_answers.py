@@ -410,6 +410,14 @@ def test_usage_that_comes_with_choices_is_read_and_never_stripped() -> None:
     assert (out, reader.usage) == (sse(event), Usage(1, 2))
 
 
+@pytest.mark.parametrize(
+    ("usage", "read_as"),
+    [({"prompt_tokens": 5}, Usage(5)), ({"completion_tokens": 7}, Usage(0, 7)), ({"total_tokens": 12}, Usage())],
+)
+def test_what_usage_does_not_say_counts_as_none(usage: object, read_as: Usage) -> None:
+    assert read(TEXT, chunk(finish="stop", usage=usage))[0].usage == read_as
+
+
 @pytest.mark.parametrize("usage", [None, {}, [], "x", {"prompt_tokens": None}, {"prompt_tokens": -1}], ids=json.dumps)
 def test_odd_usage_breaks_nothing(usage: object) -> None:
     reader, out = read({"choices": [], "usage": usage}, TEXT, STOP)

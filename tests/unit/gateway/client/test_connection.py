@@ -375,6 +375,13 @@ def test_a_body_may_still_come_while_an_early_answer_is_streamed(bench: Bench, c
     assert client.state is IDLE
 
 
+def test_what_has_come_of_a_body_is_let_go_when_an_early_answer_begins(bench: Bench, client: Client) -> None:
+    client.send(post(b"x" * 100)[:-50])
+    assert bench.bodies.total > 0
+    bench.service.heads[0].begin(200, [], None)
+    assert bench.bodies.total == 0
+
+
 def test_a_body_that_is_missing_when_a_long_early_answer_ends_gets_20_seconds_more(
     bench: Bench, client: Client
 ) -> None:

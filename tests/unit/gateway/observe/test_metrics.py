@@ -137,6 +137,7 @@ def test_a_request_is_not_rescued_by_an_attempt_beside_the_one_that_served_it() 
         (answer(error_body(None, "model is loading"), 503), "capacity"),
         (answer(error_body("model_not_found"), 404), "gateway"),
         (answer(b"{}", 404), "gateway"),
+        (answer(error_body("file_not_found", "no such file"), 404), "gateway"),
         (answer(b"<html>"), "network"),
         (["close"], "network"),
         ([301.0], "network"),
