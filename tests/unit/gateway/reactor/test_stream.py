@@ -122,6 +122,23 @@ def test_another_peer_can_take_over(choice: str) -> None:
         assert (first.data, second.data, second.told) == (b"", b"for the second", ["eof", "lost: NoneType"])
 
 
+@on_ours
+def test_who_stays_when_the_other_side_has_ended_is_not_woken_again() -> None:
+    """As TLS does while its reader is paused: an end is reported for as long as it is watched for."""
+
+    class Staying(Told):
+        def eof_received(self) -> bool:
+            super().eof_received()
+            return True
+
+    with turning() as loop:
+        peer = Staying()
+        joined(loop, peer).shutdown(socket.SHUT_WR)
+        turn(loop)
+        assert peer.told == ["made", "eof"]
+        assert loop.reactor.epoll.poll(0) == []  # type: ignore[attr-defined]
+
+
 @on_both
 def test_nothing_can_be_written_behind_the_end(choice: str) -> None:
     with turning(choice) as loop:
