@@ -253,9 +253,12 @@ def test_an_event_of_a_text_is_what_the_dialect_says_whatever_the_model_is_calle
         ("late-usage", "late-usage~1s"),
         ("trickle", "trickle~10ms"),
         ("lying-headers", "lying-headers~24h"),
+        ("retry-after", "retry-after~24h"),
+        ("big-event", "big-event~100"),
+        ("502-html", "502-html~502"),
     ],
 )
-def test_a_fault_without_its_time_has_the_one_that_is_documented(short: str, long: str) -> None:
+def test_a_fault_without_its_argument_has_the_one_that_is_documented(short: str, long: str) -> None:
     data = json.dumps({"model": "m", "messages": MESSAGES, "stream": True}).encode()
     usual, told = (
         play(provider().accept("POST", "/v1/chat/completions", [(b"x-oxllm-sim", fault)], data, now=0.0))
