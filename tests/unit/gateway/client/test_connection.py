@@ -730,6 +730,17 @@ def test_the_handler_hears_of_a_full_client_and_of_room(bench: Bench, client: Cl
     assert bench.service.pressure == ["paused", "resumed"]
 
 
+def test_there_may_be_nobody_yet_to_hear_of_it(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 50 * KIB)
+    client.transport.room = 0
+    data = get() + post(b"x" * 100)
+    client.send(data[:-50])
+    client.transport.set_write_buffer_limits(KIB)  # as when memory becomes short
+    client.transport.take(60 * KIB)
+    client.send(data[-50:])
+    assert len(bench.service.served) == 2
+
+
 def test_what_waits_for_a_client_is_counted_until_it_is_taken_or_the_client_gone(bench: Bench) -> None:
     bench.service.on_serve = lambda request: request.respond(200, [], b"x" * 200 * KIB)
     takes, leaves = bench.client(), bench.client()
