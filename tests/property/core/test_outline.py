@@ -66,3 +66,10 @@ def test_an_outline_of_a_cut_text_is_cut(data: st.DataObject, value: object, mis
     except json.JSONDecodeError:
         return
     raise AssertionError(kept)
+
+
+def test_an_escape_may_stand_where_a_text_is_cut() -> None:
+    outline = Outline(1)
+    for piece in (b'{"a', rb"\"b", b'": [1]}'):
+        outline.feed(piece)
+    assert json.loads(outline.text) == {'a"b': []}

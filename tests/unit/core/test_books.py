@@ -67,6 +67,7 @@ def test_to_choose_is_to_begin_nothing() -> None:
         ([SERVER_ERROR, SERVER_ERROR], [1, 1, 0]),
         ([SERVER_ERROR, SERVER_ERROR, SERVER_ERROR], [1, 1, 1]),
         ([SERVER_ERROR, SERVER_ERROR, LIMITED], [2, 2, 0]),
+        ([SERVER_ERROR, LIMITED, SERVER_ERROR], [2, 0, 2]),
         ([SERVER_ERROR, SERVER_ERROR, GONE], [1, 1, 0]),
         ([LIMITED, SERVER_ERROR], [0, 2, 0]),
         ([LIMITED, LIMITED, SERVER_ERROR], [0, 0, 2]),

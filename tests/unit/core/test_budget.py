@@ -436,11 +436,13 @@ def test_who_has_held_for_longest_goes_first_though_it_was_stopped_last() -> Non
     assert stopped(first, *others) == [False, False, True, True]
 
 
-def test_who_comes_stands_behind_those_who_wait_though_it_is_not_full() -> None:
+@pytest.mark.parametrize(("many", "waiting"), [(5, 1), (6, 3)])
+def test_who_comes_stands_behind_those_who_wait_though_it_is_not_full(many: int, waiting: int) -> None:
     budget = held_budget()
     (first,) = readers(budget, 9000)
-    readers(budget, *[1100] * 6)
+    others = readers(budget, *[1100] * many)
     first.has(0)
+    assert sum(stopped(*others)) == waiting
     assert (budget.full, budget.tight) == (False, True)
     new = Reader(budget)
     assert budget.room(new, 24) == HELD_FREE - 24

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oxllm.core.reading.outcome import Cause, Kind, Outcome
-from oxllm.core.request.last_answer import LastAnswer, Received, Refusal
+from oxllm.core.request.last_answer import LastAnswer, Received, Refusal, is_futile
 from oxllm.core.wire.errors import ApiError
 from tests.support.by_hand import Drive
 
@@ -84,3 +84,11 @@ def test_our_own_words_name_each_target_and_blame_the_last() -> None:
 
 def test_if_nobody_could_be_asked_that_is_a_lack_of_room() -> None:
     assert LastAnswer().cause is Cause.CAPACITY
+
+
+@pytest.mark.parametrize("status", [400, 408, 409, 413, 422, 425, 429, 500, 503])
+def test_what_an_sdk_would_repeat_is_said_to_be_futile_if_the_error_could_be_read(status: int) -> None:
+    """The statuses on which `openai` and `anthropic` retry."""
+    repeated = status in (408, 409, 425, 429) or status >= 500
+    assert is_futile(TOO_LONG, status) == repeated
+    assert not is_futile(BAD, status)

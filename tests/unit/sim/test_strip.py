@@ -135,6 +135,8 @@ async def test_plain_lines_tell_each_fault_once_also_when_old_records_are_forgot
     live.ports["alpha"] = type("Port", (), {"state": State.OPEN})()
     ledger = live.providers["alpha"].ledger = Ledger()
     plain, told = strip.Plain(), list[str]()
+    live.ports["alpha"].state = State.REFUSING
+    assert next(plain.lines(live)).endswith("s alpha port is now refusing")
     for number in range(9):
         made = record("500", 500)
         made.key = f"{number}"

@@ -604,3 +604,10 @@ def test_a_long_plain_answer_is_passed_on_but_for_its_end() -> None:
     assert reader.id == ID
     assert reader.eof() is None
     assert out + reader.closing() == body
+
+
+@pytest.mark.parametrize("filler", [1, 300_000])
+def test_a_plain_answer_that_its_provider_does_not_keep_has_no_id(filler: int) -> None:
+    reader = ResponseReader(False, 0.0, stored=False)
+    reader.feed(json.dumps(response(output=[message("x" * filler)])).encode())
+    assert (reader.eof(), reader.id) == (None, None)

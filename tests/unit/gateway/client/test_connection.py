@@ -726,6 +726,7 @@ def test_the_handler_hears_of_a_full_client_and_of_room(bench: Bench, client: Cl
     assert bench.service.pressure == []
     bench.service.served[0].write(b"x")
     assert bench.service.pressure == ["paused"]
+    assert bench.service.served[0].unsent == 64 * KIB + 1
     client.transport.take(60 * KIB)
     assert bench.service.pressure == ["paused", "resumed"]
 
