@@ -136,9 +136,9 @@ class Relay(Linked):
     def _break_off(self) -> None:
         """End the response, if the exchange could not do that itself."""
         request, protocol = self.request, self.exchange.facts.protocol
-        if request.head_sent and not request.finished:
+        if request.head_sent:
             request.abort()
-        elif not request.finished:
+        else:
             error = protocol.refusal(api_error(500, f"internal error; the log knows {self.id}"))
             fields = protocol.error_headers(error, self.id)
             request.respond(error.status, self._with_extra(fields), protocol.error_body(error, self.id))

@@ -646,7 +646,7 @@ PLANTS = (
         "a client that leaves in the middle of its request stays in flight",
         "oxllm/gateway/service.py",
         "            self._in_flight -= 1\n",
-        "            self._in_flight -= request.finished\n",
+        "            self._in_flight -= request.head_sent\n",
         (SERVICE + "a_client_that_leaves_in_the_middle_of_its_request_is_no_longer_in_flight",),
     ),
     Plant(

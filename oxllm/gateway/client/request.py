@@ -90,7 +90,6 @@ class Request:
         "_writer",
         "body",
         "fields",
-        "finished",
         "head_sent",
         "id",
         "in_flight",
@@ -130,8 +129,6 @@ class Request:
         self.intake: Kept | None = None
         """The memory accounted to it, if any."""
         self.head_sent = False
-        self.finished = False
-        """The response is complete, or was ended by `abort`."""
 
     @property
     def peer(self) -> str:
@@ -245,15 +242,14 @@ class Request:
         connection.answered()
 
     def _detach(self) -> None:
-        self.finished = True
         self._connection = self._handler = self.intake = None
 
     # Called by the connection.
 
     def gone(self) -> None:
-        """There is nobody left to answer."""
+        """There is nobody left to answer. No effect once the response is complete, or was aborted."""
         handler = self._handler
-        self._connection = self._handler = self.intake = None
+        self._detach()
         if handler is not None:
             handler.gone()
 

@@ -288,8 +288,7 @@ class Turns(Channel):
         finally:
             if request is not None:
                 self._shared.service.ended(request)
-                if not request.finished:
-                    request.gone()
+                request.gone()
 
     # Errors of our own.
 
