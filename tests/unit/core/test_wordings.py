@@ -233,6 +233,12 @@ def test_a_relay_without_a_key_for_a_model_has_not_the_model(status: int) -> Non
     assert read(status, "credential binding changed", code="channel:invalid_key") is Kind.MISSING
 
 
+def test_of_a_message_the_first_two_kib_are_read() -> None:
+    said = " insufficient quota"
+    assert read(400, f"{said:.>2048}") is Kind.QUOTA
+    assert read(400, f"{said:.>2049}") is Kind.CLIENT_ERROR
+
+
 def test_a_message_may_be_that_of_a_status() -> None:
     body = msgspec.json.encode({"status_code": 50002, "status_message": "Insufficient balance"})
     assert classify(403, [], body, NOW).kind is Kind.QUOTA
