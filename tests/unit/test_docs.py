@@ -9,6 +9,7 @@ import pytest
 
 from oxllm import plan
 from oxllm.config.schema import parse_hold_back
+from oxllm.core.protocols import large_event
 from oxllm.core.reading import hints
 from oxllm.core.reading.outcome import RULES, Effect, Failure, Kind
 from oxllm.core.reading.table import SHORT_S
@@ -107,6 +108,7 @@ def test_the_statuses_of_the_end_have_their_types() -> None:
         f"After {reply.PING_S:g} s without content, and every {reply.PING_S:g} s, a comment (`: ping`)",
         f"is left after {attempt.LINGER_S:g} s",
         f"an event over {sse.EVENT_MAX / 2**20:g} MiB",
+        f"an event of more than {large_event.LARGE / 1024:g} KiB is passed on as it comes",
         "has one more chance first" if plan.Retry().same_target == 1 else "has more chances",
         f"`out of quota` above | after {minutes(LASTS[Skip.QUOTA])}",
         f"`forbidden` above | after {minutes(LASTS[Skip.AUTH])}",

@@ -75,6 +75,7 @@ PLAIN: list[tuple[Reader, bytes, str | None, tuple[str, ...]]] = [
     (JsonReader(), b'{"results":[{}],"model":"rerank-1"}', "rerank-1", ()),
     (JsonReader(), b'{"results":[{}],"model":{"not":"a name"}}', None, ()),
     (MessageReader(), message(), "big-1", ("end_turn",)),
+    (MessageReader(), message(model="o1"), "o1", ("end_turn",)),
     (MessageReader(), message(model="x" * NAME_MAX), "x" * NAME_MAX, ("end_turn",)),
     (MessageReader(), message(model="x" * (NAME_MAX + 1)), None, ("end_turn",)),
     (MessageReader(), message(model="two\nlines"), None, ("end_turn",)),

@@ -12,7 +12,6 @@ import pytest
 
 from oxllm.core.budget.heads import HEADS_LIMIT
 from oxllm.gateway.client.backlog import BACKLOG_MAX
-from oxllm.gateway.client.connection import CROWD_MAX
 from oxllm.gateway.client.pace import SLOW_BYTES
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
@@ -1133,16 +1132,27 @@ def test_silent_sockets_shut_nobody_out() -> None:
     busy(bench, 4)
     for _ in range(500):
         bench.client()
-    assert bench.server.connections <= 4 + CROWD_MAX
+    assert bench.server.connections <= 4 + 64
     operator = bench.client()
     operator.send(get("/status"))
     assert statuses(operator.output) == [200]
 
 
+def test_of_busy_ones_there_may_be_64_too_many() -> None:
+    bench = Bench(Limits(max_connections=4))
+    busy(bench, 4)
+    bench.service.keep_waiting()
+    for _ in range(64):
+        operator = bench.client()
+        operator.send(get("/status"))
+        assert operator.state is SERVING
+    assert bench.client().transport.aborted
+
+
 def test_those_that_were_told_to_go_make_room_before_their_two_seconds_are_over() -> None:
     bench = Bench(Limits(max_connections=1))
     busy(bench, 1)
-    for _ in range(3 * CROWD_MAX):
+    for _ in range(200):
         stranger = bench.client()
         stranger.send(get("/v1/models"))
         assert statuses(stranger.output) == [503]
