@@ -76,8 +76,8 @@ PLANTS = (
     Plant(
         "a quota of so many a minute is a quota",
         "oxllm/core/reading/table.py",
-        "        if self.paced:\n            self.topics",
-        "        if False:\n            self.topics",
+        "        if self.paced or self._of_minutes():",
+        "        if self._of_minutes():",
         (READING + "a_quota_of_so_many_a_minute_is_a_pace_unless_the_request_says_so",),
     ),
     Plant(

@@ -85,6 +85,8 @@ TAKEN = 1 << 50
 """What a server does with a format that it knows: "only text is supported"."""
 LEFT = 1 << 51
 """Things that a client left at one provider, and another does not have."""
+ENDED = 1 << 52
+"""Said of an account or a service, and not of a text."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -118,9 +120,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         calls, too many connections, too many concurrent, rate error, high frequency, too many tokens please wait,
         hourly, requests minute, tokens minute, calls minute, requests min, tokens min, request frequency, call
         frequency, access frequency, frequency limit, minutes rate, request reached max request, in flight requests,
-        server limit exceeded, gauge quota, online prediction request quota, rate growth, zu viele anfragen, trop de
-        requetes, demasiadas solicitudes, demasiadas peticiones, muitas requisicoes, muitas solicitacoes, troppe
-        richieste, ratenlimit
+        requests too many try, server limit exceeded, gauge quota, online prediction request quota, rate growth, zu
+        viele anfragen, trop de requetes, demasiadas solicitudes, demasiadas peticiones, muitas requisicoes, muitas
+        solicitacoes, troppe richieste, ratenlimit
         """,
     ),
     (
@@ -340,7 +342,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model names, supported model names, no channel, no channels, not in allowlist, not in whitelist, not in api key,
         not allow, not allowed for account, not allowed for organization, not allowed for plan, plan not include access,
         no credentials for provider, not priced, paused, stopped, marked by provider, service not activated, service not
-        open, not in list, deleted
+        open, not in list, deleted, fade out
         """,
     ),
     (
@@ -475,7 +477,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         parse tool call, tool call parse error, failed to validate json, failed to parse tool, invalid tool call
         generated, tool parser error, rendering prompt with jinja, input tag ~ found, invalid tool choice type, must be
         json schema text, stream must be set to true, only one candidate, response format type must, model tried to
-        generate, not in expected format
+        generate, not in expected format, invalid tool generation
         """,
     ),
     (
@@ -492,7 +494,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, chat endpoint, balance
         pool, pool empty, empty pool, exceeded maximum number of attempts, exceeded maximum retries, exceeded max
         retries, maximum number of attempts, maximum retries, max retries, retry limit, retries exceeded, not allowed
-        access endpoint, least 1 token long, increase budget tokens, raise budget tokens
+        access endpoint, least 1 token long, increase budget tokens, raise budget tokens,
+        out of vocabulary, out of bounds, out of order
         """,
     ),
     (
@@ -525,7 +528,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         SCHEMA,
         """
-        field, property, argument, schema, parameter, attribute, string, integer, array, enum, json, syntax, metadata
+        field, property, argument, schema, parameter, attribute, string, integer, array, enum, json, syntax, metadata,
+        regex, regular expression, subpattern, grammar
         """,
     ),
     (
@@ -569,6 +573,12 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         VARIANT,
         """
         unknown variant, unknown type, unknown content type, unexpected type, unexpected content type, unknown modality
+        """,
+    ),
+    (
+        ENDED,
+        """
+        disabled, deactivated, suspended, banned
         """,
     ),
     (
@@ -784,9 +794,11 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("モデル", MODEL | ONE_MODEL),
     ("見つかりません", ABSENT),
     ("存在しません", ABSENT),
+    ("利用できません", ABSENT),
     ("잔액", MONEY),
     ("크레딧", MONEY),
     ("요청 한도", PACE),
+    ("호출 한도", PACE),
     ("한도", QUOTA),
     ("부족", GONE),
     ("초과", GONE | EXCEEDS),

@@ -73,7 +73,18 @@ _items = msgspec.json.Decoder(list[Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-CODE_NAMES = ("code", "errorcode", "reason", "errcode", "statuscode", "status", "rawstatuscode", "httpstatus", "error")
+CODE_NAMES = (
+    "code",
+    "errorcode",
+    "reason",
+    "errcode",
+    "statuscode",
+    "status",
+    "rawstatuscode",
+    "httpstatus",
+    "httpstatuscode",
+    "error",
+)
 TYPE_NAMES = ("type", "errortype", "kind", "exception", "title", "name")
 MESSAGE_NAMES = (
     "message",
@@ -101,6 +112,7 @@ INNER_NAMES = (
     "details",
     "innererror",
     "message",
+    "errormsg",
     "response",
     "baseresp",
     "header",
@@ -215,8 +227,7 @@ class _Reader:
             error.quoting = True
         self._inside(found, depth)
         self._waits(found)
-        if "quotaid" in found:
-            error.quotas += " " + (_decoded(found["quotaid"]) or "")[:200]
+        if self._quota(found):
             return
         for name in CODE_NAMES:
             if name in found:
@@ -252,6 +263,7 @@ class _Reader:
         if "headers" in found:
             self._headers(found["headers"])
         self._waits(found)
+        self._quota(found)
         code = _decoded(found.get("providererrorcode", b"null"))
         if code and not code.isdigit():
             self._error.relayed = True
@@ -263,6 +275,13 @@ class _Reader:
                 self._error.relayed = self._error.relayed or bool(text) or inner[:1] == b"{"
                 self._value(inner, depth + 1)
         self.relayed_status, self._error.status = self._error.status or self.relayed_status, None
+
+    def _quota(self, found: Members) -> bool:
+        """Google's name of a quota that was used up. False if there is none."""
+        name = next((found[name] for name in ("quotaid", "quotalimit") if name in found), None)
+        if name is not None:
+            self._error.quotas += " " + (_decoded(name) or "")[:200]
+        return name is not None
 
     def _waits(self, found: Members) -> None:
         self._error.waits += [(name, value) for name, value in found.items() if name in WAIT_NAMES]

@@ -105,6 +105,7 @@ NAMES: dict[str, int] = {
     "outofrange": 400,
     "validation": 400,
     "invalidparameter": 400,
+    "invalidparams": 400,
     "authentication": 401,
     "unauthenticated": 401,
     "unauthorized": 401,
@@ -163,6 +164,7 @@ _NO_MEMBER = frozenset({"model", "none", "null", "key", "api_key", "authorizatio
 """Values of `param` that do not mean a member of the request with a text in it."""
 _CODE = re.compile(r"[A-Za-z0-9_.:/ -]{1,64}")
 _PLAIN = re.compile(r"[^a-z]+")
+_SIGN = re.compile(r"[^\w\s]")
 _AFFORD = re.compile(r"can(?: only| currently)? afford(?: up to| only)? (\d[\d,]*)", re.IGNORECASE)
 _BOUND = r"\b(?:limit|maximum|max|allowance)(?: is| of| was)?\s{0,3}[:=]?\s{0,3}(\d[\d,]{0,18})\b"
 _ASKED = r"\brequested(?: a| total| of| up| to| about)*\s{0,3}[:=]?\s{0,3}(\d[\d,]{0,18})\b"
@@ -171,6 +173,11 @@ _ASKED_FIRST = re.compile(_ASKED + ".{0,80}?" + _BOUND, re.IGNORECASE | re.DOTAL
 _PACED = re.compile(r"(?:(\w+)\W+)?\bper (minute|second|min|sec)\b|\b[qrt]p[ms]\b", re.IGNORECASE)
 """A quota for so short a period that it is a rate."""
 _LARGE = re.compile(r"(?:request|payload|body|entity|content)(?: is)? too (?:large|big)", re.IGNORECASE)
+_RETIRED = re.compile(
+    r"\W?(?=[a-z])(?=\S{0,80}[\d/:])\S{3,80} (?:was|is|has been) (?:retired|decommissioned|discontinued|deprecated)\b",
+    re.IGNORECASE,
+)
+"""A model that is called by its name alone: "deepseek-v4:preview was retired"."""
 _EMPTY = re.compile(
     r"(?:\W|\d|error|the|requested|resource|page|path|url|route|was|is|could|be|not|found|http|code|nginx|on|this|server"
     r"|see|for|more|details|docs)*",
@@ -240,14 +247,20 @@ class Facts:
             vague |= Topic.KEY
         if self.topics and not self.topics & ~vague:
             said = self._said(self._may_say())
-            if said == Topic.QUOTA or (said == Topic.RATE and self.topics == Topic.BARRED):
+            spent = said & (Topic.QUOTA | Topic.CONTENT) == Topic.QUOTA
+            if spent or (said == Topic.RATE and self.topics == Topic.BARRED):
                 self.topics, self.by_code = said, False  # the sentence gives the reason, the code does not
         pace = _PACED.search(self.own_words) if paced and believed and self._coded_quota() else None
         self.paced = _runs(pace) if pace is not None else ()
         """Words that make a rate of what the code calls a quota: any of these runs."""
         self.topics = self.topics or self._said(self._may_say()) or _of_vendor(error, coded)
-        if self.paced:
+        if self.paced or self._of_minutes():
             self.topics = Topic.RATE
+
+    def _of_minutes(self) -> bool:
+        """Whether the quotas that are used up, by the names that Google gives them, are for a minute each."""
+        names = self.error.quotas.lower().replace("_", "").split()
+        return self.status == 429 and bool(names) and all("perminute" in name for name in names)
 
     def _coded_quota(self) -> bool:
         """Whether only a code says that it is a quota."""
@@ -398,7 +411,9 @@ def _missing(facts: Facts) -> bool:
     if facts.about(Topic.MODEL):
         return 400 <= facts.status < 500
     return facts.status in (404, 410) and (
-        facts.named or _EMPTY.fullmatch(unframed(facts.text[:300])[:200]) is not None
+        facts.named
+        or _RETIRED.match(facts.text) is not None
+        or _EMPTY.fullmatch(unframed(facts.text[:300])[:200]) is not None
     )
 
 
@@ -477,8 +492,13 @@ def named_status(error: Error) -> int | None:
         named = named or _implied(_leading(map(of_code, words), CODED))
         if named is not None:
             return named
-    said = _leading(of_message("\n".join(error.messages)), CODED)
-    return _implied(said or _of_vendor(error, CODED))
+    said = _leading(of_message("\n".join(error.messages)), CODED) or _of_vendor(error, CODED)
+    return _implied(said) or next((NAMES[name] for name in map(_lead, error.messages) if name in NAMES), None)
+
+
+def _lead(message: str) -> str:
+    """The words before a message's first sign, as NAMES has them: "invalid params, tool result without a call"."""
+    return _plain(_SIGN.split(message[:80], maxsplit=1)[0])
 
 
 def _implied(topics: int) -> int | None:

@@ -51,6 +51,8 @@ ENTRY_MAX = 4
 """Words of the longest entry."""
 OWN_GAP = 3
 """Words between a part of the request and a verb about it: "tool x is not allowed"."""
+PLACE_GAP = 6
+"""Words between a model and what is said of it, if they only name it and its place."""
 
 _FILLERS = frozenset(lex.FILLERS.split())
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|[;\n\u3002\uff1b\uff01\uff0c]+\s*")
@@ -84,6 +86,8 @@ _FLAG = re.compile(r"(?<![\w-])--(?=[a-z])")
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
 _PER = re.compile(r"\s?/\s?(?=(?:min(?:ute)?|sec(?:ond)?|hour|day|week|month)s?\b)", re.IGNORECASE)
 """As in "20 calls / minute"."""
+_SPANS = re.compile(r"(?<=ly)/(?=(?:hourly|daily|weekly|monthly|yearly)\b)", re.IGNORECASE)
+"""As in "weekly/monthly limit"."""
 _NOT = re.compile(r"n['\u2019]t\b|(?<=can)not\b", re.IGNORECASE)
 _QUOTED = re.compile(
     r"`[^`]*`?|\"(?:[^\"\\]++|\\.)*+\"?|(?<![A-Za-z0-9])'[^']*(?:'(?=[A-Za-z0-9])[^']*)*'?"
@@ -161,7 +165,7 @@ def unquoted(text: str) -> str:
         text = _FETCHED.sub(" outsideserver ", text)
     text = _ACTION.sub(_allowed, _OBJECT.sub(" ", _URL.sub(" ", text)))
     text = _FILE.sub(" ~ ", text)
-    text = _PER.sub(" per ", text)
+    text = _SPANS.sub(" ", _PER.sub(" per ", text))
     text = _FLAG.sub(" flagswitch ", _ASIDE.sub(" ", text))
     return _QUOTED.sub(_quoted, text)
 
@@ -394,7 +398,7 @@ Rule = Callable[[list[int], int, bool], bool]
 
 def _content(marks: list[int], every: int, code: bool) -> bool:
     of_text = bool(every & lex.PROMPT)
-    if every & (lex.ACCOUNT | lex.ADDRESS) and not of_text:
+    if every & (lex.ACCOUNT | lex.ADDRESS | lex.ENDED) and not of_text:
         return False
     if any(bits & lex.MODEL and bits & lex.ABSENT for bits in marks):
         return False
@@ -451,7 +455,7 @@ def _left(marks: list[int], every: int, code: bool) -> bool:
 def _lacks(marks: list[int], every: int, code: bool) -> bool:
     if every & lex.BOTCHED:
         return True
-    if every & lex.REGION:
+    if every & lex.REGION and not every & lex.FOR_MODEL:
         return False
     if every & lex.MONEY and _then(
         marks, every, lex.FEATURE, lex.NEEDED, 2
@@ -485,6 +489,8 @@ def _key(marks: list[int], every: int, code: bool) -> bool:
 def _barred(marks: list[int], every: int, code: bool) -> bool:
     if _near(marks, every, lex.ONE_MODEL, lex.ABSENT, 6) or (code and _near(marks, every, lex.ONE_MODEL, lex.WEAK, 3)):
         return False
+    if _not_there(marks, every):
+        return False
     return _near(marks, every, lex.REGION | lex.ACCOUNT, lex.BARRED, 6) or _near(marks, every, lex.ACCOUNT, lex.SHUT, 2)
 
 
@@ -496,8 +502,28 @@ def _model(marks: list[int], every: int, code: bool) -> bool:
     return (
         _beside(marks, lex.MODEL, lex.ABSENT, 6, OWN_GAP)
         or _beside(marks, lex.MODEL, lex.WEAK, 3)
+        or _unsupported(marks)
+        or _not_there(marks, every)
         or _bare(marks, every)
     )
+
+
+def _unsupported(marks: list[int]) -> bool:
+    """Whether one model is what is not supported, with nothing but its name and place between: "model x in version
+    latest not supported"."""
+    for at, bits in enumerate(marks):
+        if bits & lex.ONE_MODEL:
+            said = next((after for after in marks[at + 1 : at + 1 + PLACE_GAP] if after), 0)
+            if said & lex.WEAK and said & lex.LACKING:
+                return True
+    return False
+
+
+def _not_there(marks: list[int], every: int) -> bool:
+    """Whether one model is what a region lacks, and not the account that lacks the region."""
+    if not (every & lex.ONE_MODEL and every & lex.REGION) or every & lex.ACCOUNT:
+        return False
+    return any(bits & lex.WEAK and bits & lex.LACKING for bits in marks)
 
 
 def _bare(marks: list[int], every: int) -> bool:
