@@ -266,7 +266,7 @@ def test_an_error_before_content_is_the_http_error_that_it_names(
 
 
 def test_an_error_that_is_no_json_is_one() -> None:
-    reader, out = read(*BEGUN, b"event: error\ndata: Overloaded\n\n")
+    reader, out = read(*BEGUN, b"event: error\ndata: oops\n\n")
     assert reader.failure is not None
     assert (out, reader.failure.kind) == (named(*BEGUN), Kind.BAD_ANSWER)
 
