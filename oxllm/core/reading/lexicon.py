@@ -554,7 +554,13 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         LEFT,
         """
         conversation, vector store, thread, container, assistant, prompt with id, file with id, no file found, cached
-        content, no cached content
+        content, no cached content, file ~, file object, skill, guardrail identifier
+        """,
+    ),
+    (
+        LEFT | STRONG,
+        """
+        file not found ~, s3 object, storage object
         """,
     ),
     (

@@ -449,7 +449,7 @@ def _foreign(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _left(marks: list[int], every: int, code: bool) -> bool:
-    return not every & lex.MODEL and _near(marks, every, lex.LEFT, lex.STRONG, 6)
+    return not every & lex.MODEL and (bool(every & lex.OUTSIDE) or _near(marks, every, lex.LEFT, lex.STRONG, 6))
 
 
 def _lacks(marks: list[int], every: int, code: bool) -> bool:
