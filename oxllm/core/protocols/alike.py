@@ -11,6 +11,9 @@ from typing import Final
 
 PADDING: Final = b'"obfuscation":"'
 """What precedes the padding string, which means nothing."""
+FRAME_MAX: Final = 2048
+"""Bytes around the text of an event that is remembered: each stream keeps them, and no budget counts them. Most events
+have 300."""
 TRIES_MAX: Final = 8
 """Events remembered in a row without a match before we give up: the stream is of another kind."""
 
@@ -52,7 +55,7 @@ class Alike:
             return
         self.tries -= 1
         self._start = b""
-        if text[:1] != b'"' or not _plain(text[1:-1]) or event.count(text) != 1:
+        if len(event) - len(text) > FRAME_MAX or text[:1] != b'"' or not _plain(text[1:-1]) or event.count(text) != 1:
             return
         start, _, end = event.partition(text)
         middle, found, behind = end.partition(PADDING)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.protocols import chat, completions, messages
-from oxllm.core.protocols.alike import TRIES_MAX, Alike
+from oxllm.core.protocols.alike import FRAME_MAX, TRIES_MAX, Alike
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Reader
 
@@ -156,6 +156,14 @@ def test_an_event_whose_text_stands_in_it_twice_is_not_remembered() -> None:
     alike.remember(event, b'"id"')
     assert not alike.holds(event.replace(b'"id"', b'"error"', 1))
     assert not alike.holds(event)
+
+
+def test_an_event_with_much_around_its_text_is_not_remembered() -> None:
+    alike = Alike()
+    for padding, holds in ((FRAME_MAX // 2, True), (FRAME_MAX, False)):
+        event = NEXT % (b'"%b"' % (b"a" * FRAME_MAX), b',"x":"%b"' % (b"b" * padding))
+        alike.remember(event, b'"%b"' % (b"a" * FRAME_MAX))
+        assert alike.holds(event) is holds
 
 
 def test_a_stream_whose_events_are_all_different_is_soon_not_looked_at_any_more() -> None:
