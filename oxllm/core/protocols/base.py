@@ -20,7 +20,7 @@ from oxllm.core.protocols.asked import Asked
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import SUCCESS, Kind, Outcome, classify
 from oxllm.core.shape import Value
-from oxllm.core.wire.body import RequestBody, invalid_utf8
+from oxllm.core.wire.body import RequestBody, invalid_utf8, text_in
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.core.wire.nesting import Closing
 
@@ -42,9 +42,10 @@ SPACE: Final = b" \t\r\n"
 BOM: Final = b"\xef\xbb\xbf"
 """Parsers may skip it before JSON, and the SDKs' do (RFC 8259, 8.1)."""
 decode_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
-_decode_text: Final = msgspec.json.Decoder(str).decode
 NAME_MAX: Final = 256
 """Characters of a model's name, which is ignored if it is longer, and of a stop reason, which is cut or ignored."""
+REASONS_MAX: Final = 16
+"""Stop reasons kept of an answer, which may have hundreds of choices: the records of past requests hold on to them."""
 FAILED_REASONS: Final[tuple[str, ...]] = ("error", "network_error")
 """Stop reasons of an answer that has failed (OpenRouter, Z.AI)."""
 
@@ -66,13 +67,8 @@ def is_empty(raw: msgspec.Raw) -> bool:
 
 def name_in(raw: msgspec.Raw) -> str | None:
     """The name in a JSON string; None if it is not a string, or too long or unprintable for a name."""
-    if is_empty(raw):
-        return None
-    try:
-        name = _decode_text(raw)
-    except NOT_JSON:
-        return None
-    return name if len(name) <= NAME_MAX and name.isprintable() else None
+    name = None if is_empty(raw) else text_in(raw, NAME_MAX)
+    return name if name is not None and name.isprintable() else None
 
 
 class Usage(Value, frozen=True):
@@ -155,7 +151,7 @@ class Reader:
         self.model: str | None = None
         """The model that made the answer, by what the provider says."""
         self.reasons: tuple[str, ...] = ()
-        """Why each choice ended, in the provider's words."""
+        """Why the first REASONS_MAX choices to end did so, in the provider's words."""
         self.dropped = 0
         """Events without meaning that were not passed on."""
 

@@ -39,6 +39,7 @@ from oxllm.core.protocols.base import (
     FAILED_REASONS,
     NAME_MAX,
     NOT_JSON,
+    REASONS_MAX,
     Endpoint,
     PlainReader,
     Protocol,
@@ -63,11 +64,13 @@ from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire import sse
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import ApiError
+from oxllm.core.wire.nesting import is_crowded
 
 CHOICES_MAX: Final = 1024
 """Choices of one answer; the OpenAI API allows 128."""
 ASIDE_MAX: Final = 1024
 """Bytes kept of an event without choices."""
+TOO_LARGE: Final = "an event too large to be read"
 DONE_EVENT: Final = b"data: [DONE]\n\n"
 
 
@@ -148,7 +151,7 @@ class StreamReader(Reader):
         """More of the large event."""
         part, behind = large.feed(data)
         if large.outline.too_large:
-            self._stop("an event too large to be read")
+            self._stop(TOO_LARGE)
         if behind is None or not self._end_large(large.outline.text):
             return part
         self._large = None
@@ -216,6 +219,9 @@ class StreamReader(Reader):
         error, or comes after the end."""
         if self.finished or self.failure is not None:
             return None
+        if len(payload) > LARGE and is_crowded(payload):
+            self._stop(TOO_LARGE)
+            return None
         try:
             if not payload.isascii():
                 payload.decode()
@@ -257,7 +263,8 @@ class StreamReader(Reader):
                     return False
                 if not self._done >> index & 1:
                     self._done |= 1 << index
-                    self.reasons += (reason[:NAME_MAX],)
+                    if len(self.reasons) < REASONS_MAX:
+                        self.reasons += (reason[:NAME_MAX],)
                 bears = True
             elif not bears:
                 bears = choice.bears()
@@ -343,7 +350,7 @@ class ChatReader(PlainReader):
             reason = choice.finish_reason
             if reason in FAILED_REASONS:
                 return Outcome(Kind.BAD_ANSWER, f'finish_reason "{reason}"')
-            if reason:
+            if reason and len(reasons) < REASONS_MAX:
                 reasons += (reason[:NAME_MAX],)
         few = len(choices)
         if few < self._choices:  # the server ignores how many were asked for, and is not counted as failing for it

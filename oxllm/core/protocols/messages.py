@@ -72,7 +72,8 @@ from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import ApiError, api_error
-from oxllm.core.wire.named_events import END, Event
+from oxllm.core.wire.named_events import END, LARGE, Event
+from oxllm.core.wire.nesting import is_crowded
 from oxllm.core.wire.outline import Outline
 
 BLOCKS_MAX: Final = 4096
@@ -87,6 +88,7 @@ _WORK: Final[tuple[Raw, ...]] = (Raw(b'"thinking"'), Raw(b'"compaction"'))
 """Types of blocks on which a model may spend minutes without showing anything."""
 _LARGE_KINDS: Final[tuple[bytes, ...]] = (b"content_block_delta", b"content_block_start")
 _KIND: Final = re.compile(rb'\s*\{\s*(?:"index"\s*:\s*\d{1,4}\s*,\s*)?"type"\s*:\s*"(content_block_(?:delta|start))"')
+TOO_LARGE: Final = "an event too large to be read"
 _DEPTH: Final = 2
 """How deep we look into a large event: the event, and its block or delta."""
 _NAME: Final = re.compile(r"[\w.-]{1,128}", re.ASCII)
@@ -232,6 +234,8 @@ class StreamReader(NamedReader):
             return b""
         if name is None:
             return self._read_piece(payload)
+        if len(payload) > LARGE and is_crowded(payload):
+            return self._break(TOO_LARGE)
         try:
             if not payload.isascii():
                 payload.decode()
@@ -377,7 +381,7 @@ class StreamReader(NamedReader):
         assert outline is not None
         outline.feed(piece.replace(b"\ndata: ", b"\n"))
         if outline.too_large:
-            self._stop("an event too large to be read")
+            self._stop(TOO_LARGE)
 
     def _end_large(self) -> bool:
         outline, kind = self._outline, self._kind.decode()

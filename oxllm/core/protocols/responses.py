@@ -71,9 +71,9 @@ from oxllm.core.protocols.responses_shapes import (
 )
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
-from oxllm.core.wire.body import RequestBody
+from oxllm.core.wire.body import RequestBody, text_in
 from oxllm.core.wire.errors import OWNER_UNAVAILABLE, ApiError, api_error
-from oxllm.core.wire.named_events import END, Event
+from oxllm.core.wire.named_events import END, LARGE, Event
 
 ID_MAX: Final = 512
 """Characters of an answer's id; a longer one is ignored. (A gateway upstream of us may seal its origin into it.)"""
@@ -152,7 +152,6 @@ class _Identity(NamedTuple):
 
 
 _decode_time: Final = msgspec.json.Decoder(float).decode
-_decode_string: Final = msgspec.json.Decoder(str).decode
 _encode: Final = msgspec.json.Encoder().encode
 _TYPE_FIRST: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_.]{1,64})"')
 _ID_FIRST: Final = re.compile(rb'\s*\{\s*"id"\s*:\s*"([!-~]{1,512}?)"')
@@ -173,9 +172,11 @@ def _bears_content(item: Item) -> bool:
 
 
 def _has_text(parts: Raw) -> bool:
-    """Whether one of these parts has text; True if they cannot be read, since they may have."""
+    """Whether one of these parts has text; True if they cannot be read, or are too many, since they may have."""
     if parts in EMPTY:
         return False
+    if len(parts) > LARGE:
+        return True
     try:
         return any(part.text not in EMPTY or part.refusal not in EMPTY for part in decode_parts(parts))
     except msgspec.DecodeError:
@@ -610,11 +611,7 @@ def _received(status: int, body: bytes) -> ApiError:
 
 def _text(raw: Raw | None) -> str | None:
     """A member that is a name; None if it is not a string, empty, or too long."""
-    try:
-        text = None if raw is None else _decode_string(raw)
-    except NOT_JSON:
-        return None
-    return text if text and len(text) <= ID_MAX else None
+    return (text_in(raw, ID_MAX) if raw is not None else None) or None
 
 
 def _time(raw: Raw) -> int:

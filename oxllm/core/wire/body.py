@@ -10,14 +10,15 @@ checked here, in slices of 64 KiB, since a body of 8 MiB must not take its memor
   limit depends on the interpreter and on the caller's stack.
 - Top-level members: each costs some 200 bytes as a dict entry, so a body of nothing else would cost 25 times
   its size. The OpenAI API has about 40.
+- The names of these members: one emoji makes each character of a string take four bytes.
 """
 
 from __future__ import annotations
 
 import re
 from codecs import utf_8_decode
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -25,18 +26,24 @@ from msgspec import Raw
 from oxllm.core.reading import echo
 from oxllm.core.wire.body_shapes import decode_metadata, decode_stream_options
 from oxllm.core.wire.nesting import ends_in_escape, first_at, levels
+from oxllm.core.wire.outline import LONG_STRING, Outline
 
 DEPTH_MAX: Final = 500
 """Containers inside one another, the body itself included."""
 MEMBERS_MAX: Final = 1024
 """Members of the body."""
 NAME_MAX: Final = 1024
-"""Characters of a member's name, and of the model's: names are not storage."""
+"""Characters of a member's name, and of the model's and the session's: names are not storage."""
+OPTIONS_MAX: Final = 4096
+"""Bytes of `stream_options`, whose members are decoded if usage is to be asked for; the OpenAI API has two of them."""
+CHARACTER_MAX: Final = 12
+"""Bytes of one character in a JSON string: two escapes."""
+LONG: Final = 1024 * 1024
+"""Bytes from which on a body's names are looked at before they are decoded, and NAME_MAX is in bytes."""
 SLICE: Final = 64 * 1024
 """Bytes that are checked at a time; also the largest value that is copied into a joined segment."""
 
 Buffer = bytes | bytearray
-T = TypeVar("T")
 Segment = bytes | memoryview
 
 
@@ -50,6 +57,7 @@ class BadBody(ValueError):
 
 
 _decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_raw: Final = msgspec.json.Decoder(Raw).decode
 _decode_string: Final = msgspec.json.Decoder(str).decode
 _decode_integer: Final = msgspec.json.Decoder(int).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -74,6 +82,8 @@ class RequestBody:
         if size > DEPTH_MAX:
             _check_nesting(data)
         try:
+            if size > LONG and (not data.isascii() or b"\\u" in data):
+                _check_outline(data)
             members = _decode_members(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             fault: BadBody | None = _explain(data, error)
@@ -105,13 +115,16 @@ class RequestBody:
         raise BadBody(f"`{name}` must be true or false", name)
 
     def session(self) -> str | None:
-        """The client's name for the conversation that this belongs to, if the body has one."""
+        """The client's name for the conversation that this belongs to, if the body has one. One of another shape is
+        for the provider to judge."""
         key, metadata = self.member("prompt_cache_key"), self.member("metadata")
-        named = _read_or_none(_decode_string, key)
-        if named:
+        named = text_in(key, NAME_MAX) if key is not None else None
+        if named or metadata is None:
             return named
-        found = _read_or_none(decode_metadata, metadata)
-        return found.user_id if found is not None else None
+        try:
+            return text_in(decode_metadata(metadata).user_id, NAME_MAX)
+        except msgspec.ValidationError:
+            return None
 
     def count(self, name: str) -> int:
         """An integer member; 1 if absent or below 1. Raises BadBody."""
@@ -129,6 +142,8 @@ class RequestBody:
         raw = self.member("stream_options")
         if raw is None:
             return False
+        if len(raw) > OPTIONS_MAX:
+            raise BadBody(f"`stream_options` is longer than {OPTIONS_MAX} bytes", "stream_options")
         try:
             return decode_stream_options(raw).include_usage is True
         except msgspec.ValidationError:
@@ -177,26 +192,28 @@ class PassedBody:
         return len(self._data), [self._data] if self._data else []
 
 
-def _read_or_none(decode: Callable[[Raw], T], raw: Raw | None) -> T | None:
-    """The decoded value; None if absent or of another shape, which is for the provider to judge."""
-    try:
-        return decode(raw) if raw is not None else None
-    except msgspec.ValidationError:
+def text_in(raw: Raw, most: int) -> str | None:
+    """The string that `raw` is; None if it is none, or has more than `most` characters.
+
+    One that has far more is not decoded: a single emoji in it makes each of its characters take four bytes.
+    """
+    if len(raw) > CHARACTER_MAX * most + 2:
         return None
+    try:
+        text = _decode_string(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return text if len(text) <= most else None
 
 
 def _model(members: dict[str, Raw]) -> str:
     raw = members.get("model")
     if raw is None:
         raise BadBody("the request has no `model`", "model")
-    try:
-        model = _decode_string(raw)
-    except msgspec.ValidationError:
-        model = None
+    model = text_in(raw, NAME_MAX)
     if model is None:
-        raise BadBody("`model` must be a string", "model")
-    if len(model) > NAME_MAX:
-        raise BadBody(f"`model` is longer than {NAME_MAX} characters", "model")
+        long = bytes(memoryview(raw)[:1]) == b'"'
+        raise BadBody(f"`model` is longer than {NAME_MAX} characters" if long else "`model` must be a string", "model")
     return model
 
 
@@ -335,8 +352,22 @@ def _too_many() -> BadBody:
     return BadBody(f"the request body has more than {MEMBERS_MAX} members")
 
 
+def _check_outline(data: Buffer) -> None:
+    """Refuse names that are too long, of a body whose size makes it matter. Raises what `_decode_members` would."""
+    _decode_raw(data)
+    outline = Outline(1, NAME_MAX)
+    for start in range(0, len(data), SLICE):
+        outline.feed(bytes(data[start : start + SLICE]))
+    if outline.too_large or LONG_STRING.decode() in _decode_members(outline.text):
+        raise _too_long()
+
+
 def _check_names(members: dict[str, Raw]) -> None:
     if len(members) > MEMBERS_MAX:
         raise _too_many()
     if members and max(map(len, members)) > NAME_MAX:
-        raise BadBody(f"the request body has a member whose name is longer than {NAME_MAX} characters")
+        raise _too_long()
+
+
+def _too_long() -> BadBody:
+    return BadBody(f"the request body has a member whose name is longer than {NAME_MAX} characters")

@@ -16,7 +16,7 @@ class StreamOptions(Shape, gc=False):
 class Metadata(Shape, gc=False):
     """`metadata` of the Messages API."""
 
-    user_id: str | None = None
+    user_id: msgspec.Raw = msgspec.Raw(b"null")
 
 
 decode_stream_options = msgspec.json.Decoder(StreamOptions).decode

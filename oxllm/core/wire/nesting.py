@@ -12,6 +12,9 @@ from typing import Final
 SLICE: Final = 64 * 1024
 """Bytes that are looked at in one go."""
 
+CROWD_MAX: Final = 2048
+"""Members of an event's choices or block; the APIs have 128 choices, and ten members in a block."""
+
 _STEPS: Final = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
 """The change of level at an opening bracket, a closing one and a colon, as a signed byte."""
 _NO_STEPS: Final = bytes(set(range(256)) - set(b"[{]}:"))
@@ -64,6 +67,22 @@ def count_outside(data: bytes | memoryview, wanted: bytes) -> int:
         found += sum(piece.count(wanted) for piece in pieces[inside::2])
         inside ^= len(pieces) % 2 == 0
     return found
+
+
+def is_crowded(data: bytes) -> bool:
+    """Whether the containers in a JSON object have more than CROWD_MAX members with names, or that are containers:
+    decoded, these take 20 times the memory of their text."""
+    start = level = found = 0
+    inside = False
+    while start < len(data) and found <= CROWD_MAX:
+        part = data[start : start + SLICE]
+        if ends_in_escape(part):
+            part = data[start : start + SLICE + 1]
+        start += len(part)
+        after, inside = levels(part, inside, level)
+        level = after[-1]
+        found += after.count(2)
+    return found > CROWD_MAX
 
 
 class Closing:

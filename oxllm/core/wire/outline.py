@@ -27,11 +27,13 @@ _BETWEEN: Final = re.compile(rb'[^"\[\]{}]*+')
 class Outline:
     """Builds the outline of one JSON text."""
 
-    __slots__ = ("_began", "_deep", "_depth", "_escape", "_in_string", "_kept", "_level", "_step")
+    __slots__ = ("_began", "_deep", "_depth", "_escape", "_in_string", "_kept", "_level", "_step", "_string_max")
 
-    def __init__(self, depth: int) -> None:
-        """`depth`: how many levels of containers are kept; those below are empty in the outline."""
+    def __init__(self, depth: int, string_max: int = STRING_MAX) -> None:
+        """`depth`: how many levels of containers are kept; those below are empty in the outline. `string_max`: bytes of
+        a string that is kept as it is."""
         self._depth = depth
+        self._string_max = string_max
         self._level = 0
         self._deep: Closing | None = None
         """Finds the end of a container below `depth`, while that is skipped."""
@@ -86,7 +88,7 @@ class Outline:
         stop = _string_end(part, at, end)
         kept = self._kept
         if self._began >= 0:
-            if len(kept) - self._began + stop - at <= STRING_MAX:
+            if len(kept) - self._began + stop - at <= self._string_max:
                 kept += part[at:stop]
             else:
                 kept[self._began :] = LONG_STRING

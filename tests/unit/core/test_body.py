@@ -7,9 +7,19 @@ import tracemalloc
 
 import pytest
 
-from oxllm.core.protocols import chat
+from oxllm.core.protocols import chat, responses
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.wire.body import DEPTH_MAX, MEMBERS_MAX, NAME_MAX, SLICE, BadBody, RequestBody
+from oxllm.core.wire.body import (
+    CHARACTER_MAX,
+    DEPTH_MAX,
+    LONG,
+    MEMBERS_MAX,
+    NAME_MAX,
+    OPTIONS_MAX,
+    SLICE,
+    BadBody,
+    RequestBody,
+)
 
 Extra = dict[str, str]
 
@@ -66,6 +76,9 @@ def test_the_gateway_reads_four_members(data: bytes, model: str, stream: bool, n
         (b'{"model":"m","stream_options":true}', "stream_options"),
         (b'{"model":"m","stream_options":{"include_usage":"yes"}}', "stream_options"),
         (b'{"model":"%b"}' % (b"m" * (NAME_MAX + 1)), "model"),
+        (b'{"model":"%b"}' % (b"m" * (CHARACTER_MAX * NAME_MAX + 1)), "model"),
+        (b'{"model":[%b1]}' % (b"1," * (CHARACTER_MAX * NAME_MAX)), "model"),
+        (b'{"model":"m","stream_options":{"%b":1}}' % (b"x" * OPTIONS_MAX), "stream_options"),
     ],
 )
 def test_a_member_of_the_wrong_kind_is_named(data: bytes, param: str) -> None:
@@ -265,6 +278,14 @@ def test_a_name_over_the_bound_is_refused() -> None:
     assert message == "the request body has a member whose name is longer than 1024 characters"
 
 
+def test_names_of_a_long_body_are_read_as_those_of_a_short_one() -> None:
+    text = "x" * LONG + "é"
+    long = {"model": "m", "x" * NAME_MAX: 1, "messages": [{"y" * SLICE: "~"}] * 3, "stop": "~"}
+    assert json.loads(render(json.dumps(long | {"input": text}).encode())) == long | {"input": text, "model": "real"}
+    assert refused(b'{"input":"%b",}' % text.encode()).message.startswith("the request body is not valid JSON")
+    assert refused(b'["%b"]' % text.encode()).message == "the request body must be a JSON object"
+
+
 def test_no_refusal_quotes_the_body() -> None:
     for data in (b'{"secret":', b'{"secret":secret}', b'["secret"]', b'{"model":["secret"]}', b'{"secret\xff":1}'):
         assert "secret" not in refused(data).message
@@ -292,6 +313,12 @@ def large(start: bytes, unit: bytes, end: bytes) -> bytearray:
         pytest.param(b'{"a":"', b"x", b'\xff"}', id="a bad last byte"),
         pytest.param(b'{"a":"', b"\\\\", b'\\ud800"}', id="a lone surrogate at the end"),
         pytest.param(b'{"a":', b"[", b"", id="deep"),
+        pytest.param(b'{"', b"x", '😀":1}'.encode(), id="a long name"),
+        pytest.param(b'{"', b"x", b'\\ud83d\\ude00":1}', id="a long name with escapes"),
+        pytest.param(b'{"model":"', b"x", '😀"}'.encode(), id="a long model"),
+        pytest.param(b'{"prompt_cache_key":"', b"x", '😀"}'.encode(), id="a long key"),
+        pytest.param(b'{"metadata":{"user_id":"', b"x", '😀"}}'.encode(), id="a long user"),
+        pytest.param(b'{"previous_response_id":"', b"x", '😀"}'.encode(), id="a long id"),
     ],
 )
 def test_a_body_of_8_mib_is_never_copied(start: bytes, unit: bytes, end: bytes) -> None:
@@ -299,6 +326,9 @@ def test_a_body_of_8_mib_is_never_copied(start: bytes, unit: bytes, end: bytes) 
     tracemalloc.start()
     try:
         body = RequestBody.parse(data)
+        body.session()
+        for protocol in (chat.PROTOCOL, responses.PROTOCOL):
+            protocol.asked(protocol.endpoints[0], body)
         body.render("real", {"b": "1"}, False)
     except BadBody:
         pass

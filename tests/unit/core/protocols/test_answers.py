@@ -374,6 +374,22 @@ def test_before_content_a_large_event_waits_for_its_end() -> None:
     assert reader.feed(event[300_000:]) == event
 
 
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        ({"choices": [{}] * 40_000}, "an event too large to be read"),
+        ({"choices": [{"delta": {}}] * 40_000}, "an event too large to be read"),
+        ({"choices": [{"delta": {"content": "{}:," * 40_000}}] * 2, "prompt_token_ids": [1] * 100_000}, None),
+        ({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a"}] * 20_000}}]}, None),
+    ],
+    ids=["empty", "deltas", "text and numbers", "logprobs"],
+)
+def test_a_large_event_with_a_crowd_of_choices_is_not_decoded(event: object, why: str | None) -> None:
+    reader = StreamReader(1, False)
+    reader.feed(sse(event))
+    assert reason(reader.failure) == why
+
+
 @pytest.mark.parametrize("cut", [b"", b"\n", b"\n\n"])
 def test_a_large_event_that_is_cut_is_a_break_behind_which_the_error_can_be_read(cut: bytes) -> None:
     reader = StreamReader(1, False)

@@ -448,6 +448,12 @@ def test_a_large_event_before_content_waits_for_its_end() -> None:
     assert reader.feed(sent[-1:]) == sent
 
 
+def test_a_large_block_with_a_crowd_of_members_is_not_decoded() -> None:
+    crowd = {"type": "text", **{str(number): 1 for number in range(10_000)}}
+    reader, _ = read(start(), {"type": "content_block_start", "index": 0, "content_block": crowd})
+    assert why(reader) == "an event too large to be read"
+
+
 @pytest.mark.parametrize("event", [{"type": "news", "x": "x" * LARGE}, reason("x" * LARGE)], ids=["news", "reason"])
 def test_a_large_event_whose_meaning_is_not_in_its_first_bytes_waits_for_its_end(event: object) -> None:
     reader, _ = read(*BEGUN, text("Hi"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oxllm.core.protocols.base import NAME_MAX, Reader
+from oxllm.core.protocols.base import NAME_MAX, REASONS_MAX, Reader
 from oxllm.core.protocols.chat import ChatReader
 from oxllm.core.protocols.chat import StreamReader as ChatStream
 from oxllm.core.protocols.completions import TextReader, TextStreamReader
@@ -45,6 +45,7 @@ def message(**members: Any) -> bytes:
 
 HI: dict[str, Any] = {"delta": {"content": "Hi"}}
 STOP = chunk(choice(finish="stop"))
+CROWD = [choice(index, "stop") for index in range(REASONS_MAX + 1)]
 STREAMS: list[tuple[Reader, bytes, str | None, tuple[str, ...]]] = [
     (ChatStream(1, False), sse(chunk(model=""), chunk(choice(**HI)), STOP), BIG, ("stop",)),
     (
@@ -54,6 +55,7 @@ STREAMS: list[tuple[Reader, bytes, str | None, tuple[str, ...]]] = [
         ("length", "stop"),
     ),
     (ChatStream(1, False), sse(chunk(choice(**HI)), STOP, STOP), BIG, ("stop",)),
+    (ChatStream(1, False), sse(chunk(*CROWD)), BIG, ("stop",) * REASONS_MAX),
     (ChatStream(1, False), sse(chunk(choice(**HI), model=7), STOP), None, ("stop",)),
     (TextStreamReader(1, False), sse(chunk(choice(text="Hi")), STOP), BIG, ("stop",)),
     (MessageStream(0.0), told.named(*told.HELLO), "big-1", ("end_turn",)),
@@ -70,6 +72,7 @@ STREAMS: list[tuple[Reader, bytes, str | None, tuple[str, ...]]] = [
 PLAIN: list[tuple[Reader, bytes, str | None, tuple[str, ...]]] = [
     (ChatReader(), json.dumps(chunk(choice(finish="stop", message={}))).encode(), BIG, ("stop",)),
     (ChatReader(), json.dumps(chunk(choice(message={}), model=None)).encode(), None, ()),
+    (ChatReader(), json.dumps(chunk(*CROWD)).encode(), BIG, ("stop",) * REASONS_MAX),
     (TextReader(), json.dumps(chunk(choice(0, "stop"), choice(1, "length"))).encode(), BIG, ("stop", "length")),
     (VectorReader(), b'{"data":[{"embedding":[1]}],"model":"vectors-1"}', "vectors-1", ()),
     (JsonReader(), b'{"results":[{}],"model":"rerank-1"}', "rerank-1", ()),

@@ -345,6 +345,11 @@ def test_a_large_event_whose_kind_is_not_known_or_a_failure_is_waited_for(names:
         assert (reader.told, reader.complete) == (one is failed, one is hidden)
 
 
+def test_an_item_with_a_crowd_of_parts_is_taken_for_content_undecoded() -> None:
+    reader, _ = read(event("response.output_item.added", item={"type": "message", "content": [{}] * 40_000}))
+    assert reader.content
+
+
 def test_a_large_event_before_content_is_held_whole() -> None:
     reader = StreamReader(0.0)
     _, most = in_pieces(reader, sse(large("response.created", 100_000, response=response("in_progress"))))
