@@ -8,6 +8,7 @@ from oxllm.core.budget.answers import HELD_FREE, HeldHolder
 from oxllm.core.reading.outcome import Failure
 from oxllm.core.request.attempt import COMMITTED, Attempt
 from oxllm.core.request.exchange import Exchange
+from oxllm.core.request.headers import weight
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.upstream.call import Call, Caller
@@ -35,7 +36,7 @@ class Linked(HeldHolder):
 
 
 class Link(Caller):
-    """One attempt's upstream end: hands the events of `upstream.call.Caller` on to the relay.
+    """One attempt's upstream end: passes the events of `Caller` to the relay. One class, since each is a method of it.
 
     What it holds is counted only while it exceeds HELD_FREE: most events arrive whole, and cost nothing here.
     """
@@ -89,11 +90,18 @@ class Link(Caller):
             self.relay.crash(error)
             return 1
 
-    def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
-        relay = self.relay
+    def heading(self, size: int) -> None:
         try:
-            relay.exchange.head(self.attempt, status, fields, relay.now(), relay.runtime.wall())
+            self._keep(size)
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+
+    def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        relay, attempt = self.relay, self.attempt
+        try:
+            relay.exchange.head(attempt, status, fields, relay.now(), relay.runtime.wall())
             relay.perform()
+            self._keep(weight(attempt.headers if 200 <= status < 300 else fields))
         except Exception as error:  # noqa: BLE001
             relay.crash(error)
 
@@ -173,6 +181,11 @@ class Link(Caller):
             size = self.attempt.pending
             self._counted = size > HELD_FREE
             self.relay.runtime.held.hold(self, size)
+
+    def _keep(self, head_bytes: int) -> None:
+        """So much is kept of the response's head."""
+        self.attempt.head_bytes = head_bytes
+        self._grew(self.attempt.pending, True)
 
     def _grew(self, size: int, committed: bool) -> None:
         if size > HELD_FREE:

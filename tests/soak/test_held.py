@@ -37,29 +37,38 @@ def events(mark: bytes, size: int, count: int) -> bytes:
 
 
 class Wish:
-    """What one client asks for: a plain answer, or a stream of so many events, of so many bytes."""
+    """What one client asks for: a plain answer, or a stream of so many events, of so many bytes, behind a head with so
+    many fields of 1 KiB."""
 
     def __init__(
-        self, size: int, count: int = 0, model: str = "smart", rests_s: float = 0.0, thinks_s: float = 0.0
+        self,
+        size: int,
+        count: int = 0,
+        model: str = "smart",
+        rests_s: float = 0.0,
+        thinks_s: float = 0.0,
+        fields: int = 0,
     ) -> None:
-        self.size, self.count, self.model = size, count, model
+        self.size, self.count, self.model, self.fields = size, count, model, fields
         self.thinks_s = thinks_s
         """Seconds that the provider waits before it sends the last tenth."""
         self.rests_s = rests_s
         """Seconds until the client reads, and after each 256 KiB that it has read."""
 
     def body(self, mark: bytes) -> bytes:
-        words = b"%b %d %d %g" % (mark, self.size, self.count, self.thinks_s)
+        words = b"%b %d %d %g %d" % (mark, self.size, self.count, self.thinks_s, self.fields)
         message = b'"messages":[{"role":"user","content":"<%b>"}]' % words
         stream = b"true" if self.count else b"false"
         return b'{"model":"%b","stream":%b,%b}' % (self.model.encode(), stream, message)
 
     @staticmethod
-    def answer(body: bytes) -> tuple[bool, bytes, float]:
-        """Whether it is a stream, the bytes, and how long the provider thinks."""
-        mark, size, count, thinks_s = body.split(b"<")[1].split(b">")[0].split(b" ")
+    def answer(body: bytes) -> tuple[bytes, bytes, float]:
+        """Head and body, and how long the provider thinks."""
+        mark, size, count, thinks_s, fields = body.split(b"<")[1].split(b">")[0].split(b" ")
         data = events(mark, int(size), int(count)) if int(count) else plain(mark, int(size))
-        return bool(int(count)), data, float(thinks_s)
+        head = b"content-type: %b\r\n" % (b"text/event-stream" if int(count) else b"application/json")
+        head += b"".join(b"openai-%d: %b\r\n" % (number, b"x" * 1000) for number in range(int(fields)))
+        return b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n" % (head, len(data)), data, float(thinks_s)
 
 
 async def provide(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,13 +77,13 @@ async def provide(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             body = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
-            stream, data, thinks_s = Wish.answer(body)
-            kind = b"text/event-stream" if stream else b"application/json"
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n" % (kind, len(data)))
-            for start in range(0, len(data), BUFFER):
-                if start <= len(data) * 0.9 < start + BUFFER:
+            sent, data, thinks_s = Wish.answer(body)
+            late = len(sent) + len(data) * 0.9
+            sent += data
+            for start in range(0, len(sent), BUFFER):
+                if start <= late < start + BUFFER:
                     await asyncio.sleep(thinks_s)
-                writer.write(data[start : start + BUFFER])
+                writer.write(sent[start : start + BUFFER])
                 await writer.drain()
     writer.close()
 
@@ -173,6 +182,8 @@ def in_full(profile: Profile, only: bool = True) -> None:
 
 
 CROWDS = {
+    "1,000 answers behind heads of 60 KB": (1000, Wish(1000, thinks_s=1.0, fields=60)),
+    "1,000 streams behind heads of 60 KB": (1000, Wish(100, count=9, thinks_s=1.0, fields=60)),
     "160 answers of 250 KB at once": (160, Wish(250 * KIB, thinks_s=1.0)),
     "100 streams held back whole": (100, Wish(4 * KIB, count=100, model="held", thinks_s=1.0)),
     "64 streams of events of 1 MB, slow clients": (64, Wish(1000 * KIB, count=2, rests_s=0.2)),

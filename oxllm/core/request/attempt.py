@@ -121,6 +121,7 @@ class Attempt:
         "commit_at",
         "content_at",
         "facts",
+        "head_bytes",
         "headers",
         "hedge_at",
         "last_content_at",
@@ -191,7 +192,8 @@ class Attempt:
         """Seconds to give `clock` when reading is resumed."""
         self._alarm = alarm
         # Its response.
-        self.status = 0
+        self.status = self.head_bytes = 0
+        """`head_bytes`: what the memory budget counts of the response's head, of what has come or is kept of it."""
         self.headers: Headers = ()
         """Those fields of the response head that are needed to pass it on; empty from the commit on."""
         self.reader: Reader = NOTHING_READ
@@ -209,7 +211,7 @@ class Attempt:
     @property
     def pending(self) -> int:
         """Bytes read but not yet passed on: what is held, and what the reader keeps of an incomplete event or body."""
-        return 0 if self.phase in OVER else len(self._ready) + self.reader.pending
+        return 0 if self.phase in OVER else self.head_bytes + len(self._ready) + self.reader.pending
 
     @property
     def wake_at(self) -> float:
@@ -323,7 +325,7 @@ class Attempt:
         """Commit to this attempt. Returns what was held."""
         self.move(COMMIT)
         self.last_content_at = now
-        self.headers = ()
+        self.headers, self.head_bytes = (), 0
         ready = bytes(self._ready)
         self._ready.clear()
         return ready
@@ -336,6 +338,7 @@ class Attempt:
     def close(self) -> None:
         """Drop what it holds, and whatever may still arrive."""
         self.move(END)
+        self.headers = ()
         self._ready.clear()
 
     # Reading.

@@ -18,6 +18,11 @@ STREAM_HEAD: Final[list[tuple[bytes, bytes]]] = [
 ]
 """What SSE clients and the proxies between us need; sent instead of the provider's own."""
 
+HEAD_FREE: Final = 4 * 1024
+"""Bytes of each head that no budget counts: providers send 1-4 KiB."""
+FIELD_OVERHEAD: Final = 128
+"""Python's overhead per field in bytes: a tuple and two objects."""
+
 _CONTENT: Final = frozenset(
     {b"content-type", b"content-language", b"content-disposition", b"retry-after", b"retry-after-ms"}
 )
@@ -50,8 +55,14 @@ def is_json(headers: Headers) -> bool:
 
 
 def kept(headers: Headers) -> Headers:
-    """The part of a provider's head that is needed to pass it on. No budget counts it, and heads may have 64 KiB."""
+    """The part of a provider's head that is needed to pass it on."""
     return [field for field in headers if _kept[field[0]]]
+
+
+def weight(headers: Headers) -> int:
+    """Bytes that these fields take in memory, beyond HEAD_FREE: heads may have 64 KiB."""
+    size = sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in headers)
+    return max(0, size - HEAD_FREE)
 
 
 def _passes(name: bytes) -> bytes:

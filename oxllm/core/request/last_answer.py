@@ -9,6 +9,7 @@ import msgspec
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import RULES, Cause, Kind, Last, Outcome
 from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.headers import weight
 from oxllm.core.request.refusal import Tried, describe, refuse, sealed_elsewhere
 from oxllm.core.routing.route import Candidate, Route
 from oxllm.core.shape import Value
@@ -54,7 +55,7 @@ class LastAnswer:
     def kept(self) -> int:
         """Bytes of a refusal that may yet be passed on."""
         words = None if self._refusal is None else self._refusal.words
-        return len(words.body) if isinstance(words, Received) else 0
+        return len(words.body) + weight(words.fields) if isinstance(words, Received) else 0
 
     def failed(self, candidate: Candidate, result: Outcome) -> None:
         """A target has failed; a second try's result replaces the first's. A target that the request was not sent to

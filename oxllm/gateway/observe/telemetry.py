@@ -279,6 +279,9 @@ class _Export(Caller):
     def sent(self) -> None:
         pass
 
+    def heading(self, size: int) -> None:
+        pass
+
     def room(self) -> int:
         return 1024  # the response is not kept
 

@@ -39,6 +39,10 @@ class Caller(HeldHolder):
         called once the response has begun."""
         raise NotImplementedError
 
+    def heading(self, size: int) -> None:
+        """The response's head is not whole, and takes `size` bytes so far, beyond those that no budget counts."""
+        raise NotImplementedError
+
     def head(self, status: int, headers: Headers) -> None:
         """The response's head, field names in lower case. Interim 1xx responses are not reported; 101 is."""
         raise NotImplementedError

@@ -264,8 +264,13 @@ class UpstreamConnection(Peer):
         """Report the progress of `response` to the caller, until that cancels."""
         caller = self._caller
         assert caller is not None
-        if response.status and not self._report_head(response, caller):
-            return
+        if response.status:
+            if not self._report_head(response, caller):
+                return
+        elif response.error is None and (size := response.head_weight):
+            caller.heading(size)
+            if self._response is not response:
+                return
         data = response.pop_body()
         if data:
             caller.data(data)

@@ -26,6 +26,7 @@ from typing import Final
 
 import httptools
 
+from oxllm.core.request.headers import FIELD_OVERHEAD, HEAD_FREE
 from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.call import Headers
 
@@ -155,6 +156,12 @@ class Response:
         self._message: _Message | None = None
         self._parser: httptools.HttpResponseParser | None = None
         """Made when needed."""
+
+    @property
+    def head_weight(self) -> int:
+        """Bytes that an incomplete head takes, beyond HEAD_FREE: its own, and those of the objects made of it."""
+        fields = 0 if self._message is None else len(self._message.headers)
+        return max(0, self._fruitless + FIELD_OVERHEAD * fields - HEAD_FREE)
 
     def pop_headers(self) -> Headers:
         """The final head's fields, names in lower case. Not kept: a stream lasts long, and its head is as large as all

@@ -53,6 +53,9 @@ class Recorder(Caller):
     def room(self) -> int:
         return self.rooms
 
+    def heading(self, size: int) -> None:
+        self._note("heading", size)
+
     def head(self, status: int, headers: Headers) -> None:
         self._note("head", status, headers)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from oxllm import plan as plans
 from oxllm.core.budget.answers import HELD_FREE, HELD_LIMIT, HeldBudget, HeldHolder
-from tests.support.chat_bytes import FINISH, chunk
+from tests.support.chat_bytes import FINISH, LAST_CHUNK, chunk
 from tests.support.house import EVENT_STREAM, MESSAGES, Client, House, answer, plan_of, stream, token
 from tests.support.scripted import Step
 
@@ -153,6 +154,60 @@ def test_a_refusal_does_not_count_any_more_when_another_target_has_begun_to_answ
         house.advance(5)
         assert client.response.status == 200
         assert budget.total == 0
+
+
+def heavy(status: bytes = b"200 OK", kind: bytes = b"text/event-stream") -> bytes:
+    """A chunked head of 60 KiB of fields that are passed on."""
+    lines = [b"HTTP/1.1 " + status, b"content-type: " + kind, b"transfer-encoding: chunked"]
+    lines += [b"openai-field-%d: %b" % (number, b"x" * KIB) for number in range(60)]
+    return b"\r\n".join([*lines, b"", b""])
+
+
+def test_large_heads_that_come_in_part_are_read_one_after_another_and_counted_until_content_goes_out() -> None:
+    budget = Watched()
+    with House(plan_of("alpha"), held=budget) as house:
+        budget.house = house
+        count = budget.clients = 40
+        slow = [*parts(heavy(), 20_000, 0.1), 0.5, *stream(token("a"))[1:]]
+        house.providers["alpha"].replies = [slow]
+        clients = [ask(house, reads=False) for _ in range(count)]
+        run(house, clients, budget, 60.0)
+        assert texts(house, clients) == [b"a1"] * count
+        assert budget.waited
+        assert budget.most > HELD_LIMIT // 4
+
+
+@pytest.mark.parametrize(
+    ("streams", "head", "body"),
+    [
+        (True, heavy(), stream(token("a"))[1:]),
+        (False, heavy(kind=b"application/json"), [chunk(b"{"), 5.0, "reset"]),
+        (False, heavy(b"500 Oh"), [chunk(b" "), 1.0, chunk(b" "), 5.0, "reset"]),
+    ],
+    ids=["stream", "plain", "error"],
+)
+def test_what_is_kept_of_a_large_head_counts(streams: bool, head: bytes, body: list[Step]) -> None:
+    budget = Watched()
+    with House(plan_of("alpha"), held=budget) as house:
+        budget.house, budget.clients = house, 1
+        house.providers["alpha"].replies = [[head, 1.0, *body]]
+        ask(house, stream=streams)
+        house.advance(0.5)
+        assert budget.total > 50 * KIB
+        house.advance(30)
+        assert (budget.total, house.relays) == (0, [])
+
+
+def test_the_fields_of_a_refusal_that_is_kept_count() -> None:
+    budget = Watched()
+    with House(plan_of("alpha", "beta"), held=budget) as house:
+        budget.house, budget.clients = house, 1
+        too_long = b'{"error":{"code":"context_length_exceeded"}}'
+        house.providers["alpha"].replies = [[heavy(b"400 No"), chunk(too_long), LAST_CHUNK]]
+        house.providers["beta"].replies = [stream(5.0, token("a"))]
+        ask(house)
+        house.advance(2)
+        assert budget.total > 50 * KIB
 
 
 def test_streams_that_are_held_back_commit_early_when_it_is_full_and_come_whole() -> None:
