@@ -40,6 +40,7 @@ class Relay(Linked):
         "_kept",
         "_links",
         "_over",
+        "_results",
         "generation",
         "trace",
     )
@@ -56,7 +57,9 @@ class Relay(Linked):
     ) -> None:
         """`extra_headers` are added to whatever response the client gets."""
         self.runtime = runtime
-        self.generation = generation
+        self.generation: Generation | None = generation
+        """None once no further attempt can be made: a stream lasts long, and a config may be large."""
+        self._results = generation.router.results
         self.request = request
         self.now = runtime.now
         self.trace = runtime.journal.trace(request)
@@ -148,7 +151,7 @@ class Relay(Linked):
         for link in self._links:
             link.let_go()
             if not link.attempt.ticket.ended:
-                self.generation.router.results.end(link.attempt.ticket, BUG, self.now())
+                self._results.end(link.attempt.ticket, BUG, self.now())
 
     def _forget(self) -> None:
         self.exchange.body = None
@@ -201,6 +204,7 @@ class Relay(Linked):
                 self.request.abort(effect.tail)
         if exchange.drop_body():
             self.request.release()
+            self.generation = None
             remember_owner(exchange, self.runtime.owners)
         if given_up or self._kept:
             self._count_kept()
@@ -238,9 +242,10 @@ class Relay(Linked):
             link.recount()
 
     def _try(self, attempt: Attempt) -> None:
-        body = self.exchange.body
+        body, generation = self.exchange.body, self.generation
         assert body is not None
-        head, segments = render(attempt, body, self.request, self.generation, self.trace)
+        assert generation is not None
+        head, segments = render(attempt, body, self.request, generation, self.trace)
         link = Link(self, attempt)
         self._links.append(link)
         call = link.call = self.runtime.pool.request(attempt.candidate.plan, head, segments, link)

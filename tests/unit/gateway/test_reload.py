@@ -385,18 +385,20 @@ def generations() -> list[Generation]:
 
 
 @pytest.mark.slow
-def test_a_generation_lives_as_long_as_its_last_request() -> None:
+def test_a_generation_lives_until_its_last_request_has_content() -> None:
     before = len(generations())
     with House(plan_of("alpha")) as house:
-        house.providers["alpha"].replies = [stream(token("a"), 5.0, token("b")), answer(WHOLE)]
+        house.providers["alpha"].replies = [stream(2.0, token("a"), 5.0, token("b")), answer(WHOLE)]
         under_way = house.chat(stream=True)
         for number in range(5):
             house.runtime.adopt(plan_of("alpha", max_in_flight=10 + number))
             assert house.chat().response.status == 200
         assert len(generations()) - before == 2, "the stream's and the present one"
-        house.advance(6)
-        assert under_way.response.whole
+        house.advance(3)
+        assert not under_way.response.whole
         assert len(generations()) - before == 1
+        house.advance(5)
+        assert under_way.response.whole
 
 
 def test_a_provider_that_is_removed_while_in_use_finishes_and_its_connection_closes() -> None:
