@@ -40,7 +40,7 @@ LIMIT_S = 10.0
 FLUSH_S = 2.0
 """How long the last export may take: a supervisor is waiting for us to end."""
 BATCH = 256
-"""As soon as so many requests are queued they are exported; the SDKs export 512 spans at once."""
+"""As soon as so many requests are queued they are exported, never more at once; the SDKs export 512 spans at once."""
 QUEUE_MAX = 1024
 """Requests queued for the next export; more are dropped and counted. Each is about 1 KB of JSON."""
 CUMULATIVE = 2
@@ -180,8 +180,7 @@ class Telemetry:
 
     def _export_spans(self) -> None:
         if self._queue and "/v1/traces" not in self._sending:
-            batch = tuple(self._queue)
-            self._queue.clear()
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
             places = {name: state.plan for name, state in self._router().providers.items()}
             spans = [span for trace, record in batch for span in _spans(trace, record, places)]
             scope = {"scope": SCOPE, "spans": spans}

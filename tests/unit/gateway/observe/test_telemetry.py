@@ -303,7 +303,7 @@ def test_a_collector_that_keeps_up_gets_all_however_many_there_are() -> None:
         assert len({span["traceId"] for span in it.spans()}) == sent + 1
 
 
-def test_what_waits_for_an_export_under_way_follows_it_when_there_is_enough() -> None:
+def test_what_waits_for_an_export_under_way_follows_it_a_batch_at_a_time() -> None:
     with House() as house:
         it = Scene(house)
         it.collector.replies = [[0.5, *answer(b"{}")], answer(b"{}")]
@@ -313,6 +313,9 @@ def test_what_waits_for_an_export_under_way_follows_it_when_there_is_enough() ->
         for _ in range(3 * BATCH):
             it.telemetry.request(it.telemetry.trace(None), record)
         house.advance(1)
+        assert len({span["traceId"] for span in it.spans()}) == 3 * BATCH
+        assert len(it.posted("/v1/traces")) == 3
+        house.advance(EXPORT_S)
         assert len({span["traceId"] for span in it.spans()}) == 3 * BATCH + 1
 
 
