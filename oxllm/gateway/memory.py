@@ -20,6 +20,9 @@ SOON_S = 1.0
 """Seconds to wait after code was loaded late, for its start-up to be over."""
 QUIET_S = 5.0
 """Seconds between checks of the load; memory is given back when it has fallen to half of its peak or below."""
+GROWN_BYTES = 4 * 1024 * 1024
+"""By so much the process may have grown since memory was last given back, before its heap is trimmed under load, too. A
+crowd whose first events have 60 KB leaves 50 MB of holes: what each stream keeps is cut out of the last one."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FUTURE_ITERATORS = 255
 
@@ -83,9 +86,10 @@ def unchanged_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 class Trimmer:
-    """Gives memory back once ready, and then whenever the load has fallen: after a burst, and as connections expire."""
+    """Gives memory back once ready, and then whenever the load has fallen: after a burst, and as connections expire.
+    The holes in the heap also go back when the process has grown."""
 
-    __slots__ = ("_busy", "_compact", "_libc", "_load", "_loop", "_peak")
+    __slots__ = ("_busy", "_compact", "_libc", "_load", "_loop", "_peak", "_resident", "_size")
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class Trimmer:
         load: Callable[[], int],
         compact: Callable[[], None],
         busy: Callable[[], bool] = lambda: False,
+        resident: Callable[[], int | None] = resident_bytes,
     ) -> None:
         """`load`: how many requests and connections there are now. `compact`: copies what outlives a burst. `busy`:
         whether another thread may be loading code just now: a change that it makes to a page between our look at it
@@ -105,6 +110,9 @@ class Trimmer:
         self._compact = compact
         self._load = load
         self._busy = busy
+        self._resident = resident
+        self._size = 0
+        """Resident bytes when memory was last given back."""
         self._peak = 0
         """The highest load since memory was last given back."""
         self._libc = _libc()
@@ -136,8 +144,13 @@ class Trimmer:
         self._peak = max(self._peak, load)
         self._loop.call_later(QUIET_S, self._look, libc)
 
-    @staticmethod
-    def _give_back(libc: Libc) -> None:
+    def tidy(self) -> None:
+        """To be called some times a second under load: trims the heap if the process has grown."""
+        if self._libc is not None and (self._resident() or 0) > self._size + GROWN_BYTES:
+            self._libc.trim()
+            self._size = self._resident() or 0
+
+    def _give_back(self, libc: Libc) -> None:
         sys.path_importer_cache.clear()  # cached directory listings, 0.2 MB; the next import reads them again
         try:
             with open("/proc/self/smaps", encoding="ascii", errors="replace") as smaps:
@@ -146,3 +159,4 @@ class Trimmer:
         except OSError:
             pass  # /proc may be hidden: then these pages stay
         libc.trim()
+        self._size = self._resident() or 0

@@ -211,6 +211,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     gc.collect()
     gc.freeze()  # start-up's objects live for ever: keep the collector off them
     trimmer.start()
+    gateway.runtime.tidy = trimmer.tidy
     once_loaded("ssl", trimmer.soon)
     loop.run_until_complete(drain.done)
     reloader.close()

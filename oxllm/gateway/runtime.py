@@ -26,6 +26,10 @@ SWEEP_S: Final = 0.1
 """Seconds between sweeps over the deadlines of all requests in flight."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class Generation:
     """A config and its run-time state. A request keeps the generation that it started with until it ends."""
 
@@ -92,6 +96,7 @@ class Runtime:
         "pool",
         "relays",
         "rng",
+        "tidy",
         "wall",
     )
 
@@ -113,6 +118,8 @@ class Runtime:
         self.now = clock_of(loop)
         self.next_sweep = inf
         """When all relays' deadlines are next checked, in loop time."""
+        self.tidy = _nothing
+        """Called at each sweep."""
         self.grace = Grace()
         self.bodies = BodyBudget(current.generation.plan.server.max_buffered_bytes)
         self.held = pool.held
@@ -145,6 +152,7 @@ class Runtime:
             return
         self.in_grace()
         self._sweep_later()
+        self.tidy()
         if self.held.contended:
             self.held.look()
         for relay in self.relays:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from oxllm.gateway.libc import MADV_DONTNEED, Libc, heap_bytes
-from oxllm.gateway.memory import QUIET_S, SOON_S, Trimmer, resident_bytes, unchanged_mappings
+from oxllm.gateway.memory import GROWN_BYTES, QUIET_S, SOON_S, Trimmer, resident_bytes, unchanged_mappings
+from tests.support.house import House, plan_of, stream, token
 from tests.support.virtual import VirtualLoop
 
 SMAPS = """\
@@ -92,6 +93,36 @@ def test_it_gives_back_at_start_and_each_time_half_of_the_load_is_gone(monkeypat
     assert [look(now) for now in (0, 100, 60, 50, 40, 20, 0, 0, 9, 0)] == [1, 1, 1, 2, 2, 3, 4, 4, 4, 5]
     assert compacted[0] == 4
     loop.close()
+
+
+def test_under_load_holes_are_given_back_when_the_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    libc = Counted()
+    monkeypatch.setattr("oxllm.gateway.memory.Libc", lambda: libc)
+    loop, size = VirtualLoop(), [0]
+    trimmer = Trimmer(loop, lambda: 100, lambda: None, resident=lambda: size[0])
+    trimmer.start()
+
+    def tidy(grown: float) -> int:
+        size[0] += int(grown * GROWN_BYTES)
+        trimmer.tidy()
+        return libc.trims
+
+    assert [tidy(grown) for grown in (1.0, 0.1, 0.0, 0.9, 0.2, -1.5, 1.0, 1.6)] == [1, 2, 2, 2, 3, 3, 3, 4]
+    loop.close()
+
+
+def test_it_is_looked_for_holes_as_long_as_requests_are_in_flight() -> None:
+    with House(plan_of("alpha")) as house:
+        looks: list[float] = []
+        house.runtime.tidy = lambda: looks.append(house.loop.time())
+        house.providers["alpha"].replies = [stream(token("a"), 5.0, token("b"))]
+        house.chat(stream=True)
+        house.advance(4)
+        assert len(looks) > 20
+        house.advance(10)
+        seen = len(looks)
+        house.advance(10)
+        assert len(looks) == seen
 
 
 def test_nothing_is_given_back_while_another_thread_may_be_loading_code(monkeypatch: pytest.MonkeyPatch) -> None:
