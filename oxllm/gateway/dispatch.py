@@ -63,6 +63,8 @@ class Dispatcher:
         owner = None if asked.previous is None else owners.owner(asked.previous)
         if owner is not None:
             speaking = speaking.at(owner)
+        elif asked.previous is not None and not protocol.asks_around:
+            return protocol.uncontinued(api_error(404, "nobody is known to have its last message"))
         session = session_of(request, body) if speaking.affinity else None
         timeout = client_timeout(request)
         facts = RequestFacts(protocol, endpoint, asked, request.id, timeout, owner is not None, body.model, session)

@@ -411,6 +411,8 @@ class Protocol:
     """A request may ask for usage in its stream (`usage_in_stream` of a provider)."""
     passes_query: ClassVar[bool] = False
     """The query of a request is passed on."""
+    asks_around: ClassVar[bool] = True
+    """An earlier answer whose maker is not remembered may be continued by whoever has it."""
     upstream_defaults: ClassVar[tuple[tuple[bytes, bytes], ...]] = ()
     """Headers for the provider that are used if neither the client nor the config sets them."""
     auth: ClassVar[str] = "bearer"
@@ -437,9 +439,9 @@ class Protocol:
         """What an error response means."""
         return classify(status, headers, body, wall)
 
-    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
-        """A reader for a stream. `strip_usage`: only we asked for usage, so the client must not get it. `wall`: seconds
-        since the epoch, for dates in errors."""
+    def stream_reader(self, asked: Asked, headers: Headers, strip_usage: bool, wall: float) -> Reader:
+        """A reader for a stream. `headers`: the answer's. `strip_usage`: only we asked for usage, so the client must
+        not get it. `wall`: seconds since the epoch, for dates in errors."""
         raise NotImplementedError
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:

@@ -372,7 +372,7 @@ class Chat(Protocol):
         """Reads `stream`, `n` and `stream_options`."""
         return Asked(body.flag("stream"), body.count("n"), body.wants_usage())
 
-    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
+    def stream_reader(self, asked: Asked, headers: Headers, strip_usage: bool, wall: float) -> Reader:
         """Reads chat completion chunks."""
         return StreamReader(asked.choices, strip_usage, wall)
 

@@ -44,7 +44,7 @@ class Completions(Protocol):
         """Reads `stream`, `n` (which is per prompt) and `stream_options`."""
         return Asked(body.flag("stream"), body.count("n") * _prompts(body.member("prompt")), body.wants_usage())
 
-    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
+    def stream_reader(self, asked: Asked, headers: Headers, strip_usage: bool, wall: float) -> Reader:
         """Reads completion chunks."""
         return TextStreamReader(asked.choices, strip_usage, wall)
 

@@ -119,6 +119,13 @@ def _continued(thread: Raw) -> str | None:
     return found.previous_message_id if found.type == "continue" else None
 
 
+def _holds(asked: Asked, headers: Headers) -> bool:
+    """Whether the provider that answers holds the thread. Nothing in an answer says so, but who only imitates the API
+    does not know threads, and does not name the organization that it answers for either
+    (https://platform.claude.com/docs/en/api/overview)."""
+    return isinstance(asked, _Threaded) and any(name == b"anthropic-organization-id" for name, _ in headers)
+
+
 def _identity(raw: Raw) -> str | None:
     """A message's id; None if it has none."""
     try:
@@ -509,6 +516,7 @@ class Messages(Protocol):
     error_line = b"event: error\n"
     ping = b'event: ping\ndata: {"type": "ping"}\n\n'
     passes_query = True
+    asks_around = False  # a server that does not know threads would answer without what was said before
     upstream_defaults = ((b"anthropic-version", b"2023-06-01"),)
     auth = "x-api-key"
 
@@ -527,13 +535,13 @@ class Messages(Protocol):
             return Outcome(Kind.UNSUPPORTED, f"it counts no tokens: HTTP {status}", status)
         return super().classify(asked, status, headers, body, wall)
 
-    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
+    def stream_reader(self, asked: Asked, headers: Headers, strip_usage: bool, wall: float) -> Reader:
         """Reads the events of a message."""
-        return StreamReader(wall, isinstance(asked, _Threaded))
+        return StreamReader(wall, _holds(asked, headers))
 
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads a message, or a token count."""
-        return TokenCountReader(wall) if asked is COUNTING else MessageReader(wall, isinstance(asked, _Threaded))
+        return TokenCountReader(wall) if asked is COUNTING else MessageReader(wall, _holds(asked, headers))
 
     # Our own words (https://docs.anthropic.com/en/api/errors).
 

@@ -548,7 +548,7 @@ class Responses(Protocol):
             return Outcome(Kind.UNSUPPORTED, f"it has no such path: HTTP {status}", status)
         return found
 
-    def stream_reader(self, asked: Asked, strip_usage: bool, wall: float) -> Reader:
+    def stream_reader(self, asked: Asked, headers: Headers, strip_usage: bool, wall: float) -> Reader:
         """Reads the events of a response."""
         return StreamReader(wall, not isinstance(asked, ResponsesAsked) or asked.stored)
 

@@ -440,7 +440,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         encrypted content, previous response, previous response id, thinking block, thinking blocks, thought signature,
         reasoning item, response id, item id, item with id, signature, redacted thinking, encrypted reasoning, response
-        with id, conversation with id, reasoning content item, signature in thinking
+        with id, conversation with id, reasoning content item, signature in thinking, thread fingerprint
         """,
     ),
     (

@@ -266,7 +266,7 @@ class Attempt:
             self.reader = MisplacedReader(protocol, asked, status, fields, wall, provider.api_key)
             self.silence = ERROR_STALL_S
         else:
-            self.reader = _stream_reader(protocol, asked, provider, wall)
+            self.reader = _stream_reader(protocol, asked, provider, fields, wall)
         if self.silence is not None:
             self._allow(self.silence, now)
 
@@ -396,10 +396,10 @@ def _but_for_our_key(ready: bytes, reader: Reader, key: str | None) -> bytes:
     return before + end
 
 
-def _stream_reader(protocol: Protocol, asked: Asked, provider: plan.Provider, wall: float) -> Reader:
+def _stream_reader(protocol: Protocol, asked: Asked, provider: plan.Provider, fields: Headers, wall: float) -> Reader:
     """The reader for a provider's stream."""
     asked = _asked_of(asked, provider)
-    return protocol.stream_reader(asked, provider.usage_in_stream and not asked.wants_usage, wall)
+    return protocol.stream_reader(asked, fields, provider.usage_in_stream and not asked.wants_usage, wall)
 
 
 def _asked_of(asked: Asked, provider: plan.Provider) -> Asked:

@@ -126,7 +126,10 @@ def test_an_event_means_the_same_whether_it_is_like_another_or_not(
 
 @given(named_streams())
 def test_an_event_of_a_message_means_the_same_whether_it_is_like_another_or_not(stream: list[bytes]) -> None:
-    whole, cut = messages.PROTOCOL.stream_reader(ASKED, False, 0.0), messages.PROTOCOL.stream_reader(ASKED, False, 0.0)
+    whole, cut = (
+        messages.PROTOCOL.stream_reader(ASKED, (), False, 0.0),
+        messages.PROTOCOL.stream_reader(ASKED, (), False, 0.0),
+    )
     for event in stream:
         passed = whole.feed(event)
         assert cut.feed(event[:9]) + cut.feed(event[9:-1]) + cut.feed(event[-1:]) == passed

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
+from oxllm import plan as plans
 from tests.support.house import House, Response, answer
 from tests.support.scripted import Asked, Step
 from tests.support.told import block, reason, start, stop, text
@@ -23,8 +25,12 @@ LOST = json.dumps(
 CREATE = {"type": "create"}
 
 
-def given(id: str) -> list[Step]:
-    return answer(json.dumps({"id": id, **MESSAGE}).encode())
+REAL = "anthropic-organization-id: org"
+"""Only Anthropic itself says so (https://platform.claude.com/docs/en/api/overview)."""
+
+
+def given(id: str, *fields: str) -> list[Step]:
+    return answer(json.dumps({"id": id, **MESSAGE}).encode(), 200, *(fields or (REAL,)))
 
 
 def say(house: House, thread: Any, stream: bool = False, path: str = "/v1/messages") -> Response:
@@ -42,7 +48,9 @@ def held_by(house: House, name: str, id: str = "msg_1", stream: bool = False) ->
     others = set(house.providers) - {name}
     for other in others:
         router.offline(other)
-    events = told(start(), block(), text("Hi"), stop(), reason())
+    head, *events = told(start(), block(), text("Hi"), stop(), reason())
+    assert isinstance(head, bytes)
+    events = [head.replace(b"\r\n\r\n", f"\r\n{REAL}\r\n\r\n".encode()), *events]
     house.providers[name].replies = [events if stream else given(id)]
     assert say(house, CREATE, stream).status == 200
     for other in others:
@@ -100,25 +108,55 @@ def test_so_it_is_where_its_holder_cannot_be_asked(how: str) -> None:
         assert say(house, CREATE).headers["x-oxllm-provider"] == "alpha"
 
 
-def test_a_thread_whose_holder_is_not_remembered_is_asked_for_at_each_provider_and_none_is_blamed() -> None:
+def test_a_thread_whose_holder_is_not_known_is_continued_by_nobody() -> None:
     with House(plan()) as house:
-        for script in house.providers.values():
-            script.replies = [answer(LOST, 404)]
-        for _ in range(3):  # a second 404 in a row would mark a target, and three failures open a breaker
-            got = say(house, after("msg_1"))
-            assert (got.status, got.body) == (404, LOST)
-        assert asked(house) == ["alpha"] * 3 + ["beta"] * 3
+        got = say(house, after("msg_1"))
+        assert (got.status, got.json()["error"]["details"]) == (404, {"error_code": "thread_not_found"})
+        assert got.headers["request-id"]
+        assert asked(house) == []
+
+
+def test_who_only_imitates_the_api_holds_no_thread() -> None:
+    """It would ignore `thread`, and answer to the last words alone."""
+    with House(plan()) as house:
+        house.providers["alpha"].replies = [given("msg_1", "request-id: gen-1")]
+        for thread, status in ((CREATE, 200), (after("msg_1"), 404), (CREATE, 200)):
+            assert say(house, thread).status == status
+        assert asked(house) == ["alpha", "alpha"]
 
 
 def test_what_its_holder_says_about_it_is_passed_on_as_received() -> None:
     with House(plan()) as house:
         held_by(house, "beta")
         wrong = LOST.replace(b"thread_not_found", b"thread_already_continued")
-        for status, body in (404, LOST), (400, wrong):
+        for status, body in [(404, LOST)] * 3 + [(400, wrong)]:  # a second 404 in a row marks a target elsewhere
             house.providers["beta"].replies = [answer(body, status)]
             got = say(house, after("msg_1"))
             assert (got.status, got.body) == (status, body)
-        assert asked(house) == ["beta", "beta"]
+        assert asked(house) == ["beta"] * 4
+
+
+def test_where_another_model_of_its_holder_would_have_to_continue_it_its_client_is_asked_for_it_all_too() -> None:
+    """A thread goes with its model: the smaller one that is to step in cannot read it."""
+    made = plan("alpha")
+    targets = tuple(plans.Target("alpha", model, tier) for tier, model in enumerate(("large", "small"), 1))
+    both = msgspec.structs.replace(made, virtual_models=(plans.VirtualModel("smart", targets),))
+    other = LOST.replace(b"thread_not_found", b"thread_fingerprint_mismatch")
+
+    def limited(sent: Asked) -> list[Step]:
+        body = json.loads(sent.body)
+        if body["model"] == "large":
+            return answer(b"{}", 429)
+        return given("msg_2") if body["thread"] == CREATE else answer(other, 400)
+
+    with House(both) as house:
+        house.providers["alpha"].replies = [given("msg_1"), limited]
+        assert say(house, CREATE).status == 200
+        for _ in range(2):  # the second one finds the larger model cooling
+            got = say(house, after("msg_1"))
+            assert (got.status, got.json()["error"]["details"]) == (404, {"error_code": "thread_not_found"})
+            got = say(house, CREATE)
+            assert (got.status, got.headers["x-oxllm-model"]) == (200, "small")
 
 
 def test_a_message_of_no_thread_is_not_remembered() -> None:
@@ -128,7 +166,7 @@ def test_a_message_of_no_thread_is_not_remembered() -> None:
         assert len(house.runtime.owners) == 0
 
 
-@pytest.mark.parametrize("thread", ["x", 7, [], {}, after(7), after(""), after("x" * 513), {"type": 7}])
+@pytest.mark.parametrize("thread", ["x", 7, [], {}, after(7), {"type": 7}])
 def test_an_odd_thread_is_for_the_provider_to_judge(thread: Any) -> None:
     with House(plan()) as house:
         house.providers["alpha"].replies = [answer(b'{"error":{"message":"no"}}', 400)]
