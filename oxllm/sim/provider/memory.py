@@ -4,10 +4,12 @@ threads of the Messages API."""
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from oxllm.sim.dialects.base import Json
+from oxllm.sim.provider.reply import Part
 
 KEEP = 4096
 """Most answers stored; a rehearsal of ten minutes asks for fewer."""
@@ -22,6 +24,8 @@ class Remembered(msgspec.Struct):
     """What was asked, as input items."""
     ready: float
     """When it is complete; in progress until then."""
+    stream: Callable[[], Iterator[Part]]
+    """The events of its stream, each due when it was first."""
     cancelled: bool = False
 
     def told(self, now: float) -> Json:

@@ -23,6 +23,8 @@ MESSAGES_ANSWER = text.text(7, "alpha", fingerprint(HELLO), LENGTH)
 INPUT_ANSWER = text.text(7, "alpha", fingerprint("Say something."), LENGTH)
 TOOL = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 
+FUNCTION: Any = {"type": "function", "name": "look", "parameters": TOOL, "strict": True}
+
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Sim]:
@@ -119,6 +121,16 @@ def test_a_response_in_the_background_is_there_when_it_is_ready(sim: Sim) -> Non
     with of_openai(sim) as client:
         queued = client.responses.create(model=MODEL, input="Say something.", background=True)
         assert client.responses.retrieve(queued.id).output_text == INPUT_ANSWER
+
+
+@pytest.mark.parametrize("more", [{}, {"reasoning": {"effort": "low"}}, {"tools": [FUNCTION]}], ids=len)
+def test_a_stream_in_the_background_goes_on_behind_any_of_its_events(sim: Sim, more: dict[str, Any]) -> None:
+    with of_openai(sim) as client:
+        asked = client.responses.create(model=MODEL, input="Say.", background=True, stream=True, **more)
+        events: list[Any] = list(asked)
+        for last in (0, 5, len(events) - 2):
+            rest = client.responses.retrieve(events[0].response.id, stream=True, starting_after=last)
+            assert list(rest) == events[last + 1 :]
 
 
 def test_reasoning_is_sealed_and_only_who_sealed_it_opens_it(sim: Sim) -> None:
