@@ -9,6 +9,8 @@ import textwrap
 
 import pytest
 
+from tests.support.processes import free_port
+
 START = """
 import sys
 sys.modules["typing_extensions"] = None
@@ -32,24 +34,17 @@ from oxllm.core.protocols.registry import NAMES
 from oxllm.gateway.process import main
 
 def ask():
-    port = 0
-    while not port:
+    while (client := socket.socket()).connect_ex(("127.0.0.1", PORT)):
+        client.close()
         time.sleep(0.01)
-        port = next((s.getsockname()[1] for s in listening()), 0)
-    with socket.socket() as client:
-        client.connect(("127.0.0.1", port))
+    with client:
         client.sendall(b"GET /v1/models HTTP/1.1\\r\\nhost: localhost\\r\\nconnection: close\\r\\n\\r\\n")
         while client.recv(4096):
             pass
     os.kill(os.getpid(), signal.SIGTERM)
 
-def listening():
-    import gc
-    return [s for s in gc.get_objects() if type(s) is socket.socket and s.fileno() > 0 and
-            s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)]
-
 provider = plan.Provider(name="a", host="a.example", port=443, path="", tls=True, protocols=NAMES)
-served = plan.Plan(server=plan.Server(port=0), providers=(provider,))
+served = plan.Plan(server=plan.Server(port=PORT), providers=(provider,))
 threading.Thread(target=ask).start()
 sys.argv = ["gateway", "--plan-fd", str(launch.plan_fd(served))]
 assert main() == 0
@@ -64,10 +59,14 @@ print(*(kind for kind in object.__subclasses__() if kind.__module__ == "ast"))
 """
 
 
+def serving() -> str:
+    return f"PORT = {free_port()}{SERVING}"
+
+
 def test_a_gateway_starts_serves_and_ends_without_them() -> None:
-    assert said(SERVING) == ""
+    assert said(serving()) == ""
     if sys.version_info < (3, 14):
-        assert said(SERVING + GRAMMAR) == ""  # nothing has to be compiled from source any more
+        assert said(serving() + GRAMMAR) == ""  # nothing has to be compiled from source any more
 
 
 @pytest.mark.parametrize(
