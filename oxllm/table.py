@@ -105,15 +105,17 @@ def table(
     earlier: Status | None = None,
     still: Still | None = None,
     chosen: str | None = None,
+    whole: Status | None = None,
 ) -> str:
     """The whole text. `width` None: as wide as it gets; `earlier`: show rates since then.
 
     `still`: how wide the columns have been, so that they do not jump from one refresh to the next. `chosen`: a
-    provider's name to highlight.
+    provider's name to highlight. `whole`: what the verdict is about, if `status` has only the rows that there is room
+    for.
     """
     elapsed = _elapsed(status, earlier)
     rates = None if elapsed is None or earlier is None else (earlier, elapsed)
-    lines = _head(status, width, paint, rates)
+    lines = [_verdict(whole or status, width, paint), *_head(status, width, rates)]
     if status.providers or status.disabled:
         columns, rows = _providers(status, rates, chosen, with_rates=still is not None or rates is not None)
         lines += ["", *grid(columns, rows, width, paint, still)]
@@ -134,7 +136,12 @@ Rates = tuple[Status, float] | None
 """An earlier Status of the same process, and the seconds since then."""
 
 
-def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list[str]:
+def _verdict(status: Status, width: int | None, paint: Paint) -> str:
+    said = verdict(status)
+    return paint(_shortened(said.line(width), width), _LEVELS[said.level])
+
+
+def _head(status: Status, width: int | None, rates: Rates) -> list[str]:
     memory = f"{status.memory_bytes / 2**20:.1f} MB" if status.memory_bytes else "unknown"
     bodies = f" ({status.buffered_bytes / 2**20:.1f} MB of bodies)" if status.buffered_bytes >= 2**19 else ""
     asked = bool(status.listen)  # if not, it is draining, and this comes from its run file
@@ -144,13 +151,11 @@ def _head(status: Status, width: int | None, paint: Paint, rates: Rates) -> list
     if asked:
         load += [count(status.connections, "client connection"), f"{status.upstream_connections} upstream"]
     first, *others = status.listen or ("",)
-    lines = [
+    return [
         _parts([f"oxllm {status.version}{f' on {first}' if first else ''}", *others], width),
         _parts([f"up {duration(status.uptime)}", f"pid {status.pid}", f"config {status.config or 'built in'}"], width),
         _parts(load, width),
     ]
-    said = verdict(status)
-    return [paint(_shortened(said.line(width), width), _LEVELS[said.level]), *lines]
 
 
 def _parts(parts: Sequence[str], width: int | None) -> str:

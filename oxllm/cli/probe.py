@@ -63,9 +63,9 @@ class Probe(msgspec.Struct, frozen=True):
         if self.unknown:
             yield f"{self.provider} does not list {', '.join(self.unknown)}"
         if self.unspoken:
-            yield f"{self.provider} does not speak {', '.join(self.unspoken)}: take it out of its protocols"
+            yield f"{self.provider} does not speak {', '.join(self.unspoken)}: its protocols should not list that"
         if self.unused:
-            yield f"{self.provider} also speaks {', '.join(self.unused)}: add it to its protocols to use that"
+            yield f"{self.provider} also speaks {', '.join(self.unused)}: its protocols may list that, too"
 
     def as_json(self) -> dict[str, object]:
         """For --json."""

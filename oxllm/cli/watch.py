@@ -90,7 +90,7 @@ class Watch:
             return page + table(self._shown, columns(), lambda text, _: paint(text, OFF), still=self._still)
         height = lines()
         shown, note = fitting(answer, None if height is None else height - len(below) - bool(below))
-        page = table(shown, columns(), paint, self._earlier, self._still, self._chosen) + note
+        page = table(shown, columns(), paint, self._earlier, self._still, self._chosen, answer) + note
         if self._message:
             below[-1:] = [self._message]
         return page + "".join(f"{line}\n" for line in ["", *map(self._cut, below)] if below)

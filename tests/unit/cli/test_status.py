@@ -93,6 +93,19 @@ def test_watching_shows_rates_since_the_last_page_until_ctrl_c(watch: Watch) -> 
     assert "3.0" in result.stdout
 
 
+def test_on_a_low_terminal_the_verdict_is_still_about_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = tuple(ModelStatus(f"m{i}", targets=(TargetStatus("alpha/m"),)) for i in range(9))
+    out = ModelStatus("out", targets=(TargetStatus("alpha/m", state="offline"),))
+    pages = Pages()
+    monkeypatch.setattr(watching, "Screen", lambda: pages)
+    monkeypatch.setattr(watching, "Keys", lambda live: Pressed("q"))
+    monkeypatch.setattr(watching, "lines", lambda: 12)
+    status = msgspec.structs.replace(STATUS, models=(*served, out))
+    Watched(lambda: Gateway(URL), lambda: status).run(status)
+    assert "not shown" in pages[0]
+    assert pages[0].startswith("9 of 10 models served, not out; ")
+
+
 def test_watching_outlives_a_gateway_that_goes_and_comes_back(watch: Watch) -> None:
     back = msgspec.structs.replace(STATUS, pid=43, uptime=1.0)
     result, _ = watch([respond(STATUS), httpx.ConnectError("gone"), httpx.ReadTimeout("slow"), respond(back)])

@@ -175,8 +175,8 @@ def test_a_probe_tries_what_is_spoken(run: Run, config: Path, http: respx.MockRo
     assert (beta["speaks"], beta["does_not_speak"]) == ([], []), "a default is not taken at its word"
     assert all(call.request.content == b"{}" for call in http.calls if call.request.method == "POST")
     text = run("validate", "--probe").stdout
-    assert "alpha does not speak embeddings: take it out of its protocols\n" in text
-    assert "alpha also speaks responses: add it to its protocols to use that\n" in text
+    assert "alpha does not speak embeddings: its protocols should not list that\n" in text
+    assert "alpha also speaks responses: its protocols may list that, too\n" in text
 
 
 def test_a_provider_of_messages_is_asked_with_its_own_header_and_then_with_the_other(
