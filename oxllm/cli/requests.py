@@ -11,6 +11,7 @@ import click
 
 from oxllm.cli.options import Failure, gateway_options, json_option
 from oxllm.params import Whole
+from oxllm.terminal import reader_gone
 
 EVERY_S = 1.0
 
@@ -36,7 +37,7 @@ def command(
     show = _show_json if as_json else _Table(follow).show
     show(feed.next(lines))
     try:
-        while follow:
+        while follow and not reader_gone():
             time.sleep(EVERY_S)
             show(feed.next(None))
     except KeyboardInterrupt:

@@ -10,6 +10,8 @@ import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,6 +74,21 @@ def test_an_operator_looks_takes_a_provider_out_and_puts_it_back(run: Run, runni
     assert run("provider", "online", "alpha").exit_code == 0
     assert run("provider", "reset", "alpha").exit_code == 0
     assert "alpha     ok " in run("provider", "list").stdout
+
+
+@pytest.mark.usefixtures("run")
+def test_who_follows_requests_ends_when_nobody_reads_on_even_if_no_request_comes(running: Gateway) -> None:
+    """As in `oxllm requests -f | head -1`."""
+    ask(running)
+    command = [sys.executable, "-m", "oxllm", "requests", "-f", "-p", str(running.port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline()
+        following.stdout.close()
+        try:
+            assert following.wait(60) == 0
+        finally:
+            following.kill()
 
 
 def test_what_is_not_there_exits_1_and_says_so_on_stderr(run: Run, running: Gateway) -> None:
