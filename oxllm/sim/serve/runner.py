@@ -131,6 +131,8 @@ class Runner:
 def _advice(error: OSError, ports: Iterable[int]) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {' or '.join(map(str, ports))} is taken; try --port 0"
+    if error.errno == errno.EACCES:
+        return f"{error.strerror}; try a port from 1024 up, or --port 0"
     return f"{error.strerror}; write an address of this machine after --host"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -292,6 +293,17 @@ def test_a_taken_port_is_an_error_that_names_it_and_says_what_to_write() -> None
         number = taken.getsockname()[1]
         code, said = run("--port", str(number), "--for", "1s")
     assert (code, f"port {number}" in said, "try --port 0" in said) == (1, True, True), said
+
+
+def test_a_port_that_is_not_for_everybody_says_which_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forbidden(socket.socket):
+        def bind(self, _address: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", Forbidden)
+    code, said = run("--port", "80", "--for", "1ms")
+    assert code == 1
+    assert "127.0.0.1: Permission denied; try a port from 1024 up, or --port 0\n" in said
 
 
 def test_a_bad_scene_file_is_a_usage_error_that_points(tmp_path: Path) -> None:
