@@ -403,6 +403,9 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     def stop(self, leave: bool) -> None:
         (self.drive.gone if leave else self.drive.expire)()
+        if not leave and self.committed is not None and self.committed.complete:
+            self.finish(self.committed)
+            return
         self.over = "gone" if leave else "break" if self.committed or self.pinged else "answer"
         self.running.clear()
         self.again = None
