@@ -85,6 +85,7 @@ def test_health_turns_first_and_the_listener_stays_for_drain_delay() -> None:
     house, it = scene(drain_delay=5.0)
     with house:
         it.signal()
+        assert it.told == [(35, 0)]
         house.advance(4)
         assert not it.is_closed()
         assert house.get("/health").text == "draining\n"

@@ -61,6 +61,8 @@ def test_of_a_model_that_its_provider_does_not_list_it_is_said_what_would_list_i
             told = house.chat(model=f"alpha/{name}").response.json()["error"]["message"]
             why = f"'alpha' does not list '{name}' in `models`"
             assert told == f"the model 'alpha/{name}' does not exist here: {why}{further}"
+        told = house.chat(model="nobody/m").response.json()["error"]["message"]
+        assert "does not list" not in told
 
 
 def test_a_model_whose_targets_do_not_speak_what_is_asked_says_who_speaks_what() -> None:
