@@ -60,6 +60,7 @@ def test_what_came_through_a_proxy_is_not_local(field: str) -> None:
         ("127.0.0.1", "10.0.0.5", NO),  # a loopback literal, but not on loopback
         ("10.0.0.6", "10.0.0.5", NO),
         ("evil.example", "127.0.0.1", NO),  # a rebound DNS name
+        ("evil.example", "", NO),  # nor is our own address known
         ("localhost.evil.example", "127.0.0.1", NO),
         ("127.0.0.1.evil.example", "127.0.0.1", NO),
         ("[::1]evil.example", "127.0.0.1", 400),  # can be nobody's name
