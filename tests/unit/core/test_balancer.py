@@ -57,6 +57,14 @@ def test_weights_among_the_usable_hold_when_one_is_out() -> None:
     assert Counter(turn(subject) for _ in range(30)) == {"b/m": 20, "c/m": 10}
 
 
+def test_who_has_just_had_its_turn_is_chosen_if_nobody_else_can_be() -> None:
+    subject = router(virtual("v", "a/m 1", "b/m 1", "c/m 1"))
+    assert turn(subject) == "a/m"
+    subject.offline("b")
+    subject.offline("c")
+    assert choose(subject) == "a/m"
+
+
 def test_what_was_tried_is_passed_over_and_when_all_was_nothing_is_left() -> None:
     subject = router(virtual("v", *AB))
     first, second = route(subject).candidates

@@ -404,6 +404,12 @@ def test_retry_after_of_a_5xx_is_kept_but_not_its_other_hints() -> None:
     assert classify(429, limits, b"try again in 3s", NOW).retry_after == 9.0
 
 
+def test_a_model_that_is_not_ready_may_say_when_it_will_be() -> None:
+    loading = error(message="The model is loading, try again in 3s")
+    assert classify(503, [], loading, NOW).retry_after == 3.0
+    assert classify(503, [(b"retry-after", b"7")], loading, NOW).retry_after == 7.0
+
+
 def test_a_request_that_does_not_fit_gets_no_hint() -> None:
     assert classify(413, [(b"retry-after", b"7")], b"", NOW).retry_after is None
     assert classify(429, [(b"retry-after", b"7")], OPENAI_TOO_LARGE, NOW).retry_after is None

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from oxllm.core.reading.outcome import Kind, Outcome
-from oxllm.core.request.refusal import Tried, describe, refuse
+from oxllm.core.request.refusal import Tried, describe, refuse, sealed_elsewhere
 from oxllm.core.routing.cooldown import Skip
 from oxllm.core.routing.route import Candidate, Recovery
 from oxllm.core.routing.router import Router
@@ -141,3 +141,21 @@ def test_a_deadline_says_nothing_about_when_to_come_back() -> None:
 def test_an_outcome_is_described_with_its_code_if_it_has_one() -> None:
     assert describe(DOWN) == "HTTP 503"
     assert describe(QUOTA) == "HTTP 429: out of quota or credit (insufficient_quota)"
+
+
+@pytest.mark.parametrize(
+    ("second", "skip", "left", "waits"),
+    [
+        (Kind.FOREIGN_STATE, Skip.OPEN, 5.0, True),
+        (Kind.SERVER_ERROR, Skip.OPEN, 5.0, True),
+        (Kind.SERVER_ERROR, Skip.OPEN, 61.0, False),
+        (Kind.SERVER_ERROR, Skip.QUOTA, 5.0, False),
+        (Kind.SERVER_ERROR, None, 0.0, False),
+    ],
+)
+def test_who_may_have_sealed_what_another_cannot_read_is_waited_for_whatever_a_third_said(
+    second: Kind, skip: Skip | None, left: float, waits: bool
+) -> None:
+    tried = [(ALPHA, Outcome(Kind.FOREIGN_STATE, "x")), (BETA, Outcome(second, "x"))]
+    assert sealed_elsewhere(tried, (left, [(GAMMA, skip, left)])) == waits
+    assert not sealed_elsewhere(tried[1:], (left, [(GAMMA, skip, left)])) or second is Kind.FOREIGN_STATE
