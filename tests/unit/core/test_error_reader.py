@@ -10,7 +10,7 @@ import pytest
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.reading.hints import Headers
-from oxllm.core.reading.outcome import Kind
+from oxllm.core.reading.outcome import LOST, Kind
 from oxllm.core.request.error_reader import ERROR_BODY_MAX, ErrorReader, MisplacedReader
 
 NOW = 1_700_000_000.0
@@ -67,3 +67,11 @@ def test_the_head_of_an_error_is_let_go_of_once_it_is_judged(end: bytes) -> None
         found.eof()
     assert found.failure is not None
     assert fields not in gc.get_referents(found)
+
+
+@pytest.mark.parametrize(("body", "whole"), [(b'{"error":"\xc3\xa4"}', True), (b'{"error":"\xe4"}', False)])
+def test_of_one_that_broke_off_only_json_in_utf_8_shows_that_it_is_whole(body: bytes, whole: bool) -> None:
+    found = ErrorReader(chat.PROTOCOL, Asked(), 400, (), NOW, None)
+    found.feed(body)
+    found.broke_off(LOST)
+    assert found.refusal() == (body if whole else None)
