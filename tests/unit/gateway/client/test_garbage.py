@@ -124,14 +124,14 @@ def test_nothing_of_a_request_waits_for_the_collector(traffic: Callable[[House],
 
 
 @pytest.mark.slow
-def test_a_config_that_was_replaced_goes_with_its_last_request() -> None:
+def test_a_config_that_was_replaced_goes_once_each_of_its_requests_has_content() -> None:
     with House(plan_of("alpha", "beta")) as house:
         before = generations()
-        house.providers["alpha"].replies = [stream(token("a"), 60.0, token("b"))]
+        house.providers["alpha"].replies = [stream(30.0, token("a"), 60.0, token("b"))]
         house.chat(stream=True)
         house.advance(1)
         for _ in range(5):
             house.runtime.adopt(plan_of("alpha", "beta"))
         assert generations() - before == {"Generation": 1, "Router": 1}
-        house.advance(60)
+        house.advance(30)
         assert generations() - before == {}
