@@ -180,7 +180,7 @@ class _Reader:
         value, is_target = value_at(self.raw, path), isinstance(path[-1], int)
         if path[0] != "virtual_models" or not isinstance(value, str) or not (is_target or len(path) == 2):
             return ""
-        provider, _, model = value.partition("/") if "/" in value else "…/…".partition("/")
+        provider, _, model = (value if "/" in value else "…/…").partition("/")
         target = f'{{ provider = "{provider}", model = "{model}" }}'
         return f"write {target}" if is_target else f"write {show(path[-1:])} = [{target}]"
 

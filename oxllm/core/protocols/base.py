@@ -46,6 +46,9 @@ NAME_MAX: Final = 256
 """Characters of a model's name, which is ignored if it is longer, and of a stop reason, which is cut or ignored."""
 REASONS_MAX: Final = 16
 """Stop reasons kept of an answer, which may have hundreds of choices: the records of past requests hold on to them."""
+ID_MAX: Final = 512
+"""Characters of an answer's id; a longer one is ignored. (A gateway upstream of us may seal its origin into it.)"""
+TOO_LARGE: Final = "an event too large to be read"
 FAILED_REASONS: Final[tuple[str, ...]] = ("error", "network_error")
 """Stop reasons of an answer that has failed (OpenRouter, Z.AI)."""
 
@@ -69,6 +72,11 @@ def name_in(raw: msgspec.Raw) -> str | None:
     """The name in a JSON string; None if it is not a string, or too long or unprintable for a name."""
     name = None if is_empty(raw) else text_in(raw, NAME_MAX)
     return name if name is not None and name.isprintable() else None
+
+
+def id_in(raw: msgspec.Raw | None) -> str | None:
+    """The id in a JSON string; None if it is not a string, empty, or too long for an id."""
+    return (text_in(raw, ID_MAX) if raw is not None else None) or None
 
 
 class Usage(Value, frozen=True):

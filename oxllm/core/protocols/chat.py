@@ -40,6 +40,7 @@ from oxllm.core.protocols.base import (
     NAME_MAX,
     NOT_JSON,
     REASONS_MAX,
+    TOO_LARGE,
     Endpoint,
     PlainReader,
     Protocol,
@@ -70,7 +71,6 @@ CHOICES_MAX: Final = 1024
 """Choices of one answer; the OpenAI API allows 128."""
 ASIDE_MAX: Final = 1024
 """Bytes kept of an event without choices."""
-TOO_LARGE: Final = "an event too large to be read"
 DONE_EVENT: Final = b"data: [DONE]\n\n"
 
 

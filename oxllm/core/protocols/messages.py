@@ -49,12 +49,14 @@ from oxllm.core.protocols.base import (
     FAILED_REASONS,
     NAME_MAX,
     NOT_JSON,
+    TOO_LARGE,
     Endpoint,
     PlainReader,
     Protocol,
     Reader,
     Usage,
     decode_odd,
+    id_in,
     name_in,
 )
 from oxllm.core.protocols.messages_shapes import (
@@ -88,7 +90,6 @@ _WORK: Final[tuple[Raw, ...]] = (Raw(b'"thinking"'), Raw(b'"compaction"'))
 """Types of blocks on which a model may spend minutes without showing anything."""
 _LARGE_KINDS: Final[tuple[bytes, ...]] = (b"content_block_delta", b"content_block_start")
 _KIND: Final = re.compile(rb'\s*\{\s*(?:"index"\s*:\s*\d{1,4}\s*,\s*)?"type"\s*:\s*"(content_block_(?:delta|start))"')
-TOO_LARGE: Final = "an event too large to be read"
 _DEPTH: Final = 2
 """How deep we look into a large event: the event, and its block or delta."""
 _NAME: Final = re.compile(r"[\w.-]{1,128}", re.ASCII)
@@ -116,7 +117,7 @@ def _continued(thread: Raw) -> str | None:
         found = decode_thread(thread)
     except NOT_JSON:
         return None
-    return found.previous_message_id if found.type == "continue" else None
+    return id_in(found.previous_message_id) if found.type == "continue" else None
 
 
 def _holds(asked: Asked, headers: Headers) -> bool:
@@ -124,14 +125,6 @@ def _holds(asked: Asked, headers: Headers) -> bool:
     does not know threads, and does not name the organization that it answers for either
     (https://platform.claude.com/docs/en/api/overview)."""
     return isinstance(asked, _Threaded) and any(name == b"anthropic-organization-id" for name, _ in headers)
-
-
-def _identity(raw: Raw) -> str | None:
-    """A message's id; None if it has none."""
-    try:
-        return _decode_string(raw) or None
-    except NOT_JSON:
-        return None
 
 
 class _Tally:
@@ -289,7 +282,7 @@ class StreamReader(NamedReader):
             self.usage = self._tally.add(event.message.usage) or self.usage
             self.model = name_in(event.message.model)
             if self._threaded:
-                self.id = _identity(event.message.id)
+                self.id = id_in(event.message.id)
         return True
 
     def _begin(self, event: MessageEvent) -> bool:
@@ -489,7 +482,7 @@ class MessageReader(PlainReader):
         self.usage = _Tally().add(message.usage)
         self.model, self.reasons = name_in(message.model), (message.stop_reason[:NAME_MAX],)
         if self._threaded:
-            self.id = _identity(message.id)
+            self.id = id_in(message.id)
         return None
 
 

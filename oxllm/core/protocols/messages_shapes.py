@@ -63,7 +63,7 @@ class Thread(Shape, gc=False):
     """The conversation that a request begins or, by the id of its last message, continues."""
 
     type: str = ""
-    previous_message_id: str | None = None
+    previous_message_id: Raw = NOTHING
 
 
 class TokenCount(Shape, gc=False):

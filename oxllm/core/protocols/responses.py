@@ -52,6 +52,7 @@ from oxllm.core.protocols.base import (
     Usage,
     decode_odd,
     decode_raw,
+    id_in,
     name_in,
 )
 from oxllm.core.protocols.named_reader import NamedReader
@@ -71,12 +72,10 @@ from oxllm.core.protocols.responses_shapes import (
 )
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
-from oxllm.core.wire.body import RequestBody, text_in
+from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import OWNER_UNAVAILABLE, ApiError, api_error
 from oxllm.core.wire.named_events import END, LARGE, Event
 
-ID_MAX: Final = 512
-"""Characters of an answer's id; a longer one is ignored. (A gateway upstream of us may seal its origin into it.)"""
 USAGE_MAX: Final = 1024
 """Bytes kept of the usage in an event that is passed on as it comes."""
 OVERLOADED: Final = "server_is_overloaded"
@@ -198,8 +197,8 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
 def read_identity(raw: Raw | bytes) -> _Identity | None:
     """The identity of a response; None if it has no id."""
     response = _response(raw)
-    name = _text(response.id)
-    return None if name is None else _Identity(name, _time(response.created_at), _text(response.model) or "")
+    name = id_in(response.id)
+    return None if name is None else _Identity(name, _time(response.created_at), id_in(response.model) or "")
 
 
 def _response(raw: Raw | bytes) -> Response:
@@ -526,10 +525,10 @@ class Responses(Protocol):
     def asked(self, endpoint: Endpoint, body: RequestBody) -> Asked:
         """Reads `stream`, `background`, `store` and `previous_response_id`. The provider judges odd values."""
         if endpoint in BESIDE:
-            return ResponsesAsked(previous=_text(body.member("previous_response_id")), stored=False, beside=True)
+            return ResponsesAsked(previous=id_in(body.member("previous_response_id")), stored=False, beside=True)
         return ResponsesAsked(
             body.flag("stream"),
-            previous=_text(body.member("previous_response_id")),
+            previous=id_in(body.member("previous_response_id")),
             background=body.member("background") == _TRUE,
             stored=body.member("store") != _FALSE,
         )
@@ -607,11 +606,6 @@ def _received(status: int, body: bytes) -> ApiError:
         theirs.message or error.message,
         theirs.param,
     )
-
-
-def _text(raw: Raw | None) -> str | None:
-    """A member that is a name; None if it is not a string, empty, or too long."""
-    return (text_in(raw, ID_MAX) if raw is not None else None) or None
 
 
 def _time(raw: Raw) -> int:

@@ -33,6 +33,14 @@ def given(id: str, *fields: str) -> list[Step]:
     return answer(json.dumps({"id": id, **MESSAGE}).encode(), 200, *(fields or (REAL,)))
 
 
+def streamed(id: str) -> list[Step]:
+    begun: dict[str, Any] = start()
+    begun["message"]["id"] = id
+    head, *events = told(begun, block(), text("Hi"), stop(), reason())
+    assert isinstance(head, bytes)
+    return [head.replace(b"\r\n\r\n", f"\r\n{REAL}\r\n\r\n".encode()), *events]
+
+
 def say(house: House, thread: Any, stream: bool = False, path: str = "/v1/messages") -> Response:
     body = {"model": "smart", "max_tokens": 9, "messages": [], "thread": thread, "stream": stream}
     return ask(house, path=path, body=json.dumps(body).encode()).response
@@ -48,10 +56,7 @@ def held_by(house: House, name: str, id: str = "msg_1", stream: bool = False) ->
     others = set(house.providers) - {name}
     for other in others:
         router.offline(other)
-    head, *events = told(start(), block(), text("Hi"), stop(), reason())
-    assert isinstance(head, bytes)
-    events = [head.replace(b"\r\n\r\n", f"\r\n{REAL}\r\n\r\n".encode()), *events]
-    house.providers[name].replies = [events if stream else given(id)]
+    house.providers[name].replies = [streamed(id) if stream else given(id)]
     assert say(house, CREATE, stream).status == 200
     for other in others:
         router.online(other)
@@ -159,14 +164,21 @@ def test_where_another_model_of_its_holder_would_have_to_continue_it_its_client_
             assert (got.status, got.headers["x-oxllm-model"]) == (200, "small")
 
 
-def test_a_message_of_no_thread_is_not_remembered() -> None:
+@pytest.mark.parametrize(
+    ("thread", "id", "remembered"), [(CREATE, "m" * 512, 1), (CREATE, "m" * 513, 0), (None, "m", 0)]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_message_is_remembered_if_it_is_of_a_thread_and_its_id_is_short(
+    thread: Any, id: str, remembered: int, stream: bool
+) -> None:
+    """Thousands of ids are kept, and no budget counts them."""
     with House(plan()) as house:
-        house.providers["alpha"].replies = [given("msg_1")]
-        assert say(house, None).status == 200
-        assert len(house.runtime.owners) == 0
+        house.providers["alpha"].replies = [streamed(id) if stream else given(id)]
+        assert say(house, thread, stream).status == 200
+        assert len(house.runtime.owners) == remembered
 
 
-@pytest.mark.parametrize("thread", ["x", 7, [], {}, after(7), {"type": 7}])
+@pytest.mark.parametrize("thread", ["x", 7, [], {}, after(7), after(""), after("m" * 513), {"type": 7}])
 def test_an_odd_thread_is_for_the_provider_to_judge(thread: Any) -> None:
     with House(plan()) as house:
         house.providers["alpha"].replies = [answer(b'{"error":{"message":"no"}}', 400)]
