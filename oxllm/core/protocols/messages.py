@@ -117,7 +117,7 @@ def _continued(thread: Raw) -> str | None:
         found = decode_thread(thread)
     except NOT_JSON:
         return None
-    return id_in(found.previous_message_id) if found.type == "continue" else None
+    return id_in(found.previous_message_id) if id_in(found.type) == "continue" else None
 
 
 def _holds(asked: Asked, headers: Headers) -> bool:

@@ -62,7 +62,7 @@ class LooseEvent(Shape, gc=False):
 class Thread(Shape, gc=False):
     """The conversation that a request begins or, by the id of its last message, continues."""
 
-    type: str = ""
+    type: Raw = NOTHING
     previous_message_id: Raw = NOTHING
 
 

@@ -198,7 +198,7 @@ def read_identity(raw: Raw | bytes) -> _Identity | None:
     """The identity of a response; None if it has no id."""
     response = _response(raw)
     name = id_in(response.id)
-    return None if name is None else _Identity(name, _time(response.created_at), id_in(response.model) or "")
+    return None if name is None else _Identity(name, _time(response.created_at), name_in(response.model) or "")
 
 
 def _response(raw: Raw | bytes) -> Response:
