@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from oxllm.core.wire.errors import ApiError, api_error
-from oxllm.gateway.client.paths import unescape
+from oxllm.gateway.client.paths import parameter
 from oxllm.gateway.client.request import Request
 
 PAGE = 20
@@ -37,7 +37,7 @@ class Catalogue:
         limit = _limit(request)
         if limit is None:
             return api_error(400, f"`limit` must be a number from 1 to {PAGE_MAX}", param="limit")
-        page, more = _page(names, limit, _query(request, b"after_id"), _query(request, b"before_id"))
+        page, more = _page(names, limit, parameter(request, b"after_id"), parameter(request, b"before_id"))
         return {
             "data": [self.one(request, name) for name in page],
             "has_more": more,
@@ -57,29 +57,20 @@ def _is_anthropics(request: Request) -> bool:
 
 
 def _page(names: Sequence[str], limit: int, after: str | None, before: str | None) -> tuple[Sequence[str], bool]:
-    """A page, and whether more follow in the client's direction. An id that has gone since still marks its place in the
-    order."""
-    if before is not None:
+    """A page, and whether more follow in the client's direction. `after` and `before`: the id next to it, if any; one
+    that has gone since still marks its place in the order."""
+    if before:
         names = names[: bisect_left(names, before)]
         return names[-limit:], len(names) > limit
-    if after is not None:
+    if after:
         names = names[bisect_right(names, after) :]
     return names[:limit], len(names) > limit
 
 
-def _query(request: Request, name: bytes) -> str | None:
-    """The value of `name` in the query, if any."""
-    for part in request.query.split(b"&"):
-        key, _, value = part.partition(b"=")
-        if key == name and value:
-            return unescape(value)
-    return None
-
-
 def _limit(request: Request) -> int | None:
     """Models per page; None if the client's `limit` is invalid."""
-    text = _query(request, b"limit")
-    if text is None:
+    text = parameter(request, b"limit")
+    if not text:
         return PAGE
     limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
     return limit if 1 <= limit <= PAGE_MAX else None

@@ -13,7 +13,7 @@ from oxllm.core.protocols.registry import place_of
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway import cors
 from oxllm.gateway.client import shared
-from oxllm.gateway.client.paths import asks, unescape
+from oxllm.gateway.client.paths import parameter, unescape
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.shared import overloaded
 from oxllm.gateway.dispatch import TIMEOUT_HEADERS, Dispatcher, no_model, no_path, nobody_speaks
@@ -218,7 +218,8 @@ class Service(shared.Service):
         router = self._current.generation.router
         answer: Json | ApiError
         if path == b"/models":
-            answer = self._catalogue.all(request, router.models(self._loop.time(), asks(request, b"all=1")))
+            names = router.models(self._loop.time(), parameter(request, b"all") == "1")
+            answer = self._catalogue.all(request, names)
         elif router.resolve(name := unescape(path[len(b"/models/") :])) is None:
             answer = no_model(router, name)
         else:

@@ -15,13 +15,16 @@ def unescape(path: bytes) -> str:
     return _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), path).decode("utf-8", "replace")
 
 
-def asks(request: Request, flag: bytes) -> bool:
-    """Whether `flag`, such as `all=1`, is in the request's query."""
-    return flag in request.query.split(b"&")
+def parameter(request: Request, name: bytes) -> str | None:
+    """The value of a parameter of the query, percent escapes decoded; None if it has none of that name."""
+    for part in request.query.split(b"&"):
+        key, _, value = part.partition(b"=")
+        if key == name:
+            return unescape(value)
+    return None
 
 
 def wants_json(request: Request) -> bool:
     """Whether JSON is wanted: `format=json`, or else an Accept header that names it without `format=text`."""
-    if asks(request, b"format=json"):
-        return True
-    return b"application/json" in (request.get(b"accept") or b"") and not asks(request, b"format=text")
+    wanted = parameter(request, b"format")
+    return wanted == "json" or (wanted != "text" and b"application/json" in (request.get(b"accept") or b""))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from oxllm.core.wire.errors import ApiError, api_error
-from oxllm.gateway.client.paths import asks, unescape, wants_json
+from oxllm.gateway.client.paths import parameter, unescape, wants_json
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.life import Life
 from oxllm.gateway.observe import metrics
@@ -145,7 +145,7 @@ class Admin:
             error = {"message": why, "type": "invalid_request_error", "param": None, "code": "config_refused"}
             request.respond(400, JSON, _json.encode({"ok": False, "errors": result.errors, "error": error}))
 
-        self.reloader.start(asks(request, b"dry_run=1"), done)
+        self.reloader.start(parameter(request, b"dry_run") == "1", done)
 
     def _explain(self, request: Request, wanted: str) -> None:
         records = self._records
@@ -163,14 +163,14 @@ class Admin:
     def _requests(self, request: Request) -> None:
         """The last requests, oldest first. Query: `failed=1`, `model=M`, `limit=N`, `after=ID`; with `at=TIME` if
         clients reuse ids."""
-        query = dict(part.partition(b"=")[::2] for part in request.query.split(b"&"))
         chosen: list[Record] = []
-        limit = int(given) if (given := query.get(b"limit", b"")[:DIGITS_MAX]).isdigit() else RING
-        model, after, at = (unescape(query.get(name, b"")) for name in (b"model", b"after", b"at"))
+        given = (parameter(request, b"limit") or "")[:DIGITS_MAX]
+        limit = int(given) if given.isascii() and given.isdigit() else RING
+        failed, model, after, at = (parameter(request, name) for name in (b"failed", b"model", b"after", b"at"))
         for record in reversed(self._records):
-            if len(chosen) >= limit or (record.id == after and at in ("", repr(record.time))):
+            if len(chosen) >= limit or (record.id == after and at in (None, "", repr(record.time))):
                 break
-            if (model and record.model != model) or (b"failed" in query and record.error is None):
+            if (model and record.model != model) or (failed is not None and record.error is None):
                 continue
             chosen.append(record)
         request.respond(200, JSON, _json.encode({"requests": chosen[::-1]}))
@@ -208,7 +208,7 @@ _OVERRIDES: dict[str, Callable[[Overrides, str, float | None], bool]] = {
 
 def _seconds(request: Request) -> float | None:
     """`for=SECONDS` of the query. Raises ValueError."""
-    given = next((part[4:] for part in request.query.split(b"&") if part.startswith(b"for=")), None)
+    given = parameter(request, b"for")
     if given is None:
         return None
     seconds = float(given)
