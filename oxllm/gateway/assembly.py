@@ -79,7 +79,7 @@ class Gateway:
         relays, bodies, held = runtime.relays, runtime.bodies, runtime.held
         parts = relays, self.pool, bodies, held, self.journal, self.wheel, self.life
         self.vitals = Vitals(loop, wall, current, *parts)
-        self.admin = Admin(loop, self.vitals, current, relays, self.journal.records, self.life, log)
+        self.admin = Admin(self.vitals)
         self.service = Service(loop, current, Dispatcher(runtime), self.journal, self.admin, self.vitals.created)
         self.server = self.vitals.server = Server(
             loop,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Collection
 
 from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.life import Life
 from oxllm.gateway.observe.journal import Journal
-from oxllm.gateway.runtime import Current
+from oxllm.gateway.runtime import Alarmed, Current
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
@@ -28,7 +28,7 @@ class Vitals:
         loop: asyncio.AbstractEventLoop,
         wall: Callable[[], float],
         current: Current,
-        relays: Sized,
+        relays: Collection[Alarmed],
         pool: Pool,
         bodies: BodyBudget,
         held: HeldBudget,

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.paths import parameter, unescape, wants_json
 from oxllm.gateway.client.request import Request
-from oxllm.gateway.life import Life
 from oxllm.gateway.observe import metrics
-from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.record import Record
-from oxllm.gateway.observe.records import RING, Records
+from oxllm.gateway.observe.records import RING
 from oxllm.gateway.observe.seldom import Seldom
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.gateway.operator import explain, status
 from oxllm.gateway.operator.overrides import FOR_MAX, Overrides
 from oxllm.gateway.reload import Reloader, Result
-from oxllm.gateway.runtime import Alarmed, Current
 from oxllm.table import table
 
 READ = (b"GET", b"HEAD")
@@ -44,38 +40,12 @@ _json = msgspec.json.Encoder(enc_hook=str)
 class Admin:
     """Serves the operator routes of one process."""
 
-    __slots__ = (
-        "_current",
-        "_life",
-        "_log",
-        "_loop",
-        "_overrides",
-        "_records",
-        "_refusals",
-        "_relays",
-        "_vitals",
-        "reloader",
-    )
+    __slots__ = ("_log", "_overrides", "_refusals", "_vitals", "reloader")
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        vitals: Vitals,
-        current: Current,
-        relays: Iterable[Alarmed],
-        records: Records,
-        life: Life,
-        log: Log,
-    ) -> None:
-        """`relays`: requests in flight; `records`: those that have ended."""
-        self._loop = loop
+    def __init__(self, vitals: Vitals) -> None:
         self._vitals = vitals
-        self._current = current
-        self._relays = relays
-        self._records = records
-        self._life = life
-        self._log = log
-        self._overrides = Overrides(loop, current, log)
+        self._log = vitals.journal.log
+        self._overrides = Overrides(vitals.loop, vitals.current, self._log)
         self._refusals: dict[str, Seldom] = {}
         """Refused peer -> when to log it again."""
         self.reloader: Reloader | None = None
@@ -93,7 +63,7 @@ class Admin:
         """A caller was refused: log it, but at most once a minute per peer."""
         if request.peer not in self._refusals and len(self._refusals) >= PEERS_MAX:
             self._refusals.clear()
-        if self._refusals.setdefault(request.peer, Seldom()).due(self._loop.time()):
+        if self._refusals.setdefault(request.peer, Seldom()).due(self._vitals.loop.time()):
             self._log.event("warning", f"refused {request.path.decode('latin-1')} to {request.peer}: {error.message}")
 
     def serve(self, request: Request) -> None:
@@ -109,13 +79,13 @@ class Admin:
 
     def hang_up(self) -> None:
         """SIGHUP."""
-        if self._life.stopping:
+        if self._vitals.life.stopping:
             self._log.event("reload", "not read again, since the gateway is stopping")
         elif self.reloader is not None:
             self.reloader.signal()
 
     def _health(self, request: Request) -> None:
-        if self._life.stopping:
+        if self._vitals.life.stopping:
             request.respond(503, TEXT, b"draining\n")
         else:
             request.respond(200, TEXT, b"ok\n")
@@ -132,9 +102,8 @@ class Admin:
         request.respond(200, [(b"content-type", metrics.CONTENT_TYPE)], page)
 
     def _reload(self, request: Request) -> None:
-        if self.reloader is None or self._life.stopping:
-            error = api_error(503, "the gateway is starting or stopping", "overloaded")
-            request.respond(error.status, error.headers(), error.body())
+        if self.reloader is None or self._vitals.life.stopping:
+            _refuse(request, api_error(503, "the gateway is starting or stopping", "overloaded"))
             return
 
         def done(result: Result) -> None:
@@ -148,13 +117,13 @@ class Admin:
         self.reloader.start(parameter(request, b"dry_run") == "1", done)
 
     def _explain(self, request: Request, wanted: str) -> None:
-        records = self._records
+        records = self._vitals.journal.records
         record = next((record for record in reversed(records) if record.id == wanted), None)
         if record is not None and wants_json(request):
             request.respond(200, JSON, _json.encode(record))
         elif record is not None:
             request.respond(200, TEXT, explain.text(record).encode())
-        elif any(relay.id == wanted for relay in self._relays):
+        elif any(relay.id == wanted for relay in self._vitals.relays):
             _not_found(request, f"request {wanted[:200]!r} is still under way")
         else:
             known = f"among the last {records.maxlen}; `oxllm requests` lists them"
@@ -167,7 +136,7 @@ class Admin:
         given = (parameter(request, b"limit") or "")[:DIGITS_MAX]
         limit = int(given) if given.isascii() and given.isdigit() else RING
         failed, model, after, at = (parameter(request, name) for name in (b"failed", b"model", b"after", b"at"))
-        for record in reversed(self._records):
+        for record in reversed(self._vitals.journal.records):
             if len(chosen) >= limit or (record.id == after and at in (None, "", repr(record.time))):
                 break
             if (model and record.model != model) or (failed is not None and record.error is None):
@@ -176,7 +145,6 @@ class Admin:
         request.respond(200, JSON, _json.encode({"requests": chosen[::-1]}))
 
     def _override(self, request: Request, name: str, verb: str) -> None:
-        router = self._current.generation.router
         act = _OVERRIDES.get(verb)
         if act is None:
             _not_found(request, f"a provider can be set offline, online or reset, not {verb[:200]!r}")
@@ -184,11 +152,11 @@ class Admin:
         try:
             seconds = _seconds(request)
         except ValueError:
-            error = api_error(400, f"`for` takes seconds, over 0 and at most {FOR_MAX:.0f}", param="for")
-            request.respond(error.status, error.headers(), error.body())
+            _refuse(request, api_error(400, f"`for` takes seconds, over 0 and at most {FOR_MAX:.0f}", param="for"))
             return
+        router = self._vitals.current.generation.router
         if act(self._overrides, name, seconds):
-            state = router.providers[name].breaker.state(self._loop.time())
+            state = router.providers[name].breaker.state(self._vitals.loop.time())
             answer: dict[str, object] = {"name": name, "state": state.value}
             if verb == "offline" and (unserved := self._overrides.unserved(name)):
                 answer["warnings"] = unserved
@@ -228,5 +196,8 @@ PREFIXES = (EXPLAIN, PROVIDERS)
 
 
 def _not_found(request: Request, what: str) -> None:
-    error = api_error(404, what, "not_found")
+    _refuse(request, api_error(404, what, "not_found"))
+
+
+def _refuse(request: Request, error: ApiError) -> None:
     request.respond(error.status, error.headers(), error.body())
