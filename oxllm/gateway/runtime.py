@@ -20,6 +20,7 @@ from oxllm.core.routing.route import Candidate
 from oxllm.core.routing.router import Router
 from oxllm.gateway.clock import Grace, clock_of
 from oxllm.gateway.observe.journal import Journal
+from oxllm.gateway.operator.access import Access
 from oxllm.gateway.upstream.pool import Pool
 
 SWEEP_S: Final = 0.1
@@ -33,11 +34,12 @@ def _nothing() -> None:
 class Generation:
     """A config and its run-time state. A request keeps the generation that it started with until it ends."""
 
-    __slots__ = ("_heads", "endpoints", "plan", "retry_budget", "router")
+    __slots__ = ("_heads", "access", "endpoints", "plan", "retry_budget", "router")
 
     def __init__(self, plan: plans.Plan, router: Router) -> None:
         self.plan = plan
         self.router = router
+        self.access = Access(plan.server)
         self.retry_budget = RetryBudget(plan.retry.budget)
         self.endpoints = EndpointTable({name for provider in plan.providers for name in provider.protocols})
         self._heads: dict[tuple[str, Endpoint, bool], bytes] = {}

@@ -46,7 +46,6 @@ class Service(shared.Service):
     """A gateway's `client.shared.Service`: what the client side calls."""
 
     __slots__ = (
-        "_access",
         "_admin",
         "_catalogue",
         "_current",
@@ -54,7 +53,6 @@ class Service(shared.Service):
         "_in_flight",
         "_journal",
         "_loop",
-        "_plan",
     )
 
     def __init__(
@@ -75,16 +73,11 @@ class Service(shared.Service):
         self._admin = admin
         self._catalogue = Catalogue(created)
         self._dispatcher = dispatcher
-        self._plan = current.generation.plan
-        self._access = Access(self._plan.server)
 
     @property
-    def access(self) -> Access:
+    def _access(self) -> Access:
         """The rules of the running config."""
-        if self._current.generation.plan is not self._plan:
-            self._plan = self._current.generation.plan
-            self._access = Access(self._plan.server)
-        return self._access
+        return self._current.generation.access
 
     # client.shared.Service
 
@@ -96,7 +89,7 @@ class Service(shared.Service):
         """Refuse what can be refused without its body."""
         request.place = self._current.generation.endpoints.find(request.method, request.path)
         if request.place is not None:
-            error = self.access.client(request) or self._too_much()
+            error = self._access.client(request) or self._too_much()
             if error is None:
                 request.in_flight = True
                 self._in_flight += 1
@@ -144,7 +137,7 @@ class Service(shared.Service):
     # Before the body.
 
     def _admin_error(self, request: Request) -> ApiError | None:
-        error = self.access.operator(request, health=request.path == b"/health")
+        error = self._access.operator(request, health=request.path == b"/health")
         if error is not None:
             self._admin.refused(request, error)
             return error
@@ -170,17 +163,17 @@ class Service(shared.Service):
             protocol, plan = place_of(request.path), self._current.generation.plan
             if protocol is None or any(protocol in provider.protocols for provider in plan.providers):
                 return no_path(request.path)
-            return self.access.client(request) or nobody_speaks(plan, protocol)
-        if request.method == "OPTIONS" and self.access.cors(request) is not None:
+            return self._access.client(request) or nobody_speaks(plan, protocol)
+        if request.method == "OPTIONS" and self._access.cors(request) is not None:
             asked = request.get(b"access-control-request-headers")
             request.respond(204, [*self._cors_headers(request), *cors.preflight(methods, asked)], b"")
             return None
         if request.method == "OPTIONS" and request.get(b"access-control-request-method") is not None:
             return foreign_page()
-        return _wrong_method(request, methods) or self.access.client(request)
+        return _wrong_method(request, methods) or self._access.client(request)
 
     def _too_much(self) -> ApiError | None:
-        if self._in_flight >= self.access.max_in_flight:
+        if self._in_flight >= self._access.max_in_flight:
             message = f"{self._in_flight} requests are being served, the most that max_in_flight allows"
             return overloaded(message)
         return None
@@ -210,7 +203,7 @@ class Service(shared.Service):
         return endpoints.speaker(request.path) or named
 
     def _cors_headers(self, request: Request) -> cors.Headers:
-        origin = self.access.cors(request)
+        origin = self._access.cors(request)
         return () if origin is None or self._admin.knows(request.path) else cors.headers(origin)
 
     def _models(self, request: Request, path: bytes) -> None:
