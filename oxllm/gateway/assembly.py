@@ -76,9 +76,7 @@ class Gateway:
         self.journal = Journal(log)
         current = self.current = Current(Generation(plan, router or Router(plan, rng)))
         runtime = self.runtime = Runtime(loop, current, self.pool, self.journal, rng, wall)
-        relays, bodies, held = runtime.relays, runtime.bodies, runtime.held
-        parts = relays, self.pool, bodies, held, self.journal, self.wheel, self.life
-        self.vitals = Vitals(loop, wall, current, *parts)
+        self.vitals = Vitals(runtime, self.wheel, self.life)
         self.admin = Admin(self.vitals)
         self.service = Service(loop, current, Dispatcher(runtime), self.journal, self.admin, self.vitals.created)
         self.server = self.vitals.server = Server(
@@ -86,14 +84,14 @@ class Gateway:
             self.service,
             plan.server,
             self.wheel,
-            bodies,
+            runtime.bodies,
             rng,
             connections,
             wall,
-            held,
+            runtime.held,
             self.life,
         )
-        self.drain = Drain(loop, self.life, self.server, relays, self._close_upstream, log)
+        self.drain = Drain(loop, self.life, self.server, runtime.relays, self._close_upstream, log)
         self.reloader: Reloader | None = None
         """Set by `reload_from`."""
         self._export()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
-from oxllm.core.budget.answers import HeldBudget
-from oxllm.core.budget.bodies import BodyBudget
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.life import Life
-from oxllm.gateway.observe.journal import Journal
-from oxllm.gateway.runtime import Alarmed, Current
-from oxllm.gateway.upstream.pool import Pool
+from oxllm.gateway.runtime import Alarmed, Runtime
 from oxllm.gateway.wheel import Wheel
 
 
@@ -23,27 +18,15 @@ class Vitals:
         *("server", "started", "wheel"),
     )
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        wall: Callable[[], float],
-        current: Current,
-        relays: Collection[Alarmed],
-        pool: Pool,
-        bodies: BodyBudget,
-        held: HeldBudget,
-        journal: Journal,
-        wheel: Wheel,
-        life: Life,
-    ) -> None:
-        self.loop = loop
-        self.current = current
-        self.relays = relays
+    def __init__(self, runtime: Runtime, wheel: Wheel, life: Life) -> None:
+        self.loop = runtime.loop
+        self.current = runtime.current
+        self.relays: Collection[Alarmed] = runtime.relays
         """Requests in flight."""
-        self.pool = pool
-        self.bodies = bodies
-        self.held = held
-        self.journal = journal
+        self.pool = runtime.pool
+        self.bodies = runtime.bodies
+        self.held = runtime.held
+        self.journal = runtime.journal
         self.wheel = wheel
         self.life = life
         self.server: Server
@@ -52,6 +35,6 @@ class Vitals:
         """Where it listens, as URLs."""
         self.reloads = {"success": 0, "refused": 0}
         """Reloads so far by result, without dry runs."""
-        self.started = loop.time()
-        self.created = int(wall())
+        self.started = runtime.loop.time()
+        self.created = int(runtime.wall())
         """The same, in seconds since the epoch."""
