@@ -60,7 +60,6 @@ CHOSEN = {
         "life",
         "link",
         "relay",
-        "remembered",
         "runtime",
         "service",
         "sessions",

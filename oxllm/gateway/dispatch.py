@@ -67,7 +67,9 @@ class Dispatcher:
             return protocol.uncontinued(api_error(404, "nobody is known to have its last message"))
         session = session_of(request, body) if speaking.affinity else None
         timeout = client_timeout(request)
-        facts = RequestFacts(protocol, endpoint, asked, request.id, timeout, owner is not None, body.model, session)
+        facts = RequestFacts(
+            protocol, endpoint, asked, request.id, timeout, stored=owner is not None, model=body.model, session=session
+        )
         Relay(self._runtime, generation, request, body, facts, speaking, extra_headers).start()
         return None
 
@@ -82,7 +84,7 @@ class Dispatcher:
             return api_error(404, f"there is no answer {name[:200]!r}", "not_found")
         route = generation.router.keepers(protocol.name, self._runtime.now(), owners.owner(name), owners.model(name))
         asked = protocol.asked_about(request.query)
-        facts = RequestFacts(protocol, about, asked, request.id, client_timeout(request), True)
+        facts = RequestFacts(protocol, about, asked, request.id, client_timeout(request), stored=True)
         # GET and DELETE have none: a provider that does not read it would take it for its next request (a GET's is one
         # of the classic ways to smuggle), and the connection is one that all clients share.
         body = PassedBody(request.body if about.method == "POST" else b"")

@@ -25,7 +25,6 @@ from oxllm.core.wire.errors import api_error
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.link import Link, Linked
 from oxllm.gateway.observe.ended import Ended
-from oxllm.gateway.remembered import remember_owner
 from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.upstream_request import render
 
@@ -68,6 +67,7 @@ class Relay(Linked):
         self._kept = 0
         """Bytes of a provider's refusal that the exchange keeps, as last reported to the memory budget."""
         self._over = False
+        """The client has its response or has gone."""
         self.full = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
@@ -157,9 +157,7 @@ class Relay(Linked):
         self.exchange.body = None
         self._close()
         self.request.release()
-        if not self._over:
-            self._over = True
-            self._tell()
+        self._tell()
 
     # client.request.Handler
 
@@ -179,6 +177,18 @@ class Relay(Linked):
         self.full = False
         for link in self._links:
             link.steer()
+
+    # core.budget.answers.HeldHolder
+
+    def measure(self) -> int:
+        """Bytes of a kept refusal; what the links hold is counted separately."""
+        return self._kept
+
+    def commit_early(self) -> None:
+        """Memory is short: replace the kept refusal by its meaning in our own words."""
+        self.exchange.shorten()
+        self._kept = self.exchange.kept
+        self.runtime.held.hold(self, self._kept)
 
     # Doing what the exchange says.
 
@@ -205,7 +215,7 @@ class Relay(Linked):
         if exchange.drop_body():
             self.request.release()
             self.generation = None
-            remember_owner(exchange, self.runtime.owners)
+            self._remember_owner()
         if given_up or self._kept:
             self._count_kept()
         if exchange.stage is DONE:
@@ -261,8 +271,22 @@ class Relay(Linked):
                 link.let_go()
                 return
 
+    def _remember_owner(self) -> None:
+        """The client has begun to get an answer: remember its provider, since later requests may refer to it."""
+        exchange, owners = self.exchange, self.runtime.owners
+        winner, about = exchange.winner, exchange.facts.endpoint.answer
+        if winner is None:
+            return
+        answer = winner.reader.id or about
+        if answer and winner.status // 100 == exchange.reply.status // 100 == 2:
+            model = owners.model(answer) if about else exchange.route.name
+            owners.remember(answer, winner.candidate.state.provider.owner, model)
+
     def _tell(self) -> None:
-        """The request has ended: count it and record it."""
+        """The request has ended: count it and record it, once."""
+        if self._over:
+            return
+        self._over = True
         books, reply, counters = self.exchange.books, self.exchange.reply, self.exchange.route.counters
         counters.end(reply.cause, self.exchange.rescued)
         ended = Ended(self.exchange, self.request.started, self.runtime.wall(), self.now())
@@ -272,21 +296,9 @@ class Relay(Linked):
 
     def _finish(self) -> None:
         """The client has its response or has gone; a provider may still be finishing its body."""
-        if not self._over:
-            self._over = True
-            self._tell()
+        self._tell()
         if self.exchange.settled:
             self._close()
-
-    def measure(self) -> int:
-        """Bytes of a kept refusal; what the links hold is counted separately."""
-        return self._kept
-
-    def commit_early(self) -> None:
-        """Memory is short: replace the kept refusal by its meaning in our own words."""
-        self.exchange.shorten()
-        self._kept = self.exchange.kept
-        self.runtime.held.hold(self, self._kept)
 
     def _close(self) -> None:
         if self._kept:

@@ -451,7 +451,7 @@ PLANTS = (
     ),
     Plant(
         "who does not have a response is taken for its owner",
-        "oxllm/gateway/remembered.py",
+        RELAYING,
         "winner.status // 100 == exchange.reply.status // 100 == 2:\n",
         "winner.status:\n",
         (
