@@ -9,9 +9,7 @@ from collections.abc import Container, Iterator
 from importlib import import_module
 
 from oxllm.core.protocols.base import ANSWER_ID, Endpoint, Protocol
-
-NAMES = ("chat", "completions", "embeddings", "responses", "messages", "json")
-"""Each is a module of this package, with its `PROTOCOL`."""
+from oxllm.plan import PROTOCOLS
 
 PLACES = {
     b"/chat/completions": "chat",
@@ -44,7 +42,7 @@ def meant(path: bytes) -> bytes:
 
 
 def named(name: str) -> Protocol:
-    """The protocol with this name (one of NAMES)."""
+    """The protocol with this name (one of PROTOCOLS): `PROTOCOL` in its module."""
     protocol: Protocol = import_module(f"oxllm.core.protocols.{name}").PROTOCOL
     return protocol
 
@@ -59,7 +57,7 @@ class EndpointTable:
         """By path, then by method."""
         self._keeping: list[tuple[bytes, bytes, bytes]] = []
         """For each path that names an answer: what comes before and after its id, and the key in `_methods`."""
-        for protocol in [named(name) for name in NAMES if name in names]:
+        for protocol in [named(name) for name in PROTOCOLS if name in names]:
             for endpoint in protocol.endpoints:
                 for prefix in (b"/v1", b""):
                     path = prefix + endpoint.path.encode()

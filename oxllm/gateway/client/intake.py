@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from oxllm.core.budget.bodies import BodyHolder
+from oxllm.core.request.headers import FIELD_OVERHEAD
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.fields import Fields
 from oxllm.gateway.client.pace import Upload
 from oxllm.gateway.client.rendering import CONTINUE
 from oxllm.gateway.client.request import Request, Writer
-from oxllm.gateway.client.request_reader import COMPLETE, HEADER_OVERHEAD, RequestReader
+from oxllm.gateway.client.request_reader import COMPLETE, RequestReader
 from oxllm.gateway.client.shared import READ_BYTES, Shared, overloaded
 from oxllm.gateway.wheel import Timer
 
@@ -23,8 +24,8 @@ def slim(reader: RequestReader, request: Request, needed: Callable[[bytes], bool
     """Cut a large head down to the needed fields, since it may be kept for long. Returns the bytes it then takes."""
     reader.headers = [field for field in request.fields.all if needed(field[0])]
     request.fields = Fields(reader.headers)
-    weight = sum([len(name) + len(value) + HEADER_OVERHEAD for name, value in reader.headers])
-    return len(reader.url) + HEADER_OVERHEAD + weight
+    weight = sum([len(name) + len(value) + FIELD_OVERHEAD for name, value in reader.headers])
+    return len(reader.url) + FIELD_OVERHEAD + weight
 
 
 class Reading(Protocol):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from oxllm.core.request.headers import FIELD_OVERHEAD
 from oxllm.gateway.client.fields import Fields
-from oxllm.gateway.client.request_reader import COMPLETE, CRLFCRLF, HEADER_OVERHEAD, RequestReader, Unreadable
+from oxllm.gateway.client.request_reader import COMPLETE, CRLFCRLF, RequestReader, Unreadable
 
 HEADS_MAX: Final = 64
 """Heads kept: 256 KiB at most."""
@@ -117,7 +118,7 @@ class KnownHeads:
             return NOWHERE  # an incomplete one has no method yet
         if length is None or any(name in DECIDES for name, _ in reader.headers):
             return NOWHERE
-        size = reader.head_weight - HEADER_OVERHEAD * len(reader.headers)
+        size = reader.head_weight - FIELD_OVERHEAD * len(reader.headers)
         around = _around(bytes(buffer[start : start + size]), length)
         return self._keep(KnownHead(reader, around)) if around != NOT_THERE else NOWHERE
 

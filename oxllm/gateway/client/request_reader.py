@@ -22,6 +22,7 @@ from typing import Final
 
 import httptools
 
+from oxllm.core.request.headers import FIELD_OVERHEAD
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.fields import Fields
 
@@ -30,9 +31,6 @@ HEAD_BYTES_MAX: Final = 32 * 1024
 
 HEADERS_MAX: Final = 100
 """Apache's default. A browser sends 20, an SDK 15."""
-
-HEADER_OVERHEAD: Final = 128
-"""Python's overhead per header in bytes: a tuple and two objects."""
 
 CHUNK_OVERHEAD_MAX: Final = 16 * 1024
 """Bytes of chunk heads, extensions and trailers, on top of 16 per body byte (one-byte chunks need 5). node's limit."""
@@ -203,7 +201,7 @@ class RequestReader:
     @property
     def weight(self) -> int:
         """Bytes that the head takes so far: its own, and the overhead of the objects made of it."""
-        return self._wire + len(self.line) + HEADER_OVERHEAD * len(self.headers)
+        return self._wire + len(self.line) + FIELD_OVERHEAD * len(self.headers)
 
     def _feed_head(self, buffer: bytearray, start: int, end: int) -> int:
         if not self.line:

@@ -11,6 +11,7 @@ from oxllm.gateway.upstream import proxy
 from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.tls import HandshakeQueue
 from oxllm.gateway.wheel import Wheel
+from oxllm.words import bracketed
 
 IDLE_S: Final = 30.0
 """Seconds that an idle connection is kept. Below the 60 s of common load balancers, so that it is mostly us who close,
@@ -40,7 +41,7 @@ class Origin(NamedTuple):
     @property
     def authority(self) -> str:
         """Host and port, as CONNECT and absolute-form need them."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
 
 def origin_of(provider: plan.Provider) -> Origin:

@@ -30,7 +30,6 @@ def said(code: str) -> str:
 SERVING = """
 import os, signal, socket, threading, time
 from oxllm import launch, plan
-from oxllm.core.protocols.registry import NAMES
 from oxllm.gateway.process import main
 
 def ask():
@@ -43,7 +42,7 @@ def ask():
             pass
     os.kill(os.getpid(), signal.SIGTERM)
 
-provider = plan.Provider(name="a", host="a.example", port=443, path="", tls=True, protocols=NAMES)
+provider = plan.Provider(name="a", host="a.example", port=443, path="", tls=True, protocols=plan.PROTOCOLS)
 served = plan.Plan(server=plan.Server(port=PORT), providers=(provider,))
 threading.Thread(target=ask).start()
 sys.argv = ["gateway", "--plan-fd", str(launch.plan_fd(served))]
