@@ -6,63 +6,21 @@ import importlib
 
 from oxllm.sim.faults.base import Fault
 
-KINDS = {
-    "429": "http_429",
-    "429-quota": "http_429_quota",
-    "429-toobig": "http_429_toobig",
-    "spend-cap": "spend_cap",
-    "foreign-state": "foreign_state",
-    "500": "http_500",
-    "502-html": "http_502_html",
-    "503": "http_503",
-    "504-html": "http_504_html",
-    "529": "http_529",
-    "401": "http_401",
-    "404": "http_404",
-    "dns": "dns",
-    "refuse": "refuse",
-    "blackhole": "blackhole",
-    "slow-accept": "slow_accept",
-    "half-open": "half_open",
-    "rst": "rst",
-    "fin": "fin",
-    "garbage": "garbage",
-    "tls-expired": "tls_expired",
-    "tls-abort": "tls_abort",
-    "tls-truncate": "tls_truncate",
-    "slow": "slow",
-    "stall": "stall",
-    "trickle": "trickle",
-    "cut": "cut",
-    "silent-cut": "silent_cut",
-    "no-done": "no_done",
-    "no-terminal": "no_terminal",
-    "no-event-lines": "no_event_lines",
-    "sequence-gap": "sequence_gap",
-    "big-event": "big_event",
-    "hold-open": "hold_open",
-    "garble": "garble",
-    "split-utf8": "split_utf8",
-    "error-event": "error_event",
-    "preamble-error": "preamble_error",
-    "empty-error": "empty_error",
-    "comments": "comments",
-    "role-only": "role_only",
-    "late-usage": "late_usage",
-    "bad-json": "bad_json",
-    "short-body": "short_body",
-    "twice": "twice",
-    "wrong-type": "wrong_type",
-    "empty": "empty",
-    "html-200": "html_200",
-    "error-200": "error_200",
-    "lying-headers": "lying_headers",
-    "retry-after": "retry_after",
-}
-"""A kind's name in the grammar -> its module."""
+KINDS = (
+    *("429", "429-quota", "429-toobig", "spend-cap", "foreign-state", "500", "502-html", "503", "504-html", "529"),
+    *("401", "404"),
+    *("dns", "refuse", "blackhole", "slow-accept", "half-open", "rst", "fin", "garbage"),
+    *("tls-expired", "tls-abort", "tls-truncate"),
+    *("slow", "stall", "trickle", "cut", "silent-cut", "no-done", "no-terminal", "no-event-lines", "sequence-gap"),
+    *("big-event", "hold-open", "garble", "split-utf8", "error-event", "preamble-error", "empty-error", "comments"),
+    *("role-only", "late-usage", "bad-json", "short-body", "twice", "wrong-type", "empty", "html-200", "error-200"),
+    *("lying-headers", "retry-after"),
+)
+"""Their names in the grammar."""
 
 
 def load(kind: str) -> type[Fault]:
-    """The class of a kind (one of KINDS)."""
-    fault: type[Fault] = importlib.import_module(f"{__name__}.{KINDS[kind]}").FAULT
+    """The class of a kind (one of KINDS): `FAULT` in the module of that name, those of a status in `http_…`."""
+    module = f"{'http_' if kind[0].isdigit() else ''}{kind.replace('-', '_')}"
+    fault: type[Fault] = importlib.import_module(f"{__name__}.{module}").FAULT
     return fault
