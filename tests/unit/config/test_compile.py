@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import trustme
 
 from oxllm import plan as plans
-from oxllm.plan import HoldBack, Plan, Provider, Target, Timeouts, VirtualModel
+from oxllm.config.reference import SECTIONS
+from oxllm.plan import HoldBack, Plan, Provider, Proxy, Target, Timeouts, VirtualModel
 from tests.unit.config.conftest import Load
 
 RUST = """\
@@ -75,54 +78,69 @@ def test_an_empty_key_or_endpoint_is_none(load_text: Load) -> None:
     assert plan.providers[0].api_key is None
 
 
+EVERYTHING = """\
+[server]
+host = "::1"
+port = 0
+otel_endpoint = "http://collector"
+api_keys = ["${K}"]
+admin_token = "${K}"
+admin_allow = ["10.1.0.0/16"]
+admin_hosts = ["Gateway.Example.com"]
+health_allow = ["10.0.0.0/8"]
+cors_origins = ["https://Chat.example.com/"]
+predictive_cooldown = false
+max_body_bytes = 1
+max_connections = 2
+max_in_flight = 3
+max_buffered_bytes = 4
+drain_timeout_secs = 5
+drain_delay_secs = 6
+[timeouts]
+connect = 16
+first_byte = 17
+idle = 18
+request = 19
+[breaker]
+failures = 7
+cooldown = 8
+cooldown_max = 9
+[retry]
+same_target = 0
+max_attempts = 10
+budget = 1
+[[providers]]
+name = "alpha"
+base_url = "https://alpha"
+api_key = "${K}"
+models = ["big-1"]
+proxy = "http://proxy:3128"
+timeouts = { answer = 12 }
+headers = { X-Team = "search" }
+user_agent = "acme/2"
+extra_body = { reasoning = { effort = "low" }, big = 9007199254740993, f = 1.0, t = "ü" }
+usage_in_stream = true
+max_in_flight = 11
+protocols = ["messages"]
+auth = "bearer"
+[virtual_models."big-*"]
+targets = [{ provider = "alpha", model = "*", tier = 2, weight = 13 }]
+hold_back = "full"
+hedge_after = 14
+timeouts = { request = 15 }
+affinity = false
+content_filter_failover = true
+"""
+CLOCKS = Timeouts(16.0, 17.0, 12.0, 18.0)
+ELSEWHERE = {"bind_family", "upstream_timeout_secs", "api_key_file", "ca_file", "enabled"}
+"""Settings that exclude others or need files: they have tests of their own."""
+
+
 def test_every_setting_reaches_the_plan(load_text: Load) -> None:
-    plan = plan_of(
-        load_text,
-        """
-        [server]
-        host = "::1"
-        port = 0
-        api_keys = ["${K}"]
-        admin_token = "${K}"
-        admin_allow = ["10.1.0.0/16"]
-        admin_hosts = ["Gateway.Example.com"]
-        health_allow = ["10.0.0.0/8"]
-        cors_origins = ["https://Chat.example.com/"]
-        predictive_cooldown = false
-        max_body_bytes = 1
-        max_connections = 2
-        max_in_flight = 3
-        max_buffered_bytes = 4
-        drain_timeout_secs = 5
-        drain_delay_secs = 6
-        [breaker]
-        failures = 7
-        cooldown = 8
-        cooldown_max = 9
-        [retry]
-        same_target = 0
-        max_attempts = 10
-        budget = 1
-        [[providers]]
-        name = "alpha"
-        base_url = "https://alpha"
-        headers = { X-Team = "search" }
-        user_agent = "acme/2"
-        extra_body = { reasoning = { effort = "low" }, big = 9007199254740993, f = 1.0, t = "ü" }
-        usage_in_stream = true
-        max_in_flight = 11
-        protocols = ["messages"]
-        auth = "bearer"
-        [virtual_models."big-*"]
-        targets = [{ provider = "alpha", model = "*" }]
-        affinity = false
-        content_filter_failover = true
-        """,
-        K="k",
-    )
+    plan = plan_of(load_text, EVERYTHING, K="k")
     assert plan.server == plans.Server(
-        "::1", 0, "ipv6", ("::1",), None, ("k",), "k", ("10.1.0.0/16",), ("gateway.example.com",), ("10.0.0.0/8",),
-        ("https://chat.example.com",), False, 1, 2, 3, 4, 5.0, 6.0,
+        "::1", 0, "ipv6", ("::1",), "http://collector", ("k",), "k", ("10.1.0.0/16",), ("gateway.example.com",),
+        ("10.0.0.0/8",), ("https://chat.example.com",), False, 1, 2, 3, 4, 5.0, 6.0,
     )  # fmt: skip
     assert plan.breaker == plans.Breaker(7, 8.0, 9.0)
     assert plan.retry == plans.Retry(0, 10, 1.0)
@@ -133,6 +151,8 @@ def test_every_setting_reaches_the_plan(load_text: Load) -> None:
             host="alpha",
             port=443,
             path="",
+            api_key="k",
+            models=("big-1",),
             headers=(("X-Team", "search"),),
             user_agent="acme/2",
             extra_body={"reasoning": '{"effort":"low"}', "big": "9007199254740993", "f": "1.0", "t": '"ü"'},
@@ -140,11 +160,23 @@ def test_every_setting_reaches_the_plan(load_text: Load) -> None:
             max_in_flight=11,
             protocols=("messages",),
             auth="bearer",
+            proxy=Proxy("proxy", 3128),
+            timeouts=CLOCKS,
         ),
     )
-    assert plan.virtual_models == (
-        VirtualModel("big-*", (Target("alpha", "*"),), affinity=False, content_filter_failover=True),
-    )
+    target = Target("alpha", "*", 2, 13, CLOCKS)
+    assert plan.virtual_models == (VirtualModel("big-*", (target,), HoldBack(full=True), 14.0, 15.0, False, True),)
+    assert plan.request == 19.0
+
+
+def test_every_setting_is_among_those_that_reach_the_plan(load_text: Load) -> None:
+    written = set(re.findall(r"(\w+) =", EVERYTHING))
+    for title, section in SECTIONS:
+        assert section.model_fields.keys() - ELSEWHERE <= written, title
+    plan = plan_of(load_text, EVERYTHING, K="k")
+    for part in (plan.server, plan.breaker, plan.retry, *plan.providers, *plan.virtual_models, CLOCKS):
+        for field in msgspec.structs.fields(part):
+            assert field.name in ELSEWHERE or getattr(part, field.name) != field.default, field.name
 
 
 @pytest.mark.parametrize(
