@@ -14,7 +14,6 @@ from oxllm.config.compile import load
 from oxllm.config.excerpt import LINE_MAX
 from oxllm.config.lines import find_places
 from oxllm.config.veil import lift, veiled
-from oxllm.core.protocols.registry import PLACES
 from tests.unit.config.conftest import Load
 
 GOOD = """\
@@ -721,9 +720,3 @@ def test_the_same_embedding_model_under_another_prefix_is_no_mixture(load_text: 
 def test_a_loopback_or_a_keyed_bind_is_no_public_one(load_text: Load) -> None:
     assert load_text(serving("[server]\nbind_family = 'dual'\n" + PROVIDER)).warnings == ()
     assert load_text(serving("[server]\nhost = '::'\napi_keys = ['${K}']\n" + PROVIDER), K="k").warnings == ()
-
-
-@pytest.mark.parametrize("path", [path.decode() for path in PLACES])
-def test_a_base_url_that_ends_in_a_path_of_any_api_is_warned_of(load_text: Load, path: str) -> None:
-    (warning,) = load_text(serving(PROVIDER.replace("http://alpha", f"http://alpha/v1{path}"))).warnings
-    assert warning.message == f"ends in {path}, which the gateway appends itself"

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
-from oxllm import plan as plans
-from oxllm.core.protocols.registry import PLACES, named, place_of
 from oxllm.gateway.client.paths import unescape
 from tests.support.chat_bytes import chunk
 from tests.support.house import House, answer, chat_request, plan_of, stream, token
@@ -124,21 +120,6 @@ def test_what_no_api_has_here_is_to_be_asked_of_a_provider(path: str, anthropic:
         assert (reply.status, told.get("type")) == (404, "error" if anthropic else None)
         assert told["error"]["message"].startswith(f"there is no '{path}' here; ")
         assert "ask a provider itself" in told["error"]["message"]
-
-
-def test_each_api_is_named_by_its_paths() -> None:
-    for name in plans.PROTOCOLS:
-        for endpoint in named(name).endpoints:
-            for prefix in ("", "/v1"):
-                assert place_of(f"{prefix}{endpoint.path}".encode()) == name
-    assert place_of(b"/v1/messagesx") is None
-
-
-def test_the_page_of_settings_names_each_api_with_its_paths() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for path, name in PLACES.items():
-        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` | ")]
-        assert f"`/v1{path.decode()}`" in row
 
 
 @pytest.mark.parametrize(
