@@ -25,7 +25,7 @@ from msgspec import Raw
 
 from oxllm.core.reading import echo
 from oxllm.core.wire.body_shapes import decode_metadata, decode_stream_options
-from oxllm.core.wire.nesting import ends_in_escape, first_at, levels
+from oxllm.core.wire.nesting import SLICE, first_at, levels, slices
 from oxllm.core.wire.outline import LONG_STRING, Outline
 
 DEPTH_MAX: Final = 500
@@ -40,8 +40,8 @@ CHARACTER_MAX: Final = 12
 """Bytes of one character in a JSON string: two escapes."""
 LONG: Final = 1024 * 1024
 """Bytes from which on a body's names are looked at before they are decoded, and NAME_MAX is in bytes."""
-SLICE: Final = 64 * 1024
-"""Bytes that are checked at a time; also the largest value that is copied into a joined segment."""
+JOIN_MAX: Final = 64 * 1024
+"""Bytes of the largest value that is copied into a joined segment."""
 
 Buffer = bytes | bytearray
 Segment = bytes | memoryview
@@ -169,7 +169,7 @@ class RequestBody:
             if ask_usage:
                 members["stream_options"] = _with_usage(members.get("stream_options"))
         members["model"] = Raw(_encode(model))
-        if self._size > SLICE:
+        if self._size > JOIN_MAX:
             return _segments(members)
         whole = _encode(members)
         return len(whole), [whole]
@@ -239,7 +239,7 @@ def _segments(members: dict[str, Raw]) -> tuple[int, list[Segment]]:
         joined += _encode(name)
         joined += b":"
         view = memoryview(raw)
-        if view.nbytes > SLICE:
+        if view.nbytes > JOIN_MAX:
             segments += (bytes(joined), view)
             total += len(joined) + view.nbytes
             joined = bytearray()
@@ -328,8 +328,7 @@ def _check_nesting(data: Buffer) -> None:
         return
     start = level = at_top = 0
     inside = False
-    while start < len(data):
-        part = _slice(data, start)
+    for part in slices(data):
         found, inside_next = levels(part, inside, level)
         if max(found) > DEPTH_MAX:
             at = start + first_at(part, inside, level, DEPTH_MAX + 1)
@@ -338,14 +337,6 @@ def _check_nesting(data: Buffer) -> None:
         at_top += found.count(1)
         if at_top > 2 * MEMBERS_MAX + 1:  # per member a colon, for some a closing bracket; and the first bracket
             raise _too_many()
-
-
-def _slice(data: Buffer, start: int) -> bytes:
-    """SLICE bytes at most, and one more if they would end inside an escape."""
-    part = bytes(data[start : start + SLICE])
-    if ends_in_escape(part):
-        part = bytes(data[start : start + SLICE + 1])
-    return part
 
 
 def _too_many() -> BadBody:

@@ -6,6 +6,7 @@ The JSON arrives in parts, cut anywhere, and may be large, so nearly all of the 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
@@ -26,17 +27,36 @@ def ends_in_escape(part: bytes) -> bool:
     return part.endswith(b"\\") and (len(part) - len(part.rstrip(b"\\"))) % 2 == 1
 
 
+def slices(data: bytes | bytearray | memoryview) -> Iterator[bytes]:
+    """`data` in slices of SLICE bytes, or of one more where that would end within an escape."""
+    view, start = memoryview(data), 0
+    while start < len(view):
+        part = bytes(view[start : start + SLICE])
+        if ends_in_escape(part):
+            part = bytes(view[start : start + SLICE + 1])
+        start += len(part)
+        yield part
+
+
 def levels(part: bytes, inside: bool, level: int) -> tuple[list[int], bool]:
     """The level before `part` and after each bracket or colon in it, and whether it ends inside a string.
 
-    `inside`: whether it begins inside one. It must not end within an escape. Removing backslashes in pairs, from the
-    left, leaves only those that escape something else.
+    `inside`: whether it begins inside one. It must not end within an escape.
+    """
+    pieces, inside = _outside(part, inside)
+    steps = b"".join(pieces).translate(_STEPS, _NO_STEPS)
+    return list(accumulate(memoryview(steps).cast("b"), initial=level)), inside
+
+
+def _outside(part: bytes, inside: bool) -> tuple[list[bytes], bool]:
+    """What stands outside of strings in `part`, and whether it ends inside one; as for `levels`.
+
+    Removing backslashes in pairs, from the left, leaves only those that escape something else.
     """
     if b"\\" in part:
         part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
     pieces = part.split(b'"')
-    steps = b"".join(pieces[inside::2]).translate(_STEPS, _NO_STEPS)
-    return list(accumulate(memoryview(steps).cast("b"), initial=level)), inside ^ (len(pieces) % 2 == 0)
+    return pieces[inside::2], inside ^ (len(pieces) % 2 == 0)
 
 
 def first_at(part: bytes, inside: bool, level: int, wanted: int) -> int:
@@ -53,36 +73,26 @@ def first_at(part: bytes, inside: bool, level: int, wanted: int) -> int:
 
 def count_outside(data: bytes | memoryview, wanted: bytes) -> int:
     """How often the byte `wanted` occurs in `data` outside of strings."""
-    view = memoryview(data)
-    found = start = 0
+    found = 0
     inside = False
-    while start < len(view):
-        part = bytes(view[start : start + SLICE])
-        if ends_in_escape(part):
-            part = bytes(view[start : start + SLICE + 1])
-        start += len(part)
-        if b"\\" in part:
-            part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
-        pieces = part.split(b'"')
-        found += sum(piece.count(wanted) for piece in pieces[inside::2])
-        inside ^= len(pieces) % 2 == 0
+    for part in slices(data):
+        pieces, inside = _outside(part, inside)
+        found += sum(piece.count(wanted) for piece in pieces)
     return found
 
 
 def is_crowded(data: bytes) -> bool:
     """Whether the containers in a JSON object have more than CROWD_MAX members with names, or that are containers:
     decoded, these take 20 times the memory of their text."""
-    start = level = found = 0
+    level = found = 0
     inside = False
-    while start < len(data) and found <= CROWD_MAX:
-        part = data[start : start + SLICE]
-        if ends_in_escape(part):
-            part = data[start : start + SLICE + 1]
-        start += len(part)
+    for part in slices(data):
         after, inside = levels(part, inside, level)
         level = after[-1]
         found += after.count(2)
-    return found > CROWD_MAX
+        if found > CROWD_MAX:
+            return True
+    return False
 
 
 class Closing:
