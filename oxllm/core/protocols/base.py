@@ -56,11 +56,17 @@ FAILED_REASONS: Final[tuple[str, ...]] = ("error", "network_error")
 _Read = TypeVar("_Read")
 
 
-def decode_odd(decode: Callable[[bytes], _Read], data: bytes) -> _Read:
-    """Decode what msgspec has refused, if other parsers accept it: lone surrogates, a BOM. Raises one of NOT_JSON."""
-    mended = without_halves(data.removeprefix(BOM))
-    mended.decode()
-    return decode(mended)
+def read_json(decode: Callable[[bytes], _Read], data: bytes) -> _Read:
+    """Decode UTF-8 and, of what msgspec refuses, what the clients' parsers accept: lone surrogates, a BOM. Raises one
+    of NOT_JSON."""
+    try:
+        if not data.isascii():  # msgspec skips strings without decoding them
+            data.decode()
+        return decode(data)
+    except NOT_JSON:
+        mended = without_halves(data.removeprefix(BOM))
+        mended.decode()
+        return decode(mended)
 
 
 def is_empty(raw: msgspec.Raw) -> bool:
@@ -327,16 +333,10 @@ class PlainReader(Reader):
         return self._check()
 
     def _check(self) -> Outcome | None:
-        held = self._whole()
         try:
-            if not held.isascii():
-                held.decode()
-            return self.check(held)
+            return read_json(self.check, self._whole())
         except NOT_JSON:
-            try:
-                return decode_odd(self.check, held)
-            except NOT_JSON:
-                return self._refuse()
+            return self._refuse()
 
     def _refuse(self) -> Outcome:
         """Says by its first bytes what the body is instead of an answer."""

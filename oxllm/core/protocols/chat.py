@@ -46,10 +46,10 @@ from oxllm.core.protocols.base import (
     Protocol,
     Reader,
     Usage,
-    decode_odd,
     decode_raw,
     is_empty,
     name_in,
+    read_json,
 )
 from oxllm.core.protocols.chat_shapes import (
     Choice,
@@ -223,15 +223,10 @@ class StreamReader(Reader):
             self._stop(TOO_LARGE)
             return None
         try:
-            if not payload.isascii():
-                payload.decode()
-            event = self._decode(payload)
+            event = read_json(self._decode, payload)
         except NOT_JSON:
-            try:
-                event = decode_odd(self._decode, payload)
-            except NOT_JSON:
-                self._read_odd(payload)
-                return None
+            self._read_odd(payload)
+            return None
         if event.error not in EMPTY:
             self._fail(in_band(payload, self._wall, "an error in the stream"))
             return None
@@ -280,8 +275,8 @@ class StreamReader(Reader):
             self.dropped += 1
             return b""
         try:
-            decode_odd(decode_raw, payload)
-            event = decode_odd(decode_loose, payload)
+            read_json(decode_raw, payload)
+            event = read_json(decode_loose, payload)
         except msgspec.ValidationError:  # JSON, but not an object
             self.dropped += 1
             return b""

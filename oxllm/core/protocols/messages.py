@@ -55,9 +55,9 @@ from oxllm.core.protocols.base import (
     Protocol,
     Reader,
     Usage,
-    decode_odd,
     id_in,
     name_in,
+    read_json,
 )
 from oxllm.core.protocols.messages_shapes import (
     Delta,
@@ -237,14 +237,9 @@ class StreamReader(NamedReader):
         if len(payload) > LARGE and is_crowded(payload):
             return self._break(TOO_LARGE)
         try:
-            if not payload.isascii():
-                payload.decode()
-            event = decode_event(payload)
+            event = read_json(decode_event, payload)
         except NOT_JSON:
-            try:
-                event = decode_odd(decode_event, payload)
-            except NOT_JSON:
-                return self._read_odd(name, payload)
+            return self._read_odd(name, payload)
         kind = event.type or name.decode("latin-1")
         if kind == "error" or name == b"error" or (event.error and event.error not in EMPTY):
             return self._fail(payload)
@@ -355,7 +350,7 @@ class StreamReader(NamedReader):
             self.dropped += 1
             return b""
         try:
-            event = decode_odd(decode_loose, payload)
+            event = read_json(decode_loose, payload)
             kind = _decode_string(event.type) if event.type else name.decode("latin-1")
         except NOT_JSON:
             return self._break("data that is not JSON" if payload != b"[DONE]" else "its end mark came too early")

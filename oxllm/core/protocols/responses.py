@@ -50,10 +50,10 @@ from oxllm.core.protocols.base import (
     Protocol,
     Reader,
     Usage,
-    decode_odd,
     decode_raw,
     id_in,
     name_in,
+    read_json,
 )
 from oxllm.core.protocols.named_reader import NamedReader
 from oxllm.core.protocols.responses_shapes import (
@@ -294,14 +294,9 @@ class StreamReader(NamedReader):
         if self.complete:
             return self._read_behind(payload)
         try:
-            if not payload.isascii():
-                payload.decode()
-            event = decode_event(payload)
+            event = read_json(decode_event, payload)
         except NOT_JSON:
-            try:
-                event = decode_odd(decode_event, payload)
-            except NOT_JSON:
-                return self._read_odd(payload)
+            return self._read_odd(payload)
         kind = bytes(event.type)
         kind = kind[1:-1] if kind.startswith(b'"') and kind != b'""' else name
         says = FAILURE if event.error not in EMPTY else meaning(kind)
@@ -381,7 +376,7 @@ class StreamReader(NamedReader):
             return self._break("its end mark came too early")
         try:
             if payload.strip():
-                decode_odd(decode_raw, payload)
+                read_json(decode_raw, payload)
         except NOT_JSON:
             return self._break("data that is not JSON")
         self.dropped += 1

@@ -16,10 +16,10 @@ from oxllm.core.wire.body import (
     MEMBERS_MAX,
     NAME_MAX,
     OPTIONS_MAX,
-    SLICE,
     BadBody,
     RequestBody,
 )
+from oxllm.core.wire.nesting import SLICE
 
 Extra = dict[str, str]
 
