@@ -15,6 +15,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Generic, TypeVar
 
+from oxllm.core.native import mypyc_attr
+
 
 class State(Enum):
     """Base of a machine's states. Hashed by identity: on 3.11 an Enum hashes its name, in Python, at each look-up."""
@@ -32,6 +34,7 @@ S = TypeVar("S", bound=State)
 E = TypeVar("E", bound=Event)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Table(Generic[S, E]):
     """All transitions: (state, event) -> next state."""
 

@@ -8,7 +8,7 @@ assert noted.used == set(breaker.TABLE.rows)
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from oxllm.core.machine import Event, State, Table
 
@@ -16,16 +16,15 @@ S = TypeVar("S", bound=State)
 E = TypeVar("E", bound=Event)
 
 
-class Noted(Generic[S, E]):
+class Noted(Table[S, E]):
     """Moves as the table does. `used`: the rows that have been taken."""
 
     def __init__(self, table: Table[S, E]) -> None:
-        self._table = table
-        self.rows = table.rows
+        super().__init__(table.rows)
         self.used: set[tuple[S, E]] = set()
 
     def move(self, state: S, event: E) -> S:
         """As `Table.move`."""
-        after = self._table.move(state, event)
+        after = super().move(state, event)
         self.used.add((state, event))
         return after
