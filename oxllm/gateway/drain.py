@@ -125,6 +125,8 @@ class Drain:
     def _expire(self) -> None:
         if self._life.stage is DONE:
             return
+        if self._life.stage is LAME:
+            self._life.move(CLOSE)  # before anything is answered, so that it says Connection: close
         for listener in self.listeners:
             listener.close()
         if self._relays:
@@ -132,9 +134,6 @@ class Drain:
         for relay in tuple(self._relays):
             relay.expire()
         self._server.expire()
-        if self._life.stage is LAME:
-            self._life.move(CLOSE)
-        self._server.drain()
         self._check()
         self._loop.call_later(FLUSH_S, self._finish)
 

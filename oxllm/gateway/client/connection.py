@@ -152,10 +152,13 @@ class ClientConnection(Peer):
 
     def expire(self) -> None:
         """The process is ending, and cannot wait for an answer or for the rest of a request."""
-        request = self.turns.request
-        self.turns.keep_alive = False
-        if request is not None and not request.head_sent:
-            self.turns.refuse(overloaded("the gateway is shutting down"))
+        turns, request = self.turns, self.turns.request
+        turns.keep_alive = False
+        if request is None:
+            if turns.state is not LINGERING:
+                self.close()
+        elif not request.head_sent:
+            turns.refuse(overloaded("the gateway is shutting down"))
 
     def evict(self) -> bool:
         """Close to make room for another. False if output is still unsent, or input already waits to be parsed."""

@@ -32,7 +32,7 @@ class Server(Shared):
             connection.drain()
 
     def expire(self) -> None:
-        """Answer 503 to every request that has no answer yet."""
+        """Answer 503 to every request that has no answer yet, and close what has no request."""
         for connection in list(self.open):
             connection.expire()
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from oxllm import plan as plans
 from oxllm.gateway.observe import metrics
-from tests.support.chat_bytes import DONE
+from tests.support.chat_bytes import DONE, chunk
 from tests.support.house import EVENT_STREAM, Client, House, answer, chat_request, plan_of, stream, token
+from tests.support.responses_api import answer as events
+from tests.support.responses_api import sse
 
 MB = 2**20
 BROKEN = b'"code":"stream_interrupted"'
@@ -282,6 +286,52 @@ def test_who_has_no_answer_yet_gets_a_503(phase: Callable[[House], Client], seco
         house.settle()
         assert client.closed
         assert_clean(house)
+
+
+@pytest.mark.parametrize("phase", [waiting, half_sent, waiting_for_room])
+def test_a_second_signal_ends_the_delay_too_and_says_so_to_who_is_cut_off(phase: Callable[[House], Client]) -> None:
+    house, it = scene(drain_delay=5.0, drain_timeout=3.0)
+    with house:
+        client = phase(house)
+        it.signal()
+        it.signal()
+        assert (client.response.status, client.response.headers["connection"]) == (503, "close")
+        assert it.done_within(0.6)
+
+
+@pytest.mark.parametrize("delay", [0.0, 5.0])
+def test_after_the_cut_nothing_more_is_served(delay: float) -> None:
+    """Nor what comes over a connection that its protocol's break leaves usable: nobody would be there to end it."""
+    house = House(msgspec.structs.replace(speaking_responses(), server=plan_of("alpha", drain_delay=delay).server))
+    it = Scene(house)
+    with house:
+        house.providers["alpha"].replies = [[EVENT_STREAM, chunk(sse(*events("Hi")[:5])), 99.0]]
+        busy, eager = (house.client().send(create()) for _ in range(2))
+        house.advance(0.1)
+        eager.send(create())
+        it.signal()
+        it.signal()
+        for client in (busy, eager):
+            assert client.response.whole
+            assert b"response.failed" in client.response.body
+            assert bytes(client.received).count(b"HTTP/1.1 ") == 1
+        if not busy.closed:
+            busy.send(create())
+        house.settle()
+        assert len(house.providers["alpha"].asked) == 2
+        assert it.done_within(0.6)
+        assert_clean(house)
+
+
+def speaking_responses() -> plans.Plan:
+    made = plan_of("alpha")
+    spoken = tuple(msgspec.structs.replace(one, protocols=("responses",)) for one in made.providers)
+    return msgspec.structs.replace(made, providers=spoken)
+
+
+def create() -> bytes:
+    body = b'{"model":"smart","stream":true,"input":"Hi"}'
+    return b"POST /v1/responses HTTP/1.1\r\nhost: localhost:8080\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def test_a_stream_that_the_gateway_cuts_blames_the_gateway() -> None:
