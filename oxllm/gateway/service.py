@@ -132,7 +132,9 @@ class Service(shared.Service):
 
     def refused(self, request: Request, error: ApiError) -> None:
         """The connection answers `error` itself: what it read was broken, too large or too slow."""
-        self._journal.refused(error.status, error.message, request.id, request.peer)
+        protocol = self._speaker(request)
+        status = error.status if protocol is None else protocol.refusal(error).status
+        self._journal.refused(status, error.message, request.id, request.peer)
 
     # Before the body.
 

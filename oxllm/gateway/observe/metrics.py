@@ -66,7 +66,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
 """Name -> type and help, in the order of the page."""
 
 
-REFUSALS = dict.fromkeys((400, 401, 403, 404, 405, 408, 413, 431, 503), 0)
+REFUSALS = dict.fromkeys((400, 401, 403, 404, 405, 408, 413, 431, 503, 529), 0)
 MOVES = {(before, after): 0 for (before, _), after in TABLE.rows.items() if before is not after}
 """Series that exist from the start: a rate over one that appears with its first event would miss that event."""
 

@@ -378,3 +378,22 @@ def test_what_another_provider_sealed_is_asked_of_the_next_and_blames_nobody() -
         house.providers["beta"].replies = [answer(sealed, 400)]
         reply = ask(house).response
         assert (reply.status, reply.body) == (400, sealed)
+
+
+def test_who_is_refused_is_logged_and_counted_with_the_status_that_it_got() -> None:
+    with House(plan(max_in_flight=0)) as house:
+        assert ask(house).response.status == 529
+        assert " 529 " in house.log_text()
+        page = house.get("/metrics").text
+        assert 'oxllm_refusals_total{status="529"} 1' in page
+        assert 'oxllm_refusals_total{status="503"} 0' in page
+
+
+def test_who_is_cut_off_is_logged_with_the_status_that_it_got() -> None:
+    with House(plan()) as house:
+        client = house.client().send(b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{")
+        house.gateway.drain.signal()
+        house.gateway.drain.signal()
+        house.settle()
+        assert client.response.status == 529
+        assert " 529 " in house.log_text()
