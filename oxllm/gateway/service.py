@@ -160,17 +160,19 @@ class Service(shared.Service):
         if request.path == EVERYTHING:
             request.respond(200, [(b"allow", b"GET, HEAD, POST, DELETE, OPTIONS")], b"")
             return None
-        methods = self._methods(request.path)
+        methods, wanted = self._methods(request.path), request.get(b"access-control-request-method")
+        if request.method == "OPTIONS" and self._access.cors(request) is not None and (methods or wanted):
+            # Of any path: a browser hides an answer, even one that says why there is none, behind a failed preflight.
+            asked = request.get(b"access-control-request-headers")
+            fields = [*self._cors_headers(request), *cors.preflight(methods or (wanted or b"",), asked)]
+            request.respond(204, fields, b"")
+            return None
         if not methods:
             protocol, plan = place_of(request.path), self._current.generation.plan
             if protocol is None or any(protocol in provider.protocols for provider in plan.providers):
                 return no_path(request.path)
             return self._access.client(request) or nobody_speaks(plan, protocol)
-        if request.method == "OPTIONS" and self._access.cors(request) is not None:
-            asked = request.get(b"access-control-request-headers")
-            request.respond(204, [*self._cors_headers(request), *cors.preflight(methods, asked)], b"")
-            return None
-        if request.method == "OPTIONS" and request.get(b"access-control-request-method") is not None:
+        if request.method == "OPTIONS" and wanted is not None:
             return foreign_page()
         return _wrong_method(request, methods) or self._access.client(request)
 

@@ -244,6 +244,16 @@ def test_a_preflight_of_a_listed_origin_is_answered_before_any_key_is_asked_for(
         assert house.ask("OPTIONS", "/v1/models", "Origin: https://x.example").status == 405
 
 
+def test_a_preflight_lets_a_page_read_why_a_path_is_not_served() -> None:
+    """A browser shows nothing of an answer whose preflight has failed."""
+    with House(plan_of("alpha", cors_origins=("https://app.example",), api_keys=("k",))) as house:
+        for path, method in (("/v1/responses", "POST"), ("/v1/responses/resp_1", "DELETE"), ("/v1/files", "POST")):
+            reply = house.ask("OPTIONS", path, ORIGIN, f"Access-Control-Request-Method: {method}")
+            assert (reply.status, reply.headers["access-control-allow-methods"]) == (204, method)
+            reply = house.ask(method, path, ORIGIN, "Authorization: Bearer k")
+            assert (reply.status, reply.headers["access-control-allow-origin"]) == (404, "https://app.example")
+
+
 def test_a_preflight_of_another_origin_says_what_to_set() -> None:
     """Pages cannot read it, but who wonders at the browser's words looks at the answer."""
     for keys in ((), ("k",)):
