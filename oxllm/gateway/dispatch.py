@@ -78,7 +78,7 @@ class Dispatcher:
     ) -> ApiError | None:
         """A request about an answer that a provider keeps: ask its maker or, if unknown, one provider after another."""
         generation, owners = self._runtime.current.generation, self._runtime.owners
-        name = unescape(generation.endpoints.answer(request.path))
+        name = unescape(endpoint.answer_in(request.path))
         about = endpoint.about(name)
         if about is None:
             return api_error(404, f"there is no answer {name[:200]!r}", "not_found")

@@ -113,6 +113,11 @@ class Endpoint:
         self.keeps = ANSWER_ID in path
         """Its path names an answer that some provider keeps."""
 
+    def answer_in(self, path: bytes) -> bytes:
+        """The id, still escaped, of the answer that a request's path names, if this is its endpoint."""
+        before, _, behind = self.path.encode().partition(ANSWER_ID.encode())
+        return path.removeprefix(b"/v1").removeprefix(before).removesuffix(behind)
+
     def about(self, answer: str) -> Endpoint | None:
         """The endpoint for one answer; None if the id cannot be one (`..` would lead elsewhere)."""
         if _PLAIN_ID.fullmatch(answer) is None:

@@ -79,19 +79,15 @@ class EndpointTable:
         """The methods of a path; none if no protocol here has it."""
         return tuple(method.encode() for method in self._at(path))
 
-    def answer(self, path: bytes) -> bytes:
-        """The id, still escaped, of the answer that a path names; empty if it names none."""
-        return next((path[len(before) : len(path) - len(behind)] for before, behind, _ in self._fitting(path)), b"")
-
     def _at(self, path: bytes) -> dict[str, tuple[Protocol, Endpoint]]:
         methods = self._methods.get(path)
         if methods is None:
-            methods = next((self._methods[key] for _, _, key in self._fitting(path)), {})
+            methods = next((self._methods[key] for key in self._fitting(path)), {})
         return methods
 
-    def _fitting(self, path: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    def _fitting(self, path: bytes) -> Iterator[bytes]:
         for before, behind, key in self._keeping:
             if path.startswith(before) and path.endswith(behind):
                 answer = path[len(before) : len(path) - len(behind)]
                 if answer and b"/" not in answer:
-                    yield before, behind, key
+                    yield key

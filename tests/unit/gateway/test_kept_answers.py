@@ -273,6 +273,17 @@ def test_who_made_what_outlives_a_reload_but_another_server_under_the_name_has_m
         assert list(asked(house)) == ["beta"]
 
 
+def test_a_reload_while_a_request_about_an_answer_comes_in_does_not_change_what_it_is_about() -> None:
+    with House(plan()) as house:
+        told_by(house, "beta")
+        client = house.client()
+        client.send(f"POST /v1/responses/{ID}/cancel HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n".encode())
+        house.gateway.adopt(plan_of(*NAMES))  # they do not speak it any more
+        client.send(b"{}")
+        assert client.response.status == 503
+        assert client.response.json()["error"]["code"] == "owner_unavailable"
+
+
 def test_an_answer_that_is_not_kept_is_not_remembered() -> None:
     with House(plan()) as house:
         told_by(house, "beta", store=False)
