@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-EXPOSED = (
-    b"x-request-id, request-id, x-upstream-request-id, x-oxllm-provider, x-oxllm-model, x-oxllm-attempts, retry-after"
-)
+EXPOSED = b"*"
+"""A page sees all that other clients see: the SDKs go by `x-should-retry` and `retry-after-ms` in a browser, too. To a
+request with cookies it would mean a header of that name, but such are not allowed at all."""
 ALLOWED = b"authorization, x-api-key, content-type"
 """For a preflight that does not say which headers the request will have."""
 MAX_AGE_S = b"600"

@@ -7,7 +7,7 @@ import pytest
 
 from oxllm.gateway.client.paths import unescape
 from tests.support.chat_bytes import chunk
-from tests.support.house import House, answer, chat_request, plan_of, stream, token
+from tests.support.house import House, Response, answer, chat_request, plan_of, stream, token
 from tests.support.scripted import Step
 
 ORIGIN = "Origin: https://app.example"
@@ -277,7 +277,24 @@ def test_errors_and_streams_can_be_read_by_a_listed_origin_too() -> None:
         client = house.chat(ORIGIN, stream=True)
         house.advance(1)
         assert client.response.headers["access-control-allow-origin"] == "https://app.example"
-        assert "x-oxllm-provider" in client.response.headers["access-control-expose-headers"]
+        assert "x-oxllm-provider" in readable(client.response)
+
+
+def test_a_page_sees_what_an_sdk_goes_by() -> None:
+    """In a browser, too, they ask again unless `x-should-retry` says no."""
+    with House(plan_of("alpha", cors_origins=("https://app.example",))) as house:
+        house.providers["alpha"].replies = [answer(b'{"error":{"code":"insufficient_quota"}}', 429)]
+        refused = house.chat(ORIGIN).response
+        assert refused.headers["x-should-retry"] == "false"
+        assert {"x-should-retry", "x-oxllm-attempts"} <= readable(refused)
+
+
+def readable(response: Response) -> set[str]:
+    """What a page of another origin sees of a response's head if it sends no cookies, which are not allowed here
+    (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name)."""
+    assert "access-control-allow-credentials" not in response.headers
+    exposed = response.headers["access-control-expose-headers"].split(", ")
+    return set(response.headers) if exposed == ["*"] else set(response.headers).intersection(exposed)
 
 
 def test_over_max_in_flight_chat_is_shed_and_the_operator_is_not() -> None:
