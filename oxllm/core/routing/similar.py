@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
+from itertools import chain, pairwise
 
 SIMILAR_MAX = 3
 """Names offered for one that does not exist."""
 WANTED_MAX = 128
 """Characters of the wanted name that are looked at: a client may send any number."""
+COMPARED_MAX = 64
+"""Names that are compared in full. There may be thousands, and nobody else is served meanwhile: of so many only those
+that share the most neighbours with the wanted name are, which takes a tenth of the time to find out."""
 
 
 def similar(wanted: str, names: Iterable[str]) -> list[str]:
     """Up to three of `names` that are close to `wanted`, the likeliest first."""
-    pairs = _pairs(wanted[:WANTED_MAX])
-    likeness = {name: _dice(pairs, _pairs(name)) for name in names}
+    wanted = wanted[:WANTED_MAX]
+    pairs = _pairs(wanted)
+    likeness = {name: _dice(pairs, _pairs(name)) for name in _likely(wanted.casefold(), names)}
     close = sorted((name for name in likeness if likeness[name] >= 0.4), key=lambda name: (-likeness[name], name))
     return close[:SIMILAR_MAX]
+
+
+def _likely(wanted: str, names: Iterable[str]) -> list[str]:
+    """COMPARED_MAX of `names`: those of whose pairs of neighbours the most stand in `wanted` at most two apart."""
+    both_ways = (wanted, wanted[::-1])
+    near = {pair for text in both_ways for pair in chain(pairwise(text), zip(text, text[2:], strict=False))}
+
+    def rank(name: str) -> float:
+        folded = name.casefold()
+        return len(near.intersection(pairwise(folded))) / (1 + len(wanted) + len(folded))
+
+    return heapq.nlargest(COMPARED_MAX, names, rank)
 
 
 def _pairs(name: str) -> frozenset[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from oxllm.core.routing.similar import similar
+from tests.support.effort import passes
 from tests.support.routers import provider, router, virtual
 
 
@@ -26,3 +28,10 @@ def test_letters_that_changed_places_are_close_even_in_a_short_name(wanted: str,
         virtual("gpt4", "a/m"), virtual("claude", "a/m"), virtual("smart", "a/m"), providers=[provider("a")]
     )
     assert subject.similar(wanted) == [meant]
+
+
+def test_the_close_names_among_thousands_are_found_in_little_time() -> None:
+    names = [f"provider-{i}/model-{j}-large" for i in range(100) for j in range(50)] + ["claude", "smart"]
+    assert similar("porvider-70/mdoel-4-large", names)[0] == "provider-70/model-4-large"
+    assert similar("smatr", names) == ["smart"]
+    assert passes(lambda: similar("porvider-70/mdoel-4-large", names)) < 15
