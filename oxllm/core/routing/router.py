@@ -145,12 +145,17 @@ class Router:
             provider.reset()
         return provider is not None
 
+    @property
+    def counters(self) -> dict[str, RequestCounters]:
+        """Those of each name that clients use; OF_NO_MODEL only if there were such requests."""
+        counters = {name: route.counters for name, route in self._routes.items()}
+        if self._keeping.requests:
+            counters[OF_NO_MODEL] = self._keeping
+        return counters
+
     def snapshot(self, now: float) -> Snapshot:
         """Everything, for status and metrics."""
-        requests = {name: route.counters.snapshot() for name, route in self._routes.items()}
-        of_nobody = self._keeping.snapshot()
-        if of_nobody.requests:
-            requests[OF_NO_MODEL] = of_nobody
+        requests = {name: counters.snapshot() for name, counters in self.counters.items()}
         return Snapshot(tuple(provider_snapshot(state, now) for state in self.providers.values()), requests)
 
 

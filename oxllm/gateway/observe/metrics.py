@@ -2,17 +2,22 @@
 
 Rendered on demand, from counters that serving keeps anyway. Labels are names from the running config and words of our
 own: nothing that a client sends can create a new series. A test compares docs/metrics.md with FAMILIES.
+
+A hundred providers of fifty models make a page of 40 MB. So it comes in pieces, each made when the one before has been
+taken: it is never in memory as a whole, and requests are served between two pieces.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 
 from oxllm import __version__
+from oxllm.core.reading.outcome import Cause
 from oxllm.core.routing.breaker import TABLE, BreakerState
-from oxllm.core.routing.stats import BOUNDS, Distribution, Totals
+from oxllm.core.routing.stats import BOUNDS, Histogram, RequestCounters
 from oxllm.core.routing.targets import ProviderState, TargetState
 from oxllm.gateway.libc import heap_bytes
 from oxllm.gateway.memory import resident_bytes
@@ -71,121 +76,175 @@ MOVES = {(before, after): 0 for (before, _), after in TABLE.rows.items() if befo
 """Series that exist from the start: a rate over one that appears with its first event would miss that event."""
 
 
-class _Page:
-    """The samples of each family."""
+PIECE_BYTES = 64 * 1024
+"""Bytes from which on a piece is complete: as many as may be unsent to a client."""
 
-    __slots__ = ("_lines",)
-
-    def __init__(self) -> None:
-        self._lines: dict[str, list[str]] = {name: [] for name in FAMILIES}
-
-    def add(self, name: str, value: float, **labels: str) -> None:
-        self._lines[name].append(f"{name}{_labels(labels)} {_number(value)}")
-
-    def histogram(self, name: str, distribution: Distribution, **labels: str) -> None:
-        lines, below = self._lines[name], 0
-        for bound, count in zip(BOUNDS, distribution.counts, strict=True):
-            below += count
-            le = "+Inf" if bound == inf else _number(bound)
-            lines.append(f"{name}_bucket{_labels({**labels, 'le': le})} {below}")
-        lines.append(f"{name}_sum{_labels(labels)} {_number(distribution.sum)}")
-        lines.append(f"{name}_count{_labels(labels)} {below}")
-
-    def __bytes__(self) -> bytes:
-        parts = []
-        for name, (kind, text) in FAMILIES.items():
-            if self._lines[name]:
-                parts += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", *self._lines[name]]
-        return ("\n".join(parts) + "\n").encode()
+Samples = float | dict[str, float] | Histogram
+"""What a subject (a model, a provider) has in one family: a number, or one for each value of a further label."""
 
 
-def render(vitals: Vitals) -> bytes:
-    """The page, as of now."""
-    page = _Page()
-    now = vitals.loop.time()
-    _process(page, vitals)
-    router = vitals.current.generation.router
-    snapshot = router.snapshot(now)
-    for model, requests in snapshot.requests.items():
-        page.add("oxllm_requests_total", requests.requests, model=model)
-        page.add("oxllm_requests_in_flight", requests.in_flight, model=model)
-        page.add("oxllm_requests_rescued_total", requests.rescued, model=model)
-        for cause, count in requests.failures.items():
-            page.add("oxllm_request_failures_total", count, model=model, cause=cause.value)
-        page.histogram("oxllm_request_first_content_seconds", requests.ttft, model=model)
-        page.histogram("oxllm_stream_event_gap_seconds", requests.gap, model=model)
-    for provider in router.providers.values():
-        _provider(page, provider, now)
-        for target in provider.current_targets:
-            _target(page, target, now)
-    return bytes(page)
+def render(vitals: Vitals) -> Iterator[bytes]:
+    """The page in pieces, at least one. What each says is so when it is made."""
+    texts: list[str] = []
+    size = 0
+    for text in _texts(vitals):
+        if size >= PIECE_BYTES:
+            yield "".join(texts).encode()
+            texts.clear()
+            size = 0
+        texts.append(text)
+        size += len(text)
+    yield "".join(texts).encode()
 
 
-def _process(page: _Page, vitals: Vitals) -> None:
+def _texts(vitals: Vitals) -> Iterator[str]:
+    """The lines of each family: its head, then those of each subject."""
+    now, router = vitals.loop.time(), vitals.current.generation.router
+    process = _process(vitals)
+    models = [(_label("model", name), counters) for name, counters in router.counters.items()]
+    providers = [(_label("provider", name), provider) for name, provider in router.providers.items()]
+    targets = [
+        (f"{label},{_label('model', target.model)}", target)
+        for label, provider in providers
+        for target in provider.current_targets
+    ]
+    for name, (kind, meaning) in FAMILIES.items():
+        head = f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
+        for label, samples in _samples(name, process, models, providers, targets, now):
+            if lines := _lines(name, label, samples):
+                yield head + lines
+                head = ""
+
+
+def _samples(
+    name: str,
+    process: Mapping[str, Samples],
+    models: Iterable[tuple[str, RequestCounters]],
+    providers: Iterable[tuple[str, ProviderState]],
+    targets: Iterable[tuple[str, TargetState]],
+    now: float,
+) -> Iterator[tuple[str, Samples]]:
+    """The label of each subject of a family, and its samples."""
+    if name in process:
+        yield "", process[name]
+    elif name in OF_A_MODEL:
+        yield from ((label, OF_A_MODEL[name](counters)) for label, counters in models)
+    elif name in OF_A_PROVIDER:
+        yield from ((label, OF_A_PROVIDER[name](provider, now)) for label, provider in providers)
+    else:
+        yield from ((label, OF_A_TARGET[name](target, now)) for label, target in targets)
+
+
+OF_A_MODEL: dict[str, Callable[[RequestCounters], Samples]] = {
+    "oxllm_requests_total": lambda of: of.requests,
+    "oxllm_requests_in_flight": lambda of: of.in_flight,
+    "oxllm_requests_rescued_total": lambda of: of.rescued,
+    "oxllm_request_failures_total": lambda of: _by_cause(of.failures),
+    "oxllm_request_first_content_seconds": lambda of: of.ttft,
+    "oxllm_stream_event_gap_seconds": lambda of: of.gap,
+}
+
+OF_A_PROVIDER: dict[str, Callable[[ProviderState, float], Samples]] = {
+    "oxllm_provider_in_flight": lambda of, _: of.in_flight,
+    "oxllm_breaker_state": lambda of, now: {
+        _label("state", state.value): state is of.breaker.state(now) for state in BreakerState
+    },
+    "oxllm_breaker_transitions_total": lambda of, _: {
+        f"{_label('from', before.value)},{_label('to', after.value)}": count
+        for (before, after), count in {**MOVES, **of.breaker.moves}.items()
+    },
+    "oxllm_breaker_open_seconds": lambda of, now: (
+        of.breaker.opens_until - now if of.breaker.state(now) is BreakerState.OPEN else 0
+    ),
+}
+
+OF_A_TARGET: dict[str, Callable[[TargetState, float], Samples]] = {
+    "oxllm_attempts_total": lambda of, _: of.counters.attempts,
+    "oxllm_attempt_successes_total": lambda of, _: of.counters.successes,
+    "oxllm_attempt_failures_total": lambda of, _: _by_cause(of.counters.failures),
+    "oxllm_attempt_retries_total": lambda of, _: of.counters.retries,
+    "oxllm_attempt_lost_total": lambda of, _: of.counters.lost,
+    "oxllm_attempt_first_content_seconds": lambda of, _: of.counters.ttft,
+    "oxllm_stream_events_dropped_total": lambda of, _: of.counters.dropped,
+    "oxllm_tokens_total": lambda of, _: {
+        _label("type", "prompt"): of.counters.prompt_tokens,
+        _label("type", "completion"): of.counters.completion_tokens,
+    },
+    "oxllm_cached_tokens_total": lambda of, _: of.counters.cached_tokens,
+    "oxllm_cooldown_seconds": lambda of, now: max(0.0, max(of.cooldown.until, of.provider.cooldown.until) - now),
+}
+
+
+def _process(vitals: Vitals) -> Mapping[str, Samples]:
     journal, pool, bodies = vitals.journal, vitals.pool, vitals.bodies
-    page.add("oxllm_info", 1, version=__version__)
-    page.add("oxllm_draining", vitals.life.stopping)
-    for code, count in sorted({**REFUSALS, **journal.refusals}.items()):
-        page.add("oxllm_refusals_total", count, status=str(code))
     spoken = {protocol: 0 for provider in vitals.current.generation.plan.providers for protocol in provider.protocols}
-    for protocol, count in sorted({**spoken, **journal.protocols}.items()):
-        page.add("oxllm_protocol_requests_total", count, protocol=protocol)
-    page.add("oxllm_client_connections", vitals.server.connections)
-    page.add("oxllm_upstream_connections", pool.idle, state="idle")
-    page.add("oxllm_upstream_connections", pool.open - pool.idle, state="in use")
-    page.add("oxllm_buffered_bytes", bodies.total + bodies.heads)
-    page.add("oxllm_held_bytes", vitals.held.total)
-    page.add("oxllm_timers", len(vitals.wheel))
-    page.add("oxllm_tasks", len(asyncio.all_tasks(vitals.loop)))
-    page.add("oxllm_heap_bytes", heap_bytes())
-    page.add("oxllm_internal_errors_total", journal.internal_errors)
-    page.add("oxllm_log_dropped_total", journal.log.dropped_in_all)
-    page.add("oxllm_telemetry_dropped_total", journal.spans_lost)
-    for result, count in vitals.reloads.items():
-        page.add("oxllm_reloads_total", count, result=result)
-    page.add("process_resident_memory_bytes", resident_bytes() or 0)
-    page.add("process_cpu_seconds_total", sum(os.times()[:2]))
-    page.add("process_start_time_seconds", vitals.created)
+    return {
+        "oxllm_info": {_label("version", __version__): 1},
+        "oxllm_draining": vitals.life.stopping,
+        "oxllm_refusals_total": {
+            _label("status", str(code)): count for code, count in sorted({**REFUSALS, **journal.refusals}.items())
+        },
+        "oxllm_protocol_requests_total": {
+            _label("protocol", protocol): count for protocol, count in sorted({**spoken, **journal.protocols}.items())
+        },
+        "oxllm_client_connections": vitals.server.connections,
+        "oxllm_upstream_connections": {
+            _label("state", "idle"): pool.idle,
+            _label("state", "in use"): pool.open - pool.idle,
+        },
+        "oxllm_buffered_bytes": bodies.total + bodies.heads,
+        "oxllm_held_bytes": vitals.held.total,
+        "oxllm_timers": len(vitals.wheel),
+        "oxllm_tasks": len(asyncio.all_tasks(vitals.loop)),
+        "oxllm_heap_bytes": heap_bytes(),
+        "oxllm_internal_errors_total": journal.internal_errors,
+        "oxllm_log_dropped_total": journal.log.dropped_in_all,
+        "oxllm_telemetry_dropped_total": journal.spans_lost,
+        "oxllm_reloads_total": {_label("result", result): count for result, count in vitals.reloads.items()},
+        "process_resident_memory_bytes": resident_bytes() or 0,
+        "process_cpu_seconds_total": sum(os.times()[:2]),
+        "process_start_time_seconds": vitals.created,
+    }
 
 
-def _provider(page: _Page, provider: ProviderState, now: float) -> None:
-    breaker, name = provider.breaker, provider.name
-    state = breaker.state(now)
-    page.add("oxllm_provider_in_flight", provider.in_flight, provider=name)
-    for other in BreakerState:
-        page.add("oxllm_breaker_state", other is state, provider=name, state=other.value)
-    for (before, after), count in {**MOVES, **breaker.moves}.items():
-        page.add("oxllm_breaker_transitions_total", count, provider=name, **{"from": before.value, "to": after.value})
-    page.add(
-        "oxllm_breaker_open_seconds", breaker.opens_until - now if state is BreakerState.OPEN else 0, provider=name
-    )
+def _by_cause(failures: Mapping[Cause, int]) -> dict[str, float]:
+    """Every cause, including those that have not occurred."""
+    return {label: failures.get(cause, 0) for cause, label in CAUSES.items()}
 
 
-def _target(page: _Page, target: TargetState, now: float) -> None:
-    totals: Totals = target.counters.snapshot()
-    labels = {"provider": target.provider.name, "model": target.model}
-    page.add("oxllm_attempts_total", totals.attempts, **labels)
-    page.add("oxllm_attempt_successes_total", totals.successes, **labels)
-    for cause, count in totals.failures.items():
-        page.add("oxllm_attempt_failures_total", count, **labels, cause=cause.value)
-    page.add("oxllm_attempt_retries_total", totals.retries, **labels)
-    page.add("oxllm_attempt_lost_total", totals.lost, **labels)
-    page.histogram("oxllm_attempt_first_content_seconds", totals.ttft, **labels)
-    page.add("oxllm_stream_events_dropped_total", target.counters.dropped, **labels)
-    page.add("oxllm_tokens_total", totals.prompt_tokens, **labels, type="prompt")
-    page.add("oxllm_tokens_total", totals.completion_tokens, **labels, type="completion")
-    page.add("oxllm_cached_tokens_total", totals.cached_tokens, **labels)
-    until = max(target.cooldown.until, target.provider.cooldown.until)
-    page.add("oxllm_cooldown_seconds", max(0.0, until - now), **labels)
-
-
-def _labels(labels: dict[str, str]) -> str:
-    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items()) + "}" if labels else ""
+def _label(name: str, value: str) -> str:
+    return f'{name}="{_escape(value)}"'
 
 
 def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
+CAUSES = {cause: _label("cause", cause.value) for cause in Cause}
+
+
+def _lines(name: str, label: str, samples: Samples) -> str:
+    """The lines of one subject."""
+    if isinstance(samples, Histogram):
+        return _histogram(name, label, samples)
+    if isinstance(samples, dict):
+        between = "," if label else ""
+        return "".join(f"{name}{{{label}{between}{more}}} {_number(value)}\n" for more, value in samples.items())
+    return f"{name}{{{label}}} {_number(samples)}\n" if label else f"{name} {_number(samples)}\n"
+
+
+def _histogram(name: str, label: str, histogram: Histogram) -> str:
+    start, below = f"{name}_bucket{{{label},", 0
+    lines = []
+    for le, count in zip(LIMITS, histogram.counts, strict=True):
+        below += count
+        lines.append(f"{start}{le}}} {below}\n")
+    lines.append(f"{name}_sum{{{label}}} {_number(histogram.sum)}\n{name}_count{{{label}}} {below}\n")
+    return "".join(lines)
+
+
 def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(float(value))
+
+
+LIMITS = [_label("le", "+Inf" if bound == inf else _number(bound)) for bound in BOUNDS]

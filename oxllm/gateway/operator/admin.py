@@ -15,6 +15,7 @@ from oxllm.gateway.observe.records import RING
 from oxllm.gateway.observe.seldom import Seldom
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.gateway.operator import explain, status
+from oxllm.gateway.operator.in_pieces import send
 from oxllm.gateway.operator.overrides import FOR_MAX, Overrides
 from oxllm.gateway.reload import Reloader, Result
 from oxllm.table import table
@@ -98,8 +99,8 @@ class Admin:
             request.respond(200, TEXT, table(snapshot).encode())
 
     def _metrics(self, request: Request) -> None:
-        page = metrics.render(self._vitals)
-        request.respond(200, [(b"content-type", metrics.CONTENT_TYPE)], page)
+        fields = [(b"content-type", metrics.CONTENT_TYPE)]
+        send(self._vitals.loop, request, fields, metrics.render(self._vitals))
 
     def _reload(self, request: Request) -> None:
         if self.reloader is None or self._vitals.life.stopping:

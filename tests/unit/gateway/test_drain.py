@@ -393,7 +393,7 @@ def test_what_the_end_cuts_off_is_a_failure_of_the_gateways_own_and_no_attempt_t
         house.advance(0.1)
         it.signal()
         assert it.done_within(3)
-        page = metrics.render(house.gateway.vitals).decode()
+        page = b"".join(metrics.render(house.gateway.vitals)).decode()
     assert 'oxllm_attempt_failures_total{provider="alpha",model="m",cause="gateway"} 1' in page
     assert 'oxllm_attempt_lost_total{provider="alpha",model="m"} 0' in page
 

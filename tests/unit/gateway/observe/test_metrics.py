@@ -282,6 +282,34 @@ def test_timers_and_tasks_rise_with_what_is_under_way_and_fall_with_it() -> None
     assert value(after, "oxllm_tasks") == value(at_rest, "oxllm_tasks") == 0
 
 
+def many_models(models: int) -> House:
+    plan = plan_of("alpha")
+    names = tuple(f"model-{number}" for number in range(models))
+    return House(msgspec.structs.replace(plan, providers=(msgspec.structs.replace(plan.providers[0], models=names),)))
+
+
+def test_a_page_of_megabytes_is_made_in_pieces_and_others_are_served_between_them() -> None:
+    with many_models(200) as house:
+        scraper, other = house.client(), house.client()
+        scraper.transport.write(b"GET /metrics HTTP/1.1\r\nhost: localhost:8080\r\n\r\n")
+        other.transport.write(b"GET /health HTTP/1.1\r\nhost: localhost:8080\r\n\r\n")
+        while not other.received:
+            house.loop.call_soon(house.loop.stop)
+            house.loop.run_forever()
+        assert other.response.status == 200
+        assert len(scraper.received) < 300_000
+        house.advance(1)
+        reply = scraper.response
+        assert reply.whole
+        assert len(reply.body) > 1_000_000
+        assert len({labels for name, labels in parse(reply.text) if name == "oxllm_attempts_total"}) == 201
+
+
+def test_a_page_as_short_as_most_says_how_long_it_is() -> None:
+    with House() as house:
+        assert "content-length" in house.get("/metrics").headers
+
+
 def test_metrics_are_local_only_and_tell_no_secret() -> None:
     with House() as house:
         assert house.get("/metrics", peer="192.0.2.7").status == 403
