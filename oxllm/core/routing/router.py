@@ -75,13 +75,18 @@ class Router:
         return routes
 
     def _tell_targets(self) -> None:
-        """Tell each target which others it is listed with."""
+        """Tell each target whether it is named, and which others it is listed with."""
         for provider in self.providers.values():
+            models = frozenset(provider.plan.models)
             for target in provider.targets.values():
+                target.is_current = target.model in models
                 target.listings = ()
+        lists: dict[frozenset[TargetState], None] = {}  # many virtual models may list the same targets
         for route in self._virtual.values():
-            listed: frozenset[TargetState] = frozenset(candidate.state for candidate in route.candidates)
+            lists[frozenset(candidate.state for candidate in route.candidates)] = None
+        for listed in lists:
             for target in listed:
+                target.is_current = True
                 target.listings += (listed,)
 
     # Names.
@@ -113,8 +118,9 @@ class Router:
         long as the provider has another. It is counted under the `model` that the answer was made for, if known."""
         candidates: list[Candidate] = []
         for provider in self.providers.values():
-            targets = provider.current_targets
-            if protocol in provider.plan.protocols and targets and owner in (None, provider.owner):
+            if protocol not in provider.plan.protocols or owner not in (None, provider.owner):
+                continue
+            if targets := provider.current_targets:
                 target = next((one for one in targets if one.skip(now) is None), targets[0])
                 candidates.append(Candidate(target, len(candidates) + 1, 1, provider.plan.timeouts))
         known = self._routes.get(model)

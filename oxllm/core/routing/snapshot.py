@@ -10,7 +10,8 @@ from oxllm.core.routing.targets import ProviderState, TargetState
 def provider_snapshot(provider: ProviderState, now: float) -> ProviderSnapshot:
     """A provider and its targets. Its totals include the targets that reloads have dropped."""
     targets = tuple(_target(target, now) for target in provider.current_targets)
-    counters = [provider.forgotten, *(target.counters.snapshot() for target in provider.targets.values())]
+    dropped = [target.counters.snapshot() for target in provider.targets.values() if not target.is_current]
+    counters = [provider.forgotten, *dropped, *(target.totals for target in targets)]
     breaker = provider.breaker
     state = breaker.state(now)
     return ProviderSnapshot(

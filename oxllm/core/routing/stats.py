@@ -25,6 +25,10 @@ BOUNDS: Final[tuple[float, ...]] = (*(HISTOGRAM_FIRST * 2.0**i for i in range(HI
 """Upper bounds of the buckets in seconds. Except on the first, a time exactly on a bound counts as over it."""
 
 
+NO_FAILURES: Final = dict.fromkeys(Cause, 0)
+"""Every cause. Copied, since that does not hash them again, as each look-up of an Enum's member does."""
+
+
 class Histogram:
     """Times in buckets of powers of two: a fixed 22 counters, whatever is observed."""
 
@@ -132,7 +136,7 @@ class Counters:
             self.retries,
             self.successes,
             self.lost,
-            {cause: self.failures.get(cause, 0) for cause in Cause},
+            {**NO_FAILURES, **self.failures},
             self.prompt_tokens,
             self.completion_tokens,
             self.ttft.snapshot(),
@@ -162,7 +166,7 @@ def total(parts: Sequence[Totals]) -> Totals:
         sum(part.retries for part in parts),
         sum(part.successes for part in parts),
         sum(part.lost for part in parts),
-        {cause: sum(part.failures.get(cause, 0) for part in parts) for cause in Cause},
+        {cause: sum([part.failures.get(cause, 0) for part in parts]) for cause in Cause},
         sum(part.prompt_tokens for part in parts),
         sum(part.completion_tokens for part in parts),
         sum((part.ttft for part in parts), Distribution()),
@@ -200,7 +204,7 @@ class RequestCounters:
 
     def snapshot(self) -> RequestTotals:
         """The current values."""
-        failures = {cause: self.failures.get(cause, 0) for cause in Cause}
+        failures = {**NO_FAILURES, **self.failures}
         return RequestTotals(
             self.requests, self.in_flight, self.rescued, failures, self.ttft.snapshot(), self.gap.snapshot()
         )

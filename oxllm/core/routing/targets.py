@@ -110,7 +110,7 @@ class ProviderState:
 class TargetState:
     """The state of one model at one provider, shared by all routes."""
 
-    __slots__ = ("cooldown", "counters", "fields", "listings", "model", "name", "provider")
+    __slots__ = ("cooldown", "counters", "fields", "is_current", "listings", "model", "name", "provider")
 
     def __init__(self, provider: ProviderState, model: str) -> None:
         self.provider = provider
@@ -121,16 +121,13 @@ class TargetState:
         """Response headers that name it to the client."""
         self.cooldown = Cooldown()
         self.counters = Counters()
+        self.is_current = True
+        """Whether the newest configuration names it."""
         self.listings: tuple[frozenset[TargetState], ...] = ()
-        """For each virtual model of the newest configuration that lists it, all targets listed, itself included."""
+        """Each set of targets that some virtual model of the newest configuration lists it with, itself included."""
 
     def __repr__(self) -> str:
         return f"<TargetState {self.name} {self.cooldown}>"
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the newest configuration names it."""
-        return bool(self.listings) or self.model in self.provider.plan.models
 
     def skip(self, now: float) -> Skip | None:
         """Why it cannot be asked now; None if it can."""

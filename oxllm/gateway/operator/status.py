@@ -9,6 +9,7 @@ from oxllm import __version__
 from oxllm.core.reading.outcome import Cause
 from oxllm.core.routing.cooldown import MARKS, Skip
 from oxllm.core.routing.route import Route
+from oxllm.core.routing.snapshot import provider_snapshot
 from oxllm.core.routing.stats import ProviderSnapshot
 from oxllm.gateway.memory import resident_bytes
 from oxllm.gateway.observe.vitals import Vitals
@@ -28,7 +29,6 @@ def snapshot(vitals: Vitals, back: Back) -> Status:
     now = vitals.loop.time()
     generation = vitals.current.generation
     router = generation.router
-    shot = router.snapshot(now)
     plan = generation.plan
     routes = [route for model in plan.virtual_models if (route := router.resolve(model.name)) is not None]
     return Status(
@@ -42,11 +42,11 @@ def snapshot(vitals: Vitals, back: Back) -> Status:
         memory_bytes=resident_bytes(),
         connections=vitals.server.connections,
         upstream_connections=vitals.pool.open,
-        requests=sum(requests.requests for requests in shot.requests.values()),
+        requests=sum(counters.requests for counters in router.counters.values()),
         protocols=vitals.journal.protocols,
         in_flight=len(vitals.relays),
         buffered_bytes=vitals.bodies.total + vitals.bodies.heads,
-        providers=tuple(_provider(provider, back) for provider in shot.providers),
+        providers=tuple(_provider(provider_snapshot(state, now), back) for state in router.providers.values()),
         disabled=plan.disabled,
         models=tuple(_model(route, now, back) for route in routes),
     )

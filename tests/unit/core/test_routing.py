@@ -11,6 +11,7 @@ from oxllm.core.routing.cooldown import Skip
 from oxllm.core.routing.router import Router
 from oxllm.core.routing.targets import DROPPED_MAX
 from oxllm.plan import HoldBack, VirtualModel
+from tests.support.effort import passes
 from tests.support.routers import (
     AB,
     BROKEN,
@@ -195,3 +196,16 @@ def test_a_snapshot_tells_everything_and_does_not_change() -> None:
     assert a.moves == {("closed", "open"): 1}
     run(subject, "a/m", SUCCESS, now)
     assert a.totals.successes == 0
+
+
+def test_what_is_known_of_a_provider_with_thousands_of_models_is_told_in_little_time() -> None:
+    models = tuple(f"m{number}" for number in range(4000))
+    subject = router(providers=[provider("a", models=models)])
+    assert passes(lambda: subject.keepers("chat", 0.0)) < 5
+    assert len(subject.providers["a"].current_targets) == 4000
+
+
+def test_a_target_has_each_set_of_targets_that_it_is_listed_with_once() -> None:
+    subject = router(*(virtual(f"v{number}", *AB) for number in range(9)), virtual("alone", "a/m"))
+    assert sorted(map(len, subject.providers["a"].targets["m"].listings)) == [1, 2]
+    assert sorted(map(len, subject.providers["b"].targets["m"].listings)) == [2]
