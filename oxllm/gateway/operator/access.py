@@ -9,12 +9,34 @@ headers cannot be told from a person, so such a set-up needs `admin_token` (docs
 from __future__ import annotations
 
 from _operator import _compare_digest as compare_digest  # hmac's own, without the 0.6 MB of hashlib
+from collections.abc import Iterable
 
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.operator.networks import Networks, is_loopback, packed
 from oxllm.local import FORWARDED, host_name
 from oxllm.plan import Server
+
+
+class _Keys:
+    """Keys that are found without comparing all of them: a thousand would take as long as all else of a request.
+
+    They are found by their hash, SipHash under a secret of this process, so the time says nothing of a key to who does
+    not have it. Then they are compared in a time that does not depend on where they differ.
+    """
+
+    __slots__ = ("_by_hash", "any")
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._by_hash: dict[int, list[bytes]] = {}
+        for key in keys:
+            self._by_hash.setdefault(hash(key.encode()), []).append(key.encode())
+        self.any = bool(self._by_hash)
+        """Whether there are keys."""
+
+    def has(self, token: bytes) -> bool:
+        """Whether `token` is one of them."""
+        return any(compare_digest(token, key) for key in self._by_hash.get(hash(token), ()))
 
 
 class Access:
@@ -29,8 +51,8 @@ class Access:
         self._health_allow = Networks(server.health_allow)
         self._admin_hosts = frozenset(host.lower() for host in server.admin_hosts)
         self._origins = frozenset(server.cors_origins)
-        self._keys = tuple(key.encode() for key in server.api_keys)
-        self._token = server.admin_token.encode() if server.admin_token else None
+        self._keys = _Keys(server.api_keys)
+        self._token = _Keys((server.admin_token,)) if server.admin_token else None
 
     def operator(self, request: Request, health: bool) -> ApiError | None:
         """None if the request may use an operator route, else why not. `health`: it is GET /health."""
@@ -39,16 +61,16 @@ class Access:
         why = self._not_local(request, health)
         if why is not None:
             return api_error(403, f"operator routes are local only: {why}")
-        if self._token is not None and not health and not self._bears(request, (self._token,)):
+        if self._token is not None and not health and not self._bears(request, self._token):
             return api_error(401, "this route needs `Authorization: Bearer` with the admin token", "invalid_api_key")
         return None
 
     def client(self, request: Request) -> ApiError | None:
         """None if the request may use /v1, else why not."""
         origin = request.get(b"origin")
-        if origin is not None and not self._keys and not (self.cors(request) or self._own(request, origin)):
+        if origin is not None and not self._keys.any and not (self.cors(request) or self._own(request, origin)):
             return foreign_page()
-        if self._keys and not (self._bears(request, self._keys) or self._shows(request, self._keys)):
+        if self._keys.any and not (self._bears(request, self._keys) or self._shows(request, self._keys)):
             return api_error(
                 401, "a valid API key is needed as `Authorization: Bearer` or `x-api-key`", "invalid_api_key"
             )
@@ -91,22 +113,15 @@ class Access:
         return packed(name) is not None and packed(name) == packed(request.local)
 
     @staticmethod
-    def _bears(request: Request, keys: tuple[bytes, ...]) -> bool:
+    def _bears(request: Request, keys: _Keys) -> bool:
         scheme, _, token = (request.get(b"authorization") or b"").partition(b" ")
-        return scheme.lower() == b"bearer" and _is_one(token.strip(), keys)
+        return scheme.lower() == b"bearer" and keys.has(token.strip())
 
     @staticmethod
-    def _shows(request: Request, keys: tuple[bytes, ...]) -> bool:
-        return _is_one(request.get(b"x-api-key") or b"", keys)
+    def _shows(request: Request, keys: _Keys) -> bool:
+        return keys.has(request.get(b"x-api-key") or b"")
 
 
 def foreign_page() -> ApiError:
     """403 for a web page whose origin is not listed, and for its preflight."""
     return api_error(403, "requests from web pages are refused; list the page's origin in cors_origins")
-
-
-def _is_one(token: bytes, keys: tuple[bytes, ...]) -> bool:
-    found = False
-    for key in keys:  # compare all, so that the time does not tell which
-        found = compare_digest(token, key) or found
-    return found

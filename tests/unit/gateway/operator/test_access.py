@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.effort import passes
 from tests.support.house import House, plan_of
 
 OK, NO = 200, 403
@@ -205,3 +206,13 @@ def test_with_keys_the_key_decides() -> None:
         assert house.get("/v1/models", "Authorization: Bearer two", "Origin: https://any.example").status == OK
         refused = house.get("/v1/models", "Authorization: Bearer three")
         assert refused.json()["error"]["code"] == "invalid_api_key"
+
+
+def test_a_request_takes_no_longer_for_a_hundred_thousand_keys_than_for_one() -> None:
+    def effort(count: int) -> float:
+        keys = tuple(f"sk-{number}" for number in range(count))
+        with House(plan_of("alpha", api_keys=keys)) as house:
+            assert house.get("/v1/models", f"x-api-key: {keys[-1]}").status == OK
+            return passes(lambda: [house.get("/v1/models", f"x-api-key: {keys[-1]}") for _ in range(20)])
+
+    assert effort(100_000) < 3 * effort(1)
