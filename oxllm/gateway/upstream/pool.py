@@ -72,6 +72,8 @@ class Pool:
         kept = {origin_of(provider) for provider in providers}
         self._by_name.clear()
         self._connector.forget_certificates()
+        for connections in self._origins.values():
+            connections.handshakes.forget_session()
         for origin in self._origins.keys() - kept:
             connections = self._origins.pop(origin)
             connections.retired = True

@@ -56,7 +56,7 @@ class Side:
         self.ca.issue_cert(*names, not_before=not_before, not_after=not_after).configure_cert(context)
         return context
 
-    async def serve(self, handler: Serve, context: ssl.SSLContext | None) -> int:
+    async def serve(self, handler: Serve, context: ssl.SSLContext | None, port: int = 0) -> int:
         """Serve on a port of 127.0.0.1."""
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,7 +67,7 @@ class Side:
                 await handler(reader, writer)
             writer.transport.abort()
 
-        server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+        server = await asyncio.start_server(accept, "127.0.0.1", port, ssl=context)
         self.servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
@@ -158,6 +158,58 @@ async def test_tls_1_2_is_spoken_and_nothing_older(side: Side) -> None:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     assert (await side.request(side.provider(await side.serve(echo, context)), b"x")).body == b"x"
     assert make_context(side.ca_file).minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+class Resumed:
+    """A handler that answers one request a connection, and notes of each whether it resumed a session."""
+
+    def __init__(self) -> None:
+        self.connections: list[bool] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(writer.get_extra_info("ssl_object").session_reused)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_host_that_ends_each_connection_is_checked_once_and_again_after_a_reload(
+    side: Side, version: ssl.TLSVersion
+) -> None:
+    resumed, context = Resumed(), side.certified(HOST)
+    context.maximum_version = version
+    provider = side.provider(await side.serve(resumed, context))
+    for _ in range(3):
+        assert (await side.request(provider)).names[-1] == "end"
+    side.pool.retain([provider])
+    for _ in range(2):
+        assert (await side.request(provider)).names[-1] == "end"
+    assert resumed.connections == [False, True, True, False, True]
+
+
+async def test_a_session_is_resumed_only_under_the_name_that_it_was_made_for(side: Side) -> None:
+    resumed = Resumed()
+    port = await side.serve(resumed, side.certified(HOST))
+    assert (await side.request(side.provider(port))).names[-1] == "end"
+    caller = await side.request(side.provider(port, "other.example"))
+    assert caller.events == [("failed", Failure.TLS, True, "certificate is for another host")]
+
+
+async def test_a_host_that_has_forgotten_the_session_is_checked_again(side: Side) -> None:
+    resumed = Resumed()
+    port = await side.serve(resumed, side.certified(HOST))
+    provider = side.provider(port)
+    assert (await side.request(provider)).names[-1] == "end"
+    side.servers.pop().close()
+    await side.serve(resumed, side.certified(HOST), port)
+    for _ in range(2):
+        assert (await side.request(provider)).names[-1] == "end"
+    assert resumed.connections == [False, False, True]
+    side.servers.pop().close()
+    await side.serve(resumed, side.certified("other.example"), port)
+    caller = await side.request(provider)
+    assert caller.events == [("failed", Failure.TLS, True, "certificate is for another host")]
 
 
 async def test_a_certificate_for_another_host_is_refused(side: Side) -> None:
