@@ -1,9 +1,10 @@
 """Server-sent events, sans I/O: bytes in, the data of complete events out.
 
 The grammar is WHATWG HTML, "Parsing an event stream": UTF-8 with an optional BOM, lines ended by CR, LF or CRLF,
-`field: value` with one optional space, events ended by an empty line. Only the data of an event is kept: names,
-ids, retry times and comments mean nothing in the OpenAI API, and break its clients when passed on carelessly. What
-follows the last empty line is not an event: one that was cut off must not look complete.
+`field: value` with one optional space, events ended by an empty line. Only the data of an event is kept: names, ids,
+retry times and comments mean nothing in the OpenAI API, and break its clients when passed on carelessly. A field
+`error`, which the grammar does not have, counts as data. What follows the last empty line is not an event: one that was
+cut off must not look complete.
 """
 
 from __future__ import annotations
@@ -129,11 +130,17 @@ class Decoder(Lines):
             raise TooLarge(events)
         if not self._started:
             self._start(line)
-        if line:
-            self._take_data(line)
-        else:
+        if not line:
             self._end_event(events)
+        elif not self._take_data(line) and line.startswith(b"error:"):
+            self._take_error(line)
         line.clear()
+
+    def _take_error(self, line: bytearray) -> None:
+        """Keep what llama.cpp says in a field `error` (until October 2025) as if it were the data of an event."""
+        value = line[6:].strip()
+        if value.startswith(b"{"):
+            self._take_data(bytearray(b'data: {"error":%b}' % bytes(value)))
 
     def _end_event(self, events: list[bytes]) -> None:
         del self._data[-1:]

@@ -38,6 +38,13 @@ def every_way(stream: bytes) -> list[list[bytes]]:
         pytest.param(b"event: ping\n\nretry: 3000\n\nid: 4\n\n", [], id="events without data are none"),
         pytest.param(b"data:\n\ndata: \n\ndata\n\n", [], id="events with empty data are none"),
         pytest.param(b"database: a\n\ndat: b\n\nxdata: c\n\n", [], id="other fields are dropped"),
+        pytest.param(
+            b'error: {"code":400}\n\ndata: [DONE]\n\n',
+            [b'{"error":{"code":400}}', b"[DONE]"],
+            id="an error of llama.cpp",
+        ),
+        pytest.param(b'error:{"code":400}\r\n\r\n', [b'{"error":{"code":400}}'], id="an error without the space"),
+        pytest.param(b"error: none\n\nerror:\n\nerrors: {}\n\n", [], id="what is no object is no error"),
         pytest.param(b"\n\n\r\n\rdata: a\n\n\n\n", [b"a"], id="empty lines between events"),
         pytest.param(b"data: a\n\ndata: b\n", [b"a"], id="a last event without its empty line is none"),
         pytest.param(b"data: a\n\ndata: b", [b"a"], id="a last line without its end is none"),

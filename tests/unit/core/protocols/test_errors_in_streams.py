@@ -51,6 +51,15 @@ def test_in_a_chat(payload: dict[str, object], kind: Kind) -> None:
     assert failure.kind is kind
 
 
+def test_an_error_in_a_field_of_its_own() -> None:
+    """llama.cpp until October 2025: the field is called `error`, and the stream ends in order after it."""
+    reader = chat.StreamReader(1, False, NOW)
+    said = {"code": 400, "message": "the request exceeds the available context size", "type": "invalid_request_error"}
+    assert reader.feed(f"error: {json.dumps(said)}\n\ndata: [DONE]\n\n".encode()) == b""
+    assert reader.failure is not None
+    assert reader.failure.kind is Kind.CONTEXT_LENGTH
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
