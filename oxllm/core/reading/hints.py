@@ -75,20 +75,25 @@ _ASCTIME_DATE = re.compile(rb"\w{3} (?P<b>\w{3}) (?P<d>[ \d]\d) (?P<t>\d\d:\d\d:
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _QUANTITY = r"\d+(?:\.\d+)?"
 _UNIT = r"milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d"
-_AMOUNT = rf"{_QUANTITY}\s*(?:{_UNIT})(?![a-z])"
-_PROSE_STEP = re.compile(rf"({_QUANTITY})\s*({_UNIT})(?![a-z])", re.IGNORECASE)
+_AMOUNT = rf"{_QUANTITY}\s*(?:more )?(?:{_UNIT})(?![a-z])"
+_PROSE_STEP = re.compile(rf"({_QUANTITY})\s*(?:more )?({_UNIT})(?![a-z])", re.IGNORECASE)
 _PROSE = re.compile(
-    r"(?:try again|retry|retrying|wait(?:ing)?|resets?|renews?|replenished|available|back off|refresh(?:es|ed)"
-    r"|(?:next|another) request(?: is)?(?: allowed| possible)?)"
-    r"(?: (?:again|later|for|in|after|at|at least|about|another|the|request|your request)){0,4}:?\s+~?"
-    rf"(?:(?P<clock>\d{{1,3}}:\d\d:\d\d)|(?P<moment>{_RFC3339.pattern})|an? (?P<one>second|minute|hour)\b"
+    r"(?:try again|come back|retry|retrying|wait(?:ing)?|resets?|renews?|replenished|available|back ?off"
+    r"|cool(?:ing)?[ -]?down|refresh(?:es|ed)|accepted again|(?:limited|throttled|blocked|locked out|paused)(?= for )"
+    r"|(?:next|another) request(?: is| can be)?(?: allowed| possible| sent| made)?)"
+    r"(?:[ _]?(?:again|later|time|period|delay|remaining|is possible|for|in|of|after|at|at least|about|approximately"
+    r"|another|the|request|your request)){0,4}:?\s+[~(]?"
+    rf"(?:(?P<clock>\d{{1,3}}:\d\d:\d\d)|(?P<moment>{_RFC3339.pattern}|1\d{{9}}(?:\d{{3}})?\b)"
+    r"|an? (?P<one>second|minute|hour)\b"
     rf"|(?P<wait>{_AMOUNT}(?:[\s,]{{0,4}}(?:and )?{_AMOUNT}){{0,4}}))",
     re.IGNORECASE,
 )
 _BARE = re.compile(
-    r"\bretry[-_ ]after\s?[:=]?\s?(\d{1,5}(?:\.\d{1,9})?)(?=\s*(?:\Z|[,;)\]}\n]|\.(?!\d)))", re.IGNORECASE
+    r"\bretry(?:[-_ ]after\s?[:=]?|_delay \{\s{0,9}seconds:)\s?(\d{1,5}(?:\.\d{1,9})?)"
+    r"(?=\s*(?:\Z|[,;)\]}\n]|\.(?!\d)))",
+    re.IGNORECASE,
 )
-"""The header field in prose: seconds without a unit, and nothing after them."""
+"""The header field in prose, or Google's member as Python prints it: seconds without a unit, and nothing after them."""
 SIGNS = {
     "\u6beb\u79d2": 1e-3,
     **dict.fromkeys(("\u79d2", "\ucd08", "\u0441\u0435\u043a"), 1.0),
@@ -101,8 +106,14 @@ _SIGNS = re.compile(
     re.IGNORECASE,
 )
 """The same in Chinese, Japanese, Korean and Russian: so many (milli)seconds, minutes or hours from now."""
+_AHEAD = re.compile(
+    r"\b(?:(?:em|en|dans|tra|fra)\s+(?P<n>\d{1,9})\s*(?P<u>segund|second|min|hora|heure|or[ae])"
+    r"|in\s+(?P<n2>\d{1,9})\s*(?P<u2>sekund|minuten|stund))",
+    re.IGNORECASE,
+)
+"""The same in Portuguese, Spanish, French, Italian and German."""
 _LIMIT_HEADER = re.compile(
-    rb"(?P<by>(?:x-)?rate-?limit(?:bysize)?)-(?P<what>remaining|reset)(?P<of>-[a-z-]+)?"
+    rb"(?P<by>(?:x-)?rate-?limit(?:bysize)?)-(?P<what>remaining|reset)(?:-after)?(?P<of>-[a-z-]+)?"
     rb"|anthropic-ratelimit-(?P<of2>[a-z-]+)-(?P<what2>remaining|reset)"
 )
 STANDARD = b"ratelimit"
@@ -289,7 +300,7 @@ def _members(waits: Waits, now_wall: float) -> float | None:
 
 def prose(text: str) -> str | None:
     """The words of an error that say when to retry."""
-    match = _PROSE.search(text) or _BARE.search(text) or _SIGNS.search(text)
+    match = _PROSE.search(text) or _BARE.search(text) or _SIGNS.search(text) or _AHEAD.search(text)
     return None if match is None else match[0]
 
 
@@ -314,7 +325,13 @@ def _in_other_words(text: str) -> float | None:
     if bare is not None:
         return float(bare[1]) or None
     signs = _SIGNS.search(text)
-    return None if signs is None else float(signs[2]) * SIGNS[signs[3].lower()] or None
+    if signs is not None:
+        return float(signs[2]) * SIGNS[signs[3].lower()] or None
+    ahead = _AHEAD.search(text)
+    if ahead is None:
+        return None
+    unit = ahead["u"] or ahead["u2"]
+    return float(ahead["n"] or ahead["n2"]) * {"se": 1.0, "mi": 60.0}.get(unit[:2].lower(), 3600.0) or None
 
 
 def _unit(word: str) -> str:

@@ -125,31 +125,13 @@ INNER_NAMES = (
     "responsemetadata",
 )
 """Members that may hold an error of their own."""
-WAIT_NAMES = frozenset(
-    {
-        "retrydelay",
-        "retryafter",
-        "retryafterms",
-        "retryafterseconds",
-        "retryaftersec",
-        "retryaftersecs",
-        "retryin",
-        "retryinseconds",
-        "retryat",
-        "nextretryat",
-        "resetin",
-        "resetsin",
-        "resetafter",
-        "resetseconds",
-        "waitseconds",
-        "cooldownseconds",
-        "resetsinseconds",
-        "resetsat",
-        "resetat",
-        "resettime",
-        "estimatedtime",
-    }
+_WAIT = re.compile(
+    r"(?:next)?(?:retry|resets?)(?:after|in|at|delay|time)(?:ms|s|secs?|seconds)?|resets?(?:seconds)?"
+    r"|(?:wait|cooldown)(?:time)?(?:ms|s|secs?|seconds)?|estimatedtime|availableat"
 )
+"""Names of members that say when to retry."""
+_AROUND = re.compile(r"data|extra|limits?|quota|(?:ratelimit|retry)\w*")
+"""Names of objects that may hold such a member, and no error."""
 RAW_NAMES = ("raw", "providererror", "upstreamerror")
 
 _EVENT = re.compile(r"(?:\A|\n)data:[ \t]*([^\r\n]+)")
@@ -284,7 +266,14 @@ class _Reader:
         return name is not None
 
     def _waits(self, found: Members) -> None:
-        self._error.waits += [(name, value) for name, value in found.items() if name in WAIT_NAMES]
+        for name, value in found.items():
+            if value[:1] != b"{":
+                if _WAIT.fullmatch(name):
+                    self._error.waits.append((name, value))
+            elif _AROUND.fullmatch(name) and self._nodes < NODES_MAX:
+                self._nodes += 1
+                inside = _opened(value)
+                self._waits(inside if name != "retrydelay" else {name: inside.get("seconds", b"")})
 
     def _headers(self, raw: bytes) -> None:
         try:

@@ -158,6 +158,8 @@ FIELDS: list[tuple[list[tuple[bytes, bytes]], float | None]] = [
     ([(b"ratelimit", b"limit=100, remaining=0, reset=50")], 50.0),  # draft 07
     ([(b"ratelimit", b"remaining=0, reset=50, limit=100")], 50.0),
     ([(b"ratelimit", b"limit=100, remaining=9, reset=50")], None),
+    ([(b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset-after", b"23")], 23.0),
+    ([(b"x-ratelimit-remaining", b"1"), (b"x-ratelimit-reset-after", b"23")], None),
     ([(b"ratelimit", b'"resolvers";r=3;t=42')], None),
     ([(b"ratelimit", b'"resolvers";r=0')], None),
     ([(b"ratelimit", b'"resolvers";r=0;t=0')], None),
@@ -230,6 +232,33 @@ PROSE: list[tuple[bytes, float | None]] = [
     (b"try again at 2025-06-15T12:00:20+00:00", 20.0),
     (b"try again at 2025-06-15T11:00:20Z", None),
     (b"resets at 2025-06-15 12:05:00", None),
+    (b"Come back in 20 seconds", 20.0),
+    (b"Try again later (20 seconds)", 20.0),
+    (b"You must wait 20 more seconds", 20.0),
+    (b"Please wait for approximately 1 minute, 10 seconds", 70.0),
+    (b"The next request can be sent in 20 seconds", 20.0),
+    (b"Requests will be accepted again in 20 seconds", 20.0),
+    (b"Cooldown remaining: 20s", 20.0),
+    (b"Cooling down for 20s", 20.0),
+    (b"backoff: 20s", 20.0),
+    (b"Recommended retry delay: 20s", 20.0),
+    (b"Reset time: 20s", 20.0),
+    (b"You are rate limited for 20 seconds", 20.0),
+    (b"Limited to 20 seconds of audio", None),
+    (b"blocked after 20 seconds", None),
+    (b"Limits: 10 requests per 20 seconds", None),
+    (b"Timeout after 20 seconds", None),
+    (b"Your limit resets at 1749988820", 20.0),
+    (b"Your limit resets at 1749988820500", 20.5),
+    (b"429 quota exceeded [retry_delay {\n  seconds: 38\n}\n]", 38.0),
+    (b"Tente novamente em 17 segundos", 17.0),
+    ("Inténtelo de nuevo en 2 minutos".encode(), 120.0),
+    ("Veuillez réessayer dans 17 secondes".encode(), 17.0),
+    (b"Riprova tra 1 ora", 3600.0),
+    (b"Bitte in 30 Sekunden erneut versuchen", 30.0),
+    (b"Bitte in 2 Stunden erneut versuchen", 3600.0),
+    (b"Bitte in 0 Sekunden erneut versuchen", None),
+    (b"en 2 idiomas", None),
     (b"try again in 0s", None),
     (b"try again in a moment", None),
     (b"try again later", None),
@@ -256,10 +285,32 @@ def test_openrouters_headers_in_the_body_go_before_its_prose() -> None:
     assert retry_after([], body, NOW) == 30.0
 
 
-@pytest.mark.parametrize("name", ["resets_in", "retry_in_seconds", "resetAfter", "wait_seconds", "cooldown_seconds"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resets_in", "retry_in_seconds", "resetAfter", "wait_seconds", "cooldown_seconds"),
+        *("reset_after_seconds", "wait_time", "cooldown", "retry_after_s", "reset"),
+    ],
+)
 def test_a_wait_may_have_many_names(name: str) -> None:
     assert retry_after([], b'{"error":{"message":"x","%s":19}}' % name.encode(), NOW) == 19.0
     assert retry_after([], b'{"error":{"message":"x","metadata":{"%s":"19s"}}}' % name.encode(), NOW) == 19.0
+
+
+@pytest.mark.parametrize("around", ["data", "extra", "limits", "rate_limit", "rateLimitInfo", "retry_info", "quota"])
+def test_a_wait_may_be_in_an_object_of_its_own(around: str) -> None:
+    assert retry_after([], b'{"error":{"message":"x"},"%s":{"retry_after":19}}' % around.encode(), NOW) == 19.0
+    assert retry_after([], b'{"error":{"message":"x","%s":{"reset_in":19}}}' % around.encode(), NOW) == 19.0
+
+
+def test_googles_duration_may_be_an_object() -> None:
+    assert retry_after([], b'{"error":{"message":"x","retry_delay":{"seconds":38}}}', NOW) == 38.0
+    assert retry_after([], b'{"error":{"message":"x","retry_delay":{}}}', NOW) is None
+
+
+@pytest.mark.parametrize("name", ["expires_in", "ttl", "waiters", "reset_count", "limit", "retry"])
+def test_other_members_say_nothing_of_a_wait(name: str) -> None:
+    assert retry_after([], b'{"error":{"message":"x","%s":19,"data":{"%s":19}}}' % ((name.encode(),) * 2), NOW) is None
 
 
 def test_of_two_waits_the_first_counts() -> None:
