@@ -136,9 +136,9 @@ RAW_NAMES = ("raw", "providererror", "upstreamerror")
 
 _EVENT = re.compile(r"(?:\A|\n)data:[ \t]*([^\r\n]+)")
 _PRINTED = re.compile(
-    r"""(?:\A|[-:]\s*|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8}|(?:request_?)?[Ii]d)\1\s*:)"""
+    r"""(?:(?:\A|[-:]\s*)(?:[45]\d\d\s+)?|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8}|(?:request_?)?[Ii]d)\1\s*:)"""
 )
-"""The start of an error inside a message: at its very start, or after a dash or colon."""
+"""The start of an error inside a message: at its very start, or after a dash, a colon or a status."""
 _CLASSES = re.compile(
     r"(?:(?:\w{1,20}\.)?(?P<name>\w{0,40}(?:Error|Timeout)|Timeout Error)(?: - |: ?)){0,6}"
     r"(?:(?P<of>\w{1,40})Exception - )?"
@@ -346,7 +346,9 @@ class _Reader:
             self._error.messages.append(text)
 
 
-_WRAPPER = re.compile(r"error|exception|status|code|http|upstream|provider|failed|(?:^|\s)[45]\d\d:|returned \d{3}")
+_WRAPPER = re.compile(
+    r"error|exception|status|code|http|upstream|provider|failed|(?:^|\s)[45]\d\d(?::|\Z)|returned \d{3}"
+)
 _QUOTER = re.compile(
     r"value|input|\bgot\b|received|expected|content|parameter|argument|param\b|messages?\b|prompt|body"
 )

@@ -62,6 +62,7 @@ VENDORS: dict[str, int] = {
     "1304": Topic.QUOTA,
     "1305": Topic.RATE,
     "1308": Topic.QUOTA,
+    "1311": Topic.MODEL,
     "2045": Topic.RATE,  # MiniMax: growth
     "2049": Topic.KEY,  # MiniMax
     "3051": Topic.CONTEXT,  # Mistral
@@ -248,7 +249,7 @@ class Facts:
         if self.topics and not self.topics & ~vague:
             said = self._said(self._may_say())
             spent = said & (Topic.QUOTA | Topic.CONTENT) == Topic.QUOTA
-            if spent or (said == Topic.RATE and self.topics == Topic.BARRED):
+            if spent or said == Topic.CONTEXT or (said == Topic.RATE and self.topics == Topic.BARRED):
                 self.topics, self.by_code = said, False  # the sentence gives the reason, the code does not
         pace = _PACED.search(self.own_words) if paced and believed and self._coded_quota() else None
         self.paced = _runs(pace) if pace is not None else ()
@@ -319,6 +320,8 @@ class Facts:
         """The topics that a sentence of this error may have."""
         usual = ALWAYS | Topic.DOWN if self.status >= 500 else ALWAYS
         admitted = UNDER.get(self.status, usual)
+        if self.status == 401 and "context" in self.text.lower():  # "token" alone is a key there
+            admitted |= Topic.CONTEXT
         if self.error.quoting or not self._believed:
             return admitted & HARMLESS
         if self.error.param and self.error.param.lower() not in _NO_MEMBER:
@@ -350,7 +353,7 @@ def _of_word(word: str) -> int:
     return CHANNELS.get(word) or of_code(word)
 
 
-ANY_REASON = frozenset({"auth", "authentication", "unauthenticated", "unauthorized"})
+ANY_REASON = frozenset({"auth", "authentication", "invalidauthentication", "unauthenticated", "unauthorized"})
 """Names that providers also give to refusals whose reason is not the key."""
 
 
@@ -366,7 +369,7 @@ NAMES_THAT_COUNT = frozenset(
 
 
 def _of_vendor(error: Error, admitted: int) -> int:
-    return _leading((VENDORS.get(code, Topic.NONE) for code in error.codes), admitted)
+    return _leading((VENDORS.get(code, Topic.NONE) for code in (*error.codes, *error.types)), admitted)
 
 
 def _plain(word: str) -> str:
@@ -427,7 +430,7 @@ ROWS: tuple[Row, ...] = (
     (lambda facts: facts.status == 402 and not facts.about(Topic.RATE), Kind.QUOTA),
     (lambda facts: facts.status == 429 or facts.about(Topic.RATE), Kind.RATE_LIMITED),
     (
-        lambda facts: facts.status in (400, 403, 404, 413, 422, 500, 502) and facts.about(Topic.CONTEXT),
+        lambda facts: facts.status in (400, 401, 403, 404, 413, 422, 500, 502) and facts.about(Topic.CONTEXT),
         Kind.CONTEXT_LENGTH,
     ),
     (lambda facts: facts.status in (400, 403, 404) and facts.about(Topic.FOREIGN | Topic.LEFT), Kind.FOREIGN_STATE),

@@ -694,3 +694,45 @@ def test_a_relay_names_its_own_status_and_not_that_of_who_is_behind_it() -> None
 )
 def test_what_a_request_may_ask_for_is_lacking_or_ill_formed(words: str, kind: Kind) -> None:
     assert read(400, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, {"error": {"type": "1113", "message": "x"}}, Kind.QUOTA),
+        (400, {"error": {"code": "1311", "message": "x"}}, Kind.MISSING),
+        (400, {"error": {"type": "about:blank", "message": "x"}}, Kind.CLIENT_ERROR),
+    ],
+)
+def test_a_vendors_number_may_stand_in_the_type(status: int, body: object, kind: Kind) -> None:
+    assert classify(status, [], msgspec.json.encode(body), NOW).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Your plan supports only up to 256K context", Kind.CONTEXT_LENGTH),
+        ("The prompt is longer than the context window", Kind.CONTEXT_LENGTH),
+        ("The token is too long", Kind.AUTH),
+        ("Your token exceeds the maximum length", Kind.AUTH),
+        ("Invalid token in this context", Kind.AUTH),
+    ],
+)
+def test_a_plan_may_refuse_a_context_with_401(words: str, kind: Kind) -> None:
+    """Kimi does. Without a context a token is a key there."""
+    assert read(401, words) is kind
+    assert read(401, words, type="invalid_authentication_error") is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (400, '400 {"type":"error","error":{"message":"Your credit balance is too low"}}', Kind.QUOTA),
+        (400, 'Upstream error: 404 {"error":{"message":"The model `gpt-9` does not exist"}}', Kind.MISSING),
+        (400, 'We got 404 {"error":{"message":"Your credit balance is too low"}}', Kind.CLIENT_ERROR),
+        (400, 'prompt: 404 {"error":{"message":"Your credit balance is too low"}}', Kind.CLIENT_ERROR),
+        (400, '400 {"error":{"message":"messages: at least one message is required"}}', Kind.CLIENT_ERROR),
+    ],
+)
+def test_an_error_inside_a_message_may_come_behind_its_status(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
