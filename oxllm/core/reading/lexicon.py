@@ -71,7 +71,7 @@ SPENT = 1 << 42
 ITEM = 1 << 43
 """Like STORED, except in a sentence about a schema."""
 ADDRESS = 1 << 44
-"""Where a request came from: content filters do not judge that."""
+"""Where a request came from, and who is barred: content filters do not judge that."""
 ROLE = 1 << 45
 """Roles of messages that not every model knows."""
 TEMPLATE = 1 << 46
@@ -87,6 +87,11 @@ LEFT = 1 << 51
 """Things that a client left at one provider, and another does not have."""
 ENDED = 1 << 52
 """Said of an account or a service, and not of a text."""
+NOT = 1 << 53
+"""With a verb that is no entry: "does not take", "takes no"."""
+NUMBER = 1 << 54
+BUDGET = 1 << 55
+"""Money that is spent or not, and nothing else that may be said of a noun: a tool may be called so."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -104,10 +109,10 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         resource package, token package, resource pack, free tier, daily request limit, plan limit, free usage, daily
         token limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call volume, included
         usage, compute units, request limit per day, requests per day, daily call limit, free requests, free quota,
-        trial, monthly included, per month, inference limit, key limit, total limit, spending cap, credit cap, usage
-        quota, token allowance, extra usage, free allocation, daily allocation, token allocation, monthly allocation,
-        monthly budget, daily budget, weekly budget, monthly cap, daily cap, weekly cap, api total request limit, cuota,
-        cota, kontingent
+        trial, monthly included, per month, inference limit, key limit, api key limit, total limit, spending cap, credit
+        cap, usage quota, token allowance, extra usage, free allocation, daily allocation, token allocation, monthly
+        allocation, monthly tokens, month tokens, daily tokens, weekly tokens, tokens month, tokens today, monthly cap,
+        daily cap, weekly cap, api total request limit, cuota, cota, kontingent
         """,
     ),
     (
@@ -168,12 +173,12 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid, checkpoint,
         adapter, lora, lo ra, endpoints, publisher model, no endpoints, no deployments, no models loaded, no endpoints
-        found, not found for account, no models, no model loaded, on demand throughput, not a chat model, model
-        disabled, model ~ disabled, models disabled, degraded function, not a chat completions model, for model, with
-        model, by model, on model, failed to load model, could not load model, unable to load model, not load model,
-        error loading model, model not allowed, model ~ not allowed, supported api model names, supported model names,
-        plan not include access, no credentials for provider, entity with key, specified version, service not activated,
-        service not open
+        found, not found for account, no models, no model loaded, on demand throughput, for requested model, by selected
+        model, not a chat model, model disabled, model ~ disabled, models disabled, degraded function, not a chat
+        completions model, for model, with model, by model, on model, failed to load model, could not load model, unable
+        to load model, not load model, error loading model, model not allowed, model ~ not allowed, supported api model
+        names, supported model names, plan not include access, no credentials for provider, entity with key, specified
+        version, service not activated, service not open
         """,
     ),
     (
@@ -193,8 +198,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         ACCOUNT,
         """
-        account, organization, organisation, project, workspace, tenant, user account, team, org, access blocked, access
-        terminated, access revoked, access suspended, access disabled
+        account, organization, organisation, project, workspace, tenant, user account, team, org, entitlement, access
+        blocked, access terminated, access revoked, access suspended, access disabled
         """,
     ),
     (
@@ -245,7 +250,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         disabled, deactivated, blocked, declined, failed, failure, expired, hit, no remaining, not remaining, remaining
         0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, surpassed, used, not sufficient,
         shortage, stopped, over, finished, ended, low, missing, overrun, all available, limit, restricted, too small,
-        lapsed, no active, no valid, no available, not have enough, not found
+        lapsed, no active, no valid, no available, not have enough, not found, gone, left, not suffice
         """,
     ),
     (
@@ -253,7 +258,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         exhausted, insufficient, depleted, exceeded, exceeds, reached, use up, used up, used all, run out, ran out, out
         of, too low, not enough, no more, negative, no remaining, not remaining, remaining 0, owing, not paid, not
-        sufficient, overdue
+        sufficient, not suffice, overdue
         """,
     ),
     (
@@ -269,21 +274,20 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         arrearage, arrears, past due, payment required, insufficient balance, insufficient credit, insufficient quota,
         insufficient funds, balance is insufficient, out of credits, no credits, not credits, billing hard limit,
-        account overdue, overdue, unpaid, insufficient account balance, balance not enough, credits exhausted, budget
-        has been exceeded, exceeded budget, budget exceeded, over budget, quota exceeded, exceeded quota, billing not
-        active, balance too low, credits too low, payment failed, quota exhausted, spend limit exceeded, insufficient
-        token quota, usage limit reached, usage limit exceeded, spending limit, insufficient resource package, billing
-        not enabled, billing disabled, usage not included, balance exhausted, negative balance, recharge, top up, credit
-        limit, billing error, spend limit, charge resource exhausted, free allocated quota, allocation quota, used up,
-        resource package exhausted, max budget, budget limit, prepaid credits, billing account, spend cap, owed, owing
-        fees, credit required, credits required, customer verification required, credit balance, valid payment, dunning,
-        no quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid payment, no active
-        subscription, draw from extra usage, deposit required use, budget insufficient, insufficient budget, budget
-        exhausted, budget blocked, saldo insuficiente, solde insuffisant, commodity not purchased, reached daily,
-        reached weekly, reached monthly, exceeded daily, exceeded weekly, exceeded monthly, exceed quota, exceed
-        available quota, exceed current quota, credit insuffisant, organization reached limit, organisation reached
-        limit, account reached limit, team reached limit, project reached limit, workspace reached limit, key reached
-        limit, budget reached, usage budget, increase budget, raise budget, different budget
+        account overdue, overdue, unpaid, insufficient account balance, balance not enough, credits exhausted, quota
+        exceeded, exceeded quota, billing not active, balance too low, credits too low, payment failed, quota exhausted,
+        spend limit exceeded, insufficient token quota, usage limit reached, usage limit exceeded, spending limit,
+        insufficient resource package, billing not enabled, billing disabled, usage not included, balance exhausted,
+        negative balance, recharge, top up, credit limit, billing error, spend limit, charge resource exhausted, free
+        allocated quota, allocation quota, used up, resource package exhausted, prepaid credits, billing account, spend
+        cap, owed, owing fees, credit required, credits required, customer verification required, credit balance, valid
+        payment, dunning, no quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid
+        payment, no active subscription, draw from extra usage, deposit required use, budget blocked, over budget, saldo
+        insuficiente, solde insuffisant, commodity not purchased, reached daily, reached weekly, reached monthly,
+        exceeded daily, exceeded weekly, exceeded monthly, exceed quota, exceed available quota, exceed current quota,
+        credit insuffisant, organization reached limit, organisation reached limit, account reached limit, team reached
+        limit, project reached limit, workspace reached limit, key reached limit, increase budget, raise budget,
+        different budget
         """,
     ),
     (
@@ -292,7 +296,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         exceed, exceeded, exceeds, exceeding, too large, too big, too many, longer, larger, greater, bigger, overflow,
         gt, less than, fewer than, at most, no more than, not fit, shorten, shorter, truncate, surpass, beyond, over, up
         to, more than, above, higher than, within, reached, out of range, reduce, too long, lt, leaves 0, leaves no, no
-        room, supera, excede, uberschreitet
+        room, supera, excede, uberschreitet, langer, grosser
         """,
     ),
     (
@@ -342,7 +346,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model names, supported model names, no channel, no channels, not in allowlist, not in whitelist, not in api key,
         not allow, not allowed for account, not allowed for organization, not allowed for plan, plan not include access,
         no credentials for provider, not priced, paused, stopped, marked by provider, service not activated, service not
-        open, not in list, deleted, fade out
+        open, not in list, deleted, fade out, no right
         """,
     ),
     (
@@ -364,7 +368,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         no longer supports, no longer accepts, not allowed with model, not permitted with model, not allowed for model,
         not allowed by model, not allowed on model, no chat template, not chat template, no default chat template, not
         default chat template, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow,
-        only 1 allowed, not allowed on channel, no soporta, nao suporta, > 1 not supported
+        only 1 allowed, not allowed on channel, no soporta, nao suporta, > 1 not supported, mandatory for endpoint,
+        mandatory for model, not be used with model, not permit
         """,
     ),
     (
@@ -372,7 +377,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         with this model, by this model, for this model, on this model, for model, with model, by model, on model, by the
         selected model, by the model, for the requested model, not allowed with model, not permitted with model, not
-        allowed for model, not allowed by model, not allowed on model, model not allow, model ~ not allow
+        allowed for model, not allowed by model, not allowed on model, model not allow, model ~ not allow, not be used
+        with model
         """,
     ),
     (
@@ -405,7 +411,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         moderation flagged, content risk, input text risk, text risk, new sensitive, sensitive words, was flagged, were
         flagged, content management policy, usage policies, text sensitive, input sensitive, output sensitive, image
         sensitive, safety check, safety system, safety filter, risky content, content security, content safety, prompt
-        injection, unsafe, jailbreak, content exists risk, censorship, censored, considered high risk, blocked by safety
+        injection, unsafe, jailbreak, content exists risk, censorship, censored, considered high risk, blocked by
+        safety, content rejected
         """,
     ),
     (
@@ -458,7 +465,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         ADDRESS,
         """
-        ip address, client ip, source ip, from ip, ip blocked, ip banned, ip flagged
+        ip address, client ip, source ip, from ip, ip blocked, ip banned, ip flagged, resource blocked, resource
+        temporarily blocked, resource suspended, resource disabled
         """,
     ),
     (
@@ -466,7 +474,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         invalid, not found, not persisted, corrupted, missing, not be verified, not verify, not be decrypted, not
         decrypt, mismatch, not exist, expired, can not be modified, not be parsed, failed, without, tampered, unknown,
-        not provided with required, incorrect
+        not provided with required, incorrect, changed, modified, altered, not valid
         """,
     ),
     (
@@ -484,25 +492,25 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         NEUTRAL,
         """
         data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy, budget
-        tokens, thinking budget, token budget, service account key, unsupported image, unsupported mime, unable to
-        process input image, unsupported file, unsupported format, cross region, country code, region code, location
-        field, country parameter, location parameter, user location country, country field, load image, not load image,
-        loading image, load video, not load video, load audio, not load audio, load file, not load file, load pdf, load
-        media, load multimodal, based policy, control policy, endpoint policy, access policy, firewall policy, explicit
-        deny, context deadline, context canceled, context cancelled, disk quota, load balance, load balancing, load
-        balancer, sample rate, sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit rate, bit rate
-        exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, chat endpoint, balance
-        pool, pool empty, empty pool, exceeded maximum number of attempts, exceeded maximum retries, exceeded max
-        retries, maximum number of attempts, maximum retries, max retries, retry limit, retries exceeded, not allowed
-        access endpoint, least 1 token long, increase budget tokens, raise budget tokens,
-        out of vocabulary, out of bounds, out of order
+        tokens, thinking budget, reasoning budget, token budget, service account key, unsupported image, unsupported
+        mime, unable to process input image, unsupported file, unsupported format, cross region, country code, region
+        code, location field, country parameter, location parameter, user location country, country field, load image,
+        not load image, loading image, load video, not load video, load audio, not load audio, load file, not load file,
+        load pdf, load media, load multimodal, based policy, control policy, endpoint policy, access policy, firewall
+        policy, explicit deny, context deadline, context canceled, context cancelled, disk quota, load balance, load
+        balancing, load balancer, sample rate, sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit
+        rate, bit rate exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, chat
+        endpoint, balance pool, pool empty, empty pool, exceeded maximum number of attempts, exceeded maximum retries,
+        exceeded max retries, maximum number of attempts, maximum retries, max retries, retry limit, retries exceeded,
+        not allowed access endpoint, least 1 token long, increase budget tokens, raise budget tokens, out of vocabulary,
+        out of bounds, out of order, token id, token ids, min tokens, equal max tokens
         """,
     ),
     (
         STRONG,
         """
         not found, not exist, decommissioned, deprecated, no longer, retired, removed, no such, no file found, unable to
-        find, not find, discontinued
+        find, not find, discontinued, expired, deleted
         """,
     ),
     (
@@ -516,7 +524,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         ACTIVE,
         """
         not support, only support, supports only, not currently support, not yet support, no longer supports, no longer
-        accepts, requires newer version
+        accepts, requires newer version, prend pas en charge, unterstutzt keine, unterstutzt nicht, no admite, no
+        soporta, nao suporta, non supporta
         """,
     ),
     (
@@ -545,6 +554,18 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """,
     ),
     (
+        BUDGET,
+        """
+        budget
+        """,
+    ),
+    (
+        NOT,
+        """
+        not, no
+        """,
+    ),
+    (
         OUTSIDE,
         """
         mcp, outsideserver
@@ -554,7 +575,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         LEFT,
         """
         conversation, vector store, thread, container, assistant, prompt with id, file with id, no file found, cached
-        content, no cached content, file ~, file object, skill, guardrail identifier
+        content, no cached content, file ~, file object, skill, guardrail identifier, guardrail, batch
         """,
     ),
     (
@@ -591,7 +612,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         MODEL | ONE_MODEL | ABSENT,
         """
         no model named, no model called, no model found, no deployment named, no deployment found, no deployment called,
-        no endpoint named, llm provider not provided
+        no endpoint named, no valid model, llm provider not provided, malformed model name, malformed model id,
+        malformed publisher model, unexpected model name
         """,
     ),
     (
@@ -617,13 +639,13 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         GONE | SPENT,
         """
         insuficiente, insuffisant, insuffisante, insufficiente, aufgebraucht, erschopft, reicht nicht, nicht
-        ausreichend, agotado, agotada, esgotado, esgotada, epuise, epuisee, esaurito, esaurita, yetersiz, superata
+        ausreichend, agotado, agotada, esgotado, esgotada, epuise, epuisee, esaurito, esaurita, yetersiz
         """,
     ),
     (
         GONE | SPENT | EXCEEDS,
         """
-        depasse, depassee, superado, superada, superato, uberschritten, excedido, excedida
+        depasse, depassee, superado, superada, superato, superata, uberschritten, excedido, excedida
         """,
     ),
     (
@@ -635,9 +657,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         ABSENT | BROKEN,
         """
-        no existe, existe pas, existiert nicht, nicht gefunden, nicht vorhanden, nicht verfugbar, introuvable, pas
-        trouve, non trouve, non trovato, no encontrado, no se encontro, nao encontrado, nao existe, non esiste, no
-        disponible, pas disponible, nao disponivel, non disponibile
+        no existe, existe pas, existiert nicht, gibt es nicht, nicht gefunden, nicht vorhanden, nicht verfugbar,
+        introuvable, pas trouve, non trouve, non trovato, no encontrado, no se encontro, nao encontrado, nao existe, non
+        esiste, no disponible, pas disponible, nao disponivel, non disponibile
         """,
     ),
     (
@@ -759,6 +781,10 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("下架", ABSENT),
     ("未映射", ABSENT),
     ("违禁", MODERATED),
+    ("停止服务", ABSENT),
+    ("启动中", LOADING),
+    ("免费次数", QUOTA),
+    ("内容审", MODERATED),
     ("金鑰", KEY),
     ("無效", BAD | WEAK),
     ("失效", BAD),
@@ -791,6 +817,15 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("не существует", ABSENT),
     ("не поддержива", LACKING | WEAK),
     ("перегружен", BUSY),
+    ("функци", FEATURE),
+    ("инструмент", FEATURE),
+    ("изображен", FEATURE),
+    ("не входит", ABSENT),
+    ("недоступн", ABSENT | BUSY),
+    ("превыша", GONE | EXCEEDS),
+    ("подписк", MONEY),
+    ("истек", GONE | BAD),
+    ("истёк", GONE | BAD),
     ("残高", MONEY),
     ("クレジット", MONEY),
     ("レート制限", PACE),
@@ -801,6 +836,14 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("見つかりません", ABSENT),
     ("存在しません", ABSENT),
     ("利用できません", ABSENT),
+    ("トークン", TOKENS),
+    ("画像", FEATURE),
+    ("ツール", FEATURE),
+    ("対応していません", LACKING | WEAK),
+    ("サポートされていません", LACKING | WEAK),
+    ("利用上限", QUOTA),
+    ("利用枠", QUOTA),
+    ("不適切", MODERATED),
     ("잔액", MONEY),
     ("크레딧", MONEY),
     ("요청 한도", PACE),
@@ -816,6 +859,11 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("존재하지", ABSENT),
     ("지원하지", LACKING | WEAK),
     ("지원되지", LACKING | WEAK),
+    ("도구", FEATURE),
+    ("함수", FEATURE),
+    ("이미지", FEATURE),
+    ("모두 사용", GONE),
+    ("소진", GONE),
 )
 """The same for other languages, some of which have no spaces: substrings to search for, longer ones first."""
 

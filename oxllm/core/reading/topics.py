@@ -118,13 +118,14 @@ _STATE = re.compile(
     re.IGNORECASE,
 )
 """Marks of a code, which states what is wrong; a tool's name says what to do."""
-_MARKING = lex.MONEY | lex.QUOTA | lex.OWING | lex.KEY | lex.ACCOUNT | lex.REGION
+_PLAIN = lex.NOT | lex.NUMBER
+_MARKING = lex.MONEY | lex.BUDGET | lex.QUOTA | lex.OWING | lex.KEY | lex.ACCOUNT | lex.REGION
 _SLASHED = re.compile(r"[a-z]+(?:/[a-z]+)+")
 """Words rather than a name: "JSON mode/function calling"."""
 _ECHO = re.compile(
     r"\b(?P<own>not (?:be |been )?found\s*[:=])"
     r"|(?<!\d\d\d - request )\b"
-    r"(?:got|received|given|found|saw|input_value|input|values?|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
+    r"(?:got|received|given|found|saw|actual|input_value|input|values?|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
     r"|\n\s*(?:received model group|available model group)",
     re.IGNORECASE,
 )
@@ -292,7 +293,7 @@ def _key_of(words: str) -> str:
 @cache
 def _entries() -> dict[str, int]:
     """Key of an entry -> its bits. Built at the first error: 0.2 MB that a gateway without errors never needs."""
-    found: dict[str, int] = {}
+    found: dict[str, int] = {"#": lex.NUMBER}
     for bit, entries in lex.ENTRIES:
         for entry in entries.split(","):
             key = _key_of(entry)
@@ -380,6 +381,16 @@ def _then(marks: list[int], every: int, one: int, other: int, gap: int) -> bool:
     return any(bits & one and any(after & other for after in marks[at : at + gap + 1]) for at, bits in enumerate(marks))
 
 
+def _between(marks: list[int], one: int, middle: int, other: int, before: int, behind: int) -> bool:
+    """Whether a word comes at most `before` words after one kind and at most `behind` words before another."""
+    return any(
+        bits & middle
+        and any(first & one for first in marks[max(at - before, 0) : at])
+        and any(last & other for last in marks[at + 1 : at + 1 + behind])
+        for at, bits in enumerate(marks)
+    )
+
+
 def _topics(marks: list[int], code: bool) -> int:
     every = 0
     for bits in marks:
@@ -422,6 +433,7 @@ def _quota(marks: list[int], every: int, code: bool) -> bool:
     return (
         bool(every & lex.OWING)
         or _near(marks, every, lex.MONEY | lex.QUOTA, lex.GONE, 8)
+        or (not every & lex.FEATURE and _near(marks, every, lex.BUDGET, lex.SPENT, 8))
         or (_near(marks, every, lex.MONEY, lex.NEEDED, 6) and not _then(marks, every, lex.FEATURE, lex.NEEDED, 2))
     )
 
@@ -438,18 +450,30 @@ def _context(marks: list[int], every: int, code: bool) -> bool:
         or _near(marks, every, lex.TOKENS, lex.EXCEEDS | lex.LONG, 8)
         or _near(marks, every, lex.PROMPT, lex.LONG, 6)
         or (bool(every & lex.PROMPT) and _then(marks, every, lex.TOKENS, lex.MOST, 5))
+        or _compared(marks, every)
     )
+
+
+def _compared(marks: list[int], every: int) -> bool:
+    """Whether a length is compared with that of the context: "8192 tokens of context, but the request needs 15246"."""
+    if not (every & lex.CONTEXT and every & (lex.TOKENS | lex.PROMPT)):
+        return False
+    return sum(1 for bits in marks if bits & lex.NUMBER) > 1
 
 
 def _foreign(marks: list[int], every: int, code: bool) -> bool:
     if code and every & lex.KEY:
         return False
     stored = lex.STORED if every & lex.SCHEMA else lex.STORED | lex.ITEM
-    return _near(marks, every, stored, lex.LOST, 8)
+    return _near(marks, every, stored, lex.LOST, 8) or _then(marks, every, lex.NO, stored, 1)
 
 
 def _left(marks: list[int], every: int, code: bool) -> bool:
-    return not every & lex.MODEL and (bool(every & lex.OUTSIDE) or _near(marks, every, lex.LEFT, lex.STRONG, 6))
+    return not every & lex.MODEL and (
+        bool(every & lex.OUTSIDE)
+        or _near(marks, every, lex.LEFT, lex.STRONG, 6)
+        or _then(marks, every, lex.NO, lex.LEFT, 1)
+    )
 
 
 def _lacks(marks: list[int], every: int, code: bool) -> bool:
@@ -469,11 +493,23 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return True
     if _near(marks, every, lex.MODEL, lex.STRONG, 4):
         return False
+    if _cannot(marks, every):
+        return True
     if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION | lex.BUSY):
         return True
     if _near(marks, every, lex.MODEL, lex.ACTIVE, 6) or _then(marks, every, lex.VARIANT, lex.FEATURE | lex.ROLE, 2):
         return True
     return _near(marks, every, lex.FEATURE, lex.LACKING, 6) or _near(marks, every, lex.LACKING, lex.FOR_MODEL, 5)
+
+
+def _cannot(marks: list[int], every: int) -> bool:
+    """Whether one model does not do something, in words that are no entry: "this model takes no images", "the function
+    is not something that the model can do"."""
+    if not (every & lex.FEATURE and every & lex.ONE_MODEL and every & lex.NOT):
+        return False
+    return _between(marks, lex.ONE_MODEL, lex.NOT, lex.FEATURE, 3, 3) or _between(
+        marks, lex.FEATURE, lex.NOT, lex.ONE_MODEL, 2, 3
+    )
 
 
 def _key(marks: list[int], every: int, code: bool) -> bool:
@@ -513,7 +549,7 @@ def _unsupported(marks: list[int]) -> bool:
     latest not supported"."""
     for at, bits in enumerate(marks):
         if bits & lex.ONE_MODEL:
-            said = next((after for after in marks[at + 1 : at + 1 + PLACE_GAP] if after), 0)
+            said = next((after for after in marks[at + 1 : at + 1 + PLACE_GAP] if after & ~_PLAIN), 0)
             if said & lex.WEAK and said & lex.LACKING:
                 return True
     return False
@@ -569,7 +605,10 @@ RULES: Iterable[tuple[int, Rule]] = (
 
 
 GROUNDS: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
-    Topic.QUOTA: (lex.OWING, ((lex.MONEY | lex.QUOTA, lex.GONE), (lex.MONEY, lex.NEEDED))),
+    Topic.QUOTA: (
+        lex.OWING,
+        ((lex.MONEY | lex.QUOTA, lex.GONE), (lex.MONEY, lex.NEEDED), (lex.BUDGET, lex.SPENT)),
+    ),
     Topic.RATE: (lex.PACE, ()),
     Topic.KEY: (0, ((lex.KEY, lex.BAD), (lex.NO, lex.KEY))),
     Topic.BARRED: (0, ((lex.REGION | lex.ACCOUNT, lex.BARRED | lex.SHUT),)),

@@ -697,6 +697,134 @@ def test_what_a_request_may_ask_for_is_lacking_or_ill_formed(words: str, kind: K
 
 
 @pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("This model takes no images", Kind.UNSUPPORTED),
+        ("The model does not take images", Kind.UNSUPPORTED),
+        ("This model cannot call functions", Kind.UNSUPPORTED),
+        ("Structured outputs are not something this model offers", Kind.UNSUPPORTED),
+        ("Tools may not be used with this model", Kind.UNSUPPORTED),
+        ("Reasoning is mandatory for this endpoint and cannot be disabled", Kind.UNSUPPORTED),
+        ("Dieses Modell unterstützt keine Bilder", Kind.UNSUPPORTED),
+        ("No images in message 2, which the model reads", Kind.CLIENT_ERROR),
+        ("The tool 'a' has no description", Kind.CLIENT_ERROR),
+        ("Do not use a model's name as the name of a function", Kind.CLIENT_ERROR),
+    ],
+)
+def test_what_one_model_does_not_do_it_lacks_whatever_the_verb(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("8192 tokens of context, but the request needs 15246", Kind.CONTEXT_LENGTH),
+        ("The model's context is 4096 tokens, 5000 were sent.", Kind.CONTEXT_LENGTH),
+        ("Context: 131072, prompt: 140000 tokens", Kind.CONTEXT_LENGTH),
+        ("messages 3: context has to be a string, not tokens", Kind.CLIENT_ERROR),
+        ("min_tokens must be less than or equal to max_tokens=16, got 64.", Kind.CLIENT_ERROR),
+        ("token ids are out of range: 200000", Kind.CLIENT_ERROR),
+    ],
+)
+def test_two_numbers_of_a_context_are_compared(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
+
+
+@pytest.mark.parametrize("status", [400, 403, 429])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Your budget is used up",
+        "The team's budget was reached",
+        "Budget has been exceeded for this key",
+        "The monthly budget for this key is exhausted",
+        "This key's budget does not suffice",
+    ],
+)
+def test_a_budget_is_money_that_may_be_spent(status: int, words: str) -> None:
+    assert read(status, words) is Kind.QUOTA
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "budget: field required",
+        "Tool budget was reached by two calls",
+        "thinking: the budget left is 0 tokens",
+        "budget_tokens was exceeded",
+        "No tool named budget_exceeded",
+    ],
+)
+def test_another_budget_is_the_clients_own(words: str) -> None:
+    assert read(400, words) is Kind.CLIENT_ERROR
+
+
+def test_a_spent_budget_is_not_believed_if_the_request_says_so() -> None:
+    found = classify(400, [], b'{"error":{"message":"The budget of this trip was exceeded"}}', NOW)
+    assert found.kind is Kind.QUOTA
+    assert found.grounds == (("budget", "of", "this", "trip", "was", "exceeded"),)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (402, "There are no credits left", Kind.QUOTA),
+        (403, "Your free credits are gone", Kind.QUOTA),
+        (400, "API key limit reached", Kind.QUOTA),
+        (429, "No tokens today: the limit is reached", Kind.QUOTA),
+        (400, "The date is gone", Kind.CLIENT_ERROR),
+        (400, "A left bracket is missing", Kind.CLIENT_ERROR),
+        (400, "monthly tokens", Kind.CLIENT_ERROR),
+    ],
+)
+def test_what_is_gone_or_left_is_money_only_where_it_is_named(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("There is no thread thread_1", Kind.FOREIGN_STATE),
+        ("Your conversation has expired", Kind.FOREIGN_STATE),
+        ("Container cntr_1 was deleted", Kind.FOREIGN_STATE),
+        ("The file file_1 has expired", Kind.FOREIGN_STATE),
+        ("The model was deleted", Kind.MISSING),
+        ("Model x has expired", Kind.MISSING),
+    ],
+)
+def test_what_has_expired_was_left_there_unless_it_is_a_model(words: str, kind: Kind) -> None:
+    assert read(404, words) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (
+            403,
+            "Your resource has been temporarily blocked because we detected behavior that may break our content policy",
+            Kind.FORBIDDEN,
+        ),
+        (403, "Your prompt was flagged for harmful behavior", Kind.CONTENT_REFUSED),
+    ],
+)
+def test_a_resource_that_was_blocked_is_no_text(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Malformed publisher model",
+        "unexpected model name format",
+        "malformed model ID",
+        "foo is no valid model",
+    ],
+)
+def test_the_name_of_a_model_may_be_malformed(words: str) -> None:
+    assert read(400, words) is Kind.MISSING
+
+
+@pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
         (400, {"error": {"type": "1113", "message": "x"}}, Kind.QUOTA),
