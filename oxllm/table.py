@@ -8,13 +8,12 @@ then the middle of long names. Plain ASCII, except for the names themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import ceil
 
 import msgspec
 
 from oxllm.status import ModelStatus, ProviderStatus, Status
 from oxllm.verdict import verdict
-from oxllm.words import compact, count, duration, printable, seconds, text_width
+from oxllm.words import compact, count, duration, printable, remaining, seconds, text_width
 
 WIDTH = 100
 """Characters per line if the width is not known."""
@@ -259,9 +258,7 @@ def _marked(provider: ProviderStatus) -> tuple[str, str]:
 
 
 def _left(state: str, left: float | None) -> str:
-    if not left:
-        return state
-    return f"{state}, {ceil(left)} s{LEFT}" if left <= 120 else f"{state}, {ceil(left / 60)} min{LEFT}"
+    return f"{state}, {remaining(left)}{LEFT}" if left else state
 
 
 # Virtual models.

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
 
 import msgspec
 
 from oxllm.status import ModelStatus, ProviderStatus, Status
-from oxllm.words import count, draining, printable, quoted, text_width
+from oxllm.words import count, draining, printable, quoted, remaining, text_width
 
 OK, DEGRADED, UNSERVED = 0, 1, 2
 """Levels, and exit codes of `oxllm status --check`: all is well; a target or provider is out; a model has no target
@@ -105,7 +104,7 @@ def _troubles(status: Status) -> Iterator[tuple[int, Trouble]]:
 def _trouble(provider: ProviderStatus, state: str, model: str, left: float | None) -> Trouble:
     name = printable(provider.name)
     phrase = _PHRASES.get(state, printable(state)).format(model=printable(model))
-    time = "" if not left else f", {ceil(left)} s" if left <= 120 else f", {ceil(left / 60)} min"
+    time = f", {remaining(left)}" if left else ""
     why = f" ({printable(provider.last_failure)})" if state == "open" and provider.last_failure else ""
     command = f": oxllm provider {verb} {quoted(name)}" if (verb := _COMMANDS.get(state)) else ""
     return Trouble(f"{name} {phrase}{time}", f"{name} {phrase}{why}{time}{command}")

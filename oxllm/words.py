@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 
 def printable(text: str) -> str:
     """`text` on one line, without anything that a terminal would interpret."""
@@ -50,6 +52,11 @@ def duration(value: float) -> str:
         if number or (unit == "s" and not parts):
             parts.append(f"{number} {unit}")
     return " ".join(parts[:2])
+
+
+def remaining(value: float) -> str:
+    """A time that is left, rounded up: `41 s`, from two minutes on `3 min`."""
+    return f"{ceil(value)} s" if value <= 120 else f"{ceil(value / 60)} min"
 
 
 def compact(number: int) -> str:
