@@ -143,7 +143,7 @@ def _watch(first: Seen, gateway: Gateway, url: str | None, port: int | None, as_
     else:
         from oxllm.cli.watch import Watch
 
-        Watch(lambda: again.gateway, again.status).run(first[1])
+        Watch(lambda: again.gateway, again.status, EVERY_S).run(first[1])
 
 
 def _watch_json(first: Seen, again: _Again) -> None:

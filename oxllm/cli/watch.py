@@ -17,7 +17,6 @@ from oxllm.table import BAD, HEAD, OFF, Still, table
 from oxllm.terminal import is_terminal
 from oxllm.words import duration, printable, text_width
 
-EVERY_S = 2.0
 FAILURES_MAX = 8
 """Most lines about a provider's last failures."""
 COMPLETE = "complete"
@@ -34,11 +33,12 @@ Situation = tuple[frozenset[str], frozenset[str]]
 
 
 class Watch:
-    """What is on the screen. `ask` returns the next status."""
+    """What is on the screen. `ask` returns the next status, and is called every `every_s` seconds."""
 
-    def __init__(self, gateway: Callable[[], Gateway], ask: Ask) -> None:
+    def __init__(self, gateway: Callable[[], Gateway], ask: Ask, every_s: float) -> None:
         self._gateway = gateway
         self._ask = ask
+        self._every_s = every_s
         self._earlier: Status | None = None
         self._shown: Status | None = None
         self._gone_at = 0.0
@@ -57,7 +57,7 @@ class Watch:
                 while True:
                     self._take(answer)
                     screen.draw(self._page(answer, keys.live))
-                    while (key := keys.wait(EVERY_S)) and not self._press(key):
+                    while (key := keys.wait(self._every_s)) and not self._press(key):
                         screen.draw(self._page(answer, keys.live))
                     if key == "q":
                         return
@@ -68,7 +68,7 @@ class Watch:
     def _take(self, answer: Status | Failure) -> None:
         if isinstance(answer, Failure):
             self._say("")
-            self._gone_at = self._gone_at or time.monotonic() - EVERY_S
+            self._gone_at = self._gone_at or time.monotonic() - self._every_s
             return
         situation = _situation(answer)
         if self._said_of not in (None, situation) or (self._shown is not None and answer.uptime < self._shown.uptime):

@@ -208,6 +208,8 @@ class _Guess:
         self.key: str | None = None
         self.fresh = False
         """The value of `key` comes next."""
+        self._last = ""
+        """The previous token, in this line or the one before."""
 
     def lines(self, text: str) -> Iterator[str]:
         for line in text.split("\n"):
@@ -251,9 +253,6 @@ class _Guess:
         if self.dark or self.lost:
             return frozenset()
         return PLAIN.intersection(*(keys for _, keys in self.stack))
-
-    _last = ""
-    """The previous token, in this line or the one before."""
 
     def _shown(self, token: re.Match[str], line: str, named: int) -> str:
         text, kind = token[0], token.lastgroup

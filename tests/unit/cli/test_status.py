@@ -101,7 +101,7 @@ def test_on_a_low_terminal_the_verdict_is_still_about_all_there_is(monkeypatch: 
     monkeypatch.setattr(watching, "Keys", lambda live: Pressed("q"))
     monkeypatch.setattr(watching, "lines", lambda: 12)
     status = msgspec.structs.replace(STATUS, models=(*served, out))
-    Watched(lambda: Gateway(URL), lambda: status).run(status)
+    Watched(lambda: Gateway(URL), lambda: status, 2.0).run(status)
     assert "not shown" in pages[0]
     assert pages[0].startswith("9 of 10 models served, not out; ")
 
@@ -138,7 +138,7 @@ def test_a_note_goes_with_what_it_was_about(http: respx.MockRouter, monkeypatch:
         monkeypatch.setattr(watching, "Screen", lambda pages=pages: pages)
         monkeypatch.setattr(watching, "Keys", lambda live: Pressed("j", "o", "", "", "q"))
         answers = iter([out, msgspec.structs.replace(out, uptime=105.0), end])
-        Watched(lambda: Gateway(URL), lambda answers=answers: next(answers)).run(STATUS)  # type: ignore[misc]
+        Watched(lambda: Gateway(URL), lambda answers=answers: next(answers), 2.0).run(STATUS)  # type: ignore[misc]
         assert [note in page for page in pages] == [False, False, True, True, False]
 
 
@@ -153,7 +153,7 @@ def test_the_id_of_a_failed_request_is_there_to_copy_on_any_width(
     monkeypatch.setattr(watching, "Screen", lambda: pages)
     monkeypatch.setattr(watching, "Keys", lambda live: Pressed("j", "enter", "q"))
     monkeypatch.setattr(watching, "columns", lambda: width)
-    Watched(lambda: Gateway(URL), lambda: STATUS).run(STATUS)
+    Watched(lambda: Gateway(URL), lambda: STATUS, 2.0).run(STATUS)
     (line,) = (line for line in pages[-1].splitlines() if made[:8] in line)
     assert f" {made}  alpha/mmm" in line
     assert width is None or len(line) <= width
@@ -168,7 +168,7 @@ def test_that_the_gateway_is_gone_is_said_in_whole_words_on_any_width(
     monkeypatch.setattr(watching, "Keys", lambda live: Pressed("", "q"))
     monkeypatch.setattr(watching, "columns", lambda: width)
     gone = Failure("not running: nothing answers at http://127.0.0.1:18080")
-    Watched(lambda: Gateway(URL), lambda: gone).run(STATUS)
+    Watched(lambda: Gateway(URL), lambda: gone, 2.0).run(STATUS)
     first = pages[-1].splitlines()[0]
     assert len(first) <= width
     assert re.search(r"for \d+ s\b.*:$", first), first
