@@ -16,7 +16,8 @@ GRACE_S: Final = 1.0
 """How long deadlines then wait. A thousand streams are read in a tenth of it, and a TLS handshake can go on."""
 
 SELDOM_S: Final = 10.0
-"""No second grace so soon after one: on a machine that is always so slow, too, whoever is silent must be found out."""
+"""No second grace within this time of the last one: who is silent must be noticed even on a machine that is always so
+slow."""
 
 
 class Grace:

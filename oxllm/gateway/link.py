@@ -36,7 +36,7 @@ class Linked(HeldHolder):
 
 
 class Link(Caller):
-    """One attempt's upstream end: passes the events of `Caller` to the relay. One class, since each is a method of it.
+    """One attempt's upstream end: passes the events of `Caller` on. One class, since `Caller` has a method for each.
 
     What it holds is counted only while it exceeds HELD_FREE: most events arrive whole, and cost nothing here.
     """
@@ -114,7 +114,7 @@ class Link(Caller):
             else:
                 relay.perform()
             committed = attempt.phase is COMMITTED
-            if self._counted or not committed or data[-2:] != b"\n\n":  # else: only whole events
+            if self._counted or not committed or data[-2:] != b"\n\n":  # else only whole events came: none is held
                 self._grew(attempt.pending, committed)
         except Exception as error:  # noqa: BLE001
             relay.crash(error)
@@ -183,7 +183,7 @@ class Link(Caller):
             self.relay.runtime.held.hold(self, size)
 
     def _keep(self, head_bytes: int) -> None:
-        """So much is kept of the response's head."""
+        """Count what is kept of the response's head."""
         self.attempt.head_bytes = head_bytes
         self._grew(self.attempt.pending, True)
 

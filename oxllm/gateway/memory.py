@@ -21,8 +21,8 @@ SOON_S = 1.0
 QUIET_S = 5.0
 """Seconds between checks of the load; memory is given back when it has fallen to half of its peak or below."""
 GROWN_BYTES = 4 * 1024 * 1024
-"""By so much the process may have grown since memory was last given back, before its heap is trimmed under load, too. A
-crowd whose first events have 60 KB leaves 50 MB of holes: what each stream keeps is cut out of the last one."""
+"""How much the process may grow after memory was given back: beyond that, its heap is trimmed even under load. A crowd
+whose first events have 60 KB leaves 50 MB of holes: what a stream keeps is cut from the hole that the last one left."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FUTURE_ITERATORS = 255
 
@@ -145,7 +145,7 @@ class Trimmer:
         self._loop.call_later(QUIET_S, self._look, libc)
 
     def tidy(self) -> None:
-        """To be called some times a second under load: trims the heap if the process has grown."""
+        """Trim the heap if the process has grown. To be called several times a second under load."""
         if self._libc is not None and (self._resident() or 0) > self._size + GROWN_BYTES:
             self._libc.trim()
             self._size = self._resident() or 0

@@ -42,10 +42,10 @@ ACCEPTED_AT_ONCE = 64
 """Connections accepted per turn of the loop: those over the limit are closed before more are accepted."""
 FDS_OF_OUR_OWN = 64 + CROWD_MAX + ACCEPTED_AT_ONCE
 """64 for listeners, epoll, log, run file, a reload child's pipes and DNS. Of the rest, each connection takes two."""
-ROTATION = "SIGUSR1 opens no log again, for stderr is never closed: have logrotate use copytruncate"
+ROTATION = "SIGUSR1 reopens no log, since the log is stderr, which is never closed: have logrotate use copytruncate"
 """Logged on SIGUSR1, at which other servers reopen their logs; its default action would kill the process silently."""
 KEPT_S = 60.0
-"""Seconds between looks whether the run file is still there."""
+"""Seconds between checks that the run file is still there."""
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 """`dual`, which is both, is not in it."""
 Address = tuple[Any, ...]

@@ -65,7 +65,7 @@ class Current:
 
 
 class Alarmed(Protocol):
-    """A request in flight, as the sweep sees it."""
+    """A request in flight, as the sweep, a drain and the operator see it."""
 
     @property
     def wake_at(self) -> float:

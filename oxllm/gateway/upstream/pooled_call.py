@@ -173,12 +173,12 @@ class PooledCall(Lender):
         self._task = None
         self._connecting.discard(self)
         try:
-            self._go_over(connection)
+            self._send_on(connection)
         except Exception as error:  # noqa: BLE001
             connection.drop()
             self._crash(error)
 
-    def _go_over(self, connection: UpstreamConnection) -> None:
+    def _send_on(self, connection: UpstreamConnection) -> None:
         assert self._caller is not None
         if self._caller.may_send():
             self._start(connection)
