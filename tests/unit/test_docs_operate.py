@@ -11,7 +11,7 @@ import pytest
 from oxllm import plan
 from oxllm.cli import COMMANDS
 from oxllm.config.compile import load
-from oxllm.gateway import reload
+from oxllm.gateway import difference, reload
 from oxllm.gateway.client.states import DRAIN_QUIET_S, IDLE, LIMIT_S
 from oxllm.gateway.observe import log, records, telemetry
 from oxllm.gateway.operator import admin
@@ -39,7 +39,7 @@ SECURITY = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").
         f"{log.QUEUE_MAX // 1024} KiB wait for a slow reader",
         f"exports each {telemetry.EXPORT_S:g} s",
         f"{telemetry.QUEUE_MAX:,} requests wait for an export",
-        ", ".join(f"`{name}`" for name in reload.RESTART),
+        ", ".join(f"`{name}`" for name in difference.RESTART),
     ],
 )
 def test_a_figure_of_operations_is_the_codes(words: str) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -20,12 +20,11 @@ import msgspec
 
 from oxllm import __version__
 from oxllm import plan as plans
-from oxllm.core.reading.outcome import SUCCESS, Failure
-from oxllm.core.request.step import Step
+from oxllm.core.reading.outcome import Failure
 from oxllm.core.routing.breaker import BreakerState
 from oxllm.core.routing.router import Router
 from oxllm.core.routing.stats import BOUNDS, Histogram
-from oxllm.gateway.observe import otel_environment
+from oxllm.gateway.observe import otel_environment, otlp
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.observe.record import Record
 from oxllm.gateway.observe.seldom import Seldom
@@ -44,15 +43,11 @@ BATCH = 256
 QUEUE_MAX = 1024
 """Requests queued for the next export; more are dropped and counted. Each is about 1 KB of JSON."""
 CUMULATIVE = 2
-SERVER, CLIENT = 2, 3
-ERROR = {"code": 2}
 
 _TRACEPARENT = re.compile(
     rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
 )
 """Version 00 has 55 characters; a later one may have more after them."""
-_STATUS = re.compile(r"HTTP (\d{3})\b")
-"""The start of an attempt's result if its provider answered with an error."""
 _json = msgspec.json.Encoder()
 
 
@@ -105,7 +100,7 @@ class Telemetry:
         self._env = env
         self.export_to(endpoint)
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in otel_environment.headers(env))
-        self._resource = {"attributes": _entries(otel_environment.resource(env, __version__, rng))}
+        self._resource = {"attributes": otlp.entries(otel_environment.resource(env, __version__, rng))}
         self._queue: deque[tuple[Trace, Record]] = deque()
         self._durations: dict[tuple[str, bool], Histogram] = {}
         self._sending: dict[str, _Export] = {}
@@ -168,7 +163,7 @@ class Telemetry:
     def _export(self) -> None:
         self._export_spans()
         if "/v1/metrics" not in self._sending:
-            scope = {"scope": SCOPE, "metrics": self._metrics()}
+            scope = {"scope": otlp.SCOPE, "metrics": self._metrics()}
             self._send("/v1/metrics", {"resourceMetrics": [{"resource": self._resource, "scopeMetrics": [scope]}]}, 0)
             self._forget_dropped()
 
@@ -182,8 +177,8 @@ class Telemetry:
         if self._queue and "/v1/traces" not in self._sending:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
             places = {name: state.plan for name, state in self._router().providers.items()}
-            spans = [span for trace, record in batch for span in _spans(trace, record, places)]
-            scope = {"scope": SCOPE, "spans": spans}
+            spans = [span for trace, record in batch for span in otlp.spans(trace, record, places)]
+            scope = {"scope": otlp.SCOPE, "spans": spans}
             self._send(
                 "/v1/traces", {"resourceSpans": [{"resource": self._resource, "scopeSpans": [scope]}]}, len(batch)
             )
@@ -215,23 +210,23 @@ class Telemetry:
             self._closed()
 
     def _metrics(self) -> list[dict[str, Any]]:
-        now, began = _nanoseconds(self._wall()), _nanoseconds(self._created)
+        now, began = otlp.nanoseconds(self._wall()), otlp.nanoseconds(self._created)
         times = {"startTimeUnixNano": began, "timeUnixNano": now}
         router = self._router()
         status, tokens = [], []
         for provider in router.providers.values():
             state = provider.breaker.state(self._loop.time())
             usable = state not in (BreakerState.OPEN, BreakerState.OFFLINE)
-            attributes = _attributes(provider=provider.name, state=state.value)
+            attributes = otlp.attributes(provider=provider.name, state=state.value)
             status.append({"attributes": attributes, "timeUnixNano": now, "asInt": str(int(usable))})
             for target in provider.current_targets:
                 counters = target.counters
                 for kind, count in (("prompt", counters.prompt_tokens), ("completion", counters.completion_tokens)):
-                    attributes = _attributes(provider=provider.name, model=target.model, type=kind)
+                    attributes = otlp.attributes(provider=provider.name, model=target.model, type=kind)
                     tokens.append({"attributes": attributes, **times, "asInt": str(count)})
         durations = [
             {
-                "attributes": _attributes(model=model, ok=ok),
+                "attributes": otlp.attributes(model=model, ok=ok),
                 **times,
                 "count": str(sum(histogram.counts)),
                 "sum": histogram.sum,
@@ -314,165 +309,6 @@ class _Export(Caller):
         if self.limit is not None:
             self.limit.cancel()
         self._telemetry.exported(self, why)
-
-
-# The JSON.
-
-
-Attribute = str | int | bool | tuple[str, ...]
-
-
-class _Text(msgspec.Struct, gc=False):
-    stringValue: str
-
-
-class _Int(msgspec.Struct, gc=False):
-    intValue: str
-
-
-class _Bool(msgspec.Struct, gc=False):
-    boolValue: bool
-
-
-class _Array(msgspec.Struct):
-    arrayValue: dict[str, list[_Value]]
-
-
-_Value = _Text | _Int | _Bool | _Array
-
-
-class _Entry(msgspec.Struct):
-    key: str
-    value: _Value
-
-
-_names: dict[str, str] = {}
-"""Cache: `a__b` -> `a.b`."""
-
-
-def _attributes(**values: Attribute | None) -> list[_Entry]:
-    """The attributes that are not None. A `__` in a name stands for a dot: `a__b` is `a.b`."""
-    found = []
-    for key, value in values.items():
-        if value is not None:
-            name = _names.get(key)
-            if name is None:
-                name = _names[key] = key.replace("__", ".")
-            found.append(_Entry(name, _Text(value) if type(value) is str else _value(value)))
-    return found
-
-
-def _value(value: Attribute) -> _Value:
-    if isinstance(value, tuple):
-        return _Array({"values": [_value(item) for item in value]})
-    if isinstance(value, bool):
-        return _Bool(value)
-    return _Int(str(value)) if isinstance(value, int) else _Text(value)
-
-
-def _entries(values: Mapping[str, str]) -> list[_Entry]:
-    return [_Entry(key, _Text(value)) for key, value in values.items()]
-
-
-OPERATIONS = {"chat": "chat", "messages": "chat", "responses": "chat", "completions": "text_completion"}
-"""API -> the semantic conventions' name of its operation; others use their own name."""
-SCOPE = {"name": "oxllm", "version": __version__}
-
-
-Places = Mapping[str, plans.Provider]
-"""Providers by name: where an attempt went."""
-
-
-def _spans(trace: Trace, record: Record, places: Places) -> Iterable[dict[str, Any]]:
-    """The spans of a request and its attempts, by the semantic conventions for HTTP servers and for generative AI
-    (opentelemetry.io/docs/specs/semconv)."""
-    began = record.time - record.total
-    attributes = _attributes(
-        gen_ai__operation__name=OPERATIONS.get(record.protocol, record.protocol),
-        oxllm__protocol=record.protocol,
-        gen_ai__provider__name=record.provider,
-        gen_ai__request__model=record.model,
-        http__response__status_code=record.status,
-        error__type=_error_type(record),
-        oxllm__request_id=record.id,
-        oxllm__provider=record.provider,
-        oxllm__attempts=record.attempts,
-        gen_ai__response__model=record.response_model,
-        gen_ai__response__finish_reasons=record.finish_reasons or None,
-        gen_ai__usage__input_tokens=record.prompt_tokens,
-        gen_ai__usage__output_tokens=record.completion_tokens,
-        gen_ai__usage__cache_read__input_tokens=record.cached_tokens,
-    )
-    parent = {} if trace.parent is None else {"parentSpanId": trace.parent}
-    yield {
-        **_span(trace, 0, f"{record.protocol} {record.model}", SERVER, began, record.time),
-        **parent,
-        "attributes": attributes,
-        "status": {**ERROR, "message": record.error} if _is_ours(record) else {},
-    }
-    for step in record.steps:
-        yield {
-            **_span(trace, step.number, f"attempt {step.target}", CLIENT, began + step.started, began + step.ended),
-            "parentSpanId": trace.span_id(),
-            "attributes": _attempt(step, record, places),
-            "status": {} if step.result == SUCCESS.reason else {**ERROR, "message": step.result},
-        }
-
-
-def _is_ours(record: Record) -> bool:
-    """Whether it failed on the server side. For a server span a client's mistake, or its leaving, is not an error."""
-    return record.error is not None and not (record.status == 0 or 400 <= record.status < 500)
-
-
-def _error_type(record: Record) -> str | None:
-    if record.error is None:
-        return None
-    return str(record.status) if record.status >= 400 else "client_gone" if record.status == 0 else "stream_interrupted"
-
-
-def _attempt(step: Step, record: Record, places: Places) -> list[_Entry]:
-    """The attributes of an attempt. Model, reasons and usage are known only for the one that served."""
-    name, _, model = step.target.partition("/")
-    place = places.get(name)
-    served = step.result == SUCCESS.reason and (name, model) == (record.provider, record.upstream_model)
-    status = _STATUS.match(step.result)
-    failed = None if step.result == SUCCESS.reason else status[1] if status else _kind(step.result)
-    return _attributes(
-        gen_ai__operation__name=OPERATIONS.get(record.protocol, record.protocol),
-        gen_ai__provider__name=name,
-        gen_ai__request__model=model,
-        server__address=place.host if place is not None else None,
-        server__port=place.port if place is not None else None,
-        http__response__status_code=int(status[1]) if status else 200 if failed is None else None,
-        error__type=failed,
-        gen_ai__response__model=record.response_model if served else None,
-        gen_ai__response__finish_reasons=record.finish_reasons or None if served else None,
-        gen_ai__usage__input_tokens=record.prompt_tokens if served else None,
-        gen_ai__usage__output_tokens=record.completion_tokens if served else None,
-        gen_ai__usage__cache_read__input_tokens=record.cached_tokens if served else None,
-        oxllm__target=step.target,
-        oxllm__result=step.result,
-    )
-
-
-def _kind(result: str) -> str:
-    """The kind of failure, one of few, to group by: `name_not_found` from `name not found: no such host`."""
-    return re.split(r": | \(", result, maxsplit=1)[0].replace(" ", "_")
-
-
-def _span(trace: Trace, attempt: int, name: str, kind: int, began: float, ended: float) -> dict[str, Any]:
-    return {
-        "traceId": trace.id,
-        "spanId": trace.span_id(attempt),
-        "name": name,
-        "kind": kind,
-        "startTimeUnixNano": _nanoseconds(began),
-        "endTimeUnixNano": _nanoseconds(ended),
-    }
-
-
-def _nanoseconds(seconds: float) -> str:
-    return str(int(seconds * 1_000_000_000))
 
 
 def collector(endpoint: str) -> plans.Provider:

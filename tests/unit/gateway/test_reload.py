@@ -17,8 +17,9 @@ import pytest
 from oxllm import __version__
 from oxllm import plan as plans
 from oxllm.gateway import reload, systemd
+from oxllm.gateway.difference import Diff, diff
 from oxllm.gateway.life import SIGNAL
-from oxllm.gateway.reload import COMPILE, Diff, Reloader, Result, diff
+from oxllm.gateway.reload import COMPILE, Reloader, Result
 from oxllm.gateway.runtime import Generation
 from tests.support.house import WHOLE, House, answer, plan_of, stream, token
 
