@@ -129,11 +129,7 @@ class Provider:
         return self.upstream is not self._own or self.judge is not self._own_judge
 
     def elapsed(self, now: float) -> float:
-        """Seconds since the start."""
-        return self._at(now)
-
-    def _at(self, now: float) -> float:
-        """Seconds since the start, after reverting a patch that has expired."""
+        """Seconds since the start. Reverts a patch that has expired by then: call it before you read `judge`."""
         if now >= self._patched_until:
             self._revert()
         return now - self.start
@@ -141,7 +137,7 @@ class Provider:
     def connect(self, now: float) -> tuple[int, Script | None]:
         """Count a connection; returns its ordinal, and the script of the fault that strikes it, if any."""
         ordinal = self.ledger.connection()
-        elapsed = self._at(now)
+        elapsed = self.elapsed(now)
         fate = self.judge.connection(ordinal, elapsed)
         if fate.fault is None:
             return ordinal, None
@@ -152,7 +148,7 @@ class Provider:
     def handshake(self, now: float) -> Fault | None:
         """Count a TLS handshake; returns the fault that strikes it."""
         ordinal = self.ledger.handshake()
-        elapsed = self._at(now)
+        elapsed = self.elapsed(now)
         fate = self.judge.handshake(ordinal, elapsed)
         if fate.fault is not None:
             self._struck(fate, f"handshake {ordinal}", elapsed, 0).end = fate.fault.kind
@@ -160,7 +156,7 @@ class Provider:
 
     def listener(self, now: float) -> Fault | None:
         """The fault that the port has now: refuse or blackhole@connect."""
-        elapsed = self._at(now)
+        elapsed = self.elapsed(now)
         return self.judge.listener(elapsed).fault
 
     def dialect(self, protocol: str) -> OpenAI:
@@ -173,7 +169,7 @@ class Provider:
 
     def next_change(self, now: float) -> float:
         """When `listener` may next change; infinite if never."""
-        elapsed = self._at(now)
+        elapsed = self.elapsed(now)
         return min(self.start + self.judge.next_change(elapsed), self._patched_until)
 
     def wall(self, now: float) -> float:
@@ -202,7 +198,7 @@ class Provider:
     def respond(self, request: SimRequest, now: float, connection: int = 0) -> Script:
         """The answer to a request that was counted."""
         self.watch(request)
-        self._at(now)
+        self.elapsed(now)  # an expired patch must not strike it
         path = request.path.partition("?")[0]
         operation, ask, refusal = self._read(request, path)
         key = self._key(request, ask)
