@@ -176,7 +176,7 @@ def _report(request: Request, asked: Options) -> int:
     run, replay = done.run, done.replay
     try:
         if asked.as_json:
-            click.echo(reports.as_json(done.told, run.duration, done.heeded))
+            click.echo(reports.as_json(done.told, run.recorded.duration, done.heeded))
         elif other is not None:
             click.echo(reports.beside(done.told, other))
         else:
@@ -185,7 +185,7 @@ def _report(request: Request, asked: Options) -> int:
         if done.heeded is not None and not asked.as_json:
             click.echo(f"\nwith what is advised on the right:\n{reports.columns(done.told, done.heeded)}")
     finally:
-        results = junit(run.card, done.rules, run.duration, replay)
+        results = junit(run.card, done.rules, run.recorded.duration, replay)
         write_all((asked.report, page(run, replay) if asked.report else ""), (asked.junit, results))
     return EXIT[run.card.verdict.value]
 

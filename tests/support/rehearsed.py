@@ -37,10 +37,8 @@ def rehearsed(names: tuple[str, str] = ("alpha", "beta"), model: str = "smart") 
         for at, state in enumerate(BREAKER)
     ]
     groups = {model: [first, second]}
-    card = grade.grade(
-        scenario, groups, transcripts, records, samples, DURATION_S, ("truncated == 0", "amplification < 1.5")
-    )
-    return Run(scenario, groups, DURATION_S, card, transcripts, records, samples)
+    recorded = grade.Recorded(scenario, groups, DURATION_S, transcripts, records, samples)
+    return Run(recorded, grade.grade(recorded, ("truncated == 0", "amplification < 1.5")))
 
 
 def _transcript(number: int, model: str) -> Transcript:

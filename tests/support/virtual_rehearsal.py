@@ -121,10 +121,8 @@ def played(
         assert not world.errors, world.errors
         transcripts = [client.transcript(scenario) for client in clients]
         records = [record for provider in world.providers.values() for record in provider.ledger.records]
-        card = grade.grade(
-            scenario, groups, transcripts, records, samples, duration, expectations, plan.breaker.cooldown_max
-        )
-    return Run(scenario, groups, duration, card, transcripts, records, samples)
+    recorded = grade.Recorded(scenario, groups, duration, transcripts, records, samples, plan)
+    return Run(recorded, grade.grade(recorded, expectations))
 
 
 def _watch(world: World, samples: list[Sample]) -> None:

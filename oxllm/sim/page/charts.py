@@ -9,7 +9,7 @@ from oxllm.sim.page.elements import legend, listed, numbers, section
 from oxllm.sim.page.figures import Curve, Lane, Spell, Timeline
 from oxllm.sim.page.markup import Markup, join, tag
 from oxllm.sim.rehearsal.card import Card
-from oxllm.sim.rehearsal.run import Run
+from oxllm.sim.rehearsal.grade import Recorded
 from oxllm.sim.rehearsal.words import duration
 from oxllm.words import count
 
@@ -29,7 +29,7 @@ _BAR = 0.88
 _CURVES = {"gateway": "your gateway", "perfect": "a perfect gateway"}
 
 
-def outcomes(run: Run, axis: Timeline) -> Markup:
+def outcomes(run: Recorded, axis: Timeline) -> Markup:
     """Stacked bars: how the requests that began in each bin ended."""
     bins = figures.outcomes(run, axis)
     top = max((sum(counts.values()) for counts in bins), default=0) or 1
@@ -57,7 +57,7 @@ def _outcome(axis: Timeline, place: int, counts: Mapping[str, int], top: int) ->
     return plot.told(_moment(axis, place, words), _stack(axis, place, parts, 1 / top))
 
 
-def providers(run: Run, axis: Timeline) -> Markup:
+def providers(run: Recorded, axis: Timeline) -> Markup:
     """A lane for each provider: its attempts, its breaker, and what the simulator played."""
     found = figures.lanes(run, axis)
     top = max((sum(counts) for lane in found for counts in lane.attempts), default=0) or 1
@@ -79,7 +79,7 @@ def providers(run: Run, axis: Timeline) -> Markup:
     )
 
 
-def _lane(run: Run, lane: Lane, axis: Timeline, top: int, last: bool) -> Markup:
+def _lane(run: Recorded, lane: Lane, axis: Timeline, top: int, last: bool) -> Markup:
     healthy, struck = (sum(counts[kind] for counts in lane.attempts) for kind in (0, 1))
     opened = sum(spell.end - spell.start for spell in lane.breaker if spell.state == "open")
     breaker = f"breaker open for {duration(opened)}" if opened else "breaker never open"
@@ -108,13 +108,13 @@ def _band(spell: Spell, axis: Timeline, at: tuple[float, float], share: float, c
     return plot.told(words, plot.box(start, base, width, height * share, f"{class_} {spell.state}"))
 
 
-def amplification(run: Run, axis: Timeline) -> Markup:
+def amplification(run: Recorded, card: Card, axis: Timeline) -> Markup:
     """Bars: the attempts per request, with those beyond one in another colour."""
     work = figures.work(run, axis)
     shares = [attempts / requests if requests else 0.0 for requests, attempts in work]
     top = max(2.0, *shares)
     bars = [_work(axis, place, *counts, top) for place, counts in enumerate(work) if counts[0]]
-    words = f"{run.card.amplification:g} attempts per request over the whole run"
+    words = f"{card.amplification:g} attempts per request over the whole run"
     summary = f"{words}; at most {max(shares):.2f} in {duration(axis.step)}."
     ys = [(number / top, f"{number}") for number in range(0, int(top) + 1, int(top) // 5 + 1)]
     rows = ([duration(place * axis.step), f"{requests}", f"{attempts}"]
@@ -145,13 +145,13 @@ def _stack(axis: Timeline, place: int, parts: Iterable[tuple[str, int]], unit: f
     return join(marks)
 
 
-def first_tokens(run: Run) -> Markup:
+def first_tokens(run: Recorded) -> Markup:
     """Two curves: the streams' time to first token."""
     what = "Of streams, from the request to the first content."
     return _distribution("ttft", "Time to first token", what, *figures.first_tokens(run))
 
 
-def totals(run: Run) -> Markup:
+def totals(run: Recorded) -> Markup:
     """Two curves: the duration of whole answers."""
     what = "From the request to the last byte of a whole answer."
     return _distribution("total", "Time to the end", what, *figures.totals(run))
@@ -206,7 +206,7 @@ def _kind(kind: str, count: int, most: int) -> Markup:
     return tag("tr", tag("th", kind, scope="row"), tag("td", f"{count}"), tag("td", bar))
 
 
-def _after(run: Run, axis: Timeline) -> list[Markup]:
+def _after(run: Recorded, axis: Timeline) -> list[Markup]:
     """The time after the load, in which only answers under way were waited for."""
     if axis.end - run.duration < axis.step:
         return []

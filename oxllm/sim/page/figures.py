@@ -13,7 +13,7 @@ from oxllm.sim.faults.base import Layer
 from oxllm.sim.provider.ledger import Harm, Record
 from oxllm.sim.rehearsal import grade
 from oxllm.sim.rehearsal.card import Sample
-from oxllm.sim.rehearsal.run import Run
+from oxllm.sim.rehearsal.grade import Recorded
 from oxllm.sim.script.scenario import Scene
 
 BINS_MAX = 75
@@ -42,14 +42,14 @@ class Timeline(msgspec.Struct, frozen=True):
         return [step * number for number in range(int(self.end / step) + 1)]
 
 
-def timeline(run: Run) -> Timeline:
+def timeline(run: Recorded) -> Timeline:
     """The time that the run took, including the last answers."""
     last = max([run.duration, *(seen.ended or seen.started for seen in run.transcripts)])
     step = next((step for step in _STEPS_S if last / step <= BINS_MAX), last / BINS_MAX)
     return Timeline(math.ceil(last / step) * step, step)
 
 
-def outcomes(run: Run, axis: Timeline) -> list[Counter[str]]:
+def outcomes(run: Recorded, axis: Timeline) -> list[Counter[str]]:
     """How the requests that began in each bin ended: verdict -> count."""
     bins: list[Counter[str]] = [Counter() for _ in range(axis.bins)]
     for seen in run.transcripts:
@@ -57,18 +57,16 @@ def outcomes(run: Run, axis: Timeline) -> list[Counter[str]]:
     return bins
 
 
-def work(run: Run, axis: Timeline) -> list[tuple[int, int]]:
+def work(run: Recorded, axis: Timeline) -> list[tuple[int, int]]:
     """Requests that began in each bin, and all attempts for them, whenever those were made."""
     asked = {seen.asked: axis.bin(seen.started) for seen in run.transcripts}
     requests = Counter(asked.values())
-    attempts = Counter(asked[record.asked] for record in attempts_of(run) if record.asked in asked)
+    attempts = Counter(asked[record.asked] for record in run.attempts if record.asked in asked)
     return [(requests[place], attempts[place]) for place in range(axis.bins)]
 
 
-def attempts_of(run: Run, provider: str | None = None) -> list[Record]:
-    """The requests that reached the simulator (or one of its providers), as the card counts them."""
-    of = (record for record in run.records if record.is_attempt)
-    return [record for record in of if provider in (None, record.provider)]
+def _attempts_at(run: Recorded, provider: str) -> list[Record]:
+    return [record for record in run.attempts if record.provider == provider]
 
 
 def struck(record: Record) -> bool:
@@ -97,13 +95,13 @@ class Lane(msgspec.Struct, frozen=True):
     """`outage`: the port answered nobody; `faults`: some requests were struck."""
 
 
-def lanes(run: Run, axis: Timeline) -> list[Lane]:
+def lanes(run: Recorded, axis: Timeline) -> list[Lane]:
     """All providers, in the order of the config."""
     return [
         Lane(
             upstream.name,
             upstream.dialect,
-            _split(attempts_of(run, upstream.name), axis),
+            _split(_attempts_at(run, upstream.name), axis),
             spells(run.samples, upstream.name),
             _scenes(run, upstream.name, axis),
         )
@@ -124,9 +122,9 @@ def spells(samples: Sequence[Sample], provider: str) -> list[Spell]:
     return [Spell(state, at, end) for (at, state), end in zip(begun, ends, strict=True)]
 
 
-def _scenes(run: Run, provider: str, axis: Timeline) -> list[Spell]:
+def _scenes(run: Recorded, provider: str, axis: Timeline) -> list[Spell]:
     playing = [scene for scene in run.scenario.scenes if provider in scene.on and scene.faults]
-    found = (_played(scene, attempts_of(run, provider), axis.end) for scene in playing)
+    found = (_played(scene, _attempts_at(run, provider), axis.end) for scene in playing)
     return [spell for spell in found if spell is not None and spell.start < axis.end]
 
 
@@ -160,16 +158,16 @@ def curve(values: Sequence[float]) -> Curve | None:
     return Curve(len(ordered), points, spread.p50, spread.p99, ordered[-1])
 
 
-def first_tokens(run: Run) -> tuple[Curve | None, Curve | None]:
+def first_tokens(run: Recorded) -> tuple[Curve | None, Curve | None]:
     """Times to first token of streams: as measured, and with a perfect gateway."""
     measured = grade.first_tokens(run.transcripts)
-    return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, True, run.hold_back))
+    return curve(measured), curve(grade.perfect(run, first=True))
 
 
-def totals(run: Run) -> tuple[Curve | None, Curve | None]:
+def totals(run: Recorded) -> tuple[Curve | None, Curve | None]:
     """Durations of whole answers: as measured, and with a perfect gateway."""
     measured = grade.totals(run.transcripts)
-    return curve(measured), curve(grade.perfect(run.scenario, run.transcripts, run.groups, False))
+    return curve(measured), curve(grade.perfect(run, first=False))
 
 
 def decades(values: Iterable[float]) -> tuple[float, float]:

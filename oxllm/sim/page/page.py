@@ -26,13 +26,13 @@ FINDINGS_OPEN = 5
 
 def page(run: Run, replay: Replay) -> str:
     """The report. `replay`: how to repeat the run."""
-    card, axis = run.card, figures.timeline(run)
+    card, recorded, axis = run.card, run.recorded, figures.timeline(run.recorded)
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     title = f"Rehearsal of {replay.config}, seed {card.seed}"
     sections = [
-        _findings(run, replay), charts.outcomes(run, axis), charts.providers(run, axis),
-        charts.amplification(run, axis), charts.first_tokens(run), charts.totals(run), charts.kinds(card),
-        _numbers(card),
+        _findings(run, replay), charts.outcomes(recorded, axis), charts.providers(recorded, axis),
+        charts.amplification(recorded, card, axis), charts.first_tokens(recorded), charts.totals(recorded),
+        charts.kinds(card), _numbers(card),
     ]  # fmt: skip
     main = tag("main", _header(run, replay), _tiles(card), *sections, _footer(replay))
     return (
@@ -46,11 +46,11 @@ def page(run: Run, replay: Replay) -> str:
 
 
 def _header(run: Run, replay: Replay) -> Markup:
-    card = run.card
+    card, recorded = run.card, run.recorded
     verdict = tag("span", card.verdict.value.capitalize(), class_=f"verdict {VERDICTS[card.verdict]}")
-    models, providers = len({seen.model for seen in run.transcripts}), len(run.scenario.upstreams)
+    models, providers = len({seen.model for seen in recorded.transcripts}), len(recorded.scenario.upstreams)
     facts = [
-        f"seed {card.seed}", " ".join(replay.play[:2]).removeprefix("--"), f"{duration(run.duration)} of load",
+        f"seed {card.seed}", " ".join(replay.play[:2]).removeprefix("--"), f"{duration(recorded.duration)} of load",
         count(models, "model"), count(providers, "provider"),
     ]  # fmt: skip
     return tag(
@@ -117,7 +117,7 @@ def _tile(name: str, value: str, more: str, bad: bool = False) -> Markup:
 
 def _findings(run: Run, replay: Replay) -> Markup:
     """Each violation, with the fates that led to it and the commands that show them again."""
-    found, by = run.card.findings, {f"{run.card.seed}:{r.provider}:{r.key}": r for r in run.records}
+    found, by = run.card.findings, {f"{run.card.seed}:{r.provider}:{r.key}": r for r in run.recorded.records}
     if not found:
         return section("findings", "Findings", tag("p", "None: nothing that a gateway must not do was seen."))
     items = [_finding(finding, by, replay) for finding in found[:FINDINGS_MAX]]

@@ -172,7 +172,7 @@ class Rehearsed(msgspec.Struct, frozen=True):
 
     @property
     def told(self) -> Told:
-        return Told(self.run.card, self.replay.run, fates(self.run.records))
+        return Told(self.run.card, self.replay.run, fates(self.run.recorded.records))
 
 
 def rehearsal(asked: Request, to_stderr: bool) -> Rehearsed:
@@ -181,9 +181,9 @@ def rehearsal(asked: Request, to_stderr: bool) -> Rehearsed:
     click.echo(f"seed {prepared.scenario.seed}", err=to_stderr)
     for note in _notes(asked, prepared):
         click.echo(f"note: {note}", err=True)
-    run, given = _advised(play(asked, prepared), prepared.plan) if asked.against is None else (
-        play(asked, prepared), []
-    )  # fmt: skip
+    run, given = play(asked, prepared), list[Advice]()
+    if asked.against is None:
+        run, given = _advised(run, prepared.plan)
     replay = asked.replay(prepared.scenario.seed)
     heeded = None
     if asked.try_advice and not any(advice.change for advice in given):
@@ -192,7 +192,7 @@ def rehearsal(asked: Request, to_stderr: bool) -> Rehearsed:
         click.echo("once more, with what is advised:", err=True)
         better = msgspec.structs.replace(prepared, plan=advices.applied(prepared.plan, given))
         again, _ = _advised(play(asked, better), better.plan)
-        heeded = Told(again.card, replay.run, fates(again.records))
+        heeded = Told(again.card, replay.run, fates(again.recorded.records))
     return Rehearsed(run, prepared.expectations, replay, heeded)
 
 
@@ -208,8 +208,7 @@ def play(asked: Request, prepared: Prepared, quietly: bool = False) -> Run:
 
 def _advised(run: Run, plan: Plan) -> tuple[Run, list[Advice]]:
     """The run with advice on its card, and the advice."""
-    attempts = [record for record in run.records if record.is_attempt]
-    given = advices.advise(plan, run.card, waits.found(run.scenario, run.groups, run.transcripts, attempts))
+    given = advices.advise(plan, run.card, waits.found(run.recorded))
     card = msgspec.structs.replace(run.card, advice=tuple(advice.text for advice in given))
     return msgspec.structs.replace(run, card=card), given
 
@@ -226,7 +225,6 @@ def _notes(asked: Request, prepared: Prepared) -> Iterable[str]:
 
 async def _run(asked: Request, prepared: Prepared, quietly: bool) -> Run:
     plan, scenario = prepared.plan, prepared.scenario
-
     told = ""
 
     def front(urls: Mapping[str, str]) -> Front:
@@ -247,10 +245,9 @@ async def _run(asked: Request, prepared: Prepared, quietly: bool) -> Run:
         rps=asked.rps,
         expectations=prepared.expectations,
         progress=_silence if quietly else _Progress(asked.duration),
-        cooldown_max=plan.breaker.cooldown_max,
+        plan=plan,
         ports={name: asked.port + place for place, name in enumerate(names)} if asked.port else None,
         headers=asked.sent,
-        hold_back={model.name: model.hold_back for model in plan.virtual_models},
     )
     if told and run.card.requests and not run.card.attempts:
         click.echo(f"note: your gateway has asked neither of {told}; point it at them", err=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from oxllm.plan import HoldBack
+from oxllm.plan import HoldBack, Plan
 from oxllm.sim import faults
 from oxllm.sim.provider.chance import Chance
 from oxllm.sim.provider.ledger import Harm, Record
@@ -31,32 +31,47 @@ HINT_MAX_S = 3600.0
 """Longer waits are clamped (docs/failures.md)."""
 
 
-def grade(
-    scenario: Scenario,
-    groups: Mapping[str, Sequence[str]],
-    transcripts: Sequence[Transcript],
-    records: Sequence[Record],
-    samples: Sequence[Sample],
-    duration: float,
-    expectations: Sequence[str],
-    cooldown_max: float = presets.COOLDOWN_MAX_S,
-    interrupted: bool = False,
-    hold_back: Mapping[str, HoldBack] | None = None,
-) -> Card:
-    """The card of a run. `groups`: virtual model in each protocol (see `question.lane`) -> its providers in order of
-    preference; `cooldown_max`: of the gateway's breakers; `hold_back`: virtual model -> its setting, which a perfect
-    gateway's time to first token includes."""
+class Recorded(msgspec.Struct, frozen=True):
+    """Everything that was recorded of a run, and what it was a run of."""
+
+    scenario: Scenario
+    groups: Mapping[str, Sequence[str]]
+    """Virtual model in each protocol (see `question.lane`) -> its providers in order of preference."""
+    duration: float
+    """Seconds of load."""
+    transcripts: Sequence[Transcript]
+    records: Sequence[Record]
+    samples: Sequence[Sample]
+    plan: Plan = Plan()
+    """The gateway's. A perfect gateway, too, waits for its breakers and holds back as configured."""
+    interrupted: bool = False
+
+    @property
+    def attempts(self) -> list[Record]:
+        """In order of arrival."""
+        return sorted((record for record in self.records if record.is_attempt), key=lambda record: record.arrived)
+
+    @property
+    def by_question(self) -> dict[str | None, list[Record]]:
+        """The attempts for each question of the load."""
+        found: dict[str | None, list[Record]] = defaultdict(list)
+        for record in self.attempts:
+            found[record.asked].append(record)
+        return found
+
+
+def grade(run: Recorded, expectations: Sequence[str]) -> Card:
+    """The card of a run. `expectations`: the rules to be kept."""
+    scenario, groups, transcripts, samples = run.scenario, run.groups, run.transcripts, run.samples
+    attempts, by_question, duration = run.attempts, run.by_question, run.duration
+    cooldown_max = run.plan.breaker.cooldown_max
     reasons = {model: _lost(scenario, group, duration, cooldown_max) for model, group in groups.items()}
-    attempts = [record for record in records if record.is_attempt]
-    by_question = defaultdict(list)
-    for record in sorted(attempts, key=lambda record: record.arrived):
-        by_question[record.asked].append(record)
     verdicts = [transcript.verdict for transcript in transcripts]
     failing = [seen for seen in transcripts if any(record.lost for record in by_question[seen.asked])]
     findings = tuple(_findings(scenario.seed, transcripts, by_question, reasons))
     early = _retry_after(scenario.seed, attempts)
     opened = _into_open(scenario.seed, by_question, samples, transcripts, groups)
-    struck, harmless = _kinds(records, scenario, duration)
+    struck, harmless = _kinds(run.records, scenario, duration)
     outages = list(_outages(scenario, groups.values(), duration))
     card = Card(
         seed=scenario.seed,
@@ -77,9 +92,9 @@ def grade(
         failover=spread(_failovers(by_question.values())),
         recovery=spread([_recovery(outage, attempts) for outage in outages]),
         ttft=spread(first_tokens(transcripts)),
-        ttft_perfect=spread(perfect(scenario, transcripts, groups, True, hold_back)),
+        ttft_perfect=spread(perfect(run, first=True)),
         total=spread(totals(transcripts)),
-        total_perfect=spread(perfect(scenario, transcripts, groups, False)),
+        total_perfect=spread(perfect(run, first=False)),
         rss_max=max((sample.rss for sample in samples if sample.rss is not None), default=None),
         kinds=struck,
         harmless=harmless,
@@ -91,7 +106,7 @@ def grade(
         states=_states(samples),
         findings=(*findings, *early, *opened),
     )
-    untested = tuple(_untested(card, scenario, groups, duration, interrupted))
+    untested = tuple(_untested(card, run))
     if card.attempts == 0 and card.client_errors + card.unfinished < card.requests:
         elsewhere = "the gateway asked none of the simulated providers: its answers are of others"
         return msgspec.structs.replace(card, findings=(), untested=(elsewhere, *untested))
@@ -99,17 +114,15 @@ def grade(
     return msgspec.structs.replace(card, failed=failed, untested=untested)
 
 
-def _untested(
-    card: Card, scenario: Scenario, groups: Mapping[str, Sequence[str]], duration: float, interrupted: bool
-) -> Iterator[str]:
+def _untested(card: Card, run: Recorded) -> Iterator[str]:
     """What the run should show but does not."""
-    if interrupted:
-        yield f"it was interrupted after {duration:.0f} s"
+    if run.interrupted:
+        yield f"it was interrupted after {run.duration:.0f} s"
     if not card.requests:
         yield "nothing was asked"
-    told = {name for scene in scenario.scenes if scene.when.start < duration for name in scene.on}
-    tested = {_model(name) for name, group in groups.items() if told.intersection(group) and len(set(group)) > 1}
-    if scenario.chaos is not None:
+    told = {name for scene in run.scenario.scenes if scene.when.start < run.duration for name in scene.on}
+    tested = {_model(name) for name, group in run.groups.items() if told.intersection(group) and len(set(group)) > 1}
+    if run.scenario.chaos is not None:
         told_once = {_model(name): provider for name, provider in card.single_points.items()}
         for model, provider in told_once.items():
             if model not in tested and not (tested and model.startswith(f"{provider}/")):  # this has one by definition
@@ -164,7 +177,7 @@ def _retry_after(seed: int, attempts: Iterable[Record]) -> list[Finding]:
     """Attempts at a target before the end of the wait that it asked for."""
     until: dict[tuple[str, str | None], tuple[float, float]] = {}
     found = []
-    for record in sorted(attempts, key=lambda record: record.arrived):
+    for record in attempts:
         target = (record.provider, record.model)
         said, over = until.get(target, (0.0, 0.0))
         if said + MARGIN_S < record.arrived < over - MARGIN_S:
@@ -269,26 +282,23 @@ def totals(transcripts: Iterable[Transcript]) -> list[float]:
     return [seen.ended - seen.started for seen in transcripts if seen.ended and seen.verdict == "whole"]
 
 
-def perfect(
-    scenario: Scenario,
-    transcripts: Sequence[Transcript],
-    groups: Mapping[str, Sequence[str]],
-    first: bool,
-    hold_back: Mapping[str, HoldBack] | None = None,
-) -> list[float]:
-    """The times of a gateway that always knows whom to ask and takes no time itself: those of a healthy answer from the
-    most preferred provider that had no scene at the time, held back as configured."""
+def perfect(run: Recorded, *, first: bool) -> list[float]:
+    """The times (to the end, or to the `first` token) of a gateway that always knows whom to ask and takes no time
+    itself: those of a healthy answer from the most preferred provider that had no scene at the time, held back as
+    configured."""
+    scenario = run.scenario
     upstreams = {upstream.name: upstream for upstream in scenario.upstreams}
+    hold_back = {model.name: model.hold_back for model in run.plan.virtual_models}
     found = []
-    for seen in transcripts:
-        clean = [name for name in groups[seen.lane] if not _plays(scenario, name, seen.started)]
+    for seen in run.transcripts:
+        clean = [name for name in run.groups[seen.lane] if not _plays(scenario, name, seen.started)]
         if not clean or (first and not seen.stream):
             continue
         upstream = upstreams[clean[0]]
         length = upstream.pace.length(Chance(scenario.seed, upstream.name, seen.asked).draw("length"))
         deadlines = upstream.pace.deadlines(Chance(scenario.seed, "perfect", seen.number).series("pace"), 0.0)
         times = [next(deadlines) for _ in range(length if seen.protocol in TEXTS else 1)]
-        found.append(_held(times, (hold_back or {}).get(seen.model, HoldBack())) if first else times[-1])
+        found.append(_held(times, hold_back.get(seen.model, HoldBack())) if first else times[-1])
     return found
 
 

@@ -11,14 +11,12 @@ from typing import Protocol
 import httpx
 import msgspec
 
-from oxllm.plan import HoldBack
-from oxllm.sim.provider.ledger import Record
+from oxllm.plan import Plan
 from oxllm.sim.rehearsal.card import Card, Sample
-from oxllm.sim.rehearsal.grade import grade
-from oxllm.sim.rehearsal.load import Load, Transcript
+from oxllm.sim.rehearsal.grade import Recorded, grade
+from oxllm.sim.rehearsal.load import Load
 from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.schedule import Schedule
-from oxllm.sim.script import presets
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve.live import Live
 
@@ -44,18 +42,10 @@ class Front(Protocol):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Everything that a rehearsal recorded, for the report."""
+    """A rehearsal that is over, for the report."""
 
-    scenario: Scenario
-    groups: Mapping[str, Sequence[str]]
-    """The names that were asked for, in each protocol -> providers in order of preference."""
-    duration: float
+    recorded: Recorded
     card: Card
-    transcripts: list[Transcript]
-    records: list[Record]
-    samples: list[Sample]
-    hold_back: Mapping[str, HoldBack] = {}
-    """Virtual model -> its `hold_back`."""
 
 
 async def rehearse(
@@ -68,16 +58,15 @@ async def rehearse(
     rps: float,
     expectations: Sequence[str],
     progress: Callable[[float, Load], None],
-    cooldown_max: float = presets.COOLDOWN_MAX_S,
+    plan: Plan,
     ports: Mapping[str, int] | None = None,
     headers: Mapping[str, str] | None = None,
-    hold_back: Mapping[str, HoldBack] | None = None,
 ) -> Run:
     """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` gets the providers'
     base URLs by name; `groups` are the names in `questions` with their providers; `progress` is called four times a
-    second; `cooldown_max` and `hold_back` are the gateway's settings; `ports` are the providers', and `headers` the
-    clients'. SIGINT, SIGTERM or SIGHUP ends it earlier: the first one stops new requests, the second also stops waiting
-    for those under way. Raises ConfigError, OSError, and CancelledError if a signal arrives before the load starts."""
+    second; `plan` is the gateway's, for the grade; `ports` are the providers', and `headers` the clients'. SIGINT,
+    SIGTERM or SIGHUP ends it earlier: the first one stops new requests, the second also stops waiting for those under
+    way. Raises ConfigError, OSError, and CancelledError if a signal arrives before the load starts."""
     live = Live(scenario, ports=ports)
     samples: list[Sample] = []
     front: Front | None = None
@@ -114,19 +103,8 @@ async def rehearse(
                 await asyncio.to_thread(front.stop)
             await live.stop()
     records = [record for provider in live.providers.values() for record in provider.ledger.records]
-    card = grade(
-        scenario,
-        groups,
-        load.transcripts,
-        records,
-        samples,
-        duration,
-        expectations,
-        cooldown_max,
-        interrupted,
-        hold_back,
-    )
-    return Run(scenario, groups, duration, card, load.transcripts, records, samples, hold_back or {})
+    recorded = Recorded(scenario, groups, duration, load.transcripts, records, samples, plan, interrupted)
+    return Run(recorded, grade(recorded, expectations))
 
 
 @contextlib.contextmanager

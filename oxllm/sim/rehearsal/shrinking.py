@@ -99,7 +99,7 @@ class Shrinking:
                 self._is_out = True
                 raise OutOfTries
             run = command.play(asked, prepared, quietly=True)
-            self._known[text] = not expect.met(self._rule, run.card, run.samples)
+            self._known[text] = not expect.met(self._rule, run.card, run.recorded.samples)
             self._say(f"run {len(self._known)}: {trial}: {'fails' if self._known[text] else 'passes'}")
         return self._known[text]
 

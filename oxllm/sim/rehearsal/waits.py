@@ -7,13 +7,13 @@ the scenes tell whether its port was a black hole at the time.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 import msgspec
 
 from oxllm.sim.provider.ledger import Record
+from oxllm.sim.rehearsal.grade import Recorded
 from oxllm.sim.rehearsal.load import Transcript
 from oxllm.sim.script import grammar
 from oxllm.sim.script.scenario import Scenario
@@ -66,25 +66,19 @@ class Wait(msgspec.Struct, frozen=True):
     """Number of tokens after which it broke."""
 
 
-def found(
-    scenario: Scenario,
-    groups: Mapping[str, Sequence[str]],
-    transcripts: Sequence[Transcript],
-    attempts: Sequence[Record],
-) -> list[Wait]:
+def found(run: Recorded) -> list[Wait]:
     """All waits of a run, request by request."""
-    by_question: dict[str | None, list[Record]] = defaultdict(list)
-    for record in sorted(attempts, key=lambda record: record.arrived):
-        by_question[record.asked].append(record)
+    by_question = run.by_question
     return [
         wait
-        for seen in transcripts
+        for seen in run.transcripts
+        for tried in (by_question.get(seen.asked, ()),)
         for wait in (
-            *_for_connections(scenario, groups[seen.lane], seen, by_question[seen.asked]),
-            *_for_answers(seen, by_question[seen.asked]),
-            *_for_next_parts(seen, by_question[seen.asked]),
-            *_of_the_model(seen, by_question[seen.asked]),
-            *_for_hints(seen, by_question[seen.asked]),
+            *_for_connections(run.scenario, run.groups[seen.lane], seen, tried),
+            *_for_answers(seen, tried),
+            *_for_next_parts(seen, tried),
+            *_of_the_model(seen, tried),
+            *_for_hints(seen, tried),
         )
     ]
 

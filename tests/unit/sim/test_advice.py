@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from oxllm import plan as plans
-from oxllm.plan import HoldBack, Plan
+from oxllm.plan import HoldBack, Plan, VirtualModel
 from oxllm.sim.provider import pace
 from oxllm.sim.provider.ledger import Harm, Record
 from oxllm.sim.provider.upstream import Upstream
@@ -40,7 +40,7 @@ def attempt(number: int, provider: str, arrived: float, ended: float, harm: Harm
 
 def found(transcripts: list[Transcript], records: list[Record]) -> list[Wait]:
     scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")), (HOLE,))
-    return waits.found(scenario, {"smart": BOTH}, transcripts, records)
+    return waits.found(grade.Recorded(scenario, {"smart": BOTH}, 60.0, transcripts, records, []))
 
 
 def test_a_request_that_nobody_had_while_a_port_was_a_black_hole_waited_for_a_connection() -> None:
@@ -59,7 +59,8 @@ def test_an_attempt_that_was_lost_before_content_was_a_wait_for_the_first_byte()
 
 def card(requests: int = 10) -> Card:
     transcripts = [seen(number, number, number + 0.1, number + 1.0) for number in range(requests)]
-    return grade.grade(Scenario(7, (Upstream("alpha"),)), {"smart": ["alpha"]}, transcripts, [], [], 60.0, ())
+    run = grade.Recorded(Scenario(7, (Upstream("alpha"),)), {"smart": ["alpha"]}, 60.0, transcripts, [], [])
+    return grade.grade(run, ())
 
 
 def test_advice_has_a_share_a_time_a_key_and_a_number() -> None:
@@ -93,8 +94,7 @@ def lost(what: str, plan: Plan, streams: float = 1.0) -> tuple[Run, list[Advice]
     scenario = scenes.over((Upstream("alpha", pace=speed), Upstream("beta", pace=speed)), what, 7)
     groups = {"smart": [target.provider for target in plan.virtual_models[0].targets]}
     run = played(scenario, plan, groups, Questions(7, {"smart": ["big-1"]}, streams), 60.0, 2.0)
-    records = [record for record in run.records if record.ordinal]
-    return run, advice.advise(plan, run.card, waits.found(scenario, run.groups, run.transcripts, records))
+    return run, advice.advise(plan, run.card, waits.found(run.recorded))
 
 
 def scene(faults: str, when: str = "5s..45s") -> str:
@@ -116,7 +116,7 @@ def refused(run: Run) -> float:
 
 def longest(run: Run) -> float:
     """Of the answers that broke."""
-    return max((seen.ended or 0.0) - seen.started for seen in run.transcripts if seen.verdict == "broken")
+    return max((seen.ended or 0.0) - seen.started for seen in run.recorded.transcripts if seen.verdict == "broken")
 
 
 TWO = make_plan(*BOTH)
@@ -174,7 +174,9 @@ def test_a_provider_that_asks_for_a_day_gets_it_until_an_operator_knows_better()
 def test_what_a_config_asks_to_be_held_is_not_blamed_on_the_gateway(hold: plans.HoldBack, at: float) -> None:
     speed = pace.parse("ttft 50ms, itl 10ms, out 20")
     scenario = Scenario(7, (Upstream("alpha", pace=speed),))
-    (first,) = grade.perfect(scenario, [seen(0, 0.0, 0.1, 1.0)], {"smart": ["alpha"]}, True, {"smart": hold})
+    plan = Plan(virtual_models=(VirtualModel("smart", (), hold_back=hold),))
+    run = grade.Recorded(scenario, {"smart": ["alpha"]}, 60.0, [seen(0, 0.0, 0.1, 1.0)], [], [], plan)
+    (first,) = grade.perfect(run, first=True)
     assert first == pytest.approx(at)
 
 
@@ -185,7 +187,8 @@ def test_a_card_tells_each_model_and_protocol_and_each_provider() -> None:
     ]
     records = [attempt(0, "alpha", 0.0, 1.0), attempt(1, "beta", 1.0, 2.0, Harm.LOSS)]
     groups = {"smart": BOTH, "smart (messages)": ["beta"]}
-    made = grade.grade(Scenario(7, (Upstream("alpha"), Upstream("beta"))), groups, transcripts, records, [], 60.0, ())
+    scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")))
+    made = grade.grade(grade.Recorded(scenario, groups, 60.0, transcripts, records, []), ())
     assert (made.lanes["smart"].whole, made.lanes["smart (messages)"].refused) == (1, 1)
     assert made.providers == {"alpha": (1, 0), "beta": (1, 1)}
     assert (

@@ -79,7 +79,7 @@ def test_the_real_gateway_reaches_all_grades() -> None:
 def test_a_grade_is_failed_by_the_gateway_that_it_is_there_to_catch(rule: str) -> None:
     run = rehearsed(CATCHES[rule])
     assert rule in run.card.failed, summary(run.card)
-    assert not expect.met(rule, run.card, run.samples)
+    assert not expect.met(rule, run.card, run.recorded.samples)
 
 
 @pytest.mark.parametrize("habit", Habit)

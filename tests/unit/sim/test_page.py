@@ -73,16 +73,16 @@ def test_the_marks_of_every_picture_stand_for_all_that_was_counted(run: Run) -> 
     drawn, card = pictures(page(run, REPLAY)), run.card
     assert counts(drawn["outcomes"]) == {"whole": 210, "refused": 30, "broken": 30, "truncated": 30}
     assert counts(drawn["providers"]) == {"healthy": 240 + 60, "struck": 60}
-    assert len(drawn["providers"]) == len(run.scenario.upstreams)
+    assert len(drawn["providers"]) == len(run.recorded.scenario.upstreams)
     assert sum(counts(drawn["amplification"]).values()) == card.attempts == 360
-    streams = [seen for seen in run.transcripts if seen.stream]
+    streams = [seen for seen in run.recorded.transcripts if seen.stream]
     measured = sum(seen.first is not None for seen in streams)
     assert counts(drawn["ttft"]) == {"curve gateway": measured, "curve perfect": len(streams)}
     assert counts(drawn["total"])["curve gateway"] == card.whole == 210
 
 
 def test_a_breakers_states_last_from_change_to_change(run: Run) -> None:
-    spells = figures.spells(run.samples, "alpha")
+    spells = figures.spells(run.recorded.samples, "alpha")
     assert [(spell.state, spell.start, spell.end) for spell in spells] == [
         ("closed", 0, 20),
         ("open", 20, 40),
@@ -94,17 +94,19 @@ def test_a_breakers_states_last_from_change_to_change(run: Run) -> None:
 
 
 def test_a_lane_shows_the_outage_and_the_faults_apart(run: Run) -> None:
-    lane, other = figures.lanes(run, figures.timeline(run))
+    lane, other = figures.lanes(run.recorded, figures.timeline(run.recorded))
     assert [(spell.state, spell.start, spell.end) for spell in lane.scenes] == [("faults", 0, 20), ("outage", 20, 30)]
     assert other.scenes == []
 
 
 def test_a_scene_that_counts_requests_is_drawn_from_the_first_to_the_last_that_it_counted(run: Run) -> None:
+    first, second = run.recorded.scenario.scenes
     scenes = (
-        msgspec.structs.replace(run.scenario.scenes[0], when=When(first=1, last=11)),
-        msgspec.structs.replace(run.scenario.scenes[1], name="never", when=When(first=900, last=950)),
+        msgspec.structs.replace(first, when=When(first=1, last=11)),
+        msgspec.structs.replace(second, name="never", when=When(first=900, last=950)),
     )
-    counted = msgspec.structs.replace(run, scenario=msgspec.structs.replace(run.scenario, scenes=scenes))
+    scenario = msgspec.structs.replace(run.recorded.scenario, scenes=scenes)
+    counted = msgspec.structs.replace(run.recorded, scenario=scenario)
     lane, _ = figures.lanes(counted, figures.timeline(counted))
     assert [(spell.state, spell.start, spell.end) for spell in lane.scenes] == [("faults", 0.0, 2.0)]
 
@@ -147,8 +149,8 @@ def test_the_same_run_makes_the_same_page(run: Run) -> None:
 
 def test_a_run_that_saw_nothing_has_a_page_that_says_so() -> None:
     run = rehearsed()
-    empty = msgspec.structs.replace(run, transcripts=[], records=[], samples=[])
-    Reader(text := page(empty, REPLAY))
+    nothing = msgspec.structs.replace(run.recorded, transcripts=[], records=[], samples=[])
+    Reader(text := page(Run(nothing, run.card), REPLAY))
     assert text.count("Nothing was measured.") == 2
 
 
@@ -156,8 +158,7 @@ def test_a_run_that_saw_nothing_has_a_page_that_says_so() -> None:
     ("seconds", "bins", "step"), [(0.5, 1, 1), (60, 60, 1), (75.5, 38, 2), (600, 60, 10), (86400, 72, 1200)]
 )
 def test_a_timeline_has_no_more_bars_than_a_phone_can_show(seconds: float, bins: int, step: float) -> None:
-    run = msgspec.structs.replace(rehearsed(), transcripts=[], duration=seconds)
-    axis = figures.timeline(run)
+    axis = figures.timeline(msgspec.structs.replace(rehearsed().recorded, transcripts=[], duration=seconds))
     assert (axis.bins, axis.step) == (bins, step)
     assert len(axis.ticks()) <= 6
     assert [axis.bin(at) for at in (-1.0, 0.0, axis.end)] == [0, 0, axis.bins - 1]

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm import __version__
+from oxllm.plan import Plan
 from oxllm.sim.cli import sim_command
 from oxllm.sim.provider import limits, pace, text
 from oxllm.sim.provider.ledger import Record
@@ -28,6 +29,7 @@ from oxllm.sim.rehearsal.card import Card, Sample
 from oxllm.sim.rehearsal.command import Request
 from oxllm.sim.rehearsal.external import External
 from oxllm.sim.rehearsal.gateway import Gateway
+from oxllm.sim.rehearsal.grade import Recorded
 from oxllm.sim.rehearsal.likeness import Likeness, fates, likeness
 from oxllm.sim.rehearsal.load import Transcript
 from oxllm.sim.rehearsal.question import Questions
@@ -117,7 +119,7 @@ def test_a_full_disk_under_a_file_leaves_the_card_and_the_other_file(config: Pat
 async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     run = await naive()
     rules = ("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0")
-    assert [expect.met(rule, run.card, run.samples) for rule in rules] == [False] * 4
+    assert [expect.met(rule, run.card, run.recorded.samples) for rule in rules] == [False] * 4
     assert run.card.failed == rules
     coordinates = [coordinate for finding in run.card.findings for coordinate in finding.coordinates]
     assert any(coordinate.startswith("7:alpha:") for coordinate in coordinates)
@@ -128,8 +130,8 @@ async def test_a_naive_proxy_fails_every_grade(tmp_path: Path) -> None:
     assert narrow.split() == said.split()
     assert "FAILED: truncated == 0" in said
     assert f"    oxllm sim --rehearse 'my config.toml' --fate {coordinates[0]}\n" in said
-    whole = report.Told(run.card, Replay("my config.toml").run, fates(run.records))
-    told = json.loads(report.as_json(whole, run.duration))
+    whole = report.Told(run.card, Replay("my config.toml").run, fates(run.recorded.records))
+    told = json.loads(report.as_json(whole, run.recorded.duration))
     assert (told["truncated"], told["verdict"]) == (run.card.truncated, "failed")
     assert (told["command"], told["version"]) == ("oxllm sim --rehearse 'my config.toml'", __version__)
 
@@ -152,6 +154,7 @@ async def naive() -> Run:
         rps=20,
         expectations=("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0"),
         progress=lambda _at, _load: None,
+        plan=Plan(),
     )
 
 
@@ -436,7 +439,7 @@ def test_a_report_without_a_rehearsal_is_a_usage_error() -> None:
 
 def card(records: Sequence[Record] = (), samples: Sequence[Sample] = ()) -> Card:
     scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")))
-    return grade.grade(scenario, {"smart": ["alpha", "beta"]}, [], records, samples, 60.0, ())
+    return grade.grade(Recorded(scenario, {"smart": NAMES}, 60.0, [], records, samples), ())
 
 
 def attempt(ordinal: int, at: float, hint: float | None = None, ended: float | None = None) -> Record:
@@ -476,7 +479,7 @@ def test_an_error_is_no_gateways_fault_where_every_provider_has_a_limit() -> Non
     for limited, avoidable in ((("alpha", "beta"), 0), (("alpha",), 1)):
         some = {name: limits.parse("5 rpm") for name in limited}
         upstreams = tuple(Upstream(name, limit=some.get(name, limits.Limits())) for name in NAMES)
-        found = grade.grade(Scenario(7, upstreams), {"smart": NAMES}, [refused], [], [], 60.0, ())
+        found = grade.grade(Recorded(Scenario(7, upstreams), {"smart": NAMES}, 60.0, [refused], [], []), ())
         assert (found.client_errors, found.survivable_errors) == (1, avoidable)
 
 
@@ -487,7 +490,7 @@ def recovery(*arrivals: float, on: str = "alpha") -> float | None:
     )
     scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")), dark)
     records = [attempt(number, at) for number, at in enumerate(arrivals, 1)]
-    return grade.grade(scenario, {"smart": ["alpha", "beta"]}, [], records, [], 60.0, ()).recovery.p99
+    return grade.grade(Recorded(scenario, {"smart": NAMES}, 60.0, [], records, []), ()).recovery.p99
 
 
 def test_the_time_back_after_an_outage_is_that_of_the_next_request_there_or_as_long_as_none_came() -> None:
@@ -512,7 +515,7 @@ def test_an_attempt_that_was_on_its_way_when_the_breaker_opened_is_no_violation(
     samples = [Sample(at, {"alpha": "open"}, {"alpha": 9.0 - at}, None) for at in (1.0, 2.0, 3.0)]
     seen = Transcript(1, "smart", stream=True, asked="asked", started=started, verdict="whole")
     scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")))
-    found = grade.grade(scenario, {"smart": ["alpha", "beta"]}, [seen], [attempt(1, 2.5)], samples, 60.0, ())
+    found = grade.grade(Recorded(scenario, {"smart": NAMES}, 60.0, [seen], [attempt(1, 2.5)], samples), ())
     assert found.open_violations == violations
 
 
@@ -529,7 +532,7 @@ def test_the_last_resort_of_a_question_is_no_violation(
     for name in asked_before:
         records.insert(0, Record(name, 1, "1", 2.2, 1, "POST", "/v1/chat/completions", "m", "asked"))
     scenario = Scenario(7, (Upstream("alpha"), Upstream("beta")))
-    found = grade.grade(scenario, {"smart": ["alpha", "beta"]}, [seen], records, samples, 60.0, ())
+    found = grade.grade(Recorded(scenario, {"smart": NAMES}, 60.0, [seen], records, samples), ())
     assert found.open_violations == violations
 
 
@@ -593,7 +596,7 @@ def edged(late: Callable[[int], float]) -> Mapping[str, str]:
     questions = Questions(7, {"smart": ["big-1"]}, 0.8)
     run = played(scenario, make_plan("alpha", "beta"), {"smart": ["alpha", "beta"]}, questions, 2.0, 20.0, late=late)
     assert run.card.truncated == 0
-    return fates(run.records)
+    return fates(run.recorded.records)
 
 
 def test_attempts_that_met_something_else_are_named() -> None:
@@ -628,7 +631,7 @@ def test_no_question_is_due_beside_an_edge_and_each_when_the_one_before_it_or_la
 def test_what_never_ended_counts_as_unfinished() -> None:
     scenario = Scenario(7, (Upstream("alpha"),))
     waiting = Transcript(0, "smart", True, "asked", 0.0)
-    assert grade.grade(scenario, {"smart": ["alpha"]}, [waiting], [], [], 60.0, ()).unfinished == 1
+    assert grade.grade(Recorded(scenario, {"smart": ["alpha"]}, 60.0, [waiting], [], []), ()).unfinished == 1
 
 
 def test_the_command_of_a_run_says_all_that_it_hangs_on(config: Path) -> None:

@@ -45,7 +45,8 @@ def graded(
 ) -> Card:
     scenario = Scenario(7, tuple(map(Upstream, BOTH)), scenes, chaos)
     groups = groups or {"smart": BOTH}
-    return grade.grade(scenario, groups, transcripts, records, [], 60.0, rules, interrupted=interrupted)
+    run = grade.Recorded(scenario, groups, 60.0, transcripts, records, [], interrupted=interrupted)
+    return grade.grade(run, rules)
 
 
 RESCUED = ([seen(0), seen(1)], [attempt(0, 500, Harm.LOSS), attempt(1)])
