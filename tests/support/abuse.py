@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.support.in_memory import ResponseReader
+from tests.support.strict_reader import ResponseReader
 from tests.support.user import Gateway, eventually
 
 MB = 2**20

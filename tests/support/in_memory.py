@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any, Self
@@ -22,29 +21,25 @@ from typing import Any, Self
 import msgspec
 
 from oxllm import plan as plans
-from oxllm.core.reading.outcome import Kind, Outcome
-from oxllm.core.routing.balancer import Balancer, Skips
-from oxllm.core.routing.change import Change
-from oxllm.core.routing.results import Results
-from oxllm.core.routing.route import Candidate, Route
-from oxllm.core.routing.router import Router
-from oxllm.core.routing.ticket import Ticket
 from oxllm.gateway.transport import Transport
 from oxllm.gateway.upstream.resolver import Address
 from oxllm.sim import testing
-from oxllm.sim.provider import text
+from oxllm.sim.provider import pace, text
 from oxllm.sim.provider.exchange import answer_length
 from oxllm.sim.provider.ledger import Record
 from oxllm.sim.provider.protocols.embeddings import DIMENSIONS
 from oxllm.sim.provider.request import SimRequest, fingerprint
 from oxllm.sim.provider.upstream import Upstream
+from oxllm.sim.script import grammar
 from oxllm.sim.script.scenario import Scenario
 from oxllm.sim.serve import engine
 from oxllm.sim.serve.connection import ProviderProtocol
 from oxllm.sim.serve.player import Gates
 from tests.support.house import House
 from tests.support.said import scenes
+from tests.support.strict_reader import ResponseReader, events
 from tests.support.virtual import CHUNK, End, connect
+from tests.support.watched import WatchedRouter
 
 WALL = 1_750_000_000.0
 """The date at which a world begins."""
@@ -104,212 +99,6 @@ class Recorded(engine.Provider):
         """How many tokens its whole answer to these messages has."""
         length = answer_length(self.seed, self.upstream, fingerprint(messages))
         return min(length, limit or length)
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """A decision of the router, and the candidates that were possible."""
-
-    at: float
-    route: str
-    tried: frozenset[str]
-    chosen: Candidate | None
-    usable: tuple[Candidate, ...]
-    """All candidates that could have been asked then and had not been tried."""
-
-
-class Begun(msgspec.Struct):
-    """An attempt's ticket."""
-
-    at: float
-    provider: str
-    model: str
-    probe: bool
-    state: str
-    """The breaker's state before it."""
-    generation: int
-    resort: bool = False
-    """It was the last resort: its request had no other candidate."""
-    result: Outcome | None = None
-    ended: float | None = None
-    stale: bool = False
-    """The breaker was of another generation when it ended."""
-    failures: tuple[int, int] = (0, 0)
-    """Consecutive failures before and after its end."""
-    after: str = ""
-    """The breaker's state after its end."""
-    before: str = ""
-
-    @property
-    def unread(self) -> bool:
-        """It was called off: nobody has read what its provider may have said at that moment."""
-        return self.result is not None and self.result.kind in (Kind.LOST, Kind.GONE)
-
-
-class WatchedBalancer(Balancer):
-    """A balancer that records its decisions."""
-
-    def __init__(self) -> None:
-        self.choices: list[Choice] = []
-        self.begun: list[Begun] = []
-        self.open: dict[Ticket, Begun] = {}
-        self._resort: Candidate | None = None
-
-    def choose(self, route: Route, tried: Any, now: float) -> tuple[Candidate | None, Skips]:
-        usable = tuple(c for c in route.candidates if c.state not in tried and c.state.skip(now) is None)
-        chosen, skips = super().choose(route, tried, now)
-        self.choices.append(Choice(now, route.name, frozenset(state.name for state in tried), chosen, usable))
-        return chosen, skips
-
-    def last_resort(self, route: Route, tried: Any, now: float) -> Candidate | None:
-        assert not route.usable(now, tried)
-        self._resort = super().last_resort(route, tried, now)
-        return self._resort
-
-    def begin(self, route: Route, candidate: Candidate, tried: Any, now: float, by_session: bool = False) -> Ticket:
-        provider = candidate.state.provider
-        state = provider.breaker.state(now).value
-        ticket = super().begin(route, candidate, tried, now, by_session)
-        resort = candidate is self._resort
-        begun = Begun(now, provider.name, candidate.state.model, ticket.probe, state, ticket.generation, resort)
-        self._resort = None
-        self.begun.append(begun)
-        self.open[ticket] = begun
-        return ticket
-
-
-class WatchedResults(Results):
-    """Results of attempts, with a record of them."""
-
-    def __init__(self, rng: random.Random, predictive: bool, balancer: WatchedBalancer) -> None:
-        super().__init__(rng, predictive)
-        self._balancer = balancer
-
-    def end(self, ticket: Ticket, outcome: Outcome, now: float, halves: int = 2) -> Sequence[Change]:
-        breaker = ticket.candidate.state.provider.breaker
-        begun = self._balancer.open.pop(ticket)
-        begun.result, begun.ended = outcome, now
-        begun.stale = ticket.generation != breaker.generation
-        begun.before, before = breaker.state(now).value, breaker.failures
-        changes = super().end(ticket, outcome, now, halves)
-        begun.after, begun.failures = breaker.state(now).value, (before, breaker.failures)
-        return changes
-
-
-class WatchedRouter(Router):
-    """The router, with a record of its decisions."""
-
-    def __init__(self, plan: plans.Plan, rng: random.Random, previous: Router | None = None) -> None:
-        super().__init__(plan, rng, previous)
-        balancer = WatchedBalancer()
-        self.balancer = balancer
-        self.results = WatchedResults(rng, plan.server.predictive_cooldown, balancer)
-        self.choices, self.begun = balancer.choices, balancer.begun
-
-
-class ResponseReader:
-    """A response, parsed strictly: AssertionError for whatever a strict client would not accept.
-
-    `alone`: nothing may come after it; otherwise what does is in `rest`.
-    """
-
-    def __init__(self, alone: bool = True) -> None:
-        self._alone = alone
-        self._buffer = b""
-        self._state = "head"
-        self._left = 0
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.body = b""
-
-    @property
-    def complete(self) -> bool:
-        return self._state == "done"
-
-    def feed(self, data: bytes) -> None:
-        self._buffer += data
-        while getattr(self, "_" + self._state)():
-            pass
-
-    @property
-    def rest(self) -> bytes:
-        """What came after it."""
-        return self._buffer
-
-    def _done(self) -> bool:
-        assert not self._buffer or not self._alone, f"bytes behind the response: {self._buffer[:80]!r}"
-        return False
-
-    def _head(self) -> bool:
-        head, end, rest = self._buffer.partition(b"\r\n\r\n")
-        if not end:
-            return False
-        first, *lines = head.decode("latin-1").split("\r\n")
-        assert re.fullmatch(r"HTTP/1\.1 \d{3} [ -~]*", first), first
-        self.status = int(first[9:12])
-        for line in lines:
-            assert re.fullmatch(r"[a-z0-9!#$%&'*+.^_`|~-]+: [\x21-\x7e\x80-\xff]?[\t\x20-\x7e\x80-\xff]*", line), line
-            name, value = line.split(": ", 1)
-            assert name not in self.headers, f"two of {name}"
-            self.headers[name] = value
-        assert ("content-length" in self.headers) != ("transfer-encoding" in self.headers)
-        self._buffer = rest
-        self._left = int(self.headers.get("content-length", "0"))
-        self._state = "length" if "content-length" in self.headers else "size"
-        return True
-
-    def _length(self) -> bool:
-        self._take()
-        if self._left == 0:
-            self._state = "done"
-        return self._left == 0
-
-    def _size(self) -> bool:
-        line, end, rest = self._buffer.partition(b"\r\n")
-        if not end:
-            assert len(line) < 20
-            return False
-        assert re.fullmatch(rb"[0-9a-f]+", line), line
-        self._buffer, self._left = rest, int(line, 16)
-        self._state = "chunk" if self._left else "last"
-        return True
-
-    def _chunk(self) -> bool:
-        self._take()
-        if self._left or len(self._buffer) < 2:
-            return False
-        return self._line_end("size")
-
-    def _last(self) -> bool:
-        return len(self._buffer) >= 2 and self._line_end("done")
-
-    def _take(self) -> None:
-        data, self._buffer = self._buffer[: self._left], self._buffer[self._left :]
-        self._left -= len(data)
-        self.body += data
-
-    def _line_end(self, state: str) -> bool:
-        assert self._buffer[:2] == b"\r\n", self._buffer[:20]
-        self._buffer, self._state = self._buffer[2:], state
-        return True
-
-
-def events(body: bytes) -> list[bytes]:
-    """The data of each event of a stream. Only `data:` lines, comments between events and blank lines are allowed."""
-    found: list[bytes] = []
-    open_event = False
-    assert not body or body.endswith(b"\n"), "the stream ends inside a line"
-    for line in body.split(b"\n")[:-1]:
-        if line.startswith(b"data: "):
-            assert not open_event, "an event of two lines"
-            open_event = True
-            found.append(line[6:])
-        elif line == b"":
-            open_event = False
-        else:
-            assert line.startswith(b":"), line
-            assert not open_event, "a comment inside an event"
-    assert not open_event, "the last event is not ended"
-    return found
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -514,7 +303,9 @@ class World:
         start = self.start = self.loop.time()
         names = [provider.name for provider in plan.providers]
         scenario = self.scenario = setup.scenario or testing.scenario(
-            *(Upstream(name, pace=_pace(setup.pace)) for name in names), scenes=scenes(setup.faults), seed=setup.seed
+            *(Upstream(name, pace=pace.parse(setup.pace)) for name in names),
+            scenes=scenes(setup.faults),
+            seed=setup.seed,
         )
         self.providers = {name: Recorded(scenario, name, start) for name in names}
         self._by_port = {provider.port: self.providers[provider.name] for provider in plan.providers}
@@ -634,8 +425,6 @@ class World:
 
     def patch(self, name: str, *faults: str) -> None:
         """Replace a provider's faults from now on; none = healthy."""
-        from oxllm.sim.script import grammar
-
         self.providers[name].patch(self.loop.time(), [grammar.parse(fault) for fault in faults])
 
     # Observations.
@@ -669,9 +458,3 @@ class World:
 
 def _whole() -> int:
     return CHUNK
-
-
-def _pace(words: str) -> Any:
-    from oxllm.sim.provider import pace
-
-    return pace.parse(words)

@@ -21,8 +21,9 @@ import msgspec
 from oxllm import plan as plans
 from oxllm.gateway.drain import FLUSH_S
 from tests.property.worlds import CUTS, EARLY, FAST, HOLD_BACKS, LATE, MARKS, ODD, cut_share
-from tests.support.in_memory import ResponseReader, Setup, Visit, Wish, World
+from tests.support.in_memory import Setup, Visit, Wish, World
 from tests.support.said import CASES, KIND
+from tests.support.strict_reader import ResponseReader
 
 SPAN_S = 40.0
 """The time in which the clients of a workload come."""
