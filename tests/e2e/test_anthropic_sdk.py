@@ -231,19 +231,19 @@ def test_a_break_inside_what_is_held_back_is_rescued(client: Anthropic, sim: Sim
 # Errors.
 
 
-def test_a_key_that_is_none(serving: Gateway) -> None:
+def test_a_wrong_key_is_an_authentication_error(serving: Gateway) -> None:
     with Anthropic(base_url=serving.url, api_key="other", max_retries=0) as stranger:
         with pytest.raises(anthropic.AuthenticationError) as caught:
             ask(stranger, "plain")
         assert caught.value.request_id
 
 
-def test_a_key_as_a_bearer(serving: Gateway) -> None:
+def test_a_key_may_come_as_a_bearer_token(serving: Gateway) -> None:
     with Anthropic(base_url=serving.url, auth_token="team", api_key=None, max_retries=0) as bearer:
         assert words(ask(bearer, "plain")) == said("plain-a")
 
 
-def test_a_model_that_is_none(client: Anthropic) -> None:
+def test_an_unknown_model_is_a_not_found_error(client: Anthropic) -> None:
     with pytest.raises(anthropic.NotFoundError, match="did you mean 'plain'"):
         ask(client, "plian")
 
@@ -264,7 +264,7 @@ def test_a_limit_says_when_to_come_back(client: Anthropic, sim: Sim) -> None:
 
 
 @pytest.mark.parametrize("how", [ask, told])
-def test_all_that_fail(client: Anthropic, sim: Sim, how: Any) -> None:
+def test_targets_that_all_fail_are_an_internal_server_error(client: Anthropic, sim: Sim, how: Any) -> None:
     for end in "ab":
         sim.patch(f"failed-{end}", ["503"])
     with pytest.raises(anthropic.InternalServerError) as caught:
@@ -273,7 +273,7 @@ def test_all_that_fail(client: Anthropic, sim: Sim, how: Any) -> None:
     assert "failed-a/m" in str(caught.value)
 
 
-def test_too_little_time(client: Anthropic, sim: Sim) -> None:
+def test_too_little_time_is_a_timeout_error(client: Anthropic, sim: Sim) -> None:
     for end in "ab":
         sim.patch(f"slow-{end}", [], pace_text="ttft 60s, itl 0ms, out 5")
     caught: anthropic.APIError | None = None

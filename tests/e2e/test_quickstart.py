@@ -98,7 +98,7 @@ def test_from_the_demo_to_a_failover_that_one_sees(terminal: Terminal) -> None:
         assert process.stop() == 0
 
 
-def test_with_a_config_of_ones_own(terminal: Terminal) -> None:
+def test_the_page_is_right_about_a_config_of_ones_own(terminal: Terminal) -> None:
     init, key, validate, serve = OWN.splitlines()
     terminal.type(init)
     file = terminal.directory / "config.toml"

@@ -180,7 +180,9 @@ def test_what_is_not_passed_on_is_not_found_and_said_whom_to_ask(client: OpenAI,
 
 
 @pytest.mark.parametrize("ask", [lambda it: it.messages.batches.list(), lambda it: it.beta.files.list()])
-def test_nor_is_it_with_anthropic_s(claude: Anthropic, ask: Callable[[Any], Any]) -> None:
+def test_what_is_not_passed_on_is_a_not_found_error_of_anthropics_sdk_too(
+    claude: Anthropic, ask: Callable[[Any], Any]
+) -> None:
     with pytest.raises(anthropic.NotFoundError, match="ask a provider itself") as caught:
         ask(claude)
     assert caught.value.type == "not_found_error"

@@ -94,6 +94,6 @@ def test_what_was_refused_did_nothing_and_is_in_the_log(from_there: Ask, running
     assert eventually(lambda: f"to {SUBNET}.2" in running.log())
 
 
-def test_the_same_routes_are_open_here(running: Gateway, tmp_path: Path) -> None:
+def test_the_same_routes_are_open_to_this_host(running: Gateway, tmp_path: Path) -> None:
     assert running.http.get("/status").status_code == 200
     assert running.http.get("/metrics").status_code == 200

@@ -381,7 +381,7 @@ PLANTS = (
             f"tests/unit/core/test_exchange.py::{name}"
             for name in (
                 "test_a_request_does_not_go_out_on_a_connection_that_came_after_its_breaker_opened",
-                "test_nor_on_one_that_came_after_its_provider_had_asked_for_a_wait_whoever_else_there_is",
+                "test_a_request_does_not_go_out_while_its_provider_has_asked_for_a_wait_whoever_else_there_is",
             )
         ),
     ),

@@ -53,7 +53,7 @@ def litellm(run: Run, tmp_path: Path) -> Path:
     return file
 
 
-def test_it_means_the_same_here(run: Run, litellm: Path) -> None:
+def test_a_litellm_config_means_the_same_here(run: Run, litellm: Path) -> None:
     assert run("adapt", str(litellm), "-o", "config.toml").exit_code == 0
     env = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_API_KEY", "OXLLM_API_KEY"), "k")
     plan = load("config.toml", env).plan

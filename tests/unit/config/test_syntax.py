@@ -157,6 +157,6 @@ def test_the_place_is_shown_without_a_secret(load_text: Load) -> None:
         assert 0 <= error.excerpt.column <= len(error.excerpt.text)
 
 
-def test_nor_is_a_secret_that_looks_like_a_number_with_a_unit(load_text: Load) -> None:
+def test_a_secret_that_looks_like_a_number_with_a_unit_is_not_shown(load_text: Load) -> None:
     (error,) = load_text("[server]\nadmin_token = 48151623s").errors
     assert "48151623" not in repr(error)

@@ -43,7 +43,7 @@ def test_a_code_that_repeats_our_key_is_dropped(code: str | None, key: str | Non
     assert believed(Outcome(Kind.SERVER_ERROR, "HTTP 503", 503, code), None, key).code == kept
 
 
-def test_neither_does_one_that_is_all_that_is_left_to_believe() -> None:
+def test_a_code_that_repeats_our_key_is_dropped_from_what_is_left_to_believe() -> None:
     quota = Outcome(
         Kind.QUOTA, "x", grounds=(("credit",),), otherwise=Outcome(Kind.CLIENT_ERROR, "HTTP 400", 400, "sk-12345")
     )

@@ -105,7 +105,7 @@ def test_who_was_not_asked_after_all_could_not_do_otherwise(not_asked: Outcome) 
 
 
 @pytest.mark.parametrize("not_asked", [WITHHELD, LOCAL])
-def test_nor_stand_in_for_another_that_can_be_asked(not_asked: Outcome) -> None:
+def test_who_was_not_asked_after_all_does_not_stand_in_for_another_that_can_be_asked(not_asked: Outcome) -> None:
     kept = Kept()
     kept.router.offline("gamma")
     kept.fail(not_asked, SERVER_ERROR)

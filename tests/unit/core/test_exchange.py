@@ -274,7 +274,7 @@ def test_a_break_after_commit_is_an_error_event_and_no_other_provider_is_asked(n
 
 
 @pytest.mark.parametrize("name", sorted(set(BREAKS) - {"stall"}))
-def test_the_same_before_commit_is_invisible(name: str) -> None:
+def test_a_break_before_commit_is_invisible(name: str) -> None:
     d = BREAKS[name](drive().stream("alpha", ROLE))
     assert d.client.status == 0
     assert d.stream("beta", token("b"), FINISH, DONE).client.body == token("b") + FINISH + DONE
@@ -427,7 +427,7 @@ def test_a_refusal_that_another_target_may_not_share_fails_over(status: int, bod
 
 
 @pytest.mark.parametrize("failure", Failure)
-def test_so_does_every_failure_of_a_connection(failure: Failure) -> None:
+def test_every_failure_of_a_connection_fails_over(failure: Failure) -> None:
     assert drive(stream=False).fail("alpha", failure, early=False).tried == ["alpha", "beta"]
 
 
@@ -718,7 +718,7 @@ def test_a_request_does_not_go_out_on_a_connection_that_came_after_its_breaker_o
     assert d.exchange.may_send(d["beta"], d.now), "there is nobody else to go to"
 
 
-def test_nor_on_one_that_came_after_its_provider_had_asked_for_a_wait_whoever_else_there_is() -> None:
+def test_a_request_does_not_go_out_while_its_provider_has_asked_for_a_wait_whoever_else_there_is() -> None:
     d = drive("alpha")
     d.next().start().answer("alpha", error_body(None), 429)
     assert not d.exchange.may_send(d["alpha"], d.now)
@@ -750,14 +750,14 @@ def test_a_request_that_was_not_sent_is_no_attempt_of_the_answer_or_of_the_recor
     assert (d.exchange.books.sent, [step.number for step in d.exchange.books.steps]) == (1, [1, 2])
 
 
-def test_nor_does_it_use_up_max_attempts() -> None:
+def test_a_request_that_was_not_sent_does_not_use_up_max_attempts() -> None:
     d = drive(plan=make_plan("alpha", "beta", retry=plans.Retry(max_attempts=1)))
     d.router.offline("alpha")
     d.fail("alpha", Failure.WITHHELD)
     assert d.tried == ["alpha", "beta"]
 
 
-def test_nor_does_it_stand_between_the_client_and_what_all_others_say() -> None:
+def test_a_target_that_was_not_asked_does_not_stand_between_the_client_and_what_all_others_say() -> None:
     d = drive("alpha", "beta", stream=False)
     d.router.offline("alpha")
     d.fail("alpha", Failure.WITHHELD)
@@ -774,7 +774,7 @@ def test_a_target_whose_second_try_was_not_sent_has_failed_as_the_first_did() ->
     assert d.client.message.endswith("failed: alpha/big-1: HTTP 500")
 
 
-def test_it_is_named_with_what_stands_in_its_way() -> None:
+def test_a_target_that_was_not_asked_is_named_with_what_stands_in_its_way() -> None:
     d = drive("alpha", "beta", stream=False)
     d.router.offline("alpha")
     d.fail("alpha", Failure.WITHHELD)
@@ -804,7 +804,7 @@ def test_a_pause_that_begins_before_there_is_a_connection_is_not_the_providers_s
     assert d.pass_time(59).running == ["alpha"]
 
 
-def test_nor_is_one_in_which_an_answer_is_let_go_for_want_of_memory() -> None:
+def test_a_pause_in_which_an_answer_is_let_go_for_want_of_memory_is_not_the_providers_silence() -> None:
     d = Drive("alpha", stream=False).start().head("alpha", 200, JSON).data("alpha", WHOLE[:-20])
     d["alpha"].pause(d.now)
     d.exchange.commit_early(d["alpha"], d.now)
@@ -849,13 +849,13 @@ def test_a_500_or_502_is_tried_again_at_the_same_target_after_a_jitter(status: i
 
 
 @pytest.mark.parametrize("failure", [Failure.RESET, Failure.EOF])
-def test_so_is_a_reset_or_eof_before_any_byte_but_not_after(failure: Failure) -> None:
+def test_a_reset_or_eof_is_tried_again_at_the_same_target_if_no_byte_had_come(failure: Failure) -> None:
     assert drive().connect("alpha").fail("alpha", failure, early=True).pass_time(0.2).tried == ["alpha", "alpha"]
     assert drive().head("alpha").fail("alpha", failure, early=False).tried == ["alpha", "beta"]
 
 
 @pytest.mark.parametrize("status", [503, 504, 520, 529, 408, 498, 429, 401, 404])
-def test_nothing_else_is(status: int) -> None:
+def test_no_other_status_is_tried_again_at_the_same_target(status: int) -> None:
     assert drive().answer("alpha", error_body(None), status).tried == ["alpha", "beta"]
 
 
@@ -1450,7 +1450,7 @@ def test_a_refusal_that_quotes_our_key_is_told_in_our_words(status: int, padding
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_so_is_one_inside_a_success(stream: bool) -> None:
+def test_a_refusal_inside_a_success_that_quotes_our_key_is_told_in_our_words(stream: bool) -> None:
     said = b'{"error":{"message":"blocked for sk-secret-alpha","code":"content_filter"}}'
     d = drive(stream=stream)
     d.stream("alpha", b"data: %b\n\n" % said) if stream else d.answer("alpha", said)

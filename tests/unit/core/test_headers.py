@@ -55,7 +55,7 @@ def test_content_headers_limits_and_hints_pass(name: bytes) -> None:
         b"location",
     ],
 )
-def test_nothing_else_passes(name: bytes) -> None:
+def test_no_other_header_passes(name: bytes) -> None:
     assert headers.downstream([(name, b"v")]) == []
     assert headers.downstream([(name, b"v")], headers.STREAM_HEAD) == headers.STREAM_HEAD
 

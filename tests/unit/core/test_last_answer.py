@@ -37,7 +37,7 @@ def test_the_newest_refusal_is_passed_on_if_all_say_what_only_they_can_say() -> 
     assert subject.kept == len(b"newest")
 
 
-def test_it_is_not_if_one_failed_otherwise_or_none_was_kept() -> None:
+def test_no_refusal_is_passed_on_if_one_failed_otherwise_or_none_was_kept() -> None:
     subject = after(TOO_LONG, BROKEN)
     assert subject.refusal(DRIVE.route, stored=False, now=0.0) is None
     subject.keep(refusal(TOO_LONG))

@@ -29,7 +29,7 @@ NAMES = Names({name: name for name in ["*", "claude-*", "claude-haiku-*", "*-hai
         ("a/b\n", "*"),
     ],
 )
-def test_a_name_means(name: str, meaning: str) -> None:
+def test_a_name_means_itself_or_the_pattern_that_fits_it_best(name: str, meaning: str) -> None:
     assert NAMES.find(name) == meaning
 
 

@@ -66,7 +66,7 @@ def test_each_target_has_so_many_and_no_more(most: int) -> None:
         assert [subject.plan(ticket, PASSING, LATER, 1.0) for _ in range(3)] == [n < most for n in range(3)]
 
 
-def test_a_probe_has_none() -> None:
+def test_a_probe_has_no_second_try() -> None:
     subject, now = opened()
     ticket = start(subject, "a/m", now)
     assert ticket.probe

@@ -80,7 +80,7 @@ def test_a_page_has_as_many_as_are_asked_for(limit: int, listed: int) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "x", "-1", "9" * 40, "9" * 5000, "%31%30%30%31"])
-def test_a_limit_that_is_none(limit: str) -> None:
+def test_a_limit_out_of_range_is_refused(limit: str) -> None:
     with House(many(1)) as house:
         assert error_of(house.get(f"/v1/models?limit={limit}", VERSION)) == (400, "invalid_request_error")
 

@@ -445,7 +445,7 @@ def test_over_http_the_diff_or_the_errors_are_json(scene: Scene) -> None:
 # The diff.
 
 
-def test_nothing_changed() -> None:
+def test_the_same_plan_again_is_no_difference() -> None:
     plan = plan_of("alpha", "beta")
     assert diff(plan, plan, plan.server) == Diff()
     assert str(Diff()) == "nothing changed"

@@ -94,7 +94,7 @@ def test_where_its_holder_fails_its_client_is_asked_for_the_whole_conversation(r
 
 
 @pytest.mark.parametrize("how", ["open", "offline", "cooling", "gone"])
-def test_so_it_is_where_its_holder_cannot_be_asked(how: str) -> None:
+def test_where_its_holder_cannot_be_asked_its_client_is_asked_for_the_whole_conversation(how: str) -> None:
     with House(plan()) as house:
         held_by(house, "beta")
         beta = house.generation.router.providers["beta"]

@@ -27,7 +27,9 @@ from oxllm.sim.script.grammar import Dose, GrammarError, Measure
         ("  502-html~520   2.5% ", "502-html", None, 520.0, Dose(Measure.SHARE, 0.025)),
     ],
 )
-def test_it_reads(text: str, kind: str, place: Place | None, arg: float | str | None, dose: Dose) -> None:
+def test_a_fault_is_read_with_its_place_argument_and_dose(
+    text: str, kind: str, place: Place | None, arg: float | str | None, dose: Dose
+) -> None:
     dosed = grammar.parse(text)
     assert (dosed.fault.kind, dosed.fault.place, dosed.fault.arg, dosed.dose) == (kind, place, arg, dose)
     assert grammar.parse(str(dosed)).dose == dose

@@ -63,7 +63,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.slow
-def test_so_do_clients_of_other_configs_in_hell_for_four_minutes(config: str) -> None:
+def test_clients_of_other_configs_see_no_error_in_four_minutes_of_hell(config: str) -> None:
     card = rehearsed(CONFIGS[config], "hell", 5, duration=240.0, rps=0.8).card
     assert card.failed == (), summary(card)
     assert set(card.survivable.values()) == {None}

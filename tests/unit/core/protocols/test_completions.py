@@ -55,7 +55,7 @@ def test_a_plain_completion() -> None:
 
 
 @pytest.mark.parametrize("body", [{"choices": []}, {"error": {"code": 5}}, piece("", "error"), []])
-def test_no_completion(body: object) -> None:
+def test_what_is_no_completion_is_a_failure(body: object) -> None:
     reader = TextReader()
     reader.feed(json.dumps(body).encode())
     assert reader.eof() is not None

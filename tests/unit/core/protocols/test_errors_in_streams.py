@@ -43,7 +43,7 @@ def failed(code: str | None, message: str) -> dict[str, object]:
         ({"error": {"message": "no", "type": "server_error", "code": "server_error"}}, Kind.SERVER_ERROR),
     ],
 )
-def test_in_a_chat(payload: dict[str, object], kind: Kind) -> None:
+def test_an_error_event_in_a_chat_is_read_as_an_http_error(payload: dict[str, object], kind: Kind) -> None:
     reader = chat.StreamReader(1, False, NOW)
     reader.feed(event(payload))
     failure = reader.failure or reader.eof()
@@ -72,7 +72,7 @@ def test_an_error_in_a_field_of_its_own() -> None:
         ({"type": "<nil>", "message": "No available accounts"}, Kind.BAD_ANSWER),
     ],
 )
-def test_among_messages(error: dict[str, object], kind: Kind) -> None:
+def test_an_error_event_in_a_message_is_read_as_an_http_error(error: dict[str, object], kind: Kind) -> None:
     reader = messages.StreamReader(NOW)
     reader.feed(event({"type": "ping"}, "ping") + event({"type": "error", "error": error}, "error"))
     assert reader.failure is not None
@@ -92,7 +92,7 @@ def test_among_messages(error: dict[str, object], kind: Kind) -> None:
         ({"type": "error", "code": "upstream_error", "message": "stream closed early"}, Kind.SERVER_ERROR),
     ],
 )
-def test_of_a_response(payload: dict[str, object], kind: Kind) -> None:
+def test_an_error_event_in_a_response_is_read_as_an_http_error(payload: dict[str, object], kind: Kind) -> None:
     reader = responses.StreamReader(NOW)
     reader.feed(event(payload, str(payload["type"])))
     assert reader.failure is not None

@@ -249,7 +249,7 @@ def test_span_ids_wrap_around() -> None:
     assert Trace("0" * 32, (1 << 64) - 1, None, True).span_id(2) == "0000000000000001"
 
 
-def test_the_three_metrics() -> None:
+def test_the_three_metrics_are_exported() -> None:
     with House() as house:
         it = Scene(house)
         house.providers["alpha"].replies = [stream(1.5, token("a"))]
@@ -480,6 +480,6 @@ def test_what_was_lost_stays_counted_whatever_a_reload_does_to_the_endpoint() ->
         ("http://[::1]", False, "::1", 80, ""),
     ],
 )
-def test_endpoints(endpoint: str, tls: bool, host: str, port: int, path: str) -> None:
+def test_the_endpoint_of_a_collector_is_taken_apart(endpoint: str, tls: bool, host: str, port: int, path: str) -> None:
     found = collector(endpoint)
     assert (found.tls, found.host, found.port, found.path) == (tls, host, port, path)

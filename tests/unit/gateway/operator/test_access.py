@@ -199,7 +199,7 @@ def test_any_origin_may_call_when_a_star_is_listed() -> None:
         assert reply.headers["access-control-allow-origin"] == "https://x.example"
 
 
-def test_with_keys_the_key_decides() -> None:
+def test_where_there_are_keys_a_request_needs_one_whatever_its_origin() -> None:
     with House(plan_of("alpha", api_keys=("one", "two"))) as house:
         assert house.get("/v1/models").status == 401
         assert house.get("/v1/models", "Authorization: Bearer two").status == OK
