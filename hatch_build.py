@@ -69,7 +69,7 @@ CHOSEN = {
     },
     "gateway/observe": {"ended", "journal", "lines", "log", "records"},
     "gateway/operator": {"access"},
-    "gateway/reactor": {"listener", "reactor", "stream", "watched"},
+    "gateway/reactor": {"connect", "listener", "reactor", "stream", "watched"},
 }
 """Of these only what is here."""
 SIZE = "s"

@@ -7,6 +7,7 @@ since a `Peer` therefore cannot ask straight after a write, `unsent` tells it th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from oxllm.core.native import mypyc_attr
@@ -57,6 +58,18 @@ class Transport(Protocol):
         A server that answers 413 or 401 and closes without reading the body resets the connection. The next write
         then fails and ends it, with the answer still unread in the kernel.
         """
+
+
+class Connecting(Protocol):
+    """A connection that is being made."""
+
+    def cancel(self) -> None:
+        """Give up: whatever was opened is closed, and nobody told. No effect once it is made."""
+
+
+Done = Callable[[Transport | Exception], None]
+"""Gets the transport once it is connected, or what has prevented that; an OSError unless it is a bug. Never called from
+within the call that began to connect."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -25,9 +25,10 @@ from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import NonBlocking
+from oxllm.gateway.reactor.bridge import Awaited
 from oxllm.gateway.relay import Relay
 from oxllm.gateway.runtime import Generation, Runtime
-from oxllm.gateway.transport import Peer, Transport
+from oxllm.gateway.transport import Done, Peer, Transport
 from oxllm.gateway.upstream.dial import Dial
 from oxllm.gateway.upstream.resolver import Address
 from tests.support import chat_bytes, scripted
@@ -209,7 +210,10 @@ class House:
         """The date."""
         return self._zero + self.loop.time()
 
-    async def _dial(self, address: Address, port: int, protocol: Peer) -> Transport:
+    def _dial(self, address: Address, port: int, protocol: Peer, done: Done) -> Awaited:
+        return Awaited(self.loop, self._connect(address, port, protocol), done)
+
+    async def _connect(self, address: Address, port: int, protocol: Peer) -> Transport:
         if self.dial_error is not None:
             raise self.dial_error
         name = self._ports.get(port)

@@ -21,7 +21,19 @@ from typing import Any, Self
 import msgspec
 
 from oxllm import plan as plans
+<<<<<<< HEAD
 from oxllm.gateway.transport import Transport
+=======
+from oxllm.core.reading.outcome import Kind, Outcome
+from oxllm.core.routing.balancer import Balancer, Skips
+from oxllm.core.routing.change import Change
+from oxllm.core.routing.results import Results
+from oxllm.core.routing.route import Candidate, Route
+from oxllm.core.routing.router import Router
+from oxllm.core.routing.ticket import Ticket
+from oxllm.gateway.reactor.bridge import Awaited
+from oxllm.gateway.transport import Done, Peer, Transport
+>>>>>>> dfff36f (Make a connection to a provider without a task: a thousand at once to a host of two addresses, as localhost is one, took 41 MB)
 from oxllm.gateway.upstream.resolver import Address
 from oxllm.sim import testing
 from oxllm.sim.provider import pace, text
@@ -345,7 +357,12 @@ class World:
         finally:
             self.house.close()
 
-    async def dial(self, address: Address, port: int, protocol: End) -> Transport:
+    def dial(self, address: Address, port: int, protocol: Peer, done: Done) -> Awaited:
+        """Connects to a simulated provider."""
+        return Awaited(self.loop, self.reach(address, port, protocol), done)
+
+    async def reach(self, address: Address, port: int, protocol: End) -> Transport:
+        """The same, awaited. Raises OSError."""
         provider = self._by_port[port]
         fault = provider.listener(self.loop.time())
         await asyncio.sleep(0.001)

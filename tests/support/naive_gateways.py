@@ -67,7 +67,7 @@ class NaiveWorld(World):
         """Ask one provider; False if it refuses."""
         reader = asyncio.StreamReader(loop=self.loop)
         try:
-            transport = await self.dial(
+            transport = await self.reach(
                 Address(2, "127.0.0.1"), port, asyncio.StreamReaderProtocol(reader, loop=self.loop)
             )
             transport.write(request)

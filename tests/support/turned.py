@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from oxllm.gateway.reactor.sockets import adopt, loop_maker
+from oxllm.gateway.reactor.sockets import connect, loop_maker
 from oxllm.gateway.transport import Peer, Transport
 
 BUFFER = 64 * 1024
@@ -119,21 +119,31 @@ def pair() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         near = socket.socket()
         near.connect(server.getsockname())
-        far, _ = server.accept()
-    for end in (near, far):
-        end.setblocking(False)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return near, far
+        return _end(near), _end(server.accept()[0])
 
 
 def joined(loop: asyncio.AbstractEventLoop, peer: Peer) -> socket.socket:
-    """Puts `peer` on one end of a connection, and returns the other. `turning` closes both."""
-    near, far = pair()
+    """Puts `peer` on one end of a connection over loopback, and returns the other. `turning` closes both."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = _end(socket.socket())
+        loop.run_until_complete(_connected(near, server.getsockname(), peer))
+        far = _end(server.accept()[0])
     loop.joints.append((peer, far))  # type: ignore[attr-defined]
-    loop.run_until_complete(adopt(near, peer))
     return far
+
+
+async def _connected(sock: socket.socket, address: tuple[str, int], peer: Peer) -> None:
+    over: asyncio.Future[Transport | Exception] = asyncio.get_running_loop().create_future()
+    connect(sock, address, peer, over.set_result)
+    assert not isinstance(await over, Exception)
+
+
+def _end(sock: socket.socket) -> socket.socket:
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def take(sock: socket.socket, most: int = 1 << 30) -> tuple[bytes, str]:

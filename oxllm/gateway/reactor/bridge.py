@@ -4,10 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+from collections.abc import Coroutine
 from typing import Any, cast
 
 from oxllm.gateway.reactor.stream import NOBODY
-from oxllm.gateway.transport import Peer
+from oxllm.gateway.transport import Done, Peer, Transport
+
+
+def connecting(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, address: tuple[Any, ...], peer: Peer, done: Done
+) -> Awaited:
+    """Connects `sock`, and puts `peer` on it. If that fails or is given up, the socket is closed."""
+    making = Awaited(loop, _connected(loop, sock, address, peer), done)
+    making.task.add_done_callback(lambda task: sock.close() if task.cancelled() or task.exception() else None)
+    return making
+
+
+async def _connected(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, address: tuple[Any, ...], peer: Peer
+) -> Transport:
+    await loop.sock_connect(sock, address)
+    _, bridge = await loop.create_connection(lambda: Bridge(peer), sock=sock)
+    return bridge
+
+
+class Awaited:
+    """A `Connecting` whose connection is made by a coroutine."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, making: Coroutine[Any, Any, Transport], done: Done) -> None:
+        self._done: Done | None = done
+        self.task = loop.create_task(making)
+        self.task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        """Give up."""
+        self._done = None
+        self.task.cancel()
+
+    def _ended(self, task: asyncio.Task[Transport]) -> None:
+        if task.cancelled():
+            return
+        error, done = task.exception(), self._done
+        if error is None and done is None:  # it was too late to give up
+            task.result().abort()
+        elif error is None and done is not None:
+            done(task.result())
+        elif isinstance(error, Exception) and done is not None:
+            done(error)
 
 
 class Bridge(asyncio.BufferedProtocol):

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from oxllm.gateway.transport import Peer, Transport
+from oxllm.gateway.transport import Connecting, Done, Peer
 
 if TYPE_CHECKING:
     from oxllm.gateway.reactor.loop import Loop
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CHOICES = ("reactor", "asyncio")
 """What can serve the sockets; the first is the default where it is available."""
 
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+"""The socket module's forms for IPv4 and IPv6."""
 
 CLIENT_VANISHED_S = 60
 """Seconds without an acknowledgement; as long as a client that does acknowledge may take nothing (`client.pace`)."""
@@ -74,18 +76,15 @@ async def accept(sock: socket.socket, make: Callable[[], Peer], batch: int, back
     return server
 
 
-async def adopt(sock: socket.socket, peer: Peer) -> Transport:
-    """Put a peer on a connected TCP socket, which must be ours alone."""
+def connect(sock: socket.socket, address: SocketAddress, peer: Peer, done: Done) -> Connecting:
+    """Connect a non-blocking TCP socket to `address`, and put `peer` on it. Raises OSError if it cannot even begin."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     loop = asyncio.get_running_loop()
     ours = _ours(loop)
     if ours is not None:
-        from oxllm.gateway.reactor.stream import Stream  # noqa: PLC0415
+        from oxllm.gateway.reactor.connect import Connect  # noqa: PLC0415
 
-        stream = Stream(ours.reactor, sock, peer)
-        stream.begin()
-        return stream
-    from oxllm.gateway.reactor.bridge import Bridge  # noqa: PLC0415
+        return Connect(ours.reactor, sock, address, peer, done)
+    from oxllm.gateway.reactor.bridge import connecting  # noqa: PLC0415
 
-    _, bridge = await loop.create_connection(lambda: Bridge(peer), sock=sock)
-    return bridge
+    return connecting(loop, sock, address, peer, done)

@@ -7,7 +7,6 @@ may cancel whatever it likes.
 
 from __future__ import annotations
 
-import asyncio
 import select
 import socket
 from collections.abc import Callable, Iterator
@@ -45,9 +44,9 @@ class UpstreamConnection(Peer):
         "_poll",
         "_response",
         "_rest",
+        "_settled",
         "_transport",
         "_view",
-        "_waiter",
         "_write_paused",
         "idle_since",
         "proxied",
@@ -68,7 +67,7 @@ class UpstreamConnection(Peer):
         self.proxied = proxied
         """Whether requests go to a proxy in plain HTTP: a 407 is then the proxy's."""
         self._transport: Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._settled: Callable[[], object] | None = None
         self._error: Broken | None = None
         self._lender: Lender | None = None
         self._caller: Caller | None = None
@@ -93,13 +92,16 @@ class UpstreamConnection(Peer):
             state = f"reading {self._response.phase.name.lower()}, {self._transport.get_write_buffer_size()} B unsent"
         return f"<UpstreamConnection {state}>"
 
-    async def opened(self) -> None:
-        """Wait until requests can be sent, after proxy tunnel and TLS handshake. Raises Broken."""
-        if self._transport is None and self._error is None:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+    @property
+    def opened(self) -> bool:
+        """Whether requests can be sent, after proxy tunnel and TLS handshake. Raises Broken once they never will."""
         if self._error is not None:
             raise self._error
+        return self._transport is not None
+
+    def tell(self, settled: Callable[[], object]) -> None:
+        """Call `settled` when `opened` has become clear. It may only make a note of that."""
+        self._settled = settled
 
     @property
     def usable(self) -> bool:
@@ -156,19 +158,23 @@ class UpstreamConnection(Peer):
         self._forget(self._transport.abort if self._transport is not None else None)
 
     def _forget(self, end: Callable[[], None] | None) -> None:
-        self._error = self._error or Broken(Failure.EOF)  # whoever awaits `opened` may not have run yet
+        self._error = self._error or Broken(Failure.EOF)  # whoever waits for it to open may not have looked yet
         self._transport = self._lender = self._caller = self._response = self._rest = None
         if end is not None:
             end()
             self._closed(self)
+
+    def _settle(self) -> None:
+        settled, self._settled = self._settled, None  # it refers to us
+        if settled is not None:
+            settled()
 
     # The transport's side
 
     def connection_made(self, transport: Transport) -> None:
         transport.set_write_buffer_limits(0)
         self._transport = transport
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._settle()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._held.tight and self._caller is not None:
@@ -219,8 +225,7 @@ class UpstreamConnection(Peer):
             self._transport.read_last(self)
         if self._transport is None:
             self._error = self._error or broken(exc)
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
+            self._settle()
         elif self._response is None:
             self._error = broken(exc)
             self.drop()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from oxllm.gateway.reactor.sockets import adopt, notice_vanished
-from oxllm.gateway.transport import Peer, Transport
+from oxllm.gateway.reactor.sockets import connect, notice_vanished
+from oxllm.gateway.transport import Connecting, Done, Peer
 from oxllm.gateway.upstream.resolver import Address
 
 KEEPALIVE_S = 60
@@ -18,14 +17,12 @@ VANISHED_S = 10
 """Seconds without an acknowledgement after which a provider is considered gone. A request on an idle connection whose
 peer has vanished thus breaks after 10 s, not after `first_byte`, and is then sent again on a new connection."""
 
-Dial = Callable[[Address, int, Peer], Awaitable[Transport]]
-"""Connects to an address and port and gives the peer its transport. Raises OSError. Safe to cancel:
-whatever was opened by then is closed."""
+Dial = Callable[[Address, int, Peer, Done], Connecting]
+"""Connects to an address and port and gives the peer its transport. Raises OSError if that cannot even begin."""
 
 
-async def dial(address: Address, port: int, peer: Peer) -> Transport:
+def dial(address: Address, port: int, peer: Peer, done: Done) -> Connecting:
     """A TCP connection on the running loop."""
-    loop = asyncio.get_running_loop()
     sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
@@ -34,8 +31,7 @@ async def dial(address: Address, port: int, peer: Peer) -> Transport:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, VANISHED_S)
         notice_vanished(sock, VANISHED_S)
-        await loop.sock_connect(sock, address.sockaddr(port))
+        return connect(sock, address.sockaddr(port), peer, done)
     except BaseException:
         sock.close()
         raise
-    return await adopt(sock, peer)

@@ -14,7 +14,6 @@ any         cancelled                        DONE, connection closed, half-made 
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final, final
 
 from oxllm.core import machine
@@ -25,6 +24,7 @@ from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.connector import Connector
 from oxllm.gateway.upstream.dial import VANISHED_S
 from oxllm.gateway.upstream.failure import Broken
+from oxllm.gateway.upstream.opening import Opening
 from oxllm.gateway.upstream.origin import OriginConnections
 
 DEAD_S: Final = VANISHED_S + 5.0
@@ -71,7 +71,7 @@ TABLE: Final = Table(
 
 @final
 class PooledCall(Lender):
-    """The `Call` of its caller and the `Lender` of its connection. One class, since it stands between the two."""
+    """The `Call` of its caller, the `Opener` and the `Lender` of its connection. One class, since it stands between."""
 
     __slots__ = (
         "_caller",
@@ -81,9 +81,9 @@ class PooledCall(Lender):
         "_connector",
         "_dead_until",
         "_head",
+        "_opening",
         "_paused",
         "_segments",
-        "_task",
         "_told_sent",
         "reused",
         "state",
@@ -107,7 +107,7 @@ class PooledCall(Lender):
         self._caller: Caller | None = caller
         """None once the call is done."""
         self._connection: UpstreamConnection | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._opening: Opening | None = None
         self._dead_until = 0.0
         """Loop time until which a lost connection is taken to have been dead already."""
         self._paused = False
@@ -123,10 +123,10 @@ class PooledCall(Lender):
     # Call
 
     def cancel(self) -> None:
-        task, connection = self._task, self._connection
+        opening, connection = self._opening, self._connection
         self._done()
-        if task is not None:
-            task.cancel()
+        if opening is not None:
+            opening.cancel()
         if connection is not None:
             connection.drop()
 
@@ -158,25 +158,30 @@ class PooledCall(Lender):
         self._told_sent = connection.sent
 
     def _connect(self) -> None:
-        self._task = self._connector.loop.create_task(self._make())
+        self._opening = Opening(self._connector, self._connections, self)
         self._connecting.add(self)
 
-    async def _make(self) -> None:
-        try:
-            connection = await self._connector.connect(self._connections)
-        except Broken as error:
-            self._fail(error.failure, True, error.detail)
-            return
-        except Exception as error:  # noqa: BLE001  a bug of ours: it ends this request
-            self._crash(error)
-            return
-        self._task = None
+    # Opener
+
+    def opened(self, connection: UpstreamConnection) -> None:
+        self._opening = None
         self._connecting.discard(self)
         try:
             self._send_on(connection)
         except Exception as error:  # noqa: BLE001
             connection.drop()
-            self._crash(error)
+            self.crashed(error)
+
+    def not_opened(self, error: Broken) -> None:
+        self._fail(error.failure, True, error.detail)
+
+    def crashed(self, error: Exception) -> None:
+        """It ends this request, or, when that has ended, is raised for the log."""
+        caller = self._caller
+        self._done()
+        if caller is None:
+            raise error
+        caller.crashed(error)
 
     def _send_on(self, connection: UpstreamConnection) -> None:
         assert self._caller is not None
@@ -263,12 +268,6 @@ class PooledCall(Lender):
         self._done()
         caller.failed(failure, before_response, detail)
 
-    def _crash(self, error: Exception) -> None:
-        caller = self._caller
-        self._done()
-        if caller is not None:
-            caller.crashed(error)
-
     def _forget_request(self) -> None:
         """Free the request: a body may be 8 MiB, and the caller may no longer hold it."""
         self._head = b""
@@ -277,5 +276,5 @@ class PooledCall(Lender):
     def _done(self) -> None:
         self.state = TABLE.move(self.state, ENDED)
         self._connecting.discard(self)
-        self._caller = self._connection = self._task = None
+        self._caller = self._connection = self._opening = None
         self._forget_request()

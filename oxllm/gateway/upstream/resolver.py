@@ -88,11 +88,18 @@ class Resolver:
         self._lookup = lookup or self._threads.lookup
         self._entries: dict[str, _Entry] = {}
 
-    async def resolve(self, host: str) -> tuple[Address, ...]:
-        """The addresses of `host`, best first, never empty. Raises socket.gaierror when none is known."""
+    def known(self, host: str) -> tuple[Address, ...]:
+        """The addresses of `host`, best first, if that needs no look-up; else nothing."""
         if host == "localhost":
             return LOCALHOST
-        return literal(host) or await self._remembered(host)
+        entry = self._entries.get(host)
+        if entry is not None and entry.addresses and self._loop.time() < entry.due_at:
+            return entry.addresses
+        return literal(host)
+
+    async def resolve(self, host: str) -> tuple[Address, ...]:
+        """The addresses of `host`, best first, never empty. Raises socket.gaierror when none is known."""
+        return self.known(host) or await self._looked_up(host)
 
     def doubt(self, host: str) -> None:
         """No connection could be made to the addresses of `host`: they may have changed."""
@@ -115,11 +122,9 @@ class Resolver:
                 entry.lookup.cancel()
         self._threads.close()
 
-    async def _remembered(self, host: str) -> tuple[Address, ...]:
+    async def _looked_up(self, host: str) -> tuple[Address, ...]:
         entry = self._entries.get(host) or self._admit(host)
         now = self._loop.time()
-        if entry.addresses and now < entry.due_at:
-            return entry.addresses
         if entry.lookup is None:
             entry.asked_at = now
             entry.lookup = self._loop.create_task(self._ask(host, entry))

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from oxllm.core.reading.outcome import Failure
-from oxllm.gateway.transport import Peer, Transport
+from oxllm.gateway.reactor.bridge import Awaited
+from oxllm.gateway.transport import Done, Peer, Transport
 from oxllm.gateway.upstream.call import Call, Caller, Headers, Lender
 from oxllm.gateway.upstream.resolver import Address
 from tests.support.virtual import MemoryTransport, VirtualLoop
@@ -137,7 +138,10 @@ class Network:
         self.shakes_hands = False
         """Whether that moment comes a while after its transport is there, as with TLS."""
 
-    async def __call__(self, address: Address, port: int, protocol: Peer) -> Transport:
+    def __call__(self, address: Address, port: int, protocol: Peer, done: Done) -> Awaited:
+        return Awaited(self.loop, self._connect(address, protocol), done)
+
+    async def _connect(self, address: Address, protocol: Peer) -> Transport:
         self.dialled.append((self.loop.time(), address.host))
         answer = self.after.get(address.host, 0.0)
         if isinstance(answer, OSError):

@@ -16,7 +16,7 @@ from oxllm.gateway import relay as relays
 from oxllm.gateway.client import backlog, intake, output, turns
 from oxllm.gateway.observe import journal
 from oxllm.gateway.upstream import connection as upstream
-from oxllm.gateway.upstream import connector, origin, pooled_call
+from oxllm.gateway.upstream import connector, opening, origin, pooled_call
 from tests.support.house import Client, House, Script, answer, chat_request, plan_of, stream, token
 from tests.support.scripted import Step
 
@@ -48,7 +48,8 @@ CALLBACKS: list[tuple[type, str]] = [
         for name in ("_start", "_announce", "finished", "whole", "broken", "sent", "answered")
     ),
     *((origin.OriginConnections, name) for name in ("borrow", "put_back")),
-    (connector.Connector, "connect"),
+    *((connector.Connector, name) for name in ("connection", "dial")),
+    *((opening.Opening, name) for name in ("_found", "_next", "_accepted", "_look")),
     *((journal.Journal, name) for name in ("request", "trace", "begun", "shortage")),
 ]
 

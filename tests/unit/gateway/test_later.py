@@ -185,11 +185,12 @@ def test_a_connection_without_tls_does_not_load_openssl() -> None:
         from oxllm.gateway.upstream.resolver import Address
         class Peer:
             def connection_made(self, transport): transport.abort()
-            def connection_lost(self, error): pass
+            def connection_lost(self, error): loop.stop()
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
             loop = asyncio.new_event_loop()
-            loop.run_until_complete(dial(Address(socket.AF_INET, "127.0.0.1", 0), port, Peer()))
+            loop.call_soon(dial, Address(socket.AF_INET, "127.0.0.1", 0), port, Peer(), repr)
+            loop.run_forever()
         print(type(sys.modules["ssl"]) is Later)
     """
     assert said(code) == "True"

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from oxllm.gateway.reactor.sockets import CHOICES, adopt
+from oxllm.gateway.reactor.sockets import CHOICES
 from tests.support.turned import Told, joined, no_room_in_epoll, pair, reset, take, turn, turning
 
 LINUX = sys.platform == "linux"
@@ -329,19 +329,6 @@ def test_what_came_before_a_connection_broke_can_be_read_when_that_is_told(choic
         turn(loop)
         assert peer.told[-1] in ("lost: ConnectionResetError", "lost: BrokenPipeError")
         assert peer.data == sent
-
-
-@on_ours
-def test_one_that_epoll_has_no_room_for_is_closed_and_never_told_of() -> None:
-    with turning() as loop:
-        near, far = pair()
-        peer = Told()
-        with no_room_in_epoll(loop), pytest.raises(OSError, match="No space left"):
-            loop.run_until_complete(adopt(near, peer))
-        assert peer.told == []
-        assert take(far) == (b"", "end")
-        assert not loop.reactor.watched  # type: ignore[attr-defined]
-        far.close()
 
 
 @on_ours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 from collections.abc import Iterator
@@ -388,11 +387,15 @@ def test_a_broken_socket_stops_the_writing_of_a_big_body(rig: Rig) -> None:
     assert not rig.connection.sent
 
 
-async def test_a_connection_lost_before_it_was_ready_says_why() -> None:
+def test_a_connection_lost_before_it_was_ready_says_why() -> None:
     connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
-    asyncio.get_running_loop().call_soon(connection.connection_lost, Broken(Failure.TLS, "certificate expired"))
+    told: list[str] = []
+    connection.tell(lambda: told.append("settled"))
+    assert not connection.opened
+    connection.connection_lost(Broken(Failure.TLS, "certificate expired"))
+    assert told == ["settled"]
     with pytest.raises(Broken) as caught:
-        await connection.opened()
+        _ = connection.opened
     assert (caught.value.failure, caught.value.detail) == (Failure.TLS, "certificate expired")
 
 

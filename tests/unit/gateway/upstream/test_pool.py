@@ -13,10 +13,11 @@ import pytest
 
 from oxllm import plan
 from oxllm.core.reading.outcome import Failure
+from oxllm.gateway.transport import Transport
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
-from oxllm.gateway.upstream.connector import STAGGER_S, interleave
 from oxllm.gateway.upstream.dial import VANISHED_S, dial
 from oxllm.gateway.upstream.failure import Broken
+from oxllm.gateway.upstream.opening import STAGGER_S, interleave
 from oxllm.gateway.upstream.origin import DISTRUST_S, IDLE_MAX, IDLE_S, TLS_IDLE_MAX, OriginConnections, origin_of
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.pooled_call import DEAD_S
@@ -666,7 +667,10 @@ def test_a_call_cancelled_in_the_tunnel_leaves_nothing(rig: Rig) -> None:
 async def test_dialling_sets_the_options_of_a_long_lived_connection() -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
-    transport = await dial(Address(socket.AF_INET, "127.0.0.1"), server.sockets[0].getsockname()[1], Told())
+    over: asyncio.Future[Transport | Exception] = loop.create_future()
+    dial(LOCALHOST[0], server.sockets[0].getsockname()[1], Told(), over.set_result)
+    transport = await over
+    assert not isinstance(transport, Exception)
     sock = transport.get_extra_info("socket")
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
@@ -677,25 +681,18 @@ async def test_dialling_sets_the_options_of_a_long_lived_connection() -> None:
     await asyncio.sleep(0)
 
 
-async def test_dialling_that_is_refused_or_cancelled_closes_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
-    connecting: list[socket.socket] = []
-    answers: list[asyncio.Future[None]] = []
+async def test_what_cannot_even_begin_to_connect_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
 
-    async def sock_connect(sock: socket.socket, address: object) -> None:
-        connecting.append(sock)
-        answers.append(loop.create_future())
-        await answers[-1]
+    class Short(socket.socket):
+        def setblocking(self, flag: bool) -> None:
+            made.append(self)
+            raise OSError(errno.ENOBUFS, "")
 
-    monkeypatch.setattr(loop, "sock_connect", sock_connect)
-    tasks = [asyncio.ensure_future(dial(LOCALHOST[0], 9, Told())) for _ in range(2)]
-    await asyncio.sleep(0)
-    tasks[0].cancel()
-    await asyncio.sleep(0)
-    answers[1].set_exception(REFUSED)
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(result) for result in results] == [asyncio.CancelledError, ConnectionRefusedError]
-    assert [sock.fileno() for sock in connecting] == [-1, -1]
+    monkeypatch.setattr("socket.socket", Short)
+    with pytest.raises(OSError, match=str(errno.ENOBUFS)):
+        dial(LOCALHOST[0], 9, Told(), print)
+    assert [sock.fileno() for sock in made] == [-1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels drop what was received before a reset")

@@ -252,7 +252,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
     with pytest.raises(ssl.SSLError, match="alert unknown ca"):
         server.do_handshake()
     with pytest.raises(Broken):
-        await upper.opened()
+        _ = upper.opened
 
 
 @pytest.mark.parametrize("host", [".example", "a\0b", ""])
@@ -261,7 +261,7 @@ async def test_what_cannot_be_a_host_name_is_a_tls_failure(side: Side, host: str
     tls = TlsTransport(upper, make_context(side.ca_file), host, memoryview(bytearray(RECORD)), queue())
     tls.connection_made(MemoryTransport(asyncio.get_running_loop(), tls))
     with pytest.raises(Broken, match="not a host name"):
-        await upper.opened()
+        _ = upper.opened
 
 
 # Turns: each handshake takes memory that a connection does not.
