@@ -11,7 +11,7 @@ from oxllm.core.request.exchange import Exchange
 from oxllm.core.request.headers import weight
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.runtime import Runtime
-from oxllm.gateway.upstream.call import Call, Caller
+from oxllm.gateway.upstream.call import Call, Caller, Segments
 
 
 class Linked(HeldHolder):
@@ -25,6 +25,10 @@ class Linked(HeldHolder):
     now: Callable[[], float]
     request: Request
     runtime: Runtime
+
+    def rendered(self, attempt: Attempt) -> tuple[bytes, Segments]:
+        """The request of this attempt: its head and its body."""
+        raise NotImplementedError
 
     def perform(self) -> None:
         """Do what the exchange wants done."""
@@ -52,6 +56,9 @@ class Link(Caller):
         self._no_memory = self._paused = False
 
     # upstream.call.Caller. A bug of ours in any of them ends this request, and no other.
+
+    def request(self) -> tuple[bytes, Segments]:
+        return self.relay.rendered(self.attempt)
 
     def connected(self) -> None:
         try:

@@ -26,6 +26,7 @@ from oxllm.gateway.client.request import Request
 from oxllm.gateway.link import Link, Linked
 from oxllm.gateway.observe.ended import Ended
 from oxllm.gateway.runtime import Generation, Runtime
+from oxllm.gateway.upstream.call import Segments
 from oxllm.gateway.upstream_request import render
 
 
@@ -251,14 +252,16 @@ class Relay(Linked):
         for link in self._links:
             link.recount()
 
-    def _try(self, attempt: Attempt) -> None:
+    def rendered(self, attempt: Attempt) -> tuple[bytes, Segments]:
         body, generation = self.exchange.body, self.generation
         assert body is not None
         assert generation is not None
-        head, segments = render(attempt, body, self.request, generation, self.trace)
+        return render(attempt, body, self.request, generation, self.trace)
+
+    def _try(self, attempt: Attempt) -> None:
         link = Link(self, attempt)
         self._links.append(link)
-        call = link.call = self.runtime.pool.request(attempt.candidate.plan, head, segments, link)
+        call = link.call = self.runtime.pool.request(attempt.candidate.plan, link)
         if call.reused:
             link.connected()
         if self.full:

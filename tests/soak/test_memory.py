@@ -110,6 +110,20 @@ def test_a_thousand_streams_over_http_stay_under_30_mb_and_give_it_back(
         gateway_.gives_back("1,000 streams", profile)
 
 
+def test_a_thousand_streams_that_begin_in_the_same_moment_stay_under_30_mb(tmp_path: Path, figures: Figures) -> None:
+    """Each has its body held, and a connection made to a host of two addresses."""
+    with (
+        provider.running(tmp_path) as upstream,
+        gateway.serving(tmp_path, [f"http://localhost:{upstream}/v1"]) as (
+            process,
+            port,
+        ),
+    ):
+        asked = Job(kind="bodies", port=port, count=1000, size=4096, events=8, every_s=EVERY_S, after_s=1.0)
+        seen = Subject(process.pid, port, figures).under(asked, tmp_path, "1,000 streams in one moment", CHAT_MB)
+        assert (seen.done, seen.failed) == (1000, {})
+
+
 def test_300_streams_over_tls_stay_under_36_mb_and_give_it_back(
     tmp_path: Path, figures: Figures, profile: Profile
 ) -> None:

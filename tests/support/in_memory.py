@@ -21,19 +21,8 @@ from typing import Any, Self
 import msgspec
 
 from oxllm import plan as plans
-<<<<<<< HEAD
-from oxllm.gateway.transport import Transport
-=======
-from oxllm.core.reading.outcome import Kind, Outcome
-from oxllm.core.routing.balancer import Balancer, Skips
-from oxllm.core.routing.change import Change
-from oxllm.core.routing.results import Results
-from oxllm.core.routing.route import Candidate, Route
-from oxllm.core.routing.router import Router
-from oxllm.core.routing.ticket import Ticket
 from oxllm.gateway.reactor.bridge import Awaited
 from oxllm.gateway.transport import Done, Peer, Transport
->>>>>>> dfff36f (Make a connection to a provider without a task: a thousand at once to a host of two addresses, as localhost is one, took 41 MB)
 from oxllm.gateway.upstream.resolver import Address
 from oxllm.sim import testing
 from oxllm.sim.provider import pace, text

@@ -29,7 +29,7 @@ from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.observe.record import Record
 from oxllm.gateway.observe.seldom import Seldom
 from oxllm.gateway.observe.trace import Trace
-from oxllm.gateway.upstream.call import Call, Caller
+from oxllm.gateway.upstream.call import Call, Caller, Segments
 from oxllm.gateway.upstream.pool import Pool
 
 EXPORT_S = 10.0
@@ -191,8 +191,8 @@ class Telemetry:
             f"content-length: {len(body)}\r\n\r\n"
         )
         where = f"{self._collector.base_url}{path}"
-        export = self._sending[path] = _Export(self, path, where, requests)
-        export.call = self._pool.request(self._collector, head.encode("latin-1"), [body], export)
+        export = self._sending[path] = _Export(self, head.encode("latin-1"), body, path, where, requests)
+        export.call = self._pool.request(self._collector, export)
         export.limit = self._loop.call_later(LIMIT_S, export.late)
 
     def exported(self, export: _Export, why: str | None) -> None:
@@ -247,10 +247,12 @@ class Telemetry:
 class _Export(Caller):
     """One request to the collector: an `upstream.Caller`."""
 
-    __slots__ = ("_over", "_status", "_telemetry", "call", "limit", "path", "requests", "where")
+    __slots__ = ("_body", "_head", "_over", "_status", "_telemetry", "call", "limit", "path", "requests", "where")
 
-    def __init__(self, telemetry: Telemetry, path: str, where: str, requests: int) -> None:
+    def __init__(self, telemetry: Telemetry, head: bytes, body: bytes, path: str, where: str, requests: int) -> None:
         self._telemetry = telemetry
+        self._head = head
+        self._body = body
         self._status = 0
         self._over = False
         self.path = path
@@ -260,6 +262,9 @@ class _Export(Caller):
         self.call: Call | None = None
         self.limit: asyncio.TimerHandle | None = None
         """Calls `late`."""
+
+    def request(self) -> tuple[bytes, Segments]:
+        return self._head, [self._body]
 
     def connected(self) -> None:
         pass

@@ -21,6 +21,11 @@ class Caller(HeldHolder):
 
     __slots__ = ()
 
+    def request(self) -> tuple[bytes, Segments]:
+        """The request: its head, complete with the blank line, and its body. Asked each time that it is to be written,
+        so that nobody keeps a copy meanwhile: a thousand may wait for their connection, or a thousand for an answer."""
+        raise NotImplementedError
+
     def connected(self) -> None:
         """A new connection is open and the request goes out on it. Not called for an idle one that is `reused`."""
         raise NotImplementedError
@@ -96,10 +101,6 @@ class Lender:
 
     def sent(self) -> None:
         """More of the request has been written; the last time, its last byte."""
-        raise NotImplementedError
-
-    def answered(self) -> None:
-        """The first byte of a response has come: the request need not be kept for another try."""
         raise NotImplementedError
 
     def finished(self, reusable: bool) -> None:

@@ -193,15 +193,12 @@ class UpstreamConnection(Peer):
             if self._headed and caller is not None and (part := response.chunk(data)):
                 caller.data(part)
                 return
-            if response.started or self._lender is None:
-                response.feed(data)
+            first = not response.started
+            response.feed(data)
+            if first and response.complete and self._rest is None and not self.proxied:
+                self._report_whole(response)
             else:
-                self._lender.answered()
-                response.feed(data)
-                if response.complete and self._rest is None and not self.proxied:
-                    self._report_whole(response)
-                    return
-            self._report(response)
+                self._report(response)
         except Exception as error:  # noqa: BLE001  ends this request, and no other
             self._crash(caller, error)
 

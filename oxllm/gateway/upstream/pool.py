@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from oxllm import plan
 from oxllm.core.budget.answers import HeldBudget
-from oxllm.gateway.upstream.call import Call, Caller, Segments
+from oxllm.gateway.upstream.call import Call, Caller
 from oxllm.gateway.upstream.connector import Connector
 from oxllm.gateway.upstream.dial import Dial, dial
 from oxllm.gateway.upstream.origin import Origin, OriginConnections, origin_of
@@ -44,16 +44,14 @@ class Pool:
     def __repr__(self) -> str:
         return f"<Pool {self.open} open, {self.idle} idle, {len(self.connecting)} connecting>"
 
-    def request(self, provider: plan.Provider, head: bytes, segments: Segments, caller: Caller) -> Call:
-        """Send `head` (complete, with its blank line) and `segments` to `provider`, and the response to `caller`.
+    def request(self, provider: plan.Provider, caller: Caller) -> Call:
+        """Send the request of `caller` to `provider`, and tell it of the response.
 
-        No callback comes before this has returned, and no `connected` if the returned call is `reused`.
+        No callback but `request` comes before this has returned, and no `connected` if the call is `reused`.
         """
         known = self._by_name.get(provider.name)
         connections = known[1] if known is not None and known[0] is provider else self._find(provider)
-        if connections.absolute:
-            head = connections.rewrite(head)
-        call = PooledCall(self._connector, self.connecting, connections, head, segments, caller)
+        call = PooledCall(self._connector, self.connecting, connections, caller)
         call.begin()
         return call
 

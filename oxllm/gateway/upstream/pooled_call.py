@@ -19,7 +19,7 @@ from typing import Final, final
 from oxllm.core import machine
 from oxllm.core.machine import Table
 from oxllm.core.reading.outcome import Failure
-from oxllm.gateway.upstream.call import Caller, Headers, Lender, Segments
+from oxllm.gateway.upstream.call import Caller, Headers, Lender
 from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.connector import Connector
 from oxllm.gateway.upstream.dial import VANISHED_S
@@ -80,10 +80,8 @@ class PooledCall(Lender):
         "_connections",
         "_connector",
         "_dead_until",
-        "_head",
         "_opening",
         "_paused",
-        "_segments",
         "_told_sent",
         "reused",
         "state",
@@ -94,16 +92,12 @@ class PooledCall(Lender):
         connector: Connector,
         connecting: set[PooledCall],
         connections: OriginConnections,
-        head: bytes,
-        segments: Segments,
         caller: Caller,
     ) -> None:
         """`connecting`: the calls whose connection is being made."""
         self._connector = connector
         self._connecting = connecting
         self._connections = connections
-        self._head = head
-        self._segments: Segments = segments
         self._caller: Caller | None = caller
         """None once the call is done."""
         self._connection: UpstreamConnection | None = None
@@ -193,14 +187,16 @@ class PooledCall(Lender):
             self._fail(Failure.WITHHELD, True, "")
 
     def _start(self, connection: UpstreamConnection) -> None:
-        assert self._caller is not None
+        caller = self._caller
+        assert caller is not None
+        head, segments = caller.request()
+        if self._connections.absolute:
+            head = self._connections.rewrite(head)
         self.state = TABLE.move(self.state, CONNECTED)
         self._connection = connection
-        connection.start(self._head, self._segments, self._caller, self)
+        connection.start(head, segments, caller, self)
         if self._paused:
             connection.pause()
-        if not self.reused:
-            self._forget_request()
 
     def _announce(self, connection: UpstreamConnection) -> None:
         assert self._caller is not None
@@ -216,9 +212,6 @@ class PooledCall(Lender):
         if not self._told_sent and connection is not None and self._caller is not None:
             self._told_sent = connection.sent
             self._caller.sent()
-
-    def answered(self) -> None:
-        self._forget_request()
 
     def finished(self, reusable: bool) -> None:
         caller = self._caller
@@ -268,13 +261,7 @@ class PooledCall(Lender):
         self._done()
         caller.failed(failure, before_response, detail)
 
-    def _forget_request(self) -> None:
-        """Free the request: a body may be 8 MiB, and the caller may no longer hold it."""
-        self._head = b""
-        self._segments = ()
-
     def _done(self) -> None:
         self.state = TABLE.move(self.state, ENDED)
         self._connecting.discard(self)
         self._caller = self._connection = self._opening = None
-        self._forget_request()

@@ -70,7 +70,7 @@ class PoolMachine(RuleBasedStateMachine):
         number = len(self.asked)
         caller = Recorder()
         head = b"POST / HTTP/1.1\r\nnumber: %d\r\n\r\n" % number
-        call = self.pool.request(provider, head, [b"{}"], caller)
+        call = caller.ask(self.pool, provider, head, [b"{}"])
         assert caller.events == []
         self.asked.append(Asked(number, caller, call))
         if settled:

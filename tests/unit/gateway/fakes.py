@@ -10,8 +10,10 @@ from typing import Any
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.reactor.bridge import Awaited
 from oxllm.gateway.transport import Done, Peer, Transport
-from oxllm.gateway.upstream.call import Call, Caller, Headers, Lender
+from oxllm.gateway.upstream.call import Call, Caller, Headers, Lender, Segments
+from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import Address
+from oxllm.plan import Provider
 from tests.support.virtual import MemoryTransport, VirtualLoop
 
 
@@ -20,6 +22,8 @@ class Recorder(Caller):
 
     def __init__(self) -> None:
         self.events: list[Any] = []
+        self.head_and_body: tuple[bytes, Segments] = b"", ()
+        """Its request."""
         self.rooms = 1
         self.taken = 0
         """How often it heard that more of its request was sent; in a row they are one event."""
@@ -35,6 +39,15 @@ class Recorder(Caller):
         self.events.append((name, *facts) if facts else name)
         if name in self.on:
             self.on[name]()
+
+    def ask(self, pool: Pool, provider: Provider, head: bytes, segments: Segments) -> Call:
+        """Send this request."""
+        self.head_and_body = head, segments
+        self.call = pool.request(provider, self)
+        return self.call
+
+    def request(self) -> tuple[bytes, Segments]:
+        return self.head_and_body
 
     def connected(self) -> None:
         self._note("connected")
@@ -101,13 +114,9 @@ class BareLender(Lender):
     def __init__(self, caller: Recorder) -> None:
         self.caller = caller
         self.reusable: bool | None = None
-        self.answers = 0
 
     def sent(self) -> None:
         self.caller.sent()
-
-    def answered(self) -> None:
-        self.answers += 1
 
     def finished(self, reusable: bool) -> None:
         self.reusable = reusable

@@ -30,7 +30,7 @@ CALLBACKS: list[tuple[type, str]] = [
         for name in ("start", "may_send", "head", "data", "end", "failed", "whole", "gone", "tick", "take_effects")
     ),
     *((attempts.Attempt, name) for name in ("connected", "sent", "reconnecting", "pause", "resume")),
-    *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_finish")),
+    *((relays.Relay, name) for name in ("perform", "_try", "_cancel", "_tell", "_finish", "rendered")),
     *((link.Link, name) for name in ("recount", "_grew", "steer")),
     *((turns.Turns, name) for name in ("read", "_head_whole", "time_out", "_say_goodbye", "_drop_reader", "answering")),
     *(
@@ -43,10 +43,7 @@ CALLBACKS: list[tuple[type, str]] = [
         (upstream.UpstreamConnection, name)
         for name in ("_report", "_report_head", "_report_whole", "_finish", "_pump", "_fail", "start")
     ),
-    *(
-        (pooled_call.PooledCall, name)
-        for name in ("_start", "_announce", "finished", "whole", "broken", "sent", "answered")
-    ),
+    *((pooled_call.PooledCall, name) for name in ("_start", "_announce", "finished", "whole", "broken", "sent")),
     *((origin.OriginConnections, name) for name in ("borrow", "put_back")),
     *((connector.Connector, name) for name in ("connection", "dial")),
     *((opening.Opening, name) for name in ("_found", "_next", "_accepted", "_look")),

@@ -84,7 +84,7 @@ class Side:
         over = asyncio.Event()
         caller.on = {"end": over.set, "failed": over.set}
         head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
-        caller.call = self.pool.request(provider, head, [body], caller)
+        caller.ask(self.pool, provider, head, [body])
         await asyncio.wait_for(over.wait(), 20)
         return caller
 
@@ -315,7 +315,7 @@ async def test_an_origin_that_is_silent_holds_up_no_other(side: Side, monkeypatc
     monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 1)
     deaf = side.provider(await side.serve(silent, None))
     callers = [Recorder() for _ in range(3)]
-    calls = [side.pool.request(deaf, b"POST / HTTP/1.1\r\n\r\n", [], caller) for caller in callers]
+    calls = [caller.ask(side.pool, deaf, b"POST / HTTP/1.1\r\n\r\n", []) for caller in callers]
     assert (await side.request(side.provider(await side.serve(echo, side.certified(HOST))), b"x")).body == b"x"
     for call in calls:
         call.cancel()
@@ -361,7 +361,7 @@ async def test_a_call_cancelled_in_the_handshake_leaves_no_connection(side: Side
         left.set()
 
     caller = Recorder()
-    call = side.pool.request(side.provider(await side.serve(silent, None)), b"", [], caller)
+    call = caller.ask(side.pool, side.provider(await side.serve(silent, None)), b"", [])
     await asyncio.wait_for(arrived.wait(), 20)
     call.cancel()
     await asyncio.wait_for(left.wait(), 20)
@@ -385,7 +385,7 @@ async def test_big_bodies_go_both_ways_while_the_caller_pauses_and_resumes(side:
     caller.on = {"data": pause, "end": over.set, "failed": over.set}
     provider = side.provider(await side.serve(echo, side.certified(HOST)))
     head = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
-    caller.call = side.pool.request(provider, head, [memoryview(body)], caller)
+    caller.ask(side.pool, provider, head, [memoryview(body)])
     await asyncio.wait_for(over.wait(), 20)
     assert caller.names == ["connected", "sent", "head", "data", "end"]
     assert caller.body == body
@@ -407,7 +407,7 @@ async def test_an_answer_is_read_although_the_server_reset_the_connection_while_
         await asyncio.sleep(0)
 
     provider = side.provider(await side.serve(rude, side.certified(HOST)))
-    caller.call = side.pool.request(provider, b"head", [b"x" * 20_000_000], caller)
+    caller.ask(side.pool, provider, b"head", [b"x" * 20_000_000])
     await asyncio.wait_for(over.wait(), 20)
     assert caller.names == ["connected", "head", "data", "end"]
 
@@ -494,6 +494,7 @@ from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
 class Caller(call.Caller):
+    def request(self): return b"POST / HTTP/1.1\\r\\n\\r\\n", [b"x" * 4096]
     def may_send(self): return True
     def connected(self): pass
     def sent(self): pass
@@ -513,9 +514,8 @@ async def main(port, ca_file):
     loop = asyncio.get_running_loop()
     pool = Pool(loop, Wheel(loop), Resolver(loop))
     provider = plan.Provider("a", True, "127.0.0.1", port, "", ca_file=ca_file)
-    body = b"x" * 4096
     async def grow(count):
-        calls = [pool.request(provider, b"POST / HTTP/1.1\\r\\n\\r\\n", [body], Caller()) for _ in range(count)]
+        calls = [pool.request(provider, Caller()) for _ in range(count)]
         wanted = streaming + count
         while streaming < wanted:
             await asyncio.sleep(0.01)
@@ -564,7 +564,7 @@ async def test_narrow_reads_and_pauses_lose_nothing(side: Side, room: int) -> No
     caller.on = {"data": pause, "end": over.set, "failed": over.set}
     provider = side.provider(await side.serve(echo, side.certified(HOST)))
     head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
-    caller.call = side.pool.request(provider, head, [body], caller)
+    caller.ask(side.pool, provider, head, [body])
     await asyncio.wait_for(over.wait(), 20)
     assert caller.body == body
 
@@ -608,9 +608,6 @@ class Lent(Lender):
         self.caller = caller
 
     def sent(self) -> None:
-        pass
-
-    def answered(self) -> None:
         pass
 
     def finished(self, reusable: bool) -> None:
