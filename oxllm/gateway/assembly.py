@@ -85,11 +85,11 @@ class Gateway:
             plan.server,
             self.wheel,
             runtime.bodies,
-            rng,
-            connections,
-            wall,
             runtime.held,
+            rng,
+            wall,
             self.life,
+            connections,
         )
         self.drain = Drain(loop, self.life, self.server, runtime.relays, self._close_upstream, log)
         self.reloader: Reloader | None = None

@@ -13,6 +13,7 @@ from itertools import count
 from random import Random
 from typing import cast
 
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.wire.errors import ApiError
 from oxllm.gateway.client.request import Request
@@ -179,6 +180,18 @@ class Client:
         return self.transport.closing or self.transport.eof_written
 
 
+def server(
+    loop: asyncio.AbstractEventLoop,
+    service: Service,
+    limits: Limits,
+    wheel: Wheel | None = None,
+    wall: Callable[[], float] = lambda: 784111777.0,
+) -> Server:
+    """A server with nothing behind it but `service`."""
+    bodies = BodyBudget(limits.max_buffered_bytes)
+    return Server(loop, service, limits, wheel or Wheel(loop), bodies, HeldBudget(), Random(1), wall, Life())
+
+
 class Bench:
     """A server without sockets."""
 
@@ -188,8 +201,8 @@ class Bench:
         self.limits = limits or Limits()
         loop = cast(asyncio.AbstractEventLoop, self.clock)
         self.wheel = Wheel(loop)
-        self.bodies = BodyBudget(self.limits.max_buffered_bytes)
-        self.server = Server(loop, self.service, self.limits, self.wheel, self.bodies, Random(1))
+        self.server = server(loop, self.service, self.limits, self.wheel)
+        self.bodies = self.server.bodies
 
     def client(self) -> Client:
         return Client(self)

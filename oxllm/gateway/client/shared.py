@@ -132,16 +132,14 @@ class Shared:
         limits: Limits,
         wheel: Wheel,
         bodies: BodyBudget,
+        held: HeldBudget,
         rng: Random,
+        wall: Callable[[], float],
+        life: Life,
         max_connections: int | None = None,
-        wall: Callable[[], float] | None = None,
-        held: HeldBudget | None = None,
-        life: Life | None = None,
     ) -> None:
-        """`max_connections` replaces the one in `limits` where the limit on open files allows fewer.
-
-        `wall` gives Unix time for the Date header; without it there is none (RFC 9110: no clock, no Date).
-        """
+        """`wall`: Unix time, for the Date header. `max_connections`: replaces the one in `limits` where the limit on
+        open files allows fewer."""
         self.loop = loop
         self.now = clock_of(loop)
         self.service = service
@@ -149,7 +147,7 @@ class Shared:
         self.max_connections = limits.max_connections if max_connections is None else max_connections
         self.wheel = wheel
         self.bodies = bodies
-        self.held = held or HeldBudget()
+        self.held = held
         """The memory budget that counts unsent output."""
         self.buffer = bytearray(READ_BYTES)
         """All connections read into it; `buffer_updated` leaves nothing in it."""
@@ -164,7 +162,7 @@ class Shared:
         self.heads: HeadBudget[Unread] = HeadBudget()
         self.known = KnownHeads()
         self.hangups = Hangups(loop)
-        self.life = life or Life()
+        self.life = life
         self._ids = RequestIds(rng)
         self._wall = wall
         self._date = b""
@@ -213,8 +211,6 @@ class Shared:
 
     def date(self) -> bytes:
         """`date: ...` with its line end, rendered once a second."""
-        if self._wall is None:
-            return b""
         second = int(self.now())
         if second != self._date_second:
             self._date_second = second

@@ -6,7 +6,6 @@ import gc
 import json
 import re
 from collections.abc import Callable
-from random import Random
 
 import pytest
 
@@ -14,7 +13,6 @@ from oxllm.core.budget.heads import HEADS_LIMIT
 from oxllm.gateway.client.backlog import BACKLOG_MAX
 from oxllm.gateway.client.pace import SLOW_BYTES
 from oxllm.gateway.client.request import Request
-from oxllm.gateway.client.server import Server
 from oxllm.gateway.client.shared import BACKLOG_TOTAL, HEAD_READ_BYTES, NARROW_READ_BYTES
 from oxllm.gateway.client.states import (
     BODY,
@@ -30,7 +28,7 @@ from oxllm.gateway.client.states import (
 )
 from oxllm.gateway.client.turns import SKIP_BYTES_MAX
 from oxllm.plan import Server as Limits
-from tests.support.client_side import Bench, Client, chunked, get, post
+from tests.support.client_side import Bench, Client, chunked, get, post, server
 
 KIB = 1024
 
@@ -294,16 +292,14 @@ def test_an_aborted_http_10_stream_without_a_tail_is_reset(bench: Bench, client:
     assert bench.service.gone == 0
 
 
-def test_a_date_is_made_once_a_second_if_there_is_a_clock(bench: Bench) -> None:
+def test_a_date_is_made_once_a_second(bench: Bench) -> None:
     asked: list[float] = []
 
     def wall() -> float:
         asked.append(bench.clock.now)
         return 784111777.0
 
-    bench.server = Server(
-        bench.server.loop, bench.service, bench.limits, bench.wheel, bench.bodies, Random(1), wall=wall
-    )
+    bench.server = server(bench.server.loop, bench.service, bench.limits, bench.wheel, wall)
     client = bench.client()
     client.send(get() * 3)
     assert client.output.count(b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n") == 3

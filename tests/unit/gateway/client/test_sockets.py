@@ -8,19 +8,17 @@ import re
 import socket
 import sys
 from collections.abc import AsyncIterator
-from random import Random
 
 import pytest
 import pytest_asyncio
 
-from oxllm.core.budget.bodies import BodyBudget
 from oxllm.gateway.client.backlog import BACKLOG_MAX
 from oxllm.gateway.client.output import RESET
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.client.server import Server
 from oxllm.gateway.reactor.sockets import accept
-from oxllm.gateway.wheel import Wheel
 from oxllm.plan import Server as Limits
+from tests.support import client_side
 from tests.support.client_side import Recorder, chunked, get, post
 from tests.support.odd_http import SMUGGLING
 
@@ -61,8 +59,7 @@ class Site:
 async def site() -> AsyncIterator[Site]:
     loop = asyncio.get_running_loop()
     service = Recorder()
-    limits = Limits()
-    server = Server(loop, service, limits, Wheel(loop), BodyBudget(limits.max_buffered_bytes), Random(1))
+    server = client_side.server(loop, service, Limits())
     sock = socket.create_server(("127.0.0.1", 0))
     listener = await accept(sock, server.protocol, batch=64, backlog=64)
     yield Site(server, service, listener.sockets[0].getsockname()[1])
