@@ -290,6 +290,14 @@ class House:
         """A chat request that has been sent; its response comes as time passes."""
         return self.client().send(chat_request(*fields, model=model, stream=stream))
 
+    def untouched(self) -> bool:
+        """Whether nothing is held against any provider or target."""
+        now = self.loop.time()
+        return all(
+            one.breaker.failures == 0 and all(target.skip(now) is None for target in one.current_targets)
+            for one in self.generation.router.providers.values()
+        )
+
     def log_text(self) -> str:
         """What has been logged."""
         self.log.flush()

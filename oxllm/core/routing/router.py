@@ -12,8 +12,7 @@ from oxllm.core.routing.owners import Owner
 from oxllm.core.routing.results import Results
 from oxllm.core.routing.route import Candidate, Route
 from oxllm.core.routing.similar import similar
-from oxllm.core.routing.snapshot import provider_snapshot
-from oxllm.core.routing.stats import RequestCounters, Snapshot
+from oxllm.core.routing.stats import RequestCounters
 from oxllm.core.routing.targets import ProviderState, TargetState
 
 OF_NO_MODEL = ""
@@ -158,11 +157,6 @@ class Router:
         if self._keeping.requests:
             counters[OF_NO_MODEL] = self._keeping
         return counters
-
-    def snapshot(self, now: float) -> Snapshot:
-        """Everything, for status and metrics."""
-        requests = {name: counters.snapshot() for name, counters in self.counters.items()}
-        return Snapshot(tuple(provider_snapshot(state, now) for state in self.providers.values()), requests)
 
 
 def _continued(known: ProviderState | None, provider: plans.Provider, breaker: plans.Breaker) -> ProviderState:

@@ -79,6 +79,11 @@ class ProviderState:
         """The targets that the newest configuration names."""
         return [one for one in self.targets.values() if one.is_current]
 
+    @property
+    def totals(self) -> Totals:
+        """What all of its targets have done, including those that reloads have dropped."""
+        return total([self.forgotten, *(target.counters.snapshot() for target in self.targets.values())])
+
     def forget_dropped(self) -> None:
         """Keep only DROPPED_MAX of the targets that reloads have dropped, and those with attempts in flight."""
         dropped = [one for one in self.targets.values() if not one.is_current]

@@ -7,17 +7,16 @@ from collections.abc import Callable
 
 from oxllm import __version__
 from oxllm.core.reading.outcome import Cause
+from oxllm.core.routing.breaker import BreakerState
 from oxllm.core.routing.cooldown import MARKS, Skip
 from oxllm.core.routing.route import Route
-from oxllm.core.routing.snapshot import provider_snapshot
-from oxllm.core.routing.stats import ProviderSnapshot
+from oxllm.core.routing.targets import ProviderState
 from oxllm.gateway.memory import resident_bytes
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.status import Mark, ModelStatus, ProviderStatus, Status, TargetStatus
 
 TIMED = frozenset({Skip.OPEN, *MARKS})
 """Reasons for which a target is skipped until a known time."""
-_MARKS = frozenset(mark.value for mark in MARKS)
 
 
 Back = Callable[[str], float | None]
@@ -46,35 +45,40 @@ def snapshot(vitals: Vitals, back: Back) -> Status:
         protocols=vitals.journal.protocols,
         in_flight=len(vitals.relays),
         buffered_bytes=vitals.bodies.total + vitals.bodies.heads,
-        providers=tuple(_provider(provider_snapshot(state, now), back) for state in router.providers.values()),
+        providers=tuple(_provider(provider, now, back) for provider in router.providers.values()),
         disabled=plan.disabled,
         models=tuple(_model(route, now, back) for route in routes),
     )
 
 
-def _provider(shot: ProviderSnapshot, back: Back) -> ProviderStatus:
-    totals = shot.totals
-    left = back(shot.name) or 0.0 if shot.state == Skip.OFFLINE.value else shot.open_seconds
+def _provider(provider: ProviderState, now: float, back: Back) -> ProviderStatus:
+    state, totals, targets = provider.breaker.state(now), provider.totals, provider.current_targets
+    left = 0.0
+    if state is BreakerState.OFFLINE:
+        left = back(provider.name) or 0.0
+    elif state is BreakerState.OPEN:
+        left = provider.breaker.opens_until - now
+    outlooks = [(target.model, *target.outlook(now)) for target in targets]
     return ProviderStatus(
-        name=shot.name,
-        base_url=shot.base_url,
-        state=shot.state,
+        name=provider.name,
+        base_url=provider.plan.base_url,
+        state=state.value,
         seconds_left=left,
-        in_flight=shot.in_flight,
-        max_in_flight=shot.max_in_flight,
+        in_flight=provider.in_flight,
+        max_in_flight=provider.plan.max_in_flight,
         attempts=totals.attempts,
         successes=totals.successes,
         retries=totals.retries,
         failures={cause.value: count for cause, count in totals.failures.items() if count},
-        last_failure=shot.last_failure,
+        last_failure=provider.last_failure,
         ttft_p50=totals.ttft.quantile(0.5),
         ttft_p99=totals.ttft.quantile(0.99),
         prompt_tokens=totals.prompt_tokens,
         completion_tokens=totals.completion_tokens,
         cached_tokens=totals.cached_tokens,
-        protocols=shot.protocols,
-        targets=len(shot.targets),
-        marks={t.model: Mark(t.skip, t.seconds) for t in shot.targets if t.skip is not None and t.skip in _MARKS},
+        protocols=provider.plan.protocols,
+        targets=len(targets),
+        marks={model: Mark(skip.value, left) for model, skip, left in outlooks if skip is not None and skip in MARKS},
     )
 
 

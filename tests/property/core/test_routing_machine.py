@@ -334,9 +334,9 @@ class RoutingMachine(RuleBasedStateMachine):
 
     @invariant()
     def accounts_for_every_attempt(self) -> None:
-        for provider in self.router.snapshot(self.now).providers:
-            for target in provider.targets:
-                where, totals = (provider.name, target.model), target.totals
+        for provider in self.router.providers.values():
+            for target in provider.current_targets:
+                where, totals = (provider.name, target.model), target.counters.snapshot()
                 by_cause: Counter[Cause] = Counter()
                 for (other, kind), count in self.kinds.items():
                     cause = RULES[kind].cause

@@ -126,9 +126,8 @@ def test_an_id_that_nobody_remembers_moves_no_breaker_and_no_mark(kinds: list[st
             method = {"delete": "DELETE", "cancel": "POST"}.get(kind, "GET")
             tail = {"cancel": "/cancel", "items": "/input_items"}.get(kind, "")
             assert settled(house, method, f"/v1/responses/{id}{tail}").status == (200 if at < 3 else 404)
-        snapshot = house.generation.router.snapshot(house.loop.time())
-        assert [(one.state, one.failures, one.in_flight) for one in snapshot.providers] == [("closed", 0, 0)] * 3
-        assert all(target.skip is None for one in snapshot.providers for target in one.targets)
+        assert house.untouched()
+        assert [one.in_flight for one in house.generation.router.providers.values()] == [0] * 3
         vain = (len(kinds) + 1) // 2 if at < 3 else len(kinds)
         assert [len(keeper.foreign) for keeper in keepers.values()] == [vain * (n < at) for n in range(3)]
 
@@ -155,6 +154,4 @@ def test_what_another_provider_sealed_moves_no_breaker_and_no_mark(asks: list[tu
             able = [name for name in NAMES if name not in refusing]
             assert got.headers["x-oxllm-provider"] == (able[0] if able else NAMES[-1])
             assert got.status == 200 if able else got.json()["error"]["message"] == error["message"]
-        snapshot = house.generation.router.snapshot(house.loop.time())
-        assert [(one.state, one.failures) for one in snapshot.providers] == [("closed", 0)] * 3
-        assert all(target.skip is None for one in snapshot.providers for target in one.targets)
+        assert house.untouched()

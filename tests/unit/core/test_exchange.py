@@ -1559,5 +1559,5 @@ def test_a_second_try_that_is_not_sent_after_all_leaves_the_first_as_the_failure
     d.reconnect("alpha")
     assert d.tried == ["alpha", "alpha", "beta"]
     assert d.answer("beta").failures("alpha") == 1
-    totals = d.router.snapshot(d.now).providers[0].totals
+    totals = d.router.providers["alpha"].totals
     assert (totals.attempts, totals.retries, totals.failures[Cause.CAPACITY]) == (2, 1, 1)

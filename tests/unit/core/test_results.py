@@ -142,7 +142,7 @@ def test_a_lost_hedge_that_is_no_probe_leaves_the_patience() -> None:
 def test_an_attempt_that_was_given_up_is_no_failure_of_anybody(kind: Kind) -> None:
     subject = router(virtual("v", *AB))
     run(subject, "a/m", of(kind))
-    totals = subject.snapshot(0.0).providers[0].totals
+    totals = subject.providers["a"].totals
     assert (totals.attempts, totals.lost, sum(totals.failures.values())) == (1, 1, 0)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
-from oxllm.core.reading.outcome import SUCCESS, Cause, Kind
+from oxllm.core.reading.outcome import SUCCESS, Kind
 from oxllm.core.routing.cooldown import Skip
 from oxllm.core.routing.router import Router
 from oxllm.core.routing.targets import DROPPED_MAX
@@ -90,7 +88,7 @@ def test_a_reload_keeps_what_is_known_of_a_provider_at_the_same_place() -> None:
     assert skips(after, now) == {"b/m": Skip.COOLING, "a/m": Skip.PROBING}
     subject.results.end(under_way, SUCCESS, now)
     assert choose(after, now) == "a/m"
-    assert after.snapshot(now).providers[0].totals.attempts == 4
+    assert after.providers["a"].totals.attempts == 4
 
 
 def test_a_target_that_a_reload_dropped_is_asked_for_nothing_and_is_known_again_when_it_comes_back() -> None:
@@ -100,9 +98,7 @@ def test_a_target_that_a_reload_dropped_is_asked_for_nothing_and_is_known_again_
     run(subject, "a/m", of(Kind.RATE_LIMITED, 100.0))
     after = reloaded(subject, virtual("v", "a/m"), providers=only_m)
     assert [target.model for target in after.providers["a"].current_targets] == ["m"]
-    shown = after.snapshot(0.0).providers[0]
-    assert [target.model for target in shown.targets] == ["m"]
-    assert shown.totals.attempts == 2, "its provider has made them all the same"
+    assert after.providers["a"].totals.attempts == 2, "its provider has made them all the same"
     assert [one.state.model for one in after.keepers("chat", 0.0).candidates if one.plan.name == "a"] == ["m"]
     again = reloaded(after, virtual("v", "a/m", "a/old"))
     assert skips(again)["a/old"] is Skip.MISSING
@@ -138,7 +134,7 @@ def test_a_target_that_was_dropped_keeps_its_marks_and_counts_for_when_it_comes_
     subject = router(virtual("v", "a/m", "a/n"))
     run(subject, "a/n", of(Kind.RATE_LIMITED, 100.0))
     without = reloaded(subject, virtual("v", "a/m"))
-    assert without.snapshot(0.0).providers[0].totals.attempts == 1
+    assert without.providers["a"].totals.attempts == 1
     again = reloaded(without, virtual("v", "a/n"))
     assert skips(again) == {"a/n": Skip.COOLING}
 
@@ -154,7 +150,7 @@ def test_of_the_targets_that_reloads_have_dropped_so_many_are_known() -> None:
     assert len(known) == DROPPED_MAX + 1
     assert ("n8" in known, "n9" in known) == (False, True)
     subject.results.end(waits, SUCCESS, 0.0)
-    totals = subject.snapshot(0.0).providers[0].totals
+    totals = subject.providers["a"].totals
     assert (totals.attempts, totals.successes) == (DROPPED_MAX + 10, DROPPED_MAX + 10)
 
 
@@ -165,7 +161,7 @@ def test_a_dropped_target_is_known_while_one_of_its_attempts_is_under_way() -> N
         subject = reloaded(subject, virtual("v", f"a/n{number}"))
     assert "old" in subject.providers["a"].targets
     subject.results.end(waits, SUCCESS, 0.0)
-    assert subject.snapshot(0.0).providers[0].totals.successes == 1
+    assert subject.providers["a"].totals.successes == 1
 
 
 def test_prediction_after_a_reload_goes_by_the_new_virtual_models() -> None:
@@ -179,23 +175,8 @@ def test_counters_of_requests_live_on_by_name() -> None:
     subject = router(virtual("v", *AB))
     route(subject).counters.begin()
     after = reloaded(subject, virtual("v", "b/m"), virtual("w", "b/m"))
-    assert after.snapshot(0.0).requests["v"].in_flight == 1
-    assert after.snapshot(0.0).requests["w"].in_flight == 0
-
-
-def test_a_snapshot_tells_everything_and_does_not_change() -> None:
-    subject, now = opened()
-    start(subject, "b/m", now)
-    before = subject.snapshot(now - 1)
-    a, b = before.providers
-    assert (a.state, a.in_flight, b.in_flight) == ("open", 0, 1)
-    assert a.open_seconds == pytest.approx(1.0)
-    assert a.targets[0].skip == "breaker open"
-    assert (b.targets[0].skip, b.targets[0].seconds) == (None, 0.0)
-    assert a.totals.failures[Cause.CAPACITY] == 3
-    assert a.moves == {("closed", "open"): 1}
-    run(subject, "a/m", SUCCESS, now)
-    assert a.totals.successes == 0
+    assert after.counters["v"].in_flight == 1
+    assert after.counters["w"].in_flight == 0
 
 
 def test_what_is_known_of_a_provider_with_thousands_of_models_is_told_in_little_time() -> None:

@@ -298,7 +298,7 @@ def test_tokens_are_counted() -> None:
         asked = house.providers["alpha"].asked[0]
         assert asked.startswith(b"POST /v1/messages/count_tokens?beta=true HTTP/1.1\r\n")
         assert b'"stream":true' in asked
-        assert house.generation.router.providers["alpha"].targets["m"].counters.snapshot().prompt_tokens == 0
+        assert house.generation.router.providers["alpha"].targets["m"].counters.prompt_tokens == 0
 
 
 def test_an_error_in_place_of_a_number_of_tokens_is_what_it_says() -> None:

@@ -88,8 +88,10 @@ def test_a_provider_that_fails_says_how() -> None:
         for _ in range(4):
             house.chat()
             house.advance(0.2)
-        alpha = house.get("/status?format=json").json()["providers"][0]
+        alpha, beta = house.get("/status?format=json").json()["providers"]
         assert (alpha["state"], alpha["last_failure"]) == ("open", "HTML instead of an answer")
+        assert 4 < alpha["seconds_left"] < 5.5, "5 s ± 10 %"
+        assert (beta["state"], beta["seconds_left"]) == ("closed", 0.0)
         assert "alpha fails (HTML instead of an answer), " in house.get("/status").text
 
 
