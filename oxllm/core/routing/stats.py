@@ -1,4 +1,4 @@
-"""Counters for status and metrics: a few additions while serving, immutable snapshots on demand.
+"""Counters for status and metrics: a few additions while serving, sums and quantiles on demand.
 
 Counters only grow, and live until their provider is removed or the process ends, so that a scraper sees
 no jump at a reload. For each target, at any time:
@@ -10,12 +10,10 @@ where a retry is a second try at the same target; the result of the first is not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import inf
 from typing import Final
 
 from oxllm.core.reading.outcome import Cause
-from oxllm.core.shape import Value
 
 HISTOGRAM_FIRST: Final = 2.0**-10
 """Seconds: upper bound of the lowest bucket, about 1 ms."""
@@ -23,10 +21,6 @@ HISTOGRAM_BUCKETS: Final = 22
 """Each twice as wide as the one before: 1 ms, 2 ms … 1,024 s, and one for the rest."""
 BOUNDS: Final[tuple[float, ...]] = (*(HISTOGRAM_FIRST * 2.0**i for i in range(HISTOGRAM_BUCKETS - 1)), inf)
 """Upper bounds of the buckets in seconds. Except on the first, a time exactly on a bound counts as over it."""
-
-
-NO_FAILURES: Final = dict.fromkeys(Cause, 0)
-"""Every cause. Copied, since that does not hash them again, as each look-up of an Enum's member does."""
 
 
 class Histogram:
@@ -48,16 +42,10 @@ class Histogram:
         if zeros:
             counts[0] += zeros
 
-    def snapshot(self) -> Distribution:
-        """Its current contents."""
-        return Distribution(tuple(self.counts), self.sum)
-
-
-class Distribution(Value, frozen=True):
-    """What a Histogram held at one moment."""
-
-    counts: tuple[int, ...] = (0,) * HISTOGRAM_BUCKETS
-    sum: float = 0.0
+    def add(self, other: Histogram) -> None:
+        """Add the times of another."""
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
 
     @property
     def count(self) -> int:
@@ -77,13 +65,9 @@ class Distribution(Value, frozen=True):
             rank -= inside
         return None
 
-    def __add__(self, other: Distribution) -> Distribution:
-        counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
-        return Distribution(counts, self.sum + other.sum)
-
 
 class Counters:
-    """What one target has done. Plain attributes, to be added to."""
+    """What one target has done, or several together. Plain attributes, to be added to."""
 
     __slots__ = (
         "attempts",
@@ -129,49 +113,17 @@ class Counters:
         self.prompt_tokens += prompt
         self.completion_tokens += completion
 
-    def snapshot(self) -> Totals:
-        """The current values."""
-        return Totals(
-            self.attempts,
-            self.retries,
-            self.successes,
-            self.lost,
-            {**NO_FAILURES, **self.failures},
-            self.prompt_tokens,
-            self.completion_tokens,
-            self.ttft.snapshot(),
-            self.cached_tokens,
-        )
-
-
-class Totals(Value, frozen=True):
-    """What Counters held at one moment, or the sum of several."""
-
-    attempts: int = 0
-    retries: int = 0
-    successes: int = 0
-    lost: int = 0
-    failures: dict[Cause, int] = {}  # noqa: RUF012  msgspec copies it
-    """Every cause, including those that have not occurred."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    ttft: Distribution = Distribution()
-    cached_tokens: int = 0
-
-
-def total(parts: Sequence[Totals]) -> Totals:
-    """The sum of several."""
-    return Totals(
-        sum(part.attempts for part in parts),
-        sum(part.retries for part in parts),
-        sum(part.successes for part in parts),
-        sum(part.lost for part in parts),
-        {cause: sum([part.failures.get(cause, 0) for part in parts]) for cause in Cause},
-        sum(part.prompt_tokens for part in parts),
-        sum(part.completion_tokens for part in parts),
-        sum((part.ttft for part in parts), Distribution()),
-        sum(part.cached_tokens for part in parts),
-    )
+    def add(self, other: Counters) -> None:
+        """Add what another target has done."""
+        self.attempts += other.attempts
+        self.retries += other.retries
+        self.successes += other.successes
+        self.lost += other.lost
+        for cause, count in other.failures.items():
+            self.failures[cause] = self.failures.get(cause, 0) + count
+        self.tokens(other.prompt_tokens, other.completion_tokens, other.cached_tokens)
+        self.dropped += other.dropped
+        self.ttft.add(other.ttft)
 
 
 class RequestCounters:

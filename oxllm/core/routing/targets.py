@@ -13,7 +13,7 @@ from oxllm import plan as plans
 from oxllm.core.routing.breaker import Breaker, BreakerState
 from oxllm.core.routing.cooldown import Cooldown, Skip
 from oxllm.core.routing.owners import Owner
-from oxllm.core.routing.stats import Counters, Totals, total
+from oxllm.core.routing.stats import Counters
 
 PATIENCE_S: Final = 2.0
 """Seconds that a probe gets before the next candidate is started beside it; doubled when that one wins."""
@@ -54,8 +54,8 @@ class ProviderState:
         """Seconds that the next probe gets before a hedge is started beside it."""
         self.targets: dict[str, TargetState] = {}
         """By model. One that a reload has dropped is kept for a while, for its marks and counters."""
-        self.forgotten = Totals()
-        """Totals of the dropped targets that were not kept."""
+        self.forgotten = Counters()
+        """Those of the dropped targets that were not kept."""
         self.adopt(provider, breaker)
 
     def __repr__(self) -> str:
@@ -80,16 +80,20 @@ class ProviderState:
         return [one for one in self.targets.values() if one.is_current]
 
     @property
-    def totals(self) -> Totals:
+    def totals(self) -> Counters:
         """What all of its targets have done, including those that reloads have dropped."""
-        return total([self.forgotten, *(target.counters.snapshot() for target in self.targets.values())])
+        totals = Counters()
+        totals.add(self.forgotten)
+        for target in self.targets.values():
+            totals.add(target.counters)
+        return totals
 
     def forget_dropped(self) -> None:
         """Keep only DROPPED_MAX of the targets that reloads have dropped, and those with attempts in flight."""
         dropped = [one for one in self.targets.values() if not one.is_current]
         for target in dropped[:-DROPPED_MAX]:
             if not target.counters.under_way:
-                self.forgotten = total([self.forgotten, target.counters.snapshot()])
+                self.forgotten.add(target.counters)
                 del self.targets[target.model]
 
     def key_changed(self) -> None:

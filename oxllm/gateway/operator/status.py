@@ -69,7 +69,7 @@ def _provider(provider: ProviderState, now: float, back: Back) -> ProviderStatus
         attempts=totals.attempts,
         successes=totals.successes,
         retries=totals.retries,
-        failures={cause.value: count for cause, count in totals.failures.items() if count},
+        failures={cause.value: count for cause, count in totals.failures.items()},
         last_failure=provider.last_failure,
         ttft_p50=totals.ttft.quantile(0.5),
         ttft_p99=totals.ttft.quantile(0.99),

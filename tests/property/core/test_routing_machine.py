@@ -336,14 +336,14 @@ class RoutingMachine(RuleBasedStateMachine):
     def accounts_for_every_attempt(self) -> None:
         for provider in self.router.providers.values():
             for target in provider.current_targets:
-                where, totals = (provider.name, target.model), target.counters.snapshot()
+                where, totals = (provider.name, target.model), target.counters
                 by_cause: Counter[Cause] = Counter()
                 for (other, kind), count in self.kinds.items():
                     cause = RULES[kind].cause
                     if other == where and cause is not None:
                         by_cause[cause] += count
                 running = sum(place(ticket.candidate.state) == where for ticket in self.tickets)
-                assert totals.failures == {cause: by_cause[cause] for cause in Cause}
+                assert totals.failures == by_cause
                 assert totals.successes == self.kinds[where, Kind.SUCCESS]
                 assert totals.lost == self.kinds[where, Kind.LOST] + self.kinds[where, Kind.WITHHELD]
                 assert totals.attempts == self.begun[where] + self.retries[where]

@@ -136,7 +136,7 @@ def test_an_answer_counts_at_its_target_and_each_attempt_leaves_a_step() -> None
     usage = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
     d = Drive("alpha").start().pass_time(1.5).stream("alpha", token("a"), FINISH, usage, DONE)
     counters = d["alpha"].candidate.state.counters
-    assert (counters.prompt_tokens, counters.completion_tokens, counters.ttft.snapshot().count) == (7, 2, 1)
+    assert (counters.prompt_tokens, counters.completion_tokens, counters.ttft.count) == (7, 2, 1)
     step = d.exchange.books.steps[0]
     assert (step.number, step.target, step.started, step.content, step.result) == (
         1,

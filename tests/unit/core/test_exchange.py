@@ -100,7 +100,7 @@ def test_an_event_without_choices_is_dropped_and_counted() -> None:
 
 def gaps(d: Drive) -> tuple[int, float]:
     """How many have been counted, and their sum, to the millisecond."""
-    counted = d.route.counters.gap.snapshot()
+    counted = d.route.counters.gap
     return counted.count, round(counted.sum, 3)
 
 

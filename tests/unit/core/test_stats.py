@@ -1,4 +1,4 @@
-"""Counters: buckets of powers of two, quantiles read off them, snapshots that no longer change."""
+"""Counters: buckets of powers of two, quantiles read off them, sums."""
 
 from __future__ import annotations
 
@@ -7,24 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.reading.outcome import Cause
-from oxllm.core.routing.stats import (
-    BOUNDS,
-    HISTOGRAM_BUCKETS,
-    Counters,
-    Distribution,
-    Histogram,
-    RequestCounters,
-    total,
-)
+from oxllm.core.routing.stats import BOUNDS, HISTOGRAM_BUCKETS, Counters, Histogram, RequestCounters
 
 TIMES = st.floats(0, 5000, allow_subnormal=False)
 
 
-def observed(*times: float) -> Distribution:
+def observed(*times: float) -> Histogram:
     histogram = Histogram()
     for time in times:
         histogram.observe(time)
-    return histogram.snapshot()
+    return histogram
 
 
 def test_the_bounds_go_from_a_millisecond_past_the_longest_timeout() -> None:
@@ -54,33 +46,36 @@ def test_times_of_no_length_are_counted_along() -> None:
     histogram = Histogram()
     histogram.observe(0.5, 3)
     histogram.observe(1e9, 0)
-    counts = histogram.snapshot().counts
+    counts = histogram.counts
     assert (counts[0], counts[-1], sum(counts), histogram.sum) == (3, 1, 5, 0.5 + 1e9)
 
 
 def test_nothing_observed_has_no_quantile() -> None:
-    assert Distribution().quantile(0.5) is None
+    assert Histogram().quantile(0.5) is None
 
 
-def test_distributions_add_up() -> None:
-    both = observed(0.5, 3.0) + observed(0.6)
-    assert both == observed(0.5, 0.6, 3.0)
+def test_histograms_add_up() -> None:
+    both = observed(0.5, 3.0)
+    both.add(observed(0.6))
+    assert both.counts == observed(0.5, 0.6, 3.0).counts
     assert both.count == 3
     assert both.sum == pytest.approx(4.1)
 
 
-def test_a_snapshot_does_not_change_with_its_counters() -> None:
-    counters = Counters()
-    counters.failed(Cause.NETWORK)
-    counters.tokens(3, 4)
-    before = counters.snapshot()
-    counters.failed(Cause.NETWORK)
-    counters.tokens(1, 1)
-    counters.ttft.observe(1.0)
-    assert before.failures == {**dict.fromkeys(Cause, 0), Cause.NETWORK: 1}
-    assert (before.prompt_tokens, before.completion_tokens, before.ttft.count) == (3, 4, 0)
-    assert total([before, counters.snapshot()]).failures[Cause.NETWORK] == 3
-    assert total([]).attempts == 0
+def test_counters_add_up_and_leave_what_was_added_alone() -> None:
+    one, other = Counters(), Counters()
+    for counters, cause in ((one, Cause.NETWORK), (other, Cause.NETWORK), (other, Cause.CLIENT)):
+        counters.attempts += 1
+        counters.failed(cause)
+        counters.tokens(3, 4, 2)
+        counters.ttft.observe(1.0)
+    one.add(other)
+    assert one.failures == {Cause.NETWORK: 2, Cause.CLIENT: 1}
+    assert (one.attempts, one.prompt_tokens, one.completion_tokens, one.cached_tokens) == (3, 9, 12, 6)
+    assert (one.ttft.count, one.under_way) == (3, 0)
+    one.failed(Cause.CLIENT)
+    one.ttft.observe(1.0)
+    assert (other.attempts, other.failures, other.ttft.count) == (2, {Cause.NETWORK: 1, Cause.CLIENT: 1}, 2)
 
 
 def test_requests_are_counted_from_their_begin_to_their_end() -> None:
