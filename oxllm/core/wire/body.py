@@ -25,7 +25,7 @@ from msgspec import Raw
 
 from oxllm.core.reading import echo
 from oxllm.core.wire.body_shapes import decode_metadata, decode_stream_options
-from oxllm.core.wire.nesting import SLICE, first_at, levels, slices
+from oxllm.core.wire.nesting import SLICE, first_at, levels, reach, slices
 from oxllm.core.wire.outline import LONG_STRING, Outline
 
 DEPTH_MAX: Final = 500
@@ -42,6 +42,9 @@ LONG: Final = 1024 * 1024
 """Bytes from which on a body's names are looked at before they are decoded, and NAME_MAX is in bytes."""
 JOIN_MAX: Final = 64 * 1024
 """Bytes of the largest value that is copied into a joined segment."""
+
+NESTING_SLICE: Final = 16 * 1024
+"""Bytes whose nesting is checked at a time: those around the ends of a member are looked at more closely."""
 
 Buffer = bytes | bytearray
 Segment = bytes | memoryview
@@ -82,7 +85,7 @@ class RequestBody:
         if size > DEPTH_MAX:
             _check_nesting(data)
         try:
-            if size > LONG and (not data.isascii() or b"\\u" in data):
+            if size > LONG and (not data.isascii() or (b"\\" in data and b"\\u" in data)):
                 _check_outline(data)
             members = _decode_members(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -323,18 +326,23 @@ def invalid_utf8(data: Buffer, final: bool = True) -> int | None:
 
 
 def _check_nesting(data: Buffer) -> None:
-    """Refuse nesting that is too deep, and far too many members. A body with few brackets and colons has neither."""
-    if data.count(b"[") + data.count(b"{") <= DEPTH_MAX and data.count(b":") <= MEMBERS_MAX:
+    """Refuse nesting that is too deep, and far too many members. A body with few brackets and colons has neither; in a
+    large one counting them takes longer than what it may save."""
+    few = len(data) <= NESTING_SLICE and data.count(b"[") + data.count(b"{") <= DEPTH_MAX
+    if few and data.count(b":") <= MEMBERS_MAX:
         return
     start = level = at_top = 0
     inside = False
-    for part in slices(data):
-        found, inside_next = levels(part, inside, level)
-        if max(found) > DEPTH_MAX:
-            at = start + first_at(part, inside, level, DEPTH_MAX + 1)
-            raise _invalid(f"nested deeper than {DEPTH_MAX}", at)
-        start, inside, level = start + len(part), inside_next, found.pop()
-        at_top += found.count(1)
+    for part in slices(data, NESTING_SLICE):
+        lowest, highest, last, inside_next = reach(part, inside, level)
+        if lowest <= 1 or highest > DEPTH_MAX:  # else all of it is inside of one member, and not too deep
+            found, _ = levels(part, inside, level)
+            if max(found) > DEPTH_MAX:
+                at = start + first_at(part, inside, level, DEPTH_MAX + 1)
+                raise _invalid(f"nested deeper than {DEPTH_MAX}", at)
+            found.pop()  # the next slice begins with it
+            at_top += found.count(1)
+        start, inside, level = start + len(part), inside_next, last
         if at_top > 2 * MEMBERS_MAX + 1:  # per member a colon, for some a closing bracket; and the first bracket
             raise _too_many()
 

@@ -16,9 +16,11 @@ SLICE: Final = 64 * 1024
 CROWD_MAX: Final = 2048
 """Members of an event's choices or block; the APIs have 128 choices, and ten members in a block."""
 
-_STEPS: Final = bytes.maketrans(b"[{]}:", b"\x01\x01\xff\xff\x00")
-"""The change of level at an opening bracket, a closing one and a colon, as a signed byte."""
-_NO_STEPS: Final = bytes(set(range(256)) - set(b"[{]}:"))
+_SIGNS: Final = bytes.maketrans(b"[{]}", b"(())")
+"""One sign for all opening brackets, one for all closing ones; a colon stays."""
+_NO_SIGNS: Final = bytes(set(range(256)) - set(b'[{]}:"'))
+_STEPS: Final = bytes.maketrans(b"():", b"\x01\xff\x00")
+"""The change of level at a sign, as a signed byte."""
 _QUOTE_OR_BRACKET: Final = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 
 
@@ -27,13 +29,13 @@ def ends_in_escape(part: bytes) -> bool:
     return part.endswith(b"\\") and (len(part) - len(part.rstrip(b"\\"))) % 2 == 1
 
 
-def slices(data: bytes | bytearray | memoryview) -> Iterator[bytes]:
-    """`data` in slices of SLICE bytes, or of one more where that would end within an escape."""
+def slices(data: bytes | bytearray | memoryview, size: int = SLICE) -> Iterator[bytes]:
+    """`data` in slices of `size` bytes, or of one more where that would end within an escape."""
     view, start = memoryview(data), 0
     while start < len(view):
-        part = bytes(view[start : start + SLICE])
+        part = bytes(view[start : start + size])
         if ends_in_escape(part):
-            part = bytes(view[start : start + SLICE + 1])
+            part = bytes(view[start : start + size + 1])
         start += len(part)
         yield part
 
@@ -43,20 +45,46 @@ def levels(part: bytes, inside: bool, level: int) -> tuple[list[int], bool]:
 
     `inside`: whether it begins inside one. It must not end within an escape.
     """
-    pieces, inside = _outside(part, inside)
-    steps = b"".join(pieces).translate(_STEPS, _NO_STEPS)
-    return list(accumulate(memoryview(steps).cast("b"), initial=level)), inside
+    signs, inside = _outside(part, inside, _SIGNS, _NO_SIGNS)
+    return _after(signs, level), inside
 
 
-def _outside(part: bytes, inside: bool) -> tuple[list[bytes], bool]:
-    """What stands outside of strings in `part`, and whether it ends inside one; as for `levels`.
+def reach(part: bytes, inside: bool, level: int) -> tuple[int, int, int, bool]:
+    """The lowest of the `levels` and the last, between them one that none is above, and whether `part` ends inside a
+    string. Takes a fraction of their time.
 
-    Removing backslashes in pairs, from the left, leaves only those that escape something else.
+    Brackets with nothing between them cancel out: first the innermost, then those around them, as long as each round
+    takes many away. What is left is at the levels where it was; what went was higher by as many as there were rounds,
+    at most.
     """
-    if b"\\" in part:
+    signs, inside = _outside(part, inside, _SIGNS, _NO_SIGNS)
+    rest, rounds = signs.replace(b":", b""), 0
+    many = True
+    while many:
+        shorter = rest.replace(b"()", b"")
+        many = len(rest) - len(shorter) > len(shorter) // 8
+        rest, rounds = shorter, rounds + 1
+    found = _after(rest, level)
+    return min(found), max(found) + rounds, found[-1], inside
+
+
+def _after(signs: bytes, level: int) -> list[int]:
+    return list(accumulate(memoryview(signs.translate(_STEPS)).cast("b"), initial=level))
+
+
+def _outside(part: bytes, inside: bool, table: bytes | None, unwanted: bytes) -> tuple[bytes, bool]:
+    """What stands outside of strings in `part`, translated by `table` and without the `unwanted` bytes, and whether it
+    ends inside one; as for `levels`.
+
+    Removing backslashes in pairs, from the left, leaves only those that escape something else. Of quotes, two with
+    nothing wanted between them can go, whether they begin a string and end it or the other way round: nearly all do.
+    """
+    if inside and b'"' not in part:
+        return b"", True  # most of a long text
+    if b"\\" in part and b'\\"' in part:  # a single byte is found ten times as fast
         part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
-    pieces = part.split(b'"')
-    return pieces[inside::2], inside ^ (len(pieces) % 2 == 0)
+    pieces = part.translate(table, unwanted).replace(b'""', b"").split(b'"')
+    return b"".join(pieces[inside::2]), inside ^ (len(pieces) % 2 == 0)
 
 
 def first_at(part: bytes, inside: bool, level: int, wanted: int) -> int:
@@ -75,9 +103,10 @@ def count_outside(data: bytes | memoryview, wanted: bytes) -> int:
     """How often the byte `wanted` occurs in `data` outside of strings."""
     found = 0
     inside = False
+    unwanted = bytes(set(range(256)) - set(b'"' + wanted))
     for part in slices(data):
-        pieces, inside = _outside(part, inside)
-        found += sum(piece.count(wanted) for piece in pieces)
+        outside, inside = _outside(part, inside, None, unwanted)
+        found += len(outside)
     return found
 
 
@@ -114,10 +143,10 @@ class Closing:
             part = b"\\" + part
         self._escape = ends_in_escape(part)
         whole = part[:-1] if self._escape else part
-        found, inside = levels(whole, self._inside, self._level)
-        if min(found[1:], default=1) <= 0:
+        lowest, _, last, inside = reach(whole, self._inside, self._level)
+        if lowest <= 0 and min(levels(whole, self._inside, self._level)[0][1:], default=1) <= 0:  # not at its beginning
             return first_at(whole, self._inside, self._level, 0) - ahead
-        self._level, self._inside = found[-1], inside
+        self._level, self._inside = last, inside
         return None
 
 

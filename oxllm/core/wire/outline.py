@@ -20,6 +20,7 @@ LONG_STRING: Final = b"~"
 FIRST_STEP: Final = 256
 """Bytes first searched for the end of a container, doubled each time: most are either small or very large."""
 
+BACKSLASH: Final = 0x5C
 _IN_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _BETWEEN: Final = re.compile(rb'[^"\[\]{}]*+')
 
@@ -125,10 +126,10 @@ class Outline:
 def _string_end(part: bytes, at: int, end: int) -> int:
     """The offset of the quote that ends the string which continues at `at`; `end` if there is none."""
     quote = part.find(b'"', at, end)
-    stop = quote if quote >= 0 else end
-    escape = part.find(b"\\", at, stop)
-    if escape < 0:
-        return stop
-    found = _IN_STRING.match(part, escape, end)
+    if quote < 0:
+        return end
+    if quote == at or part[quote - 1] != BACKSLASH:
+        return quote  # whatever other escapes there are
+    found = _IN_STRING.match(part, part.find(b"\\", at, quote), end)
     assert found is not None
     return found.end()

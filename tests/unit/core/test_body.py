@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 
+import msgspec
 import pytest
 
 from oxllm.core.protocols import chat, responses
@@ -20,6 +21,7 @@ from oxllm.core.wire.body import (
     RequestBody,
 )
 from oxllm.core.wire.nesting import SLICE
+from tests.support.effort import passes
 
 Extra = dict[str, str]
 
@@ -236,6 +238,20 @@ def test_what_is_no_json_is_refused_with_the_place(data: bytes, what: str, offse
 @pytest.mark.parametrize("data", [b"[]", b'"m"', b"1", b"null"])
 def test_a_body_that_is_no_object_is_refused(data: bytes) -> None:
     assert refused(data).message == "the request body must be a JSON object"
+
+
+def checks(body: bytes) -> float:
+    """How much longer it takes to check a body than to parse it once."""
+    data = bytearray(body)
+    return passes(lambda: RequestBody.parse(data)) / passes(lambda: msgspec.json.decode(data, type=msgspec.Raw))
+
+
+def test_a_large_body_of_short_messages_is_checked_in_the_time_of_a_few_parsers() -> None:
+    assert checks(json.dumps({"model": "v", "messages": [{"role": "user", "content": "ok"}] * 25_000}).encode()) < 14
+
+
+def test_a_large_body_of_escapes_is_checked_in_the_time_of_a_few_parsers() -> None:
+    assert checks(json.dumps({"model": "v", "prompt": "\u043f\u0440" * (LONG // 6)}).encode()) < 11
 
 
 def nested(depth: int, before: bytes = b"") -> bytes:
