@@ -221,6 +221,8 @@ class Telemetry:
             status.append({"attributes": attributes, "timeUnixNano": now, "asInt": str(int(usable))})
             for target in provider.current_targets:
                 counters = target.counters
+                if not counters.attempts:  # of thousands of models few are ever asked
+                    continue
                 for kind, count in (("prompt", counters.prompt_tokens), ("completion", counters.completion_tokens)):
                     attributes = otlp.attributes(provider=provider.name, model=target.model, type=kind)
                     tokens.append({"attributes": attributes, **times, "asInt": str(count)})

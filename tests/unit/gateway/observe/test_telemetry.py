@@ -277,11 +277,23 @@ def test_the_three_metrics_are_exported() -> None:
 def test_tokens_are_told_of_the_targets_that_a_reload_has_left() -> None:
     with House(make_plan("alpha/m", "alpha/old")) as house:
         it = Scene(house)
+        for model in ("alpha/m", "alpha/old"):
+            house.chat(model=model)
+        house.advance(0.1)
         plan = house.gateway.running()
         house.gateway.adopt(msgspec.structs.replace(make_plan("alpha/m"), server=plan.server))
         house.advance(EXPORT_S + 1)
         points = it.metric("llm_proxy.tokens.consumed")["sum"]["dataPoints"]
         assert {attributes(point)["model"] for point in points} == {"m"}
+
+
+def test_tokens_are_told_of_the_targets_that_were_asked_and_not_of_the_thousands_that_were_not() -> None:
+    with House(make_plan("alpha/m", "alpha/n", "beta/m")) as house:
+        it = Scene(house)
+        house.chat(model="alpha/n")
+        house.advance(EXPORT_S + 1)
+        points = it.metric("llm_proxy.tokens.consumed")["sum"]["dataPoints"]
+        assert {(attributes(point)["provider"], attributes(point)["model"]) for point in points} == {("alpha", "n")}
 
 
 @pytest.mark.slow
