@@ -268,13 +268,13 @@ class Turns(Channel):
         if self.state is CLOSED:
             return
         draining, more = self._shared.life.draining, self.backlog.data is not None
-        if not self.keep_alive or (draining and (more or self.state is not SERVING)):
+        if not self.keep_alive or (draining and self.state is not SERVING):
             self._say_goodbye(last)
         elif self.state is SERVING:
             self._enter(DONE)
             if draining:  # its head had gone out before: the client does not know, and may ask once more
                 self.timer.set(self._shared.now() + DRAIN_QUIET_S)
-            elif more and not self._reading:
+            if more and not self._reading:
                 self._shared.loop.call_soon(self.resume)
         else:
             self.timer.set(self._shared.now() + LIMIT_S[SKIPPING])

@@ -1378,6 +1378,19 @@ def test_a_client_that_no_head_has_told_of_a_drain_may_ask_once_more(bench: Benc
     assert len(bench.service.served) == 2
 
 
+def test_so_is_one_that_has_come_before_the_end_of_that_answer(bench: Bench, client: Client) -> None:
+    bench.service.on_serve = lambda request: request.begin(200, [], None)
+    client.send(get() * 3)
+    bench.drain()
+    bench.service.served[0].end()
+    assert b"connection: close\r\n" not in client.output
+    bench.clock.settle()
+    bench.service.served[1].end()
+    assert b"connection: close\r\n" in client.output
+    assert client.ended
+    assert len(bench.service.served) == 2
+
+
 def test_close_all_closes_all_and_tells_the_handlers(bench: Bench) -> None:
     clients = [bench.client() for _ in range(3)]
     bench.service.keep_waiting()
