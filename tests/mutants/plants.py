@@ -652,7 +652,7 @@ PLANTS = (
     Plant(
         "silent sockets keep their places",
         "oxllm/gateway/client/shared.py",
-        "            if connection.evict():\n",
+        "            if connection.evict(needed):\n",
         "            if False:\n",
         (CONNECTION + "the_longest_idle_or_silent_connection_is_closed_for_a_newcomer",),
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import socket
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -128,11 +129,18 @@ class Watcher:
 class Client:
     """One client of a `Bench`."""
 
-    def __init__(self, bench: Bench, peer: str = "192.0.2.7", local: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        peer: str = "192.0.2.7",
+        local: str = "127.0.0.1",
+        sock: socket.socket | None = None,
+    ) -> None:
+        """`sock` shows what waits to be read; nothing is read from it."""
         self._bench = bench
         self.connection = bench.server.protocol()
         self.transport = MemoryTransport(
-            bench.clock, self.connection, peername=(peer, 50000), sockname=(local, 8080), strict=True
+            bench.clock, self.connection, peername=(peer, 50000), sockname=(local, 8080), sock=sock, strict=True
         )
         self.connection.connection_made(self.transport)
         self._backlog = bytearray()

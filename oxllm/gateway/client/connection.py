@@ -9,13 +9,14 @@ A bug of ours in anything called from here ends the request that it concerns, an
 
 from __future__ import annotations
 
+import select
 from typing import Final
 
 from oxllm.core.wire.errors import api_error
 from oxllm.gateway.client.backlog import Backlog
 from oxllm.gateway.client.output import Output
 from oxllm.gateway.client.shared import Shared, overloaded
-from oxllm.gateway.client.states import BODY, CLOSED, DRAIN_QUIET_S, IDLE, LIMIT_S, LINGERING, NEW
+from oxllm.gateway.client.states import BODY, CLOSED, DRAIN_QUIET_S, IDLE, LIMIT_S, LINGERING, NEW, ON_ITS_WAY_S
 from oxllm.gateway.client.turns import Turns
 from oxllm.gateway.transport import Peer, Transport
 
@@ -51,7 +52,7 @@ class ClientConnection(Peer):
         self.backlog = turns.backlog = Backlog(shared, transport, gone)
         shared.open.add(self)
         if shared.too_many:
-            shared.make_room()
+            shared.make_room(len(shared.open) - shared.max_connections > CROWD_MAX)
             excess = len(shared.open) - shared.max_connections
             if excess > CROWD_MAX:
                 self.abort()
@@ -160,12 +161,30 @@ class ClientConnection(Peer):
         elif not request.head_sent:
             turns.refuse(overloaded("the gateway is shutting down"))
 
-    def evict(self) -> bool:
-        """Close to make room for another. False if output is still unsent, or input already waits to be parsed."""
+    def evict(self, needed: bool) -> bool:
+        """Close to make room for another. False if output is unsent, or input waits to be read; and unless that room is
+        `needed`, if a request may be on its way."""
         if self.output.measure() or self.backlog.data is not None:
+            return False
+        if self.turns.state is not LINGERING and (not (needed or self._is_silent()) or self._has_input()):
             return False
         self.close()
         return True
+
+    def _is_silent(self) -> bool:
+        """Whether nothing has come for so long that no request is on its way."""
+        turns = self.turns
+        return turns.timer.when - LIMIT_S[turns.state] + ON_ITS_WAY_S <= self._shared.now()
+
+    def _has_input(self) -> bool:
+        """Whether bytes wait in its socket: of many that come at once, most are not read when the last is accepted."""
+        sock = self.transport.get_extra_info("socket")
+        fd = -1 if sock is None else sock.fileno()
+        if fd < 0:  # its end has not been told yet
+            return False
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """Close once everything written has been sent."""

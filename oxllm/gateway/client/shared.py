@@ -103,8 +103,9 @@ class Connected(Protocol):
     def expire(self) -> None:
         """The process is ending, and cannot wait for an answer or for the rest of a request."""
 
-    def evict(self) -> bool:
-        """Close to make room for another. False if output is still unsent, or input already waits to be parsed."""
+    def evict(self, needed: bool) -> bool:
+        """Close to make room for another. False if output is unsent, or input waits to be read; and unless that room is
+        `needed`, if a request may be on its way."""
 
     def close(self) -> None:
         """Close once everything written has been sent."""
@@ -173,17 +174,21 @@ class Shared:
         """Whether there are more connections than allowed."""
         return len(self.open) > self.max_connections
 
-    def make_room(self) -> None:
-        """Evict the connection that has been silent for longest, if one can be."""
+    def make_room(self, needed: bool) -> bool:
+        """Evict the connection that has been silent for longest, if one can be. Unless room is `needed`, not one that
+        has been silent for a moment only: those that come in a crowd would throw each other out before they can ask."""
         for connection in islice(self.quiet, LOOK_AT_MAX):
-            if connection.evict():
+            if connection.evict(needed):
                 self.open.discard(connection)
-                return
+                return True
+        return False
 
     def shed(self, request: Request) -> ApiError | None:
         """The refusal for a request on a connection too many; None if there is room by now or an operator asks."""
-        if self.too_many and not self.service.operator_route(request):
-            return overloaded("too many connections")
+        operators = self.service.operator_route(request)
+        while self.too_many and not operators:
+            if not self.make_room(needed=False):  # those that had just come before this one may be silent by now
+                return overloaded("too many connections")
         return None
 
     def head_grew(self, reading: Unread, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import re
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -1113,6 +1114,7 @@ def test_the_longest_idle_or_silent_connection_is_closed_for_a_newcomer(sent: by
         bench.advance(1)
     if sent and not sent.endswith(b"\r\n\r\n"):
         younger.send(sent)
+    bench.advance(0.2)
     newcomer = bench.client()
     assert older.closed()
     assert not younger.closed()
@@ -1132,6 +1134,43 @@ def test_silent_sockets_shut_nobody_out() -> None:
     operator = bench.client()
     operator.send(get("/status"))
     assert statuses(operator.output) == [200]
+
+
+def test_those_that_come_in_a_crowd_do_not_throw_each_other_out_before_they_can_ask() -> None:
+    """Their requests are a round trip behind their handshakes: each is served, or told to come again."""
+    bench = Bench(Limits(max_connections=4))
+    crowd = [bench.client() for _ in range(4 + 64)]
+    bench.advance(0.1)
+    for client in crowd:
+        client.send(get("/v1/models"))
+    told = [statuses(client.output) for client in crowd]
+    assert (told.count([200]), told.count([503])) == (4, 64)
+
+
+def test_those_of_a_crowd_that_ask_take_the_place_of_those_that_do_not() -> None:
+    bench = Bench(Limits(max_connections=4))
+    crowd = [bench.client() for _ in range(4 + 64)]
+    bench.advance(0.2)
+    for client in crowd[-4:]:
+        client.send(get("/v1/models"))
+    assert [statuses(client.output) for client in crowd[-4:]] == [[200]] * 4
+    assert [client.closed() for client in crowd[:-4]] == [True] * 64
+
+
+def test_what_waits_in_a_socket_shows_that_its_client_is_not_silent() -> None:
+    """Of many that come at once, most have not been read when the last is accepted."""
+    bench = Bench(Limits(max_connections=1))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client = Client(bench, sock=ours)
+        theirs.send(get())
+        bench.advance(1)
+        for needed in (False, True):
+            bench.server.make_room(needed)
+            assert not client.closed()
+        ours.recv(100)
+        bench.server.make_room(needed=False)
+        assert client.closed()
 
 
 def test_of_busy_ones_there_may_be_64_too_many() -> None:
@@ -1164,6 +1203,7 @@ def test_a_silent_client_with_output_that_waits_keeps_its_place() -> None:
     slow.send(get())
     bench.advance(1)
     reading.send(get())
+    bench.advance(0.2)
     bench.client()
     assert not slow.closed()
     assert reading.closed()
@@ -1176,7 +1216,7 @@ def test_a_client_whose_next_request_is_there_already_is_not_idle() -> None:
     client.send(get() + get("/second"))
     bench.service.served[0].respond(200, [], b"first")
     assert client.state is IDLE, "for the rest of this turn of the loop"
-    bench.server.make_room()
+    bench.server.make_room(needed=True)
     bench.clock.settle()
     assert bench.service.served[1].path == b"/second"
 
