@@ -568,7 +568,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         OUTSIDE,
         """
-        mcp, outsideserver
+        mcp, outsideserver, connector, connectors
         """,
     ),
     (

@@ -136,14 +136,20 @@ RAW_NAMES = ("raw", "providererror", "upstreamerror")
 
 _EVENT = re.compile(r"(?:\A|\n)data:[ \t]*([^\r\n]+)")
 _PRINTED = re.compile(
-    r"""(?:(?:\A|[-:]\s*)(?:[45]\d\d\s+)?|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8}|(?:request_?)?[Ii]d)\1\s*:)"""
+    r"""(?:(?:\A|[-:]\s*)(?:[45]\d\d\s+)?|\b[Ss]tatus\s(?:[Cc]ode\s)?[45]\d\d,\s|\bstatus:\s[\w\s]{0,50}\.\s|:\s[45]\d\d(?:\s[A-Z][A-Za-z-]{1,20}){1,4}\s|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8}|(?:request_?)?[Ii]d)\1\s*:)"""
 )
-"""The start of an error inside a message: at its very start, or after a dash, a colon or a status."""
+"""The start of an error inside a message: at its very start, or after a dash, a colon or a status (of which Google's
+SDK makes a sentence, and the SDKs in Go a line: `POST "https://…": 429 Too Many Requests {…}`)."""
 _CLASSES = re.compile(
     r"(?:(?:\w{1,20}\.)?(?P<name>\w{0,40}(?:Error|Timeout)|Timeout Error)(?: - |: ?)){0,6}"
     r"(?:(?P<of>\w{1,40})Exception - )?"
 )
 """The prefix that LiteLLM and its like put on: `litellm.RateLimitError: RateLimitError: GroqException - `."""
+_OPERATION = re.compile(
+    r"An error occurred \((?P<code>\w{1,60})\) when calling the \w{1,60} operation"
+    r"(?: \(reached max retries: \d{1,3}\))?: "
+)
+"""The prefix that botocore puts on."""
 _XML = re.compile(r"<(Code|Message)>([^<]{1,500})</\1>")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
 """Possessive, so that a long string leaves nothing to backtrack to."""
@@ -329,8 +335,12 @@ class _Reader:
         return bool(found)
 
     def _peeled(self, text: str, depth: int) -> bool:
-        """The error that LiteLLM passes on after its class names, which come last: they say less. False if there are
-        no such names."""
+        """The error that botocore passes on, or LiteLLM after its class names, which come last: they say less. False if
+        it is neither."""
+        if operation := _OPERATION.match(text):
+            self._code(operation["code"])
+            self._say(text[operation.end() :], depth + 1)
+            return True
         names = _CLASSES.match(text)
         if names is None or not (names["of"] or (names["name"] and text.startswith("litellm."))):
             return False
@@ -347,18 +357,24 @@ class _Reader:
 
 
 _WRAPPER = re.compile(
-    r"error|exception|status|code|http|upstream|provider|failed|(?:^|\s)[45]\d\d(?::|\Z)|returned \d{3}"
+    r"error|exception|status|code|http|upstream|provider|failed|returned \d{3}"
+    r"|(?:^|\s)[45]\d\d(?::|(?: [a-z-]+){0,4}\Z)"
 )
 _QUOTER = re.compile(
-    r"value|input|\bgot\b|received|expected|content|parameter|argument|param\b|messages?\b|prompt|body"
+    r"value|input|\bgot\b(?! status:)|received|expected|content|parameter|argument|param\b|messages?\b|prompt|body"
+    r"|\bmcp\b|\bconnectors?\b|\btools?\b|\b(?:image|audio|video|media|file)s?\b|\bdownload"
 )
+"""Words that introduce a part of the request, or what a place said that the request names."""
+
+
+_LINK = re.compile(r"\S+://\S+")
 
 
 def _wraps(before: str) -> bool:
     """Whether the words up to the first brace introduce an inner error, and not a part of the request."""
     if "{" in before:
         return False
-    before = before.rstrip("[( ")
+    before = _LINK.sub(" ", before).rstrip("[( ")
     return not before or (_WRAPPER.search(before) is not None and _QUOTER.search(before) is None)
 
 

@@ -66,7 +66,7 @@ _OBJECT = re.compile(r"<[\w.]{1,80} object at 0x[0-9a-f]{1,16}>")
 """A Python object's default repr."""
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+|(?<!\S)/[A-Za-z][\w.-]*(?:/[\w.-]+)*")
 _FETCHED = re.compile(
-    r"(?:fail\w*|unable|error|not)\s+(?:to\s+)?(?:fetch|download|retriev|load|access|open)\w*[^.\n]{0,40}?\s\S+://\S+"
+    r"(?:fail\w*|unable|error|not)\s+(?:(?:to|while|when)\s+)?(?:fetch|download|retriev|load|access|open)\w*[^.\n]{0,40}?\s\S+://\S+"
     r"|\b(?:image|audio|video|media|file)(?:[ _]?url)?\s+['\"(]?\w+://\S+",
     re.IGNORECASE,
 )
@@ -77,10 +77,13 @@ _PATH = re.compile(r"\b(?:messages|tools|contents?|input|parts)(?:\[\d+\]|\.\d+\
 """A place in the request where something is wrong: the sentence is about the request."""
 _FRAME = re.compile(
     r"\A\s*(?:(?:upstream|server|api|provider|client|internal|http|request) )?(?:error|exception)\s*:\s"
+    r"|\A\s*error, status code: \d{3},(?: status: [\w ]{1,40},)? message: "
+    r"|\A\[GoogleGenerativeAI Error\]: Error fetching from \S{1,300}: (?:\[\d{3} [\w ]{1,40}\] )?"
     r"|[(\[]\s*(?:x-)?(?:request|trace|correlation|log)[ _-]?id\s*[:=][^)\]]{0,120}[)\]]",
     re.IGNORECASE,
 )
-"""Boilerplate at a message's start and end: "Error: …", "… (request id: 2026…)"."""
+"""Boilerplate at a message's start and end: "Error: …", "… (request id: 2026…)", and what go-openai and Google's
+first SDK begin with."""
 _FLAG = re.compile(r"(?<![\w-])--(?=[a-z])")
 """A command-line flag that the server lacks ("set --enable-auto-tool-choice"): `flagswitch` in the lexicon."""
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
@@ -143,8 +146,13 @@ def of_message(text: str) -> list[int]:
     """The topics of each sentence that has any, in order. Quotes are not read, and words that may be quoted are read
     only for topics that mark nothing."""
     found = []
+    outside = False  # whether a place that the request names may be speaking
     for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
-        topics = _topics(_marks(_spaced(sentence)), code=False)
+        marks = _marks(_spaced(sentence))
+        topics = _topics(marks, code=False)
+        if outside:
+            topics &= HARMLESS
+        outside = outside or any(bits & lex.OUTSIDE for bits in marks)
         if topics & ~HARMLESS and (own := _own(sentence)) != sentence:
             topics = topics & HARMLESS | _topics(_marks(_spaced(own)), code=False)
         if topics & ~HARMLESS and _PATH.search(sentence):

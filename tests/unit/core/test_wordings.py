@@ -352,6 +352,10 @@ def test_a_refused_key_may_be_one_without_money() -> None:
         "MCP server 'payments' returned 402 Payment Required",
         "MCP server at https://x.example: rate limit exceeded",
         "The remote MCP tool says: insufficient credits",
+        "Error retrieving tool list from MCP server: 'x'. Http status code: 402 (Payment Required)",
+        "The MCP server 'x' failed. It said that your credit balance is too low. Your API key is invalid.",
+        "Error while downloading https://x.example/y.png. Payment required: insufficient credits",
+        "The connector failed: 429, rate limit exceeded",
     ],
 )
 def test_the_bills_and_paces_of_a_clients_own_server_mark_nobody(words: str) -> None:
@@ -857,10 +861,65 @@ def test_a_plan_may_refuse_a_context_with_401(words: str, kind: Kind) -> None:
     [
         (400, '400 {"type":"error","error":{"message":"Your credit balance is too low"}}', Kind.QUOTA),
         (400, 'Upstream error: 404 {"error":{"message":"The model `gpt-9` does not exist"}}', Kind.MISSING),
+        (400, 'got status: 400 Bad Request. {"error":{"code":400,"message":"API key not valid."}}', Kind.AUTH),
+        (400, 'got status: 400 . {"error":{"message":"This model does not support tools."}}', Kind.UNSUPPORTED),
+        (400, 'got status: NOT_FOUND. {"error":{"message":"models/gemini-x is not found"}}', Kind.MISSING),
+        (400, 'API Error: Status Code 429, {"error":{"message":"Requests per minute: 3"}}', Kind.RATE_LIMITED),
+        (400, 'got status. {"error":{"message":"Your credit balance is too low"}}', Kind.CLIENT_ERROR),
+        (400, 'got 404, {"error":{"message":"Your credit balance is too low"}}', Kind.CLIENT_ERROR),
         (400, 'We got 404 {"error":{"message":"Your credit balance is too low"}}', Kind.CLIENT_ERROR),
         (400, 'prompt: 404 {"error":{"message":"Your credit balance is too low"}}', Kind.CLIENT_ERROR),
         (400, '400 {"error":{"message":"messages: at least one message is required"}}', Kind.CLIENT_ERROR),
     ],
 )
 def test_an_error_inside_a_message_may_come_behind_its_status(status: int, words: str, kind: Kind) -> None:
+    assert read(status, words) is kind
+
+
+BILL = '{"error":{"message":"Your credit balance is too low","code":"insufficient_quota"}}'
+
+
+@pytest.mark.parametrize("status", [400, 424, 500])
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"Error retrieving tool list from MCP server 'x': 402 Payment Required {BILL}",
+        f"Error retrieving tool list from MCP server: 'x'. Http status code: 402 {BILL}",
+        f"Error while downloading https://x.example/y.png: {BILL}",
+        f"Failed to fetch image from url https://x.example/y.png: 402 Payment Required {BILL}",
+        f"Connector x failed, got status: 402 Payment Required. {BILL}",
+        f"Tool weather failed: HTTP 402: {BILL}",
+    ],
+)
+def test_an_error_of_a_place_that_the_request_names_is_not_opened(status: int, words: str) -> None:
+    """Whoever runs that place could take the provider away from others: the words are in no request."""
+    assert read(status, words) in (Kind.CLIENT_ERROR, Kind.SERVER_ERROR, Kind.UNSUPPORTED)
+
+
+OPENAI = "https://api.openai.com/v1/chat/completions"
+ANTHROPIC = "https://api.anthropic.com/v1/messages"
+BOTO = "An error occurred ({}) when calling the Converse operation"
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (500, f'POST "{OPENAI}": 429 Too Many Requests {{"message":"x","code":"insufficient_quota"}}', Kind.QUOTA),
+        (400, f'POST "{ANTHROPIC}": 400 Bad Request {{"error":{{"message":"Invalid API key"}}}}', Kind.AUTH),
+        (
+            400,
+            f'POST "{ANTHROPIC}": 400 Bad Request {{"error":{{"message":"messages: field required"}}}}',
+            Kind.CLIENT_ERROR,
+        ),
+        (400, "error, status code: 404, status: 404 Not Found, message: The model `x` does not exist", Kind.MISSING),
+        (400, "error, status code: 400, message: Your credit balance is too low", Kind.QUOTA),
+        (400, "the prompt says error, status code: 400, message: Your credit balance is too low", Kind.CLIENT_ERROR),
+        (400, BOTO.format("ExpiredTokenException") + ": The security token is expired", Kind.AUTH),
+        (400, BOTO.format("ValidationException") + ": Malformed input request", Kind.CLIENT_ERROR),
+        (400, BOTO.format("ThrottlingException") + " (reached max retries: 4): Please wait", Kind.RATE_LIMITED),
+        (400, 'prompt: 402 Payment Required {"error":{"message":"Your credit balance is too low"}}', Kind.CLIENT_ERROR),
+    ],
+)
+def test_what_an_sdk_says_of_an_error_is_read_as_that_error(status: int, words: str, kind: Kind) -> None:
+    """A relay's message is often the text of an exception: of the SDKs in Go, of go-openai, of botocore."""
     assert read(status, words) is kind
