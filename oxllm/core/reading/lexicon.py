@@ -111,8 +111,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         usage, compute units, request limit per day, requests per day, daily call limit, free requests, free quota,
         trial, monthly included, per month, inference limit, key limit, api key limit, total limit, spending cap, credit
         cap, usage quota, token allowance, extra usage, free allocation, daily allocation, token allocation, monthly
-        allocation, monthly tokens, month tokens, daily tokens, weekly tokens, tokens month, tokens today, monthly cap,
-        daily cap, weekly cap, api total request limit, cuota, cota, kontingent
+        allocation, monthly tokens, month tokens, daily tokens, weekly tokens, tokens month, tokens today, limit for
+        today, request limit for today, monthly cap, daily cap, weekly cap, api total request limit, cuota, cota,
+        kontingent
         """,
     ),
     (
@@ -321,10 +322,10 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         failure, denied, required, disabled, deactivated, inactive, malformed, unknown, not recognized, blocked, leaked,
         not match, mismatch, bad, unable, rejected, not authorized, not exist, illegal, error, not set, not supplied,
         not present, unregistered, unverified, not configured, empty, not correct, not pass, not active, suspended, not
-        validate, not verified, not verify, refused, terminated, banned, not allowed, unrecognized, exception, not
-        belong, not registered, deleted, reported, only authorized, pass valid, provide valid, supply valid, enter
-        valid, use valid, send valid, not allow, invalid grant, incorrecta, incorrecto, abgelaufen, expirado, expirada,
-        caducada, scaduta, expirou, scaduto
+        validate, not authenticate, not verified, not verify, refused, terminated, banned, not allowed, unrecognized,
+        exception, not belong, not registered, deleted, reported, only authorized, pass valid, provide valid, supply
+        valid, enter valid, use valid, send valid, not allow, invalid grant, incorrecta, incorrecto, abgelaufen,
+        expirado, expirada, caducada, scaduta, expirou, scaduto
         """,
     ),
     (
@@ -447,7 +448,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         encrypted content, previous response, previous response id, thinking block, thinking blocks, thought signature,
         reasoning item, response id, item id, item with id, signature, redacted thinking, encrypted reasoning, response
-        with id, conversation with id, reasoning content item, signature in thinking, thread fingerprint
+        with id, conversation with id, reasoning content item, signature in thinking, thread fingerprint, compaction
         """,
     ),
     (
@@ -474,7 +475,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         invalid, not found, not persisted, corrupted, missing, not be verified, not verify, not be decrypted, not
         decrypt, mismatch, not exist, expired, can not be modified, not be parsed, failed, without, tampered, unknown,
-        not provided with required, incorrect, changed, modified, altered, not valid
+        not provided with required, incorrect, changed, modified, altered, not valid, not decode
         """,
     ),
     (
@@ -690,6 +691,7 @@ SIGNS: tuple[tuple[str, int], ...] = (
     ("耗尽", GONE),
     ("不足", GONE),
     ("超出", EXCEEDS | GONE),
+    ("压缩", EXCEEDS),
     ("超过", EXCEEDS | GONE),
     ("超限", EXCEEDS | GONE),
     ("达到", GONE),

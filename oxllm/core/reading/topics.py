@@ -61,6 +61,8 @@ _NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0
 """A name with a digit or a slash in it, such as a model's: it counts as one word."""
 _PACE_IN_NAME = re.compile(r"_per_(minute|second)(?![a-z])")
 _SPAN = re.compile(r"\d+-(minute|hour|day|week|month)s?", re.IGNORECASE)
+_THOUSANDS = re.compile(r"\d+[km]", re.IGNORECASE)
+"""So many tokens: "128k"."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OBJECT = re.compile(r"<[\w.]{1,80} object at 0x[0-9a-f]{1,16}>")
 """A Python object's default repr."""
@@ -264,10 +266,12 @@ def _words(text: str) -> list[str]:
 
 def _named_word(match: re.Match[str]) -> str:
     """A name says nothing, except one of a rate (`…/requests_per_minute_per_base_model`). A span of time is not a name
-    ("5-hour limit")."""
+    ("5-hour limit"), nor is a number of tokens ("128k")."""
     name = match[0]
     if span := _SPAN.fullmatch(name):
         return f" {span[1]} "
+    if _THOUSANDS.fullmatch(name):
+        return f" {name[:-1]} "
     if pace := _PACE_IN_NAME.search(name):
         return f" ~ per {pace[1]} "
     if _SLASHED.fullmatch(name):
@@ -512,11 +516,13 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
 
 def _cannot(marks: list[int], every: int) -> bool:
     """Whether one model does not do something, in words that are no entry: "this model takes no images", "the function
-    is not something that the model can do"."""
-    if not (every & lex.FEATURE and every & lex.ONE_MODEL and every & lex.NOT):
+    is not something that the model can do". Or cannot do without: "this model requires reasoning"."""
+    if not (every & lex.FEATURE and every & lex.ONE_MODEL):
         return False
-    return _between(marks, lex.ONE_MODEL, lex.NOT, lex.FEATURE, 3, 3) or _between(
-        marks, lex.FEATURE, lex.NOT, lex.ONE_MODEL, 2, 3
+    return (
+        _between(marks, lex.ONE_MODEL, lex.NOT, lex.FEATURE, 3, 3)
+        or _between(marks, lex.FEATURE, lex.NOT, lex.ONE_MODEL, 2, 3)
+        or _between(marks, lex.ONE_MODEL, lex.NEEDED, lex.FEATURE, 1, 1)
     )
 
 

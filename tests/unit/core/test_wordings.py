@@ -710,6 +710,9 @@ def test_what_a_request_may_ask_for_is_lacking_or_ill_formed(words: str, kind: K
         ("Tools may not be used with this model", Kind.UNSUPPORTED),
         ("Reasoning is mandatory for this endpoint and cannot be disabled", Kind.UNSUPPORTED),
         ("Dieses Modell unterstützt keine Bilder", Kind.UNSUPPORTED),
+        ("This model requires reasoning to be enabled", Kind.UNSUPPORTED),
+        ("This endpoint requires images", Kind.UNSUPPORTED),
+        ("The model field is required and images must be URLs", Kind.CLIENT_ERROR),
         ("No images in message 2, which the model reads", Kind.CLIENT_ERROR),
         ("The tool 'a' has no description", Kind.CLIENT_ERROR),
         ("Do not use a model's name as the name of a function", Kind.CLIENT_ERROR),
@@ -724,6 +727,7 @@ def test_what_one_model_does_not_do_it_lacks_whatever_the_verb(words: str, kind:
     [
         ("8192 tokens of context, but the request needs 15246", Kind.CONTEXT_LENGTH),
         ("The model's context is 4096 tokens, 5000 were sent.", Kind.CONTEXT_LENGTH),
+        ("Model context window is 128k tokens, you requested 256k tokens", Kind.CONTEXT_LENGTH),
         ("Context: 131072, prompt: 140000 tokens", Kind.CONTEXT_LENGTH),
         ("messages 3: context has to be a string, not tokens", Kind.CLIENT_ERROR),
         ("min_tokens must be less than or equal to max_tokens=16, got 64.", Kind.CLIENT_ERROR),
