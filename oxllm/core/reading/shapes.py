@@ -213,7 +213,8 @@ class _Reader:
         error = self._error
         if "loc" in found or ("input" in found and "msg" in found):
             error.quoting = True
-        self._inside(found, depth)
+        if not any(_PLACE.search(text) for text in map(_decoded, _texts(found)) if text):
+            self._inside(found, depth)
         self._waits(found)
         if self._quota(found):
             return
@@ -225,9 +226,8 @@ class _Reader:
                 self._type(_decoded(found[name]) or "")
         if error.param is None and "param" in found:
             error.param = _decoded(found["param"]) or None
-        for name in MESSAGE_NAMES:
-            if name in found and found[name][:1] == b'"':
-                self._say(_decoded(found[name]) or "", depth)
+        for text in _texts(found):
+            self._say(_decoded(text) or "", depth)
 
     def _inside(self, found: Members, depth: int) -> None:
         """Reads the errors inside this one, a relayed one first."""
@@ -362,17 +362,22 @@ _WRAPPER = re.compile(
 )
 _QUOTER = re.compile(
     r"value|input|\bgot\b(?! status:)|received|expected|content|parameter|argument|param\b|messages?\b|prompt|body"
-    r"|\bmcp\b|\bconnectors?\b|\btools?\b|\b(?:image|audio|video|media|file)s?\b|\bdownload"
+    r"|\btools?\b|\b(?:image|audio|video|media|file)s?\b|\bdownload"
 )
 """Words that introduce a part of the request, or what a place said that the request names."""
 
 
+_PLACE = re.compile(
+    r"\bmcp\b|\bconnectors?\b|\b(?:(?:to|while) (?:fetch|download|load)|downloading|fetching (?!from\b))[^.\n]{0,60}://",
+    re.IGNORECASE,
+)
+"""A place that the request names: errors inside this one are what it said."""
 _LINK = re.compile(r"\S+://\S+")
 
 
 def _wraps(before: str) -> bool:
     """Whether the words up to the first brace introduce an inner error, and not a part of the request."""
-    if "{" in before:
+    if "{" in before or _PLACE.search(before) is not None:
         return False
     before = _LINK.sub(" ", before).rstrip("[( ")
     return not before or (_WRAPPER.search(before) is not None and _QUOTER.search(before) is None)
@@ -384,6 +389,11 @@ _IDENTIFIER = re.compile(r"(?=[A-Za-z.]*_|[A-Z]?[a-z]+[A-Z])[A-Za-z0-9_.]{3,64}"
 
 def _opened(raw: bytes) -> Members:
     return {_name(name): bytes(value) for name, value in _members(raw).items()}
+
+
+def _texts(found: Members) -> list[bytes]:
+    """What it says, as JSON strings."""
+    return [found[name] for name in MESSAGE_NAMES if name in found and found[name][:1] == b'"']
 
 
 def _name(name: str) -> str:

@@ -892,12 +892,29 @@ BILL = '{"error":{"message":"Your credit balance is too low","code":"insufficien
         f"Error while downloading https://x.example/y.png: {BILL}",
         f"Failed to fetch image from url https://x.example/y.png: 402 Payment Required {BILL}",
         f"Connector x failed, got status: 402 Payment Required. {BILL}",
+        f"Failed to fetch https://x.example/a: 402 Payment Required {BILL}",
         f"Tool weather failed: HTTP 402: {BILL}",
     ],
 )
 def test_an_error_of_a_place_that_the_request_names_is_not_opened(status: int, words: str) -> None:
     """Whoever runs that place could take the provider away from others: the words are in no request."""
     assert read(status, words) in (Kind.CLIENT_ERROR, Kind.SERVER_ERROR, Kind.UNSUPPORTED)
+
+
+@pytest.mark.parametrize("status", [400, 424, 500])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"message": "MCP server 'x' failed", "error": {"code": "insufficient_quota"}},
+        {"message": "MCP server error", "details": {"message": "Your credit balance is too low"}},
+        {"message": "The connector x failed", "cause": {"code": "invalid_api_key"}},
+        {"message": "Failed to fetch https://x.example/a.png", "details": [{"message": "Out of credits"}]},
+        {"message": "Error while downloading https://x.example/a.png", "metadata": {"raw": BILL}},
+    ],
+)
+def test_nor_is_one_in_an_object(status: int, members: dict[str, object]) -> None:
+    found = classify(status, [], msgspec.json.encode({"error": members}), NOW)
+    assert found.kind in (Kind.CLIENT_ERROR, Kind.SERVER_ERROR, Kind.UNSUPPORTED)
 
 
 OPENAI = "https://api.openai.com/v1/chat/completions"
