@@ -523,6 +523,7 @@ def _cannot(marks: list[int], every: int) -> bool:
         _between(marks, lex.ONE_MODEL, lex.NOT, lex.FEATURE, 3, 3)
         or _between(marks, lex.FEATURE, lex.NOT, lex.ONE_MODEL, 2, 3)
         or _between(marks, lex.ONE_MODEL, lex.NEEDED, lex.FEATURE, 1, 1)
+        or _between(marks, lex.NOT, lex.FEATURE, lex.FOR_MODEL, 2, 1)
     )
 
 

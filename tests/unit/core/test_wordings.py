@@ -711,6 +711,8 @@ def test_what_a_request_may_ask_for_is_lacking_or_ill_formed(words: str, kind: K
         ("Reasoning is mandatory for this endpoint and cannot be disabled", Kind.UNSUPPORTED),
         ("Dieses Modell unterstützt keine Bilder", Kind.UNSUPPORTED),
         ("This model requires reasoning to be enabled", Kind.UNSUPPORTED),
+        ("You can't use tools with this model", Kind.UNSUPPORTED),
+        ("Do not send images in a message that has tools", Kind.CLIENT_ERROR),
         ("This endpoint requires images", Kind.UNSUPPORTED),
         ("The model field is required and images must be URLs", Kind.CLIENT_ERROR),
         ("No images in message 2, which the model reads", Kind.CLIENT_ERROR),
