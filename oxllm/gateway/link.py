@@ -66,6 +66,12 @@ class Link(Caller):
         except Exception as error:  # noqa: BLE001
             self.relay.crash(error)
 
+    def waits(self, yes: bool) -> None:
+        try:
+            self.attempt.waits(yes, self.relay.now())
+        except Exception as error:  # noqa: BLE001
+            self.relay.crash(error)
+
     def may_send(self) -> bool:
         try:
             return self.relay.exchange.may_send(self.attempt, self.relay.now())

@@ -81,6 +81,9 @@ class Peer:
     def connection_made(self, transport: Transport) -> None:
         """The transport is open."""
 
+    def queued(self, yes: bool) -> None:
+        """Below it a handshake waits for its turn among ours, or no longer does."""
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by us (None) or by the error `exc`. Never called from within a call of ours."""
 

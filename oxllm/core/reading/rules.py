@@ -27,7 +27,8 @@ class Kind(Enum):
     """5xx, 408, 425, 498."""
     NETWORK = "network"
     LOCAL = "local"
-    """This machine could not connect: it is out of files, ports or memory, or one of its own rules forbids it."""
+    """This machine could not connect: it is out of files, ports or memory, had too many TLS handshakes to make, or one
+    of its own rules forbids it."""
     TIMEOUT = "timeout"
     """One of the attempt's own clocks: connect, first byte, answer, idle."""
     AUTH = "auth"

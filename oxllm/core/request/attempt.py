@@ -128,6 +128,7 @@ class Attempt:
         "model",
         "number",
         "phase",
+        "queued",
         "read_at",
         "reader",
         "route",
@@ -171,14 +172,14 @@ class Attempt:
         self.phase = CONNECTING
         # Its clocks, in loop time; `inf` for one that does not run.
         self.started = now
+        self.queued = False
+        """Its connection waits for its turn to shake hands: whatever that takes is no fault of the provider."""
         self.clock = alarm.by(now + candidate.timeouts.connect)
         """When this phase times out; `inf` while reading is paused."""
         self.share_at = alarm.by(share_at)
         """When it has used half of the time that the request had left at its start: another may run beside it."""
-        self.hedge_at = inf
-        """When to start a hedge."""
-        self.commit_at = inf
-        """When its content has been held back for long enough."""
+        self.hedge_at = self.commit_at = inf
+        """When to start a hedge; when its content has been held back for long enough."""
         self.sent_at = now
         """When the last byte of the request was sent."""
         self.read_at = NEVER
@@ -234,6 +235,13 @@ class Attempt:
         if self.phase is CONNECTING:
             self.move(CONNECT)
         self.sent(now)
+
+    def waits(self, yes: bool, now: float) -> None:
+        """Its connection has to wait until fewer of ours shake hands, or need not any more. Then its time to connect
+        begins."""
+        self.queued = yes
+        if not yes and self.phase is CONNECTING:
+            self._allow(self.candidate.timeouts.connect, now)
 
     def reconnecting(self, now: float) -> None:
         """The pooled connection was dead. Its replacement gets a full connect timeout."""

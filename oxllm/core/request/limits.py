@@ -16,6 +16,8 @@ def timed_out(attempt: Attempt, now: float) -> Outcome:
     times = attempt.candidate.timeouts
     # 1. No connection.
     if attempt.phase is CONNECTING:
+        if attempt.queued:
+            return Outcome(Kind.LOCAL, f"no turn for a TLS handshake within {times.connect:g} s")
         return Outcome(Kind.TIMEOUT, f"no connection within {times.connect:g} s")
     # 2. A response, or signs of work, and then silence.
     working = attempt.reader.working

@@ -30,6 +30,10 @@ class Caller(HeldHolder):
         """A new connection is open and the request goes out on it. Not called for an idle one that is `reused`."""
         raise NotImplementedError
 
+    def waits(self, yes: bool) -> None:
+        """The new connection's TLS handshake waits for its turn among ours, or no longer does: that is not the fault of
+        the provider."""
+
     def may_send(self) -> bool:
         """A new connection is open. Return False to withhold the request: `failed` comes, with Failure.WITHHELD."""
         raise NotImplementedError

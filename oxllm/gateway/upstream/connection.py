@@ -52,6 +52,7 @@ class UpstreamConnection(Peer):
         "proxied",
         "socket",
         "spoke_unasked",
+        "waits",
     )
 
     def __init__(
@@ -68,6 +69,8 @@ class UpstreamConnection(Peer):
         """Whether requests go to a proxy in plain HTTP: a 407 is then the proxy's."""
         self._transport: Transport | None = None
         self._settled: Callable[[], object] | None = None
+        self.waits = False
+        """Its TLS handshake waits for its turn among ours."""
         self._error: Broken | None = None
         self._lender: Lender | None = None
         self._caller: Caller | None = None
@@ -100,7 +103,7 @@ class UpstreamConnection(Peer):
         return self._transport is not None
 
     def tell(self, settled: Callable[[], object]) -> None:
-        """Call `settled` when `opened` has become clear. It may only make a note of that."""
+        """Call `settled` when `opened` has become clear, or `waits` has changed. It may only make a note of that."""
         self._settled = settled
 
     @property
@@ -170,6 +173,11 @@ class UpstreamConnection(Peer):
             settled()
 
     # The transport's side
+
+    def queued(self, yes: bool) -> None:
+        if yes is not self.waits:
+            self.waits = yes
+            self._settle()
 
     def connection_made(self, transport: Transport) -> None:
         transport.set_write_buffer_limits(0)

@@ -77,7 +77,11 @@ TABLE: Final = Table(
 
 
 class Opener(Protocol):
-    """Whoever wants the connection. One of these is called, once, and not from within what began it."""
+    """Whoever wants the connection. All but `waits` are its end: one of them is called, once, and not from within what
+    began it."""
+
+    def waits(self, yes: bool) -> None:
+        """Its TLS handshake waits for its turn among ours, or no longer does."""
 
     def opened(self, connection: UpstreamConnection) -> None:
         """It is ready for a request."""
@@ -104,6 +108,7 @@ class Opening:
         "_opener",
         "_stagger",
         "_transport",
+        "_waits",
         "state",
     )
 
@@ -120,6 +125,7 @@ class Opening:
         self._connection: UpstreamConnection | None = None
         self._transport: Transport | None = None
         """Of the address that has accepted."""
+        self._waits = False
         self.state = LOOKING_UP
         connector.loop.call_soon(self._begin)
 
@@ -224,6 +230,9 @@ class Opening:
         try:
             if not connection.opened:
                 connection.tell(partial(self._connector.loop.call_soon, self._look))
+                if connection.waits is not self._waits:
+                    self._waits = connection.waits
+                    self._opener.waits(self._waits)
                 return
         except Broken as error:
             self._fail(error)

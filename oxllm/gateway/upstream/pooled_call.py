@@ -157,6 +157,16 @@ class PooledCall(Lender):
 
     # Opener
 
+    def waits(self, yes: bool) -> None:
+        caller, opening = self._caller, self._opening
+        assert caller is not None
+        assert opening is not None
+        if yes or caller.may_send():
+            caller.waits(yes)
+        else:
+            opening.cancel()
+            self._fail(Failure.WITHHELD, True, "")
+
     def opened(self, connection: UpstreamConnection) -> None:
         self._opening = None
         self._connecting.discard(self)

@@ -216,10 +216,13 @@ class TlsTransport(Peer):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._handshakes.take(self)
+        if self._phase is Phase.WAITING:
+            self._upper.queued(True)
 
     def begin(self) -> None:
         """Its turn in the queue has come: start the handshake."""
         self._phase = Phase.HANDSHAKE
+        self._upper.queued(False)
         # As bytes: for a `str` the ssl module loads the IDNA tables. No trailing dot in SNI (RFC 6066 section 3).
         name = self._host.rstrip(".").encode()
         try:

@@ -35,6 +35,24 @@ def test_each_phase_has_a_limit_of_its_own_that_counts(subject: Drive, reason: s
     assert (result.kind, result.reason, result.is_failure) == (Kind.TIMEOUT, reason, True)
 
 
+def test_who_has_not_had_its_turn_to_connect_says_nothing_about_its_provider() -> None:
+    subject = drive()
+    attempt = subject["alpha"]
+    attempt.waits(True, subject.now)
+    result = timed_out(attempt, subject.now + 5.0)
+    assert (result.kind, result.is_failure) == (Kind.LOCAL, False)
+    assert result.reason == "no turn for a TLS handshake within 5 s"
+
+
+def test_the_time_to_connect_begins_with_its_turn() -> None:
+    subject = drive()
+    attempt = subject["alpha"]
+    attempt.waits(True, subject.now)
+    attempt.waits(False, subject.now + 4.0)
+    assert attempt.clock == subject.now + 9.0
+    assert timed_out(attempt, subject.now + 9.0).is_failure
+
+
 @pytest.mark.parametrize(("ago", "alive"), [(9.9, True), (10.1, False)])
 def test_a_host_from_which_something_came_in_half_of_the_time_is_alive_and_it_does_not_count(
     ago: float, alive: bool

@@ -52,6 +52,9 @@ class Recorder(Caller):
     def connected(self) -> None:
         self._note("connected")
 
+    def waits(self, yes: bool) -> None:
+        self._note("waits", yes)
+
     def may_send(self) -> bool:
         return self.sends
 

@@ -311,6 +311,42 @@ async def test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before(
     assert repr(shared) == "<HandshakeQueue 2 under way, 0 waiting>"
 
 
+async def test_who_waits_for_its_turn_is_told_so_and_when_it_has_come(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 1)
+    deaf = side.provider(await side.serve(silent, None))
+    first, second = Recorder(), Recorder()
+    call, _ = (caller.ask(side.pool, deaf, b"POST / HTTP/1.1\r\n\r\n", []) for caller in (first, second))
+    told = asyncio.Event()
+    second.on = {"waits": told.set}
+    await asyncio.wait_for(told.wait(), 20)
+    assert (first.events, second.events) == ([], [("waits", True)])
+    told.clear()
+    call.cancel()
+    await asyncio.wait_for(told.wait(), 20)
+    assert (first.events, second.events) == ([], [("waits", True), ("waits", False)])
+
+
+async def test_whose_request_is_not_to_be_sent_any_more_does_not_take_its_turn(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those before it may have found out that the provider is down: then it need not find out, too."""
+    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 1)
+    deaf = side.provider(await side.serve(silent, None))
+    first, second = Recorder(), Recorder()
+    call, _ = (caller.ask(side.pool, deaf, b"POST / HTTP/1.1\r\n\r\n", []) for caller in (first, second))
+    told = asyncio.Event()
+    second.on = {"waits": told.set, "failed": told.set}
+    await asyncio.wait_for(told.wait(), 20)
+    told.clear()
+    second.sends = False
+    call.cancel()
+    await asyncio.wait_for(told.wait(), 20)
+    assert second.events == [("waits", True), ("failed", Failure.WITHHELD, True, "")]
+    assert side.pool.open == 0
+
+
 async def test_an_origin_that_is_silent_holds_up_no_other(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 1)
     deaf = side.provider(await side.serve(silent, None))
@@ -319,7 +355,7 @@ async def test_an_origin_that_is_silent_holds_up_no_other(side: Side, monkeypatc
     assert (await side.request(side.provider(await side.serve(echo, side.certified(HOST))), b"x")).body == b"x"
     for call in calls:
         call.cancel()
-    assert [caller.events for caller in callers] == [[], [], []]
+    assert [caller.events for caller in callers] == [[], [("waits", True)], [("waits", True)]]
 
 
 async def test_a_ca_file_that_cannot_be_read_is_a_tls_failure(side: Side, tmp_path: Path) -> None:
