@@ -43,7 +43,7 @@ class Outcome(Value, frozen=True):
     reason: str
     """In our own words, short: "HTTP 502", "connection refused", "no content within 60 s"."""
     status: int | None = None
-    """The provider's status."""
+    """The provider's status, or the one that an error inside a 2xx names."""
     code: str | None = None
     """The provider's error code or, without one, its error type."""
     retry_after: float | None = None
@@ -52,8 +52,6 @@ class Outcome(Value, frozen=True):
     """May be retried at the same target: a 500 or 502, or a reset or EOF before any byte of the response."""
     of_target: bool = False
     """For QUOTA: it holds for this target alone, since it names a model or comes through a relay."""
-    in_band: bool = False
-    """The error came inside a 2xx: `status` is the one that it names, and it cannot be passed on as received."""
     grounds: tuple[tuple[str, ...], ...] = ()
     """The provider's words on which this rests: runs of words in lower case."""
     otherwise: Outcome | None = None
@@ -61,11 +59,6 @@ class Outcome(Value, frozen=True):
     counts: bool | None = None
     """Whether it counts as a failure of the provider, if the kind alone does not decide that: an attempt may have had
     its own full limit before the deadline, or a host that timed out may be alive, as its heartbeats show."""
-
-    @property
-    def rule(self) -> Rule:
-        """Its row of the table."""
-        return RULES[self.kind]
 
     @property
     def is_failure(self) -> bool:
@@ -161,7 +154,6 @@ def _outcome(status: int, error: reading.Error, found: reading.Verdict, place: s
         found.hint,
         same_target=status in {500, 502} and found.kind is Kind.SERVER_ERROR and not place,
         of_target=found.of_target,
-        in_band=bool(place),
         grounds=found.grounds,
         otherwise=_outcome(status, error, found.otherwise, place) if found.otherwise is not None else None,
     )

@@ -28,7 +28,7 @@ def test_an_error_in_place_of_a_stream_is_read_however_it_is_cut(size: int) -> N
         assert found.feed(TOO_LONG[at : at + size]) == b""
     verdict = found.eof()
     assert verdict is not None
-    assert (verdict.kind, verdict.status, verdict.in_band) == (Kind.CONTEXT_LENGTH, 400, True)
+    assert (verdict.kind, verdict.status) == (Kind.CONTEXT_LENGTH, 400)
     assert found.refusal() is None
 
 

@@ -441,8 +441,7 @@ def test_a_reason_never_holds_the_providers_words() -> None:
 
 @given(st.binary(max_size=200), st.integers(100, 999))
 def test_any_body_at_all_is_classified(body: bytes, status: int) -> None:
-    outcome = classify(status, [], body, NOW)
-    assert outcome.rule is RULES[outcome.kind]
+    assert classify(status, [], body, NOW).kind in RULES
 
 
 FIELDS = st.sampled_from(["error", "code", "type", "status", "message", "metadata", "headers", "x-ratelimit-reset"])
@@ -483,7 +482,7 @@ def test_deep_nesting_is_no_error() -> None:
 )
 def test_an_error_in_an_answer_is_read_as_the_http_error_that_it_names(payload: bytes, kind: Kind, status: int) -> None:
     outcome = in_band(payload, NOW)
-    assert (outcome.kind, outcome.status, outcome.in_band) == (kind, status, True)
+    assert (outcome.kind, outcome.status) == (kind, status)
     assert not outcome.same_target
 
 
@@ -500,8 +499,8 @@ OF_THE_REQUEST = (
 def test_what_a_response_failed_with_for_what_its_request_brought_is_the_client_s(code: str) -> None:
     """These come without a type: else a client could mark each provider by a picture that is none."""
     outcome = in_band(error(code=code, message="No."), NOW)
-    assert (outcome.status, outcome.rule.cause) == (400, Cause.CLIENT)
-    assert not outcome.rule.failover
+    rule = RULES[outcome.kind]
+    assert (outcome.status, rule.cause, rule.failover) == (400, Cause.CLIENT, False)
 
 
 def test_a_store_that_is_too_slow_is_its_provider_s() -> None:
