@@ -56,10 +56,9 @@ def find(url: str | None, port: int | None, env: Mapping[str, str] | None = None
     return _configured(env)
 
 
-def by_pid(pid: int, env: Mapping[str, str] | None = None) -> Gateway | None:
+def by_pid(pid: int) -> Gateway | None:
     """The gateway with this process id, if it has a run file."""
-    runs = running(os.environ if env is None else env)
-    return next((of(run) for run in runs if run.pid == pid), None)
+    return next((of(run) for run in running(os.environ) if run.pid == pid), None)
 
 
 def running(env: Mapping[str, str]) -> list[RunFile]:
@@ -67,13 +66,12 @@ def running(env: Mapping[str, str]) -> list[RunFile]:
     return [run for directory in _directories(env) for run in runfile.read_all(directory)]
 
 
-def again(gateway: Gateway, env: Mapping[str, str] | None = None) -> RunFile | None:
+def again(gateway: Gateway) -> RunFile | None:
     """Its run file, read again; None if that is gone, or there never was one."""
     if gateway.run is None:
         return None
-    runs = running(os.environ if env is None else env)
-    same = (run for run in runs if (run.pid, run.start_time) == (gateway.run.pid, gateway.run.start_time))
-    return next(same, None)
+    which = gateway.run.pid, gateway.run.start_time
+    return next((run for run in running(os.environ) if (run.pid, run.start_time) == which), None)
 
 
 def of(run: RunFile) -> Gateway:

@@ -85,9 +85,9 @@ def width() -> int:
     return max(40, min(columns, WIDTH_MAX))
 
 
-def indented(text: str, by: int = 4) -> str:
+def indented(text: str) -> str:
     """Text as an indented paragraph. Long words are not broken, so that they can be copied."""
-    margin = " " * by
+    margin = " " * 4
     return textwrap.fill(
         text,
         width(),

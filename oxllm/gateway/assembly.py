@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from random import Random
 
 from oxllm import plan as plans
@@ -21,7 +21,7 @@ from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.vitals import Vitals
 from oxllm.gateway.operator.admin import Admin
-from oxllm.gateway.reload import COMPILE, Reloader
+from oxllm.gateway.reload import Reloader
 from oxllm.gateway.runtime import Current, Generation, Runtime
 from oxllm.gateway.service import Service
 from oxllm.gateway.upstream.dial import Dial, dial
@@ -96,12 +96,10 @@ class Gateway:
         """Set by `reload_from`."""
         self._export()
 
-    def reload_from(
-        self, env: Mapping[str, str], adopt: Callable[[plans.Plan], None], command: Sequence[str] = COMPILE
-    ) -> Reloader:
+    def reload_from(self, env: Mapping[str, str], adopt: Callable[[plans.Plan], None]) -> Reloader:
         """Enable reloads. `adopt` gets each new Plan, and must call our own `adopt` with it."""
         reloads = self.vitals.reloads
-        reloader = Reloader(self._loop, self._log, reloads, self.life, self.running, adopt, env, command)
+        reloader = Reloader(self._loop, self._log, reloads, self.life, self.running, adopt, env)
         self.reloader = self.admin.reloader = reloader
         return reloader
 

@@ -14,10 +14,9 @@ Half = TypeVar("Half", bound=Hashable)
 class HeadBudget(Generic[Half]):
     """The bound on incomplete request heads: without it, 4,096 slow senders of 32 KiB each would take 128 MB."""
 
-    __slots__ = ("_heads", "limit", "total")
+    __slots__ = ("_heads", "total")
 
-    def __init__(self, limit: int = HEADS_LIMIT) -> None:
-        self.limit = limit
+    def __init__(self) -> None:
         self.total = 0
         self._heads: dict[Half, tuple[int, float]] = {}
         """Bytes of each, and when its first came."""
@@ -37,6 +36,6 @@ class HeadBudget(Generic[Half]):
 
         Not the oldest, which may be small and on a slow line, nor the largest, which may have come just now.
         """
-        if self.total <= self.limit:
+        if self.total <= HEADS_LIMIT:
             return None
         return max(self._heads, key=lambda holder: self._heads[holder][0] * (now - self._heads[holder][1] + 0.01))

@@ -12,7 +12,7 @@ import asyncio
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -59,7 +59,6 @@ class Telemetry:
         "_collector",
         "_created",
         "_durations",
-        "_env",
         "_failures",
         "_headers",
         "_journal",
@@ -85,7 +84,6 @@ class Telemetry:
         wall: Callable[[], float],
         created: float,
         router: Callable[[], Router],
-        env: Mapping[str, str] = os.environ,
     ) -> None:
         """`journal` counts what is lost. `created`: start of the process, seconds since the epoch. `router` returns the
         running one."""
@@ -97,10 +95,9 @@ class Telemetry:
         self._created = created
         self._router = router
         self._stopped = False
-        self._env = env
         self.export_to(endpoint)
-        self._headers = "".join(f"{name}: {value}\r\n" for name, value in otel_environment.headers(env))
-        self._resource = {"attributes": otlp.entries(otel_environment.resource(env, __version__, rng))}
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in otel_environment.headers(os.environ))
+        self._resource = {"attributes": otlp.entries(otel_environment.resource(os.environ, __version__, rng))}
         self._queue: deque[tuple[Trace, Record]] = deque()
         self._durations: dict[tuple[str, bool], Histogram] = {}
         self._sending: dict[str, _Export] = {}
@@ -134,7 +131,7 @@ class Telemetry:
     def export_to(self, endpoint: str) -> None:
         """Export to another collector from now on, including what is queued."""
         self.endpoint = endpoint
-        self._collector = msgspec.structs.replace(collector(endpoint), ca_file=otel_environment.certificate(self._env))
+        self._collector = msgspec.structs.replace(collector(endpoint), ca_file=otel_environment.certificate(os.environ))
 
     def stop(self) -> None:
         """Export what is queued, and no more."""

@@ -19,6 +19,8 @@ from oxllm.sim.script.scenario import Scene
 BINS_MAX = 75
 """Most bars in a picture: on a phone 360 pixels wide each is still 4 pixels wide."""
 POINTS_MAX = 200
+TICKS_MAX = 6
+"""Most labels on an axis of times: on a phone more would touch each other."""
 _STEPS_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
@@ -36,9 +38,9 @@ class Timeline(msgspec.Struct, frozen=True):
         """The bin of a time; times outside belong to the nearest one."""
         return max(0, min(int(at / self.step), self.bins - 1))
 
-    def ticks(self, most: int = 6) -> list[float]:
-        """At most `most` round times, from 0 on."""
-        step = next((step for step in _STEPS_S if self.end / step < most), self.end)
+    def ticks(self) -> list[float]:
+        """Round times from 0 on, at most TICKS_MAX."""
+        step = next((step for step in _STEPS_S if self.end / step < TICKS_MAX), self.end)
         return [step * number for number in range(int(self.end / step) + 1)]
 
 
@@ -192,11 +194,11 @@ def _round(value: float, up: bool) -> float:
     return power * max(step for step in steps if step <= share * (1 + 1e-9))
 
 
-def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round times between the bounds: 1, 2 and 5 times each power of ten, or fewer if those exceed `most`."""
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round times between the bounds: 1, 2 and 5 times each power of ten, or fewer if those exceed TICKS_MAX."""
     powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
     for steps in ((1, 2, 5), (1, 3), (1,)):
         ticks = [power * step for power in powers for step in steps if low * 0.999 <= power * step <= high * 1.001]
-        if len(ticks) <= most:
+        if len(ticks) <= TICKS_MAX:
             return ticks
-    return ticks[:: math.ceil(len(ticks) / most)]
+    return ticks[:: math.ceil(len(ticks) / TICKS_MAX)]

@@ -48,10 +48,10 @@ def text(seed: int, provider: str, fingerprint: str, count: int, choice: int = 0
     return "".join([WORDS[number] for number in drawn[:count]])
 
 
-def whole_tokens(answer: str, seed: int, provider: str, fingerprint: str, choice: int = 0) -> int | None:
+def whole_tokens(answer: str, seed: int, provider: str, fingerprint: str) -> int | None:
     """How many whole tokens of this provider's answer `answer` consists of; None if it is not exactly so many."""
     position = 0
-    for count, token in enumerate(tokens(seed, provider, fingerprint, choice)):
+    for count, token in enumerate(tokens(seed, provider, fingerprint)):
         if position == len(answer):
             return count
         if not answer.startswith(token, position):

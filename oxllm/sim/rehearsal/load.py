@@ -67,8 +67,8 @@ class Load:
         questions: Questions,
         schedule: Schedule,
         clock: Callable[[], float],
-        headers: Mapping[str, str] | None = None,
-        explain: Callable[[httpx.AsyncClient, str], Awaitable[str]] | None = None,
+        headers: Mapping[str, str],
+        explain: Callable[[httpx.AsyncClient, str], Awaitable[str]],
     ) -> None:
         """`explain`: asks the gateway about the request with an id."""
         self._explain = explain
@@ -82,7 +82,7 @@ class Load:
         self.due: dict[str, float] = {}
         """Fingerprint of each question so far -> when it was due, in seconds since the start."""
         self._clock = clock
-        self._headers = headers or {}
+        self._headers = headers
         self._no_more = asyncio.Event()
         self._no_wait = asyncio.Event()
 
@@ -139,7 +139,7 @@ class Load:
         answer.end(question.stream, seen.status)
         seen.ended = self._clock()
         seen.verdict, seen.detail = answer.verdict(question, self._seed, self._upstreams)
-        if self._explain is not None and self._explained < EXPLAINED_MAX and _is_notable(seen):
+        if self._explained < EXPLAINED_MAX and _is_notable(seen):
             self._explained += 1
             seen.explained = await self._explain(client, seen.id or "")
 

@@ -60,7 +60,7 @@ async def rehearse(
     progress: Callable[[float, Load], None],
     plan: Plan,
     ports: Mapping[str, int] | None = None,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] = {},
 ) -> Run:
     """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` gets the providers'
     base URLs by name; `groups` are the names in `questions` with their providers; `progress` is called four times a

@@ -16,10 +16,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+$")
 _PER = {1.0: "s", 60.0: "m", 3600.0: "h", 86400.0: "d"}
 
 
-def toml(upstreams: Iterable[Upstream], scenes: Iterable[Scene], seed: int | None = None) -> str:
+def toml(upstreams: Iterable[Upstream], scenes: Iterable[Scene]) -> str:
     """The text of a scene file."""
-    blocks = [f"seed = {seed}\n"] if seed is not None else []
-    return "\n".join([*blocks, *map(_upstream, upstreams), *map(_scene, scenes)])
+    return "\n".join([*map(_upstream, upstreams), *map(_scene, scenes)])
 
 
 def key(name: str) -> str:
