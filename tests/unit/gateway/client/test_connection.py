@@ -27,7 +27,7 @@ from oxllm.gateway.client.states import (
     WAITING,
     ConnectionState,
 )
-from oxllm.gateway.client.turns import SKIP_BYTES_MAX
+from oxllm.gateway.client.turns import AT_ONCE_MAX, SKIP_BYTES_MAX
 from oxllm.plan import Server as Limits
 from tests.support.client_side import Bench, Client, chunked, get, post, server
 
@@ -148,6 +148,19 @@ def test_what_comes_before_the_backlog_has_had_its_turn_goes_behind_it(bench: Be
     bench.service.served[0].respond(200, [], b"")
     client.send(get("/2")[7:])
     assert [request.path for request in bench.service.served] == [b"/1", b"/2"]
+
+
+def test_who_pipelines_hundreds_that_are_answered_at_once_does_not_keep_others_waiting(bench: Bench) -> None:
+    many, other = bench.client(), bench.client()
+    bench.service.on_head = lambda request: (
+        bench.clock.call_soon(other.send, get("/other")) if len(bench.service.heads) == 1 else None
+    )
+    many.send(get("/many") * 300)
+    assert statuses(many.output) == [200] * 300
+    assert statuses(other.output) == [200]
+    assert [request.path for request in bench.service.served].index(b"/other") == AT_ONCE_MAX
+    many.send(get("/many") * 3)
+    assert statuses(many.output) == [200] * 3
 
 
 def test_many_pipelined_requests_answered_at_once_do_not_recurse(bench: Bench, client: Client) -> None:
