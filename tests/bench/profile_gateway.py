@@ -33,7 +33,7 @@ def profile(kind: str, seconds: float) -> tuple[Window, Samples]:
             gateway.run_script(SCRIPT, directory, [f"http://127.0.0.1:{upstream}/v1"]) as (process, port),
         ):
             os.sched_setaffinity(process.pid, cores()[0])
-            os.kill(process.pid, signal.SIGUSR1)
+            os.kill(process.pid, signal.SIGUSR2)
             measure = small_requests if kind == "requests" else stream_events
             window = measure(Proxy(process.pid, port), directory, seconds)
             os.kill(process.pid, signal.SIGUSR2)

@@ -1,8 +1,9 @@
 """The gateway under a sampling profiler; see `profile_gateway`. Runs in the place of `python -m oxllm.gateway`.
 
 Every few milliseconds of CPU time (ITIMER_PROF, whose step is the kernel's tick) the interpreter notes where it is,
-between two bytecodes: that hardly slows the gateway, where cProfile taxes each call. Samples count from SIGUSR1 to
-SIGUSR2, which also writes them as JSON to stderr. What C code does counts for the Python line that called it.
+between two bytecodes: that hardly slows the gateway, where cProfile taxes each call. Samples count from one SIGUSR2 to
+the next, which also writes them as JSON to stderr (SIGUSR1 is the gateway's own). What C code does counts for the
+Python line that called it.
 """
 
 from __future__ import annotations
@@ -41,13 +42,20 @@ def _name(frame: FrameType) -> str:
     return f"{place}:{getattr(code, 'co_qualname', code.co_name)}"
 
 
-def _start(*_: object) -> None:
+def _switch(*_: object) -> None:
+    if signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0):
+        _start()
+    else:
+        _stop()
+
+
+def _start() -> None:
     for counter in (_own, _with_callees, _lines):
         counter.clear()
     signal.setitimer(signal.ITIMER_PROF, INTERVAL_S, INTERVAL_S)
 
 
-def _stop(*_: object) -> None:
+def _stop() -> None:
     signal.setitimer(signal.ITIMER_PROF, 0.0)
     found = {"own": _own.most_common(200), "all": _with_callees.most_common(200), "lines": _lines.most_common(200)}
     sys.stderr.write(f"\nsamples {json.dumps(found)}\n")
@@ -56,6 +64,5 @@ def _stop(*_: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPROF, _sample)
-    signal.signal(signal.SIGUSR1, _start)
-    signal.signal(signal.SIGUSR2, _stop)
+    signal.signal(signal.SIGUSR2, _switch)
     runpy.run_module("oxllm.gateway", run_name="__main__", alter_sys=True)
