@@ -38,7 +38,7 @@ class BodyBudget:
     only large one: every body that `max_body_bytes` lets in can be served.
     """
 
-    __slots__ = ("_asks", "_held", "_promised", "_whole", "heads", "limit", "total", "waiting")
+    __slots__ = ("_asks", "_claimed", "_held", "_promised", "_whole", "heads", "limit", "total", "waiting")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -52,6 +52,9 @@ class BodyBudget:
         self._whole: dict[BodyHolder, int] = {}
         """Declared lengths of the large ones, 0 if unknown."""
         self._promised: dict[BodyHolder, int] = {}
+        self._claimed: tuple[int, int] | None = None
+        """What the large ones hold or were promised, and how many have either; None once that has changed. (Each
+        request that comes or ends has all that wait tried again.)"""
         self._asks: dict[BodyHolder, int] = {}
         """Those in the queue -> the size that each wants to grow to."""
         self.waiting = 0
@@ -72,6 +75,7 @@ class BodyBudget:
             return True
         if large:
             self._whole[holder] = _counted(length or 0)
+            self._claimed = None
         if self._asks or not self._grant(holder, size, begin=True):
             self._asks[holder] = size
             return holder in self._serve()
@@ -103,6 +107,7 @@ class BodyBudget:
     def lapse(self, holder: BodyHolder) -> Sequence[BodyHolder]:
         """`holder`'s body comes slowly: what it was promised but does not hold yet goes to those that wait."""
         self._promised.pop(holder, None)
+        self._claimed = None
         return self._serve()
 
     def release(self, holder: BodyHolder, head_size: int = 0) -> Sequence[BodyHolder]:
@@ -177,11 +182,16 @@ class BodyBudget:
 
     def _beside(self, holder: BodyHolder, size: int) -> bool:
         """Whether a body of `size` fits besides what the other large ones hold or were promised."""
-        others = [
-            other for other in self._whole if other is not holder and (self._held[other] or other in self._promised)
-        ]
-        claims = sum(max(self._held[other], self._promised.get(other, 0)) for other in others)
-        return not others or claims + size <= self.limit - RESERVE
+        if self._claimed is None:
+            claims = [claim for other in self._whole if (claim := self._claim(other))]
+            self._claimed = sum(claims), len(claims)
+        claimed, claimants = self._claimed
+        own = self._claim(holder)
+        return claimants == bool(own) or claimed - own + size <= self.limit - RESERVE
+
+    def _claim(self, holder: BodyHolder) -> int:
+        """What a large body holds or was promised."""
+        return max(self._held[holder], self._promised.get(holder, 0))
 
     def _safe(self, holder: BodyHolder, size: int) -> bool:
         """Whether, once `holder` has grown to `size`, all those without a promise can still finish one after another.
@@ -201,6 +211,8 @@ class BodyBudget:
     def _resize(self, holder: BodyHolder, size: int) -> None:
         self.total += size - self._held.get(holder, 0)
         self._held[holder] = size
+        if holder in self._whole:
+            self._claimed = None
 
 
 def _counted(size: int) -> int:

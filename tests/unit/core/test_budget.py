@@ -7,6 +7,7 @@ import pytest
 from oxllm.core.budget.answers import HELD_FREE, HeldBudget, HeldHolder
 from oxllm.core.budget.bodies import RESERVE, STEP, BodyBudget, BodyHolder
 from oxllm.core.budget.retry import RetryBudget
+from tests.support.effort import passes
 
 MIB = 1024 * 1024
 
@@ -262,6 +263,24 @@ def test_of_many_uploads_at_once_each_is_served_or_gives_way(uploads: int) -> No
     assert len(served) >= 7
     assert len(served) + len(refused) == uploads
     assert (budget.total, budget.waiting) == (0, 0)
+
+
+def test_a_small_body_is_let_in_past_twice_as_many_that_wait_in_twice_the_time() -> None:
+    def effort(waiting: int) -> float:
+        budget, small = BodyBudget(2 * STEP * waiting + RESERVE), Body()
+        for size in (2 * STEP, 3 * STEP):
+            admitted = [budget.admit(body, size) for body in many[:waiting]]
+            assert admitted == [size == 2 * STEP] * waiting
+
+        def pass_by() -> None:
+            for _ in range(20):
+                assert budget.admit(small, 1000, 1000)
+                budget.release(small)
+
+        return passes(pass_by)
+
+    many = bodies(200)
+    assert effort(200) < 8 * effort(50)
 
 
 class Reader(HeldHolder):
