@@ -201,8 +201,7 @@ def _run(loop: asyncio.AbstractEventLoop, plan: plans.Plan, sockets: list[socket
     loop.add_signal_handler(signal.SIGUSR1, log.event, "warning", ROTATION)
     loop.add_signal_handler(signal.SIGHUP, gateway.admin.hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `oxllm serve` blocks it before it reads the config
-    for text in (*plan.warnings, *([warning] if warning else [])):
-        log.event("warning", text)
+    log.events("warning", [*([warning] if warning else []), *plan.warnings])
     trimmer = Trimmer(loop, gateway.load, gateway.compact, gateway.loading)
     run.write(plan)
     loop.call_later(KEPT_S, run.keep, loop)

@@ -214,8 +214,7 @@ class Reloader:
             log.event("reload", str(result.diff))
         else:
             log.event("reload", f"refused, the running config stays: {count(len(result.errors), 'error')}")
-        for text in (*(error.text for error in result.errors), *result.warnings):
-            log.event("reload", text)
+        log.events("reload", [*(error.text for error in result.errors), *result.warnings])
 
     # The child.
 

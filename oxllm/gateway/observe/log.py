@@ -8,7 +8,7 @@ full disk loses, and once there is room again a line reports the count. `lines` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from oxllm.core.routing.change import Change
@@ -20,6 +20,8 @@ QUEUE_MAX: Final = 256 * 1024
 """Bytes that wait for a slow reader."""
 FLUSH_S: Final = 0.05
 """How long lines are gathered: one system call for all of them."""
+EVENTS_MAX: Final = 100
+"""Lines that are told of one thing: more than anybody reads, and a small part of the queue."""
 GATHER_MAX: Final = 32 * 1024
 """Bytes to gather, or to add to those that wait for a slow reader, before the next write: half of what a pipe takes."""
 CLOSE_S: Final = 0.5
@@ -86,6 +88,13 @@ class Log:
     def event(self, kind: str, text: str) -> None:
         """Anything else worth a line: start, reload, drain, a warning."""
         self._put(self._lines.event(self._wall(), kind, text))
+
+    def events(self, kind: str, texts: Sequence[str]) -> None:
+        """What is wrong with a config, say. Of very many only the first: all at once would drive out the requests."""
+        for text in texts[:EVENTS_MAX]:
+            self.event(kind, text)
+        if len(texts) > EVENTS_MAX:
+            self.event(kind, f"and {len(texts) - EVENTS_MAX} more: `oxllm validate` lists them all")
 
     def refused(self, status: int, message: str, request_id: str, peer: str = "") -> None:
         """A request was answered without asking a provider."""

@@ -140,6 +140,22 @@ def test_a_file_loses_nothing_however_much_comes_at_once(tmp_path: Path) -> None
     assert log.dropped_in_all == 0
 
 
+def test_of_very_many_events_at_once_the_first_are_told_and_how_many_there_are(pipe: Pipe) -> None:
+    """A config may have a warning for each of its thousands of models: all in one turn, they would not fit."""
+    pipe.log.events("reload", [f"{i} {'x' * 200}" for i in range(5000)])
+    pipe.log.event("request", "the next one")
+    pipe.later()
+    lines = pipe.read().splitlines()
+    assert len(lines) == 102
+    assert lines[99].partition(": ")[2].startswith("99 ")
+    assert lines[100].endswith("reload: and 4900 more: `oxllm validate` lists them all")
+    assert lines[101].endswith("request: the next one")
+    assert pipe.log.dropped_in_all == 0
+    pipe.log.events("reload", ["a", "b"])
+    pipe.later()
+    assert [line.partition(": ")[2] for line in pipe.read().splitlines()] == ["a", "b"]
+
+
 def test_a_blocked_log_keeps_one_timer(pipe: Pipe) -> None:
     for _ in range(400):
         pipe.log.event("e", "x" * 1000)
