@@ -49,10 +49,6 @@ from oxllm.gateway.client.states import (
 SKIP_BYTES_MAX: Final = 64 * 1024
 """Bytes of an unwanted body that are still read to keep the connection alive, at most; node and Go do likewise."""
 
-AT_ONCE_MAX: Final = 8
-"""Requests of a connection that are answered in one turn of the loop, at 30 µs or more each: a read may bring 400 small
-ones, and there may be a thousand such connections. (nginx takes one.)"""
-
 CONNECTION_CLOSE: Final = b"connection: close\r\n"
 CONNECTION_KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
 
@@ -116,20 +112,20 @@ class Turns(Channel):
     def read(self, buffer: bytearray, end: int) -> None:
         """Read as much of `buffer[:end]` as is due now; keep the rest in the backlog."""
         self._reading = True
-        at = answered = 0
+        at, answered = 0, False
         try:
             while at < end:
                 state = self.state
                 if state is IDLE or state is NEW or state is HEAD:
                     if self.output.blocked:  # no further request is read while the client does not take its answers
                         break
-                    if answered == AT_ONCE_MAX:
+                    if answered:  # others have their turn: a read may bring hundreds of requests (nginx does it, too)
                         self._shared.loop.call_soon(self.resume)
                         break
                 elif state is not BODY and state is not SKIPPING:
                     break
                 at = self._step(buffer, at, end)
-                answered += self.state is IDLE
+                answered = self.state is IDLE
         except Unreadable as unreadable:
             self.decline(unreadable.error, unreadable.line)
             return
