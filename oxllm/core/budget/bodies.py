@@ -13,6 +13,9 @@ GRAIN: Final = 1024
 """Granularity in bytes at which a small body is counted: by STEP, 128 chat requests of 4 KB would fill the bound."""
 HEADS_FREE: Final = 64 * 1024
 """Bytes of heads that are not taken from the room for bodies."""
+EARLY_SHARE: Final = 8
+"""One part in so many of the limit is what requests that wait may take beyond it: those that are small have come whole
+before it is known that there is no room, and a crowd of them is served in a second or two if it may wait."""
 RESERVE: Final = 1024 * 1024
 """Bytes reserved for small bodies: a chat request is a few KB, and must not wait behind uploads."""
 
@@ -38,7 +41,19 @@ class BodyBudget:
     only large one: every body that `max_body_bytes` lets in can be served.
     """
 
-    __slots__ = ("_asks", "_claimed", "_held", "_promised", "_whole", "heads", "limit", "total", "waiting")
+    __slots__ = (
+        "_asks",
+        "_claimed",
+        "_early",
+        "_early_total",
+        "_held",
+        "_promised",
+        "_whole",
+        "heads",
+        "limit",
+        "total",
+        "waiting",
+    )
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -47,6 +62,9 @@ class BodyBudget:
         """Bytes of bodies held now, each rounded up to its granularity."""
         self.heads = 0
         """Bytes of complete heads."""
+        self._early: dict[BodyHolder, int] = {}
+        """Bytes that have come of each request that waits though there was no room even for its head."""
+        self._early_total = 0
         self._held: dict[BodyHolder, int] = {}
         """Bytes granted to each, the oldest first."""
         self._whole: dict[BodyHolder, int] = {}
@@ -70,6 +88,8 @@ class BodyBudget:
         if not large and not self._asks and holder not in self._held and self.total + size <= self._room:
             self._held[holder] = size  # most requests
             self.total += size
+            if self._early:
+                self._in_time(holder)
             return True
         if size <= self._held.setdefault(holder, 0):
             return True
@@ -81,10 +101,16 @@ class BodyBudget:
             return holder in self._serve()
         return True
 
-    def admit_head(self, size: int) -> bool:
-        """Whether a complete head of `size` bytes, which is in memory already and so cannot wait, may stay."""
+    def admit_head(self, holder: BodyHolder, size: int, came: int) -> bool:
+        """Whether a complete head of `size` bytes may stay, which is in memory already, with `came` bytes of its body.
+
+        If there is no room, it may wait for some, unless too much waits that has come.
+        """
         if self.total + self.heads + size > self.limit:
-            return False
+            if self._early_total + size + came > self.limit // EARLY_SHARE:
+                return False
+            self._early[holder] = size + came
+            self._early_total += size + came
         self.heads += size
         return True
 
@@ -116,6 +142,8 @@ class BodyBudget:
         Returns those that now have what they asked for.
         """
         self.heads -= head_size
+        if self._early:
+            self._in_time(holder)
         if not self._asks and holder not in self._whole:
             self.total -= self._held.pop(holder, 0)
             return []
@@ -142,17 +170,23 @@ class BodyBudget:
         return next((holder for holder, size in reversed(self._held.items()) if size and holder in self._asks), None)
 
     def _serve(self) -> list[BodyHolder]:
-        """Grant what can be granted, the oldest first. No large body begins before an older one that has to wait."""
+        """Grant what can be granted, the oldest first. No large body begins before an older one that has to wait, and
+        nothing at all once there is no room for a small one: of a thousand that wait not all are tried each time."""
         if not self._asks:
             return []
         granted = []
         begin = True
-        for holder in [holder for holder in self._held if holder in self._asks]:
-            if self._grant(holder, self._asks[holder], begin):
+        for holder in self._held:
+            size = self._asks.get(holder)
+            if size is None:
+                continue
+            if self._grant(holder, size, begin):
                 del self._asks[holder]
                 granted.append(holder)
             elif holder in self._whole:
                 begin = False
+            else:
+                break
         self.waiting = len(self._asks)
         return granted
 
@@ -208,7 +242,13 @@ class BodyBudget:
             free += has
         return True
 
+    def _in_time(self, holder: BodyHolder) -> None:
+        """It waits no longer, or does not have to."""
+        self._early_total -= self._early.pop(holder, 0)
+
     def _resize(self, holder: BodyHolder, size: int) -> None:
+        if self._early:
+            self._in_time(holder)
         self.total += size - self._held.get(holder, 0)
         self._held[holder] = size
         if holder in self._whole:

@@ -76,7 +76,7 @@ class Intake:
             size = self._reader.head_weight
             if size > LARGE_HEAD_BYTES:
                 size = slim(self._reader, request, shared.service.needs)
-            if not shared.bodies.admit_head(size):  # it is in memory already, so it cannot wait
+            if not shared.bodies.admit_head(self, size, self._reader.received):
                 self._reading.refuse(overloaded("no memory for the request's head at present"))
                 return
             self._head_bytes = size
@@ -111,6 +111,8 @@ class Intake:
             granted = self._shared.bodies.release(self, head_bytes)
             if granted:
                 self._wake(granted)
+            if self._shared.narrow:
+                self._shared.fit_reads()
 
     def _admit(self) -> None:
         """Let in the next part of the body, or serve a complete request, if there is room. If not, the budget calls
@@ -132,6 +134,7 @@ class Intake:
         self._break_deadlocks()
         if not self._request.head_sent:  # else it was itself refused to break a deadlock
             self._reading.wait()
+        self._shared.fit_reads()
 
     def _complete(self, reader: RequestReader) -> None:
         """The body is complete, and its memory now belongs to the service, which releases it once it is sent."""
@@ -185,6 +188,7 @@ class Intake:
     def _wake(self, holders: Sequence[BodyHolder]) -> None:
         for holder in holders:
             self._shared.loop.call_soon(holder.granted)
+        self._shared.fit_reads()
 
 
 def objection(expectation: bytes) -> ApiError | None:

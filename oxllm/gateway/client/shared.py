@@ -35,7 +35,7 @@ HEAD_READ_BYTES: Final = 16 * 1024
 body along with its head, before the budget has admitted it, and wait unparsed outside the budget."""
 
 NARROW_READ_BYTES: Final = 1024
-"""The same while too much waits unparsed: 4,096 connections may still bring one such read each."""
+"""The same while too much waits: 4,096 connections may still bring one such read each."""
 
 LOOK_AT_MAX: Final = 64
 """How many quiet connections are tried, at most, to find one that can be evicted."""
@@ -155,6 +155,8 @@ class Shared:
         self.body_view = memoryview(self.buffer)
         self.head_view = self.body_view[:HEAD_READ_BYTES]
         """For reads while no body is due."""
+        self.narrow = False
+        """These are kept small."""
         self.open: set[Connected] = set()
         self.quiet: dict[Connected, None] = {}
         """Connections that may be evicted: new, idle, mid-head or lingering ones, the longest silent first."""
@@ -199,11 +201,16 @@ class Shared:
             victim.decline(overloaded("too many requests whose heads are not whole"))
 
     def backlog_grew(self, change: int) -> None:
-        """`change` more (or fewer) bytes wait unparsed. When there are too many, reads are kept small."""
+        """`change` more (or fewer) bytes wait unparsed."""
         self.backlog += change
-        size = HEAD_READ_BYTES if self.backlog < BACKLOG_TOTAL else NARROW_READ_BYTES
-        if size != len(self.head_view):
-            self.head_view = self.body_view[:size]
+        self.fit_reads()
+
+    def fit_reads(self) -> None:
+        """Keep reads small while too much waits unparsed, or a body waits for room: what came along would wait, too."""
+        narrow = self.backlog >= BACKLOG_TOTAL or self.bodies.waiting > 0
+        if narrow != self.narrow:
+            self.narrow = narrow
+            self.head_view = self.body_view[: NARROW_READ_BYTES if narrow else HEAD_READ_BYTES]
 
     def request_id(self, request: Request) -> str:
         """The client's own id if it is fit for a header and a log line, else a new one."""

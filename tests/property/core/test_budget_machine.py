@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from oxllm.core.budget.answers import HELD_FREE, HeldBudget, HeldHolder
-from oxllm.core.budget.bodies import GRAIN, RESERVE, STEP, BodyBudget, BodyHolder
+from oxllm.core.budget.bodies import EARLY_SHARE, GRAIN, RESERVE, STEP, BodyBudget, BodyHolder
 from oxllm.core.budget.retry import RetryBudget
 
 
@@ -53,6 +53,12 @@ TestRetryBudget = RetryMachine.TestCase
 TestRetryBudget.settings = settings(stateful_step_count=50)
 
 
+HEAD = 3000
+"""Bytes of a head."""
+CAME_MAX = 16 * 1024
+"""Bytes of a body that come along with it, at most."""
+
+
 class Body:
     """A client that sends a body. `arrived` bytes of it have been let in."""
 
@@ -64,6 +70,8 @@ class Body:
         self.counts = 0
         """As so many bytes, in whole steps."""
         self.waits = False
+        self.early = 0
+        """So many bytes of it, and of its head, had come when there was no room."""
 
     def granted(self) -> None: ...
 
@@ -114,7 +122,11 @@ class BodyMachine(RuleBasedStateMachine):
 
     def leave(self, body: Body) -> None:
         self.bodies.remove(body)
-        self.told(self.budget.release(body))
+        self.told(self.budget.release(body, HEAD))
+
+    def early(self) -> int:
+        """Bytes that wait though there was no room for them."""
+        return sum(body.early for body in self.bodies if body.waits)
 
     def untie(self) -> None:
         while (victim := self.budget.deadlocked()) is not None:
@@ -127,8 +139,14 @@ class BodyMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.count += 1
             body = Body(self.count, size * STEP - 5 if size < 50 else size, declared)
-            self.bodies.append(body)
-            self.send(body)
+            came = min(body.size, CAME_MAX)
+            full = self.budget.total + self.budget.heads + HEAD > self.limit
+            too_much = full and self.early() + HEAD + came > self.limit // EARLY_SHARE
+            assert self.budget.admit_head(body, HEAD, came) is not too_much
+            if not too_much:
+                body.early = HEAD + came if full else 0
+                self.bodies.append(body)
+                self.send(body)
         self.untie()
 
     @precondition(lambda self: self.bodies)
@@ -170,6 +188,8 @@ class BodyMachine(RuleBasedStateMachine):
     def adds_up_within_the_bound(self) -> None:
         assert self.budget.total == sum(body.counts for body in self.bodies) <= self.limit
         assert self.budget.waiting == sum(body.waits for body in self.bodies)
+        assert self.budget.heads == HEAD * len(self.bodies)
+        assert self.early() <= self.limit // EARLY_SHARE
         assert all(body.counts >= body.arrived for body in self.bodies)
 
     @invariant()
@@ -199,7 +219,7 @@ class BodyMachine(RuleBasedStateMachine):
                 elif body in self.bodies:
                     self.send(body)
             self.untie()
-        assert (self.budget.total, self.budget.waiting) == (0, 0)
+        assert (self.budget.total, self.budget.heads, self.budget.waiting) == (0, 0, 0)
 
 
 TestBodyBudget = BodyMachine.TestCase

@@ -1322,6 +1322,43 @@ def test_a_whole_request_waits_for_room_and_is_served_or_told_503() -> None:
     assert late.state is IDLE
 
 
+def test_a_crowd_of_small_requests_waits_for_room_within_an_eighth_of_the_bound_more() -> None:
+    bench = Bench()
+    taking(bench, 96 * KIB)
+    clients = [bench.client() for _ in range(40)]
+    for client in clients:
+        client.send(post(b"x" * 6 * KIB))
+    waiting = [client for client in clients if client.state is WAITING]
+    refused = [output for client in clients if (output := client.output)]
+    assert (len(bench.service.served), len(waiting) + len(refused)) == (16, 24)
+    assert [statuses(output) for output in refused] == [[503]] * len(refused)
+    assert waiting
+    assert refused
+    assert bench.server.backlog < 40 * NARROW_READ_BYTES, "while one waits, not much more than the next heads is read"
+    assert bench.bodies.total + bench.bodies.heads <= 108 * KIB
+    assert len(bench.server.head_view) == NARROW_READ_BYTES
+    for request in bench.service.served:  # grows: each that is done makes room for the next
+        assert request.body == b"x" * 6 * KIB
+        request.respond(200, [], b"")
+        bench.clock.settle()
+        for client in waiting:
+            client.pump()
+    assert len(bench.service.served) == 16 + len(waiting)
+    assert len(bench.server.head_view) == HEAD_READ_BYTES
+    assert (bench.bodies.total, bench.bodies.heads, bench.bodies.waiting) == (0, 0, 0)
+
+
+def test_reads_are_as_large_as_ever_once_the_last_that_waited_has_left() -> None:
+    bench = Bench()
+    taking(bench, 20 * KIB)
+    first, second = bench.client(), bench.client()
+    for client in (first, second):
+        client.send(post(b"x" * 14 * KIB))
+    assert len(bench.server.head_view) == NARROW_READ_BYTES
+    second.half_close()
+    assert len(bench.server.head_view) == HEAD_READ_BYTES
+
+
 def test_a_client_that_leaves_while_its_whole_request_waits_is_forgotten() -> None:
     bench = Bench()
     taking(bench, 20 * KIB)
