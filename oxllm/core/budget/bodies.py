@@ -37,8 +37,8 @@ class BodyBudget:
     banker's algorithm). The length of a chunked body is unknown; it never has a promise, and chunked bodies can wait
     for each other (`deadlocked`).
 
-    RESERVE is kept for small bodies. A body that is larger than what that leaves gets the reserve too while it is the
-    only large one: every body that `max_body_bytes` lets in can be served.
+    RESERVE is kept for bodies that are known to be small. A body that is larger than what that leaves gets the reserve
+    too while it is the only large one: every body that `max_body_bytes` lets in can be served.
     """
 
     __slots__ = (
@@ -83,7 +83,7 @@ class BodyBudget:
 
         If not, it is queued until `settle`, `lapse`, `release` or `resize` returns it.
         """
-        large = size > STEP or (length or 0) > STEP
+        large = size > STEP or length is None or length > STEP
         size = _counted(size)
         if not large and not self._asks and holder not in self._held and self.total + size <= self._room:
             self._held[holder] = size  # most requests

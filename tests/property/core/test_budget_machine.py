@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from oxllm.core.budget.answers import HELD_FREE, HeldBudget, HeldHolder
-from oxllm.core.budget.bodies import EARLY_SHARE, GRAIN, RESERVE, STEP, BodyBudget, BodyHolder
+from oxllm.core.budget.bodies import EARLY_SHARE, GRAIN, HEADS_FREE, RESERVE, STEP, BodyBudget, BodyHolder
 from oxllm.core.budget.retry import RetryBudget
 
 
@@ -131,7 +131,8 @@ class BodyMachine(RuleBasedStateMachine):
     def untie(self) -> None:
         while (victim := self.budget.deadlocked()) is not None:
             assert isinstance(victim, Body)
-            assert any(not body.declared for body in self.bodies), "declared bodies never wait for each other"
+            squeezed = self.budget.heads > HEADS_FREE  # those that came after it have taken a promised body's room
+            assert squeezed or any(not body.declared for body in self.bodies), "declared ones never wait for each other"
             self.leave(victim)
 
     @rule(count=st.integers(1, 5), size=st.sampled_from([1, 5000, STEP, 3, 8, 10, 14, 17, 32]), declared=st.booleans())

@@ -83,14 +83,14 @@ def test_a_body_is_counted_by_kib_up_to_64_and_in_steps_of_64_beyond() -> None:
 
 def test_a_thousand_chat_requests_of_4_kb_fit_at_once() -> None:
     budget = BodyBudget(8 * MIB)
-    assert all(budget.admit(body, 4000) for body in bodies(1000))
+    assert all(budget.admit(body, 4000, 4000) for body in bodies(1000))
 
 
 def test_a_whole_body_gives_back_what_it_was_granted_and_does_not_need() -> None:
     budget = BodyBudget(STEP)
     first, second = bodies(2)
     assert budget.admit(first, STEP)
-    assert not budget.admit(second, 2000)
+    assert not budget.admit(second, 2000, 2000)
     assert budget.settle(first, 3000) == [second]
     assert budget.total == 3 * 1024 + 2 * 1024
 
@@ -120,9 +120,16 @@ def test_a_mib_is_kept_for_small_bodies() -> None:
     assert budget.admit(first, 4 * MIB)
     assert budget.admit(second, 3 * MIB)
     assert not budget.admit(second, 3 * MIB + 1)
-    assert all(budget.admit(body, STEP) for body in small)
+    assert all(budget.admit(body, STEP, STEP) for body in small)
     assert budget.total == 8 * MIB
-    assert not budget.admit(Body(), 1)
+    assert not budget.admit(Body(), 1, 1)
+
+
+def test_bodies_of_unknown_length_leave_a_mib_for_small_ones() -> None:
+    budget = BodyBudget(8 * MIB)
+    admitted = [budget.admit(body, STEP) for body in bodies(8 * MIB // STEP)]
+    assert admitted.count(True) == 7 * MIB // STEP
+    assert all(budget.admit(body, STEP, STEP) for body in bodies(RESERVE // STEP))
 
 
 def test_a_single_large_body_may_have_the_whole_bound() -> None:
@@ -136,7 +143,7 @@ def test_even_a_bound_under_the_reserve_serves_a_body() -> None:
     first, second, third = bodies(3)
     assert budget.admit(first, 3 * STEP)
     assert not budget.admit(second, 2 * STEP)
-    assert budget.admit(third, STEP)
+    assert budget.admit(third, STEP, STEP)
 
 
 def test_small_bodies_pass_a_large_one_that_waits() -> None:
@@ -144,7 +151,7 @@ def test_small_bodies_pass_a_large_one_that_waits() -> None:
     first, large, small = bodies(3)
     budget.admit(first, 6 * MIB)
     assert not budget.admit(large, 2 * MIB)
-    assert budget.admit(small, STEP)
+    assert budget.admit(small, STEP, STEP)
 
 
 def test_large_bodies_do_not_pass_an_older_one_that_waits() -> None:
