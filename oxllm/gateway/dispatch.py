@@ -18,7 +18,7 @@ from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.paths import unescape
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.relay import Relay
-from oxllm.gateway.runtime import Runtime
+from oxllm.gateway.runtime import Generation, Runtime
 from oxllm.gateway.sessions import session_of
 from oxllm.plan import Plan
 
@@ -43,12 +43,18 @@ class Dispatcher:
         self._runtime = runtime
 
     def start(
-        self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: Headers
+        self,
+        request: Request,
+        generation: Generation,
+        protocol: Protocol,
+        endpoint: Endpoint,
+        extra_headers: Headers,
     ) -> ApiError | None:
-        """Relay a request for a provider's endpoint. `extra_headers` are added to whatever response it gets."""
+        """Relay a request for a provider's endpoint by the config that it began with. `extra_headers` are added to
+        whatever response it gets."""
         if endpoint.keeps:
-            return self._recall(request, protocol, endpoint, extra_headers)
-        generation, owners = self._runtime.current.generation, self._runtime.owners
+            return self._recall(request, generation, protocol, endpoint, extra_headers)
+        owners = self._runtime.owners
         try:
             body = RequestBody.parse(request.body)
             asked = protocol.asked(endpoint, body)
@@ -74,10 +80,15 @@ class Dispatcher:
         return None
 
     def _recall(
-        self, request: Request, protocol: Protocol, endpoint: Endpoint, extra_headers: Headers
+        self,
+        request: Request,
+        generation: Generation,
+        protocol: Protocol,
+        endpoint: Endpoint,
+        extra_headers: Headers,
     ) -> ApiError | None:
         """A request about an answer that a provider keeps: ask its maker or, if unknown, one provider after another."""
-        generation, owners = self._runtime.current.generation, self._runtime.owners
+        owners = self._runtime.owners
         name = unescape(endpoint.answer_in(request.path))
         about = endpoint.about(name)
         if about is None:

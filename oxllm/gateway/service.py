@@ -21,7 +21,7 @@ from oxllm.gateway.models import Catalogue, Json
 from oxllm.gateway.observe.journal import Journal
 from oxllm.gateway.operator.access import Access, foreign_page
 from oxllm.gateway.operator.admin import READ, Admin
-from oxllm.gateway.runtime import Current
+from oxllm.gateway.runtime import Current, Generation
 from oxllm.gateway.sessions import HEADERS as SESSION_HEADERS
 
 NEEDED: Final = frozenset(
@@ -87,10 +87,12 @@ class Service(shared.Service):
 
     def head(self, request: Request) -> None:
         """Refuse what can be refused without its body."""
-        request.place = self._current.generation.endpoints.find(request.method, request.path)
+        generation = self._current.generation
+        request.place = generation.endpoints.find(request.method, request.path)
         if request.place is not None:
             error = self._access.client(request) or self._too_much()
             if error is None:
+                request.config = generation
                 request.in_flight = True
                 self._in_flight += 1
         elif request.path == ROOT:
@@ -104,9 +106,11 @@ class Service(shared.Service):
 
     def serve(self, request: Request) -> None:
         """Head and body have arrived."""
-        place = request.place  # from a config that a reload may have replaced since
+        place, generation = request.place, request.config  # which a reload may have replaced since
+        request.config = None
         if place is not None:
-            error = self._dispatcher.start(request, place[0], place[1], self._cors_headers(request))
+            assert isinstance(generation, Generation)
+            error = self._dispatcher.start(request, generation, place[0], place[1], self._cors_headers(request))
             if error is not None:
                 self._refuse(request, error)
         elif self._admin.knows(request.path):

@@ -55,7 +55,7 @@ class Reading(Protocol):
 class Intake:
     """One request, from its complete head until none of it is kept. To the budget it is a `BodyHolder`."""
 
-    __slots__ = ("_counted", "_head_bytes", "_reader", "_reading", "_request", "_shared", "_upload")
+    __slots__ = ("_counted", "_head_bytes", "_reader", "_reading", "_request", "_shared", "_size_max", "_upload")
 
     def __init__(self, shared: Shared, reading: Reading, reader: RequestReader, request: Request) -> None:
         self._shared = shared
@@ -64,6 +64,8 @@ class Intake:
         """None once the request is whole."""
         self._request = request
         self._upload: Upload | None = None
+        self._size_max = shared.limits.max_body_bytes
+        """Bytes: what applied when it began, whatever a reload says meanwhile."""
         self._counted = False
         self._head_bytes = 0
         """Bytes that the budget counts for its head."""
@@ -84,7 +86,7 @@ class Intake:
 
     def grew(self) -> None:
         """More of the body has arrived."""
-        reader, size_max = self._reader, self._shared.limits.max_body_bytes
+        reader, size_max = self._reader, self._size_max
         assert reader is not None
         if reader.received > size_max:
             self._reading.refuse(too_large(size_max))
@@ -124,7 +126,7 @@ class Intake:
         if complete:
             length = size
         else:
-            size = min(size + READ_BYTES, self._shared.limits.max_body_bytes if length is None else length)
+            size = min(size + READ_BYTES, self._size_max if length is None else length)
         if self._shared.bodies.admit(self, size, length):
             if complete:
                 self._complete(reader)

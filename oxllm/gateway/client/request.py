@@ -89,6 +89,7 @@ class Request:
         "_until_close",
         "_writer",
         "body",
+        "config",
         "fields",
         "head_sent",
         "id",
@@ -124,6 +125,8 @@ class Request:
         self.id = ""
         self.place: tuple[Api, Endpoint] | None = None
         """The provider API's endpoint that it is for; None for routes of our own."""
+        self.config: object = None
+        """The config that the service has accepted it under, until it is served."""
         self.in_flight = False
         """The service has accepted it, and counts it until it ends."""
         self.intake: Kept | None = None

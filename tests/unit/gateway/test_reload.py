@@ -21,7 +21,7 @@ from oxllm.gateway.difference import Diff, diff
 from oxllm.gateway.life import SIGNAL
 from oxllm.gateway.reload import COMPILE, Reloader, Result
 from oxllm.gateway.runtime import Generation
-from tests.support.house import WHOLE, House, answer, plan_of, stream, token
+from tests.support.house import WHOLE, House, answer, chat_request, plan_of, stream, token
 
 CONFIG = """\
 [[providers]]
@@ -400,6 +400,28 @@ def test_a_generation_lives_until_its_last_request_has_content() -> None:
         assert len(generations()) - before == 1
         house.advance(5)
         assert under_way.response.whole
+
+
+@pytest.mark.parametrize(
+    ("changed", "then"),
+    [
+        (plan_of("beta"), 200),
+        (plan_of("alpha", max_body_bytes=10), 413),
+        (plan_of("alpha", api_keys=("k",)), 401),
+    ],
+    ids=["the provider is gone", "no body may be as large", "a key is needed"],
+)
+def test_a_request_whose_body_is_still_coming_is_served_by_the_config_that_it_began_with(
+    changed: plans.Plan, then: int
+) -> None:
+    with House(plan_of("alpha")) as house:
+        request = chat_request()
+        client = house.client().send(request[:-10])
+        house.gateway.adopt(changed)
+        client.send(request[-10:])
+        house.settle()
+        assert (client.response.status, client.response.headers.get("x-oxllm-provider")) == (200, "alpha")
+        assert house.chat().response.status == then
 
 
 def test_a_provider_that_is_removed_while_in_use_finishes_and_its_connection_closes() -> None:

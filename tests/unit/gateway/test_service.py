@@ -384,17 +384,3 @@ def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_longer_in_fligh
         late = house.chat()
         house.advance(0.1)
         assert late.response.status == 200
-
-
-def test_a_request_whose_api_a_reload_takes_away_while_its_body_comes_is_told_who_speaks_what() -> None:
-    chat = plan_of("alpha")
-    both = msgspec.structs.replace(chat.providers[0], protocols=("chat", "messages"))
-    with House(msgspec.structs.replace(chat, providers=(both,))) as house:
-        body = b'{"model":"smart","messages":[]}'
-        client = house.client()
-        client.send(b"POST /v1/messages HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n\r\n" % len(body))
-        house.gateway.adopt(chat)
-        client.send(body)
-        house.advance(0.1)
-        assert client.response.status == 404
-        assert "no target of the model 'smart' speaks messages" in client.response.text
