@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -123,11 +124,20 @@ def test_a_body_that_is_cut_anywhere_is_read_as_far_as_it_goes(body: bytes, end:
     assert_read(status, body[:end])
 
 
-@given(st.sampled_from(BODIES), st.integers(0, 2000))
+def containers() -> list[bytes]:
+    """Those bodies that are an object or a list in JSON: some logs begin with a bracket, too."""
+    found = []
+    for body in BODIES:
+        with contextlib.suppress(msgspec.DecodeError):
+            if isinstance(msgspec.json.decode(body), dict | list):
+                found.append(body)
+    return found
+
+
+@given(st.sampled_from(containers()), st.integers(0, 2000))
 def test_what_is_completed_is_json_or_nothing(body: bytes, end: int) -> None:
-    if body[:1] in (b"{", b"["):
-        whole = completed(body[:end])
-        assert not whole or msgspec.json.decode(whole) is not None
+    whole = completed(body[:end])
+    assert not whole or msgspec.json.decode(whole) is not None
 
 
 @pytest.mark.parametrize(("kind", "code"), [(Kind.QUOTA, "insufficient_quota"), (Kind.AUTH, "invalid_api_key")])
