@@ -175,7 +175,7 @@ _TOKENS = re.compile(
 )
 _HEADING = re.compile(r"\s*\[\[?\s*([A-Za-z_]+)((?:\s*\.\s*[\w/.:-]+)*)\s*\]{0,2}\s*(?:#.*)?$")
 _HEADS = re.compile(r"\s*\[+\s*[A-Za-z_]")
-_PLAIN_TEXT = re.compile(r"[^=@?\"']{0,200}")
+_PLAIN_TEXT = re.compile(r"[^=@?#\"']{0,200}")
 _PLAIN_WORD = re.compile(r"\$?[\w.:/*%+-]{1,60}")
 _TYPOGRAPHIC = "[\u201c\u201d\u2018\u2019\u00ab\u00bb\u201e]"
 _SMART = re.compile(rf"{_TYPOGRAPHIC}([\w.:/ -]{{0,60}}){_TYPOGRAPHIC}?\s*[,\]}}]*\s*")

@@ -117,6 +117,13 @@ def test_two_slips_show_no_piece_of_a_secret(file: Path, seed: int) -> None:
             assert leaked(said, secrets) is None, (text, said)
 
 
+def test_a_comment_that_a_misplaced_quote_has_made_part_of_a_value_is_not_shown() -> None:
+    """It may be about a key that was there before."""
+    shown = lift(veiled('[[providers]]\nuser_agent = "acme/2}  # was Ug//VtlGdLYp+qRhik9yYi"U1TV8C\n', None))
+    assert "user_agent" in shown
+    assert "Vtl" not in shown
+
+
 @given(st.integers(0, 1 << 62))
 def test_nothing_but_two_slips_lifts_the_veil_of_any_line(seed: int) -> None:
     """Also of the lines that no error is about."""
