@@ -67,6 +67,9 @@ class Connecting(Protocol):
         """Give up: whatever was opened is closed, and nobody told. No effect once it is made."""
 
 
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+"""The socket module's forms for IPv4 and IPv6."""
+
 Done = Callable[[Transport | Exception], None]
 """Gets the transport once it is connected, or what has prevented that; an OSError unless it is a bug. Never called from
 within the call that began to connect."""

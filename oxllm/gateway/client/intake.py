@@ -113,7 +113,7 @@ class Intake:
             granted = self._shared.bodies.release(self, head_bytes)
             if granted:
                 self._wake(granted)
-            if self._shared.narrow:
+            elif self._shared.narrow:
                 self._shared.fit_reads()
 
     def _admit(self) -> None:

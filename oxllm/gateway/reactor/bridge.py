@@ -9,11 +9,11 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 from oxllm.gateway.reactor.stream import NOBODY
-from oxllm.gateway.transport import Done, Peer, Transport
+from oxllm.gateway.transport import Done, Peer, SocketAddress, Transport
 
 
 def connecting(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, address: tuple[Any, ...], peer: Peer, done: Done
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, address: SocketAddress, peer: Peer, done: Done
 ) -> Awaited:
     """Connects `sock`, and puts `peer` on it. If that fails or is given up, the socket is closed."""
     making = Awaited(loop, _connected(loop, sock, address, peer), done)
@@ -22,7 +22,7 @@ def connecting(
 
 
 async def _connected(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, address: tuple[Any, ...], peer: Peer
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, address: SocketAddress, peer: Peer
 ) -> Transport:
     await loop.sock_connect(sock, address)
     _, bridge = await loop.create_connection(lambda: Bridge(peer), sock=sock)
@@ -46,11 +46,12 @@ class Awaited:
         if task.cancelled():
             return
         error, done = task.exception(), self._done
-        if error is None and done is None:  # it was too late to give up
-            task.result().abort()
-        elif error is None and done is not None:
+        if done is None:
+            if error is None:  # it was too late to give up
+                task.result().abort()
+        elif error is None:
             done(task.result())
-        elif isinstance(error, Exception) and done is not None:
+        elif isinstance(error, Exception):
             done(error)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable
 from typing import Final
 
 from oxllm.gateway.reactor.reactor import WRITE, Reactor
 from oxllm.gateway.reactor.stream import Stream
 from oxllm.gateway.reactor.watched import Watched
-from oxllm.gateway.transport import Peer, Transport
+from oxllm.gateway.transport import Done, Peer, SocketAddress
 
 UNDER_WAY: Final = (BlockingIOError, InterruptedError)
 """What connect(2) raises on a non-blocking socket whose connection is being made."""
@@ -26,15 +25,15 @@ class Connect(Watched):
         self,
         reactor: Reactor,
         sock: socket.socket,
-        address: tuple[str, int] | tuple[str, int, int, int],
+        address: SocketAddress,
         peer: Peer,
-        done: Callable[[Transport | Exception], None],
+        done: Done,
     ) -> None:
         """Raises OSError if it cannot even begin; the socket is then still the caller's."""
         self._reactor = reactor
         self._sock = sock
         self._peer = peer
-        self._done: Callable[[Transport | Exception], None] | None = done
+        self._done: Done | None = done
         """To be called once; None when it has been, or will not be."""
         with contextlib.suppress(*UNDER_WAY):
             sock.connect(address)

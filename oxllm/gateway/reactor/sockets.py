@@ -8,16 +8,13 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from oxllm.gateway.transport import Connecting, Done, Peer
+from oxllm.gateway.transport import Connecting, Done, Peer, SocketAddress
 
 if TYPE_CHECKING:
     from oxllm.gateway.reactor.loop import Loop
 
 CHOICES = ("reactor", "asyncio")
 """What can serve the sockets; the first is the default where it is available."""
-
-SocketAddress = tuple[str, int] | tuple[str, int, int, int]
-"""The socket module's forms for IPv4 and IPv6."""
 
 CLIENT_VANISHED_S = 60
 """Seconds without an acknowledgement; as long as a client that does acknowledge may take nothing (`client.pace`)."""

@@ -19,6 +19,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from oxllm.gateway.transport import SocketAddress
+
 FRESH_S = 60.0
 """Seconds. `getaddrinfo` does not report a TTL; providers use 30-300 s."""
 
@@ -43,7 +45,7 @@ class Address(NamedTuple):
     host: str
     scope: int = 0
 
-    def sockaddr(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    def sockaddr(self, port: int) -> SocketAddress:
         """The address in the socket module's form for its family."""
         if self.family == socket.AF_INET6:
             return (self.host, port, 0, self.scope)
