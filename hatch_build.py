@@ -37,7 +37,6 @@ PLACES = (
     "gateway",
     "gateway/client",
     "gateway/observe",
-    "gateway/operator",
     "gateway/reactor",
     "gateway/upstream",
 )
@@ -54,6 +53,7 @@ CHOSEN = {
     "": {"words"},
     "core/reading": {"echo", "hints", "outcome", "rules"},
     "gateway": {
+        "access",
         "clock",
         "cors",
         "dispatch",
@@ -68,7 +68,6 @@ CHOSEN = {
         "wheel",
     },
     "gateway/observe": {"ended", "journal", "lines", "log", "records"},
-    "gateway/operator": {"access"},
     "gateway/reactor": {"connect", "listener", "reactor", "stream", "watched"},
 }
 """Of these only what is here."""

@@ -72,7 +72,7 @@ class Gateway:
         self.life = Life()
         self.wheel = Wheel(loop)
         self.resolver = Resolver(loop)
-        self.pool = Pool(loop, self.wheel, self.resolver, dialler, held)
+        self.pool = Pool(loop, self.wheel, self.resolver, held or HeldBudget(), dialler)
         self.journal = Journal(log)
         current = self.current = Current(Generation(plan, router or Router(plan, rng)))
         runtime = self.runtime = Runtime(loop, current, self.pool, self.journal, rng, wall)

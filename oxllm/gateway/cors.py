@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-Headers = Sequence[tuple[bytes, bytes]]
+from oxllm.core.reading.hints import Headers
 
 EXPOSED = b"*"
 """A page sees all that other clients see: the SDKs go by `x-should-retry` and `retry-after-ms` in a browser, too. To a

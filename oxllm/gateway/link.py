@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from oxllm.core.budget.answers import HELD_FREE, HeldHolder
+from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure
 from oxllm.core.request.attempt import COMMITTED, Attempt
 from oxllm.core.request.exchange import Exchange
@@ -109,7 +110,7 @@ class Link(Caller):
         except Exception as error:  # noqa: BLE001
             self.relay.crash(error)
 
-    def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+    def head(self, status: int, fields: Headers) -> None:
         relay, attempt = self.relay, self.attempt
         try:
             relay.exchange.head(attempt, status, fields, relay.now(), relay.runtime.wall())
@@ -142,7 +143,7 @@ class Link(Caller):
         except Exception as error:  # noqa: BLE001
             relay.crash(error)
 
-    def whole(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def whole(self, status: int, fields: Headers, body: bytes) -> None:
         relay = self.relay
         self.call = None
         try:

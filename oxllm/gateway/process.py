@@ -29,10 +29,10 @@ from oxllm.gateway.assembly import Gateway
 from oxllm.gateway.client.connection import CROWD_MAX
 from oxllm.gateway.later import once_loaded
 from oxllm.gateway.memory import Trimmer
+from oxllm.gateway.networks import Networks
 from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import sink_of
-from oxllm.gateway.operator.networks import Networks
 from oxllm.gateway.reactor.sockets import accept, loop_maker
 from oxllm.words import bracketed, reached_at
 

@@ -18,17 +18,13 @@ from oxllm.core.request.facts import RequestFacts
 from oxllm.core.routing.owners import Owners
 from oxllm.core.routing.route import Candidate
 from oxllm.core.routing.router import Router
+from oxllm.gateway.access import Access
 from oxllm.gateway.clock import Grace, clock_of
 from oxllm.gateway.observe.journal import Journal
-from oxllm.gateway.operator.access import Access
 from oxllm.gateway.upstream.pool import Pool
 
 SWEEP_S: Final = 0.1
 """Seconds between sweeps over the deadlines of all requests in flight."""
-
-
-def _nothing() -> None:
-    pass
 
 
 class Generation:
@@ -120,7 +116,7 @@ class Runtime:
         self.now = clock_of(loop)
         self.next_sweep = inf
         """When all relays' deadlines are next checked, in loop time."""
-        self.tidy = _nothing
+        self.tidy: Callable[[], None] | None = None
         """Called at each sweep."""
         self.grace = Grace()
         self.bodies = BodyBudget(current.generation.plan.server.max_buffered_bytes)
@@ -154,7 +150,8 @@ class Runtime:
             return
         self.in_grace()
         self._sweep_later()
-        self.tidy()
+        if self.tidy is not None:
+            self.tidy()
         if self.held.contended:
             self.held.look()
         for relay in self.relays:

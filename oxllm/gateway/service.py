@@ -10,8 +10,10 @@ import msgspec
 from oxllm import __version__
 from oxllm.core.protocols.base import Protocol
 from oxllm.core.protocols.registry import place_of
+from oxllm.core.reading.hints import Headers
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway import cors
+from oxllm.gateway.access import Access, foreign_page
 from oxllm.gateway.client import shared
 from oxllm.gateway.client.paths import parameter, unescape
 from oxllm.gateway.client.request import Request
@@ -19,7 +21,6 @@ from oxllm.gateway.client.shared import overloaded
 from oxllm.gateway.dispatch import TIMEOUT_HEADERS, Dispatcher, no_model, no_path, nobody_speaks
 from oxllm.gateway.models import Catalogue, Json
 from oxllm.gateway.observe.journal import Journal
-from oxllm.gateway.operator.access import Access, foreign_page
 from oxllm.gateway.operator.admin import READ, Admin
 from oxllm.gateway.runtime import Current, Generation
 from oxllm.gateway.sessions import HEADERS as SESSION_HEADERS
@@ -210,7 +211,7 @@ class Service(shared.Service):
         named = endpoints.speaker(b"/messages") if request.get(b"anthropic-version") is not None else None
         return endpoints.speaker(request.path) or named
 
-    def _cors_headers(self, request: Request) -> cors.Headers:
+    def _cors_headers(self, request: Request) -> Headers:
         origin = self._access.cors(request)
         return () if origin is None or self._admin.knows(request.path) else cors.headers(origin)
 

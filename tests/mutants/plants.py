@@ -784,7 +784,7 @@ PLANTS = (
         "oxllm/gateway/client/request_reader.py",
         "                    if _HOST.fullmatch(value) is None:",
         "                    if False:",
-        ("tests/unit/gateway/operator/test_access.py::test_a_host_that_can_be_none_is_a_bad_request",),
+        ("tests/unit/gateway/test_access.py::test_a_host_that_can_be_none_is_a_bad_request",),
     ),
     Plant(
         "half an empty line in front of a request is nothing",

@@ -267,7 +267,7 @@ def test_09_a_clients_fault_costs_one_attempt_and_no_penalty(world: World) -> No
         assert len(world.asked_for(visit)) == 1
         assert visit.reader.headers["x-oxllm-attempts"] == "1"
     for provider in world.router.providers.values():
-        assert (provider.breaker.failures, provider.breaker.moves) == (0, {})
+        assert (provider.breaker.halves, provider.breaker.moves) == (0, {})
         assert all(target.cooldown.until < 0 for target in provider.targets.values())
 
 
@@ -337,7 +337,7 @@ def test_12_a_hang_up_cancels_upstream_at_once_and_moves_no_breaker(world: World
     for begun in world.router.begun:
         assert begun.result is not None
         if begun.result.kind is Kind.GONE:
-            assert begun.failures[0] == begun.failures[1]
+            assert begun.halves[0] == begun.halves[1]
             assert begun.after == ("half-open" if begun.before == "probing" and not begun.stale else begun.before)
 
 
@@ -476,7 +476,7 @@ def test_17_when_all_are_down_there_is_an_answer_at_once_with_the_soonest_recove
 def test_18_a_result_of_an_older_generation_moves_nothing(world: World) -> None:
     for begun in world.router.begun:
         if begun.stale:
-            assert (begun.after, begun.failures[1]) == (begun.before, begun.failures[0])
+            assert (begun.after, begun.halves[1]) == (begun.before, begun.halves[0])
 
 
 def test_18_a_slow_failure_from_before_the_outage_does_not_open_what_has_closed() -> None:

@@ -322,7 +322,7 @@ class Drive:
 
     def failures(self, name: str) -> int:
         """Consecutive failures, as the provider's breaker counts them."""
-        return self.router.providers[name].breaker.failures
+        return self.router.providers[name].breaker.halves // 2
 
     def in_flight(self) -> int:
         return sum(provider.in_flight for provider in self.router.providers.values())

@@ -294,7 +294,7 @@ class House:
         """Whether nothing is held against any provider or target."""
         now = self.loop.time()
         return all(
-            one.breaker.failures == 0 and all(target.skip(now) is None for target in one.current_targets)
+            one.breaker.halves == 0 and all(target.skip(now) is None for target in one.current_targets)
             for one in self.generation.router.providers.values()
         )
 

@@ -45,8 +45,8 @@ class Begun(msgspec.Struct):
     ended: float | None = None
     stale: bool = False
     """The breaker was of another generation when it ended."""
-    failures: tuple[int, int] = (0, 0)
-    """Consecutive failures before and after its end."""
+    halves: tuple[int, int] = (0, 0)
+    """Consecutive failures before and after its end, in halves."""
     after: str = ""
     """The breaker's state after its end."""
     before: str = ""
@@ -101,9 +101,9 @@ class WatchedResults(Results):
         begun = self._balancer.open.pop(ticket)
         begun.result, begun.ended = outcome, now
         begun.stale = ticket.generation != breaker.generation
-        begun.before, before = breaker.state(now).value, breaker.failures
+        begun.before, before = breaker.state(now).value, breaker.halves
         changes = super().end(ticket, outcome, now, halves)
-        begun.after, begun.failures = breaker.state(now).value, (before, breaker.failures)
+        begun.after, begun.halves = breaker.state(now).value, (before, breaker.halves)
         return changes
 
 

@@ -161,11 +161,6 @@ class Breaker:
         return self._state
 
     @property
-    def failures(self) -> int:
-        """Failures in a row, rounded down."""
-        return self.halves // 2
-
-    @property
     def flaky(self) -> bool:
         """As far as is known it fails some requests and answers others: it is not down."""
         recoveries = self.recent & ~(self.recent >> 1) & RECENT >> 1  # not the oldest: what came before it is unknown

@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from oxllm.gateway.client.shared import BACKLOG_TOTAL, Shared
+from oxllm.gateway.client.shared import BACKLOG_TOTAL, Shared, nothing
 from oxllm.gateway.transport import Transport
 
 BACKLOG_MAX: Final = 64 * 1024
 """Unparsed bytes that one connection may have waiting; from then on it is not read."""
-
-
-def _nothing() -> None:
-    pass
 
 
 class Backlog:
@@ -70,7 +66,7 @@ class Backlog:
 
     def close(self) -> None:
         """The connection has closed."""
-        self._gone = _nothing  # it refers to the connection: breaking the cycle frees the memory at once
+        self._gone = nothing  # it refers to the connection: breaking the cycle frees the memory at once
         self.pop()
         if self._paused:
             self._unwatch()

@@ -14,7 +14,7 @@ from typing import Final
 from oxllm.core.budget.answers import HELD_FREE, HeldHolder
 from oxllm.gateway.client.pace import LOOK_S, Stall
 from oxllm.gateway.client.request import Writer
-from oxllm.gateway.client.shared import Shared
+from oxllm.gateway.client.shared import Shared, nothing
 from oxllm.gateway.transport import Transport
 
 UNSENT_BYTES_HIGH: Final = 64 * 1024
@@ -22,10 +22,6 @@ UNSENT_BYTES_HIGH: Final = 64 * 1024
 
 RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on, with a timeout of 0: close() sends RST instead of FIN."""
-
-
-def _nothing() -> None:
-    pass
 
 
 class Output(HeldHolder, Writer):
@@ -113,7 +109,7 @@ class Output(HeldHolder, Writer):
     def close(self) -> None:
         """The connection has closed."""
         self.closed = True
-        self._gone = _nothing  # it refers to the connection: breaking the cycle frees the memory at once
+        self._gone = nothing  # it refers to the connection: breaking the cycle frees the memory at once
         if self.stall is not None:
             self.stall.timer.clear()
             self.stall = None

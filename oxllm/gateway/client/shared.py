@@ -51,6 +51,10 @@ def overloaded(message: str) -> ApiError:
     return api_error(503, message, "overloaded", retry_after=OVERLOAD_RETRY_S)
 
 
+def nothing() -> None:
+    """Stands in for a callback of a connection that has closed: a reference to the connection would be a cycle."""
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Service:
     """Serves the requests. Its methods may respond before they return."""

@@ -20,6 +20,7 @@ import msgspec
 
 from oxllm import __version__
 from oxllm import plan as plans
+from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure
 from oxllm.core.routing.breaker import BreakerState
 from oxllm.core.routing.router import Router
@@ -283,7 +284,7 @@ class _Export(Caller):
     def room(self) -> int:
         return 1024  # the response is not kept
 
-    def head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+    def head(self, status: int, fields: Headers) -> None:
         self._status = status
 
     def data(self, data: bytes) -> None:
@@ -292,7 +293,7 @@ class _Export(Caller):
     def end(self) -> None:
         self._finish(None if 200 <= self._status < 300 else f"HTTP {self._status}")
 
-    def whole(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def whole(self, status: int, fields: Headers, body: bytes) -> None:
         self._status = status
         self.end()
 

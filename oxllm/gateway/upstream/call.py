@@ -7,9 +7,9 @@ from typing import Protocol
 
 from oxllm.core.budget.answers import HeldHolder
 from oxllm.core.native import mypyc_attr
+from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure
 
-Headers = list[tuple[bytes, bytes]]
 Segments = Sequence[bytes | memoryview]
 
 

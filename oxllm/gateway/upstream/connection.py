@@ -58,12 +58,12 @@ class UpstreamConnection(Peer):
     def __init__(
         self,
         view: memoryview,
+        held: HeldBudget,
         closed: Callable[[UpstreamConnection], None],
         proxied: bool = False,
-        held: HeldBudget | None = None,
     ) -> None:
         self._view = view
-        self._held = held or HeldBudget()
+        self._held = held
         self._closed = closed
         self.proxied = proxied
         """Whether requests go to a proxy in plain HTTP: a 407 is then the proxy's."""

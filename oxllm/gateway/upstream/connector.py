@@ -34,7 +34,7 @@ class Connector:
 
     def connection(self, connections: OriginConnections) -> UpstreamConnection:
         """One that is not connected yet."""
-        return UpstreamConnection(self._view, connections.closed, connections.absolute, self._held)
+        return UpstreamConnection(self._view, self._held, connections.closed, connections.absolute)
 
     def dial(
         self, connection: UpstreamConnection, connections: OriginConnections, address: Address, port: int, done: Done

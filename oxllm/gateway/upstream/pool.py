@@ -28,12 +28,12 @@ class Pool:
         loop: asyncio.AbstractEventLoop,
         wheel: Wheel,
         resolver: Resolver,
+        held: HeldBudget,
         dial: Dial = dial,
-        held: HeldBudget | None = None,
     ) -> None:
         self._loop = loop
         self._wheel = wheel
-        self.held = held or HeldBudget()
+        self.held = held
         """The memory budget for held answers."""
         self._connector = Connector(loop, resolver, dial, self.held)
         self.connections = self._connector.every

@@ -18,8 +18,9 @@ from typing import Final, final
 
 from oxllm.core import machine
 from oxllm.core.machine import Table
+from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure
-from oxllm.gateway.upstream.call import Caller, Headers, Lender
+from oxllm.gateway.upstream.call import Caller, Lender
 from oxllm.gateway.upstream.connection import UpstreamConnection
 from oxllm.gateway.upstream.connector import Connector
 from oxllm.gateway.upstream.dial import VANISHED_S

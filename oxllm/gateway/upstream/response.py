@@ -26,9 +26,9 @@ from typing import Final
 
 import httptools
 
+from oxllm.core.reading.hints import Headers
 from oxllm.core.request.headers import FIELD_OVERHEAD, HEAD_FREE
 from oxllm.gateway.upstream import usual
-from oxllm.gateway.upstream.call import Headers
 
 HEAD_MAX: Final = 64 * 1024
 """Bytes of all heads of one response together. Providers send 1-4 KiB; node stops at 16 KiB, curl at 300."""
@@ -73,8 +73,8 @@ class _Message:
     def __init__(self) -> None:
         self.start = b""
         """The first bytes of its head: llhttp reads RTSP and ICE, too, and does not say which it was."""
-        self.headers: Headers = []
-        self.framing: Headers = []
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.framing: list[tuple[bytes, bytes]] = []
         self.pieces: list[bytes] = []
         self.whole = False
         self.between = False

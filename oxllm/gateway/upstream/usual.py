@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final, cast
 
 from oxllm.core.known import Known
+from oxllm.core.reading.hints import Headers
 from oxllm.core.wire.chunks import SIZE_LINES
-from oxllm.gateway.upstream.call import Headers
 
 STATUS_LINES: Final = {
     b"HTTP/1.1 %d%b" % (status, reason): status

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from oxllm import plan
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.gateway.upstream.call import Call
 from oxllm.gateway.upstream.origin import IDLE_S
 from oxllm.gateway.upstream.pool import Pool
@@ -53,7 +54,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.loop = VirtualLoop()
         self.network = Network(self.loop)
         names = Resolver(self.loop, lookup_in(ADDRESSES))
-        self.pool = Pool(self.loop, Wheel(self.loop), names, self.network)
+        self.pool = Pool(self.loop, Wheel(self.loop), names, HeldBudget(), self.network)
         self.asked: list[Asked] = []
         self.answers: Counter[MemoryTransport] = Counter()
 

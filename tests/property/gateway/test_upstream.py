@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.known import KEYS_MAX
 from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
@@ -23,7 +24,7 @@ def told(pieces: list[bytes], eof: bool) -> tuple[list[Any], bool | None]:
     try:
         caller = Recorder()
         lender = BareLender(caller)
-        connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
+        connection = UpstreamConnection(memoryview(bytearray(SLICE)), HeldBudget(), lambda _: None)
         transport = MemoryTransport(loop, connection)
         connection.connection_made(transport)
         connection.start(b"head", [], caller, lender)

@@ -171,6 +171,6 @@ def test_an_answer_of_a_last_resort_closes_on_trial_and_its_failure_moves_nothin
     assert not subject.results.end(first, BROKEN, 0.0)
     assert (breaker.state(0.0), breaker.opens_until, breaker.generation) == (BreakerState.OPEN, until, generation)
     assert [change.text for change in subject.results.answered(second, 0.0)] == ["breaker open -> closed"]
-    assert breaker.failures == breaker.settings.failures - 1
+    assert breaker.halves == 2 * (breaker.settings.failures - 1)
     subject.results.end(second, SUCCESS, 0.0)
-    assert breaker.failures == 0
+    assert breaker.halves == 0

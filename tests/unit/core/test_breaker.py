@@ -230,7 +230,7 @@ def test_results_of_an_earlier_generation_move_nothing() -> None:
     assert subject.state(6.0) is BreakerState.CLOSED
     fail(subject, 6.0, 2)
     subject.success(old, 6.0)
-    assert subject.failures == 2
+    assert subject.halves == 4
 
 
 def test_offline_is_undone_by_online_alone() -> None:
@@ -256,7 +256,7 @@ def test_a_reset_forgets_everything_and_outdates_what_is_under_way(state: Breake
     old = subject.generation
     subject.reset()
     subject.failure(old, 10.0, RNG)
-    assert subject.failures == 0
+    assert subject.halves == 0
     assert subject.state(0.0) is (BreakerState.OFFLINE if state is BreakerState.OFFLINE else BreakerState.CLOSED)
     subject.online()
     fail(subject, 10.0, 3)

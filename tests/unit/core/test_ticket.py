@@ -16,7 +16,7 @@ def test_a_second_try_goes_ahead_on_its_ticket_and_counts_once() -> None:
         assert ticket.unusable(0.1) is None
         ticket.try_again(BROKEN)
         subject.results.end(ticket, BROKEN, 0.2)
-    assert subject.providers["a"].breaker.failures == 2
+    assert subject.providers["a"].breaker.halves == 4
     totals = subject.providers["a"].totals
     assert (totals.attempts, totals.retries, totals.failures[Cause.CAPACITY]) == (4, 2, 2)
 

@@ -7,10 +7,11 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.reactor.bridge import Awaited
 from oxllm.gateway.transport import Done, Peer, Transport
-from oxllm.gateway.upstream.call import Call, Caller, Headers, Lender, Segments
+from oxllm.gateway.upstream.call import Call, Caller, Lender, Segments
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import Address
 from oxllm.plan import Provider

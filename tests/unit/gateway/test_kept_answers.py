@@ -137,7 +137,7 @@ def test_a_kept_answer_is_given_as_it_is(status: str) -> None:
         body = json.dumps(response(status, error={"code": "server_error", "message": "x"})).encode()
         house.providers["beta"].replies = [answer(body)]
         assert house.get(f"/v1/responses/{ID}").body == body
-        assert house.generation.router.providers["beta"].breaker.failures == 0
+        assert house.generation.router.providers["beta"].breaker.halves == 0
 
 
 @pytest.mark.parametrize(
@@ -456,7 +456,7 @@ def test_what_is_neither_a_number_nor_a_conversation_is_no_answer(what: str, bod
         house.providers["beta"].replies = [answer(BESIDE[what])]
         got = house.ask("POST", f"/v1/responses/{what}", body=b'{"model":"smart","input":"Hi"}')
         assert (got.status, got.headers["x-oxllm-provider"]) == (200, "beta")
-        assert house.generation.router.providers["alpha"].breaker.failures == 1
+        assert house.generation.router.providers["alpha"].breaker.halves == 2
 
 
 @pytest.mark.parametrize("what", list(BESIDE))

@@ -55,7 +55,7 @@ def test_a_connection_that_was_idle_and_is_dead_is_replaced_for_free() -> None:
         visit = w.ask()
         w.run()
         assert (visit.kind, visit.provider, visit.reader.headers["x-oxllm-attempts"]) == ("whole", "alpha", "1")
-        assert w.router.providers["alpha"].breaker.failures == 0
+        assert w.router.providers["alpha"].breaker.halves == 0
 
 
 def test_its_replacement_has_no_more_time_to_connect_than_any_other() -> None:
@@ -108,7 +108,7 @@ def test_a_client_that_takes_nothing_is_gone_after_a_minute_and_its_provider_is_
         w.sleep(70.0)
         assert w.server.connections == 0
         assert w.accepted == set()
-        assert w.router.providers["alpha"].breaker.failures == 0
+        assert w.router.providers["alpha"].breaker.halves == 0
 
 
 def test_the_providers_key_goes_along_and_the_clients_does_not() -> None:

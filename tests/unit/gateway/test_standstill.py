@@ -20,7 +20,7 @@ def stood_still(reply: list[Step], *, streams: bool, after_s: float, for_s: floa
         house.advance(after_s)
         house.loop.stand_still(for_s)
         house.advance(10)
-        failures = house.generation.router.providers["alpha"].breaker.failures
+        failures = house.generation.router.providers["alpha"].breaker.halves // 2
         return client.response, failures, len(house.providers["beta"].asked)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken, broken
@@ -25,7 +26,7 @@ class Rig:
         self.lost: list[UpstreamConnection] = []
         self.caller = Recorder()
         self.lender = BareLender(self.caller)
-        self.connection = UpstreamConnection(memoryview(bytearray(SLICE)), self.lost.append, proxied)
+        self.connection = UpstreamConnection(memoryview(bytearray(SLICE)), HeldBudget(), self.lost.append, proxied)
         self.transport = MemoryTransport(loop, self.connection)
         self.connection.connection_made(self.transport)
 
@@ -388,7 +389,7 @@ def test_a_broken_socket_stops_the_writing_of_a_big_body(rig: Rig) -> None:
 
 
 def test_a_connection_lost_before_it_was_ready_says_why() -> None:
-    connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
+    connection = UpstreamConnection(memoryview(bytearray(SLICE)), HeldBudget(), lambda _: None)
     told: list[str] = []
     connection.tell(lambda: told.append("settled"))
     assert not connection.opened

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from oxllm import plan
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Transport
 from oxllm.gateway.upstream.call import Segments
@@ -51,7 +52,7 @@ class Rig:
         self.table: dict[str, tuple[Address, ...]] = {}
         self.names = Resolver(self.loop, self.lookup)
         self.wheel = Wheel(self.loop)
-        self.pool = Pool(self.loop, self.wheel, self.names, self.network)
+        self.pool = Pool(self.loop, self.wheel, self.names, HeldBudget(), self.network)
 
     async def lookup(self, host: str) -> tuple[Address, ...]:
         await asyncio.sleep(0.1)
@@ -236,7 +237,7 @@ def test_a_crowd_that_is_answered_at_once_finds_its_connections_again(rig: Rig) 
 def test_fewer_connections_idle_over_tls_since_they_are_larger(rig: Rig, tls: bool, most: int) -> None:
     connections = OriginConnections(origin_of(msgspec.structs.replace(A, tls=tls)), rig.loop, rig.wheel, set())
     for _ in range(IDLE_MAX + 1):
-        connection = UpstreamConnection(memoryview(bytearray(1)), connections.closed)
+        connection = UpstreamConnection(memoryview(bytearray(1)), HeldBudget(), connections.closed)
         connection.connection_made(MemoryTransport(rig.loop, connection))
         connections.put_back(connection)
     assert len(connections.idle) == most
@@ -722,7 +723,7 @@ async def test_what_cannot_even_begin_to_connect_leaves_no_socket(monkeypatch: p
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels drop what was received before a reset")
 async def test_an_answer_is_read_although_the_server_reset_the_connection_while_we_wrote() -> None:
     loop = asyncio.get_running_loop()
-    pool = Pool(loop, Wheel(loop), Resolver(loop))
+    pool = Pool(loop, Wheel(loop), Resolver(loop), HeldBudget())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         caller, over, connected = Recorder(), asyncio.Event(), asyncio.Event()
         caller.on = {"connected": connected.set, "end": over.set, "failed": over.set}

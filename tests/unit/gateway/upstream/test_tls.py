@@ -17,8 +17,10 @@ import trustme
 
 from oxllm import plan
 from oxllm.authorities import make_context
+from oxllm.core.budget.answers import HeldBudget
+from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure
-from oxllm.gateway.upstream.call import Headers, Lender
+from oxllm.gateway.upstream.call import Lender
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken
 from oxllm.gateway.upstream.pool import Pool
@@ -41,7 +43,7 @@ class Side:
         self.ca_file = str(directory / "ca.pem")
         self.ca.cert_pem.write_to_path(self.ca_file)
         loop = asyncio.get_running_loop()
-        self.pool = Pool(loop, Wheel(loop), Resolver(loop, self._lookup))
+        self.pool = Pool(loop, Wheel(loop), Resolver(loop, self._lookup), HeldBudget())
         self.servers: list[asyncio.Server] = []
         self.handlers: set[asyncio.Task[None]] = set()
 
@@ -237,7 +239,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     loop = asyncio.get_running_loop()
-    upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
+    upper = UpstreamConnection(memoryview(bytearray(SLICE)), HeldBudget(), lambda _: None)
     tls = TlsTransport(upper, make_context(str(other)), HOST, memoryview(bytearray(RECORD)), queue())
     transport = MemoryTransport(loop, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -257,7 +259,7 @@ async def test_a_host_that_is_not_believed_is_told_so(side: Side, tmp_path: Path
 
 @pytest.mark.parametrize("host", [".example", "a\0b", ""])
 async def test_what_cannot_be_a_host_name_is_a_tls_failure(side: Side, host: str) -> None:
-    upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
+    upper = UpstreamConnection(memoryview(bytearray(SLICE)), HeldBudget(), lambda _: None)
     tls = TlsTransport(upper, make_context(side.ca_file), host, memoryview(bytearray(RECORD)), queue())
     tls.connection_made(MemoryTransport(asyncio.get_running_loop(), tls))
     with pytest.raises(Broken, match="not a host name"):
@@ -286,7 +288,7 @@ async def test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before(
     loop, shared, context = asyncio.get_running_loop(), queue(), make_context(side.ca_file)
 
     def made() -> tuple[TlsTransport, MemoryTransport]:
-        upper = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None)
+        upper = UpstreamConnection(memoryview(bytearray(SLICE)), HeldBudget(), lambda _: None)
         tls = TlsTransport(upper, context, HOST, memoryview(bytearray(RECORD)), shared)
         lower = MemoryTransport(loop, tls)
         tls.connection_made(lower)
@@ -526,6 +528,7 @@ import asyncio, ctypes, sys
 from oxllm import plan
 from oxllm.gateway.upstream import call
 from oxllm.gateway.upstream.resolver import Resolver
+from oxllm.core.budget.answers import HeldBudget
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.wheel import Wheel
 
@@ -548,7 +551,7 @@ async def main(port, ca_file):
     global streaming
     streaming = 0
     loop = asyncio.get_running_loop()
-    pool = Pool(loop, Wheel(loop), Resolver(loop))
+    pool = Pool(loop, Wheel(loop), Resolver(loop), HeldBudget())
     provider = plan.Provider("a", True, "127.0.0.1", port, "", ca_file=ca_file)
     async def grow(count):
         calls = [pool.request(provider, Caller()) for _ in range(count)]
@@ -611,7 +614,7 @@ async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_b
     side.pool.held.full = True
     caller = Recorder()
     caller.rooms = 10
-    connection = UpstreamConnection(memoryview(bytearray(SLICE)), lambda _: None, held=side.pool.held)
+    connection = UpstreamConnection(memoryview(bytearray(SLICE)), side.pool.held, lambda _: None)
     tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)), queue())
     lower = MemoryTransport(loop, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

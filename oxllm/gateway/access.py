@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.request import Request
-from oxllm.gateway.operator.networks import Networks, is_loopback, packed
+from oxllm.gateway.networks import Networks, is_loopback, packed
 from oxllm.local import FORWARDED, host_name
 from oxllm.plan import Server
 
