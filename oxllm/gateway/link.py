@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from oxllm.core.budget.answers import HELD_FREE, HeldHolder
+from oxllm.core.budget.answers import HELD_FREE
+from oxllm.core.budget.readers import HeldHolder
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure
 from oxllm.core.request.attempt import COMMITTED, Attempt

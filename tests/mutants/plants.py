@@ -750,7 +750,7 @@ PLANTS = (
     Plant(
         "all who waited for memory go on at once",
         "oxllm/core/budget/answers.py",
-        "elif self.total + self._read * len(self._going) > self.mark:",
+        "elif self.total + self._read * self._line.resumed > self.mark:",
         "elif self.total > self.mark:",
         (
             "tests/unit/core/test_budget.py::test_of_those_who_wait_only_as_many_go_on_as_may_read_and_the_next_when_these_have",
@@ -758,9 +758,9 @@ PLANTS = (
     ),
     Plant(
         "who was stopped last waits behind all others, whatever it holds",
-        "oxllm/core/budget/answers.py",
-        "            if new:\n                self._line[reader] = False\n",
-        "            if not new:\n                self._line.setdefault(reader, False)\n",
+        "oxllm/core/budget/readers.py",
+        "        self._states[reader] = state\n        self._count(state, 1)\n",
+        "        self._states.pop(reader, None)\n        self._states[reader] = state\n        self._count(state, 1)\n",
         ("tests/unit/core/test_budget.py::test_who_has_held_for_longest_goes_first_though_it_was_stopped_last",),
     ),
     Plant(

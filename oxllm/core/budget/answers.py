@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from oxllm.core.budget.readers import PAUSED, READING, RESUMED, HeldHolder, Line
 from oxllm.core.native import mypyc_attr
 
 HELD_LIMIT: Final = 2 * 1024 * 1024
@@ -15,26 +16,6 @@ HELD_READ: Final = 64 * 1024
 HELD_TURN: Final = 1024 * 1024 + 2 * HELD_READ
 """Reserved for the reader that has the turn: the largest event, what precedes it, and one more read. So one reader can
 always finish."""
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class HeldHolder:
-    """Holds a part of an answer. Methods that a subclass does not override are never called on it."""
-
-    __slots__ = ()
-
-    def measure(self) -> int:
-        """Bytes that it holds now."""
-        raise NotImplementedError
-
-    def commit_early(self) -> None:
-        """Pass on to the client what is held back, if that is possible."""
-
-    def pause(self) -> None:
-        """Stop reading the provider until `resume`."""
-
-    def resume(self) -> None:
-        """Resume reading."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -57,7 +38,7 @@ class HeldBudget:
     """
 
     __slots__ = (
-        *("_early", "_going", "_held", "_line", "_paused", "_read", "_turn", "_turn_had", "_turn_size"),
+        *("_early", "_held", "_line", "_read", "_turn", "_turn_had", "_turn_size"),
         *("full", "limit", "mark", "tight", "total"),
     )
 
@@ -73,16 +54,14 @@ class HeldBudget:
         self._turn_size = turn
         self._read = read
         self._held: dict[HeldHolder, int] = {}
+        """Bytes of each that holds more than HELD_FREE."""
         self._early: dict[HeldHolder, None] = {}
-        """Those that may be able to commit early."""
-        self._line: dict[HeldHolder, bool] = {}
-        """Readers that hold more than HELD_FREE -> whether they are paused, in the order in which they exceeded it."""
-        self._paused = 0
-        """How many of them are paused."""
-        self._going: set[HeldHolder] = set()
-        """Readers that were resumed and have not read since."""
+        """Those of them that may be able to commit early."""
+        self._line = Line()
+        """Those of them that are readers."""
         self._turn: HeldHolder | None = None
         self._turn_had = 0
+        """Bytes that the reader with the turn held at the last `look`."""
 
     def hold(self, holder: HeldHolder, size: int) -> None:
         """`holder` now holds `size` bytes. It is never paused for them (see `grew`)."""
@@ -95,58 +74,48 @@ class HeldBudget:
         else:
             return
         self.total += size - before
-        self.full = self.total > self.mark
-        self.tight = self.full or self._paused > 0
+        self._note()
         if not self.full:
             self._turn = None
-        if size < before and self._paused:
-            self._serve()
+        if size < before:
+            self._resume()
 
     def grew(self, reader: HeldHolder, size: int, early: bool) -> None:
         """As `hold`, after a read: the reader may be paused. `early`: it may be able to commit early."""
         self.hold(reader, size)
-        went_on, new = reader in self._going, reader not in self._line
-        self._going.discard(reader)
-        if early and size > HELD_FREE:
+        if size <= HELD_FREE:
+            return
+        if early:
             self._early[reader] = None
         else:
             self._early.pop(reader, None)
-        if size > HELD_FREE:
-            if new:
-                self._line[reader] = False
-            if self.tight:
-                self._relieve()
-                self._line_up(reader, new)
-        if went_on and self._paused and not self.full:
-            self._serve()
-
-    def _line_up(self, reader: HeldHolder, new: bool) -> None:
-        """Pause a reader if need be: any but the one with the turn while it is full, new ones while others wait."""
-        waits = self.full or (self._paused > 0 and new)
-        if waits and reader in self._held and reader is not self._turn:
-            if not self._line.get(reader):
-                self._paused += 1
-                self.tight = True
-            self._line[reader] = True
-            reader.pause()
-            self._serve()
+        before = self._line.has_read(reader)
+        if self.tight:
+            self._commit_early()
+            if self._must_wait(reader, new=before is None):
+                self._line.move(reader, PAUSED)
+                self._note()
+                reader.pause()
+                self._resume()
+        if before is RESUMED and not self.full:
+            self._resume()  # what was set aside for its read is used, or is left
 
     def drop(self, holder: HeldHolder) -> None:
         """`holder` is done, and holds nothing more."""
         if holder in self._held:
-            self._leave(holder)
+            self._line.leave(holder)
             self.hold(holder, 0)
 
     def room(self, reader: HeldHolder, size: int) -> int:
         """Bytes, at least 1, that a read may now bring to a stream that holds `size`."""
-        if reader is self._turn or not (self.full or (self._paused and reader not in self._line)):
+        if reader is self._turn or not (self.full or (self._line.paused and self._line.state(reader) is None)):
             return HELD_READ
         return max(1, HELD_FREE - size)
 
     @property
     def contended(self) -> bool:
         """Whether a reader waits: then `look` must be called from time to time."""
-        return self._paused > 0
+        return self._line.paused > 0
 
     def look(self) -> None:
         """Find out what has shrunk unreported, such as output that a client has taken.
@@ -162,57 +131,56 @@ class HeldBudget:
             if has == self._turn_had and self.total + self._turn_size <= self.limit:
                 self._turn = None
             self._turn_had = has
-        self._going.clear()  # there was nothing for them to read
-        self._serve()
+        self._line.nothing_to_read()
+        self._resume()
+
+    def _note(self) -> None:
+        """The total has changed, or how many wait."""
+        self.full = self.total > self.mark
+        self.tight = self.full or self._line.paused > 0
 
     def _forget(self, holder: HeldHolder) -> None:
+        """It holds no more than is free."""
         del self._held[holder]
         self._early.pop(holder, None)
-        if self._leave(holder):
+        if self._line.leave(holder) is PAUSED:
             holder.resume()
         if holder is self._turn:
             self._turn = None
 
-    def _leave(self, holder: HeldHolder) -> bool:
-        """Take it out of the line. Returns whether it was paused."""
-        self._going.discard(holder)
-        paused = self._line.pop(holder, False)
-        self._paused -= paused
-        return paused
-
-    def _relieve(self) -> None:
+    def _commit_early(self) -> None:
+        """Have the largest do so that can, until it is no longer full."""
         while self.full and self._early:
             largest = max(self._early, key=self._held.__getitem__)
             del self._early[largest]
             largest.commit_early()
 
-    def _serve(self) -> None:
-        for reader, paused in tuple(self._line.items()):
-            if paused and self._line.get(reader):
-                if self.full:
-                    if not self._take_turn(reader):
-                        return
-                elif self.total + self._read * len(self._going) > self.mark:
+    def _must_wait(self, reader: HeldHolder, new: bool) -> bool:
+        """Any but the one with the turn while it is full, and new ones while others wait."""
+        waits = self.full or (new and self._line.paused > 0)
+        return waits and reader in self._held and reader is not self._turn
+
+    def _resume(self) -> None:
+        """Resume those that wait, in order, as long as there is memory for what they read next."""
+        if not self._line.paused:
+            return
+        for reader in self._line.in_order():
+            if self._line.state(reader) is not PAUSED:
+                continue
+            if self.full:
+                if not self._take_turn(reader):
                     return
-                else:
-                    self._going.add(reader)
-                self._line[reader] = False
-                self._paused -= 1
-                self.tight = self.full or self._paused > 0
-                reader.resume()
+            elif self.total + self._read * self._line.resumed > self.mark:
+                return
+            self._line.move(reader, READING if self.full else RESUMED)
+            self._note()
+            reader.resume()
 
     def _take_turn(self, reader: HeldHolder) -> bool:
-        """Give the turn to a reader, if that is possible now.
-
-        1. Another has it: no.
-        2. The memory that comes with it is free: yes.
-        3. It is not, but some holder is not paused: no. That one will finish, or go away.
-        4. All are paused, so none of them can make room: yes.
-        """
-        if self._turn is not None:
-            return False  # 1
+        """Give the turn to a reader, if nobody has it and its memory is free. If that is not, those that are not paused
+        will make room, by finishing or going away; if all are paused, nobody else can."""
         fits = self.total - self._held[reader] + self._turn_size <= self.limit
-        if not fits and not all(self._line.get(holder) for holder in self._held):
-            return False  # 3
-        self._turn, self._turn_had = reader, 0  # 2, 4
+        if self._turn is not None or not (fits or self._line.paused == len(self._held)):
+            return False
+        self._turn, self._turn_had = reader, 0
         return True

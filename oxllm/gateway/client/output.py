@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from oxllm.core.budget.answers import HELD_FREE, HeldHolder
+from oxllm.core.budget.answers import HELD_FREE
+from oxllm.core.budget.readers import HeldHolder
 from oxllm.gateway.client.pace import LOOK_S, Stall
 from oxllm.gateway.client.request import Writer
 from oxllm.gateway.client.shared import Shared, nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from oxllm.core.budget.answers import HeldHolder
+from oxllm.core.budget.readers import HeldHolder
 from oxllm.core.native import mypyc_attr
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure

@@ -8,8 +8,9 @@ from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from oxllm.core.budget.answers import HELD_FREE, HeldBudget, HeldHolder
+from oxllm.core.budget.answers import HELD_FREE, HeldBudget
 from oxllm.core.budget.bodies import EARLY_SHARE, GRAIN, HEADS_FREE, RESERVE, STEP, BodyBudget, BodyHolder
+from oxllm.core.budget.readers import HeldHolder
 from oxllm.core.budget.retry import RetryBudget
 
 

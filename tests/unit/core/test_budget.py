@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.budget.answers import HELD_FREE, HeldBudget, HeldHolder
+from oxllm.core.budget.answers import HELD_FREE, HeldBudget
 from oxllm.core.budget.bodies import RESERVE, STEP, BodyBudget, BodyHolder
+from oxllm.core.budget.readers import HeldHolder
 from oxllm.core.budget.retry import RetryBudget
 from tests.support.effort import passes
 

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from oxllm import plan as plans
-from oxllm.core.budget.answers import HELD_FREE, HELD_LIMIT, HeldBudget, HeldHolder
+from oxllm.core.budget.answers import HELD_FREE, HELD_LIMIT, HeldBudget
+from oxllm.core.budget.readers import HeldHolder
 from tests.support.chat_bytes import FINISH, LAST_CHUNK, chunk
 from tests.support.house import EVENT_STREAM, MESSAGES, Client, House, answer, plan_of, stream, token
 from tests.support.scripted import Step
