@@ -27,6 +27,18 @@ class BodyHolder(Protocol):
         """What `admit` refused is granted now."""
 
 
+class Large:
+    """A large body, or one of unknown length."""
+
+    __slots__ = ("length", "promised")
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        """Declared, and rounded up; 0 if unknown."""
+        self.promised = 0
+        """Bytes that it may grow to whatever the others do."""
+
+
 class BodyBudget:
     """The bound on all request bodies held, counted as they arrive, and on the heads that came with them.
 
@@ -42,17 +54,8 @@ class BodyBudget:
     """
 
     __slots__ = (
-        "_asks",
-        "_claimed",
-        "_early",
-        "_early_total",
-        "_held",
-        "_promised",
-        "_whole",
-        "heads",
-        "limit",
-        "total",
-        "waiting",
+        *("_asks", "_claimed", "_early", "_early_total", "_held", "_large"),
+        *("heads", "limit", "total", "waiting"),
     )
 
     def __init__(self, limit: int) -> None:
@@ -67,9 +70,7 @@ class BodyBudget:
         self._early_total = 0
         self._held: dict[BodyHolder, int] = {}
         """Bytes granted to each, the oldest first."""
-        self._whole: dict[BodyHolder, int] = {}
-        """Declared lengths of the large ones, 0 if unknown."""
-        self._promised: dict[BodyHolder, int] = {}
+        self._large: dict[BodyHolder, Large] = {}
         self._claimed: tuple[int, int] | None = None
         """What the large ones hold or were promised, and how many have either; None once that has changed. (Each
         request that comes or ends has all that wait tried again.)"""
@@ -89,12 +90,12 @@ class BodyBudget:
             self._held[holder] = size  # most requests
             self.total += size
             if self._early:
-                self._in_time(holder)
+                self._not_early(holder)
             return True
         if size <= self._held.setdefault(holder, 0):
             return True
-        if large:
-            self._whole[holder] = _counted(length or 0)
+        if large and holder not in self._large:
+            self._large[holder] = Large(_counted(length or 0))
             self._claimed = None
         if self._asks or not self._grant(holder, size, begin=True):
             self._asks[holder] = size
@@ -126,14 +127,15 @@ class BodyBudget:
         """
         size = min(self._held.get(holder, 0), _counted(size))
         self._resize(holder, size)
-        if holder in self._whole:
-            self._whole[holder] = size
+        if holder in self._large:
+            self._large[holder].length = size
         return self._serve()
 
     def lapse(self, holder: BodyHolder) -> Sequence[BodyHolder]:
         """`holder`'s body comes slowly: what it was promised but does not hold yet goes to those that wait."""
-        self._promised.pop(holder, None)
-        self._claimed = None
+        if holder in self._large:
+            self._large[holder].promised = 0
+            self._claimed = None
         return self._serve()
 
     def release(self, holder: BodyHolder, head_size: int = 0) -> Sequence[BodyHolder]:
@@ -143,14 +145,13 @@ class BodyBudget:
         """
         self.heads -= head_size
         if self._early:
-            self._in_time(holder)
-        if not self._asks and holder not in self._whole:
+            self._not_early(holder)
+        if not self._asks and holder not in self._large:
             self.total -= self._held.pop(holder, 0)
             return []
         self._resize(holder, 0)
         self._held.pop(holder, None)
-        self._whole.pop(holder, None)
-        self._promised.pop(holder, None)
+        self._large.pop(holder, None)
         if self._asks.pop(holder, None) is not None:
             self.waiting = len(self._asks)
         return self._serve()
@@ -183,7 +184,7 @@ class BodyBudget:
             if self._grant(holder, size, begin):
                 del self._asks[holder]
                 granted.append(holder)
-            elif holder in self._whole:
+            elif holder in self._large:
                 begin = False
             else:
                 break
@@ -191,67 +192,79 @@ class BodyBudget:
         return granted
 
     def _grant(self, holder: BodyHolder, size: int, begin: bool) -> bool:
-        """Let a body grow to `size`, if that is possible now. `begin`: a large one may begin.
-
-        1. There is no room at all: no.
-        2. It is small, or was promised as much: yes.
-        3. Its length is known, and there is room for all of it besides the others: promise it that, and yes.
-        4. It has not begun, and its length is known (so it waits for a promise) or another large one waits: no.
-        5. Step by step: yes, if there is room besides the promises, and all without one can still finish.
-        """
-        has = self._held[holder]
-        if self.total - has + size > self._room:
-            return False  # 1
-        if holder in self._whole and size > self._promised.get(holder, 0):  # else 2
-            whole = self._whole[holder]
-            may_be_promised = not self._asks if has else begin
-            if whole and may_be_promised and self._beside(holder, whole):
-                self._promised[holder] = whole  # 3
-            elif not has and (whole or not begin):
-                return False  # 4
-            elif not self._beside(holder, size) or not self._safe(holder, size):
-                return False  # 5
+        """Let a body grow to `size`, if that is possible now. `begin`: a large one that holds nothing yet may begin."""
+        if self.total - self._held[holder] + size > self._room:
+            return False
+        large = self._large.get(holder)
+        if large is not None and not self._may_grow(holder, large, size, begin):
+            return False
         self._resize(holder, size)
         return True
 
-    def _beside(self, holder: BodyHolder, size: int) -> bool:
+    def _may_grow(self, holder: BodyHolder, large: Large, size: int, begin: bool) -> bool:
+        """Whether the others let a large body grow to `size`."""
+        if size <= large.promised:
+            return True
+        if not self._held[holder]:
+            if large.length:
+                return begin and self._promise(holder, large)
+            return begin and self._may_step(holder, size)
+        if not self._asks and self._promise(holder, large):  # it had lost its promise
+            return True
+        return self._may_step(holder, size)
+
+    def _promise(self, holder: BodyHolder, large: Large) -> bool:
+        """Promise a body all of its length, if that is known and there is room for it besides the others."""
+        if not large.length or not self._fits(holder, large.length):
+            return False
+        large.promised = large.length
+        return True
+
+    def _may_step(self, holder: BodyHolder, size: int) -> bool:
+        """Whether a body without a promise may grow to `size`: all of these can still finish."""
+        return self._fits(holder, size) and self._safe(holder, size)
+
+    def _fits(self, holder: BodyHolder, size: int) -> bool:
         """Whether a body of `size` fits besides what the other large ones hold or were promised."""
         if self._claimed is None:
-            claims = [claim for other in self._whole if (claim := self._claim(other))]
+            claims = [claim for other in self._large if (claim := self._claim(other))]
             self._claimed = sum(claims), len(claims)
         claimed, claimants = self._claimed
         own = self._claim(holder)
-        return claimants == bool(own) or claimed - own + size <= self.limit - RESERVE
+        alone = claimants == bool(own)
+        return alone or claimed - own + size <= self.limit - RESERVE
 
     def _claim(self, holder: BodyHolder) -> int:
         """What a large body holds or was promised."""
-        return max(self._held[holder], self._promised.get(holder, 0))
+        return max(self._held[holder], self._large[holder].promised)
 
     def _safe(self, holder: BodyHolder, size: int) -> bool:
         """Whether, once `holder` has grown to `size`, all those without a promise can still finish one after another.
 
         As far as is known: a chunked body counts as needing nothing more.
         """
-        held = {other: self._held[other] for other in self._whole if other not in self._promised and self._held[other]}
+        held = {
+            other: self._held[other] for other, large in self._large.items() if not large.promised and self._held[other]
+        }
         held[holder] = size
         free = self.limit - RESERVE - sum(held.values())
-        needs = sorted((max(self._whole[other] - has, 0), has) for other, has in held.items())
+        needs = sorted((max(self._large[other].length - has, 0), has) for other, has in held.items())
         for need, has in needs[:-1]:  # the last one has the reserve too
             if need > free:
                 return False
             free += has
         return True
 
-    def _in_time(self, holder: BodyHolder) -> None:
+    def _not_early(self, holder: BodyHolder) -> None:
         """It waits no longer, or does not have to."""
         self._early_total -= self._early.pop(holder, 0)
 
     def _resize(self, holder: BodyHolder, size: int) -> None:
         if self._early:
-            self._in_time(holder)
+            self._not_early(holder)
         self.total += size - self._held.get(holder, 0)
         self._held[holder] = size
-        if holder in self._whole:
+        if holder in self._large:
             self._claimed = None
 
 
