@@ -112,20 +112,8 @@ class Turns(Channel):
     def read(self, buffer: bytearray, end: int) -> None:
         """Read as much of `buffer[:end]` as is due now; keep the rest in the backlog."""
         self._reading = True
-        at, answered = 0, False
         try:
-            while at < end:
-                state = self.state
-                if state is IDLE or state is NEW or state is HEAD:
-                    if self.output.blocked:  # no further request is read while the client does not take its answers
-                        break
-                    if answered:  # others have their turn: a read may bring hundreds of requests (nginx does it, too)
-                        self._shared.loop.call_soon(self.resume)
-                        break
-                elif state is not BODY and state is not SKIPPING:
-                    break
-                at = self._step(buffer, at, end)
-                answered = self.state is IDLE
+            at = self._read_due(buffer, end)
         except Unreadable as unreadable:
             self.decline(unreadable.error, unreadable.line)
             return
@@ -143,16 +131,33 @@ class Turns(Channel):
             quiet[self._connection] = quiet.pop(self._connection)  # to the end: it was heard last
             self._shared.head_grew(self, self._reader.weight)
 
+    def _read_due(self, buffer: bytearray, end: int) -> int:
+        """Read until the request being served is in the way of the next, or all is read. Returns how far that is."""
+        at, answered = 0, False
+        while at < end:
+            state = self.state
+            if state is IDLE or state is NEW or state is HEAD:
+                if self.output.blocked:  # no further request is read while the client does not take its answers
+                    break
+                if answered:  # others have their turn: a read may bring hundreds of requests (nginx does it, too)
+                    self._shared.loop.call_soon(self.resume)
+                    break
+            elif state is not BODY and state is not SKIPPING:
+                break
+            at = self._step(buffer, at, end)
+            answered = self.state is IDLE
+        return at
+
     def _step(self, buffer: bytearray, at: int, end: int) -> int:
         """Read up to the end of the head, of the request, or of the data. Returns where that is."""
         reader, state = self._reader, self.state
-        if reader is None:
-            if state is SKIPPING:
-                return end
+        if reader is not None:
+            at = reader.feed(buffer, at, end)
+        elif state is SKIPPING:
+            return end  # too much is unwanted to look for its end
+        else:
             reader, at, self._head_at = self._shared.known.begin(buffer, at, end, self._head_at)
             self._reader = reader
-        else:
-            at = reader.feed(buffer, at, end)
         complete = reader.stage is COMPLETE
         if complete:
             self._reader = None
@@ -171,7 +176,7 @@ class Turns(Channel):
         return at
 
     def _head_whole(self, reader: RequestReader, more: bool) -> None:
-        """Ask the service about a request, then let its body come or serve it. `more`: bytes follow the head."""
+        """Ask the service about a request, then take it in. `more`: bytes follow the head."""
         shared = self._shared
         request = self.request = Request(self, self.output, shared.now(), reader)
         request.id = shared.request_id(request)
@@ -190,8 +195,12 @@ class Turns(Channel):
             self.refuse(error)
             return
         shared.service.head(request)
-        if request.head_sent or self.state is CLOSED:
-            return
+        if not request.head_sent and self.state is not CLOSED:
+            self._take_in(request, reader, more)
+
+    def _take_in(self, request: Request, reader: RequestReader, more: bool) -> None:
+        """Let the body of a request come, or serve it if it has none."""
+        shared = self._shared
         if reader.length is not None and reader.length > shared.limits.max_body_bytes:
             self.refuse(too_large(shared.limits.max_body_bytes))
         elif reader.stage is COMPLETE and not request.in_flight and not reader.body:
