@@ -468,9 +468,9 @@ PLANTS = (
     ),
     Plant(
         "an answer in RTSP is taken for HTTP",
-        "oxllm/gateway/upstream/response.py",
-        " or not http:",
-        ":",
+        "oxllm/gateway/upstream/llhttp.py",
+        'self._parser.get_http_version() if http else ""',
+        "self._parser.get_http_version()",
         ("tests/unit/gateway/test_odd_answers.py::test_what_is_not_sound_is_an_error_however_it_is_cut",),
     ),
     Plant(
@@ -803,8 +803,8 @@ PLANTS = (
     Plant(
         "the parser that read a head goes on with its chunks",
         "oxllm/gateway/upstream/response.py",
-        "                self._parser = self._message = None  # it may",
-        "                pass  # it may",
+        "        llhttp.restart()\n",
+        "        if status < 200:\n            llhttp.restart()\n",
         (
             "tests/unit/gateway/upstream/test_connection.py::test_chunks_are_read_as_such_whatever_white_space_is_around_the_coding",
         ),

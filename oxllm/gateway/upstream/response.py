@@ -13,10 +13,8 @@
     UNTIL_EOF  a clean EOF                               complete
     any      anything that is not HTTP/1.x               error
 
-llhttp reads heads and chunks, and rejects the stuff of request smuggling: both kinds of length, two lengths, a bare LF,
-folded lines. Lengths and EOF are tracked here, since llhttp does not say where a message ended. Framing is decided here
-alone: a fresh parser, primed with a head that says `chunked`, reads the chunks. A complete head of the usual form, and
-a read that is exactly one chunk, are parsed without llhttp (`usual`).
+A complete head of the usual form, and a read that is exactly one chunk, are parsed by `usual`, all others by `llhttp`.
+Framing is decided here alone, and lengths and EOF are tracked here: llhttp does not say where a message ended.
 """
 
 from __future__ import annotations
@@ -24,24 +22,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-import httptools
-
 from oxllm.core.reading.hints import Headers
-from oxllm.core.request.headers import FIELD_OVERHEAD, HEAD_FREE
+from oxllm.core.request.headers import HEAD_FREE
 from oxllm.gateway.upstream import usual
-
-HEAD_MAX: Final = 64 * 1024
-"""Bytes of all heads of one response together. Providers send 1-4 KiB; node stops at 16 KiB, curl at 300."""
-
-HEADERS_MAX: Final = 200
-"""Fields in one head. Envoy and Apache stop at 100; a provider behind two CDNs sends 50."""
-
+from oxllm.gateway.upstream.llhttp import HEAD_MAX, Llhttp
 
 LENGTH_DIGITS_MAX: Final = 20
 """Digits of a Content-Length: 2**64 has 20. llhttp takes any number of leading zeros, int() only 4,300 digits."""
-
-START: Final = 8
-"""Bytes that show whether a head is one of HTTP: an empty line, then `HTTP/`."""
 
 
 class Phase(Enum):
@@ -58,59 +45,6 @@ LENGTH: Final[Phase] = Phase.LENGTH
 CHUNKS: Final[Phase] = Phase.CHUNKS
 UNTIL_EOF: Final[Phase] = Phase.UNTIL_EOF
 
-_FRAMING: Final = frozenset((b"connection", b"content-length", b"transfer-encoding"))
-
-
-PRIMER: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-"""A head fed to a fresh llhttp, so that it goes on to read chunks."""
-
-
-class _Message:
-    """What llhttp finds. Refers to neither parser nor connection, so there is no reference cycle."""
-
-    __slots__ = ("between", "ended", "extra", "framing", "headers", "pieces", "start", "whole")
-
-    def __init__(self) -> None:
-        self.start = b""
-        """The first bytes of its head: llhttp reads RTSP and ICE, too, and does not say which it was."""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.framing: list[tuple[bytes, bytes]] = []
-        self.pieces: list[bytes] = []
-        self.whole = False
-        self.between = False
-        """A chunk has ended, and the size line of the next has not been read."""
-        self.ended = False
-        self.extra = False
-
-    on_status = None  # httptools looks it up, and a miss takes longer
-
-    def on_message_begin(self) -> None:
-        self.extra = self.ended
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.whole:
-            return  # a trailer
-        name = name.lower()
-        self.headers.append((name, value))
-        if name in _FRAMING:
-            self.framing.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self.whole = True
-
-    def on_chunk_header(self) -> None:
-        self.between = False
-
-    def on_chunk_complete(self) -> None:
-        self.between = True
-
-    def on_body(self, data: bytes) -> None:
-        if not self.ended:
-            self.pieces.append(data)
-
-    def on_message_complete(self) -> None:
-        self.ended = True
-
 
 class Response:
     """One response being read: bytes go in through `feed` and `eof`, what they mean comes out as attributes."""
@@ -119,11 +53,8 @@ class Response:
         "_between",
         "_body",
         "_fields",
-        "_fruitless",
         "_left",
-        "_message",
-        "_parser",
-        "_tail",
+        "_llhttp",
         "complete",
         "error",
         "overran",
@@ -150,18 +81,15 @@ class Response:
         """The next byte begins a chunk's size line."""
         self._body = b""
         self._fields: Headers | None = None
-        self._fruitless = 0  # bytes since the last body byte: of heads, or of chunk framing
         self._left = 0
-        self._tail = b""
-        self._message: _Message | None = None
-        self._parser: httptools.HttpResponseParser | None = None
-        """Made when needed."""
+        """Body bytes still to come, if their number is declared."""
+        self._llhttp: Llhttp | None = None
+        """Made when something is not usual."""
 
     @property
     def head_weight(self) -> int:
         """Bytes that an incomplete head takes, beyond HEAD_FREE: its own, and those of the objects made of it."""
-        fields = 0 if self._message is None else len(self._message.headers)
-        return max(0, self._fruitless + FIELD_OVERHEAD * fields - HEAD_FREE)
+        return 0 if self._llhttp is None else max(0, self._llhttp.head_weight - HEAD_FREE)
 
     def pop_headers(self) -> Headers:
         """The final head's fields, names in lower case. Not kept: a stream lasts long, and its head is as large as all
@@ -194,29 +122,23 @@ class Response:
         if self.phase is UNTIL_EOF:
             self.complete = True
         elif self.phase is CHUNKS and not self.complete:
-            self.complete = self._lacks_only_trailers()
+            self.complete = self._llhttp is not None and not self.error and self._llhttp.lacks_only_trailers()
             self.reusable = False
 
-    def _lacks_only_trailers(self) -> bool:
-        """The last chunk has come: nothing but the end of a field, and of all fields, is missing for llhttp."""
-        parser, message = self._parser, self._message
-        if parser is None or message is None or self.error:
-            return False
-        tail = self._tail
-        try:
-            parser.feed_data(b"\r\n" if tail.endswith(b"\r\n") else b"\n\r\n" if tail.endswith(b"\r") else b":\r\n\r\n")
-        except httptools.HttpParserError:
-            return False
-        return message.ended
-
     def _read_head(self, data: bytes) -> bytes:
-        if not self._fruitless:
+        """Read up to the end of the head, or of the data. Returns the bytes behind it."""
+        llhttp = self._llhttp
+        if llhttp is None:
             lines, end, behind = data.partition(b"\r\n\r\n")
             head = usual.head(lines) if end and len(lines) <= HEAD_MAX - 4 else None
             if head is not None:
                 return self._begin(head, behind)
-        while data and self.phase is HEAD and not self.error and not self.complete:
-            data = self._read_some_head(data)
+            llhttp = self._llhttp = Llhttp()
+        while data and self.phase is HEAD and not self.error:
+            data = llhttp.head(data)
+            self.error = llhttp.error
+            if llhttp.found.whole and not self.error:
+                self._settle(llhttp)
         return data
 
     def _begin(self, head: usual.Head, behind: bytes) -> bytes:
@@ -236,55 +158,15 @@ class Response:
         self.complete = not length
         return behind
 
-    def _llhttp(self) -> httptools.HttpResponseParser:
-        """The parser, ready for what comes next."""
-        parser = self._parser
-        if parser is None:
-            self._message = _Message()
-            parser = self._parser = httptools.HttpResponseParser(self._message)
-            if self.phase is CHUNKS:
-                parser.feed_data(PRIMER)
-        return parser
-
-    def _read_some_head(self, data: bytes) -> bytes:
-        """Feed llhttp up to the end of one head. Returns the bytes behind it."""
-        window = self._tail + data if self._tail else data
-        at = window.find(b"\r\n\r\n")
-        cut = at + 4 - len(self._tail) if at >= 0 else len(data)
-        self._tail = window[-3:] if at < 0 else b""
-        self._fruitless += cut
-        parser = self._llhttp()
-        message = self._message
-        assert message is not None
-        if len(message.start) < START:
-            message.start = (message.start + data[: min(cut, START)])[:START]
-        try:
-            parser.feed_data(data[:cut])
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            if not message.ended:  # a 101 is complete by the time llhttp refuses to go on
-                self.error = "malformed head"
-        if self._fruitless > HEAD_MAX or len(message.headers) > HEADERS_MAX:
-            self.error = "head too large"
-        elif message.whole != (at >= 0):
-            self.error = "malformed head"
-        elif at >= 0 and not self.error:
-            self._settle(parser, message)
-        return data[cut:]
-
-    def _settle(self, parser: httptools.HttpResponseParser, message: _Message) -> None:
-        """The head is complete: decide the body's framing."""
-        status = parser.get_status_code()
-        version = parser.get_http_version()
-        http = message.start.lstrip(b"\r\n").startswith(b"HTTP/")  # it may begin with an empty line
-        if not 100 <= status <= 599 or version not in {"1.1", "1.0"} or not http:
+    def _settle(self, llhttp: Llhttp) -> None:
+        """A head is whole: drop it if it is an interim one, else decide the body's framing."""
+        status, version, found = llhttp.status, llhttp.version, llhttp.found
+        if not 100 <= status <= 599 or version not in {"1.1", "1.0"}:
             self.error = "unknown version or status"
-        elif status < 200 and status != 101:
-            self._parser = None
-        else:
-            self._fields, message.headers = message.headers, []
-            self._frame(status, message.framing, version == "1.0")
-            if self.phase is CHUNKS:
-                self._parser = self._message = None  # it may have missed that: it trips over a tab after `chunked`
+        elif status >= 200 or status == 101:
+            self._fields = found.headers
+            self._frame(status, found.framing, version == "1.0")
+        llhttp.restart()
 
     def _frame(self, status: int, framing: Headers, http10: bool) -> None:
         phase, left = UNTIL_EOF, 0
@@ -341,34 +223,19 @@ class Response:
             self.complete = True
         elif part := usual.chunks(data):
             self._body += part
-            self._fruitless = 0
+            if self._llhttp is not None:
+                self._llhttp.fruitless = 0
         else:
             self._read_some_chunks(data)
 
     def _read_some_chunks(self, data: bytes) -> None:
-        """Feed llhttp."""
-        parser = self._llhttp()
-        message = self._message
-        assert message is not None
-        self._tail = (self._tail + data[-5:])[-5:]
-        try:
-            parser.feed_data(data)
-        except httptools.HttpParserError:
-            if not message.ended:
-                self.error = "malformed chunk"
-            message.extra = True
-        if message.pieces:
-            self._body += b"".join(message.pieces)
-            message.pieces.clear()
-            self._fruitless = 0
-        else:
-            self._fruitless += len(data)
-        self._between = message.between and data.endswith(b"\r\n")
-        self.complete = message.ended
-        if message.ended:
-            # llhttp skips empty lines before a message, so line ends after this one must be looked for here.
-            exact = self._tail.endswith(b"\r\n\r\n") and self._tail[:1] not in {b"\r", b"\n"}
-            if message.extra or not exact:
-                self._overrun()
-        elif self._fruitless > HEAD_MAX:
-            self.error = "chunk framing too large"
+        llhttp = self._llhttp
+        if llhttp is None:
+            llhttp = self._llhttp = Llhttp()
+        self._body += llhttp.chunks(data)
+        self.error = llhttp.error
+        found = llhttp.found
+        self._between = found.between and data.endswith(b"\r\n")
+        self.complete = found.ended
+        if found.ended and not llhttp.exact:
+            self._overrun()

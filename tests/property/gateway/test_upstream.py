@@ -13,7 +13,8 @@ from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.known import KEYS_MAX
 from oxllm.gateway.upstream import usual
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
-from oxllm.gateway.upstream.response import CHUNKS, HEAD_MAX, LENGTH, Response
+from oxllm.gateway.upstream.llhttp import HEAD_MAX
+from oxllm.gateway.upstream.response import CHUNKS, LENGTH, Response
 from tests.support.virtual import MemoryTransport, VirtualLoop
 from tests.unit.gateway.fakes import BareLender, Recorder
 

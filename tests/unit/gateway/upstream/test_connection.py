@@ -12,7 +12,8 @@ from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken, broken
-from oxllm.gateway.upstream.response import HEAD_MAX, HEADERS_MAX, Response
+from oxllm.gateway.upstream.llhttp import HEAD_MAX, HEADERS_MAX
+from oxllm.gateway.upstream.response import Response
 from tests.support.virtual import MemoryTransport, VirtualLoop
 from tests.unit.gateway.fakes import BareLender, Recorder
 
