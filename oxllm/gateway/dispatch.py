@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Final
 
-from oxllm.core.protocols.base import Endpoint, Protocol
+from oxllm.core.protocols.base import Protocol
+from oxllm.core.protocols.endpoint import Endpoint
 from oxllm.core.protocols.registry import meant
 from oxllm.core.reading.hints import Headers
 from oxllm.core.request.facts import RequestFacts

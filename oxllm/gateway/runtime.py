@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from oxllm import plan as plans
 from oxllm.core.budget.bodies import BodyBudget
 from oxllm.core.budget.retry import RetryBudget
-from oxllm.core.protocols.base import Endpoint
+from oxllm.core.protocols.endpoint import Endpoint
 from oxllm.core.protocols.registry import EndpointTable
 from oxllm.core.request import headers
 from oxllm.core.request.facts import RequestFacts

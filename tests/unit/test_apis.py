@@ -9,7 +9,7 @@ import pytest
 
 from oxllm.cli import probe
 from oxllm.config import checks, schema
-from oxllm.core.protocols.base import ANSWER_ID
+from oxllm.core.protocols.endpoint import ANSWER_ID
 from oxllm.core.protocols.registry import PLACES, named, place_of
 from oxllm.plan import PROTOCOLS
 from oxllm.sim.provider import protocols as simulated

@@ -34,23 +34,7 @@ from msgspec import Raw
 from oxllm.core.native import mypyc_attr
 from oxllm.core.protocols.alike import Alike
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import (
-    EMPTY,
-    FAILED_REASONS,
-    NAME_MAX,
-    NOT_JSON,
-    REASONS_MAX,
-    TOO_LARGE,
-    Endpoint,
-    PlainReader,
-    Protocol,
-    Reader,
-    Usage,
-    decode_raw,
-    is_empty,
-    name_in,
-    read_json,
-)
+from oxllm.core.protocols.base import FAILED_REASONS, REASONS_MAX, TOO_LARGE, Protocol, Reader, Usage
 from oxllm.core.protocols.chat_shapes import (
     Choice,
     Event,
@@ -59,7 +43,10 @@ from oxllm.core.protocols.chat_shapes import (
     decode_loose,
     decode_usage,
 )
+from oxllm.core.protocols.endpoint import Endpoint
 from oxllm.core.protocols.large_event import BEARS_CHOICES, LARGE, LargeEvent
+from oxllm.core.protocols.plain import PlainReader
+from oxllm.core.protocols.values import EMPTY, NAME_MAX, NOT_JSON, decode_raw, is_empty, name_in, read_json
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire import sse

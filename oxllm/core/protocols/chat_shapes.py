@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.protocols.base import EMPTY, NOTHING, Count
+from oxllm.core.protocols.values import EMPTY, NOTHING, Count
 from oxllm.core.shape import Shape
 
 

@@ -10,9 +10,11 @@ from typing import Final
 from msgspec import Raw
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import SPACE, Endpoint, Protocol, Reader
+from oxllm.core.protocols.base import Protocol, Reader
 from oxllm.core.protocols.chat import ChatReader, StreamReader
 from oxllm.core.protocols.completions_shapes import decode_event
+from oxllm.core.protocols.endpoint import Endpoint
+from oxllm.core.protocols.plain import SPACE
 from oxllm.core.reading.hints import Headers
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.nesting import count_outside

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.protocols.base import EMPTY, NOTHING
 from oxllm.core.protocols.chat_shapes import Choice, Event
+from oxllm.core.protocols.values import EMPTY, NOTHING
 
 
 class TextChoice(Choice, gc=False):

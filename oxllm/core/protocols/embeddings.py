@@ -6,9 +6,12 @@ import re
 from typing import Final
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import EMPTY, Endpoint, PlainReader, Protocol, Reader, name_in
+from oxllm.core.protocols.base import Protocol, Reader
 from oxllm.core.protocols.chat import read_usage
 from oxllm.core.protocols.embeddings_shapes import decode_vectors
+from oxllm.core.protocols.endpoint import Endpoint
+from oxllm.core.protocols.plain import PlainReader
+from oxllm.core.protocols.values import EMPTY, name_in
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Outcome, in_band
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.protocols.base import NOTHING
+from oxllm.core.protocols.values import NOTHING
 from oxllm.core.shape import Shape
 
 

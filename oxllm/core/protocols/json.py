@@ -20,18 +20,11 @@ import msgspec
 from msgspec import Raw
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import (
-    EMPTY,
-    Endpoint,
-    PlainReader,
-    Protocol,
-    Reader,
-    check_coding,
-    content_type,
-    decode_raw,
-    name_in,
-)
+from oxllm.core.protocols.base import Protocol, Reader, check_coding, content_type
 from oxllm.core.protocols.chat import read_usage
+from oxllm.core.protocols.endpoint import Endpoint
+from oxllm.core.protocols.plain import PlainReader
+from oxllm.core.protocols.values import EMPTY, decode_raw, name_in
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 

@@ -44,21 +44,8 @@ from msgspec import Raw
 
 from oxllm.core.protocols.alike import Alike
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import (
-    EMPTY,
-    FAILED_REASONS,
-    NAME_MAX,
-    NOT_JSON,
-    TOO_LARGE,
-    Endpoint,
-    PlainReader,
-    Protocol,
-    Reader,
-    Usage,
-    id_in,
-    name_in,
-    read_json,
-)
+from oxllm.core.protocols.base import FAILED_REASONS, TOO_LARGE, Protocol, Reader, Usage
+from oxllm.core.protocols.endpoint import Endpoint
 from oxllm.core.protocols.messages_shapes import (
     Delta,
     MessageEvent,
@@ -70,6 +57,8 @@ from oxllm.core.protocols.messages_shapes import (
     decode_token_count,
 )
 from oxllm.core.protocols.named_reader import NamedReader
+from oxllm.core.protocols.plain import PlainReader
+from oxllm.core.protocols.values import EMPTY, NAME_MAX, NOT_JSON, id_in, name_in, read_json
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire.body import RequestBody

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.protocols.base import NOTHING, Count
+from oxllm.core.protocols.values import NOTHING, Count
 from oxllm.core.shape import Shape
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from importlib import import_module
 
-from oxllm.core.protocols.base import ANSWER_ID, Endpoint, Protocol
+from oxllm.core.protocols.base import Protocol
+from oxllm.core.protocols.endpoint import ANSWER_ID, Endpoint
 from oxllm.plan import PROTOCOLS
 
 PLACES = {

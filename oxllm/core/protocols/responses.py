@@ -41,21 +41,10 @@ import msgspec
 from msgspec import Raw
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import (
-    ANSWER_ID,
-    EMPTY,
-    NOT_JSON,
-    Endpoint,
-    PlainReader,
-    Protocol,
-    Reader,
-    Usage,
-    decode_raw,
-    id_in,
-    name_in,
-    read_json,
-)
+from oxllm.core.protocols.base import Protocol, Reader, Usage
+from oxllm.core.protocols.endpoint import ANSWER_ID, Endpoint
 from oxllm.core.protocols.named_reader import NamedReader
+from oxllm.core.protocols.plain import PlainReader
 from oxllm.core.protocols.responses_shapes import (
     Item,
     Response,
@@ -70,6 +59,7 @@ from oxllm.core.protocols.responses_shapes import (
     decode_response,
     decode_usage,
 )
+from oxllm.core.protocols.values import EMPTY, NOT_JSON, decode_raw, id_in, name_in, read_json
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.wire.body import RequestBody

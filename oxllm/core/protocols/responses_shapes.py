@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from oxllm.core.protocols.base import NOTHING, Count
 from oxllm.core.protocols.chat_shapes import PromptDetails
+from oxllm.core.protocols.values import NOTHING, Count
 from oxllm.core.shape import Shape
 
 

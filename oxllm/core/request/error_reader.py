@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import NOT_JSON, Protocol, Reader, decode_raw
+from oxllm.core.protocols.base import Protocol, Reader
+from oxllm.core.protocols.values import NOT_JSON, decode_raw
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Kind, Outcome, in_band
 from oxllm.core.request.belief import reach, reveals

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import Endpoint, Protocol
+from oxllm.core.protocols.base import Protocol
+from oxllm.core.protocols.endpoint import Endpoint
 
 
 class RequestFacts:

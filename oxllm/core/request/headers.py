@@ -7,7 +7,8 @@ from typing import Final
 
 from oxllm import __version__
 from oxllm.core.known import Known
-from oxllm.core.protocols.base import Endpoint, Protocol
+from oxllm.core.protocols.base import Protocol
+from oxllm.core.protocols.endpoint import Endpoint
 from oxllm.core.reading.hints import Headers
 from oxllm.plan import Provider
 

@@ -15,7 +15,8 @@ from typing import Final
 
 from oxllm.core import machine
 from oxllm.core.machine import Table
-from oxllm.core.protocols.base import JSON_HEAD, PlainReader, Reader
+from oxllm.core.protocols.base import JSON_HEAD, Reader
+from oxllm.core.protocols.plain import PlainReader
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import RULES, STOPPING, SUCCESS, Cause, Outcome
 from oxllm.core.request import headers

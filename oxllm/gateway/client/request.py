@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from oxllm.core.native import trait
-from oxllm.core.protocols.base import Endpoint
 from oxllm.core.protocols.base import Protocol as Api
+from oxllm.core.protocols.endpoint import Endpoint
 from oxllm.gateway.client.fields import NO_FIELDS, Fields
 from oxllm.gateway.client.rendering import bodiless, chunk, render
 from oxllm.gateway.client.request_reader import RequestReader

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, NoReturn
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from oxllm.core.protocols.base import PlainReader, Usage
+from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.chat import ChatReader, StreamReader
 from oxllm.core.protocols.embeddings import VectorReader
+from oxllm.core.protocols.plain import PlainReader
 from tests.property.core.cuts import cut, told
 from tests.property.core.test_sse import naive as naive_events
 

@@ -11,7 +11,7 @@ import pytest
 
 from oxllm import plan as plans
 from oxllm.core.protocols import embeddings
-from oxllm.core.protocols.base import HELD_MAX
+from oxllm.core.protocols.plain import HELD_MAX
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Cause, Failure
 from oxllm.core.request.effects import Begin, Try

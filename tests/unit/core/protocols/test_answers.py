@@ -9,10 +9,11 @@ import pytest
 
 from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import HELD_MAX, TAIL_MAX, PlainReader, Usage
+from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.chat import ChatReader, StreamReader
 from oxllm.core.protocols.embeddings import VectorReader
 from oxllm.core.protocols.large_event import LARGE
+from oxllm.core.protocols.plain import HELD_MAX, TAIL_MAX, PlainReader
 from oxllm.core.reading.outcome import Kind, Outcome
 from oxllm.core.wire.errors import api_error
 from oxllm.core.wire.sse import EVENT_MAX

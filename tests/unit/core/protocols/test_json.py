@@ -7,8 +7,9 @@ import json
 import pytest
 
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.protocols.base import HELD_MAX, Usage
+from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.json import PROTOCOL, JsonReader, RelayReader
+from oxllm.core.protocols.plain import HELD_MAX
 from oxllm.core.reading.outcome import Kind
 
 JSON = [(b"content-type", b"application/json")]

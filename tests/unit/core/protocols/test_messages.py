@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from oxllm.core.protocols.base import HELD_MAX, Usage
+from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.messages import (
     BLOCKS_MAX,
     COUNT_TOKENS,
@@ -17,6 +17,7 @@ from oxllm.core.protocols.messages import (
     StreamReader,
     TokenCountReader,
 )
+from oxllm.core.protocols.plain import HELD_MAX
 from oxllm.core.reading.outcome import Kind
 from oxllm.core.wire.body import RequestBody
 from oxllm.core.wire.errors import api_error

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oxllm.core.protocols.base import NAME_MAX, REASONS_MAX, Reader
+from oxllm.core.protocols.base import REASONS_MAX, Reader
 from oxllm.core.protocols.chat import ChatReader
 from oxllm.core.protocols.chat import StreamReader as ChatStream
 from oxllm.core.protocols.completions import TextReader, TextStreamReader
@@ -17,6 +17,7 @@ from oxllm.core.protocols.messages import MessageReader
 from oxllm.core.protocols.messages import StreamReader as MessageStream
 from oxllm.core.protocols.responses import ResponseReader
 from oxllm.core.protocols.responses import StreamReader as ResponseStream
+from oxllm.core.protocols.values import NAME_MAX
 from oxllm.core.wire.named_events import LARGE
 from tests.support import responses_api, told
 
