@@ -18,6 +18,11 @@ GUESSED_MAX = 4096
 """Longest line, in characters, that is guessed about: guessing takes quadratic time, and nobody types a longer one."""
 _PLACE = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 _KEY = r"[A-Za-z0-9_-]+"
+_STRINGS = re.compile(
+    r"""\"\"\"(?:\\.|[^\\])*?\"\"\"|'''.*?'''|"(?!"")(?:\\.|[^"\\\n])*"|'(?!'')[^'\n]*'|\#[^\n]*|(\"\"\"|'''|["'])""",
+    re.DOTALL,
+)
+"""Whole strings and comments; its group is the quote of a string that never ends."""
 _PAIR = re.compile(rf"\s*{_KEY}(?:\s*\.\s*{_KEY})*\s*=")
 
 
@@ -66,6 +71,10 @@ def explain(text: str, error: tomllib.TOMLDecodeError, veiled: str) -> Wrong:
     if language := _another_language(text):
         return Wrong(1, 1, f"this is {language}; oxllm reads TOML", _advice_on(language))
     said = f"not valid TOML: {stop.said[:1].lower()}{_without_tuple(stop.said[1:])}"
+    if stop.at_end and (opened := next((found for found in _STRINGS.finditer(text) if found[1]), None)):
+        line_start = text.rfind("\n", 0, opened.start()) + 1
+        place = text.count("\n", 0, line_start) + 1, opened.start() - line_start + 1
+        return Wrong(*place, said, f"the text is not closed: write {opened[1]} at its end")
     for guess in _GUESSES if len(stop.text) <= GUESSED_MAX else ():
         if found := guess(stop):
             return Wrong(stop.line, stop.column, said, "" if VEIL in found else found)
@@ -175,11 +184,11 @@ def _backslash(stop: Stop) -> str:
 
 def _open_string(stop: Stop) -> str:
     quotes = re.sub(r'\\.|""', "", stop.text).count('"')
-    if stop.said == 'Expected "\'"' or (stop.text.count("'") % 2 and not quotes):
+    if stop.text.count("'") % 2 and not quotes:
         return "the text is not closed: write ' at its end"
     if stop.said.startswith("Expected newline") and quotes % 2:
         return 'a " inside text is written \\"'
-    if stop.said.startswith("Unterminated") or quotes % 2:
+    if quotes % 2:
         return 'the text is not closed: write " at its end'
     return ""
 
