@@ -56,8 +56,7 @@ def literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def check_number(host: str) -> None:
     """Raises BadValueError for a failed IPv4 address: its last label is a number, which no host name's may be
     (RFC 1123 section 2.1; URL Standard, "ends in a number")."""
-    last = host.removesuffix(".").rpartition(".")[2]
-    if literal(host) is None and re.fullmatch(r"[0-9]+|0[xX][0-9A-Fa-f]*", last):
+    if literal(host) is None and re.fullmatch(r"([^:/]*\.)?([0-9]+|0[xX][0-9A-Fa-f]*)\.?", host):
         raise BadValueError("is no IP address, and no name ends in a number", "write all four numbers, 0 to 255")
 
 

@@ -90,7 +90,7 @@ class _Reader:
     def read(self, document: Mapping[str, object]) -> Sections:
         sections = Sections()
         for key in document.keys() - File.model_fields.keys():
-            self.unknown((key,), nearest(key, File.model_fields))
+            self.unknown((key,), _table_with(File, key) or nearest(key, File.model_fields))
         sections.server = self.section(Server, document.get("server", {}), ("server",)) or sections.server
         sections.timeouts = self.section(Timeouts, document.get("timeouts", {}), ("timeouts",)) or sections.timeouts
         sections.breaker = self.section(Breaker, document.get("breaker", {}), ("breaker",)) or sections.breaker
@@ -155,6 +155,8 @@ class _Reader:
             belongs = _BELONGS.get((str(section[0]), str(path[-1])))
             if len(section) == 1 and path[-1] in File.model_fields:
                 belongs = f"[{path[-1]}] is a table of its own"
+            elif belongs is None and len(detail["loc"]) == 1:
+                belongs = _table_with(model, str(path[-1]))
             self.unknown(path, belongs or nearest(str(path[-1]), _keys(model, detail["loc"][:-1])))
         elif kind == "missing":
             self.problems.error(path, "is missing", example)
@@ -221,6 +223,15 @@ def seconds_meant(path: Path, value: object) -> str:
         return ""
     seconds = float(found[1]) * {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}[found[2]]
     return f"times are in seconds: write {show(path[-1:])} = {seconds:.12g}"
+
+
+def _table_with(model: type[Section], key: str) -> str:
+    """Advice for a key that is known, but to another table: one inside this, or one of the file's."""
+    if model in (Provider, VirtualModel):
+        inside = key in _keys(model, ("timeouts",))
+        return f"it belongs in `timeouts`: write timeouts = {{ {key} = … }}" if inside else ""
+    tables = (name for name in ("server", "timeouts", "breaker", "retry") if key in _keys(File, (name,)))
+    return f"it belongs in [{name}]" if (name := next(tables, "")) else ""
 
 
 def _meant(model: type[Section], detail: ErrorDetails) -> Path | None:

@@ -70,6 +70,8 @@ SERVER_ERRORS = [
         f"server.otel_endpoint: has a query or a fragment, but paths are appended to it; {COLLECTOR}",
     ),
     ("prot = 1", "server.prot: is not a key that oxllm knows; did you mean 'port'?"),
+    ("idle = 1", "server.idle: is not a key that oxllm knows; it belongs in [timeouts]"),
+    ("failures = 1", "server.failures: is not a key that oxllm knows; it belongs in [breaker]"),
     ("api_key = 'x'", "server.api_key: is not a key that oxllm knows; write a list: api_keys = [...]"),
     ("port = 65536", "server.port: 65536 is out of range: must be at most 65535; write for example port = 8080"),
     ("port = -1", "server.port: -1 is out of range: must be at least 0; write for example port = 8080"),
@@ -78,6 +80,11 @@ SERVER_ERRORS = [
     (
         "port = 'x'",
         'server.port: "x" is a string that does not spell a whole number; write for example port = 8080',
+    ),
+    (
+        "host = 'http://127.0.0.1'",
+        'server.host: "http://127.0.0.1" is neither an IP address nor a host name; write an address such as '
+        '"127.0.0.1", or "0.0.0.0" for all of them; the port is a key of its own',
     ),
     ("host = 1", 'server.host: takes text in quotes, not 1; write for example host = "127.0.0.1"'),
     (
@@ -209,6 +216,10 @@ PROVIDER_ERRORS = [
         "timeouts = { request = 1 }",
         "timeouts.request: is not a key that oxllm knows; `request` is of the whole client request: "
         "write it in [timeouts] or a virtual model",
+    ),
+    (
+        "first_byte = 1",
+        "first_byte: is not a key that oxllm knows; it belongs in `timeouts`: write timeouts = { first_byte = … }",
     ),
     ("timeouts = 3", "timeouts: takes a table, not 3; write for example timeouts = { answer = 600 }"),
     ("models = 'm'", 'models: takes a list in [ ], not "m"; write models = ["m"]'),
@@ -563,6 +574,7 @@ def test_nothing_of_a_key_file_is_in_a_warning_about_it(load_text: Load, tmp_pat
             '[providers.alpha]\nbase_url = "http://a"\n[virtual_models]\nm = [{ provider = "alpha", model = "x" }]\n',
             '1: error: providers: takes tables; write [[providers]], and below it name = "alpha"',
         ),
+        (f"port = 80\n{GOOD}", "1: error: port: is not a key that oxllm knows; it belongs in [server]"),
         (f"[server.timeouts]\nidle = 5\n{GOOD}", "1: error: server.timeouts: is not a key that oxllm knows; "
          "[timeouts] is a table of its own"),
         (
