@@ -18,20 +18,23 @@ def command(file: str, output: str | None, force: bool) -> None:
     """Write the configuration that a LiteLLM config (YAML or JSON; - is what is piped in) means.
 
     What could not be carried over stands in comments on top, and on stderr. Keys that stand in the file are not
-    copied: a variable takes their place. Exit: 0, 1 when the file cannot be read as LiteLLM's.
+    copied: a variable takes their place. Exit: 0, 1 when the file cannot be read as LiteLLM's, or names no provider
+    that could be carried over.
     """
     from oxllm.cli.init import write_new
     from oxllm.config.litellm import adapt, render
 
     adapted = adapt(_parsed(file))
+    for lost in adapted.lost:
+        click.echo(f"not carried over: {lost}", err=True)
+    if not adapted.providers:
+        raise Failure(f"no provider of {file} could be carried over")
     text = render(adapted, file)
     if output is None or output == "-":
         click.echo(text, nl=False)
     else:
         write_new(output, text, force)
         click.echo(f"wrote {output}; next: `oxllm validate -c {output} --probe`")
-    for lost in adapted.lost:
-        click.echo(f"not carried over: {lost}", err=True)
     for variable in adapted.variables:
         click.echo(f"set {variable} to the key that stands in {file}", err=True)
 

@@ -35,6 +35,8 @@ PASSED = frozenset(
     }
 )
 """Parameters that are carried over."""
+COUNTS = frozenset({"timeout", "stream_timeout", "weight", "order", "max_parallel_requests"})
+"""Those of them that are numbers."""
 BODY = frozenset({"temperature", "max_tokens", "top_p", "reasoning_effort", "seed", "frequency_penalty", "stop"})
 """Parameters that become `extra_body`."""
 NOT_OF_THE_BODY = frozenset({"model", "stream"})
@@ -43,6 +45,14 @@ ELSEWHERE = frozenset(
     {"audio_transcription", "image_edit", "ocr", "realtime", "search", "vector_store", "video_generation"}
 )
 """Modes of models whose endpoints do not exist here."""
+LIMITS = {
+    "request_timeout": ("timeouts", "answer"),
+    "timeout": ("timeouts", "answer"),
+    "stream_timeout": ("timeouts", "first_byte"),
+    "allowed_fails": ("breaker", "failures"),
+    "cooldown_time": ("breaker", "cooldown"),
+}
+"""Settings that are numbers -> what they are here; of two for one key the later counts."""
 MAX_ATTEMPTS = 6
 """Of one request, if the config does not set it."""
 
@@ -66,7 +76,7 @@ class Target(msgspec.Struct, frozen=True):
     provider: str
     model: str
     tier: int
-    weight: int = 1
+    weight: float = 1
 
 
 class Adapted(msgspec.Struct):
@@ -110,8 +120,9 @@ class _Adapter:
         for name, given in entries:
             self.entry(name, given)
         router, settings = _table(self.config.get("router_settings")), _table(self.config.get("litellm_settings"))
+        self.weights()
         for_all = {"*": settings.get("default_fallbacks")}
-        self.fallbacks([*_list(router.get("fallbacks")), *_list(settings.get("fallbacks")), for_all])
+        self.fallbacks([*self.listed(router, "fallbacks"), *self.listed(settings, "fallbacks"), for_all])
         self.aliases(_table(router.get("model_group_alias")))
         self.limits({**settings, **router})
         self.access(_table(self.config.get("general_settings")))
@@ -120,6 +131,12 @@ class _Adapter:
         return self.out
 
     # Models.
+
+    def listed(self, given: Mapping[str, Any], key: str) -> list[Any]:
+        """The list of this name, which may be absent."""
+        if given.get(key) is not None and not isinstance(given[key], list):
+            self.out.lost.append(f"{key}, which is no list")
+        return _list(given.get(key))
 
     def given(self, params: dict[str, Any]) -> dict[str, Any]:
         """An entry's parameters, merged with those of the credential it names."""
@@ -150,7 +167,8 @@ class _Adapter:
         model = "*" if "*" in at.model else _literal(at.model)
         if model not in (*provider.models, "*"):
             provider.models.append(model)
-        target = Target(provider.name, model, _whole(given.get("order"), 1), _whole(given.get("weight"), 1))
+        target = Target(provider.name, model, _whole(given.get("order"), 1), _weight(given.get("weight")))
+        self.out.lost += [f"model_list: {name}: {part}" for part in at.lost]
         targets = self.out.models.setdefault(name, [])
         if not any((t.provider, t.model) == (target.provider, target.model) for t in targets):
             targets.append(target)
@@ -158,8 +176,19 @@ class _Adapter:
             if key in BODY:
                 why = " as a default (extra_body replaces what a client sends)"
                 self.out.lost.append(f"model_list: {name}: {key}{why}")
-            elif key not in PASSED:
+            elif key not in PASSED or (key in COUNTS and not _is_number(given[key])):
                 self.out.lost.append(f"model_list: {name}: {key}")
+
+    def weights(self) -> None:
+        """Make fractions whole: LiteLLM takes 0.3 beside 0.7 as well."""
+        for name, targets in self.out.models.items():
+            if any(target.weight % 1 for target in targets):
+                shares = [max(1, round(target.weight * 100)) for target in targets]
+                whole = [share // math.gcd(*shares) for share in shares]
+                self.out.models[name] = [
+                    msgspec.structs.replace(target, weight=weight)
+                    for target, weight in zip(targets, whole, strict=True)
+                ]
 
     def body(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """What becomes `extra_body`."""
@@ -212,9 +241,14 @@ class _Adapter:
         """
         own = {name: list(targets) for name, targets in self.out.models.items()}
         said: dict[str, list[str]] = {}
-        for entry in _tables(given):
-            for name, others in entry.items():
-                said.setdefault(name, []).extend(map(str, _list(others)))
+        for entry in given:
+            if not isinstance(entry, dict):
+                self.out.lost.append("fallbacks: an entry that names no model")
+            for name, others in _table(entry).items():
+                names = [str(other) for other in _list(others) if isinstance(other, str | int)]
+                if others is not None and (not isinstance(others, list) or len(names) < len(others)):
+                    self.out.lost.append(f"fallbacks: {name} -> what is no list of names")
+                said.setdefault(name, []).extend(names)
         for_all = said.pop("*", [])
         self.out.lost += [f"fallbacks: {name} is no model of model_list" for name in said if name not in own]
         self.out.lost += [
@@ -248,16 +282,15 @@ class _Adapter:
                 self.out.models[alias] = list(self.out.models[meant])
 
     def limits(self, given: Mapping[str, Any]) -> None:
-        numbers = {
-            ("timeouts", "answer"): given.get("timeout") or given.get("request_timeout"),
-            ("timeouts", "first_byte"): given.get("stream_timeout"),
-            ("breaker", "failures"): _plus_one(given.get("allowed_fails")),
-            ("breaker", "cooldown"): given.get("cooldown_time"),
-        }
-        for (section, key), value in numbers.items():
+        for name, (section, key) in LIMITS.items():
+            value = _plus_one(given.get(name)) if name == "allowed_fails" else given.get(name)
             if _is_number(value):
                 self.out.settings.setdefault(section, {})[key] = value
         self.retries(given.get("num_retries"))
+        for name in (*LIMITS, "num_retries"):
+            counted = name in ("allowed_fails", "num_retries")
+            if given.get(name) is not None and not (_plus_one(given[name]) if counted else _is_number(given[name])):
+                self.out.lost.append(f"{name}: {given[name]}")
         strategy = given.get("routing_strategy")
         if strategy not in (None, "simple-shuffle"):
             self.out.lost.append(f"routing_strategy: {strategy} (here: weighted round robin inside a tier)")
@@ -349,6 +382,10 @@ def _plus_one(value: object) -> int | None:
 
 def _whole(value: object, default: int) -> int:
     return max(1, round(value)) if _is_number(value) else default
+
+
+def _weight(value: object) -> float:
+    return (int(value) if value % 1 == 0 else value) if _is_number(value) else 1
 
 
 def _bad_name(name: str) -> str:

@@ -5,6 +5,7 @@ After LiteLLM 1.108 (`get_llm_provider`) and docs.litellm.ai/docs/providers, Nov
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -92,6 +93,8 @@ class Place(NamedTuple):
     """The model's name at the provider."""
     base: str
     """Its base URL; empty if there is none."""
+    lost: tuple[str, ...] = ()
+    """Parts of `api_base` that no base URL here has."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -107,15 +110,16 @@ class Place(NamedTuple):
 def place(given: Mapping[str, Any]) -> Place:
     """Where `litellm_params` lead."""
     prefix, model = _split(given)
-    base = str(given.get("api_base") or given.get("base_url") or "").rstrip("/")
+    base, lost = _bare(str(given.get("api_base") or given.get("base_url") or ""))
     if prefix in NATIVE or prefix not in BASES:
         return Place(prefix, model, "")
-    return Place(prefix, model, _completed(prefix, base) if base else BASES[prefix])
+    return Place(prefix, model, _completed(prefix, base) if base else BASES[prefix], lost)
 
 
 def environment(text: str) -> str:
     """NAME of `os.environ/NAME`; empty for any other text."""
-    return text.removeprefix("os.environ/") if text.startswith("os.environ/") else ""
+    found = re.fullmatch(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)", text)
+    return found[1] if found else ""
 
 
 def _split(given: Mapping[str, Any]) -> tuple[str, str]:
@@ -145,6 +149,16 @@ def _completed(prefix: str, base: str) -> str:
     if prefix in ("ollama", "ollama_chat", "anthropic") and not written.endswith("/v1"):
         return f"{written}/v1"
     return written
+
+
+def _bare(url: str) -> tuple[str, tuple[str, ...]]:
+    """A URL without the parts where credentials stand, and what these were: keys are not copied, nor can a base URL
+    have any here."""
+    url, *query = re.split(r"[?#]", url, maxsplit=1)
+    scheme, mark, rest = url.partition("://")
+    credentials, _, host = rest.rpartition("@") if "@" in rest.partition("/")[0] else ("", "", rest)
+    lost = (*(["the query of its api_base"] if query else []), *(["the user in its api_base"] if credentials else []))
+    return f"{scheme}{mark}{host}".rstrip("/"), lost
 
 
 def _path(base: str) -> str:

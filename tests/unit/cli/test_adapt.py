@@ -130,10 +130,15 @@ def test_what_is_no_config_of_litellm_is_refused(run: Run, text: str, said: str)
 
 def test_whatever_is_in_its_places_nothing_breaks(run: Run) -> None:
     for value in ("null", "7", "[]", "{}", "[7]", "[{}]", '[{"model_name": 1, "litellm_params": 2}]', '"x"'):
-        Path("file").write_text(f"model_list: []\nrouter_settings: {value}\nlitellm_settings: {value}\n")
-        assert run("adapt", "file").exit_code == 0
-        Path("file").write_text(f"model_list: [{value}]\ngeneral_settings: {value}\n")
-        assert run("adapt", "file").exit_code == 0
+        for text in (
+            f"model_list: []\nrouter_settings: {value}\nlitellm_settings: {value}\n",
+            f"model_list: [{value}]\ngeneral_settings: {value}\n",
+        ):
+            Path("file").write_text(text)
+            result = run("adapt", "file", "-o", "config.toml")
+            assert result.exit_code == 1
+            assert result.stderr.endswith("oxllm: no provider of file could be carried over\n")
+            assert not Path("config.toml").exists()
 
 
 def test_entries_that_cannot_be_read_are_listed(run: Run) -> None:
@@ -155,6 +160,7 @@ def test_entries_that_cannot_be_read_are_listed(run: Run) -> None:
         "not carried over: model_list: c: litellm_params has no model",
         "not carried over: model_list: d: litellm_params.model is no text",
         "not carried over: model_list: entry 6: it has no model_name",
+        "oxllm: no provider of file could be carried over",
     ]
 
 

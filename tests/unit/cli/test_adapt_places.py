@@ -128,6 +128,51 @@ def test_what_stands_in_for_a_clients_value_there_replaces_it_here() -> None:
     assert adapted({"model": "gpt-4o", "extra_body": {"temperature": 0.2}}).lost == []
 
 
+@pytest.mark.parametrize(
+    ("api_base", "base", "lost"),
+    [
+        (
+            f"{AZURE}/openai/deployments/d/chat/completions?api-version=2024-02-01",
+            f"{AZURE}/openai/v1",
+            ["the query of its api_base"],
+        ),
+        ("https://u:sk-hush@gw.example/az/?key=sk-hush#sk-hush", "https://gw.example/az",
+         ["the query of its api_base", "the user in its api_base"]),
+        ("https://gw.example/az#sk-hush", "https://gw.example/az", ["the query of its api_base"]),
+    ],
+)  # fmt: skip
+def test_a_key_in_an_address_is_not_copied(api_base: str, base: str, lost: list[str]) -> None:
+    out = adapted({"model": "azure/d", "api_base": api_base})
+    assert [provider.base_url for provider in out.providers] == [base]
+    assert out.lost == [f"model_list: m: {part}" for part in lost]
+
+
+def test_what_is_no_variables_name_is_a_key_that_the_file_holds() -> None:
+    out = adapted({"model": "openai/m", "api_base": "http://gpu/v1", "api_key": "os.environ/MY-KEY"})
+    assert (out.providers[0].api_key, out.variables) == ("${OPENAI_API_KEY}", ["OPENAI_API_KEY"])
+
+
+def test_weights_keep_their_proportion() -> None:
+    out = adapted(*({"model": f"openai/{w}", "weight": w} for w in (0.3, 0.7, 2, 0.001)))
+    assert [target.weight for target in out.models["m"]] == [30, 70, 200, 1]
+    out = adapted({"model": "openai/a", "weight": 0.5}, {"model": "openai/b", "weight": 1.5})
+    assert [target.weight for target in out.models["m"]] == [1, 3]
+
+
+def test_no_number_and_no_fallback_is_dropped_unsaid() -> None:
+    given = {"timeout": "os.environ/T", "stream_timeout": 0, "weight": 0, "order": "x", "max_parallel_requests": True}
+    assert adapted({"model": "openai/a", **given}).lost == [f"model_list: m: {key}" for key in sorted(given)]
+    router = {"timeout": "30", "num_retries": -1, "allowed_fails": 0.5, "cooldown_time": 0, "fallbacks": {"a": "b"}}
+    assert adapt({"model_list": CHAIN[:1], "router_settings": router}).lost == [
+        "fallbacks, which is no list",
+        *("timeout: 30", "allowed_fails: 0.5", "cooldown_time: 0", "num_retries: -1"),
+    ]
+    fallbacks = ["b", {"a": "b"}, {"a": [{"model": "openai/x", "api_key": "sk-hush"}, "b"]}]
+    out = adapt({"model_list": CHAIN[:2], "litellm_settings": {"fallbacks": fallbacks}})
+    assert out.lost == ["fallbacks: an entry that names no model", *["fallbacks: a -> what is no list of names"] * 2]
+    assert [target.model for target in out.models["a"]] == ["a", "b"]
+
+
 CHAIN = [{"model_name": name, "litellm_params": {"model": f"openai/{name}"}} for name in "abcdefghi"]
 
 
