@@ -134,7 +134,9 @@ async def _probe(provider: Provider, wanted: set[str]) -> Probe:
     except httpx.HTTPError as error:
         return Probe(provider.name, f"{where(provider)}: {why(error)}", failed=True)
     if not spoken:
-        return probe
+        lost = not probe.failed and probe.models is None and not ENDPOINTS.keys().isdisjoint(provider.protocols)
+        answer = f"{where(provider)}: no path that was asked for exists; is base_url right?"
+        return msgspec.structs.replace(probe, answer=answer, failed=True) if lost else probe
     return msgspec.structs.replace(
         probe,
         speaks=spoken,

@@ -132,7 +132,7 @@ def test_a_probe_says_what_came_of_it(
     run: Run, config: Path, http: respx.MockRouter, answer: httpx.Response | Exception, words: str, code: int
 ) -> None:
     http.get("https://beta.example/v1/models").respond(json={"data": []})
-    http.post().respond(404)
+    http.post().respond(400)
     route = http.get("https://alpha.example/v1/models")
     if isinstance(answer, Exception):
         route.mock(side_effect=answer)
@@ -143,6 +143,19 @@ def test_a_probe_says_what_came_of_it(
     assert ("1 of 2 providers cannot be used" in result.stderr) == (code == 1)
     assert result.exit_code == code
     assert "sk-hush" not in result.output
+
+
+@pytest.mark.parametrize(("protocols", "code"), [("", 1), ('protocols = ["messages"]', 1), ('protocols = ["json"]', 0)])
+def test_where_no_path_exists_the_base_url_is_wrong(
+    run: Run, config: Path, http: respx.MockRouter, protocols: str, code: int
+) -> None:
+    config.write_text(CONFIG.replace('models = ["m"]', protocols))
+    http.get(host="beta.example").respond(json={"data": []})
+    http.route(host="alpha.example").respond(404)
+    http.post().respond(400)
+    result = run("validate", "--probe")
+    words = "alpha.example:443: no path that was asked for exists; is base_url right?"
+    assert (words in result.stdout, result.exit_code) == (code == 1, code)
 
 
 def test_probes_are_in_the_json(run: Run, config: Path, http: respx.MockRouter) -> None:
@@ -185,7 +198,7 @@ def test_a_provider_of_messages_is_asked_with_its_own_header_and_then_with_the_o
     config.write_text(CONFIG.replace('models = ["m"]', 'protocols = ["messages"]'))
     http.get(host="beta.example").respond(json={"data": []})
     asked = http.get(host="alpha.example").mock(side_effect=[httpx.Response(401), httpx.Response(404)])
-    http.post().respond(404)
+    http.post().respond(400)
     assert run("validate", "--probe").exit_code == 0
     heads = [call.request.headers for call in asked.calls]
     assert [head.get("x-api-key") for head in heads] == ["sk-hush", None]
