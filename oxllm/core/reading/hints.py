@@ -8,6 +8,7 @@
 | Go duration | `x-ratelimit-reset-requests: 6m0s`, `120ms` | OpenAI, Groq |
 | seconds, without `x-` | `ratelimit-reset: 23`, `ratelimitbysize-reset: 28` | Kong, Mistral |
 | a structured field | `ratelimit: "api";r=0;t=42` | Hugging Face; draft-ietf-httpapi-ratelimit-headers |
+| ISO 8601 duration | `retry-after: PT30S`, `Try again in PT1M30S` | Java and .NET gateways |
 | epoch, seconds or ms | `X-RateLimit-Reset: 1736900000000` | OpenRouter, inside `error.metadata.headers` |
 | RFC 3339 | `anthropic-ratelimit-tokens-reset: 2025-01-01T00:00:00Z` | Anthropic |
 | members of the error | `"retryDelay": "52s"`, `"estimated_time": 20.0` | Gemini, Hugging Face |
@@ -68,6 +69,12 @@ PROSE_UNITS = {
 _NUMBER = re.compile(rb"\d+(?:\.\d*)?|\.\d+")
 _STEP = re.compile(rb"(\d+(?:\.\d+)?)(d|h|ms|m|s|us|\xc2\xb5s|ns)")
 _DURATION = re.compile(rb"(?:\d+(?:\.\d+)?(?:d|h|ms|m|s|us|\xc2\xb5s|ns))+")
+_ISO = re.compile(
+    r"P(?=T?\d)(?:(?P<d>\d{1,9})D)?(?:T(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?)S)?)?",
+    re.IGNORECASE,
+)
+"""A duration of ISO 8601, which Java and .NET print: days at most."""
+_ISO_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
 _IMF_DATE = re.compile(rb"\w{3}, (?P<d>\d\d) (?P<b>\w{3}) (?P<y>\d{4}) (?P<t>\d\d:\d\d:\d\d) GMT")
 _RFC850_DATE = re.compile(rb"\w{6,9}, (?P<d>\d\d)-(?P<b>\w{3})-(?P<y>\d\d) (?P<t>\d\d:\d\d:\d\d) GMT")
@@ -85,6 +92,7 @@ _PROSE = re.compile(
     r"|another|the|request|your request)){0,4}:?\s+[~(]?"
     rf"(?:(?P<clock>\d{{1,3}}:\d\d:\d\d)|(?P<moment>{_RFC3339.pattern}|1\d{{9}}(?:\d{{3}})?\b)"
     r"|an? (?P<one>second|minute|hour)\b"
+    r"|(?P<iso>PT?\d[\dDHMST.]{0,30}[DHMS])\b"
     rf"|(?P<wait>{_AMOUNT}(?:[\s,]{{0,4}}(?:and )?{_AMOUNT}){{0,4}}))",
     re.IGNORECASE,
 )
@@ -228,6 +236,8 @@ def seconds(value: bytes, now_wall: float) -> float | None:
         wait = _since_epoch(number, now_wall)
     elif _DURATION.fullmatch(value):
         wait = _duration(value)
+    elif (iso := _ISO.fullmatch(value.decode("latin-1"))) is not None:
+        wait = sum(float(number) * _ISO_UNITS[unit] for unit, number in iso.groupdict().items() if number)
     else:
         moment = _http_date(value, now_wall) or _rfc3339(value)
         wait = 0.0 if moment is None else moment - now_wall
@@ -314,6 +324,8 @@ def in_prose(text: str, now_wall: float) -> float | None:
         return hours * 3600 + minutes * 60 + secs or None
     if match["moment"]:
         return seconds(match["moment"].encode(), now_wall)
+    if match["iso"]:
+        return seconds(match["iso"].encode(), now_wall)
     if match["one"]:
         return PROSE_UNITS[_unit(match["one"])]
     found = sum(float(number) * PROSE_UNITS[_unit(unit)] for number, unit in _PROSE_STEP.findall(match["wait"]))
