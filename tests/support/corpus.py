@@ -48,7 +48,7 @@ class Case(msgspec.Struct, frozen=True):
 def cases(*names: str) -> list[Case]:
     """The cases of these files, by default of all."""
     found = []
-    for name in names or ("corpus", "others", "reported", "collected", "logged", "found", "gathered"):
+    for name in names or ("corpus", "others", "reported", "collected", "logged", "found", "gathered", "unseen"):
         lines = (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
         found += [msgspec.convert(json.loads(line), Case) for line in lines]
     return found

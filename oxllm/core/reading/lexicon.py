@@ -92,6 +92,20 @@ NOT = 1 << 53
 NUMBER = 1 << 54
 BUDGET = 1 << 55
 """Money that is spent or not, and nothing else that may be said of a noun: a tool may be called so."""
+PERIOD = 1 << 56
+"""A day or longer: what is used up for one is a quota, and no rate."""
+USAGE = 1 << 57
+"""What is counted in a period."""
+OWN = 1 << 58
+"""A number of the request that is compared with another of its numbers, and not with the model's."""
+SERVED = 1 << 59
+"""What a provider does with a model that it has."""
+GIVEN = 1 << 60
+"""What a client does with the name of a model."""
+HELD = 1 << 61
+"""A key, or something in a request that is called so, too."""
+REVOKED = 1 << 62
+"""Said of keys, and of nothing in a request."""
 
 ENTRIES: tuple[tuple[int, str], ...] = (
     (
@@ -99,21 +113,18 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         credit, balance, billing, payment, invoice, prepaid, spend, spending, fund, wallet, paid plan, paid tier, paid
         account, free trial, trial credits, subscription, usage fee, pro plan, money, pay as you go, paid subscription,
-        prepayment, paid model, paid users, premium, saldo, guthaben, solde, credito, bakiye, bakiyeniz
+        prepayment, paid model, paid users, premium, saldo, guthaben, solde, credito, bakiye, bakiyeniz, coding plan,
+        kontostand, creditos, abonnement, fonds
         """,
     ),
     (
         QUOTA,
         """
-        quota, allowance, neurons, usage limit, service limit, usage cap, monthly limit, daily limit, weekly limit,
-        resource package, token package, resource pack, free tier, daily request limit, plan limit, free usage, daily
-        token limit, monthly token limit, monthly usage, daily usage, hour limit, session limit, call volume, included
-        usage, compute units, request limit per day, requests per day, daily call limit, free requests, free quota,
-        trial, monthly included, per month, inference limit, key limit, api key limit, total limit, spending cap, credit
-        cap, usage quota, token allowance, extra usage, free allocation, daily allocation, token allocation, monthly
-        allocation, monthly tokens, month tokens, daily tokens, weekly tokens, tokens month, tokens today, limit for
-        today, request limit for today, monthly cap, daily cap, weekly cap, api total request limit, cuota, cota,
-        kontingent
+        quota, allowance, neurons, usage limit, service limit, usage cap, resource package, token package, resource
+        pack, free tier, plan limit, free usage, hour limit, session limit, call volume, included usage, compute units,
+        free requests, free quota, trial, inference limit, key limit, api key limit, total limit, spending cap, credit
+        cap, usage quota, token allowance, extra usage, free allocation, token allocation, api total request limit,
+        cuota, cota, kontingent, ausgabenlimit, testzeitraum, limite de depenses, periode d essai, tageslimit
         """,
     ),
     (
@@ -128,7 +139,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         frequency, access frequency, frequency limit, minutes rate, request reached max request, in flight requests,
         requests too many try, server limit exceeded, gauge quota, online prediction request quota, rate growth, zu
         viele anfragen, trop de requetes, demasiadas solicitudes, demasiadas peticiones, muitas requisicoes, muitas
-        solicitacoes, troppe richieste, ratenlimit
+        solicitacoes, troppe richieste, ratenlimit, parallel calls, simultaneous calls, pro minute, pro sekunde,
+        gleichzeitige anfragen, anfragelimit, par minute, par seconde, por minuto, por segundo, limite de debit, limite
+        de velocidad
         """,
     ),
     (
@@ -139,20 +152,21 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         prompt, maximum input, max prompt, max input, seq len, maximum sequence, conversation length, message length,
         maximum tokens, total tokens, context, physical batch size, kv cache, number of tokens, text length, content
         length, maximum length of the model, position embeddings, allowed tokens, tokens per batch, model window, total
-        length, window size, contexto, contesto, kontextlange, kontextfenster
+        length, window size, contexto, contesto, kontextlange, kontextfenster, contexte, tokenanzahl, longueur maximale,
+        longitud maxima, nombre maximal de jetons
         """,
     ),
     (
         TOKENS,
         """
-        token
+        token, jetons
         """,
     ),
     (
         PROMPT,
         """
         prompt, input, message, conversation, text, query, history, document, passage, messages, content, output,
-        response, generation, eingabe
+        response, generation, eingabe, mensaje, mensagem, nachricht, entree
         """,
     ),
     (
@@ -166,7 +180,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         provided key, unrecognized client, expired token, invalid client token, missing authentication token, incomplete
         signature, invalid signature exception, invalid access key, opt in required, invalid grant, token signature, jwt
         signature, key provided, api schlussel, apischlussel, clave api, clave de api, chave api, chave de api, cle api,
-        cle d api, chiave api
+        cle d api, chiave api, service token, personal access token, key blocked, key disabled, key banned, blocked key,
+        disabled key, authentifizierung, authentification, autenticacion, autenticacao, zugangsdaten, identifiants,
+        anmeldedaten, jeton d acces
         """,
     ),
     (
@@ -175,11 +191,10 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         model, models, deployment, deployments, endpoint, inference profile, foundation model, modelid, checkpoint,
         adapter, lora, lo ra, endpoints, publisher model, no endpoints, no deployments, no models loaded, no endpoints
         found, not found for account, no models, no model loaded, on demand throughput, for requested model, by selected
-        model, not a chat model, model disabled, model ~ disabled, models disabled, degraded function, not a chat
-        completions model, for model, with model, by model, on model, failed to load model, could not load model, unable
-        to load model, not load model, error loading model, model not allowed, model ~ not allowed, supported api model
-        names, supported model names, plan not include access, no credentials for provider, entity with key, specified
-        version, service not activated, service not open
+        model, not a chat model, degraded function, not a chat completions model, for model, with model, by model, on
+        model, failed to load model, could not load model, unable to load model, not load model, error loading model,
+        model not allowed, model ~ not allowed, supported api model names, supported model names, plan not include
+        access, no credentials for provider, entity with key, specified version, service not activated, service not open
         """,
     ),
     (
@@ -193,14 +208,14 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         REGION,
         """
-        country, region, territory, location, geography, geographic area, geo
+        country, region, territory, location, geography, geographic area, geo, land, pais, votre pays, ce pays
         """,
     ),
     (
         ACCOUNT,
         """
         account, organization, organisation, project, workspace, tenant, user account, team, org, entitlement, access
-        blocked, access terminated, access revoked, access suspended, access disabled
+        blocked, access terminated, access revoked, access suspended, access disabled, konto, compte, cuenta
         """,
     ),
     (
@@ -218,8 +233,11 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         vision input, constrained decoding, image content, capability, json output, completions, property, chat model,
         extra body, parameters, not multimodal, mcp, url, size, voice, quality, resolution, connector, no chat template,
         not chat template, no default chat template, not default chat template, input image, input video, input audio,
-        input file, at most 1 image, at most 1 video, at most 1 audio, fast mode, > 1 not supported, best of,
-        single choice, multiple choices, beam search, verbose json, encrypted content, chat template kwargs
+        input file, at most 1 image, at most 1 video, at most 1 audio, fast mode, > 1 not supported, best of, single
+        choice, multiple choices, beam search, verbose json, encrypted content, chat template kwargs, picture, photo,
+        text only, only text, only accept text, only accepts text, bild, bilder, bildeingabe, werkzeuge, outils,
+        herramientas, imagenes, imagens, ferramentas, funktionsaufruf, funktionsaufrufe, appel de fonction, appel de
+        fonctions
         """,
     ),
     (
@@ -251,7 +269,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         disabled, deactivated, blocked, declined, failed, failure, expired, hit, no remaining, not remaining, remaining
         0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, surpassed, used, not sufficient,
         shortage, stopped, over, finished, ended, low, missing, overrun, all available, limit, restricted, too small,
-        lapsed, no active, no valid, no available, not have enough, not found, gone, left, not suffice
+        lapsed, no active, no valid, no available, not have enough, not found, gone, left, not suffice, spent, dry, not
+        cover, below, maxed, limited
         """,
     ),
     (
@@ -259,7 +278,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         exhausted, insufficient, depleted, exceeded, exceeds, reached, use up, used up, used all, run out, ran out, out
         of, too low, not enough, no more, negative, no remaining, not remaining, remaining 0, owing, not paid, not
-        sufficient, not suffice, overdue
+        sufficient, not suffice, overdue, spent, zero, empty, surpassed, hit, gone, dry, not cover, consumed
         """,
     ),
     (
@@ -267,28 +286,26 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         required, requires, requirement, must, add, purchase, buy, top up, recharge, upgrade, deposit, need, needed,
         complete, enable, set up, update, renew, subscribe, pass valid, provide valid, supply valid, enter valid, use
-        valid, send valid, recargue, recargar, recharger, rechargez, recarregue, aufladen
+        valid, send valid, recargue, recargar, recharger, rechargez, recarregue, aufladen, reload, refill, replenish
         """,
     ),
     (
         OWING,
         """
         arrearage, arrears, past due, payment required, insufficient balance, insufficient credit, insufficient quota,
-        insufficient funds, balance is insufficient, out of credits, no credits, not credits, billing hard limit,
-        account overdue, overdue, unpaid, insufficient account balance, balance not enough, credits exhausted, quota
-        exceeded, exceeded quota, billing not active, balance too low, credits too low, payment failed, quota exhausted,
-        spend limit exceeded, insufficient token quota, usage limit reached, usage limit exceeded, spending limit,
-        insufficient resource package, billing not enabled, billing disabled, usage not included, balance exhausted,
-        negative balance, recharge, top up, credit limit, billing error, spend limit, charge resource exhausted, free
-        allocated quota, allocation quota, used up, resource package exhausted, prepaid credits, billing account, spend
-        cap, owed, owing fees, credit required, credits required, customer verification required, credit balance, valid
-        payment, dunning, no quota, no funds, no balance, not quota, not balance, not funds, no payment, no valid
-        payment, no active subscription, draw from extra usage, deposit required use, budget blocked, over budget, saldo
-        insuficiente, solde insuffisant, commodity not purchased, reached daily, reached weekly, reached monthly,
-        exceeded daily, exceeded weekly, exceeded monthly, exceed quota, exceed available quota, exceed current quota,
-        credit insuffisant, organization reached limit, organisation reached limit, account reached limit, team reached
-        limit, project reached limit, workspace reached limit, key reached limit, increase budget, raise budget,
-        different budget
+        insufficient funds, balance is insufficient, out of credits, billing hard limit, account overdue, overdue,
+        unpaid, insufficient account balance, balance not enough, credits exhausted, quota exceeded, exceeded quota,
+        billing not active, balance too low, credits too low, payment failed, quota exhausted, spend limit exceeded,
+        insufficient token quota, usage limit reached, usage limit exceeded, spending limit, insufficient resource
+        package, billing not enabled, billing disabled, usage not included, balance exhausted, negative balance,
+        recharge, top up, credit limit, billing error, spend limit, charge resource exhausted, free allocated quota,
+        allocation quota, used up, resource package exhausted, prepaid credits, billing account, spend cap, owed, owing
+        fees, credit required, credits required, customer verification required, credit balance, valid payment, dunning,
+        draw from extra usage, deposit required use, budget blocked, over budget, saldo insuficiente, solde insuffisant,
+        commodity not purchased, exceed quota, exceed available quota, exceed current quota, credit insuffisant,
+        organization reached limit, organisation reached limit, account reached limit, team reached limit, project
+        reached limit, workspace reached limit, key reached limit, increase budget, raise budget, different budget,
+        recharger votre compte, laden sie ihr guthaben, zahlung erforderlich, paiement requis
         """,
     ),
     (
@@ -297,7 +314,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         exceed, exceeded, exceeds, exceeding, too large, too big, too many, longer, larger, greater, bigger, overflow,
         gt, less than, fewer than, at most, no more than, not fit, shorten, shorter, truncate, surpass, beyond, over, up
         to, more than, above, higher than, within, reached, out of range, reduce, too long, lt, leaves 0, leaves no, no
-        room, supera, excede, uberschreitet, langer, grosser
+        room, supera, excede, uberschreitet, langer, grosser, excedio, zu viele, trop de
         """,
     ),
     (
@@ -305,7 +322,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         too long, longer, reduce length, reduce, shorten, shorter, too large, too lengthy, length exceeded, exceeded
         length, exceeds maximum, too big, exceeds context, long, exceeds limit, exceeds length, range of, exceeds max,
-        zu lang, trop long, demasiado largo, muito longo, troppo lungo
+        zu lang, trop long, demasiado largo, muito longo, troppo lungo, exceeds supported
         """,
     ),
     (
@@ -325,7 +342,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         validate, not authenticate, not verified, not verify, refused, terminated, banned, not allowed, unrecognized,
         exception, not belong, not registered, deleted, reported, only authorized, pass valid, provide valid, supply
         valid, enter valid, use valid, send valid, not allow, invalid grant, incorrecta, incorrecto, abgelaufen,
-        expirado, expirada, caducada, scaduta, expirou, scaduto
+        expirado, expirada, caducada, scaduta, expirou, scaduto, token expired, expired token, invalid token, key
+        blocked, key disabled, key banned, blocked key, disabled key, fehlt, fehlgeschlagen, manquante, manquant,
+        invalide, echec, fallida, falha, caducado, falsch, falscher, falsche, gesperrt, inconnue, expire, refusee
         """,
     ),
     (
@@ -342,19 +361,24 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         access, not authorized, not accessible, lacks access, not ready for use, not whitelisted, not locate, not
         resolve, does not match any, not recognized, not known, no endpoints found, not found for account, no model
         loaded, blocked, permission blocked, not a chat model, only available, deactivated, inactive, not a chat
-        completions model, model disabled, model ~ disabled, models disabled, terms required, requires terms, terms
-        acceptance, accept the terms, unpurchased, not offered, model not allowed, model ~ not allowed, supported api
-        model names, supported model names, no channel, no channels, not in allowlist, not in whitelist, not in api key,
-        not allow, not allowed for account, not allowed for organization, not allowed for plan, plan not include access,
-        no credentials for provider, not priced, paused, stopped, marked by provider, service not activated, service not
-        open, not in list, deleted, fade out, no right
+        completions model, terms required, requires terms, terms acceptance, accept the terms, unpurchased, not offered,
+        model not allowed, model ~ not allowed, supported api model names, supported model names, no channel, no
+        channels, not in allowlist, not in whitelist, not in api key, not allow, not allowed for account, not allowed
+        for organization, not allowed for plan, plan not include access, no credentials for provider, not priced,
+        paused, stopped, marked by provider, service not activated, service not open, not in list, deleted, fade out, no
+        right, not servable, disabled, requires access, requires approval, not allowed for key, not allowed for api key,
+        not allowed for token, not allowed for user, not allowed for team, not allowed for project, not allowed for
+        group, not allowed for tier, accept license, agree to license, kein zugriff, keinen zugriff, nicht mehr
+        unterstutzt, nicht mehr verfugbar, pas acces, no tiene acceso, sin acceso, indisponivel, non disponible,
+        eingestellt, plus pris en charge, nicht verfugbar
         """,
     ),
     (
         WEAK,
         """
         invalid, unknown, unrecognized, not supported, unsupported, not valid, incorrect, wrong, not match, illegal,
-        bad, undefined, must be one of, not recognize, mismatch, on demand throughput not supported, denied
+        bad, undefined, must be one of, not recognize, mismatch, on demand throughput not supported, denied, should be
+        one of, unbekannt, unbekanntes, unbekannte, unbekannter, inconnu, inconnue, desconocido, desconhecido
         """,
     ),
     (
@@ -370,7 +394,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not allowed by model, not allowed on model, no chat template, not chat template, no default chat template, not
         default chat template, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow,
         only 1 allowed, not allowed on channel, no soporta, nao suporta, > 1 not supported, mandatory for endpoint,
-        mandatory for model, not be used with model, not permit
+        mandatory for model, not be used with model, not permit, text only, only text, only accept text, only accepts
+        text, no compatible, no son compatible
         """,
     ),
     (
@@ -389,7 +414,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         support, forbidden, denied, not accessible, disabled, not active, deactivated, suspended, banned, terminated,
         inactive, not authorized, not a member, locked, must be verified, closed, frozen, not enabled, not verified, not
         permitted, not have access, no access, access blocked, access terminated, access revoked, access suspended,
-        access disabled, not offered, not served, not associated, not allow
+        access disabled, not offered, not served, not associated, not allow, flagged for abuse, under review, can not be
+        used from, gesperrt, deaktiviert, nicht verfugbar, suspendu, desactive, bloque, non disponible, pas disponible,
+        suspendida, suspendido, bloqueada
         """,
     ),
     (
@@ -398,7 +425,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         flagged, flag, violate, violates, violated, violating, violation, filtered, filter, rejected, triggered,
         triggering, trigger, detected, contain, contains, contained, containing, blocked, refused, prohibited, trip,
         comply, breach, not allowed, failed, intervened, against, denied, inappropriate, not pass, identified, found,
-        stopped, requires, not permitted, hit, considered, not allow
+        stopped, requires, not permitted, hit, considered, not allow, withheld
         """,
     ),
     (
@@ -423,7 +450,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         deploying, scaled to zero, not yet loaded, scaling, warm, waking up, not currently loaded, cold, in progress of
         loading, provisioning, not yet ready, still loading, is loading, degraded function, sleeping, asleep, failed to
         load model, could not load model, unable to load model, not load model, error loading model, unloaded,
-        unloading, reloaded, reloading
+        unloading, reloaded, reloading, starting
         """,
     ),
     (
@@ -486,25 +513,27 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         parse tool call, tool call parse error, failed to validate json, failed to parse tool, invalid tool call
         generated, tool parser error, rendering prompt with jinja, input tag ~ found, invalid tool choice type, must be
         json schema text, stream must be set to true, only one candidate, response format type must, model tried to
-        generate, not in expected format, invalid tool generation
+        generate, not in expected format, invalid tool generation, parse input at pos
         """,
     ),
     (
         NEUTRAL,
         """
-        data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy, budget
-        tokens, thinking budget, reasoning budget, token budget, service account key, unsupported image, unsupported
-        mime, unable to process input image, unsupported file, unsupported format, cross region, country code, region
-        code, location field, country parameter, location parameter, user location country, country field, load image,
-        not load image, loading image, load video, not load video, load audio, not load audio, load file, not load file,
-        load pdf, load media, load multimodal, based policy, control policy, endpoint policy, access policy, firewall
-        policy, explicit deny, context deadline, context canceled, context cancelled, disk quota, load balance, load
-        balancing, load balancer, sample rate, sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit
-        rate, bit rate exceeded, zero data retention organization, fair usage policy, fair use policy, chat gpt, chat
-        endpoint, balance pool, pool empty, empty pool, exceeded maximum number of attempts, exceeded maximum retries,
-        exceeded max retries, maximum number of attempts, maximum retries, max retries, retry limit, retries exceeded,
-        not allowed access endpoint, least 1 token long, increase budget tokens, raise budget tokens, out of vocabulary,
-        out of bounds, out of order, token id, token ids, min tokens, equal max tokens
+        data policy, security policy, privacy policy, retry policy, network policy, routing policy, cors policy, token
+        budget, service account key, unsupported image, unsupported mime, unable to process input image, unsupported
+        file, unsupported format, cross region, country code, region code, location field, country parameter, location
+        parameter, user location country, country field, load image, not load image, loading image, load video, not load
+        video, load audio, not load audio, load file, not load file, load pdf, load media, load multimodal, based
+        policy, control policy, endpoint policy, access policy, firewall policy, explicit deny, context deadline,
+        context canceled, context cancelled, disk quota, load balance, load balancing, load balancer, sample rate,
+        sample rate exceeded, sampling rate, frame rate, frame rate exceeded, bit rate, bit rate exceeded, zero data
+        retention organization, fair usage policy, fair use policy, chat gpt, chat endpoint, balance pool, pool empty,
+        empty pool, exceeded maximum number of attempts, exceeded maximum retries, exceeded max retries, maximum number
+        of attempts, maximum retries, max retries, retry limit, retries exceeded, not allowed access endpoint, least 1
+        token long, out of vocabulary, out of bounds, out of order, token id, token ids, model config, model
+        configuration, model parameters, model params, model settings, model options, model kwargs, subscription
+        request, idempotency key, cache key, json key, object key, primary key, foreign key, partition key, only
+        available when, only available if, model turn, model role, model message, subscription access, pre consume
         """,
     ),
     (
@@ -518,7 +547,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         CENSORED,
         """
         blocked, flagged, filtered, moderated, censored, violates, violated, high risk, risky, prohibited,
-        inappropriate, disallowed, unsafe
+        inappropriate, disallowed, unsafe, withheld
         """,
     ),
     (
@@ -526,7 +555,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         not support, only support, supports only, not currently support, not yet support, no longer supports, no longer
         accepts, requires newer version, prend pas en charge, unterstutzt keine, unterstutzt nicht, no admite, no
-        soporta, nao suporta, non supporta
+        soporta, nao suporta, non supporta, gere pas
         """,
     ),
     (
@@ -545,13 +574,13 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         TEMPLATE,
         """
-        chat template, prompt template
+        chat template, prompt template, for template
         """,
     ),
     (
         NO,
         """
-        no
+        no, kein, keine, keinen
         """,
     ),
     (
@@ -563,7 +592,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         NOT,
         """
-        not, no
+        not, no, lack, not allow, not permit, kein, keine, keinen
         """,
     ),
     (
@@ -576,7 +605,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         LEFT,
         """
         conversation, vector store, thread, container, assistant, prompt with id, file with id, no file found, cached
-        content, no cached content, file ~, file object, skill, guardrail identifier, guardrail, batch
+        content, no cached content, file ~, file object, skill, guardrail identifier, guardrail, batch, leftobject, file
+        id, file ids
         """,
     ),
     (
@@ -588,13 +618,13 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         ONLY,
         """
-        only
+        only, only available, only offered
         """,
     ),
     (
         TAKEN,
         """
-        supported, accepted
+        supported, accepted, offered, available, possible, permitted, only available, only offered
         """,
     ),
     (
@@ -612,9 +642,10 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         MODEL | ONE_MODEL | ABSENT,
         """
-        no model named, no model called, no model found, no deployment named, no deployment found, no deployment called,
-        no endpoint named, no valid model, llm provider not provided, malformed model name, malformed model id,
-        malformed publisher model, unexpected model name
+        no valid model, llm provider not provided, malformed model name, malformed model id, malformed publisher model,
+        unexpected model name, repository not found, choose valid model, select valid model, specify valid model, use
+        valid model, use supported model, choose supported model, select supported model, acces au modele refuse, modell
+        verweigert, aucun modele, key not use model, account not use model
         """,
     ),
     (
@@ -633,14 +664,16 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         MODEL | ONE_MODEL,
         """
-        modelo, modell, modello
+        modelo, modell, modello, requested provider
         """,
     ),
     (
         GONE | SPENT,
         """
         insuficiente, insuffisant, insuffisante, insufficiente, aufgebraucht, erschopft, reicht nicht, nicht
-        ausreichend, agotado, agotada, esgotado, esgotada, epuise, epuisee, esaurito, esaurita, yetersiz
+        ausreichend, agotado, agotada, esgotado, esgotada, epuise, epuisee, esaurito, esaurita, yetersiz, nicht
+        genugend, unzureichend, unzureichendes, erreicht, atteint, atteinte, alcanzado, acabaram, zu niedrig,
+        abgelaufen, terminee, plus de, expire
         """,
     ),
     (
@@ -666,208 +699,361 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         WEAK | LACKING,
         """
-        nicht unterstutzt, no soportado, nao suportado, non supportato, pas pris en charge
+        nicht unterstutzt, no soportado, nao suportado, non supportato, pas pris en charge, pas prises en charge, pas
+        prise en charge
+        """,
+    ),
+    (
+        OWN,
+        """
+        budget tokens, thinking budget, reasoning budget, min tokens, minimum tokens, increase budget tokens, raise
+        budget tokens
+        """,
+    ),
+    (
+        SERVED,
+        """
+        serve, host, offer, deploy, carry
+        """,
+    ),
+    (
+        PERIOD,
+        """
+        daily, today, weekly, month, monthly, annual, yearly, billing cycle, billing period, per day, per week, requests
+        day, calls day, tokens day, monatlich, monatliches, monatliche, taglich, tagliches, tagliche, monat, mensuel,
+        mensuelle, quotidien, quotidienne, mois, mensual, mensal, diario, diaria
+        """,
+    ),
+    (
+        USAGE,
+        """
+        limit, cap, usage, request, token, call, allotment, allocation, included, maximum, token limit, token count,
+        total tokens, number of tokens, limite, requete, anfragen, solicitudes, requisicoes
+        """,
+    ),
+    (
+        GIVEN,
+        """
+        provided, specified, given, set, supplied, selected, passed, in request
+        """,
+    ),
+    (
+        HELD,
+        """
+        key, token, cle, schlussel
+        """,
+    ),
+    (
+        REVOKED,
+        """
+        expired, revoked, inactive, not active, suspended, leaked, compromised, deactivated, revoquee, gesperrt
         """,
     ),
 )
 """The entries of each bit, or of several together, separated by commas."""
 
-SIGNS: tuple[tuple[str, int], ...] = (
-    ("余额不足", OWING),
-    ("余额为零", OWING),
-    ("购买", GONE),
-    ("欠费", OWING),
-    ("充值", OWING),
-    ("额度不足", OWING),
-    ("额度已", OWING),
-    ("配额不足", OWING),
-    ("余额", MONEY),
-    ("资源包", QUOTA),
-    ("额度", QUOTA),
-    ("配额", QUOTA),
-    ("套餐", QUOTA),
-    ("用尽", GONE),
-    ("用完", GONE),
-    ("耗尽", GONE),
-    ("不足", GONE),
-    ("超出", EXCEEDS | GONE),
-    ("压缩", EXCEEDS),
-    ("超过", EXCEEDS | GONE),
-    ("超限", EXCEEDS | GONE),
-    ("达到", GONE),
-    ("频繁", PACE),
-    ("频率", PACE),
-    ("频次", PACE),
-    ("限流", PACE),
-    ("速率", PACE),
-    ("并发", PACE),
-    ("每分钟", PACE),
-    ("限速", PACE),
-    ("模型", MODEL | ONE_MODEL),
-    ("接入点", MODEL | ONE_MODEL),
-    ("不存在", ABSENT | BROKEN),
-    ("可用模型范围", ABSENT),
-    ("未找到", ABSENT),
-    ("未开通", ABSENT),
-    ("无权", ABSENT),
-    ("没有权限", ABSENT),
-    ("下线", ABSENT),
-    ("无可用", ABSENT | BROKEN),
-    ("不可用", ABSENT | BUSY),
-    ("未部署", ABSENT),
-    ("上下文", CONTEXT),
-    ("最大长度", CONTEXT),
-    ("长度", CONTEXT),
-    ("过长", LONG | EXCEEDS),
-    ("超长", LONG | EXCEEDS),
-    ("太长", LONG | EXCEEDS),
-    ("输入", PROMPT),
-    ("提示词", PROMPT),
-    ("消息", PROMPT),
-    ("敏感", MODERATED),
-    ("违规", MODERATED),
-    ("不安全", MODERATED),
-    ("内容安全", MODERATED),
-    ("不当内容", MODERATED),
-    ("审核", MODERATED),
-    ("风险", MODERATED),
-    ("密钥", KEY),
-    ("令牌", KEY),
-    ("鉴权", KEY),
-    ("认证", KEY),
-    ("身份验证", KEY),
-    ("无效", BAD | WEAK),
-    ("错误", BAD | WEAK),
-    ("失败", BAD | BROKEN),
-    ("过期", BAD),
-    ("不正确", BAD),
-    ("不合法", BAD),
-    ("为空", BAD),
-    ("不支持", LACKING | BARRED | WEAK),
-    ("工具", FEATURE),
-    ("函数", FEATURE),
-    ("图片", FEATURE),
-    ("图像", FEATURE),
-    ("参数", FEATURE),
-    ("流式", FEATURE),
-    ("协议", FEATURE),
-    ("地区", REGION),
-    ("国家", REGION),
-    ("账号", ACCOUNT),
-    ("账户", ACCOUNT),
-    ("封禁", BARRED),
-    ("禁用", BARRED),
-    ("冻结", BARRED),
-    ("繁忙", BUSY),
-    ("过载", BUSY),
-    ("负载", BUSY),
-    ("稍后", BUSY),
-    ("加载", LOADING),
-    ("用量", QUOTA),
-    ("限额", QUOTA),
-    ("到期", GONE),
-    ("续费", OWING),
-    ("调用方式", FEATURE),
-    ("思考", FEATURE),
-    ("服务未开通", MODEL),
-    ("使用上限", QUOTA),
-    ("餘額", MONEY),
-    ("積分", MONEY),
-    ("积分", MONEY),
-    ("儲值", OWING),
-    ("額度", QUOTA),
-    ("頻繁", PACE),
-    ("请求过多", PACE),
-    ("請求過多", PACE),
-    ("找不到", ABSENT | BROKEN),
-    ("下架", ABSENT),
-    ("未映射", ABSENT),
-    ("违禁", MODERATED),
-    ("停止服务", ABSENT),
-    ("启动中", LOADING),
-    ("免费次数", QUOTA),
-    ("内容审", MODERATED),
-    ("金鑰", KEY),
-    ("無效", BAD | WEAK),
-    ("失效", BAD),
-    ("上下文長度", CONTEXT),
-    ("超過", EXCEEDS | GONE),
-    ("コンテキスト", CONTEXT),
-    ("超え", EXCEEDS),
-    ("컨텍스트", CONTEXT),
-    ("контекст", CONTEXT),
-    ("фильтром контента", MODERATED),
-    ("коштів", MONEY),
-    ("недостатньо", GONE),
-    ("số dư", MONEY),
-    ("không đủ", GONE),
-    ("недостаточно средств", OWING),
-    ("пополните", OWING),
-    ("баланс", MONEY),
-    ("квот", QUOTA),
-    ("слишком много запросов", PACE),
-    ("лимит", PACE),
-    ("превышен", GONE | EXCEEDS),
-    ("исчерпан", GONE),
-    ("недостаточно", GONE),
-    ("ключ", KEY),
-    ("токен доступа", KEY),
-    ("неверный", BAD),
-    ("недействител", BAD),
-    ("модель", MODEL | ONE_MODEL),
-    ("не найден", ABSENT),
-    ("не существует", ABSENT),
-    ("не поддержива", LACKING | WEAK),
-    ("перегружен", BUSY),
-    ("функци", FEATURE),
-    ("инструмент", FEATURE),
-    ("изображен", FEATURE),
-    ("не входит", ABSENT),
-    ("недоступн", ABSENT | BUSY),
-    ("превыша", GONE | EXCEEDS),
-    ("подписк", MONEY),
-    ("истек", GONE | BAD),
-    ("истёк", GONE | BAD),
-    ("残高", MONEY),
-    ("クレジット", MONEY),
-    ("レート制限", PACE),
-    ("リクエストが多すぎ", PACE),
-    ("apiキー", KEY),
-    ("無効", BAD),
-    ("モデル", MODEL | ONE_MODEL),
-    ("見つかりません", ABSENT),
-    ("存在しません", ABSENT),
-    ("利用できません", ABSENT),
-    ("トークン", TOKENS),
-    ("画像", FEATURE),
-    ("ツール", FEATURE),
-    ("対応していません", LACKING | WEAK),
-    ("サポートされていません", LACKING | WEAK),
-    ("利用上限", QUOTA),
-    ("利用枠", QUOTA),
-    ("不適切", MODERATED),
-    ("잔액", MONEY),
-    ("크레딧", MONEY),
-    ("요청 한도", PACE),
-    ("호출 한도", PACE),
-    ("한도", QUOTA),
-    ("부족", GONE),
-    ("초과", GONE | EXCEEDS),
-    ("요청이 너무 많", PACE),
-    ("api 키", KEY),
-    ("유효하지", BAD),
-    ("모델", MODEL | ONE_MODEL),
-    ("찾을 수 없", ABSENT),
-    ("존재하지", ABSENT),
-    ("지원하지", LACKING | WEAK),
-    ("지원되지", LACKING | WEAK),
-    ("도구", FEATURE),
-    ("함수", FEATURE),
-    ("이미지", FEATURE),
-    ("모두 사용", GONE),
-    ("소진", GONE),
+SIGNS: tuple[tuple[int, str], ...] = (
+    (
+        OWING,
+        """
+        余额不足, 余额为零, 欠费, 充值, 额度不足, 额度已, 配额不足, 续费, 儲值, недостаточно средств, пополните,
+        升级套餐, 停机, 缴费, 欠款, 支払いが必要, 未払い, チャージ, 결제가 필요, 충전, пополнить, 결제해,
+        нет средств, оплатите, не оплачен
+        """,
+    ),
+    (
+        GONE,
+        """
+        购买, 用尽, 用完, 耗尽, 不足, 达到, 到期, недостатньо, không đủ, исчерпан, недостаточно, 부족,
+        모두 사용, 소진, 已达, 达上限, 没有可用, 为 0, 为0, 为零, 耗完, 透支, 使い切, 達し, 切れ, 만료,
+        закончил, 不够, 用光, ゼロ, 登録されていません, равен нулю
+        """,
+    ),
+    (
+        MONEY,
+        """
+        余额, 餘額, 積分, 积分, коштів, số dư, баланс, подписк, 残高, クレジット, 잔액, 크레딧, 点数, 费用,
+        金额, 资费, 支払い, 料金, 課金, 결제, 요금, 잔고, кредит, оплат, счёт, счет, 予算, 消费, 预算, 구독,
+        포인트
+        """,
+    ),
+    (
+        QUOTA,
+        """
+        资源包, 额度, 配额, 套餐, 用量, 限额, 使用上限, 額度, 免费次数, квот, 利用上限, 利用枠, 한도, token 包,
+        流量包, 调用包, 無料枠, クォータ, 割り当て, 使用量, 할당량, 사용량, 试用, 流量, トライアル, 利用可能枠,
+        체험
+        """,
+    ),
+    (
+        EXCEEDS | GONE,
+        """
+        超出, 超过, 超限, 超過, 超え
+        """,
+    ),
+    (
+        EXCEEDS,
+        """
+        压缩, 大于, слишком много
+        """,
+    ),
+    (
+        PACE,
+        """
+        频繁, 频率, 频次, 限流, 速率, 并发, 每分钟, 限速, 頻繁, 请求过多, 請求過多, слишком много запросов,
+        レート制限, リクエストが多すぎ, 요청 한도, 호출 한도, 요청이 너무 많, 限频, 频控, 触发流控, 过快,
+        次数过多, 请求太多, 太快, 分あたり, 秒あたり, 同時リクエスト, リクエスト数, リクエスト制限, 분당, 초당,
+        속도 제한, 동시 요청, 요청 빈도, лимит, слишком часто, частые запросы, частот, в минуту, в секунду,
+        одновременн, достигнут лимит, リクエストが多, 要求が多
+        """,
+    ),
+    (
+        MODEL | ONE_MODEL,
+        """
+        模型, 接入点, модел, モデル, 모델
+        """,
+    ),
+    (
+        ABSENT | BROKEN,
+        """
+        不存在, 无可用, 找不到
+        """,
+    ),
+    (
+        ABSENT,
+        """
+        可用模型范围, 未找到, 未开通, 无权, 没有权限, 下线, 未部署, 下架, 未映射, 停止服务, не найден,
+        не существует, не входит, 見つかりません, 存在しません, 利用できません, 찾을 수 없, 존재하지, 权限,
+        停用, 未开放, 暂未开放, 停止, 不在, 廃止, 終了し, アクセス権, 権限, 제공되지, 접근 권한, 사용할 수 없,
+        권한이 없, нет доступа, отключена, снята, больше не, 未上线, 废弃, 检查模型, 已关闭, 没有找到, 没有可用,
+        ご利用いただけ, 登録されていません, удален
+        """,
+    ),
+    (
+        ABSENT | BUSY,
+        """
+        недоступн
+        """,
+    ),
+    (
+        CONTEXT,
+        """
+        上下文, 最大长度, 长度, 上下文長度, コンテキスト, 컨텍스트, контекст, количество токенов, число токенов,
+        длинный запрос, token 数, 길이
+        """,
+    ),
+    (
+        LONG | EXCEEDS,
+        """
+        过长, 超长, 太长, 長すぎ, 大きすぎ, 너무 깁, 너무 길, 너무 긴
+        """,
+    ),
+    (
+        PROMPT,
+        """
+        输入, 提示词, 消息, 对话, 内容, 文本, 入力, プロンプト, メッセージ, 입력, 프롬프트, 메시지, промпт,
+        сообщени, 会話, входн
+        """,
+    ),
+    (
+        MODERATED,
+        """
+        敏感, 违规, 不安全, 内容安全, 不当内容, 审核, 风险, 违禁, 内容审, фильтром контента, 不適切, 不合规,
+        合规, ポリシーに違反, コンテンツポリシー, 安全フィルター, 有害, 부적절, 콘텐츠 정책, 정책을 위반, 유해,
+        запрос нарушает, недопустимый контент, запрещённ, запрещенн, модерац, 不良信息, 过滤, 违反
+        """,
+    ),
+    (
+        KEY,
+        """
+        密钥, 令牌, 鉴权, 认证, 認証, 身份验证, 金鑰, ключ, токен доступа, apiキー, api 키, 签名, api key,
+        シークレットキー, 인증, api키, авторизац, аутентификац, 秘钥, key 已被
+        """,
+    ),
+    (
+        BAD | WEAK,
+        """
+        无效, 错误, 無效, 有误, 잘못되, 正しくあり, 不正确, 잘못된, 無効
+        """,
+    ),
+    (
+        BAD | BROKEN,
+        """
+        失败
+        """,
+    ),
+    (
+        BAD,
+        """
+        不合法, 为空, 失效, неверный, недействител, 유효하지, 未提供, 禁用, 不存在, 吊销, 缺失, 失敗し, 期限,
+        見つかりません, 실패, 올바르지, 만료, неверн, не найден, ошибка, заблокирован, отозван, неправильн,
+        不通过, 확인할 수 없, отсутств, деактивирован, не удалось проверить, 已被封禁
+        """,
+    ),
+    (
+        LACKING | BARRED | WEAK,
+        """
+        不支持
+        """,
+    ),
+    (
+        FEATURE,
+        """
+        工具, 函数, 图片, 图像, 参数, 流式, 协议, 调用方式, 思考, функци, инструмент, изображен, 画像, ツール,
+        도구, 함수, 이미지, 音频, 视频, 视觉, 多模态, 语音, 联网, 嵌入, 接口, ストリーミング, 関数, 音声, 動画,
+        스트리밍, 음성, 오디오, 비디오, потоков, аудио, видео, рассужден, 系统提示
+        """,
+    ),
+    (
+        REGION,
+        """
+        地区, 国家, 地域, お住まい, 지역, 국가, регион, стран
+        """,
+    ),
+    (
+        ACCOUNT,
+        """
+        账号, 账户, アカウント, 組織, 계정, 조직, аккаунт, учётн, учетн, организац
+        """,
+    ),
+    (
+        BARRED,
+        """
+        封禁, 禁用, 冻结, 限制访问, 注销, 停止, 凍結, 利用できません, 制限されて, 정지, 차단, 비활성,
+        사용할 수 없, заблокирован, отключен, отключён, приостановлен, не поддержива, недоступ, 禁止访问,
+        запрещ, 限制使用, ロックされ
+        """,
+    ),
+    (
+        BUSY,
+        """
+        繁忙, 过载, 负载, 稍后, перегружен, 集中
+        """,
+    ),
+    (
+        LOADING,
+        """
+        加载, 启动中
+        """,
+    ),
+    (
+        MODEL,
+        """
+        服务未开通
+        """,
+    ),
+    (
+        GONE | EXCEEDS,
+        """
+        превышен, превыша, 초과
+        """,
+    ),
+    (
+        LACKING | WEAK,
+        """
+        не поддержива, 対応していません, サポートされていません, 지원하지, 지원되지, サポートしていません,
+        サポートされていない, 未対応, 対応しません
+        """,
+    ),
+    (
+        GONE | BAD,
+        """
+        истек, истёк
+        """,
+    ),
+    (
+        TOKENS,
+        """
+        トークン, 토큰
+        """,
+    ),
+    (
+        ACTIVE,
+        """
+        模型不支持
+        """,
+    ),
+    (
+        EXCEEDS | LONG,
+        """
+        слишком длин, слишком больш, 多すぎ, 너무 많
+        """,
+    ),
+    (
+        PERIOD,
+        """
+        本月, 当月, 每月, 今日, 当日, 今天, 每日, 每天, 本周, 每周, 周期内, 今月, 本日, 1日, 月間, 이번 달,
+        월간, 일일, 오늘, месяц, сутки, суточн, дневн, на сегодня, недел
+        """,
+    ),
+    (
+        USAGE,
+        """
+        次数, 上限, 调用量, 用量, 请求, リクエスト, 利用, 요청, 사용
+        """,
+    ),
+    (
+        BAD | GONE | REVOKED,
+        """
+        过期
+        """,
+    ),
+    (
+        ABSENT | BUSY | BARRED,
+        """
+        不可用
+        """,
+    ),
+    (
+        OWN,
+        """
+        范围
+        """,
+    ),
+    (
+        WEAK,
+        """
+        неизвестн
+        """,
+    ),
+    (
+        LACKING,
+        """
+        无法处理, 没有视觉, 不具备, не умеет, 利用できません
+        """,
+    ),
+    (
+        GONE | ABSENT | BAD,
+        """
+        がありません, 없습니다
+        """,
+    ),
+    (
+        BAD | REVOKED,
+        """
+        失効
+        """,
+    ),
+    (
+        GONE | ABSENT,
+        """
+        종료
+        """,
+    ),
+    (
+        USAGE | TOKENS,
+        """
+        токен
+        """,
+    ),
+    (
+        ONLY | TAKEN | FEATURE | LACKING,
+        """
+        仅支持文本, 只支持文本
+        """,
+    ),
 )
-"""The same for other languages, some of which have no spaces: substrings to search for, longer ones first."""
+"""The same for other languages, some of which have no spaces: parts of words to search for, separated by commas."""
 
 FILLERS = """
 a an the is are was were be been being am has have had having do does did to of your you our we i it its this that

@@ -125,6 +125,18 @@ INNER_NAMES = (
     "responsemetadata",
 )
 """Members that may hold an error of their own."""
+_SAYS = re.compile(
+    r"(?:return|ret|result|developer|locali[sz]ed|display|friendly|server|api|service|upstream|provider|exception|fault)"
+    r"(?:msg|message)|messageen|moreinformation|statustext"
+)
+"""Other names of members with a message. Not `user_message` or `last_message`: those are a conversation's."""
+_CODES = re.compile(
+    r"(?:sub|internal|inner|biz|business|result|response|app|api|service|provider|upstream|ret|return|fault)code|slug"
+    r"|category"
+)
+"""Other names of members with a code."""
+_WRAPPERS = ("data", "result", "meta", "exception", "failure", "problem", "responsestatus", "upstream", "inner")
+"""Members that hold the error if nothing beside them says anything. Otherwise they may hold the request."""
 _WAIT = re.compile(
     r"(?:next)?(?:retry|resets?)(?:after|in|at|delay|time)(?:ms|s|secs?|seconds)?|resets?(?:seconds)?"
     r"|(?:wait|cooldown)(?:time)?(?:ms|s|secs?|seconds)?|estimatedtime|availableat"
@@ -136,7 +148,7 @@ RAW_NAMES = ("raw", "providererror", "upstreamerror")
 
 _EVENT = re.compile(r"(?:\A|\n)data:[ \t]*([^\r\n]+)")
 _PRINTED = re.compile(
-    r"""(?:(?:\A|[-:]\s*)(?:[45]\d\d\s+)?|\b[Ss]tatus\s(?:[Cc]ode\s)?[45]\d\d,\s|\bstatus:\s[\w\s]{0,50}\.\s|:\s[45]\d\d(?:\s[A-Z][A-Za-z-]{1,20}){1,4}\s|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8}|(?:request_?)?[Ii]d)\1\s*:)"""
+    r"""(?:(?:\A|[-:]\s*)(?:[45]\d\d\s+)?|\b[Ss]tatus\s(?:[Cc]ode\s)?[45]\d\d,\s|\bstatus:\s[\w\s]{0,50}\.\s|:\s[45]\d\d(?:\s[A-Z][A-Za-z-]{1,20}){1,4}\s|\bb['"])[({\[]*(?=\{\s*(['"])(?:error\w{0,16}|type|message|msg|object|code|detail|status\w{0,8}|(?:request_?)?[Ii]d|target_service)\1\s*:)"""
 )
 """The start of an error inside a message: at its very start, or after a dash, a colon or a status (of which Google's
 SDK makes a sentence, and the SDKs in Go a line: `POST "https://…": 429 Too Many Requests {…}`)."""
@@ -150,7 +162,12 @@ _OPERATION = re.compile(
     r"(?: \(reached max retries: \d{1,3}\))?: "
 )
 """The prefix that botocore puts on."""
-_XML = re.compile(r"<(Code|Message)>([^<]{1,500})</\1>")
+_XML = re.compile(
+    r"<(?:\w{1,20}:)?(code|error_?code|faultcode|message|msg|detail|details|description|faultstring|reason)\b[^<>]{0,200}>"
+    r"\s*([^<]{1,500}?)\s*</(?:\w{1,20}:)?\1>",
+    re.IGNORECASE,
+)
+"""Elements of an error in XML, of AWS, SOAP and others. HTML has none that are called so."""
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
 """Possessive, so that a long string leaves nothing to backtrack to."""
 
@@ -185,7 +202,7 @@ class _Reader:
         text = body.decode("utf-8", "replace")
         if text[:1] == "<":
             for name, said in _XML.findall(text):
-                self._code(said) if name == "Code" else self._say(said, 0)
+                self._code(said) if name.lower().endswith("code") else self._say(said, 0)
         elif text[:1] == '"':
             self._say(_decoded(body) or "", 0)
         else:
@@ -218,7 +235,7 @@ class _Reader:
         self._waits(found)
         if self._quota(found):
             return
-        for name in CODE_NAMES:
+        for name in (*CODE_NAMES, *filter(_CODES.fullmatch, found)):
             if name in found:
                 self._code_of(name, found[name])
         for name in TYPE_NAMES:
@@ -242,6 +259,10 @@ class _Reader:
                 self._value(value, depth + 1)
         if "violations" in found:
             self._value(found["violations"], depth + 1)
+        if not _texts(found) and not any(name in found for name in INNER_NAMES):
+            for name in _WRAPPERS:
+                if found.get(name, b"")[:1] == b"{":
+                    self._value(found[name], depth + 1)
 
     def _metadata(self, raw: bytes, depth: int) -> None:
         try:
@@ -393,7 +414,8 @@ def _opened(raw: bytes) -> Members:
 
 def _texts(found: Members) -> list[bytes]:
     """What it says, as JSON strings."""
-    return [found[name] for name in MESSAGE_NAMES if name in found and found[name][:1] == b'"']
+    names = (*MESSAGE_NAMES, *filter(_SAYS.fullmatch, found))
+    return [found[name] for name in names if name in found and found[name][:1] == b'"']
 
 
 def _name(name: str) -> str:

@@ -151,6 +151,8 @@ NAMES: dict[str, int] = {
     "deadlineexceeded": 504,
 }
 """Codes and types that name an HTTP error, reduced to lower-case letters without "error" and "exception"."""
+ENDS = (("unavailable", 503), ("overloaded", 503), ("timeout", 504))
+"""Ends of codes that name one, whatever is unavailable or was too slow."""
 IMPLIED: tuple[tuple[int, int], ...] = (
     (Topic.CONTENT, 400),
     (Topic.QUOTA | Topic.RATE, 429),
@@ -251,6 +253,8 @@ class Facts:
             spent = said & (Topic.QUOTA | Topic.CONTENT) == Topic.QUOTA
             if spent or said == Topic.CONTEXT or (said == Topic.RATE and self.topics == Topic.BARRED):
                 self.topics, self.by_code = said, False  # the sentence gives the reason, the code does not
+        if self.topics == Topic.MODEL and self.by_code and self._said(self._may_say()) == Topic.LEFT:
+            self.topics, self.by_code = Topic.LEFT, False  # the code repeats the status, the sentence names a file
         pace = _PACED.search(self.own_words) if paced and believed and self._coded_quota() else None
         self.paced = _runs(pace) if pace is not None else ()
         """Words that make a rate of what the code calls a quota: any of these runs."""
@@ -491,12 +495,17 @@ def named_status(error: Error) -> int | None:
     if error.status is not None:
         return error.status
     for words in (error.codes, error.types):  # codes first: a relay may give any failure the type `server_error`
-        named = next((NAMES[word] for word in map(_plain, words) if word in NAMES), None)
+        named = next((status for status in map(_named, map(_plain, words)) if status), None)
         named = named or _implied(_leading(map(of_code, words), CODED))
         if named is not None:
             return named
     said = _leading(of_message("\n".join(error.messages)), CODED) or _of_vendor(error, CODED)
     return _implied(said) or next((NAMES[name] for name in map(_lead, error.messages) if name in NAMES), None)
+
+
+def _named(word: str) -> int | None:
+    """The status of a code as `_plain` makes it: `upstream_unavailable` ends like `unavailable`."""
+    return NAMES.get(word) or next((status for end, status in ENDS if word.endswith(end)), None)
 
 
 def _lead(message: str) -> str:

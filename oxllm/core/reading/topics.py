@@ -73,6 +73,8 @@ _FETCHED = re.compile(
     re.IGNORECASE,
 )
 """A URL that the request names and that could not be fetched: `outsideserver` in the lexicon."""
+_LEFT = re.compile(r"\b(?:resp|file|vs|conv|thread|asst|cntr|msg|rs|skill|batch)[-_](?=\w*\d)[A-Za-z0-9]{3,}\b")
+"""The name that an API gave to something it keeps, `resp_68af` or `file-3xQ9`: `leftobject` in the lexicon."""
 _ACTION = re.compile(r"(?<![\w:-])[a-z][a-z-]{1,40}:[A-Z][A-Za-z]{1,40}\b")
 """An action of an AWS policy: `aws-marketplace:ViewSubscriptions`."""
 _PATH = re.compile(r"\b(?:messages|tools|contents?|input|parts)(?:\[\d+\]|\.\d+\b)")
@@ -91,6 +93,7 @@ _FLAG = re.compile(r"(?<![\w-])--(?=[a-z])")
 _ASIDE = re.compile(r"\(e\.g\.[^)]{0,100}\)", re.IGNORECASE)
 _PER = re.compile(r"\s?/\s?(?=(?:min(?:ute)?|sec(?:ond)?|hour|day|week|month)s?\b)", re.IGNORECASE)
 """As in "20 calls / minute"."""
+_BEING = re.compile(r"\bbeing (?:loaded|deployed|started|provisioned)\b", re.IGNORECASE)
 _SPANS = re.compile(r"(?<=ly)/(?=(?:hourly|daily|weekly|monthly|yearly)\b)", re.IGNORECASE)
 """As in "weekly/monthly limit"."""
 _NOT = re.compile(r"n['\u2019]t\b|(?<=can)not\b", re.IGNORECASE)
@@ -99,7 +102,9 @@ _QUOTED = re.compile(
     r"|\u201c[^\u201d]*\u201d?|\u2018[^\u2019]*\u2019?|\u300c[^\u300d]*\u300d?|\u300e[^\u300f]*\u300f?|\u00ab[^\u00bb]*\u00bb?"
 )
 _MEMBER = re.compile(r"[A-Za-z_]{2,40}")
-_HARMLESS_WORDS = lex.FEATURE | lex.STORED | lex.ITEM | lex.ROLE | lex.TOKENS | lex.PROMPT
+_HARMLESS_WORDS = lex.FEATURE | lex.LEFT | lex.STORED | lex.ITEM | lex.ROLE | lex.TOKENS | lex.PROMPT
+_BRITISH = re.compile(r"(?<=[a-z]{4})is(?=(?:e[ds]?|ing|ation)$)")
+"""As in "recognise": the lexicon has it with a z."""
 _HYPHENED = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*\d)(?=[\w/.@:]*-)[\w@][\w/.@:-]*\w")
 """The same with hyphens, before names are split at capitals: `Big-7B-chat`."""
 _IDENTIFIER = re.compile(
@@ -108,8 +113,8 @@ _IDENTIFIER = re.compile(
 )
 """A program's identifier: `check_quota`, `stripe.send_payment`, `sendPayment`."""
 _KEBAB = re.compile(
-    r"(?<![\w/@-])(?:(?P<of>(?i:tool|function|file|attachment|skill|prompt|template|variable|column|key|role|property"
-    r"|field|parameter|argument)(?i: call| named| variable| value)? )[A-Za-z]+(?:[-_][A-Za-z]+)+"
+    r"(?<![\w/@-])(?:(?P<of>(?i:tools?|functions?|file|attachment|skill|prompt|template|variable|column|key|role|property"
+    r"|field|parameter|argument)(?i: call| named?| names| variable| value)?:? )[A-Za-z]+(?:[-_.][A-Za-z]+)+"
     r"|[A-Za-z]+(?:-[A-Za-z]+){2,})(?![\w-])"
 )
 """A tool's name with hyphens: three words or more (`check-credit-balance`), or any name after its noun ("tool x-y")."""
@@ -128,8 +133,8 @@ _MARKING = lex.MONEY | lex.BUDGET | lex.QUOTA | lex.OWING | lex.KEY | lex.ACCOUN
 _SLASHED = re.compile(r"[a-z]+(?:/[a-z]+)+")
 """Words rather than a name: "JSON mode/function calling"."""
 _ECHO = re.compile(
-    r"\b(?P<own>not (?:be |been )?found\s*[:=])"
-    r"|(?<!\d\d\d - request )\b"
+    r"\b(?P<own>not (?:be |been )?found\s*[:=])(?!\s*(?:the )?(?:requested )?(?:model|deployment)\b)"
+    r"|(?<!\d\d\d - request )(?<!not )(?<!not be )\b"
     r"(?:got|received|given|found|saw|actual|input_value|input|values?|content|text|prompt|messages?|body|payload)\s*[:=]\s*"
     r"|\n\s*(?:received model group|available model group)",
     re.IGNORECASE,
@@ -174,8 +179,9 @@ def unquoted(text: str) -> str:
     text = _NOT.sub(" not", _FRAME.sub(" ", text))
     if "://" in text:
         text = _FETCHED.sub(" outsideserver ", text)
+    text = _LEFT.sub("leftobject", text)
     text = _ACTION.sub(_allowed, _OBJECT.sub(" ", _URL.sub(" ", text)))
-    text = _FILE.sub(" ~ ", text)
+    text = _BEING.sub("loading", _FILE.sub(" ~ ", text))
     text = _SPANS.sub(" ", _PER.sub(" per ", text))
     text = _FLAG.sub(" flagswitch ", _ASIDE.sub(" ", text))
     return _QUOTED.sub(_quoted, text)
@@ -216,13 +222,14 @@ def _own(sentence: str) -> str:
 
 def _spaced(sentence: str) -> str:
     """A sentence in lower case, with compound words split and names kept together."""
-    if "-" in sentence or "_" in sentence:
+    if "-" in sentence or "_" in sentence or "." in sentence:
         sentence = _KEBAB.sub(_hyphened, sentence)
     return _HUMP.sub(" ", _IDENTIFIER.sub(_identified, _HYPHENED.sub(_named_word, sentence))).lower()
 
 
 def stem(word: str) -> str:
     """A word without its ending: the same for all forms of a verb or noun that matter here."""
+    word = _BRITISH.sub("iz", word)
     for ending in ("ing", "ies", "ied", "ed", "es", "s"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             word = word[: -len(ending)]
@@ -245,7 +252,8 @@ def _hyphened(match: re.Match[str]) -> str:
     name = match[0]
     if match["of"]:
         own = name[len(match["of"]) :].replace("_", " ").replace("-", " ").lower()
-        return name if any(bits & lex.KEY for bits in _marks(own)) else match["of"] + "~"
+        tool = match["of"].lower().startswith(("tool", "function"))
+        return name if not tool and any(bits & lex.KEY for bits in _marks(own)) else match["of"] + "~"
     words = name.replace("-", " ").lower()
     if "-per-" in name or not any(bits & (_MARKING | lex.PACE) for bits in _marks(words)):
         return name
@@ -255,7 +263,9 @@ def _hyphened(match: re.Match[str]) -> str:
 _LETTERS = str.maketrans({"\u00df": "ss", "\u00e6": "ae", "\u00f8": "o", "\u0111": "d", "\u0131": "i", "\u0142": "l"})
 """Letters that Unicode does not decompose into a base letter and an accent."""
 
-KEPT = frozenset({"blocked", "loading", "used", "supported", "allowed", "models", "deployments", "endpoints"})
+KEPT = frozenset(
+    "blocked limited loading starting used supported allowed models deployments endpoints".split()  # noqa: SIM905
+)
 """Words that mean something else than their stem: a content block is not blocked, a high load is not loading, models
 are not one model."""
 
@@ -314,6 +324,16 @@ def _entries() -> dict[str, int]:
 
 
 @cache
+def _signs() -> list[tuple[str, int]]:
+    """Each sign, and its bits."""
+    found: dict[str, int] = {}
+    for bits, signs in lex.SIGNS:
+        for sign in " ".join(signs.split()).split(", "):
+            found[sign] = found.get(sign, 0) | bits
+    return list(found.items())
+
+
+@cache
 def _starts() -> frozenset[str]:
     """First words of the entries with more than one word."""
     return frozenset(key.partition(" ")[0] for key in _entries() if " " in key)
@@ -345,7 +365,7 @@ def _parse(text: str) -> tuple[list[str], list[int], list[int], list[int]]:
                 break
         at += 1
     if not text.isascii():
-        marks += [bits for sign, bits in lex.SIGNS if sign in text]
+        marks += [bits for _, bits in sorted((text.find(sign), bits) for sign, bits in _signs() if sign in text)]
     return words, places, marks, ends
 
 
@@ -445,8 +465,20 @@ def _quota(marks: list[int], every: int, code: bool) -> bool:
     return (
         bool(every & lex.OWING)
         or _near(marks, every, lex.MONEY | lex.QUOTA, lex.GONE, 8)
+        or (every & lex.PERIOD and _used_up(marks))
+        or (not every & lex.FEATURE and _then(marks, every, lex.NOT, lex.MONEY | lex.QUOTA, 2))
         or (not every & lex.FEATURE and _near(marks, every, lex.BUDGET, lex.SPENT, 8))
         or (_near(marks, every, lex.MONEY, lex.NEEDED, 6) and not _then(marks, every, lex.FEATURE, lex.NEEDED, 2))
+    )
+
+
+def _used_up(marks: list[int]) -> bool:
+    """Whether what may be used in a day or longer is used up: "reached the limit of requests for today"."""
+    return any(
+        bits & lex.PERIOD
+        and any(of & lex.USAGE for of in marks[max(at - 4, 0) : at + 5])
+        and any(of & lex.GONE and not of & lex.USAGE for of in marks[max(at - 8, 0) : at + 9])
+        for at, bits in enumerate(marks)
     )
 
 
@@ -455,7 +487,7 @@ def _rate(marks: list[int], every: int, code: bool) -> bool:
 
 
 def _context(marks: list[int], every: int, code: bool) -> bool:
-    if every & lex.PACE:
+    if every & lex.PACE or (every & lex.OWN and not every & lex.CONTEXT):
         return False
     return (
         _near(marks, every, lex.CONTEXT, lex.EXCEEDS | lex.LONG | lex.MOST, 10)
@@ -534,13 +566,15 @@ def _key(marks: list[int], every: int, code: bool) -> bool:
         return False
     if _near(marks, every, lex.KEY, lex.BAD, 6) or _then(marks, every, lex.NO, lex.KEY, 1):
         return True
+    if not every & lex.CONTEXT and _near(marks, every, lex.HELD, lex.REVOKED, 3):
+        return True
     return code and bool(every & lex.KEY)
 
 
 def _barred(marks: list[int], every: int, code: bool) -> bool:
     if _near(marks, every, lex.ONE_MODEL, lex.ABSENT, 6) or (code and _near(marks, every, lex.ONE_MODEL, lex.WEAK, 3)):
         return False
-    if _not_there(marks, every):
+    if _not_there(marks, every) or (not code and _unsupported(marks)):
         return False
     return _near(marks, every, lex.REGION | lex.ACCOUNT, lex.BARRED, 6) or _near(marks, every, lex.ACCOUNT, lex.SHUT, 2)
 
@@ -556,6 +590,8 @@ def _model(marks: list[int], every: int, code: bool) -> bool:
         or _unsupported(marks)
         or _not_there(marks, every)
         or _bare(marks, every)
+        or _between(marks, lex.NOT, lex.ONE_MODEL, lex.SERVED, 1, 2)
+        or (not every & lex.GIVEN and _then(marks, every, lex.NO, lex.ONE_MODEL, 1))
     )
 
 
@@ -652,7 +688,7 @@ def grounds(text: str, topics: int) -> list[tuple[str, ...]]:
                 found += _spans(words, places, marks[: len(places)], ends, alone, pairs)
                 for one, other in pairs:
                     masks |= one | other
-        return found + [(sign,) for sign, bits in lex.SIGNS if bits & masks and sign in own]
+        return found + [(sign,) for sign, bits in _signs() if bits & masks and sign in own]
     return []
 
 

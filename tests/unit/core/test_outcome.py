@@ -352,6 +352,11 @@ SHAPES: list[object] = [
     {"ResponseMetadata": {"Error": {"Code": "X", "Message": BALANCE}}},
     {"response": {"error": {"message": BALANCE}}},
     [{"error": {"message": BALANCE}}],
+    *({name: {"message": BALANCE}} for name in ("data", "exception", "failure", "problem", "ResponseStatus", "meta")),
+    *({name: {"error": {"message": BALANCE}}} for name in ("data", "result", "meta")),
+    *({name: BALANCE} for name in ("return_msg", "developerMessage", "resultMessage", "moreInformation", "statusText")),
+    {"message": "no", "subcode": "INSUFFICIENT_BALANCE"},
+    {"error": {"slug": "insufficient-balance", "message": "no"}},
 ]
 
 
@@ -361,7 +366,13 @@ def test_an_error_is_found_in_any_shape(shape: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [BALANCE, f'event: error\ndata: {{"message": "{BALANCE}"}}\n\n', f"<E><Message>{BALANCE}</Message></E>"]
+    "text",
+    [
+        BALANCE,
+        f'event: error\ndata: {{"message": "{BALANCE}"}}\n\n',
+        f"<E><Message>{BALANCE}</Message></E>",
+        f"<e:fault><faultcode>x</faultcode><e:faultstring lang='en'> {BALANCE}\n</e:faultstring></e:fault>",
+    ],
 )
 def test_an_error_is_found_in_text_in_an_event_and_in_xml(text: str) -> None:
     assert classify(403, [], text.encode(), NOW).kind is Kind.QUOTA
@@ -478,6 +489,8 @@ def test_deep_nesting_is_no_error() -> None:
         (error(type="rate_limit_error"), Kind.RATE_LIMITED, 429),
         (b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', Kind.SERVER_ERROR, 529),
         (error(code="context_length_exceeded"), Kind.CONTEXT_LENGTH, 400),
+        (error(code="upstream_unavailable"), Kind.SERVER_ERROR, 503),
+        (error(code="generation_timeout"), Kind.SERVER_ERROR, 504),
     ],
 )
 def test_an_error_in_an_answer_is_read_as_the_http_error_that_it_names(payload: bytes, kind: Kind, status: int) -> None:
