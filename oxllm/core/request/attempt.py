@@ -34,6 +34,7 @@ from oxllm.core.reading.outcome import Kind, Outcome
 from oxllm.core.request import headers
 from oxllm.core.request.alarm import Alarm
 from oxllm.core.request.belief import reveals
+from oxllm.core.request.clock import Clock
 from oxllm.core.request.error_reader import ErrorReader, MisplacedReader
 from oxllm.core.request.facts import RequestFacts
 from oxllm.core.routing.route import Candidate, Route
@@ -112,7 +113,6 @@ class Attempt:
     __slots__ = (
         "_alarm",
         "_gaps",
-        "_left",
         "_ready",
         "_worked",
         "by_session",
@@ -134,7 +134,6 @@ class Attempt:
         "route",
         "sent_at",
         "share_at",
-        "silence",
         "started",
         "status",
         "target",
@@ -170,12 +169,12 @@ class Attempt:
         self.facts = facts
         self.route = route
         self.phase = CONNECTING
-        # Its clocks, in loop time; `inf` for one that does not run.
+        # When what is due, in loop time; `inf` for what is not.
         self.started = now
         self.queued = False
         """Its connection waits for its turn to shake hands: whatever that takes is no fault of the provider."""
-        self.clock = alarm.by(now + candidate.timeouts.connect)
-        """When this phase times out; `inf` while reading is paused."""
+        self.clock = Clock(alarm, now + candidate.timeouts.connect)
+        """Says when this phase times out."""
         self.share_at = alarm.by(share_at)
         """When it has used half of the time that the request had left at its start: another may run beside it."""
         self.hedge_at = self.commit_at = inf
@@ -187,10 +186,6 @@ class Attempt:
         self.content_at: float | None = None
         self.last_content_at = 0.0
         """When the client was last sent content, or reading was resumed; 0 before the commit."""
-        self.silence: float | None = None
-        """Seconds allowed between two reads; None while a read does not restart `clock`."""
-        self._left = inf
-        """Seconds to give `clock` when reading is resumed."""
         self._alarm = alarm
         # Its response.
         self.status = self.head_bytes = 0
@@ -217,7 +212,7 @@ class Attempt:
     @property
     def wake_at(self) -> float:
         """When its earliest clock is due."""
-        first = self.clock
+        first = self.clock.at
         if self.phase is COMMITTED or self.phase is DRAINING:
             return first
         if self.share_at < first:  # noqa: PLR1730  min() takes longer by far
@@ -241,20 +236,20 @@ class Attempt:
         begins."""
         self.queued = yes
         if not yes and self.phase is CONNECTING:
-            self._allow(self.candidate.timeouts.connect, now)
+            self.clock.allow(self.candidate.timeouts.connect, now)
 
     def reconnecting(self, now: float) -> None:
         """The pooled connection was dead. Its replacement gets a full connect timeout."""
         if self.phase is WAITING:
             self.move(RECONNECT)
-        self._allow(self.candidate.timeouts.connect, now)
+        self.clock.allow(self.candidate.timeouts.connect, now)
 
     def sent(self, now: float) -> None:
         """A part of the request was sent, maybe the last. Each part restarts the provider's clock."""
         if self.phase is WAITING and self.status == 0:
             times = self.candidate.timeouts
             self.sent_at = now
-            self._allow(times.first_byte if self.facts.stream else times.answer, now)
+            self.clock.allow(times.first_byte if self.facts.stream else times.answer, now)
 
     def head(self, status: int, fields: Headers, now: float, wall: float) -> None:
         """The response head has arrived. `wall`: seconds since the epoch, for hints that are dates."""
@@ -264,25 +259,23 @@ class Attempt:
         protocol, asked, provider = self.facts.protocol, self.facts.asked, self.candidate.plan
         if not 200 <= status < 300:
             self.reader = ErrorReader(protocol, asked, status, fields, wall, provider.api_key)
-            self.silence = ERROR_STALL_S
+            self.clock.limit_silence(ERROR_STALL_S, now)
         elif (verdict := protocol.check_head(status, fields, asked)) is not None:
             self.verdict = verdict
         elif not asked.stream:
             self.reader = protocol.plain_reader(_asked_of(asked, provider), fields, wall)
-            self.silence = self.candidate.timeouts.idle
+            self.clock.limit_silence(self.candidate.timeouts.idle, now)
         elif content_type(fields) == b"application/json":
             self.reader = MisplacedReader(protocol, asked, status, fields, wall, provider.api_key)
-            self.silence = ERROR_STALL_S
+            self.clock.limit_silence(ERROR_STALL_S, now)
         else:
             self.reader = _stream_reader(protocol, asked, provider, fields, wall)
-        if self.silence is not None:
-            self._allow(self.silence, now)
 
     def data(self, data: bytes, now: float) -> bytes:
         """A part of the response body. Returns what may go to the client now: nothing before the commit."""
-        if self.silence is not None:
-            self.clock = now + self.silence
-        reader = self.reader
+        clock, reader = self.clock, self.reader
+        if clock.silence is not None:  # it comes later than before, so the alarm need not know
+            clock.at = now + clock.silence
         before = reader.content
         ready = reader.feed(data)
         if self.phase is not COMMITTED:
@@ -291,7 +284,7 @@ class Attempt:
         if reader.content != before:
             self._gaps.observe(now - self.last_content_at, reader.content - before - 1)
             self.last_content_at = now
-        if reader.complete or reader.failure is not None or self.silence is None:
+        if reader.complete or reader.failure is not None or clock.silence is None:
             self._judge(now, bool(ready))
             if reader.told:
                 return _but_for_our_key(ready, reader, self.candidate.plan.api_key)
@@ -314,13 +307,12 @@ class Attempt:
     def pause(self, now: float) -> None:
         """We stop reading the provider, so its silence is not its fault."""
         if self.phase not in OVER:
-            self._left = self.clock - now
-            self.clock = inf
+            self.clock.stop(now)
 
     def resume(self, now: float) -> None:
         """The provider is read again."""
         if self.phase not in OVER:
-            self.clock = self._alarm.by(now + self._left)
+            self.clock.go_on(now)
             self.last_content_at = now
 
     # What the exchange does to it.
@@ -341,7 +333,7 @@ class Attempt:
     def linger(self, now: float) -> None:
         """Give the provider a moment to end its body, so that the connection can be reused."""
         self.move(LINGER)
-        self.clock = self._alarm.by(now + LINGER_S)
+        self.clock.at = self._alarm.by(now + LINGER_S)
 
     def close(self) -> None:
         """Drop what it holds, and whatever may still arrive."""
@@ -360,8 +352,7 @@ class Attempt:
             if self.phase is WAITING:
                 self.move(CONTENT)
                 self.content_at = now
-                self.silence = self.candidate.timeouts.idle
-                self._allow(self.silence, now)
+                self.clock.limit_silence(self.candidate.timeouts.idle, now)
                 if self.route.hold_back.seconds:
                     self.commit_at = self._alarm.by(now + self.route.hold_back.seconds)
         elif len(self._ready) + reader.pending > PREAMBLE_MAX:
@@ -369,7 +360,7 @@ class Attempt:
         elif reader.working != self._worked:  # comments and pings do not count as work
             self._worked = reader.working
             times = self.candidate.timeouts
-            self._allow(min(self.sent_at + times.answer - now, times.idle), now)
+            self.clock.allow(min(self.sent_at + times.answer - now, times.idle), now)
         self._judge(now, bool(ready))
 
     def _judge(self, now: float, news: bool) -> None:
@@ -378,21 +369,13 @@ class Attempt:
         if not reader.complete:
             if reader.failure is not None:
                 self.verdict = reader.failure
-            elif self.silence is None and self.phase is not WAITING:  # it was whole, and another part has begun
-                self.silence = self.candidate.timeouts.idle
-                self._allow(self.silence, now)
+            elif self.clock.silence is None and self.phase is not WAITING:  # it was whole, and another part has begun
+                self.clock.limit_silence(self.candidate.timeouts.idle, now)
         elif reader.finished or reader.failure is not None:
             self.verdict = reader.result
         elif news:  # heartbeats behind the answer do not count: they could hold the client for ever
-            self.silence = None
-            self._allow(LINGER_S, now)
-
-    def _allow(self, seconds: float, now: float) -> None:
-        """Set `clock` to `seconds` from now, or from when reading is resumed."""
-        if self.clock == inf:
-            self._left = seconds
-        else:
-            self.clock = self._alarm.by(now + seconds)
+            self.clock.silence = None
+            self.clock.allow(LINGER_S, now)
 
 
 def _but_for_our_key(ready: bytes, reader: Reader, key: str | None) -> bytes:

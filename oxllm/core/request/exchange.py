@@ -417,7 +417,7 @@ class Exchange:
     def tick(self, now: float) -> None:
         """Act on the clocks that are due, and set the alarm anew."""
         for attempt in tuple(self._race.running):
-            if attempt.clock <= now:
+            if attempt.clock.at <= now:
                 self._late(attempt, now)
         if self.stage is TRYING or self.stage is BACKING_OFF:
             self._tick_uncommitted(now)

@@ -22,7 +22,7 @@ def timed_out(attempt: Attempt, now: float) -> Outcome:
     # 2. A response, or signs of work, and then silence.
     working = attempt.reader.working
     may_work = working and now < attempt.sent_at + times.answer
-    if attempt.phase is not WAITING or attempt.silence is not None or may_work:
+    if attempt.phase is not WAITING or attempt.clock.silence is not None or may_work:
         return Outcome(Kind.TIMEOUT, f"silent for {times.idle:g} s")
     # 3. No answer.
     if not attempt.facts.stream:

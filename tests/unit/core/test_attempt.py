@@ -40,7 +40,7 @@ def test_nothing_leads_back_but_a_dead_connection_from_the_pool() -> None:
 
 def test_a_new_attempt_has_the_time_to_connect() -> None:
     drive = Drive("alpha").start()
-    assert (drive["alpha"].phase, drive["alpha"].clock) == (AttemptPhase.CONNECTING, drive.now + 5.0)
+    assert (drive["alpha"].phase, drive["alpha"].clock.at) == (AttemptPhase.CONNECTING, drive.now + 5.0)
 
 
 def test_its_target_is_named_as_clients_name_it() -> None:

@@ -49,7 +49,7 @@ def test_the_time_to_connect_begins_with_its_turn() -> None:
     attempt = subject["alpha"]
     attempt.waits(True, subject.now)
     attempt.waits(False, subject.now + 4.0)
-    assert attempt.clock == subject.now + 9.0
+    assert attempt.clock.at == subject.now + 9.0
     assert timed_out(attempt, subject.now + 9.0).is_failure
 
 
