@@ -28,7 +28,7 @@ from oxllm.sim.serve.directions import Directions
 from oxllm.sim.serve.files import check_new, write_all
 
 if TYPE_CHECKING:
-    from oxllm.sim.rehearsal.command import Request
+    from oxllm.sim.rehearsal.request import Request
 
 ENDLESS_S = 4 * 3600.0
 """How far ahead the chaos of an endless run is planned; after that all are healthy."""
@@ -147,14 +147,28 @@ def _rehearse(asked: Options, coordinate: COORDINATE | None) -> None:
 
 def _request(asked: Options, coordinate: COORDINATE | None) -> Request:
     """The options as the request for a rehearsal. Raises UsageError."""
-    from oxllm.sim.rehearsal.command import Request
+    from oxllm.sim.rehearsal.request import Request
 
     return Request(
-        asked.config, asked.chaos or "rough", asked.scene, asked.exhibit, asked.blackout, _seed(asked, coordinate),
-        _is_chosen(asked), asked.duration or 60.0, asked.rps, asked.streams / 100, asked.speed, asked.grade,
-        asked.models, asked.against, _key(asked.key_env),
-        asked.port or (AGAINST_PORT if asked.against is not None else 0), asked.try_advice, asked.header,
-    )  # fmt: skip
+        config=asked.config,
+        chaos=asked.chaos or "rough",
+        scene=asked.scene,
+        exhibit=asked.exhibit,
+        blackout=asked.blackout,
+        seed=_seed(asked, coordinate),
+        chosen=_is_chosen(asked),
+        duration=asked.duration or 60.0,
+        rps=asked.rps,
+        streams=asked.streams / 100,
+        pace=asked.speed,
+        grade=asked.grade,
+        models=asked.models,
+        against=asked.against,
+        key=_key(asked.key_env),
+        port=asked.port or (AGAINST_PORT if asked.against is not None else 0),
+        try_advice=asked.try_advice,
+        headers=asked.header,
+    )
 
 
 def _key(variable: str | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import httpx
@@ -41,6 +41,25 @@ class Front(Protocol):
         """The run is over."""
 
 
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What is played, and by which rules it is graded."""
+
+    scenario: Scenario
+    plan: Plan
+    """The gateway's, for the grade."""
+    groups: Mapping[str, Sequence[str]]
+    """The names in `questions` -> their providers."""
+    questions: Questions
+    duration: float
+    """Seconds in which clients ask."""
+    rps: float
+    headers: Mapping[str, str] = {}
+    """The clients'."""
+    ports: Mapping[str, int] | None = None
+    """The providers'; None = any."""
+    expectations: Sequence[str]
+
+
 class Run(msgspec.Struct, frozen=True):
     """A rehearsal that is over, for the report."""
 
@@ -48,27 +67,17 @@ class Run(msgspec.Struct, frozen=True):
     card: Card
 
 
-async def rehearse(
-    scenario: Scenario,
-    groups: Mapping[str, Sequence[str]],
-    gateway: Callable[[Mapping[str, str]], Front],
-    questions: Questions,
-    *,
-    duration: float,
-    rps: float,
-    expectations: Sequence[str],
-    progress: Callable[[float, Load], None],
-    plan: Plan,
-    ports: Mapping[str, int] | None = None,
-    headers: Mapping[str, str] = {},
-) -> Run:
-    """Play `scenario` for `duration` seconds, and then until every client has its answer. `gateway` gets the providers'
-    base URLs by name; `groups` are the names in `questions` with their providers; `progress` is called four times a
-    second; `plan` is the gateway's, for the grade; `ports` are the providers', and `headers` the clients'. SIGINT,
-    SIGTERM or SIGHUP ends it earlier: the first one stops new requests, the second also stops waiting for those under
-    way. Raises ConfigError, OSError, and CancelledError if a signal arrives before the load starts."""
-    live = Live(scenario, ports=ports)
-    samples: list[Sample] = []
+Progress = Callable[[float, Load], None]
+"""Called four times a second with the time of the run."""
+
+
+async def rehearse(setup: Setup, gateway: Callable[[Mapping[str, str]], Front], progress: Progress) -> Run:
+    """Play `setup.scenario` for the duration, and then until every client has its answer. `gateway` gets the providers'
+    base URLs by name. SIGINT, SIGTERM or SIGHUP ends it earlier: the first one stops new requests, the second also
+    stops waiting for those under way. Raises ConfigError, OSError, and CancelledError if a signal arrives before the
+    load starts."""
+    scenario = setup.scenario
+    live = Live(scenario, ports=setup.ports)
     front: Front | None = None
     load: Load | None = None
     task = asyncio.current_task()
@@ -78,33 +87,33 @@ async def rehearse(
             await live.start()
             front = gateway({name: live.url(name) for name in live.providers})
             await front.start()
-            start = live.now
-            for provider in live.providers.values():
-                provider.start = start
-            await asyncio.gather(*(live.changed(name) for name in live.providers))
-
-            def clock() -> float:
-                return live.now - start
-
-            schedule = Schedule(rps, scenario.scenes)
+            clock = await _started(live)
+            schedule = Schedule(setup.rps, scenario.scenes)
             load = Load(
-                front.base_url, scenario.seed, scenario.upstreams, questions, schedule, clock, headers, front.explain
-            )
+                front.base_url, scenario.seed, scenario.upstreams, setup.questions, schedule, clock, setup.headers,
+                front.explain,
+            )  # fmt: skip
             for provider in live.providers.values():
                 provider.due = load.due.get
-            watch = asyncio.create_task(_watch(front, clock, samples, load, progress))
-            await load.run(duration)
-            interrupted, duration = load.ending, min(duration, clock())
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+            async with _sampled(front, clock, load, progress) as samples:
+                await load.run(setup.duration)
+                lasted, interrupted = min(setup.duration, clock()), load.ending
         finally:
             if front is not None:
                 await asyncio.to_thread(front.stop)
             await live.stop()
     records = [record for provider in live.providers.values() for record in provider.ledger.records]
-    recorded = Recorded(scenario, groups, duration, load.transcripts, records, samples, plan, interrupted)
-    return Run(recorded, grade(recorded, expectations))
+    recorded = Recorded(scenario, setup.groups, lasted, load.transcripts, records, samples, setup.plan, interrupted)
+    return Run(recorded, grade(recorded, setup.expectations))
+
+
+async def _started(live: Live) -> Callable[[], float]:
+    """Have the providers' scenes begin now. Returns the clock of the run."""
+    start = live.now
+    for provider in live.providers.values():
+        provider.start = start
+    await asyncio.gather(*(live.changed(name) for name in live.providers))
+    return lambda: live.now - start
 
 
 @contextlib.contextmanager
@@ -119,18 +128,26 @@ def _on_signals(act: Callable[[], object]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _watch(
-    front: Front,
-    clock: Callable[[], float],
-    samples: list[Sample],
-    load: Load,
-    progress: Callable[[float, Load], None],
-) -> None:
-    """Sample the gateway's state, and report progress."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        while True:
-            sample = await front.sample(client, clock())
-            if sample is not None:
-                samples.append(sample)
-            progress(clock(), load)
-            await asyncio.sleep(SAMPLE_S)
+@contextlib.asynccontextmanager
+async def _sampled(
+    front: Front, clock: Callable[[], float], load: Load, progress: Progress
+) -> AsyncIterator[list[Sample]]:
+    """Meanwhile, sample the gateway's state and report progress."""
+    samples: list[Sample] = []
+
+    async def watch() -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                sample = await front.sample(client, clock())
+                if sample is not None:
+                    samples.append(sample)
+                progress(clock(), load)
+                await asyncio.sleep(SAMPLE_S)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield samples
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching

@@ -10,9 +10,10 @@ import msgspec
 
 from oxllm.sim.provider import pace
 from oxllm.sim.rehearsal import command, expect, gateway, shrink
-from oxllm.sim.rehearsal.command import Prepared, Request
+from oxllm.sim.rehearsal.prepare import Prepared, prepare, questions
 from oxllm.sim.rehearsal.replay import Replay
 from oxllm.sim.rehearsal.report import Told
+from oxllm.sim.rehearsal.request import Request
 from oxllm.sim.rehearsal.schedule import Schedule
 from oxllm.sim.rehearsal.shrink import OutOfTries, Trial
 from oxllm.sim.script import writing
@@ -67,7 +68,7 @@ class Shrinking:
         self._told = told
         self._rule = told.card.failed[0]
         self._asked = msgspec.structs.replace(asked, grade=(self._rule,))
-        self._prepared = command.prepare(self._asked)
+        self._prepared = prepare(self._asked)
         self._tries = tries
         self._say = say
         self._known: dict[str, bool] = {}
@@ -77,7 +78,7 @@ class Shrinking:
     def run(self) -> Shrunk | None:
         """The shortest failing scene found; None if the run does not fail again. Raises ClickException if there were
         too few tries to know that."""
-        turn = command.questions(self._asked, self._prepared).turn
+        turn = questions(self._asked, self._prepared).turn
         whole = Trial(self._prepared.scenario.scenes, Schedule(self._asked.rps).count(self._asked.duration))
         candidates = (*shrink.guesses(self._told.card, self._told.fates, turn), whole)
         best = shrink.shortest(candidates, self._fails, lambda trial: shrink.heard(trial, self._asked.rps))

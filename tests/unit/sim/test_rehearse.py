@@ -26,7 +26,6 @@ from oxllm.sim.provider.upstream import Upstream
 from oxllm.sim.rehearsal import expect, gateway, grade, report
 from oxllm.sim.rehearsal.answer import Answer
 from oxllm.sim.rehearsal.card import Card, Sample
-from oxllm.sim.rehearsal.command import Request
 from oxllm.sim.rehearsal.external import External
 from oxllm.sim.rehearsal.gateway import Gateway
 from oxllm.sim.rehearsal.grade import Recorded
@@ -34,7 +33,8 @@ from oxllm.sim.rehearsal.likeness import Likeness, fates, likeness
 from oxllm.sim.rehearsal.load import Transcript
 from oxllm.sim.rehearsal.question import Questions
 from oxllm.sim.rehearsal.replay import Replay
-from oxllm.sim.rehearsal.run import Run, rehearse
+from oxllm.sim.rehearsal.request import Request
+from oxllm.sim.rehearsal.run import Run, Setup, rehearse
 from oxllm.sim.rehearsal.schedule import CLEAR_S, Schedule
 from oxllm.sim.script import grammar, scenes
 from oxllm.sim.script.scenario import Scenario, Scene, When
@@ -145,17 +145,16 @@ async def naive() -> Run:
     def front(urls: Mapping[str, str]) -> Gateway:
         return Gateway([sys.executable, str(Path(__file__).parent / "naive_proxy.py"), str(port), urls["alpha"]], port)
 
-    return await rehearse(
-        scenario,
-        {"smart": ["alpha", "beta"]},
-        front,
-        Questions(7, {"smart": ["big-1"]}, streams=0.9),
+    setup = Setup(
+        scenario=scenario,
+        plan=Plan(),
+        groups={"smart": ["alpha", "beta"]},
+        questions=Questions(7, {"smart": ["big-1"]}, streams=0.9),
         duration=3.0,
         rps=20,
         expectations=("survivable_errors == 0", "truncated == 0", "amplification < 1.1", "retry_after_violations == 0"),
-        progress=lambda _at, _load: None,
-        plan=Plan(),
     )
+    return await rehearse(setup, front, lambda _at, _load: None)
 
 
 def test_no_key_of_the_user_reaches_the_rehearsed_gateway(config: Path) -> None:
@@ -635,7 +634,20 @@ def test_what_never_ended_counts_as_unfinished() -> None:
 
 
 def test_the_command_of_a_run_says_all_that_it_hangs_on(config: Path) -> None:
-    asked = Request(config, "hell", None, None, True, 7, True, 90.0, 2.5, 0.8, "fast", ("broken < 9",))
+    asked = Request(
+        config=config,
+        chaos="hell",
+        scene=None,
+        exhibit=None,
+        blackout=True,
+        seed=7,
+        chosen=True,
+        duration=90.0,
+        rps=2.5,
+        streams=0.8,
+        pace="fast",
+        grade=("broken < 9",),
+    )
     again = asked.replay(8)
     assert again.run == (
         f"oxllm sim --rehearse {config} --chaos hell --blackout --for 90s "
