@@ -9,6 +9,7 @@ gateway's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import sys
@@ -43,8 +44,8 @@ async def serve(seed: int) -> None:
     standard_input = sys.stdin.fileno()
     asyncio.get_running_loop().add_reader(standard_input, _read, standard_input, ended)
     line = {"ports": {name: port.number for name, port in live.ports.items()}}
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):  # the gateway was stopped meanwhile, and its end is that of the input
+        os.write(sys.stdout.fileno(), msgspec.json.encode(line) + b"\n")
     await ended.wait()
     asyncio.get_running_loop().remove_reader(standard_input)
     await live.stop()

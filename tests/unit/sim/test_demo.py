@@ -29,6 +29,19 @@ def test_it_tells_its_ports_and_ends_with_its_standard_input() -> None:
     assert loaded < 32 * 2**20, "no web framework is loaded"
 
 
+def test_it_ends_in_silence_if_nobody_waits_for_its_ports_any_more() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "oxllm.sim.demo", "7"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, b"")
+
+
 def test_the_very_first_request_fails_at_flaky_in_a_way_that_is_failed_over() -> None:
     first, *_ = demo.scenario(1).scenes[0].faults
     assert repr(first) == repr(grammar.parse("503 x1"))
