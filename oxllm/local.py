@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "x-forwarded-proto", "x-forwarded-host")
+FORWARDED: Final = (
+    *("forwarded", "x-forwarded-for", "x-real-ip", "via", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"),
+    *("x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip", "fastly-client-ip"),
+)
 """Headers that proxies add, in lower case. Some add no address unless told to, but say that they are there: nghttpx has
-only `Via` and `X-Forwarded-Proto`."""
+only `Via` and `X-Forwarded-Proto`. Others are told to use the name that their CDN has for it."""
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:]+))(?::[0-9]*)?")
 """A Host field: an IPv6 literal in brackets, a name, or an IPv4 literal, and maybe a port."""
 

@@ -37,6 +37,10 @@ def test_an_operator_route_is_for_local_peers_only(peer: str, status: int) -> No
         "Via: 1.1 nghttpx",  # which adds no address unless told to, and passes on the client's Host
         "X-Forwarded-Proto: https",
         "X-Forwarded-Host: gateway.example",
+        "X-Forwarded-Port: 443",
+        "X-Client-IP: 127.0.0.1",
+        "True-Client-IP: 127.0.0.1",
+        "CF-Connecting-IP: 127.0.0.1",
     ],
 )
 def test_what_came_through_a_proxy_is_not_local(field: str) -> None:
