@@ -106,6 +106,7 @@ class Status(msgspec.Struct, frozen=True):
     protocols: dict[str, int] = {}
     """Requests by API."""
     in_flight: int = 0
+    max_in_flight: int | None = None
     buffered_bytes: int = 0
     providers: tuple[ProviderStatus, ...] = ()
     disabled: tuple[str, ...] = ()

@@ -68,11 +68,15 @@ def verdict(status: Status) -> Verdict:
     """The summary of `status`."""
     troubles = tuple(trouble for _, trouble in sorted(_troubles(status), key=lambda found: found[0]))
     unserved = [model for model in status.models if not model.served]
-    level = UNSERVED if unserved else DEGRADED if troubles or _is_thinned(status) else OK
+    full = status.max_in_flight is not None and status.in_flight >= status.max_in_flight
+    level = UNSERVED if unserved else DEGRADED if troubles or full or _is_thinned(status) else OK
     if status.draining:
         left = status.drain_left
         return Verdict(max(level, DEGRADED), draining(status.in_flight, left) if left is not None else "draining")
-    return Verdict(level, _models(status, unserved), troubles)
+    models = _models(status, unserved)
+    if full:
+        models += f"; {count(status.in_flight, 'request')} at once are all that max_in_flight allows: more are refused"
+    return Verdict(level, models, troubles)
 
 
 def _models(status: Status, unserved: list[ModelStatus]) -> str:

@@ -44,6 +44,7 @@ def snapshot(vitals: Vitals, back: Back) -> Status:
         requests=sum(counters.requests for counters in router.counters.values()),
         protocols=vitals.journal.protocols,
         in_flight=len(vitals.relays),
+        max_in_flight=plan.server.max_in_flight,
         buffered_bytes=vitals.bodies.total + vitals.bodies.heads,
         providers=tuple(_provider(provider, now, back) for provider in router.providers.values()),
         disabled=plan.disabled,

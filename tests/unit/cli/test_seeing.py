@@ -132,6 +132,7 @@ BOTH = (
     "1 of 2 models served, not smart; alpha refuses its key, 41 s: oxllm provider reset alpha; "
     "a b is offline: oxllm provider online 'a b'"
 )
+FULL = "9 requests at once are all that max_in_flight allows: more are refused"
 VERDICTS = [
     (status(WELL), OK, "1 model served"),
     (status(REFUSED), DEGRADED, "1 model served; alpha refuses its key, 41 s: oxllm provider reset alpha"),
@@ -157,6 +158,17 @@ VERDICTS = [
         "1 model served; alpha is half-open, so the next request tries it",
     ),
     (status(ProviderStatus("alpha", state="probing")), DEGRADED, "1 model served; alpha is being tried again"),
+    (
+        status(REFUSED, in_flight=9, max_in_flight=9),
+        DEGRADED,
+        f"1 model served; {FULL}; alpha refuses its key, 41 s: oxllm provider reset alpha",
+    ),
+    (
+        status(WELL, in_flight=9, max_in_flight=9),
+        DEGRADED,
+        f"1 model served; {FULL}",
+    ),
+    (status(WELL, in_flight=8, max_in_flight=9), OK, "1 model served"),
     (status(WELL, models=()), OK, "serving 1 provider, no virtual model"),
     (status(WELL, draining=True, drain_left=11.6, in_flight=1), DEGRADED, "draining, 1 request left, 12 s"),
 ]
