@@ -15,9 +15,9 @@ def _event(event: object) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode())
 
 
-def start(**usage: int) -> dict[str, object]:
+def start(name: str = "msg_1", /, **usage: int) -> dict[str, object]:
     message: dict[str, object] = {
-        "id": "msg_1",
+        "id": name,
         "type": "message",
         "role": "assistant",
         "model": "big-1",

@@ -19,6 +19,8 @@ AGENTS = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
 BEGUN = (start(), block())
 EXAMPLES: dict[str, list[object]] = {
     "`message_start`": [start()],
+    "another `message_start` with the same id": [start()],
+    "a `message_start` with another id": [start("msg_2")],
     "`content_block_start` of an empty text": [block(1)],
     "`content_block_start` of thinking or of a compaction": [
         block(1, **THINKING),

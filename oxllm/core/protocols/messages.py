@@ -7,6 +7,7 @@ grow and stop one after another, it gets a `stop_reason` and stops. SDKs dispatc
     event                                          passed on   means
     -----                                          ---------   -----
     message_start                                  yes         nothing yet; its usage is counted
+    message_start again, with the same id          no          nothing; it is counted
     content_block_start with a text, a tool's      yes         content: the answer has begun
       name, a server tool's result, a seal
     content_block_start of a thinking block        yes         work: the model is busy, though it shows nothing
@@ -25,7 +26,7 @@ grow and stop one after another, it gets a `stop_reason` and stops. SDKs dispatc
                                                    content
     not a JSON object, or of an unknown shape;     no          a break: it may have been content
       an event of a block that never began; a
-      message that starts twice, or not at all;
+      second message, or none at the start;
       [DONE]; an event over 1 MiB
     a large content_block_start or _delta          as it       content
       after content                                comes
@@ -151,6 +152,7 @@ class StreamReader(NamedReader):
         "_begun",
         "_done",
         "_kind",
+        "_message",
         "_outline",
         "_reason",
         "_started",
@@ -170,6 +172,8 @@ class StreamReader(NamedReader):
         self._tally = _Tally()
         self._started = self._reason = self._stopped = False
         """Whether the message_start, a stop_reason and the message_stop have come."""
+        self._message: str | None = None
+        """The id of the message."""
         self._begun = 0
         """Bit i: block i has begun."""
         self._done = 0
@@ -259,15 +263,24 @@ class StreamReader(NamedReader):
         return True
 
     def _start(self, event: MessageEvent) -> bool:
+        name = id_in(event.message.id) if event.message is not None else None
         if self._started:
-            return self._stop("a second message in the stream")
-        self._started = True
+            return self._stop_unless_told_again(name)
+        self._started, self._message = True, name
         if event.message is not None:
             self.usage = self._tally.add(event.message.usage) or self.usage
             self.model = name_in(event.message.model)
             if self._threaded:
-                self.id = id_in(event.message.id)
+                self.id = name
         return True
+
+    def _stop_unless_told_again(self, name: str | None) -> bool:
+        """Gateways that translate (LiteLLM, Bifrost) and Kimi have sent the start of one message twice, at which the
+        Node SDK and Claude Code give up. Another message would be an answer spliced onto this one."""
+        if name is None or name != self._message:
+            return self._stop("a second message in the stream")
+        self.dropped += 1
+        return False
 
     def _begin(self, event: MessageEvent) -> bool:
         block = event.content_block

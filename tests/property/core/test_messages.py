@@ -50,7 +50,9 @@ ODD: list[Any] = [
     1,
 ]
 EVENTS = st.one_of(
-    st.sampled_from([start(), start(input_tokens=9), PING, END, END, OVERLOADED, reason(), reason(), reason(None)]),
+    st.sampled_from(
+        [start(), start(input_tokens=9), start("msg_2"), PING, END, END, OVERLOADED, reason(), reason(), reason(None)]
+    ),
     st.sampled_from([reason("error"), {"type": "news"}, {"type": "message_stop", "index": 1}]),
     st.builds(stop, INDEXES),
     st.builds(block, INDEXES),
@@ -103,7 +105,8 @@ class Naive:
         self.out = b""
         self.content = self.dropped = 0
         self.blocks: dict[int, bool] = {}
-        self.started = self.reasoned = self.working = self.told = self.failed = self.finished = False
+        self.begun = ""
+        self.reasoned = self.working = self.told = self.failed = self.finished = False
 
     @property
     def complete(self) -> bool:
@@ -141,7 +144,7 @@ class Naive:
             self.erred(payload)
         elif not isinstance(kind, str) or not self.fits(kind, value):
             self.broken()
-        elif kind == "ping" and (self.complete or not self.content):
+        elif self.idle(kind, value):
             self.dropped += 1
         elif self.moves(kind, value):
             self.tell(kind, payload)
@@ -158,6 +161,12 @@ class Naive:
             self.tell("error", payload)
         self.broken()
 
+    def idle(self, kind: str, value: dict[str, Any]) -> bool:
+        """Whether the client does not get it: a ping now, and a start that is told again."""
+        if kind == "message_start":
+            return bool(self.begun == value["message"]["id"])
+        return kind == "ping" and (self.complete or not self.content)
+
     @staticmethod
     def fits(kind: str, value: dict[str, Any]) -> bool:
         """Whether an event of a known kind has the shape that the API gives it."""
@@ -170,10 +179,11 @@ class Naive:
         """Account for one event; False if there cannot be such a one now."""
         index, grown = value.get("index"), value.get("delta") or {}
         if kind == "message_start":
-            allowed, self.started = not self.started, True
-            return allowed
+            message = value["message"]["id"]
+            self.begun = self.begun or message
+            return bool(self.begun == message)
         if kind == "content_block_start":
-            if "content_block" not in value or not self.started or index is None or index in self.blocks:
+            if "content_block" not in value or not self.begun or index is None or index in self.blocks:
                 return False
             self.blocks[index] = False
             content = {k: v for k, v in value["content_block"].items() if k not in ("type", "id") and v not in EMPTY}
@@ -190,7 +200,7 @@ class Naive:
                 return False
             self.blocks[index] = True
         elif kind == "message_delta" and grown.get("stop_reason"):
-            if not self.started or grown["stop_reason"] == "error":
+            if not self.begun or grown["stop_reason"] == "error":
                 return False
             self.reasoned = True
             self.content += 1

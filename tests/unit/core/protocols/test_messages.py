@@ -167,7 +167,7 @@ def test_a_stop_reason_may_come_before_the_last_block_stops() -> None:
 
 
 def test_a_message_without_any_block_is_whole() -> None:
-    assert read(start(), reason())[0].complete
+    assert read(start("msg_2"), reason())[0].complete
 
 
 def test_a_block_that_begins_behind_the_stop_reason_must_stop_too() -> None:
@@ -177,7 +177,15 @@ def test_a_block_that_begins_behind_the_stop_reason_must_stop_too() -> None:
 
 @pytest.mark.parametrize(
     "behind",
-    [b"data: [DONE]\n\n", b"data: garbage\n\n", OVERLOADED, b"event: error\ndata: no\n\n", END, text("x", 7), start()],
+    [
+        b"data: [DONE]\n\n",
+        b"data: garbage\n\n",
+        OVERLOADED,
+        b"event: error\ndata: no\n\n",
+        END,
+        text("x", 7),
+        start("msg_2"),
+    ],
     ids=str,
 )
 def test_nothing_behind_a_whole_message_takes_it_back(behind: object) -> None:
@@ -189,6 +197,17 @@ def test_nothing_behind_a_whole_message_takes_it_back(behind: object) -> None:
 def test_nothing_is_read_behind_the_end() -> None:
     reader, _ = read(*HELLO)
     assert (reader.feed(named(text("more"))), reader.failure) == (b"", None)
+
+
+def test_a_start_that_is_told_again_is_left_out() -> None:
+    reader, out = read(start(), start(), block(), text("Hi"), start(), stop(), reason(), END)
+    assert (out, reader.dropped, reader.failure) == (
+        named(start(), block(), text("Hi"), stop(), reason(), END),
+        2,
+        None,
+    )
+    assert reader.complete
+    assert reader.usage == Usage(5, 7, 0)
 
 
 # What is broken.
@@ -213,7 +232,8 @@ def test_nothing_is_read_behind_the_end() -> None:
         ((*BEGUN, b'data: {"type": "ping", "x": "\xff"}\n\n'), "data that is not JSON"),
         ((*BEGUN, b"data: []\n\n"), "data that is not JSON"),
         ((*BEGUN, b"data: [DONE]\n\n"), "its end mark came too early"),
-        ((*BEGUN, start()), "a second message in the stream"),
+        ((*BEGUN, start("msg_2")), "a second message in the stream"),
+        (({"type": "message_start"}, {"type": "message_start"}), "a second message in the stream"),
         ((block(),), "a block before the message's start"),
         ((reason(),), "a stop_reason before the message's start"),
         ((start(), text("Hi")), "a delta of no block"),
