@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from oxllm.config.lines import Path, Places
-from oxllm.config.veil import COMMENT, lift
+from oxllm.config.masking import COMMENT, lift
 
 LINE_MAX = 200
 """Characters of a line that are shown; a longer line is cut, with an ellipsis."""

@@ -11,7 +11,8 @@ import msgspec
 
 from oxllm.config.excerpt import Excerpt, excerpt_at
 from oxllm.config.lines import Path, Places, line_of, show
-from oxllm.config.veil import unmarked, veiled
+from oxllm.config.masking import unmarked
+from oxllm.config.veil import veiled
 
 Severity = Literal["error", "warning", "note"]
 

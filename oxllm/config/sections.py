@@ -14,10 +14,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from oxllm.config.credentials import SECRET_KEYS
 from oxllm.config.lines import Path, show
 from oxllm.config.problem import BadValueError, Problems, closest, nearest
 from oxllm.config.schema import Breaker, File, Provider, Retry, Section, Server, Timeouts, VirtualModel
-from oxllm.config.veil import SECRET_KEYS, shown
+from oxllm.config.veil import shown
 
 S = TypeVar("S", bound=Section)
 SHOWN_MAX = 60

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from oxllm.config.veil import VEIL
+from oxllm.config.masking import VEIL
 
 GUESSED_MAX = 4096
 """Longest line, in characters, that is guessed about: guessing takes quadratic time, and nobody types a longer one."""

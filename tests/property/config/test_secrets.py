@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.config.compile import load
-from oxllm.config.veil import lift, veiled
+from oxllm.config.masking import lift
+from oxllm.config.veil import veiled
 
 EACH = 12
 """Texts for an example: few slips are dangerous."""

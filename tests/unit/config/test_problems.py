@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from oxllm.config import veil
 from oxllm.config.compile import load
 from oxllm.config.excerpt import LINE_MAX
 from oxllm.config.lines import find_places
-from oxllm.config.veil import lift, veiled
+from oxllm.config.masking import MASKED_MAX, lift
+from oxllm.config.veil import veiled
 from tests.unit.config.conftest import Load
 
 GOOD = """\
@@ -659,7 +659,7 @@ def test_what_may_be_a_credential_is_not(line: str, shown: str) -> None:
 
 def test_a_value_of_any_length_is_covered_and_its_key_cut(load_text: Load) -> None:
     """To look through it for credentials would take the square of its length."""
-    value, key = "h" * (veil.MASKED_MAX + 1), "k" * 5000
+    value, key = "h" * (MASKED_MAX + 1), "k" * 5000
     warning, *_ = load_text(f"[server]\nhost = '{value[:-3]}'\n" + serving(PROVIDER)).errors
     assert warning.excerpt is not None
     assert "hhh" in warning.excerpt.text
