@@ -137,20 +137,28 @@ class OfAsyncio:
 PARTS_OF_ASYNCIO = ("graph", "locks", "queues", "runners", "streams", "subprocess", "taskgroups")
 """Submodules whose names asyncio re-exports."""
 LATER: dict[str, dict[str, object]] = {
+    # asyncio.tasks re-exports these,
     "concurrent.futures": {name: name for name in ("FIRST_COMPLETED", "FIRST_EXCEPTION", "ALL_COMPLETED")},
-    "inspect": {"iscoroutinefunction": _is_coroutine_function},
-    "linecache": {},
+    # makes its logger, and a level of its own,
     "logging": {"DEBUG": 10, "getLogger": Logger},
-    "ssl": {"SSLSocket": ()},  # asyncio asks of each socket whether it is one
+    # re-exports these in asyncio.subprocess,
     "subprocess": {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3},
+    # asks of each handler of a signal whether it is a coroutine,
+    "inspect": {"iscoroutinefunction": _is_coroutine_function},
+    # of each socket whether it is one of TLS,
+    "ssl": {"SSLSocket": ()},
+    # and in its C part keeps what notes, in debug mode, where a future was made.
     "traceback": {"extract_stack": _extract_stack},
+    # It imports, but asks nothing of:
+    "linecache": {},
     "asyncio.sslproto": {},
     "asyncio.staggered": {},
     **{f"asyncio.{part}": {"__all__": ()} for part in PARTS_OF_ASYNCIO},
+    # msgspec re-exports these.
     "msgspec.inspect": {},
     "msgspec._json_schema": {name: _calls("msgspec._json_schema", name) for name in ("schema", "schema_components")},
 }
-"""Module -> the names that its placeholder knows."""
+"""Module -> the names that its placeholder knows, because somebody asks for them without anybody using the module."""
 
 
 class NoDecimal:
