@@ -200,12 +200,12 @@ class Link(Caller):
     def _keep(self, head_bytes: int) -> None:
         """Count what is kept of the response's head."""
         self.attempt.head_bytes = head_bytes
-        self._grew(self.attempt.pending, True)
+        self._grew(self.attempt.pending, committed=True)
 
     def _grew(self, size: int, committed: bool) -> None:
         if size > HELD_FREE:
             self._counted = True
-            self.relay.runtime.held.grew(self, size, not committed)
+            self.relay.runtime.held.grew(self, size, early=not committed)
         else:
             self.recount()
 

@@ -229,7 +229,7 @@ class Relay(Linked):
         kept = self.exchange.kept
         if kept != self._kept:
             self._kept = kept
-            self.runtime.held.grew(self, kept, True)
+            self.runtime.held.grew(self, kept, early=True)
 
     def _with_extra(self, fields: Headers) -> Headers:
         return [*fields, *self._extra_headers] if self._extra_headers else fields

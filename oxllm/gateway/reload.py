@@ -136,7 +136,7 @@ class Reloader:
 
     def signal(self) -> None:
         """SIGHUP: reload, and tell nobody but the log."""
-        self.start(False, lambda result: None)
+        self.start(dry_run=False, done=lambda result: None)
 
     def start(self, dry_run: bool, done: Callable[[Result], None]) -> None:
         """Begin a reload, or join the one that waits; `done` is called with the result."""
@@ -173,10 +173,10 @@ class Reloader:
         try:
             result = await self._attempt(dry_run)
         except Refused as refused:
-            result = Result(False, dry_run, refused.errors)
+            result = Result(ok=False, dry_run=dry_run, errors=refused.errors)
         except Exception as error:  # noqa: BLE001  those who wait must get a result
             self._loop.call_exception_handler({"message": "a reload", "exception": error})
-            result = Result(False, dry_run, [Error("internal error; the log has a line about it")])
+            result = Result(ok=False, dry_run=dry_run, errors=[Error("internal error; the log has a line about it")])
         finally:
             if not dry_run:
                 self._notify("READY=1")
@@ -200,7 +200,7 @@ class Reloader:
         difference = diff(running, plan, self._bound)
         if not dry_run:
             self._adopt(plan)
-        return Result(True, dry_run, diff=difference, warnings=plan.warnings)
+        return Result(ok=True, dry_run=dry_run, diff=difference, warnings=plan.warnings)
 
     def _refuse_if_stopping(self) -> None:
         """Raise Refused during a drain: what the process has announced, in its run file and limits, must hold."""

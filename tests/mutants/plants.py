@@ -93,8 +93,8 @@ PLANTS = (
     Plant(
         "a hint is shortened",
         MARKS,
-        "limited = own.rate_limited(outcome.retry_after, ",
-        "limited = own.rate_limited(outcome.retry_after and outcome.retry_after / 2, ",
+        "new = cooldown.rate_limited(outcome.retry_after, ",
+        "new = cooldown.rate_limited(outcome.retry_after and outcome.retry_after / 2, ",
         (
             RULES + "every_target_rate_limited_is_429_with_the_soonest_recovery",
             ALWAYS + "10_nothing_goes_to_a_target_before_its_hint_has_passed",
@@ -210,8 +210,8 @@ PLANTS = (
     Plant(
         "a target's cooldown holds for its provider",
         MARKS,
-        "    own, shared = target.cooldown, target.provider.cooldown\n",
-        "    own, shared = target.provider.cooldown, target.provider.cooldown\n",
+        "    cooldown = target.provider.cooldown if shared else target.cooldown\n",
+        "    cooldown = target.provider.cooldown\n",
         (RULES + "two_targets_of_one_provider_are_both_reached",),
     ),
     Plant(
@@ -616,8 +616,8 @@ PLANTS = (
     Plant(
         "a quota of one model takes the provider",
         MARKS,
-        "        case Effect.QUOTA if outcome.of_target:\n",
-        "        case Effect.QUOTA if False:\n",
+        "(effect is Effect.QUOTA and not outcome.of_target)\n",
+        "effect is Effect.QUOTA\n",
         ("tests/unit/core/test_marks.py::test_a_quota_of_one_model_is_held_against_that_alone",),
     ),
     Plant(

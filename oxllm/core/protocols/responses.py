@@ -539,7 +539,7 @@ class Responses(Protocol):
     def plain_reader(self, asked: Asked, headers: Headers, wall: float) -> Reader:
         """Reads one response, what is said about a kept one, or an answer of a side endpoint."""
         if not isinstance(asked, ResponsesAsked):
-            return ResponseReader(False, wall)
+            return ResponseReader(background=False, wall=wall)
         if asked.beside:
             return BesideReader(wall)
         return KeptReader(wall) if asked.about else ResponseReader(asked.background, wall, asked.stored)

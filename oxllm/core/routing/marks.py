@@ -15,8 +15,20 @@ from oxllm.core.routing.cooldown import Cooldown, Skip
 from oxllm.core.routing.targets import TargetState
 from oxllm.core.routing.ticket import Ticket
 
+MARK_OF: Final = {
+    Effect.QUOTA: Skip.QUOTA,
+    Effect.AUTH: Skip.AUTH,
+    Effect.FORBIDDEN: Skip.AUTH,
+    Effect.MISSING: Skip.MISSING,
+    Effect.NOT_FOUND: Skip.MISSING,
+    Effect.RATE: Skip.COOLING,
+    Effect.LOADING: Skip.WAITING,
+    Effect.HINT: Skip.WAITING,
+}
+"""Which mark each effect sets."""
 ONE_TOO_MANY: Final = frozenset({Effect.FORBIDDEN, Effect.NOT_FOUND})
 """Effects that only count when they come twice in a row: a single one may be about its request alone."""
+LONGER_EACH_TIME: Final = frozenset({Effect.RATE, Effect.LOADING})
 OF_THE_KEY: Final[tuple[Effect, ...]] = (Effect.QUOTA, Effect.AUTH, Effect.FORBIDDEN)
 NOT_ASKED: Final = frozenset({Kind.WITHHELD, Kind.LOCAL})
 """Kinds of which the request was never sent."""
@@ -26,38 +38,25 @@ SAYS_NOTHING: Final = NOT_ASKED | {Kind.GONE, Kind.LOST, Kind.DEADLINE, Kind.STO
 
 def mark(ticket: Ticket, outcome: Outcome, now: float) -> Sequence[Change]:
     """Set the mark that an attempt's outcome calls for. Returns the change, if the mark was not in force before."""
-    effect = RULES[outcome.kind].effect
-    target = ticket.candidate.state
+    effect, target = RULES[outcome.kind].effect, ticket.candidate.state
     if target.model == plans.ANY and effect in (Effect.MISSING, Effect.NOT_FOUND):
         return ()  # it concerns the name that one client sent
-    own, shared = target.cooldown, target.provider.cooldown
     if effect in OF_THE_KEY and ticket.candidate.plan.api_key != target.provider.plan.api_key:
         return ()  # it concerns a key that a reload has replaced
     if effect not in ONE_TOO_MANY and outcome.kind not in SAYS_NOTHING:
-        own.allowed()
-    match effect:
-        case Effect.QUOTA if outcome.of_target:
-            return _changed(own.mark(Skip.QUOTA, now), target, Skip.QUOTA, own, now)
-        case Effect.QUOTA:
-            return _changed(shared.mark(Skip.QUOTA, now), target, Skip.QUOTA, shared, now)
-        case Effect.AUTH:
-            return _changed(shared.mark(Skip.AUTH, now), target, Skip.AUTH, shared, now)
-        case Effect.MISSING:
-            return _changed(own.mark(Skip.MISSING, now), target, Skip.MISSING, own, now)
-        case Effect.FORBIDDEN:
-            return _changed(own.refused(Skip.AUTH, now), target, Skip.AUTH, own, now)
-        case Effect.NOT_FOUND:
-            return _changed(own.refused(Skip.MISSING, now), target, Skip.MISSING, own, now)
-        case Effect.RATE:
-            limited = own.rate_limited(outcome.retry_after, ticket.started, now)
-            return _changed(limited, target, Skip.COOLING, own, now)
-        case Effect.LOADING:
-            waits = own.rate_limited(outcome.retry_after, ticket.started, now, Skip.WAITING)
-            return _changed(waits, target, Skip.WAITING, own, now)
-        case Effect.HINT if outcome.retry_after is not None:
-            waits = own.mark(Skip.WAITING, now, outcome.retry_after)
-            return _changed(waits, target, Skip.WAITING, own, now)
-    return ()
+        target.cooldown.allowed()
+    skip = MARK_OF.get(effect)
+    if skip is None or (effect is Effect.HINT and outcome.retry_after is None):
+        return ()
+    shared = effect is Effect.AUTH or (effect is Effect.QUOTA and not outcome.of_target)
+    cooldown = target.provider.cooldown if shared else target.cooldown
+    if effect in ONE_TOO_MANY:
+        new = cooldown.refused(skip, now)
+    elif effect in LONGER_EACH_TIME:
+        new = cooldown.rate_limited(outcome.retry_after, ticket.started, now, skip)
+    else:
+        new = cooldown.mark(skip, now, outcome.retry_after if effect is Effect.HINT else None)
+    return _changed(new, target, skip, cooldown, now)
 
 
 def predict(target: TargetState, seconds: float, now: float) -> Sequence[Change]:

@@ -65,7 +65,7 @@ class Results:
             state.cooldown.succeeded()
             breaker = provider.breaker
             if breaker.recent != RECENT:
-                breaker.heard(True)
+                breaker.heard(answered=True)
             if not ticket.probe and ticket.generation == breaker.generation:
                 if breaker.halves:
                     breaker.success(ticket.generation, now)
@@ -97,7 +97,7 @@ class Results:
         before = breaker.state(now)
         if outcome.is_failure:
             provider.last_failure = outcome.reason
-            breaker.heard(False)
+            breaker.heard(answered=False)
             breaker.failure(ticket.generation, now, self._rng, halves)
             return _moved(provider, before, now)
         if ticket.probe:

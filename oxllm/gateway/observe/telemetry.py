@@ -113,7 +113,7 @@ class Telemetry:
         span = rng.getrandbits(64)
         found = _TRACEPARENT.fullmatch(traceparent) if traceparent is not None else None
         if found is None:
-            return Trace(f"{rng.getrandbits(128) | 1:032x}", span, None, True)
+            return Trace(f"{rng.getrandbits(128) | 1:032x}", span, parent=None, sampled=True)
         return Trace(found[1].decode(), span, found[2].decode(), bool(int(found[3], 16) & 1))
 
     def request(self, trace: Trace | None, record: Record) -> None:

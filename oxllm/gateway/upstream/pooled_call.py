@@ -166,7 +166,7 @@ class PooledCall(Lender):
             caller.waits(yes)
         else:
             opening.cancel()
-            self._fail(Failure.WITHHELD, True, "")
+            self._fail(Failure.WITHHELD, before_response=True)
 
     def opened(self, connection: UpstreamConnection) -> None:
         self._opening = None
@@ -178,7 +178,7 @@ class PooledCall(Lender):
             self.crashed(error)
 
     def not_opened(self, error: Broken) -> None:
-        self._fail(error.failure, True, error.detail)
+        self._fail(error.failure, before_response=True, detail=error.detail)
 
     def crashed(self, error: Exception) -> None:
         """It ends this request, or, when that has ended, is raised for the log."""
@@ -195,7 +195,7 @@ class PooledCall(Lender):
             self._announce(connection)
         else:
             self._connections.put_back(connection)
-            self._fail(Failure.WITHHELD, True, "")
+            self._fail(Failure.WITHHELD, before_response=True)
 
     def _start(self, connection: UpstreamConnection) -> None:
         caller = self._caller
@@ -262,11 +262,11 @@ class PooledCall(Lender):
             self._told_sent = True
             self._connect()
         else:
-            self._fail(Failure.WITHHELD, True, "")
+            self._fail(Failure.WITHHELD, before_response=True)
 
     # The end
 
-    def _fail(self, failure: Failure, before_response: bool, detail: str) -> None:
+    def _fail(self, failure: Failure, before_response: bool, detail: str = "") -> None:
         caller = self._caller
         assert caller is not None
         self._done()

@@ -178,17 +178,17 @@ class Exchange:
     ) -> Iterator[Step]:
         """Any body, sent at once."""
         head = [("content-type", content_type), *self.dialect.headers(self.id), *(headers or [])]
-        return Tape(Reply(status, head, iter([Part(self.now, body, "body")]), False, self.now)).rest()
+        return Tape(Reply(status, head, iter([Part(self.now, body, "body")]), stream=False, at=self.now)).rest()
 
     def plain(self, body: bytes, at: float, tokens: int = 0, content_type: str = "application/json") -> Reply:
         """An answer with one body."""
-        return Reply(200, self._headers(content_type), iter([Part(at, body, "body", tokens)]), False, at)
+        return Reply(200, self._headers(content_type), iter([Part(at, body, "body", tokens)]), stream=False, at=at)
 
     def streamed(self, parts: Iterator[Part], content_type: str = "text/event-stream; charset=utf-8") -> Reply:
         """An answer as a stream of events."""
         headers = [*self._headers(content_type), ("cache-control", "no-cache")]
         first = next(parts)
-        return Reply(200, headers, _chain(first, parts), True, first.at)
+        return Reply(200, headers, _chain(first, parts), stream=True, at=first.at)
 
     @property
     def length(self) -> int:

@@ -129,10 +129,10 @@ class RealExchange(Exchange):
         """The real answer, as it arrives."""
         source = self.source
         if source.stream:
-            return Reply(source.status, list(source.headers), _events(source), True, source.at)
+            return Reply(source.status, list(source.headers), _events(source), stream=True, at=source.at)
         body = b"".join(data for _, data in source.take())
         part = Part(source.at, body, "body", max(1, len(body) // 4))
-        return Reply(source.status, list(source.headers), iter((part,)), False, source.at)
+        return Reply(source.status, list(source.headers), iter((part,)), stream=False, at=source.at)
 
 
 class Before(Provider):
