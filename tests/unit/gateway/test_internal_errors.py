@@ -55,6 +55,12 @@ class Planted(Exception):
     """The bug."""
 
 
+class Unanswered:
+    """A connection on its way for ever."""
+
+    def cancel(self) -> None: ...
+
+
 def plant(patch: pytest.MonkeyPatch, owner: type, name: str, times: int) -> list[int]:
     """Have `owner.name` raise `times` times. Returns how often it has."""
     original = getattr(owner, name)
@@ -175,3 +181,32 @@ def test_a_stream_that_has_begun_is_told_and_not_ended_as_if_whole(monkeypatch: 
         assert b"stream_interrupted" in client.received
         assert not client.received.endswith(b"0\r\n\r\n")
         assert client.closed
+
+
+def test_a_bug_where_a_held_answer_commits_early_ends_that_request_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with House(plan_of("alpha"), crashes=True) as house, monkeypatch.context() as patch:
+        body = b'{"choices":[{"index":0,"message":{"content":"%b"},"finish_reason":"stop"}]}' % (b"a" * 200_000)
+        whole = b"".join(part for part in answer(body) if isinstance(part, bytes))
+        house.providers["alpha"].replies = [[whole[:-9], 5.0, whole[-9:]]]
+        plant(patch, exchanges.Exchange, "commit_early", 1)
+        clients = [house.chat() for _ in range(20)]
+        house.advance(20)
+        assert sorted(client.response.status for client in clients) == [200] * 19 + [500]
+        assert (len(house.relays), house.runtime.held.total) == (0, 0)
+        assert house.gateway.journal.internal_errors == 1
+
+
+def test_a_bug_where_a_handshake_waits_for_its_turn_ends_that_request_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with House(plan_of("alpha"), crashes=True, dial=lambda *_: Unanswered()) as house, monkeypatch.context() as patch:
+        plant(patch, attempts.Attempt, "waits", 1)
+        clients = [house.chat(), house.chat()]
+        for call in tuple(house.pool.connecting):
+            call.waits(True)
+        house.advance(0.1)
+        assert [len(client.received) > 0 for client in clients].count(True) == 1
+        assert len(house.pool.connecting) == len(house.relays) == 1
+        assert house.gateway.journal.internal_errors == 1

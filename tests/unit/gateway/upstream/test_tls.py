@@ -590,7 +590,7 @@ async def test_a_tls_connection_costs_less_than_40_kb_and_its_key_share(side: Si
 
 @pytest.mark.parametrize("room", [1, 700])
 async def test_narrow_reads_and_pauses_lose_nothing(side: Side, room: int) -> None:
-    side.pool.held.full = True
+    side.pool.held.tight = True
     caller, over = Recorder(), asyncio.Event()
     caller.rooms = room
     body = bytes(range(256)) * (4 * room)
@@ -611,7 +611,7 @@ async def test_narrow_reads_and_pauses_lose_nothing(side: Side, room: int) -> No
 async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_behind_it(side: Side) -> None:
     """The end of the socket is seen as soon as it is read again, before the loop comes to what was kept."""
     loop = asyncio.get_running_loop()
-    side.pool.held.full = True
+    side.pool.held.tight = True
     caller = Recorder()
     caller.rooms = 10
     connection = UpstreamConnection(memoryview(bytearray(SLICE)), side.pool.held, lambda _: None)
