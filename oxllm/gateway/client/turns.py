@@ -61,7 +61,6 @@ class Turns(Channel):
         "_head_at",
         "_intake",
         "_reader",
-        "_reading",
         "_shared",
         "backlog",
         "output",
@@ -88,7 +87,6 @@ class Turns(Channel):
         self._intake: Intake | None = None
         """The current request's intake, if the service has accepted it or it has a body."""
         self._head_at = NOWHERE  # the place of this connection's last head among the known ones
-        self._reading = False
         self.over_limit = False
         """This was a connection too many when it opened: only operators are served."""
         self.state = NEW
@@ -111,14 +109,11 @@ class Turns(Channel):
 
     def read(self, buffer: bytearray, end: int) -> None:
         """Read as much of `buffer[:end]` as is due now; keep the rest in the backlog."""
-        self._reading = True
         try:
             at = self._read_due(buffer, end)
         except Unreadable as unreadable:
             self.decline(unreadable.error, unreadable.line)
             return
-        finally:
-            self._reading = False
         state = self.state
         if at < end and state is not LINGERING and state is not CLOSED:
             self.backlog.append(buffer, at, end)
@@ -287,7 +282,7 @@ class Turns(Channel):
             self._enter(DONE)
             if draining:  # its head had gone out before: the client does not know, and may ask once more
                 self.timer.set(self._shared.now() + DRAIN_QUIET_S)
-            if more and not self._reading:
+            if more:
                 self._shared.loop.call_soon(self.resume)
         else:
             self.timer.set(self._shared.now() + LIMIT_S[SKIPPING])
