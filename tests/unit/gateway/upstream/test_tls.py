@@ -123,6 +123,18 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         await writer.drain()
 
 
+def shake_hands(
+    server: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, lower: MemoryTransport
+) -> None:
+    """Let `server`, behind these two, and whoever has `lower` take turns until both are done."""
+    for _ in range(3):
+        incoming.write(bytes(lower.written))
+        lower.written.clear()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            server.do_handshake()
+        lower.deliver(outgoing.read())
+
+
 async def test_requests_go_over_one_tls_connection_with_sni_and_http_1_1(side: Side) -> None:
     seen: list[object] = []
 
@@ -620,12 +632,7 @@ async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_b
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
     tls.connection_made(lower)
-    for _ in range(3):
-        incoming.write(bytes(lower.written))
-        lower.written.clear()
-        with contextlib.suppress(ssl.SSLWantReadError):
-            server.do_handshake()
-        lower.deliver(outgoing.read())
+    shake_hands(server, incoming, outgoing, lower)
     connection.start(b"GET / HTTP/1.1\r\n\r\n", [], caller, Lent(caller))
     caller.on = {"data": connection.pause}
     server.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100)
@@ -657,3 +664,20 @@ class Lent(Lender):
 
     def broken(self, failure: Failure, before_response: bool, detail: str) -> None:
         self.caller.failed(failure, before_response, detail)
+
+
+async def test_a_connection_that_is_closed_says_so_under_tls_too(side: Side) -> None:
+    """A provider that hears EOF alone has to take it for an attack (RFC 8446 section 6.1)."""
+    loop = asyncio.get_running_loop()
+    connection = UpstreamConnection(memoryview(bytearray(SLICE)), side.pool.held, lambda _: None)
+    tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)), queue())
+    lower = MemoryTransport(loop, tls)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
+    tls.connection_made(lower)
+    shake_hands(server, incoming, outgoing, lower)
+    assert connection.opened
+    lower.written.clear()
+    connection.close()
+    incoming.write(bytes(lower.written))
+    assert server.read() == b""
