@@ -14,7 +14,8 @@ from oxllm.core.reading.hints import Headers
 from oxllm.core.request.facts import RequestFacts
 from oxllm.core.routing.route import Route
 from oxllm.core.routing.router import Router
-from oxllm.core.wire.body import BadBody, PassedBody, RequestBody
+from oxllm.core.wire.body import PassedBody, RequestBody
+from oxllm.core.wire.body_faults import BadBody
 from oxllm.core.wire.errors import ApiError, api_error
 from oxllm.gateway.client.paths import unescape
 from oxllm.gateway.client.request import Request

@@ -8,9 +8,10 @@ from oxllm.core.budget.answers import HELD_FREE
 from oxllm.core.budget.readers import HeldHolder
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure
-from oxllm.core.request.attempt import COMMITTED, Attempt
+from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.exchange import Exchange
 from oxllm.core.request.headers import weight
+from oxllm.core.request.phases import COMMITTED
 from oxllm.gateway.client.request import Request
 from oxllm.gateway.runtime import Runtime
 from oxllm.gateway.upstream.call import Call, Caller, Segments

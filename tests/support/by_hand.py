@@ -24,10 +24,11 @@ from oxllm.core.protocols.asked import Asked
 from oxllm.core.protocols.base import Protocol
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import Failure
-from oxllm.core.request.attempt import Attempt, AttemptPhase
+from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.effects import Action, Answer, Begin, Break, Cancel, End, Try, Write
 from oxllm.core.request.exchange import Exchange
 from oxllm.core.request.facts import RequestFacts
+from oxllm.core.request.phases import AttemptPhase
 from oxllm.core.request.stages import Stage
 from oxllm.core.routing.router import Router
 from oxllm.core.wire.body import RequestBody

@@ -12,7 +12,7 @@ from oxllm.core.native import mypyc_attr
 from oxllm.core.protocols.base import Reader
 from oxllm.core.protocols.values import BOM, NOT_JSON, decode_raw, read_json
 from oxllm.core.reading.outcome import Kind, Outcome
-from oxllm.core.wire.body import invalid_utf8
+from oxllm.core.wire.body_faults import invalid_utf8
 from oxllm.core.wire.nesting import Closing
 
 HELD_MAX: Final = 256 * 1024

@@ -23,8 +23,7 @@ from oxllm.core.reading import hints
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.outcome import BUG, GONE, LOST, RULES, STOPPING, Cause, Failure, Kind, Last, Outcome, network
 from oxllm.core.request.alarm import Alarm
-from oxllm.core.request.attempt import COMMITTED as ATTEMPT_COMMITTED
-from oxllm.core.request.attempt import CONTENT, DRAINING, ENDED, HOLDING, WAITING, Attempt
+from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.belief import believed
 from oxllm.core.request.books import Books
 from oxllm.core.request.effects import Action, Cancel
@@ -32,6 +31,8 @@ from oxllm.core.request.facts import RequestFacts
 from oxllm.core.request.hold_back import may_commit
 from oxllm.core.request.last_answer import LastAnswer
 from oxllm.core.request.limits import out_of_time, timed_out
+from oxllm.core.request.phases import COMMITTED as ATTEMPT_COMMITTED
+from oxllm.core.request.phases import CONTENT, DRAINING, ENDED, HOLDING, WAITING
 from oxllm.core.request.race import Race
 from oxllm.core.request.reply import NOT_BEGUN, Reply
 from oxllm.core.request.second_try import SecondTry

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from oxllm.core.request.attempt import HOLDING, Attempt
+from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.phases import HOLDING
 
 
 def may_commit(attempt: Attempt) -> bool:

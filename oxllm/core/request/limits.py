@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from oxllm.core.reading.outcome import Kind, Outcome
-from oxllm.core.request.attempt import CONNECTING, WAITING, Attempt
+from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.phases import CONNECTING, WAITING
 
 ALIVE_S: Final = 30.0
 """A host that sent anything within so many seconds is alive. Providers send heartbeats every 10 to 20 s."""

@@ -7,10 +7,11 @@ from typing import Final
 
 from oxllm.core.reading.outcome import Outcome
 from oxllm.core.request.alarm import Alarm
-from oxllm.core.request.attempt import COMMITTED, DRAINING, ENDED, Attempt
+from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.books import Books
 from oxllm.core.request.effects import Action, Cancel, Try
 from oxllm.core.request.facts import RequestFacts
+from oxllm.core.request.phases import COMMITTED, DRAINING, ENDED
 from oxllm.core.routing.route import Route
 from oxllm.core.routing.ticket import Ticket
 

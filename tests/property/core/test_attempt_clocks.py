@@ -7,7 +7,8 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxllm.core.request.attempt import OVER, Attempt, AttemptPhase
+from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.phases import OVER, AttemptPhase
 from tests.support.by_hand import EVENT_STREAM, JSON, Drive
 from tests.support.chat_bytes import DONE, FINISH, ROLE, token
 

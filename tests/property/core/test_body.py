@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -15,8 +17,20 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from oxllm.cli.built import built
-from oxllm.core.wire import body
-from oxllm.core.wire.body import BadBody, RequestBody
+from oxllm.core.wire import body, body_faults
+from oxllm.core.wire.body import RequestBody
+from oxllm.core.wire.body_faults import BadBody, invalid_utf8
+
+
+@contextmanager
+def bounds(**values: int) -> Iterator[None]:
+    """With these bounds instead of our own."""
+    with ExitStack() as patches:
+        for module in (body, body_faults):
+            for name in values.keys() & vars(module).keys():
+                patches.enter_context(mock.patch.object(module, name, values[name]))
+        yield
+
 
 patched = pytest.mark.skipif(
     built() == "compiled", reason="compiled code has its bounds built in, and no patch moves them"
@@ -66,7 +80,7 @@ def test_what_is_sent_is_what_came_with_our_members_in_it(
     given_text: tuple[dict[str, str], bytes], model: str, extra: dict[str, str], ask_usage: bool, size: int
 ) -> None:
     members, data = given_text
-    with mock.patch.object(body, "SLICE", size):
+    with bounds(SLICE=size):
         request = RequestBody.parse(bytearray(data))
         length, segments = request.render(model, extra, ask_usage)
     sent = b"".join(segments)
@@ -116,7 +130,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 @given(damaged() | st.binary(max_size=40), SLICES)
 def test_a_body_gets_in_only_if_it_is_strict_json_and_nothing_else_is_raised(data: bytes, size: int) -> None:
-    with mock.patch.object(body, "SLICE", size), mock.patch.object(body, "MEMBERS_MAX", 8):
+    with bounds(SLICE=size, MEMBERS_MAX=8):
         try:
             request = RequestBody.parse(bytearray(data))
         except BadBody as error:
@@ -174,7 +188,7 @@ def test_nesting_is_measured_as_a_naive_scan_measures_it(
 ) -> None:
     data = given_text[1]
     found = None
-    with mock.patch.object(body, "SLICE", size), mock.patch.object(body, "DEPTH_MAX", deepest):
+    with bounds(SLICE=size, DEPTH_MAX=deepest):
         try:
             RequestBody.parse(bytearray(data))
         except BadBody as error:
@@ -188,7 +202,7 @@ def test_nesting_is_measured_as_a_naive_scan_measures_it(
 def test_members_are_bounded_whatever_they_hold(values: list[str], size: int, most: int) -> None:
     members = {"model": '"m"'} | {f"m{i}": text for i, text in enumerate(values)}
     data = ("{" + ",".join(f'"{name}":{text}' for name, text in members.items()) + "}").encode()
-    with mock.patch.multiple(body, SLICE=size, MEMBERS_MAX=most, DEPTH_MAX=12, NAME_MAX=10):
+    with bounds(SLICE=size, MEMBERS_MAX=most, DEPTH_MAX=12, NAME_MAX=10):
         error = error_of(data)
     if error is None:
         assert len(members) <= most or len(data) <= 12
@@ -207,9 +221,9 @@ def first_bad(data: bytes) -> int | None:
 
 @given(st.binary(max_size=60) | st.text(max_size=30).map(lambda text: text.encode(errors="replace")), SLICES)
 def test_the_first_byte_that_is_not_utf8_is_found(data: bytes, size: int) -> None:
-    with mock.patch.object(body, "SLICE", size):
-        found = body.invalid_utf8(data)
+    with bounds(SLICE=size):
+        found = invalid_utf8(data)
     assert found == first_bad(data)
     if found is None:
-        with mock.patch.object(body, "SLICE", size):
-            assert all(body.invalid_utf8(data[:stop], final=False) is None for stop in range(len(data)))
+        with bounds(SLICE=size):
+            assert all(invalid_utf8(data[:stop], final=False) is None for stop in range(len(data)))

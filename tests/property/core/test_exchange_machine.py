@@ -24,6 +24,7 @@ from oxllm import plan as plans
 from oxllm.cli.built import built
 from oxllm.core.reading.outcome import Failure
 from oxllm.core.request import attempt, exchange
+from oxllm.core.request.phases import TABLE as PHASES
 from oxllm.core.request.stages import TABLE, Stage
 from oxllm.core.routing.cooldown import Skip
 from tests.support.by_hand import JSON, PING, Drive, error_body, make_plan
@@ -443,7 +444,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 def test_the_exchange_does_what_the_model_says_and_the_campaign_uses_every_row_of_both_tables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stages, phases = Noted(TABLE), Noted(attempt.TABLE)
+    stages, phases = Noted(TABLE), Noted(PHASES)
     monkeypatch.setattr(exchange, "TABLE", stages)
     monkeypatch.setattr(attempt, "TABLE", phases)
     many = settings(max_examples=max(700, settings().max_examples), stateful_step_count=25)

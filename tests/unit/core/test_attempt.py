@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oxllm.core.request.attempt import TABLE, Attempt, AttemptEvent, AttemptPhase
+from oxllm.core.request.attempt import Attempt
+from oxllm.core.request.phases import TABLE, AttemptEvent, AttemptPhase
 from tests.support.by_hand import EVENT_STREAM, Drive
 
 

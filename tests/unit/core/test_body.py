@@ -10,16 +10,8 @@ import pytest
 
 from oxllm.core.protocols import chat, responses
 from oxllm.core.protocols.asked import Asked
-from oxllm.core.wire.body import (
-    CHARACTER_MAX,
-    DEPTH_MAX,
-    LONG,
-    MEMBERS_MAX,
-    NAME_MAX,
-    OPTIONS_MAX,
-    BadBody,
-    RequestBody,
-)
+from oxllm.core.wire.body import CHARACTER_MAX, LONG, NAME_MAX, OPTIONS_MAX, RequestBody
+from oxllm.core.wire.body_faults import DEPTH_MAX, MEMBERS_MAX, BadBody
 from oxllm.core.wire.nesting import SLICE
 from tests.support.effort import passes
 

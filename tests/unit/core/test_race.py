@@ -10,10 +10,11 @@ from oxllm.core.protocols import chat
 from oxllm.core.protocols.asked import Asked
 from oxllm.core.reading.outcome import GONE, LOST, SUCCESS, Kind, Outcome
 from oxllm.core.request.alarm import Alarm
-from oxllm.core.request.attempt import Attempt, AttemptPhase
+from oxllm.core.request.attempt import Attempt
 from oxllm.core.request.books import Books
 from oxllm.core.request.effects import Action, Cancel, Try
 from oxllm.core.request.facts import RequestFacts
+from oxllm.core.request.phases import AttemptPhase
 from oxllm.core.request.race import Race
 from oxllm.core.routing.route import Route
 from oxllm.core.routing.router import Router

@@ -10,7 +10,8 @@ import pytest
 from oxllm.core.protocols.base import Usage
 from oxllm.core.protocols.responses import PROTOCOL, ResponseReader, ResponsesAsked, StreamReader
 from oxllm.core.reading.outcome import Kind, Outcome
-from oxllm.core.wire.body import BadBody, RequestBody
+from oxllm.core.wire.body import RequestBody
+from oxllm.core.wire.body_faults import BadBody
 from oxllm.core.wire.errors import api_error
 from oxllm.core.wire.sse import EVENT_MAX
 from tests.support.responses_api import (
