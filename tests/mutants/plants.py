@@ -772,7 +772,7 @@ PLANTS = (
     ),
     Plant(
         "all shake hands at once",
-        "oxllm/gateway/upstream/tls.py",
+        "oxllm/gateway/upstream/handshakes.py",
         "        if len(self._under_way) < HANDSHAKES_MAX:\n            self._under_way.add(one)",
         "        if one is not None:\n            self._under_way.add(one)",
         (

@@ -9,7 +9,7 @@ from oxllm import plan
 from oxllm.gateway.clock import clock_of
 from oxllm.gateway.upstream import proxy
 from oxllm.gateway.upstream.connection import UpstreamConnection
-from oxllm.gateway.upstream.tls import HandshakeQueue
+from oxllm.gateway.upstream.handshakes import HandshakeQueue
 from oxllm.gateway.wheel import Wheel
 from oxllm.words import bracketed
 

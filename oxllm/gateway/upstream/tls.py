@@ -27,11 +27,8 @@ from typing import Any
 from oxllm.authorities import make_context
 from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.transport import Peer, Transport
-from oxllm.gateway.upstream.failure import Broken, broken
-
-HANDSHAKES_MAX = 64
-"""Concurrent handshakes per origin. One takes 20 KB more than the connection that results, and malloc keeps the peak of
-a burst for as long as that lasts. With a host 100 ms away, 64 at a time make 300 a second, about what a core can do."""
+from oxllm.gateway.upstream.failure import Broken, broken, broken_tls
+from oxllm.gateway.upstream.handshakes import HandshakeQueue
 
 RECORD = 16 * 1024
 """Most bytes of plaintext in a TLS record (RFC 8446 section 5.1), and so in one read. OpenSSL's memory buffers never
@@ -39,38 +36,6 @@ shrink, so this also bounds what an idle connection holds."""
 WRITTEN = 2 * 1024
 """Bytes written at once, for the same reason: an agent's request of 40 KB, written whole, would leave 22 KB allocated.
 In pieces it takes 26 µs more."""
-
-DETAIL_OF_VERIFY_CODE = {
-    9: "certificate not valid yet",
-    10: "certificate expired",
-    18: "certificate is self-signed",
-    19: "certificate is from an unknown authority",
-    20: "certificate is from an unknown authority",
-    21: "certificate is from an unknown authority",
-    23: "certificate revoked",
-    62: "certificate is for another host",
-    64: "certificate is for another host",
-}
-"""OpenSSL's X509_V_ERR_* (x509_vfy.h)."""
-
-DETAIL_OF_REASON = {
-    "HTTP_REQUEST": "the host does not speak TLS",
-    "NO_PROTOCOLS_AVAILABLE": "no TLS version in common",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the host refused the handshake",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the host wants a client certificate",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "no TLS version in common",
-    "TLSV1_UNRECOGNIZED_NAME": "the host does not know its name",
-    "UNSUPPORTED_PROTOCOL": "no TLS version in common",
-    "WRONG_VERSION_NUMBER": "the host does not speak TLS",
-}
-
-
-def detail_of(error: ssl.SSLError) -> str:
-    """Why, in our own words; for rarer reasons, OpenSSL's constant, which holds nothing that the peer sent."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return DETAIL_OF_VERIFY_CODE.get(error.verify_code, "certificate not accepted")
-    reason = error.reason or "handshake failed"
-    return DETAIL_OF_REASON.get(reason, reason.replace("_", " ").lower())
 
 
 class Contexts:
@@ -109,61 +74,6 @@ class Phase(Enum):
 
 
 NOT_OPEN_YET = (Phase.WAITING, Phase.HANDSHAKE)
-
-
-class HandshakeQueue:
-    """The handshakes of one origin: at most HANDSHAKES_MAX under way, the others first come, first served.
-
-    A session is resumed instead of checking the same certificates again, which takes three times as long as all the
-    rest of a request (RFC 8446 section 2.2). What was found out about the host then holds for it, as long as the
-    authorities are the same.
-    """
-
-    __slots__ = ("_loop", "_session", "_under_way", "_waiting")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._session: tuple[ssl.SSLContext, ssl.SSLSession] | None = None
-        self._under_way: set[TlsTransport] = set()
-        self._waiting: dict[TlsTransport, None] = {}
-
-    def __repr__(self) -> str:
-        return f"<HandshakeQueue {len(self._under_way)} under way, {len(self._waiting)} waiting>"
-
-    def session(self, context: ssl.SSLContext) -> ssl.SSLSession | None:
-        """The session to resume, if there is one that these authorities have vouched for."""
-        known = self._session
-        return known[1] if known is not None and known[0] is context else None
-
-    def keep(self, context: ssl.SSLContext, session: ssl.SSLSession | None) -> None:
-        """Resume this session from now on, if it can be."""
-        if session is not None and (session.has_ticket or session.id):
-            self._session = context, session
-
-    def forget_session(self) -> None:
-        """The authorities are to be asked again. (The session would also keep all their certificates in memory.)"""
-        self._session = None
-
-    def take(self, one: TlsTransport) -> None:
-        """Let it begin its handshake as soon as there is room."""
-        if len(self._under_way) < HANDSHAKES_MAX:
-            self._under_way.add(one)
-            one.begin()
-        else:
-            self._waiting[one] = None
-
-    def give_back(self, one: TlsTransport) -> None:
-        """Its handshake is done, or given up: let the next one begin."""
-        self._waiting.pop(one, None)
-        self._under_way.discard(one)
-        if self._waiting:
-            self._loop.call_soon(self._next)  # not from inside the one that has just ended
-
-    def _next(self) -> None:
-        if self._waiting and len(self._under_way) < HANDSHAKES_MAX:
-            one = next(iter(self._waiting))
-            del self._waiting[one]
-            self.take(one)
 
 
 class TlsTransport(Peer):
@@ -348,7 +258,7 @@ class TlsTransport(Peer):
             self._flush()
         except ssl.SSLError as error:
             self._flush()  # the alert that says why
-            self._break(Broken(Failure.TLS, detail_of(error)))
+            self._break(broken_tls(error))
         else:
             self._flush()
             self._phase = Phase.OPEN
@@ -382,7 +292,7 @@ class TlsTransport(Peer):
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as refused:
-            error = Broken(Failure.TLS, detail_of(refused))
+            error = broken_tls(refused)
         if error is None:
             # A session ticket or key update makes OpenSSL set up a 16 KB write buffer, which it would keep until
             # the next write. An empty write sends nothing and frees it.

@@ -23,9 +23,10 @@ from oxllm.core.reading.outcome import Failure
 from oxllm.gateway.upstream.call import Lender
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.failure import Broken
+from oxllm.gateway.upstream.handshakes import HandshakeQueue
 from oxllm.gateway.upstream.pool import Pool
 from oxllm.gateway.upstream.resolver import LOCALHOST, Address, Resolver
-from oxllm.gateway.upstream.tls import RECORD, Contexts, HandshakeQueue, TlsTransport
+from oxllm.gateway.upstream.tls import RECORD, Contexts, TlsTransport
 from oxllm.gateway.wheel import Wheel
 from tests.support.virtual import MemoryTransport
 from tests.unit.gateway.fakes import Recorder
@@ -286,7 +287,7 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def test_all_are_served_though_few_handshakes_go_on_at_once(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 2)
+    monkeypatch.setattr("oxllm.gateway.upstream.handshakes.HANDSHAKES_MAX", 2)
     provider = side.provider(await side.serve(echo, side.certified(HOST)))
     callers = await asyncio.gather(*(side.request(provider, b"%d" % n) for n in range(9)))
     assert [caller.body for caller in callers] == [b"%d" % n for n in range(9)]
@@ -296,7 +297,7 @@ async def test_all_are_served_though_few_handshakes_go_on_at_once(side: Side, mo
 async def test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before(
     side: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 2)
+    monkeypatch.setattr("oxllm.gateway.upstream.handshakes.HANDSHAKES_MAX", 2)
     loop, shared, context = asyncio.get_running_loop(), queue(), make_context(side.ca_file)
 
     def made() -> tuple[TlsTransport, MemoryTransport]:
@@ -328,7 +329,7 @@ async def test_who_waits_for_its_turn_gets_it_whatever_becomes_of_those_before(
 async def test_who_waits_for_its_turn_is_told_so_and_when_it_has_come(
     side: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 1)
+    monkeypatch.setattr("oxllm.gateway.upstream.handshakes.HANDSHAKES_MAX", 1)
     deaf = side.provider(await side.serve(silent, None))
     first, second = Recorder(), Recorder()
     call, _ = (caller.ask(side.pool, deaf, b"POST / HTTP/1.1\r\n\r\n", []) for caller in (first, second))
@@ -346,7 +347,7 @@ async def test_whose_request_is_not_to_be_sent_any_more_does_not_take_its_turn(
     side: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those before it may have found out that the provider is down: then it need not find out, too."""
-    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 1)
+    monkeypatch.setattr("oxllm.gateway.upstream.handshakes.HANDSHAKES_MAX", 1)
     deaf = side.provider(await side.serve(silent, None))
     first, second = Recorder(), Recorder()
     call, _ = (caller.ask(side.pool, deaf, b"POST / HTTP/1.1\r\n\r\n", []) for caller in (first, second))
@@ -362,7 +363,7 @@ async def test_whose_request_is_not_to_be_sent_any_more_does_not_take_its_turn(
 
 
 async def test_an_origin_that_is_silent_holds_up_no_other(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oxllm.gateway.upstream.tls.HANDSHAKES_MAX", 1)
+    monkeypatch.setattr("oxllm.gateway.upstream.handshakes.HANDSHAKES_MAX", 1)
     deaf = side.provider(await side.serve(silent, None))
     callers = [Recorder() for _ in range(3)]
     calls = [caller.ask(side.pool, deaf, b"POST / HTTP/1.1\r\n\r\n", []) for caller in callers]
