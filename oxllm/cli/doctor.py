@@ -47,7 +47,7 @@ def _configuration(config: str | None, errors: int, warnings: int) -> Finding:
 
 def _show(findings: list[Finding]) -> None:
     from oxllm.cli.screen import columns, paint, show
-    from oxllm.table import BAD, GOOD, WAIT, Column, Row, grid
+    from oxllm.grid import BAD, GOOD, WAIT, Column, Row, grid
     from oxllm.words import count
 
     moods = {OK: GOOD, WARN: WAIT, FAIL: BAD}

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from oxllm.grid import GOOD
 from oxllm.status import Status
-from oxllm.table import GOOD, provider_state
+from oxllm.table import provider_state
 from oxllm.words import count
 
 FRAME = 8

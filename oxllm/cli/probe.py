@@ -94,7 +94,7 @@ def probe_all(plan: Plan) -> list[Probe]:
 def show_probes(probes: list[Probe]) -> None:
     """Print a table, and what is not as configured."""
     from oxllm.cli.screen import columns, paint, show
-    from oxllm.table import BAD, GOOD, WAIT, Column, Row, grid
+    from oxllm.grid import BAD, GOOD, WAIT, Column, Row, grid
 
     titles = (
         Column("PROVIDER", number=False),

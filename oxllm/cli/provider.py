@@ -48,8 +48,9 @@ def _print(answer: dict[str, Any]) -> None:
     import msgspec
 
     from oxllm.cli.screen import columns, paint, show
+    from oxllm.grid import OFF, Column, Row, grid
     from oxllm.status import Status
-    from oxllm.table import OFF, Column, Row, grid, provider_state
+    from oxllm.table import provider_state
     from oxllm.words import printable
 
     status = msgspec.convert(answer, Status)

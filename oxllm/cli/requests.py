@@ -91,7 +91,7 @@ class _Table:
     def show(self, requests: list[dict[str, Any]]) -> None:
         """Print these requests."""
         from oxllm.cli.screen import columns, paint, show
-        from oxllm.table import BAD, GOOD, WAIT, Column, Row, grid
+        from oxllm.grid import BAD, GOOD, WAIT, Column, Row, grid
 
         if self._waits and not requests:
             return

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import click
 
-from oxllm.table import BAD, CHOSEN, GOOD, HEAD, OFF, WAIT
+from oxllm.grid import BAD, CHOSEN, GOOD, HEAD, OFF, WAIT
 from oxllm.terminal import is_terminal
 
 ENTER = "\x1b[?1049h\x1b[?7l\x1b[?25l"

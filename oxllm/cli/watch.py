@@ -12,8 +12,9 @@ from oxllm.cli.fitting import fitting
 from oxllm.cli.keys import DOWN, ENTER, ESCAPE, UP, Keys
 from oxllm.cli.options import Failure
 from oxllm.cli.screen import Screen, columns, lines, paint
+from oxllm.grid import BAD, HEAD, OFF, Still
 from oxllm.status import Status
-from oxllm.table import BAD, HEAD, OFF, Still, table
+from oxllm.table import table
 from oxllm.terminal import is_terminal
 from oxllm.words import duration, printable, text_width
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxllm.core.routing.cooldown import Skip
+from oxllm.grid import BAD, CHOSEN, GOOD, OFF, WAIT
 from oxllm.status import Mark, ModelStatus, ProviderStatus, Status, TargetStatus
-from oxllm.table import BAD, CHOSEN, GOOD, MODELS, OFF, PROVIDERS, WAIT, provider_state, table
+from oxllm.table import MODELS, PROVIDERS, provider_state, table
 from oxllm.words import text_width
 
 BUSY = ProviderStatus(

@@ -23,8 +23,9 @@ from oxllm.cli import watch as watching
 from oxllm.cli.find import Gateway
 from oxllm.cli.options import Failure
 from oxllm.cli.watch import Watch as Watched
+from oxllm.grid import BAD, GOOD, HEAD
 from oxllm.status import ModelStatus, ProviderStatus, Status, TargetStatus
-from oxllm.table import BAD, GOOD, HEAD, table
+from oxllm.table import table
 from tests.unit.cli.conftest import OURS, Run
 
 URL = "http://127.0.0.1:9001"
