@@ -742,7 +742,7 @@ PLANTS = (
     ),
     Plant(
         "a head with a bare line feed is a usual one",
-        "oxllm/gateway/upstream/usual.py",
+        "oxllm/gateway/upstream/fast_path.py",
         "    if line.translate(TEXT) != line:\n        return None\n",
         "",
         (UPSTREAM + "a_head_that_is_read_without_llhttp_means_what_llhttp_reads_in_it",),

@@ -1,4 +1,4 @@
-"""llhttp (through httptools), for what of a provider's response is not `usual`: heads and chunks.
+"""llhttp (through httptools), for those heads and chunks of a provider that `fast_path` leaves to it.
 
 It rejects the stuff of request smuggling: both kinds of length, two lengths, a bare LF, folded lines. What it lets pass
 although it is no HTTP is found here. It is fed one head at a time, up to its end. Chunks are read by a fresh parser,

@@ -13,8 +13,8 @@
     UNTIL_EOF  a clean EOF                               complete
     any      anything that is not HTTP/1.x               error
 
-A complete head of the usual form, and a read that is exactly one chunk, are parsed by `usual`, all others by `llhttp`.
-Framing is decided here alone, and lengths and EOF are tracked here: llhttp does not say where a message ended.
+A complete head of the usual form, and a read that is exactly one chunk, are parsed by `fast_path`, all others by
+`llhttp`. Framing is decided here alone. Lengths and EOF are tracked here: llhttp does not say where a message ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Final
 
 from oxllm.core.reading.hints import Headers
 from oxllm.core.request.headers import HEAD_FREE
-from oxllm.gateway.upstream import usual
+from oxllm.gateway.upstream import fast_path
 from oxllm.gateway.upstream.llhttp import HEAD_MAX, Llhttp
 
 LENGTH_DIGITS_MAX: Final = 20
@@ -115,7 +115,7 @@ class Response:
     def chunk(self, data: bytes) -> bytes:
         """The body bytes in `data`, if that is exactly one chunk and not the last. Else nothing, and `data` must be
         fed."""
-        return usual.chunk(data) if self._between else b""
+        return fast_path.chunk(data) if self._between else b""
 
     def eof(self) -> None:
         """The peer has ended the connection cleanly."""
@@ -130,7 +130,7 @@ class Response:
         llhttp = self._llhttp
         if llhttp is None:
             lines, end, behind = data.partition(b"\r\n\r\n")
-            head = usual.head(lines) if end and len(lines) <= HEAD_MAX - 4 else None
+            head = fast_path.head(lines) if end and len(lines) <= HEAD_MAX - 4 else None
             if head is not None:
                 return self._begin(head, behind)
             llhttp = self._llhttp = Llhttp()
@@ -141,7 +141,7 @@ class Response:
                 self._settle(llhttp)
         return data
 
-    def _begin(self, head: usual.Head, behind: bytes) -> bytes:
+    def _begin(self, head: fast_path.Head, behind: bytes) -> bytes:
         """The head is complete, and a usual one. Returns what remains to be read of the bytes behind it."""
         self.status, self._fields, length, closes = head
         self.reusable = not closes
@@ -219,9 +219,9 @@ class Response:
     def _read_chunks(self, data: bytes) -> None:
         if not self._between:
             self._read_some_chunks(data)
-        elif data == usual.LAST_CHUNK:
+        elif data == fast_path.LAST_CHUNK:
             self.complete = True
-        elif part := usual.chunks(data):
+        elif part := fast_path.chunks(data):
             self._body += part
             if self._llhttp is not None:
                 self._llhttp.fruitless = 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from oxllm.core.budget.answers import HeldBudget
 from oxllm.core.known import KEYS_MAX
-from oxllm.gateway.upstream import usual
+from oxllm.gateway.upstream import fast_path
 from oxllm.gateway.upstream.connection import SLICE, UpstreamConnection
 from oxllm.gateway.upstream.llhttp import HEAD_MAX
 from oxllm.gateway.upstream.response import CHUNKS, LENGTH, Response
@@ -136,7 +136,7 @@ odd_lines = st.sampled_from(ODD_LINES)
 @given(first_lines, st.lists(odd_lines | st.builds(b"%b: %b".__mod__, st.tuples(token, value)), max_size=6))
 def test_a_head_that_is_read_without_llhttp_means_what_llhttp_reads_in_it(first: bytes, lines: list[bytes]) -> None:
     data = b"\r\n".join([first, *lines])
-    found = usual.head(data)
+    found = fast_path.head(data)
     if found is not None:
         assert b"\r\n\r\n" not in data
         status, fields, length, closes = found
@@ -154,41 +154,43 @@ def test_a_head_that_is_read_without_llhttp_means_what_llhttp_reads_in_it(first:
 
 @pytest.mark.parametrize("line", [b"Content-Length: 5", b"transfer-encoding: chunked"])
 def test_usual_heads_and_chunks_are_read_without_llhttp(line: bytes) -> None:
-    found = usual.head(b"HTTP/1.1 200 OK\r\nContent-Type: x\r\nConnection: keep-alive\r\n" + line)
+    found = fast_path.head(b"HTTP/1.1 200 OK\r\nContent-Type: x\r\nConnection: keep-alive\r\n" + line)
     assert found is not None
     assert found[1][0] == (b"content-type", b"x")
-    assert usual.chunk(b"5\r\nabcde\r\n") == usual.chunks(b"2\r\nab\r\n03\r\ncde\r\n") == b"abcde"
-    assert usual.chunk(b"1A\r\n%b\r\n" % (b"x" * 26)) == b"x" * 26
+    assert fast_path.chunk(b"5\r\nabcde\r\n") == fast_path.chunks(b"2\r\nab\r\n03\r\ncde\r\n") == b"abcde"
+    assert fast_path.chunk(b"1A\r\n%b\r\n" % (b"x" * 26)) == b"x" * 26
 
 
 @pytest.mark.parametrize("form", [b"%x\r\n%b\r\n", b"%X\r\n%b\r\n"])
 def test_a_usual_chunk_of_any_size_is_read_without_llhttp(form: bytes) -> None:
     for size in (1, 15, 16, 26, 255, 256, 510, 511, 512, 513, 4095, 4096, 65000):
-        assert usual.chunk(form % (size, b"x" * size)) == b"x" * size
-        assert usual.chunk(form % (size, b"x" * (size + 1))) == usual.chunk(form % (size + 1, b"x" * size)) == b""
+        assert fast_path.chunk(form % (size, b"x" * size)) == b"x" * size
+        assert (
+            fast_path.chunk(form % (size, b"x" * (size + 1))) == fast_path.chunk(form % (size + 1, b"x" * size)) == b""
+        )
 
 
 def test_usual_heads_are_read_however_many_names_there_have_been() -> None:
     for number in range(2 * KEYS_MAX):
         data = b"HTTP/1.1 200 OK\r\nX-%d: y\r\nContent-Length: 5" % number
-        assert usual.head(data) == (200, [(b"x-%d" % number, b"y"), (b"content-length", b"5")], 5, False)
+        assert fast_path.head(data) == (200, [(b"x-%d" % number, b"y"), (b"content-length", b"5")], 5, False)
 
 
 def test_lines_that_come_again_mean_the_same_and_no_more_of_them_are_kept_than_are_useful() -> None:
-    for number in range(2 * usual.LINES_MAX):
-        length = b"%*d" % (number % 2 * usual.LINE_MAX, number)
-        lines = b"X: %d\r\nContent-Length: %b\r\nSet-Cookie: %b" % (number, length, b"x" * usual.LINE_MAX)
-        first, again = (usual.head(b"HTTP/1.1 200 OK\r\n" + lines) for _ in range(2))
+    for number in range(2 * fast_path.LINES_MAX):
+        length = b"%*d" % (number % 2 * fast_path.LINE_MAX, number)
+        lines = b"X: %d\r\nContent-Length: %b\r\nSet-Cookie: %b" % (number, length, b"x" * fast_path.LINE_MAX)
+        first, again = (fast_path.head(b"HTTP/1.1 200 OK\r\n" + lines) for _ in range(2))
         assert first == again
         assert first is not None
         assert first[1:] == (
-            [(b"x", b"%d" % number), (b"content-length", b"%d" % number), (b"set-cookie", b"x" * usual.LINE_MAX)],
+            [(b"x", b"%d" % number), (b"content-length", b"%d" % number), (b"set-cookie", b"x" * fast_path.LINE_MAX)],
             number,
             False,
         )
-        assert len(usual.known) <= usual.LINES_MAX
-        assert len(usual.deciding) <= usual.DECIDING_MAX
-    assert max(map(len, (*usual.known, *usual.deciding))) <= usual.LINE_MAX
+        assert len(fast_path.known) <= fast_path.LINES_MAX
+        assert len(fast_path.deciding) <= fast_path.DECIDING_MAX
+    assert max(map(len, (*fast_path.known, *fast_path.deciding))) <= fast_path.LINE_MAX
 
 
 @pytest.mark.parametrize(("size", "error"), [(HEAD_MAX, None), (HEAD_MAX + 1, "head too large")])
@@ -202,7 +204,7 @@ def test_a_head_that_is_read_without_llhttp_may_be_as_long_as_another(size: int,
 @pytest.mark.parametrize("line", [b"X: a\nb", b"X: a\rb", b"X: \0", b"X Y: a", b": a", b"X", b"Content-Length: x"])
 def test_a_line_that_was_refused_once_is_refused_again(line: bytes) -> None:
     for _ in range(2):
-        assert usual.head(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + line) is None
+        assert fast_path.head(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + line) is None
 
 
 sizes = st.sampled_from(b"0,1,01,+1,-1, 1,1 ,1_0,0x1,a,A,10,1;x=y,,x".split(b","))
@@ -216,8 +218,8 @@ parts = st.lists(whole.map(lambda chunk: (*chunk, True)), max_size=3) | st.lists
 @given(parts)
 def test_chunks_that_are_read_without_llhttp_are_what_llhttp_reads(parts: list[tuple[bytes, bytes, bool]]) -> None:
     data = b"".join(b"%b\r\n%b%b" % (size, part, b"\r\n" if ended else b"") for size, part, ended in parts)
-    found = usual.chunks(data)
-    assert usual.chunk(data) in (b"", found)
+    found = fast_path.chunks(data)
+    assert fast_path.chunk(data) in (b"", found)
     told = Response()
     told.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for byte in data:
