@@ -504,9 +504,16 @@ PLANTS = (
     Plant(
         "an end mark makes a message whole",
         MESSAGES,
-        "        if not self.complete:\n            return self._stop(",
-        "        if not self.content:\n            return self._stop(",
+        "        if not self.complete and self.reasons not in _CUT_OFF:\n",
+        "        if not self.content:\n",
         (MESSAGING + "a_stream_is_broken", MESSAGE_STREAM),
+    ),
+    Plant(
+        "a start that is told again is passed on",
+        MESSAGES,
+        "        self.dropped += 1\n        return False\n\n    def _begin(",
+        "        return True\n\n    def _begin(",
+        (MESSAGING + "a_start_that_is_told_again_is_left_out", MESSAGE_STREAM),
     ),
     Plant(
         "events without names stay so",

@@ -18,7 +18,8 @@ grow and stop one after another, it gets a `stop_reason` and stops. SDKs dispatc
     message_delta with a stop_reason               yes         content; if each block that began is done, the message
                                                                is complete. "error" is a break
     message_delta without one                      yes         its usage is counted
-    message_stop                                   yes         the end; a break, unless complete
+    message_stop                                   yes         the end; a break, unless complete, or a limit
+                                                               is the stop_reason
     ping                                           after       nothing; one that is not passed on is counted
                                                    content, until complete
     unknown types                                  yes         nothing yet
@@ -78,6 +79,9 @@ _NAMELESS: Final = frozenset({"type", "id", "caller"})
 """Members of a block that are not content."""
 _WORK: Final[tuple[Raw, ...]] = (Raw(b'"thinking"'), Raw(b'"compaction"'))
 """Types of blocks on which a model may spend minutes without showing anything."""
+_CUT_OFF: Final[tuple[tuple[str, ...], ...]] = (("max_tokens",), ("model_context_window_exceeded",))
+"""Reasons at which the model was inside a block: where the input of a tool is streamed as it is generated, no
+content_block_stop comes between it and the message_stop (the SDKs' fixture incomplete_partial_json_response.txt)."""
 _LARGE_KINDS: Final[tuple[bytes, ...]] = (b"content_block_delta", b"content_block_start")
 _KIND: Final = re.compile(rb'\s*\{\s*(?:"index"\s*:\s*\d{1,4}\s*,\s*)?"type"\s*:\s*"(content_block_(?:delta|start))"')
 _DEPTH: Final = 2
@@ -339,9 +343,9 @@ class StreamReader(NamedReader):
         return True
 
     def _close(self) -> bool:
-        if not self.complete:
+        if not self.complete and self.reasons not in _CUT_OFF:
             return self._stop("its end came before a stop_reason or inside a block")
-        self._stopped = self.finished = True
+        self.complete = self._stopped = self.finished = True
         return True
 
     def _read_odd(self, name: bytes, payload: bytes) -> bytes:

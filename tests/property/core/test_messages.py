@@ -53,7 +53,7 @@ EVENTS = st.one_of(
     st.sampled_from(
         [start(), start(input_tokens=9), start("msg_2"), PING, END, END, OVERLOADED, reason(), reason(), reason(None)]
     ),
-    st.sampled_from([reason("error"), {"type": "news"}, {"type": "message_stop", "index": 1}]),
+    st.sampled_from([reason("error"), reason("max_tokens"), {"type": "news"}, {"type": "message_stop", "index": 1}]),
     st.builds(stop, INDEXES),
     st.builds(block, INDEXES),
     st.builds(lambda index, kind: block(index, **kind), INDEXES, st.sampled_from([THINKING, TOOL])),
@@ -106,11 +106,11 @@ class Naive:
         self.content = self.dropped = 0
         self.blocks: dict[int, bool] = {}
         self.begun = ""
-        self.reasoned = self.working = self.told = self.failed = self.finished = False
+        self.reasoned = self.limited = self.working = self.told = self.failed = self.finished = False
 
     @property
     def complete(self) -> bool:
-        return self.reasoned and all(self.blocks.values())
+        return self.reasoned and (all(self.blocks.values()) or self.finished)
 
     def read(self, stream: bytes) -> Reading:
         for name, payload in naive_events(stream):
@@ -203,9 +203,10 @@ class Naive:
             if not self.begun or grown["stop_reason"] == "error":
                 return False
             self.reasoned = True
+            self.limited = grown["stop_reason"] == "max_tokens"
             self.content += 1
         elif kind == "message_stop":
-            if not self.complete:
+            if not self.complete and not self.limited:
                 return False
             self.finished = True
         return True
@@ -220,6 +221,7 @@ def read(stream: bytes, data: st.DataObject | None) -> tuple[StreamReader, bytes
 @example(named(*AGENT), None)
 @example(named(*HELLO[:-2], OVERLOADED), None)
 @example(named(*HELLO[:5], reason(), END), None).via("a stop_reason inside a block")
+@example(named(*HELLO[:5], reason("max_tokens"), END), None).via("a limit inside a block")
 @example(named(*HELLO[:6], END), None).via("an end without a stop_reason")
 @example(named(*HELLO).replace(b"event: ", b"x: "), None).via("events without names")
 @example(named(*HELLO).replace(b"event: content_block_delta", b"event: error"), None).via("a delta called an error")

@@ -199,6 +199,15 @@ def test_nothing_is_read_behind_the_end() -> None:
     assert (reader.feed(named(text("more"))), reader.failure) == (b"", None)
 
 
+@pytest.mark.parametrize("limit", ["max_tokens", "model_context_window_exceeded"])
+def test_a_block_that_a_limit_cut_off_need_not_stop_before_the_end(limit: str) -> None:
+    said = (*BEGUN, delta(type="input_json_delta", partial_json='{"q": "ha'), reason(limit))
+    reader, _ = read(*said)
+    assert (reader.complete, why(reader)) == (False, "the stream ended inside a block")
+    reader, out = read(*said, END)
+    assert (reader.complete, reader.finished, why(reader), out) == (True, True, None, named(*said, END))
+
+
 def test_a_start_that_is_told_again_is_left_out() -> None:
     reader, out = read(start(), start(), block(), text("Hi"), start(), stop(), reason(), END)
     assert (out, reader.dropped, reader.failure) == (
