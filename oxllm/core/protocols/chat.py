@@ -8,7 +8,8 @@ What each means here:
     choices with content                       yes          content: the answer has begun
     choices with a role or empty deltas,       yes          nothing yet (Azure's filter results, Ollama's lost errors)
       an empty list of choices
-    a finish_reason                            yes          that choice is done; once all are, the answer is complete
+    a finish_reason, or the time until which   yes          that choice is done; once all are, the answer is complete
+      its audio is kept
     usage and no choices                       unless only  counted
                                                we asked
     JSON without choices or error (a ping),    no           nothing; counted (an error, if the stream has nothing else)
@@ -247,6 +248,9 @@ class StreamReader(Reader):
                     self._done |= 1 << index
                     if len(self.reasons) < REASONS_MAX:
                         self.reasons += (reason[:NAME_MAX],)
+                bears = True
+            elif choice.is_kept():
+                self._done |= 1 << index
                 bears = True
             elif not bears:
                 bears = choice.bears()

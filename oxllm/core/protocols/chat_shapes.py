@@ -36,6 +36,10 @@ class Delta(Shape, gc=False):
     images: Raw = NOTHING  # OpenRouter
 
 
+class Audio(Shape, gc=False):
+    expires_at: int | float | None = None
+
+
 class Choice(Shape, gc=False):
     """The parts that we read of a choice, in each API that has them."""
 
@@ -45,6 +49,10 @@ class Choice(Shape, gc=False):
     def bears(self) -> bool:
         """Whether it has content."""
         raise NotImplementedError
+
+    def is_kept(self) -> bool:
+        """Whether it ends without a `finish_reason`."""
+        return False
 
     def brings(self) -> Raw:
         """Its text, as a raw JSON string; nothing if there is none."""
@@ -78,6 +86,17 @@ class ChatChoice(Choice, gc=False):
             delta.content not in EMPTY or any(raw not in EMPTY for raw in msgspec.structs.astuple(delta))
         )
 
+    def is_kept(self) -> bool:
+        """OpenAI's models that speak (gpt-audio-1.5 at last) end with the time until which the audio is kept, and give
+        no reason: openai-dotnet has recorded it, tests/SessionRecords/ChatTests/ChatWithAudio.json."""
+        delta = self.delta
+        if delta is None or delta.audio is NOTHING or b'"expires_at"' not in bytes(delta.audio):
+            return False
+        try:
+            return bool(decode_audio(delta.audio).expires_at)
+        except msgspec.ValidationError:
+            return False
+
     def brings(self) -> Raw:
         """Text, or reasoning."""
         delta = self.delta
@@ -100,4 +119,5 @@ class LooseEvent(Shape, gc=False):
 
 decode_event = msgspec.json.Decoder(ChatEvent).decode
 decode_loose = msgspec.json.Decoder(LooseEvent).decode
+decode_audio = msgspec.json.Decoder(Audio).decode
 decode_usage = msgspec.json.Decoder(Counts).decode

@@ -28,7 +28,9 @@ BEARING = [
     "images",
 ]
 EMPTY: list[Any] = [None, "", [], {}]
-VALUES = st.sampled_from([*EMPTY, "Hi", " ", "ä😀", "\ud83d", 'q"\\n\n', [{"index": 0}], {"name": "f"}])
+VALUES = st.sampled_from(
+    [*EMPTY, "Hi", " ", "ä😀", "\ud83d", 'q"\\n\n', [{"index": 0}], {"name": "f"}, {"expires_at": 9}]
+)
 DELTAS = st.none() | st.dictionaries(st.sampled_from([*BEARING, "role", "other"]), VALUES, max_size=3)
 REASONS = st.sampled_from([None, None, None, "", "stop", "stop", "length", "error"])
 CHOICES = st.fixed_dictionaries(
@@ -104,6 +106,12 @@ def known_shape(choices: object) -> bool:
     return isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices)
 
 
+def is_done(choice: dict[str, Any]) -> bool:
+    """Whether this is the end of a choice: it has a finish_reason, or its audio is kept."""
+    audio = (choice.get("delta") or {}).get("audio")
+    return bool(choice.get("finish_reason")) or (isinstance(audio, dict) and "expires_at" in audio)
+
+
 def naive(stream: bytes, n: int, strip: bool) -> Reading:
     """docs/failures.md, read slowly: the whole stream is there, and every event is parsed in full."""
     out, content, dropped, usage = b"", 0, 0, None
@@ -142,7 +150,7 @@ def naive(stream: bytes, n: int, strip: bool) -> Reading:
         bears = False
         for choice in choices:
             index = choice.get("index") or 0
-            done[index] = done.get(index, False) or bool(choice.get("finish_reason"))
+            done[index] = done.get(index, False) or is_done(choice)
             delta = choice.get("delta") or {}
             bears |= bool(choice.get("finish_reason")) or any(delta.get(name) not in EMPTY for name in BEARING)
         content += bears
@@ -152,6 +160,7 @@ def naive(stream: bytes, n: int, strip: bool) -> Reading:
 
 @given(streams(), st.integers(1, 2), st.booleans(), st.data())
 @example(b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: "\\ud800"\n\n', 1, False, None)
+@example(b'data: {"choices":[{"delta":{"audio":{"expires_at":9}}}]}\n\ndata: [DONE]\n\n', 1, False, None)
 def test_a_stream_is_read_as_a_naive_reader_reads_it(
     stream: bytes, n: int, strip: bool, data: st.DataObject | None
 ) -> None:
@@ -165,16 +174,14 @@ def test_a_stream_is_read_as_a_naive_reader_reads_it(
 
 
 @given(streams(), st.integers(1, 3), st.data())
-def test_complete_means_that_the_client_has_a_finish_reason_for_every_choice(
-    stream: bytes, n: int, data: st.DataObject
-) -> None:
+def test_complete_means_that_the_client_has_the_end_of_every_choice(stream: bytes, n: int, data: st.DataObject) -> None:
     reader, out = StreamReader(n, False), b""
     for chunk in cut(stream, data):
         out += reader.feed(chunk)
         if reader.complete:
             choices = [choice for payload in naive_events(out) for choice in json.loads(payload)["choices"]]
             seen = {choice.get("index") or 0 for choice in choices}
-            done = {choice.get("index") or 0 for choice in choices if choice.get("finish_reason")}
+            done = {choice.get("index") or 0 for choice in choices if is_done(choice)}
             assert seen == done
             assert len(done) >= n
 

@@ -96,6 +96,31 @@ def test_an_event_bears_no_content_but_is_passed_on(event: object) -> None:
     assert (reader.content, out, reader.dropped) == (0, sse(event), 0)
 
 
+def spoken(audio: object) -> dict[str, object]:
+    """An event as OpenAI's models that speak end a choice: without a word about its finish_reason."""
+    return {"id": "x", "choices": [{"index": 0, "delta": {"audio": audio}}], "usage": None}
+
+
+KEPT = spoken({"expires_at": 1780697155})
+
+
+def test_a_choice_that_is_spoken_is_done_once_its_audio_is_kept_for_later() -> None:
+    said = (chunk({"audio": {"id": "audio_1", "transcript": "Hi"}}), chunk({"audio": {"data": "AAAA"}}), USAGE)
+    reader, out = read(*said)
+    assert (reader.complete, reason(reader.eof())) == (False, "the stream ended without a finish_reason")
+    reader, out = read(*said, KEPT, DONE)
+    assert (reader.complete, reason(reader.eof()), out) == (True, None, sse(*said, KEPT))
+    assert reader.closing() == sse(DONE)
+
+
+@pytest.mark.parametrize(
+    "audio", [{"expires_at": None}, {"expires_at": 0}, {"data": "expires_at"}, {"x": {"expires_at": 9}}, '"expires_at"']
+)
+def test_audio_that_is_not_kept_ends_no_choice(audio: object) -> None:
+    reader, _ = read(spoken(audio), DONE)
+    assert (reader.complete, reason(reader.eof())) == (False, "its end mark came before a finish_reason")
+
+
 @pytest.mark.parametrize(
     "event", [PING, {}, {"choices": None}, {"error": None}, [], [TEXT], "x", 1, None], ids=json.dumps
 )
