@@ -40,9 +40,12 @@ SCALAR = re.compile(
 
 
 def is_plain(path: Path) -> bool:
-    """Is this a key of the schema with no secret value? A text in place of a model's targets counts as one."""
+    """Is this a key of the schema with no secret value? A text in place of a model's targets counts as one, unless its
+    name says that it belongs in another table."""
     keys = [part for part in path if isinstance(part, str)]
     if keys[:1] == ["virtual_models"]:
+        if len(keys) == 2 and (keys[1] in SECRET_KEYS or is_credential(keys[1])):
+            return False
         return all(key in PLAIN or key == "timeouts" for key in keys[2:])
     return len(keys) > 1 and keys[0] in TABLES and all(key in PLAIN or key == "timeouts" for key in keys[1:])
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from oxllm.config.credentials import SECRET_KEYS
+from oxllm.config.credentials import SECRET_KEYS, TABLES, is_plain
 from oxllm.config.lines import Path, show
 from oxllm.config.problem import BadValueError, Problems, closest, nearest
 from oxllm.config.schema import Breaker, File, Provider, Retry, Section, Server, Timeouts, VirtualModel
@@ -91,7 +91,8 @@ class _Reader:
     def read(self, document: Mapping[str, object]) -> Sections:
         sections = Sections()
         for key in document.keys() - File.model_fields.keys():
-            self.unknown((key,), _table_with(File, key) or nearest(key, File.model_fields))
+            belongs = "" if isinstance(document[key], dict) else _table_with(File, key)
+            self.unknown((key,), belongs or nearest(key, File.model_fields))
         sections.server = self.section(Server, document.get("server", {}), ("server",)) or sections.server
         sections.timeouts = self.section(Timeouts, document.get("timeouts", {}), ("timeouts",)) or sections.timeouts
         sections.breaker = self.section(Breaker, document.get("breaker", {}), ("breaker",)) or sections.breaker
@@ -163,10 +164,9 @@ class _Reader:
             self.problems.error(path, "is missing", example)
         elif kind == "list_type" and shown.startswith('"'):
             self.problems.error(path, f"takes {_KINDS[kind]}, not {shown}", f"write {show(path[-1:])} = [{shown}]")
-        elif kind in _KINDS and (advice := self.target_as_text(path)):
-            self.problems.error(path, f"takes {_KINDS[kind]}, not {shown}", advice)
         elif kind in _KINDS:
-            self.problems.error(path, f"takes {_KINDS[kind]}{', not ' + shown if shown else ''}", example)
+            advice = self.target_as_text(path) or example
+            self.problems.error(path, f"takes {_KINDS[kind]}{', not ' + shown if shown else ''}", advice)
         elif kind in _BOUNDS:
             key, words = _BOUNDS[kind]
             self.problems.error(path, f"{shown} is out of range: {words.format(f'{context[key]:.15g}')}", example)
@@ -179,11 +179,17 @@ class _Reader:
             self.bad_value(path, shown, context.get("error"), seconds_meant(path, value_at(self.raw, path)) or example)
 
     def target_as_text(self, path: Path) -> str:
-        """What to write for `smart = "alpha/big-1"` and `smart = ["alpha/big-1"]`, or with a name alone."""
+        """What to write for `smart = "alpha/big-1"` and `smart = ["alpha/big-1"]`, or with a name alone, or where the
+        key belongs if it is none of a model."""
         value, is_target = value_at(self.raw, path), isinstance(path[-1], int)
-        if path[0] != "virtual_models" or not isinstance(value, str) or not (is_target or len(path) == 2):
+        if path[0] != "virtual_models" or not (is_target or len(path) == 2):
             return ""
-        provider, _, model = (value if "/" in value else "…/…").partition("/")
+        if belongs := _table_with(File, str(path[-1])):
+            return belongs
+        if not isinstance(value, str) or not is_plain(path):
+            return ""
+        text = shown(value)
+        provider, _, model = (text if "/" in text else "…/…").partition("/")
         target = f'{{ provider = "{provider}", model = "{model}" }}'
         return f"write {target}" if is_target else f"write {show(path[-1:])} = [{target}]"
 
@@ -203,7 +209,7 @@ class _Reader:
 
     def shown(self, path: Path) -> str:
         """The value as written in the file, before expansion; empty if it may be a credential."""
-        if any(part in SECRET_KEYS for part in path):
+        if any(part in SECRET_KEYS for part in path) or (path[0] == "virtual_models" and not is_plain(path)):
             return ""
         value = value_at(self.raw, path)
         if isinstance(value, str):
@@ -231,8 +237,8 @@ def _table_with(model: type[Section], key: str) -> str:
     if model in (Provider, VirtualModel):
         inside = key in _keys(model, ("timeouts",))
         return f"it belongs in `timeouts`: write timeouts = {{ {key} = … }}" if inside else ""
-    tables = (name for name in ("server", "timeouts", "breaker", "retry") if key in _keys(File, (name,)))
-    return f"it belongs in [{name}]" if (name := next(tables, "")) else ""
+    name = next((name for name in TABLES[:-1] if key in _keys(File, (name,))), "")
+    return f"it belongs in {'[[providers]]' if name == 'providers' else f'[{name}]'}" if name else ""
 
 
 def _meant(model: type[Section], detail: ErrorDetails) -> Path | None:

@@ -308,6 +308,14 @@ MODEL_ERRORS = [
         "m = 'alpha'",
         'virtual_models.m: takes a table, not "alpha"; write m = [{ provider = "…", model = "…" }]',
     ),
+    ("admin_token = 'hush-hush'", "virtual_models.admin_token: takes a table; it belongs in [server]"),
+    ("proxy = 'http://u:hush/hush@p'", "virtual_models.proxy: takes a table; it belongs in [[providers]]"),
+    ("apikey = ['hush/hush']", "virtual_models.apikey[0]: takes a table; write for example"),
+    ("port = 80", "virtual_models.port: takes a table, not 80; it belongs in [server]"),
+    (
+        "m = 'http://u:hush@h'",
+        'virtual_models.m: takes a table, not "http://***@h"; write m = [{ provider = "http:", model = "/***@h" }]',
+    ),
     ("m = ['alpha']", 'virtual_models.m[0]: takes a table, not "alpha"; write { provider = "…", model = "…" }'),
     (
         "m = { targets = [{ provider = 'alpha', model = 'x' }], timeouts = '3/s' }",
@@ -355,8 +363,10 @@ MODEL_ERRORS = [
 
 @pytest.mark.parametrize(("line", "message"), MODEL_ERRORS)
 def test_an_error_in_a_virtual_model_names_line_key_fault_and_remedy(load_text: Load, line: str, message: str) -> None:
-    (error,) = said(load_text(f"{PROVIDER}[virtual_models]\n{line}\n").errors)
+    loaded = load_text(f"{PROVIDER}[virtual_models]\n{line}\n")
+    (error,) = said(loaded.errors)
     assert error.startswith(f"5: error: {message}")
+    assert "hush" not in f"{error} {loaded.errors[0].excerpt}"
 
 
 FILE_ERRORS = [
