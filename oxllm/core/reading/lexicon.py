@@ -344,7 +344,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         valid, enter valid, use valid, send valid, not allow, invalid grant, incorrecta, incorrecto, abgelaufen,
         expirado, expirada, caducada, scaduta, expirou, scaduto, token expired, expired token, invalid token, key
         blocked, key disabled, key banned, blocked key, disabled key, fehlt, fehlgeschlagen, manquante, manquant,
-        invalide, echec, fallida, falha, caducado, falsch, falscher, falsche, gesperrt, inconnue, expire, refusee
+        invalide, echec, fallida, falha, caducado, falsch, falscher, falsche, gesperrt, inconnue, expire, refusee, badly
         """,
     ),
     (
@@ -533,7 +533,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         token long, out of vocabulary, out of bounds, out of order, token id, token ids, model config, model
         configuration, model parameters, model params, model settings, model options, model kwargs, subscription
         request, idempotency key, cache key, json key, object key, primary key, foreign key, partition key, only
-        available when, only available if, model turn, model role, model message, subscription access, pre consume
+        available when, only available if, model turn, model role, model message, subscription access, pre consume, bad
+        request, time budget, generation budget, latency budget, error budget
         """,
     ),
     (

@@ -33,6 +33,7 @@ import msgspec
 from msgspec import Raw
 
 from oxllm.core.halves import without_halves
+from oxllm.core.reading.places import speaks
 
 BODY_MAX = 65536
 """Bytes of a body that are read. What an error says itself comes first; what it quotes may be long."""
@@ -230,7 +231,7 @@ class _Reader:
         error = self._error
         if "loc" in found or ("input" in found and "msg" in found):
             error.quoting = True
-        if not any(_PLACE.search(text) for text in map(_decoded, _texts(found)) if text):
+        if not any(speaks(text) for text in map(_decoded, _texts(found)) if text):
             self._inside(found, depth)
         self._waits(found)
         if self._quota(found):
@@ -388,17 +389,12 @@ _QUOTER = re.compile(
 """Words that introduce a part of the request, or what a place said that the request names."""
 
 
-_PLACE = re.compile(
-    r"\bmcp\b|\bconnectors?\b|\b(?:(?:to|while) (?:fetch|download|load)|downloading|fetching (?!from\b))[^.\n]{0,60}://",
-    re.IGNORECASE,
-)
-"""A place that the request names: errors inside this one are what it said."""
 _LINK = re.compile(r"\S+://\S+")
 
 
 def _wraps(before: str) -> bool:
     """Whether the words up to the first brace introduce an inner error, and not a part of the request."""
-    if "{" in before or _PLACE.search(before) is not None:
+    if "{" in before or speaks(before):
         return False
     before = _LINK.sub(" ", before).rstrip("[( ")
     return not before or (_WRAPPER.search(before) is not None and _QUOTER.search(before) is None)

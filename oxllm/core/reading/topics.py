@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from oxllm.core.reading import lexicon as lex
+from oxllm.core.reading.places import REPORTED
 
 
 class Topic:
@@ -157,9 +158,9 @@ def of_message(text: str) -> list[int]:
     for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX]:
         marks = _marks(_spaced(sentence))
         topics = _topics(marks, code=False)
+        outside = outside or any(bits & lex.OUTSIDE for bits in marks)
         if outside:
             topics &= HARMLESS
-        outside = outside or any(bits & lex.OUTSIDE for bits in marks)
         if topics & ~HARMLESS and (own := _own(sentence)) != sentence:
             topics = topics & HARMLESS | _topics(_marks(_spaced(own)), code=False)
         if topics & ~HARMLESS and _PATH.search(sentence):
@@ -177,6 +178,7 @@ def unframed(text: str) -> str:
 def unquoted(text: str) -> str:
     """A message without what may be the request's words: a text in quotes becomes `~`, which means nothing."""
     text = _NOT.sub(" not", _FRAME.sub(" ", text))
+    text = REPORTED.sub(" outsideserver ", text)
     if "://" in text:
         text = _FETCHED.sub(" outsideserver ", text)
     text = _LEFT.sub("leftobject", text)
@@ -209,8 +211,9 @@ def _harmless(key: str) -> bool:
 
 
 def own_words(text: str) -> str:
-    """A message's sentences, one per line, without what they quote."""
-    return "\n".join(_own(sentence) for sentence in _SENTENCE.split(unquoted(text))[:SENTENCES_MAX])
+    """A message's sentences, one per line, without what they quote or report."""
+    own = unquoted(text).partition("outsideserver")[0]
+    return "\n".join(_own(sentence) for sentence in _SENTENCE.split(own)[:SENTENCES_MAX])
 
 
 def _own(sentence: str) -> str:
@@ -494,6 +497,7 @@ def _context(marks: list[int], every: int, code: bool) -> bool:
         or _near(marks, every, lex.TOKENS, lex.EXCEEDS | lex.LONG, 8)
         or _near(marks, every, lex.PROMPT, lex.LONG, 6)
         or (bool(every & lex.PROMPT) and _then(marks, every, lex.TOKENS, lex.MOST, 5))
+        or (code and _near(marks, every, lex.PROMPT, lex.EXCEEDS, 2))
         or _compared(marks, every)
     )
 
@@ -543,7 +547,7 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return True
     if _near(marks, every, lex.MODEL, lex.ACTIVE, 6) or _then(marks, every, lex.VARIANT, lex.FEATURE | lex.ROLE, 2):
         return True
-    return _near(marks, every, lex.FEATURE, lex.LACKING, 6) or _near(marks, every, lex.LACKING, lex.FOR_MODEL, 5)
+    return _near(marks, every, lex.FEATURE, lex.LACKING, 8) or _near(marks, every, lex.LACKING, lex.FOR_MODEL, 5)
 
 
 def _cannot(marks: list[int], every: int) -> bool:

@@ -329,6 +329,35 @@ def test_no_word_of_a_tools_name_marks_anybody(fault: str, status: int) -> None:
     assert [name for name in names if mark(read(name)) != mark(read("foo"))] == []
 
 
+PLACES = [
+    *("Tool call failed: {}", "Error executing tool x: {}", "Tool 'search' returned an error: {}", "plugin error: {}"),
+    *("MCP server returned: {}", "MCP tool call failed with {}", "Connector x responded: {}", "Webhook returned {}"),
+    *("Function call returned error: {}", "web_search failed: {}", "code interpreter failed: {}", "Tool failed. {}"),
+    *("Failed to download image: {}", "Could not download the image: {}", "The image host responded with {}"),
+    *("Unable to fetch file: {}", "Failed to retrieve the document at the URL: {}", "Video download error: {}"),
+    *("The URL you provided returned {}", "Failed to load image from URL. Status: {}", "External tool provider: {}"),
+    *("Your tool backend replied: {}", "Error while loading attachment: {}", "tool_result is an error: {}"),
+]
+BILLS = ["402 Payment Required", "429 Too Many Requests", "HTTP 403: quota exceeded", "account suspended", *PHRASES]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("status", [400, 422, 424, 500, 502])
+def test_what_a_place_says_that_the_request_names_marks_nobody(place: str, status: int) -> None:
+    """Who runs a tool's server or a picture's host could otherwise take a provider away from others."""
+
+    def read(said: str) -> Outcome:
+        return classify(status, [], msgspec.json.encode({"error": {"message": place.format(said)}}), NOW)
+
+    assert [said for said in BILLS if mark(read(said)) != mark(read("no"))] == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_nor_does_it_say_how_long_to_wait(place: str) -> None:
+    body = msgspec.json.encode({"error": {"message": place.format("Rate limited, please try again in 59m.")}})
+    assert classify(429, [], body, NOW).retry_after is None
+
+
 @pytest.mark.parametrize(
     ("message", "kind"),
     [

@@ -912,6 +912,11 @@ def test_an_error_of_a_place_that_the_request_names_is_not_opened(status: int, w
         {"message": "The connector x failed", "cause": {"code": "invalid_api_key"}},
         {"message": "Failed to fetch https://x.example/a.png", "details": [{"message": "Out of credits"}]},
         {"message": "Error while downloading https://x.example/a.png", "metadata": {"raw": BILL}},
+        {"message": "Tool call failed", "error": {"code": "insufficient_quota"}},
+        {"message": "Failed to download image", "details": {"message": "Your credit balance is too low"}},
+        {"message": "Error executing tool x", "cause": {"code": "invalid_api_key"}},
+        {"message": "The image host responded with 402", "metadata": {"raw": BILL}},
+        {"message": f"Function x returned an error: {BILL}"},
     ],
 )
 def test_nor_is_one_in_an_object(status: int, members: dict[str, object]) -> None:
