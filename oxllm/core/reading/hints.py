@@ -6,6 +6,7 @@
 | seconds, with fractions | `retry-after: 18.6`, `x-ratelimit-reset-tokens: 2` | RFC 9110 10.2.3; Mistral |
 | HTTP date, all three spellings | `retry-after: Sun, 06 Nov 1994 08:49:37 GMT` | RFC 9110 5.6.7 |
 | Go duration | `x-ratelimit-reset-requests: 6m0s`, `120ms` | OpenAI, Groq |
+| its own name for the first | `x-retry-after`, `x-ms-retry-after-ms` | AWS, Azure, gateways |
 | seconds, without `x-` | `ratelimit-reset: 23`, `ratelimitbysize-reset: 28` | Kong, Mistral |
 | a structured field | `ratelimit: "api";r=0;t=42` | Hugging Face; draft-ietf-httpapi-ratelimit-headers |
 | ISO 8601 duration | `retry-after: PT30S`, `Try again in PT1M30S` | Java and .NET gateways |
@@ -67,6 +68,7 @@ PROSE_UNITS = {
 """Units in prose by their names or first three letters."""
 
 _NUMBER = re.compile(rb"\d+(?:\.\d*)?|\.\d+")
+_IN_SECONDS = re.compile(rb"\s+sec(?:ond)?s?\s*$", re.IGNORECASE)
 _STEP = re.compile(rb"(\d+(?:\.\d+)?)(d|h|ms|m|s|us|\xc2\xb5s|ns)")
 _DURATION = re.compile(rb"(?:\d+(?:\.\d+)?(?:d|h|ms|m|s|us|\xc2\xb5s|ns))+")
 _ISO = re.compile(
@@ -75,7 +77,8 @@ _ISO = re.compile(
 )
 """A duration of ISO 8601, which Java and .NET print: days at most."""
 _ISO_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]| ?(?:UTC|GMT)\b|[+-]\d\d:\d\d)")
+_UTC = re.compile(r" ?(?:UTC|GMT)$")
 _IMF_DATE = re.compile(rb"\w{3}, (?P<d>\d\d) (?P<b>\w{3}) (?P<y>\d{4}) (?P<t>\d\d:\d\d:\d\d) GMT")
 _RFC850_DATE = re.compile(rb"\w{6,9}, (?P<d>\d\d)-(?P<b>\w{3})-(?P<y>\d\d) (?P<t>\d\d:\d\d:\d\d) GMT")
 _ASCTIME_DATE = re.compile(rb"\w{3} (?P<b>\w{3}) (?P<d>[ \d]\d) (?P<t>\d\d:\d\d:\d\d) (?P<y>\d{4})")
@@ -83,19 +86,26 @@ _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep
 _QUANTITY = r"\d+(?:\.\d+)?"
 _UNIT = r"milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d"
 _AMOUNT = rf"{_QUANTITY}\s*(?:more )?(?:{_UNIT})(?![a-z])"
+_AMOUNTS = rf"{_AMOUNT}(?:[\s,]{{0,4}}(?:and )?{_AMOUNT}){{0,4}}"
 _PROSE_STEP = re.compile(rf"({_QUANTITY})\s*(?:more )?({_UNIT})(?![a-z])", re.IGNORECASE)
 _PROSE = re.compile(
-    r"(?:try again|come back|retry|retrying|wait(?:ing)?|resets?|renews?|replenished|available|back ?off"
-    r"|cool(?:ing)?[ -]?down|refresh(?:es|ed)|accepted again|(?:limited|throttled|blocked|locked out|paused)(?= for )"
+    r"(?:try (?:(?:your|the) request )?again|come back|retry|retrying|wait(?:ing)?|sleep|resets?|renews?"
+    r"|replenish(?:ed|es)|lifted|available|back ?off|cool(?:ing)?[ -]?down|refresh(?:es|ed)"
+    r"|(?:allowed|accepted|requests) again|(?:limited|throttled|blocked|locked out|paused)(?= for )"
     r"|(?:next|another) request(?: is| can be)?(?: allowed| possible| sent| made)?)"
     r"(?:[ _]?(?:again|later|time|period|delay|remaining|is possible|for|in|of|after|at|at least|about|approximately"
-    r"|another|the|request|your request)){0,4}:?\s+[~(]?"
+    r"|another|the|next|request|your request)){0,4}(?:\s?[:=]\s?|\s+)[~(]?"
     rf"(?:(?P<clock>\d{{1,3}}:\d\d:\d\d)|(?P<moment>{_RFC3339.pattern}|1\d{{9}}(?:\d{{3}})?\b)"
-    r"|an? (?P<one>second|minute|hour)\b"
+    r"|(?:an?|one) (?P<one>second|minute|hour)\b"
     r"|(?P<iso>PT?\d[\dDHMST.]{0,30}[DHMS])\b"
-    rf"|(?P<wait>{_AMOUNT}(?:[\s,]{{0,4}}(?:and )?{_AMOUNT}){{0,4}}))",
+    rf"|(?P<wait>{_AMOUNTS}))",
     re.IGNORECASE,
 )
+_AND_THEN = re.compile(
+    rf"\b(?:in|after) (?P<wait>{_AMOUNTS})[, ]{{1,2}}(?:you (?:can|may) )?(?:then )?(?:please )?(?:try|retry|send)\b",
+    re.IGNORECASE,
+)
+"""The same the other way round: "after 30 seconds you may try again"."""
 _BARE = re.compile(
     r"\bretry(?:[-_ ]after\s?[:=]?|_delay \{\s{0,9}seconds:)\s?(\d{1,5}(?:\.\d{1,9})?)"
     r"(?=\s*(?:\Z|[,;)\]}\n]|\.(?!\d)))",
@@ -110,13 +120,15 @@ SIGNS = {
 }
 _SIGN_UNITS = "|".join(sorted(SIGNS, key=len, reverse=True))
 _SIGNS = re.compile(
-    rf"(\u0447\u0435\u0440\u0435\u0437\s)?(\d{{1,9}}(?:\.\d{{1,9}})?)\s*({_SIGN_UNITS})(?(1)|\s?(?:\u4e4b?[\u540e\u5f8c]|\ud6c4))",
+    rf"((?:через|подождите|等待|等候)\s?)?(\d{{1,9}}(?:\.\d{{1,9}})?)\s*({_SIGN_UNITS})"
+    r"(?(1)|\s?(?:之?[后後]|後に|待|후|뒤|를 기다|동안 기다))",
     re.IGNORECASE,
 )
 """The same in Chinese, Japanese, Korean and Russian: so many (milli)seconds, minutes or hours from now."""
 _AHEAD = re.compile(
-    r"\b(?:(?:em|en|dans|tra|fra)\s+(?P<n>\d{1,9})\s*(?P<u>segund|second|min|hora|heure|or[ae])"
-    r"|in\s+(?P<n2>\d{1,9})\s*(?P<u2>sekund|minuten|stund))",
+    r"\b(?:(?:em|en|dans|tra|fra|apr[eè]s|attendez|patientez|espere|aguarde|attendi)\s+"
+    r"(?P<n>\d{1,9})\s*(?P<u>segund|second|min|hora|heure|or[ae])"
+    r"|(?:in|nach|warten sie)\s+(?P<n2>\d{1,9})\s*(?P<u2>sekund|minuten|stund))",
     re.IGNORECASE,
 )
 """The same in Portuguese, Spanish, French, Italian and German."""
@@ -189,10 +201,10 @@ def _from_headers(headers: Headers, now_wall: float) -> float | None:
 def _asked(headers: Headers, now_wall: float) -> float | None:
     hint = None
     for name, value in headers:
-        if name == b"retry-after-ms" and (wait := _milliseconds(value)) is not None:
+        if name.endswith(b"retry-after-ms") and (wait := _milliseconds(value)) is not None:
             return wait
-        if name == b"retry-after" and hint is None:
-            hint = seconds(value, now_wall)
+        if name.endswith(b"retry-after") and hint is None:
+            hint = seconds(_IN_SECONDS.sub(b"", value), now_wall)
     return hint
 
 
@@ -268,7 +280,7 @@ def _rfc3339(value: bytes) -> float | None:
     if not _RFC3339.fullmatch(text):
         return None
     try:
-        return datetime.fromisoformat(text.upper()).timestamp()
+        return datetime.fromisoformat(_UTC.sub("Z", text.upper())).timestamp()
     except (ValueError, OverflowError):
         return None
 
@@ -310,7 +322,8 @@ def _members(waits: Waits, now_wall: float) -> float | None:
 
 def prose(text: str) -> str | None:
     """The words of an error that say when to retry."""
-    match = _PROSE.search(text) or _BARE.search(text) or _SIGNS.search(text) or _AHEAD.search(text)
+    forms = (_PROSE, _AND_THEN, _BARE, _SIGNS, _AHEAD)
+    match = next((match for match in (form.search(text) for form in forms) if match is not None), None)
     return None if match is None else match[0]
 
 
@@ -318,7 +331,8 @@ def in_prose(text: str, now_wall: float) -> float | None:
     """Seconds until a retry, by an error's own words; None if they do not say."""
     match = _PROSE.search(text)
     if match is None:
-        return _in_other_words(text)
+        turned = _AND_THEN.search(text)
+        return _in_other_words(text) if turned is None else _amount(turned["wait"])
     if match["clock"]:
         hours, minutes, secs = map(float, match["clock"].split(":"))
         return hours * 3600 + minutes * 60 + secs or None
@@ -328,8 +342,12 @@ def in_prose(text: str, now_wall: float) -> float | None:
         return seconds(match["iso"].encode(), now_wall)
     if match["one"]:
         return PROSE_UNITS[_unit(match["one"])]
-    found = sum(float(number) * PROSE_UNITS[_unit(unit)] for number, unit in _PROSE_STEP.findall(match["wait"]))
-    return found or None
+    return _amount(match["wait"])
+
+
+def _amount(said: str) -> float | None:
+    """Seconds of "1 minute and 30 seconds"."""
+    return sum(float(number) * PROSE_UNITS[_unit(unit)] for number, unit in _PROSE_STEP.findall(said)) or None
 
 
 def _in_other_words(text: str) -> float | None:

@@ -11,10 +11,12 @@ _PLACE = (
     r"\b(?:tools?|tool[ _-](?:call|result|server|backend)s?|functions?(?: call)?|plugins?|webhooks?|attachments?|mcp"
     r"|connectors?|(?:web|file)[ _]search|code interpreter"
     r"|(?:image|audio|video|media|file|document|pdf)s?(?:[ _-]?(?:url|host|link))?|urls?)\b"
-    r"(?! (?:generation|model|input))"
+    r"(?! (?:generation|models?|inputs?)\b)"
 )
+_NAME = r"(?:[^.\n:]|\.(?=\w))"
+"""A character between the two: `billing.pay` is a name."""
 _FAILED = (
-    rf"{_PLACE}[^.\n:]{{0,60}}?\b(?:fail\w*|errors?|return\w*|respond\w*|replie[ds]|said|says|answer\w*)\b"
+    rf"{_PLACE}{_NAME}{{0,60}}?\b(?:fail\w*|errors?|return\w*|respond\w*|replie[ds]|said|says|answer\w*)\b"
     r"|\b(?:plugin|tool provider|webhook|connector)\s?(?=:)"
 )
 """The place, and that it failed or said something."""

@@ -140,7 +140,8 @@ _WRAPPERS = ("data", "result", "meta", "exception", "failure", "problem", "respo
 """Members that hold the error if nothing beside them says anything. Otherwise they may hold the request."""
 _WAIT = re.compile(
     r"(?:next)?(?:retry|resets?)(?:after|in|at|delay|time)(?:ms|s|secs?|seconds)?|resets?(?:seconds)?"
-    r"|(?:wait|cooldown)(?:time)?(?:ms|s|secs?|seconds)?|estimatedtime|availableat"
+    r"|(?:wait|cooldown|backoff)(?:time)?(?:ms|s|secs?|seconds)?|estimatedtime|(?:next)?available(?:at|in)|tryagain(?:in|at)"
+    r"|(?:seconds|time)(?:to|until)reset"
 )
 """Names of members that say when to retry."""
 _AROUND = re.compile(r"data|extra|limits?|quota|(?:ratelimit|retry)\w*")

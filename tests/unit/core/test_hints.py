@@ -104,6 +104,13 @@ def test_milliseconds_go_before_seconds_before_limit_headers_before_the_body() -
     assert [retry_after(everything[:count], BODY, NOW) for count in (4, 3, 2, 1)] == [10.0, 20.0, 30.0, 40.0]
 
 
+@pytest.mark.parametrize("name", [b"x-retry-after", b"x-ratelimit-retry-after", b"x-amz-retry-after"])
+@pytest.mark.parametrize("value", [b"30", b"30 seconds", b"30s", b"30 sec"])
+def test_a_gateways_own_name_for_the_header_is_read(name: bytes, value: bytes) -> None:
+    assert retry_after([(name, value)], b"", NOW) == 30.0
+    assert retry_after([(name + b"-ms", b"2500"), (name, value)], b"", NOW) == 2.5
+
+
 def test_junk_in_one_place_leaves_the_word_to_the_next() -> None:
     fields = [(b"retry-after-ms", b"-3"), (b"retry-after", b"soon"), REMAINING, RESET]
     assert retry_after(fields, BODY, NOW) == 30.0
@@ -235,6 +242,28 @@ PROSE: list[tuple[bytes, float | None]] = [
     ("Через 45 секунд".encode(), 45.0),
     ("45 секунд".encode(), None),
     (b"Try again in PT1M30S.", 90.0),
+    (b"Please try your request again in 12 seconds", 12.0),
+    (b"retryAfter=20s", 20.0),
+    (b"The limit will be lifted in 40 seconds", 40.0),
+    (b"Requests are allowed again in 40 seconds", 40.0),
+    (b"Your quota replenishes in 40 seconds", 40.0),
+    (b"You will be able to send requests again in 40 seconds", 40.0),
+    (b"Throttled for the next 30 seconds", 30.0),
+    (b"try again after 2025-06-15 12:05:00 UTC", 300.0),
+    (b"please wait one minute", 60.0),
+    (b"After 30 seconds you may try again", 30.0),
+    (b"In 1 minute and 30 seconds, please retry", 90.0),
+    (b"It took 30 seconds, please retry", None),
+    (b"This happens in 30 seconds of audio", None),
+    ("请等待 30 秒".encode(), 30.0),
+    ("30秒待ってから再試行してください".encode(), 30.0),
+    ("30초 뒤에 다시 시도하세요".encode(), 30.0),
+    ("Подождите 2 минуты".encode(), 120.0),
+    (b"Bitte warten Sie 30 Sekunden", 30.0),
+    ("Réessayez après 30 secondes".encode(), 30.0),
+    (b"Espere 30 segundos", 30.0),
+    (b"Aguarde 30 segundos", 30.0),
+    (b"Attendi 30 secondi", 30.0),
     (b"Please retry after PT20S", 20.0),
     (b"Please retry after P2 or P3", None),
     (b'{"error":{"message":"busy","retry_after":"PT45S"}}', 45.0),
@@ -303,7 +332,8 @@ def test_openrouters_headers_in_the_body_go_before_its_prose() -> None:
     "name",
     [
         *("resets_in", "retry_in_seconds", "resetAfter", "wait_seconds", "cooldown_seconds"),
-        *("reset_after_seconds", "wait_time", "cooldown", "retry_after_s", "reset"),
+        *("reset_after_seconds", "wait_time", "cooldown", "retry_after_s", "reset", "try_again_in", "available_in"),
+        *("backoff", "backoff_seconds", "seconds_until_reset", "time_to_reset"),
     ],
 )
 def test_a_wait_may_have_many_names(name: str) -> None:
