@@ -114,7 +114,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         credit, balance, billing, payment, invoice, prepaid, spend, spending, fund, wallet, paid plan, paid tier, paid
         account, free trial, trial credits, subscription, usage fee, pro plan, money, pay as you go, paid subscription,
         prepayment, paid model, paid users, premium, saldo, guthaben, solde, credito, bakiye, bakiyeniz, coding plan,
-        kontostand, creditos, abonnement, fonds
+        kontostand, creditos, abonnement, fonds, kreditrahmen, rechnung, facture, budget mensuel, bezahlung
         """,
     ),
     (
@@ -153,7 +153,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         maximum tokens, total tokens, context, physical batch size, kv cache, number of tokens, text length, content
         length, maximum length of the model, position embeddings, allowed tokens, tokens per batch, model window, total
         length, window size, contexto, contesto, kontextlange, kontextfenster, contexte, tokenanzahl, longueur maximale,
-        longitud maxima, nombre maximal de jetons
+        longitud maxima, nombre maximal de jetons, tokenlimit, limite de jetons
         """,
     ),
     (
@@ -182,7 +182,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         signature, key provided, api schlussel, apischlussel, clave api, clave de api, chave api, chave de api, cle api,
         cle d api, chiave api, service token, personal access token, key blocked, key disabled, key banned, blocked key,
         disabled key, authentifizierung, authentification, autenticacion, autenticacao, zugangsdaten, identifiants,
-        anmeldedaten, jeton d acces
+        anmeldedaten, jeton d acces, aucune cle, cle fournie, kein gultiger api schlussel
         """,
     ),
     (
@@ -208,7 +208,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         REGION,
         """
-        country, region, territory, location, geography, geographic area, geo, land, pais, votre pays, ce pays
+        country, region, territory, location, geography, geographic area, geo, land, pais, votre pays, ce pays, votre
+        region, ihrer region
         """,
     ),
     (
@@ -305,7 +306,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         commodity not purchased, exceed quota, exceed available quota, exceed current quota, credit insuffisant,
         organization reached limit, organisation reached limit, account reached limit, team reached limit, project
         reached limit, workspace reached limit, key reached limit, increase budget, raise budget, different budget,
-        recharger votre compte, laden sie ihr guthaben, zahlung erforderlich, paiement requis
+        recharger votre compte, laden sie ihr guthaben, zahlung erforderlich, paiement requis, offene rechnung, impayee,
+        impaye, begleichen
         """,
     ),
     (
@@ -314,7 +316,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         exceed, exceeded, exceeds, exceeding, too large, too big, too many, longer, larger, greater, bigger, overflow,
         gt, less than, fewer than, at most, no more than, not fit, shorten, shorter, truncate, surpass, beyond, over, up
         to, more than, above, higher than, within, reached, out of range, reduce, too long, lt, leaves 0, leaves no, no
-        room, supera, excede, uberschreitet, langer, grosser, excedio, zu viele, trop de
+        room, supera, excede, uberschreitet, langer, grosser, excedio, zu viele, trop de, plus longue, plus long, langer
+        als, uberschreiten
         """,
     ),
     (
@@ -344,7 +347,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         valid, enter valid, use valid, send valid, not allow, invalid grant, incorrecta, incorrecto, abgelaufen,
         expirado, expirada, caducada, scaduta, expirou, scaduto, token expired, expired token, invalid token, key
         blocked, key disabled, key banned, blocked key, disabled key, fehlt, fehlgeschlagen, manquante, manquant,
-        invalide, echec, fallida, falha, caducado, falsch, falscher, falsche, gesperrt, inconnue, expire, refusee, badly
+        invalide, echec, fallida, falha, caducado, falsch, falscher, falsche, gesperrt, inconnue, expire, refusee,
+        badly, aucune cle, cle fournie, kein gultiger api schlussel, widerrufen
         """,
     ),
     (
@@ -370,7 +374,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         not allowed for token, not allowed for user, not allowed for team, not allowed for project, not allowed for
         group, not allowed for tier, accept license, agree to license, kein zugriff, keinen zugriff, nicht mehr
         unterstutzt, nicht mehr verfugbar, pas acces, no tiene acceso, sin acceso, indisponivel, non disponible,
-        eingestellt, plus pris en charge, nicht verfugbar
+        eingestellt, plus pris en charge, nicht verfugbar, steht nicht zur verfugung, nicht verwenden, nicht
+        freigeschaltet, pas ete trouve, pas autorise, durfen nicht, pas disponible
         """,
     ),
     (
@@ -416,7 +421,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         permitted, not have access, no access, access blocked, access terminated, access revoked, access suspended,
         access disabled, not offered, not served, not associated, not allow, flagged for abuse, under review, can not be
         used from, gesperrt, deaktiviert, nicht verfugbar, suspendu, desactive, bloque, non disponible, pas disponible,
-        suspendida, suspendido, bloqueada
+        suspendida, suspendido, bloqueada, interdit, interdite
         """,
     ),
     (
@@ -556,7 +561,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         not support, only support, supports only, not currently support, not yet support, no longer supports, no longer
         accepts, requires newer version, prend pas en charge, unterstutzt keine, unterstutzt nicht, no admite, no
-        soporta, nao suporta, non supporta, gere pas
+        soporta, nao suporta, non supporta, gere pas, accepte pas, kann keine
         """,
     ),
     (
@@ -674,7 +679,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         insuficiente, insuffisant, insuffisante, insufficiente, aufgebraucht, erschopft, reicht nicht, nicht
         ausreichend, agotado, agotada, esgotado, esgotada, epuise, epuisee, esaurito, esaurita, yetersiz, nicht
         genugend, unzureichend, unzureichendes, erreicht, atteint, atteinte, alcanzado, acabaram, zu niedrig,
-        abgelaufen, terminee, plus de, expire
+        abgelaufen, terminee, plus de, expire, ausgeschopft, verbraucht, reicht nicht aus, epuises, epuisees, depassee
         """,
     ),
     (
@@ -747,7 +752,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
     (
         REVOKED,
         """
-        expired, revoked, inactive, not active, suspended, leaked, compromised, deactivated, revoquee, gesperrt
+        expired, revoked, inactive, not active, suspended, leaked, compromised, deactivated, revoquee, gesperrt,
+        widerrufen
         """,
     ),
 )
@@ -759,7 +765,7 @@ SIGNS: tuple[tuple[int, str], ...] = (
         """
         余额不足, 余额为零, 欠费, 充值, 额度不足, 额度已, 配额不足, 续费, 儲值, недостаточно средств, пополните,
         升级套餐, 停机, 缴费, 欠款, 支払いが必要, 未払い, チャージ, 결제가 필요, 충전, пополнить, 결제해,
-        нет средств, оплатите, не оплачен
+        нет средств, оплатите, не оплачен, 续订, 未支付, 请付款, 请缴, 결제 수단을 등록, 결제 수단이
         """,
     ),
     (
@@ -767,7 +773,8 @@ SIGNS: tuple[tuple[int, str], ...] = (
         """
         购买, 用尽, 用完, 耗尽, 不足, 达到, 到期, недостатньо, không đủ, исчерпан, недостаточно, 부족,
         모두 사용, 소진, 已达, 达上限, 没有可用, 为 0, 为0, 为零, 耗完, 透支, 使い切, 達し, 切れ, 만료,
-        закончил, 不够, 用光, ゼロ, 登録されていません, равен нулю
+        закончил, 不够, 用光, ゼロ, 登録されていません, равен нулю, 小于 0, 小于0, 失效, 欠, なくなり, 超過,
+        終了しました, 尽き, 上限, израсходован, завершён, завершен, кончил
         """,
     ),
     (
@@ -775,7 +782,8 @@ SIGNS: tuple[tuple[int, str], ...] = (
         """
         余额, 餘額, 積分, 积分, коштів, số dư, баланс, подписк, 残高, クレジット, 잔액, 크레딧, 点数, 费用,
         金额, 资费, 支払い, 料金, 課金, 결제, 요금, 잔고, кредит, оплат, счёт, счет, 予算, 消费, 预算, 구독,
-        포인트
+        포인트, 资金, 会员, 订阅, 支出, 账单, 付费, プリペイド, 契約プラン, 支払, 無料分, 会費, 예산, 결제 수단,
+        бюджет, пробный период, тариф, счёте, денег
         """,
     ),
     (
@@ -795,7 +803,7 @@ SIGNS: tuple[tuple[int, str], ...] = (
     (
         EXCEEDS,
         """
-        压缩, 大于, слишком много
+        压缩, 大于, слишком много, 넘었, 넘습
         """,
     ),
     (
@@ -803,9 +811,9 @@ SIGNS: tuple[tuple[int, str], ...] = (
         """
         频繁, 频率, 频次, 限流, 速率, 并发, 每分钟, 限速, 頻繁, 请求过多, 請求過多, слишком много запросов,
         レート制限, リクエストが多すぎ, 요청 한도, 호출 한도, 요청이 너무 많, 限频, 频控, 触发流控, 过快,
-        次数过多, 请求太多, 太快, 分あたり, 秒あたり, 同時リクエスト, リクエスト数, リクエスト制限, 분당, 초당,
-        속도 제한, 동시 요청, 요청 빈도, лимит, слишком часто, частые запросы, частот, в минуту, в секунду,
-        одновременн, достигнут лимит, リクエストが多, 要求が多
+        请求太多, 太快, 分あたり, 秒あたり, 同時リクエスト, リクエスト数, リクエスト制限, 분당, 초당, 속도 제한,
+        동시 요청, 요청 빈도, лимит, слишком часто, частые запросы, частот, в минуту, в секунду, одновременн,
+        достигнут лимит, リクエストが多, 要求が多, 请求次数过多, 调用次数过多, 访问次数过多
         """,
     ),
     (
@@ -827,7 +835,9 @@ SIGNS: tuple[tuple[int, str], ...] = (
         не существует, не входит, 見つかりません, 存在しません, 利用できません, 찾을 수 없, 존재하지, 权限,
         停用, 未开放, 暂未开放, 停止, 不在, 廃止, 終了し, アクセス権, 権限, 제공되지, 접근 권한, 사용할 수 없,
         권한이 없, нет доступа, отключена, снята, больше не, 未上线, 废弃, 检查模型, 已关闭, 没有找到, 没有可用,
-        ご利用いただけ, 登録されていません, удален
+        ご利用いただけ, 登録されていません, удален, 没有部署, 未授权, 暂不支持该模型, 不提供, 已移除, 已删除,
+        弃用, 未发布, ありません, 提供されて, 使用できません, 提供終了, 확인해 주세요, 종료, не обнаружен,
+        не подключен, не предоставл, устарел
         """,
     ),
     (
@@ -840,7 +850,7 @@ SIGNS: tuple[tuple[int, str], ...] = (
         CONTEXT,
         """
         上下文, 最大长度, 长度, 上下文長度, コンテキスト, 컨텍스트, контекст, количество токенов, число токенов,
-        длинный запрос, token 数, 길이
+        длинный запрос, token 数, 길이, 文字数, モデルの上限, длина
         """,
     ),
     (
@@ -853,7 +863,7 @@ SIGNS: tuple[tuple[int, str], ...] = (
         PROMPT,
         """
         输入, 提示词, 消息, 对话, 内容, 文本, 入力, プロンプト, メッセージ, 입력, 프롬프트, 메시지, промпт,
-        сообщени, 会話, входн
+        сообщени, 会話, входн, 文章, テキスト
         """,
     ),
     (
@@ -861,20 +871,21 @@ SIGNS: tuple[tuple[int, str], ...] = (
         """
         敏感, 违规, 不安全, 内容安全, 不当内容, 审核, 风险, 违禁, 内容审, фильтром контента, 不適切, 不合规,
         合规, ポリシーに違反, コンテンツポリシー, 安全フィルター, 有害, 부적절, 콘텐츠 정책, 정책을 위반, 유해,
-        запрос нарушает, недопустимый контент, запрещённ, запрещенн, модерац, 不良信息, 过滤, 违反
+        запрос нарушает, недопустимый контент, запрещённ, запрещенн, модерац, 不良信息, 过滤, 违反, 风控,
+        不符合安全, 黄赌毒, 涉政, 色情, 暴力
         """,
     ),
     (
         KEY,
         """
         密钥, 令牌, 鉴权, 认证, 認証, 身份验证, 金鑰, ключ, токен доступа, apiキー, api 키, 签名, api key,
-        シークレットキー, 인증, api키, авторизац, аутентификац, 秘钥, key 已被
+        シークレットキー, 인증, api키, авторизац, аутентификац, 秘钥, key 已被, アクセストークン, 토큰이 유효
         """,
     ),
     (
         BAD | WEAK,
         """
-        无效, 错误, 無效, 有误, 잘못되, 正しくあり, 不正确, 잘못된, 無効
+        无效, 错误, 無效, 有误, 잘못되, 正しくあり, 不正确, 잘못된, 無効, 不正な
         """,
     ),
     (
@@ -888,7 +899,8 @@ SIGNS: tuple[tuple[int, str], ...] = (
         """
         不合法, 为空, 失效, неверный, недействител, 유효하지, 未提供, 禁用, 不存在, 吊销, 缺失, 失敗し, 期限,
         見つかりません, 실패, 올바르지, 만료, неверн, не найден, ошибка, заблокирован, отозван, неправильн,
-        不通过, 확인할 수 없, отсутств, деактивирован, не удалось проверить, 已被封禁
+        不通过, 확인할 수 없, отсутств, деактивирован, не удалось проверить, 已被封禁, 无权限, 未授权, 过时,
+        有问题
         """,
     ),
     (
@@ -902,7 +914,8 @@ SIGNS: tuple[tuple[int, str], ...] = (
         """
         工具, 函数, 图片, 图像, 参数, 流式, 协议, 调用方式, 思考, функци, инструмент, изображен, 画像, ツール,
         도구, 함수, 이미지, 音频, 视频, 视觉, 多模态, 语音, 联网, 嵌入, 接口, ストリーミング, 関数, 音声, 動画,
-        스트리밍, 음성, 오디오, 비디오, потоков, аудио, видео, рассужден, 系统提示
+        스트리밍, 음성, 오디오, 비디오, потоков, аудио, видео, рассужден, 系统提示, 系统消息, 视觉能力,
+        工具调用, 温度, 缓存, 文件
         """,
     ),
     (
@@ -922,7 +935,7 @@ SIGNS: tuple[tuple[int, str], ...] = (
         """
         封禁, 禁用, 冻结, 限制访问, 注销, 停止, 凍結, 利用できません, 制限されて, 정지, 차단, 비활성,
         사용할 수 없, заблокирован, отключен, отключён, приостановлен, не поддержива, недоступ, 禁止访问,
-        запрещ, 限制使用, ロックされ
+        запрещ, 限制使用, ロックされ, 停用, 未授权, 無効化, ロック, 禁止, 账户异常, 账号异常, 账号存在异常
         """,
     ),
     (
@@ -1020,7 +1033,8 @@ SIGNS: tuple[tuple[int, str], ...] = (
     (
         LACKING,
         """
-        无法处理, 没有视觉, 不具备, не умеет, 利用できません
+        无法处理, 没有视觉, 不具备, не умеет, 利用できません, 无法使用, 不能处理, 没有能力, 使えません,
+        使用できません, 사용할 수 없, не принимает, не может, не работает
         """,
     ),
     (
@@ -1051,6 +1065,18 @@ SIGNS: tuple[tuple[int, str], ...] = (
         ONLY | TAKEN | FEATURE | LACKING,
         """
         仅支持文本, 只支持文本
+        """,
+    ),
+    (
+        REVOKED | BAD,
+        """
+        期限が切れ, 期限切れ, просрочен, истёк, истек
+        """,
+    ),
+    (
+        LONG,
+        """
+        больше допустим
         """,
     ),
 )

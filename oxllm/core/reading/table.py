@@ -27,21 +27,19 @@ ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING
 UNDER: dict[int, int] = {
     400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
     401: ALWAYS | Topic.KEY | Topic.MODEL,
-    402: ALWAYS | Topic.RATE,
     403: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.LEFT | Topic.MODEL,
-    404: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.LEFT | Topic.MODEL,
-    405: ALWAYS | Topic.LACKS | Topic.MODEL,
-    410: ALWAYS | Topic.MODEL,
-    412: ALWAYS | Topic.LACKS | Topic.MODEL,
-    413: ALWAYS | Topic.CONTEXT,
+    404: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.LEFT | Topic.MODEL,
+    405: ALWAYS | Topic.RATE | Topic.LACKS | Topic.MODEL,
+    410: ALWAYS | Topic.RATE | Topic.MODEL,
+    412: ALWAYS | Topic.RATE | Topic.LACKS | Topic.MODEL,
+    413: ALWAYS | Topic.RATE | Topic.CONTEXT,
     422: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.MODEL,
-    429: ALWAYS | Topic.RATE,
-    451: ALWAYS | Topic.MODEL,
+    451: ALWAYS | Topic.RATE | Topic.MODEL,
     500: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.DOWN,
     501: ALWAYS | Topic.LACKS | Topic.DOWN,
     502: ALWAYS | Topic.CONTEXT | Topic.DOWN,
 }
-"""The topics that a sentence may have under a status. Elsewhere ALWAYS, and under other 5xx also DOWN."""
+"""The topics that a sentence may have under a status. Elsewhere ALWAYS, with RATE, or under a 5xx with DOWN."""
 
 VENDORS: dict[str, int] = {
     "1004": Topic.KEY,  # Zhipu, MiniMax
@@ -157,7 +155,7 @@ IMPLIED: tuple[tuple[int, int], ...] = (
     (Topic.CONTENT, 400),
     (Topic.QUOTA | Topic.RATE, 429),
     (Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS, 400),
-    (Topic.KEY, 401),
+    (Topic.KEY | Topic.BARRED, 401),
     (Topic.MODEL, 404),
     (Topic.LOADING | Topic.DOWN, 503),
 )
@@ -322,7 +320,7 @@ class Facts:
 
     def _may_say(self) -> int:
         """The topics that a sentence of this error may have."""
-        usual = ALWAYS | Topic.DOWN if self.status >= 500 else ALWAYS
+        usual = ALWAYS | (Topic.DOWN if self.status >= 500 else Topic.RATE)
         admitted = UNDER.get(self.status, usual)
         if self.status == 401 and "context" in self.text.lower():  # "token" alone is a key there
             admitted |= Topic.CONTEXT

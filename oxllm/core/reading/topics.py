@@ -58,7 +58,7 @@ PLACE_GAP = 6
 _FILLERS = frozenset(lex.FILLERS.split())
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|[;\n\u3002\uff1b\uff01\uff0c]+\s*")
 _WORD = re.compile(r"[a-z\u00df-\u00f6\u00f8-\u017e]+|\d+(?:[.,]\d+)*|[<>]=?|~")
-_NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0-9/])[\w@][\w/.@:-]*\w")
+_NAME = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*[0-9/])[\w@][\w/.@:-]*\w", re.ASCII)
 """A name with a digit or a slash in it, such as a model's: it counts as one word."""
 _PACE_IN_NAME = re.compile(r"_per_(minute|second)(?![a-z])")
 _SPAN = re.compile(r"\d+-(minute|hour|day|week|month)s?", re.IGNORECASE)
@@ -106,22 +106,26 @@ _MEMBER = re.compile(r"[A-Za-z_]{2,40}")
 _HARMLESS_WORDS = lex.FEATURE | lex.LEFT | lex.STORED | lex.ITEM | lex.ROLE | lex.TOKENS | lex.PROMPT
 _BRITISH = re.compile(r"(?<=[a-z]{4})is(?=(?:e[ds]?|ing|ation)$)")
 """As in "recognise": the lexicon has it with a z."""
-_HYPHENED = re.compile(r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*\d)(?=[\w/.@:]*-)[\w@][\w/.@:-]*\w")
+_HYPHENED = re.compile(
+    r"(?<![\w/.@:-])(models?/)?(?=[\w/.@:-]*[a-z])(?=[\w/.@:-]*\d)(?=[\w/.@:]*-)[\w@][\w/.@:-]*\w", re.ASCII
+)
 """The same with hyphens, before names are split at capitals: `Big-7B-chat`."""
 _IDENTIFIER = re.compile(
     r"(?<![\w/])(?:\w{1,40}\.){0,4}[A-Za-z][A-Za-z0-9]*(?:_+[A-Za-z0-9]+)+(?:\.\w{1,40}){0,4}(?!\w)"
-    r"|(?<!\w)[a-z]+(?:[A-Z][a-z0-9]+)+(?!\w)"
+    r"|(?<!\w)[a-z]+(?:[A-Z][a-z0-9]+)+(?!\w)",
+    re.ASCII,
 )
 """A program's identifier: `check_quota`, `stripe.send_payment`, `sendPayment`."""
 _KEBAB = re.compile(
     r"(?<![\w/@-])(?:(?P<of>(?i:tools?|functions?|file|attachment|skill|prompt|template|variable|column|key|role|property"
     r"|field|parameter|argument)(?i: call| named?| names| variable| value)?:? )[A-Za-z]+(?:[-_.][A-Za-z]+)+"
-    r"|[A-Za-z]+(?:-[A-Za-z]+){2,})(?![\w-])"
+    r"|[A-Za-z]+(?:-[A-Za-z]+){2,})(?![\w-])",
+    re.ASCII,
 )
 """A tool's name with hyphens: three words or more (`check-credit-balance`), or any name after its noun ("tool x-y")."""
 _FILE = re.compile(
     r"(?<![\w/.-])[\w-]+\.(?:csv|docx?|gif|html?|jpe?g|jsonl?|md|mp[34]|pdf|png|pptx?|py|svg|txt|wav|webp|xlsx?|xml|ya?ml|zip)\b",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _STATE = re.compile(
     r"(?:\A|[-_])(?:insufficient|invalid|missing|no|not|out|exceeds?|over|incorrect|unsupported)[-_]"

@@ -8,7 +8,7 @@ from itertools import product
 import msgspec
 import pytest
 
-from oxllm.core.reading.outcome import RULES, Effect, Kind, classify
+from oxllm.core.reading.outcome import RULES, Effect, Kind, classify, in_band
 from tests.support.corpus import DATA
 
 NOW = 1_700_000_000.0
@@ -203,7 +203,53 @@ def test_what_a_provider_does_not_serve_it_does_not_have(words: str) -> None:
     assert read(400, words) is Kind.MISSING
 
 
-SENTENCES = [line.split("\t") for line in (DATA / "languages.tsv").read_text(encoding="utf-8").splitlines()]
+@pytest.mark.parametrize("status", [402, 404, 405, 409, 410, 412, 417, 424, 429, 451, 498])
+def test_a_rate_is_read_under_each_status_of_the_4xx(status: int) -> None:
+    assert read(status, "Too many requests: the rate limit of 20 requests per minute was exceeded") is Kind.RATE_LIMITED
+
+
+@pytest.mark.parametrize("words", ["Your account has been suspended", "This organization is disabled"])
+def test_an_account_that_is_barred_is_read_without_a_status_too(words: str) -> None:
+    assert in_band(msgspec.json.encode({"error": {"message": words}}), NOW).kind is Kind.AUTH
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("gpt-4o模型不存在", Kind.MISSING),
+        ("模型gpt-4o不存在", Kind.MISSING),
+        ("qwen2模型不存在", Kind.MISSING),
+        ("模型vendor/qwen不存在", Kind.MISSING),
+        ("モデルgpt-4oが見つかりません", Kind.MISSING),
+        ("模型deepseek-v3余额不足", Kind.QUOTA),
+        ("工具get_quota已失效", Kind.CLIENT_ERROR),
+        ("文件check-credit-balance.md已失效", Kind.CLIENT_ERROR),
+    ],
+)
+def test_a_name_ends_where_another_script_begins(words: str, kind: Kind) -> None:
+    assert read(400, words) is kind
+
+
+def lines(name: str) -> list[list[str]]:
+    return [line.split("\t") for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+OF_REQUESTS = lines("requests.tsv")
+
+
+@pytest.mark.parametrize(("language", "nouns", "verbs"), OF_REQUESTS, ids=[line[0] for line in OF_REQUESTS])
+def test_what_is_wrong_with_a_request_marks_nobody_in_other_languages(language: str, nouns: str, verbs: str) -> None:
+    space = "" if language in ("zh", "ja", "ko") else " "
+    said = [space.join(words) for words in product(nouns.split("|"), verbs.split("|"))]
+    assert [
+        words
+        for words in said
+        for rule in (RULES[read(400, words)], RULES[read(422, words)])
+        if rule.effect is not Effect.NONE or rule.breaker
+    ] == []
+
+
+SENTENCES = lines("languages.tsv")
 
 
 @pytest.mark.parametrize("language", sorted({line[0] for line in SENTENCES}))
