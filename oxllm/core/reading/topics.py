@@ -501,7 +501,7 @@ def _context(marks: list[int], every: int, code: bool) -> bool:
         or _near(marks, every, lex.TOKENS, lex.EXCEEDS | lex.LONG, 8)
         or _near(marks, every, lex.PROMPT, lex.LONG, 6)
         or (bool(every & lex.PROMPT) and _then(marks, every, lex.TOKENS, lex.MOST, 5))
-        or (code and _near(marks, every, lex.PROMPT, lex.EXCEEDS, 2))
+        or (code and _near(marks, every, lex.PROMPT, lex.EXCEEDS, 1))
         or _compared(marks, every)
     )
 
@@ -547,7 +547,11 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return False
     if _cannot(marks, every):
         return True
-    if code and every & lex.LACKING and not every & (lex.MODEL | lex.REGION | lex.BUSY):
+    if (
+        code
+        and not every & (lex.MODEL | lex.REGION | lex.BUSY)
+        and any(b & lex.LACKING and not b & lex.BAD for b in marks)
+    ):
         return True
     if _near(marks, every, lex.MODEL, lex.ACTIVE, 6) or _then(marks, every, lex.VARIANT, lex.FEATURE | lex.ROLE, 2):
         return True

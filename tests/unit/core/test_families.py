@@ -230,6 +230,19 @@ def test_a_name_ends_where_another_script_begins(words: str, kind: Kind) -> None
     assert read(400, words) is kind
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "code", "kind"),
+    [
+        (500, "", "response_time_exceeded", Kind.SERVER_ERROR),
+        (400, "", "prompt_exceeded", Kind.CONTEXT_LENGTH),
+        (503, "", "provider_not_configured", Kind.SERVER_ERROR),
+        (400, "", "tools_not_supported", Kind.UNSUPPORTED),
+    ],
+)
+def test_codes_are_read_by_the_same_families(status: int, words: str, code: str, kind: Kind) -> None:
+    assert classify(status, [], msgspec.json.encode({"error": {"message": words, "code": code}}), NOW).kind is kind
+
+
 def lines(name: str) -> list[list[str]]:
     return [line.split("\t") for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
 
