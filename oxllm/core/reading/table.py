@@ -284,6 +284,14 @@ class Facts:
         return "permodel" in self.error.quotas.lower() or any(said & Topic.NAMED for said in of_message(self.text))
 
     @property
+    def of_request(self) -> bool:
+        """Whether it is about the form of the request: "parameter 'reasoning' is not allowed"."""
+        said = of_message(self.text)
+        return any(topics & Topic.SCHEMA for topics in said) and not any(
+            topics & (Topic.KEY | Topic.BARRED) for topics in said
+        )
+
+    @property
     def stated(self) -> float | None:
         """Seconds until the provider wants the retry, by its headers or a member of the error."""
         return hints.retry_after(self._headers, self.error.headers, self.error.waits, self._now_wall)
@@ -441,6 +449,7 @@ ROWS: tuple[Row, ...] = (
     (lambda facts: facts.status == 400 and facts.about(Topic.KEY | Topic.BARRED), Kind.AUTH),
     (lambda facts: facts.status == 401 and (facts.about(Topic.KEY) or not facts.about(Topic.MODEL)), Kind.AUTH),
     (_missing, Kind.MISSING),
+    (lambda facts: facts.status == 403 and facts.of_request, Kind.UNSUPPORTED),
     (lambda facts: facts.status == 403, Kind.FORBIDDEN),
     (lambda facts: facts.status == 404, Kind.NOT_FOUND),
     (lambda facts: facts.about(Topic.LOADING), Kind.LOADING),

@@ -231,6 +231,20 @@ def test_a_name_ends_where_another_script_begins(words: str, kind: Kind) -> None
 
 
 @pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Request blocked: parameter 'reasoning' is not allowed", Kind.UNSUPPORTED),
+        ("The field `metadata` is invalid", Kind.UNSUPPORTED),
+        ("The API key in the field `Authorization` has expired", Kind.FORBIDDEN),
+        ("Your account may not set this parameter: account suspended", Kind.FORBIDDEN),
+        ("You may not call this endpoint", Kind.FORBIDDEN),
+    ],
+)
+def test_a_403_about_the_form_of_a_request_takes_no_key_away(words: str, kind: Kind) -> None:
+    assert read(403, words) is kind
+
+
+@pytest.mark.parametrize(
     ("status", "words", "code", "kind"),
     [
         (500, "", "response_time_exceeded", Kind.SERVER_ERROR),
