@@ -141,7 +141,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         viele anfragen, trop de requetes, demasiadas solicitudes, demasiadas peticiones, muitas requisicoes, muitas
         solicitacoes, troppe richieste, ratenlimit, parallel calls, simultaneous calls, pro minute, pro sekunde,
         gleichzeitige anfragen, anfragelimit, par minute, par seconde, por minuto, por segundo, limite de debit, limite
-        de velocidad
+        de velocidad, exceed allowed rate, exceeds allowed rate, exceed rate allowed, exceeds rate allowed
         """,
     ),
     (
@@ -153,7 +153,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         maximum tokens, total tokens, context, physical batch size, kv cache, number of tokens, text length, content
         length, maximum length of the model, position embeddings, allowed tokens, tokens per batch, model window, total
         length, window size, contexto, contesto, kontextlange, kontextfenster, contexte, tokenanzahl, longueur maximale,
-        longitud maxima, nombre maximal de jetons, tokenlimit, limite de jetons
+        longitud maxima, nombre maximal de jetons, tokenlimit, limite de jetons, what model can
         """,
     ),
     (
@@ -271,7 +271,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         0, terminated, delinquent, lack, lacks, owing, not paid, locked, no longer, surpassed, used, not sufficient,
         shortage, stopped, over, finished, ended, low, missing, overrun, all available, limit, restricted, too small,
         lapsed, no active, no valid, no available, not have enough, not found, gone, left, not suffice, spent, dry, not
-        cover, below, maxed, limited
+        cover, below, maxed, limited, drained, dried, burned, burnt
         """,
     ),
     (
@@ -307,7 +307,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         organization reached limit, organisation reached limit, account reached limit, team reached limit, project
         reached limit, workspace reached limit, key reached limit, increase budget, raise budget, different budget,
         recharger votre compte, laden sie ihr guthaben, zahlung erforderlich, paiement requis, offene rechnung, impayee,
-        impaye, begleichen
+        impaye, begleichen, card declined, payment declined, no active plan, subscription cancelled, subscription
+        canceled, plan ended, buy more tokens, purchase plan, billing not set up, outstanding invoice
         """,
     ),
     (
@@ -317,7 +318,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         gt, less than, fewer than, at most, no more than, not fit, shorten, shorter, truncate, surpass, beyond, over, up
         to, more than, above, higher than, within, reached, out of range, reduce, too long, lt, leaves 0, leaves no, no
         room, supera, excede, uberschreitet, langer, grosser, excedio, zu viele, trop de, plus longue, plus long, langer
-        als, uberschreiten
+        als, uberschreiten, goes past, go past, went past
         """,
     ),
     (
@@ -325,7 +326,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         too long, longer, reduce length, reduce, shorten, shorter, too large, too lengthy, length exceeded, exceeded
         length, exceeds maximum, too big, exceeds context, long, exceeds limit, exceeds length, range of, exceeds max,
-        zu lang, trop long, demasiado largo, muito longo, troppo lungo, exceeds supported
+        zu lang, trop long, demasiado largo, muito longo, troppo lungo, exceeds supported, than model can, than this
+        model can, not fit into model, not fit in model, not fit window, not fit into window, more tokens than model,
+        more tokens than, more than model can, more than this model can
         """,
     ),
     (
@@ -348,7 +351,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         expirado, expirada, caducada, scaduta, expirou, scaduto, token expired, expired token, invalid token, key
         blocked, key disabled, key banned, blocked key, disabled key, fehlt, fehlgeschlagen, manquante, manquant,
         invalide, echec, fallida, falha, caducado, falsch, falscher, falsche, gesperrt, inconnue, expire, refusee,
-        badly, aucune cle, cle fournie, kein gultiger api schlussel, widerrufen
+        badly, aucune cle, cle fournie, kein gultiger api schlussel, widerrufen, rotated, rolled, lapsed, cancelled,
+        canceled, withdrawn, locked, frozen, paused, turned off, switched off, removed, no longer valid, no longer
+        active, no longer accepted, out of date, compromised, not accepted, dead, can not be used
         """,
     ),
     (
@@ -375,7 +380,11 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         group, not allowed for tier, accept license, agree to license, kein zugriff, keinen zugriff, nicht mehr
         unterstutzt, nicht mehr verfugbar, pas acces, no tiene acceso, sin acceso, indisponivel, non disponible,
         eingestellt, plus pris en charge, nicht verfugbar, steht nicht zur verfugung, nicht verwenden, nicht
-        freigeschaltet, pas ete trouve, pas autorise, durfen nicht, pas disponible
+        freigeschaltet, pas ete trouve, pas autorise, durfen nicht, pas disponible, private preview, closed beta, invite
+        only, limited to enterprise, limited to customers, limited to subscribers, limited to paying, reserved for,
+        turned off, switched off, shut off, withdrawn, archived, superseded, replaced by, locked, exclusive, not
+        visible, not rolled out, only for subscribers, hidden, dropped, not part of plan, waitlisted, waitlist, went
+        away, gone, left catalog, not host
         """,
     ),
     (
@@ -400,7 +409,9 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         default chat template, at most 1 image, at most 1 video, at most 1 audio, model not allow, model ~ not allow,
         only 1 allowed, not allowed on channel, no soporta, nao suporta, > 1 not supported, mandatory for endpoint,
         mandatory for model, not be used with model, not permit, text only, only text, only accept text, only accepts
-        text, no compatible, no son compatible
+        text, no compatible, no son compatible, coming soon, requires different model, requires newer model, needs
+        different model, needs newer model, restricted to other models, beyond model, missing from model, turned off for
+        model, switched off for model, off for model
         """,
     ),
     (
@@ -574,7 +585,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         SCHEMA,
         """
         field, property, argument, schema, parameter, attribute, string, integer, array, enum, json, syntax, metadata,
-        regex, regular expression, subpattern, grammar
+        regex, regular expression, subpattern, grammar, column, variable
         """,
     ),
     (
@@ -734,7 +745,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         USAGE,
         """
         limit, cap, usage, request, token, call, allotment, allocation, included, maximum, token limit, token count,
-        total tokens, number of tokens, limite, requete, anfragen, solicitudes, requisicoes
+        total tokens, number of tokens, limite, requete, anfragen, solicitudes, requisicoes, ceiling
         """,
     ),
     (

@@ -33,7 +33,8 @@ FAMILIES: dict[str, tuple[list[int], str, str, set[Kind]]] = {
         Free credits | Your plan allowance | The monthly quota""",
         """exhausted | has been used up | ran out | has run dry | is depleted | is empty | is insufficient | is
         too low | is at zero | went negative | is spent | are gone | has been consumed in full | was exceeded
-        | is not enough | is below zero | does not cover this request""",
+        | is not enough | is below zero | does not cover this request | is drained | has dried up | was burned
+        through""",
         {Kind.QUOTA},
     ),
     "nothing left": (
@@ -61,7 +62,9 @@ FAMILIES: dict[str, tuple[list[int], str, str, set[Kind]]] = {
         token | Personal access token""",
         """is invalid | is not valid | was not recognized | was not recognised | is incorrect | is missing | is
         required | has expired | was revoked | is disabled | does not exist | could not be verified | was
-        rejected | is malformed | is not authorised | is blocked | has been suspended | was deleted""",
+        rejected | is malformed | is not authorised | is blocked | has been suspended | was deleted | was rotated |
+        has lapsed | was cancelled | is locked | is frozen | was turned off | is no longer active | is out of date |
+        cannot be used | has been compromised | was not accepted""",
         {Kind.AUTH},
     ),
     "keys by what only they can be": (
@@ -78,7 +81,9 @@ FAMILIES: dict[str, tuple[list[int], str, str, set[Kind]]] = {
         has been discontinued | is no longer served | has reached end of life | is unknown | is unrecognised |
         is invalid | is not offered | is not accessible with your key | is not allowed for this key | is not
         included in your plan | requires access approval | is gated | is disabled | is not servable in this
-        region | was sunset""",
+        region | was sunset | is in private preview | is limited to enterprise customers | is reserved for paying users
+        | has been withdrawn | was superseded by bar | is locked | is not visible to you | is only for subscribers |
+        was dropped | is not part of your plan | is gone""",
         {Kind.MISSING},
     ),
     "no model": (
@@ -107,7 +112,8 @@ FAMILIES: dict[str, tuple[list[int], str, str, set[Kind]]] = {
         prompt and completion length""",
         """is too long | exceeds the context window | exceeds the model's context length of 8192 tokens | is over
         the 8192 token limit | exceeds max_model_len (8192) | exceeds the supported length | is above the
-        model limit of 8192 tokens | is larger than the context size | does not fit in the context window""",
+        model limit of 8192 tokens | is larger than the context size | does not fit in the context window | does not
+        fit into the model | is more than the model can take | goes past the model's context""",
         {Kind.CONTEXT_LENGTH},
     ),
     "what is lacking": (
@@ -116,7 +122,8 @@ FAMILIES: dict[str, tuple[list[int], str, str, set[Kind]]] = {
         Thinking | System messages | The parameter `top_k` | Web search | Photo input""",
         """is not supported | are not available for this model | is not implemented | cannot be used with this
         model | isn't supported by this deployment | is only available on larger models | is only offered on
-        the pro model""",
+        the pro model | is turned off for this model | is coming soon | requires a newer model | is missing from this
+        model""",
         {Kind.UNSUPPORTED},
     ),
     "what a model does not do": (
@@ -153,11 +160,12 @@ def test_each_noun_is_read_with_each_verb(name: str) -> None:
 OF_A_REQUEST = """messages[0].content | The field `messages` | The parameter `temperature` | tool_call_id | The tool
 result | The JSON schema | The image | metadata | stop sequences | role | The request body | The file
 | The metadata key | seed | The schema property 'key' | logit_bias | The start date | date: day | The
-user's model turn"""
+user's model turn | The column credits | The variable api_key"""
 FAULTS = """is required | is missing | is invalid | must not be empty | was not found | does not exist | is too
 long | is unknown | is not allowed | must be a string | exceeds the maximum of 10 | was not provided |
 is not recognized | is deprecated | is disabled | is over the limit | contains an unknown key | is too
-low | has been used already"""
+low | has been used already | is locked | was removed | is gone | has lapsed | is out of date | cannot be
+used | was not accepted | is coming soon | does not fit the schema | is limited to 10 items | is reserved"""
 TOOLS = """Tool billing.pay | tools: rate_limiter | Function lookup_api_key | unknown tool list_models: | Tool
 call daily_limit_checker: | Duplicate tool names: rate_limiter | Function names: load_model | tools:
 model_selector"""
