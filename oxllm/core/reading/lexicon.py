@@ -247,7 +247,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         moderation, responsible ai, guardrail, pii, content filter, harmful content, unsafe content, sensitive content,
         sensitive words, inappropriate content, prohibited content, community guidelines, content restrictions, content
         risk, sensitive, inappropriate, unsafe, jailbreak, explicit content, illegal content, sexual, violence, hate,
-        harmful, harassment, content safety, content check, toxic, usage policies, nsfw
+        harmful, harassment, content safety, content check, toxic, usage policies, nsfw, content rules, safety rules
         """,
     ),
     (
@@ -432,7 +432,8 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         permitted, not have access, no access, access blocked, access terminated, access revoked, access suspended,
         access disabled, not offered, not served, not associated, not allow, flagged for abuse, under review, can not be
         used from, gesperrt, deaktiviert, nicht verfugbar, suspendu, desactive, bloque, non disponible, pas disponible,
-        suspendida, suspendido, bloqueada, interdit, interdite
+        suspendida, suspendido, bloqueada, interdit, interdite, shut down, needs verification, requires verification,
+        awaiting approval, no api access, limited for abuse
         """,
     ),
     (
@@ -441,7 +442,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         flagged, flag, violate, violates, violated, violating, violation, filtered, filter, rejected, triggered,
         triggering, trigger, detected, contain, contains, contained, containing, blocked, refused, prohibited, trip,
         comply, breach, not allowed, failed, intervened, against, denied, inappropriate, not pass, identified, found,
-        stopped, requires, not permitted, hit, considered, not allow, withheld
+        stopped, requires, not permitted, hit, considered, not allow, withheld, breaks, break, breaking
         """,
     ),
     (
@@ -738,7 +739,7 @@ ENTRIES: tuple[tuple[int, str], ...] = (
         """
         daily, today, weekly, month, monthly, annual, yearly, billing cycle, billing period, per day, per week, requests
         day, calls day, tokens day, monatlich, monatliches, monatliche, taglich, tagliches, tagliche, monat, mensuel,
-        mensuelle, quotidien, quotidienne, mois, mensual, mensal, diario, diaria
+        mensuelle, quotidien, quotidienne, mois, mensual, mensal, diario, diaria, week, tomorrow, next month
         """,
     ),
     (

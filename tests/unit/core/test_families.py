@@ -138,8 +138,17 @@ FAMILIES: dict[str, tuple[list[int], str, str, set[Kind]]] = {
         [400],
         "Your account | The organization | This organisation | Your workspace | Your project",
         """has been suspended | is disabled | is blocked | has been banned | is inactive | was closed | is frozen
-        | has been flagged for abuse | is under review | is not allowed to use the API""",
+        | has been flagged for abuse | is under review | is not allowed to use the API | was shut down | needs
+        verification | is awaiting approval | has no API access""",
         {Kind.AUTH},
+    ),
+    "what a filter stops": (
+        [400],
+        "Your prompt | The request | The output | Your input | The response",
+        """was blocked by our safety filter | violates our usage policy | was flagged by moderation | breaks our content
+        rules | contains prohibited content | triggered the content filter | did not pass the safety check | was
+        censored | was found to be unsafe | hit a guardrail""",
+        {Kind.CONTENT_REFUSED},
     ),
     "models on their way": (
         [503],
