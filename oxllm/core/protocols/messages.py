@@ -280,7 +280,7 @@ class StreamReader(NamedReader):
 
     def _stop_unless_told_again(self, name: str | None) -> bool:
         """Gateways that translate (LiteLLM, Bifrost) and Kimi have sent the start of one message twice, at which the
-        Node SDK and Claude Code give up. Another message would be an answer spliced onto this one."""
+        Node SDK gives up. Another message would be an answer spliced onto this one."""
         if name is None or name != self._message:
             return self._stop("a second message in the stream")
         self.dropped += 1
