@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 
-from oxllm.early import end_at_once
+from oxllm.early import end_at_once, hold_back
 
 end_at_once()  # even while modules load
+if "serve" in sys.argv[1:]:
+    hold_back(signal.SIGHUP)  # which asks for a reload: done as soon as it serves
 
 from oxllm.cli import main as commands  # noqa: E402
 

@@ -20,5 +20,12 @@ def end_at_once() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def hold_back(*signals: signal.Signals) -> None:
+    """Block these signals until the gateway unblocks them. A SIGHUP would end the process, and must not be lost, since
+    the config may already have been read; the others would interrupt Python's start with a traceback."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
     os._exit(128 + number)  # a shell's exit code for a process that a signal has ended

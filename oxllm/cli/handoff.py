@@ -14,13 +14,7 @@ from typing import NoReturn
 from oxllm import launch
 from oxllm import plan as plans
 from oxllm.cli.precompile import precompile
-
-
-def hold_back(*signals: signal.Signals) -> None:
-    """Block these signals until the gateway unblocks them. A SIGHUP would end the process, and must not be lost, since
-    the config may already have been read; the others would interrupt Python's start with a traceback."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+from oxllm.early import hold_back
 
 
 def become_gateway(plan: plans.Plan, log_format: str) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 import click
@@ -39,7 +38,7 @@ def command(config: str | None, demo: bool, host: str | None, port: int | None, 
         )
     if demo and config:
         raise click.UsageError("--demo has a configuration of its own: leave out --config")
-    from oxllm.cli.handoff import become_gateway, hold_back
+    from oxllm.cli.handoff import become_gateway
 
     if demo:
         from oxllm.cli.demo import start_demo
@@ -57,7 +56,6 @@ def command(config: str | None, demo: bool, host: str | None, port: int | None, 
     if given and os.environ.get("LISTEN_PID") == str(os.getpid()):  # sd_listen_fds(3); the exec keeps the pid
         verb = "does" if len(given) == 1 else "do"
         say(f"warning: the service manager has bound the address, so {' and '.join(given)} {verb} nothing", "warning")
-    hold_back(signal.SIGHUP)
     plan = load_config(config).plan
     assert plan is not None, "load_config ends the command when there is none"
     become_gateway(msgspec.structs.replace(plan, warnings=()), log_format)  # they were printed already

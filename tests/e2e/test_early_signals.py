@@ -53,8 +53,10 @@ def takes_over(pid: int) -> bool:
 
 
 def waits(pid: int) -> bool:
-    """A command line that keeps reloads for later, and not all signals, as libc does for a moment."""
-    return not is_gateway(pid) and has(pid, "SigBlk", signal.SIGHUP) and not has(pid, "SigBlk", signal.SIGTERM)
+    """A command line that keeps reloads for later, and not all signals, as libc does for a moment, and has loaded next
+    to nothing yet."""
+    held = has(pid, "SigBlk", signal.SIGHUP) and not has(pid, "SigBlk", signal.SIGTERM)
+    return held and not is_gateway(pid) and b"msgspec" not in proc(pid, "maps")
 
 
 @contextlib.contextmanager
