@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+import click
 import httpx
 
 from oxllm.cli.find import Gateway, again, frozen
@@ -38,6 +39,8 @@ def call(gateway: Gateway, method: str, path: str, timeout_s: float = TIMEOUT_S)
         raise NotRunning(f"what answers at {gateway.url} is not oxllm: it does not speak HTTP") from None
     except httpx.HTTPError as error:
         raise Failure(f"{gateway.url} did not answer: {error}") from None
+    except httpx.InvalidURL:
+        raise click.UsageError(f"{gateway.url!r} is not an http URL") from None
     if not response.headers.get(ID, "").startswith(OURS):
         raise not_oxllm(gateway, response)
     if response.status_code in (401, 403):
@@ -50,7 +53,12 @@ def segment(name: str) -> str:
     empty."""
     if not name:
         raise Failure("an empty name is nobody's")
-    return "%2E" * len(name) if name in (".", "..") else quote(name, safe="")
+    return "%2E" * len(name) if name in (".", "..") else escaped(name)
+
+
+def escaped(text: str) -> str:
+    """A text for a URL, percent-encoded; what the command line gave as bytes that are no UTF-8 goes as these."""
+    return quote(text, safe="", errors="surrogateescape")
 
 
 def call_json(gateway: Gateway, method: str, path: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import click
 
@@ -30,9 +29,10 @@ def command(
 
     `oxllm explain ID` tells more of one. Exit: 0, 3 when no gateway is running.
     """
+    from oxllm.cli.client import escaped
     from oxllm.cli.find import find
 
-    query = "".join(["&failed=1" if failed else "", f"&model={quote(model, safe='')}" if model else ""])
+    query = "".join(["&failed=1" if failed else "", f"&model={escaped(model)}" if model else ""])
     feed = _Feed(lambda: find(url, port), query)
     show = _show_json if as_json else _Table(follow).show
     show(feed.next(lines))
@@ -55,7 +55,7 @@ class _Feed:
 
     def next(self, limit: int | None) -> list[dict[str, Any]]:
         """The new ones, oldest first; none if the gateway is gone."""
-        from oxllm.cli.client import call_json
+        from oxllm.cli.client import call_json, escaped
 
         size = "" if limit is None else f"&limit={max(1, limit)}"  # at least one, so that we know what comes after it
         try:
@@ -68,7 +68,7 @@ class _Feed:
         requests = [request for request in found.get("requests") or [] if isinstance(request, dict)]
         if requests:
             last = requests[-1]
-            self._after = f"&after={quote(str(last.get('id')), safe='')}&at={last.get('time')!r}"
+            self._after = f"&after={escaped(str(last.get('id')))}&at={last.get('time')!r}"
         return requests if limit != 0 else []
 
 

@@ -206,6 +206,21 @@ def test_explain_prints_what_the_gateway_tells(run: Run, http: respx.MockRouter)
     assert (result.exit_code, result.stderr) == (1, "oxllm: unknown request\n")
 
 
+def test_a_name_that_is_no_utf_8_is_one_that_nobody_has(run: Run, http: respx.MockRouter) -> None:
+    """Bytes that are no text come from argv as lone surrogates (PEP 383)."""
+    http.get(f"{URL}/health").respond(headers=OURS)
+    for method, path in (("POST", "/admin/providers/%FF/reset"), ("GET", "/explain/%FF")):
+        http.request(method, f"{URL}{path}").respond(404, headers=OURS, json={"error": {"message": "there is none"}})
+    http.get(f"{URL}/requests").respond(headers=OURS, json={"requests": []})
+    for words in (("provider", "reset", "\udcff"), ("explain", "\udcff")):
+        result = run(*words, "-p", "9001")
+        assert (result.exit_code, result.stderr) == (1, "oxllm: there is none\n")
+    assert run("requests", "--model", "\udcff", "-p", "9001").exit_code == 0
+    assert b"&model=%FF" in http.calls.last.request.url.query
+    result = run("status", "--url", "http://\udcff")
+    assert (result.exit_code, "is not an http URL" in result.stderr) == (2, True)
+
+
 OBEDIENT = "import time; print(flush=True); time.sleep(60)  "
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OBEDIENT
 AS_USUAL = "import signal; [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGHUP, signal.SIGTERM)]; "
