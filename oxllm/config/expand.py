@@ -30,6 +30,8 @@ def expand(text: str, env: Mapping[str, str]) -> str:
                 "write one of them, or $${ for a plain ${",
             )
         value = env.get(name)
+        if value and not _is_text(value):
+            raise BadValueError(f"the environment variable {name} is not UTF-8", "set it to UTF-8 text")
         if value or (value is not None and default is None):
             return value
         if default is None:
@@ -37,6 +39,11 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         return str(default)
 
     return _PLACE.sub(replace, text)
+
+
+def _is_text(value: str) -> bool:
+    """Bytes of the environment that are no UTF-8 are lone surrogates here, which nothing can be written with."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def expand_document(document: dict[str, object], env: Mapping[str, str], problems: Problems) -> dict[str, object]:

@@ -137,3 +137,11 @@ def test_a_variable_cannot_change_the_files_syntax(load_text: Load) -> None:
     loaded = load_text('[[providers]]\nname = "${N}"\nbase_url = "http://a"\n', N='x", enabled = false #')
     assert loaded.plan is not None
     assert [provider.name for provider in loaded.plan.providers] == ['x", enabled = false #']
+
+
+def test_a_variable_that_is_no_utf_8_is_an_error_that_names_it() -> None:
+    """Bytes that are no text come from the environment as lone surrogates (PEP 383); no Plan can hold them."""
+    for text in ("${K}", "a${K}b", "${K:-x}"):
+        with pytest.raises(BadValueError) as told:
+            expand(text, {"K": "caf\udce9"})
+        assert told.value.args == ("the environment variable K is not UTF-8", "set it to UTF-8 text")
