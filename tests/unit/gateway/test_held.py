@@ -95,11 +95,11 @@ def test_events_of_a_mib_come_whole_one_after_another() -> None:
     with House(plan_of("alpha"), held=budget) as house:
         budget.house = house
         count = budget.clients = 24
-        big = [b"".join(stream(token((letter * 900 * KIB).decode()))) for letter in LETTERS[:count]]  # type: ignore[arg-type]
+        big = [b"".join(stream(token((letter * 1020 * KIB).decode()))) for letter in LETTERS[:count]]  # type: ignore[arg-type]
         house.providers["alpha"].replies = [parts(data, 50_000, 0.01) for data in big]
         clients = [ask(house, reads=False) for _ in range(count)]
         run(house, clients, budget, 30.0)
-        assert sorted(texts(house, clients)) == [letter + b"%d" % (900 * KIB) for letter in LETTERS[:count]]
+        assert sorted(texts(house, clients)) == [letter + b"%d" % (1020 * KIB) for letter in LETTERS[:count]]
         assert budget.waited
         assert budget.most > HELD_LIMIT // 2
 
