@@ -291,6 +291,28 @@ def test_a_small_body_is_let_in_past_twice_as_many_that_wait_in_twice_the_time()
     assert effort(200) < 8 * effort(50)
 
 
+@pytest.mark.parametrize("how", ["granted", "admitted", "left"])
+def test_who_came_beyond_the_bound_and_waits_no_longer_leaves_that_room_to_the_next_crowd(how: str) -> None:
+    budget = BodyBudget(8 * MIB)
+    (upload,) = bodies(1)
+    assert budget.admit(upload, 8 * MIB, 8 * MIB)
+    crowd = [body for body in bodies(1000) if budget.admit_head(body, 1000, 4000)]
+    if how == "granted":
+        assert not any(budget.admit(body, 4000, 4000) for body in crowd)
+        assert budget.release(upload) == crowd
+    else:
+        budget.release(upload)
+        for body in crowd:
+            assert how == "left" or budget.admit(body, 4000, 4000)
+            assert how == "admitted" or not budget.release(body, 1000)
+    while budget.admit(last := Body(), 50_000, 50_000):
+        pass
+    budget.release(last)
+    fill = budget.limit - budget.total - budget.heads
+    assert budget.admit(Body(), fill, fill)
+    assert [budget.admit_head(body, 1000, 4000) for body in bodies(1000)].count(True) == len(crowd) == MIB // 5000
+
+
 class Reader(HeldHolder):
     """One that reads an answer: `early` is what it passes on when asked to."""
 
