@@ -289,23 +289,27 @@ class StreamReader(NamedReader):
             return self._read_odd(payload)
         kind = bytes(event.type)
         kind = kind[1:-1] if kind.startswith(b'"') and kind != b'""' else name
+        if not self._understand(kind, event):
+            return b""
+        if b"\n" in payload:
+            payload = payload.replace(b"\n", b"\ndata: ")
+        return b"event: %b\ndata: %b\n\n" % (name or kind or b"error", payload)
+
+    def _understand(self, kind: bytes, event: ResponseEvent) -> bool:
+        """Account for an event. Returns whether it is passed on."""
         says = FAILURE if event.error not in EMPTY else meaning(kind)
         if not kind and says is not FAILURE:
             self.dropped += 1
-            return b""
+            return False
         number = bytes(event.sequence_number)
         if number.isdigit() and len(number) < 16:
             self._number = number
         if says is FAILURE:
             self._failed = kind == b"response.failed"
             self._fail(event)
-            if not self.told:
-                return b""
-        else:
-            self._take(says, event)
-        if b"\n" in payload:
-            payload = payload.replace(b"\n", b"\ndata: ")
-        return b"event: %b\ndata: %b\n\n" % (name or kind or b"error", payload)
+            return self.told
+        self._take(says, event)
+        return True
 
     def _take(self, says: Meaning, event: ResponseEvent) -> None:
         """Account for an event that is not a failure."""

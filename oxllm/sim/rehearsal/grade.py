@@ -62,6 +62,17 @@ class Recorded(msgspec.Struct, frozen=True):
 
 def grade(run: Recorded, expectations: Sequence[str]) -> Card:
     """The card of a run. `expectations`: the rules to be kept."""
+    card = _counted(run)
+    untested = tuple(_untested(card, run))
+    if card.attempts == 0 and card.client_errors + card.unfinished < card.requests:
+        elsewhere = "the gateway asked none of the simulated providers: its answers are of others"
+        return msgspec.structs.replace(card, findings=(), untested=(elsewhere, *untested))
+    failed = tuple(text for text in expectations if not expect.met(text, card, run.samples))
+    return msgspec.structs.replace(card, failed=failed, untested=untested)
+
+
+def _counted(run: Recorded) -> Card:
+    """The card but for its verdict."""
     scenario, groups, transcripts, samples = run.scenario, run.groups, run.transcripts, run.samples
     attempts, by_question, duration = run.attempts, run.by_question, run.duration
     cooldown_max = run.plan.breaker.cooldown_max
@@ -73,7 +84,7 @@ def grade(run: Recorded, expectations: Sequence[str]) -> Card:
     opened = _into_open(scenario.seed, by_question, samples, transcripts, groups)
     struck, harmless = _kinds(run.records, scenario, duration)
     outages = list(_outages(scenario, groups.values(), duration))
-    card = Card(
+    return Card(
         seed=scenario.seed,
         survivable=reasons,
         requests=len(transcripts),
@@ -106,12 +117,6 @@ def grade(run: Recorded, expectations: Sequence[str]) -> Card:
         states=_states(samples),
         findings=(*findings, *early, *opened),
     )
-    untested = tuple(_untested(card, run))
-    if card.attempts == 0 and card.client_errors + card.unfinished < card.requests:
-        elsewhere = "the gateway asked none of the simulated providers: its answers are of others"
-        return msgspec.structs.replace(card, findings=(), untested=(elsewhere, *untested))
-    failed = tuple(text for text in expectations if not expect.met(text, card, samples))
-    return msgspec.structs.replace(card, failed=failed, untested=untested)
 
 
 def _untested(card: Card, run: Recorded) -> Iterator[str]:
