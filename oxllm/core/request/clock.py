@@ -31,7 +31,10 @@ class Clock:
     def limit_silence(self, seconds: float, now: float) -> None:
         """Be due after so many seconds without a read, now and from each read on."""
         self.silence = seconds
-        self.allow(seconds, now)
+        if self.at == inf:
+            self._left = seconds
+        else:
+            self.at = self._alarm.by(now + seconds)
 
     def stop(self, now: float) -> None:
         """Stand still."""
