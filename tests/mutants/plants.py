@@ -601,7 +601,7 @@ PLANTS = (
     ),
     Plant(
         "what an error quotes is taken for its own words",
-        "oxllm/core/reading/topics.py",
+        "oxllm/core/reading/sentences.py",
         "    return _QUOTED.sub(_quoted, text)",
         "    return text",
         (CORPUS, READING + "a_quoted_phrase_is_the_requests"),

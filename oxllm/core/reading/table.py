@@ -16,8 +16,9 @@ import msgspec
 from oxllm.core.reading import hints
 from oxllm.core.reading.hints import Headers
 from oxllm.core.reading.rules import RULES, Effect, Kind
+from oxllm.core.reading.sentences import own_words, unframed
 from oxllm.core.reading.shapes import Error
-from oxllm.core.reading.topics import HARMLESS, Topic, grounds, of_code, of_message, own_words, unframed
+from oxllm.core.reading.topics import HARMLESS, Topic, grounds, of_code, of_message
 
 SHORT_S = hints.HINT_MAX
 """A quota with a hint of at most so many seconds is treated as a rate limit: time cures it."""
