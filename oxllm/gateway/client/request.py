@@ -63,6 +63,9 @@ class Channel:
     def answered(self) -> None:
         """The response is complete."""
 
+    def broken_off(self) -> None:
+        """The response is incomplete, and the last that was written says so."""
+
 
 class Handler(Protocol):
     """Is told how the client is doing."""
@@ -199,7 +202,10 @@ class Request:
             return
         self.write(tail)
         connection.keep_alive = False
-        if self.head_sent and (tail or not self._until_close):
+        if self.head_sent and tail:
+            self._detach()
+            connection.broken_off()
+        elif self.head_sent and not self._until_close:
             self._finish(connection)
         else:
             self._detach()

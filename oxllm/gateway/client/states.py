@@ -107,6 +107,10 @@ LIMIT_S: Final = {NEW: 20.0, IDLE: 75.0, HEAD: 20.0, WAITING: 5.0, SKIPPING: 20.
 ON_ITS_WAY_S: Final = 0.2
 """How long after a handshake or an answer a client's request may be on its way: a round trip around the world."""
 
+READ_S: Final = 0.1
+"""Between the word that an answer is broken off and the end of its connection, which makes Node's streams (those of
+undici, so Vercel's AI SDK) throw away what has come and was not read yet."""
+
 DRAIN_QUIET_S: Final = 1.0
 """While draining, how long a connection may stay quiet since it was made or last answered: a request may be on the way.
 A balancer that sends one just as its connection closes takes that for an error of ours, and sends no POST again (nginx

@@ -38,6 +38,7 @@ from oxllm.gateway.client.states import (
     LINGERING,
     NEW,
     NO_ROOM,
+    READ_S,
     SERVING,
     SKIPPING,
     TABLE,
@@ -286,6 +287,9 @@ class Turns(Channel):
                 self._shared.loop.call_soon(self.resume)
         else:
             self.timer.set(self._shared.now() + LIMIT_S[SKIPPING])
+
+    def broken_off(self) -> None:
+        self._shared.loop.call_at(self._shared.now() + READ_S, self.answered)
 
     def _end_request(self) -> None:
         request, intake = self.request, self._intake

@@ -272,7 +272,10 @@ def test_an_aborted_stream_has_its_tail_but_no_last_chunk(bench: Bench, client: 
     request.write(b"one")
     request.abort(b"tail")
     assert client.output.endswith(b"3\r\none\r\n4\r\ntail\r\n")
-    assert client.ended
+    bench.advance(0.05)
+    early = client.ended
+    bench.advance(0.1)
+    assert (early, client.ended) == (False, True), "it reads the tail first"
     assert bench.service.gone == 0
     request.write(b"more")
     request.end()
@@ -293,8 +296,21 @@ def test_a_client_that_can_tell_that_an_aborted_stream_is_not_whole_gets_all_tha
     request.begin(200, [], None)
     request.write(b"one")
     request.abort(tail)
+    bench.advance(0.2)
     assert client.output.endswith(b"\r\n\r\n" + body)
     assert (client.ended, client.transport.aborted) == (True, False)
+
+
+def test_a_client_that_leaves_once_it_is_told_of_a_break_leaves_nothing(bench: Bench, client: Client) -> None:
+    bench.service.keep_waiting()
+    client.send(get())
+    request = bench.service.served[0]
+    request.begin(200, [], None)
+    request.abort(b"tail")
+    client.half_close()
+    assert client.ended
+    bench.advance(0.2)
+    assert (client.state, bench.service.gone, bench.server.open) == (CLOSED, 0, set())
 
 
 def test_an_aborted_http_10_stream_without_a_tail_is_reset(bench: Bench, client: Client) -> None:
