@@ -127,8 +127,6 @@ class BodyBudget:
         """
         size = min(self._held.get(holder, 0), _counted(size))
         self._resize(holder, size)
-        if holder in self._large:
-            self._large[holder].length = size
         return self._serve()
 
     def lapse(self, holder: BodyHolder) -> Sequence[BodyHolder]:
