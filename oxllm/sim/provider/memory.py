@@ -13,6 +13,8 @@ from oxllm.sim.provider.reply import Part
 
 KEEP = 4096
 """Most answers stored; a rehearsal of ten minutes asks for fewer."""
+KEEP_BYTES = 32_000_000
+"""Most bytes of requests whose answers are stored. Each takes some three times as many, with what was made of it."""
 
 
 class Remembered(msgspec.Struct):
@@ -22,6 +24,8 @@ class Remembered(msgspec.Struct):
     """As it will be once complete."""
     items: list[Json]
     """What was asked, as input items."""
+    size: int
+    """Bytes of the request."""
     ready: float
     """When it is complete; in progress until then."""
     stream: Callable[[], Iterator[Part]]
@@ -38,11 +42,12 @@ class Remembered(msgspec.Struct):
 
 
 class Memory:
-    """The newest KEEP answers and threads of one provider."""
+    """The newest answers and threads of one provider, as many as there is room for."""
 
-    __slots__ = ("_items", "_known", "_threads")
+    __slots__ = ("_bytes", "_items", "_known", "_threads")
 
     def __init__(self) -> None:
+        self._bytes = 0
         self._known: OrderedDict[str, Remembered] = OrderedDict()
         self._items: dict[str, str] = {}
         """Id of an output item -> id of its answer."""
@@ -50,9 +55,11 @@ class Memory:
         """The ids of messages that can be continued."""
 
     def keep(self, answer: Remembered) -> None:
+        self.forget(answer.response["id"])  # a request that comes again has the same
         self._known[answer.response["id"]] = answer
         self._items.update({item["id"]: answer.response["id"] for item in answer.response["output"]})
-        if len(self._known) > KEEP:
+        self._bytes += answer.size
+        while len(self._known) > 1 and (len(self._known) > KEEP or self._bytes > KEEP_BYTES):
             self.forget(next(iter(self._known)))
 
     def find(self, identity: str) -> Remembered | None:
@@ -61,9 +68,12 @@ class Memory:
     def forget(self, identity: str) -> bool:
         """Delete the answer; returns whether there was one."""
         answer = self._known.pop(identity, None)
-        for item in answer.response["output"] if answer is not None else ():
+        if answer is None:
+            return False
+        self._bytes -= answer.size
+        for item in answer.response["output"]:
             self._items.pop(item["id"], None)
-        return answer is not None
+        return True
 
     def has_item(self, identity: str) -> bool:
         """Whether a stored answer has an item with that id."""

@@ -64,7 +64,8 @@ class Responses(Operation):
         answer = _Answer(x)
         ready = x.finished(x.length)
         if x.ask.data.get("store") is not False:
-            x.provider.memory.keep(Remembered(answer.whole, answer.asked, ready, lambda: _Answer(x).stream()))
+            size = len(x.request.body)
+            x.provider.memory.keep(Remembered(answer.whole, answer.asked, size, ready, lambda: _Answer(x).stream()))
         if x.ask.stream:
             return x.streamed(answer.stream())
         if answer.background:
