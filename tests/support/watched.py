@@ -45,6 +45,8 @@ class Begun(msgspec.Struct):
     ended: float | None = None
     stale: bool = False
     """The breaker was of another generation when it ended."""
+    others: bool = False
+    """Others of its generation were under way when it ended."""
     halves: tuple[int, int] = (0, 0)
     """Consecutive failures before and after its end, in halves."""
     after: str = ""
@@ -101,6 +103,8 @@ class WatchedResults(Results):
         begun = self._balancer.open.pop(ticket)
         begun.result, begun.ended = outcome, now
         begun.stale = ticket.generation != breaker.generation
+        peers = (begun.provider, begun.generation)
+        begun.others = any((one.provider, one.generation) == peers for one in self._balancer.open.values())
         begun.before, before = breaker.state(now).value, breaker.halves
         changes = super().end(ticket, outcome, now, halves)
         begun.after, begun.halves = breaker.state(now).value, (before, breaker.halves)
