@@ -181,9 +181,8 @@ class Guess:
         if self._before not in (",", "{") or not self._brackets or self._brackets[-1].mark != "{":
             return False
         hidden = [bracket.mark for bracket in self._brackets if not bracket.shown]
-        return not hidden or (
-            hidden == ["{"] and behind.startswith(" ")
-        )  # without the space it may be base64, ending in =
+        apart = behind.startswith(" ")  # without the space it may be base64, ending in =
+        return not hidden or (hidden == ["{"] and apart)
 
     def _value(self, text: str, kind: str) -> str:
         """A value, or a word where a value may be, as it may be shown."""

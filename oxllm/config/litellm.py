@@ -286,11 +286,9 @@ class _Adapter:
             value = _plus_one(given.get(name)) if name == "allowed_fails" else given.get(name)
             if _is_number(value):
                 self.out.settings.setdefault(section, {})[key] = value
-        self.retries(given.get("num_retries"))
-        for name in (*LIMITS, "num_retries"):
-            counted = name in ("allowed_fails", "num_retries")
-            if given.get(name) is not None and not (_plus_one(given[name]) if counted else _is_number(given[name])):
+            elif given.get(name) is not None:
                 self.out.lost.append(f"{name}: {given[name]}")
+        self.retries(given.get("num_retries"))
         strategy = given.get("routing_strategy")
         if strategy not in (None, "simple-shuffle"):
             self.out.lost.append(f"routing_strategy: {strategy} (here: weighted round robin inside a tier)")
@@ -299,6 +297,8 @@ class _Adapter:
         """LiteLLM's limit is per model group; ours also includes the attempts at the fallbacks."""
         longest = max(map(len, self.out.models.values()), default=0)
         tries = _plus_one(given) or 0
+        if given is not None and not tries:
+            self.out.lost.append(f"num_retries: {given}")
         if tries or longest > MAX_ATTEMPTS:
             self.out.settings.setdefault("retry", {})["max_attempts"] = max(longest, tries)
         if tries == 1:

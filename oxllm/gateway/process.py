@@ -31,7 +31,7 @@ from oxllm.gateway.observe.complaints import Complaints
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import sink_of
 from oxllm.gateway.reactor.sockets import accept, loop_maker
-from oxllm.gateway.run_file import KEPT_S, RunFileWriter
+from oxllm.gateway.run_file_writer import KEPT_S, RunFileWriter
 from oxllm.words import bracketed
 
 ACCEPTED_AT_ONCE = 64

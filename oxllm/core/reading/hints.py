@@ -331,8 +331,7 @@ def in_prose(text: str, now_wall: float) -> float | None:
     """Seconds until a retry, by an error's own words; None if they do not say."""
     match = _PROSE.search(text)
     if match is None:
-        turned = _AND_THEN.search(text)
-        return _in_other_words(text) if turned is None else _amount(turned["wait"])
+        return _in_other_words(text)
     if match["clock"]:
         hours, minutes, secs = map(float, match["clock"].split(":"))
         return hours * 3600 + minutes * 60 + secs or None
@@ -351,6 +350,9 @@ def _amount(said: str) -> float | None:
 
 
 def _in_other_words(text: str) -> float | None:
+    turned = _AND_THEN.search(text)
+    if turned is not None:
+        return _amount(turned["wait"])
     bare = _BARE.search(text)
     if bare is not None:
         return float(bare[1]) or None

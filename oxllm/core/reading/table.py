@@ -25,22 +25,26 @@ SHORT_S = hints.HINT_MAX
 
 CODED = ~(Topic.NAMED | Topic.SCHEMA | Topic.UNJUDGED)
 ALWAYS = Topic.CONTENT | Topic.QUOTA | Topic.LOADING
+REFUSED = ALWAYS | Topic.RATE
+"""What any 4xx may be about, but a 401, which is about the key."""
+FAILED = ALWAYS | Topic.DOWN
+"""What any 5xx may be about."""
 UNDER: dict[int, int] = {
-    400: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
+    400: REFUSED | Topic.CONTEXT | Topic.FOREIGN | Topic.LACKS | Topic.KEY | Topic.BARRED | Topic.MODEL,
     401: ALWAYS | Topic.KEY | Topic.MODEL,
-    403: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.LEFT | Topic.MODEL,
-    404: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.LEFT | Topic.MODEL,
-    405: ALWAYS | Topic.RATE | Topic.LACKS | Topic.MODEL,
-    410: ALWAYS | Topic.RATE | Topic.MODEL,
-    412: ALWAYS | Topic.RATE | Topic.LACKS | Topic.MODEL,
-    413: ALWAYS | Topic.RATE | Topic.CONTEXT,
-    422: ALWAYS | Topic.RATE | Topic.CONTEXT | Topic.LACKS | Topic.MODEL,
-    451: ALWAYS | Topic.RATE | Topic.MODEL,
-    500: ALWAYS | Topic.CONTEXT | Topic.LACKS | Topic.DOWN,
-    501: ALWAYS | Topic.LACKS | Topic.DOWN,
-    502: ALWAYS | Topic.CONTEXT | Topic.DOWN,
+    403: REFUSED | Topic.CONTEXT | Topic.LACKS | Topic.LEFT | Topic.MODEL,
+    404: REFUSED | Topic.CONTEXT | Topic.LACKS | Topic.FOREIGN | Topic.LEFT | Topic.MODEL,
+    405: REFUSED | Topic.LACKS | Topic.MODEL,
+    410: REFUSED | Topic.MODEL,
+    412: REFUSED | Topic.LACKS | Topic.MODEL,
+    413: REFUSED | Topic.CONTEXT,
+    422: REFUSED | Topic.CONTEXT | Topic.LACKS | Topic.MODEL,
+    451: REFUSED | Topic.MODEL,
+    500: FAILED | Topic.CONTEXT | Topic.LACKS,
+    501: FAILED | Topic.LACKS,
+    502: FAILED | Topic.CONTEXT,
 }
-"""The topics that a sentence may have under a status. Elsewhere ALWAYS, with RATE, or under a 5xx with DOWN."""
+"""The topics that a sentence may have under a status. Elsewhere REFUSED, or FAILED under a 5xx."""
 
 VENDORS: dict[str, int] = {
     "1004": Topic.KEY,  # Zhipu, MiniMax
@@ -207,6 +211,7 @@ class Facts:
         "_hint",
         "_now_wall",
         "_own",
+        "_sentences",
         "by_code",
         "error",
         "paced",
@@ -231,6 +236,7 @@ class Facts:
         self.error = error
         self.text = "\n".join(error.messages)
         self._own: str | None = None
+        self._sentences: list[int] | None = None
         self._hint: float | None = None
         """0 if there is none; None if not computed yet."""
         self._headers = headers
@@ -270,7 +276,7 @@ class Facts:
         """Whether only a code says that it is a quota."""
         if self.status != 429 or not self.by_code or self.topics != Topic.QUOTA:
             return False
-        return not any(said & Topic.QUOTA for said in of_message(self.text))
+        return not any(said & Topic.QUOTA for said in self.sentences)
 
     @property
     def own_words(self) -> str:
@@ -280,17 +286,22 @@ class Facts:
         return self._own
 
     @property
+    def sentences(self) -> list[int]:
+        """The topics of each sentence that has any."""
+        if self._sentences is None:
+            self._sentences = of_message(self.text)
+        return self._sentences
+
+    @property
     def named(self) -> bool:
         """Whether it is about one model."""
-        return "permodel" in self.error.quotas.lower() or any(said & Topic.NAMED for said in of_message(self.text))
+        return "permodel" in self.error.quotas.lower() or any(said & Topic.NAMED for said in self.sentences)
 
     @property
     def of_request(self) -> bool:
         """Whether it is about the form of the request: "parameter 'reasoning' is not allowed"."""
-        said = of_message(self.text)
-        return any(topics & Topic.SCHEMA for topics in said) and not any(
-            topics & (Topic.KEY | Topic.BARRED) for topics in said
-        )
+        own = Topic.KEY | Topic.BARRED
+        return any(said & Topic.SCHEMA for said in self.sentences) and not any(said & own for said in self.sentences)
 
     @property
     def stated(self) -> float | None:
@@ -319,7 +330,7 @@ class Facts:
         """The topics of the first sentence that is about anything that counts. A sentence about the request's schema
         ("property account has unknown type") marks nothing under a status that blames the request."""
         blamed = admitted & HARMLESS if self.status in (400, 409, 422) else admitted
-        for topics in of_message(self.text):
+        for topics in self.sentences:
             counts = topics & (blamed if topics & Topic.SCHEMA else admitted)
             if self.status >= 500 and topics & Topic.UNJUDGED:
                 counts &= ~(Topic.CONTENT | Topic.QUOTA)
@@ -329,8 +340,7 @@ class Facts:
 
     def _may_say(self) -> int:
         """The topics that a sentence of this error may have."""
-        usual = ALWAYS | (Topic.DOWN if self.status >= 500 else Topic.RATE)
-        admitted = UNDER.get(self.status, usual)
+        admitted = UNDER.get(self.status, FAILED if self.status >= 500 else REFUSED)
         if self.status == 401 and "context" in self.text.lower():  # "token" alone is a key there
             admitted |= Topic.CONTEXT
         if self.error.quoting or not self._believed:

@@ -235,9 +235,8 @@ def _lacks(marks: list[int], every: int, code: bool) -> bool:
         return True
     if every & lex.REGION and not every & lex.FOR_MODEL:
         return False
-    if every & lex.MONEY and _then(
-        marks, every, lex.FEATURE, lex.NEEDED, 2
-    ):  # a feature that costs more, here or elsewhere
+    costs_more = every & lex.MONEY and _then(marks, every, lex.FEATURE, lex.NEEDED, 2)
+    if costs_more:  # here or elsewhere
         return True
     if not code and every & lex.FEATURE and _near(marks, every, lex.ABSENT, lex.FOR_MODEL, 5):
         return True

@@ -31,10 +31,7 @@ class Clock:
     def limit_silence(self, seconds: float, now: float) -> None:
         """Be due after so many seconds without a read, now and from each read on."""
         self.silence = seconds
-        if self.at == inf:
-            self._left = seconds
-        else:
-            self.at = self._alarm.by(now + seconds)
+        self.allow(seconds, now)
 
     def stop(self, now: float) -> None:
         """Stand still."""

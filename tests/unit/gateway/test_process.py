@@ -18,7 +18,7 @@ import pytest
 from oxllm import plan as plans
 from oxllm import runfile
 from oxllm.cli import machine
-from oxllm.gateway import listening, process, run_file
+from oxllm.gateway import listening, process, run_file_writer
 from oxllm.gateway.listening import BindError, listen
 from oxllm.gateway.observe.log import Log
 from oxllm.gateway.observe.sink import NonBlocking
@@ -205,7 +205,7 @@ def test_the_run_file_of_a_wildcard_names_an_address_to_connect_to(
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     with socket.create_server(("0.0.0.0", 0)) as sock:
-        written = run_file.RunFileWriter([sock], None)  # type: ignore[arg-type]
+        written = run_file_writer.RunFileWriter([sock], None)  # type: ignore[arg-type]
         written.write(Plan(server=Server(admin_token="hush")))
         (found,) = runfile.read_all(str(tmp_path))
         assert (found.host, found.port, found.admin_token) == ("127.0.0.1", sock.getsockname()[1], "hush")
@@ -219,7 +219,7 @@ def test_a_run_file_that_says_draining_says_so_whatever_else_changes(
     """Without it a second `oxllm stop` would send a second signal, which cuts what is under way."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        written = run_file.RunFileWriter([sock], None)  # type: ignore[arg-type]
+        written = run_file_writer.RunFileWriter([sock], None)  # type: ignore[arg-type]
         written.write(Plan())
         written.drains(9.0, 2)
         written.write(Plan(server=Server(admin_token="hush")))
@@ -244,7 +244,7 @@ def test_the_run_file_names_an_address_from_which_commands_are_let_in(
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as sock:
-        written = run_file.RunFileWriter([sock], None)  # type: ignore[arg-type]
+        written = run_file_writer.RunFileWriter([sock], None)  # type: ignore[arg-type]
         written.write(Plan(server=Server(admin_allow=allowed)))
         (found,) = runfile.read_all(str(tmp_path))
         assert (found.host, found.listen) == (host, ("::", "0.0.0.0"))
@@ -266,7 +266,7 @@ def test_without_a_place_for_the_run_file_it_serves_and_logs_that(
     reader, writer = os.pipe()
     log = Log(loop, NonBlocking(writer), lambda: 0.0)
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        writer_of_it = run_file.RunFileWriter([sock], log)
+        writer_of_it = run_file_writer.RunFileWriter([sock], log)
         writer_of_it.write(Plan())
         writer_of_it.drains(30.0, 1)
     log.flush()
@@ -287,18 +287,18 @@ def test_a_run_file_that_has_gone_is_back_within_a_minute(tmp_path: Path, monkey
     reader, writer = os.pipe()
     log = Log(loop, NonBlocking(writer), lambda: 0.0)
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        kept = run_file.RunFileWriter([sock], log)
+        kept = run_file_writer.RunFileWriter([sock], log)
         kept.write(Plan())
         kept.keep(loop)
         (path,) = (session / "oxllm").iterdir()
         before = path.stat().st_ino
-        loop.advance(5 * run_file.KEPT_S)
+        loop.advance(5 * run_file_writer.KEPT_S)
         assert path.stat().st_ino == before, "it is left alone"
         shutil.rmtree(session)
         session.touch()  # nothing can be written there for now
-        loop.advance(3 * run_file.KEPT_S)
+        loop.advance(3 * run_file_writer.KEPT_S)
         session.unlink()
-        loop.advance(run_file.KEPT_S)
+        loop.advance(run_file_writer.KEPT_S)
         assert [run.pid for run in runfile.read_all(str(session / "oxllm"))] == [os.getpid()]
         kept.remove()
         assert not path.exists()

@@ -264,11 +264,17 @@ def test_a_large_answer_is_the_same_bytes_as_a_small_one(bench: Bench, client: C
     assert client.output.endswith(b"content-length: 300000\r\n\r\n" + b"x" * 300_000)
 
 
-def test_an_aborted_stream_has_its_tail_but_no_last_chunk(bench: Bench, client: Client) -> None:
+def begun(bench: Bench, client: Client, data: bytes = get()) -> Request:
+    """The request that `data` is, whose response of unknown length has begun."""
     bench.service.keep_waiting()
-    client.send(get())
+    client.send(data)
     request = bench.service.served[0]
     request.begin(200, [], None)
+    return request
+
+
+def test_an_aborted_stream_has_its_tail_but_no_last_chunk(bench: Bench, client: Client) -> None:
+    request = begun(bench, client)
     request.write(b"one")
     request.abort(b"tail")
     assert client.output.endswith(b"3\r\none\r\n4\r\ntail\r\n")
@@ -290,10 +296,7 @@ def test_an_aborted_stream_has_its_tail_but_no_last_chunk(bench: Bench, client: 
 def test_a_client_that_can_tell_that_an_aborted_stream_is_not_whole_gets_all_that_was_sent(
     bench: Bench, client: Client, data: bytes, tail: bytes, body: bytes
 ) -> None:
-    bench.service.keep_waiting()
-    client.send(data)
-    request = bench.service.served[0]
-    request.begin(200, [], None)
+    request = begun(bench, client, data)
     request.write(b"one")
     request.abort(tail)
     bench.advance(0.2)
@@ -302,10 +305,7 @@ def test_a_client_that_can_tell_that_an_aborted_stream_is_not_whole_gets_all_tha
 
 
 def test_a_client_that_leaves_once_it_is_told_of_a_break_leaves_nothing(bench: Bench, client: Client) -> None:
-    bench.service.keep_waiting()
-    client.send(get())
-    request = bench.service.served[0]
-    request.begin(200, [], None)
+    request = begun(bench, client)
     request.abort(b"tail")
     client.half_close()
     assert client.ended
@@ -314,10 +314,7 @@ def test_a_client_that_leaves_once_it_is_told_of_a_break_leaves_nothing(bench: B
 
 
 def test_an_aborted_http_10_stream_without_a_tail_is_reset(bench: Bench, client: Client) -> None:
-    bench.service.keep_waiting()
-    client.send(b"GET / HTTP/1.0\r\n\r\n")
-    bench.service.served[0].begin(200, [], None)
-    bench.service.served[0].abort()
+    begun(bench, client, b"GET / HTTP/1.0\r\n\r\n").abort()
     assert client.transport.aborted
     assert bench.service.gone == 0
 

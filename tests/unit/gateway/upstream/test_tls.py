@@ -124,16 +124,30 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         await writer.drain()
 
 
-def shake_hands(
-    server: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, lower: MemoryTransport
-) -> None:
-    """Let `server`, behind these two, and whoever has `lower` take turns until both are done."""
-    for _ in range(3):
-        incoming.write(bytes(lower.written))
-        lower.written.clear()
-        with contextlib.suppress(ssl.SSLWantReadError):
-            server.do_handshake()
-        lower.deliver(outgoing.read())
+class InMemory:
+    """A connection over TLS, and its server, without sockets between them."""
+
+    def __init__(self, side: Side) -> None:
+        self.connection = UpstreamConnection(memoryview(bytearray(SLICE)), side.pool.held, lambda _: None)
+        tls = TlsTransport(self.connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)), queue())
+        self.lower = MemoryTransport(asyncio.get_running_loop(), tls)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.server = side.certified(HOST).wrap_bio(self._incoming, self._outgoing, server_side=True)
+        tls.connection_made(self.lower)
+        for _ in range(3):
+            self.receive()
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.server.do_handshake()
+            self.send()
+
+    def receive(self) -> None:
+        """Let the server have what was written to it."""
+        self._incoming.write(bytes(self.lower.written))
+        self.lower.written.clear()
+
+    def send(self) -> None:
+        """Let the connection have what the server has written."""
+        self.lower.deliver(self._outgoing.read())
 
 
 async def test_requests_go_over_one_tls_connection_with_sni_and_http_1_1(side: Side) -> None:
@@ -623,25 +637,19 @@ async def test_narrow_reads_and_pauses_lose_nothing(side: Side, room: int) -> No
 
 async def test_what_was_read_before_a_pause_is_not_lost_to_an_end_that_is_read_behind_it(side: Side) -> None:
     """The end of the socket is seen as soon as it is read again, before the loop comes to what was kept."""
-    loop = asyncio.get_running_loop()
     side.pool.held.tight = True
     caller = Recorder()
     caller.rooms = 10
-    connection = UpstreamConnection(memoryview(bytearray(SLICE)), side.pool.held, lambda _: None)
-    tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)), queue())
-    lower = MemoryTransport(loop, tls)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
-    tls.connection_made(lower)
-    shake_hands(server, incoming, outgoing, lower)
+    tls = InMemory(side)
+    connection = tls.connection
     connection.start(b"GET / HTTP/1.1\r\n\r\n", [], caller, Lent(caller))
     caller.on = {"data": connection.pause}
-    server.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100)
+    tls.server.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100)
     with contextlib.suppress(ssl.SSLWantReadError):
-        server.unwrap()
-    lower.deliver(outgoing.read())
+        tls.server.unwrap()
+    tls.send()
     connection.resume()
-    lower.eof()
+    tls.lower.eof()
     while not caller.over:
         connection.resume()
         await asyncio.sleep(0)
@@ -669,16 +677,8 @@ class Lent(Lender):
 
 async def test_a_connection_that_is_closed_says_so_under_tls_too(side: Side) -> None:
     """A provider that hears EOF alone has to take it for an attack (RFC 8446 section 6.1)."""
-    loop = asyncio.get_running_loop()
-    connection = UpstreamConnection(memoryview(bytearray(SLICE)), side.pool.held, lambda _: None)
-    tls = TlsTransport(connection, make_context(side.ca_file), HOST, memoryview(bytearray(RECORD)), queue())
-    lower = MemoryTransport(loop, tls)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = side.certified(HOST).wrap_bio(incoming, outgoing, server_side=True)
-    tls.connection_made(lower)
-    shake_hands(server, incoming, outgoing, lower)
-    assert connection.opened
-    lower.written.clear()
-    connection.close()
-    incoming.write(bytes(lower.written))
-    assert server.read() == b""
+    tls = InMemory(side)
+    assert tls.connection.opened
+    tls.connection.close()
+    tls.receive()
+    assert tls.server.read() == b""
